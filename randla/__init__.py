@@ -1,0 +1,93 @@
+"""Randomized linear algebra and Monte Carlo estimators that know their own error.
+
+Four families, each exact, certified, or with a standard error beside the estimate:
+
+* `randla.sketching`: sketches of a matrix in one pass, and least squares;
+* `randla.sampling`: leverage scores, Lewis weights, sensitivities, l_p and quantile regression;
+* `randla.transport`: the sliced Wasserstein distance with control variates;
+* `randla.smoothing`: particle filters, PaRIS and particle Gibbs for state-space models.
+
+All names are reachable from here and load when they are first used: ``import randla`` itself
+loads neither Numba nor SciPy.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_FAMILIES = {
+    "sketching": (
+        "SRHT",
+        "BlockSRHT",
+        "CountSketch",
+        "GaussianSketch",
+        "KroneckerProduct",
+        "KroneckerSRHT",
+        "LstsqResult",
+        "SparseSignSketch",
+        "fwht",
+        "lstsq",
+        "sketch_size",
+    ),
+    "sampling": (
+        "LpRegressionResult",
+        "RowSample",
+        "Scores",
+        "leverage_scores",
+        "lewis_weights",
+        "lp_regression",
+        "lp_sensitivities",
+        "max_sensitivity",
+        "sample_rows",
+        "total_sensitivity",
+    ),
+    "transport": (
+        "SlicedWassersteinResult",
+        "max_sliced_wasserstein",
+        "sliced_wasserstein",
+        "sliced_wasserstein_barycenter",
+        "sliced_wasserstein_flow",
+        "sliced_wasserstein_gradient",
+        "sliced_wasserstein_matrix",
+        "wasserstein_1d",
+    ),
+    "smoothing": (
+        "AdditiveFunctional",
+        "ChaoticRNN",
+        "DiscreteHMM",
+        "FilterResult",
+        "LinearGaussian",
+        "MaximumLikelihoodResult",
+        "SmoothingResult",
+        "StateSpaceModel",
+        "StochasticVolatility",
+        "ffbs",
+        "hmm_smoother",
+        "kalman_smoother",
+        "maximum_likelihood",
+        "paris",
+        "particle_filter",
+        "particle_gibbs",
+        "ppg",
+    ),
+    "datasets": (),
+    "random": (),
+}
+_FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names}
+
+__all__ = ["__version__", *sorted([*_FAMILIES, *_FAMILY_OF])]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FAMILIES:
+        return import_module(f"randla.{name}")
+    if name not in _FAMILY_OF:
+        raise AttributeError(f"module 'randla' has no attribute {name!r}")
+    value = getattr(import_module(f"randla.{_FAMILY_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

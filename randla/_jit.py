@@ -1,0 +1,28 @@
+"""The one place that chooses Numba's options.
+
+Every kernel of the library is compiled through one of the four names below, so that a reader who
+meets ``@kernel`` knows all of its options, and a change of policy is a change of one line.
+
+``kernel``
+    A serial loop over plain arrays. Cached on disk; releases the GIL, so that `randla._parallel`
+    can run it on a pool of Python threads; division by zero gives inf or NaN as in NumPy.
+``summing_kernel``
+    The same, but floating-point sums may be reordered (``reassoc``) and multiply-adds fused
+    (``contract``). That is what lets LLVM vectorise a reduction. It leaves NaN and inf alone,
+    which ``fastmath=True`` does not, but it destroys compensated summation.
+``fused_kernel``
+    The same as ``kernel``, but a product and a sum may become one fused multiply-add. No sum is
+    reordered, so results do not depend on how a loop was vectorised.
+``inline``
+    A helper of one or two lines that is pasted into the kernels that call it.
+"""
+
+from functools import partial
+from typing import Any
+
+import numba
+
+kernel: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
+fused_kernel: Any = partial(kernel, fastmath={"contract"})
+inline: Any = partial(numba.njit, cache=True, inline="always", error_model="numpy")

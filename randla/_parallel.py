@@ -1,0 +1,292 @@
+"""The one way to use several cores: serial kernels on a small pool of Python threads.
+
+A computation is cut into *parts* whose number and bounds depend on the shape of the data only.
+A part calls serial kernels that release the GIL (or NumPy functions that do); its result goes to a
+place of its own, and the caller combines the results in the order of the parts. So the answer is
+the same, bit for bit, for any number of threads.
+
+Why not ``numba.prange``: a fork after a parallel call kills the child, two Python threads in a
+parallel kernel under the workqueue layer (the only one on some platforms) kill the process, and
+OpenMP's threads spin at their barrier, which costs milliseconds on a shared machine. The price of
+the pool is about 0.1 ms a call, so shorter work runs on the calling thread alone.
+
+The calling thread works through the parts together with the pool. Between two of its parts it
+moves the progress bar and Python looks for Ctrl-C; parts should therefore last half a second or
+less.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numba
+import numba.np.ufunc.parallel as numba_threads
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+
+#: Estimated work below which the pool is not worth its price, in seconds.
+WORTH_THE_POOL = 1e-3
+
+_local = threading.local()
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_blas: ThreadpoolController | None = None
+_blas_users = 0
+_blas_limit: Any = None
+
+
+def thread_count() -> int:
+    """Number of threads that `run_parts` may use when it is called from here.
+
+    What ``numba.set_num_threads`` was given, else Numba's default (the number of cores, or
+    ``NUMBA_NUM_THREADS``); one in a worker of a pool, whose owner already shares out the cores.
+    """
+    if getattr(_local, "serial", 0) or _in_worker():
+        return 1
+    # numba.get_num_threads() would start Numba's own threads; before they run nobody has set it.
+    if getattr(numba_threads, "_is_initialized", False):
+        return int(numba.get_num_threads())
+    return _default_threads()
+
+
+def _default_threads() -> int:
+    return int(getattr(numba.config, "NUMBA_NUM_THREADS", 1))  # set when Numba is imported
+
+
+def _in_worker() -> bool:
+    """Whether this thread or process belongs to somebody's pool."""
+    if multiprocessing.parent_process() is not None:
+        return True
+    name = threading.current_thread().name
+    return name.startswith(("ThreadPoolExecutor", "Dask-", "dask"))
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Keep `run_parts` on the calling thread; for code that runs as a task among others."""
+    _local.serial = getattr(_local, "serial", 0) + 1
+    try:
+        yield
+    finally:
+        _local.serial -= 1
+
+
+def _get_pool() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            workers = max(_default_threads(), 2)
+            _pool = ThreadPoolExecutor(workers, thread_name_prefix="randla")
+        return _pool
+
+
+def _after_fork_in_child() -> None:
+    """A forked child has no threads: forget the pool, the locks and the BLAS limit."""
+    global _lock, _pool, _blas_users, _blas_limit
+    _lock, _pool, _blas_users, _blas_limit = threading.Lock(), None, 0, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS at one thread while parts call it (counted, so that calls may nest or overlap)."""
+    global _blas, _blas_users, _blas_limit
+    with _lock:
+        if _blas is None:
+            _blas = ThreadpoolController()  # looking up the libraries costs milliseconds: once
+        _blas_users += 1
+        if _blas_users == 1:
+            _blas_limit = _blas.limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()
+
+
+def part_bounds(n: int, n_parts: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """Cut ``range(n)`` into `n_parts` nearly equal ranges whose inner bounds are multiples.
+
+    >>> part_bounds(10, 3)
+    [(0, 3), (3, 6), (6, 10)]
+    >>> part_bounds(10, 2, multiple=4)
+    [(0, 4), (4, 10)]
+    """
+    edges = [k * n // n_parts // multiple * multiple for k in range(n_parts)] + [n]
+    return list(pairwise(edges))
+
+
+class _Parts:
+    """The parts that are not taken yet, shared by the threads of one call."""
+
+    def __init__(self, task: Callable[[int], T], n_parts: int) -> None:
+        self.task = task
+        self.results: list[Any] = [None] * n_parts
+        self.n_done = 0
+        self._next = 0
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def take(self) -> int | None:
+        with self._lock:
+            if self._stopped or self._next == len(self.results):
+                return None
+            self._next += 1
+            return self._next - 1
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+
+    def run_one(self) -> bool:
+        """Run the next part; False if there was none."""
+        k = self.take()
+        if k is None:
+            return False
+        self.results[k] = self.task(k)
+        with self._lock:
+            self.n_done += 1
+        return True
+
+    def help(self) -> None:
+        """What a thread of the pool does: run parts until there are none."""
+        with single_thread():
+            try:
+                while self.run_one():
+                    pass
+            except BaseException:
+                self.stop()
+                raise
+
+
+def run_parts(
+    task: Callable[[int], T],
+    n_parts: int,
+    *,
+    seconds: float = float("inf"),
+    blas: bool = False,
+    progress: bool = False,
+    description: str = "randla",
+) -> list[T]:
+    """Return ``[task(0), ..., task(n_parts - 1)]``, computed on several threads.
+
+    Parameters
+    ----------
+    task : callable
+        Called with the number of a part. Must be safe to call from several threads at once.
+    n_parts : int
+        A function of the shape of the data, never of the number of threads.
+    seconds : float
+        Rough estimate of the whole work; short work runs on the calling thread alone.
+    blas : bool
+        Whether parts call BLAS, which is then held at one thread.
+    progress : bool
+        Show a progress bar (needs tqdm).
+    description : str
+        Label of the progress bar.
+
+    Raises
+    ------
+    BaseException
+        The first exception of a part, or KeyboardInterrupt; no part is running any more then.
+    """
+    n_threads = min(thread_count(), n_parts) if seconds >= WORTH_THE_POOL else 1
+    parts = _Parts(task, n_parts)
+    with progress_bar(n_parts, progress, description) as bar:
+        if blas and seconds >= WORTH_THE_POOL:
+            with single_threaded_blas():
+                _work(parts, n_threads, bar)
+        else:
+            _work(parts, n_threads, bar)
+    return parts.results
+
+
+def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
+    helpers: list[Future[None]] = []
+    interrupt: KeyboardInterrupt | None = None
+    if n_threads > 1:
+        pool = _get_pool()
+        helpers = [pool.submit(parts.help) for _ in range(n_threads - 1)]
+    try:
+        with single_thread():
+            while parts.run_one():
+                bar(parts.n_done)
+    finally:  # also on Ctrl-C: wait for the parts that run, as they write to our arrays
+        parts.stop()
+        started = [helper for helper in helpers if not helper.cancel()]
+        while not all(helper.done() for helper in started):
+            try:
+                for helper in started:
+                    helper.exception()
+            except KeyboardInterrupt as error:
+                interrupt = error  # at most one part still runs: wait for it, then give way
+    if interrupt is not None:
+        raise interrupt
+    for helper in started:
+        helper.result()
+    bar(parts.n_done)
+
+
+@contextmanager
+def progress_bar(total: int, show: bool, description: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how many steps are done; it draws a bar if `show` is set."""
+    if not show:
+        yield lambda n_done: None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("progress=True needs tqdm: pip install 'randla[progress]'") from None
+    with tqdm(total=total, desc=description, file=sys.stderr) as bar:
+        yield lambda n_done: bar.update(n_done - bar.n)
+
+
+def map_chains(
+    task: Callable[..., T],
+    arguments: list[tuple[Any, ...]],
+    *,
+    executor: Executor | None = None,
+    seconds: float = float("inf"),
+    progress: bool = False,
+    description: str = "randla",
+) -> list[T]:
+    """Return ``[task(*a) for a in arguments]``, on our threads or on a user's executor.
+
+    With an executor `task` and the arguments must be picklable, and each task keeps to one thread.
+    """
+    if executor is None:
+        return run_parts(
+            lambda k: task(*arguments[k]),
+            len(arguments),
+            seconds=seconds,
+            progress=progress,
+            description=description,
+        )
+    futures = [executor.submit(_call_alone, task, a) for a in arguments]
+    results = []
+    try:
+        with progress_bar(len(futures), progress, description) as bar:
+            for k, future in enumerate(futures):
+                results.append(future.result())
+                bar(k + 1)
+    finally:
+        for future in futures[len(results) :]:
+            future.cancel()
+    return results
+
+
+def _call_alone(task: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    with single_thread():
+        return task(*arguments)

@@ -1,0 +1,311 @@
+"""Random numbers that do not depend on threads, chunks or batches.
+
+Public functions take ``rng=`` as in SPEC 7 (None, int, SeedSequence or Generator). From it they
+draw 64-bit *keys*, and everything random inside a kernel is a function of a key and an index:
+
+* *counters*: ``counter_hash(key, i)`` is 64 random bits for index i. Signs, buckets and other
+  choices of row i of a matrix come from the *global* row number, so any block of a sketch can be
+  made alone.
+* *streams*: ``seed_stream(state, key, i)`` starts stream i of a key, a xoshiro256++ generator of
+  four words, from which `uniform`, `normal`, ... draw. Row i of a Gaussian sketch, direction i of
+  a projection and chain i of a particle smoother are stream i.
+
+Sources: Steele, Lea and Flood, OOPSLA 2014 (splitmix64); Blackman and Vigna, ACM TOMS 47 (2021)
+(xoshiro256++); Marsaglia and Tsang, J. Stat. Softw. 5 (2000) (ziggurat); Marsaglia and Tsang, ACM
+TOMS 26 (2000) (gamma); Hormann, Insurance Math. Econom. 12 (1993) (Poisson, PTRS).
+"""
+
+import math
+from typing import Any, cast
+
+import numpy as np
+
+from randla._jit import inline, kernel
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S8, _S9, _S11, _S12, _S17 = (np.uint64(s) for s in (8, 9, 11, 12, 17))
+_S27, _S30, _S31 = (np.uint64(s) for s in (27, 30, 31))
+_R19, _R23, _R41, _R45 = (np.uint64(s) for s in (19, 23, 41, 45))
+_ONE, _LOW8, _LOW32 = np.uint64(1), np.uint64(0xFF), np.uint64(0xFFFFFFFF)
+_S32 = np.uint64(32)
+_TO_UNIT = 2.0**-53
+
+
+# Seeds -------------------------------------------------------------------------------------------
+
+
+def as_generator(rng: Any) -> np.random.Generator:
+    """The Generator that SPEC 7 makes of `rng`, or an error that names it."""
+    if isinstance(rng, (float, complex, str, bytes, bool, np.bool_, np.floating)):
+        kind = type(rng).__name__
+    else:
+        try:
+            return np.random.default_rng(rng)
+        except (TypeError, ValueError) as error:
+            if isinstance(rng, (int, np.integer)):
+                raise ValueError(f"rng must be a non-negative integer, got {rng}") from error
+            kind = type(rng).__name__
+    raise TypeError(f"rng must be None, an int, a SeedSequence or a Generator, got {kind}")
+
+
+def draw_key(rng: Any) -> np.uint64:
+    """One 64-bit key; a Generator moves on, so two calls give different keys."""
+    return cast(np.uint64, draw_keys(rng, 1)[0])
+
+
+def draw_keys(rng: Any, n: int) -> np.ndarray:
+    """`n` independent 64-bit keys, one for each purpose (signs, rows, directions, ...)."""
+    return as_generator(rng).integers(2**64, size=n, dtype=np.uint64)
+
+
+def generator_from_key(key: np.uint64) -> np.random.Generator:
+    """NumPy's generator for the small draws that are made once, outside of kernels."""
+    return np.random.default_rng(int(key))
+
+
+# Counters ----------------------------------------------------------------------------------------
+
+
+@inline
+def _finalise(z):
+    """The splitmix64 finaliser: a bijection of 64 bits that leaves no visible structure."""
+    z = (z ^ (z >> _S30)) * _MIX_1
+    z = (z ^ (z >> _S27)) * _MIX_2
+    return z ^ (z >> _S31)
+
+
+@kernel
+def counter_hash(key, i):
+    """64 random bits as a function of (key, i); for i = 0, 1, ... the splitmix64 sequence."""
+    return _finalise(np.uint64(key) + (np.uint64(i) + _ONE) * _GOLDEN)
+
+
+@kernel
+def hash_to_range(bits, n):
+    """Map the low 32 bits to 0..n-1 without a division (n < 2^32; bias below n 2^-32)."""
+    return np.int64(((bits & _LOW32) * np.uint64(n)) >> _S32)
+
+
+@kernel
+def hash_to_sign(bits):
+    """+1.0 or -1.0 by the top bit, without a branch."""
+    return 1.0 - 2.0 * np.float64(bits >> np.uint64(63))
+
+
+@kernel
+def hash_to_unit(bits):
+    """Uniform on [0, 1) from the top 53 bits."""
+    return np.float64(bits >> _S11) * _TO_UNIT
+
+
+# Streams -----------------------------------------------------------------------------------------
+
+
+@kernel
+def seed_stream(state, key, i):
+    """Fill the four words of `state` with the start of stream i of a key."""
+    start = counter_hash(key, i)
+    for k in range(4):
+        state[k] = counter_hash(start, k)
+
+
+def new_stream(key: np.uint64, i: int = 0) -> np.ndarray:
+    """State of stream i of a key, for calls from Python."""
+    state = np.empty(4, np.uint64)
+    seed_stream(state, key, i)
+    return state
+
+
+@kernel
+def next_bits(state):
+    """64 random bits: one step of xoshiro256++."""
+    s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+    total = s0 + s3
+    result = ((total << _R23) | (total >> _R41)) + s0
+    s2 ^= s0
+    s3 ^= s1
+    state[0] = s0 ^ s3
+    state[1] = s1 ^ s2
+    state[2] = s2 ^ (s1 << _S17)
+    state[3] = (s3 << _R45) | (s3 >> _R19)
+    return result
+
+
+@kernel
+def uniform(state):
+    """Uniform on [0, 1)."""
+    return np.float64(next_bits(state) >> _S11) * _TO_UNIT
+
+
+# The ziggurat: the area under the density is covered by 256 layers of equal area `v`, the lowest
+# of which holds the tail beyond `r`. With x_0 = v / f(r) and x_1 = r, layer k has width x_k, and a
+# point of it that lies left of x_{k+1} is accepted at once.
+
+
+def _ziggurat_tables(
+    r: float, v: float, density: Any, inverse: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Widths x_k over 2^52, thresholds on 52 random bits, and densities f(x_k)."""
+    x = np.empty(257)
+    x[0], x[1] = v / density(r), r
+    for k in range(2, 256):
+        x[k] = inverse(density(x[k - 1]) + v / x[k - 1])
+    x[256] = 0.0
+    return x[:256] * 2.0**-52, (x[1:] / x[:256] * 2.0**52).astype(np.uint64), density(x)
+
+
+_NORMAL_TAIL = 3.6541528853610088
+_NORMAL_WIDTH, _NORMAL_EDGE, _NORMAL_DENSITY = _ziggurat_tables(
+    _NORMAL_TAIL,
+    0.00492867323399,
+    lambda x: np.exp(-0.5 * x * x),
+    lambda y: math.sqrt(-2.0 * math.log(y)),
+)
+_EXP_TAIL = 7.69711747013104972
+_EXP_WIDTH, _EXP_EDGE, _EXP_DENSITY = _ziggurat_tables(
+    _EXP_TAIL,
+    0.0039496598225815571993,
+    lambda x: np.exp(-x),
+    lambda y: -math.log(y),
+)
+
+
+@kernel
+def normal(state):
+    """Standard normal, by the ziggurat (one word of the stream in 98.8 % of the draws)."""
+    while True:
+        bits = next_bits(state)
+        layer = np.int64(bits & _LOW8)
+        position = bits >> _S12  # 52 bits that share none with the layer or the sign
+        sign = 1.0 - 2.0 * np.float64((bits >> _S8) & _ONE)
+        x = np.float64(position) * _NORMAL_WIDTH[layer]
+        if position < _NORMAL_EDGE[layer]:
+            return sign * x
+        if layer == 0:  # the tail beyond r (Marsaglia 1964)
+            while True:
+                x = -math.log1p(-uniform(state)) / _NORMAL_TAIL
+                y = -math.log1p(-uniform(state))
+                if 2.0 * y > x * x:
+                    return sign * (_NORMAL_TAIL + x)
+        low, high = _NORMAL_DENSITY[layer], _NORMAL_DENSITY[layer + 1]
+        if low + uniform(state) * (high - low) < math.exp(-0.5 * x * x):
+            return sign * x
+
+
+@kernel
+def exponential(state):
+    """Exponential with mean 1, by the ziggurat."""
+    shift = 0.0
+    while True:
+        bits = next_bits(state)
+        layer = np.int64(bits & _LOW8)
+        position = bits >> _S12
+        x = np.float64(position) * _EXP_WIDTH[layer]
+        if position < _EXP_EDGE[layer]:
+            return shift + x
+        if layer == 0:  # the tail of an exponential is an exponential
+            shift += _EXP_TAIL
+            continue
+        low, high = _EXP_DENSITY[layer], _EXP_DENSITY[layer + 1]
+        if low + uniform(state) * (high - low) < math.exp(-x):
+            return shift + x
+
+
+@kernel
+def gamma(state, shape):
+    """Gamma with the given shape and scale 1 (Marsaglia and Tsang; NaN unless shape > 0)."""
+    if not shape > 0.0:
+        return math.nan
+    if shape == math.inf:
+        return math.inf
+    a = shape if shape >= 1.0 else shape + 1.0
+    d = a - 1.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    while True:
+        x = normal(state)
+        v = 1.0 + c * x
+        if v <= 0.0:
+            continue
+        v = v * v * v
+        if exponential(state) > -0.5 * x * x - d + d * v - d * math.log(v):
+            break
+    if shape >= 1.0:
+        return d * v
+    return d * v * math.exp(-exponential(state) / shape)  # U^(1/shape) lowers the shape by one
+
+
+@kernel
+def student_t(state, df):
+    """Student's t with `df` degrees of freedom (normal for df = inf; NaN unless df > 0)."""
+    if df == math.inf:
+        return normal(state)
+    return normal(state) * math.sqrt(0.5 * df / gamma(state, 0.5 * df))
+
+
+@kernel
+def poisson(state, mean):
+    """Poisson count as an int64; -1 unless 0 <= mean < 2^53."""
+    if not 0.0 <= mean < 9007199254740992.0:
+        return np.int64(-1)
+    if mean < 10.0:  # count the unit exponentials that fit into the mean
+        count, time = 0, exponential(state)
+        while time < mean:
+            count += 1
+            time += exponential(state)
+        return np.int64(count)
+    b = 0.931 + 2.53 * math.sqrt(mean)  # PTRS: transformed rejection with squeeze
+    a = -0.059 + 0.02483 * b
+    log_inverse_alpha = math.log(1.1239 + 1.1328 / (b - 3.4))
+    v_r = 0.9277 - 3.6224 / (b - 2.0)
+    log_mean = math.log(mean)
+    while True:
+        u = uniform(state) - 0.5
+        v = 1.0 - uniform(state)
+        us = 0.5 - abs(u)
+        k = math.floor((2.0 * a / us + b) * u + mean + 0.43) if us > 0.0 else -1.0
+        if us >= 0.07 and v <= v_r:
+            return np.int64(k)
+        if k < 0.0 or (us < 0.013 and v > us):
+            continue
+        left = math.log(v) + log_inverse_alpha - math.log(a / (us * us) + b)
+        if left <= k * log_mean - mean - math.lgamma(k + 1.0):
+            return np.int64(k)
+
+
+@kernel
+def categorical(state, probabilities):
+    """Index drawn with probability proportional to non-negative weights (-1 if all are zero)."""
+    total = 0.0
+    for k in range(probabilities.size):
+        total += probabilities[k]
+    if not 0.0 < total < math.inf:
+        return np.int64(-1)
+    level, last = uniform(state) * total, -1
+    for k in range(probabilities.size):
+        if probabilities[k] > 0.0:
+            last = k
+            level -= probabilities[k]
+            if level < 0.0:
+                break
+    return np.int64(last)
+
+
+# Blocks ------------------------------------------------------------------------------------------
+
+
+@kernel
+def fill_normal_rows(out, key, first):
+    """Row k of `out` gets the first normals of stream first + k of the key."""
+    state = np.empty(4, np.uint64)
+    for k in range(out.shape[0]):
+        seed_stream(state, key, first + k)
+        for j in range(out.shape[1]):
+            out[k, j] = normal(state)
+
+
+def normal_rows(key: np.uint64, first: int, last: int, width: int) -> np.ndarray:
+    """Standard normals (last - first, width); row k is a function of (key, first + k) only."""
+    out = np.empty((last - first, width))
+    fill_normal_rows(out, key, first)
+    return out

@@ -1,0 +1,66 @@
+"""What all results share: frozen, picklable, a short repr, and Student t intervals.
+
+Each function that returns more than an array has its own frozen dataclass (``eq=False``, since
+comparing arrays has no single truth value) over `Result`. The uncertainty stands beside the
+estimate, and a number that is exact has standard error zero.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._validation import as_level
+
+_MAX_LINES = 10
+
+
+class Result:
+    """Base of the frozen result dataclasses."""
+
+    #: Names shown by ``repr``, in order; empty means the dataclass fields.
+    _shown: ClassVar[tuple[str, ...]] = ()
+
+    def __repr__(self) -> str:
+        names = self._shown or tuple(f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        names = tuple(name for name in names if not name.startswith("_"))
+        lines = [f"  {name}={_short(getattr(self, name))}," for name in names[: _MAX_LINES - 2]]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        if value.ndim == 0 or value.size == 0 or value.size > 8 or value.ndim > 1:
+            return f"<{value.dtype} array of shape {value.shape}>"
+        return np.array2string(value, precision=4, separator=", ", max_line_width=72).replace(
+            "\n", ""
+        )
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.6g}"
+    if isinstance(value, (int, str, bool, np.integer, np.bool_, type(None))):
+        return repr(value)
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else f"<{type(value).__name__}>"
+
+
+def t_quantile(level: float, degrees_of_freedom: Any) -> Any:
+    """Two-sided Student t quantile (normal for infinite degrees of freedom)."""
+    from scipy.special import ndtri, stdtrit
+
+    upper = 0.5 * (1.0 + as_level(level))
+    df = np.asarray(degrees_of_freedom, dtype=float)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(df), ndtri(upper), stdtrit(np.where(np.isinf(df), 1.0, df), upper))
+
+
+def t_interval(
+    estimate: Any, standard_error: Any, degrees_of_freedom: Any, level: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``estimate -+ t * standard_error``, elementwise."""
+    half = t_quantile(level, degrees_of_freedom) * np.asarray(standard_error, dtype=float)
+    return np.asarray(estimate - half), np.asarray(estimate + half)
+
+
+class RandlaWarning(UserWarning):
+    """Base of the warnings of this library, so that they can be filtered by class."""

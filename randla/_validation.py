@@ -1,0 +1,260 @@
+"""One voice for bad input: the argument, what was expected, what came.
+
+Topic modules call these before anything else. Arrays come back as read-only views or copies, so
+that a kernel which writes to its input does not compile, and an input is never modified. float32
+stays float32; every other real type becomes float64. Nothing is copied that does not have to be.
+"""
+
+import math
+import operator
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+def as_array(x: Any, name: str, *, finite: bool = True, ndim: int | None = None) -> FloatArray:
+    """`x` as a read-only real array, float32 or float64, in the memory order that it has.
+
+    Raises TypeError for what is not numeric and real, ValueError for a wrong number of
+    dimensions, masked entries, NaN or inf (unless ``finite=False``).
+    """
+    array = _as_ndarray(x, name)
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must be {ndim}-D, got shape {array.shape}")
+    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+        array = array.astype(np.float64)
+    if finite:
+        require_finite(array, name)
+    return read_only(array)
+
+
+def _as_ndarray(x: Any, name: str) -> NDArray[Any]:
+    if is_sparse(x):
+        raise TypeError(f"{name} must be a dense array, got a sparse {type(x).__name__}")
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(x)} of them")
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:  # ragged lists, objects that refuse conversion
+        got = type(x).__name__
+        raise ValueError(f"{name} must be a rectangular array of numbers, got {got}") from error
+    if array.dtype.kind not in "biuf":
+        kind = "complex numbers" if array.dtype.kind == "c" else f"dtype {array.dtype}"
+        raise TypeError(f"{name} must hold real numbers, got {kind}")
+    return array
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written to: one kernel specialisation a dtype, and inputs are safe."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def require_finite(array: NDArray[Any], name: str) -> None:
+    """Raise ValueError if there is a NaN or an inf. Costs one read where all is finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum()
+    if math.isfinite(total):
+        return
+    for part in np.array_split(array, max(array.size >> 20, 1)) if array.ndim else [array]:
+        bad = ~np.isfinite(part)  # only now: the sum of finite numbers may overflow
+        if bad.any():
+            value = "NaN" if np.isnan(part).any() else "inf"
+            raise ValueError(f"{name} must be finite, got {value}")
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether `x` is a SciPy sparse array or matrix, without importing SciPy."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and sparse.issparse(x)
+
+
+def is_dask(x: Any) -> bool:
+    """Whether `x` is a Dask array, without importing Dask."""
+    module = sys.modules.get("dask.array")
+    return module is not None and isinstance(x, module.Array)
+
+
+def as_matrix(A: Any, name: str = "A", *, finite: bool = True, sparse: bool = False) -> Any:
+    """`A` as a read-only (n, d) array in C, Fortran or strided order, as it lies.
+
+    With ``sparse=True`` a SciPy sparse matrix is returned as a CSR array of float32 or float64
+    (duplicates summed), else refused.
+    """
+    if sparse and is_sparse(A):
+        return _as_csr(A, name, finite)
+    return as_array(A, name, finite=finite, ndim=2)
+
+
+def _as_csr(A: Any, name: str, finite: bool) -> Any:
+    from scipy.sparse import csr_array
+
+    if A.ndim != 2:
+        raise ValueError(f"{name} must be 2-D, got shape {A.shape}")
+    if A.dtype.kind not in "biuf":
+        kind = "complex numbers" if A.dtype.kind == "c" else f"dtype {A.dtype}"
+        raise TypeError(f"{name} must hold real numbers, got {kind}")
+    csr = csr_array(A)
+    if csr.dtype not in (np.float32, np.float64):
+        csr = csr.astype(np.float64)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    if finite:
+        require_finite(csr.data, name)
+    return csr
+
+
+def as_rhs(b: Any, n: int, name: str = "b", *, finite: bool = True, of: str = "A") -> FloatArray:
+    """`b` as a read-only (n,) or (n, k) array."""
+    array = as_array(b, name, finite=finite)
+    if array.ndim not in (1, 2) or array.shape[0] != n:
+        raise ValueError(
+            f"{name} must have shape ({n},) or ({n}, k), one row for each row of {of}, "
+            f"got shape {array.shape}"
+        )
+    return array
+
+
+def as_vector(x: Any, name: str, *, size: int | None = None, finite: bool = True) -> FloatArray:
+    """`x` as a read-only 1-D array, of a given size if one is stated."""
+    array = as_array(x, name, finite=finite)
+    if array.ndim != 1 or (size is not None and array.size != size):
+        expected = "1-D" if size is None else f"of shape ({size},)"
+        raise ValueError(f"{name} must be {expected}, got shape {array.shape}")
+    return array
+
+
+def as_points(X: Any, name: str = "X", *, dim: int | None = None, of: str = "X") -> FloatArray:
+    """`X` as a read-only cloud of at least one point, (n, d); 1-D input is n points on a line."""
+    array = as_array(X, name)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"{name} must be a non-empty cloud of points, one a row (n, d), got shape {array.shape}"
+        )
+    if dim is not None and array.shape[1] != dim:
+        raise ValueError(
+            f"{name} must have points of dimension {dim} as {of} has, got shape {array.shape}"
+        )
+    return array
+
+
+def as_weights(w: Any, size: int, name: str, *, positive_sum: bool = True) -> FloatArray:
+    """`w` as a read-only float64 vector of non-negative weights that do not all vanish."""
+    array = as_vector(w, name, size=size).astype(np.float64, copy=False)
+    if (array < 0).any():
+        raise ValueError(f"{name} must be non-negative, got {array.min():g}")
+    if positive_sum and not (array > 0).any():
+        raise ValueError(f"{name} must have a positive sum, got only zeros")
+    return read_only(array)
+
+
+def as_count(
+    value: Any, name: str, *, minimum: int = 1, maximum: int | None = None, note: str = ""
+) -> int:
+    """`value` as an int between `minimum` and `maximum`; `note` says where the maximum is from."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        count = operator.index(value)
+    except TypeError:
+        got = repr(value) if isinstance(value, (float, np.floating)) else type(value).__name__
+        raise TypeError(f"{name} must be an integer, got {got}") from None
+    if count < minimum or (maximum is not None and count > maximum):
+        upper = "" if maximum is None else f" and at most {maximum}{note}"
+        raise ValueError(f"{name} must be at least {minimum}{upper}, got {count}")
+    return count
+
+
+def as_number(
+    value: Any,
+    name: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    closed: Literal["both", "left", "right", "neither"] = "both",
+    infinite: bool = False,
+) -> float:
+    """`value` as a float in the interval from `low` to `high`; inf only with ``infinite=True``."""
+    if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value) != 0:
+        shown = f"an array of shape {np.shape(value)}" if np.ndim(value) else repr(value)
+        raise TypeError(f"{name} must be a real number, got {shown}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}") from None
+    above = number >= low if closed in ("both", "left") else number > low
+    below = number <= high if closed in ("both", "right") else number < high
+    if math.isnan(number) or not (above and below) or (math.isinf(number) and not infinite):
+        raise ValueError(f"{name} must be {_interval(low, high, closed)}, got {value}")
+    return number
+
+
+def _interval(low: float, high: float, closed: str) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "finite"
+    if math.isinf(high):
+        return f"at least {low:g}" if closed in ("both", "left") else f"greater than {low:g}"
+    if math.isinf(low):
+        return f"at most {high:g}" if closed in ("both", "right") else f"less than {high:g}"
+    left = "[" if closed in ("both", "left") else "("
+    right = "]" if closed in ("both", "right") else ")"
+    return f"in {left}{low:g}, {high:g}{right}"
+
+
+def as_choice(value: Any, name: str, choices: Sequence[str | None]) -> Any:
+    """`value` if it is one of `choices` (strings, or None), else an error that lists them."""
+    if any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        return value
+    listed = ", ".join(repr(choice) for choice in choices)
+    kind = TypeError if not isinstance(value, str) else ValueError
+    raise kind(f"{name} must be one of {listed}, got {value!r}")
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """`value` as True or False."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def as_level(level: Any, name: str = "level") -> float:
+    """A confidence level, strictly between 0 and 1."""
+    return as_number(level, name, low=0.0, high=1.0, closed="neither")
+
+
+def as_power(p: Any, name: str = "p", *, infinite: bool = False) -> float:
+    """The exponent of an l_p norm: p >= 1, inf only where the caller allows it."""
+    return as_number(p, name, low=1.0, infinite=infinite)
+
+
+def as_indices(rows: Any, n: int, name: str = "rows") -> NDArray[np.int64]:
+    """Row numbers in 0..n-1 as int64; a boolean mask of length n and negative numbers are taken."""
+    array = np.asarray(rows)
+    if array.dtype == np.bool_:
+        if array.shape != (n,):
+            raise ValueError(f"{name} must be a mask of shape ({n},), got shape {array.shape}")
+        return np.flatnonzero(array)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(
+            f"{name} must be a 1-D array of integers, got dtype {array.dtype}, shape {array.shape}"
+        )
+    out = array.astype(np.int64)
+    if out.size and not (-n <= out.min() and out.max() < n):
+        raise ValueError(f"{name} must be row numbers below {n}, got {out.min()} to {out.max()}")
+    return np.where(out < 0, out + n, out)
+
+
+def describe(values: Iterable[Any]) -> str:
+    """A short list for an error message."""
+    return ", ".join(str(v) for v in values)

@@ -1,0 +1,79 @@
+"""What every public function has in common, as one parametrised set of checks.
+
+A family lists its calls in ``tests/<family>/cases.py`` as ``CASES``; `tests/test_conformance.py`
+runs every check on every case, and fails if a public name has no case.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a public function with small valid input.
+
+    Attributes
+    ----------
+    name : str
+        The public name that the case covers, with a suffix after a space if there are several
+        (``"lstsq eps"``).
+    call : callable
+        ``call(**arrays, **options)``; with ``rng=`` among the options if `random` or `takes_rng`.
+    arrays : dict
+        Valid array arguments by the name that error messages use. Should hold numbers that
+        survive a round trip through float32 (multiples of 1/64, say), so that results compare.
+    random : bool
+        The result depends on the seed.
+    takes_rng : bool
+        The call has ``rng=``.
+    values : callable
+        Result -> tuple of arrays that are compared between two runs.
+    bad_options : list of (dict, exception type, str)
+        Options that must be refused with a message that has the string in it.
+    integers : bool
+        Rounding the arrays to integers gives a valid call.
+    nan : tuple of str
+        Arrays in which NaN is legal.
+    empty : tuple of str
+        Arrays which may have no rows.
+    higher : tuple of str
+        Arrays which may be 3-D (batched).
+    rtol32 : float
+        Agreement of float32 input with float64 input, relative to the largest value.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    arrays: dict[str, np.ndarray]
+    values: Callable[[Any], tuple] = lambda result: (result,)
+    random: bool = False
+    takes_rng: bool = True
+    bad_options: list[tuple[dict, type, str]] = field(default_factory=list)
+    integers: bool = True
+    nan: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    higher: tuple[str, ...] = ()
+    rtol32: float = 1e-3
+
+    @property
+    def public_name(self) -> str:
+        return self.name.split()[0]
+
+    def run(self, **changes: Any) -> Any:
+        """Call with some arguments changed."""
+        arguments = dict(self.arrays)
+        if self.takes_rng:
+            arguments["rng"] = 0
+        arguments.update(changes)
+        return self.call(**arguments)
+
+    def run_values(self, **changes: Any) -> list[np.ndarray]:
+        return [np.asarray(v) for v in self.values(self.run(**changes))]
+
+
+def grid(rng: np.random.Generator, shape: Any, scale: float = 1.0) -> np.ndarray:
+    """Normal numbers rounded to multiples of 1/64: exact in float32."""
+    return np.round(64 * scale * rng.standard_normal(shape)) / 64

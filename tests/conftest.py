@@ -1,0 +1,67 @@
+import numba
+import pytest
+
+from randla import _parallel
+from tests.statistical import SUITE_FALSE_ALARM, make_trial
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--statistical",
+        choices=("quick", "long"),
+        default="quick",
+        help="long: fresh seeds and ten times the replicates for every statistical claim",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "claim(claim): a statistical claim, see tests/statistical.py"
+    )
+    config.addinivalue_line("markers", "slow: needs more than a few seconds")
+
+
+def pytest_collection_finish(session):
+    session.config.claims = [
+        marker.args[0] for item in session.items if (marker := item.get_closest_marker("claim"))
+    ]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    claims = getattr(config, "claims", [])
+    total = sum(c.false_alarm for c in claims)
+    terminalreporter.write_line(
+        f"{len(claims)} statistical claims, false-alarm probability of the suite {total:.1e} "
+        f"(limit {SUITE_FALSE_ALARM:.0e})"
+    )
+
+
+@pytest.fixture
+def trial(request):
+    """The replicates and seeds of a test that is decorated with @claim."""
+    return make_trial(request)
+
+
+@pytest.fixture
+def each_thread_count(monkeypatch):
+    """Call a function with 1, 2 and 4 threads, however small the work is; return the results."""
+
+    def call(function):
+        results = []
+        with monkeypatch.context() as patch:
+            patch.setattr(_parallel, "WORTH_THE_POOL", 0.0)
+            for n_threads in (1, 2, 4):
+                patch.setattr(_parallel, "thread_count", lambda n=n_threads: n)
+                results.append(function())
+        return results
+
+    return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _four_pool_threads():
+    """Let the pool have four threads on any machine."""
+    config, before = numba.config, numba.config.NUMBA_NUM_THREADS
+    config.NUMBA_NUM_THREADS = max(before, 4)
+    _parallel._get_pool()
+    config.NUMBA_NUM_THREADS = before

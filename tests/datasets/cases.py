@@ -1,0 +1,5 @@
+"""The public calls of `randla.datasets` for the conformance suite."""
+
+from tests.conformance import Case
+
+CASES: list[Case] = []
