@@ -48,15 +48,13 @@ def thread_count() -> int:
     What ``numba.set_num_threads`` was given, else Numba's default (the number of cores, or
     ``NUMBA_NUM_THREADS``); one in a worker of a pool, whose owner already shares out the cores.
     """
-    if getattr(_local, "serial", 0) or _in_worker():
-        return 1
+    return 1 if getattr(_local, "serial", 0) or _in_worker() else _configured_threads()
+
+
+def _configured_threads() -> int:
     # numba.get_num_threads() would start Numba's own threads; before they run nobody has set it.
     if getattr(numba_threads, "_is_initialized", False):
         return int(numba.get_num_threads())
-    return _default_threads()
-
-
-def _default_threads() -> int:
     return int(getattr(numba.config, "NUMBA_NUM_THREADS", 1))  # set when Numba is imported
 
 
@@ -82,7 +80,7 @@ def _get_pool() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            workers = max(_default_threads(), 2)
+            workers = max(_configured_threads(), 2)
             _pool = ThreadPoolExecutor(workers, thread_name_prefix="randla")
         return _pool
 

@@ -1,4 +1,3 @@
-import numba
 import pytest
 
 from randla import _parallel
@@ -51,7 +50,7 @@ def each_thread_count(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(_parallel, "WORTH_THE_POOL", 0.0)
             for n_threads in (1, 2, 4):
-                patch.setattr(_parallel, "thread_count", lambda n=n_threads: n)
+                patch.setattr(_parallel, "_configured_threads", lambda n=n_threads: n)
                 results.append(function())
         return results
 
@@ -59,9 +58,8 @@ def each_thread_count(monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _four_pool_threads():
+def _pool_of_four():
     """Let the pool have four threads on any machine."""
-    config, before = numba.config, numba.config.NUMBA_NUM_THREADS
-    config.NUMBA_NUM_THREADS = max(before, 4)
-    _parallel._get_pool()
-    config.NUMBA_NUM_THREADS = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_parallel, "_configured_threads", lambda: 4)
+        _parallel._get_pool()

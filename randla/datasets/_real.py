@@ -1,0 +1,139 @@
+"""Loaders of the data files that come with the package."""
+
+import gzip
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _read(name: str) -> str:
+    raw = resources.files("randla.datasets").joinpath("data", name).read_bytes()
+    return (gzip.decompress(raw) if name.endswith(".gz") else raw).decode("ascii")
+
+
+def _table(name: str, *, header: int = 1, dtype: type = float) -> NDArray:
+    return np.loadtxt(_read(name).splitlines()[header:], delimiter=",", dtype=dtype, ndmin=2)
+
+
+def nile() -> NDArray[np.float64]:
+    """Annual flow of the Nile at Aswan, 1871 to 1970.
+
+    Returns
+    -------
+    flow : (100,) ndarray
+        In 10^8 cubic metres, one value a year from 1871 on.
+
+    References
+    ----------
+    .. [1] G. W. Cobb, "The problem of the Nile: conditional solution to a changepoint problem",
+       Biometrika 65 (1978), 243-251. Public domain.
+
+    Examples
+    --------
+    >>> from randla.datasets import nile
+    >>> flow = nile()
+    >>> flow.size, float(flow.mean())
+    (100, 919.35)
+    """
+    return _table("nile.csv")[:, 1].copy()
+
+
+class Engel(NamedTuple):
+    """Result of `engel`: ``income`` and ``food``, both (235,), in Belgian francs a year."""
+
+    income: NDArray[np.float64]
+    food: NDArray[np.float64]
+
+
+def engel() -> Engel:
+    """Income and food expenditure of 235 Belgian working-class households in 1857.
+
+    Returns
+    -------
+    income, food : (235,) ndarray
+        In francs a year.
+
+    References
+    ----------
+    .. [1] R. Koenker and G. Bassett, "Robust tests for heteroscedasticity based on regression
+       quantiles", Econometrica 50 (1982), 43-61. Public domain.
+
+    Examples
+    --------
+    >>> from randla.datasets import engel
+    >>> income, food = engel()
+    >>> bool((food < income).all())
+    True
+    """
+    return Engel(*np.ascontiguousarray(_table("engel.csv").T))
+
+
+class Digits(NamedTuple):
+    """Result of `digits`: ``images`` (1797, 64), values 0 to 16, and ``labels`` (1797,)."""
+
+    images: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+def digits() -> Digits:
+    """Handwritten digits of 13 writers, as images of 8 x 8 pixels.
+
+    Returns
+    -------
+    images : (1797, 64) ndarray
+        Grey values 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures.
+    labels : (1797,) ndarray of int
+        The digits 0 to 9.
+
+    References
+    ----------
+    .. [1] E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (test set), UCI
+       Machine Learning Repository (1998), doi:10.24432/C50P49. CC BY 4.0.
+
+    Examples
+    --------
+    >>> from randla.datasets import digits
+    >>> images, labels = digits()
+    >>> images.shape, int((labels == 3).sum())
+    ((1797, 64), 183)
+    """
+    table = _table("digits.csv.gz", header=0)
+    return Digits(table[:, :-1].copy(), table[:, -1].astype(np.int64))
+
+
+class CrudeOil(NamedTuple):
+    """Result of `crude_oil`: ``dates`` (n,) datetime64[D] and ``prices`` (n,), dollars a barrel."""
+
+    dates: NDArray[np.datetime64]
+    prices: NDArray[np.float64]
+
+
+def crude_oil() -> CrudeOil:
+    """Daily spot price of West Texas Intermediate crude oil, 1986 to January 2019.
+
+    Days without a price are left out. ``100 * np.diff(np.log(prices))`` are returns in percent:
+    a volatile series with long quiet and long wild stretches.
+
+    Returns
+    -------
+    dates : (8321,) ndarray of datetime64[D]
+    prices : (8321,) ndarray
+        US dollars a barrel, at Cushing, Oklahoma.
+
+    References
+    ----------
+    .. [1] U.S. Energy Information Administration, series RWTC (DCOILWTICO in FRED). Public
+       domain.
+
+    Examples
+    --------
+    >>> from randla.datasets import crude_oil
+    >>> dates, prices = crude_oil()
+    >>> str(dates[0]), float(prices[0])
+    ('1986-01-02', 25.56)
+    """
+    rows = [line.split(",") for line in _read("crude_oil.csv.gz").splitlines()[1:]]
+    dates, prices = zip(*rows, strict=True)
+    return CrudeOil(np.array(dates, "datetime64[D]"), np.array(prices, float))

@@ -1,0 +1,51 @@
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from randla._results import Result, t_interval
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Estimate(Result):
+    value: float
+    array: np.ndarray
+    many: np.ndarray
+    name: str = "a"
+    _hidden: int = 0
+
+
+def test_repr_is_short():
+    text = repr(Estimate(1 / 3, np.arange(3.0), np.zeros((100, 4))))
+    assert text.splitlines() == [
+        "Estimate(",
+        "  value=0.333333,",
+        "  array=[0., 1., 2.],",
+        "  many=<float64 array of shape (100, 4)>,",
+        "  name='a',",
+        ")",
+    ]
+
+
+def test_results_are_frozen_and_picklable():
+    result = Estimate(1.0, np.arange(3.0), np.zeros(2))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.value = 2.0
+    copy = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(copy.array, result.array)
+
+
+def test_t_interval_equals_scipy():
+    estimate, se, df = (
+        np.array([1.0, 2.0, 3.0]),
+        np.array([0.5, 0.0, 2.0]),
+        np.array([3, 9, np.inf]),
+    )
+    low, high = t_interval(estimate, se, df, 0.9)
+    q = np.array([stats.t(3).ppf(0.95), stats.t(9).ppf(0.95), stats.norm.ppf(0.95)])
+    np.testing.assert_allclose(low, estimate - q * se)
+    np.testing.assert_allclose(high, estimate + q * se)
+    with pytest.raises(ValueError, match="level must be in"):
+        t_interval(1.0, 1.0, 3, 95)
