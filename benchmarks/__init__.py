@@ -1,0 +1,1 @@
+"""Benchmarks for asv, mirrored on the package; ``python -m benchmarks`` prints their ratios."""

@@ -1,0 +1,67 @@
+"""What type checkers see: the same names as the lazy loader in __init__.py."""
+
+from randla.sampling import (
+    LpRegressionResult as LpRegressionResult,
+    RowSample as RowSample,
+    Scores as Scores,
+    leverage_scores as leverage_scores,
+    lewis_weights as lewis_weights,
+    lp_regression as lp_regression,
+    lp_sensitivities as lp_sensitivities,
+    max_sensitivity as max_sensitivity,
+    sample_rows as sample_rows,
+    total_sensitivity as total_sensitivity,
+)
+from randla.sketching import (
+    SRHT as SRHT,
+    BlockSRHT as BlockSRHT,
+    CountSketch as CountSketch,
+    GaussianSketch as GaussianSketch,
+    KroneckerProduct as KroneckerProduct,
+    KroneckerSRHT as KroneckerSRHT,
+    LstsqResult as LstsqResult,
+    SparseSignSketch as SparseSignSketch,
+    fwht as fwht,
+    lstsq as lstsq,
+    sketch_size as sketch_size,
+)
+from randla.smoothing import (
+    AdditiveFunctional as AdditiveFunctional,
+    ChaoticRNN as ChaoticRNN,
+    DiscreteHMM as DiscreteHMM,
+    FilterResult as FilterResult,
+    LinearGaussian as LinearGaussian,
+    MaximumLikelihoodResult as MaximumLikelihoodResult,
+    SmoothingResult as SmoothingResult,
+    StateSpaceModel as StateSpaceModel,
+    StochasticVolatility as StochasticVolatility,
+    ffbs as ffbs,
+    hmm_smoother as hmm_smoother,
+    kalman_smoother as kalman_smoother,
+    maximum_likelihood as maximum_likelihood,
+    paris as paris,
+    particle_filter as particle_filter,
+    particle_gibbs as particle_gibbs,
+    ppg as ppg,
+)
+from randla.transport import (
+    SlicedWassersteinResult as SlicedWassersteinResult,
+    max_sliced_wasserstein as max_sliced_wasserstein,
+    sliced_wasserstein as sliced_wasserstein,
+    sliced_wasserstein_barycenter as sliced_wasserstein_barycenter,
+    sliced_wasserstein_flow as sliced_wasserstein_flow,
+    sliced_wasserstein_gradient as sliced_wasserstein_gradient,
+    sliced_wasserstein_matrix as sliced_wasserstein_matrix,
+    wasserstein_1d as wasserstein_1d,
+)
+
+from . import (
+    datasets as datasets,
+    random as random,
+    sampling as sampling,
+    sketching as sketching,
+    smoothing as smoothing,
+    transport as transport,
+)
+
+__version__: str

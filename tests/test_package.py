@@ -1,0 +1,131 @@
+"""The package as a whole: light import, names, layout, and rules that grep can check."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import randla
+
+PACKAGE = Path(randla.__file__).parent
+MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
+KERNELS = [p for p in MODULES if "_kernels" in p.parts]
+OTHERS = [p for p in MODULES if "_kernels" not in p.parts]
+FAMILIES = ("sketching", "sampling", "transport", "smoothing")
+
+
+def name(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def loaded_after(code):
+    out = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(out.stdout.split())
+
+
+def test_import_is_light():
+    loaded = loaded_after("import randla")
+    assert not loaded & {"numba", "scipy", "numpy", "matplotlib", "dask", "tqdm", "pandas"}
+    assert not {m for m in loaded if m.startswith("randla.")}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_loads_no_heavy_module_and_no_other_family(family):
+    loaded = loaded_after(f"import randla.{family}")
+    heavy = {"scipy.stats", "scipy.optimize", "matplotlib", "dask", "tqdm", "pandas", "sklearn"}
+    assert not loaded & heavy
+    others = {f"randla.{other}" for other in FAMILIES} - {f"randla.{family}"}
+    allowed = {"randla.sketching"} if family == "sampling" else set()
+    assert not loaded & others - allowed
+
+
+def test_every_public_name_resolves():
+    assert sorted(set(randla.__all__)) == sorted(randla.__all__)
+    for public in randla.__all__:
+        assert getattr(randla, public) is not None
+    assert set(dir(randla)) == set(randla.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = randla.nothing
+
+
+def test_families_and_top_level_agree():
+    for family in FAMILIES:
+        module = importlib.import_module(f"randla.{family}")
+        assert sorted(module.__all__) == list(module.__all__)
+        assert set(module.__all__) == set(randla._FAMILIES[family])
+        assert module.__doc__
+
+
+def test_stub_and_package_agree():
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    names = {"__version__"}
+    for node in stub.body:
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname for alias in node.names}
+            if node.module:
+                family = node.module.split(".")[-1]
+                assert {a.name for a in node.names} == set(randla._FAMILIES[family])
+    assert names == set(randla.__all__)
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=name)
+def test_kernels_are_only_kernels(path):
+    """No conversion, no error text; compiled through `_jit` only."""
+    text = path.read_text()
+    assert not re.search(r"np\.asarray|\braise\b|numba\.njit|import numba|prange", text)
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=name)
+def test_topics_hold_no_kernels(path):
+    if path.name in ("_jit.py", "_random.py", "_specialise.py"):
+        return
+    assert not re.search(r"@(kernel|summing_kernel|fused_kernel|inline|njit)\b", path.read_text())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_every_module_says_what_it_is(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "no module docstring"
+    assert len(path.read_text().splitlines()) <= 600
+
+
+def public_functions():
+    for public in randla.__all__:
+        value = getattr(randla, public)
+        if callable(value):
+            yield public, value
+    for module in (randla.datasets,):
+        for public in module.__all__:
+            yield public, getattr(module, public)
+
+
+@pytest.mark.parametrize(("public", "value"), public_functions(), ids=lambda v: str(v)[:40])
+def test_public_docstrings(public, value):
+    """A summary, a section on parameters where there are any, and a runnable example."""
+    doc = value.__doc__ or ""
+    assert doc.strip(), f"{public} has no docstring"
+    if isinstance(value, type) and public.endswith(("Result", "Sample", "Scores", "Digits")):
+        return  # results are documented by their attributes
+    if isinstance(value, type) and issubclass(value, tuple):
+        return
+    assert ">>> " in doc, f"{public} has no example"
+    if value.__init__ is not object.__init__ or not isinstance(value, type):
+        needs = (
+            isinstance(value, type) or value.__code__.co_argcount + value.__code__.co_kwonlyargcount
+        )
+        assert not needs or "Parameters\n" in doc, f"{public} does not document its parameters"
+
+
+def test_every_module_imports():
+    for module in pkgutil.walk_packages(randla.__path__, "randla."):
+        importlib.import_module(module.name)
