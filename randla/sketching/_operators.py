@@ -1,0 +1,373 @@
+"""What all sketches share: an immutable, picklable linear operator that is a function of its key.
+
+A sketch S of m rows acts on the n rows of a tall matrix. Column i of S, that is, what happens to
+row i of the operand, depends on (key, i) only. So a block of rows can be sketched alone, by
+`Sketch.columns`, and the sum over the blocks is the sketch of the whole, wherever it was cut.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.sparse.linalg import LinearOperator
+
+from randla._validation import as_array, as_count, as_matrix, is_sparse, read_only, require_finite
+
+#: Number of rows of a sketch to which rows can be appended for ever (`BlockSRHT` without n).
+UNBOUNDED = 1 << 62
+
+
+class Operand(NamedTuple):
+    """A dense matrix as it lies: entry (i, j) is ``flat[start + i * row_step + j * column_step]``.
+
+    One type for C, Fortran and strided order, so that a kernel is compiled once for all of them.
+    """
+
+    flat: NDArray[Any]
+    start: int
+    row_step: int
+    column_step: int
+
+
+def as_operand(A: NDArray[Any]) -> Operand:
+    """The flat view of a matrix, without a copy unless a stride is no multiple of the itemsize."""
+    size = A.itemsize
+    if any(stride % size for stride in A.strides):
+        A = np.ascontiguousarray(A)
+    if A.size == 0:
+        return Operand(read_only(np.empty(0, A.dtype)), 0, 0, 1)
+    steps = [stride // size if k > 1 else 0 for stride, k in zip(A.strides, A.shape, strict=True)]
+    reach = [step * (k - 1) for step, k in zip(steps, A.shape, strict=True)]
+    low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
+    lowest = A[tuple(slice(-1, None) if r < 0 else slice(0, 1) for r in reach)]
+    flat = np.lib.stride_tricks.as_strided(lowest, (high - low + 1,), (size,), writeable=False)
+    row_step, column_step = steps
+    if A.shape[1] == 1:
+        column_step = 1  # one column: any step will do, and this one takes the fast loop
+    return Operand(flat, -low, row_step, column_step)
+
+
+class Sketch(LinearOperator):
+    """Base of the sketching operators: S of shape (m, n) with E[S^T S] = I.
+
+    ``S @ A`` is the sketch of a matrix or vector, ``S.T @ Y`` the exact adjoint. Operators are
+    immutable; pickling one stores its parameters and its key, a few bytes.
+    """
+
+    #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
+    has_linf_guarantee: ClassVar[bool] = False
+
+    _key: np.uint64
+
+    def _initialise(self, m: int, n: int, key: np.uint64) -> None:
+        LinearOperator.__init__(self, np.dtype(np.float64), (m, n))
+        self._key = key
+        self._frozen = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_frozen" in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} is immutable, cannot set {name!r}")
+        object.__setattr__(self, name, value)
+
+    # What a subclass says ------------------------------------------------------------------------
+
+    def _parameters(self) -> dict[str, Any]:
+        """Arguments of the constructor, without rng."""
+        return {"m": self.shape[0], "n": self.shape[1]}
+
+    def _apply(
+        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """`_sketch` without the checks of the result; b is (k, c) and of the dtype of A."""
+        raise NotImplementedError
+
+    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+        """Rows first..last of S^T Y, (last - first, k)."""
+        raise NotImplementedError
+
+    @property
+    def population(self) -> int | None:
+        """Number of rows that m rows were drawn from without replacement, else None.
+
+        It is n padded to a power of two for the exact `SRHT`: the N of the finite-population
+        correction. None means that there is no correction.
+        """
+        return None
+
+    # The internal entry that least squares uses --------------------------------------------------
+
+    def _sketch(
+        self,
+        A: Any,
+        b: NDArray[Any] | None = None,
+        *,
+        row_scale: NDArray[Any] | None = None,
+        first_row: int = 0,
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Sketch rows first_row..first_row + k of an operand, and b in the same pass.
+
+        Parameters
+        ----------
+        A : (k, d) array or CSR array
+            Validated except for NaN and inf, in any memory order. float32 is sketched in float32.
+        b : (k,) or (k, c) array, optional
+        row_scale : (k,) array, optional
+            Multiplies the rows of A and b while they are loaded.
+        first_row : int
+            Number of the first row of A in the operand.
+
+        Returns
+        -------
+        SA : (m, d) ndarray
+        Sb : (m,) or (m, c) ndarray, or None
+
+        Raises
+        ------
+        ValueError
+            If A, b or row_scale holds NaN or inf, or the result overflows.
+        """
+        columns = None if b is None else b.reshape(len(b), -1)
+        if columns is not None and columns.dtype == A.dtype:
+            SA, Sb = self._apply_safely(A, columns, row_scale, first_row)
+        else:
+            SA, _ = self._apply_safely(A, None, row_scale, first_row)
+            Sb = None
+            if columns is not None and A.dtype == np.float64:  # a float32 b is exact in float64
+                columns = columns.astype(np.float64)
+            if columns is not None:
+                Sb, _ = self._apply_safely(columns, None, row_scale, first_row, name="b")
+        if b is not None and Sb is not None:
+            Sb = Sb.reshape(Sb.shape[:1] + b.shape[1:])
+        return SA, Sb
+
+    def _apply_safely(
+        self,
+        A: Any,
+        b: NDArray[Any] | None,
+        row_scale: NDArray[Any] | None,
+        first_row: int,
+        name: str = "A",
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """`_apply`, whose sums show whether there was a NaN or an inf, without another pass."""
+        SA, Sb = self._apply(A, b, row_scale, first_row)
+        if _is_finite(SA) and _is_finite(Sb):
+            return SA, Sb
+        require_finite(A.data if is_sparse(A) else A, name)
+        if b is not None:
+            require_finite(b, "b")
+        if row_scale is not None:
+            require_finite(row_scale, "weights")
+        # All is finite, so a sum has overflowed: again, scaled down by a power of two.
+        down = A.shape[0].bit_length() + 2
+        scale = np.ones(A.shape[0]) if row_scale is None else row_scale
+        SA, Sb = self._apply(A, b, read_only(np.ldexp(scale, -down)), first_row)
+        with np.errstate(over="ignore"):
+            SA = np.ldexp(SA, down)
+            Sb = None if Sb is None else np.ldexp(Sb, down)
+        if not _is_finite(SA):
+            raise ValueError(f"{name} must be scaled down: its sketch overflows {SA.dtype}")
+        if not _is_finite(Sb):
+            raise ValueError(f"b must be scaled down: its sketch overflows {SA.dtype}")
+        return SA, Sb
+
+    # Products ------------------------------------------------------------------------------------
+
+    def _product(self, A: Any) -> NDArray[Any]:
+        """S @ A for what a user may pass as A."""
+        if is_sparse(A):
+            A = as_matrix(A, "A", finite=False, sparse=True)
+        else:
+            A = as_array(A, "A", finite=False)
+            if A.ndim not in (1, 2):
+                raise ValueError(f"A must be 1-D or 2-D, got shape {A.shape}")
+        self._require_rows(A, "A")
+        if A.ndim == 1:
+            return self._sketch(A[:, None])[0][:, 0]
+        return self._sketch(A)[0]
+
+    def _adjoint_product(self, Y: Any, first: int = 0, last: int | None = None) -> NDArray[Any]:
+        """Rows first..last of S^T Y for what a user may pass as Y."""
+        last = self.shape[1] if last is None else last
+        if is_sparse(Y):
+            Y = Y.toarray()  # m rows only
+        Y = as_array(Y, "Y")
+        if Y.ndim not in (1, 2) or Y.shape[0] != self.shape[0]:
+            raise ValueError(
+                f"Y must have shape ({self.shape[0]},) or ({self.shape[0]}, k), as the sketch has "
+                f"{self.shape[0]} rows, got shape {Y.shape}"
+            )
+        if last - first >= UNBOUNDED:
+            raise ValueError("S.T needs a number of rows: use S.columns(first, last).T")
+        columns = read_only(np.ascontiguousarray(Y.reshape(len(Y), -1)))
+        out = self._apply_adjoint(columns, first, last)
+        return out.reshape(out.shape[:1] + Y.shape[1:])
+
+    def _require_rows(self, A: Any, name: str) -> None:
+        n = self.shape[1]
+        if A.shape[0] != n and (n < UNBOUNDED or A.shape[0] == 0):
+            expected = f"{n} rows" if n < UNBOUNDED else "at least one row"
+            raise ValueError(f"{name} must have {expected}, got shape {A.shape}")
+
+    def dot(self, x: Any) -> Any:
+        """``S @ x`` for an array, a SciPy sparse matrix, or another operator (lazily)."""
+        if isinstance(x, LinearOperator) or np.isscalar(x):
+            return super().dot(x)
+        return self._product(x)
+
+    def _matvec(self, x: Any) -> NDArray[Any]:
+        return self._product(x)
+
+    def _matmat(self, X: Any) -> NDArray[Any]:
+        return self._product(X)
+
+    def _rmatvec(self, x: Any) -> NDArray[Any]:
+        return self._adjoint_product(x)
+
+    def _rmatmat(self, X: Any) -> NDArray[Any]:
+        return self._adjoint_product(X)
+
+    def _transpose(self) -> TransposedSketch:
+        return TransposedSketch(self)
+
+    _adjoint = _transpose
+
+    # Parts and copies ----------------------------------------------------------------------------
+
+    def columns(self, first: int, last: int) -> Sketch:
+        """Columns first..last of S, as a sketch of shape (m, last - first).
+
+        It acts on rows first..last of the operand: the sum of ``S.columns(i, j) @ A[i:j]`` over
+        row blocks is ``S @ A`` to rounding, wherever the blocks are cut.
+
+        Parameters
+        ----------
+        first, last : int
+            0 <= first <= last <= n.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import SRHT
+        >>> A = np.arange(2000.0).reshape(1000, 2)
+        >>> S = SRHT(8, 1000, rng=0)
+        >>> parts = S.columns(0, 300) @ A[:300] + S.columns(300, 1000) @ A[300:]
+        >>> np.allclose(parts, S @ A)
+        True
+        """
+        first = as_count(first, "first", minimum=0, maximum=self.shape[1])
+        last = as_count(last, "last", minimum=first, maximum=self.shape[1])
+        return SketchColumns(self, first, last)
+
+    def _for_rows(self, k: int) -> Sketch:
+        """Return the sketch for an operand of k rows: itself, or columns of an unbounded one."""
+        return self if self.shape[1] == k else self.columns(0, k)
+
+    def toarray(self, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """S as an (m, n) array; for tests and small examples."""
+        eye = np.eye(self.shape[0], dtype=dtype)
+        return np.ascontiguousarray(self._adjoint_product(eye).T)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._parameters(), self._key)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return type(self).__name__, tuple(sorted(self._parameters().items())), int(self._key)
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._parameters().items())
+        return f"{type(self).__name__}({options})"
+
+
+def _rebuild(cls: type[Sketch], parameters: dict[str, Any], key: np.uint64) -> Sketch:
+    sketch = cls.__new__(cls)
+    sketch._initialise(key=key, **parameters)
+    return sketch
+
+
+class SketchColumns(Sketch):
+    """Columns first..last of a sketch; made by `Sketch.columns`."""
+
+    def __init__(self, whole: Sketch, first: int, last: int) -> None:
+        if isinstance(whole, SketchColumns):
+            whole, first, last = whole._whole, whole._first + first, whole._first + last
+        self._whole, self._first, self._last = whole, first, last
+        self.has_linf_guarantee = whole.has_linf_guarantee  # type: ignore[misc]
+        self._initialise(whole.shape[0], last - first, whole._key)
+
+    @property
+    def population(self) -> int | None:
+        """The population of the whole sketch."""
+        return self._whole.population
+
+    def _apply(
+        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        return self._whole._apply(A, b, row_scale, self._first + first_row)
+
+    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+        return self._whole._apply_adjoint(Y, self._first + first, self._first + last)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SketchColumns, (self._whole, self._first, self._last)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return self._whole.__dask_tokenize__(), self._first, self._last
+
+    def __repr__(self) -> str:
+        return f"{self._whole!r}.columns({self._first}, {self._last})"
+
+
+class TransposedSketch(LinearOperator):
+    """S^T, whose products are those of the sketch without a copy of n rows; made by ``S.T``."""
+
+    def __init__(self, sketch: Sketch) -> None:
+        super().__init__(sketch.dtype, sketch.shape[::-1])
+        self._sketch = sketch
+
+    def dot(self, x: Any) -> Any:
+        """``S.T @ x`` for an array or another operator (lazily)."""
+        if isinstance(x, LinearOperator) or np.isscalar(x):
+            return super().dot(x)
+        return self._sketch._adjoint_product(x)
+
+    def _rdot(self, x: Any) -> Any:
+        """``A.T @ S.T``, from the rows of A as they lie."""
+        if isinstance(x, LinearOperator) or np.isscalar(x):
+            return super()._rdot(x)
+        if not is_sparse(x):
+            x = as_array(x, "A", finite=False)
+        return self._sketch._product(x.T).T
+
+    def _matvec(self, x: Any) -> NDArray[Any]:
+        return self._sketch._adjoint_product(x)
+
+    def _matmat(self, X: Any) -> NDArray[Any]:
+        return self._sketch._adjoint_product(X)
+
+    def _rmatvec(self, x: Any) -> NDArray[Any]:
+        return self._sketch._product(x)
+
+    def _rmatmat(self, X: Any) -> NDArray[Any]:
+        return self._sketch._product(X)
+
+    def _transpose(self) -> Sketch:
+        return self._sketch
+
+    _adjoint = _transpose
+
+    def toarray(self) -> NDArray[Any]:
+        """S^T as an (n, m) array."""
+        return self._sketch.toarray().T
+
+    def __repr__(self) -> str:
+        return f"{self._sketch!r}.T"
+
+
+def _is_finite(X: NDArray[Any] | None) -> bool:
+    if X is None or X.size == 0:
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(X.sum(dtype=np.float64)) or bool(np.isfinite(X).all())
