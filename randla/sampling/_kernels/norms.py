@@ -1,0 +1,34 @@
+"""Row norms of a tile."""
+
+import math
+
+from randla._jit import summing_kernel
+
+_SMALL, _LARGE = 1e-280, 1e280
+
+
+@summing_kernel
+def row_norms(X, out):
+    """Euclidean norm of each row of a C-ordered float64 tile, safe for very small rows.
+
+    Where the sum of squares leaves the safe range, the row is scaled by its largest entry first.
+    """
+    n, d = X.shape
+    for i in range(n):
+        total = 0.0
+        for j in range(d):
+            total += X[i, j] * X[i, j]
+        if _SMALL < total < _LARGE:
+            out[i] = math.sqrt(total)
+            continue
+        largest = 0.0
+        for j in range(d):
+            largest = max(largest, abs(X[i, j]))
+        if largest == 0.0 or not largest < math.inf:
+            out[i] = largest
+            continue
+        total = 0.0
+        for j in range(d):
+            scaled = X[i, j] / largest
+            total += scaled * scaled
+        out[i] = largest * math.sqrt(total)

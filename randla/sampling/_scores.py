@@ -1,0 +1,159 @@
+"""The result of the functions that score rows: an array of values that carries its bounds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+
+from randla._results import Result
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(NDArrayOperatorsMixin, Result):
+    """Scores of the rows of a matrix, one number a row, between certified bounds.
+
+    It behaves as the array of values: NumPy functions and operators, indexing, ``len`` and
+    iteration see `values` and return plain arrays.
+
+    Attributes
+    ----------
+    values : (n,) ndarray
+        The scores.
+    lower, upper : (n,) ndarray
+        Bounds: the exact score of each row lies between them.
+    certified : bool
+        Whether the bounds pin the values down to the tolerance that was asked for (rounding, where
+        there is none). The bounds are valid in any case.
+    residual : float
+        How far the computation was from its end: the estimated relative rounding or sketching
+        error of leverage scores; ``max |log(leverage / weight)|`` of Lewis weights; the largest
+        relative gap ``(upper - lower) / upper`` of sensitivities.
+    n_iterations : int
+        Iterations used: 0 for direct methods; the largest number of a row for sensitivities.
+    kind : str
+        What the scores are: "leverage", "lewis", "sensitivity", ...
+    p : float
+        The power of the norm that they belong to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla.sampling import leverage_scores
+    >>> scores = leverage_scores([[1.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
+    >>> np.round(np.asarray(scores), 12)
+    array([1. , 0.5, 0.5])
+    >>> bool((scores.lower <= scores).all())
+    True
+    """
+
+    values: Array
+    lower: Array
+    upper: Array
+    certified: bool
+    residual: float
+    n_iterations: int
+    kind: str
+    p: float
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "kind",
+        "p",
+        "values",
+        "certified",
+        "residual",
+        "n_iterations",
+    )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The values, as NumPy asks for them."""
+        if copy:
+            return np.array(self.values, dtype=dtype)
+        if copy is False and dtype is not None and np.dtype(dtype) != self.values.dtype:
+            raise ValueError(f"cannot make a {np.dtype(dtype)} array of Scores without a copy")
+        return np.asarray(self.values, dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Apply a ufunc to the values; the result is a plain array."""
+        if any(isinstance(out, Scores) for out in options.get("out", ())):
+            return NotImplemented  # results are frozen
+        plain = tuple(x.values if isinstance(x, Scores) else x for x in inputs)
+        return getattr(ufunc, method)(*plain, **options)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.values[index]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[np.float64]:
+        return iter(self.values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the values."""
+        return self.values.shape
+
+    @property
+    def ndim(self) -> int:
+        """Always 1."""
+        return self.values.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return self.values.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values, float64."""
+        return self.values.dtype
+
+    def sum(self, *args: Any, **options: Any) -> Any:
+        """Sum of the values."""
+        return self.values.sum(*args, **options)
+
+    def mean(self, *args: Any, **options: Any) -> Any:
+        """Mean of the values."""
+        return self.values.mean(*args, **options)
+
+    def max(self, *args: Any, **options: Any) -> Any:
+        """Largest value."""
+        return self.values.max(*args, **options)
+
+    def min(self, *args: Any, **options: Any) -> Any:
+        """Smallest value."""
+        return self.values.min(*args, **options)
+
+    def argmax(self, *args: Any, **options: Any) -> Any:
+        """Row of the largest value."""
+        return self.values.argmax(*args, **options)
+
+    def argmin(self, *args: Any, **options: Any) -> Any:
+        """Row of the smallest value."""
+        return self.values.argmin(*args, **options)
+
+    def argsort(self, *args: Any, **options: Any) -> Any:
+        """Rows in the order of their values."""
+        return self.values.argsort(*args, **options)
+
+
+def make_scores(
+    values: Array,
+    lower: Array,
+    upper: Array,
+    *,
+    kind: str,
+    p: float,
+    certified: bool,
+    residual: float,
+    n_iterations: int = 0,
+) -> Scores:
+    """Scores with arrays that cannot be written to."""
+    for array in (values, lower, upper):
+        array.flags.writeable = False
+    return Scores(values, lower, upper, certified, float(residual), n_iterations, kind, float(p))

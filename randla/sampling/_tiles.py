@@ -1,0 +1,208 @@
+"""A tall matrix that is read a tile of rows at a time, and the passes over it that scores need.
+
+Dense matrices are read as they lie (C, Fortran or strided, float32 or float64), CSR matrices stay
+sparse where a product allows it and are densified a tile at a time where it does not. No pass
+makes a copy of the whole. Tiles and parts are fixed by the shape, and sums are taken in their
+order: the same result for any number of threads.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import part_bounds, run_parts
+from randla._validation import as_matrix, is_sparse, require_finite
+from randla.sampling._kernels.norms import row_norms
+
+Array = NDArray[np.float64]
+
+_TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product stay in cache
+_FLOPS = 1e10  # a rough speed, to see what is worth the pool
+_SYRK_COLUMNS = 40  # below, a general product is faster than a symmetric one
+_SPARSE_GRAM = 0.05  # density below which the Gram matrix of a tile is a sparse product
+
+
+def as_tall(A: Any, name: str = "A", *, finite: bool = True) -> Any:
+    """`A` as a read-only matrix, dense or CSR, with at least one row and one column."""
+    A = as_matrix(A, name, finite=finite, sparse=True)
+    if 0 in A.shape:
+        raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")
+    return A
+
+
+class Tiles:
+    """A matrix with optional scales, read tile by tile.
+
+    Parameters
+    ----------
+    A : (n, d) ndarray or csr_array
+    ridge : float
+        Stands for d more rows, ``sqrt(ridge)`` times the identity, in all Gram matrices.
+
+    Attributes
+    ----------
+    column_scale : (d,) ndarray or None
+        Powers of two that multiply the columns; set by `rescale_columns`.
+    columns : ndarray of int or None
+        The columns that are read, all if None.
+    """
+
+    def __init__(self, A: Any, ridge: float = 0.0) -> None:
+        self.A, self.ridge = A, ridge
+        self.sparse = is_sparse(A)
+        self.n = A.shape[0]
+        self.column_scale: Array | None = None
+        self.columns: NDArray[np.intp] | None = None
+        density = A.nnz / max(A.shape[0] * A.shape[1], 1) if self.sparse else 1.0
+        self.density = density
+        rows = max(256, _TILE_ENTRIES // A.shape[1] // 64 * 64)
+        self.tile_rows = min(rows, self.n)
+
+    @property
+    def d(self) -> int:
+        """Number of columns that are read."""
+        return len(self.columns) if self.columns is not None else int(self.A.shape[1])
+
+    @property
+    def ridge_rows(self) -> Array:
+        """Diagonal of the rows that the ridge stands for."""
+        scale = np.ones(self.d) if self.column_scale is None else self.column_scale
+        return np.sqrt(self.ridge) * scale
+
+    # Reading -------------------------------------------------------------------------------------
+
+    def tile(self, i: int, j: int, row_scale: Array | None = None, dense: bool = True) -> Any:
+        """Rows i..j, scaled, in float64: a view where nothing has to be done, CSR if asked."""
+        X = self.A[i:j]
+        if self.columns is not None:
+            X = X[:, self.columns]
+        if self.sparse:
+            if row_scale is not None:
+                X = X.astype(np.float64)
+                X.data *= np.repeat(row_scale[i:j], np.diff(X.indptr))
+            if not dense and self.column_scale is None:
+                return X
+            X = X.toarray()
+        elif row_scale is not None:
+            X = X * row_scale[i:j, None]
+        if self.column_scale is not None:
+            X = X * self.column_scale
+        return X.astype(np.float64, copy=False)
+
+    def product(
+        self, i: int, j: int, T: Array, out: Array | None = None, row_scale: Array | None = None
+    ) -> Array:
+        """Rows i..j times `T`, dense."""
+        X = self.tile(i, j, row_scale, dense=False)
+        if self.sparse:
+            return np.ascontiguousarray(X @ T)
+        return np.matmul(X, T, out=None if out is None else out[: j - i])
+
+    def each(
+        self,
+        visit: Callable[[int, int, Array, Array], None],
+        width: int,
+        flops: float,
+        total: tuple[int, ...] = (0,),
+    ) -> Array:
+        """Call ``visit(i, j, buffer, total)`` for each tile, on several threads.
+
+        `buffer` is a (tile_rows, width) work array and `total` an array of zeros, to which `visit`
+        may add; both belong to a part. Returns the sum of the totals.
+        """
+        n_tiles = -(-self.n // self.tile_rows)
+        seconds = flops / _FLOPS
+        n_parts = min(n_tiles, max(8, int(seconds / 0.3)))
+        bounds = part_bounds(n_tiles, n_parts)
+
+        def part(k: int) -> Array:
+            buffer, subtotal = np.empty((self.tile_rows, width)), np.zeros(total)
+            for tile in range(*bounds[k]):
+                i = tile * self.tile_rows
+                visit(i, min(i + self.tile_rows, self.n), buffer, subtotal)
+            return subtotal
+
+        return sum(run_parts(part, n_parts, seconds=seconds, blas=True), start=np.zeros(total))
+
+    # Passes --------------------------------------------------------------------------------------
+
+    def gram(self, T: Array | None = None, row_scale: Array | None = None) -> Array:
+        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+        d = self.d
+        k = d if T is None else T.shape[1]
+
+        def visit(i: int, j: int, buffer: Array, total: Array) -> None:
+            if T is not None:
+                total += gram_of(self.product(i, j, T, buffer, row_scale))
+            elif self.sparse and self.density < _SPARSE_GRAM and self.column_scale is None:
+                X = self.tile(i, j, row_scale, dense=False).astype(np.float64)
+                total += (X.T @ X).toarray()
+            else:
+                total += gram_of(self.tile(i, j, row_scale))
+
+        flops = self.density * self.n * d * k * 2.0 + self.n * k * k
+        G = self.each(visit, k if T is not None else 0, flops, (k, k))
+        if self.ridge:
+            E = self.ridge_rows[:, None] * (np.eye(d) if T is None else T)
+            G = G + E.T @ E
+        return G
+
+    def norms(self, T: Array) -> Array:
+        """Norms of the rows of A T."""
+        out = np.empty(self.n)
+
+        def visit(i: int, j: int, buffer: Array, _: Array) -> None:
+            row_norms(self.product(i, j, T, buffer), out[i:j])
+
+        self.each(visit, T.shape[1], self.density * self.n * self.d * T.shape[1] * 2.0)
+        return out
+
+    def triangular(self, row_scale: Array | None = None) -> Array:
+        """R of the QR factorisation of V A (and the ridge), by tiles; at most d rows."""
+
+        def part_of(k: int) -> Array:
+            R = np.empty((0, self.d))
+            first, last = bounds[k]
+            for i in range(first, last, step):
+                R = np.linalg.qr(np.vstack([R, self.tile(i, min(i + step, last), row_scale)]), "r")
+            return R
+
+        step = max(self.tile_rows, 2 * self.d)
+        flops = 4.0 * self.n * self.d**2
+        n_parts = min(-(-self.n // step), max(8, int(flops / _FLOPS / 0.3)))
+        bounds = part_bounds(self.n, n_parts)
+        factors = run_parts(part_of, n_parts, seconds=flops / _FLOPS, blas=True)
+        if self.ridge:
+            factors.append(np.diag(self.ridge_rows))
+        return np.linalg.qr(np.vstack(factors), "r")
+
+    def rescale_columns(self) -> None:
+        """Multiply the columns by powers of two so that their largest entries are about 1."""
+        with np.errstate(over="ignore"):
+            largest = np.zeros(self.d)
+            for i in range(0, self.n, self.tile_rows):
+                X = self.tile(i, min(i + self.tile_rows, self.n))
+                np.maximum(largest, np.abs(X).max(axis=0), out=largest)
+        largest = np.maximum(largest, np.sqrt(self.ridge))
+        _, exponents = np.frexp(largest)
+        self.column_scale = np.where(
+            largest > 0, np.ldexp(1.0, -np.clip(exponents, -1020, 1020)), 1.0
+        )
+
+    def require_finite(self, name: str = "A") -> None:
+        """Raise ValueError if an entry is NaN or inf."""
+        require_finite(self.A.data if self.sparse else self.A, name)
+
+
+def gram_of(X: Array) -> Array:
+    """``X'X``. NumPy calls the symmetric BLAS routine, which is the slower one for few columns."""
+    d = X.shape[1]
+    if d >= _SYRK_COLUMNS or d == 1:
+        return X.T @ X
+    G = np.empty((d, d))  # all but the last row in a general product, which has no same operands
+    np.matmul(X[:, :-1].T, X, out=G[:-1])
+    G[-1, :-1] = G[:-1, -1]
+    G[-1, -1] = X[:, -1] @ X[:, -1]
+    return G

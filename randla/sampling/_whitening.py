@@ -1,0 +1,144 @@
+"""The factor T that makes the columns of A T orthonormal, from Gram matrices.
+
+One Gram matrix costs the least; its error grows with the square of the condition number of the
+column-scaled A. A second Gram matrix, of the product, repairs that up to condition 1e7 or so
+(CholeskyQR2). Beyond, a Householder factor computed tile by tile takes the place of the first
+Gram matrix, decides the rank by column pivoting, and is corrected once in the same way.
+
+Sources: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, ETNA 44 (2015) (CholeskyQR2); Demmel,
+Grigori, Hoemmen and Langou, SIAM J. Sci. Comput. 34 (2012) (QR of tall matrices by tiles).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import qr, solve_triangular
+
+from randla.sampling._tiles import Array, Tiles
+
+_EPS = float(np.finfo(np.float64).eps)
+_TWO_STEP_LIMIT = 1e7  # condition up to which Cholesky QR repairs itself in one more step
+_SAFE = 1e-200, 1e200  # squared column norms that neither overflow nor lose digits
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """``A @ transform`` has orthonormal columns that span the columns of A.
+
+    Attributes
+    ----------
+    transform : (d, rank) ndarray
+    rank : int
+    error : float
+        Estimated relative rounding error of the squared row norms of ``A @ transform``.
+    log_det : float
+        Logarithm of the determinant of A'A (of its kept columns).
+    columns : (rank,) ndarray of int
+        Independent columns that span the rest.
+    """
+
+    transform: Array
+    rank: int
+    error: float
+    log_det: float
+    columns: np.ndarray
+
+
+def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> Whitening:
+    """Whiten ``diag(row_scale) A``; the error estimate is below `rtol` where that is possible."""
+    d = tiles.d
+    with np.errstate(over="ignore", invalid="ignore"):
+        G = tiles.gram(None, row_scale)
+    squares = np.diag(G)
+    if tiles.column_scale is None and not (
+        (squares > _SAFE[0]).all() and (squares < _SAFE[1]).all()
+    ):
+        if not np.isfinite(squares).all():
+            tiles.require_finite()
+        tiles.rescale_columns()
+        G = tiles.gram(None, row_scale)
+        squares = np.diag(G)
+    if (squares > 0).all() and tiles.n + (d if tiles.ridge else 0) >= d:
+        scale = np.sqrt(squares)
+        step = _cholesky_step(G / np.outer(scale, scale))
+        if step is not None:
+            T, norm, log_det = step
+            condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))
+            T, log_det = T / scale[:, None], log_det + 2.0 * np.log(scale).sum()
+            error = 4.0 * _EPS * norm**2
+            if error <= rtol:
+                return Whitening(T, d, error, log_det, np.arange(d))
+            if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tiles)):
+                T, more = _corrected(tiles, row_scale, T)
+                return Whitening(T, d, 8.0 * _EPS * condition, log_det + more, np.arange(d))
+    return _whiten_by_rank(tiles, row_scale)
+
+
+def _cholesky_step(G: Array) -> tuple[Array, float, float] | None:
+    """Inverse transposed Cholesky factor, its norm, log det; None if G is not definite."""
+    try:
+        L = np.linalg.cholesky(G)
+    except np.linalg.LinAlgError:
+        return None
+    T = solve_triangular(L, np.eye(len(L)), lower=True).T
+    if not np.isfinite(T).all():
+        return None
+    return T, spectral_norm(T), 2.0 * np.log(np.diag(L)).sum()
+
+
+def _corrected(tiles: Tiles, row_scale: Array | None, T: Array) -> tuple[Array, float]:
+    """`T` after one more Cholesky QR step (two if the first was far off), and its log det."""
+    log_det = 0.0
+    for _ in range(3):
+        G = tiles.gram(T, row_scale)
+        step = _cholesky_step(G)
+        if step is None:
+            break
+        T, log_det = T @ step[0], log_det + step[2]
+        if np.abs(G - np.eye(len(G))).max() < 0.1:
+            break
+    return T, log_det
+
+
+def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
+    """The same from a Householder factor with column pivoting, which finds the rank."""
+    R = tiles.triangular(row_scale)
+    scale = np.sqrt(np.einsum("ij,ij->j", R, R))
+    scale[scale == 0.0] = 1.0
+    R, pivots = qr(R / scale, mode="r", pivoting=True)
+    diagonal = np.abs(np.diag(R))
+    rank = int((diagonal > rank_tolerance(tiles) * diagonal[0]).sum())
+    if rank == 0:
+        return Whitening(np.zeros((tiles.d, 0)), 0, 0.0, 0.0, np.arange(0))
+    R, columns = R[:rank, :rank], pivots[:rank]
+    inverse = solve_triangular(R, np.eye(rank))
+    T = np.zeros((tiles.d, rank))
+    T[columns] = inverse / scale[columns, None]
+    log_det = 2.0 * (np.log(diagonal[:rank]) + np.log(scale[columns])).sum()
+    error = 8.0 * _EPS * spectral_norm(R) * spectral_norm(inverse)
+    T, more = _corrected(tiles, row_scale, T)
+    return Whitening(T, rank, error, log_det + more, columns)
+
+
+def rank_tolerance(tiles: Tiles) -> float:
+    """Relative size of a pivot below which a column counts as dependent.
+
+    A rounding error of the factorisation, which grows like the square root of n, or of the data
+    themselves where they are float32.
+    """
+    factorisation = 32.0 * _EPS * max(tiles.d, np.sqrt(tiles.n))
+    data = 4.0 * float(np.finfo(np.float32).eps) if tiles.A.dtype == np.float32 else 0.0
+    return max(factorisation, data)
+
+
+def spectral_norm(T: Array) -> float:
+    """Largest singular value; for large T by power iteration, rounded up by a fifth."""
+    if min(T.shape) <= 64:
+        return float(np.linalg.norm(T, 2))
+    x = 1.0 + np.sin(np.arange(T.shape[1]) + 1.0)
+    norm = 0.0
+    for _ in range(20):
+        x /= np.linalg.norm(x)
+        x = T.T @ (T @ x)
+        norm = float(np.linalg.norm(x))
+    return 1.2 * np.sqrt(norm)
