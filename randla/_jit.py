@@ -1,6 +1,6 @@
 """The one place that chooses Numba's options.
 
-Every kernel of the library is compiled through one of the four names below, so that a reader who
+Every kernel of the library is compiled through one of the names below, so that a reader who
 meets ``@kernel`` knows all of its options, and a change of policy is a change of one line.
 
 ``kernel``
@@ -15,6 +15,9 @@ meets ``@kernel`` knows all of its options, and a change of policy is a change o
     reordered, so results do not depend on how a loop was vectorised.
 ``inline``
     A helper of one or two lines that is pasted into the kernels that call it.
+``unsaved_kernel``, ``unsaved_inline``
+    The same as ``kernel`` without the disk cache: for functions that a factory makes around
+    other jitted functions, whose files no other process would find. The second one is always inlined by LLVM.
 """
 
 from functools import partial
@@ -26,3 +29,5 @@ kernel: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
 fused_kernel: Any = partial(kernel, fastmath={"contract"})
 inline: Any = partial(numba.njit, cache=True, inline="always", error_model="numpy")
+unsaved_kernel: Any = partial(numba.njit, nogil=True, error_model="numpy")
+unsaved_inline: Any = partial(numba.njit, nogil=True, error_model="numpy", forceinline=True)

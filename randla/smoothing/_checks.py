@@ -1,0 +1,98 @@
+"""Observations, the errors that kernels report, and pieces of work that can be interrupted."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._validation import as_array, read_only
+from randla.smoothing._kernels import status
+from randla.smoothing._model import StateSpaceModel
+
+_PIECE_SECONDS = 0.2
+
+
+def as_model(model: Any) -> StateSpaceModel:
+    """`model` if it is one, else an error that names it."""
+    if not isinstance(model, StateSpaceModel):
+        raise TypeError(f"model must be a StateSpaceModel, got {type(model).__name__}")
+    return model
+
+
+def as_observations(
+    y: ArrayLike, model: StateSpaceModel
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`y` as read-only float64, (T,) or (T, k), and which rows are not wholly NaN.
+
+    Where the model says how many components it observes, (T,) and (T, 1) stand for one another.
+    """
+    values = as_array(y, "y", finite=False)
+    if values.ndim not in (1, 2) or values.size == 0:
+        raise ValueError(f"y must be non-empty with shape (T,) or (T, k), got shape {values.shape}")
+    if np.isinf(values).any():
+        raise ValueError("y must hold numbers, or NaN where an observation is missing, got inf")
+    if model.observe is not None:
+        k = model.observation_dim
+        if k is None and values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        elif k == 1 and values.ndim == 1:
+            values = values[:, None]
+        if values.shape[1:] != (() if k is None else (k,)):
+            expected = "(T,)" if k is None else f"(T, {k})"
+            raise ValueError(
+                f"y must have shape {expected} as the model observes it, got shape {values.shape}"
+            )
+    values = np.ascontiguousarray(values, dtype=np.float64)
+    observed = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
+    return read_only(values), read_only(observed)
+
+
+def raise_for_status(info: NDArray[np.int64]) -> None:
+    """Raise what a kernel reported in ``info = (code, time, count)``."""
+    code, t, count = (int(v) for v in info[:3])
+    if code == status.OK:
+        return
+    message = {
+        status.ALL_ZERO: (
+            f"log_potential must not be -inf for all particles, as it is at t = {t}: no particle "
+            "can explain the observation. Use more particles, a proposal that looks at the "
+            "observation, or a potential with heavier tails; look at y there for an outlier"
+        ),
+        status.NAN_WEIGHT: (
+            f"log_potential (or a density of the proposal) must be a number, got NaN at t = {t}"
+        ),
+        status.INFINITE_WEIGHT: (
+            f"log_potential (or a density of the proposal) must be below +inf, got +inf at t = {t}"
+        ),
+        status.NAN_TRANSITION: (
+            f"log_transition must be a number below +inf, got NaN or +inf for the step from "
+            f"t = {t} to {t + 1}"
+        ),
+        status.ZERO_TRANSITION: (
+            f"log_transition must be the density that transition draws from, but it is -inf for a "
+            f"state that transition drew in the step from t = {t} to {t + 1}"
+        ),
+        status.ABOVE_BOUND: (
+            f"log_transition_bound must be at least log_transition, which exceeded it {count} "
+            f"times, first in the step from t = {t} to {t + 1}"
+        ),
+        status.NAN_FUNCTIONAL: f"functional must be finite, got NaN or inf at t = {t}",
+    }[code]
+    raise ValueError(message)
+
+
+def pieces(n: int, first_size: int) -> Iterator[tuple[int, int]]:
+    """Cut ``range(n)`` into pieces of work of about 0.2 s, timed as they run.
+
+    Between two pieces Python looks for Ctrl-C. The results must not depend on the cuts.
+    """
+    begin, size = 0, max(first_size, 1)
+    while begin < n:
+        end = min(begin + size, n)
+        started = time.perf_counter()
+        yield begin, end
+        elapsed = max(time.perf_counter() - started, 1e-6)
+        size = max(1, min(4 * size, int(size * _PIECE_SECONDS / elapsed)))
+        begin = end

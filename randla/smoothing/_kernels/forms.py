@@ -1,0 +1,133 @@
+"""One form for the functions of scalar and vector models, bootstrap and guided.
+
+A scalar model returns a state as a float, a vector model writes it to an array. Clouds are arrays
+``X`` of shape (N,) or (N, d), so that ``X[i]`` is a state in either case and only the drawing of
+states needs two variants. The factories below are called by the templates' callers; each returns
+a jitted function.
+
+========================================================  =====================================
+``draw_first(rng, y, observed, theta, X, i)``             draws the state i of time 0 into X
+``draw_next(rng, t, x, y, observed, theta, X, i)``        draws from x at time t a state of t + 1
+``weigh_first(X, i, y, observed, theta)``                 its log weight at time 0
+``weigh_next(t, x, X, i, y, observed, theta)``            its log weight at time t + 1
+========================================================  =====================================
+
+`y` is the row of the new state. On a missing row (``observed`` false) the potential is one and a
+proposal that would look at the observation gives way to the transition.
+"""
+
+from randla._jit import unsaved_inline
+
+
+def draw_first_form(initial, proposal, scalar):
+    if proposal is None and scalar:
+
+        @unsaved_inline
+        def draw_first(rng, y, observed, theta, X, i):
+            X[i] = initial(rng, theta)
+
+    elif proposal is None:
+
+        @unsaved_inline
+        def draw_first(rng, y, observed, theta, X, i):
+            initial(rng, theta, X[i])
+
+    elif scalar:
+
+        @unsaved_inline
+        def draw_first(rng, y, observed, theta, X, i):
+            if observed:
+                X[i] = proposal(rng, y, theta)
+            else:
+                X[i] = initial(rng, theta)
+
+    else:
+
+        @unsaved_inline
+        def draw_first(rng, y, observed, theta, X, i):
+            if observed:
+                proposal(rng, y, theta, X[i])
+            else:
+                initial(rng, theta, X[i])
+
+    return draw_first
+
+
+def draw_next_form(transition, proposal, scalar):
+    if proposal is None and scalar:
+
+        @unsaved_inline
+        def draw_next(rng, t, x, y, observed, theta, X, i):
+            X[i] = transition(rng, t, x, theta)
+
+    elif proposal is None:
+
+        @unsaved_inline
+        def draw_next(rng, t, x, y, observed, theta, X, i):
+            transition(rng, t, x, theta, X[i])
+
+    elif scalar:
+
+        @unsaved_inline
+        def draw_next(rng, t, x, y, observed, theta, X, i):
+            if observed:
+                X[i] = proposal(rng, t, x, y, theta)
+            else:
+                X[i] = transition(rng, t, x, theta)
+
+    else:
+
+        @unsaved_inline
+        def draw_next(rng, t, x, y, observed, theta, X, i):
+            if observed:
+                proposal(rng, t, x, y, theta, X[i])
+            else:
+                transition(rng, t, x, theta, X[i])
+
+    return draw_next
+
+
+def weigh_first_form(log_potential, log_initial, log_proposal):
+    if log_proposal is None:
+
+        @unsaved_inline
+        def weigh_first(X, i, y, observed, theta):
+            if observed:
+                return log_potential(0, X[i], y, theta)
+            return 0.0
+
+    else:
+
+        @unsaved_inline
+        def weigh_first(X, i, y, observed, theta):
+            if not observed:
+                return 0.0
+            x = X[i]
+            return log_potential(0, x, y, theta) + log_initial(x, theta) - log_proposal(x, y, theta)
+
+    return weigh_first
+
+
+def weigh_next_form(log_potential, log_transition, log_proposal):
+    if log_proposal is None:
+
+        @unsaved_inline
+        def weigh_next(t, x, X, i, y, observed, theta):
+            if observed:
+                return log_potential(t + 1, X[i], y, theta)
+            return 0.0
+
+    else:
+
+        @unsaved_inline
+        def weigh_next(t, x, X, i, y, observed, theta):
+            if not observed:
+                return 0.0
+            xn = X[i]
+            return (
+                log_potential(t + 1, xn, y, theta)
+                + log_transition(t, x, xn, theta)
+                - log_proposal(t, x, xn, y, theta)
+            )
+
+    return weigh_next
