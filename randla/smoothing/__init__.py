@@ -6,7 +6,27 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 `paris` and from `ffbs`.
 """
 
+from randla.smoothing._exact import (
+    HMMSmootherResult,
+    KalmanSmootherResult,
+    hmm_smoother,
+    kalman_smoother,
+)
 from randla.smoothing._filter import FilterResult, particle_filter
+from randla.smoothing._linear_gaussian import LinearGaussian
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._ready_models import ChaoticRNN, DiscreteHMM, StochasticVolatility
 
-__all__ = ["FilterResult", "StateSpaceModel", "particle_filter"]
+__all__ = [
+    "ChaoticRNN",
+    "DiscreteHMM",
+    "FilterResult",
+    "HMMSmootherResult",
+    "KalmanSmootherResult",
+    "LinearGaussian",
+    "StateSpaceModel",
+    "StochasticVolatility",
+    "hmm_smoother",
+    "kalman_smoother",
+    "particle_filter",
+]

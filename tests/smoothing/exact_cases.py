@@ -1,0 +1,119 @@
+"""Cases of the exact smoothers, the ready models and maximum likelihood."""
+
+import numpy as np
+
+from randla import (
+    ChaoticRNN,
+    DiscreteHMM,
+    LinearGaussian,
+    StochasticVolatility,
+    hmm_smoother,
+    kalman_smoother,
+)
+from tests.conformance import Case, grid
+
+RNG = np.random.default_rng(11)
+NORMAL = LinearGaussian(
+    [[0.875, 0.25], [0.0, 0.5]], np.eye(2), [[1.0, 0.5]], 0.75, [0.0, 1.0], 2 * np.eye(2)
+)
+HMM = DiscreteHMM([0.5, 0.5], [[0.75, 0.25], [0.125, 0.875]], [[0.75, 0.25], [0.25, 0.75]])
+SERIES = grid(RNG, 12)
+SERIES[4] = np.nan
+SYMBOLS = np.array([0.0, 1, 1, np.nan, 0, 0, 1])
+
+
+def kalman_values(result):
+    names = ("state", "square", "lag_product", "score")
+    sums = (result.expectation(name) for name in names)
+    return result.mean, result.covariance, result.lag_covariance, result.log_likelihood, *sums
+
+
+def hmm_values(result):
+    return result.probs, result.pair_probs, result.log_likelihood, result.expectation("score")
+
+
+def model_values(model):
+    return (model.theta, *model.simulate(3, rng=0))
+
+
+CASES = [
+    Case(
+        "kalman_smoother",
+        lambda y, model=NORMAL: kalman_smoother(model, y),
+        {"y": SERIES},
+        values=kalman_values,
+        takes_rng=False,
+        nan=("y",),
+        bad_options=[
+            ({"model": HMM}, TypeError, "model must be a LinearGaussian, got DiscreteHMM"),
+            ({"model": None}, TypeError, "model must be a LinearGaussian, got NoneType"),
+        ],
+    ),
+    Case(
+        "hmm_smoother",
+        lambda y, model=HMM: hmm_smoother(model, y),
+        {"y": SYMBOLS},
+        values=hmm_values,
+        takes_rng=False,
+        nan=("y",),
+        bad_options=[
+            ({"model": NORMAL}, TypeError, "model must be a DiscreteHMM, got LinearGaussian"),
+            ({"y": [0, 2]}, ValueError, "y must hold symbols 0..1"),
+        ],
+    ),
+    Case(
+        "LinearGaussian",
+        LinearGaussian,
+        {
+            "transition_matrix": np.array([[0.875, 0.25], [0.0, 0.5]]),
+            "transition_cov": np.array([[1.0, 0.25], [0.25, 2.0]]),
+            "observation_matrix": np.array([[1.0, 0.5], [0.25, 1.0], [0.0, 1.0]]),
+            "observation_cov": np.diag([1.0, 2.0, 0.5]),
+            "initial_mean": np.array([0.0, 1.0]),
+            "initial_cov": np.array([[2.0, 0.5], [0.5, 1.0]]),
+        },
+        values=model_values,
+        takes_rng=False,
+    ),
+    Case(
+        "StochasticVolatility",
+        lambda phi=0.9, sigma=0.25, beta=0.5: StochasticVolatility(phi, sigma, beta),
+        {},
+        values=model_values,
+        takes_rng=False,
+        bad_options=[
+            ({"phi": 1.0}, ValueError, r"phi must be in \(-1, 1\)"),
+            ({"phi": [0.5]}, TypeError, "phi must be a real number"),
+            ({"sigma": 0.0}, ValueError, "sigma must be greater than 0"),
+            ({"beta": np.inf}, ValueError, "beta must be"),
+        ],
+    ),
+    Case(
+        "ChaoticRNN",
+        lambda weights, **options: ChaoticRNN(weights, **options),
+        {"weights": grid(RNG, (3, 3))},
+        values=model_values,
+        takes_rng=False,
+        bad_options=[
+            ({"gain": np.nan}, ValueError, "gain must be finite"),
+            ({"process_sd": 0.0}, ValueError, "process_sd must be greater than 0"),
+            ({"observation_scale": -1.0}, ValueError, "observation_scale must be greater than 0"),
+            ({"df": -1.0}, ValueError, "df must be"),
+            ({"time_step": "a"}, TypeError, "time_step must be a real number"),
+            ({"time_constant": 0}, ValueError, "time_constant must be greater than 0"),
+            ({"initial_sd": True}, TypeError, "initial_sd must be a real number"),
+        ],
+    ),
+    Case(
+        "DiscreteHMM",
+        DiscreteHMM,
+        {
+            "initial_probs": np.array([0.5, 0.5]),
+            "transition_matrix": np.array([[0.75, 0.25], [0.125, 0.875]]),
+            "emission_probs": np.array([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]]),
+        },
+        values=model_values,
+        takes_rng=False,
+        integers=False,
+    ),
+]
