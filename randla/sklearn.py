@@ -1,0 +1,324 @@
+"""Thin scikit-learn estimators over `lstsq` and `lp_regression`.
+
+============================ =======================================================================
+`SketchedLinearRegression`   `sklearn.linear_model.LinearRegression`, to full precision or by one
+                             sketch with a standard error for each coefficient
+`QuantileRegressor`          `sklearn.linear_model.QuantileRegressor`: the same problem and the same
+                             parameters, many times faster
+`LpRegressor`                regression in the p-norm of the residuals, 1 <= p <= inf
+============================ =======================================================================
+
+Needs scikit-learn: ``pip install 'randla[sklearn]'``. Input is validated by scikit-learn.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+try:
+    from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError("randla.sklearn needs scikit-learn: pip install 'randla[sklearn]'") from error
+
+from randla._validation import as_flag, as_number
+from randla.sampling import lp_regression
+from randla.sketching import lstsq
+
+__all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]
+
+
+class _LinearRegressor(RegressorMixin, BaseEstimator):
+    """What the three share: validation, the column of ones, prediction."""
+
+    _accept_sparse: ClassVar[Any] = ("csr", "csc", "coo")
+    _multi_output: ClassVar[bool] = False
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=self._accept_sparse,
+            y_numeric=True,
+            multi_output=self._multi_output,
+            dtype=[np.float64, np.float32],
+        )
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        return X, y, sample_weight
+
+    def _design(self, X: Any) -> Any:
+        """X, after a column of ones if there is an intercept."""
+        if not as_flag(self.fit_intercept, "fit_intercept"):
+            return X
+        if isinstance(X, np.ndarray):
+            return np.column_stack([np.ones(len(X), X.dtype), X])
+        from scipy.sparse import csr_array, hstack
+
+        return hstack([np.ones((X.shape[0], 1)), csr_array(X)], format="csr")
+
+    def _store(self, x: Any) -> None:
+        """Coefficients (d,) or (d, k) to ``coef_`` and ``intercept_`` as scikit-learn has them."""
+        if self.fit_intercept:
+            self.intercept_, x = x[0], x[1:]
+        else:
+            self.intercept_ = 0.0 if x.ndim == 1 else np.zeros(x.shape[1])
+        self.coef_ = x.T
+
+    def predict(self, X: Any) -> Any:
+        """Predict from the fitted coefficients.
+
+        Parameters
+        ----------
+        X : (n, d) array_like or sparse matrix
+
+        Returns
+        -------
+        y : (n,) or (n, k) ndarray
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=self._accept_sparse, reset=False)
+        return X @ self.coef_.T + self.intercept_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
+    """Least squares to full precision, or by one sketch with its standard error.
+
+    Parameters
+    ----------
+    eps : float, optional
+        Sketch with so many rows that each coefficient is within ``eps / sqrt(d)`` times
+        ``|residual| |A^+|`` of the least-squares solution, with probability 0.95.
+    sketch_size : int, optional
+        Rows of the sketch. Neither this nor `eps`: full double precision.
+    fit_intercept : bool, default=True
+    random_state : int, RandomState instance or None, default=None
+
+    Attributes
+    ----------
+    coef_ : (d,) or (k, d) ndarray
+    intercept_ : float or (k,) ndarray
+    standard_error_ : ndarray, like ``coef_``
+        Error of the sketch given the data; zero at full precision.
+    n_features_in_ : int
+    result_ : LstsqResult
+        Everything that `randla.lstsq` returned, with a leading coefficient for the intercept.
+
+    See Also
+    --------
+    randla.lstsq : the function behind it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla.sklearn import SketchedLinearRegression
+    >>> X = np.arange(12.0).reshape(6, 2) ** 2
+    >>> SketchedLinearRegression().fit(X, X @ [1.0, 2.0] + 3.0).coef_.round(6)
+    array([1., 2.])
+    """
+
+    _multi_output = True
+
+    def __init__(
+        self,
+        *,
+        eps: float | None = None,
+        sketch_size: int | None = None,
+        fit_intercept: bool = True,
+        random_state: Any = None,
+    ) -> None:
+        self.eps = eps
+        self.sketch_size = sketch_size
+        self.fit_intercept = fit_intercept
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SketchedLinearRegression":
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : (n, d) array_like or sparse matrix
+        y : (n,) or (n, k) array_like
+        sample_weight : (n,) array_like, optional
+
+        Returns
+        -------
+        self
+        """
+        X, y, sample_weight = self._validate(X, y, sample_weight)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.result_ = lstsq(
+            self._design(X),
+            y,
+            eps=self.eps,
+            sketch_size=self.sketch_size,
+            weights=sample_weight,
+            rng=seed,
+        )
+        self._store(np.asarray(self.result_.x, dtype=np.float64))
+        error = np.asarray(self.result_.standard_error)
+        self.standard_error_ = error[1:].T if self.fit_intercept else error.T
+        return self
+
+
+class QuantileRegressor(_LinearRegressor):
+    """Linear quantile regression with an optional l_1 penalty.
+
+    Minimises the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, as
+    scikit-learn's estimator of the same name does.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        Strictly between 0 and 1.
+    alpha : float, default=1.0
+        Penalty of the coefficients (not of the intercept).
+    fit_intercept : bool, default=True
+    tol : float, default=1e-8
+        Relative duality gap at which to stop.
+
+    Attributes
+    ----------
+    coef_ : (d,) ndarray
+    intercept_ : float
+    n_features_in_ : int
+    n_iter_ : int
+    gap_ : float
+        The mean loss at the coefficients is at most this much above the best possible.
+    result_ : LpRegressionResult
+
+    See Also
+    --------
+    randla.lp_regression : the function behind it, which takes several quantiles at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla.sklearn import QuantileRegressor
+    >>> X = np.arange(9.0)[:, None]
+    >>> y = X[:, 0] + [0, 0, 9, 0, 0, -9, 0, 0, 0]
+    >>> QuantileRegressor(alpha=0.0).fit(X, y).coef_.round(6)
+    array([1.])
+    """
+
+    def __init__(
+        self,
+        *,
+        quantile: float = 0.5,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        tol: float = 1e-8,
+    ) -> None:
+        self.quantile = quantile
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "QuantileRegressor":
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : (n, d) array_like or sparse matrix
+        y : (n,) array_like
+        sample_weight : (n,) array_like, optional
+
+        Returns
+        -------
+        self
+        """
+        quantile = as_number(self.quantile, "quantile", low=0.0, high=1.0, closed="neither")
+        alpha = as_number(self.alpha, "alpha", low=0.0)
+        X, y, sample_weight = self._validate(X, y, sample_weight)
+        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        penalty = np.full(X.shape[1] + bool(self.fit_intercept), alpha * total)
+        if self.fit_intercept:
+            penalty[0] = 0.0
+        self.result_ = lp_regression(
+            self._design(X),
+            y,
+            tau=quantile,
+            weights=sample_weight,
+            l1=penalty if alpha > 0.0 else 0.0,
+            rtol=as_number(self.tol, "tol", low=0.0),
+        )
+        self._store(self.result_.x)
+        self.n_iter_ = int(self.result_.n_iterations)
+        self.gap_ = float(self.result_.gap) / total
+        return self
+
+
+class LpRegressor(_LinearRegressor):
+    """Linear regression in the p-norm of the residuals.
+
+    Parameters
+    ----------
+    p : float, default=1
+        From 1 (least absolute deviations) over 2 (least squares) to inf (minimax).
+    fit_intercept : bool, default=True
+    tol : float, default=1e-8
+        Relative duality gap at which to stop.
+
+    Attributes
+    ----------
+    coef_ : (d,) ndarray
+    intercept_ : float
+    n_features_in_ : int
+    n_iter_ : int
+    gap_ : float
+        The norm of the residuals is at most this much above the best possible.
+    result_ : LpRegressionResult
+
+    See Also
+    --------
+    randla.lp_regression : the function behind it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla.sklearn import LpRegressor
+    >>> X = np.arange(9.0)[:, None]
+    >>> y = X[:, 0] + [0, 0, 9, 0, 0, -9, 0, 0, 0]
+    >>> LpRegressor(p=1).fit(X, y).coef_.round(6)
+    array([1.])
+    """
+
+    def __init__(self, *, p: float = 1, fit_intercept: bool = True, tol: float = 1e-8) -> None:
+        self.p = p
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LpRegressor":
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : (n, d) array_like or sparse matrix
+        y : (n,) array_like
+        sample_weight : (n,) array_like, optional
+            Weights of the p-th powers of the residuals.
+
+        Returns
+        -------
+        self
+        """
+        p = as_number(self.p, "p", low=1.0, infinite=True)
+        X, y, sample_weight = self._validate(X, y, sample_weight)
+        self.result_ = lp_regression(
+            self._design(X),
+            y,
+            p,
+            weights=sample_weight,
+            rtol=as_number(self.tol, "tol", low=0.0),
+        )
+        self._store(self.result_.x)
+        self.n_iter_ = int(self.result_.n_iterations)
+        self.gap_ = float(self.result_.gap)
+        return self
