@@ -17,7 +17,8 @@ meets ``@kernel`` knows all of its options, and a change of policy is a change o
     A helper of one or two lines that is pasted into the kernels that call it.
 ``unsaved_kernel``, ``unsaved_inline``
     The same as ``kernel`` without the disk cache: for functions that a factory makes around
-    other jitted functions, whose files no other process would find. The second one is always inlined by LLVM.
+    other jitted functions, whose files no other process would find. The second one is always
+    inlined by LLVM.
 """
 
 from functools import partial

@@ -6,6 +6,7 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 `paris` and from `ffbs`.
 """
 
+from randla.smoothing._backward import ffbs
 from randla.smoothing._exact import (
     HMMSmootherResult,
     KalmanSmootherResult,
@@ -13,20 +14,33 @@ from randla.smoothing._exact import (
     kalman_smoother,
 )
 from randla.smoothing._filter import FilterResult, particle_filter
+from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._linear_gaussian import LinearGaussian
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._paris import paris
+from randla.smoothing._particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._ready_models import ChaoticRNN, DiscreteHMM, StochasticVolatility
+from randla.smoothing._smoothing_result import BurnInWarning, SmoothingResult
+from randla.smoothing._sweeps import DegenerateSmoothingWarning
 
 __all__ = [
+    "AdditiveFunctional",
+    "BurnInWarning",
     "ChaoticRNN",
+    "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
+    "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
+    "ffbs",
     "hmm_smoother",
     "kalman_smoother",
+    "paris",
     "particle_filter",
+    "particle_gibbs",
+    "ppg",
 ]

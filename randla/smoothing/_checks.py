@@ -11,7 +11,8 @@ from randla._validation import as_array, read_only
 from randla.smoothing._kernels import status
 from randla.smoothing._model import StateSpaceModel
 
-_PIECE_SECONDS = 0.2
+#: Work after which the smoothers look for Ctrl-C.
+PIECE_SECONDS = 0.2
 
 
 def as_model(model: Any) -> StateSpaceModel:
@@ -45,7 +46,7 @@ def as_observations(
                 f"y must have shape {expected} as the model observes it, got shape {values.shape}"
             )
     values = np.ascontiguousarray(values, dtype=np.float64)
-    observed = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
+    observed = np.asarray(~np.isnan(values).reshape(len(values), -1).all(axis=1))
     return read_only(values), read_only(observed)
 
 
@@ -94,5 +95,5 @@ def pieces(n: int, first_size: int) -> Iterator[tuple[int, int]]:
         started = time.perf_counter()
         yield begin, end
         elapsed = max(time.perf_counter() - started, 1e-6)
-        size = max(1, min(4 * size, int(size * _PIECE_SECONDS / elapsed)))
+        size = max(1, min(4 * size, int(size * PIECE_SECONDS / elapsed)))
         begin = end

@@ -190,10 +190,10 @@ class FilterRun:
         self.X = np.empty((rows, n, *state))
         self.log_weights = np.empty((rows, n))
         self.ancestors = np.empty((rows, n), np.int32)
-        self.work = np.empty(n), np.empty(n), np.empty(n)
+        self.work = np.empty(n), np.empty(n), np.empty(2 * n, np.int32), np.empty(n)
         self.mean = np.empty((n_times, model.dim or 1))
         self.variance = np.empty((n_times, model.dim or 1))
-        self.ess, self.levels, self.increments = (np.empty(n_times) for _ in range(3))
+        self.ess, self.levels, self.totals, self.increments = (np.empty(n_times) for _ in range(4))
         self.info = np.zeros(3, np.int64)
         self.no_path = np.empty((0, *state))
         self.rng = np.empty(4, np.uint64)
@@ -210,15 +210,16 @@ class FilterRun:
         scheme: int = resample.MULTINOMIAL,
         threshold: float = ALWAYS,
         path: NDArray[np.float64] | None = None,
+        theta: NDArray[np.float64] | None = None,
     ) -> None:
         """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""
         if rng is not None:
             self.rng = rng
         self.kernel(
-            self.rng, self.y, self.observed, self.model.theta, begin, end, scheme, threshold,
-            path is not None, self.no_path if path is None else path,
-            self.X, self.log_weights, self.ancestors, *self.work,
-            self.mean, self.variance, self.ess, self.levels, self.increments, self.info,
+            self.rng, self.y, self.observed, self.model.theta if theta is None else theta,
+            begin, end, scheme, threshold, path is not None, self.no_path if path is None else path,
+            self.X, self.log_weights, self.ancestors, *self.work, self.mean, self.variance,
+            self.ess, self.levels, self.totals, self.increments, self.info,
         )  # fmt: skip
         raise_for_status(self.info)
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from randla._jit import inline, kernel, summing_kernel
+from randla.smoothing._kernels.status import ALL_ZERO, INFINITE_WEIGHT, NAN_WEIGHT, OK
 
 _LOG2_E = 1.0 / math.log(2.0)
 _TO_INTEGER = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
@@ -80,13 +81,39 @@ def exponentiate(logw, w, top):
 
 @kernel
 def accumulate(w, c, scale):
-    """Scale w and fill c with its cumulative sums."""
+    """Scale w, fill c with its cumulative sums but the last, which is inf; return the sum."""
     total = 0.0
     for i in range(w.size):
         v = w[i] * scale
         w[i] = v
         total += v
         c[i] = total
+    c[w.size - 1] = math.inf
+    return total
+
+
+@kernel
+def normalise(logw, w, c, t, info):
+    """Normalised weights w of logw and their cumulative sums c.
+
+    Returns log sum exp(logw), the sum that c leads to (one, up to rounding) and the effective
+    sample size; info = (code, t) says what is wrong if they cannot be normalised.
+    """
+    top = largest(logw)
+    total, squares, n_nan = exponentiate(logw, w, top)
+    if top == math.inf:
+        info[0] = INFINITE_WEIGHT
+    elif top == -math.inf:  # then every difference is NaN: look at the weights themselves
+        info[0] = ALL_ZERO
+        for i in range(logw.size):
+            if logw[i] != logw[i]:
+                info[0] = NAN_WEIGHT
+    elif n_nan > 0:
+        info[0] = NAN_WEIGHT
+    info[1] = t
+    if info[0] != OK:
+        return 0.0, 0.0, 0.0
+    return top + math.log(total), accumulate(w, c, 1.0 / total), total * total / squares
 
 
 @summing_kernel

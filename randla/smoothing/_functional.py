@@ -1,0 +1,159 @@
+"""Sums over time whose smoothed expectations are estimated."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._validation import as_count
+from randla.smoothing._kernels import functionals
+from randla.smoothing._model import StateSpaceModel, as_function
+
+_NAMES = ("state", "square", "lag_product", "score")
+_FIRST = ("x", "y", "theta", "out")
+_NEXT = ("t", "x", "xn", "y", "theta", "out")
+# Entries behind `out` that a functional must not touch.
+_GUARDS = 16
+_GUARD_VALUE = 1.2345678e300
+
+
+class AdditiveFunctional:
+    r"""A sum over time of functions of neighbouring states.
+
+    .. math::
+        h(x_{0:T-1}) = h_0(x_0) + \sum_{t=0}^{T-2} h_t(x_t, x_{t+1}),
+
+    with `n_out` components. The functions are compiled into the loops of the smoothers. They are
+    decorated with ``numba.njit``, or plain Python functions that Numba can compile, and *write*
+    all components to `out` (they do not add). As in `StateSpaceModel`, states are floats if the
+    model is scalar, else 1-D arrays.
+
+    Parameters
+    ----------
+    n_out : int
+        Number of components.
+    initial : function
+        ``initial(x, y, theta, out)`` writes :math:`h_0(x)`; `y` is row 0 of the observations.
+    step : function
+        ``step(t, x, xn, y, theta, out)`` writes :math:`h_t(x, x_n)`; `y` is row t + 1. What
+        depends on one state only belongs to `xn`, and for time 0 to `initial`.
+
+    Attributes
+    ----------
+    n_out : int
+    initial, step : jitted functions
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n_out` is no positive integer or a function has the wrong number of arguments.
+
+    See Also
+    --------
+    paris, ppg, ffbs : where a functional goes; they also take "state", "square", "lag_product"
+        (sums of :math:`x_t`, :math:`x_t^2`, :math:`x_t x_{t+1}`, component by component) and
+        "score" (the gradient of the log-likelihood in theta, by Fisher's identity).
+
+    Examples
+    --------
+    The number of times at which a scalar state crosses zero:
+
+    >>> import numba
+    >>> from randla import AdditiveFunctional
+    >>> @numba.njit
+    ... def initial(x, y, theta, out):
+    ...     out[0] = 0.0
+    >>> @numba.njit
+    ... def step(t, x, xn, y, theta, out):
+    ...     out[0] = 1.0 if x * xn < 0.0 else 0.0
+    >>> crossings = AdditiveFunctional(1, initial=initial, step=step)
+    """
+
+    def __init__(
+        self, n_out: int, *, initial: Callable[..., Any], step: Callable[..., Any]
+    ) -> None:
+        self.n_out = as_count(n_out, "n_out")
+        self.initial = as_function(initial, "initial", _FIRST)
+        self.step = as_function(step, "step", _NEXT)
+        self.costly = True
+        self.scratch = 0
+
+    def __repr__(self) -> str:
+        return f"AdditiveFunctional(n_out={self.n_out})"
+
+    def buffer(self) -> NDArray[np.float64]:
+        """Place for one value, with scratch space and guards behind it."""
+        out = np.empty(self.n_out + self.scratch + _GUARDS)
+        out[-_GUARDS:] = _GUARD_VALUE
+        return out
+
+    def within(self, buffer: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the part of a `buffer` that the functions are given."""
+        return buffer[: self.n_out + self.scratch]
+
+    def require_untouched(self, buffer: NDArray[np.float64]) -> None:
+        """Raise ValueError if the functions wrote behind the end of `out`."""
+        if not (buffer[-_GUARDS:] == _GUARD_VALUE).all():
+            raise ValueError(
+                f"functional must write to out[0], ..., out[n_out - 1] with n_out = {self.n_out}, "
+                "but it wrote behind the end"
+            )
+
+
+def _ready(first: Any, step: Any, n_out: int) -> AdditiveFunctional:
+    functional = AdditiveFunctional(n_out, initial=first, step=step)
+    functional.costly = False
+    return functional
+
+
+def as_functional(functional: Any, model: StateSpaceModel, y: NDArray[Any]) -> AdditiveFunctional:
+    """`functional` if it is one, or the one that a name stands for."""
+    if isinstance(functional, AdditiveFunctional):
+        return functional
+    if not isinstance(functional, str):
+        raise TypeError(
+            f"functional must be an AdditiveFunctional or one of {', '.join(map(repr, _NAMES))}, "
+            f"got {type(functional).__name__}"
+        )
+    if functional not in _NAMES:
+        raise ValueError(
+            f"functional must be an AdditiveFunctional or one of {', '.join(map(repr, _NAMES))}, "
+            f"got {functional!r}"
+        )
+    key = ("functional", functional, y.ndim)
+    if key not in model._kernels:
+        if functional == "score":
+            model._kernels[key] = _score(model, y.ndim)
+        else:
+            prefix = "" if model.dim is None else "vector_"
+            model._kernels[key] = _ready(
+                getattr(functionals, f"{prefix}{functional}_first"),
+                getattr(functionals, f"{prefix}{functional}_next"),
+                model.dim or 1,
+            )
+    return model._kernels[key]
+
+
+def _score(model: StateSpaceModel, y_ndim: int) -> AdditiveFunctional:
+    """The model's score functions, or central differences of its log densities."""
+    n_theta = model.theta.size
+    if n_theta == 0:
+        raise ValueError("functional='score' needs a model with parameters, got theta of size 0")
+    if model.score_initial is not None:
+        return AdditiveFunctional(n_theta, initial=model.score_initial, step=model.score_step)
+    for name in ("log_initial", "log_transition"):
+        if getattr(model, name) is None:
+            raise ValueError(
+                f"functional='score' needs a model with score_initial and score_step, or with "
+                f"log_initial and log_transition, got {name}=None"
+            )
+    first, step = functionals.numeric_score_forms(
+        model.log_initial,
+        model.log_transition,
+        model.log_potential,
+        functionals.is_missing_number if y_ndim == 1 else functionals.is_missing_row,
+    )
+    functional = AdditiveFunctional(n_theta, initial=first, step=step)
+    functional.scratch = n_theta
+    return functional

@@ -1,0 +1,152 @@
+"""PaRIS: smoothed sums over time, online and in linear time."""
+
+from collections.abc import Generator
+from concurrent.futures import Executor
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._random import draw_key
+from randla._validation import as_count, as_flag
+from randla.smoothing._functional import AdditiveFunctional
+from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._smoothing_result import SmoothingResult, summarise
+from randla.smoothing._sweeps import Problem, SweepChain, make_problem, run_chains
+
+Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
+
+
+def paris(
+    model: StateSpaceModel,
+    y: ArrayLike,
+    functional: AdditiveFunctional | str,
+    *,
+    n_particles: int,
+    n_backward: int | None = 2,
+    backward: Backward = "auto",
+    n_chains: int = 4,
+    executor: Executor | None = None,
+    progress: bool = False,
+    rng: Any = None,
+) -> SmoothingResult:
+    r"""Estimate a smoothed sum over time by the particle-based rapid incremental smoother.
+
+    Each particle carries a statistic that is updated with the filter,
+
+    .. math::
+        \beta_{t+1}^i = \frac1M \sum_{m=1}^M \beta_t^{J^{i,m}} + h_t(X_t^{J^{i,m}}, X_{t+1}^i),
+
+    with `M` indices from the backward kernel
+    :math:`B_t(i, j) \propto W_t^j q_t(X_t^j, X_{t+1}^i)`, and
+    :math:`\sum_i W_{T-1}^i \beta_{T-1}^i` estimates
+    :math:`E[h(x_{0:T-1}) \mid y_{0:T-1}]` [1]_.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model; if it has a `proposal` particles are drawn from it.
+    y : (T,) or (T, k) array_like
+        Observations. A row that is wholly NaN is missing.
+    functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}
+        The sum: by name of :math:`x_t`, of :math:`x_t^2`, of :math:`x_t x_{t+1}` (component by
+        component), or the gradient of the log-likelihood in theta (Fisher's identity).
+    n_particles : int
+        Number N of particles, at least 2.
+    n_backward : int or None, optional
+        Number M of backward draws. With 1 the variance grows with the square of T, from 2 on in
+        proportion to T. None: the mean over all particles (forward-only smoothing [2]_), O(N^2).
+    backward : {"auto", "exact", "reject", "mcmc", "ancestor"}, optional
+        How to draw the indices. "mcmc" starts at the ancestor and makes a Metropolis-Hastings step
+        for each further draw: the cheapest for equal accuracy, and any density will do. "reject"
+        needs the model's `log_transition_bound`. "exact" costs O(N) a draw. "ancestor" is the
+        genealogy (M = 1), all that is possible without a transition density, and degenerates.
+        "auto" is "mcmc" where there is a density.
+    n_chains : int, optional
+        Independent repetitions, for the standard error.
+    executor : concurrent.futures.Executor, optional
+        Runs the chains, one task each; by default threads do.
+    progress : bool, optional
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result; chain c is a function of the seed and c only.
+
+    Returns
+    -------
+    SmoothingResult
+        With `estimate`, `standard_error`, `per_chain` and `log_likelihood`.
+
+    Warns
+    -----
+    DegenerateSmoothingWarning
+        If "auto" has to fall back on the genealogy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, the model lacks a function that `backward` needs, or
+        one of its functions gives NaN (the message names the time).
+
+    See Also
+    --------
+    ppg : removes most of the bias by sweeps that are conditional on a path.
+    ffbs : draws whole paths, backward in time.
+
+    Notes
+    -----
+    **The estimate has a bias of order T / N that the spread of the chains does not show**: it is
+    the same for all of them, and `standard_error` and `confidence_interval` leave it out. What is
+    unbiased is the product of the likelihood estimate with the estimate. Resampling is
+    multinomial at every step, for which this holds exactly.
+
+    Time O(T N M), memory O(N p).
+
+    References
+    ----------
+    .. [1] Olsson and Westerborn, Bernoulli 23 (2017).
+    .. [2] Del Moral, Doucet and Singh, Forward smoothing using sequential Monte Carlo (2010).
+
+    Examples
+    --------
+    >>> from randla import StochasticVolatility, paris
+    >>> model = StochasticVolatility(0.95, 0.3, 0.6)
+    >>> _, y = model.simulate(100, rng=0)
+    >>> result = paris(model, y, "state", n_particles=500, rng=1)
+    >>> result.estimate.shape, result.per_chain.shape
+    ((1,), (4, 1))
+    """
+    problem = make_problem(
+        model,
+        y,
+        functional,
+        n_particles=n_particles,
+        n_backward=n_backward,
+        backward=backward,
+        trace=False,
+    )
+    n_chains = as_count(n_chains, "n_chains")
+    key = draw_key(rng)
+    chains = run_chains(
+        _chain,
+        [(problem, key, c) for c in range(n_chains)],
+        executor=executor,
+        seconds=problem.seconds() * n_chains,
+        n_units=1,
+        progress=as_flag(progress, "progress"),
+        description="paris",
+    )
+    return summarise(
+        np.array([estimate for estimate, _ in chains]),
+        [log_likelihood for _, log_likelihood in chains],
+        n_particles=problem.n_particles,
+        backward="all particles" if problem.n_backward is None else problem.backward,
+    )
+
+
+def _chain(
+    problem: Problem, key: np.uint64, c: int
+) -> Generator[int, None, tuple[NDArray[np.float64], float]]:
+    chain = SweepChain(problem, key, c, trace=False)
+    estimates = np.empty((1, problem.functional.n_out))
+    yield from chain.sweeps(estimates, np.empty((1, 0, *problem.state_shape)))
+    return estimates[0], float(chain.increments.sum())
