@@ -188,7 +188,7 @@ class PathSmoother:
     ) -> Generator[int, None, None]:
         """Fill `paths` (n, T[, d]) from one filter, conditional on the path `given`; in pieces."""
         problem, run = self.problem, self.filter
-        theta = problem.model.theta if theta is None else theta
+        theta = problem.model.arguments if theta is None else theta
         n_times = len(problem.y)
         for begin, end in pieces(n_times, run.first_piece()):
             run.advance(self.rng if begin == 0 else None, begin, end, path=given, theta=theta)
@@ -213,7 +213,7 @@ def path_sums(problem: Problem, paths: NDArray[np.float64]) -> NDArray[np.float6
     sums = np.empty((len(paths), functional.n_out))
     h, info = functional.buffer(), np.zeros(3, np.int64)
     kernel = problem.model.kernel(path_sum_template, functional.initial, functional.step)
-    kernel(problem.y, problem.model.theta, paths, functional.within(h), sums, info)
+    kernel(problem.y, problem.model.arguments, paths, functional.within(h), sums, info)
     functional.require_untouched(h)
     raise_for_status(info)
     return sums

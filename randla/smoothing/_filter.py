@@ -216,7 +216,7 @@ class FilterRun:
         if rng is not None:
             self.rng = rng
         self.kernel(
-            self.rng, self.y, self.observed, self.model.theta if theta is None else theta,
+            self.rng, self.y, self.observed, self.model.arguments if theta is None else theta,
             begin, end, scheme, threshold, path is not None, self.no_path if path is None else path,
             self.X, self.log_weights, self.ancestors, *self.work, self.mean, self.variance,
             self.ess, self.levels, self.totals, self.increments, self.info,

@@ -462,13 +462,18 @@ class StateSpaceModel:
             key,
             read_only(start[:, 0].copy() if scalar else start),
             start_time,
-            self.theta,
+            self.arguments,
             states[:, :, 0] if scalar else states,
             observations,
         )
         return states, observations[:, :, 0] if self.observation_dim is None else observations
 
     # What the algorithms use ---------------------------------------------------------------------
+
+    @property
+    def arguments(self) -> NDArray[np.float64]:
+        """The array that the functions are handed as `theta`; a ready model may pack more into it."""
+        return self.theta
 
     def forms(self, *, guided: bool) -> Forms:
         """Return the functions that the kernels call, see `randla.smoothing._kernels.forms`."""

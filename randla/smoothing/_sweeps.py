@@ -201,7 +201,7 @@ class SweepChain:
         problem = self.problem
         self.kernel(
             self.rng, problem.y, problem.observed,
-            problem.model.theta if theta is None else theta,
+            problem.model.arguments if theta is None else theta,
             begin, end, len(estimates), self.started, self.trace, problem.limit, self.path,
             self.X, self.log_weights, self.chosen, self.A, self.J, self.w, self.c, self.guide,
             self.work, problem.functional.within(self.h), self.statistics, self.totals,
