@@ -1,0 +1,114 @@
+"""The mean over the sphere of sqrt(q_1 q_2) for two quadratic forms, by quadrature.
+
+With q_k = theta' S_k theta, sqrt(ab) = (1/pi) int e^{x/2} ab / (a + b e^x) dx over the line; with
+theta = z / |z| for normal z, and Q = z'(S_1 + u S_2) z, u = e^x,
+
+    E sqrt(q_1 q_2) = (1 / (pi d)) int dx e^{x/2} int_0^inf dt E[Q_1 Q_2 e^{-tQ}],
+
+    E[Q_1 Q_2 e^{-tQ}] = prod_i c_i^{1/2} [sum A_ii c_i sum B_ii c_i + 2 sum_ij A_ij B_ij c_i c_j],
+
+where c_i = 1 / (1 + 2 t lambda_i), lambda and V are the eigenvalues and vectors of S_1 + u S_2,
+and A = V'S_1 V, B = V'S_2 V. Both integrals are trapezoid sums, in x and in log t, of functions
+that are analytic in a strip, so that the error falls exponentially in the number of nodes.
+
+The forms are first scaled to trace one. If q_1 = q_2 the integrand in x is E q_1 / (2 cosh(x/2)).
+That function is subtracted, as both tails of the true one approach it: what is left decays like
+e^{-3|x|/2}, or e^{-|x|} where a form is singular. Nodes are added outwards until little is left,
+and the rest is a geometric sum. Beyond |x| = 24 the small eigenvalues of the pencil are lost in
+rounding.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import part_bounds, run_parts
+
+_STEP, _LOG_STEP = 0.85, 0.4
+_FIRST_LOG_T, _BLOCK_T = -28.0, 25
+_FIRST_NODES, _MORE_NODES, _LAST_NODE = 12, 4, 28  # on each side of zero
+_NEGLIGIBLE = 1e-10
+
+#: Relative error of the mean, by comparison with quadrature over the angle for d = 2.
+RELATIVE_ERROR = 1e-9
+
+
+def bures_mean(S1: NDArray[np.float64], S2: NDArray[np.float64]) -> float:
+    """E sqrt(theta' S1 theta theta' S2 theta) for theta uniform on the sphere of R^d.
+
+    Parameters
+    ----------
+    S1, S2 : (d, d) ndarray
+        Symmetric, positive semidefinite; may be singular.
+
+    Returns
+    -------
+    float
+        With a relative error below 1e-9. One eigenproblem for each of 25 to 57 nodes.
+    """
+    d = len(S1)
+    trace_1, trace_2 = float(np.trace(S1)), float(np.trace(S2))
+    if trace_1 <= 0.0 or trace_2 <= 0.0:
+        return 0.0
+    A, B = S1 / trace_1, S2 / trace_2
+    x = _STEP * np.arange(1.0 - _FIRST_NODES, _FIRST_NODES)
+    values = _differences(A, B, x)
+    total = values.sum() + _rest(values) + _rest(values[::-1])
+    for side, last in ((1.0, values[-2:]), (-1.0, values[1::-1])):
+        first = _FIRST_NODES
+        while abs(last[-1]) > _NEGLIGIBLE and first <= _LAST_NODE:
+            total -= _rest(last)
+            x = side * _STEP * np.arange(float(first), first + _MORE_NODES)
+            last = _differences(A, B, x)
+            total += last.sum() + _rest(last)
+            first += _MORE_NODES
+    # the subtracted function integrates to pi: the mean of sqrt(q_1 q_2) is 1/d if q_1 = q_2
+    return (1.0 + total * _STEP / math.pi) / d * math.sqrt(trace_1) * math.sqrt(trace_2)
+
+
+def _rest(values: NDArray[np.float64]) -> float:
+    """Sum of the nodes further out, by a geometric series through the last two."""
+    if values[-2] == 0.0 or abs(values[-1]) < 1e-14:
+        return 0.0
+    ratio = min(max(values[-1] / values[-2], 0.0), math.exp(-0.5 * _STEP))
+    return float(values[-1] * ratio / (1.0 - ratio))
+
+
+def _differences(
+    A: NDArray[np.float64], B: NDArray[np.float64], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The integrand at each node, times d, minus 1 / (2 cosh(x / 2))."""
+    d = len(A)
+    n_parts = len(x) if d >= 24 else 1
+    bounds = part_bounds(len(x), n_parts)
+    seconds = len(x) * (5e-5 + 5e-7 * d**2 + 1e-8 * d**3)
+    values = run_parts(
+        lambda k: _inner(A, B, x[slice(*bounds[k])]), n_parts, seconds=seconds, blas=True
+    )
+    return np.concatenate(values) - 0.5 / np.cosh(0.5 * x)
+
+
+def _inner(
+    A: NDArray[np.float64], B: NDArray[np.float64], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """e^{x/2} int_0^inf E[Q_1 Q_2 e^{-tQ}] dt, with t scaled so that the eigenvalues sum to one."""
+    second = 1.0 / (1.0 + np.exp(-x))
+    first = 1.0 / (1.0 + np.exp(x))
+    eigenvalues, V = np.linalg.eigh(first[:, None, None] * A + second[:, None, None] * B)
+    eigenvalues = np.maximum(eigenvalues, 0.0)
+    T = V.transpose(0, 2, 1)
+    turned_A, turned_B = T @ A @ V, T @ B @ V
+    diagonals = np.stack([np.diagonal(F, axis1=1, axis2=2) for F in (turned_A, turned_B)], axis=2)
+    product, total, log_t = turned_A * turned_B, np.zeros(len(x)), _FIRST_LOG_T
+    while True:
+        steps = log_t + _LOG_STEP * np.arange(_BLOCK_T)
+        scaled = 2.0 * np.exp(steps)[:, None] * eigenvalues[:, None, :]
+        c = 1.0 / (1.0 + scaled)
+        value = (c @ diagonals).prod(axis=2) + 2.0 * ((c @ product) * c).sum(axis=2)
+        value *= np.exp(steps - 0.5 * np.log1p(scaled).sum(axis=2))
+        total += value.sum(axis=1)
+        log_t += _LOG_STEP * _BLOCK_T
+        if log_t > 0.0 and value[:, -1].max() < 1e-14:  # from here on it falls at least like 1 / t
+            break
+    return total * _LOG_STEP * np.sqrt(first * second)  # e^{x/2} / (1 + e^x)

@@ -1,0 +1,280 @@
+"""Control variates: functions of the direction whose mean over the sphere is known exactly.
+
+In terms of the mean difference Delta and the covariances S_1, S_2 of the two clouds (divided by the
+total weight), with l = (theta' Delta)^2 and q_k = theta' S_k theta:
+
+========== ============================================================== ====
+family     controls                                                       k
+========== ============================================================== ====
+lower      l                                                              1
+upper      l + q_1 + q_2                                                  1
+quadratic  l, q_1, q_2                                                    3
+quartic    quadratic, and the products of two of them                     9
+bures      quadratic, and sqrt(q_1 q_2)                                   4
+full       quartic, and sqrt(q_1 q_2)                                     10
+harmonics  all even polynomials of degree 2 (to degree 4 for d = 2, 3)    --
+========== ============================================================== ====
+
+For p != 2 the families from quadratic to full have |theta' Delta|^p besides. At p = 2,
+l <= f <= l + q_1 + q_2: the bounds of Nguyen and Ho (ICLR 2024).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
+from randla.transport._clouds import Cloud
+
+FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
+_PAPER = ("lower", "upper")
+#: What to use instead when there are too few directions.
+FALLBACK = {
+    "full": "quartic",
+    "quartic": "quadratic",
+    "bures": "quadratic",
+    "quadratic": None,
+    "harmonics": "quadratic",
+    "lower": None,
+    "upper": None,
+    "custom": None,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Values of the controls at some directions.
+
+    Attributes
+    ----------
+    centred : (L, k) ndarray
+        Minus their exact means.
+    sizes : (k,) ndarray
+        Typical size of each before that.
+    """
+
+    centred: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """A family of controls for one pair of clouds.
+
+    Attributes
+    ----------
+    name : str
+    k : int
+        Number of controls.
+    evaluate : callable
+        Directions (L, d) -> `Columns`.
+    scales : (k,) ndarray
+        The coefficient of a control as documented is that of `evaluate` times its scale ...
+    degrees : (k,) ndarray
+        ... in units of length^(p - degree).
+    mean_errors : (k,) ndarray
+        Absolute errors of the means (of quadrature); zero where they are closed forms.
+    """
+
+    name: str
+    k: int
+    evaluate: Callable[[NDArray[np.float64]], Columns]
+    scales: NDArray[np.float64]
+    degrees: NDArray[np.float64]
+    mean_errors: NDArray[np.float64]
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether the coefficient is that of the paper."""
+        return self.name in _PAPER
+
+
+class Forms:
+    """The three quadratic forms of a pair of clouds, each divided by its mean over the sphere.
+
+    Attributes
+    ----------
+    matrices : list of (d, d) ndarray
+        Delta Delta', S_1 and S_2 scaled to trace d (zero where they vanish).
+    means : (3,) ndarray
+        The means of l, q_1, q_2 over the sphere: what was divided by.
+    """
+
+    def __init__(self, x: Cloud, y: Cloud) -> None:
+        d = x.dim
+        delta = x.mean - y.mean
+        size = np.abs(x.centre - y.centre).max() + np.abs(x.points).max() + np.abs(y.points).max()
+        if np.abs(delta).max() <= 4e-16 * size:  # the rounding of equal means is no direction
+            delta = np.zeros(d)
+        length = math.sqrt(delta @ delta)
+        self.direction = delta / length if length > 0.0 else delta
+        raw = [length**2, float(np.trace(x.covariance)), float(np.trace(y.covariance))]
+        matrices = [np.outer(self.direction, self.direction) * d]
+        for cloud, trace in ((x, raw[1]), (y, raw[2])):
+            matrices.append(cloud.covariance * (d / trace) if trace > 0.0 else np.zeros((d, d)))
+        self.dim, self.matrices = d, matrices
+        self.means = np.array(raw) / d
+
+    def values(self, theta: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """l, q_1, q_2 over their means, each (L,): mean one unless the form vanishes."""
+        d = self.dim
+        forms = [(theta @ self.direction) ** 2 * d]
+        forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices[1:]]
+        return [np.maximum(form, 0.0) for form in forms]
+
+    def mean(self, *which: int) -> float:
+        """Exact mean of one form, or of the product of two: (tr F tr G + 2 tr FG) / (d (d + 2))."""
+        d, F = self.dim, self.matrices[which[0]]
+        if len(which) == 1:
+            return float(np.trace(F)) / d
+        G = self.matrices[which[1]]
+        return float(np.trace(F) * np.trace(G) + 2.0 * np.einsum("ij,ij->", F, G)) / (d * (d + 2))
+
+
+def make_controls(name: str, x: Cloud, y: Cloud, p: float) -> Controls:
+    """The controls of a named family for two clouds."""
+    if name == "harmonics":
+        return _harmonics(x.dim)
+    forms = Forms(x, y)
+    if name in _PAPER:
+        return _papers(name, forms)
+    return _adapted(name, forms, p)
+
+
+def _papers(name: str, forms: Forms) -> Controls:
+    """Nguyen and Ho (2024), equations (9) and (10): one control, bounds of the Gaussian cost."""
+    parts = forms.means * ((1.0, 0.0, 0.0) if name == "lower" else (1.0, 1.0, 1.0))
+    mean = float(parts @ [forms.mean(i) for i in range(3)])
+
+    def evaluate(theta: NDArray[np.float64]) -> Columns:
+        value = np.stack(forms.values(theta), axis=1) @ parts
+        return Columns(value[:, None] - mean, np.array([mean]))
+
+    return Controls(name, 1, evaluate, np.ones(1), np.full(1, 2.0), np.zeros(1))
+
+
+def _adapted(name: str, forms: Forms, p: float) -> Controls:
+    """Quadratic forms of the clouds, their products, sqrt(q_1 q_2), and |theta' Delta|^p."""
+    pairs: list[tuple[int, ...]] = [(0,), (1,), (2,)]
+    if name in ("quartic", "full"):
+        pairs += list(combinations_with_replacement(range(3), 2))
+    means = [forms.mean(*which) for which in pairs]
+    sizes = [float(_product(forms.means, which)) for which in pairs]
+    degrees = [2.0 * len(which) for which in pairs]
+    root, gap = name in ("bures", "full"), p != 2.0
+    if root:
+        means.append(bures_mean(forms.matrices[1], forms.matrices[2]))
+        sizes.append(math.sqrt(forms.means[1] * forms.means[2]))
+        degrees.append(2.0)
+    if gap:
+        length = math.sqrt(forms.means[0] * forms.dim)
+        means.append(abs_moment(forms.dim, p) if length > 0.0 else 0.0)
+        sizes.append(length**p)
+        degrees.append(p)
+    scales = [1.0 / size if size > 0.0 else 0.0 for size in sizes]
+    exact = np.array(means)
+
+    def evaluate(theta: NDArray[np.float64]) -> Columns:
+        value = forms.values(theta)
+        columns = [_product(value, which) for which in pairs]
+        if root:
+            columns.append(np.sqrt(value[1] * value[2]))
+        if gap:
+            columns.append(np.abs(theta @ forms.direction) ** p)
+        return Columns(np.stack(columns, axis=1) - exact, np.maximum(exact, 1e-300))
+
+    errors = np.zeros(len(exact))
+    if root:
+        errors[len(pairs)] = RELATIVE_ERROR * exact[len(pairs)]
+    return Controls(name, len(exact), evaluate, np.array(scales), np.array(degrees), errors)
+
+
+def _product(values: Any, which: tuple[int, ...]) -> Any:
+    product = values[which[0]]
+    for i in which[1:]:
+        product = product * values[i]
+    return product
+
+
+def abs_moment(d: int, p: float) -> float:
+    """E |theta_1|^p over the unit sphere: Gamma(d/2) Gamma((p+1)/2) / (sqrt(pi) Gamma((d+p)/2))."""
+    log = math.lgamma(0.5 * d) + math.lgamma(0.5 * (p + 1.0)) - math.lgamma(0.5 * (d + p))
+    return math.exp(log) / math.sqrt(math.pi)
+
+
+def family_size(name: str, d: int, p: float) -> int:
+    """Number of controls of a named family."""
+    if name == "harmonics":
+        return math.comb(d + 3, 4) - 1 if d <= 3 else math.comb(d + 1, 2) - 1
+    k = {"lower": 1, "upper": 1, "quadratic": 3, "bures": 4, "quartic": 9, "full": 10}[name]
+    return k + int(p != 2.0 and k > 1)
+
+
+def _harmonics(d: int) -> Controls:
+    """Monomials of degree 2 (4 for d <= 3), all but the last: with a constant they span the even
+    polynomials to that degree, as |theta|^2 = 1.
+    """
+    degree = 4 if d <= 3 else 2
+    which = list(combinations_with_replacement(range(d), degree))[:-1]
+    means = np.array([_monomial_mean(d, np.bincount(w, minlength=d)) for w in which])
+    sizes = np.full(len(which), 1.0 / d ** (degree // 2))
+
+    def evaluate(theta: NDArray[np.float64]) -> Columns:
+        columns = np.stack([theta[:, w].prod(axis=1) for w in map(list, which)], axis=1)
+        return Columns(columns - means, sizes)
+
+    k = len(which)
+    return Controls("harmonics", k, evaluate, np.ones(k), np.zeros(k), np.zeros(k))
+
+
+def _monomial_mean(d: int, powers: NDArray[np.int64]) -> float:
+    """E prod theta_j^{a_j}: zero if some a_j is odd, else prod (a_j - 1)!! / (d (d + 2) ...)."""
+    if (powers % 2).any():
+        return 0.0
+    product = 1.0
+    for a in powers:
+        product *= math.prod(range(1, int(a), 2))
+    return product / math.prod(d + 2 * i for i in range(int(powers.sum()) // 2))
+
+
+def custom_controls(pair: Any, dim: int) -> Controls:
+    """Controls of the user: (function of (L, d) directions -> (L, k), means (k,))."""
+    try:
+        function, means = pair
+    except (TypeError, ValueError):
+        raise TypeError(_CUSTOM.format(f"got {type(pair).__name__}")) from None
+    if not callable(function):
+        raise TypeError(_CUSTOM.format(f"got {type(function).__name__} as the function"))
+    means = np.asarray(means)
+    if means.dtype.kind not in "biuf" or means.ndim > 1 or not np.isfinite(means).all():
+        raise ValueError(_CUSTOM.format(f"got means of shape {means.shape}, dtype {means.dtype}"))
+    means = np.atleast_1d(means).astype(np.float64)
+
+    def evaluate(theta: NDArray[np.float64]) -> Columns:
+        theta = theta.view()
+        theta.flags.writeable = False
+        values = np.asarray(function(theta))
+        if values.dtype.kind in "biuf" and values.ndim == 1 and len(means) == 1:
+            values = values[:, None]
+        shape = (len(theta), len(means))
+        if values.dtype.kind not in "biuf" or values.shape != shape:
+            got = f"its function returned shape {values.shape}, dtype {values.dtype}"
+            raise ValueError(_CUSTOM.format(f"{got} instead of shape {shape}"))
+        if not np.isfinite(values).all():
+            raise ValueError(_CUSTOM.format("its function returned numbers that are not finite"))
+        values = values.astype(np.float64)
+        return Columns(values - means, np.abs(values).max(axis=0) + np.abs(means))
+
+    k = len(means)
+    return Controls("custom", k, evaluate, np.ones(k), np.zeros(k), np.zeros(k))
+
+
+_CUSTOM = (
+    "control_variate must be a name, None, or a pair (function of (L, d) directions -> (L, k) "
+    "values, their k exact means), {}"
+)

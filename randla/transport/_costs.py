@@ -1,0 +1,95 @@
+"""Costs of the projections of two clouds onto many directions."""
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import run_parts
+from randla.transport._clouds import Cloud
+from randla.transport._kernels.project import project_rows
+from randla.transport._rows import SECONDS_PROJECT, SECONDS_SORT, Coupling, Side, batch_rows
+
+_PART_SECONDS = 5e-4
+_SAFE_POWER = 16.0  # differences are 0 or above 2^-53 of the size of the clouds
+
+
+class ProjectedCosts:
+    """f(theta) = W_p^p of the projections of two clouds, for many directions at a time.
+
+    Parameters
+    ----------
+    x, y : Cloud
+        In common units.
+    p : float
+        At least 1.
+
+    Attributes
+    ----------
+    unit : float
+        Costs are those of the clouds in units of 1 / `unit`: 1 unless p is large, where powers
+        of plain distances would leave the range of doubles.
+    seconds : float
+        Rough time for one direction.
+    """
+
+    def __init__(self, x: Cloud, y: Cloud, p: float) -> None:
+        self._x, self._y = x, y
+        self._shift = x.centre - y.centre
+        self._weighted = x.weights is not None or y.weights is not None
+        self._coupling = Coupling(x.size, y.size, p, weighted=self._weighted)
+        self.unit: float | None = 1.0 if p <= _SAFE_POWER else None
+        per_number = SECONDS_SORT * (2.5 if self._weighted else 1.0)
+        self.seconds = (x.size + y.size) * (per_number + SECONDS_PROJECT * x.dim)
+
+    def __call__(
+        self, theta: NDArray[np.float64], *, progress: bool = False
+    ) -> NDArray[np.float64]:
+        """Costs (L,) for directions (L, d)."""
+        if self.unit is None:
+            self._choose_unit(theta[:64])
+        return self._costs(theta, self._coupling, progress)
+
+    def _choose_unit(self, theta: NDArray[np.float64]) -> None:
+        """Make the largest W_p about 1, by a power that is safe: W_16 <= W_p <= n^(1/16) W_16."""
+        x, y = self._x, self._y
+        safe = Coupling(x.size, y.size, _SAFE_POWER, weighted=self._weighted)
+        self.unit = 1.0
+        largest = self._costs(theta, safe, False).max() ** (1.0 / _SAFE_POWER)
+        self.unit = 1.0 / (1.5 * largest) if largest > 0.0 else 1.0
+
+    def _costs(
+        self, theta: NDArray[np.float64], coupling: Coupling, progress: bool
+    ) -> NDArray[np.float64]:
+        x, y, L = self._x, self._y, len(theta)
+        batch = batch_rows(x.size, y.size, x.dim, L)
+        part = batch * max(int(_PART_SECONDS / self.seconds) // batch, 1)
+        shifts, out = theta @ self._shift, np.empty(L)
+        units = np.full(batch, self.unit)
+        padded = np.zeros((L, x.points.shape[0]), x.points.dtype)
+        padded[:, : x.dim] = theta
+        work = threading.local()
+
+        def task(k: int) -> None:
+            if not hasattr(work, "sides"):
+                work.sides = self._sides(batch, L)
+            left, right = work.sides
+            for first in range(k * part, min((k + 1) * part, L), batch):
+                last = min(first + batch, (k + 1) * part, L)
+                for side, cloud in ((left, x), (right, y)):
+                    project_rows(padded[first:last], cloud.points, side.values[: last - first])
+                    side.sort(last - first)
+                rows = slice(first, last)
+                coupling.cost(left, right, shifts[rows], units, out[rows])
+
+        run_parts(task, -(-L // part), seconds=L * self.seconds, progress=progress)
+        return out
+
+    def _sides(self, batch: int, L: int) -> tuple[Side, Side]:
+        def side(cloud: Cloud) -> Side:
+            units: Any = cloud.units if self._weighted else None
+            n_numbers = L * cloud.size
+            return Side(batch, cloud.size, cloud.points.dtype, units, n_numbers=n_numbers)
+
+        return side(self._x), side(self._y)

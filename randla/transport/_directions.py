@@ -1,0 +1,140 @@
+"""Directions on the unit sphere: independent, orthogonal frames, randomized quasi-random points.
+
+A design is a sequence of *blocks*. Directions of one block may depend on each other, each of them
+is uniform on the sphere, and blocks are independent: so the spread over blocks is an honest error
+for any of the designs.
+"""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._random import counter_hash, generator_from_key, normal_rows
+from randla._validation import as_array
+
+Kind = Literal["iid", "orthogonal", "rqmc", "array"]
+
+N_BLOCKS = 8  # least number of blocks for a standard error
+_GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
+
+
+class Directions:
+    """A design of n directions in R^d, each a function of the key and its number.
+
+    Attributes
+    ----------
+    kind : str
+        "iid", "orthogonal", "rqmc" or "array".
+    block : int
+        Directions to a block.
+    n : int
+        Number of directions, a multiple of `block`.
+    """
+
+    def __init__(self, kind: Kind, dim: int, n: int, key: np.uint64) -> None:
+        self.kind, self.dim, self._key = kind, dim, key
+        self.block = _block_size(kind, dim, n)
+        if self.block == 1 and kind == "orthogonal":
+            self.kind = "iid"  # too few for a frame of two in each of eight blocks
+        self.n = -(-n // self.block) * self.block if kind != "rqmc" else N_BLOCKS * self.block
+
+    def rows(self, first: int, last: int) -> NDArray[np.float64]:
+        """Directions first..last - 1, (last - first, d)."""
+        if self.kind == "iid":
+            return _normalised(normal_rows(self._key, first, last, self.dim))
+        start, stop = first // self.block, -(-last // self.block)
+        if self.kind == "orthogonal":
+            theta = self._frames(start, stop)
+        else:
+            theta = np.concatenate([self._randomization(k) for k in range(start, stop)])
+        return theta[first - start * self.block : last - start * self.block]
+
+    def _frames(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Blocks of orthonormal rows with Haar's distribution: QR of normals, signs by diag R."""
+        s, d = self.block, self.dim
+        G = normal_rows(self._key, start * s, stop * s, d).reshape(stop - start, s, d)
+        Q, R = np.linalg.qr(G.transpose(0, 2, 1))
+        signs = np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)
+        return (Q * signs[:, None, :]).transpose(0, 2, 1).reshape(-1, d)
+
+    def _randomization(self, k: int) -> NDArray[np.float64]:
+        """One randomized quasi-random set, even under theta -> -theta where half a sphere does."""
+        n, d = self.block, self.dim
+        rng = generator_from_key(counter_hash(self._key, k))
+        if d == 2:  # equal angles on half a circle, one random shift
+            angle = (np.arange(n) + rng.random()) * (math.pi / n)
+            return np.column_stack([np.cos(angle), np.sin(angle)])
+        if d == 3:  # Fibonacci points on half a sphere, one random rotation
+            height = (np.arange(n) + 0.5) / n
+            angle = 2.0 * math.pi * np.arange(n) / _GOLDEN
+            radius = np.sqrt(1.0 - height**2)
+            points = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), height])
+            Q, R = np.linalg.qr(rng.standard_normal((3, 3)))
+            return points @ (Q * np.sign(R.diagonal())).T
+        return _normalised(_sobol_normals(d, n, rng))
+
+
+class GivenDirections:
+    """Directions of the user; they have no distribution, hence no standard error."""
+
+    kind: Kind = "array"
+
+    def __init__(self, theta: NDArray[np.float64]) -> None:
+        self._theta = theta
+        self.n, self.dim, self.block = len(theta), theta.shape[1], 1
+
+    def rows(self, first: int, last: int) -> NDArray[np.float64]:
+        """Directions first..last - 1."""
+        return self._theta[first:last]
+
+
+def _block_size(kind: str, dim: int, n: int) -> int:
+    if kind == "orthogonal":
+        return max(min(dim, n // N_BLOCKS), 1)
+    if kind == "rqmc":
+        size = -(-n // N_BLOCKS)
+        return size if dim <= 3 else 1 << (size - 1).bit_length()  # Sobol: powers of two
+    return 1
+
+
+def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Scrambled Sobol points through the normal quantile (n, d); n a power of two."""
+    from inspect import signature
+
+    from scipy.special import ndtri
+    from scipy.stats.qmc import Sobol
+
+    name = "rng" if "rng" in signature(Sobol).parameters else "seed"  # "rng" since SciPy 1.15
+    uniform = Sobol(d, scramble=True, **{name: rng}).random(n)
+    return ndtri(np.clip(uniform, 2.0**-32, 1.0 - 2.0**-32))
+
+
+def _normalised(G: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows divided by their length; a row of zeros, of probability zero, becomes e_1."""
+    length = np.sqrt(np.einsum("ld,ld->l", G, G))
+    G[length == 0.0, 0] = 1.0
+    length[length == 0.0] = 1.0
+    G /= length[:, None]
+    return G
+
+
+def as_directions(directions: ArrayLike, dim: int) -> GivenDirections:
+    """Validate an array of unit rows (L, d)."""
+    theta = as_array(directions, "directions").astype(np.float64, copy=False)
+    if theta.ndim != 2 or theta.shape[1] != dim or not len(theta):
+        raise ValueError(
+            f"directions must have shape (L, {dim}), one unit vector a row, got shape {theta.shape}"
+        )
+    length = np.sqrt(np.einsum("ld,ld->l", theta, theta))
+    worst = int(np.argmax(np.abs(length - 1.0)))
+    if abs(length[worst] - 1.0) > 1e-6:
+        raise ValueError(
+            f"directions must have rows of length 1 within 1e-6, got a row of length "
+            f"{length[worst]:.9g}"
+        )
+    return GivenDirections(theta)
+
+
+Design: Any = Directions | GivenDirections

@@ -1,0 +1,338 @@
+"""Estimating the mean projected cost of a pair of clouds: choices, draws, and the result."""
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._random import counter_hash
+from randla._results import RandlaWarning, Result, t_quantile
+from randla._validation import as_number
+from randla.transport._clouds import Clouds
+from randla.transport._control_variates import FALLBACK, Controls, family_size, make_controls
+from randla.transport._costs import ProjectedCosts
+from randla.transport._directions import N_BLOCKS, Design, Directions, Kind
+from randla.transport._regression import Fit, fit
+
+_FIRST_PROJECTIONS = 64  # of an adaptive run
+_CONFIDENCE = 0.95  # of the interval that the tolerances bound
+_CHUNK_NUMBERS = 1 << 20  # coordinates of directions held at a time
+
+
+class FewProjectionsWarning(RandlaWarning):
+    """The asked-for control variate or design needs more projections than there are."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SlicedWassersteinResult(Result):
+    """An estimate of the sliced Wasserstein distance of two clouds, with its error.
+
+    All errors are those of the random directions, given the two clouds: they say nothing of the
+    sampling error of the clouds themselves. ``float(result)`` is `value`.
+
+    Attributes
+    ----------
+    value : float
+        :math:`SW_p`, the root of `power` (zero if that is negative).
+    standard_error : float or None
+        Of `value`, to first order. Zero where the value is exact; None where `power` is not
+        positive (then `confidence_interval` speaks) and where the directions were given.
+    power : float
+        :math:`SW_p^p`. Control variates may make it slightly negative. It may leave the range of
+        floating-point numbers, and be inf or 0, where `value` does not.
+    power_standard_error : float or None
+        Of `power`.
+    degrees_of_freedom : float or None
+        Of Student's t in the interval; inf where the value is exact.
+    n_projections : int
+        Directions used: those asked for, rounded up to whole blocks of the design.
+    variance_reduction : float or None
+        Variance of the plain mean of as many independent directions, divided by the squared
+        `power_standard_error`.
+    control_variate : str or None
+        The family that was used.
+    directions : str
+        The design that was used: "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
+    coefficients : (k,) ndarray
+        Of the control variates, in the order in which `sliced_wasserstein` lists them; zero for
+        those that were constant or collinear.
+    converged : bool
+        Whether `rtol` and `atol` were met (True if there were none).
+    """
+
+    value: float
+    standard_error: float | None
+    power: float
+    power_standard_error: float | None
+    degrees_of_freedom: float | None
+    n_projections: int
+    variance_reduction: float | None
+    control_variate: str | None
+    directions: str
+    coefficients: NDArray[np.float64]
+    converged: bool
+    _p: float = field(default=2.0)
+    _scaled: tuple[float, float | None, float] = field(default=(0.0, 0.0, 1.0))
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "value",
+        "standard_error",
+        "power",
+        "power_standard_error",
+        "n_projections",
+        "variance_reduction",
+        "control_variate",
+        "directions",
+    )
+
+    def __float__(self) -> float:
+        return self.value
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval (low, high) for `value`: that of Student's t for `power`, through the root.
+
+        Raises
+        ------
+        ValueError
+            If the directions were given, so that there is no standard error; or if `level` is not
+            between 0 and 1.
+        """
+        power, error, length = self._scaled
+        if error is None or self.degrees_of_freedom is None:
+            raise ValueError(
+                "confidence_interval needs random directions; these were given as an array"
+            )
+        half = float(t_quantile(level, self.degrees_of_freedom)) * error if error > 0.0 else 0.0
+        ends = (max(power + sign * half, 0.0) ** (1.0 / self._p) * length for sign in (-1, 1))
+        low, high = ends
+        return low, high
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How wide the confidence interval of the value may be."""
+
+    rtol: float
+    atol: float
+
+    @classmethod
+    def of(cls, rtol: float | None, atol: float | None) -> "Tolerance | None":
+        """Validate; None if neither is given."""
+        if rtol is None and atol is None:
+            return None
+        return cls(
+            0.0 if rtol is None else as_number(rtol, "rtol", low=0.0),
+            0.0 if atol is None else as_number(atol, "atol", low=0.0),
+        )
+
+    def miss(self, result: SlicedWassersteinResult) -> float:
+        """Half of the interval over what is wanted: at most 1 if the tolerances are met."""
+        low, high = result.confidence_interval(_CONFIDENCE)
+        wanted = max(self.atol, self.rtol * result.value)
+        half = 0.5 * (high - low)
+        return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
+
+
+class Problem:
+    """A pair of clouds, what is known of it once and for all, and how to estimate from a design."""
+
+    def __init__(
+        self, clouds: Clouds, p: float, control: str | Controls | None, cross_fit: bool, show: bool
+    ) -> None:
+        self.clouds, self.p, self._control = clouds, p, control
+        self._cross_fit, self._progress = cross_fit, show
+        self.costs = ProjectedCosts(clouds.items[0], clouds.items[1], p)
+        self._made: dict[str, Controls] = {}
+
+    # Choices -------------------------------------------------------------------------------------
+
+    def design(self, kind: str, n: int, key: np.uint64) -> Directions:
+        """The design asked for, or the one that suits the dimension."""
+        d = self.clouds.dim
+        chosen: Kind
+        if kind == "auto":
+            enough = n >= (2 if d == 2 else 8) * N_BLOCKS
+            chosen = "rqmc" if d <= 3 and enough else "iid"
+        elif kind != "iid" and n < 2 * N_BLOCKS:
+            message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
+            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+            chosen = "iid"
+        else:
+            chosen = kind  # type: ignore[assignment]
+        return Directions(chosen, d, n, key)
+
+    def controls(self, design: Design) -> Controls | None:
+        """The family asked for, or that suits the design, if there are directions enough."""
+        name: str | None
+        if isinstance(self._control, Controls):
+            name = self._control.name
+            self._made[name] = self._control
+        else:
+            name = self._auto_family(design) if self._control == "auto" else self._control
+        wanted, d = name, self.clouds.dim
+        while name is not None and design.n < _needed(name, self._made.get(name), d, self.p):
+            name = FALLBACK[name]
+        if name != wanted and self._control != "auto":
+            used = "none" if name is None else repr(name)
+            message = f"control_variate={wanted!r} needs more than {design.n} projections: {used}"
+            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+        return None if name is None else self._make(name)
+
+    def _make(self, name: str) -> Controls:
+        if name not in self._made:
+            self._made[name] = make_controls(
+                name, self.clouds.items[0], self.clouds.items[1], self.p
+            )
+        return self._made[name]
+
+    def _auto_family(self, design: Design) -> str | None:
+        d, n = self.clouds.dim, design.n
+        if design.kind == "array" or (design.kind == "rqmc" and d == 2):
+            return None
+        cheap = _quadrature_seconds(d) <= max(0.2 * n * self.costs.seconds, 5e-3)
+        if design.kind == "rqmc" and d == 3:
+            return "bures" if cheap else "quadratic"
+        if n >= 60 and cheap:
+            return "full"
+        return "quartic" if n >= 40 else ("quadratic" if n >= 20 else None)
+
+    # Estimates -----------------------------------------------------------------------------------
+
+    def draw(self, design: Design, first: int, last: int) -> tuple[Any, ...]:
+        """Controls, costs (L,), their centred columns (L, k) and sizes at some directions."""
+        controls = self.controls(design)
+        block, d = design.block, self.clouds.dim
+        step = max(_CHUNK_NUMBERS // (d * block), 1) * block
+        costs, columns, sizes = [], [], np.zeros(0 if controls is None else controls.k)
+        for start in range(first, last, step):
+            theta = design.rows(start, min(start + step, last))
+            costs.append(self.costs(theta, progress=self._progress))
+            if controls is not None:
+                column = controls.evaluate(theta)
+                columns.append(column.centred)
+                sizes = np.maximum(sizes, column.sizes)
+        table = np.concatenate(columns) if columns else np.empty((last - first, 0))
+        return controls, np.concatenate(costs), table, sizes
+
+    def result(
+        self,
+        design: Design,
+        controls: Controls | None,
+        f: NDArray[np.float64],
+        columns: NDArray[np.float64],
+        sizes: NDArray[np.float64],
+        converged: bool = True,
+    ) -> SlicedWassersteinResult:
+        """The estimate from costs and controls at the directions of a design."""
+        if len(f) == 1:  # a single direction of the user
+            return self._wrap(design, None, Fit(float(f[0]), 0.0, 0.0, np.empty(0)), f, converged)
+        papers = controls is not None and controls.is_papers
+        fitted = fit(f, columns, sizes, block=design.block, paper=papers, cross_fit=self._cross_fit)
+        if fitted is None:  # some direction or block carries a coefficient alone
+            controls = None
+            fitted = fit(f, columns[:, :0], sizes[:0], block=design.block)
+            if self._control != "auto":
+                message = "control_variate is collinear without some of the directions: none"
+                warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+        assert fitted is not None  # without controls there is nothing to be collinear
+        return self._wrap(design, controls, fitted, f, converged)
+
+    def exact(self) -> SlicedWassersteinResult:
+        """In one dimension there is one direction, up to its sign."""
+        f = self.costs(np.ones((1, 1)))
+        return self._wrap(None, None, Fit(float(f[0]), 0.0, math.inf, np.empty(0)), f, True)
+
+    def _wrap(
+        self,
+        design: Design | None,
+        controls: Controls | None,
+        fitted: Fit,
+        f: NDArray[np.float64],
+        converged: bool,
+    ) -> SlicedWassersteinResult:
+        p, L = self.p, len(f)
+        length = math.ldexp(1.0 / (self.costs.unit or 1.0), self.clouds.exponent)
+        coefficients = fitted.coefficients
+        scaled, error = fitted.estimate, math.inf
+        if controls is not None:
+            error = math.hypot(fitted.standard_error, *(coefficients * controls.mean_errors))
+            with np.errstate(over="ignore", under="ignore"):
+                coefficients = coefficients * controls.scales
+                coefficients *= np.float64(length) ** (p - controls.degrees)
+        else:
+            error = fitted.standard_error
+        with np.errstate(over="ignore", under="ignore"):
+            unit = float(np.float64(length) ** p)
+        given = design is not None and design.kind == "array"
+        value = max(scaled, 0.0) ** (1.0 / p)
+        standard_error: float | None = None
+        if not given and scaled > 0.0:
+            standard_error = error * scaled ** (1.0 / p - 1.0) / p * length
+        elif not given and scaled == error == 0.0:
+            standard_error = 0.0
+        plain = float(f.var(ddof=1)) / L if L > 1 else 0.0
+        reduction = (math.inf if plain > 0.0 else 1.0) if error == 0.0 else plain / error**2
+        return SlicedWassersteinResult(
+            value=value * length,
+            standard_error=standard_error,
+            power=scaled * unit,
+            power_standard_error=None if given else error * unit,
+            degrees_of_freedom=None if given else fitted.degrees_of_freedom,
+            n_projections=L,
+            variance_reduction=None if given else reduction,
+            control_variate=None if controls is None else controls.name,
+            directions="exact" if design is None else design.kind,
+            coefficients=coefficients,
+            converged=converged,
+            _p=p,
+            _scaled=(scaled, None if given else error, length),
+        )
+
+    def adaptive(
+        self,
+        kind: str,
+        n_projections: int | None,
+        key: np.uint64,
+        tolerance: Tolerance,
+        max_projections: int,
+    ) -> SlicedWassersteinResult:
+        """Grow the number of directions until the tolerances are met."""
+        n = n_projections or _FIRST_PROJECTIONS
+        if kind == "orthogonal":
+            n = max(n, N_BLOCKS * self.clouds.dim)  # whole frames from the start
+        design = self.design(kind, min(n, max_projections), key)
+        controls, f, columns, sizes = self.draw(design, 0, design.n)
+        stage = 0
+        while True:
+            result = self.result(design, controls, f, columns, sizes)
+            miss = tolerance.miss(result)
+            if miss <= 1.0:
+                return result
+            if design.n >= max_projections:
+                return self.result(design, controls, f, columns, sizes, converged=False)
+            factor = min(max(1.1 * miss**2, 1.5), 16.0)
+            n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1
+            if design.kind == "rqmc":  # such sets do not grow: a new one, of another size
+                design = Directions("rqmc", self.clouds.dim, n, counter_hash(key, stage))
+                controls, f, columns, sizes = self.draw(design, 0, design.n)
+                continue
+            before, design = design.n, Directions(design.kind, self.clouds.dim, n, key)
+            if self.controls(design) is not controls:  # "auto" now affords more: start again
+                controls, f, columns, sizes = self.draw(design, 0, design.n)
+                continue
+            _, new, more, _ = self.draw(design, before, design.n)
+            f, columns = np.concatenate([f, new]), np.concatenate([columns, more])
+
+
+def _needed(name: str, controls: str | Controls | None, dim: int, p: float) -> int:
+    """Directions that a family of controls needs."""
+    k = controls.k if isinstance(controls, Controls) else family_size(name, dim, p)
+    return 4 if k == 1 else 3 * k + 10
+
+
+def _quadrature_seconds(d: int) -> float:
+    """Rough time for the mean of sqrt(q_1 q_2)."""
+    return 40.0 * (4e-5 + 1.3e-7 * d**2 + 5e-10 * d**3)

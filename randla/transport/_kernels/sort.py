@@ -1,0 +1,251 @@
+"""Sorting the rows of a matrix in place, alone or with the permutation, by distribution.
+
+Projections of a cloud are numbers of one scale without much structure, so a row is sorted by two
+stable counting passes on a coarse integer key, and an insertion pass puts right the few neighbours
+that share a key. With s the mean of |x| over the row and bits(.) the binary64 pattern as an
+integer, the key of x is
+
+    (bits(s + |x|) - bits(s)) >> shift,    counted from the middle, downwards for x < 0,
+
+a monotone function that is linear near zero and logarithmic far out: a few points far away do not
+spoil the resolution of the others. It costs an addition and a shift, in vectors.
+
+Rows on which the insertion pass would take long (narrow clusters far apart, numbers a few units in
+the last place apart) are sorted by counting passes over all of their bits instead. Both ways are
+stable, so that the result, permutation included, is that of ``argsort(kind="stable")``.
+
+Work for n numbers: about a dozen sequential or scattered passes in cache, whatever n; a comparison
+sort needs log2(n) unpredictable branches for each number. Rows are finite.
+"""
+
+import numpy as np
+
+from randla._jit import kernel, summing_kernel
+
+_ONE32 = np.uint32(1)
+_SIGN = np.uint64(1 << 63)
+_S63, _S11 = np.uint64(63), np.uint64(11)
+_LOW11 = np.uint64(2047)
+
+
+@kernel
+def digit_bits(n):
+    """Bits of each of the two digits of a key, for a row of n numbers."""
+    log = 0
+    while (1 << log) < n:
+        log += 1
+    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)
+
+
+@summing_kernel
+def _scale(x):
+    """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorised)."""
+    total, top = 0.0, np.int64(0)
+    for i in range(x.size):
+        size = np.float64(abs(x[i]))
+        total += size
+        top = max(top, np.float64(size).view(np.int64))
+    return total / x.size, top
+
+
+@kernel
+def _make_keys(x, scale, base, shift, half, keys):
+    for i in range(x.size):
+        size = np.float64(abs(x[i])) + scale
+        k = np.int32((np.float64(size).view(np.int64) - base) >> shift)
+        keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k
+
+
+@kernel
+def _starts(counts):
+    """Counts of the cells become the position at which each cell starts."""
+    total = np.uint32(0)
+    for c in range(counts.size):
+        count = counts[c]
+        counts[c] = total
+        total += count
+
+
+@kernel
+def _n_descents(x):
+    count = np.int64(0)
+    for i in range(x.size - 1):
+        count += np.int64(x[i] > x[i + 1])
+    return count
+
+
+@kernel
+def _count_keys(x, keys, low, high, bits):
+    """Keys of the row and, for both digits, where each cell starts; the map as a triple."""
+    scale, top = _scale(x)
+    base = np.float64(scale).view(np.int64)
+    largest = np.int64(top).view(np.float64) + scale
+    half = np.int32(1 << (2 * bits - 1))
+    span, shift = np.float64(largest).view(np.int64) - base, np.int64(0)
+    while (span >> shift) >= half:
+        shift += 1
+    _make_keys(x, scale, base, shift, half, keys)
+    mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
+    for c in range(low.size):
+        low[c] = 0
+        high[c] = 0
+    for i in range(np.uint64(x.size)):
+        k = np.uint64(keys[i])
+        low[k & mask] += _ONE32
+        high[k >> up] += _ONE32
+    _starts(low)
+    _starts(high)
+    return scale, base, shift
+
+
+@kernel
+def _sort_by_keys(x, spare, keys, counts, limit):
+    """Sort one row; False (and a row out of order) if more than `limit` shifts were needed."""
+    bits = digit_bits(x.size)
+    low, high = counts[0, : 1 << bits], counts[1, : 1 << bits]
+    scale, base, shift = _count_keys(x, keys, low, high, bits)
+    mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
+    n = np.uint64(x.size)
+    for i in range(n):
+        c = np.uint64(keys[i]) & mask
+        j = low[c]
+        low[c] = j + _ONE32
+        spare[j] = x[i]
+    _make_keys(spare, scale, base, shift, np.int32(1 << (2 * bits - 1)), keys)
+    for i in range(n):
+        c = np.uint64(keys[i]) >> up
+        j = high[c]
+        high[c] = j + _ONE32
+        x[j] = spare[i]
+    shifts = 0
+    for first in range(0, x.size - 1, 32):  # whole stretches in order are passed over in vectors
+        last = min(first + 33, x.size)
+        if _n_descents(x[first:last]) > 0:
+            for i in range(first + 1, last):
+                value, k = x[i], i - 1
+                while k >= 0 and x[k] > value:
+                    x[k + 1] = x[k]
+                    k -= 1
+                x[k + 1] = value
+                shifts += i - 1 - k
+            if shifts > limit:
+                return False
+    return True
+
+
+@kernel
+def _sort_by_keys_with_order(x, order, spare, spare_order, keys, counts, limit):
+    """The same with the permutation; False if more than `limit` shifts were needed."""
+    bits = digit_bits(x.size)
+    low, high = counts[0, : 1 << bits], counts[1, : 1 << bits]
+    scale, base, shift = _count_keys(x, keys, low, high, bits)
+    mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
+    n = np.uint64(x.size)
+    for i in range(n):
+        c = np.uint64(keys[i]) & mask
+        j = low[c]
+        low[c] = j + _ONE32
+        spare[j] = x[i]
+        spare_order[j] = np.int32(i)
+    _make_keys(spare, scale, base, shift, np.int32(1 << (2 * bits - 1)), keys)
+    for i in range(n):
+        c = np.uint64(keys[i]) >> up
+        j = high[c]
+        high[c] = j + _ONE32
+        x[j] = spare[i]
+        order[j] = spare_order[i]
+    shifts = 0
+    for first in range(0, x.size - 1, 32):
+        last = min(first + 33, x.size)
+        if _n_descents(x[first:last]) > 0:
+            for i in range(first + 1, last):
+                value, index, k = x[i], order[i], i - 1
+                while k >= 0 and x[k] > value:
+                    x[k + 1] = x[k]
+                    order[k + 1] = order[k]
+                    k -= 1
+                x[k + 1] = value
+                order[k + 1] = index
+                shifts += i - 1 - k
+            if shifts > limit:
+                return False
+    return True
+
+
+@kernel
+def _ordered_bits(value):
+    """Unsigned integers in the order of the numbers; -0.0 and 0.0 are one."""
+    bits = np.float64(value + 0.0).view(np.uint64)
+    return ~bits if bits >> _S63 else bits | _SIGN
+
+
+@kernel
+def _sort_by_bits(x, order, spare, spare_order, counts):
+    """Stable sort by counting passes over 11 bits at a time; passes that move nothing are left out.
+
+    `order` and `spare_order` of size 0: no permutation is wanted. `order` carries what it holds.
+    """
+    n, cells, carry = np.uint64(x.size), counts[0, :2048], order.size > 0
+    flipped = False
+    for digit in range(6):
+        shift = np.uint64(11 * digit)
+        for c in range(cells.size):
+            cells[c] = 0
+        for i in range(n):
+            value = np.float64(spare[i] if flipped else x[i])
+            cells[(_ordered_bits(value) >> shift) & _LOW11] += _ONE32
+        value = np.float64(spare[0] if flipped else x[0])
+        if cells[(_ordered_bits(value) >> shift) & _LOW11] == n:
+            continue
+        _starts(cells)
+        for i in range(n):
+            value = spare[i] if flipped else x[i]
+            c = (_ordered_bits(np.float64(value)) >> shift) & _LOW11
+            j = cells[c]
+            cells[c] = j + _ONE32
+            if flipped:
+                x[j] = value
+                if carry:
+                    order[j] = spare_order[i]
+            else:
+                spare[j] = value
+                if carry:
+                    spare_order[j] = order[i]
+        flipped = not flipped
+    if flipped:
+        for i in range(n):
+            x[i] = spare[i]
+            if carry:
+                order[i] = spare_order[i]
+
+
+@kernel
+def sort_rows(P, spare, keys, counts):
+    """Sort the rows of P (B, n) in place. `spare` (n,) of its dtype, `keys` (n,) int32, `counts`
+    (2, 2^max(11, digit_bits(n))) uint32 are overwritten. Floor: two scattered copies of P.
+    """
+    none, by_bits = np.empty(0, np.int32), False
+    for row in range(P.shape[0]):
+        x = P[row]
+        if by_bits or not _sort_by_keys(x, spare, keys, counts, 2 * x.size):
+            by_bits = True  # the other rows of this cloud will not be easier
+            _sort_by_bits(x, none, spare, none, counts)
+
+
+@kernel
+def sort_rows_with_order(P, order, spare, spare_order, keys, counts):
+    """Sort the rows of P (B, n) in place; row r of `order` (B, n) int32 gets the stable argsort.
+
+    `spare` (n,) of P's dtype, `spare_order` (n,) and `keys` (n,) int32, `counts` as in `sort_rows`
+    are overwritten.
+    """
+    by_bits = False
+    for row in range(P.shape[0]):
+        x, index = P[row], order[row]
+        if by_bits:
+            for i in range(x.size):
+                index[i] = i
+        elif _sort_by_keys_with_order(x, index, spare, spare_order, keys, counts, 2 * x.size):
+            continue
+        by_bits = True  # what the first attempt left is a stable rearrangement: go on from there
+        _sort_by_bits(x, index, spare, spare_order, counts)

@@ -1,0 +1,193 @@
+"""Exact Wasserstein distances on the line."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._parallel import part_bounds, run_parts
+from randla._validation import as_array, as_number, as_weights
+from randla.transport._clouds import snapped, times_power_of_two
+from randla.transport._kernels.cost import fill_integer_weights
+from randla.transport._rows import SECONDS_SORT, Coupling, Side, batch_rows
+
+_SAFE_POWER = 16.0
+
+
+def wasserstein_1d(
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    *,
+    p: float = 2,
+) -> Any:
+    r"""Wasserstein distance of samples on the line, exact, for many pairs at a time.
+
+    .. math::
+
+        W_p^p = \\int_0^1 |F^{-1}(t) - G^{-1}(t)|^p dt,
+
+    where F and G are the distribution functions of the points x with weights a, and y with
+    weights b. For equal numbers of points without weights this is the mean of
+    :math:`|x_{(k)} - y_{(k)}|^p` over the sorted points.
+
+    Parameters
+    ----------
+    x : (..., n) array_like
+        Points of the first sample along the last axis; float32 is sorted as float32.
+    y : (..., m) array_like
+        Points of the second sample; leading axes broadcast against those of x.
+    a, b : (n,) or (..., n), and (m,) or (..., m) array_like, optional
+        Non-negative weights, one for all rows or of the shape of x (of y); scaled to sum 1 in each
+        row. Uniform by default.
+    p : float, default 2
+        Order, at least 1 (at most 1000).
+
+    Returns
+    -------
+    float or (...) ndarray
+        :math:`W_p` of each pair of rows, float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described; NaN and inf are refused.
+
+    See Also
+    --------
+    sliced_wasserstein : Mean over projections of clouds in more dimensions.
+
+    Notes
+    -----
+    Each row is sorted and walked once: O((n + m) log(n + m)) in theory, a few nanoseconds a number
+    in practice. Sizes without weights are matched in integers, and weights are integers in units
+    of :math:`2^{-62}`, so that no rounding decides which points meet.
+
+    References
+    ----------
+    .. [1] Santambrogio, Optimal Transport for Applied Mathematicians, 2015, Proposition 2.17.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import wasserstein_1d
+    >>> float(wasserstein_1d([0.0, 1.0, 3.0], [5.0, 6.0, 8.0], p=1))
+    5.0
+    >>> wasserstein_1d(np.arange(6.0).reshape(2, 3), [0.0, 1.0, 2.0])
+    array([0., 3.])
+    """
+    u, v = as_array(x, "x"), as_array(y, "y")
+    for array, name in ((u, "x"), (v, "y")):
+        if array.ndim == 0 or 0 in array.shape:
+            raise ValueError(
+                f"{name} must hold at least one point along its last axis, got shape {array.shape}"
+            )
+    p = as_number(p, "p", low=1.0, high=1000.0)
+    w = [_as_row_weights(a, u, "a"), _as_row_weights(b, v, "b")]
+    try:
+        lead = np.broadcast_shapes(u.shape[:-1], v.shape[:-1])
+    except ValueError:
+        raise ValueError(
+            f"y must have leading axes that broadcast against those of x, "
+            f"got shapes {u.shape} and {v.shape}"
+        ) from None
+    rows = [
+        np.broadcast_to(array, lead + array.shape[-1:]).reshape(-1, array.shape[-1])
+        for array in (u, v)
+    ]
+    weights = [
+        None if k is None else np.broadcast_to(k, lead + k.shape[-1:]).reshape(-1, k.shape[-1])
+        for k in w
+    ]
+    distances = _distances(rows, weights, p).reshape(lead)
+    return distances[()]
+
+
+def _as_row_weights(w: ArrayLike | None, points: NDArray[Any], name: str) -> NDArray[Any] | None:
+    """Weights (n,) or of the shape of the points; None if they are all equal."""
+    if w is None:
+        return None
+    array = as_array(w, name)
+    n = points.shape[-1]
+    if array.ndim == 1 or array.shape != points.shape:
+        return as_weights(array, n, name)
+    flat = array.reshape(-1, n).astype(np.float64, copy=False)
+    return np.stack([as_weights(row, n, name) for row in flat]).reshape(points.shape)
+
+
+def _distances(
+    rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: float
+) -> NDArray[np.float64]:
+    (L, n), m = rows[0].shape, rows[1].shape[1]
+    dtype = np.result_type(*rows)
+    weighted = any(w is not None for w in weights)
+    coupling = Coupling(n, m, p, weighted=weighted)
+    safe = coupling if p <= _SAFE_POWER else Coupling(n, m, _SAFE_POWER, weighted=weighted)
+    batch = batch_rows(n, m, 1, L)
+    bounds = part_bounds(L, -(-L // batch), 1)
+    out = np.empty(L)
+
+    def task(k: int) -> None:
+        first, last = bounds[k]
+        left, right, lengths, shifts = _sides(
+            [x[first:last] for x in rows],
+            [None if w is None else w[first:last] for w in weights],
+            dtype,
+            weighted,
+        )
+        costs, units = out[first:last], np.ones(last - first)
+        safe.cost(left, right, shifts, units, costs)
+        if p > _SAFE_POWER:  # W_16 <= W_p <= n^{1/16} W_16: a unit in which powers keep in range
+            largest = costs ** (1.0 / _SAFE_POWER)
+            units = 1.0 / np.where(largest > 0.0, 1.5 * largest, 1.0)
+            coupling.cost(left, right, shifts, units, costs)
+        costs[:] = costs ** (1.0 / p) / units * lengths
+
+    run_parts(task, len(bounds), seconds=L * (n + m) * 2.0 * SECONDS_SORT)
+    return out
+
+
+def _sides(
+    rows: list[NDArray[Any]],
+    weights: list[NDArray[Any] | None],
+    dtype: np.dtype[Any],
+    weighted: bool,
+) -> tuple[Side, Side, NDArray[np.float64], NDArray[np.float64]]:
+    """Both sides scaled, centred and sorted; the unit of length and the shift of each row."""
+    k = len(rows[0])
+    largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]
+    exponents = np.frexp(np.maximum(*largest).astype(np.float64))[1]
+    sides, centres = [], []
+    for x, w in zip(rows, weights, strict=True):
+        units = _units(w, *x.shape) if weighted else None
+        side = Side(k, x.shape[1], dtype, units, n_numbers=x.size)
+        times_power_of_two(x, -exponents[:, None], side.values)
+        if w is not None:  # points without weight must not set the scale
+            some = side.values[np.arange(k), np.argmax(w > 0, axis=1)]
+            np.copyto(side.values, some[:, None], where=w == 0)
+        low, high = (side.values.min(axis=1), side.values.max(axis=1))
+        mean = side.values.mean(axis=1, dtype=np.float64)
+        centre = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype)
+        side.values -= centre.astype(dtype)[:, None]
+        sides.append(side)
+        centres.append(centre)
+    shifts = centres[0] - centres[1]
+    spread = np.abs(shifts)
+    for side in sides:
+        spread = np.maximum(spread, np.abs(side.values).max(axis=1))
+    again = np.frexp(spread)[1]
+    for side in sides:
+        times_power_of_two(side.values, -again[:, None], side.values)
+        side.sort(k)
+    lengths = np.ldexp(1.0, exponents + again)
+    return sides[0], sides[1], lengths, np.ldexp(shifts, -again)
+
+
+def _units(w: NDArray[np.float64] | None, k: int, n: int) -> NDArray[np.int64]:
+    """Weights of each row as integers, (k, n), or (1, n) if they are the same for all."""
+    table = np.ones((1, n)) if w is None else w[:1] if (w == w[0]).all() else w
+    units = np.empty(table.shape, np.int64)
+    for row, weights in enumerate(table):
+        fill_integer_weights(weights, units[row])
+    return units

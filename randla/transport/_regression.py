@@ -1,0 +1,154 @@
+"""The mean of a function of a random direction, by regression on controls of known mean.
+
+With f_l = f(theta_l) and controls c_l whose mean over the sphere is zero, the estimate of E f is
+the intercept of the least-squares fit of f on (1, c). Its error comes from the residuals when the
+block of a direction is left out: for independent directions (blocks of one) that is the
+heteroscedasticity-consistent formula HC3, for dependent ones the jackknife over blocks. Leaving
+blocks out also gives an unbiased estimate (`cross_fit`), at no cost.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr, solve_triangular
+
+_RANK_TOLERANCE = 1e-10
+_CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """An estimate of a mean, with its error.
+
+    Attributes
+    ----------
+    estimate : float
+        Intercept, or the cross-fitted estimate.
+    standard_error : float
+    degrees_of_freedom : float
+    coefficients : (k,) ndarray
+        Of the controls; zero for those that were dropped as collinear or constant.
+    """
+
+    estimate: float
+    standard_error: float
+    degrees_of_freedom: float
+    coefficients: NDArray[np.float64]
+
+
+def fit(
+    f: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    *,
+    block: int = 1,
+    paper: bool = False,
+    cross_fit: bool = False,
+) -> Fit | None:
+    """Regress costs on controls.
+
+    Parameters
+    ----------
+    f : (L,) ndarray
+    controls : (L, k) ndarray
+        Minus their exact means.
+    sizes : (k,) ndarray
+        Typical size of each control before its mean was taken off.
+    block : int
+        Consecutive directions that depend on each other; divides L, at least two blocks.
+    paper : bool
+        One control, with the coefficient of Nguyen and Ho (2024), section 3, which has the known
+        mean of the control in its denominator.
+    cross_fit : bool
+        Leave the block of a direction out of the coefficients that it is used with.
+
+    Returns
+    -------
+    Fit or None
+        None if leaving out some block makes the controls collinear.
+    """
+    L, n_blocks = len(f), len(f) // block
+    basis, triangle, kept = _basis(controls, sizes)
+    mean = f.mean()
+    residual = f - mean
+    projection = basis.T @ residual
+    residual = residual - basis @ projection
+    coefficients = np.zeros(controls.shape[1])
+    weights = np.full(L, 1.0 / L)
+    if len(kept):
+        coefficients[kept] = solve_triangular(triangle, projection)
+        average = controls[:, kept].mean(axis=0)
+        weights -= basis @ solve_triangular(triangle, average, trans="T")
+    estimate = mean - controls.mean(axis=0) @ coefficients
+    if paper and len(kept):
+        c = controls[:, 0]
+        weights = 1.0 / L - c.mean() * (c - c.mean()) / (c @ c)
+        coefficients = np.array([(f - mean) @ c / (c @ c)])
+        estimate = mean - coefficients[0] * c.mean()
+        residual = f - estimate - coefficients[0] * c
+    deleted = _deleted(residual, basis, block)
+    if deleted is None:
+        return None
+    changes = (weights * deleted).reshape(n_blocks, block).sum(axis=1)
+    if cross_fit and paper and len(kept):
+        estimate = _paper_cross_fit(f, controls[:, 0], block)
+    elif cross_fit:
+        estimate += np.mean(deleted) - np.mean(changes)
+    error = math.sqrt((n_blocks - 1) / n_blocks * float(changes @ changes))
+    freedom = n_blocks - 1 if block > 1 else L - 1 - len(kept)
+    return Fit(float(estimate), error, float(freedom), coefficients)
+
+
+def _basis(
+    controls: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    """Orthonormal basis Q of the centred columns, R and the columns kept: c[:, kept] = Q R."""
+    L = len(controls)
+    centred = controls - controls.mean(axis=0)
+    norms = np.sqrt(np.einsum("lk,lk->k", centred, centred))
+    varying = np.flatnonzero(norms > _CONSTANT * sizes * math.sqrt(L))
+    none = np.empty((L, 0)), np.empty((0, 0)), np.empty(0, np.intp)
+    if not len(varying):
+        return none
+    norms = norms[varying]
+    Q, R, pivot = qr(centred[:, varying] / norms, mode="economic", pivoting=True)
+    diagonal = np.abs(R.diagonal())
+    rank = int((diagonal > _RANK_TOLERANCE * diagonal[0]).sum())
+    pivot = pivot[:rank]
+    return Q[:, :rank], R[:rank, :rank] * norms[pivot], varying[pivot]
+
+
+def _deleted(
+    residual: NDArray[np.float64], basis: NDArray[np.float64], block: int
+) -> NDArray[np.float64] | None:
+    """Residuals of each block when the fit is made without it: (I - H_bb)^{-1} r_b.
+
+    H_bb = Q_b Q_b' has the rank of Q, so that the inverse is I + Q_b (I - Q_b' Q_b)^{-1} Q_b'.
+    """
+    L = len(residual)
+    Q = np.column_stack([np.full(L, 1.0 / math.sqrt(L)), basis])
+    if block == 1:
+        rest = 1.0 - np.einsum("lk,lk->l", Q, Q)
+        return None if rest.min() < 1e-9 else residual / rest
+    Q = Q.reshape(L // block, block, -1)
+    r = residual.reshape(L // block, block, 1)
+    T = Q.transpose(0, 2, 1)
+    left = np.eye(Q.shape[2]) - T @ Q
+    if np.linalg.eigvalsh(left).min() < 1e-9:
+        return None
+    return (r + Q @ np.linalg.solve(left, T @ r)).reshape(L)
+
+
+def _paper_cross_fit(f: NDArray[np.float64], c: NDArray[np.float64], block: int) -> float:
+    """The estimate with, for each block, the paper's coefficient of all other blocks."""
+    L = len(f)
+
+    def others(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return x.sum() - x.reshape(-1, block).sum(axis=1)
+
+    left = L - block
+    products = others(f * c) - others(f) * others(c) / left
+    coefficients = products / others(c * c)
+    return float(f.mean() - np.mean(np.repeat(coefficients, block) * c))

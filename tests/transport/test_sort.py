@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from randla.transport import _rows
+from randla.transport._rows import Sorter
+
+RNG = np.random.default_rng(1)
+ROWS = {
+    "normal": RNG.standard_normal((4, 1025)),
+    "long": RNG.standard_normal((1, 60_000)),
+    "ties": RNG.integers(-5, 5, (3, 5000)) * 1.0,
+    "signed zeros": RNG.choice([0.0, -0.0, 1.0], (2, 500)),
+    "constant": np.full((2, 1000), 3.3),
+    "zeros": np.zeros((2, 50)),
+    "one": np.ones((2, 1)),
+    "two": RNG.standard_normal((3, 2)),
+    "neighbouring numbers": 1 + RNG.integers(0, 1 << 20, (2, 30_000)) * 2.0**-52,
+    "far from the origin": 1e3 + RNG.standard_normal((2, 3000)) * 1e-9,
+    "narrow clusters": RNG.choice([-10.0, 10.0], (3, 4000)) + 1e-9 * RNG.random((3, 4000)),
+    "heavy tails": RNG.standard_cauchy((3, 4000)) ** 5,
+    "wide": np.exp(50 * RNG.standard_normal((2, 3000))),
+    "denormal": RNG.standard_normal((2, 3000)) * 1e-310,
+    "extreme": RNG.choice([5e-324, -5e-324, 1e307, -1e307, 0.0], (2, 99)),
+    "descending": -np.sort(RNG.standard_normal((2, 3000))),
+    "short": RNG.standard_normal((50, 17)),
+}
+SINGLE = [name for name in ROWS if name not in ("wide", "extreme")]
+
+
+def ours(n, dtype):
+    sorter = Sorter(n, dtype)
+    sorter._use_numpy = False
+    return sorter
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, float) for name in ROWS] + [(name, np.float32) for name in SINGLE]
+)
+def test_equals_the_stable_sort(name, dtype):
+    P = ROWS[name].astype(dtype)
+    plain, ordered, order = P.copy(), P.copy(), np.empty(P.shape, np.int32)
+    sorter = ours(P.shape[1], dtype)
+    sorter.sort(plain)
+    sorter.sort_with_order(ordered, order)
+    np.testing.assert_array_equal(plain, np.sort(P))
+    np.testing.assert_array_equal(ordered, np.sort(P))
+    np.testing.assert_array_equal(order, np.argsort(P + 0.0, kind="stable"))
+
+
+def test_numpys_sort_gives_the_same_bits():
+    P = ROWS["normal"]
+    ours_sorted, numpy_sorted = P.copy(), P.copy()
+    ours(P.shape[1], float).sort(ours_sorted)
+    sorter = Sorter(P.shape[1], float)
+    sorter._use_numpy = True
+    sorter.sort(numpy_sorted)
+    np.testing.assert_array_equal(ours_sorted, numpy_sorted)
+
+
+def test_the_faster_sort_is_measured_once():
+    _rows._measured_crossover.cache_clear()
+    first = _rows._measured_crossover(np.dtype(float))
+    assert first in (*_rows._CALIBRATION_SIZES, np.inf)
+    assert _rows._measured_crossover(np.dtype(float)) == first
+    assert _rows._measured_crossover.cache_info().misses == 1
