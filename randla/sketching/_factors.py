@@ -1,0 +1,150 @@
+"""Factors of a scaled matrix: the refinement step and the backward error of a solution.
+
+A factor knows a triangular R (or a spectrum) with R'R close to A'A. It turns a gradient A'(b - A x)
+into the step that removes it, and into an estimate of the backward error of x.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from randla.sketching._rank import EPS, Spectrum
+
+Matrix = NDArray[np.float64]
+
+
+class Factor:
+    r"""What refinement needs from a factor R of a matrix A with scaled columns.
+
+    P is a matrix (d, r) with A P nearly orthonormal. The estimate of the backward error is that of
+    Karlson and Walden (BIT 37, 1997) with R in place of A. For a residual r, a solution y, and
+    g = A'r,
+
+    .. math:: |(R^T R + \omega^2 I)^{-1/2} g|_2 \,/\, (|y|_2 |R|_2), \qquad \omega = |r|_2 / |y|_2,
+
+    is within a small constant of the smallest relative change of A that makes y a solution.
+    """
+
+    #: Spectral norm of R.
+    top: float
+    #: Factor by which one step reduces the error, where it is known; else 1.
+    contraction: float = 1.0
+
+    def forward(self, Z: Matrix) -> Matrix:
+        """``P Z``."""
+        raise NotImplementedError
+
+    def adjoint(self, g: Matrix) -> Matrix:
+        """``P'g``."""
+        raise NotImplementedError
+
+    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
+        """Column norms of ``(R'R + omega^2)^(-1/2) g``."""
+        raise NotImplementedError
+
+    def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
+        """Return ``(A'A)^+ g``, given half = P'g, and the squares it takes off the residual.
+
+        An iterative step from Y may leave P'g as large as `goal` (k,), which would not matter.
+        """
+        return self.forward(half), (half * half).sum(axis=0)
+
+    def backward_error(self, g: Matrix, half: Matrix, Y: Matrix, squares: Matrix) -> Matrix:
+        """Estimate the backward error of each column of Y; half = P'g."""
+        size, gradient = column_norms(Y), column_norms(g)
+        top = self.top if self.top > 0.0 else 1.0
+        residual = np.sqrt(squares)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            omega = residual / size
+            # Three upper bounds that cost nothing; the last one changes A to make r vanish.
+            bound = np.fmin(column_norms(half), gradient / omega)
+            error = np.fmin(bound, residual) / (size * top)
+        error[size == 0.0] = math.inf
+        error[gradient == 0.0] = 0.0
+        rough = np.flatnonzero((error > EPS) & (error < math.inf))
+        if len(rough):
+            sharp = self._shrunk_norms(g[:, rough], omega[rough]) / (size[rough] * top)
+            error[rough] = np.minimum(error[rough], sharp)
+        return error
+
+
+class TriangularFactor(Factor):
+    """An upper triangular R of full rank; what lies below its diagonal is not looked at."""
+
+    def __init__(self, R: Matrix, contraction: float = 1.0) -> None:
+        self.R = np.asfortranarray(R)
+        self.contraction = contraction
+
+    @cached_property
+    def top(self) -> float:  # type: ignore[override]
+        """Spectral norm of R."""
+        return top_singular_value(np.triu(self.R))
+
+    def forward(self, Z: Matrix) -> Matrix:
+        return lapack.dtrtrs(self.R, Z)[0]
+
+    def adjoint(self, g: Matrix) -> Matrix:
+        return lapack.dtrtrs(self.R, g, trans=1)[0]
+
+    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
+        d = self.R.shape[1]
+        if len(omega) > 3:
+            _, s, Vt = np.linalg.svd(np.triu(self.R))
+            return column_norms((Vt @ g) / np.hypot(s[:, None], omega))
+        norms = np.empty(len(omega))
+        for j, w in enumerate(omega):  # a QR costs a quarter of an SVD
+            stacked = np.zeros((2 * d, d), order="F")
+            stacked[:d] = np.triu(self.R)
+            stacked.T.flat[d :: 2 * d + 1] = w
+            T = lapack.dgeqrf(stacked, lwork=32 * d, overwrite_a=1)[0][:d]
+            norms[j] = np.linalg.norm(lapack.dtrtrs(T, g[:, j], trans=1)[0])
+        return norms
+
+
+class SpectralFactor(Factor):
+    """Singular values s and right singular vectors V (d, r) of a matrix of rank r.
+
+    `inner` is the triangular factor of ``A V s^-1``, near the identity; None stands for it.
+    """
+
+    def __init__(self, spectrum: Spectrum, inner: Matrix | None = None) -> None:
+        r = spectrum.rank
+        self.V = spectrum.Vt[:r].T
+        self.s = spectrum.s[:r, None]
+        self.inner = None if inner is None else np.asfortranarray(inner)
+        self.top = float(spectrum.s[0]) if r else 0.0
+
+    def forward(self, Z: Matrix) -> Matrix:
+        if self.inner is not None:
+            Z = lapack.dtrtrs(self.inner, Z)[0]
+        return self.V @ (Z / self.s)
+
+    def adjoint(self, g: Matrix) -> Matrix:
+        half = (self.V.T @ g) / self.s
+        return half if self.inner is None else lapack.dtrtrs(self.inner, half, trans=1)[0]
+
+    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
+        return column_norms((self.V.T @ g) / np.hypot(self.s, omega))
+
+
+def top_singular_value(R: Matrix) -> float:
+    """Spectral norm, from below by at most some percent (power iteration, a few d^2)."""
+    v = R[int(np.argmax(np.abs(R).sum(axis=1)))] if R.size else np.zeros(0)
+    size = np.linalg.norm(v)
+    if size == 0.0:
+        return 0.0
+    for _ in range(6):
+        v = R.T @ (R @ (v / size))
+        size = np.linalg.norm(v)
+    return float(np.sqrt(size))
+
+
+def column_norms(X: NDArray[Any]) -> Matrix:
+    """Euclidean norms of the columns."""
+    return np.sqrt((X * X).sum(axis=0))

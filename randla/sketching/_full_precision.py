@@ -1,0 +1,366 @@
+r"""Least squares to full double precision by Gram matrices and refinement.
+
+Two direct methods build a factor R of the scaled matrix :math:`AD` and then repeat
+
+.. math:: x \leftarrow x + D R^{-1} R^{-T} D A^T (b - A x)
+
+until an estimate of the backward error is at rounding level:
+
+* *Cholesky*: R from the Gram matrix of AD. The error falls by about EPS cond(AD)^2 a step, so
+  this is for condition numbers up to some 1e7.
+* *sketched Cholesky*: :math:`R_0` from a QR of a sketch SAD, then L from the Gram matrix of
+  :math:`Y = A D R_0^{-1}`, whose condition number is small whatever that of A, and
+  :math:`R = L^T R_0`. The first solution, from :math:`Y^T b` of the same pass, is already close
+  to backward stable. (Sketch-preconditioned Cholesky QR; Balabanov, arXiv:2210.09953, Melnichenko
+  et al., arXiv:2311.08316.)
+
+The *iterative* method for very wide problems keeps :math:`R_0` and solves with the Gram matrix of
+Y by Polyak's iteration, one pass over A a step; it is restarted on the residual, which makes it
+backward stable (FOSSILS; Epperly, Meier and Nakatsukasa, arXiv:2406.03468).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from randla.sketching._dense_rows import DenseRows
+from randla.sketching._factors import Factor, SpectralFactor, TriangularFactor, column_norms
+from randla.sketching._operators import Sketch
+from randla.sketching._rank import (
+    EPS,
+    Spectrum,
+    exponents_of,
+    has_lost_rank,
+    is_clearly_regular,
+    minimum_norm,
+    spectrum_of,
+)
+from randla.sketching._regression_rows import Rows
+
+Matrix = NDArray[np.float64]
+#: Draws a sketch of at least that many rows for the rows of the problem.
+MakeSketch = Callable[[int], Sketch]
+
+#: Condition number of AD up to which refinement of plain Cholesky pays.
+_CHOLESKY_LIMIT = 3e7
+#: A solution counts as refined at this backward error; good enough is four times as much.
+_TARGET, ENOUGH = EPS, 4.0 * EPS
+_MAX_REFINEMENTS = 10
+#: Reciprocal condition number of Y'Y below which the sketch was bad. With m = 4d it is near 1/9.
+_WORST_GRAM = 1e-4
+#: A run of the iteration reduces its residual by this factor; the next run restarts.
+_STEP_TOLERANCE = 1e-8
+_MAX_STEPS = 200
+#: Steps without halving the residual after which rounding errors are taken to dominate.
+_PATIENCE = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solution of the scaled problem, ``2^exponents Y``, and how it came about.
+
+    Attributes
+    ----------
+    squares : (k,) ndarray
+        Squared norms of the scaled residual, with the rows of the ridge.
+    error : float or None
+        Backward error as measured; None: not measured.
+    """
+
+    Y: Matrix
+    exponents: NDArray[np.int64] | None
+    factor: Factor | None
+    rank: int | None
+    squares: Matrix
+    error: float | None
+    n_iterations: int
+    method: str
+    converged: bool = True
+
+
+def refine(
+    rows: Rows, factor: Factor, exponents: NDArray[np.int64], Y: Matrix
+) -> tuple[Matrix, Matrix, float, int]:
+    """Refine Y = x / 2^exponents; return it, squared residual norms, its error, and passes.
+
+    Each pass measures the backward error of Y, after which the step that improves Y is free.
+    """
+    D = np.ldexp(1.0, exponents)[:, None]
+    best, best_squares, best_error = Y, np.full(rows.k, np.inf), np.inf
+    last_error = last_size = np.inf
+    for n_passes in range(1, _MAX_REFINEMENTS + 1):
+        g, squares = rows.residual(D * Y)
+        g *= D
+        half = factor.adjoint(g)
+        error = float(factor.backward_error(g, half, Y, squares).max(initial=0.0))
+        # |P'g| is the distance to the solution in the norm of A Y. On consistent problems it falls
+        # long before the backward error does.
+        sizes = column_norms(half)
+        if n_passes == 1:
+            unit = np.where(sizes > 0.0, sizes, 1.0)
+        size = float((sizes / unit).max(initial=0.0))
+        if n_passes == 1 or error < best_error:
+            best, best_squares, best_error = Y, squares, error
+        if error <= _TARGET or (error > 0.5 * last_error and size > 0.5 * last_size):
+            break
+        step, shorter = factor.step(half, 0.1 * _TARGET * factor.top * column_norms(Y), Y)
+        Y = Y + step
+        predicted = error * factor.contraction
+        if predicted <= 0.1 * _TARGET:  # no need to measure again
+            return Y, np.maximum(squares - shorter, 0.0), max(predicted, 0.5 * EPS), n_passes
+        last_error, last_size = error, size
+    return best, best_squares, best_error, n_passes
+
+
+def solve_by_cholesky(rows: Rows, rcond: float | None, *, forced: bool = False) -> Solution | None:
+    """Scaled Cholesky with refinement; None where the condition number is too large for it.
+
+    With `forced` whatever the condition number is; None only if the factorisation breaks down.
+    """
+    G, C = rows.gram()
+    norms = np.sqrt(G.diagonal())
+    rows.require_range(norms)
+    exponents = -exponents_of(norms)
+    D = np.ldexp(1.0, exponents)
+    G *= D[:, None]
+    G *= D
+    R, info = lapack.dpotrf(G, lower=0, clean=1)
+    if info != 0:
+        return None
+    reciprocal, _ = lapack.dpocon(R, np.abs(G).sum(axis=0).max())
+    condition = max(reciprocal, EPS * EPS) ** -0.5
+    if condition > _CHOLESKY_LIMIT and not forced:
+        return None
+    if rcond is not None and has_lost_rank(R, (rows.n, rows.d), rcond):
+        return None
+    factor = TriangularFactor(R, contraction=min(10.0 * EPS * condition**2, 1.0))
+    Y = factor.forward(factor.adjoint(D[:, None] * C))
+    Y, squares, error, n_passes = refine(rows, factor, exponents, Y)
+    converged = error <= ENOUGH
+    if not (converged or forced):
+        return None
+    return Solution(Y, exponents, factor, rows.d, squares, error, n_passes, "cholesky", converged)
+
+
+def looks_ill_conditioned(rows: DenseRows) -> bool:
+    """Guess from some rows whether plain Cholesky would fail, to save a pass over all.
+
+    A wrong guess costs time only: both methods are right on every matrix.
+    """
+    n_sample = 4 * rows.d
+    if rows.n < 8 * n_sample:
+        return False
+    sample = rows.load_every(rows.n // n_sample)
+    G = sample.T @ sample
+    norms = np.sqrt(G.diagonal())
+    if not (norms.min() > 0.0 and np.isfinite(norms).all()):
+        return False
+    G /= norms[:, None]
+    G /= norms
+    if rows.root_ridge is not None:
+        G.flat[:: rows.d + 1] += (rows.root_ridge / norms) ** 2 * (len(sample) / rows.n)
+    R, info = lapack.dpotrf(G, lower=0, clean=0)
+    if info != 0:
+        return True
+    return bool(lapack.dpocon(R, np.abs(G).sum(axis=0).max())[0] ** -0.5 > _CHOLESKY_LIMIT)
+
+
+class SketchedFactor:
+    """QR of a sketch with scaled columns: a preconditioner, and the rank of A.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of the sketch.
+    R : (d, d) ndarray
+        Upper triangular factor of the sketch of A, whose columns are scaled by 2^exponents.
+    spectrum : Spectrum or None
+        Given if the rank is below d.
+    turned, rest : (d, k), (k, k) ndarray
+        ``Q'SB`` of sketched right-hand sides, and what has the norms of their residuals.
+    """
+
+    def __init__(
+        self,
+        sketch: Matrix,
+        exponents: NDArray[np.int64],
+        shape: tuple[int, int],
+        rcond: float | None,
+        n_rhs: int = 0,
+    ) -> None:
+        self.n_rows, width = sketch.shape
+        d = width - n_rhs
+        factored = lapack.dgeqrf(sketch, lwork=32 * width, overwrite_a=1)[0]
+        self.R = np.triu(factored[:d, :d])
+        self.turned = factored[:d, d:].copy()
+        self.rest = np.triu(factored[d : d + n_rhs, d:])
+        self.exponents = exponents
+        self.spectrum: Spectrum | None = None
+        if self.n_rows < d or not is_clearly_regular(self.R, shape, rcond):
+            spectrum = spectrum_of(self.R, shape, rcond)
+            if spectrum.rank < d:
+                self.spectrum = spectrum
+
+    @property
+    def rank(self) -> int:
+        """Numerical rank of the sketch, in general that of A."""
+        return self.R.shape[1] if self.spectrum is None else self.spectrum.rank
+
+    @property
+    def distortion(self) -> float:
+        """Eta: singular values of A P lie within 1/(1 + eta) and 1/(1 - eta), with some reserve."""
+        return min(1.1 * (self.rank / self.n_rows) ** 0.5, 0.9)
+
+    def preconditioner(self) -> Matrix:
+        """P (d, rank) with A P nearly orthonormal, in the scaled columns."""
+        if self.spectrum is None:
+            return lapack.dtrtri(self.R)[0]
+        r = self.spectrum.rank
+        return self.spectrum.Vt[:r].T / self.spectrum.s[:r]
+
+    def factor(self, inner: Matrix | None = None) -> Factor:
+        """Return the factor of A, better by an upper triangular `inner` with inner'inner = Y'Y."""
+        if self.spectrum is not None:
+            return SpectralFactor(self.spectrum, inner)
+        return TriangularFactor(self.R if inner is None else inner @ self.R)
+
+    def finish(self, rows: Rows, Y: Matrix) -> Matrix:
+        """Y itself, or, if the rank is below d, what gives the minimum norm."""
+        if self.spectrum is None:
+            return Y
+        return minimum_norm(Y, self.spectrum, rows.total_exponents(self.exponents))
+
+
+def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None) -> SketchedFactor:
+    """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
+    for attempt in range(4):
+        SA, _ = rows.sketch(make_sketch(m << attempt), with_b=False)
+        largest = np.abs(SA).max(axis=0)
+        rows.require_range(largest)
+        exponents = -exponents_of(largest)
+        sketched = SketchedFactor(np.ldexp(SA, exponents), exponents, (rows.n, rows.d), rcond)
+        spectrum = sketched.spectrum
+        if spectrum is None or len(spectrum.Vt) < rows.d:
+            break
+        # A sketch may lose rank that A has: then A V is far from zero on the null space V.
+        null = np.ldexp(spectrum.Vt[spectrum.rank :].T, exponents[:, None])
+        image = np.sqrt(np.abs(rows.gram_after(null, triangular=False)[0].diagonal()))
+        limit = 10.0 * max(rcond or 0.0, max(rows.n, rows.d) * EPS) * spectrum.s[0]
+        if image.max() <= limit:
+            break
+    return sketched
+
+
+def solve_by_sketched_cholesky(
+    rows: Rows,
+    make_sketch: MakeSketch,
+    m: int,
+    rcond: float | None,
+    sketched: SketchedFactor | None = None,
+) -> Solution | None:
+    """Sketch-preconditioned Cholesky with refinement; None if four sketches are not good enough."""
+    for attempt in range(4):
+        if sketched is None:
+            sketched = draw_factor(rows, make_sketch, m << attempt, rcond)
+        P = sketched.preconditioner()
+        D = np.ldexp(1.0, sketched.exponents)[:, None]
+        G, C = rows.gram_after(D * P, triangular=sketched.spectrum is None)
+        inner, info = lapack.dpotrf(G, lower=0, clean=1)
+        if info == 0 and lapack.dpocon(inner, np.abs(G).sum(axis=0).max())[0] > _WORST_GRAM:
+            break
+        sketched = None
+    else:
+        return None
+    factor = sketched.factor(inner)
+    Y = P @ lapack.dpotrs(inner, C)[0]
+    Y, squares, error, n_passes = refine(rows, factor, sketched.exponents, Y)
+    return Solution(
+        sketched.finish(rows, Y),
+        sketched.exponents,
+        factor,
+        sketched.rank,
+        squares,
+        error,
+        n_passes,
+        "sketch-cholesky",
+        error <= ENOUGH,
+    )
+
+
+class HeavyBall(Factor):
+    """A factor whose step solves with ``Y'Y``, Y = A P, by Polyak's iteration.
+
+    The singular values of Y lie within [1/(1 + eta), 1/(1 - eta)], eta near sqrt(d/m), so that the
+    error falls by eta a step. The residual is computed anew each time: conjugate gradients update
+    it, drift, and stall at condition numbers from 1e12 on (measured).
+    """
+
+    def __init__(self, rows: Rows, base: Factor, exponents: NDArray[np.int64], eta: float) -> None:
+        self.rows, self.base, self.eta = rows, base, eta
+        self.D = np.ldexp(1.0, exponents)[:, None]
+        self.n_iterations = 0
+
+    @property
+    def top(self) -> float:  # type: ignore[override]
+        """Spectral norm of R."""
+        return self.base.top
+
+    def forward(self, Z: Matrix) -> Matrix:
+        return self.base.forward(Z)
+
+    def adjoint(self, g: Matrix) -> Matrix:
+        return self.base.adjoint(g)
+
+    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
+        return self.base._shrunk_norms(g, omega)
+
+    def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
+        damping, momentum = (1.0 - self.eta**2) ** 2, self.eta**2
+        size = column_norms(half)
+        enough = np.maximum(goal, _STEP_TOLERANCE * size)
+        Z, before, residual = np.zeros_like(half), np.zeros_like(half), half
+        best, best_size, last_gain = Z, np.inf, 0
+        for k in range(_MAX_STEPS):
+            size = column_norms(residual)
+            worst = float((size / np.where(enough > 0.0, enough, 1.0)).max())
+            if worst < best_size:
+                last_gain = k if worst < 0.5 * best_size else last_gain
+                best, best_size = Z, worst
+            if worst <= 1.0 or k > last_gain + _PATIENCE:
+                break
+            Z, before = Z + damping * residual + momentum * (Z - before), Z
+            image = self.rows.normal_product(self.D * self.forward(Z))
+            residual = half - self.adjoint(self.D * image)
+            self.n_iterations += 1
+        return self.forward(best), (half * best).sum(axis=0)
+
+
+def solve_by_iteration(
+    rows: Rows,
+    make_sketch: MakeSketch,
+    m: int,
+    rcond: float | None,
+    sketched: SketchedFactor | None = None,
+) -> Solution:
+    """Polyak's iteration with a sketched preconditioner, restarted on the residual."""
+    if sketched is None:
+        sketched = draw_factor(rows, make_sketch, m, rcond)
+    factor = HeavyBall(rows, sketched.factor(), sketched.exponents, sketched.distortion)
+    Y = np.zeros((rows.d, rows.k))
+    Y, squares, error, _ = refine(rows, factor, sketched.exponents, Y)
+    return Solution(
+        sketched.finish(rows, Y),
+        sketched.exponents,
+        factor.base,
+        sketched.rank,
+        squares,
+        error,
+        factor.n_iterations,
+        "iterative",
+        error <= ENOUGH,
+    )

@@ -1,0 +1,67 @@
+r"""What one sketch says about the error of its own least-squares solution.
+
+Let S be Gaussian, (m, n), :math:`x'` the solution of the sketched problem, :math:`\rho` the norm
+of its residual and :math:`C = ((SA)^T SA)^{-1}`. Given SA, the error :math:`x' - x^*` is normal
+with covariance :math:`|r|^2 C / m`, r the residual of the exact solution, and
+:math:`m \rho^2 / |r|^2` is an independent chi-square with m - d degrees of freedom. So
+
+.. math:: \frac{x'_j - x^*_j}{\sigma \sqrt{C_{jj}}} \sim t_{m-d}, \qquad
+          \sigma^2 = \frac{\rho^2}{m - d},
+
+exactly, for any A and b: the randomness is that of S. A sketch whose rows are drawn without
+replacement from the N rows of an orthogonal matrix (the SRHT; population N) is modelled as rows of
+a Haar matrix. Then
+
+.. math:: |r|^2 \approx \rho^2 \frac{m (N - d)}{N (m - d)}, \qquad
+          \mathrm{Var}(x'_j) \approx |r|^2 \frac{N (N - m)}{m (N - d)(N - d - 1)} C_{jj},
+
+which for N to infinity are the formulas of the Gaussian sketch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._results import t_quantile
+
+Matrix = NDArray[np.float64]
+
+
+def squared_residual(rho_squared: Any, m: int, d: int, population: int | None) -> Any:
+    """Estimate ``|b - A x*|^2`` from the squared residual of a sketch of m rows, rank d."""
+    if population is None:
+        return rho_squared * (m / (m - d))
+    return rho_squared * (m / population) * ((population - d) / (m - d))
+
+
+def variance_factor(m: int, d: int, population: int | None) -> float:
+    """Return f in ``Var(x'_j) = f |r|^2 C_jj``, given the sketch."""
+    if population is None:
+        return 1.0 / m
+    if m >= population:  # the sketch is orthogonal: x' is exact
+        return 0.0
+    return population / m * (population - m) / ((population - d) * (population - d - 1))
+
+
+def inverse_bias(m: int, d: int, population: int | None) -> float:
+    """Ratio of E[C] to ``(A'A)^-1``; 1 where it is infinite or not known."""
+    if m <= d + 1:
+        return 1.0
+    if population is None:
+        return m / (m - d - 1)
+    return max(m / population * (population - d - 1) / (m - d - 1), 1.0)
+
+
+def simultaneous_level(level: float, n_coefficients: int) -> float:
+    """Level of each of several intervals which hold together at `level` (Bonferroni)."""
+    return 1.0 - (1.0 - level) / max(n_coefficients, 1)
+
+
+def implied_eps(m: int, d: int, delta: float, population: int | None) -> float:
+    """The eps that m rows give: ``|x'_j - x*_j| <= eps/sqrt(d) |r| sqrt(G_jj)`` for all j."""
+    t = t_quantile(simultaneous_level(1.0 - delta, d), m - d)
+    bias = inverse_bias(m, d, population)
+    return float(t * np.sqrt(d * variance_factor(m, d, population) * bias))

@@ -1,0 +1,173 @@
+"""LSQR (Paige and Saunders, ACM TOMS 8, 1982) for several right-hand sides, with restarts.
+
+With a sketched preconditioner a run takes some tens of steps, whatever the condition number of A
+(Avron, Maymounkov and Toledo, SISC 32, 2010). One run stops at a larger backward error than a
+direct method; refinement by further runs, and at last by Polyak's iteration, removes that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.sketching._factors import Factor, column_norms
+from randla.sketching._full_precision import (
+    ENOUGH,
+    HeavyBall,
+    MakeSketch,
+    SketchedFactor,
+    Solution,
+    draw_factor,
+    refine,
+)
+from randla.sketching._rank import EPS
+from randla.sketching._regression_rows import Rows
+
+Matrix = NDArray[np.float64]
+Product = Callable[[Matrix], Matrix]
+
+_TOLERANCE = 1e-8
+_MAX_PRECONDITIONED_STEPS = 200
+_POWER_STEPS = 6
+
+
+def lsqr(
+    times: Product, transposed: Product, R: Matrix, enough: Matrix, max_steps: int
+) -> tuple[Matrix, int]:
+    """Z near the minimum of ``|A Z - R|`` column by column, and the number of steps.
+
+    Stops when ``|A'(R - A Z)|`` is below `enough` (k,) or below EPS times ``|A| |R - A Z|`` in
+    every column.
+    """
+    U, beta = _normalised(R)
+    V, alpha = _normalised(transposed(U))
+    Z, W = np.zeros_like(V), V.copy()
+    rho_bar, phi_bar = alpha.copy(), beta.copy()
+    squared_norm = alpha**2
+    gradient = alpha * beta
+    n_steps = 0
+    while n_steps < max_steps:
+        small = gradient <= np.maximum(enough, EPS * np.sqrt(squared_norm) * phi_bar)
+        if small.all():
+            break
+        U, beta = _normalised(times(V) - alpha * U)
+        V, new_alpha = _normalised(transposed(U) - beta * V)
+        rho = np.hypot(rho_bar, beta)
+        safe = np.where(rho > 0.0, rho, 1.0)
+        c, s = rho_bar / safe, beta / safe
+        Z = Z + (c * phi_bar / safe) * W
+        W = V - (s * new_alpha / safe) * W
+        squared_norm += beta**2 + new_alpha**2
+        rho_bar, phi_bar, alpha = -c * new_alpha, s * phi_bar, new_alpha
+        gradient = phi_bar * alpha * np.abs(c)
+        n_steps += 1
+    return Z, n_steps
+
+
+def _normalised(X: Matrix) -> tuple[Matrix, Matrix]:
+    size = column_norms(X)
+    return X / np.where(size > 0.0, size, 1.0), size
+
+
+class LsqrFactor(Factor):
+    """A factor whose step runs LSQR on A P, with P from `base`."""
+
+    def __init__(
+        self, rows: Rows, base: Factor, exponents: NDArray[np.int64], max_steps: int
+    ) -> None:
+        self.rows, self.base, self.max_steps = rows, base, max_steps
+        self.D = np.ldexp(1.0, exponents)[:, None]
+        self.n_iterations = 0
+
+    @property
+    def top(self) -> float:  # type: ignore[override]
+        """Spectral norm of A."""
+        return self.base.top
+
+    def forward(self, Z: Matrix) -> Matrix:
+        return self.base.forward(Z)
+
+    def adjoint(self, g: Matrix) -> Matrix:
+        return self.base.adjoint(g)
+
+    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
+        return self.base._shrunk_norms(g, omega)
+
+    def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
+        enough = np.maximum(goal, _TOLERANCE * column_norms(half))
+        Z, n_steps = lsqr(
+            lambda Z: self.rows.times(self.D * self.forward(Z)),
+            lambda R: self.adjoint(self.D * self.rows.transposed(R)),
+            self.rows.residual_vectors(self.D * Y),
+            enough,
+            self.max_steps,
+        )
+        self.n_iterations += n_steps
+        return self.forward(Z), (half * Z).sum(axis=0)
+
+
+class NoFactor(Factor):
+    """No preconditioner: P is the identity, and R is known by its norm only."""
+
+    def __init__(self, rows: Rows) -> None:
+        rng = np.random.default_rng(0)
+        v = rng.standard_normal((rows.d, 1))
+        for _ in range(_POWER_STEPS):
+            v, size = _normalised(rows.normal_product(v))
+        self.top = float(np.sqrt(size[0]))
+
+    def forward(self, Z: Matrix) -> Matrix:
+        return Z
+
+    def adjoint(self, g: Matrix) -> Matrix:
+        return g
+
+    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
+        return column_norms(g) / np.where(omega > 0.0, omega, 1.0)
+
+
+def solve_by_lsqr(
+    rows: Rows,
+    make_sketch: MakeSketch,
+    m: int,
+    rcond: float | None,
+    sketched: SketchedFactor | None = None,
+) -> Solution:
+    """LSQR with a sketched preconditioner, restarted until the backward error is at rounding."""
+    if sketched is None:
+        sketched = draw_factor(rows, make_sketch, m, rcond)
+    base, exponents = sketched.factor(), sketched.exponents
+    factor = LsqrFactor(rows, base, exponents, _MAX_PRECONDITIONED_STEPS)
+    Y, squares, error, _ = refine(rows, factor, exponents, np.zeros((rows.d, rows.k)))
+    n_iterations = factor.n_iterations
+    if error > ENOUGH:
+        ball = HeavyBall(rows, base, exponents, sketched.distortion)
+        Y, squares, error, _ = refine(rows, ball, exponents, Y)
+        n_iterations += ball.n_iterations
+    return Solution(
+        sketched.finish(rows, Y),
+        exponents,
+        base,
+        sketched.rank,
+        squares,
+        error,
+        n_iterations,
+        "lsqr",
+        error <= ENOUGH,
+    )
+
+
+def solve_by_plain_lsqr(rows: Rows) -> Solution:
+    """LSQR without a preconditioner, where d is too large for a triangular factor.
+
+    Started at zero, it tends to the solution of minimum norm. The rank stays unknown.
+    """
+    exponents = np.zeros(rows.d, np.int64)
+    max_steps = 4 * min(rows.n, rows.d) + 100
+    factor = LsqrFactor(rows, NoFactor(rows), exponents, max_steps)
+    Y, squares, error, _ = refine(rows, factor, exponents, np.zeros((rows.d, rows.k)))
+    return Solution(
+        Y, None, factor.base, None, squares, error, factor.n_iterations, "lsqr", error <= ENOUGH
+    )

@@ -1,0 +1,178 @@
+"""Which method solves a least-squares problem to full precision, by its shape and conditioning."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from randla._results import RandlaWarning
+from randla.sketching._dense_rows import DenseRows
+from randla.sketching._factors import TriangularFactor, column_norms
+from randla.sketching._full_precision import (
+    SketchedFactor,
+    Solution,
+    looks_ill_conditioned,
+    solve_by_cholesky,
+    solve_by_iteration,
+    solve_by_sketched_cholesky,
+)
+from randla.sketching._householder import solve_by_lapack
+from randla.sketching._lsqr import NoFactor, solve_by_lsqr, solve_by_plain_lsqr
+from randla.sketching._plan import Recipe
+from randla.sketching._product_rows import SparseRows
+from randla.sketching._rank import exponents_of
+from randla.sketching._regression_rows import OutOfRange, Rows
+
+#: Entries below which LAPACK alone is faster than anything of several calls.
+_SMALL = 20_000
+#: Columns from which iterations beat a second Gram matrix on ill-conditioned problems.
+_ITERATIVE_FROM = 2000
+#: Columns up to which a sparse Gram matrix, a QR of a sketch of sparse rows, and one of products
+#: with an operator are worth their price.
+_MAX_GRAM, _MAX_SPARSE_FACTOR, _MAX_OPERATOR_FACTOR = 5000, 2000, 1000
+
+
+class LstsqWarning(RandlaWarning):
+    """A least-squares solution that is not as accurate as was asked for."""
+
+
+def solve(
+    rows: Rows,
+    method: str,
+    recipe: Recipe,
+    sketch_size: int | None,
+    rcond: float | None,
+    sketched: SketchedFactor | None = None,
+) -> Solution:
+    """Solve to full precision; the columns are scaled first where their sizes ask for it."""
+    try:
+        return _solve(rows, method, recipe, sketch_size, rcond, sketched)
+    except OutOfRange:
+        rows.equilibrate()
+    if rows.d == 0:
+        return zero_solution(rows)
+    return _solve(rows, method, recipe, sketch_size, rcond, None)
+
+
+def zero_solution(rows: Rows) -> Solution:
+    """The solution if all columns of A are zero."""
+    squares = (rows.B * rows.B).sum(axis=0)
+    return Solution(np.zeros((0, rows.k)), None, None, 0, squares, 0.0, 0, "lapack")
+
+
+def _solve(
+    rows: Rows,
+    method: str,
+    recipe: Recipe,
+    sketch_size: int | None,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
+) -> Solution:
+    if method == "auto":
+        if isinstance(rows, DenseRows):
+            return _solve_dense(rows, recipe, rcond, sketched)
+        return _solve_by_products(rows, recipe, rcond, sketched)
+    if method == "lapack":
+        assert isinstance(rows, DenseRows)  # other kinds of A are made dense before
+        return solve_by_lapack(rows, rcond)
+    solution: Solution | None
+    if method == "cholesky":
+        solution = solve_by_cholesky(rows, rcond, forced=True)
+    elif method == "sketch-cholesky":
+        m = sketch_size or default_size(rows, recipe, 4)
+        solution = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
+    elif method == "iterative":
+        m = sketch_size or default_size(rows, recipe, 8)
+        solution = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
+    else:
+        m = sketch_size or default_size(rows, recipe, 8)
+        solution = solve_by_lsqr(rows, recipe.draw, m, rcond, sketched)
+    if solution is None:
+        raise np.linalg.LinAlgError(
+            f"method={method!r} broke down, as A is too ill-conditioned or rank-deficient for it: "
+            "use method='auto'"
+        )
+    if not solution.converged:
+        warn_of_error(solution)
+    return solution
+
+
+def _solve_dense(
+    rows: DenseRows, recipe: Recipe, rcond: float | None, sketched: SketchedFactor | None
+) -> Solution:
+    n, d = rows.n, rows.d
+    if n * d <= _SMALL or n < 4 * d:
+        return solve_by_lapack(rows, rcond)
+    if not looks_ill_conditioned(rows):
+        solution = solve_by_cholesky(rows, rcond)
+        if solution is not None:
+            return solution
+    best: Solution | None
+    if d < _ITERATIVE_FROM:
+        m = default_size(rows, recipe, 4)
+        best = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
+    else:
+        m = default_size(rows, recipe, 8)
+        best = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
+    if best is not None and best.converged:
+        return best
+    return solve_by_lapack(rows, rcond)
+
+
+def _solve_by_products(
+    rows: Rows, recipe: Recipe, rcond: float | None, sketched: SketchedFactor | None
+) -> Solution:
+    """A is sparse, or an operator, and large."""
+    n, d = rows.n, rows.d
+    if isinstance(rows, SparseRows) and d <= min(n, _MAX_GRAM):
+        solution = solve_by_cholesky(rows, rcond)
+        if solution is not None:
+            return solution
+    limit = _MAX_SPARSE_FACTOR if isinstance(rows, SparseRows) else _MAX_OPERATOR_FACTOR
+    if 2 * d <= n and d <= limit:
+        m = min(default_size(rows, recipe, 8), n)
+        solution = solve_by_lsqr(rows, recipe.draw, m, rcond, sketched)
+    else:
+        solution = solve_by_plain_lsqr(rows)
+    if not solution.converged:
+        warn_of_error(solution)
+    return solution
+
+
+def measure_backward_error(rows: Rows, solution: Solution) -> float:
+    """Backward error of a solution by LAPACK, for one pass over A."""
+    Y, factor = solution.Y, solution.factor
+    with np.errstate(all="ignore"):
+        if (
+            factor is None
+        ):  # fewer rows than columns: A can be changed so that the residual vanishes
+            size = column_norms(Y) * NoFactor(rows).top
+            return float(np.sqrt(solution.squares / np.where(size > 0.0, size, np.inf) ** 2).max())
+        exponents = solution.exponents
+        if exponents is None:
+            assert isinstance(factor, TriangularFactor)
+            R = np.triu(factor.R)
+            exponents = -exponents_of(np.abs(R).max(axis=0))
+            Y = np.ldexp(Y, -exponents[:, None])
+            factor = TriangularFactor(np.ldexp(R, exponents))
+        D = np.ldexp(1.0, exponents)[:, None]
+        g, squares = rows.residual(D * Y)
+        g *= D
+        return float(factor.backward_error(g, factor.adjoint(g), Y, squares).max(initial=0.0))
+
+
+def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
+    """Rows of a sketch that serves as a preconditioner."""
+    m = max(times * rows.d, 16)
+    largest = recipe.largest()
+    return m if largest is None else min(m, largest)
+
+
+def warn_of_error(solution: Solution) -> None:
+    """Say that full precision was not reached."""
+    warnings.warn(
+        f"lstsq stopped at a backward error of {solution.error:.1e} (method {solution.method!r})",
+        LstsqWarning,
+        stacklevel=5,
+    )
