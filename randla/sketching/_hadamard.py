@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key
-from randla._validation import as_count, read_only
-from randla.sketching._kernels import hadamard as kernels
-from randla.sketching._operators import Sketch, as_operand
+from randla._validation import as_count, is_sparse, read_only
+from randla.sketching._kernels import hadamard as kernels, vectors
+from randla.sketching._operators import OrderedSum, Sketch, aligned_zeros, as_operand
 
 #: Rough seconds per entry of A, to decide whether the pool is worth its price.
 _SECONDS_PER_ENTRY = 8e-10
 #: Bytes of A that one call of a kernel reads, so that Ctrl-C is seen between two.
 _BYTES_PER_CALL = 1 << 28
+#: Rows of a block where the number of samples does not ask for more: three stages of radix 8.
+_USUAL_BLOCK = 512
+#: Columns of a tile. At 512 rows of float64 it fills a second-level cache of 1 MiB.
+_WIDEST = 264
 
 _SIGNS, _SHIFTS, _FLIPS, _LABELS, _TABLE, _SAMPLES = range(6)
 
 
-def _next_power_of_two(n: int) -> int:
-    return 1 << max(n - 1, 0).bit_length()
+def _padded(n: int) -> int:
+    """The smallest power of two that is at least n and 8 (the first stage has eight rows)."""
+    return max(kernels.SMALLEST_BLOCK, 1 << max(n - 1, 0).bit_length())
 
 
 def _hashes(key: np.uint64, n: int) -> NDArray[np.uint64]:
@@ -60,123 +65,175 @@ class _HadamardSketch(Sketch):
 
     @cached_property
     def _draw(self) -> kernels.Draw:
-        raise NotImplementedError
-
-    @cached_property
-    def _q(self) -> NDArray[np.int64]:
-        """Row inside its block of each sample, samples sorted."""
-        raise NotImplementedError
+        return self._sorted_draw[0]
 
     @cached_property
     def _rank(self) -> NDArray[np.int64]:
         """Place of row j of S among the sorted samples."""
-        raise NotImplementedError
+        return self._sorted_draw[1]
 
-    def _sort(self, p: NDArray[np.int64], q: NDArray[np.int64], **draw: Any) -> kernels.Draw:
-        """Sort the samples by group and complete the draw; remembers `_q` and `_rank`."""
-        block = draw["block"]
-        groups = block // kernels.last_radix(block)
-        order = np.lexsort((p, q, q % groups))
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        q = q[order]
-        self.__dict__.update(_q=read_only(q), _rank=read_only(rank))
-        return kernels.Draw(
-            p=read_only(p[order]),
-            part=read_only(q // groups),
-            start=read_only(np.searchsorted(q % groups, np.arange(groups + 1))),
-            **draw,
-        )
+    @cached_property
+    def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
+        raise NotImplementedError
 
     def _apply(
         self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         draw, m = self._draw, self.shape[0]
         n_rows, d = A.shape
-        width = d + (0 if b is None else b.shape[1])
-        out = np.empty((m, width), A.dtype)
-        nothing = read_only(np.empty(0, A.dtype))
-        scale = nothing if row_scale is None else read_only(row_scale.astype(A.dtype, copy=False))
+        right = np.empty((n_rows, 0), A.dtype) if b is None else np.ascontiguousarray(b)
+        width = d + right.shape[1]
+        weights = np.empty(0) if row_scale is None else row_scale
+        weights = read_only(weights.astype(A.dtype, copy=False))
+        strips = _strips(width, A.dtype)
         first, last = first_row // draw.block, -(-(first_row + n_rows) // draw.block)
-        # Parts by shape: their accumulators are small beside the rows that they read.
-        n_parts = max(1, min(last - first, n_rows // (32 * m), 64))
+        n_parts = _part_count(last - first, n_rows / (96 * m))
         bounds = part_bounds(last - first, n_parts)
+        sums = OrderedSum(lambda: aligned_zeros(m * sum(s.count for s in strips), A.dtype))
+        spare: list[kernels.Work] = []  # one for each thread
 
-        def sketch_part(k: int) -> list[NDArray[Any]]:
-            return [
-                self._sketch_strip(A, b, scale, first_row, first + bounds[k][0],
-                                   first + bounds[k][1], lo, hi)
-                for lo, hi in _strips(width)
-            ]  # fmt: skip
+        def sketch_part(k: int) -> None:
+            work = spare.pop() if spare else _make_work(draw, strips, A.dtype)
+            total = sums.accumulator()
+            for strip in strips:
+                part = total[m * strip.offset : m * (strip.offset + strip.count)]
+                blocks = first + bounds[k][0], first + bounds[k][1]
+                _sum_blocks(A, right, weights, first_row, blocks, strip, draw, work, part)
+            sums.add(k, total)
+            spare.append(work)
 
-        parts = run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
-        for s, (lo, hi) in enumerate(_strips(width)):
-            total = parts[0][s]
-            for part in parts[1:]:
-                total += part[s]
-            total *= 1.0 / np.sqrt(m)
-            out[:, lo:hi] = total[self._rank]
+        if width:
+            run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
+        out = np.empty((m, width), A.dtype)
+        sums.total *= 1.0 / np.sqrt(m)
+        for strip in strips:
+            total = sums.total[m * strip.offset : m * (strip.offset + strip.count)]
+            total = total.reshape(m, strip.count)
+            out[:, strip.lo : strip.hi] = total[self._rank, : strip.hi - strip.lo]
         return out[:, :d], None if b is None else out[:, d:]
-
-    def _sketch_strip(
-        self,
-        A: Any,
-        b: NDArray[Any] | None,
-        scale: NDArray[Any],
-        first_row: int,
-        first: int,
-        last: int,
-        lo: int,
-        hi: int,
-    ) -> NDArray[Any]:
-        """Blocks first..last of columns lo..hi of [A b], as (m, hi - lo) sums."""
-        draw, (n_rows, d) = self._draw, A.shape
-        LD = next(s for s in kernels.STRIDES if s >= hi - lo)
-        total = np.zeros((self.shape[0], hi - lo), A.dtype)
-        work = np.empty(kernels.work_size(draw, LD), A.dtype)
-        positions = np.empty(draw.block, np.int64)
-        left = _source(A[:, min(lo, d) : min(hi, d)])
-        right = _source(A[:, :0] if b is None else b[:, max(lo - d, 0) : max(hi - d, 0)])
-        step = max(_BYTES_PER_CALL // (draw.block * (hi - lo) * A.itemsize), 1)
-        for i in range(first, last, step):
-            kernels.SKETCH_BLOCKS[LD](
-                left, right, scale, first_row, n_rows, i, min(i + step, last), draw, work,
-                positions, total.reshape(-1),
-            )  # fmt: skip
-        return total
 
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
         draw, (m, k) = self._draw, Y.shape
         out = np.empty((last - first, k), Y.dtype)
-        Y = Y[np.argsort(self._rank)] * Y.dtype.type(1.0 / np.sqrt(m))
         low, high = first // draw.block, -(-last // draw.block)
-        n_parts = max(1, min(high - low, 64))
+        n_parts = _part_count(high - low, 64)
         bounds = part_bounds(high - low, n_parts)
+        strips = _strips(k, Y.dtype)
+        rows = []
+        for strip in strips:  # the rows of Y / sqrt(m), samples sorted
+            sorted_rows = aligned_zeros(m * strip.count, Y.dtype).reshape(m, strip.count)
+            sorted_rows[self._rank, : strip.hi - strip.lo] = Y[:, strip.lo : strip.hi] / np.sqrt(m)
+            rows.append(read_only(sorted_rows.reshape(-1)))
+        spare: list[kernels.Work] = []
 
-        def adjoint_part(i: int) -> None:
-            for lo, hi in _strips(k):
-                LD = next(s for s in kernels.STRIDES if s >= hi - lo)
-                work = np.empty(kernels.work_size(draw, LD), Y.dtype)
-                positions = np.empty(draw.block, np.int64)
-                kernels.ADJOINT_BLOCKS[LD](
-                    read_only(np.ascontiguousarray(Y[:, lo:hi])), low + bounds[i][0],
-                    low + bounds[i][1], first, self._q, draw, work, positions, out, lo,
+        def fill_part(i: int) -> None:
+            work = spare.pop() if spare else _make_work(draw, strips, Y.dtype)
+            for strip, strip_rows in zip(strips, rows, strict=True):
+                kernels.adjoint_blocks(
+                    strip_rows, low + bounds[i][0], low + bounds[i][1], first, draw, work,
+                    strip.count, out, strip.lo, strip.hi - strip.lo,
                 )  # fmt: skip
+            spare.append(work)
 
         if out.size:
-            run_parts(adjoint_part, n_parts, seconds=2 * _SECONDS_PER_ENTRY * out.size)
+            run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ENTRY * out.size)
         return out
 
 
-def _strips(width: int) -> list[tuple[int, int]]:
-    """Nearly equal strips of columns, none wider than the widest tile."""
-    n_strips = -(-width // kernels.STRIDES[-1])
-    step = 8 * -(-width // (8 * max(n_strips, 1)))
-    return [(lo, min(lo + step, width)) for lo in range(0, width, step)] if width else []
+def _sum_blocks(
+    A: Any,
+    b: NDArray[Any],
+    weights: NDArray[Any],
+    first_row: int,
+    blocks: tuple[int, int],
+    strip: _Strip,
+    draw: kernels.Draw,
+    work: kernels.Work,
+    total: NDArray[Any],
+) -> None:
+    """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
+    n_rows, d = A.shape
+    lo, hi = min(strip.lo, d), min(strip.hi, d)
+    right = _source(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
+    common = right, weights, first_row, n_rows
+    lanes = vectors.lanes(A.dtype)
+    step = max(_BYTES_PER_CALL // (draw.block * strip.count * total.itemsize), 1)
+    for i in range(*blocks, step):
+        end = min(i + step, blocks[1])
+        if is_sparse(A):
+            kernels.sketch_sparse_blocks(
+                read_only(A.data), read_only(A.indices), read_only(A.indptr), lo, hi,
+                *common, i, end, draw, work, lanes, total,
+            )  # fmt: skip
+        else:
+            left = _source(A[:, lo:hi])
+            kernels.sketch_blocks(left, *common, i, end, draw, work, lanes, total)
+
+
+def _part_count(n_blocks: int, wanted: float) -> int:
+    """Parts by shape: the power of two nearest to `wanted`, at most 64 and the blocks."""
+    return 1 << round(np.log2(min(max(wanted, 1.0), n_blocks, 64)))
+
+
+class _Strip(NamedTuple):
+    """Columns lo..hi of an operand; `count` rounds their number up to whole vectors."""
+
+    lo: int
+    hi: int
+    count: int
+    offset: int  # sum of the counts before
+
+
+def _strips(width: int, dtype: Any) -> list[_Strip]:
+    """Nearly equal strips of columns, none wider than a tile in cache may be."""
+    lanes = vectors.lanes(dtype)
+    n_strips = -(-width // _WIDEST)
+    step = 16 * -(-width // (16 * max(n_strips, 1)))
+    strips, offset = [], 0
+    for lo in range(0, width, step):
+        hi = min(lo + step, width)
+        count = -(-(hi - lo) // lanes) * lanes
+        strips.append(_Strip(lo, hi, count, offset))
+        offset += count
+    return strips
 
 
 def _source(A: NDArray[Any]) -> kernels.Source:
     return kernels.Source(*as_operand(A), A.shape[1])
+
+
+def _make_work(draw: kernels.Draw, strips: list[_Strip], dtype: Any) -> kernels.Work:
+    line, B = vectors.line_entries(dtype), draw.block
+    # An odd number of lines, so that the rows of a tile spread over the cache.
+    stride = (-(-strips[0].count // line) | 1) * line
+    return kernels.Work(
+        tile=aligned_zeros(B * stride, dtype),
+        few=aligned_zeros(16 * stride, dtype),
+        stride=stride,
+        row=np.empty(B, np.int64),
+        position=np.empty(B, np.int64),
+        offset=np.empty(B, np.int64),
+        sign=np.empty(B, dtype),
+        factor=np.empty(B, dtype),
+        flip=np.empty(len(draw.p), dtype),
+    )
+
+
+def _sort_samples(
+    p: NDArray[np.int64], q: NDArray[np.int64], **draw: Any
+) -> tuple[kernels.Draw, NDArray[np.int64]]:
+    """The draw with its samples sorted for the last stage, and the place of each sample."""
+    R = kernels.last_radix(draw["block"])
+    stride = draw["block"] // R
+    order = np.lexsort((p, q, q % stride))
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    p, q = p[order], q[order]
+    start = np.searchsorted(q % stride, np.arange(stride + 1))
+    return (
+        kernels.Draw(last_radix=R, p=read_only(p), q=read_only(q), start=read_only(start), **draw),
+        read_only(rank),
+    )
 
 
 class SRHT(_HadamardSketch):
@@ -184,10 +241,10 @@ class SRHT(_HadamardSketch):
 
     .. math:: S = \sqrt{N/m}\; R\, (H_N / \sqrt N)\, P D
 
-    N is n padded to a power of two (padding costs nothing), D holds random signs, P permutes the
-    rows inside blocks and the blocks, and R keeps m rows, drawn without replacement. ``S @ A``
-    reads A once, in any memory order, and costs :math:`\log_2 B + m/B` additions per entry with
-    blocks of B rows; nothing of the size of A is stored.
+    N is n padded to a power of two, at least 8 (padding costs nothing), D holds random signs, P
+    permutes the rows inside blocks and the blocks, and R keeps m rows, drawn without replacement.
+    ``S @ A`` reads A once, in any memory order, and costs :math:`\log_2 B + m/B` additions per
+    entry with blocks of B rows; nothing of the size of A is stored.
 
     Without P the transform loses rank on aligned rows, such as those of an identity matrix or of
     one-hot columns [1]_.
@@ -234,24 +291,23 @@ class SRHT(_HadamardSketch):
 
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
         n = as_count(n, "n")
-        N = _next_power_of_two(n)
-        m = as_count(m, "m", maximum=N, note=" (n padded to a power of two)")
+        m = as_count(m, "m", maximum=_padded(n), note=" (n padded to a power of two)")
         self._initialise(m, n, draw_key(rng))
 
     @property
     def population(self) -> int:
-        """N: n padded to a power of two."""
-        return _next_power_of_two(self.shape[1])
+        """N: n padded to a power of two, at least 8."""
+        return _padded(self.shape[1])
 
     @cached_property
-    def _draw(self) -> kernels.Draw:
+    def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
         N, (m, _) = self.population, self.shape
         # Blocks of B >= m/2 rows: few additions a row, and with m >= 4d rows B >= 2d, which a
         # matrix whose mass lies in one block needs for its rank.
-        block = min(N, max(kernels.TILE, min(_next_power_of_two(m // 2), 8 * kernels.TILE)))
+        block = min(N, max(_USUAL_BLOCK, min(_padded(m // 2), kernels.LARGEST_BLOCK)))
         keys = _hashes(self._key, 6)
         samples = _sample_without_replacement(keys[_SAMPLES], N, m)
-        return self._sort(
+        return _sort_samples(
             samples // block,
             samples % block,
             block=block,
@@ -262,13 +318,3 @@ class SRHT(_HadamardSketch):
             labels=read_only(_random_permutation(keys[_LABELS], N // block)),
             table=read_only(_random_permutation(keys[_TABLE], block)),
         )
-
-    @cached_property
-    def _q(self) -> NDArray[np.int64]:
-        _ = self._draw
-        return self.__dict__["_q"]
-
-    @cached_property
-    def _rank(self) -> NDArray[np.int64]:
-        _ = self._draw
-        return self.__dict__["_rank"]

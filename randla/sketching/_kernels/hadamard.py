@@ -5,37 +5,48 @@ With H_N = H_{N/B} (x) H_B, row p B + q of H_N P D A is the sum over blocks i of
 the rows of block i and the labels permute the blocks. So each block of B rows is read once into a
 tile, transformed there, and m of its rows are added to the accumulator.
 
-Loops run over columns, so that SIMD needs no shuffles. The distance between two rows of a tile
-is a compile-time constant: only then LLVM sees that the eight streams of a butterfly are
-apart, and vectorises. A kernel is made for few widths; a wider matrix is cut into strips.
+The stages of H_B have radix 8, with strides 1, 8 and 64 rows; B = 64 R needs a last stage of radix
+R, which goes to R rows in L1 and is used at once, as samples are sorted by q modulo its stride.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from randla._jit import fused_kernel, inline
+from randla._jit import inline, kernel
 from randla._random import counter_hash, hash_to_range
+from randla.sketching._kernels.vectors import (
+    BUTTERFLY,
+    BUTTERFLY_AHEAD,
+    add_scaled,
+    gather8,
+    scale,
+    transpose,
+)
 
-#: Rows of three radix-8 stages. Larger blocks have one stage more, smaller ones a plain transform.
-TILE = 512
+SMALLEST_BLOCK, LARGEST_BLOCK = 8, 4096
 
-_ONE, _SIX, _LOW6 = np.uint64(1), np.uint64(6), np.uint64(63)
+_ONE, _SIX = np.uint64(1), np.uint64(6)
+
+_butterfly1, _butterfly2, _butterfly4 = BUTTERFLY[1], BUTTERFLY[2], BUTTERFLY[4]
+_butterfly8, _butterfly16 = BUTTERFLY[8], BUTTERFLY[16]
+_butterfly8_ahead = BUTTERFLY_AHEAD[8]
 
 
 class Draw(NamedTuple):
     """The random choices of a sketch; samples are sorted by q modulo the last stride, then by q."""
 
     block: int  # B
+    last_radix: int  # R
     signs_key: np.uint64  # the sign of a row is a bit of the hash of its number
     shifts_key: np.uint64  # the rotation of a block is the hash of its number
     flips_key: np.uint64  # block form: the sign of (block, sample) is a bit of a hash
     independent: bool  # block form: independent signs in place of labels
     labels: np.ndarray  # (N/B,) int64, permutation of the blocks
-    table: np.ndarray  # (B,) int64, permutation inside a block
+    table: np.ndarray  # (B,) int64, permutation inside a block, before the rotation
     p: np.ndarray  # (m,) int64
-    part: np.ndarray  # (m,) int64, q divided by the last stride
-    start: np.ndarray  # samples with q modulo the last stride == g are start[g]:start[g + 1]
+    q: np.ndarray  # (m,) int64
+    start: np.ndarray  # samples with q modulo B/R == g are start[g]:start[g + 1]
 
 
 class Source(NamedTuple):
@@ -48,276 +59,269 @@ class Source(NamedTuple):
     width: int
 
 
-@inline
-def random_sign(key, i):
-    """Bit i of a stream of bits, as +1 or -1."""
-    word = counter_hash(key, np.uint64(i) >> _SIX)
-    return 1.0 - 2.0 * np.float64((word >> (np.uint64(i) & _LOW6)) & _ONE)
+class Work(NamedTuple):
+    """Working memory of one part; the tile and the few rows are zero at the start."""
 
-
-@inline
-def parity_sign(v):
-    """(-1)^popcount(v) for 0 <= v < 2^32."""
-    v ^= v >> 16
-    v ^= v >> 8
-    v ^= v >> 4
-    v ^= v >> 2
-    v ^= v >> 1
-    return 1.0 - 2.0 * (v & 1)
-
-
-@inline
-def butterfly8(x, y, width, S, T):
-    """H_8 across eight rows, from x at stride S to y at stride T (y may be x)."""
-    for c in range(width):
-        a0, a1, a2, a3 = x[c], x[c + S], x[c + 2 * S], x[c + 3 * S]
-        a4, a5, a6, a7 = x[c + 4 * S], x[c + 5 * S], x[c + 6 * S], x[c + 7 * S]
-        b0, b1, b2, b3 = a0 + a1, a0 - a1, a2 + a3, a2 - a3
-        b4, b5, b6, b7 = a4 + a5, a4 - a5, a6 + a7, a6 - a7
-        a0, a1, a2, a3 = b0 + b2, b1 + b3, b0 - b2, b1 - b3
-        a4, a5, a6, a7 = b4 + b6, b5 + b7, b4 - b6, b5 - b7
-        y[c], y[c + T], y[c + 2 * T], y[c + 3 * T] = a0 + a4, a1 + a5, a2 + a6, a3 + a7
-        y[c + 4 * T], y[c + 5 * T] = a0 - a4, a1 - a5
-        y[c + 6 * T], y[c + 7 * T] = a2 - a6, a3 - a7
-
-
-@inline
-def butterfly4(x, y, width, S, T):
-    """H_4 across four rows."""
-    for c in range(width):
-        a0, a1, a2, a3 = x[c], x[c + S], x[c + 2 * S], x[c + 3 * S]
-        b0, b1, b2, b3 = a0 + a1, a0 - a1, a2 + a3, a2 - a3
-        y[c], y[c + T], y[c + 2 * T], y[c + 3 * T] = b0 + b2, b1 + b3, b0 - b2, b1 - b3
-
-
-@inline
-def butterfly2(x, y, width, S, T):
-    """H_2 across two rows."""
-    for c in range(width):
-        a0, a1 = x[c], x[c + S]
-        y[c], y[c + T] = a0 + a1, a0 - a1
+    tile: Any  # (B * stride,), rows of whole cache lines
+    few: Any  # (16 * stride,)
+    stride: int
+    row: np.ndarray  # (B,) int64: operand row at each position of the tile
+    position: np.ndarray  # (B,) int64: position in the tile of each row of the block
+    offset: np.ndarray  # (B,) int64
+    sign: Any  # (B,) of the rows of the block
+    factor: Any  # (B,) of the positions: sign times scale, 0 for a row outside
+    flip: Any  # (m,)
 
 
 def last_radix(block):
-    """Rows of the last stage, which is fused with the accumulation (1: no such stage)."""
-    if block < TILE:
-        return 1
-    return 8 if block == TILE else block // TILE
+    """R: rows of the last stage."""
+    return {8: 1, 16: 2, 32: 4, 128: 2, 256: 4, 1024: 16, 2048: 4}.get(block, 8)
+
+
+# Random choices -----------------------------------------------------------------------------------
 
 
 @inline
-def plain_transform(tile, rows, width, LD):
-    """H of a tile of few rows (a power of two), in place."""
-    half = 1
-    while half < rows:
-        for k in range(0, rows, 2 * half):
-            for r in range(k, k + half):
-                x, y = tile[r * LD :], tile[(r + half) * LD :]
-                for c in range(width):
-                    a, b = x[c], y[c]
-                    x[c], y[c] = a + b, a - b
-        half *= 2
+def fill_signs(key, first, out):
+    """Bits first, first + 1, ... of a stream of bits, as +1 or -1."""
+    done = 0
+    while done < out.size:
+        index = np.uint64(first + done)
+        word, bit = counter_hash(key, index >> _SIX), (first + done) & 63
+        count = min(64 - bit, out.size - done)
+        for k in range(count):
+            out[done + k] = 1 - 2 * np.int64((word >> np.uint64(bit + k)) & _ONE)
+        done += count
+
+
+@kernel
+def place_rows(draw, i, first_row, n_rows, weights, work):
+    """Fill the places and the factors of block i of an operand that starts at row first_row."""
+    B, shift = draw.block, i * draw.block - first_row
+    turn = hash_to_range(counter_hash(draw.shifts_key, i), draw.block)
+    fill_signs(draw.signs_key, i * B, work.sign)
+    for q in range(B):
+        r = (draw.table[q] - turn) & (B - 1)
+        row = r + shift
+        work.position[r] = q
+        inside = 0 <= row < n_rows
+        work.row[q] = row if inside else max(min(row, n_rows - 1), 0)
+        work.factor[q] = work.sign[r] if inside else 0
+    if weights.size:
+        for q in range(B):
+            work.factor[q] *= weights[work.row[q]]
 
 
 @inline
-def two_stages(tile, first, width, LD):
-    """Strides 1 and 8 of the 512 rows from row `first` on; 64 rows stay in L1 for both."""
-    for k in range(first, first + 512, 64):
-        for u in range(0, 64, 8):
-            x = tile[(k + u) * LD :]
-            butterfly8(x, x, width, LD, LD)
-        for u in range(8):
-            x = tile[(k + u) * LD :]
-            butterfly8(x, x, width, 8 * LD, 8 * LD)
-
-
-@inline
-def third_stage(tile, first, width, LD):
-    """Stride 64 of the 512 rows from row `first` on."""
-    for g in range(first, first + 64):
-        x = tile[g * LD :]
-        butterfly8(x, x, width, 64 * LD, 64 * LD)
-
-
-@inline
-def place_rows(draw, i, first_row, n_rows, scale, factor, position):
-    """Position in the tile of each row of block i, and the sign (times scale) that it gets."""
-    B = draw.block
-    shift = hash_to_range(counter_hash(draw.shifts_key, i), B)
-    for r in range(B):
-        row = i * B + r
-        position[r] = draw.table[(r + shift) & (B - 1)]
-        factor[r] = random_sign(draw.signs_key, row)
-    if scale.size:
-        for r in range(max(first_row - i * B, 0), min(first_row + n_rows - i * B, B)):
-            factor[r] *= scale[i * B + r - first_row]
-
-
-@inline
-def load_rows(source, shift, low, high, factor, position, tile, column, LD):
-    """Rows low..high of a block, signed, to their positions, from column `column` of the tile on.
-
-    Row r of the block is row r + shift of the source.
-    """
-    if source.column_step == 1:
-        for r in range(low, high):
-            x = tile[position[r] * LD + column :]
-            a = source.flat[source.start + (r + shift) * source.row_step :]
-            s = factor[r]
-            for c in range(source.width):
-                x[c] = s * a[c]
-    else:  # eight columns at a time: whole cache lines are written
-        for c0 in range(0, source.width, 8):
-            c1 = min(c0 + 8, source.width)
-            first = source.start + shift * source.row_step
-            for r in range(low, high):
-                x = position[r] * LD + column
-                for c in range(c0, c1):
-                    value = source.flat[first + r * source.row_step + c * source.column_step]
-                    tile[x + c] = factor[r] * value
-
-
-@inline
-def clear_rows(low, high, position, tile, width, LD):
-    for r in range(low, high):
-        x = tile[position[r] * LD :]
-        for c in range(width):
-            x[c] = 0.0
-
-
-@inline
-def flip_samples(draw, i, flips):
-    """The sign that each sample takes block i with."""
-    m = draw.p.size
+def flip_samples(draw, i, flip):
+    """The sign that each sample takes block i with: (-1)^popcount(p & label), or random."""
     if draw.independent:
-        words = (m + 63) >> 6
-        for j in range(m):
-            flips[j] = random_sign(draw.flips_key, 64 * words * i + j)
+        words = (draw.p.size + 63) >> 6
+        fill_signs(draw.flips_key, 64 * words * i, flip)
     else:
         label = draw.labels[i]
-        for j in range(m):
-            flips[j] = parity_sign(draw.p[j] & label)
+        for j in range(flip.size):
+            v = draw.p[j] & label
+            v ^= v >> 32
+            v ^= v >> 16
+            v ^= v >> 8
+            v ^= v >> 4
+            v ^= v >> 2
+            v ^= v >> 1
+            flip[j] = 1 - 2 * (v & 1)
+
+
+# Loading a block ----------------------------------------------------------------------------------
 
 
 @inline
-def add_samples(draw, g, rows, LD, width, flips, total):
-    """Add row part[j] of `rows`, with its sign, to the total of each sample of group g."""
-    for j in range(draw.start[g], draw.start[g + 1]):
-        s = flips[j]
-        x, y = rows[draw.part[j] * LD :], total[j * width :]
-        for c in range(width):
-            y[c] += s * x[c]
+def gather_rows(source, draw, work, column):
+    """The first stage, straight from rows whose entries lie side by side."""
+    for q in range(draw.block):
+        work.offset[q] = source.start + work.row[q] * source.row_step
+    for q in range(0, draw.block, 8):
+        gather8(
+            source.flat, work.offset, work.factor, q,
+            work.tile, q * work.stride + column, work.stride, source.width,
+        )  # fmt: skip
+
+
+@kernel
+def load_columns(source, i, first_row, n_rows, draw, work, lanes):
+    """Rows of block i, which lie anyhow, to the tile; columns of neighbouring entries by tiles."""
+    B, tile, shift = draw.block, work.tile, i * draw.block - first_row
+    low, high = max(-shift, 0), min(n_rows - shift, B)
+    signs = work.sign
+    for r in range(B):
+        signs[r] = work.factor[work.position[r]]
+        if not low <= r < high:
+            first = work.position[r] * work.stride
+            for c in range(source.width):
+                tile[first + c] = 0
+    middle = low
+    if source.row_step == 1:
+        for r in range(low, high - lanes + 1, lanes):
+            transpose(
+                source.flat, source.start + shift + r, source.column_step,
+                signs, r, tile, 0, work.position, work.stride, source.width,
+            )  # fmt: skip
+            middle = r + lanes
+    for r in range(middle, high):
+        first, at = work.position[r] * work.stride, source.start + (shift + r) * source.row_step
+        for c in range(source.width):
+            tile[first + c] = signs[r] * source.flat[at + c * source.column_step]
 
 
 @inline
-def transform_and_add(draw, width, LD, tile, few, flips, total):
-    """Transform a tile and add its samples; the last stage goes to `few` rows, used at once."""
-    B = draw.block
-    if B < TILE:
-        plain_transform(tile, B, width, LD)
-        for g in range(B):
-            add_samples(draw, g, tile[g * LD :], LD, width, flips, total)
-        return
-    for first in range(0, B, TILE):
-        two_stages(tile, first, width, LD)
-    if B == TILE:
-        for g in range(64):
-            butterfly8(tile[g * LD :], few, width, 64 * LD, LD)
-            add_samples(draw, g, few, LD, width, flips, total)
-        return
-    for first in range(0, B, TILE):
-        third_stage(tile, first, width, LD)
-    for g in range(TILE):
-        x = tile[g * LD :]
-        if B == 2 * TILE:
-            butterfly2(x, few, width, TILE * LD, LD)
-        elif B == 4 * TILE:
-            butterfly4(x, few, width, TILE * LD, LD)
+def load_sparse(data, indices, indptr, lo, hi, i, first_row, n_rows, draw, work):
+    """Columns lo..hi of the rows of block i of a CSR matrix with sorted indices, to the tile."""
+    B, tile, shift = draw.block, work.tile, i * draw.block - first_row
+    for k in range(B * work.stride):
+        tile[k] = 0
+    for r in range(max(-shift, 0), min(n_rows - shift, B)):
+        position = work.position[r]
+        first, factor = position * work.stride - lo, work.factor[position]
+        k, end = np.int64(indptr[r + shift]), np.int64(indptr[r + shift + 1])
+        if lo > 0:
+            k += np.searchsorted(indices[k:end], lo)
+        while k < end and indices[k] < hi:
+            tile[first + indices[k]] = factor * data[k]
+            k += 1
+
+
+# Transform and accumulate -------------------------------------------------------------------------
+
+
+@inline
+def first_stage(draw, work, count):
+    """Stride 1, in place."""
+    LD = work.stride
+    for q in range(0, draw.block, 8):
+        _butterfly8(work.tile, q * LD, LD, work.tile, q * LD, LD, count)
+
+
+@inline
+def last_stage(R, tile, x, step_x, few, y, step_y, count):
+    """H_R from rows of the tile."""
+    if R == 8:
+        _butterfly8(tile, x, step_x, few, y, step_y, count)
+    elif R == 4:
+        _butterfly4(tile, x, step_x, few, y, step_y, count)
+    elif R == 2:
+        _butterfly2(tile, x, step_x, few, y, step_y, count)
+    elif R == 16:
+        _butterfly16(tile, x, step_x, few, y, step_y, count)
+    else:
+        _butterfly1(tile, x, step_x, few, y, step_y, count)
+
+
+@kernel
+def stages_and_samples(draw, work, count, total, ahead, at, step, jump):
+    """All stages but the first; the samples are added to `total`, rows of `count` entries.
+
+    Meanwhile rows of `ahead` are prefetched, four a call at stride `step`, `jump` between calls.
+    """
+    B, R, tile, few, LD = draw.block, draw.last_radix, work.tile, work.few, work.stride
+    stride, calls = B // R, B // 4
+    for k in range(0, B if stride >= 64 else 0, 64):
+        for x in range(k * LD, (k + 8) * LD, LD):
+            _butterfly8_ahead(tile, x, 8 * LD, tile, x, 8 * LD, count, ahead, at, step)
+            calls -= 1
+            at += jump if calls > 0 else 0
+    for k in range(0, B if stride >= 512 else 0, 512):
+        for x in range(k * LD, (k + 64) * LD, LD):
+            _butterfly8(tile, x, 64 * LD, tile, x, 64 * LD, count)
+    for g in range(stride):
+        if R == 8:
+            _butterfly8_ahead(tile, g * LD, stride * LD, few, 0, LD, count, ahead, at, step)
+            calls -= 1
+            at += jump if calls > 0 else 0
         else:
-            butterfly8(x, few, width, TILE * LD, LD)
-        add_samples(draw, g, few, LD, width, flips, total)
+            last_stage(R, tile, g * LD, stride * LD, few, 0, LD, count)
+        for j in range(draw.start[g], draw.start[g + 1]):
+            add_scaled(few, draw.q[j] // stride * LD, work.flip[j], total, j * count, count)
 
 
-def _make_sketch(LD):
-    """Kernel for strips of at most LD columns. It closes over a number only, so it is cached."""
+@kernel
+def sketch_blocks(A, b, weights, first_row, n_rows, first, last, draw, work, lanes, total):
+    """Add blocks first..last of sqrt(m) S [A b] to `total`, m rows of whole cache lines.
 
-    @fused_kernel
-    def sketch_blocks(A, b, scale, first_row, n_rows, first, last, draw, work, positions, total):
-        """Add blocks first..last of S [A b] to `total`, (m, width) flat, without 1/sqrt m.
-
-        A, b: Source (b of width 0 if there is none); scale: (n_rows,) or empty.
-        work: of the dtype of A, `work_size` long; positions: (B,) int64.
-        """
-        B, width = draw.block, A.width + b.width
-        tile, few = work[: B * LD], work[B * LD : (B + 8) * LD]
-        factor, flips = work[(B + 8) * LD : (B + 8) * LD + B], work[(B + 8) * LD + B :]
-        for i in range(first, last):
-            shift = i * B - first_row
-            low, high = max(-shift, 0), min(n_rows - shift, B)
-            place_rows(draw, i, first_row, n_rows, scale, factor, positions)
-            load_rows(A, shift, low, high, factor, positions, tile, 0, LD)
+    A, b: Source (b of width 0 if there is none); weights: (n_rows,) or empty.
+    """
+    width = A.width + b.width
+    count = -(-width // lanes) * lanes
+    for i in range(first, last):
+        place_rows(draw, i, first_row, n_rows, weights, work)
+        if A.column_step == 1:
+            gather_rows(A, draw, work, 0)
             if b.width:
-                load_rows(b, shift, low, high, factor, positions, tile, A.width, LD)
-            clear_rows(0, low, positions, tile, width, LD)
-            clear_rows(high, B, positions, tile, width, LD)
-            flip_samples(draw, i, flips)
-            transform_and_add(draw, width, LD, tile, few, flips, total)
-
-    return sketch_blocks
-
-
-def _make_adjoint(LD):
-    """Kernel of the adjoint for strips of at most LD columns."""
-
-    @fused_kernel
-    def adjoint_blocks(Y, first, last, first_row, q, draw, work, positions, out, column):
-        """Blocks first..last of S^T Y, without 1/sqrt m, to columns `column`.. of `out`.
-
-        Y: (m, width) in the order of the samples; q: (m,) row of a sample in its block; row k of
-        `out` is row first_row + k of S^T Y.
-        """
-        B, m, width = draw.block, draw.p.size, Y.shape[1]
-        tile = work[: B * LD]
-        factor, flips = work[(B + 8) * LD : (B + 8) * LD + B], work[(B + 8) * LD + B :]
-        nothing = factor[:0]
-        for i in range(first, last):
-            place_rows(draw, i, 0, 0, nothing, factor, positions)
-            clear_rows(0, B, positions, tile, width, LD)
-            flip_samples(draw, i, flips)
-            for j in range(m):
-                x, s = tile[q[j] * LD :], flips[j]
-                for c in range(width):
-                    x[c] += s * Y[j, c]
-            if B < TILE:
-                plain_transform(tile, B, width, LD)
-            else:
-                for k in range(0, B, TILE):
-                    two_stages(tile, k, width, LD)
-                    third_stage(tile, k, width, LD)
-                for g in range(TILE):
-                    x = tile[g * LD :]
-                    if B == 2 * TILE:
-                        butterfly2(x, x, width, TILE * LD, TILE * LD)
-                    elif B == 4 * TILE:
-                        butterfly4(x, x, width, TILE * LD, TILE * LD)
-                    elif B == 8 * TILE:
-                        butterfly8(x, x, width, TILE * LD, TILE * LD)
-            for r in range(B):
-                k = i * B + r - first_row
-                if 0 <= k < out.shape[0]:
-                    x, s = tile[positions[r] * LD :], factor[r]
-                    for c in range(width):
-                        out[k, column + c] = s * x[c]
-
-    return adjoint_blocks
+                gather_rows(b, draw, work, A.width)
+        else:
+            load_columns(A, i, first_row, n_rows, draw, work, lanes)
+            for q in range(draw.block if b.width else 0):
+                scale(
+                    b.flat, b.start + work.row[q] * b.row_step, work.factor[q],
+                    work.tile, q * work.stride + A.width, b.width,
+                )  # fmt: skip
+            first_stage(draw, work, count)
+        flip_samples(draw, i, work.flip)
+        # What comes next: four rows a call, or as many lines of the columns.
+        at, step = A.start, A.row_step
+        if i + 1 < last:
+            at += max((i + 1) * draw.block - first_row, 0) * A.row_step
+        stages_and_samples(draw, work, count, total, A.flat, at, step, 4 * step)
 
 
-#: Row strides of tiles: no powers of two, whose rows would share few cache sets.
-STRIDES = (8, 72, 264)
-SKETCH_BLOCKS = {LD: _make_sketch(LD) for LD in STRIDES}
-ADJOINT_BLOCKS = {LD: _make_adjoint(LD) for LD in STRIDES}
+@kernel
+def sketch_sparse_blocks(
+    data, indices, indptr, lo, hi, b, weights, first_row, n_rows, first, last, draw, work, lanes,
+    total,
+):  # fmt: skip
+    """`sketch_blocks` of columns lo..hi of a CSR matrix with sorted indices."""
+    count = -(-(hi - lo + b.width) // lanes) * lanes
+    for i in range(first, last):
+        place_rows(draw, i, first_row, n_rows, weights, work)
+        load_sparse(data, indices, indptr, lo, hi, i, first_row, n_rows, draw, work)
+        for q in range(draw.block if b.width else 0):
+            scale(
+                b.flat, b.start + work.row[q] * b.row_step, work.factor[q],
+                work.tile, q * work.stride + hi - lo, b.width,
+            )  # fmt: skip
+        first_stage(draw, work, count)
+        flip_samples(draw, i, work.flip)
+        stages_and_samples(draw, work, count, total, data, 0, 0, 0)
 
 
-def work_size(draw, LD):
-    """Numbers of working memory that one call of a kernel needs: tile, few rows, two vectors."""
-    return (draw.block + 8) * LD + draw.block + draw.p.size
+@kernel
+def adjoint_blocks(Y, first, last, first_row, draw, work, count, out, column, width):
+    """Rows of blocks first..last of S^T Y / sqrt(m), to columns `column`.. of `out`.
+
+    Y: m sorted rows of `count` entries, flat, `width` of which are used; row k of `out` is row
+    first_row + k of S^T Y. All stages in the reverse order, as H_B is symmetric.
+    """
+    B, R, tile, few, LD = draw.block, draw.last_radix, work.tile, work.few, work.stride
+    stride, out_flat = B // R, out.reshape(-1)
+    n_rows, out_step = out.shape
+    for i in range(first, last):
+        place_rows(draw, i, first_row, n_rows, work.factor[:0], work)
+        flip_samples(draw, i, work.flip)
+        for g in range(stride):
+            few[: R * LD] = 0
+            for j in range(draw.start[g], draw.start[g + 1]):
+                x = draw.q[j] // stride * LD
+                add_scaled(Y, j * count, work.flip[j], few, x, count)
+            last_stage(R, few, 0, LD, tile, g * LD, stride * LD, count)
+        for k in range(0, B if stride >= 512 else 0, 512):
+            for x in range(k * LD, (k + 64) * LD, LD):
+                _butterfly8(tile, x, 64 * LD, tile, x, 64 * LD, count)
+        for k in range(0, B if stride >= 64 else 0, 64):
+            for x in range(k * LD, (k + 8) * LD, LD):
+                _butterfly8(tile, x, 8 * LD, tile, x, 8 * LD, count)
+        for q in range(0, B, 8):
+            _butterfly8(tile, q * LD, LD, few, 0, LD, count)
+            for u in range(8):
+                if work.factor[q + u] != 0:
+                    scale(
+                        few, u * LD, work.factor[q + u],
+                        out_flat, work.row[q + u] * out_step + column, width,
+                    )  # fmt: skip

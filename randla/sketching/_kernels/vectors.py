@@ -1,0 +1,337 @@
+"""Hadamard transforms across the rows of a tile, written in vectors.
+
+A loop of eight loads, 24 additions and eight stores over columns is what a sketch does most. LLVM
+vectorises such a loop only if it can prove that the eight rows are apart, which takes a row stride
+that is known when the kernel is compiled, and it leaves a scalar loop for the last columns. So the
+few loops that matter are written here as LLVM vectors of 32 bytes: any stride, one kernel for all
+widths, with the cache lines of the next block prefetched in between.
+
+Tiles have rows of whole vectors; their unused columns hold zeros. Arrays are flat (1-D, C), of one
+dtype in a call; positions, strides and counts are in entries, `count` a multiple of `lanes`
+unless stated. Each function stands beside its meaning in NumPy, which is what runs with Numba's
+JIT disabled.
+"""
+
+from inspect import Parameter, Signature
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+_VECTOR_BYTES = 32
+_LINE_BYTES = 64
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+JIT_DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
+
+
+def lanes(dtype):
+    """Entries of a vector."""
+    return _VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def line_entries(dtype):
+    """Entries of a cache line: tiles have rows of whole lines."""
+    return _LINE_BYTES // np.dtype(dtype).itemsize
+
+
+# Pieces of code generation ------------------------------------------------------------------------
+
+
+class _Code:
+    """Builds the loops of one call: addresses, loads and stores of vectors."""
+
+    def __init__(self, context, builder, signature, args):
+        self.context, self.builder = context, builder
+        self.types, self.args = signature.args, args
+        dtype = signature.args[0].dtype
+        self.lanes = _VECTOR_BYTES // (dtype.bitwidth // 8)
+        self.scalar = context.get_value_type(dtype)
+        self.vector = ir.VectorType(self.scalar, self.lanes)
+
+    def base(self, k, position):
+        """Address of entry `position` of array argument k."""
+        array = self.context.make_array(self.types[k])(self.context, self.builder, self.args[k])
+        return self.builder.gep(array.data, [position])
+
+    def at(self, base, offset):
+        return self.builder.gep(base, [offset])
+
+    def load(self, address, vector=True):
+        if vector:
+            address = self.builder.bitcast(address, self.vector.as_pointer())
+        value = self.builder.load(address)
+        value.align = self.scalar_bytes
+        return value
+
+    def store(self, value, address):
+        address = self.builder.bitcast(address, value.type.as_pointer())
+        self.builder.store(value, address).align = self.scalar_bytes
+
+    @property
+    def scalar_bytes(self):
+        return _VECTOR_BYTES // self.lanes
+
+    def spread(self, x):
+        """A scalar in all lanes."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, x, _I32(0))
+        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def fused(self, a, x, y):
+        """Return a x + y, with one rounding where the machine can."""
+        product = self.builder.fmul(a, x, flags=("contract",))
+        return self.builder.fadd(product, y, flags=("contract",))
+
+    def hadamard(self, v):
+        """The unnormalised transform of a list of values."""
+        v, half = list(v), 1
+        while half < len(v):
+            for k in range(0, len(v), 2 * half):
+                for r in range(k, k + half):
+                    a, b = v[r], v[r + half]
+                    v[r], v[r + half] = self.builder.fadd(a, b), self.builder.fsub(a, b)
+            half *= 2
+        return v
+
+    def transposed(self, v):
+        """Vector c of entries c of `lanes` vectors, by perfect shuffles."""
+        half = self.lanes // 2
+        low = [k // 2 + self.lanes * (k % 2) for k in range(self.lanes)]
+        for _ in range(self.lanes.bit_length() - 1):
+            shuffled = []
+            for a, b in zip(v[:half], v[half:], strict=True):
+                for first in (0, half):
+                    mask = ir.Constant(
+                        ir.VectorType(_I32, self.lanes), [first + index for index in low]
+                    )
+                    shuffled.append(self.builder.shuffle_vector(a, b, mask))
+            v = shuffled
+        return v
+
+    def prefetch(self, address):
+        """Ask for a cache line to be brought to the second level."""
+        pointer = self.builder.bitcast(address, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(function, [pointer, _I32(0), _I32(2), _I32(1)])
+
+    def whole(self, count):
+        """The largest multiple of `lanes` that is not above `count`."""
+        return self.builder.and_(count, _I64(-self.lanes))
+
+    def loop(self, first, last, step):
+        """Context of ``for c in range(first, last, step)``; yields (c, number of the turn)."""
+        return cgutils.for_range_slice(self.builder, first, last, _I64(step), _I64)
+
+    def vectors_then_rest(self, count, body):
+        """Call ``body(position, vector)`` for whole vectors, then for single entries."""
+        whole = self.whole(count)
+        with self.loop(_I64(0), whole, self.lanes) as (c, _):
+            body(c, True)
+        with self.loop(whole, count, 1) as (c, _):
+            body(c, False)
+
+
+def _vector_function(meaning):
+    """Decorator that makes ``build(code, *args)`` a function for kernels; NumPy twin: `meaning`.
+
+    Arguments named x, y, ahead, offsets, factors, positions are arrays, s is a number of the dtype
+    of the first argument, all others are integers.
+    """
+    names = meaning.__code__.co_varnames[: meaning.__code__.co_argcount]
+    arrays = {"x", "y", "ahead", "offsets", "factors", "positions"}
+
+    def decorate(build):
+        if JIT_DISABLED:
+            return meaning
+
+        def typed(typing_context, *given):
+            kinds = [
+                kind if name in arrays else given[0].dtype if name == "s" else types.int64
+                for name, kind in zip(names, given, strict=True)
+            ]
+
+            def generate(context, builder, signature, args):
+                build(_Code(context, builder, signature, args), *args)
+                return context.get_dummy_value()
+
+            return types.void(*kinds), generate
+
+        typed.__name__, typed.__doc__ = meaning.__name__.lstrip("_"), meaning.__doc__
+        typed.__signature__ = Signature(  # Numba looks here for the names of the arguments
+            [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in ("typing_context", *names)]
+        )
+        return intrinsic(typed)
+
+    return decorate
+
+
+# Transforms across rows ---------------------------------------------------------------------------
+
+
+def _make_butterfly(R):
+    def meaning(x, first_x, step_x, y, first_y, step_y, count):
+        """H_R across R rows, from x[first_x + k step_x + c] to y[first_y + k step_y + c]."""
+        rows = [x[first_x + k * step_x :][:count].copy() for k in range(R)]
+        for k, row in enumerate(_hadamard(rows)):
+            y[first_y + k * step_y :][:count] = row
+
+    @_vector_function(meaning)
+    def butterfly(code, x, first_x, step_x, y, first_y, step_y, count):
+        build_butterfly(code, R, (0, first_x, step_x), (3, first_y, step_y), count)
+
+    return butterfly
+
+
+def _make_butterfly_ahead(R):
+    def meaning(x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
+        """`butterfly`, prefetching four rows of `ahead`, from entry `at` on at stride `step`."""
+        rows = [x[first_x + k * step_x :][:count].copy() for k in range(R)]
+        for k, row in enumerate(_hadamard(rows)):
+            y[first_y + k * step_y :][:count] = row
+
+    @_vector_function(meaning)
+    def butterfly_ahead(code, x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
+        builder = code.builder
+        near = code.base(7, at)
+        far = code.at(near, builder.mul(step, _I64(2)))
+        # In the first half of the turns the lines of rows 0 and 2, then those of rows 1 and 3.
+        second = builder.sub(step, count)
+
+        def prefetch(c):
+            c2 = builder.mul(c, _I64(2))
+            late = builder.icmp_signed(">=", c2, count)
+            offset = builder.select(late, builder.add(second, c2), c2)
+            code.prefetch(code.at(near, offset))
+            code.prefetch(code.at(far, offset))
+
+        build_butterfly(code, R, (0, first_x, step_x), (3, first_y, step_y), count, prefetch)
+
+    return butterfly_ahead
+
+
+def build_butterfly(code, R, source, target, count, before=None):
+    """Loop over vectors of R rows; source and target are (argument, first, step)."""
+    builder = code.builder
+    x, y = code.base(*source[:2]), code.base(*target[:2])
+    rows_x = [code.at(x, builder.mul(source[2], _I64(k))) for k in range(R)]
+    rows_y = [code.at(y, builder.mul(target[2], _I64(k))) for k in range(R)]
+    with code.loop(_I64(0), count, code.lanes) as (c, _):
+        if before is not None:
+            before(c)
+        values = code.hadamard([code.load(code.at(row, c)) for row in rows_x])
+        for row, value in zip(rows_y, values, strict=True):
+            code.store(value, code.at(row, c))
+
+
+#: Radix -> function; stages of any power of two up to 16 rows.
+BUTTERFLY = {R: _make_butterfly(R) for R in (1, 2, 4, 8, 16)}
+BUTTERFLY_AHEAD = {R: _make_butterfly_ahead(R) for R in (1, 2, 4, 8, 16)}
+
+
+def _gather8(x, offsets, factors, k, y, first_y, step_y, count):
+    """H_8 across the rows factors[k + u] x[offsets[k + u] + c], to y; any count."""
+    rows = [factors[k + u] * x[offsets[k + u] :][:count] for u in range(8)]
+    for u, row in enumerate(_hadamard(rows)):
+        y[first_y + u * step_y :][:count] = row
+
+
+@_vector_function(_gather8)
+def gather8(code, x, offsets, factors, k, y, first_y, step_y, count):
+    builder = code.builder
+    starts, signs = code.base(1, k), code.base(2, k)
+    rows = [code.base(0, builder.load(code.at(starts, _I64(u)))) for u in range(8)]
+    signs = [builder.load(code.at(signs, _I64(u))) for u in range(8)]
+    spread = [code.spread(s) for s in signs]
+    targets = [code.at(code.base(4, first_y), builder.mul(step_y, _I64(u))) for u in range(8)]
+
+    def body(c, vector):
+        values = [
+            builder.fmul(s, code.load(code.at(row, c), vector))
+            for s, row in zip(spread if vector else signs, rows, strict=True)
+        ]
+        for row, value in zip(targets, code.hadamard(values), strict=True):
+            code.store(value, code.at(row, c))
+
+    code.vectors_then_rest(count, body)
+
+
+# Rows ---------------------------------------------------------------------------------------------
+
+
+def _add_scaled(x, first_x, s, y, first_y, count):
+    """y[first_y + c] += s x[first_x + c]."""
+    y[first_y : first_y + count] += s * x[first_x : first_x + count]
+
+
+@_vector_function(_add_scaled)
+def add_scaled(code, x, first_x, s, y, first_y, count):
+    row_x, row_y, spread = code.base(0, first_x), code.base(3, first_y), code.spread(s)
+    with code.loop(_I64(0), count, code.lanes) as (c, _):
+        target = code.at(row_y, c)
+        value = code.fused(spread, code.load(code.at(row_x, c)), code.load(target))
+        code.store(value, target)
+
+
+def _scale(x, first_x, s, y, first_y, count):
+    """y[first_y + c] = s x[first_x + c]; any count."""
+    y[first_y : first_y + count] = s * x[first_x : first_x + count]
+
+
+@_vector_function(_scale)
+def scale(code, x, first_x, s, y, first_y, count):
+    row_x, row_y, spread = code.base(0, first_x), code.base(3, first_y), code.spread(s)
+
+    def body(c, vector):
+        value = code.load(code.at(row_x, c), vector)
+        value = code.builder.fmul(spread if vector else s, value)
+        code.store(value, code.at(row_y, c))
+
+    code.vectors_then_rest(count, body)
+
+
+def _transpose(x, first_x, step_x, factors, k, y, first_y, positions, step_y, count):
+    """Column c of `lanes` rows from x[first_x + c step_x] on, scaled, to rows positions[k + t].
+
+    y[first_y + positions[k + t] step_y + c] = factors[k + t] x[first_x + c step_x + t]
+    """
+    for t in range(lanes(x.dtype)):
+        row = x[first_x + t :][: (count - 1) * step_x + 1 : step_x] if count else x[:0]
+        y[first_y + positions[k + t] * step_y :][:count] = factors[k + t] * row
+
+
+@_vector_function(_transpose)
+def transpose(code, x, first_x, step_x, factors, k, y, first_y, positions, step_y, count):
+    builder, V = code.builder, code.lanes
+    source, target = code.base(0, first_x), code.base(5, first_y)
+    signs = [builder.load(code.at(code.base(3, k), _I64(t))) for t in range(V)]
+    spread = [code.spread(s) for s in signs]
+    places = [builder.load(code.at(code.base(7, k), _I64(t))) for t in range(V)]
+    rows = [code.at(target, builder.mul(step_y, place)) for place in places]
+    with code.loop(_I64(0), code.whole(count), V) as (c, _):
+        columns = [
+            code.load(code.at(source, builder.mul(step_x, builder.add(c, _I64(t)))))
+            for t in range(V)
+        ]
+        for row, s, value in zip(rows, spread, code.transposed(columns), strict=True):
+            code.store(builder.fmul(s, value), code.at(row, c))
+    with code.loop(code.whole(count), count, 1) as (c, _):
+        column = code.at(source, builder.mul(step_x, c))
+        for t, (row, s) in enumerate(zip(rows, signs, strict=True)):
+            value = builder.fmul(s, builder.load(code.at(column, _I64(t))))
+            builder.store(value, code.at(row, c))
+
+
+def _hadamard(rows):
+    """The unnormalised transform of a list of NumPy rows."""
+    half = 1
+    while half < len(rows):
+        for k in range(0, len(rows), 2 * half):
+            for r in range(k, k + half):
+                rows[r], rows[r + half] = rows[r] + rows[r + half], rows[r] - rows[r + half]
+        half *= 2
+    return rows
