@@ -1,0 +1,45 @@
+"""
+Error bars of a sketched regression
+===================================
+
+Does today's size of the oil price's move depend on yesterday's, last week's, last month's? The full
+regression has 8298 rows. A sketch of a few hundred rows answers with an error bar for each
+coefficient: the error of the sketch, computed from the sketch alone.
+"""
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import randla
+from randla import datasets
+
+dates, prices = datasets.crude_oil()
+move = np.abs(100 * np.diff(np.log(prices)))
+total = np.concatenate([[0.0], np.cumsum(move)])
+t = np.arange(22, len(move))
+past = [(total[t] - total[t - k]) / k for k in (1, 5, 22)]
+A, b = np.column_stack([np.ones(len(t)), *past]), move[t]
+names = ["intercept", "day", "week", "month"]
+exact = randla.lstsq(A, b)
+print("exact:", dict(zip(names, exact.x.round(3).tolist(), strict=True)))
+
+# %%
+# The interval of each coefficient for sketches of growing size. The transform pads the 8298 rows to
+# 16384; as the sketch approaches that size, the error vanishes (the finite-population correction
+# of the subsampled Hadamard transform). One interval in twenty may miss.
+sizes = [100, 200, 400, 800, 1600, 3200, 6400]
+results = [randla.lstsq(A, b, sketch_size=m, rng=m) for m in sizes]
+fig, axes = plt.subplots(1, 4, figsize=(12, 3.6), layout="constrained", sharey=True)
+for j, ax in enumerate(axes):
+    for k, result in enumerate(results):
+        low, high = result.confidence_interval(0.95)
+        hit = low[j] <= exact.x[j] <= high[j]
+        ax.plot([low[j], high[j]], [k, k], lw=3, color="C0" if hit else "C3", solid_capstyle="butt")
+        ax.plot(result.x[j], k, "o", color="k", ms=3)
+    ax.axvline(exact.x[j], color="0.4", lw=1)
+    ax.set(title=names[j], xlabel="coefficient")
+axes[0].set_yticks(range(len(sizes)), sizes)
+axes[0].set_ylabel("rows of the sketch")
+fig.suptitle("95 % intervals from one sketch; the line is the answer of all rows")
+plt.show()

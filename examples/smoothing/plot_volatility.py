@@ -1,0 +1,46 @@
+"""
+Volatility of the oil price, learned and smoothed
+=================================================
+
+In a stochastic volatility model the log variance of daily returns is a hidden autoregression. Its
+parameters are learned by following the gradient that PaRIS particle Gibbs estimates; then the
+volatility is smoothed, with its uncertainty.
+"""
+
+# %%
+# Two years around the crash of 2008.
+import matplotlib.pyplot as plt
+import numpy as np
+
+import randla
+from randla import datasets
+
+dates, prices = datasets.crude_oil()
+returns = 100 * np.diff(np.log(prices))
+days = dates[1:]
+window = (days >= np.datetime64("2007-07-01")) & (days < np.datetime64("2010-01-01"))
+y, days = returns[window] - returns[window].mean(), days[window]
+
+# %%
+# Learning starts far from the optimum; the trace shows the parameters step by step.
+start = randla.StochasticVolatility(phi=0.9, sigma=0.3, beta=1.5)
+learned = randla.maximum_likelihood(start, y, rng=0)
+for name, value, error in zip(
+    learned.names, learned.theta, learned.parameter_standard_error, strict=True
+):
+    print(f"{name:6s} {value:7.3f} +- {error:.3f}")
+
+# %%
+# Volatility in percent a day.
+smoothed = randla.ppg(
+    learned.model, y, "state", n_particles=100, n_iterations=60, n_chains=4, rng=1
+)
+beta = dict(zip(learned.names, learned.theta, strict=True))["beta"]
+low, middle, high = (beta * np.exp(smoothed.quantile(q)[:, 0] / 2) for q in (0.05, 0.5, 0.95))
+fig, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+ax.plot(days, np.abs(y), ".", color="0.7", ms=4, label="size of the return")
+ax.fill_between(days, low, high, color="C0", alpha=0.3, lw=0, label="90 % band")
+ax.plot(days, middle, color="C0", label="volatility, median")
+ax.set(ylabel="percent a day", title="Volatility of the oil price")
+ax.legend()
+plt.show()
