@@ -2,241 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key
-from randla._validation import as_count, is_sparse, read_only
-from randla.sketching._kernels import hadamard as kernels, vectors
-from randla.sketching._operators import OrderedSum, Sketch, aligned_zeros, as_operand
+from randla._validation import as_array, as_count, read_only, require_finite
+from randla.sketching._draws import hashes, random_permutation, sample_without_replacement
+from randla.sketching._hadamard_plan import (
+    USUAL_BLOCK,
+    HadamardSketch,
+    Purpose,
+    padded,
+    sort_samples,
+)
+from randla.sketching._kernels import hadamard as kernels, vectors, walsh
+from randla.sketching._operators import UNBOUNDED, aligned_zeros
 
-#: Rough seconds per entry of A, to decide whether the pool is worth its price.
-_SECONDS_PER_ENTRY = 8e-10
-#: Bytes of A that one call of a kernel reads, so that Ctrl-C is seen between two.
-_BYTES_PER_CALL = 1 << 28
-#: Rows of a block where the number of samples does not ask for more: three stages of radix 8.
-_USUAL_BLOCK = 512
-#: Columns of a tile. At 512 rows of float64 it fills a second-level cache of 1 MiB.
-_WIDEST = 264
-
-_SIGNS, _SHIFTS, _FLIPS, _LABELS, _TABLE, _SAMPLES = range(6)
-
-
-def _padded(n: int) -> int:
-    """The smallest power of two that is at least n and 8 (the first stage has eight rows)."""
-    return max(kernels.SMALLEST_BLOCK, 1 << max(n - 1, 0).bit_length())
+#: Rough seconds per entry and pass.
+_SECONDS_PER_ENTRY = 1e-9
+#: Entries of a tile, and the most rows that one pass transforms.
+_TILE_ENTRIES, _MOST_ROWS = 1 << 15, 1 << 12
 
 
-def _hashes(key: np.uint64, n: int) -> NDArray[np.uint64]:
-    """``counter_hash(key, i)`` for i < n, with NumPy."""
-    with np.errstate(over="ignore"):
-        z = key + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def _random_permutation(key: np.uint64, n: int) -> NDArray[np.int64]:
-    """A uniform permutation of n, the same on every machine."""
-    return np.argsort(_hashes(key, n), kind="stable").astype(np.int64)
-
-
-def _sample_without_replacement(key: np.uint64, n: int, m: int) -> NDArray[np.int64]:
-    """Draw m different numbers below n = 2^k, uniformly, the same on every machine."""
-    if 2 * m > n:
-        return _random_permutation(key, n)[:m]
-    size = m + m // 2 + 16
-    while True:
-        numbers = (_hashes(key, size) % np.uint64(n)).astype(np.int64)
-        _, first = np.unique(numbers, return_index=True)
-        if len(first) >= m:
-            return numbers[np.sort(first)[:m]]
-        size *= 2
-
-
-class _HadamardSketch(Sketch):
-    """What the exact and the block form share: all but the draw."""
-
-    has_linf_guarantee = True
-
-    @cached_property
-    def _draw(self) -> kernels.Draw:
-        return self._sorted_draw[0]
-
-    @cached_property
-    def _rank(self) -> NDArray[np.int64]:
-        """Place of row j of S among the sorted samples."""
-        return self._sorted_draw[1]
-
-    @cached_property
-    def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
-        raise NotImplementedError
-
-    def _apply(
-        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        draw, m = self._draw, self.shape[0]
-        n_rows, d = A.shape
-        right = np.empty((n_rows, 0), A.dtype) if b is None else np.ascontiguousarray(b)
-        width = d + right.shape[1]
-        weights = np.empty(0) if row_scale is None else row_scale
-        weights = read_only(weights.astype(A.dtype, copy=False))
-        strips = _strips(width, A.dtype)
-        first, last = first_row // draw.block, -(-(first_row + n_rows) // draw.block)
-        n_parts = _part_count(last - first, n_rows / (96 * m))
-        bounds = part_bounds(last - first, n_parts)
-        sums = OrderedSum(lambda: aligned_zeros(m * sum(s.count for s in strips), A.dtype))
-        spare: list[kernels.Work] = []  # one for each thread
-
-        def sketch_part(k: int) -> None:
-            work = spare.pop() if spare else _make_work(draw, strips, A.dtype)
-            total = sums.accumulator()
-            for strip in strips:
-                part = total[m * strip.offset : m * (strip.offset + strip.count)]
-                blocks = first + bounds[k][0], first + bounds[k][1]
-                _sum_blocks(A, right, weights, first_row, blocks, strip, draw, work, part)
-            sums.add(k, total)
-            spare.append(work)
-
-        if width:
-            run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
-        out = np.empty((m, width), A.dtype)
-        sums.total *= 1.0 / np.sqrt(m)
-        for strip in strips:
-            total = sums.total[m * strip.offset : m * (strip.offset + strip.count)]
-            total = total.reshape(m, strip.count)
-            out[:, strip.lo : strip.hi] = total[self._rank, : strip.hi - strip.lo]
-        return out[:, :d], None if b is None else out[:, d:]
-
-    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
-        draw, (m, k) = self._draw, Y.shape
-        out = np.empty((last - first, k), Y.dtype)
-        low, high = first // draw.block, -(-last // draw.block)
-        n_parts = _part_count(high - low, 64)
-        bounds = part_bounds(high - low, n_parts)
-        strips = _strips(k, Y.dtype)
-        rows = []
-        for strip in strips:  # the rows of Y / sqrt(m), samples sorted
-            sorted_rows = aligned_zeros(m * strip.count, Y.dtype).reshape(m, strip.count)
-            sorted_rows[self._rank, : strip.hi - strip.lo] = Y[:, strip.lo : strip.hi] / np.sqrt(m)
-            rows.append(read_only(sorted_rows.reshape(-1)))
-        spare: list[kernels.Work] = []
-
-        def fill_part(i: int) -> None:
-            work = spare.pop() if spare else _make_work(draw, strips, Y.dtype)
-            for strip, strip_rows in zip(strips, rows, strict=True):
-                kernels.adjoint_blocks(
-                    strip_rows, low + bounds[i][0], low + bounds[i][1], first, draw, work,
-                    strip.count, out, strip.lo, strip.hi - strip.lo,
-                )  # fmt: skip
-            spare.append(work)
-
-        if out.size:
-            run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ENTRY * out.size)
-        return out
-
-
-def _sum_blocks(
-    A: Any,
-    b: NDArray[Any],
-    weights: NDArray[Any],
-    first_row: int,
-    blocks: tuple[int, int],
-    strip: _Strip,
-    draw: kernels.Draw,
-    work: kernels.Work,
-    total: NDArray[Any],
-) -> None:
-    """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
-    n_rows, d = A.shape
-    lo, hi = min(strip.lo, d), min(strip.hi, d)
-    right = _source(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
-    common = right, weights, first_row, n_rows
-    lanes = vectors.lanes(A.dtype)
-    step = max(_BYTES_PER_CALL // (draw.block * strip.count * total.itemsize), 1)
-    for i in range(*blocks, step):
-        end = min(i + step, blocks[1])
-        if is_sparse(A):
-            kernels.sketch_sparse_blocks(
-                read_only(A.data), read_only(A.indices), read_only(A.indptr), lo, hi,
-                *common, i, end, draw, work, lanes, total,
-            )  # fmt: skip
-        else:
-            left = _source(A[:, lo:hi])
-            kernels.sketch_blocks(left, *common, i, end, draw, work, lanes, total)
-
-
-def _part_count(n_blocks: int, wanted: float) -> int:
-    """Parts by shape: the power of two nearest to `wanted`, at most 64 and the blocks."""
-    return 1 << round(np.log2(min(max(wanted, 1.0), n_blocks, 64)))
-
-
-class _Strip(NamedTuple):
-    """Columns lo..hi of an operand; `count` rounds their number up to whole vectors."""
-
-    lo: int
-    hi: int
-    count: int
-    offset: int  # sum of the counts before
-
-
-def _strips(width: int, dtype: Any) -> list[_Strip]:
-    """Nearly equal strips of columns, none wider than a tile in cache may be."""
-    lanes = vectors.lanes(dtype)
-    n_strips = -(-width // _WIDEST)
-    step = 16 * -(-width // (16 * max(n_strips, 1)))
-    strips, offset = [], 0
-    for lo in range(0, width, step):
-        hi = min(lo + step, width)
-        count = -(-(hi - lo) // lanes) * lanes
-        strips.append(_Strip(lo, hi, count, offset))
-        offset += count
-    return strips
-
-
-def _source(A: NDArray[Any]) -> kernels.Source:
-    return kernels.Source(*as_operand(A), A.shape[1])
-
-
-def _make_work(draw: kernels.Draw, strips: list[_Strip], dtype: Any) -> kernels.Work:
-    line, B = vectors.line_entries(dtype), draw.block
-    # An odd number of lines, so that the rows of a tile spread over the cache.
-    stride = (-(-strips[0].count // line) | 1) * line
-    return kernels.Work(
-        tile=aligned_zeros(B * stride, dtype),
-        few=aligned_zeros(16 * stride, dtype),
-        stride=stride,
-        row=np.empty(B, np.int64),
-        position=np.empty(B, np.int64),
-        offset=np.empty(B, np.int64),
-        sign=np.empty(B, dtype),
-        factor=np.empty(B, dtype),
-        flip=np.empty(len(draw.p), dtype),
-    )
-
-
-def _sort_samples(
-    p: NDArray[np.int64], q: NDArray[np.int64], **draw: Any
-) -> tuple[kernels.Draw, NDArray[np.int64]]:
-    """The draw with its samples sorted for the last stage, and the place of each sample."""
-    R = kernels.last_radix(draw["block"])
-    stride = draw["block"] // R
-    order = np.lexsort((p, q, q % stride))
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    p, q = p[order], q[order]
-    start = np.searchsorted(q % stride, np.arange(stride + 1))
-    return (
-        kernels.Draw(last_radix=R, p=read_only(p), q=read_only(q), start=read_only(start), **draw),
-        read_only(rank),
-    )
-
-
-class SRHT(_HadamardSketch):
+class SRHT(HadamardSketch):
     r"""Subsampled randomized Hadamard transform with permuted positions.
 
     .. math:: S = \sqrt{N/m}\; R\, (H_N / \sqrt N)\, P D
@@ -291,30 +85,246 @@ class SRHT(_HadamardSketch):
 
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
         n = as_count(n, "n")
-        m = as_count(m, "m", maximum=_padded(n), note=" (n padded to a power of two)")
+        m = as_count(m, "m", maximum=padded(n), note=" (n padded to a power of two)")
         self._initialise(m, n, draw_key(rng))
 
     @property
     def population(self) -> int:
         """N: n padded to a power of two, at least 8."""
-        return _padded(self.shape[1])
+        return padded(self.shape[1])
 
     @cached_property
     def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
         N, (m, _) = self.population, self.shape
         # Blocks of B >= m/2 rows: few additions a row, and with m >= 4d rows B >= 2d, which a
         # matrix whose mass lies in one block needs for its rank.
-        block = min(N, max(_USUAL_BLOCK, min(_padded(m // 2), kernels.LARGEST_BLOCK)))
-        keys = _hashes(self._key, 6)
-        samples = _sample_without_replacement(keys[_SAMPLES], N, m)
-        return _sort_samples(
-            samples // block,
-            samples % block,
-            block=block,
-            signs_key=keys[_SIGNS],
-            shifts_key=keys[_SHIFTS],
-            flips_key=keys[_FLIPS],
-            independent=False,
-            labels=read_only(_random_permutation(keys[_LABELS], N // block)),
-            table=read_only(_random_permutation(keys[_TABLE], block)),
+        block = min(N, max(USUAL_BLOCK, min(padded(m // 2), kernels.LARGEST_BLOCK)))
+        keys = hashes(self._key, 7)
+        samples = sample_without_replacement(keys[Purpose.SAMPLES], N, m)
+        labels = random_permutation(keys[Purpose.LABELS], N // block)
+        return sort_samples(keys, block, samples // block, samples % block, labels)
+
+
+class BlockSRHT(HadamardSketch):
+    r"""Subsampled randomized Hadamard transforms of row blocks, with independent signs.
+
+    .. math:: S = [S_1 \; S_2 \; \dots], \qquad S_i = m^{-1/2} E_i R H_B P_i D_i
+
+    Each block of B rows has random signs :math:`D_i`, a permutation :math:`P_i` and m random signs
+    :math:`E_i`; the choice R of m rows is the same for all [1]_. No block knows the number of rows:
+    with ``n=None`` rows can be appended for ever, through `columns`. Speed and quality are those of
+    `SRHT`, except that there is no finite-population correction (``population`` is None).
+
+    Parameters
+    ----------
+    m : int
+        Rows of the sketch.
+    n : int, optional
+        Rows of the operand. None: any number; ``S @ A`` takes the rows of A as the first ones.
+    block_size : int, optional
+        B, a power of two from 8 to 4096. By default the smallest that is at least m and 512, but
+        not above 4096 or n padded. For m > B rows of :math:`H_B` are repeated with new signs.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same sketch for any number of threads.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (m, n), with 2**62 in place of n=None.
+    block_size : int
+        B.
+    has_linf_guarantee : bool
+        True.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `m`, `n` or `block_size` is outside of its range.
+
+    References
+    ----------
+    .. [1] Balabanov, Beaupere, Grigori and Lederer, arXiv 2210.11295, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import BlockSRHT
+    >>> A = np.random.default_rng(0).standard_normal((5000, 3))
+    >>> S, SA, first = BlockSRHT(400, rng=0), 0, 0
+    >>> for chunk in np.array_split(A, 7):  # as the chunks come
+    ...     SA = SA + S.columns(first, first + len(chunk)) @ chunk
+    ...     first += len(chunk)
+    >>> np.allclose(SA, S @ A)
+    True
+    """
+
+    block_size: int
+
+    def __init__(
+        self, m: int, n: int | None = None, *, block_size: int | None = None, rng: Any = None
+    ) -> None:
+        m = as_count(m, "m")
+        n = n if n is None else as_count(n, "n")
+        if block_size is not None:
+            block_size = as_count(
+                block_size,
+                "block_size",
+                minimum=kernels.SMALLEST_BLOCK,
+                maximum=kernels.LARGEST_BLOCK,
+            )
+            if block_size & (block_size - 1):
+                raise ValueError(f"block_size must be a power of two, got {block_size}")
+        self._initialise(m, n, draw_key(rng), block_size)
+
+    def _initialise(  # type: ignore[override]
+        self, m: int, n: int | None, key: np.uint64, block_size: int | None
+    ) -> None:
+        if block_size is None:
+            block_size = min(max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK)
+            block_size = block_size if n is None else min(block_size, padded(n))
+        self.block_size = block_size
+        super()._initialise(m, UNBOUNDED if n is None else n, key)
+
+    def _parameters(self) -> dict[str, Any]:
+        m, n = self.shape
+        return {"m": m, "n": None if n == UNBOUNDED else n, "block_size": self.block_size}
+
+    @cached_property
+    def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
+        m, B = self.shape[0], self.block_size
+        keys = hashes(self._key, 7)
+        # Each row of H_B as often as any other, or once more.
+        q = np.concatenate(
+            [
+                np.tile(np.arange(B), m // B),
+                sample_without_replacement(keys[Purpose.SAMPLES], B, m % B),
+            ]
         )
+        q = q[random_permutation(keys[Purpose.ORDER], m)]
+        return sort_samples(keys, B, np.zeros_like(q), q, None)
+
+
+def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
+    r"""Walsh-Hadamard transform of an axis whose length is a power of two.
+
+    .. math:: Y = H_n X, \qquad H_1 = 1, \quad H_{2n} = H_2 \otimes H_n
+
+    In natural (Hadamard) order, without normalisation: ``fwht(fwht(X)) == n * X``, and
+    ``fwht(X) / sqrt(n)`` is orthogonal. :math:`n \log_2 n` additions for each vector, in two
+    passes over memory (three for an axis above 2^24).
+
+    Parameters
+    ----------
+    X : (..., n, ...) array_like
+        Real and finite. float32 stays float32; all else is read as float64.
+    axis : int
+        The axis to transform; its length n is a power of two.
+
+    Returns
+    -------
+    Y : (..., n, ...) ndarray
+        In Fortran order if X is.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `X` is not real and finite, its axis is no power of two, or the result overflows.
+
+    See Also
+    --------
+    SRHT : the subsampled transform of a matrix with any number of rows.
+
+    References
+    ----------
+    .. [1] Fino and Algazi, IEEE Trans. Comput. C-25 (1976).
+
+    Examples
+    --------
+    >>> from randla import fwht
+    >>> fwht([1.0, 0.0, 2.0, 0.0])
+    array([ 3.,  3., -1., -1.])
+    """
+    array = as_array(X, "X", finite=False)
+    if array.ndim == 0:
+        raise ValueError("X must be at least 1-D, got a number")
+    axis = as_count(axis, "axis", minimum=-array.ndim, maximum=array.ndim - 1) % array.ndim
+    n = array.shape[axis]
+    if n == 0 or n & (n - 1):
+        raise ValueError(f"X must have a power of two as length of axis {axis}, got {n}")
+    if array.size == 0:
+        return array.copy()
+    largest = max(float(array.max()), -float(array.min()))  # NaN if there is one
+    if not math.isfinite(largest):
+        require_finite(array, "X")
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        out = _transform(array.T, array.ndim - 1 - axis).T
+    else:
+        out = _transform(np.ascontiguousarray(array), axis)
+    if largest > np.finfo(out.dtype).max / n and not np.isfinite(out).all():
+        raise ValueError(f"X must be scaled down: its transform overflows {out.dtype}")
+    return out
+
+
+def _transform(X: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Transform an axis of a C-contiguous array, into a new one."""
+    n, stride = X.shape[axis], math.prod(X.shape[axis + 1 :])
+    out = np.empty(X.shape, X.dtype)
+    source, target = read_only(X.reshape(-1)), out.reshape(-1)
+    if n == 1:
+        target[:] = source
+    elif stride > 1:
+        for rows, step in _passes(n, stride):
+            _transform_rows(source, target, rows, step)
+            source = read_only(target)
+    elif n < walsh.SHORT:
+        kernel = lambda first, last: walsh.transform_short(source, target, n, first, last)  # noqa: E731
+        _run(kernel, X.size // n, X.size)
+    else:
+        first_pass, *others = _passes(n // walsh.SHORT, walsh.SHORT) or [(1, walsh.SHORT)]
+        _transform_vectors(source, target, first_pass[0])
+        for rows, step in others:
+            _transform_rows(read_only(target), target, rows, step)
+    return out
+
+
+def _passes(n: int, stride: int) -> list[tuple[int, int]]:
+    """Factors of the axis, nearly equal and of at most `_MOST_ROWS` rows, with their strides."""
+    bits = n.bit_length() - 1
+    n_passes = -(-bits // (_MOST_ROWS.bit_length() - 1))
+    passes = []
+    for k in range(n_passes):
+        rows = 1 << ((k + 1) * bits // n_passes - k * bits // n_passes)
+        passes.append((rows, stride))
+        stride *= rows
+    return passes
+
+
+def _transform_rows(x: NDArray[Any], out: NDArray[Any], rows: int, stride: int) -> None:
+    line = vectors.line_entries(out.dtype)
+    width = min(stride, max(_TILE_ENTRIES // rows // line * line, line))
+    LD = (-(-width // line) | 1) * line
+    n_items = x.size // (rows * stride) * -(-stride // width)
+
+    def run(first: int, last: int) -> None:
+        tile = aligned_zeros(rows * LD, out.dtype)
+        walsh.transform_rows(x, out, rows, stride, width, tile, LD, first, last)
+
+    _run(run, n_items, x.size)
+
+
+def _transform_vectors(x: NDArray[Any], out: NDArray[Any], rows: int) -> None:
+    LD = walsh.SHORT + vectors.line_entries(out.dtype)
+
+    def run(first: int, last: int) -> None:
+        tile = aligned_zeros(rows * LD, out.dtype)
+        lanes = vectors.lanes(out.dtype)
+        walsh.transform_vectors(x, out, rows, lanes, tile, LD, first, last)
+
+    _run(run, x.size // (rows * walsh.SHORT), x.size)
+
+
+def _run(task: Callable[[int, int], None], n_items: int, n_entries: int) -> None:
+    """Run a pass in parts that write to places of their own."""
+    n_parts = max(1, min(n_items, n_entries >> 16, 256))
+    bounds = part_bounds(n_items, n_parts)
+    run_parts(lambda k: task(*bounds[k]), n_parts, seconds=_SECONDS_PER_ENTRY * n_entries)

@@ -292,6 +292,10 @@ def _rebuild(cls: type[Sketch], parameters: dict[str, Any], key: np.uint64) -> S
 class SketchColumns(Sketch):
     """Columns first..last of a sketch; made by `Sketch.columns`."""
 
+    _whole: Sketch
+    _first: int
+    _last: int
+
     def __init__(self, whole: Sketch, first: int, last: int) -> None:
         if isinstance(whole, SketchColumns):
             whole, first, last = whole._whole, whole._first + first, whole._first + last

@@ -42,6 +42,8 @@ class Draw(NamedTuple):
     shifts_key: np.uint64  # the rotation of a block is the hash of its number
     flips_key: np.uint64  # block form: the sign of (block, sample) is a bit of a hash
     independent: bool  # block form: independent signs in place of labels
+    period: int  # Kronecker form: blocks after which signs and rotations repeat; else 0
+    period_rows: int  # rows of the operand in a period, the others of its blocks are padding
     labels: np.ndarray  # (N/B,) int64, permutation of the blocks
     table: np.ndarray  # (B,) int64, permutation inside a block, before the rotation
     p: np.ndarray  # (m,) int64
@@ -94,18 +96,31 @@ def fill_signs(key, first, out):
         done += count
 
 
+@inline
+def block_rows(draw, i, first_row, n_rows):
+    """Row r of block i is row r + shift of the operand, if low <= r < high."""
+    B, rows = draw.block, draw.block
+    shift = i * B - first_row
+    if draw.period:
+        inner = i % draw.period * B
+        shift = i // draw.period * draw.period_rows + inner - first_row
+        rows = min(B, draw.period_rows - inner)
+    return shift, max(-shift, 0), min(n_rows - shift, rows)
+
+
 @kernel
 def place_rows(draw, i, first_row, n_rows, weights, work):
     """Fill the places and the factors of block i of an operand that starts at row first_row."""
-    B, shift = draw.block, i * draw.block - first_row
-    turn = hash_to_range(counter_hash(draw.shifts_key, i), draw.block)
-    fill_signs(draw.signs_key, i * B, work.sign)
+    B = draw.block
+    shift, low, high = block_rows(draw, i, first_row, n_rows)
+    phase = i % draw.period if draw.period else i
+    turn = hash_to_range(counter_hash(draw.shifts_key, phase), B)
+    fill_signs(draw.signs_key, phase * B, work.sign)
     for q in range(B):
         r = (draw.table[q] - turn) & (B - 1)
-        row = r + shift
+        inside = low <= r < high
         work.position[r] = q
-        inside = 0 <= row < n_rows
-        work.row[q] = row if inside else max(min(row, n_rows - 1), 0)
+        work.row[q] = r + shift if inside else 0
         work.factor[q] = work.sign[r] if inside else 0
     if weights.size:
         for q in range(B):
@@ -149,10 +164,10 @@ def gather_rows(source, draw, work, column):
 @kernel
 def load_columns(source, i, first_row, n_rows, draw, work, lanes):
     """Rows of block i, which lie anyhow, to the tile; columns of neighbouring entries by tiles."""
-    B, tile, shift = draw.block, work.tile, i * draw.block - first_row
-    low, high = max(-shift, 0), min(n_rows - shift, B)
+    tile = work.tile
+    shift, low, high = block_rows(draw, i, first_row, n_rows)
     signs = work.sign
-    for r in range(B):
+    for r in range(draw.block):
         signs[r] = work.factor[work.position[r]]
         if not low <= r < high:
             first = work.position[r] * work.stride
@@ -175,10 +190,11 @@ def load_columns(source, i, first_row, n_rows, draw, work, lanes):
 @inline
 def load_sparse(data, indices, indptr, lo, hi, i, first_row, n_rows, draw, work):
     """Columns lo..hi of the rows of block i of a CSR matrix with sorted indices, to the tile."""
-    B, tile, shift = draw.block, work.tile, i * draw.block - first_row
-    for k in range(B * work.stride):
+    tile = work.tile
+    shift, low, high = block_rows(draw, i, first_row, n_rows)
+    for k in range(draw.block * work.stride):
         tile[k] = 0
-    for r in range(max(-shift, 0), min(n_rows - shift, B)):
+    for r in range(low, high):
         position = work.position[r]
         first, factor = position * work.stride - lo, work.factor[position]
         k, end = np.int64(indptr[r + shift]), np.int64(indptr[r + shift + 1])
@@ -268,7 +284,7 @@ def sketch_blocks(A, b, weights, first_row, n_rows, first, last, draw, work, lan
         # What comes next: four rows a call, or as many lines of the columns.
         at, step = A.start, A.row_step
         if i + 1 < last:
-            at += max((i + 1) * draw.block - first_row, 0) * A.row_step
+            at += max(block_rows(draw, i + 1, first_row, n_rows)[0], 0) * A.row_step
         stages_and_samples(draw, work, count, total, A.flat, at, step, 4 * step)
 
 

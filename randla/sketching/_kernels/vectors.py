@@ -175,7 +175,7 @@ def _vector_function(meaning):
 
 def _make_butterfly(R):
     def meaning(x, first_x, step_x, y, first_y, step_y, count):
-        """H_R across R rows, from x[first_x + k step_x + c] to y[first_y + k step_y + c]."""
+        """H_R across rows, from x[first_x + k step_x + c] to y[first_y + k step_y + c]."""
         rows = [x[first_x + k * step_x :][:count].copy() for k in range(R)]
         for k, row in enumerate(_hadamard(rows)):
             y[first_y + k * step_y :][:count] = row
@@ -215,17 +215,20 @@ def _make_butterfly_ahead(R):
 
 
 def build_butterfly(code, R, source, target, count, before=None):
-    """Loop over vectors of R rows; source and target are (argument, first, step)."""
+    """Loop over the columns of R rows; source and target are (argument, first, step)."""
     builder = code.builder
     x, y = code.base(*source[:2]), code.base(*target[:2])
     rows_x = [code.at(x, builder.mul(source[2], _I64(k))) for k in range(R)]
     rows_y = [code.at(y, builder.mul(target[2], _I64(k))) for k in range(R)]
-    with code.loop(_I64(0), count, code.lanes) as (c, _):
-        if before is not None:
+
+    def body(c, vector):
+        if before is not None and vector:
             before(c)
-        values = code.hadamard([code.load(code.at(row, c)) for row in rows_x])
+        values = code.hadamard([code.load(code.at(row, c), vector) for row in rows_x])
         for row, value in zip(rows_y, values, strict=True):
             code.store(value, code.at(row, c))
+
+    code.vectors_then_rest(count, body)
 
 
 #: Radix -> function; stages of any power of two up to 16 rows.
@@ -258,6 +261,26 @@ def gather8(code, x, offsets, factors, k, y, first_y, step_y, count):
             code.store(value, code.at(row, c))
 
     code.vectors_then_rest(count, body)
+
+
+def _lane_transform(y, first_y, count):
+    """H_V inside each of the vectors from y[first_y] on, V = `lanes`, in place."""
+    vectors = y[first_y : first_y + count].reshape(-1, lanes(y.dtype))
+    vectors[:] = np.stack(_hadamard(list(vectors.T.copy())), axis=1)
+
+
+@_vector_function(_lane_transform)
+def lane_transform(code, y, first_y, count):
+    builder, V = code.builder, code.lanes
+    row = code.base(0, first_y)
+    with code.loop(_I64(0), count, V) as (c, _):
+        value, half = code.load(code.at(row, c)), 1
+        while half < V:
+            swap = ir.Constant(ir.VectorType(_I32, V), [k ^ half for k in range(V)])
+            sign = ir.Constant(code.vector, [-1.0 if k & half else 1.0 for k in range(V)])
+            value = code.fused(sign, value, builder.shuffle_vector(value, value, swap))
+            half *= 2
+        code.store(value, code.at(row, c))
 
 
 # Rows ---------------------------------------------------------------------------------------------

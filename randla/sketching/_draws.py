@@ -1,0 +1,37 @@
+"""Small random choices that are made once, as functions of a key, the same on every machine.
+
+NumPy promises no fixed stream for ``Generator.choice`` or ``permutation``; a pickled sketch must not
+depend on a version. So these are made of `randla._random.counter_hash`, with NumPy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def hashes(key: np.uint64, n: int) -> NDArray[np.uint64]:
+    """``counter_hash(key, i)`` for i < n, with NumPy."""
+    with np.errstate(over="ignore"):
+        z = key + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def random_permutation(key: np.uint64, n: int) -> NDArray[np.int64]:
+    """A uniform permutation of n, the same on every machine."""
+    return np.argsort(hashes(key, n), kind="stable").astype(np.int64)
+
+
+def sample_without_replacement(key: np.uint64, n: int, m: int) -> NDArray[np.int64]:
+    """Draw m different numbers below n = 2^k, uniformly, the same on every machine."""
+    if 2 * m > n:
+        return random_permutation(key, n)[:m]
+    size = m + m // 2 + 16
+    while True:
+        numbers = (hashes(key, size) % np.uint64(n)).astype(np.int64)
+        _, first = np.unique(numbers, return_index=True)
+        if len(first) >= m:
+            return numbers[np.sort(first)[:m]]
+        size *= 2
