@@ -1,7 +1,19 @@
 """Rows that matter: leverage scores, Lewis weights, sensitivities, samples, l_p regression."""
 
 from randla.sampling._leverage import leverage_scores
+from randla.sampling._lewis import lewis_weights
 from randla.sampling._rows import RowSample, sample_rows
 from randla.sampling._scores import Scores
+from randla.sampling._sensitivity import lp_sensitivities
+from randla.sampling._total_sensitivity import max_sensitivity, total_sensitivity
 
-__all__ = ["RowSample", "Scores", "leverage_scores", "sample_rows"]
+__all__ = [
+    "RowSample",
+    "Scores",
+    "leverage_scores",
+    "lewis_weights",
+    "lp_sensitivities",
+    "max_sensitivity",
+    "sample_rows",
+    "total_sensitivity",
+]

@@ -78,15 +78,15 @@ def leverage_scores(
     >>> np.round(np.asarray(leverage_scores([[1.0, 0.0], [1.0, 0.0], [1.0, 3.0]])), 12)
     array([0.5, 0.5, 1. ])
     """
-    A = as_tall(A, finite=False)
+    matrix = as_tall(A, finite=False)
     as_choice(method, "method", ("auto", "exact"))
     ridge = as_number(ridge, "ridge", low=0.0)
     as_generator(rng)
     row_scale = None
     if weights is not None:
-        w = as_weights(weights, A.shape[0], "weights")
+        w = as_weights(weights, matrix.shape[0], "weights")
         row_scale, ridge = np.sqrt(w / w.max()), ridge / w.max()
-    tiles = Tiles(A, ridge)
+    tiles = Tiles(matrix, ridge)
     factor = whiten(tiles, row_scale)
     norms = tiles.norms(factor.transform)
     if row_scale is not None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._random import draw_keys
+from randla._random import draw_keys, generator_from_key
 from randla._results import Result
 from randla._validation import (
     as_choice,
@@ -19,14 +19,30 @@ from randla._validation import (
     is_sparse,
     read_only,
 )
-from randla.sampling._kernels.rows import counter_uniforms
+from randla.sampling._draws import (
+    inclusion_probabilities,
+    systematic,
+    uniforms,
+    with_replacement,
+)
 from randla.sampling._leverage import leverage_scores
+from randla.sampling._lewis import lewis_weights
 from randla.sampling._scores import Scores
+from randla.sampling._sensitivity import lp_sensitivities
 from randla.sampling._tiles import as_tall
 
 Array = NDArray[np.float64]
 
-_NAMES = ("auto", "leverage", "root-leverage", "uniform")
+_NAMES = (
+    "auto",
+    "leverage",
+    "root-leverage",
+    "lewis",
+    "sensitivity",
+    "sensitivity+leverage",
+    "uniform",
+)
+_LEWIS_RTOL = 0.1  # enough for sampling
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,9 +147,9 @@ def sample_rows(
     p : float
         The norm, 1 <= p < inf. May be left out if `scores` is a `Scores`.
     scores : str, Scores or (n,) array_like
-        "leverage", "root-leverage" (leverage to the power p/2), "uniform", scores that were
-        computed before, or any non-negative numbers. "auto" is "leverage" at p = 2, else
-        "root-leverage".
+        How much a row matters: "lewis", "leverage", "root-leverage" (leverage to the power p/2),
+        "sensitivity", "sensitivity+leverage" (their sum), "uniform", scores that were computed
+        before, or any non-negative numbers. "auto" is "leverage" at p = 2, else "lewis".
     scheme : {"poisson", "fixed", "replacement"}
         Independent decisions for each row; exactly `size` rows, with the same inclusion
         probabilities, by systematic sampling of the rows in random order [1]_; or independent
@@ -155,9 +171,21 @@ def sample_rows(
     Rows of score 0 are never drawn. Rows with :math:`c u_i \ge 1` are in every sample; how many
     they are is solved exactly, so that the expected size is `size`.
 
+    Lewis weights and "sensitivity+leverage" are the safe choices: samples of
+    :math:`O(d / \epsilon^2)` rows, up to logarithms, preserve all norms to within
+    :math:`1 \pm \epsilon` for p <= 2 [2]_, [3]_; for p > 2 the worst case is
+    :math:`d^{p/2} / \epsilon^2`, and sensitivities adapt to easier data [4]_. "root-leverage" needs
+    no l_p computation and does well for p <= 2. "uniform" fails where single rows matter.
+
+    For regression, sample by the scores of the matrix with the right-hand side as one more column.
+
     References
     ----------
     .. [1] Madow, Ann. Math. Stat. 20 (1949).
+    .. [2] Cohen and Peng, "l_p row sampling by Lewis weights", STOC 2015.
+    .. [3] Munteanu and Omlor, "Optimal bounds for l_p sensitivity sampling via l_2 augmentation",
+       ICML 2024.
+    .. [4] Woodruff and Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML 2023.
 
     Examples
     --------
@@ -168,8 +196,8 @@ def sample_rows(
     >>> sample.apply(A).shape
     (100, 3)
     """
-    A = as_tall(A)
-    n = A.shape[0]
+    matrix = as_tall(A)
+    n = matrix.shape[0]
     if p is None:
         if not isinstance(scores, Scores):
             raise ValueError("p must be given unless scores is a Scores, got None")
@@ -179,89 +207,47 @@ def sample_rows(
         raise ValueError("size must be given, got None")
     m = as_count(size, "size", maximum=n, note=", the number of rows of A")
     as_choice(scheme, "scheme", ("poisson", "fixed", "replacement"))
-    key, order_key = draw_keys(rng, 2)
-    u = _resolve(A, p, scores)
+    key, order_key, sketch_key = draw_keys(rng, 3)
+    u = _resolve(matrix, p, scores, generator_from_key(sketch_key))
     if scheme == "replacement":
-        indices, weights, probabilities = _with_replacement(u, m, key)
+        indices, counts, probabilities = with_replacement(u, m, key)
+        weights = counts / probabilities
     else:
         pi = inclusion_probabilities(u, m)
         if scheme == "poisson":
-            indices = np.flatnonzero(_uniforms(key, n) < pi)
+            indices = np.flatnonzero(uniforms(key, n) < pi)
         else:
-            indices = _systematic(pi, m, key, order_key)
+            indices = systematic(pi, m, key, order_key)
         probabilities = pi[indices]
         weights = 1.0 / probabilities
-    arrays = (read_only(array) for array in (indices, weights, probabilities))
-    return RowSample(*arrays, p=p, n_rows=n, scheme=scheme)
+    return RowSample(read_only(indices), read_only(weights), read_only(probabilities), p, n, scheme)
 
 
-def _resolve(A: Any, p: float, scores: Any) -> Array:
-    """The scores as non-negative numbers."""
+def _resolve(A: Any, p: float, scores: Any, rng: Any) -> Array:
+    """The scores as non-negative numbers, not all zero."""
     n = A.shape[0]
     if isinstance(scores, Scores):
-        return as_weights(scores.values, n, "scores")
-    if not isinstance(scores, str):
-        return as_weights(scores, n, "scores")
-    as_choice(scores, "scores", _NAMES)
-    if scores == "uniform":
-        return np.ones(n)
+        u: Any = scores.values
+    elif not isinstance(scores, str):
+        u = as_weights(scores, n, "scores")
+    else:
+        as_choice(scores, "scores", _NAMES)
+        u = _named_scores(A, p, scores, rng)
+    return np.asarray(as_weights(u, n, "scores"), dtype=np.float64)
+
+
+def _named_scores(A: Any, p: float, name: str, rng: Any) -> Array:
+    if name == "uniform":
+        return np.ones(A.shape[0])
+    if name == "auto":
+        name = "leverage" if p == 2.0 else "lewis"
+    if name == "lewis":
+        return lewis_weights(A, p, rtol=_LEWIS_RTOL).values
+    if name == "sensitivity":
+        return lp_sensitivities(A, p, rng=rng).values
     tau = leverage_scores(A).values
-    return as_weights(tau if scores == "leverage" else tau ** (p / 2.0), n, "scores")
-
-
-def inclusion_probabilities(u: Array, size: float) -> Array:
-    """``min(1, c u)`` with c such that they add up to `size` (or 1 for each u > 0 if too few are).
-
-    At most `size` of them can be 1, so only the largest scores are sorted.
-    """
-    positive = int((u > 0).sum())
-    if positive <= size:
-        return (u > 0).astype(np.float64)
-    u = u / u.max()
-    k = int(size)
-    at_top = np.argpartition(u, len(u) - k)[len(u) - k :]
-    top = np.sort(u[at_top])[::-1]
-    tails = np.cumsum(top[::-1])[::-1] + np.delete(u, at_top).sum()  # without the j largest
-    for j in range(k):  # the j largest are in every sample; ends at j = size - 1 at the latest
-        c = (size - j) / tails[j]
-        if c * top[j] <= 1.0:
-            break
-    return np.minimum(c * u, 1.0)
-
-
-def _uniforms(key: np.uint64, n: int) -> Array:
-    out = np.empty(n)
-    counter_uniforms(key, 0, out)
-    return out
-
-
-def _systematic(pi: Array, size: int, key: np.uint64, order_key: np.uint64) -> NDArray[np.int64]:
-    """Exactly `size` rows: a grid of step 1 with a random start on the stacked probabilities."""
-    certain = np.flatnonzero(pi >= 1.0)
-    others = np.flatnonzero((pi > 0.0) & (pi < 1.0))
-    n_left = size - len(certain)
-    if n_left > len(others):
-        raise ValueError(
-            f"size must be at most {len(certain) + len(others)}, the number of rows with a "
-            f"positive score, for scheme='fixed', got {size}"
-        )
-    if n_left <= 0:
-        return certain
-    others = others[np.argsort(_uniforms(order_key, len(pi))[others], kind="stable")]
-    edges = np.cumsum(pi[others])
-    edges *= n_left / edges[-1]
-    start = _uniforms(key, 1)[0]
-    chosen = np.searchsorted(edges, start + np.arange(n_left), side="right")
-    return np.sort(np.concatenate([certain, others[np.minimum(chosen, len(others) - 1)]]))
-
-
-def _with_replacement(
-    u: Array, size: int, key: np.uint64
-) -> tuple[NDArray[np.int64], Array, Array]:
-    """Independent draws with probability proportional to the scores, equal ones merged."""
-    positive = np.flatnonzero(u > 0)
-    edges = np.cumsum(u[positive] / u.max())
-    draws = np.searchsorted(edges, _uniforms(key, size) * edges[-1], side="right")
-    indices, counts = np.unique(positive[np.minimum(draws, len(positive) - 1)], return_counts=True)
-    expected = size * (u[indices] / u.max()) / edges[-1]
-    return indices, counts / expected, expected
+    if name == "leverage":
+        return tau
+    if name == "root-leverage":
+        return tau ** (0.5 * p)
+    return tau + lp_sensitivities(A, p, rng=rng).values

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from randla._results import Result
+from randla._results import RandlaWarning, Result
 
 Array = NDArray[np.float64]
+
+
+class NotConvergedWarning(RandlaWarning):
+    """An iteration ended before its tolerance; the bounds of the result say how far it came."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

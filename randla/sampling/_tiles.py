@@ -163,10 +163,10 @@ class Tiles:
         """R of the QR factorisation of V A (and the ridge), by tiles; at most d rows."""
 
         def part_of(k: int) -> Array:
-            R = np.empty((0, self.d))
+            R: Array = np.empty((0, self.d))
             first, last = bounds[k]
             for i in range(first, last, step):
-                R = np.linalg.qr(np.vstack([R, self.tile(i, min(i + step, last), row_scale)]), "r")
+                R = r_factor(np.vstack([R, self.tile(i, min(i + step, last), row_scale)]))
             return R
 
         step = max(self.tile_rows, 2 * self.d)
@@ -176,7 +176,7 @@ class Tiles:
         factors = run_parts(part_of, n_parts, seconds=flops / _FLOPS, blas=True)
         if self.ridge:
             factors.append(np.diag(self.ridge_rows))
-        return np.linalg.qr(np.vstack(factors), "r")
+        return r_factor(np.vstack(factors))
 
     def rescale_columns(self) -> None:
         """Multiply the columns by powers of two so that their largest entries are about 1."""
@@ -191,9 +191,27 @@ class Tiles:
             largest > 0, np.ldexp(1.0, -np.clip(exponents, -1020, 1020)), 1.0
         )
 
+    def keep_columns(self, columns: NDArray[np.intp]) -> None:
+        """Read only these columns from now on."""
+        self.columns = columns if self.columns is None else self.columns[columns]
+        if self.column_scale is not None:
+            self.column_scale = self.column_scale[columns]
+
+    def take(self, rows: NDArray[np.int64]) -> "Tiles":
+        """The chosen rows (a copy), with the same scales."""
+        out = Tiles(self.A[rows])
+        out.column_scale, out.columns = self.column_scale, self.columns
+        return out
+
     def require_finite(self, name: str = "A") -> None:
         """Raise ValueError if an entry is NaN or inf."""
         require_finite(self.A.data if self.sparse else self.A, name)
+
+
+def r_factor(X: Array) -> Array:
+    """R of the QR factorisation."""
+    R: Any = np.linalg.qr(X, mode="r")
+    return R
 
 
 def gram_of(X: Array) -> Array:

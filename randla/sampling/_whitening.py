@@ -10,6 +10,7 @@ Grigori, Hoemmen and Langou, SIAM J. Sci. Comput. 34 (2012) (QR of tall matrices
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
@@ -32,7 +33,7 @@ class Whitening:
     error : float
         Estimated relative rounding error of the squared row norms of ``A @ transform``.
     log_det : float
-        Logarithm of the determinant of A'A (of its kept columns).
+        Logarithm of the determinant of A'A, of its independent columns in their original scale.
     columns : (rank,) ndarray of int
         Independent columns that span the rest.
     """
@@ -64,7 +65,7 @@ def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> 
         if step is not None:
             T, norm, log_det = step
             condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))
-            T, log_det = T / scale[:, None], log_det + 2.0 * np.log(scale).sum()
+            T, log_det = T / scale[:, None], log_det + _log_det_of_scales(tiles, scale)
             error = 4.0 * _EPS * norm**2
             if error <= rtol:
                 return Whitening(T, d, error, log_det, np.arange(d))
@@ -114,10 +115,18 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     inverse = solve_triangular(R, np.eye(rank))
     T = np.zeros((tiles.d, rank))
     T[columns] = inverse / scale[columns, None]
-    log_det = 2.0 * (np.log(diagonal[:rank]) + np.log(scale[columns])).sum()
+    log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tiles, scale, columns)
     error = 8.0 * _EPS * spectral_norm(R) * spectral_norm(inverse)
     T, more = _corrected(tiles, row_scale, T)
     return Whitening(T, rank, error, log_det + more, columns)
+
+
+def _log_det_of_scales(tiles: Tiles, scale: Array, columns: Any = slice(None)) -> float:
+    """What the norms of the columns, and their powers of two, add to log det."""
+    total = np.log(scale[columns]).sum()
+    if tiles.column_scale is not None:
+        total -= np.log(tiles.column_scale[columns]).sum()
+    return 2.0 * float(total)
 
 
 def rank_tolerance(tiles: Tiles) -> float:

@@ -1,0 +1,372 @@
+"""Certified l_1 sensitivities of single rows.
+
+For the row a, scaled to norm 1, the sensitivity follows from F* = min |X_- x|_1 subject to
+a'x = 1, where X_- has the other rows. A Householder reflection H turns that into min |r + B y|_1
+without a constraint, which a primal-dual interior point method (Mehrotra's predictor and corrector
+with the bounded dual variable z of Portnoy and Koenker, Stat. Sci. 12 (1997)) solves from z = 0,
+which is feasible.
+
+Only the rows of smallest residual keep a variable of their own; the others are added up to one row
+with the signs of their residuals. As |sum of residuals| is at most the sum of their absolute
+values, the dual value is a lower bound of F* whatever the signs, and the true sum at x is an upper
+bound: where the two differ, rows are chosen anew by the new residuals, more of them.
+"""
+
+import math
+
+import numpy as np
+
+from randla._jit import kernel, summing_kernel
+from randla.sampling._kernels.columns import (
+    LANES,
+    adjoint,
+    factor,
+    largest,
+    product,
+    solve,
+    weighted_gram,
+)
+
+_BINS = 512
+_STEP = 0.995  # share of the way to the boundary
+_ROUNDS, _ITERATIONS = 12, 60
+
+
+@kernel
+def threshold(scores, wanted, counts):
+    """A number up to which at most `wanted` scores lie, but not far fewer (inf does not count).
+
+    Histograms of [0, top]; the range shrinks while its first few bins hold too many.
+    """
+    top = 0.0
+    for score in scores:
+        if score < math.inf:
+            top = max(top, score)
+    limit = top
+    for _ in range(12):
+        scale = _BINS / top if top > 0.0 else math.inf
+        if not scale < math.inf:
+            break
+        counts[:] = 0
+        for score in scores:
+            if score <= top:
+                counts[min(np.int64(score * scale), _BINS - 1)] += 1
+        total, k = 0, 0
+        while k < _BINS and total + counts[k] <= wanted:
+            total += counts[k]
+            k += 1
+        limit = k / scale if k < _BINS else top
+        if k >= 16 or 4 * total >= 3 * wanted:
+            break
+        top = (k + 1) / scale
+    return limit
+
+
+@kernel
+def reflect(a, norm, v):
+    """The vector v of H = I - v v' that takes a / norm to s e_1; returns s = -1 or 1."""
+    d = a.size
+    for j in range(d):
+        v[j] = a[j] / norm
+    sign = -1.0 if v[0] >= 0.0 else 1.0
+    v[0] -= sign
+    square = 0.0
+    for j in range(d):
+        square += v[j] * v[j]
+    scale = math.sqrt(2.0 / square)
+    for j in range(d):
+        v[j] *= scale
+    return sign
+
+
+@kernel
+def store(row, v, sign, m, r, B):
+    """Put a reflected row into place m: its first entry into r, the others into B."""
+    d = row.size
+    s = 0.0
+    for j in range(d):
+        s += row[j] * v[j]
+    block, lane = m // LANES, m % LANES
+    r[block, lane] = sign * (row[0] - s * v[0])
+    for j in range(1, d):
+        B[block, j - 1, lane] = row[j] - s * v[j]
+
+
+@kernel
+def gather(X, own, v, sign, scores, limit, room, residuals, r, B, glob):
+    """Store the rows of score <= limit (at most `room`), and behind them the sum of the others.
+
+    Returns how many rows are stored. The lanes behind them are zero up to the end of the block.
+    """
+    n, d = X.shape
+    glob[:] = 0.0
+    m, others = 0, 0
+    for k in range(n):
+        if k == own:
+            continue
+        if scores[k] <= limit and m < room:
+            store(X[k], v, sign, m, r, B)
+            m += 1
+        elif residuals[k] != 0.0:
+            others += 1
+            side = 1.0 if residuals[k] > 0.0 else -1.0
+            for j in range(d):
+                glob[j] += side * X[k, j]
+    if others > 0:
+        store(glob, v, sign, m, r, B)
+        m += 1
+    glob[:] = 0.0
+    for k in range(m, -(-m // LANES) * LANES):
+        store(glob, v, sign, k, r, B)
+    return m
+
+
+@summing_kernel
+def start(m, r, zm, zp, u, v):
+    """Start from z = 0, and u - v = r with positive u and v."""
+    total = 0.0
+    for k in range(r.shape[0]):
+        for lane in range(LANES):
+            total += abs(r[k, lane])
+    margin = 0.1 * total / m
+    for k in range(r.shape[0]):
+        for lane in range(LANES):
+            zm[k, lane] = 1.0
+            zp[k, lane] = 1.0
+            u[k, lane] = max(r[k, lane], 0.0) + margin
+            v[k, lane] = max(-r[k, lane], 0.0) + margin
+
+
+@summing_kernel
+def measure(m, r, zm, zp, u, v, q, qr):
+    """Weights q and q r; returns |r|_1, the dual value r'z, and the sum of the products."""
+    value, dual, products = 0.0, 0.0, 0.0
+    for k in range(r.shape[0]):
+        count = min(LANES, m - k * LANES)
+        for lane in range(count):
+            a, b = zm[k, lane], zp[k, lane]
+            weight = a * b / (u[k, lane] * b + v[k, lane] * a)
+            q[k, lane] = weight
+            qr[k, lane] = weight * r[k, lane]
+            value += abs(r[k, lane])
+            dual += r[k, lane] * (0.5 * (b - a))
+            products += u[k, lane] * a + v[k, lane] * b
+        for lane in range(count, LANES):
+            q[k, lane] = 0.0
+            qr[k, lane] = 0.0
+    return value, dual, products
+
+
+@summing_kernel
+def affine(m, r, zm, zp, u, v, q, dr, center, second, cu, cv, lanes):
+    """The direction without centering, from dr = B dy.
+
+    `center` and `second` become the right-hand sides of the centering and of the second-order
+    term, cu and cv its two halves. Returns the rates at which z and (u, v) reach their bounds, and
+    how the sum of products changes with the primal step, the dual step, and their product.
+    """
+    lanes[:] = 0.0
+    by_primal, by_dual, by_both = 0.0, 0.0, 0.0
+    for k in range(r.shape[0]):
+        count = min(LANES, m - k * LANES)
+        for lane in range(count):
+            a, b = 1.0 / zm[k, lane], 1.0 / zp[k, lane]
+            dz = q[k, lane] * (dr[k, lane] + r[k, lane])
+            rise, fall = dz * a, dz * b
+            du, dv = u[k, lane] * (rise - 1.0), -v[k, lane] * (1.0 + fall)
+            lanes[0, lane] = max(lanes[0, lane], max(rise, -fall))
+            lanes[1, lane] = max(lanes[1, lane], max(1.0 - rise, 1.0 + fall))
+            by_primal += du * zm[k, lane] + dv * zp[k, lane]
+            by_dual += (v[k, lane] - u[k, lane]) * dz
+            by_both += (dv - du) * dz
+            cu[k, lane] = du * rise
+            cv[k, lane] = dv * fall
+            center[k, lane] = q[k, lane] * (a - b)
+            second[k, lane] = q[k, lane] * (du * rise + dv * fall)
+        for lane in range(count, LANES):
+            center[k, lane] = 0.0
+            second[k, lane] = 0.0
+    return largest(lanes[0]), largest(lanes[1]), by_primal, by_dual, by_both
+
+
+@kernel
+def corrector(m, level, r, zm, zp, u, v, q, dr, dz, cu, cv, lanes):
+    """The full direction from dr = B dy: dz, du (in cu), dv (in cv); returns the rates."""
+    lanes[:] = 0.0
+    for k in range(r.shape[0]):
+        count = min(LANES, m - k * LANES)
+        for lane in range(count):
+            a, b = 1.0 / zm[k, lane], 1.0 / zp[k, lane]
+            h = level * (a - b) + cu[k, lane] + cv[k, lane] - r[k, lane]
+            step = q[k, lane] * (dr[k, lane] - h)
+            du = level * a - u[k, lane] + cu[k, lane] + u[k, lane] * step * a
+            dv = level * b - v[k, lane] - cv[k, lane] - v[k, lane] * step * b
+            lanes[0, lane] = max(lanes[0, lane], max(step * a, -step * b))
+            lanes[1, lane] = max(lanes[1, lane], max(-du / u[k, lane], -dv / v[k, lane]))
+            dz[k, lane] = step
+            cu[k, lane] = du
+            cv[k, lane] = dv
+    return largest(lanes[0]), largest(lanes[1])
+
+
+@kernel
+def move(m, dual, primal, r, zm, zp, u, v, dr, dz, du, dv):
+    """Take the step."""
+    for k in range(r.shape[0]):
+        for lane in range(min(LANES, m - k * LANES)):
+            zm[k, lane] -= dual * dz[k, lane]
+            zp[k, lane] += dual * dz[k, lane]
+            u[k, lane] += primal * du[k, lane]
+            v[k, lane] += primal * dv[k, lane]
+            r[k, lane] += primal * dr[k, lane]
+
+
+@kernel
+def interior_point(B, m, norm, tol, y, state, lanes, V, G, L):
+    """Minimise |r + B y|_1 over the first m rows, from y = 0 until the gap is tol (norm + value).
+
+    `state` has 11 arrays (blocks, LANES): r, which becomes the residual; 1 - z; 1 + z; u; v; and
+    six for work. Returns the number of iterations.
+    """
+    r, zm, zp, u, v, q, dr, dz, second, cu, cv = state
+    e = B.shape[1]
+    y[:] = 0.0
+    start(m, r, zm, zp, u, v)
+    for iteration in range(_ITERATIONS):
+        value, dual_value, products = measure(m, r, zm, zp, u, v, q, dr)
+        if value - dual_value <= tol * (norm + value):
+            return iteration
+        weighted_gram(B, q, lanes, G)
+        if not factor(G, e, L):
+            return iteration
+        adjoint(B, dr, V[0])
+        for j in range(e):
+            V[3, j] = -V[0, j]
+        solve(L, e, V[3], V[4])
+        product(B, V[4], dr)
+        dual, primal, by_primal, by_dual, by_both = affine(
+            m, r, zm, zp, u, v, q, dr, dz, second, cu, cv, lanes
+        )
+        dual, primal = 1.0 / max(dual, 1.0), 1.0 / max(primal, 1.0)
+        after = products + primal * by_primal + dual * by_dual + primal * dual * by_both
+        ratio = max(after, 0.0) / products
+        level = ratio * ratio * ratio * products / (2.0 * m)
+        adjoint(B, dz, V[1])
+        adjoint(B, second, V[2])
+        for j in range(e):
+            V[3, j] = level * V[1, j] + V[2, j] - V[0, j]
+        solve(L, e, V[3], V[4])
+        product(B, V[4], dr)
+        dual, primal = corrector(m, level, r, zm, zp, u, v, q, dr, dz, cu, cv, lanes)
+        dual, primal = _STEP / max(dual, _STEP), _STEP / max(primal, _STEP)
+        move(m, dual, primal, r, zm, zp, u, v, dr, dz, cu, cv)
+        for j in range(e):
+            y[j] += primal * V[4, j]
+    return _ITERATIONS
+
+
+@summing_kernel
+def dual_bound(B, norm, kappa, y, r, zm, zp, z, rho):
+    """A lower bound of F* from z, also where B'z = rho is not quite zero.
+
+    For every x with a'x = 1: the dual value is at most |X_- x|_1 + |rho| |x|, and |x| is at most
+    kappa (norm + |X_- x|_1).
+    """
+    value = 0.0
+    for k in range(r.shape[0]):
+        for lane in range(LANES):
+            z[k, lane] = 0.5 * (zp[k, lane] - zm[k, lane])
+            value += r[k, lane] * z[k, lane]
+    adjoint(B, z, rho)
+    square = 0.0
+    for j in range(y.size):
+        value -= rho[j] * y[j]
+        square += rho[j] * rho[j]
+    error = kappa * math.sqrt(square)
+    return max((value - error * norm) / (1.0 + error), 0.0)
+
+
+@summing_kernel
+def sum_without(P, x, own, residuals):
+    """``residuals = X x``, 0 at place `own`; returns the sum of their absolute values."""
+    product(P, x, residuals)
+    if own >= 0:
+        residuals[own // LANES, own % LANES] = 0.0
+    total = 0.0
+    for k in range(residuals.shape[0]):
+        for lane in range(LANES):
+            total += abs(residuals[k, lane])
+    return total
+
+
+@kernel
+def bounds_of_rows(T, places, first, last, X, norms, P, kappa, rtol, lower, upper, iterations):
+    """Bounds of the l_1 sensitivities of rows first..last of T, at those places of the outputs.
+
+    X (n, d), d > 1, has the whitened rows, `norms` their norms, P the same rows in blocks; |x| is
+    at most kappa |X x|_1 for every x. ``places[k]`` is where row k of T is among those of X, -1 if
+    it is not. Rows of T are not zero.
+    """
+    n, d = X.shape
+    blocks = P.shape[0]
+    shape = (blocks, LANES)
+    residuals, scores = np.empty(shape), np.empty(n)
+    a0, a1, a2, a3 = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
+    a4, a5, a6, a7 = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
+    a8, a9, a10 = np.empty(shape), np.empty(shape), np.empty(shape)
+    B = np.empty((blocks, d - 1, LANES))
+    lanes, counts = np.empty((2, LANES)), np.empty(_BINS, np.int64)
+    V, G, L = np.empty((5, d - 1)), np.empty((d, d)), np.empty((d, d))
+    x, best, v, y, glob = np.empty(d), np.empty(d), np.empty(d), np.empty(d - 1), np.empty(d)
+    flat = residuals.reshape(-1)
+    for index in range(first, last):
+        own = places[index]
+        norm = 0.0
+        for j in range(d):
+            norm += T[index, j] ** 2
+        norm = math.sqrt(norm)
+        sign = reflect(T[index], norm, v)
+        for j in range(d):
+            x[j] = T[index, j] / norm
+        wanted = np.int64(1.6 * math.sqrt(n * d) + 3 * d)
+        value, bound, count, all_kept = math.inf, 0.0, 0, False
+        for turn in range(_ROUNDS):
+            total = sum_without(P, x, own, residuals)
+            if total < value:
+                value = total
+                best[:] = x
+            elif turn > 0:
+                sum_without(P, best, own, residuals)
+            if all_kept or value - bound <= rtol * (norm + value):
+                break
+            room = -(-(wanted + 1) // LANES) * LANES - 1  # whole blocks, with the sum
+            limit = 0.0
+            if room < n:
+                for k in range(n):
+                    scores[k] = abs(flat[k]) / norms[k] if norms[k] > 0.0 else math.inf
+                limit = threshold(scores, room, counts)
+            else:
+                room, all_kept = n, True
+                for k in range(n):
+                    scores[k] = 0.0 if norms[k] > 0.0 else math.inf
+            m = gather(X, own, v, sign, scores, limit, room, flat, a0, B, glob)
+            if m == 0:
+                break
+            used = -(-m // LANES)
+            state = (a0[:used], a1[:used], a2[:used], a3[:used], a4[:used], a5[:used],
+                     a6[:used], a7[:used], a8[:used], a9[:used], a10[:used])  # fmt: skip
+            count += interior_point(B[:used], m, norm, 0.3 * rtol, y, state, lanes, V, G, L)
+            found = dual_bound(
+                B[:used], norm, kappa, y, state[0], state[1], state[2], state[5], V[0]
+            )
+            bound = max(bound, found)
+            s = sign * v[0]
+            for j in range(1, d):
+                s += y[j - 1] * v[j]
+            x[0] = sign - s * v[0]
+            for j in range(1, d):
+                x[j] = y[j - 1] - s * v[j]
+            wanted = min(2 * wanted if turn > 0 else wanted, n)
+        lower[index] = norm / (norm + value)
+        upper[index] = norm / (norm + bound)
+        iterations[index] = count

@@ -1,0 +1,254 @@
+"""Certified l_p sensitivities of single rows, 1 < p < inf.
+
+For the row a, scaled to norm 1, |r|_p with r = X_- x is minimised subject to a'x = 1 by Newton
+steps with the weights W = |r|^(p-2). Their systems X_-' W X_- y = a bring a certificate along:
+z = W X_- y satisfies X_-'z = a, so that |a'x| <= |z|_q |X_- x|_p for every x, 1/p + 1/q = 1
+(Hoelder), whatever the positive weights. That the row itself is left out keeps the weights within
+few orders of magnitude where the row dominates.
+"""
+
+import math
+
+import numpy as np
+
+from randla._jit import kernel, summing_kernel
+from randla.sampling._kernels.columns import (
+    LANES,
+    adjoint,
+    factor,
+    largest,
+    power,
+    product,
+    solve,
+    weighted_gram,
+)
+
+_ITERATIONS, _TRIALS, _PATIENCE = 80, 30, 5
+
+
+@summing_kernel
+def weigh(r, dr, p, floor, W, ratio, work, lanes):
+    """W = (|r| / top)^(p - 2) with top = max |r|, the base floored.
+
+    Returns |r|_p, rounded up where the floor matters, and the derivative of log |r + s dr|_p at
+    s = 0. A floor makes W too large for p > 2, too small for p < 2, where the sum is corrected.
+    """
+    lanes[0] = 0.0
+    for k in range(r.shape[0]):
+        for lane in range(LANES):
+            ratio[k, lane] = abs(r[k, lane])
+            lanes[0, lane] = max(lanes[0, lane], ratio[k, lane])
+    top = largest(lanes[0])
+    if top == 0.0 or not top < math.inf:
+        return top, 0.0
+    inverse, total, slope, n_floored = 1.0 / top, 0.0, 0.0, 0.0
+    for k in range(r.shape[0]):
+        for lane in range(LANES):
+            s = ratio[k, lane] * inverse
+            n_floored += 1.0 if s < floor else 0.0
+            ratio[k, lane] = max(s, floor)
+        power(ratio[k], p - 2.0, W[k], work)
+        for lane in range(LANES):
+            s = r[k, lane] * inverse
+            total += W[k, lane] * s * s
+            slope += W[k, lane] * s * (dr[k, lane] * inverse)
+    slope /= total
+    if p < 2.0:
+        total += n_floored * floor**p
+    return top * total ** (1.0 / p), slope
+
+
+@summing_kernel
+def dual_norm(z, q, ratio, out, work, lanes):
+    """|z|_q, rounded up where entries are too small to matter."""
+    lanes[0] = 0.0
+    for k in range(z.shape[0]):
+        for lane in range(LANES):
+            lanes[0, lane] = max(lanes[0, lane], abs(z[k, lane]))
+    top = largest(lanes[0])
+    if top == 0.0 or not top < math.inf:
+        return top
+    inverse, total = 1.0 / top, 0.0
+    for k in range(z.shape[0]):
+        for lane in range(LANES):
+            ratio[k, lane] = max(abs(z[k, lane]) * inverse, 1e-30)
+        power(ratio[k], q, out[k], work)
+        for lane in range(LANES):
+            total += out[k, lane]
+    return top * total ** (1.0 / q)
+
+
+@kernel
+def add(r, step, dr, out):
+    """``out = r + step dr``."""
+    for k in range(r.shape[0]):
+        for lane in range(LANES):
+            out[k, lane] = r[k, lane] + step * dr[k, lane]
+
+
+@summing_kernel
+def direct(r, W, inverse, dr, z):
+    """From dr = X y: the dual point z = W dr, and the direction dr = inverse dr - r.
+
+    Returns the derivative of log |r + s dr|_p at s = 0.
+    """
+    total, slope = 0.0, 0.0
+    for k in range(r.shape[0]):
+        for lane in range(LANES):
+            z[k, lane] = W[k, lane] * dr[k, lane]
+            dr[k, lane] = inverse * dr[k, lane] - r[k, lane]
+            total += W[k, lane] * r[k, lane] * r[k, lane]
+            slope += W[k, lane] * r[k, lane] * dr[k, lane]
+    return slope / total
+
+
+@kernel
+def drop(own, values):
+    """Zero at place `own` (if it is not -1)."""
+    if own >= 0:
+        values[own // LANES, own % LANES] = 0.0
+
+
+@kernel
+def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes):
+    """A step along dr to near the minimum of the convex function |r + s dr|_p.
+
+    The slope there is to be less than 0.4 of the slope at 0; a bracket is narrowed by the secant
+    rule until then, or until any decrease will do. r2 and W2 are left at the step; returns it and
+    |r2|_p (at least `value` if there is no decrease).
+    """
+    longest = max(newton, 1.0)
+    step = min(max(step, 1e-3 * newton), longest)
+    low, high, low_slope, high_slope = 0.0, math.inf, slope, 0.0
+    for trial in range(_TRIALS):
+        add(r, step, dr, r2)
+        found, after = weigh(r2, dr, p, floor, W2, ratio, work, lanes)
+        drop(own, W2)
+        if found < value and (abs(after) <= 0.4 * abs(slope) or trial >= _PATIENCE):
+            return step, found
+        if after > 0.0 or not found < value:
+            high, high_slope = step, after
+        else:
+            low, low_slope = step, after
+        if high == math.inf:
+            if step == longest:
+                return step, found
+            step = min(4.0 * step, longest)
+        else:
+            part = 0.5
+            if high_slope > low_slope:
+                part = min(max(-low_slope / (high_slope - low_slope), 0.1), 0.9)
+            step = low + part * (high - low)
+    return 0.0, value
+
+
+@kernel
+def infeasibility(P, a, z, rho):
+    """Set rho = a - X'z; returns its norm."""
+    adjoint(P, z, rho)
+    square = 0.0
+    for j in range(a.size):
+        rho[j] = a[j] - rho[j]
+        square += rho[j] * rho[j]
+    return math.sqrt(square)
+
+
+@kernel
+def refine(P, W, L, rho, y, z, work):
+    """Add the z of the system with right-hand side rho, for what rounding left of X'z = a."""
+    solve(L, rho.size, rho, y)
+    product(P, y, work)
+    for k in range(z.shape[0]):
+        for lane in range(LANES):
+            z[k, lane] += W[k, lane] * work[k, lane]
+
+
+@kernel
+def floor_of(p):
+    """The smallest |r| / max |r| that weights tell apart: keeps |r|^(p - 2) within 1e12."""
+    return 1e-12 if p < 2.0 else 1e-10 ** (1.0 / max(p - 2.0, 0.5))
+
+
+@kernel
+def share(ratio, p):
+    """Return s = t / (1 + t) with t = ratio^p."""
+    if ratio > 1.0:
+        return 1.0 / (1.0 + (1.0 / ratio) ** p)
+    t = ratio**p
+    return t / (1.0 + t)
+
+
+@kernel
+def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, lower, upper, iterations):
+    """Bounds of the l_p sensitivities of rows first..last of T, at those places of the outputs.
+
+    X (n, d), d > 1, has the whitened rows, P the same rows in blocks; |x| is at most
+    kappa |X x|_p for every x. ``places[k]`` is where row k of T is among those of X, -1 if it is
+    not. Rows of T are not zero.
+    """
+    d, blocks = X.shape[1], P.shape[0]
+    shape = (blocks, LANES)
+    r, W, dr, z = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
+    r2, W2, ratio = np.empty(shape), np.empty(shape), np.empty(shape)
+    work, lanes = np.empty((2, LANES)), np.empty((2, LANES))
+    a, x, y = np.empty(d), np.empty(d), np.empty(d)
+    rho, step_y = np.empty(d), np.empty(d)
+    G, L = np.empty((d, d)), np.empty((d, d))
+    q, newton, floor = p / (p - 1.0), 1.0 / (p - 1.0), floor_of(p)
+    for index in range(first, last):
+        own, norm = places[index], 0.0
+        for j in range(d):
+            norm += T[index, j] ** 2
+        norm = math.sqrt(norm)
+        for j in range(d):
+            a[j] = T[index, j] / norm
+        x[:] = a
+        product(P, x, r)
+        drop(own, r)
+        value, _ = weigh(r, r, p, floor, W, ratio, work, lanes)
+        drop(own, W)
+        low, high, count = 0.0, 1.0, 0
+        step = math.sqrt(newton) if p < 2.0 else newton
+        while count < _ITERATIONS:
+            low = share(norm / value, p) if value > 0.0 else 1.0
+            if high - low <= 0.9 * rtol * high:
+                break
+            count += 1
+            weighted_gram(P, W, lanes, G)
+            if not factor(G, d, L):
+                break
+            solve(L, d, a, y)
+            scale = 0.0
+            for j in range(d):
+                scale += a[j] * y[j]
+            product(P, y, dr)
+            drop(own, dr)
+            slope = direct(r, W, 1.0 / scale, dr, z)
+            step, next_value = search(
+                p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes
+            )
+            stalled = not next_value < value
+            if p * abs(slope) <= 100.0 * rtol or stalled or count == _ITERATIONS:
+                error = kappa * infeasibility(P, a, z, rho)
+                for _ in range(2):
+                    if error > 1e-2 * rtol:
+                        refine(P, W, L, rho, step_y, z, ratio)
+                        error = kappa * infeasibility(P, a, z, rho)
+                if error * norm < 1.0:
+                    bound = dual_norm(z, q, ratio, r2 if stalled else W, work, lanes) + error
+                    high = min(high, share(norm * bound / (1.0 - error * norm), p))
+            if stalled:
+                break
+            for j in range(d):
+                x[j] += step * (y[j] / scale - x[j])
+            r, r2 = r2, r
+            W, W2 = W2, W
+            value = next_value
+        product(P, x, r)  # the certificate of x itself, free of what rounding piled up
+        drop(own, r)
+        value, _ = weigh(r, r, p, floor, W, ratio, work, lanes)
+        scale = 0.0
+        for j in range(d):
+            scale += a[j] * x[j]
+        lower[index] = share(norm * abs(scale) / value, p) if value > 0.0 else 1.0
+        upper[index], iterations[index] = high, count

@@ -1,0 +1,189 @@
+"""The geometry in which sensitivities are bounded and solved: rows whitened by Lewis weights.
+
+With v > 0, M = A' diag(v) A and g_i = a_i' M^-1 a_i, every row has, for any v (Hoelder):
+
+* p <= 2:  g_i^(p/2) (sum v^(-p/(2-p)))^(p/2-1)  <=  s_i  <=  g_i^(p/2) max_k v_k g_k^(1-p/2)
+* p >= 2:  g_i^(p/2) / max_k g_k^(p/2-1)/v_k     <=  s_i  <=  (g_i |v|_{p/(p-2)})^(p/2)
+
+With Lewis weights w and v = w^(1-2/p) the two sides are d^|1-p/2| apart, the least that any v can
+promise; they hold as well for weights that an iteration has not finished. The right-hand sides say
+how large |x| can be beside |X x|_p for the whitened rows X, which turns the residual of a dual
+point into a rigorous bound.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import part_bounds, run_parts
+from randla.sampling._kernels import sensitivity_one, sensitivity_power
+from randla.sampling._kernels.columns import LANES, fill_blocks
+from randla.sampling._lewis import LewisState, solve_lewis
+from randla.sampling._tiles import Array, Tiles
+from randla.sampling._whitening import whiten
+
+_LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
+_SECONDS = 1.5e-10  # of exact sensitivities: a row, per row and squared column
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Certified bounds of all rows and the factor T with X = A T.
+
+    Attributes
+    ----------
+    tiles : Tiles
+    p : float
+    state : LewisState
+    lower, upper : (n,) ndarray
+        Bounds of the sensitivities.
+    kappa : float
+        ``|x| <= kappa |A T x|_p`` for every x.
+    rounding : float
+        Relative rounding error of sensitivities that are computed from A T.
+    """
+
+    tiles: Tiles
+    p: float
+    state: LewisState
+    lower: Array
+    upper: Array
+    kappa: float
+    rounding: float
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Which rows are not zero."""
+        return self.state.norms > 0.0
+
+
+def geometry(tiles: Tiles, p: float) -> Geometry:
+    """Bounds of all rows, 1 <= p < inf, for a few leverage computations."""
+    state = solve_lewis(tiles, p, *_LEWIS)
+    alive = state.norms > 0.0
+    lower, upper, kappa = np.zeros(tiles.n), np.zeros(tiles.n), 1.0
+    rounding = p * state.factor.error + 1e-13
+    if alive.any():
+        log_g = 2.0 * np.log(state.norms[alive])
+        log_v = 2.0 * np.log(state.row_scale[alive])
+        if p == 2.0:
+            from_below = from_above = 0.0
+        elif p < 2.0:
+            from_below = (0.5 * p - 1.0) * _log_sum_exp(-p / (2.0 - p) * log_v)
+            from_above = float((log_v + (1.0 - 0.5 * p) * log_g).max())
+        else:
+            from_below = -float(((0.5 * p - 1.0) * log_g - log_v).max())
+            from_above = 0.5 * (p - 2.0) * _log_sum_exp(p / (p - 2.0) * log_v)
+        log_tau = 2.0 * np.log(state.first_norms[alive])  # the l_2 sensitivities: norms fall with p
+        below = 0.5 * p * log_g + from_below
+        above = 0.5 * p * log_g + from_above
+        if p >= 2.0:
+            below = np.maximum(below, 0.5 * p * log_tau)
+        else:
+            above = np.minimum(above, 0.5 * p * log_tau)
+        lower[alive] = np.exp(np.minimum(below, 0.0)) * (1.0 - min(rounding, 1.0))
+        upper[alive] = np.minimum(np.exp(np.minimum(above, 0.0)) * (1.0 + rounding), 1.0)
+        kappa = float(np.exp(from_above / p))
+    return Geometry(tiles, p, state, lower, upper, kappa, rounding)
+
+
+def _log_sum_exp(x: Array) -> float:
+    top = x.max()
+    return float(top + np.log(np.exp(x - top).sum()))
+
+
+def whitened_rows(space: Geometry, rows: NDArray[np.int64] | slice | None = None) -> Array:
+    """Rows of A T, all by default, C-ordered."""
+    tiles, T = space.tiles, space.state.factor.transform
+    first, last = 0, tiles.n
+    if isinstance(rows, slice):
+        first, last = rows.start, rows.stop
+    elif rows is not None:
+        tiles, last = tiles.take(rows), len(rows)
+    X = np.empty((last - first, T.shape[1]))
+    for i in range(first, last, tiles.tile_rows):
+        j = min(i + tiles.tile_rows, last)
+        X[i - first : j - first] = tiles.product(i, j, T)
+    return X
+
+
+def orthonormal_rows(tiles: Tiles) -> tuple[Array, float]:
+    """A T with orthonormal columns, and the relative rounding error of its rows' squared norms."""
+    factor = whiten(tiles)
+    X = np.empty((tiles.n, factor.rank))
+    for i in range(0, tiles.n, tiles.tile_rows):
+        j = min(i + tiles.tile_rows, tiles.n)
+        X[i:j] = tiles.product(i, j, factor.transform)
+    return X, factor.error
+
+
+class RowSolver:
+    """Certified sensitivities of chosen rows beside the rows of X.
+
+    Parameters
+    ----------
+    X : (m, r) ndarray
+        Whitened rows, all of them or a weighted sample.
+    p : float
+        1 <= p < inf.
+    kappa : float
+        ``|x| <= kappa |X x|_p``.
+    """
+
+    def __init__(self, X: Array, p: float, kappa: float) -> None:
+        self.X, self.p, self.kappa = X, p, kappa
+        self.norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+        self.total = (np.abs(X[:, 0]) ** p).sum() if X.shape[1] == 1 else 0.0
+        self.blocks = np.empty((max(-(-len(X) // LANES), 1), X.shape[1], LANES))
+        fill_blocks(X, self.blocks)
+
+    def seconds(self, n_rows: int) -> float:
+        """Rough time that `n_rows` rows take on one core."""
+        m, d = self.X.shape
+        return n_rows * (1e-5 + m * (d * d + 20.0) * _SECONDS)
+
+    def solve(
+        self,
+        targets: Array,
+        places: NDArray[np.int64],
+        rtol: float,
+        *,
+        progress: bool = False,
+    ) -> tuple[Array, Array, NDArray[np.int64]]:
+        """Lower and upper bounds, and iterations, of the rows `targets`.
+
+        ``places[k]`` is the number of target k in X, or -1 where it is not among its rows.
+        """
+        k, d = targets.shape
+        lower, upper, iterations = np.zeros(k), np.zeros(k), np.zeros(k, np.int64)
+        alive = np.flatnonzero(np.abs(targets).max(axis=1, initial=0.0) > 0.0)
+        if len(alive) == 0:
+            return lower, upper, iterations
+        if d == 1:
+            own = np.abs(targets[:, 0]) ** self.p
+            rest = np.where(places >= 0, self.total, self.total + own)
+            lower[alive] = upper[alive] = np.minimum(own[alive] / rest[alive], 1.0)
+            return lower, upper, iterations
+        targets, places = np.ascontiguousarray(targets[alive]), places[alive]
+        low, high, count = np.empty(len(alive)), np.empty(len(alive)), np.empty(len(alive), int)
+        seconds = self.seconds(len(alive))
+        n_parts = min(len(alive), max(8, int(seconds / 0.2)))
+        bounds = part_bounds(len(alive), n_parts)
+
+        def part(index: int) -> None:
+            first, last = bounds[index]
+            if self.p == 1.0:
+                sensitivity_one.bounds_of_rows(
+                    targets, places, first, last, self.X, self.norms, self.blocks,
+                    self.kappa, rtol, low, high, count,
+                )  # fmt: skip
+            else:
+                sensitivity_power.bounds_of_rows(
+                    targets, places, first, last, self.X, self.blocks, self.p,
+                    self.kappa, rtol, low, high, count,
+                )  # fmt: skip
+
+        run_parts(part, n_parts, seconds=seconds, progress=progress, description="sensitivities")
+        lower[alive], upper[alive], iterations[alive] = low, high, count
+        return lower, upper, iterations

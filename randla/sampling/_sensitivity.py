@@ -1,0 +1,253 @@
+"""l_p sensitivities: the largest share that a row can have of the norm of a vector A x."""
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._random import as_generator, draw_key
+from randla._validation import as_choice, as_flag, as_indices, as_number, as_power
+from randla.sampling._draws import inclusion_probabilities, uniforms
+from randla.sampling._leverage import leverage_scores
+from randla.sampling._row_solver import (
+    Geometry,
+    RowSolver,
+    geometry,
+    whitened_rows,
+)
+from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
+from randla.sampling._tiles import Array, Tiles, as_tall
+
+_EXACT_WORK, _SKETCH_WORK = 3e10, 3e11  # operations up to which "auto" is exact, or a sketch
+_SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
+_SKETCH_RTOL = 1e-2
+
+
+def lp_sensitivities(
+    A: ArrayLike,
+    p: float,
+    *,
+    rows: ArrayLike | None = None,
+    method: Literal["auto", "exact", "sketch", "bound"] = "auto",
+    rtol: float = 1e-3,
+    progress: bool = False,
+    rng: Any = None,
+) -> Scores:
+    r"""Sensitivities of the rows of a matrix in the l_p norm.
+
+    .. math:: s_i = \max_x \, |a_i^T x|^p / \|A x\|_p^p
+              \quad (p < \infty), \qquad s_i = \max_x \, |a_i^T x| / \|A x\|_\infty
+
+    They lie between 0 and 1 and do not depend on the basis of the columns. At p = 2 they are the
+    leverage scores.
+
+    Parameters
+    ----------
+    A : (n, d) array_like or sparse matrix
+        Real and finite.
+    p : float
+        1 <= p <= inf.
+    rows : (k,) array_like of int, or mask, optional
+        The rows whose sensitivities are wanted, all by default; all rows of `A` count in the norm.
+    method : {"auto", "exact", "sketch", "bound"}
+        "exact" encloses each sensitivity in an interval of relative width `rtol`: an interior
+        point method for p = 1, Newton's method on the problem without the row itself for
+        1 < p < inf, linear programmes (HiGHS) with constraint generation for p = inf. "sketch"
+        solves the same problems on a weighted sample of some 40 d rows: an estimate, not
+        certified. "bound" returns certified upper bounds for a few leverage computations. "auto"
+        is the first of these three that the size allows in about ten seconds.
+    rtol : float
+        Relative width of the intervals of "exact".
+    progress : bool
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        For the sample of "sketch".
+
+    Returns
+    -------
+    Scores
+        One value for each of `rows`. `lower` and `upper` enclose the exact sensitivities whatever
+        the method; the values are their middle ("exact"), the estimates ("sketch"), or `upper`
+        ("bound"). `residual` is the largest ``(upper - lower) / upper``.
+
+    Warns
+    -----
+    NotConvergedWarning
+        If "exact" did not reach `rtol` for some rows, as may happen for p between 1 and 1.1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `A` is not real, 2-D, finite and non-empty, or an option is out of range.
+
+    See Also
+    --------
+    total_sensitivity, max_sensitivity : their sum and maximum, without computing all.
+    lewis_weights, leverage_scores, sample_rows
+
+    Notes
+    -----
+    With :math:`t_i` the same ratio with row i left out of the norm, :math:`s_i = t_i/(1 + t_i)`.
+    Any x with :math:`a_i^T x = 1` gives :math:`t_i \ge \|A_{-i} x\|_p^{-p}`, any z with
+    :math:`A_{-i}^T z = a_i` gives :math:`t_i \le \|z\|_q^p`, 1/p + 1/q = 1. Each iteration brings
+    both. All rows cost :math:`O(n^2 d^2)` for a few iterations; "bound" costs :math:`O(n d^2)` and
+    is within :math:`d^{|1 - p/2|}` of the truth [1]_.
+
+    References
+    ----------
+    .. [1] Cohen and Peng, "l_p row sampling by Lewis weights", STOC 2015; Woodruff and Yasuda,
+       "Sharper bounds for l_p sensitivity sampling", ICML 2023.
+
+    Examples
+    --------
+    In one dimension a row's sensitivity is its share of the sum:
+
+    >>> import numpy as np
+    >>> from randla.sampling import lp_sensitivities
+    >>> np.round(np.asarray(lp_sensitivities([[1.0], [2.0], [5.0]], p=1)), 6)
+    array([0.125, 0.25 , 0.625])
+    """
+    matrix = as_tall(A, finite=False)
+    n, d = matrix.shape
+    p = as_power(p, infinite=True)
+    as_choice(method, "method", ("auto", "exact", "sketch", "bound"))
+    rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
+    progress = as_flag(progress, "progress")
+    as_generator(rng)
+    chosen = None if rows is None else as_indices(rows, n)
+    k = n if chosen is None else len(chosen)
+    if method == "auto":
+        method = choose_method(k, n, d, p)
+    if method == "sketch" and p == np.inf:
+        raise ValueError("method must be 'exact' or 'bound' for p=inf, got 'sketch'")
+    if p == 2.0 or (p == np.inf and method == "bound"):
+        return _from_leverage(matrix, p, chosen)
+    if p == np.inf:
+        from randla.sampling._sensitivity_max import max_norm_sensitivities
+
+        low, high, iterations = max_norm_sensitivities(Tiles(matrix), chosen, rtol, progress)
+        return _enclosed(low, high, iterations, p, rtol)
+    space = geometry(Tiles(matrix), p)
+    if method == "bound":
+        low, high = (b if chosen is None else b[chosen] for b in (space.lower, space.upper))
+        return make_scores(
+            high.copy(), low, high, kind="sensitivity-bound", p=p, certified=True,
+            residual=relative_gap(low, high), n_iterations=space.state.n_iterations,
+        )  # fmt: skip
+    if method == "sketch":
+        return _sketched(space, chosen, draw_key(rng), progress)
+    low, high, iterations = exact_rows(space, chosen, rtol, progress=progress)
+    return _enclosed(low, high, iterations, p, rtol)
+
+
+def choose_method(k: int, n: int, d: int, p: float) -> Literal["exact", "sketch", "bound"]:
+    """The best method that k rows of an n x d matrix allow."""
+    if p == np.inf:
+        return "exact" if k * n * d <= 1e8 else "bound"
+    if k * n * (d * d + 20.0) <= _EXACT_WORK:
+        return "exact"
+    m = min(_SAMPLE_ROWS * d, n)
+    return "sketch" if k * m * (d * d + 20.0) <= _SKETCH_WORK else "bound"
+
+
+def relative_gap(low: Array, high: Array) -> float:
+    """The largest ``(high - low) / high``."""
+    gap = np.divide(high - low, high, out=np.zeros(len(high)), where=high > 0)
+    return float(gap.max(initial=0.0))
+
+
+def exact_rows(
+    space: Geometry,
+    chosen: NDArray[np.int64] | None,
+    rtol: float,
+    *,
+    progress: bool = False,
+    solver: RowSolver | None = None,
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Certified bounds of the chosen rows (all if None), with the rounding of A T."""
+    if solver is None:
+        solver = full_solver(space)
+    rows = np.arange(space.tiles.n) if chosen is None else chosen
+    targets = solver.X if chosen is None else solver.X[chosen]
+    low, high, iterations = solver.solve(
+        targets, rows.astype(np.int64), max(rtol - 2.0 * space.rounding, 0.1 * rtol),
+        progress=progress,
+    )  # fmt: skip
+    low = np.maximum(low * (1.0 - min(space.rounding, 1.0)), space.lower[rows])
+    high = np.minimum(high * (1.0 + space.rounding), space.upper[rows])
+    return low, np.maximum(high, low), iterations
+
+
+def full_solver(space: Geometry) -> RowSolver:
+    """A solver on all rows."""
+    return RowSolver(whitened_rows(space), space.p, space.kappa)
+
+
+def _enclosed(
+    low: Array, high: Array, iterations: NDArray[np.int64], p: float, rtol: float
+) -> Scores:
+    gap = relative_gap(low, high)
+    if not gap <= rtol:
+        late = int((high - low > rtol * high).sum())
+        warnings.warn(
+            f"{late} of {len(low)} sensitivities were enclosed to a relative width of at most "
+            f"{gap:.1e}, not rtol={rtol:g}; their intervals are valid all the same",
+            NotConvergedWarning,
+            stacklevel=3,
+        )
+    return make_scores(
+        0.5 * (low + high), low, high, kind="sensitivity", p=p, certified=gap <= rtol,
+        residual=gap, n_iterations=int(iterations.max(initial=0)),
+    )  # fmt: skip
+
+
+def _from_leverage(matrix: Any, p: float, chosen: NDArray[np.int64] | None) -> Scores:
+    """For p = 2, and for p = inf the bound s_i >= sqrt(leverage), as norms fall with p."""
+    scores = leverage_scores(matrix)
+    low, high = scores.lower, scores.upper
+    if p == np.inf:
+        low, high = np.sqrt(low), (high > 0.0).astype(np.float64)
+    if chosen is not None:
+        low, high = low[chosen], high[chosen]
+    values = 0.5 * (low + high) if p == 2.0 else high
+    return make_scores(
+        values.copy(), low.copy(), high.copy(), p=p, certified=True,
+        kind="sensitivity" if p == 2.0 else "sensitivity-bound",
+        residual=relative_gap(low, high),
+    )  # fmt: skip
+
+
+def _sketched(
+    space: Geometry, chosen: NDArray[np.int64] | None, key: np.uint64, progress: bool
+) -> Scores:
+    """Sensitivities beside a weighted sample of the rows, cut to the certified bounds."""
+    n, d, p = space.tiles.n, space.state.factor.rank, space.p
+    rows = np.arange(n) if chosen is None else chosen
+    weights = np.exp(space.state.log_weights)
+    if not weights.any():
+        zero = np.zeros(len(rows))
+        return make_scores(
+            zero, zero.copy(), zero.copy(), kind="sensitivity-sketch", p=p, certified=True,
+            residual=0.0,
+        )  # fmt: skip
+    pi = inclusion_probabilities(weights, _SAMPLE_ROWS * d)
+    sample = np.flatnonzero(uniforms(key, n) < pi)
+    scale = pi[sample] ** (-1.0 / p)
+    solver = RowSolver(whitened_rows(space, sample) * scale[:, None], p, space.kappa)
+    places = np.full(n, -1, np.int64)
+    places[sample] = np.arange(len(sample))
+    values, most = np.empty(len(rows)), 0
+    step = 1 << 16
+    for first in range(0, len(rows), step):
+        part = slice(first, min(first + step, len(rows)))
+        index = part if chosen is None else rows[part]
+        low, high, iterations = solver.solve(
+            whitened_rows(space, index), places[rows[part]], _SKETCH_RTOL, progress=progress
+        )
+        values[part], most = 0.5 * (low + high), max(most, int(iterations.max(initial=0)))
+    low, high = space.lower[rows], space.upper[rows]
+    return make_scores(
+        np.clip(values, low, high), low, high, kind="sensitivity-sketch", p=p, certified=False,
+        residual=relative_gap(low, high), n_iterations=most,
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Sensitivities in the maximum norm, by linear programmes with constraint generation."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import run_parts
+from randla.sampling._row_solver import orthonormal_rows
+from randla.sampling._tiles import Array, Tiles
+
+_FIRST, _MORE, _ROUNDS = 12, 4, 50  # rows a column at first, then for each round
+
+
+def max_norm_sensitivities(
+    tiles: Tiles, chosen: NDArray[np.int64] | None, rtol: float, progress: bool
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Lower and upper bounds, and rounds, of s_i = max |a_i'x| / |A x|_inf.
+
+    The dual problem min |z|_1 subject to A'z = a_i is solved on a few rows, those of largest |A x|
+    added until no other row is above the norm (then x is optimal for all rows). The x of the
+    last programme gives a lower bound from all rows; its z, moved onto A'z = a_i by the
+    pseudo-inverse, an upper bound.
+    """
+    X, rounding = orthonormal_rows(tiles)
+    rows = np.arange(tiles.n) if chosen is None else chosen
+    low, high = np.zeros(len(rows)), np.zeros(len(rows))
+    rounds = np.zeros(len(rows), np.int64)
+
+    def row(k: int) -> None:
+        i = int(rows[k])
+        if X[i].any():
+            low[k], high[k], rounds[k] = _one_row(X, i, rtol)
+
+    run_parts(row, len(rows), progress=progress, description="sensitivities")
+    low *= 1.0 - min(rounding, 1.0)
+    return low, np.minimum(high * (1.0 + rounding), 1.0), rounds
+
+
+def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
+    a = X[i] / np.sqrt(X[i] @ X[i])
+    norm = float(np.sqrt(X[i] @ X[i]))
+    residual = np.abs(X @ a)
+    lower, upper = norm / residual.max(), 1.0
+    active = np.zeros(len(X), bool)
+    d = X.shape[1]
+    active[_largest(residual, _FIRST * d)] = True
+    active[i] = True
+    count = 0
+    while upper - lower > rtol * upper and count < _ROUNDS:
+        count += 1
+        kept = np.flatnonzero(active)
+        solved = _programme(X[kept], X[i])
+        if solved is None:
+            break
+        x, z = solved
+        gap = X[i] - X[kept].T @ z
+        upper = min(upper, float(np.abs(z).sum() + np.abs(X @ gap).sum()))  # X'X = I
+        scale = abs(float(x @ X[i]))
+        residual = np.abs(X @ x)
+        if scale > 0.0:
+            lower = max(lower, min(scale / residual.max(), 1.0))
+        over = (residual > residual[kept].max() * (1.0 + 1e-9)) & ~active
+        if not over.any():
+            break
+        active[_largest(np.where(over, residual, 0.0), _MORE * d)] = True
+    return min(lower, upper), upper, count
+
+
+def _largest(values: Array, k: int) -> NDArray[np.intp]:
+    k = min(k, len(values))
+    return np.argpartition(values, len(values) - k)[len(values) - k :]
+
+
+def _programme(rows: Array, a: Array) -> tuple[Array, Array] | None:
+    """The x and z of min |z|_1 subject to rows' z = a, solved by HiGHS."""
+    from scipy.optimize import linprog
+
+    scale = np.abs(a).max()
+    result: Any = linprog(
+        np.ones(2 * len(rows)), A_eq=np.hstack([rows.T, -rows.T]), b_eq=a / scale, method="highs"
+    )
+    if result.status != 0:
+        return None
+    z = scale * (result.x[: len(rows)] - result.x[len(rows) :])
+    return np.asarray(result.eqlin.marginals), z
