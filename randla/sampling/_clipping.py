@@ -1,0 +1,142 @@
+"""The pinball problem on rows in panels, in the presence of heavy tails.
+
+Huge residuals slow an interior point method down: its complementarity products span many orders
+of magnitude. They may be shortened. If the residuals r0 at some x0 are cut to [-c, c] and the
+optimum of the cut problem leaves every cut row on its side of the plane, with a margin, then the
+loss of these rows differs from the true one by a constant near that optimum, so it is the optimum
+of the true problem (which is convex), and its dual is dual for the true problem too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.sampling._factor import Factor
+from randla.sampling._interior_point import InteriorPoint
+from randla.sampling._panels import Array, Panels
+
+#: Residuals beyond this many medians are cut.
+_TAIL = 20.0
+#: A cut row must end this fraction of the cut away from the plane.
+_MARGIN = 1e-3
+#: Rows of the rough solve that a heavy tail asks for, and its tolerance.
+_ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-3
+_MAX_ATTEMPTS = 8
+
+
+@dataclass
+class PinballSolution:
+    """Minimiser, dual and residuals (both (K, PANEL)), and how they were found."""
+
+    x: Array
+    z: Array
+    residuals: Array
+    n_iterations: int
+    vertex: NDArray[np.intp] | None  # the rows that a vertex passes through
+
+
+def solve_pinball(
+    rows: Panels,
+    factor: Factor,
+    tau: float,
+    *,
+    far: Array | None = None,
+    spread: float = 1.0,
+    rtol: float = 1e-8,
+    crossover: bool = True,
+) -> PinballSolution:
+    """Minimise sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
+
+    `factor` is that of A'A. `far` and `spread`, see `InteriorPoint`, say that x = 0 is near the
+    solution.
+    """
+    x, residuals, n_iterations = np.zeros(rows.d), rows.rhs, 0
+    if far is None:
+        x = factor.solve(rows.transposed_product(residuals))
+        residuals = rows.residuals(x)
+        if rows.unweighted(residuals).max() > 5.0 * _cut(rows, residuals):
+            step, n_iterations = _rough_solution(rows, residuals, tau)
+            x, residuals = x + step, rows.residuals(step, residuals)
+    free = np.zeros(rows.rhs.shape, bool)
+    for attempt in range(_MAX_ATTEMPTS):
+        cut = np.inf if far is not None or attempt == _MAX_ATTEMPTS - 1 else _cut(rows, residuals)
+        shortened, clipped = _shortened(rows, residuals, cut, ~free)
+        if far is None:  # least squares are a better start than a point near the optimum
+            step = factor.solve(rows.transposed_product(shortened))
+            inner = InteriorPoint(rows, rows.residuals(step, shortened), tau)
+        else:
+            step, inner = np.zeros(rows.d), InteriorPoint(rows, shortened, tau, far, spread)
+        solution = inner.solve(rtol, crossover)
+        n_iterations += solution.n_iterations
+        x = x + step + solution.step
+        end = solution.residuals * np.sign(residuals)
+        wrong = clipped & (end < _MARGIN * np.abs(shortened))
+        residuals = solution.residuals + (residuals - shortened)
+        if not wrong.any():
+            break
+        free |= wrong
+    z = solution.z if solution.vertex is not None else _feasible_dual(rows, solution.z, tau)
+    z /= max(1.0, z.max() / tau, z.min() / (tau - 1.0))  # a vertex may leave its box by rounding
+    return PinballSolution(x, z, residuals, n_iterations, solution.vertex)
+
+
+def _feasible_dual(rows: Panels, z: Array, tau: float) -> Array:
+    """Make A'z = 0 to rounding, by the least change in the metric of the slacks; else z = 0."""
+    z = np.clip(z, tau - 1.0, tau)
+    metric = (z - (tau - 1.0)) * (tau - z)
+    factor = Factor(rows.gram(metric))
+    for _ in range(3):
+        step = factor.solve(rows.transposed_product(z))
+        z = z + metric * rows.residuals(step, np.zeros_like(z))
+    off = np.abs(rows.transposed_product(z))
+    return z if (off <= 1e-12 * rows.column_sums()).all() else np.zeros_like(z)
+
+
+def _cut(rows: Panels, residuals: Array) -> float:
+    """Where residuals are cut: at a multiple of the median (of the upper quartile if that is 0).
+
+    Measured without the weights: a row of large weight is not far from the plane for that.
+    """
+    sample = rows.unweighted(residuals).ravel()[: rows.n]
+    sample = sample[:: max(rows.n // 20_000, 1)]
+    middle, upper = len(sample) // 2, (3 * len(sample)) // 4
+    ordered = np.partition(sample, (middle, upper))
+    level = max(ordered[middle], 0.1 * ordered[upper])
+    return _TAIL * float(level) if level > 0.0 else np.inf
+
+
+def _shortened(
+    rows: Panels, residuals: Array, cut: float, allowed: NDArray[np.bool_]
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Residuals cut where that is allowed, and which ones were."""
+    clipped = (rows.unweighted(residuals) > cut) & allowed
+    if not clipped.any():
+        return residuals, clipped
+    limit = cut if rows.weight is None else cut * rows.weight
+    return np.where(clipped, np.clip(residuals, -limit, limit), residuals), clipped
+
+
+def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, int]:
+    """A step towards the plane of the quantile, from some of the rows: least squares may be far.
+
+    The cut shrinks with the residuals until it settles.
+    """
+    n = min(rows.n, _ROUGH_ROWS)
+    some = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows will do
+    few = rows.subset(some, residuals)
+    everywhere = np.ones(few.rhs.shape, bool)
+    factor = Factor(few.gram())
+    total, end, cut, n_iterations = np.zeros(rows.d), few.rhs, np.inf, 0
+    for _ in range(_MAX_ATTEMPTS):
+        last, cut = cut, _cut(few, end)
+        if cut > 0.5 * last:
+            break
+        shortened, _ = _shortened(few, end, cut, everywhere)
+        step = factor.solve(few.transposed_product(shortened))
+        inner = InteriorPoint(few, few.residuals(step, shortened), tau)
+        solution = inner.solve(_ROUGH_TOLERANCE, crossover=False)
+        n_iterations += solution.n_iterations
+        total = total + step + solution.step
+        end = solution.residuals + (end - shortened)
+    return total, n_iterations

@@ -1,0 +1,252 @@
+"""Quantile regression by Mehrotra's interior point method, with crossover to an exact vertex.
+
+The problem is min_x sum_i rho_tau(b_i - a_i'x) with rho_tau(r) = r (tau - [r < 0]); its dual is
+max b'z with A'z = 0 and tau - 1 <= z <= tau [1]_. Rows carry their weight already.
+
+.. [1] Portnoy and Koenker, Statistical Science 12 (1997), section 4 (the Frisch-Newton method).
+.. [2] Mehrotra, SIAM J. Optim. 2 (1992).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.sampling._crossover import optimal_vertex
+from randla.sampling._factor import Factor
+from randla.sampling._kernels import interior_point as kernels
+from randla.sampling._panels import PANEL, Array, Panels
+
+#: Fraction of the way to the boundary.
+_STEP = 0.9995
+#: Products a v and s u are kept above this fraction of their mean.
+_CUT = 0.01
+#: Relative gap from which on a vertex is tried.
+_NEAR = 1e-3
+#: A gap is measured by the loss of the rows near the plane, but no less than this share of all.
+_SHARE = 1e-4
+#: Iterations after which a solve gives up; a healthy one needs at most 25.
+_MAX_ITERATIONS = 100
+#: The start does not take residuals to be smaller than this fraction of their spread.
+_SPREAD = 0.01
+#: In a balanced start dual values keep this distance from their bounds, in at most so many rounds.
+_EDGE, _BALANCE_ROUNDS = 0.05, 4
+#: Largest |A'a - goal| that counts as feasible, relative to sum |a_ij|.
+_FEASIBLE = 1e-10
+
+
+@dataclass
+class InteriorSolution:
+    """Step from the start to the minimiser; dual z and final residuals, both (K, PANEL)."""
+
+    step: Array
+    z: Array
+    residuals: Array
+    n_iterations: int
+    vertex: NDArray[np.intp] | None  # the rows that a vertex passes through
+
+
+class InteriorPoint:
+    """One solve: minimise sum_i rho_tau(r_i - a_i'x) from x = 0.
+
+    Parameters
+    ----------
+    rows : Panels
+        Its right-hand side is not used.
+    residuals : (K, PANEL) ndarray
+        The r_i, zero beyond n.
+    tau : float
+    far : (K, PANEL) ndarray, optional
+        +1 or -1 where the row is known to end on the side of its present sign, else 0. Given it,
+        the others are assumed to lie close to the plane, on either side.
+    spread : float
+        What residuals would be away from the plane, for a start from residuals that are all zero.
+    """
+
+    def __init__(
+        self,
+        rows: Panels,
+        residuals: Array,
+        tau: float,
+        far: Array | None = None,
+        spread: float = 1.0,
+    ) -> None:
+        n_parts, w = rows.n_parts, rows.data.shape[1]
+        self.rows, self.tau = rows, tau
+        self.state = np.zeros((len(rows.data), kernels.FIELDS, PANEL))
+        self.state[:, kernels.R] = residuals
+        self.x = np.zeros(rows.d)
+        self.step_dual = self.step_primal = 0.0
+        self.value = self.gap = self.mu = 0.0
+        self._g = np.zeros((n_parts, 2, w))
+        self._G = np.zeros((n_parts, w, w))
+        self._sums = np.zeros((n_parts, 4))
+        self._lanes = np.zeros((n_parts, 2, PANEL))
+        self._work = np.empty((n_parts, 2, PANEL))
+        self._far = np.flatnonzero(far) if far is not None else np.arange(0)
+        live = rows.lines(np.ones(rows.n))
+        self.goal = (1.0 - tau) * rows.transposed_product(live)
+        self._allowed = _FEASIBLE * rows.column_sums()
+        if far is None:
+            dual, margin = (1.0 - tau) * live, 0.1 * np.abs(residuals).sum() / rows.n
+        else:
+            dual, margin = _balanced_start(rows, residuals, self.goal, live, far, spread)
+        self.state[:, kernels.A_] = dual
+        kernels.start(rows.n, margin, self.state)
+
+    def solve(self, rtol: float, crossover: bool = True) -> InteriorSolution:
+        """Iterate to a relative duality gap of `rtol`, or to an exact vertex."""
+        d = self.rows.d
+        for iteration in range(_MAX_ITERATIONS + 1):
+            gradient, level = self._form()
+            off = self.goal - level
+            G = self._G.sum(axis=0)[:d, :d]
+            feasible = bool((np.abs(off) <= self._allowed).all())
+            near = self.value - self._far_loss()
+            if feasible and crossover and self.gap <= _NEAR * near:
+                vertex = optimal_vertex(self.rows, self.state, self.tau, near / self.rows.n)
+                if vertex is not None:
+                    x = self.x + vertex.step
+                    return InteriorSolution(x, vertex.z, vertex.residuals, iteration, vertex.index)
+            small = self.gap <= rtol * max(near, _SHARE * self.value)
+            if (feasible and small) or iteration == _MAX_ITERATIONS:
+                break
+            factor = Factor(G)
+            centre, first, second = self._affine(factor.solve(gradient - off))
+            dx = factor.solve(first + centre * second - off)
+            if not np.isfinite(dx).all():  # out of digits: the certificate will tell
+                break
+            self._corrector(dx, centre)
+            self.x += self.step_primal * dx
+        z = self.state[:, kernels.A_] - (1.0 - self.tau)
+        z.ravel()[self.rows.n :] = 0.0
+        residuals = self.state[:, kernels.R].copy()
+        return InteriorSolution(self.x, z, residuals, iteration, None)
+
+    def _far_loss(self) -> float:
+        """Loss of the rows that are far from the plane."""
+        r = self.state[self._far // PANEL, kernels.R, self._far % PANEL]
+        return float(np.maximum(self.tau * r, (self.tau - 1.0) * r).sum())
+
+    def _form(self) -> tuple[Array, Array]:
+        """Take the step; return A'(q r) and A'a, and set value, gap and mu."""
+        rows, g, sums = self.rows, self._g, self._sums
+        g[:], sums[:], self._G[:] = 0.0, 0.0, 0.0
+
+        def task(part: int, span: slice, count: int) -> None:
+            kernels.form(
+                rows.data[span],
+                count,
+                self.step_dual,
+                self.step_primal,
+                self.state[span],
+                self._work[part],
+                g[part],
+                self._G[part],
+                sums[part],
+            )
+
+        rows.each_part(task, passes=2.0 + 0.25 * rows.d)
+        positive, total, self.gap, self.mu = sums.sum(axis=0)
+        self.value = self.tau * positive + (1.0 - self.tau) * (total - positive)
+        first, second = g.sum(axis=0)[:, : rows.d]
+        return first, second
+
+    def _affine(self, dx: Array) -> tuple[float, Array, Array]:
+        """Take the affine direction; return the centring target and what the corrector needs."""
+        rows, g, sums, lanes = self.rows, self._g, self._sums, self._lanes
+        g[:], sums[:], lanes[:] = 0.0, 0.0, 0.0
+        padded = rows.pad(dx)
+
+        def task(part: int, span: slice, count: int) -> None:
+            kernels.affine(
+                rows.data[span],
+                count,
+                padded,
+                self.state[span],
+                self._work[part],
+                lanes[part],
+                g[part],
+                sums[part],
+            )
+
+        rows.each_part(task, passes=3.0)
+        ratio_dual, ratio_primal = lanes.max(axis=(0, 2))
+        dual, primal = 1.0 / max(1.0, ratio_dual), 1.0 / (1.0 + ratio_primal)
+        s1, s2 = sums.sum(axis=0)[:2]
+        mu = self.mu + dual * s1 - primal * (self.mu + s1) - dual * primal * (s1 + s2)
+        centre = (mu / self.mu) ** 3 * self.mu / (2 * rows.n)
+        first, second = g.sum(axis=0)[:, : rows.d]
+        return float(centre), first, second
+
+    def _corrector(self, dx: Array, centre: float) -> None:
+        """Take the corrected direction and choose the steps."""
+        rows, sums, lanes = self.rows, self._sums, self._lanes
+        sums[:], lanes[:] = 0.0, 0.0
+        padded = rows.pad(dx)
+
+        def task(part: int, span: slice, count: int) -> None:
+            kernels.corrector(
+                rows.data[span],
+                count,
+                padded,
+                centre,
+                self.state[span],
+                self._work[part],
+                lanes[part],
+                sums[part],
+            )
+
+        rows.each_part(task, passes=2.0)
+        ratio_dual, ratio_primal = lanes.max(axis=(0, 2))
+        dual, primal = _STEP / max(_STEP, ratio_dual), _STEP / max(_STEP, ratio_primal)
+        s1, s2, s3 = sums.sum(axis=0)[:3]
+        for _ in range(20):
+            mean = (self.mu + dual * s1 + primal * s2 + dual * primal * s3) / (2 * rows.n)
+            if self._smallest_product(dual, primal) >= _CUT * mean:
+                break
+            dual, primal = 0.9 * dual, 0.9 * primal
+        self.step_dual, self.step_primal = dual, primal
+
+    def _smallest_product(self, dual: float, primal: float) -> float:
+        lanes = self._lanes[:, 0]
+        lanes[:] = np.inf
+        self.rows.each_part(
+            lambda part, span, count: kernels.smallest_product(
+                count, dual, primal, self.state[span], lanes[part]
+            ),
+            passes=0.5,
+        )
+        return float(lanes.min())
+
+
+def _balanced_start(
+    rows: Panels, residuals: Array, goal: Array, live: Array, far: Array, spread: float
+) -> tuple[Array, float]:
+    """Nearly feasible dual values, near their bounds for rows that are far from the plane.
+
+    The others share what is lacking: a constant, and a correction in the range of A that is
+    clipped into the box and repeated for those that were not clipped.
+    """
+    free = np.where(far == 0.0, live, 0.0)
+    size = np.abs(residuals)
+    mean = float((size * free).sum() / max(float(free.sum()), 1.0))
+    mean = max(mean, _SPREAD * spread)
+    slack = 0.025 * mean / np.maximum(size, 0.1 * mean)
+    dual = np.where(far > 0.0, 1.0 - slack, np.where(far < 0.0, slack, 0.0))
+    lacking = goal - rows.transposed_product(dual)
+    factor, ones = Factor(rows.gram(free)), rows.transposed_product(free)
+    weight = factor.solve(ones)
+    level = float(weight @ lacking) / max(float(weight @ ones), 1e-300)
+    dual += min(max(level, _EDGE), 1.0 - _EDGE) * free
+    inside = free
+    for _ in range(_BALANCE_ROUNDS):
+        lacking = goal - rows.transposed_product(dual)
+        shift = -rows.residuals(factor.solve(lacking), np.zeros_like(dual))
+        dual = np.where(inside > 0.0, np.clip(dual + shift, _EDGE, 1.0 - _EDGE), dual)
+        clipped = inside * ((dual <= _EDGE) | (dual >= 1.0 - _EDGE))
+        if not clipped.any():
+            break
+        inside = inside - clipped
+        factor = Factor(rows.gram(inside))
+    return dual, 0.3 * mean

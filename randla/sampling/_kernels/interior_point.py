@@ -1,0 +1,204 @@
+"""Passes of Mehrotra's method for min_x sum_i rho_tau(b_i - a_i'x) over panels of rows.
+
+The dual is max b'a with A'a = (1 - tau) A'1 and 0 <= a <= 1; s = 1 - a; u and v are the positive
+and the negative part of the residual. With r = b - Ax and q = 1 / (v/a + u/s) an iteration is
+
+    affine:     dx = G^-1 A'(q r),  y = r - A dx,  e = q y            (G = A' diag(q) A)
+    corrector:  h = h1 + m (1/a - 1/s),  h1 = r + e (v (1 + e/a) / a + u (1 - e/s) / s),
+                dx = G^-1 A'(q h),  da = q (h - A dx),
+                dv = (m - a v + e v (1 + e/a) - v da) / a,
+                du = (m - s u - e u (1 - e/s) + u da) / s,
+
+m being the centring target. h is linear in m, so A'(q h1) and A'(q (1/a - 1/s)) are both summed in
+the affine pass, before m is known: three passes over A an iteration (form, affine, corrector).
+
+The state of a panel is (FIELDS, B), one line a variable. Maxima are kept in one lane a position,
+as a running maximum would not vectorise.
+"""
+
+from randla._jit import inline, summing_kernel
+from randla.sampling._kernels.panels import add_gram
+
+R, A_, S, U, V, Q, IA, IS, E, H, DA, DV, DU = range(13)
+FIELDS = 13
+
+
+@inline
+def _width(k, B, n):
+    return min(B, n - k * B)
+
+
+@summing_kernel
+def start(n, margin, state):
+    """s, u and v from the residuals and the dual values in lines R and A_; zero beyond n."""
+    B = state.shape[2]
+    for k in range(state.shape[0]):
+        z = state[k]
+        for t in range(B):
+            r = z[R, t]
+            z[U, t] = max(r, 0.0) + margin
+            z[V, t] = max(-r, 0.0) + margin
+            z[S, t] = 1.0 - z[A_, t]
+        for t in range(_width(k, B, n), B):
+            for j in range(FIELDS):
+                z[j, t] = 0.0
+
+
+@summing_kernel
+def form(panels, n, step_dual, step_primal, state, work, g, G, sums):
+    """Take the step, then sum A' diag(q) A, A'(q r), A'a, and the scalars of the certificate.
+
+    G (w, w), g (2, w) and sums (4,) are added to: the sums of max(r, 0) and of |r|, the duality gap
+    sum_i rho_tau(r_i) - z_i r_i with z = a - (1 - tau), and mu = a'v + s'u. The gap is summed
+    from terms that are not negative, so that it keeps its relative accuracy.
+    """
+    w, B = panels.shape[1], panels.shape[2]
+    for k in range(panels.shape[0]):
+        P, z = panels[k], state[k]
+        m = _width(k, B, n)
+        gap, mu, total, positive = 0.0, 0.0, 0.0, 0.0
+        for t in range(m):
+            a = z[A_, t] + step_dual * z[DA, t]
+            s = z[S, t] - step_dual * z[DA, t]
+            v = z[V, t] + step_primal * z[DV, t]
+            u = z[U, t] + step_primal * z[DU, t]
+            r = z[R, t] - step_primal * z[E, t]  # line E holds A dx after the corrector
+            inverse = 1.0 / (a * s)
+            ia, si = s * inverse, a * inverse
+            q = 1.0 / (v * ia + u * si)
+            z[A_, t], z[S, t], z[V, t], z[U, t], z[R, t] = a, s, v, u, r
+            z[IA, t], z[IS, t], z[Q, t] = ia, si, q
+            up, down = max(r, 0.0), max(-r, 0.0)
+            gap += s * up + a * down
+            positive += up
+            total += up + down
+            mu += a * v + s * u
+            work[0, t] = q * r
+        sums[0] += positive
+        sums[1] += total
+        sums[2] += gap
+        sums[3] += mu
+        for t in range(m, B):
+            work[0, t] = 0.0
+        for i in range(w):
+            s0, s1 = 0.0, 0.0
+            for t in range(B):
+                s0 += work[0, t] * P[i, t]
+                s1 += z[A_, t] * P[i, t]
+            g[0, i] += s0
+            g[1, i] += s1
+        add_gram(P, z[Q], work, G)
+
+
+@summing_kernel
+def affine(panels, n, dx, state, work, lanes, g, sums):
+    """The affine direction: lanes (2, B) take the largest ratios of a, s and of v, u.
+
+    g (2, w) gets A'(q h1) and A'(q (1/a - 1/s)); sums (2,) sum e (v - u) and sum e^2 / q, from
+    which mu after any step follows. For this direction -dv/v = 1 + e/a and -du/u = 1 - e/s.
+    """
+    w, B = panels.shape[1], panels.shape[2]
+    for k in range(panels.shape[0]):
+        P, z = panels[k], state[k]
+        m = _width(k, B, n)
+        for t in range(B):
+            work[0, t] = z[R, t]
+        for i in range(0, w, 2):
+            for t in range(B):
+                work[0, t] -= dx[i] * P[i, t] + dx[i + 1] * P[i + 1, t]
+        s1, s2 = 0.0, 0.0
+        for t in range(m):
+            q, y, ia, si, u, v = z[Q, t], work[0, t], z[IA, t], z[IS, t], z[U, t], z[V, t]
+            e = q * y
+            pa, ps = e * ia, e * si
+            lanes[0, t] = max(lanes[0, t], max(-pa, ps))
+            lanes[1, t] = max(lanes[1, t], max(pa, -ps))
+            s1 += e * (v - u)
+            s2 += e * y
+            h = z[R, t] + e * (v * ia * (1.0 + pa) + u * si * (1.0 - ps))
+            z[E, t], z[H, t] = e, h
+            work[0, t], work[1, t] = q * h, q * (ia - si)
+        for t in range(m, B):
+            work[0, t], work[1, t] = 0.0, 0.0
+        sums[0] += s1
+        sums[1] += s2
+        for i in range(w):
+            g0, g1 = 0.0, 0.0
+            for t in range(B):
+                g0 += work[0, t] * P[i, t]
+                g1 += work[1, t] * P[i, t]
+            g[0, i] += g0
+            g[1, i] += g1
+
+
+@summing_kernel
+def corrector(panels, n, dx, centre, state, work, lanes, sums):
+    """The corrected direction; sums (3,) get the terms of mu in the two steps and their product."""
+    w, B = panels.shape[1], panels.shape[2]
+    for k in range(panels.shape[0]):
+        P, z = panels[k], state[k]
+        m = _width(k, B, n)
+        for t in range(B):
+            work[0, t] = 0.0
+        for i in range(0, w, 2):
+            for t in range(B):
+                work[0, t] += dx[i] * P[i, t] + dx[i + 1] * P[i + 1, t]
+        s1, s2, s3 = 0.0, 0.0, 0.0
+        for t in range(m):
+            a, s, u, v, e = z[A_, t], z[S, t], z[U, t], z[V, t], z[E, t]
+            ia, si = z[IA, t], z[IS, t]
+            da = z[Q, t] * (z[H, t] + centre * (ia - si) - work[0, t])
+            dv = ia * (centre + v * (e * (1.0 + e * ia) - a - da))
+            du = si * (centre - u * (e * (1.0 - e * si) + s - da))
+            z[DA, t], z[DV, t], z[DU, t], z[E, t] = da, dv, du, work[0, t]
+            lanes[0, t] = max(lanes[0, t], max(-da * ia, da * si))
+            lanes[1, t] = max(lanes[1, t], max(-dv / v, -du / u))
+            s1 += da * (v - u)
+            s2 += a * dv + s * du
+            s3 += da * (dv - du)
+        sums[0] += s1
+        sums[1] += s2
+        sums[2] += s3
+
+
+@summing_kernel
+def smallest_product(n, step_dual, step_primal, state, lanes):
+    """The smallest product a v or s u after a step, in lanes (B,)."""
+    B = state.shape[2]
+    for k in range(state.shape[0]):
+        z = state[k]
+        for t in range(_width(k, B, n)):
+            a = z[A_, t] + step_dual * z[DA, t]
+            s = z[S, t] - step_dual * z[DA, t]
+            v = z[V, t] + step_primal * z[DV, t]
+            u = z[U, t] + step_primal * z[DU, t]
+            lanes[t] = min(lanes[t], min(a * v, s * u))
+
+
+@summing_kernel
+def vertex_pass(panels, n, dx, tau, tie, state, work, g):
+    """Dual values at x + dx: tau or tau - 1 by sign of t = r - A dx; line H gets t, line E z.
+
+    Rows with |t| <= tie keep the interior value a - (1 - tau). g (w,) gets A'z.
+    """
+    w, B = panels.shape[1], panels.shape[2]
+    for k in range(panels.shape[0]):
+        P, z = panels[k], state[k]
+        m = _width(k, B, n)
+        for t in range(B):
+            work[0, t] = z[R, t]
+        for i in range(0, w, 2):
+            for t in range(B):
+                work[0, t] -= dx[i] * P[i, t] + dx[i + 1] * P[i + 1, t]
+        for t in range(m):
+            r = work[0, t]
+            bound = tau if r > 0.0 else tau - 1.0
+            z[H, t] = r
+            z[E, t] = z[A_, t] - (1.0 - tau) if abs(r) <= tie else bound
+        for t in range(m, B):
+            z[E, t] = 0.0
+        for i in range(w):
+            g0 = 0.0
+            for t in range(B):
+                g0 += z[E, t] * P[i, t]
+            g[i] += g0

@@ -1,0 +1,231 @@
+"""Quantile regression of weighted rows of any scale and rank, all of them at once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._validation import is_sparse
+from randla.sampling._clipping import solve_pinball
+from randla.sampling._factor import Factor
+from randla.sampling._panels import Array, Panels
+from randla.sampling._tiles import Tiles
+from randla.sampling._whitening import whiten
+
+#: Reciprocal condition of a Gram matrix above which the columns serve as they are.
+_WELL_CONDITIONED = 1e-7
+#: Residuals up to so many rounding errors count as zero where all of them are.
+_ROUNDING = 16.0
+#: Relative residual of least squares above which no exact fit is looked for.
+_FITTED = 1e-6
+
+
+@dataclass
+class Rows:
+    """Rows of A (n, d), dense or CSR, right-hand sides b and weights (n,); None is ones."""
+
+    A: Any
+    b: NDArray[Any]
+    weight: Array | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.A.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return int(self.A.shape[1])
+
+    def dense(self, index: Any = slice(None)) -> NDArray[Any]:
+        """Some rows of A as an array."""
+        chosen = self.A[index]
+        return chosen.toarray() if is_sparse(chosen) else chosen
+
+    def take(self, index: Any) -> "Rows":
+        """Some rows, dense."""
+        weight = None if self.weight is None else self.weight[index]
+        return Rows(self.dense(index), self.b[index], weight)
+
+    def below(self, A: Array, b: Array) -> "Rows":
+        """These rows, dense, with more rows of weight one below them."""
+        if len(b) == 0:
+            return self
+        weight = None if self.weight is None else np.append(self.weight, np.ones(len(b)))
+        return Rows(np.vstack([self.dense(), A]), np.append(self.b, b), weight)
+
+    def weighted(self) -> NDArray[Any]:
+        """All rows as an array, times their weights."""
+        A = self.dense()
+        return A if self.weight is None else self.weight[:, None] * A
+
+    def transposed_product(self, z: Array) -> Array:
+        """A' diag(weight) z."""
+        return self.A.T @ (z if self.weight is None else self.weight * z)
+
+    def residuals(self, x: Array) -> Array:
+        """Weighted residuals b - A x."""
+        r = self.b - self.A @ x
+        return r if self.weight is None else self.weight * r
+
+    def rounding(self, x: Array) -> Array:
+        """Bounds for the rounding errors of the weighted residuals, up to a small constant."""
+        size = np.abs(self.b) + abs(self.A) @ np.abs(x)
+        return np.finfo(np.float64).eps * (size if self.weight is None else self.weight * size)
+
+
+@dataclass
+class Conditioned:
+    """Panels of (diag(weight) A) T, with well conditioned columns, and T (d, r).
+
+    `scale` are powers of two for the columns of A, and `columns` r independent ones; `plain` says
+    that T does no more than to scale.
+    """
+
+    panels: Panels
+    transform: Array
+    factor: Factor
+    scale: Array
+    columns: NDArray[np.intp]
+    plain: bool
+
+
+@dataclass
+class RowsSolution:
+    """Minimiser (d,), dual of the weighted rows and their residuals (n,), and how it was found.
+
+    The dual lies in the box and A' diag(weight) z = 0, up to rounding.
+    """
+
+    x: Array
+    z: Array
+    residuals: Array
+    n_iterations: int
+    exact_fit: bool = False
+
+
+def condition(rows: Rows) -> Conditioned:
+    """Scale the columns by powers of two; make them orthonormal where that is not enough."""
+    n, d = rows.n, rows.d
+    panels = Panels(n, d).fill(rows.dense(), np.zeros(n), rows.weight)
+    scale = power_of_two_scale(np.abs(panels.data[:, :d]).max(axis=(0, 2), initial=0.0))
+    panels.data[:, :d] *= scale[:, None]
+    G = panels.gram()
+    if n >= d and np.diagonal(G).min(initial=1.0) > 0.0:
+        factor = Factor(G)
+        if factor.reciprocal_condition() > _WELL_CONDITIONED:
+            return Conditioned(panels, np.diag(scale), factor, scale, np.arange(d), True)
+    scaled = np.ascontiguousarray(panels.data[:, :d].transpose(0, 2, 1)).reshape(-1, d)[:n]
+    white = whiten(Tiles(scaled))
+    T = white.transform if white.rank else np.zeros((d, 1))  # one zero column for a zero matrix
+    orthonormal = Panels(n, T.shape[1])
+    orthonormal.weight = panels.weight
+    np.matmul(T.T, panels.data[:, :d], out=orthonormal.data[:, : T.shape[1]])
+    factor = Factor(orthonormal.gram())
+    return Conditioned(orthonormal, scale[:, None] * T, factor, scale, white.columns, False)
+
+
+def power_of_two_scale(largest: Any) -> Any:
+    """Powers of two that bring numbers to [1/2, 1); 1 for a zero."""
+    _, exponent = np.frexp(largest)
+    return np.where(largest > 0.0, np.ldexp(1.0, -np.clip(exponent, -1020, 1020)), 1.0)
+
+
+def solve_rows(
+    rows: Rows,
+    tau: float,
+    *,
+    conditioned: Conditioned | None = None,
+    x0: Array | None = None,
+    far: Array | None = None,
+    spread: float = 0.0,
+    rtol: float = 1e-8,
+    crossover: bool = True,
+) -> RowsSolution:
+    """Minimise the weighted sum of rho_tau(b_i - a_i'x).
+
+    `x0` is given if it is near the solution; far (n,) then has +1 or -1 for rows that are known
+    to lie above or below the optimal plane, and `spread` is a typical residual.
+    """
+    n = rows.n
+    problem = condition(rows) if conditioned is None else conditioned
+    if x0 is None and (fit := exact_fit(rows, problem)) is not None:
+        return RowsSolution(fit, np.zeros(n), rows.residuals(fit), 0, exact_fit=True)
+    start = np.zeros(rows.d) if x0 is None else x0
+    residuals = rows.residuals(start)
+    if not problem.transform.any():  # nothing to choose: each row takes the bound of its sign
+        z = np.where(residuals > 0.0, tau, np.where(residuals < 0.0, tau - 1.0, 0.0))
+        return RowsSolution(start, z, residuals, 0)
+    panels, unit = problem.panels, set_rhs(problem.panels, residuals)
+    solution = solve_pinball(
+        panels,
+        problem.factor,
+        tau,
+        far=None if far is None else panels.lines(far),
+        spread=spread / unit,
+        rtol=rtol,
+        crossover=crossover,
+    )
+    with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
+        x = start + problem.transform @ (unit * solution.x)
+    z, residuals = solution.z.ravel()[:n], unit * solution.residuals.ravel()[:n]
+    if not problem.plain and np.isfinite(x).all():
+        if solution.vertex is None:
+            z = _polished_dual(rows, problem, tau, z)
+        else:
+            x, z = _polished_vertex(rows, problem, solution.vertex, x, z)
+            residuals = rows.residuals(x)
+        z /= max(1.0, z.max() / tau, z.min() / (tau - 1.0))
+    return RowsSolution(x, z, residuals, solution.n_iterations)
+
+
+def _polished_vertex(
+    rows: Rows, problem: Conditioned, vertex: NDArray[np.intp], x: Array, z: Array
+) -> tuple[Array, Array]:
+    """A vertex and its dual, once more in the columns of A: T has rounding errors of its own."""
+    columns, scale = problem.columns, problem.scale
+    basis = rows.take(vertex)
+    square = (basis.weighted() * scale)[:, columns]
+    x, z = x.copy(), z.copy()
+    for _ in range(2):
+        x[columns] += scale[columns] * np.linalg.solve(square, basis.residuals(x))
+        z[vertex] -= np.linalg.solve(square.T, (rows.transposed_product(z) * scale)[columns])
+    return x, z
+
+
+def _polished_dual(rows: Rows, problem: Conditioned, tau: float, z: Array) -> Array:
+    """The same for a dual that is not at a vertex: the least change in the metric of its slacks."""
+    panels, n = problem.panels, rows.n
+    metric = panels.lines(np.maximum((z - (tau - 1.0)) * (tau - z), 0.0))
+    factor = Factor(panels.gram(metric))
+    for _ in range(2):
+        left = factor.solve(problem.transform.T @ rows.transposed_product(z))
+        z = z + (metric * panels.residuals(left, np.zeros_like(metric))).ravel()[:n]
+    return z
+
+
+def set_rhs(panels: Panels, residuals: Array) -> float:
+    """Give the panels a right-hand side of size one; return the unit that was divided out."""
+    unit = 1.0 / float(power_of_two_scale(np.abs(residuals).max(initial=0.0)))
+    panels.rhs.ravel()[: panels.n] = residuals / unit
+    return unit
+
+
+def exact_fit(rows: Rows, problem: Conditioned) -> Array | None:
+    """The x with b = A x up to rounding in each row, if there is one."""
+    x, panels = np.zeros(rows.d), problem.panels
+    for attempt in range(3):
+        residuals = rows.residuals(x)
+        if (np.abs(residuals) <= _ROUNDING * rows.rounding(x)).all():
+            return x
+        unit = set_rhs(panels, residuals)
+        y = problem.factor.solve(panels.transposed_product(panels.rhs))
+        if attempt == 0 and np.abs(panels.residuals(y)).max() > _FITTED:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = x + problem.transform @ (unit * y)
+        if not np.isfinite(x).all():
+            return None
+    return None

@@ -1,0 +1,133 @@
+"""The interior point kernels against NumPy twins, and the Newton equations they solve."""
+
+import numpy as np
+import pytest
+
+from randla.sampling._clipping import solve_pinball
+from randla.sampling._factor import Factor
+from randla.sampling._interior_point import InteriorPoint
+from randla.sampling._kernels import interior_point as kernels
+from randla.sampling._panels import PANEL, Panels, fill_lines
+from tests.sampling.lp_regression_reference import highs_quantile, pinball
+
+SHAPES = [(1, 1), (5, 2), (255, 3), (256, 4), (257, 5), (1000, 7)]
+
+
+def panels(n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    A, b = rng.standard_normal((n, d)), rng.standard_normal(n)
+    return A, b, Panels(n, d).fill(A, b)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_panels_hold_the_rows(shape):
+    A, b, P = panels(*shape)
+    n, d = shape
+    np.testing.assert_array_equal(P.rows(np.arange(n)), A)
+    np.testing.assert_array_equal(P.rhs.ravel()[:n], b)
+    assert not P.rhs.ravel()[n:].any()
+    assert not P.data[:, d:].any()
+    for array in (np.asfortranarray(A), np.repeat(A, 2, axis=1)[:, ::2], A[::-1][::-1]):
+        out = np.zeros_like(P.data)
+        fill_lines(out[:, :d], array)
+        np.testing.assert_array_equal(out, P.data)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sums_over_panels(shape):
+    A, b, P = panels(*shape)
+    rng = np.random.default_rng(1)
+    n, d = shape
+    q, x = rng.random(n), rng.standard_normal(d)
+    lower = np.tril(A.T @ (q[:, None] * A))
+    np.testing.assert_allclose(np.tril(P.gram(P.lines(q))), lower, atol=1e-12)
+    np.testing.assert_allclose(np.tril(P.gram()), np.tril(A.T @ A), atol=1e-12)
+    np.testing.assert_allclose(P.residuals(x).ravel()[:n], b - A @ x, atol=1e-13)
+    np.testing.assert_allclose(P.transposed_product(P.lines(q)), A.T @ q, atol=1e-12)
+    np.testing.assert_allclose(P.column_sums(), np.abs(A).sum(axis=0), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (300, 4), (257, 2)])
+@pytest.mark.parametrize("far", [False, True])
+def test_an_iteration_solves_the_newton_equations(shape, far):
+    n, d = shape
+    A, b, P = panels(n, d)
+    signs = P.lines(np.where(np.abs(b) > 1.5, np.sign(b), 0.0)) if far else None
+    ip = InteriorPoint(P, P.rhs, 0.3, signs)
+    lines = ip.state.transpose(1, 0, 2).reshape(kernels.FIELDS, -1)[:, :n]
+    gradient, level = ip._form()
+    lines = ip.state.transpose(1, 0, 2).reshape(kernels.FIELDS, -1)[:, :n].copy()
+    r, a, s, u, v, q = lines[:6]
+    np.testing.assert_allclose(r, b)
+    np.testing.assert_allclose(a + s, 1.0)
+    np.testing.assert_allclose(u - v, r)
+    np.testing.assert_allclose(q, 1 / (v / a + u / s))
+    np.testing.assert_allclose(ip.mu, a @ v + s @ u)
+    np.testing.assert_allclose(ip.value, pinball(r, 0.3).sum())
+    np.testing.assert_allclose(ip.gap, (pinball(r, 0.3) - (a - 0.7) * r).sum())
+    np.testing.assert_allclose(gradient, A.T @ (q * r), atol=1e-12)
+    np.testing.assert_allclose(level, A.T @ a, atol=1e-12)
+    G = A.T @ (q[:, None] * A)
+    np.testing.assert_allclose(np.tril(ip._G.sum(axis=0)[:d, :d]), np.tril(G), atol=1e-12)
+
+    off, factor = ip.goal - level, Factor(np.tril(G))
+    dx = factor.solve(gradient - off)
+    centre, first, second = ip._affine(dx)
+    da = q * (r - A @ dx)
+    dv, du = -v - v * da / a, -u + u * da / s
+    np.testing.assert_allclose(A.T @ da, off, atol=1e-9)  # the step makes the dual feasible
+    step = min(1.0, 1.0 / max((-da / a).max(), (da / s).max()))
+    other = min(1.0, 1.0 / max((-dv / v).max(), (-du / u).max()))
+    mu = (a + step * da) @ (v + other * dv) + (s - step * da) @ (u + other * du)
+    np.testing.assert_allclose(centre, (mu / ip.mu) ** 3 * ip.mu / (2 * n))
+
+    dx = factor.solve(first + centre * second - off)
+    ip._corrector(dx, centre)
+    lines = ip.state.transpose(1, 0, 2).reshape(kernels.FIELDS, -1)[:, :n]
+    dA, dV, dU = (lines[k] for k in (kernels.DA, kernels.DV, kernels.DU))
+    np.testing.assert_allclose(A.T @ dA, off, atol=1e-9)
+    np.testing.assert_allclose(A @ dx + dU - dV, r - u + v, atol=1e-9)
+    np.testing.assert_allclose(a * dV + v * dA, centre - a * v - da * dv, atol=1e-9)
+    np.testing.assert_allclose(s * dU - u * dA, centre - s * u + da * du, atol=1e-9)
+    new = a + ip.step_dual * dA, s - ip.step_dual * dA, v + ip.step_primal * dV
+    assert min(part.min() for part in new) > 0
+    products = np.append(new[0] * new[2], new[1] * (u + ip.step_primal * dU))
+    assert products.min() >= 0.00999 * products.mean()
+
+
+def test_many_parts_give_the_answer_of_one(monkeypatch):
+    A, b, P = panels(3000, 5)
+    one = solve_pinball(P, Factor(P.gram()), 0.4)
+    monkeypatch.setattr("randla.sampling._panels._PART", 2)
+    parts = Panels(3000, 5).fill(A, b)
+    assert parts.n_parts == 6
+    many = solve_pinball(parts, Factor(parts.gram()), 0.4)
+    np.testing.assert_allclose(many.x, one.x, atol=1e-10)
+
+
+def test_parts_on_threads(monkeypatch, each_thread_count):
+    monkeypatch.setattr("randla.sampling._panels._PART", 1)
+    _, _, P = panels(2000, 5)
+    first, *others = each_thread_count(lambda: solve_pinball(P, Factor(P.gram()), 0.4).x)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+@pytest.mark.parametrize("noise", ["cauchy", "gross"])
+def test_clipping_does_not_change_the_answer(noise):
+    rng = np.random.default_rng(3)
+    A = np.column_stack([np.ones(600), rng.standard_t(1.5, (600, 3))])
+    e = rng.standard_cauchy(600)
+    if noise == "gross":
+        e = np.where(rng.random(600) < 0.1, 1e8 * rng.standard_normal(600), e)
+    b = A.sum(axis=1) + e
+    P = Panels(600, 4).fill(A, b)
+    for tau in (0.05, 0.5, 0.9):
+        found = solve_pinball(P, Factor(P.gram()), tau)
+        exact = highs_quantile(A, b, tau)
+        assert abs(pinball(b - A @ found.x, tau).sum() - exact) <= 1e-10 * exact
+        z = found.z.ravel()[:600]
+        assert np.abs(A.T @ z).max() <= 1e-11 * np.abs(A).sum(axis=0).max()
+        assert z.shape == (600,)
+        assert not found.z.ravel()[600:].any()
+        assert PANEL == P.data.shape[2]
