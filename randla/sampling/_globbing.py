@@ -1,0 +1,307 @@
+"""Exact quantile regression of many rows by solving for few of them.
+
+The plane of a random sample lies close to the plane of all rows, so that most rows can be told to
+lie above or below the optimal plane. All rows above are summed into one row, and all below into
+another: rho_tau is sublinear, hence the loss of a sum is at most the sum of the losses, with
+equality where the signs agree. The small problem is therefore a lower bound whatever the choice,
+and its solution solves the whole problem as soon as every row lies on the side where it was put.
+Rows that do not are taken out of the sums and the small problem is solved again.
+
+Source: Portnoy and Koenker, Statistical Science 12 (1997), section 5, with the true sums of the
+rows in place of their large constant.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import run_parts
+from randla.sampling._factor import Factor
+from randla.sampling._kernels import globbing as kernels
+from randla.sampling._panels import PACE, PANEL, Array, Panels, fill_lines
+from randla.sampling._pinball import Rows, condition, power_of_two_scale, solve_rows
+
+#: Rows of a tile, the unit of the passes over all rows; its panels stay in the second-level cache.
+_TILE = 16 * PANEL
+#: Tiles of a part, the unit that threads share.
+_PART = 8
+#: Rows with a squared leverage above this in the metric of the sample are never summed.
+_HEAVY = 0.1
+#: Relative tolerance of the solve on the sample, whose statistical error is larger.
+_SAMPLE_TOLERANCE = 1e-3
+#: Ridge, relative to the Gram matrix of the sample, for columns that the sample does not see.
+_RIDGE = 1e-10
+_MAX_REPAIRS = 8
+#: Share of wrong rows, relative to the sample, from which on a larger sample is taken.
+_TOO_MANY = 0.1
+#: Effective number of weighted rows, for each column, below which all rows are taken.
+_FEW = 20.0
+#: Below this ratio of all rows to sampled rows it is as fast to take all.
+_WORTHWHILE = 3.0
+
+
+#: Panels of rows, of their right-hand sides and of their weights, and the number of rows.
+_Tile = tuple[Array, Array, Array, int]
+
+
+@dataclass
+class GlobbedSolution:
+    """Minimiser; duals of the weighted rows (n,), of the two sums and of the extra rows.
+
+    Loss and gap are those of all rows.
+    """
+
+    x: Array
+    z: Array
+    z_sums: Array
+    z_extra: Array
+    value: float
+    gap: float
+    n_rows: int
+    n_iterations: int
+
+
+@dataclass
+class _Plane:
+    """One quantile: its plane, its band, and what its small problem gave."""
+
+    tau: float
+    x: Array
+    spread: float  # mean residual
+    limit: float  # a row stays if |b - a'x| is at most this times its size
+    n_iterations: int
+    solution: GlobbedSolution | None = None
+
+
+def sample_size(n: int, d: int, tau: float) -> int:
+    """Rows to sample so that a band of as many rows around their plane holds the optimal plane.
+
+    Where the density of the residuals is f, the plane of m sampled rows is off by about
+    sqrt(tau (1 - tau) d / m) / f, and a band of m rows has half-width m / (2 n f): six times the
+    one is not above the other. At extreme quantiles the rate of Portnoy and Koenker is larger.
+    """
+    spread = 6.0 * sqrt(tau * (1.0 - tau) * d) * n
+    return int(max(0.8 * sqrt(d) * n ** (2.0 / 3.0), spread ** (2.0 / 3.0)))
+
+
+def worthwhile(n: int, d: int, tau: float) -> bool:
+    """Whether a sample is so much smaller than the whole that it saves time."""
+    return _WORTHWHILE * sample_size(n, d, tau) < n
+
+
+class Globbing:
+    """Planes of several quantiles of `rows` and of `extra`, (e, d) more rows with b = 0.
+
+    The extra rows have weight one and stay in every small problem.
+    """
+
+    def __init__(self, rows: Rows, extra: Array, generator: np.random.Generator) -> None:
+        self.rows, self.extra, self.generator = rows, extra, generator
+        self._width = rows.d + rows.d % 2
+        self._mass = None if rows.weight is None else np.cumsum(rows.weight)
+
+    def solve(self, taus: list[float], rtol: float) -> list[GlobbedSolution | None]:
+        """A solution for each quantile; None where too many rows would have to stay."""
+        n, d = self.rows.n, self.rows.d
+        results: list[GlobbedSolution | None] = [None] * len(taus)
+        weight = self.rows.weight
+        if weight is not None and weight.sum() ** 2 < _FEW * d * np.square(weight).sum():
+            return results  # a few rows outweigh all others
+        growth = 1
+        while True:
+            sizes = {k: growth * sample_size(n, d, tau) for k, tau in enumerate(taus)}
+            todo = [k for k in sizes if results[k] is None and _WORTHWHILE * sizes[k] < n]
+            if not todo:
+                return results
+            found = self._attempt([taus[k] for k in todo], [sizes[k] for k in todo], rtol)
+            for k, solution in zip(todo, found, strict=True):
+                results[k] = solution
+            growth *= 2
+
+    def _attempt(
+        self, taus: list[float], sizes: list[int], rtol: float
+    ) -> list[GlobbedSolution | None]:
+        planes, whitener = self._sample_planes(taus, sizes)
+        if any(plane.limit == 0.0 for plane in planes):  # a plane through too many of the rows
+            return [None] * len(taus)
+        side = np.zeros((-(-self.rows.n // PANEL), len(taus), PANEL), np.int8)
+        sums = self._split(planes, whitener, side)
+        active = list(range(len(taus)))
+        for _ in range(_MAX_REPAIRS):
+            for q in active:
+                planes[q].solution = self._solve_small(planes[q], side[:, q], sums[q], rtol)
+            wrong = self._check([planes[q] for q in active], side, active)
+            again = []
+            for q, index in zip(active, wrong, strict=True):
+                if len(index) > _TOO_MANY * max(sizes):
+                    planes[q].solution = None
+                elif len(index):
+                    self._take_out(index, side[:, q], sums[q])
+                    again.append(q)
+            active = again
+            if not active:
+                break
+        for q in active:
+            planes[q].solution = None
+        return [plane.solution for plane in planes]
+
+    # The sample ----------------------------------------------------------------------------------
+
+    def _sample_planes(self, taus: list[float], sizes: list[int]) -> tuple[list[_Plane], Array]:
+        """Planes and bands from one sample, and the metric in which rows are measured."""
+        n, m = self.rows.n, max(sizes)
+        sample = self.rows.take(self._draw(m))
+        sample.weight = None  # drawn in proportion to it
+        mass = n if self._mass is None else self._mass[-1]
+        few = sample.below(self.extra * (m / mass), np.zeros(len(self.extra)))
+        conditioned = condition(few)
+        whitener = _whitener(sample.A)
+        size = np.sqrt(np.square(sample.A @ whitener.T).sum(axis=1))
+        planes = []
+        for tau, kept in zip(taus, sizes, strict=True):
+            solution = solve_rows(
+                few, tau, conditioned=conditioned, rtol=_SAMPLE_TOLERANCE, crossover=False
+            )
+            distance = np.abs(solution.residuals[:m])
+            score = np.divide(distance, size, out=np.full(m, np.inf), where=size > 0.0)
+            rank = min(m * kept // n, m - 1)
+            ordered = np.partition(score, (rank, m // 2))
+            # Ties: residuals that differ by what the sample's solve left open are all kept.
+            limit = max(ordered[rank], _SAMPLE_TOLERANCE * ordered[m // 2])
+            limit = 0.0 if solution.exact_fit else float(limit)
+            spread = float(distance.mean())
+            planes.append(_Plane(tau, solution.x, spread, limit, solution.n_iterations))
+        return planes, whitener
+
+    def _draw(self, m: int) -> NDArray[np.int64]:
+        """Draw m rows in proportion to their weights, one from each of m equal strata."""
+        places = (np.arange(m) + self.generator.random(m)) / m
+        if self._mass is None:
+            index = np.floor(places * self.rows.n).astype(np.int64)
+        else:
+            index = np.searchsorted(self._mass, places * self._mass[-1], side="right")
+        return np.minimum(index, self.rows.n - 1)
+
+    # The small problem ---------------------------------------------------------------------------
+
+    def _solve_small(
+        self, plane: _Plane, side: NDArray[np.int8], sums: Array, rtol: float
+    ) -> GlobbedSolution:
+        """Solve on the rows that stay, the extra rows and the two sums, from the plane's x."""
+        rows, d = self.rows, self.rows.d
+        flat = side.reshape(-1)[: rows.n]
+        keep = np.flatnonzero(flat == 0)
+        few = rows.take(keep).below(
+            np.vstack([self.extra, sums[:, :d]]), np.append(np.zeros(len(self.extra)), sums[:, d])
+        )
+        far = np.zeros(few.n)
+        far[-2:] = 1.0, -1.0
+        found = solve_rows(few, plane.tau, x0=plane.x, far=far, spread=plane.spread, rtol=rtol)
+        plane.x = found.x
+        plane.n_iterations += found.n_iterations
+        z = np.where(flat > 0, found.z[-2], found.z[-1])
+        z[keep] = found.z[: len(keep)]
+        residuals, own = few.residuals(found.x)[:-2], found.z[:-2]
+        loss = np.maximum(plane.tau * residuals, (plane.tau - 1.0) * residuals)
+        return GlobbedSolution(
+            x=found.x,
+            z=z,
+            z_sums=found.z[-2:],
+            z_extra=own[len(keep) :],
+            value=float(loss.sum()),
+            gap=float((loss - own * residuals).sum()),
+            n_rows=len(keep),
+            n_iterations=plane.n_iterations,
+        )
+
+    def _take_out(self, index: NDArray[np.intp], side: NDArray[np.int8], sums: Array) -> None:
+        """Let rows stay that were in the sums."""
+        signs = side[index // PANEL, index % PANEL]
+        for row, sign in enumerate((1, -1)):
+            moved = self.rows.take(index[signs == sign])
+            weight = np.ones(moved.n) if moved.weight is None else moved.weight
+            sums[row] -= weight @ np.column_stack([moved.A, moved.b])
+        side[index // PANEL, index % PANEL] = 0
+
+    # Passes over all rows ------------------------------------------------------------------------
+
+    def _split(self, planes: list[_Plane], whitener: Array, side: NDArray[np.int8]) -> Array:
+        """Fill side (K, k, PANEL); return the sums (k, 2, d + 1) of the rows above and below."""
+        d, w = self.rows.d, self._width
+        X, white = self._padded(np.array([plane.x for plane in planes])), self._padded(whitener)
+        limits = np.array([plane.limit for plane in planes])
+        work = np.empty((self._n_parts, 4, PANEL))
+
+        def visit(part: int, span: slice, tile: _Tile, total: Array) -> None:
+            kernels.split(*tile, X, white, limits, _HEAVY, side[span], work[part], total)
+
+        total = self._each_tile(visit, (len(planes), 2, w + 1), 2.0 + 0.25 * d + 3.0 * len(planes))
+        return np.concatenate([total[:, :, :d], total[:, :, w:]], axis=2)
+
+    def _check(
+        self, planes: list[_Plane], side: NDArray[np.int8], active: list[int]
+    ) -> list[NDArray[np.intp]]:
+        """Add loss and gap of the summed rows to the solutions; return the rows that are wrong."""
+        solutions = [plane.solution for plane in planes if plane.solution is not None]
+        side = side if len(active) == side.shape[1] else np.ascontiguousarray(side[:, active])
+        wrong = np.zeros_like(side)
+        X = self._padded(np.array([plane.x for plane in planes]))
+        taus = np.array([plane.tau for plane in planes])
+        duals = np.array([solution.z_sums for solution in solutions])
+        work = np.empty((self._n_parts, 1, PANEL))
+
+        def visit(part: int, span: slice, tile: _Tile, total: Array) -> None:
+            kernels.check(*tile, X, taus, duals, side[span], work[part], wrong[span], total)
+
+        total = self._each_tile(visit, (len(planes), 2), 1.0 + 2.0 * len(planes))
+        for solution, (value, gap) in zip(solutions, total, strict=True):
+            solution.value += value
+            solution.gap += gap
+        return [np.flatnonzero(wrong[:, q]) for q in range(len(planes))]
+
+    @property
+    def _n_parts(self) -> int:
+        return -(-self.rows.n // (_PART * _TILE))
+
+    def _each_tile(
+        self,
+        visit: Callable[[int, slice, _Tile, Array], None],
+        shape: tuple[int, ...],
+        passes: float,
+    ) -> Array:
+        """Call ``visit(part, panels of the tile, tile, total)`` for all rows; sum the totals."""
+        rows, n, d = self.rows, self.rows.n, self.rows.d
+
+        def task(part: int) -> Array:
+            scratch, total = Panels(_TILE, d), np.zeros(shape)
+            weight = np.ones_like(scratch.rhs)
+            for i in range(part * _PART * _TILE, min((part + 1) * _PART * _TILE, n), _TILE):
+                j = min(i + _TILE, n)
+                scratch.fill(rows.dense(slice(i, j)), rows.b[i:j])
+                if rows.weight is not None:
+                    fill_lines(weight[:, None], rows.weight[i:j, None])
+                k = -(-(j - i) // PANEL)
+                tile = scratch.data[:k], scratch.rhs[:k], weight[:k], j - i
+                visit(part, slice(i // PANEL, i // PANEL + k), tile, total)
+            return total
+
+        seconds = passes * PACE * n * (d + 8)
+        return sum(run_parts(task, self._n_parts, seconds=seconds), start=np.zeros(shape))
+
+    def _padded(self, X: Array) -> Array:
+        """Rows of length d with a zero where d is odd."""
+        return np.pad(X, ((0, 0), (0, self._width - self.rows.d)))
+
+
+def _whitener(A: NDArray[Any]) -> Array:
+    """W with W'W the inverse of A'A, triangular; large on columns that A lacks."""
+    scale = power_of_two_scale(np.abs(A).max(axis=0))
+    scaled = (A * scale).astype(np.float64, copy=False)
+    G = scaled.T @ scaled
+    norms = np.sqrt(np.where(np.diagonal(G) > 0.0, np.diagonal(G), 1.0))
+    G = G / np.outer(norms, norms) + _RIDGE * np.eye(len(G))
+    return Factor(G).whitener() / norms * scale

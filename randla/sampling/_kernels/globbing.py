@@ -1,0 +1,91 @@
+"""Passes over all rows for quantile regression that is solved on few of them.
+
+Rows far from a plane are summed into two rows: those above it and those below it. A pass serves
+several planes at once, since copying and whitening the rows costs more than a product.
+"""
+
+from randla._jit import inline, summing_kernel
+
+
+@inline
+def _residuals(P, rhs, x, r):
+    """Fill r with rhs - P'x for one panel."""
+    for t in range(r.size):
+        r[t] = rhs[t]
+    for i in range(0, P.shape[0], 2):
+        for t in range(r.size):
+            r[t] -= x[i] * P[i, t] + x[i + 1] * P[i + 1, t]
+
+
+@summing_kernel
+def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
+    """For each plane X[q], choose the rows that stay and sum the others.
+
+    side (K, k, B) gets 0 where the row stays (|b - a'x| <= limits[q] h, or h^2 > heavy, with
+    h = |whitener a|), else the sign of b - a'x. sums (k, 2, w + 1) are added to: the weighted rows
+    above and below, with their right-hand sides in the last column. weight and rhs (K, B), X
+    (k, w), whitener (d, w); work (4, B) is overwritten.
+    """
+    w, B = panels.shape[1], panels.shape[2]
+    for k in range(panels.shape[0]):
+        P = panels[k]
+        m = min(B, n - k * B)
+        for t in range(B):
+            work[1, t] = 0.0
+        for c in range(whitener.shape[0]):
+            for t in range(B):
+                work[2, t] = 0.0
+            for i in range(0, w, 2):
+                c0, c1 = whitener[c, i], whitener[c, i + 1]
+                if c0 != 0.0 or c1 != 0.0:  # the whitener is triangular
+                    for t in range(B):
+                        work[2, t] += c0 * P[i, t] + c1 * P[i + 1, t]
+            for t in range(B):
+                work[1, t] += work[2, t] * work[2, t]
+        for q in range(X.shape[0]):
+            _residuals(P, rhs[k], X[q], work[0])
+            above, below = 0.0, 0.0
+            for t in range(m):
+                r, h2 = work[0, t], work[1, t]
+                far = h2 <= heavy and abs(r) > limits[q] * h2**0.5  # false if h2 is NaN
+                up, down = far and r > 0.0, far and r < 0.0
+                side[k, q, t] = 1 if up else (-1 if down else 0)
+                work[2, t] = weight[k, t] if up else 0.0
+                work[3, t] = weight[k, t] if down else 0.0
+                above += work[2, t] * rhs[k, t]
+                below += work[3, t] * rhs[k, t]
+            for t in range(m, B):
+                work[2, t], work[3, t] = 0.0, 0.0
+                side[k, q, t] = 0
+            for i in range(w):
+                s0, s1 = 0.0, 0.0
+                for t in range(B):
+                    s0 += work[2, t] * P[i, t]
+                    s1 += work[3, t] * P[i, t]
+                sums[q, 0, i] += s0
+                sums[q, 1, i] += s1
+            sums[q, 0, w] += above
+            sums[q, 1, w] += below
+
+
+@summing_kernel
+def check(panels, rhs, weight, n, X, taus, duals, side, work, wrong, sums):
+    """Loss and duality gap of the summed rows, and which of them lie on the wrong side.
+
+    duals (k, 2) are the dual values of the sums above and below. sums (k, 2) are added to; wrong
+    (K, k, B) gets side where the residual has the other sign, else 0. work (1, B).
+    """
+    for k in range(panels.shape[0]):
+        for q in range(X.shape[0]):
+            _residuals(panels[k], rhs[k], X[q], work[0])
+            tau = taus[q]
+            value, gap = 0.0, 0.0
+            for t in range(min(panels.shape[2], n - k * panels.shape[2])):
+                s = side[k, q, t]
+                r = work[0, t] * (weight[k, t] if s != 0 else 0.0)
+                loss = max(tau * r, (tau - 1.0) * r)
+                value += loss
+                gap += loss - (duals[q, 0] if s > 0 else duals[q, 1]) * r
+                wrong[k, q, t] = s if s * r < 0.0 else 0
+            sums[q, 0] += value
+            sums[q, 1] += gap
