@@ -2,16 +2,19 @@
 
 from randla.sampling._leverage import leverage_scores
 from randla.sampling._lewis import lewis_weights
+from randla.sampling._lp_regression import LpRegressionResult, lp_regression
 from randla.sampling._rows import RowSample, sample_rows
 from randla.sampling._scores import Scores
 from randla.sampling._sensitivity import lp_sensitivities
 from randla.sampling._total_sensitivity import max_sensitivity, total_sensitivity
 
 __all__ = [
+    "LpRegressionResult",
     "RowSample",
     "Scores",
     "leverage_scores",
     "lewis_weights",
+    "lp_regression",
     "lp_sensitivities",
     "max_sensitivity",
     "sample_rows",

@@ -1,0 +1,133 @@
+"""Regression in the l_p norm for 1 < p < inf by Newton's method along a path of easier problems.
+
+Minimised is sum_i phi(r_i) with phi(r) = (r^2 + eps^2)^(p/2). For p < 2 eps falls to almost
+nothing: at a small p many residuals are nearly zero, where the second derivative of |r|^p is
+infinite. For p > 2 the exponent rises to p. Each step follows the Newton direction to the minimum
+along it, which is cheap beside the Gram matrix, and makes the long steps possible.
+
+The Newton direction y gives a dual point for nothing: z = phi'(r) - phi''(r) A y has A'z = 0, and
+|Ax - b|_p >= b'z / |z|_q with 1/p + 1/q = 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from randla.sampling._factor import Factor
+from randla.sampling._panels import Array, Panels
+
+#: The exponent grows by this factor from step to step.
+_GROWTH = 1.5
+#: Below this p the smoothing starts at the median residual and falls by this factor a step.
+_SMOOTHED, _SHRINK = 1.5, 0.1
+#: Smallest smoothing, relative to the median residual.
+_SHARPEST = 1e-11
+#: A line search ends where the slope is this small beside its start.
+_SLOPE = 0.3
+_MAX_ITERATIONS = 200
+
+
+@dataclass
+class PowerSolution:
+    """Minimiser, residuals and a dual z of unit q-norm (both (K, PANEL)), norm and gap."""
+
+    x: Array
+    residuals: Array
+    z: Array
+    value: float
+    gap: float
+    n_iterations: int
+
+
+def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSolution:
+    """Minimise |b - Ax|_p over well conditioned rows, to a relative gap.
+
+    `factor` is that of A'A.
+    """
+    q = p / (p - 1.0)
+    x = factor.solve(rows.transposed_product(rows.rhs))
+    x += factor.solve(rows.transposed_product(rows.residuals(x)))
+    r = rows.residuals(x)
+    live = rows.lines(np.ones(rows.n))
+    value = norm(r, p)
+    if p == 2.0:
+        z = _projected(rows, factor, r)
+        z /= norm(z, q)
+        return PowerSolution(x, r, z, value, max(value - float((r * z).sum()), 0.0), 1)
+    size = np.abs(r.ravel()[: rows.n])
+    middle = float(np.partition(size, rows.n // 2)[rows.n // 2])
+    middle = middle if middle > 0.0 else float(size.mean())
+    sharpest = _SHARPEST * middle if p < 2.0 else 0.0
+    eps = middle if p < _SMOOTHED else sharpest
+    exponent = min(p, 2.0 * _GROWTH) if p > 2.0 else p
+    best, z_best = -np.inf, np.zeros_like(r)
+    n_iterations = 0
+    while n_iterations < _MAX_ITERATIONS:
+        n_iterations += 1
+        unit = float(np.abs(r).max())
+        slope, curvature = _derivatives(r / unit, exponent, eps / unit)
+        slope, curvature = slope * live, curvature * live
+        y = Factor(rows.gram(curvature)).solve(rows.transposed_product(slope))
+        step = -rows.residuals(y, np.zeros_like(r))
+        z = _projected(rows, factor, slope - curvature * step)
+        size_z = norm(z, q)
+        bound = float((r * z).sum()) / size_z if size_z > 0.0 else 0.0
+        if bound > best:
+            best, z_best = bound, z / size_z
+        length = _line_search(r / unit, step, live, exponent, eps / unit)
+        x += length * unit * y
+        r -= length * unit * step
+        value = norm(r, p)
+        if exponent == p and value - best <= rtol * value:
+            break
+        exponent = min(p, exponent * _GROWTH)
+        good = _SLOPE < length < 1.0 / _SLOPE
+        eps = max(sharpest, eps * (_SHRINK if good else 0.5))
+    return PowerSolution(x, r, z_best, value, max(value - best, 0.0), n_iterations)
+
+
+def norm(r: Array, p: float) -> float:
+    """The l_p norm without overflow; p may be inf."""
+    size = np.abs(r)
+    largest = float(size.max(initial=0.0))
+    if largest == 0.0 or p == np.inf:
+        return largest
+    with np.errstate(divide="ignore"):
+        powers = np.exp(p * np.log(size / largest))
+    return largest * float(np.exp(np.log(powers.sum()) / p))
+
+
+def _derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
+    """First and second derivative of (r^2 + eps^2)^(p/2) / p."""
+    square = r * r
+    total = square + eps * eps
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.exp((0.5 * p - 1.0) * np.log(total))
+        curvature = weight * ((p - 1.0) * square + eps * eps) / total
+    return weight * r, np.where(total > 0.0, curvature, 0.0)
+
+
+def _projected(rows: Panels, factor: Factor, z: Array) -> Array:
+    """Take from z its component in the range of A, which rounding left there."""
+    for _ in range(2):
+        z = z + rows.residuals(factor.solve(rows.transposed_product(z)), np.zeros_like(z))
+    return z
+
+
+def _line_search(r: Array, step: Array, live: Array, p: float, eps: float) -> float:
+    """A length t that nearly minimises the smoothed sum at r - t step, by safeguarded Newton."""
+    first, _ = _derivatives(r, p, eps)
+    start = -float((step * first * live).sum())
+    t, low, high = 1.0, 0.0, np.inf
+    for _ in range(20):
+        slope, curvature = _derivatives(r - t * step, p, eps)
+        derivative = -float((step * slope * live).sum())
+        if abs(derivative) <= _SLOPE * abs(start):
+            break
+        low, high = (t, high) if derivative < 0.0 else (low, t)
+        second = float((step * step * curvature * live).sum())
+        guess = t - derivative / second if second > 0.0 else np.inf
+        if not low < guess < high:
+            guess = 2.0 * t if high == np.inf else 0.5 * (low + high)
+        t = min(guess, 4.0 * t)
+    return t

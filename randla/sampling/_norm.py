@@ -1,0 +1,62 @@
+"""Regression of weighted rows of any scale and rank in the l_p norm for p > 1."""
+
+import numpy as np
+
+from randla.sampling._minimax import solve_minimax
+from randla.sampling._newton import norm, solve_power
+from randla.sampling._panels import Array
+from randla.sampling._pinball import Conditioned, Rows, condition, exact_fit, set_rhs
+from randla.sampling._quantile import Plane
+
+
+def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
+    """Minimise the l_p norm of the weighted residuals, 1 < p <= inf."""
+    problem, n = condition(rows), rows.n
+    fit = exact_fit(rows, problem)
+    if fit is not None:
+        value = norm(rows.residuals(fit), p)
+        return Plane(fit, np.zeros(n), value, value, "full", n, 0)
+    panels, unit = problem.panels, set_rhs(problem.panels, rows.residuals(np.zeros(rows.d)))
+    if p == np.inf:
+        minimax = solve_minimax(panels, problem.factor, rtol)
+        y, z, n_rows, n_iterations = minimax.x, minimax.z, minimax.n_rows, minimax.n_iterations
+    else:
+        power = solve_power(panels, problem.factor, p, rtol)
+        y, z, n_rows, n_iterations = power.x, power.z, n, power.n_iterations
+    z = z.ravel()[:n]
+    with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
+        x = problem.transform @ (unit * y)
+    if not problem.plain and np.isfinite(x).all():
+        polish = _polished_minimax if p == np.inf else _polished_power
+        x, z = polish(rows, problem, x, z)
+        z /= max(norm(z, p / (p - 1.0) if p < np.inf else 1.0), 1e-300)
+    with np.errstate(over="ignore", invalid="ignore"):
+        residuals = rows.residuals(x)
+    value = norm(residuals, p)
+    gap = max(value - float(residuals @ z), 0.0)
+    return Plane(x, z, value, gap, "full", n_rows, n_iterations)
+
+
+def _polished_power(rows: Rows, problem: Conditioned, x: Array, z: Array) -> tuple[Array, Array]:
+    """Make A'z = 0 in the columns of A: those of A T have rounding errors of their own."""
+    panels = problem.panels
+    for _ in range(2):
+        left = problem.transform.T @ rows.transposed_product(z)
+        off = panels.residuals(problem.factor.solve(left), np.zeros_like(panels.rhs))
+        z = z + off.ravel()[: rows.n]
+    return x, z
+
+
+def _polished_minimax(rows: Rows, problem: Conditioned, x: Array, z: Array) -> tuple[Array, Array]:
+    """The same for a vertex: its rows have residuals of one size, and A'z = 0 on them."""
+    index, columns, scale = np.flatnonzero(z), problem.columns, problem.scale
+    basis = rows.take(index)
+    binding = np.column_stack([(basis.weighted() * scale)[:, columns], np.sign(z[index])])
+    x, z = x.copy(), z.copy()
+    for _ in range(2):
+        step, *_ = np.linalg.lstsq(binding, basis.residuals(x), rcond=None)
+        x[columns] += scale[columns] * step[:-1]
+        off = np.append((rows.transposed_product(z) * scale)[columns], 0.0)
+        step, *_ = np.linalg.lstsq(binding.T, off, rcond=None)
+        z[index] -= step
+    return x, z
