@@ -1,7 +1,19 @@
 """Sketches of a tall matrix in one pass, and least squares that knows its own error."""
 
-from randla.sketching._hadamard import SRHT
+from randla.sketching._gaussian import GaussianSketch
+from randla.sketching._hadamard import SRHT, BlockSRHT, fwht
 from randla.sketching._least_squares import LstsqResult, lstsq
 from randla.sketching._size import sketch_size
+from randla.sketching._sparse import CountSketch, SparseSignSketch
 
-__all__ = ["SRHT", "LstsqResult", "lstsq", "sketch_size"]
+__all__ = [
+    "SRHT",
+    "BlockSRHT",
+    "CountSketch",
+    "GaussianSketch",
+    "LstsqResult",
+    "SparseSignSketch",
+    "fwht",
+    "lstsq",
+    "sketch_size",
+]

@@ -13,7 +13,7 @@ from randla._parallel import part_bounds, run_parts
 from randla._validation import is_sparse, read_only
 from randla.sketching._draws import random_permutation
 from randla.sketching._kernels import hadamard as kernels, vectors
-from randla.sketching._operators import OrderedSum, Sketch, aligned_zeros, as_operand
+from randla.sketching._operators import OrderedSum, Sketch, aligned_zeros, as_source, part_count
 
 #: Rough seconds per entry of A, to decide whether the pool is worth its price.
 _SECONDS_PER_ENTRY = 8e-10
@@ -65,7 +65,7 @@ class HadamardSketch(Sketch):
         weights = read_only(weights.astype(A.dtype, copy=False))
         strips = _strips(width, A.dtype)
         first, last = _block_range(draw, first_row, first_row + n_rows)
-        n_parts = _part_count(last - first, n_rows / (96 * m))
+        n_parts = part_count(last - first, n_rows / (96 * m))
         bounds = part_bounds(last - first, n_parts)
         sums = OrderedSum(lambda: aligned_zeros(m * sum(s.padded for s in strips), A.dtype))
         spare: list[kernels.Work] = []  # one for each thread
@@ -94,7 +94,7 @@ class HadamardSketch(Sketch):
         draw, (m, k) = self._draw, Y.shape
         out = np.empty((last - first, k), Y.dtype)
         low, high = _block_range(draw, first, last)
-        n_parts = _part_count(high - low, 64)
+        n_parts = part_count(high - low, 64)
         bounds = part_bounds(high - low, n_parts)
         strips = _strips(k, Y.dtype)
         rows = []
@@ -132,7 +132,7 @@ def _sum_blocks(
     """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
     n_rows, d = A.shape
     lo, hi = min(strip.lo, d), min(strip.hi, d)
-    right = _source(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
+    right = as_source(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
     common = right, weights, first_row, n_rows
     lanes = vectors.lanes(A.dtype)
     step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
@@ -144,7 +144,7 @@ def _sum_blocks(
                 *common, i, end, draw, work, lanes, total,
             )  # fmt: skip
         else:
-            left = _source(A[:, lo:hi])
+            left = as_source(A[:, lo:hi])
             kernels.sketch_blocks(left, *common, i, end, draw, work, lanes, total)
 
 
@@ -153,11 +153,6 @@ def _block_range(draw: kernels.Draw, first: int, last: int) -> tuple[int, int]:
     if draw.period:
         return first // draw.period_rows * draw.period, -(-last // draw.period_rows) * draw.period
     return first // draw.block, -(-last // draw.block)
-
-
-def _part_count(n_blocks: int, wanted: float) -> int:
-    """Parts by shape: the power of two nearest to `wanted`, at most 64 and the blocks."""
-    return 1 << round(np.log2(min(max(wanted, 1.0), n_blocks, 64)))
 
 
 class _Strip(NamedTuple):
@@ -181,10 +176,6 @@ def _strips(width: int, dtype: Any) -> list[_Strip]:
         strips.append(_Strip(lo, hi, count, offset))
         offset += count
     return strips
-
-
-def _source(A: NDArray[Any]) -> kernels.Source:
-    return kernels.Source(*as_operand(A), A.shape[1])
 
 
 def _make_work(draw: kernels.Draw, strips: list[_Strip], dtype: Any) -> kernels.Work:

@@ -22,8 +22,8 @@ from randla._validation import as_array, as_count, as_matrix, is_sparse, read_on
 UNBOUNDED = 1 << 62
 
 
-class Operand(NamedTuple):
-    """A dense matrix as it lies: entry (i, j) is ``flat[start + i * row_step + j * column_step]``.
+class Source(NamedTuple):
+    """A dense matrix as it lies: (i, j) at ``flat[start + i * row_step + j * column_step]``.
 
     One type for C, Fortran and strided order, so that a kernel is compiled once for all of them.
     """
@@ -32,24 +32,25 @@ class Operand(NamedTuple):
     start: int
     row_step: int
     column_step: int
+    width: int
 
 
-def as_operand(A: NDArray[Any]) -> Operand:
+def as_source(A: NDArray[Any]) -> Source:
     """The flat view of a matrix, without a copy unless a stride is no multiple of the itemsize."""
-    size = A.itemsize
+    size, width = A.itemsize, A.shape[1]
     if any(stride % size for stride in A.strides):
         A = np.ascontiguousarray(A)
     if A.size == 0:
-        return Operand(read_only(np.empty(0, A.dtype)), 0, 0, 1)
+        return Source(read_only(np.empty(0, A.dtype)), 0, 0, 1, width)
     steps = [stride // size if k > 1 else 0 for stride, k in zip(A.strides, A.shape, strict=True)]
     reach = [step * (k - 1) for step, k in zip(steps, A.shape, strict=True)]
     low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
     lowest = A[tuple(slice(-1, None) if r < 0 else slice(0, 1) for r in reach)]
     flat = np.lib.stride_tricks.as_strided(lowest, (high - low + 1,), (size,), writeable=False)
     row_step, column_step = steps
-    if A.shape[1] == 1:
+    if width == 1:
         column_step = 1  # one column: any step will do, and this one takes the fast loop
-    return Operand(flat, -low, row_step, column_step)
+    return Source(flat, -low, row_step, column_step, width)
 
 
 class Sketch(LinearOperator):
@@ -404,6 +405,11 @@ class OrderedSum:
                 self.total += array
                 self._spare.append(array)
                 self._next += 1
+
+
+def part_count(n_blocks: int, wanted: float) -> int:
+    """Parts by shape: the power of two nearest to `wanted`, at most 64 and the blocks."""
+    return 1 << round(np.log2(min(max(wanted, 1.0), n_blocks, 64)))
 
 
 def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:

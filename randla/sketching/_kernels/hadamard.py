@@ -51,16 +51,6 @@ class Draw(NamedTuple):
     start: np.ndarray  # samples with q modulo B/R == g are start[g]:start[g + 1]
 
 
-class Source(NamedTuple):
-    """Columns of a dense operand: (i, j) at ``flat[start + i * row_step + j * column_step]``."""
-
-    flat: Any
-    start: int
-    row_step: int
-    column_step: int
-    width: int
-
-
 class Work(NamedTuple):
     """Working memory of one part; the tile and the few rows are zero at the start."""
 

@@ -287,17 +287,21 @@ def lane_transform(code, y, first_y, count):
 
 
 def _add_scaled(x, first_x, s, y, first_y, count):
-    """y[first_y + c] += s x[first_x + c]."""
+    """y[first_y + c] += s x[first_x + c]; any count."""
     y[first_y : first_y + count] += s * x[first_x : first_x + count]
 
 
 @_vector_function(_add_scaled)
 def add_scaled(code, x, first_x, s, y, first_y, count):
     row_x, row_y, spread = code.base(0, first_x), code.base(3, first_y), code.spread(s)
-    with code.loop(_I64(0), count, code.lanes) as (c, _):
+
+    def body(c, vector):
         target = code.at(row_y, c)
-        value = code.fused(spread, code.load(code.at(row_x, c)), code.load(target))
+        value = code.load(code.at(row_x, c), vector)
+        value = code.fused(spread if vector else s, value, code.load(target, vector))
         code.store(value, target)
+
+    code.vectors_then_rest(count, body)
 
 
 def _scale(x, first_x, s, y, first_y, count):

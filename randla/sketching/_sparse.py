@@ -1,0 +1,214 @@
+"""Sparse sketches: CountSketch and sparse signs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import part_bounds, run_parts
+from randla._random import draw_key
+from randla._validation import as_count, is_sparse, read_only
+from randla.sketching._kernels import sparse as kernels, vectors
+from randla.sketching._operators import (
+    OrderedSum,
+    Sketch,
+    aligned_zeros,
+    as_source,
+    part_count,
+)
+
+#: Rows whose buckets are drawn at a time.
+_DRAWN_ROWS = 512
+#: Rough seconds per addition.
+_SECONDS_PER_ADDITION = 4e-10
+
+
+class SparseSignSketch(Sketch):
+    r"""Sketch with a few entries :math:`\pm 1/\sqrt{\zeta}` in each column.
+
+    Each row of the operand is added, with random signs, to :math:`\zeta` = `nonzeros` rows of the
+    sketch, which are drawn without replacement [1]_. It costs :math:`\zeta` additions for each
+    entry, stored entries only for a sparse operand, and makes a good preconditioner at m = 4d to
+    12d [2]_.
+
+    It has **no l_inf guarantee**: a heavy row of the residual that meets a row of A collides in
+    whole, so that one coefficient takes an error of :math:`1/\zeta` of it, and confidence intervals
+    miss it. Dense sketches such as `SRHT` spread the error evenly.
+
+    Parameters
+    ----------
+    m : int
+        Rows of the sketch.
+    n : int
+        Rows of the operand.
+    nonzeros : int
+        :math:`\zeta`, from 1 to m.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same sketch for any number of threads.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (m, n).
+    nonzeros : int
+        :math:`\zeta`.
+    has_linf_guarantee : bool
+        False.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `m`, `n` or `nonzeros` is no positive integer, or nonzeros > m.
+
+    See Also
+    --------
+    SRHT : a dense sketch, with the guarantee.
+
+    References
+    ----------
+    .. [1] Nelson and Nguyen, FOCS 2013 (OSNAP).
+    .. [2] Epperly, arXiv 2311.04362, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import SparseSignSketch
+    >>> S = SparseSignSketch(10, 40, nonzeros=4, rng=0).toarray()
+    >>> np.unique(np.count_nonzero(S, axis=0)), np.unique(np.abs(S))
+    (array([4]), array([0. , 0.5]))
+    """
+
+    nonzeros: int
+
+    def __init__(self, m: int, n: int, *, nonzeros: int = 8, rng: Any = None) -> None:
+        m, n = as_count(m, "m"), as_count(n, "n")
+        nonzeros = as_count(nonzeros, "nonzeros", maximum=m, note=" (m)")
+        self._initialise(m, n, draw_key(rng), nonzeros)
+
+    def _initialise(self, m: int, n: int, key: np.uint64, nonzeros: int = 1) -> None:
+        self.nonzeros = nonzeros
+        super()._initialise(m, n, key)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {**super()._parameters(), "nonzeros": self.nonzeros}
+
+    def _drawn_rows(self, bounds: tuple[int, int], first_row: int, dtype: Any) -> Any:
+        """Yield (first, last, buckets, flips) for slices of a range of rows."""
+        m, zeta = self.shape[0], self.nonzeros
+        buckets = np.empty(_DRAWN_ROWS * zeta, np.int64)
+        flips = np.empty(_DRAWN_ROWS * zeta, dtype)
+        for i in range(*bounds, _DRAWN_ROWS):
+            end = min(i + _DRAWN_ROWS, bounds[1])
+            b, f = buckets[: (end - i) * zeta], flips[: (end - i) * zeta]
+            kernels.draw_rows(self._key, first_row + i, m, zeta, b, f)
+            yield i, end, b, f
+
+    def _apply(
+        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
+        width = d + (0 if b is None else b.shape[1])
+        line_entries = vectors.line_entries(A.dtype)
+        step = -(-width // line_entries) * line_entries
+        weights = np.empty(0) if row_scale is None else row_scale
+        weights = read_only(weights.astype(A.dtype, copy=False))
+        additions = zeta * ((A.nnz if is_sparse(A) else n_rows * d) + n_rows * (width - d))
+        n_parts = part_count(-(-n_rows // _DRAWN_ROWS), additions / (32 * m * max(width, 1)))
+        bounds = part_bounds(n_rows, n_parts)
+        sums = OrderedSum(lambda: aligned_zeros(m * step, A.dtype))
+        sources = [] if is_sparse(A) else [(as_source(A), 0)]
+        if b is not None:
+            sources.append((as_source(b), d))
+
+        def scatter_part(part: int) -> None:
+            total, line = sums.accumulator(), np.empty(step, A.dtype)
+            for i, end, buckets, flips in self._drawn_rows(bounds[part], first_row, A.dtype):
+                for source, column in sources:
+                    kernels.scatter_rows(
+                        source, weights, i, end, zeta, buckets, flips, line, total, step, column
+                    )
+                if is_sparse(A):
+                    kernels.scatter_sparse_rows(
+                        read_only(A.data), read_only(A.indices), read_only(A.indptr), weights,
+                        i, end, zeta, buckets, flips, total, step,
+                    )  # fmt: skip
+            sums.add(part, total)
+
+        run_parts(scatter_part, n_parts, seconds=_SECONDS_PER_ADDITION * additions)
+        sums.total *= 1.0 / math.sqrt(zeta)
+        total = sums.total.reshape(m, step)
+        return total[:, :d], None if b is None else total[:, d:width]
+
+    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+        zeta, width = self.nonzeros, Y.shape[1]
+        scaled = read_only((Y * Y.dtype.type(1.0 / math.sqrt(zeta))).reshape(-1))
+        out = np.empty((last - first, width), Y.dtype)
+        n_parts = part_count(-(-len(out) // _DRAWN_ROWS), 64)
+        bounds = part_bounds(len(out), n_parts)
+
+        def fill_part(part: int) -> None:
+            for i, end, buckets, flips in self._drawn_rows(bounds[part], first, Y.dtype):
+                kernels.gather_sketch_rows(
+                    scaled, width, zeta, buckets, flips, out.reshape(-1), i, end
+                )
+
+        if out.size:
+            run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * out.size)
+        return out
+
+
+class CountSketch(SparseSignSketch):
+    r"""Sketch with one entry :math:`\pm 1` in each column: the case ``nonzeros=1``.
+
+    Each row of the operand is added, with a random sign, to one random row of the sketch [1]_: the
+    cheapest sketch of all, one addition for each (stored) entry.
+
+    It has **no l_inf guarantee**, and keeps the rank of every A only for :math:`m \gg d^2`: on
+    :math:`A = [I; 0]` two columns fall together as soon as two of d rows share a bucket.
+
+    Parameters
+    ----------
+    m : int
+        Rows of the sketch.
+    n : int
+        Rows of the operand.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same sketch for any number of threads.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (m, n).
+    has_linf_guarantee : bool
+        False.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `m` or `n` is no positive integer.
+
+    See Also
+    --------
+    SRHT : a dense sketch, with the guarantee.
+
+    References
+    ----------
+    .. [1] Clarkson and Woodruff, J. ACM 63 (2017), section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import CountSketch
+    >>> S = CountSketch(10, 40, rng=0)
+    >>> np.unique(np.count_nonzero(S.toarray(), axis=0))
+    array([1])
+    """
+
+    def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
+        super().__init__(m, n, nonzeros=1, rng=rng)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"m": self.shape[0], "n": self.shape[1]}
