@@ -1,7 +1,7 @@
 """Small random choices that are made once, as functions of a key, the same on every machine.
 
-NumPy promises no fixed stream for ``Generator.choice`` or ``permutation``; a pickled sketch must not
-depend on a version. So these are made of `randla._random.counter_hash`, with NumPy.
+NumPy promises no fixed stream for ``Generator.choice`` or ``permutation``, and a pickled sketch
+must not depend on a version. So these are made of `randla._random.counter_hash`, with NumPy.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ def hashes(key: np.uint64, n: int) -> NDArray[np.uint64]:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+def random_signs(key: np.uint64, n: int) -> NDArray[np.float64]:
+    """The first n bits of the stream of bits that the kernels use, as +1 and -1."""
+    words = hashes(key, -(-n // 64))
+    bits = (words[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
+    return 1.0 - 2.0 * bits.reshape(-1)[:n].astype(np.float64)
 
 
 def random_permutation(key: np.uint64, n: int) -> NDArray[np.int64]:

@@ -99,7 +99,7 @@ class SRHT(HadamardSketch):
         # Blocks of B >= m/2 rows: few additions a row, and with m >= 4d rows B >= 2d, which a
         # matrix whose mass lies in one block needs for its rank.
         block = min(N, max(USUAL_BLOCK, min(padded(m // 2), kernels.LARGEST_BLOCK)))
-        keys = hashes(self._key, 7)
+        keys = hashes(self._key, len(Purpose))
         samples = sample_without_replacement(keys[Purpose.SAMPLES], N, m)
         labels = random_permutation(keys[Purpose.LABELS], N // block)
         return sort_samples(keys, block, samples // block, samples % block, labels)
@@ -192,7 +192,7 @@ class BlockSRHT(HadamardSketch):
     @cached_property
     def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
         m, B = self.shape[0], self.block_size
-        keys = hashes(self._key, 7)
+        keys = hashes(self._key, len(Purpose))
         # Each row of H_B as often as any other, or once more.
         q = np.concatenate(
             [

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     """Which of the keys that are derived from a sketch's key is for what."""
 
     SIGNS, SHIFTS, FLIPS, LABELS, TABLE, SAMPLES, ORDER = range(7)
+    SIGNS_1, TABLE_1, SAMPLES_1 = range(7, 10)  # of the first factor of a Kronecker sketch
 
 
 def padded(n: int) -> int:

@@ -20,6 +20,8 @@ from randla._validation import as_array, as_count, as_matrix, is_sparse, read_on
 
 #: Number of rows of a sketch to which rows can be appended for ever (`BlockSRHT` without n).
 UNBOUNDED = 1 << 62
+#: Entries of a block of rows that are made on demand.
+_ON_DEMAND_ENTRIES = 1 << 20
 
 
 class Source(NamedTuple):
@@ -51,6 +53,14 @@ def as_source(A: NDArray[Any]) -> Source:
     if width == 1:
         column_step = 1  # one column: any step will do, and this one takes the fast loop
     return Source(flat, -low, row_step, column_step, width)
+
+
+class RowsOnDemand(LinearOperator):
+    """An operand that is too large to be formed and makes blocks of its rows when asked."""
+
+    def row_block(self, first: int, last: int) -> NDArray[Any]:
+        """Rows first..last as an array."""
+        raise NotImplementedError
 
 
 class Sketch(LinearOperator):
@@ -86,6 +96,32 @@ class Sketch(LinearOperator):
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """`_sketch` without the checks of the result; b is (k, c) and of the dtype of A."""
         raise NotImplementedError
+
+    def _apply_on_demand(
+        self,
+        A: RowsOnDemand,
+        b: NDArray[Any] | None,
+        row_scale: NDArray[Any] | None,
+        first_row: int,
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """`_apply` of rows that are made a block at a time."""
+        n, d = A.shape
+        block = min(max(_ON_DEMAND_ENTRIES // d, 512), 4096)
+        block = 1 << (block.bit_length() - 1)  # blocks of Hadamard sketches fit into it
+        SA = np.zeros((self.shape[0], d), A.dtype)
+        Sb = None if b is None else np.zeros((self.shape[0], b.shape[1]), A.dtype)
+        for i in range(0, n, block):
+            end = min(i + block, n)
+            part, part_b = self._apply(
+                read_only(A.row_block(i, end)),
+                None if b is None else b[i:end],
+                None if row_scale is None else row_scale[i:end],
+                first_row + i,
+            )
+            SA += part
+            if Sb is not None:
+                Sb += part_b
+        return SA, Sb
 
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
         """Rows first..last of S^T Y, (last - first, k)."""
@@ -155,10 +191,13 @@ class Sketch(LinearOperator):
         name: str = "A",
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """`_apply`, whose sums show whether there was a NaN or an inf, without another pass."""
-        SA, Sb = self._apply(A, b, row_scale, first_row)
+        on_demand = isinstance(A, RowsOnDemand)
+        apply = self._apply_on_demand if on_demand else self._apply
+        SA, Sb = apply(A, b, row_scale, first_row)
         if _is_finite(SA) and _is_finite(Sb):
             return SA, Sb
-        require_finite(A.data if is_sparse(A) else A, name)
+        if not on_demand:  # whose parts were checked when it was made
+            require_finite(A.data if is_sparse(A) else A, name)
         if b is not None:
             require_finite(b, "b")
         if row_scale is not None:
@@ -166,7 +205,7 @@ class Sketch(LinearOperator):
         # All is finite, so a sum has overflowed: again, scaled down by a power of two.
         down = A.shape[0].bit_length() + 2
         scale = np.ones(A.shape[0]) if row_scale is None else row_scale
-        SA, Sb = self._apply(A, b, read_only(np.ldexp(scale, -down)), first_row)
+        SA, Sb = apply(A, b, read_only(np.ldexp(scale, -down)), first_row)
         with np.errstate(over="ignore"):
             SA = np.ldexp(SA, down)
             Sb = None if Sb is None else np.ldexp(Sb, down)
@@ -180,14 +219,16 @@ class Sketch(LinearOperator):
 
     def _product(self, A: Any) -> NDArray[Any]:
         """S @ A for what a user may pass as A."""
-        if is_sparse(A):
+        if isinstance(A, RowsOnDemand):
+            pass
+        elif is_sparse(A):
             A = as_matrix(A, "A", finite=False, sparse=True)
         else:
             A = as_array(A, "A", finite=False)
             if A.ndim not in (1, 2):
                 raise ValueError(f"A must be 1-D or 2-D, got shape {A.shape}")
         self._require_rows(A, "A")
-        if A.ndim == 1:
+        if len(A.shape) == 1:
             return self._sketch(A[:, None])[0][:, 0]
         return self._sketch(A)[0]
 
@@ -215,8 +256,9 @@ class Sketch(LinearOperator):
             raise ValueError(f"{name} must have {expected}, got shape {A.shape}")
 
     def dot(self, x: Any) -> Any:
-        """``S @ x`` for an array, a SciPy sparse matrix, or another operator (lazily)."""
-        if isinstance(x, LinearOperator) or np.isscalar(x):
+        """``S @ x`` for an array, a sparse matrix, a `KroneckerProduct`, an operator (lazily)."""
+        lazy = isinstance(x, LinearOperator) and not isinstance(x, RowsOnDemand)
+        if lazy or np.isscalar(x):
             return super().dot(x)
         return self._product(x)
 

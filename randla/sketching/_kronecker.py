@@ -1,0 +1,265 @@
+"""Kronecker products that are never formed, and the sketch that keeps their structure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._random import counter_hash, draw_key, hash_to_range
+from randla._validation import as_count, as_matrix
+from randla.sketching._draws import hashes, random_permutation, random_signs
+from randla.sketching._hadamard import fwht
+from randla.sketching._hadamard_plan import (
+    USUAL_BLOCK,
+    HadamardSketch,
+    Purpose,
+    padded,
+    sort_samples,
+)
+from randla.sketching._kernels import hadamard as kernels
+from randla.sketching._operators import UNBOUNDED, RowsOnDemand
+
+
+class KroneckerProduct(RowsOnDemand):
+    r"""The Kronecker product of two matrices, never formed.
+
+    .. math:: (A_1 \otimes A_2)_{i_1 n_2 + i_2,\, j_1 d_2 + j_2} = (A_1)_{i_1 j_1} (A_2)_{i_2 j_2}
+
+    An operand for sketches (``S @ KroneckerProduct(A1, A2)``) and for `lstsq`; a
+    `scipy.sparse.linalg.LinearOperator` of shape (n1 n2, d1 d2), whose products with a vector cost
+    :math:`n_1 n_2 d_2 + n_1 d_1 d_2` multiplications.
+
+    Parameters
+    ----------
+    A1 : (n1, d1) array_like
+        Real and finite.
+    A2 : (n2, d2) array_like
+        Real and finite.
+
+    Attributes
+    ----------
+    A1, A2 : ndarray
+        The factors, read-only.
+    shape : tuple of int
+        (n1 n2, d1 d2).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a factor is not real, 2-D, finite and non-empty.
+
+    See Also
+    --------
+    KroneckerSRHT : a sketch that costs only two transforms of the factors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import KroneckerProduct
+    >>> K = KroneckerProduct([[1.0, 2.0]], [[1.0], [10.0]])
+    >>> K.toarray()
+    array([[ 1.,  2.],
+           [10., 20.]])
+    >>> K @ np.array([1.0, 1.0])
+    array([ 3., 30.])
+    """
+
+    A1: NDArray[Any]
+    A2: NDArray[Any]
+
+    def __init__(self, A1: ArrayLike, A2: ArrayLike) -> None:
+        self.A1, self.A2 = as_matrix(A1, "A1"), as_matrix(A2, "A2")
+        for factor, name in ((self.A1, "A1"), (self.A2, "A2")):
+            if 0 in factor.shape:
+                raise ValueError(f"{name} must have rows and columns, got shape {factor.shape}")
+        (n1, d1), (n2, d2) = self.A1.shape, self.A2.shape
+        super().__init__(np.result_type(self.A1, self.A2), (n1 * n2, d1 * d2))
+
+    def row_block(self, first: int, last: int) -> NDArray[Any]:
+        """Rows first..last of the product."""
+        i, j = np.divmod(np.arange(first, last), len(self.A2))
+        return (self.A1[i][:, :, None] * self.A2[j][:, None, :]).reshape(last - first, -1)
+
+    def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
+        return _product(self.A1, self.A2, X)
+
+    def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
+        return _product(self.A1, self.A2, x.reshape(-1, 1))
+
+    def _rmatmat(self, X: NDArray[Any]) -> NDArray[Any]:
+        return _product(self.A1.T, self.A2.T, X)
+
+    def _rmatvec(self, x: NDArray[Any]) -> NDArray[Any]:
+        return _product(self.A1.T, self.A2.T, x.reshape(-1, 1))
+
+    def _transpose(self) -> KroneckerProduct:
+        return KroneckerProduct(self.A1.T, self.A2.T)
+
+    _adjoint = _transpose
+
+    def toarray(self) -> NDArray[Any]:
+        """The product as an (n1 n2, d1 d2) array; for tests and small examples."""
+        return np.kron(self.A1, self.A2)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KroneckerProduct, (self.A1, self.A2)
+
+    def __repr__(self) -> str:
+        return f"KroneckerProduct(<{self.A1.shape}>, <{self.A2.shape}>)"
+
+
+def _product(A1: NDArray[Any], A2: NDArray[Any], X: NDArray[Any]) -> NDArray[Any]:
+    """(A1 (x) A2) X, column by column A1 Z A2^T for the matrix Z that the column holds."""
+    d1, d2, k = A1.shape[1], A2.shape[1], X.shape[1]
+    Z = A1 @ X.reshape(d1, d2 * k)  # (n1, d2 k)
+    return np.matmul(A2, Z.reshape(len(A1), d2, k)).reshape(-1, k)
+
+
+class KroneckerSRHT(HadamardSketch):
+    r"""Subsampled Hadamard sketch of vectors that are Kronecker products (TensorSRHT).
+
+    .. math:: S = m^{-1/2}\, R\, (H_{N_1} P_1 D_1 \otimes H_{N_2} P_2 D_2)
+
+    with random signs :math:`D`, permutations :math:`P` of the rows padded to powers of two, and m
+    pairs of rows R, drawn independently with replacement [1]_. Then
+    :math:`S (a \otimes b)` is the product, entry by entry, of two sketches: for a
+    `KroneckerProduct` it costs two transforms of the factors and m d1 d2 multiplications, whatever
+    n1 n2 is. Ordinary arrays of n1 n2 rows (row i1 n2 + i2 belongs to rows i1 and i2 of the
+    factors) are sketched in one pass, as by `SRHT`.
+
+    Parameters
+    ----------
+    m : int
+        Rows of the sketch.
+    n : tuple of int
+        (n1, n2), rows of the two factors.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same sketch for any number of threads.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (m, n1 n2).
+    factor_rows : tuple of int
+        (n1, n2).
+    population : None
+        Rows are drawn with replacement: there is no finite-population correction.
+    has_linf_guarantee : bool
+        True.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `m` is no positive integer or `n` no pair of such.
+
+    References
+    ----------
+    .. [1] Ahle, Kapralov, Knudsen, Pagh, Velingker, Woodruff and Zandieh, SODA 2020, section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import KroneckerProduct, KroneckerSRHT
+    >>> rng = np.random.default_rng(0)
+    >>> A1, A2 = rng.standard_normal((60, 3)), rng.standard_normal((50, 2))
+    >>> S = KroneckerSRHT(400, (60, 50), rng=0)
+    >>> np.allclose(S @ KroneckerProduct(A1, A2), S @ np.kron(A1, A2))
+    True
+    """
+
+    factor_rows: tuple[int, int]
+
+    def __init__(self, m: int, n: Sequence[int], *, rng: Any = None) -> None:
+        m = as_count(m, "m")
+        if np.ndim(n) != 1 or len(n) != 2:
+            raise TypeError(f"n must be a pair (n1, n2) of integers, got {n!r}")
+        n1, n2 = as_count(n[0], "n[0]"), as_count(n[1], "n[1]")
+        if n1 * n2 >= UNBOUNDED:
+            raise ValueError(f"n must have a product below 2**62, got {n1 * n2}")
+        self._initialise(m, (n1, n2), draw_key(rng))
+
+    def _initialise(self, m: int, n: tuple[int, int], key: np.uint64) -> None:  # type: ignore[override]
+        self.factor_rows = n
+        super()._initialise(m, n[0] * n[1], key)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"m": self.shape[0], "n": self.factor_rows}
+
+    @cached_property
+    def _first(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+        """Position and sign of each row of the first factor, and the sampled rows of H_N1."""
+        n1, keys = self.factor_rows[0], hashes(self._key, len(Purpose))
+        N1 = padded(n1)
+        samples = hashes(keys[Purpose.SAMPLES_1], self.shape[0]) % np.uint64(N1)
+        positions = random_permutation(keys[Purpose.TABLE_1], N1)[:n1]
+        return positions, random_signs(keys[Purpose.SIGNS_1], n1), samples.astype(np.int64)
+
+    @cached_property
+    def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
+        n2, keys = self.factor_rows[1], hashes(self._key, len(Purpose))
+        N2 = padded(n2)
+        B = min(N2, USUAL_BLOCK)
+        per_row = N2 // B
+        positions, signs, rows = self._first
+        columns = (hashes(keys[Purpose.SAMPLES], self.shape[0]) % np.uint64(N2)).astype(np.int64)
+        # Bit 61 of a label says that the row of the first factor has the sign -1.
+        inner = random_permutation(keys[Purpose.LABELS], per_row)
+        labels = (positions * per_row + ((signs < 0).astype(np.int64) << 61))[:, None] + inner
+        p = rows * per_row + columns // B + (1 << 61)
+        return sort_samples(keys, B, p, columns % B, labels.reshape(-1), (per_row, n2))
+
+    def _apply_on_demand(
+        self,
+        A: RowsOnDemand,
+        b: NDArray[Any] | None,
+        row_scale: NDArray[Any] | None,
+        first_row: int,
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        if (
+            not isinstance(A, KroneckerProduct)
+            or (len(A.A1), len(A.A2)) != self.factor_rows
+            or row_scale is not None
+        ):
+            return super()._apply_on_demand(A, b, row_scale, first_row)
+        m = self.shape[0]
+        T1, T2 = self._sketch_first(A.A1), self._sketch_second(A.A2)
+        SA = (T1[:, :, None] * T2[:, None, :]).reshape(m, -1) / math.sqrt(m)
+        return SA.astype(A.dtype, copy=False), None if b is None else self._sketch(b)[0]
+
+    def _sketch_first(self, A1: NDArray[Any]) -> NDArray[Any]:
+        positions, signs, samples = self._first
+        return _sampled_transform(A1, padded(len(A1)), positions, signs, samples)
+
+    def _sketch_second(self, A2: NDArray[Any]) -> NDArray[Any]:
+        draw, n2 = self._draw, len(A2)
+        row, block = np.arange(n2) % draw.block, np.arange(n2) // draw.block
+        turns = np.array(
+            [
+                hash_to_range(np.uint64(counter_hash(draw.shifts_key, i)), draw.block)
+                for i in range(draw.period)
+            ]
+        )
+        place = np.argsort(draw.table)
+        labels = draw.labels[: draw.period] % draw.period
+        positions = labels[block] * draw.block + place[(row + turns[block]) % draw.block]
+        samples = (draw.p % draw.period * draw.block + draw.q)[self._rank]
+        signs = random_signs(draw.signs_key, n2)
+        return _sampled_transform(A2, padded(n2), positions, signs, samples)
+
+
+def _sampled_transform(
+    A: NDArray[Any],
+    N: int,
+    positions: NDArray[np.int64],
+    signs: NDArray[np.float64],
+    samples: NDArray[np.int64],
+) -> NDArray[Any]:
+    """Rows of H_N P D A; A is a factor, so a copy of it is small."""
+    X = np.zeros((N, A.shape[1]))
+    X[positions] = signs[:, None] * A
+    return fwht(X)[samples]
