@@ -19,6 +19,7 @@ from randla.transport._regression import Fit, fit
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run
 _CONFIDENCE = 0.95  # of the interval that the tolerances bound
+_SMOOTH_POWER = 5.0  # costs of higher powers are too heavy-tailed for polynomials of degree 4
 _CHUNK_NUMBERS = 1 << 20  # coordinates of directions held at a time
 
 
@@ -190,7 +191,7 @@ class Problem:
 
     def _auto_family(self, design: Design) -> str | None:
         d, n = self.clouds.dim, design.n
-        if design.kind == "array" or (design.kind == "rqmc" and d == 2):
+        if design.kind == "array" or (design.kind == "rqmc" and d == 2) or self.p > _SMOOTH_POWER:
             return None
         cheap = _quadrature_seconds(d) <= max(0.2 * n * self.costs.seconds, 5e-3)
         if design.kind == "rqmc" and d == 3:
@@ -330,6 +331,8 @@ class Problem:
 def _needed(name: str, controls: str | Controls | None, dim: int, p: float) -> int:
     """Directions that a family of controls needs."""
     k = controls.k if isinstance(controls, Controls) else family_size(name, dim, p)
+    if name == "harmonics":  # with fewer the intervals become too wide
+        return max(5 * k, 3 * k + 10)
     return 4 if k == 1 else 3 * k + 10
 
 

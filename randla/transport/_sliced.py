@@ -89,11 +89,11 @@ def sliced_wasserstein(
           means over the sphere;
         - "auto": "full" from 60 directions where its mean is cheap, "quartic" from 40, "quadratic"
           from 20, else None; nothing on the quasi-random points of the plane, which need nothing,
-          and "bures" on those in space.
+          and "bures" on those in space; nothing for p above 5, where f is too heavy-tailed.
 
         For p other than 2, "quadratic" to "full" have :math:`|\theta^T \Delta|^p` as last control.
-        k controls need 3 k + 10 directions; with fewer, a smaller family is used, and named in
-        the result (with a warning if the family was asked for by name).
+        k controls need 3 k + 10 directions ("harmonics" 5 k); with fewer, a smaller family is
+        used, and named in the result (with a warning if the family was asked for by name).
     directions : str or (L, d) array_like, default "auto"
         - "iid": independent, uniform;
         - "orthogonal": frames of d orthogonal directions (smaller if there are fewer than 8 d);
@@ -134,8 +134,12 @@ def sliced_wasserstein(
     beyond the input is one centred copy of the clouds, a few megabytes for each thread (some rows
     of n + m numbers if these are long), and 8 (k + 2) L bytes.
 
-    The intervals rest on the normal approximation. On clouds for which f is strongly skewed they
-    cover a few points less than they say with few directions.
+    The intervals rest on the normal approximation. At p = 2, for Gaussian clouds, narrow clusters,
+    surfaces and images in 3 to 64 dimensions, all families and designs covered within 3 points of
+    nominal 90 and 95 % from 60 directions, at times up to 5 points more than that ("quartic",
+    "full" and "harmonics" with 60); the largest shortfall from 240 directions was 2.2 points
+    ("quadratic" on images). Higher powers make f heavy-tailed: with 240 directions plain and
+    controlled intervals fell short by up to 4 points at p = 4 and by 10 to 15 at p = 8.
 
     References
     ----------

@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+import pytest
+
+from randla._random import draw_key
+from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
+from randla.transport._clouds import as_pair
+from randla.transport._control_variates import FAMILIES, abs_moment, family_size, make_controls
+from randla.transport._directions import Directions
+from tests.statistical import claim
+from tests.transport.reference import circle, clouds
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("kind", ["gauss", "mix"])
+def test_means_in_the_plane_by_quadrature(name, kind, p):
+    X, Y = clouds(kind, 2, 50)
+    a = np.random.default_rng(1).random(50)
+    controls = make_controls(name, *as_pair(X, Y, a, None).items, p)
+    assert controls.k == family_size(name, 2, p)
+    columns = controls.evaluate(circle(200_000))
+    assert columns.centred.shape == (200_000, controls.k)
+    np.testing.assert_allclose(columns.centred.mean(axis=0) / columns.sizes, 0.0, atol=2e-9)
+
+
+@pytest.mark.parametrize("d", [3, 5, 20])
+@claim(
+    null="the stated means of the controls are their means over the sphere",
+    test="z-tests over 20 columns of all families, Bonferroni",
+    replicates=40_000,
+    false_alarm=1e-7,
+)
+def test_means_in_more_dimensions(trial, d):
+    X, Y = clouds("mix", d, 60)
+    pair = as_pair(X, Y[:40], None, np.arange(1.0, 41.0))
+    theta = Directions("iid", d, trial.replicates, draw_key(trial.seed)).rows(0, trial.replicates)
+    columns = [make_controls(name, *pair.items, 3.0).evaluate(theta) for name in ("full", "upper")]
+    columns.append(make_controls("harmonics", *pair.items, 3.0).evaluate(theta))
+    values = np.column_stack([c.centred / c.sizes for c in columns])
+    trial.assert_mean(values, np.zeros(values.shape[1]))
+
+
+def test_the_forms_are_those_of_the_clouds():
+    X, Y = clouds("gauss", 4, 30)
+    a = np.random.default_rng(1).random(30)
+    a /= a.sum()
+    pair = as_pair(X, Y, a, None)
+    theta = Directions("iid", 4, 50, draw_key(1)).rows(0, 50)
+    delta = a @ X - Y.mean(0)
+    S1, S2 = np.cov(X.T, aweights=a, bias=True), np.cov(Y.T, bias=True)
+    forms = [(theta @ delta) ** 2] + [np.einsum("ld,de,le->l", theta, S, theta) for S in (S1, S2)]
+    l, q1, q2 = forms
+    unit = 4.0**-pair.exponent
+    expected = {
+        "lower": [l],
+        "upper": [l + q1 + q2],
+        "quadratic": [l, q1, q2],
+        "quartic": [l, q1, q2, l * l, l * q1, l * q2, q1 * q1, q1 * q2, q2 * q2],
+        "bures": [l, q1, q2, np.sqrt(q1 * q2)],
+    }
+    for name, columns in expected.items():
+        controls = make_controls(name, *pair.items, 2.0)
+        got = controls.evaluate(theta).centred
+        for k, column in enumerate(columns):
+            degree = 2 if name == "quartic" and k >= 3 else 1
+            value = column * unit**degree * controls.scales[k]
+            difference = got[:, k] - value
+            np.testing.assert_allclose(difference, difference[0], rtol=0, atol=1e-12 * value.max())
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_harmonics_span_the_even_polynomials(d):
+    theta = Directions("iid", d, 200, draw_key(1)).rows(0, 200)
+    X, Y = clouds("gauss", d, 10)
+    C = make_controls("harmonics", *as_pair(X, Y, None, None).items, 2.0).evaluate(theta).centred
+    Z = np.column_stack([np.ones(200), C])
+    rng = np.random.default_rng(2)
+    A, v = rng.standard_normal((d, d)), rng.standard_normal(d)
+    for f in (np.einsum("ld,de,le->l", theta, A, theta), (theta @ v) ** 4, theta[:, 0] ** 2):
+        beta = np.linalg.lstsq(Z, f, rcond=None)[0]
+        np.testing.assert_allclose(Z @ beta, f, atol=1e-10)
+    assert np.linalg.matrix_rank(Z) == family_size("harmonics", d, 2.0) + 1
+
+
+def test_abs_moment():
+    assert abs_moment(1, 3.3) == pytest.approx(1.0)
+    for d in (2, 3, 50):
+        assert abs_moment(d, 2.0) == pytest.approx(1 / d)
+        assert abs_moment(d, 4.0) == pytest.approx(3 / (d * (d + 2)))
+    assert abs_moment(2, 1.0) == pytest.approx(2 / math.pi)
+    assert abs_moment(3, 1.0) == pytest.approx(0.5)
+
+
+S = np.array([[2.0, 0.5], [0.5, 1.0]])
+PLANE = [
+    (S, np.array([[1.0, -0.3], [-0.3, 3.0]])),
+    (S, np.diag([1.0, 1e-6])),
+    (S, 1e8 * S[::-1, ::-1]),
+    (S, np.outer([1.0, 2.0], [1.0, 2.0])),
+    (S, np.diag([1.0, 1e-12])),
+    (np.outer([1.0, -1.0], [1.0, -1.0]), np.outer([1.0, 2.0], [1.0, 2.0])),
+    (np.diag([1.0, 0.0]), np.diag([0.0, 1.0])),
+    (S, S),
+]
+
+
+@pytest.mark.parametrize(("S1", "S2"), PLANE)
+def test_the_bures_mean_in_the_plane(S1, S2):
+    theta = circle(400_000)
+    q1, q2 = (np.maximum(np.einsum("ld,de,le->l", theta, F, theta), 0.0) for F in (S1, S2))
+    expected = np.sqrt(q1 * q2).mean()
+    assert bures_mean(S1, S2) == pytest.approx(expected, rel=RELATIVE_ERROR)
+    assert bures_mean(S2, S1) == pytest.approx(expected, rel=RELATIVE_ERROR)
+
+
+def test_the_bures_mean_of_proportional_and_vanishing_forms():
+    G = np.random.default_rng(3).standard_normal((30, 30))
+    F = G @ G.T
+    assert bures_mean(F, 9 * F) == pytest.approx(3 * np.trace(F) / 30, rel=1e-12)
+    assert bures_mean(F, np.zeros((30, 30))) == 0.0
+
+
+def test_the_bures_mean_of_a_product_space():
+    # z'S_k z independent of the other for forms on orthogonal subspaces: E |u| |v| of two norms
+    for a, b in ((1, 1), (2, 3), (20, 30)):
+        d = a + b
+        S1, S2 = np.diag([1.0] * a + [0.0] * b), np.diag([0.0] * a + [1.0] * b)
+
+        def mean_norm(k):
+            return math.sqrt(2.0) * math.exp(math.lgamma((k + 1) / 2) - math.lgamma(k / 2))
+
+        expected = mean_norm(a) * mean_norm(b) / d
+        assert bures_mean(S1, S2) == pytest.approx(expected, rel=RELATIVE_ERROR)
+
+
+def test_the_bures_mean_is_the_same_for_any_number_of_threads(each_thread_count):
+    G, H = np.random.default_rng(4).standard_normal((2, 40, 40))
+    first, *others = each_thread_count(lambda: bures_mean(G @ G.T, H @ H.T))
+    assert all(other == first for other in others)
