@@ -472,7 +472,7 @@ class StateSpaceModel:
 
     @property
     def arguments(self) -> NDArray[np.float64]:
-        """The array that the functions are handed as `theta`; a ready model may pack more into it."""
+        """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
 
     def forms(self, *, guided: bool) -> Forms:

@@ -3,7 +3,7 @@
 import math
 
 from randla.smoothing._kernels.borrow import borrow
-from randla.smoothing._kernels.resample import multinomial, resample
+from randla.smoothing._kernels.resample import comb, multinomial, resample
 from randla.smoothing._kernels.status import OK
 from randla.smoothing._kernels.weights import normalise, weighted_moments
 
@@ -54,6 +54,7 @@ def filter_template(draw_first, draw_next, weigh_first, weigh_next):
                         At[i] = i
                 elif conditional:
                     At[0] = 0
+                    comb(c, totals[t - 1], 0.0, guide)
                     multinomial(rng, c, totals[t - 1], At, 1, guide, gaps)
                 else:
                     resample(rng, scheme, w, c, totals[t - 1], At, guide, gaps)

@@ -103,11 +103,10 @@ def sorted_multinomial(rng, c, total, A, first, gaps):
 
 @kernel
 def multinomial(rng, c, total, A, first, guide, gaps):
-    """A[first:] i.i.d.; `guide` (2 N,) and `gaps` (N,) are work space."""
+    """A[first:] i.i.d.; `guide` (2 N,) is a comb of offset 0, `gaps` (N,) is work space."""
     if c.size >= _SORT_FROM:
         sorted_multinomial(rng, c, total, A, first, gaps)
     else:
-        comb(c, total, 0.0, guide)
         for i in range(first, A.size):
             A[i] = guided_draw(rng, c, total, guide)
 
@@ -140,6 +139,7 @@ def resample(rng, scheme, w, c, total, A, guide, gaps):
     elif scheme == STRATIFIED:
         stratified(rng, c, total, A)
     elif scheme == MULTINOMIAL:
+        comb(c, total, 0.0, guide)
         multinomial(rng, c, total, A, 0, guide, gaps)
     else:
         residual(rng, w, c, A, gaps)

@@ -6,7 +6,7 @@ from randla._jit import summing_kernel, unsaved_inline, unsaved_kernel
 from randla._random import uniform
 from randla.smoothing._kernels.backward import backward_row_form, cumulate
 from randla.smoothing._kernels.borrow import borrow
-from randla.smoothing._kernels.resample import multinomial, search
+from randla.smoothing._kernels.resample import comb, multinomial, search
 from randla.smoothing._kernels.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.weights import normalise
 
@@ -140,6 +140,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                 else:
                     Xp, lp, total = X[(t - 1) % n_rows], logw[(t - 1) % n_rows], totals[t - 1]
                     A[0] = 0
+                    comb(c, total, 0.0, guide)
                     multinomial(rng, c, total, A, first_free, guide, work[0])
                     for i in range(first_free, n):
                         draw_next(rng, t - 1, Xp[A[i]], yt, seen, theta, Xt, i)

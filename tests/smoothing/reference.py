@@ -1,0 +1,65 @@
+"""Oracles and naive twins of the particle smoothers, from the definitions."""
+
+import itertools
+
+import numpy as np
+from scipy.stats import multivariate_normal
+
+from tests.smoothing import models
+
+
+def chain_paths(y):
+    """All paths of the chain, their unnormalised probabilities and their sums of `SUMS`."""
+    paths = np.array(list(itertools.product(range(3), repeat=len(y))))
+    weights = models.INITIAL[paths[:, 0]]
+    for t, symbol in enumerate(y):
+        if t > 0:
+            weights = weights * models.TRANSITION[paths[:, t - 1], paths[:, t]]
+        if not np.isnan(symbol):
+            weights = weights * models.EMISSION[paths[:, t], int(symbol)]
+    sums = np.c_[paths.sum(1), (paths**2).sum(1), (paths[:, 1:] * paths[:, :-1]).sum(1)]
+    return paths, weights, sums
+
+
+def walk_smoother(y, theta):
+    """Dense conditioning: mean and covariance of the walk's states, and the log-likelihood."""
+    a, step, noise = theta
+    n = len(y)
+    C = np.zeros((n, n))
+    variance = 1.0
+    for t in range(n):
+        C[t, t:] = C[t:, t] = variance * a ** np.arange(n - t)
+        variance = a * a * variance + step * step
+    seen = ~np.isnan(y)
+    S = C[np.ix_(seen, seen)] + noise**2 * np.eye(seen.sum())
+    gain = np.linalg.solve(S, C[seen]).T
+    return gain @ y[seen], C - gain @ C[seen], multivariate_normal(cov=S).logpdf(y[seen])
+
+
+def walk_sums(y, theta):
+    """Smoothed expectations of the sums of x, x^2 and x x'."""
+    m, V, _ = walk_smoother(y, theta)
+    return np.array([m.sum(), m @ m + np.trace(V), m[1:] @ m[:-1] + np.diag(V, 1).sum()])
+
+
+def forward_smoothing(particles, log_weights, log_transition, h_first, h_next):
+    """Del Moral, Doucet and Singh: sum_i W_T^i tau_T^i on a given cloud, with N x N matrices."""
+    tau = h_first(particles[0])
+    for t in range(len(particles) - 1):
+        x, xn = particles[t], particles[t + 1]
+        B = np.exp(log_weights[t][:, None] + log_transition(t, x[:, None], xn[None, :]))
+        B /= B.sum(0)
+        tau = (B * (tau[:, None] + h_next(t, x[:, None], xn[None, :]))).sum(0)
+    return np.exp(log_weights[-1]) @ tau
+
+
+def particle_filter(y, draw_first, draw_next, log_potential, n, rng):
+    """Bootstrap filter, multinomial at every step; the log of the likelihood estimate."""
+    x, total = draw_first(rng, n), 0.0
+    for t, value in enumerate(y):
+        if t > 0:
+            x = draw_next(rng, t - 1, x[rng.choice(n, n, p=w)])
+        w = np.exp(log_potential(t, x, value))
+        total += np.log(w.mean())
+        w = w / w.sum()
+    return total
