@@ -31,6 +31,8 @@ def walk_smoother(y, theta):
         C[t, t:] = C[t:, t] = variance * a ** np.arange(n - t)
         variance = a * a * variance + step * step
     seen = ~np.isnan(y)
+    if not seen.any():
+        return np.zeros(n), C, 0.0
     S = C[np.ix_(seen, seen)] + noise**2 * np.eye(seen.sum())
     gain = np.linalg.solve(S, C[seen]).T
     return gain @ y[seen], C - gain @ C[seen], multivariate_normal(cov=S).logpdf(y[seen])
@@ -51,15 +53,3 @@ def forward_smoothing(particles, log_weights, log_transition, h_first, h_next):
         B /= B.sum(0)
         tau = (B * (tau[:, None] + h_next(t, x[:, None], xn[None, :]))).sum(0)
     return np.exp(log_weights[-1]) @ tau
-
-
-def particle_filter(y, draw_first, draw_next, log_potential, n, rng):
-    """Bootstrap filter, multinomial at every step; the log of the likelihood estimate."""
-    x, total = draw_first(rng, n), 0.0
-    for t, value in enumerate(y):
-        if t > 0:
-            x = draw_next(rng, t - 1, x[rng.choice(n, n, p=w)])
-        w = np.exp(log_potential(t, x, value))
-        total += np.log(w.mean())
-        w = w / w.sum()
-    return total

@@ -1,0 +1,176 @@
+"""Models: drawing from them, parameters and transforms, and how mistakes are named."""
+
+import pickle
+
+import numba
+import numpy as np
+import pytest
+
+from randla import StateSpaceModel, particle_filter, random
+from tests.smoothing import models
+from tests.statistical import claim
+
+
+@claim(
+    null="the walk has the mean and the covariances that its definition gives",
+    test="z-tests of first and second moments, Bonferroni",
+    replicates=4000,
+    false_alarm=1e-7,
+)
+def test_simulated_moments(trial):
+    a, step, noise = models.walk.theta
+    draws = [models.walk.simulate(3, rng=rng) for rng in trial.rngs()]
+    x = np.array([states[:, 0] for states, _ in draws])
+    y = np.array([observations for _, observations in draws])
+    V1, V2 = a * a + step**2, a * a * (a * a + step**2) + step**2
+    columns = np.c_[x, y, x[:, 0] ** 2, x[:, 1] ** 2, x[:, 2] ** 2, x[:, 0] * x[:, 2],
+                    (y - x)[:, 1] ** 2, y[:, 1] * x[:, 1]]  # fmt: skip
+    trial.assert_mean(columns, [0] * 6 + [1.0, V1, V2, a * a, noise**2, V1])
+
+
+@claim(
+    null="forecast paths go on from their starts",
+    test="z-tests of mean and mean square, Bonferroni",
+    replicates=5000,
+    false_alarm=1e-7,
+)
+def test_forecast_moments(trial):
+    a, step, noise = models.walk.theta
+    start = np.linspace(-2, 2, trial.replicates)
+    states, observations = models.walk.forecast(start, 2, rng=trial.rng())
+    assert states.shape == (trial.replicates, 2, 1)
+    assert observations.shape == (trial.replicates, 2)
+    residuals = states[:, 1, 0] - a * a * start
+    columns = np.c_[states[:, 0, 0] - a * start, residuals, residuals**2,
+                    (observations[:, 1] - states[:, 1, 0]) ** 2]  # fmt: skip
+    trial.assert_mean(columns, [0, 0, (1 + a * a) * step**2, noise**2])
+
+
+def test_times_are_counted():
+    def drift(rng, t, x, theta):
+        return x + t
+
+    def observe(rng, t, x, theta, out):
+        out[0], out[1] = t, x
+
+    model = StateSpaceModel(
+        initial=models.walk_initial,
+        transition=drift,
+        log_potential=models.walk_log_potential,
+        observe=observe,
+        observation_dim=2,
+    )
+    x, y = model.simulate(4, rng=0)
+    np.testing.assert_allclose(np.diff(x[:, 0]), [0, 1, 2])
+    np.testing.assert_allclose(y, np.c_[np.arange(4), x])
+    x, y = model.forecast([[5.0]], 3, start_time=10)
+    assert x.tolist() == [[[15.0], [26.0], [38.0]]]
+    assert y[0, :, 0].tolist() == [11.0, 12.0, 13.0]
+
+
+def test_draws_repeat_and_vectors_work():
+    assert models.walk.simulate(5, rng=3)[1].tolist() == models.walk.simulate(5, rng=3)[1].tolist()
+    longer = models.walk.simulate(9, rng=3)[1]
+    assert longer[:5].tolist() == models.walk.simulate(5, rng=3)[1].tolist()
+
+    @numba.njit
+    def observe(rng, t, x, theta, out):
+        out[0] = x[0] + random.uniform(rng)
+
+    x, y = StateSpaceModel(**models.VECTOR_CHAIN, observe=observe).simulate(50, rng=0)
+    assert x.shape == (50, 2)
+    assert y.shape == (50,)
+    assert (x[:, 0] == -x[:, 1]).all()
+    assert set(x[:, 0]) == {0.0, 1.0, 2.0}
+
+
+def test_parameters():
+    model = models.walk
+    assert model.names == ("coefficient", "step", "noise")
+    other = model.replace([0.5, 2.0, 3.0])
+    assert other.theta.tolist() == [0.5, 2.0, 3.0]
+    assert model.theta.tolist() == [0.9, 1.0, 1.0]
+    assert not other.theta.flags.writeable
+    _, y = model.simulate(10, rng=0)
+    a, b = (particle_filter(m, y, n_particles=50, rng=1).log_likelihood for m in (model, other))
+    assert a != b
+    fresh = StateSpaceModel(**{**models.WALK, "theta": [0.5, 2.0, 3.0]})
+    assert particle_filter(fresh, y, n_particles=50, rng=1).log_likelihood == b
+    with pytest.raises(AttributeError, match="replace"):
+        model.theta = np.zeros(3)
+    with pytest.raises(ValueError, match="support: coefficient"):
+        model.replace([1.5, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"theta must be of shape \(3,\)"):
+        model.replace([0.5])
+
+
+def test_transforms():
+    model = StateSpaceModel(
+        **{
+            **models.WALK,
+            "theta": [0.3, -2.0, 0.25, 4.0],
+            "names": ["a", "b", "c", "d"],
+            "support": ["tanh", "real", "logit", "log"],
+        }
+    )
+    z = model.transform(model.theta)
+    np.testing.assert_allclose(z, [np.arctanh(0.3), -2.0, np.log(1 / 3), np.log(4.0)])
+    np.testing.assert_allclose(model.inverse(z), model.theta, rtol=1e-14)
+    h = 1e-6
+    for k in range(4):
+        shift = h * np.eye(4)[k]
+        slope = (model.inverse(z + shift) - model.inverse(z - shift))[k] / (2 * h)
+        assert model.slope(model.theta)[k] == pytest.approx(slope, rel=1e-8)
+    assert np.isfinite(model.inverse([-800.0, 0.0, -800.0, -800.0])).all()
+
+
+def test_pickling_keeps_the_answer():
+    copy = pickle.loads(pickle.dumps(models.guided_walk))
+    _, y = models.walk.simulate(10, rng=0)
+    results = [particle_filter(m, y, n_particles=50, rng=1) for m in (models.guided_walk, copy)]
+    assert results[0].log_likelihood == results[1].log_likelihood
+    assert "coefficient=0.9" in repr(copy)
+
+
+def too_short(rng, theta):
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        ({"transition": too_short}, ValueError, r"transition must take \(rng, t, x, theta\), got"),
+        ({"dim": 2}, ValueError, r"initial must take \(rng, theta, out\)"),
+        ({"dim": 0}, ValueError, "dim must be at least 1"),
+        ({"initial": None}, TypeError, "initial must be a function"),
+        ({"log_transition": "density"}, TypeError, "log_transition must be a function"),
+        ({"observe": np.sin}, TypeError, "observe must be a function"),
+        ({"proposal": models.best_proposal}, ValueError, "log_proposal must be given together"),
+        (
+            {"initial_proposal": models.uniform_initial, "log_initial": None},
+            ValueError,
+            "log_initial_proposal must be given",
+        ),
+        ({"score_step": models.sums_next}, ValueError, "score_initial must be given together"),
+        ({"theta": [[0.9, 1.0, 1.0]]}, ValueError, "theta must be 1-D"),
+        ({"theta": [0.9, np.nan, 1.0]}, ValueError, "theta must be finite"),
+        ({"theta": [0.9, -1.0, 1.0]}, ValueError, "theta must lie in its support: step"),
+        ({"names": ["a", "b"]}, ValueError, "names must have one entry for each of 3"),
+        ({"names": ["a", "a", "b"]}, ValueError, "names must differ"),
+        ({"names": "abc"}, TypeError, "names must be a sequence"),
+        ({"support": ["real", "log", "sqrt"]}, ValueError, "support must be one of"),
+        ({"observation_dim": 0}, ValueError, "observation_dim"),
+    ],
+)
+def test_mistakes_are_named(changes, error, text):
+    with pytest.raises(error, match=text):
+        StateSpaceModel(**{**models.WALK, **changes})
+
+
+def test_drawing_needs_its_functions():
+    with pytest.raises(ValueError, match="observe must be given"):
+        models.chain.simulate(3)
+    with pytest.raises(ValueError, match=r"states must have shape \(n,\) or \(n, 1\)"):
+        models.walk.forecast(np.zeros((2, 2)), 3)
+    with pytest.raises(ValueError, match="n_steps must be at least 1"):
+        models.walk.simulate(0)
