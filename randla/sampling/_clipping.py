@@ -21,7 +21,7 @@ _TAIL = 20.0
 #: A cut row must end this fraction of the cut away from the plane.
 _MARGIN = 1e-3
 #: Rows of the rough solve that a heavy tail asks for, and its tolerance.
-_ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-3
+_ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
 
 
@@ -99,7 +99,7 @@ def _cut(rows: Panels, residuals: Array) -> float:
     Measured without the weights: a row of large weight is not far from the plane for that.
     """
     sample = rows.unweighted(residuals).ravel()[: rows.n]
-    sample = sample[:: max(rows.n // 20_000, 1)]
+    sample = sample[:: max(rows.n // 4000, 1)]
     middle, upper = len(sample) // 2, (3 * len(sample)) // 4
     ordered = np.partition(sample, (middle, upper))
     level = max(ordered[middle], 0.1 * ordered[upper])

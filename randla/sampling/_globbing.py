@@ -12,7 +12,7 @@ rows in place of their large constant.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
@@ -31,8 +31,10 @@ _TILE = 16 * PANEL
 _PART = 8
 #: Rows with a squared leverage above this in the metric of the sample are never summed.
 _HEAVY = 0.1
-#: Relative tolerance of the solve on the sample, whose statistical error is larger.
-_SAMPLE_TOLERANCE = 1e-3
+#: Relative tolerance of the solve on the sample: the plane is nearer than its gap.
+_SAMPLE_TOLERANCE = 0.03
+#: Rows are kept up to this multiple of the median distance, however many there are.
+_TIES = 1e-3
 #: Ridge, relative to the Gram matrix of the sample, for columns that the sample does not see.
 _RIDGE = 1e-10
 _MAX_REPAIRS = 8
@@ -50,19 +52,16 @@ _Tile = tuple[Array, Array, Array, int]
 
 @dataclass
 class GlobbedSolution:
-    """Minimiser; duals of the weighted rows (n,), of the two sums and of the extra rows.
-
-    Loss and gap are those of all rows.
-    """
+    """Minimiser; rows that stayed, their duals and those of the two sums; loss and gap of all."""
 
     x: Array
-    z: Array
+    keep: NDArray[np.intp]
+    z_kept: Array
     z_sums: Array
-    z_extra: Array
     value: float
     gap: float
-    n_rows: int
     n_iterations: int
+    z: Array = field(default_factory=lambda: np.empty(0))  # dual of the weighted rows (n,)
 
 
 @dataclass
@@ -132,8 +131,7 @@ class Globbing:
         sums = self._split(planes, whitener, side)
         active = list(range(len(taus)))
         for _ in range(_MAX_REPAIRS):
-            for q in active:
-                planes[q].solution = self._solve_small(planes[q], side[:, q], sums[q], rtol)
+            self._solve_small_problems(planes, active, side, sums, rtol)
             wrong = self._check([planes[q] for q in active], side, active)
             again = []
             for q, index in zip(active, wrong, strict=True):
@@ -147,7 +145,17 @@ class Globbing:
                 break
         for q in active:
             planes[q].solution = None
+        for q, plane in enumerate(planes):
+            if plane.solution is not None:
+                plane.solution.z = self._dual(plane.solution, side[:, q])
         return [plane.solution for plane in planes]
+
+    def _dual(self, solution: GlobbedSolution, side: NDArray[np.int8]) -> Array:
+        """The dual of a sum is that of each of its rows."""
+        above, below = solution.z_sums
+        z = np.array([0.0, above, below]).take(side.reshape(-1)[: self.rows.n])  # -1 is the last
+        z[solution.keep] = solution.z_kept
+        return z
 
     # The sample ----------------------------------------------------------------------------------
 
@@ -161,21 +169,22 @@ class Globbing:
         conditioned = condition(few)
         whitener = _whitener(sample.A)
         size = np.sqrt(np.square(sample.A @ whitener.T).sum(axis=1))
-        planes = []
-        for tau, kept in zip(taus, sizes, strict=True):
+
+        def plane(k: int) -> _Plane:
             solution = solve_rows(
-                few, tau, conditioned=conditioned, rtol=_SAMPLE_TOLERANCE, crossover=False
+                few, taus[k], conditioned=conditioned, rtol=_SAMPLE_TOLERANCE, crossover=False
             )
             distance = np.abs(solution.residuals[:m])
             score = np.divide(distance, size, out=np.full(m, np.inf), where=size > 0.0)
-            rank = min(m * kept // n, m - 1)
+            rank = min(m * sizes[k] // n, m - 1)
             ordered = np.partition(score, (rank, m // 2))
             # Ties: residuals that differ by what the sample's solve left open are all kept.
-            limit = max(ordered[rank], _SAMPLE_TOLERANCE * ordered[m // 2])
+            limit = max(ordered[rank], _TIES * ordered[m // 2])
             limit = 0.0 if solution.exact_fit else float(limit)
             spread = float(distance.mean())
-            planes.append(_Plane(tau, solution.x, spread, limit, solution.n_iterations))
-        return planes, whitener
+            return _Plane(taus[k], solution.x, spread, limit, solution.n_iterations)
+
+        return run_parts(plane, len(taus), seconds=len(taus) * _solve_time(m, few.d)), whitener
 
     def _draw(self, m: int) -> NDArray[np.int64]:
         """Draw m rows in proportion to their weights, one from each of m equal strata."""
@@ -187,6 +196,25 @@ class Globbing:
         return np.minimum(index, self.rows.n - 1)
 
     # The small problem ---------------------------------------------------------------------------
+
+    def _solve_small_problems(
+        self,
+        planes: list[_Plane],
+        active: list[int],
+        side: NDArray[np.int8],
+        sums: Array,
+        rtol: float,
+    ) -> None:
+        """Give these planes the solutions of their small problems."""
+
+        def task(k: int) -> None:
+            q = active[k]
+            planes[q].solution = self._solve_small(planes[q], side[:, q], sums[q], rtol)
+
+        seconds = len(active) * _solve_time(
+            int((side[:, active] == 0).mean() * self.rows.n), self.rows.d
+        )
+        run_parts(task, len(active), seconds=seconds)
 
     def _solve_small(
         self, plane: _Plane, side: NDArray[np.int8], sums: Array, rtol: float
@@ -203,18 +231,15 @@ class Globbing:
         found = solve_rows(few, plane.tau, x0=plane.x, far=far, spread=plane.spread, rtol=rtol)
         plane.x = found.x
         plane.n_iterations += found.n_iterations
-        z = np.where(flat > 0, found.z[-2], found.z[-1])
-        z[keep] = found.z[: len(keep)]
         residuals, own = few.residuals(found.x)[:-2], found.z[:-2]
         loss = np.maximum(plane.tau * residuals, (plane.tau - 1.0) * residuals)
         return GlobbedSolution(
             x=found.x,
-            z=z,
+            keep=keep,
+            z_kept=own[: len(keep)],
             z_sums=found.z[-2:],
-            z_extra=own[len(keep) :],
             value=float(loss.sum()),
             gap=float((loss - own * residuals).sum()),
-            n_rows=len(keep),
             n_iterations=plane.n_iterations,
         )
 
@@ -295,6 +320,11 @@ class Globbing:
     def _padded(self, X: Array) -> Array:
         """Rows of length d with a zero where d is odd."""
         return np.pad(X, ((0, 0), (0, self._width - self.rows.d)))
+
+
+def _solve_time(n: int, d: int) -> float:
+    """Seconds that an interior point solve of n rows takes, roughly."""
+    return 10.0 * (1e-4 + 5.0 * PACE * n * (d + 8))
 
 
 def _whitener(A: NDArray[Any]) -> Array:

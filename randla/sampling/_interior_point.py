@@ -27,6 +27,9 @@ _NEAR = 1e-3
 _SHARE = 1e-4
 #: Iterations after which a solve gives up; a healthy one needs at most 25.
 _MAX_ITERATIONS = 100
+#: u and v start as the parts of the residual plus this times the mean size: from least squares,
+#: and near the plane.
+_FLAT, _BALANCED = 0.1, 1.0
 #: The start does not take residuals to be smaller than this fraction of their spread.
 _SPREAD = 0.01
 #: In a balanced start dual values keep this distance from their bounds, in at most so many rounds.
@@ -80,7 +83,6 @@ class InteriorPoint:
         self.value = self.gap = self.mu = 0.0
         self._g = np.zeros((n_parts, 2, w))
         self._G = np.zeros((n_parts, w, w))
-        self._sums = np.zeros((n_parts, 4))
         self._lanes = np.zeros((n_parts, 2, PANEL))
         self._work = np.empty((n_parts, 2, PANEL))
         self._far = np.flatnonzero(far) if far is not None else np.arange(0)
@@ -88,7 +90,7 @@ class InteriorPoint:
         self.goal = (1.0 - tau) * rows.transposed_product(live)
         self._allowed = _FEASIBLE * rows.column_sums()
         if far is None:
-            dual, margin = (1.0 - tau) * live, 0.1 * np.abs(residuals).sum() / rows.n
+            dual, margin = (1.0 - tau) * live, _FLAT * float(np.abs(residuals).sum()) / rows.n
         else:
             dual, margin = _balanced_start(rows, residuals, self.goal, live, far, spread)
         self.state[:, kernels.A_] = dual
@@ -96,11 +98,9 @@ class InteriorPoint:
 
     def solve(self, rtol: float, crossover: bool = True) -> InteriorSolution:
         """Iterate to a relative duality gap of `rtol`, or to an exact vertex."""
-        d = self.rows.d
         for iteration in range(_MAX_ITERATIONS + 1):
             gradient, level = self._form()
             off = self.goal - level
-            G = self._G.sum(axis=0)[:d, :d]
             feasible = bool((np.abs(off) <= self._allowed).all())
             near = self.value - self._far_loss()
             if feasible and crossover and self.gap <= _NEAR * near:
@@ -111,7 +111,7 @@ class InteriorPoint:
             small = self.gap <= rtol * max(near, _SHARE * self.value)
             if (feasible and small) or iteration == _MAX_ITERATIONS:
                 break
-            factor = Factor(G)
+            factor = Factor(self._total(self._G)[: self.rows.d])
             centre, first, second = self._affine(factor.solve(gradient - off))
             dx = factor.solve(first + centre * second - off)
             if not np.isfinite(dx).all():  # out of digits: the certificate will tell
@@ -130,77 +130,69 @@ class InteriorPoint:
 
     def _form(self) -> tuple[Array, Array]:
         """Take the step; return A'(q r) and A'a, and set value, gap and mu."""
-        rows, g, sums = self.rows, self._g, self._sums
-        g[:], sums[:], self._G[:] = 0.0, 0.0, 0.0
+        rows = self.rows
 
-        def task(part: int, span: slice, count: int) -> None:
-            kernels.form(
+        def task(part: int, span: slice, count: int) -> tuple[float, ...]:
+            return kernels.form(
                 rows.data[span],
                 count,
                 self.step_dual,
                 self.step_primal,
                 self.state[span],
                 self._work[part],
-                g[part],
+                self._g[part],
                 self._G[part],
-                sums[part],
             )
 
-        rows.each_part(task, passes=2.0 + 0.25 * rows.d)
-        positive, total, self.gap, self.mu = sums.sum(axis=0)
+        scalars = rows.each_part(task, passes=2.0 + 0.25 * rows.d)
+        positive, total, self.gap, self.mu = map(sum, zip(*scalars, strict=True))
         self.value = self.tau * positive + (1.0 - self.tau) * (total - positive)
-        first, second = g.sum(axis=0)[:, : rows.d]
+        first, second = self._total(self._g)
         return first, second
 
     def _affine(self, dx: Array) -> tuple[float, Array, Array]:
         """Take the affine direction; return the centring target and what the corrector needs."""
-        rows, g, sums, lanes = self.rows, self._g, self._sums, self._lanes
-        g[:], sums[:], lanes[:] = 0.0, 0.0, 0.0
-        padded = rows.pad(dx)
+        rows, padded = self.rows, self.rows.pad(dx)
 
-        def task(part: int, span: slice, count: int) -> None:
-            kernels.affine(
+        def task(part: int, span: slice, count: int) -> tuple[float, ...]:
+            return kernels.affine(
                 rows.data[span],
                 count,
                 padded,
                 self.state[span],
                 self._work[part],
-                lanes[part],
-                g[part],
-                sums[part],
+                self._lanes[part],
+                self._g[part],
             )
 
-        rows.each_part(task, passes=3.0)
-        ratio_dual, ratio_primal = lanes.max(axis=(0, 2))
-        dual, primal = 1.0 / max(1.0, ratio_dual), 1.0 / (1.0 + ratio_primal)
-        s1, s2 = sums.sum(axis=0)[:2]
+        ratios = rows.each_part(task, passes=3.0)
+        dual = 1.0 / max(1.0, max(r[0] for r in ratios))
+        primal = 1.0 / (1.0 + max(r[1] for r in ratios))
+        s1, s2 = sum(r[2] for r in ratios), sum(r[3] for r in ratios)
         mu = self.mu + dual * s1 - primal * (self.mu + s1) - dual * primal * (s1 + s2)
         centre = (mu / self.mu) ** 3 * self.mu / (2 * rows.n)
-        first, second = g.sum(axis=0)[:, : rows.d]
-        return float(centre), first, second
+        first, second = self._total(self._g)
+        return centre, first, second
 
     def _corrector(self, dx: Array, centre: float) -> None:
         """Take the corrected direction and choose the steps."""
-        rows, sums, lanes = self.rows, self._sums, self._lanes
-        sums[:], lanes[:] = 0.0, 0.0
-        padded = rows.pad(dx)
+        rows, padded = self.rows, self.rows.pad(dx)
 
-        def task(part: int, span: slice, count: int) -> None:
-            kernels.corrector(
+        def task(part: int, span: slice, count: int) -> tuple[float, ...]:
+            return kernels.corrector(
                 rows.data[span],
                 count,
                 padded,
                 centre,
                 self.state[span],
                 self._work[part],
-                lanes[part],
-                sums[part],
+                self._lanes[part],
             )
 
-        rows.each_part(task, passes=2.0)
-        ratio_dual, ratio_primal = lanes.max(axis=(0, 2))
-        dual, primal = _STEP / max(_STEP, ratio_dual), _STEP / max(_STEP, ratio_primal)
-        s1, s2, s3 = sums.sum(axis=0)[:3]
+        ratios = rows.each_part(task, passes=2.0)
+        dual = _STEP / max(_STEP, max(r[0] for r in ratios))
+        primal = _STEP / max(_STEP, max(r[1] for r in ratios))
+        s1, s2, s3 = (sum(r[k] for r in ratios) for k in (2, 3, 4))
         for _ in range(20):
             mean = (self.mu + dual * s1 + primal * s2 + dual * primal * s3) / (2 * rows.n)
             if self._smallest_product(dual, primal) >= _CUT * mean:
@@ -209,15 +201,19 @@ class InteriorPoint:
         self.step_dual, self.step_primal = dual, primal
 
     def _smallest_product(self, dual: float, primal: float) -> float:
-        lanes = self._lanes[:, 0]
-        lanes[:] = np.inf
-        self.rows.each_part(
-            lambda part, span, count: kernels.smallest_product(
-                count, dual, primal, self.state[span], lanes[part]
-            ),
-            passes=0.5,
+        return min(
+            self.rows.each_part(
+                lambda part, span, count: kernels.smallest_product(
+                    count, dual, primal, self.state[span], self._lanes[part, 0]
+                ),
+                passes=0.5,
+            )
         )
-        return float(lanes.min())
+
+    def _total(self, parts: Array) -> Array:
+        """The sum over the parts, without the line that makes d even."""
+        d = self.rows.d
+        return (parts[0] if len(parts) == 1 else parts.sum(axis=0))[:, :d]
 
 
 def _balanced_start(
@@ -249,4 +245,4 @@ def _balanced_start(
             break
         inside = inside - clipped
         factor = Factor(rows.gram(inside))
-    return dual, 0.3 * mean
+    return dual, _BALANCED * mean

@@ -259,9 +259,11 @@ def _result(
         if not plane.gap <= rtol * plane.value:
             converged &= plane.gap <= 8.0 * norm(rows.rounding(plane.x), p)
     x = np.stack([plane.x for plane in planes], axis=1)
-    dual = factor * np.stack([plane.z for plane in planes], axis=1)
-    if rows.weight is not None:
-        dual *= rows.weight[:, None]
+    dual = np.empty((rows.n, len(planes)))
+    for k, plane in enumerate(planes):
+        np.multiply(plane.z, factor, out=dual[:, k])
+        if rows.weight is not None:
+            dual[:, k] *= rows.weight
     value = factor * np.array([plane.value for plane in planes])
     gap = factor * np.array([plane.gap for plane in planes])
     methods = {plane.method for plane in planes}

@@ -5,7 +5,7 @@ import numpy as np
 from randla.sampling._minimax import solve_minimax
 from randla.sampling._newton import norm, solve_power
 from randla.sampling._panels import Array
-from randla.sampling._pinball import Conditioned, Rows, condition, exact_fit, set_rhs
+from randla.sampling._pinball import Conditioned, Rows, condition, exact_fit, with_rhs
 from randla.sampling._quantile import Plane
 
 
@@ -16,7 +16,7 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     if fit is not None:
         value = norm(rows.residuals(fit), p)
         return Plane(fit, np.zeros(n), value, value, "full", n, 0)
-    panels, unit = problem.panels, set_rhs(problem.panels, rows.residuals(np.zeros(rows.d)))
+    panels, unit = with_rhs(problem.panels, rows.residuals(np.zeros(rows.d)))
     if p == np.inf:
         minimax = solve_minimax(panels, problem.factor, rtol)
         y, z, n_rows, n_iterations = minimax.x, minimax.z, minimax.n_rows, minimax.n_iterations

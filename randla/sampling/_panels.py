@@ -1,7 +1,7 @@
 """Rows of a matrix copied into column-major panels, and the sums over them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from randla._parallel import run_parts
 from randla.sampling._kernels import panels as kernels
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 
 #: Rows of a panel: its columns, one a line, fill the first-level cache at d = 16.
 PANEL = 256
@@ -67,16 +68,15 @@ class Panels:
             return size
         return np.divide(size, self.weight, out=np.zeros_like(size), where=self.weight > 0.0)
 
-    def each_part(self, task: Callable[[int, slice, int], None], passes: float = 1.0) -> None:
-        """Call ``task(part, its panels, rows from its first on)``, on several threads if it pays.
+    def each_part(self, task: Callable[[int, slice, int], T], passes: float = 1.0) -> list[T]:
+        """``task(part, its panels, rows from its first on)`` for the parts, on threads if it pays.
 
         The price is that of `passes` products with a vector.
         """
         if self.n_parts == 1:
-            task(0, slice(None), self.n)
-            return
+            return [task(0, slice(None), self.n)]
         seconds = passes * PACE * self.n * (self.d + 8)
-        run_parts(
+        return run_parts(
             lambda k: task(k, slice(k * _PART, (k + 1) * _PART), self.n - k * _PART * PANEL),
             self.n_parts,
             seconds=seconds,

@@ -1,5 +1,6 @@
 """Quantile regression of weighted rows of any scale and rank, all of them at once."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +42,11 @@ class Rows:
 
     def dense(self, index: Any = slice(None)) -> NDArray[Any]:
         """Some rows of A as an array."""
-        chosen = self.A[index]
-        return chosen.toarray() if is_sparse(chosen) else chosen
+        if is_sparse(self.A):
+            return self.A[index].toarray()
+        if isinstance(index, np.ndarray):
+            return self.A.take(index, axis=0)  # faster than indexing
+        return self.A[index]
 
     def take(self, index: Any) -> "Rows":
         """Some rows, dense."""
@@ -158,7 +162,7 @@ def solve_rows(
     if not problem.transform.any():  # nothing to choose: each row takes the bound of its sign
         z = np.where(residuals > 0.0, tau, np.where(residuals < 0.0, tau - 1.0, 0.0))
         return RowsSolution(start, z, residuals, 0)
-    panels, unit = problem.panels, set_rhs(problem.panels, residuals)
+    panels, unit = with_rhs(problem.panels, residuals)
     solution = solve_pinball(
         panels,
         problem.factor,
@@ -206,11 +210,12 @@ def _polished_dual(rows: Rows, problem: Conditioned, tau: float, z: Array) -> Ar
     return z
 
 
-def set_rhs(panels: Panels, residuals: Array) -> float:
-    """Give the panels a right-hand side of size one; return the unit that was divided out."""
+def with_rhs(panels: Panels, residuals: Array) -> tuple[Panels, float]:
+    """The same rows with a right-hand side of size one, and the unit that was divided out."""
     unit = 1.0 / float(power_of_two_scale(np.abs(residuals).max(initial=0.0)))
-    panels.rhs.ravel()[: panels.n] = residuals / unit
-    return unit
+    given = copy(panels)  # the rows are shared
+    given.rhs = panels.lines(residuals / unit)
+    return given, unit
 
 
 def exact_fit(rows: Rows, problem: Conditioned) -> Array | None:
@@ -220,7 +225,7 @@ def exact_fit(rows: Rows, problem: Conditioned) -> Array | None:
         residuals = rows.residuals(x)
         if (np.abs(residuals) <= _ROUNDING * rows.rounding(x)).all():
             return x
-        unit = set_rhs(panels, residuals)
+        panels, unit = with_rhs(panels, residuals)
         y = problem.factor.solve(panels.transposed_product(panels.rhs))
         if attempt == 0 and np.abs(panels.residuals(y)).max() > _FITTED:
             return None

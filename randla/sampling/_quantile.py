@@ -64,7 +64,7 @@ def _from_globs(solution: GlobbedSolution) -> Plane:
         solution.value,
         solution.gap,
         "preprocess",
-        solution.n_rows,
+        len(solution.keep),
         solution.n_iterations,
     )
 

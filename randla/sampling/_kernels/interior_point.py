@@ -13,8 +13,11 @@ m being the centring target. h is linear in m, so A'(q h1) and A'(q (1/a - 1/s))
 the affine pass, before m is known: three passes over A an iteration (form, affine, corrector).
 
 The state of a panel is (FIELDS, B), one line a variable. Maxima are kept in one lane a position,
-as a running maximum would not vectorise.
+as a running maximum would not vectorise. Kernels overwrite g, G, work and lanes, and return the
+scalars of their panels.
 """
+
+import math
 
 from randla._jit import inline, summing_kernel
 from randla.sampling._kernels.panels import add_gram
@@ -26,6 +29,21 @@ FIELDS = 13
 @inline
 def _width(k, B, n):
     return min(B, n - k * B)
+
+
+@inline
+def _clear(array):
+    for i in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            array[i, j] = 0.0
+
+
+@inline
+def _largest(lane):
+    top = lane[0]
+    for t in range(1, lane.size):
+        top = max(top, lane[t])
+    return top
 
 
 @summing_kernel
@@ -45,14 +63,17 @@ def start(n, margin, state):
 
 
 @summing_kernel
-def form(panels, n, step_dual, step_primal, state, work, g, G, sums):
-    """Take the step, then sum A' diag(q) A, A'(q r), A'a, and the scalars of the certificate.
+def form(panels, n, step_dual, step_primal, state, work, g, G):
+    """Take the step; fill G (w, w) with A' diag(q) A and g (2, w) with A'(q r) and A'a.
 
-    G (w, w), g (2, w) and sums (4,) are added to: the sums of max(r, 0) and of |r|, the duality gap
-    sum_i rho_tau(r_i) - z_i r_i with z = a - (1 - tau), and mu = a'v + s'u. The gap is summed
-    from terms that are not negative, so that it keeps its relative accuracy.
+    Returns the sums of max(r, 0) and of |r|, the duality gap sum_i rho_tau(r_i) - z_i r_i with
+    z = a - (1 - tau), and mu = a'v + s'u. The gap is summed from terms that are not negative, so
+    that it keeps its relative accuracy. work (2, B).
     """
     w, B = panels.shape[1], panels.shape[2]
+    _clear(g)
+    _clear(G)
+    all_positive, all_total, all_gap, all_mu = 0.0, 0.0, 0.0, 0.0
     for k in range(panels.shape[0]):
         P, z = panels[k], state[k]
         m = _width(k, B, n)
@@ -74,10 +95,10 @@ def form(panels, n, step_dual, step_primal, state, work, g, G, sums):
             total += up + down
             mu += a * v + s * u
             work[0, t] = q * r
-        sums[0] += positive
-        sums[1] += total
-        sums[2] += gap
-        sums[3] += mu
+        all_positive += positive
+        all_total += total
+        all_gap += gap
+        all_mu += mu
         for t in range(m, B):
             work[0, t] = 0.0
         for i in range(w):
@@ -88,16 +109,21 @@ def form(panels, n, step_dual, step_primal, state, work, g, G, sums):
             g[0, i] += s0
             g[1, i] += s1
         add_gram(P, z[Q], work, G)
+    return all_positive, all_total, all_gap, all_mu
 
 
 @summing_kernel
-def affine(panels, n, dx, state, work, lanes, g, sums):
-    """The affine direction: lanes (2, B) take the largest ratios of a, s and of v, u.
+def affine(panels, n, dx, state, work, lanes, g):
+    """Take the affine direction; fill g (2, w) with A'(q h1) and A'(q (1/a - 1/s)).
 
-    g (2, w) gets A'(q h1) and A'(q (1/a - 1/s)); sums (2,) sum e (v - u) and sum e^2 / q, from
-    which mu after any step follows. For this direction -dv/v = 1 + e/a and -du/u = 1 - e/s.
+    Returns the largest of -e/a and e/s; the largest of e/a and -e/s, as here -dv/v = 1 + e/a and
+    -du/u = 1 - e/s; sum e (v - u) and sum e^2 / q, from which mu after any step follows. work and
+    lanes (2, B).
     """
     w, B = panels.shape[1], panels.shape[2]
+    _clear(g)
+    _clear(lanes)
+    all_first, all_second = 0.0, 0.0
     for k in range(panels.shape[0]):
         P, z = panels[k], state[k]
         m = _width(k, B, n)
@@ -120,8 +146,8 @@ def affine(panels, n, dx, state, work, lanes, g, sums):
             work[0, t], work[1, t] = q * h, q * (ia - si)
         for t in range(m, B):
             work[0, t], work[1, t] = 0.0, 0.0
-        sums[0] += s1
-        sums[1] += s2
+        all_first += s1
+        all_second += s2
         for i in range(w):
             g0, g1 = 0.0, 0.0
             for t in range(B):
@@ -129,12 +155,19 @@ def affine(panels, n, dx, state, work, lanes, g, sums):
                 g1 += work[1, t] * P[i, t]
             g[0, i] += g0
             g[1, i] += g1
+    return _largest(lanes[0]), _largest(lanes[1]), all_first, all_second
 
 
 @summing_kernel
-def corrector(panels, n, dx, centre, state, work, lanes, sums):
-    """The corrected direction; sums (3,) get the terms of mu in the two steps and their product."""
+def corrector(panels, n, dx, centre, state, work, lanes):
+    """Take the corrected direction.
+
+    Returns the largest ratios of a, s and of v, u to their boundaries, and the terms of mu in the
+    dual step, in the primal step and in their product. work (1, B), lanes (2, B).
+    """
     w, B = panels.shape[1], panels.shape[2]
+    _clear(lanes)
+    all_dual, all_primal, all_both = 0.0, 0.0, 0.0
     for k in range(panels.shape[0]):
         P, z = panels[k], state[k]
         m = _width(k, B, n)
@@ -156,15 +189,18 @@ def corrector(panels, n, dx, centre, state, work, lanes, sums):
             s1 += da * (v - u)
             s2 += a * dv + s * du
             s3 += da * (dv - du)
-        sums[0] += s1
-        sums[1] += s2
-        sums[2] += s3
+        all_dual += s1
+        all_primal += s2
+        all_both += s3
+    return _largest(lanes[0]), _largest(lanes[1]), all_dual, all_primal, all_both
 
 
 @summing_kernel
 def smallest_product(n, step_dual, step_primal, state, lanes):
-    """The smallest product a v or s u after a step, in lanes (B,)."""
+    """Return the smallest product a v or s u after a step. lanes (B,)."""
     B = state.shape[2]
+    for t in range(B):
+        lanes[t] = math.inf
     for k in range(state.shape[0]):
         z = state[k]
         for t in range(_width(k, B, n)):
@@ -173,15 +209,21 @@ def smallest_product(n, step_dual, step_primal, state, lanes):
             v = z[V, t] + step_primal * z[DV, t]
             u = z[U, t] + step_primal * z[DU, t]
             lanes[t] = min(lanes[t], min(a * v, s * u))
+    low = lanes[0]
+    for t in range(1, B):
+        low = min(low, lanes[t])
+    return low
 
 
 @summing_kernel
 def vertex_pass(panels, n, dx, tau, tie, state, work, g):
     """Dual values at x + dx: tau or tau - 1 by sign of t = r - A dx; line H gets t, line E z.
 
-    Rows with |t| <= tie keep the interior value a - (1 - tau). g (w,) gets A'z.
+    Rows with |t| <= tie keep the interior value a - (1 - tau). g (w,) gets A'z. work (1, B).
     """
     w, B = panels.shape[1], panels.shape[2]
+    for i in range(w):
+        g[i] = 0.0
     for k in range(panels.shape[0]):
         P, z = panels[k], state[k]
         m = _width(k, B, n)
