@@ -111,7 +111,7 @@ def public_functions():
             yield public, getattr(module, public)
 
 
-@pytest.mark.parametrize(("public", "value"), public_functions(), ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(("public", "value"), list(public_functions()), ids=lambda v: str(v)[:40])
 def test_public_docstrings(public, value):
     """A summary, a section on parameters where there are any, and a runnable example."""
     doc = value.__doc__ or ""

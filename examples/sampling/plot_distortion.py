@@ -3,9 +3,9 @@ How many rows: distortion against sample size
 =============================================
 
 A weighted sample of the rows should preserve :math:`\\|Ax\\|_p^p` for every x at once. On this
-matrix, a Gaussian block beside repeated unit rows, a uniform sample needs several times as many rows
-as the others, and root leverage scores, good for p = 1, are poor for p = 4. Lewis weights, and the
-sum of sensitivities and leverage scores, are never far from the best.
+matrix, a Gaussian block beside repeated unit rows, a uniform sample needs several times as many
+rows as the others, and root leverage scores, good for p = 1, are poor for p = 4. Lewis weights, and
+the sum of sensitivities and leverage scores, are never far from the best.
 """
 
 # %%
