@@ -9,7 +9,7 @@ from randla._random import as_generator
 from randla._validation import as_choice, as_number, as_weights
 from randla.sampling._scores import Scores, make_scores
 from randla.sampling._tiles import Tiles, as_tall
-from randla.sampling._whitening import whiten
+from randla.sampling._whitening import evaluation_error, whiten
 
 
 def leverage_scores(
@@ -89,14 +89,14 @@ def leverage_scores(
     tiles = Tiles(matrix, ridge)
     factor = whiten(tiles, row_scale)
     norms = tiles.norms(factor.transform)
+    error = evaluation_error(tiles, factor, norms, row_scale)
     if row_scale is not None:
         norms *= row_scale
-    values = np.minimum(norms * norms, 1.0)
-    error = factor.error
+    norms *= norms
     return make_scores(
-        values,
-        values / (1.0 + error),
-        np.minimum(values * (1.0 + error), 1.0),
+        np.minimum(norms, 1.0, out=norms),
+        None,
+        None,
         kind="leverage",
         p=2.0,
         certified=True,

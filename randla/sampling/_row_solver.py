@@ -11,7 +11,7 @@ how large |x| can be beside |X x|_p for the whitened rows X, which turns the res
 point into a rigorous bound.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._kernels.columns import LANES, fill_blocks
 from randla.sampling._lewis import LewisState, solve_lewis
 from randla.sampling._tiles import Array, Tiles
-from randla.sampling._whitening import whiten
+from randla.sampling._whitening import evaluation_error, whiten
 
 _LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
 _SECONDS = 1.5e-10  # of exact sensitivities: a row, per row and squared column
@@ -61,6 +61,11 @@ class Geometry:
 def geometry(tiles: Tiles, p: float) -> Geometry:
     """Bounds of all rows, 1 <= p < inf, for a few leverage computations."""
     state = solve_lewis(tiles, p, *_LEWIS)
+    if state.factor.error > 1e-9:  # enough for the weights, not for what is computed from A T
+        factor = whiten(tiles, state.row_scale)
+        norms = tiles.norms(factor.transform)
+        error = evaluation_error(tiles, factor, norms, state.row_scale)
+        state = replace(state, factor=replace(factor, error=error), norms=norms)
     alive = state.norms > 0.0
     lower, upper, kappa = np.zeros(tiles.n), np.zeros(tiles.n), 1.0
     rounding = p * state.factor.error + 1e-13
@@ -115,7 +120,8 @@ def orthonormal_rows(tiles: Tiles) -> tuple[Array, float]:
     for i in range(0, tiles.n, tiles.tile_rows):
         j = min(i + tiles.tile_rows, tiles.n)
         X[i:j] = tiles.product(i, j, factor.transform)
-    return X, factor.error
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+    return X, evaluation_error(tiles, factor, norms)
 
 
 class RowSolver:

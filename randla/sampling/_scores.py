@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from randla._results import RandlaWarning, Result
+from randla._validation import read_only
 
 Array = NDArray[np.float64]
 
@@ -56,13 +58,13 @@ class Scores(NDArrayOperatorsMixin, Result):
     """
 
     values: Array
-    lower: Array
-    upper: Array
     certified: bool
     residual: float
     n_iterations: int
     kind: str
     p: float
+    _lower: Array | None = None
+    _upper: Array | None = None
 
     _shown: ClassVar[tuple[str, ...]] = (
         "kind",
@@ -72,6 +74,20 @@ class Scores(NDArrayOperatorsMixin, Result):
         "residual",
         "n_iterations",
     )
+
+    @cached_property
+    def lower(self) -> Array:
+        """Lower bounds of the exact scores."""
+        if self._lower is not None:
+            return self._lower
+        return read_only(self.values / (1.0 + self.residual))  # the values are exact up to rounding
+
+    @cached_property
+    def upper(self) -> Array:
+        """Upper bounds of the exact scores."""
+        if self._upper is not None:
+            return self._upper
+        return read_only(np.minimum(self.values * (1.0 + self.residual), 1.0))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """The values, as NumPy asks for them."""
@@ -148,8 +164,8 @@ class Scores(NDArrayOperatorsMixin, Result):
 
 def make_scores(
     values: Array,
-    lower: Array,
-    upper: Array,
+    lower: Array | None,
+    upper: Array | None,
     *,
     kind: str,
     p: float,
@@ -157,7 +173,8 @@ def make_scores(
     residual: float,
     n_iterations: int = 0,
 ) -> Scores:
-    """Scores with arrays that cannot be written to."""
-    for array in (values, lower, upper):
-        array.flags.writeable = False
-    return Scores(values, lower, upper, certified, float(residual), n_iterations, kind, float(p))
+    """Scores with arrays that cannot be written to; without bounds, exact up to the residual."""
+    low, high = (None if b is None else read_only(b) for b in (lower, upper))
+    return Scores(
+        read_only(values), certified, float(residual), n_iterations, kind, float(p), low, high
+    )

@@ -6,6 +6,7 @@ makes a copy of the whole. Tiles and parts are fixed by the shape, and sums are 
 order: the same result for any number of threads.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -109,16 +110,18 @@ class Tiles:
     ) -> Array:
         """Call ``visit(i, j, buffer, total)`` for each tile, on several threads.
 
-        `buffer` is a (tile_rows, width) work array and `total` an array of zeros, to which `visit`
-        may add; both belong to a part. Returns the sum of the totals.
+        `buffer` is a (tile_rows, width) work array, which belongs to a thread, and `total` an array
+        of zeros to which `visit` may add, which belongs to a part. Returns the sum of the totals.
         """
         n_tiles = -(-self.n // self.tile_rows)
         seconds = flops / _FLOPS
         n_parts = min(n_tiles, max(8, int(seconds / 0.3)))
-        bounds = part_bounds(n_tiles, n_parts)
+        bounds, local = part_bounds(n_tiles, n_parts), threading.local()
 
         def part(k: int) -> Array:
-            buffer, subtotal = np.empty((self.tile_rows, width)), np.zeros(total)
+            if not hasattr(local, "buffer"):
+                local.buffer = np.empty((self.tile_rows, width))
+            buffer, subtotal = local.buffer, np.zeros(total)
             for tile in range(*bounds[k]):
                 i = tile * self.tile_rows
                 visit(i, min(i + self.tile_rows, self.n), buffer, subtotal)

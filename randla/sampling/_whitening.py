@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import lapack, qr
 
+from randla.sampling._kernels.norms import invert_lower
 from randla.sampling._tiles import Array, Tiles
 
 _EPS = float(np.finfo(np.float64).eps)
 _TWO_STEP_LIMIT = 1e7  # condition up to which Cholesky QR repairs itself in one more step
+_GOOD_ERROR = 1e-9  # no need to look closer
+_SMALL = 64  # columns
 _SAFE = 1e-200, 1e200  # squared column norms that neither overflow nor lose digits
 
 
@@ -65,23 +68,26 @@ def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> 
         if step is not None:
             T, norm, log_det = step
             condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))
-            T, log_det = T / scale[:, None], log_det + _log_det_of_scales(tiles, scale)
-            error = 4.0 * _EPS * norm**2
+            T, log_det = (
+                np.ascontiguousarray(T / scale[:, None]),
+                log_det + _log_det_of_scales(tiles, scale),
+            )
+            error = (10.0 + d) * _EPS * norm**2
             if error <= rtol:
                 return Whitening(T, d, error, log_det, np.arange(d))
             if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tiles)):
                 T, more = _corrected(tiles, row_scale, T)
-                return Whitening(T, d, 8.0 * _EPS * condition, log_det + more, np.arange(d))
+                return Whitening(T, d, (8.0 + d) * _EPS * condition, log_det + more, np.arange(d))
     return _whiten_by_rank(tiles, row_scale)
 
 
 def _cholesky_step(G: Array) -> tuple[Array, float, float] | None:
     """Inverse transposed Cholesky factor, its norm, log det; None if G is not definite."""
     try:
-        L = np.linalg.cholesky(G)
+        L: Any = np.linalg.cholesky(G)
     except np.linalg.LinAlgError:
         return None
-    T = solve_triangular(L, np.eye(len(L)), lower=True).T
+    T = lower_inverse(L).T
     if not np.isfinite(T).all():
         return None
     return T, spectral_norm(T), 2.0 * np.log(np.diag(L)).sum()
@@ -95,7 +101,7 @@ def _corrected(tiles: Tiles, row_scale: Array | None, T: Array) -> tuple[Array, 
         step = _cholesky_step(G)
         if step is None:
             break
-        T, log_det = T @ step[0], log_det + step[2]
+        T, log_det = np.ascontiguousarray(T @ step[0]), log_det + step[2]
         if np.abs(G - np.eye(len(G))).max() < 0.1:
             break
     return T, log_det
@@ -112,11 +118,11 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     if rank == 0:
         return Whitening(np.zeros((tiles.d, 0)), 0, 0.0, 0.0, np.arange(0))
     R, columns = R[:rank, :rank], pivots[:rank]
-    inverse = solve_triangular(R, np.eye(rank))
+    inverse = lower_inverse(np.ascontiguousarray(R.T)).T
     T = np.zeros((tiles.d, rank))
     T[columns] = inverse / scale[columns, None]
     log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tiles, scale, columns)
-    error = 8.0 * _EPS * spectral_norm(R) * spectral_norm(inverse)
+    error = (8.0 + rank) * _EPS * spectral_norm(R) * spectral_norm(inverse)
     T, more = _corrected(tiles, row_scale, T)
     return Whitening(T, rank, error, log_det + more, columns)
 
@@ -127,6 +133,26 @@ def _log_det_of_scales(tiles: Tiles, scale: Array, columns: Any = slice(None)) -
     if tiles.column_scale is not None:
         total -= np.log(tiles.column_scale[columns]).sum()
     return 2.0 * float(total)
+
+
+def evaluation_error(
+    tiles: Tiles, factor: Whitening, norms: Array, row_scale: Array | None = None
+) -> float:
+    """A sharper estimate of `factor.error` from the rows themselves.
+
+    Row i of A T is computed with an error of eps |a_i| |T|. That moves the other rows' scores by at
+    most sqrt(1 - leverage_i) of it: a row that has a direction to itself, as a huge row has, may be
+    inexact in all others.
+    """
+    if factor.error <= _GOOD_ERROR or factor.rank == 0:
+        return factor.error
+    columns = np.abs(factor.transform).max(axis=1)
+    lengths = tiles.norms(np.diag(columns))  # of the rows, each column in units of its T
+    share = norms if row_scale is None else norms * row_scale
+    spread = np.sqrt(np.maximum(1.0 - share**2, 1e-12))  # not below what 1 - leverage can tell
+    alive = norms > 0.0
+    worst = float((lengths[alive] / norms[alive] * spread[alive]).max(initial=0.0))
+    return min(factor.error, (8.0 + factor.rank) * _EPS * max(worst, 1.0))
 
 
 def rank_tolerance(tiles: Tiles) -> float:
@@ -140,9 +166,19 @@ def rank_tolerance(tiles: Tiles) -> float:
     return max(factorisation, data)
 
 
+def lower_inverse(L: Array) -> Array:
+    """Inverse of a lower triangle. A small one stays on one thread, as waking others costs more."""
+    if len(L) > _SMALL:
+        inverse, _ = lapack.dtrtri(L, lower=1)
+        return np.tril(inverse)
+    out = np.empty_like(L)
+    invert_lower(L, out)
+    return out
+
+
 def spectral_norm(T: Array) -> float:
     """Largest singular value; for large T by power iteration, rounded up by a fifth."""
-    if min(T.shape) <= 64:
+    if min(T.shape) <= _SMALL:
         return float(np.linalg.norm(T, 2))
     x = 1.0 + np.sin(np.arange(T.shape[1]) + 1.0)
     norm = 0.0

@@ -19,10 +19,19 @@ _LOG2_E, _LN_2 = 1.4426950408889634, 0.6931471805599453
 
 
 @fused_kernel
+def fill(values, value):
+    """Set a vector to one number (a loop compiles faster than an assignment to a slice)."""
+    for k in range(values.size):
+        values[k] = value
+
+
+@fused_kernel
 def fill_blocks(X, P):
     """Store the rows of X (n, d) in blocks."""
     n, d = X.shape
-    P[:] = 0.0
+    for k in range(P.shape[0]):
+        for j in range(d):
+            fill(P[k, j], 0.0)
     for i in range(n):
         k, lane = i // LANES, i % LANES
         for j in range(d):
@@ -64,7 +73,7 @@ def product(P, x, out):
 def adjoint(P, z, out):
     """``out = X' z``."""
     d = P.shape[1]
-    out[:d] = 0.0
+    fill(out, 0.0)
     for k in range(P.shape[0]):
         row = z[k]
         for j in range(d):
@@ -79,7 +88,8 @@ def adjoint(P, z, out):
 def weighted_gram(P, w, scaled, G):
     """``G = X' diag(w) X``; blocks of two by two entries share their loads. `scaled` (2, LANES)."""
     d = P.shape[1]
-    G[:d, :d] = 0.0
+    for j in range(d):
+        fill(G[j], 0.0)
     for k in range(P.shape[0]):
         row = w[k]
         j = 0

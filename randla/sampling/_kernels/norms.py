@@ -1,8 +1,8 @@
-"""Row norms of a tile."""
+"""Row norms of a tile, and the inverse of a small triangle."""
 
 import math
 
-from randla._jit import summing_kernel
+from randla._jit import fused_kernel, summing_kernel
 
 _SMALL, _LARGE = 1e-280, 1e280
 
@@ -32,3 +32,18 @@ def row_norms(X, out):
             scaled = X[i, j] / largest
             total += scaled * scaled
         out[i] = largest * math.sqrt(total)
+
+
+@fused_kernel
+def invert_lower(L, out):
+    """``out = L^-1`` for a lower triangle; zero above the diagonal."""
+    d = L.shape[0]
+    for j in range(d):
+        for i in range(j):
+            out[i, j] = 0.0
+        out[j, j] = 1.0 / L[j, j]
+        for i in range(j + 1, d):
+            total = 0.0
+            for m in range(j, i):
+                total -= L[i, m] * out[m, j]
+            out[i, j] = total / L[i, i]

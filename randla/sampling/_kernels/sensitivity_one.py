@@ -21,6 +21,7 @@ from randla.sampling._kernels.columns import (
     LANES,
     adjoint,
     factor,
+    fill,
     largest,
     product,
     solve,
@@ -43,11 +44,11 @@ def threshold(scores, wanted, counts):
         if score < math.inf:
             top = max(top, score)
     limit = top
-    for _ in range(12):
+    for _ in range(60):
         scale = _BINS / top if top > 0.0 else math.inf
         if not scale < math.inf:
             break
-        counts[:] = 0
+        fill(counts, 0)
         for score in scores:
             if score <= top:
                 counts[min(np.int64(score * scale), _BINS - 1)] += 1
@@ -99,7 +100,7 @@ def gather(X, own, v, sign, scores, limit, room, residuals, r, B, glob):
     Returns how many rows are stored. The lanes behind them are zero up to the end of the block.
     """
     n, d = X.shape
-    glob[:] = 0.0
+    fill(glob, 0.0)
     m, others = 0, 0
     for k in range(n):
         if k == own:
@@ -115,7 +116,7 @@ def gather(X, own, v, sign, scores, limit, room, residuals, r, B, glob):
     if others > 0:
         store(glob, v, sign, m, r, B)
         m += 1
-    glob[:] = 0.0
+    fill(glob, 0.0)
     for k in range(m, -(-m // LANES) * LANES):
         store(glob, v, sign, k, r, B)
     return m
@@ -165,7 +166,8 @@ def affine(m, r, zm, zp, u, v, q, dr, center, second, cu, cv, lanes):
     term, cu and cv its two halves. Returns the rates at which z and (u, v) reach their bounds, and
     how the sum of products changes with the primal step, the dual step, and their product.
     """
-    lanes[:] = 0.0
+    fill(lanes[0], 0.0)
+    fill(lanes[1], 0.0)
     by_primal, by_dual, by_both = 0.0, 0.0, 0.0
     for k in range(r.shape[0]):
         count = min(LANES, m - k * LANES)
@@ -192,7 +194,8 @@ def affine(m, r, zm, zp, u, v, q, dr, center, second, cu, cv, lanes):
 @kernel
 def corrector(m, level, r, zm, zp, u, v, q, dr, dz, cu, cv, lanes):
     """The full direction from dr = B dy: dz, du (in cu), dv (in cv); returns the rates."""
-    lanes[:] = 0.0
+    fill(lanes[0], 0.0)
+    fill(lanes[1], 0.0)
     for k in range(r.shape[0]):
         count = min(LANES, m - k * LANES)
         for lane in range(count):
@@ -230,7 +233,7 @@ def interior_point(B, m, norm, tol, y, state, lanes, V, G, L):
     """
     r, zm, zp, u, v, q, dr, dz, second, cu, cv = state
     e = B.shape[1]
-    y[:] = 0.0
+    fill(y, 0.0)
     start(m, r, zm, zp, u, v)
     for iteration in range(_ITERATIONS):
         value, dual_value, products = measure(m, r, zm, zp, u, v, q, dr)
@@ -334,7 +337,8 @@ def bounds_of_rows(T, places, first, last, X, norms, P, kappa, rtol, lower, uppe
             total = sum_without(P, x, own, residuals)
             if total < value:
                 value = total
-                best[:] = x
+                for j in range(d):
+                    best[j] = x[j]
             elif turn > 0:
                 sum_without(P, best, own, residuals)
             if all_kept or value - bound <= rtol * (norm + value):

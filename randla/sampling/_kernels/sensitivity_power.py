@@ -16,6 +16,7 @@ from randla.sampling._kernels.columns import (
     LANES,
     adjoint,
     factor,
+    fill,
     largest,
     power,
     product,
@@ -33,7 +34,7 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
     Returns |r|_p, rounded up where the floor matters, and the derivative of log |r + s dr|_p at
     s = 0. A floor makes W too large for p > 2, too small for p < 2, where the sum is corrected.
     """
-    lanes[0] = 0.0
+    fill(lanes[0], 0.0)
     for k in range(r.shape[0]):
         for lane in range(LANES):
             ratio[k, lane] = abs(r[k, lane])
@@ -61,7 +62,7 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
 @summing_kernel
 def dual_norm(z, q, ratio, out, work, lanes):
     """|z|_q, rounded up where entries are too small to matter."""
-    lanes[0] = 0.0
+    fill(lanes[0], 0.0)
     for k in range(z.shape[0]):
         for lane in range(LANES):
             lanes[0, lane] = max(lanes[0, lane], abs(z[k, lane]))
@@ -202,7 +203,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, lower, upper, i
         norm = math.sqrt(norm)
         for j in range(d):
             a[j] = T[index, j] / norm
-        x[:] = a
+            x[j] = a[j]
         product(P, x, r)
         drop(own, r)
         value, _ = weigh(r, r, p, floor, W, ratio, work, lanes)

@@ -1,0 +1,113 @@
+"""The kernels on blocks of rows, against NumPy."""
+
+import numpy as np
+import pytest
+
+from randla.sampling._kernels import columns, sensitivity_one
+from randla.sampling._kernels.columns import LANES
+from randla.sampling._kernels.norms import invert_lower, row_norms
+from randla.sampling._kernels.rows import counter_uniforms
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (255, 2), (256, 3), (257, 8), (600, 5)])
+def test_products(shape):
+    n, d = shape
+    rng = np.random.default_rng(n)
+    X, x = rng.standard_normal(shape), rng.standard_normal(d)
+    blocks = -(-n // LANES)
+    P = np.full((blocks, d, LANES), np.nan)
+    columns.fill_blocks(X, P)
+    out, w = np.full((blocks, LANES), np.nan), np.zeros((blocks, LANES))
+    w.ravel()[:n] = rng.random(n)
+    columns.product(P, x, out)
+    np.testing.assert_allclose(out.ravel()[:n], X @ x, atol=1e-13)
+    assert (out.ravel()[n:] == 0).all()
+    back = np.full(d, np.nan)
+    columns.adjoint(P, w, back)
+    np.testing.assert_allclose(back, X.T @ w.ravel()[:n], atol=1e-12)
+    G, L, y = np.full((d, d), np.nan), np.zeros((d, d)), np.zeros(d)
+    columns.weighted_gram(P, w, np.empty((2, LANES)), G)
+    np.testing.assert_allclose(G, (X.T * w.ravel()[:n]) @ X, atol=1e-11)
+    if n > d:
+        assert columns.factor(G, d, L)
+        np.testing.assert_allclose(np.tril(L), np.linalg.cholesky(G), rtol=1e-9, atol=1e-12)
+        columns.solve(L, d, x, y)
+        np.testing.assert_allclose(G @ y, x, rtol=1e-9, atol=1e-12)
+
+
+def test_factor_of_what_has_none():
+    L = np.zeros((2, 2))
+    assert not columns.factor(np.zeros((2, 2)), 2, L)
+    assert not columns.factor(np.full((2, 2), np.nan), 2, L)
+    assert columns.factor(np.ones((2, 2)), 2, L)  # singular: a pivot of the size of rounding
+    assert L[1, 1] == pytest.approx(np.sqrt(1e-15), rel=1e-6)
+    assert columns.factor(np.diag([0.0, 3.0]), 2, L)
+
+
+@pytest.mark.parametrize("c", [-0.99, -0.5, 0.01, 0.5, 1.0, 2.0, 7.3, 50.0])
+def test_power_of_many_numbers(c):
+    rng = np.random.default_rng(0)
+    x = np.exp(rng.uniform(-12, 12, 512))
+    x[:9] = [1, 2, 0.5, np.sqrt(0.5), np.nextafter(np.sqrt(0.5), 0), 1 - 2**-53, 1e-30, 3, 1e30]
+    out = np.empty(512)
+    columns.power(x, c, out, np.empty((2, 512)))
+    exponent = c * np.log2(x)
+    inside = np.abs(exponent) < 990
+    error = np.abs(out[inside] / x[inside] ** c - 1)
+    assert (error <= 4e-16 * (4 + np.abs(exponent[inside]))).all()
+    assert (out > 0).all()
+    assert np.isfinite(out).all()
+
+
+def test_largest():
+    lanes = np.random.default_rng(0).random(LANES)
+    assert columns.largest(lanes.copy()) == lanes.max()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "heavy", "ties", "inf", "zeros"])
+def test_threshold(kind):
+    rng = np.random.default_rng(1)
+    scores = {
+        "uniform": rng.random(1000),
+        "heavy": np.exp(20 * rng.standard_normal(1000)),
+        "ties": rng.integers(0, 30, 1000).astype(float),
+        "inf": np.where(np.arange(1000) % 3 == 0, np.inf, rng.random(1000)),
+        "zeros": np.r_[np.zeros(600), rng.random(400)],
+    }[kind]
+    for wanted in (10, 100, 255, 511, 2000):
+        limit = sensitivity_one.threshold(scores, wanted, np.empty(512, np.int64))
+        below = (scores[np.isfinite(scores)] <= limit).sum()
+        available = np.isfinite(scores).sum()
+        if kind == "zeros" and wanted < 600:
+            assert limit == 0 or below >= 600  # ties cannot be told apart; the caller stops in time
+        elif kind != "ties":
+            assert 0.5 * min(wanted, available) - 2 <= below <= wanted + 1
+
+
+def test_norms_of_rows_of_any_size():
+    X = np.random.default_rng(0).standard_normal((40, 5))
+    X[3] = 0
+    for scale in (1e-300, 1e-200, 1.0, 1e200, 1e300):
+        out = np.empty(40)
+        row_norms(scale * X, out)
+        np.testing.assert_allclose(out / scale, np.linalg.norm(X, axis=1), rtol=1e-14)
+        assert out[3] == 0
+
+
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_inverse_of_a_triangle(d):
+    L = np.tril(np.random.default_rng(d).standard_normal((d, d))) + 3 * np.eye(d)
+    out = np.full((d, d), np.nan)
+    invert_lower(L, out)
+    np.testing.assert_allclose(out @ L, np.eye(d), atol=1e-12)
+    assert (np.triu(out, 1) == 0).all()
+
+
+def test_uniform_numbers_belong_to_rows():
+    whole, part = np.empty(1000), np.empty(300)
+    counter_uniforms(np.uint64(7), 0, whole)
+    counter_uniforms(np.uint64(7), 500, part)
+    np.testing.assert_array_equal(whole[500:800], part)
+    assert 0 <= whole.min() < 0.01
+    assert 0.99 < whole.max() < 1
+    assert abs(whole.mean() - 0.5) < 0.05

@@ -1,0 +1,183 @@
+"""Leverage scores against long double, their sum, invariances and every kind of input."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import sparse
+from scipy.linalg import solve_triangular
+
+from randla.datasets import ill_conditioned
+from randla.sampling import leverage_scores
+from randla.sampling._tiles import Tiles
+from randla.sampling._whitening import whiten
+from tests.sampling.matrices import MATRICES
+from tests.sampling.reference import leverage
+
+each_matrix = pytest.mark.parametrize("A", MATRICES.values(), ids=MATRICES)
+
+
+def relative_error(scores, truth):
+    return float(np.abs(np.asarray(scores, np.longdouble) / truth - 1).max())
+
+
+@each_matrix
+def test_equals_the_definition(A):
+    scores = leverage_scores(A)
+    truth = leverage(A)
+    assert relative_error(scores, truth) < max(1e-10, scores.residual)
+    assert (scores.lower <= truth).all()
+    assert (truth <= scores.upper * (1 + 1e-15)).all()
+    assert scores.certified
+    assert (scores.kind, scores.p, scores.n_iterations) == ("leverage", 2.0, 0)
+
+
+@pytest.mark.parametrize("power", [0, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+def test_no_less_accurate_than_householder_up_to_condition_1e10(power):
+    A = ill_conditioned(1500, 10, condition=10.0**power, rng=power)[0]
+    truth, scores = leverage(A), leverage_scores(A)
+    by_qr = (solve_triangular(np.linalg.qr(A, "r"), A.T, trans=1) ** 2).sum(0)
+    error = relative_error(scores, truth)
+    assert error < max(1e-9, 2 * relative_error(by_qr, truth))
+    assert error <= scores.residual <= 1e3 * max(error, 1e-13)
+    assert abs(scores.sum() - 10) < 1e-6
+
+
+def test_a_second_gram_matrix_where_one_is_not_enough():
+    easy, hard = (ill_conditioned(500, 6, condition=c, rng=0)[0] for c in (10.0, 1e5))
+    assert whiten(Tiles(easy)).error < 1e-12
+    one, two = whiten(Tiles(hard), rtol=1.0), whiten(Tiles(hard))
+    assert one.error > 1e-9 > two.error
+    X = hard @ two.transform
+    np.testing.assert_allclose(X.T @ X, np.eye(6), atol=1e-9)
+    assert abs(two.log_det - np.linalg.slogdet(hard.T @ hard)[1]) < 1e-4
+
+
+@pytest.mark.parametrize("spoil", ["copy", "sum", "zero", "tiny", "many"])
+def test_dependent_columns_do_not_matter(spoil):
+    A = np.random.default_rng(1).standard_normal((300, 5))
+    extra = {
+        "copy": A[:, [3, 3]],
+        "sum": A @ np.random.default_rng(2).standard_normal((5, 3)),
+        "zero": np.zeros((300, 2)),
+        "tiny": 1e-200 * A[:, :2],
+        "many": A @ np.random.default_rng(3).standard_normal((5, 400)),
+    }[spoil]
+    scores = leverage_scores(np.c_[extra, A])
+    np.testing.assert_allclose(scores, leverage_scores(A), rtol=1e-9)
+    assert abs(scores.sum() - 5) < 1e-9
+
+
+@pytest.mark.parametrize("d", [64, 65, 90])
+def test_many_columns(d):
+    A = np.random.default_rng(d).standard_normal((300, d))
+    scores = leverage_scores(np.c_[A, A[:, :3]])
+    np.testing.assert_allclose(scores, (np.linalg.qr(A)[0] ** 2).sum(1), rtol=1e-11)
+    np.testing.assert_allclose(leverage_scores(A), scores, rtol=1e-11)
+
+
+def test_fewer_rows_than_columns_and_no_rank_at_all():
+    A = np.random.default_rng(0).standard_normal((4, 9))
+    np.testing.assert_allclose(leverage_scores(A), np.ones(4), rtol=1e-12)
+    np.testing.assert_allclose(leverage_scores(np.r_[A, A]), np.full(8, 0.5), rtol=1e-12)
+    assert (leverage_scores(np.zeros((5, 3))) == 0).all()
+
+
+def test_zero_rows_score_zero():
+    A = MATRICES["gaussian"].copy()
+    A[[3, 50]] = 0
+    scores = leverage_scores(A)
+    assert scores[3] == scores[50] == scores.upper[3] == 0
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e-20, 1.0, 1e160, 1e300])
+def test_global_scale_does_not_matter(scale):
+    A = MATRICES["pareto 2"] / 1e4
+    np.testing.assert_allclose(leverage_scores(A * scale), leverage_scores(A), rtol=1e-11)
+
+
+def test_column_scales_do_not_matter():
+    A = MATRICES["gaussian"]
+    for scales in ([1e-150, 1e-60, 1, 1e60, 1e150], [1e-8, 1, 1, 1e8, 3]):
+        np.testing.assert_allclose(leverage_scores(A * scales), leverage_scores(A), rtol=1e-11)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32), n=st.integers(4, 60), d=st.integers(1, 4))
+def test_basis_signs_and_order_do_not_matter(seed, n, d):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n, d))
+    scores = np.asarray(leverage_scores(A))
+    np.testing.assert_allclose(leverage_scores(A @ rng.standard_normal((d, d))), scores, rtol=1e-6)
+    order = rng.permutation(n)
+    signs = rng.choice([-1.0, 1.0], n)[:, None]
+    np.testing.assert_allclose(leverage_scores((signs * A)[order]), scores[order], rtol=1e-10)
+    fewer = leverage_scores(A[: max(n // 2, 1)])
+    assert (fewer >= scores[: max(n // 2, 1)] * (1 - 1e-12)).all()
+
+
+def test_weights_and_ridge():
+    rng = np.random.default_rng(5)
+    A, w = rng.standard_normal((400, 6)), rng.random(400)
+    w[:20] = 0
+    for weights, ridge in ((w, 0.0), (w, 3.0), (None, 0.7), (1e-200 * w, 0.0), (1e6 * w, 3e6)):
+        scores = leverage_scores(A, weights=weights, ridge=ridge)
+        full = np.ones(400) if weights is None else weights / weights.max()
+        truth = leverage(A, full, ridge / (1.0 if weights is None else weights.max()))
+        np.testing.assert_allclose(scores, truth.astype(float), rtol=1e-10, atol=1e-300)
+    singular = np.c_[A, A]
+    half = leverage_scores(singular, ridge=2.0)  # [A A][A A]' = (sqrt 2 A)(sqrt 2 A)'
+    np.testing.assert_allclose(half, leverage_scores(np.sqrt(2) * A, ridge=2.0), rtol=1e-10)
+    np.testing.assert_allclose(
+        leverage_scores(A * 1e300, ridge=1e300), leverage_scores(A * 1e300), rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize("density", [0.02, 0.3])
+def test_sparse_is_dense(density):
+    rng = np.random.default_rng(6)
+    S = sparse.random(3000, 15, density, random_state=rng, format="csr") + sparse.eye(3000, 15)
+    w = rng.random(3000)
+    for kind in (sparse.csr_array, sparse.csc_matrix, sparse.coo_array):
+        for options in ({}, {"weights": w}, {"ridge": 0.5}):
+            scores = leverage_scores(kind(S), **options)
+            np.testing.assert_allclose(
+                scores, leverage_scores(S.toarray(), **options), rtol=1e-9, atol=1e-14
+            )
+    np.testing.assert_allclose(
+        leverage_scores(S * 1e-250), leverage_scores(S), rtol=1e-9, atol=1e-14
+    )
+
+
+def test_float32_is_computed_in_double():
+    A = np.random.default_rng(7).standard_normal((500, 6)).astype(np.float32)
+    np.testing.assert_array_equal(leverage_scores(A), leverage_scores(A.astype(float)))
+    rounded = np.c_[A, A[:, 0] + A[:, 1]]  # dependent up to float32 rounding
+    assert abs(leverage_scores(rounded).sum() - 6) < 1e-6
+
+
+def test_no_copy_of_the_whole():
+    A = np.random.default_rng(8).standard_normal((40_000, 30))
+    for matrix in (A, np.asfortranarray(A), A[::-1], A.astype(np.float32)):
+        leverage_scores(matrix)
+        tracemalloc.start()
+        leverage_scores(matrix)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < A.nbytes / 2  # four vectors over the rows and a tile for each part
+
+
+def test_same_for_any_number_of_threads(each_thread_count):
+    A = ill_conditioned(5000, 12, condition=1e9, rng=0)[0]
+    first, *others = each_thread_count(lambda: np.asarray(leverage_scores(A)))
+    assert all(np.array_equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_what_is_not_finite_is_refused(value, kind):
+    A = np.ones((2000, 3))
+    A[1999, 2] = value
+    with pytest.raises(ValueError, match="A must be finite"):
+        leverage_scores(kind(A))

@@ -1,0 +1,211 @@
+"""Samples of rows: exact inclusion probabilities, unbiased norms, every kind of score."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import sparse
+
+from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
+from randla.sampling._draws import inclusion_probabilities, systematic
+from tests.sampling.matrices import MATRICES
+from tests.sampling.reference import inclusion
+from tests.statistical import claim
+
+A = MATRICES["pareto 0.7"]  # a few rows are in every sample of 40
+SCHEMES = ("poisson", "fixed", "replacement")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(1, 200),
+    spread=st.floats(0, 30),
+    share=st.floats(0.01, 1),
+    zeros=st.floats(0, 0.5),
+)
+def test_inclusion_probabilities_are_exact(seed, n, spread, share, zeros):
+    rng = np.random.default_rng(seed)
+    u = np.exp(spread * rng.standard_normal(n)) * (rng.random(n) >= zeros)
+    u[rng.integers(n)] = 1.0
+    size = max(int(share * n), 1)
+    pi = inclusion_probabilities(u, size)
+    if (u > 0).sum() <= size:
+        np.testing.assert_array_equal(pi, u > 0)
+        return
+    assert pi.sum() == pytest.approx(size, rel=1e-12)
+    assert (pi <= 1).all()
+    np.testing.assert_allclose(pi, inclusion(u, size), rtol=1e-9)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32), n=st.integers(2, 100), share=st.floats(0.05, 0.95))
+def test_systematic_samples_have_exactly_their_size(seed, n, share):
+    rng = np.random.default_rng(seed)
+    u, size = np.exp(3 * rng.standard_normal(n)), max(int(share * n), 1)
+    rows = systematic(
+        inclusion_probabilities(u, size), size, *rng.integers(2**63, size=2).astype("u8")
+    )
+    assert len(rows) == len(np.unique(rows)) == size
+
+
+@claim(
+    null="rows are included with their probabilities, and sums are unbiased",
+    test="z-tests of the indicator of each row, and of |SAx|_p^p for 3 x and p = 1, 3",
+    replicates=4000,
+    false_alarm=6e-7,
+)
+def test_probabilities_and_norms_are_unbiased(trial):
+    size, u = 40, np.asarray(lewis_weights(A, 1, rtol=0.1))
+    X = np.random.default_rng(0).standard_normal((A.shape[1], 3))
+    pi = inclusion_probabilities(u, size)
+    powers = [np.abs(A @ X) ** p for p in (1, 3)]
+    for scheme in SCHEMES:
+        counts, sums = [], []
+        for rng in trial.rngs():
+            sample = sample_rows(A, size, p=1, scores=u, scheme=scheme, rng=rng)
+            row = np.zeros(len(A))
+            row[sample.indices] = sample.weights * sample.probabilities
+            counts.append(row)
+            sums.append(np.r_[tuple(sample.weights @ s[sample.indices] for s in powers)])
+            if scheme != "replacement":
+                assert (row[pi == 1] == 1).all()
+                np.testing.assert_array_equal(sample.probabilities, pi[sample.indices])
+        expected = pi if scheme != "replacement" else size * u / u.sum()
+        trial.assert_mean(counts, expected, share=1 / 6)
+        trial.assert_mean(sums, np.r_[tuple(s.sum(0) for s in powers)], share=1 / 6)
+
+
+@claim(
+    null="the size of a Poisson sample has the variance of independent decisions",
+    test="z-test of (size - m)^2",
+    replicates=3000,
+    false_alarm=1e-7,
+)
+def test_sizes(trial):
+    u = np.random.default_rng(1).random(300)
+    pi = inclusion_probabilities(u, 50)
+    draws = []
+    for rng in trial.rngs():
+        draws.append(len(sample_rows(np.ones((300, 1)), 50, p=1, scores=u, rng=rng)))
+    trial.assert_mean((np.array(draws) - 50.0) ** 2, (pi * (1 - pi)).sum())
+    for scheme in ("fixed", "replacement"):
+        for seed in range(20):
+            sample = sample_rows(A, 33, p=1, scheme=scheme, rng=seed)
+            assert len(sample) == 33 if scheme == "fixed" else len(sample) <= 33
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_named_scores(scheme):
+    p = 1.5
+    tau = np.asarray(leverage_scores(A))
+    s = np.asarray(lp_sensitivities(A, p))
+    named = {
+        "auto": lewis_weights(A, p, rtol=0.1),
+        "lewis": lewis_weights(A, p, rtol=0.1),
+        "leverage": tau,
+        "root-leverage": tau ** (p / 2),
+        "sensitivity": s,
+        "sensitivity+leverage": s + tau,
+        "uniform": np.ones(len(A)),
+    }
+    for name, u in named.items():
+        by_name = sample_rows(A, 30, p=p, scores=name, scheme=scheme, rng=1)
+        by_value = sample_rows(A, 30, p=p, scores=np.asarray(u), scheme=scheme, rng=1)
+        np.testing.assert_array_equal(by_name.indices, by_value.indices)
+        np.testing.assert_allclose(by_name.weights, by_value.weights, rtol=1e-12)
+    two = sample_rows(A, 30, p=2, scheme=scheme, rng=1)
+    np.testing.assert_array_equal(
+        two.indices, sample_rows(A, 30, scores=leverage_scores(A), scheme=scheme, rng=1).indices
+    )
+    assert two.p == 2
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_zero_rows_are_never_drawn(scheme):
+    B = A.copy()
+    B[::2] = 0
+    for name in ("lewis", "leverage", "sensitivity", "sensitivity+leverage"):
+        for seed in range(20):
+            sample = sample_rows(B, 40, p=1, scores=name, scheme=scheme, rng=seed)
+            assert (sample.indices % 2 == 1).all()
+
+
+def test_apply():
+    sample = sample_rows(A, 40, p=3, rng=0)
+    SA = sample.apply(A)
+    x = np.ones(A.shape[1])
+    weighted = sample.weights @ np.abs(A[sample.indices] @ x) ** 3
+    assert np.linalg.norm(SA @ x, 3) ** 3 == pytest.approx(weighted)
+    b = A[:, 0]
+    np.testing.assert_array_equal(sample.apply(b), SA[:, 0])
+    S = sample.apply(sparse.csc_matrix(A))
+    assert sparse.issparse(S)
+    np.testing.assert_allclose(S.toarray(), SA, rtol=1e-14)
+    assert sample.apply(A.astype(np.float32)).dtype == np.float32
+    for bad in (A[:-1], sparse.csr_array(A[:-1]), np.ones((2, 2, 2))):
+        with pytest.raises(ValueError, match="A must have"):
+            sample.apply(bad)
+    assert 1 <= sample.effective_size <= len(sample)
+    even = sample_rows(A, 40, p=1, scores="uniform", scheme="fixed", rng=0)
+    assert even.effective_size == pytest.approx(40)
+    assert even.weights == pytest.approx(len(A) / 40)
+
+
+def test_all_rows_and_too_many():
+    n = len(A)
+    for scheme in ("poisson", "fixed"):
+        sample = sample_rows(A, n, p=1, scheme=scheme, rng=0)
+        np.testing.assert_array_equal(sample.indices, np.arange(n))
+        np.testing.assert_array_equal(sample.weights, np.ones(n))
+    u = np.r_[np.ones(5), np.zeros(n - 5)]
+    assert len(sample_rows(A, 10, p=1, scores=u, rng=0)) == 5
+    with pytest.raises(ValueError, match="size must be at most 5"):
+        sample_rows(A, 10, p=1, scores=u, scheme="fixed", rng=0)
+    assert set(sample_rows(A, 100, p=1, scores=u, scheme="replacement", rng=0).indices) == set(
+        range(5)
+    )
+
+
+def test_extreme_scores():
+    u = np.r_[1e300, 1e-300, np.ones(98)]
+    sample = sample_rows(np.ones((100, 1)), 50, p=1, scores=u, rng=0)
+    assert sample.indices[0] == 0
+    assert sample.weights[0] == 1
+    assert np.isfinite(sample.weights).all()
+    tiny = sample_rows(np.ones((100, 1)), 50, p=1, scores=np.full(100, 1e-310), rng=0)
+    assert tiny.weights == pytest.approx(2)
+
+
+def test_decisions_belong_to_rows():
+    """A row is kept or not by its number alone, whatever the other rows' scores are."""
+    u = np.full(1000, 0.5)
+    few = sample_rows(np.ones((1000, 1)), 300, p=1, scores=u, rng=5)
+    more = sample_rows(np.ones((1000, 1)), 400, p=1, scores=u, rng=5)
+    assert set(few.indices) < set(more.indices)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"size": 0}, "size must be at least 1"),
+        ({"size": 121}, r"size must be at least 1 and at most 120, the number of rows of A"),
+        ({"size": 10, "p": None}, "p must be given"),
+        ({"size": 10, "p": np.inf}, "p must be"),
+        ({"size": 10, "p": 0.5}, "p must be"),
+        ({"size": 10, "scores": -np.ones(120)}, "scores must be non-negative"),
+        ({"size": 10, "scores": np.zeros(120)}, "scores must have a positive sum"),
+        ({"size": 10, "scores": np.ones(7)}, "scores must be"),
+        ({"size": 10, "scores": np.full(120, np.nan)}, "scores must be finite"),
+        ({"size": 10, "scores": "best"}, "scores must be one of"),
+        ({"size": 10, "scheme": "systematic"}, "scheme must be one of"),
+    ],
+)
+def test_bad_input_is_named(options, text):
+    options = {"p": 1} | options
+    with pytest.raises(ValueError, match=text):
+        sample_rows(A, options.pop("size"), **options)
+
+
+def test_nothing_to_draw():
+    with pytest.raises(ValueError, match="scores must have a positive sum"):
+        sample_rows(np.zeros((5, 2)), 2, p=1)

@@ -1,0 +1,334 @@
+"""Sensitivities against linear programmes, smooth solvers and brute force, and their bounds."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import sparse
+
+from randla.sampling import (
+    leverage_scores,
+    lewis_weights,
+    lp_sensitivities,
+    max_sensitivity,
+    total_sensitivity,
+)
+from randla.sampling._row_solver import geometry
+from randla.sampling._scores import NotConvergedWarning
+from randla.sampling._sensitivity import choose_method
+from randla.sampling._tiles import Tiles
+from tests.sampling import reference
+from tests.sampling.matrices import MATRICES
+from tests.statistical import claim
+
+each_matrix = pytest.mark.parametrize("A", MATRICES.values(), ids=MATRICES)
+
+
+def some_rows(A, p, k=5):
+    """The heaviest rows and a few others."""
+    upper = np.asarray(lp_sensitivities(A, p, method="bound"))
+    rng = np.random.default_rng(0)
+    return np.unique(np.r_[np.argsort(-upper)[:2], rng.integers(len(A), size=k - 2)])
+
+
+@each_matrix
+def test_p_one_equals_linear_programmes(A):
+    rows = some_rows(A, 1)
+    scores = lp_sensitivities(A, 1, rows=rows, rtol=1e-7)
+    truth = [reference.sensitivity_one(A / np.abs(A).max(0), i) for i in rows]
+    np.testing.assert_allclose(scores, truth, rtol=2e-7)
+    assert scores.certified
+    assert scores.residual <= 1e-7
+
+
+@pytest.mark.parametrize("name", [n for n in MATRICES if n not in ("own column", "one column")])
+@pytest.mark.parametrize("p", [1.3, 1.5, 3, 4, 6])
+def test_other_powers_equal_a_smooth_solver(name, p):
+    A = MATRICES[name]
+    rows = some_rows(A, p, 4)
+    scores = lp_sensitivities(A, p, rows=rows, rtol=1e-6)
+    truth = np.array([reference.sensitivity(A, p, i) for i in rows])
+    assert (truth <= scores.upper * (1 + 1e-9)).all()  # the solver can only stop too low
+    np.testing.assert_allclose(scores, truth, rtol=1e-4)
+    assert scores.certified
+
+
+@pytest.mark.parametrize("name", ["gaussian", "pareto 0.7", "groups", "collinear", "square"])
+def test_p_inf_equals_linear_programmes(name):
+    A = MATRICES[name]
+    rows = np.arange(0, len(A), max(len(A) // 6, 1))
+    scores = lp_sensitivities(A, np.inf, rows=rows, rtol=1e-7)
+    scaled = A / np.abs(A).max(0)
+    truth = [reference.sensitivity_max(scaled, i) for i in rows]
+    np.testing.assert_allclose(scores, truth, rtol=1e-5 if name == "collinear" else 2e-7)
+    assert scores.certified
+    bound = lp_sensitivities(A, np.inf, rows=rows, method="bound")
+    assert (bound.lower <= scores.upper).all()
+    assert (bound == 1).all()
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 3, np.inf])
+def test_two_columns_by_brute_force(p):
+    A = MATRICES["pareto 2"][:40, :2]
+    scores = lp_sensitivities(A, p, rtol=1e-6)
+    for i in (0, 7, int(np.argmax(scores))):
+        assert reference.sensitivity_by_search(A, p, i) == pytest.approx(scores[i], rel=1e-5)
+
+
+@each_matrix
+@pytest.mark.parametrize("p", [1, 1.2, 1.5, 3, 4, 6, 10])
+def test_every_interval_is_valid_and_every_row_is_solved(A, p):
+    """Exact, rough and bound intervals of the same number overlap; sketches lie in theirs."""
+    exact = lp_sensitivities(A, p, method="exact", rtol=1e-6)
+    assert exact.certified
+    rough = lp_sensitivities(A, p, method="exact", rtol=0.3)
+    bound = lp_sensitivities(A, p, method="bound")
+    sketch = lp_sensitivities(A, p, method="sketch", rng=0)
+    for scores in (exact, rough, bound, sketch):
+        assert (scores.lower <= exact.upper).all()
+        assert (exact.lower <= scores.upper).all()
+        assert (scores.lower <= scores).all()
+        assert (scores <= scores.upper).all()
+        assert (scores.upper <= 1).all()
+    assert bound.certified
+    np.testing.assert_array_equal(bound.upper, bound)
+    d, tight = A.shape[1], 1.25  # weights of residual 0.1 cost a little
+    assert (bound <= bound.lower * d ** abs(1 - p / 2) * tight ** max(p, 1)).all()
+    assert min(d, d ** (p / 2)) * (1 - 1e-5) <= exact.sum() <= max(d, d ** (p / 2)) * (1 + 1e-5)
+    tau = leverage_scores(A) ** (p / 2)
+    assert (exact.lower <= tau * (1 + 1e-6)).all() if p <= 2 else (exact.upper >= tau * 0.999).all()
+
+
+@each_matrix
+@pytest.mark.parametrize("p", [1, 1.5, 3, 6])
+def test_sandwich_of_lewis_weights(A, p):
+    w, s = lewis_weights(A, p, rtol=1e-8), lp_sensitivities(A, p, rtol=1e-6)
+    ratio = A.shape[1] ** abs(p / 2 - 1)
+    small, large = (w / ratio, w) if p <= 2 else (w, w * ratio)
+    assert (small <= s * (1 + 1e-5)).all()
+    assert (s <= large * (1 + 1e-5)).all()
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    p=st.sampled_from([1, 1.2, 1.5, 1.9, 2.5, 3, 4, 8]),
+    noise=st.floats(0, 4),
+    name=st.sampled_from(["gaussian", "pareto 0.7", "groups", "positive", "square"]),
+)
+def test_bounds_hold_for_any_weights(seed, p, noise, name):
+    A = MATRICES[name]
+    rng = np.random.default_rng(seed)
+    exact = lp_sensitivities(A, p, rtol=1e-4)
+    w = np.asarray(lewis_weights(A, p, rtol=0.1)) * np.exp(noise * rng.standard_normal(len(A)))
+    lower, upper = reference.bounds_from_weights(A, p, w ** (1 - 2 / p))
+    assert (lower <= exact.upper * (1 + 1e-6)).all()
+    assert (exact.lower <= upper * (1 + 1e-6)).all()
+
+
+@each_matrix
+@pytest.mark.parametrize("p", [1, 1.5, 3, 6])
+def test_bounds_and_norm_constant_are_those_of_the_formula(A, p):
+    space = geometry(Tiles(A), p)
+    v = space.state.row_scale**2
+    lower, upper = reference.bounds_from_weights(np.linalg.qr(A)[0], p, v)
+    tau = np.asarray(leverage_scores(A)) ** (p / 2)
+    if p < 2:
+        upper = np.minimum(upper, tau)
+    else:
+        lower = np.maximum(lower, tau)
+    np.testing.assert_allclose(space.lower, lower, rtol=1e-5)
+    np.testing.assert_allclose(space.upper, np.minimum(upper, 1), rtol=1e-5)
+    X = A @ space.state.factor.transform
+    for x in np.random.default_rng(0).standard_normal((200, X.shape[1])):
+        assert np.linalg.norm(x) <= space.kappa * np.linalg.norm(X @ x, p) * (1 + 1e-9)
+
+
+def test_closed_forms():
+    a = np.array([[1.0], [-2.0], [5.0], [0.0]])
+    for p in (1, 1.5, 2, 3, 10):
+        share = np.abs(a[:, 0]) ** p / (np.abs(a[:, 0]) ** p).sum()
+        for method in ("exact", "bound", "sketch"):
+            scores = lp_sensitivities(a, p, method=method, rtol=1e-9)
+            np.testing.assert_allclose(scores, share, rtol=1e-2 if method == "sketch" else 1e-9)
+        copies = np.tile(np.eye(3), (5, 1))
+        np.testing.assert_allclose(lp_sensitivities(copies, p, rtol=1e-6), 0.2, rtol=1e-6)
+        own = lp_sensitivities(MATRICES["own column"], p, rtol=1e-6)
+        assert own[7] > 1 - 1e-6
+        assert own.upper[7] == 1
+    np.testing.assert_allclose(lp_sensitivities(a, np.inf), [0.2, 0.4, 1, 0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("weight", [1e2, 1e6, 1e12])
+@pytest.mark.parametrize("p", [1, 1.5, 3, 6])
+def test_heavy_rows_up_to_a_full_share(weight, p):
+    rng = np.random.default_rng(1)
+    A = rng.standard_normal((120, 4))
+    A[5] *= weight
+    scores = lp_sensitivities(A, p, rows=[5, 6], rtol=1e-6)
+    others = lp_sensitivities(np.delete(A, 5, 0), p, rtol=1e-6)
+    # without it the row's ratio t is known by scaling, and s = t / (1 + t)
+    unit = A.copy()
+    unit[5] /= weight
+    s = lp_sensitivities(unit, p, rows=[5], rtol=1e-8)[0]
+    t = s / (1 - s) * weight**p
+    assert scores.lower[0] * (1 - 1e-9) <= t / (1 + t) <= scores.upper[0] * (1 + 1e-9)
+    assert scores[1] <= others[5] * (1 + 1e-5)  # more rows, less sensitivity
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    p=st.sampled_from([1, 1.5, 3, 5]),
+    copies=st.integers(2, 4),
+)
+def test_invariances(seed, p, copies):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((30, 3)) * np.exp(rng.standard_normal((30, 1)))
+    s = np.asarray(lp_sensitivities(A, p, rtol=1e-6))
+    order, signs = rng.permutation(30), rng.choice([-1.0, 1.0], 30)[:, None]
+    moved = (signs * A)[order] @ rng.standard_normal((3, 3))
+    np.testing.assert_allclose(lp_sensitivities(moved, p, rtol=1e-6), s[order], rtol=1e-5)
+    split = np.r_[A[1:], np.repeat(A[:1], copies, 0) / copies ** (1 / p)]
+    parts = lp_sensitivities(split, p, rtol=1e-6)
+    np.testing.assert_allclose(parts[:29], s[1:], rtol=1e-5)
+    np.testing.assert_allclose(parts[29:].sum(), s[0], rtol=1e-5)
+    fewer = lp_sensitivities(A[:20], p, rtol=1e-6)
+    assert (fewer >= s[:20] * (1 - 1e-5)).all()
+    steeper = lp_sensitivities(A, p + 1, rtol=1e-6)
+    assert (steeper >= s ** ((p + 1) / p) * (1 - 1e-5)).all()
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 3])
+def test_kinds_of_input(p):
+    A = MATRICES["pareto 2"][:100]
+    s = np.asarray(lp_sensitivities(A, p, rtol=1e-6))
+    spoiled = np.insert(np.c_[A, A[:, :2], np.zeros(100)], [0, 50], 0.0, axis=0)
+    padded = np.insert(s, [0, 50], 0.0)
+    for method in ("exact", "bound", "sketch"):
+        scores = lp_sensitivities(spoiled, p, method=method, rng=0, rtol=1e-6)
+        assert scores[0] == scores[51] == scores.upper[0] == 0
+        if method == "exact":
+            np.testing.assert_allclose(scores, padded, rtol=1e-5)
+    for other in (A * 1e-290, A * 1e290, sparse.csr_array(A), np.asfortranarray(A), A[::-1][::-1]):
+        np.testing.assert_allclose(lp_sensitivities(other, p, rtol=1e-6), s, rtol=2e-6)
+    np.testing.assert_allclose(lp_sensitivities(A.astype(np.float32), p), s, rtol=2e-3)
+    np.testing.assert_allclose(
+        lp_sensitivities(A, p, rows=[3, -1], rtol=1e-6), s[[3, -1]], rtol=2e-6
+    )
+    mask = np.arange(100) < 4
+    np.testing.assert_allclose(lp_sensitivities(A, p, rows=mask, rtol=1e-6), s[:4], rtol=2e-6)
+    assert len(lp_sensitivities(A, p, rows=[])) == 0
+    assert (lp_sensitivities(np.zeros((4, 2)), p) == 0).all()
+    assert (lp_sensitivities(A[:4], p, rtol=1e-6) > 1 - 1e-6).all()  # as many rows as columns
+
+
+def test_estimates_from_a_sample_are_near():
+    A = MATRICES["pareto 2"]
+    big = np.vstack([A * np.random.default_rng(k).choice([-1.0, 1.0], A.shape) for k in range(8)])
+    for p, spread in ((1, 1.5), (1.5, 1.5), (3, 1.7), (4, 2.0)):
+        sketch = lp_sensitivities(big, p, method="sketch", rng=1)
+        exact = lp_sensitivities(big, p, method="exact")
+        ratio = sketch / exact
+        assert 1 / spread < ratio.min() < ratio.max() < spread
+        assert not sketch.certified
+        again = lp_sensitivities(big, p, method="sketch", rng=1, rows=[5, 1000])
+        np.testing.assert_allclose(again, sketch[[5, 1000]], rtol=1e-6)
+
+
+def test_automatic_choice():
+    assert choose_method(100, 100, 5, 1.0) == "exact"
+    assert choose_method(10**5, 10**5, 10, 1.5) == "sketch"
+    assert choose_method(10**7, 10**7, 30, 3.0) == "bound"
+    assert choose_method(10**7, 10**7, 30, np.inf) == "bound"
+    A = MATRICES["gaussian"]
+    assert lp_sensitivities(A, 1).kind == "sensitivity"
+    with pytest.raises(ValueError, match="method must be"):
+        lp_sensitivities(A, np.inf, method="sketch")
+
+
+def test_powers_near_one_say_how_far_they_came():
+    A = MATRICES["groups"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for p in (1.01, 1.02, 1.05):
+            scores = lp_sensitivities(A, p, rtol=1e-6)
+            bound = lp_sensitivities(A, p, method="bound")
+            assert (scores.lower <= bound.upper).all()
+            assert (bound.lower <= scores.upper).all()
+            assert scores.certified == (scores.residual <= 1e-6)
+            one = lp_sensitivities(A, 1, rtol=1e-6)
+            assert (one.lower**p <= scores.upper * (1 + 1e-9)).all()
+    assert all(issubclass(w.category, NotConvergedWarning) for w in caught)
+
+
+def test_sensitivities_are_the_same_for_any_number_of_threads(each_thread_count):
+    A = MATRICES["pareto 2"]
+    for p in (1, 1.5, 3):
+        for method in ("exact", "sketch", "bound"):
+            first, *others = each_thread_count(
+                lambda p=p, method=method: np.asarray(lp_sensitivities(A, p, method=method, rng=0))
+            )
+            assert all(np.array_equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 3, 6])
+@pytest.mark.parametrize("name", ["pareto 2", "positive", "groups"])
+def test_the_largest(name, p):
+    A = MATRICES[name]
+    scores = lp_sensitivities(A, p, rtol=1e-7)
+    best = max_sensitivity(A, p, rtol=1e-7)
+    assert best.value == pytest.approx(scores.max(), rel=1e-6)
+    assert best.lower <= scores.upper.max()
+    assert scores.lower.max() <= best.upper
+    assert scores[best.row] == pytest.approx(best.value, rel=1e-6)
+    assert float(best) == best.value
+
+
+def test_the_largest_needs_few_rows_and_knows_special_cases():
+    A = MATRICES["pareto 0.7"]
+    for p in (1, 1.5, 3):
+        assert max_sensitivity(A, p).n_rows_solved <= len(A) // 5
+    assert max_sensitivity(A, 2).row == int(leverage_scores(A).argmax())
+    at_inf = max_sensitivity(A, np.inf)
+    assert at_inf.value == 1
+    assert lp_sensitivities(A, np.inf, rows=[at_inf.row])[0] == pytest.approx(1)
+    nothing = max_sensitivity(np.zeros((3, 2)), 1)
+    assert nothing.value == nothing.upper == 0
+
+
+@claim(
+    null="the total sensitivity is unbiased and its standard error is right",
+    test="z-test of the mean over 4 powers; 95 % intervals cover 88 to 99.5 % of the time",
+    replicates=150,
+    false_alarm=4e-7,
+)
+def test_total_sensitivity(trial):
+    A = MATRICES["pareto 2"]
+    powers = (1, 1.5, 3, 4)
+    exact = [float(lp_sensitivities(A, p, rtol=1e-6).sum()) for p in powers]
+    results = [
+        [total_sensitivity(A, p, n_draws=40, rng=rng) for p in powers] for rng in trial.rngs()
+    ]
+    values = np.array([[r.value for r in row] for row in results])
+    trial.assert_mean(values, exact, share=0.5)
+    inside = [
+        np.mean([low <= e <= high for e, (low, high) in zip(exact, intervals, strict=True)])
+        for intervals in ([r.confidence_interval() for r in row] for row in results)
+    ]
+    trial.assert_between(inside, 0.88, 0.995, share=0.5)
+    assert all(r.lower <= e <= r.upper for row in results for r, e in zip(row, exact, strict=True))
+
+
+def test_total_sensitivity_without_sampling():
+    A = MATRICES["positive"]
+    for p in (1, 3):
+        total = total_sensitivity(A, p, n_draws=len(A))
+        assert total.standard_error == 0
+        assert total.value == pytest.approx(lp_sensitivities(A, p, rtol=1e-6).sum(), rel=1e-5)
+        assert total.lower <= total.value <= total.upper
+        assert total.confidence_interval() == (total.value, total.value)
+    assert total_sensitivity(A, 2).value == pytest.approx(5)
+    assert total_sensitivity(np.zeros((200, 2)), 1).value == 0
+    assert float(total) == total.value
