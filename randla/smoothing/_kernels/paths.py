@@ -71,6 +71,9 @@ def path_sum_template(first, step):
             if b == 0:
                 for k in range(h.size):
                     h[k] = math.nan
+            if not is_finite(sums[b]):
+                info[0], info[1] = NAN_FUNCTIONAL, 0
+                return
             for t in range(1, y.shape[0]):
                 step(t - 1, path[t - 1], path[t], y[t], theta, h)
                 for k in range(p):
@@ -78,9 +81,6 @@ def path_sum_template(first, step):
                 if not is_finite(sums[b]):
                     info[0], info[1] = NAN_FUNCTIONAL, t
                     return
-            if not is_finite(sums[b]):
-                info[0], info[1] = NAN_FUNCTIONAL, 0
-                return
 
     return path_sums
 

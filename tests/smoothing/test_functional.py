@@ -1,0 +1,134 @@
+"""Additive functionals: those with a name, the score, and a user's mistakes."""
+
+import math
+
+import numpy as np
+import pytest
+
+from randla import AdditiveFunctional, StateSpaceModel, ffbs, ppg
+from tests.smoothing import models, reference
+
+Y = models.walk.simulate(12, rng=5)[1]
+Y[4] = np.nan
+OPTIONS = {"n_particles": 40, "n_paths": 30, "n_chains": 2, "rng": 0}
+
+
+def paths_and_estimates(functional, model=models.walk, y=Y):
+    result = ffbs(model, y, functional, **OPTIONS)
+    return result.paths, result.per_chain
+
+
+def test_names():
+    x, state = paths_and_estimates("state")
+    x = x[..., 0]
+    np.testing.assert_allclose(state[:, 0], x.sum(2).mean(1))
+    np.testing.assert_allclose(paths_and_estimates("square")[1][:, 0], (x**2).sum(2).mean(1))
+    lag = (x[:, :, 1:] * x[:, :, :-1]).sum(2).mean(1)
+    np.testing.assert_allclose(paths_and_estimates("lag_product")[1][:, 0], lag)
+
+
+def test_names_of_vector_models():
+    y = models.SYMBOLS[:, None]
+    x, state = paths_and_estimates("state", models.vector_chain, y)
+    np.testing.assert_allclose(state, x.sum(2).mean(1))
+    square = paths_and_estimates("square", models.vector_chain, y)[1]
+    np.testing.assert_allclose(square, (x**2).sum(2).mean(1))
+    lag = paths_and_estimates("lag_product", models.vector_chain, y)[1]
+    np.testing.assert_allclose(lag, (x[:, :, 1:] * x[:, :, :-1]).sum(2).mean(1))
+
+
+def walk_score(x):
+    """Gradient of the complete log-likelihood of the walk in (coefficient, step, noise)."""
+    a, step, noise = models.walk.theta
+    residual, error = x[1:] - a * x[:-1], (Y - x)[~np.isnan(Y)]
+    return np.array([
+        (residual * x[:-1]).sum() / step**2,
+        (residual**2).sum() / step**3 - len(residual) / step,
+        (error**2).sum() / noise**3 - len(error) / noise,
+    ])  # fmt: skip
+
+
+def test_score_by_differences():
+    x, score = paths_and_estimates("score")
+    expected = [np.mean([walk_score(path[:, 0]) for path in chain], axis=0) for chain in x]
+    np.testing.assert_allclose(score, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_score_is_the_gradient_of_the_likelihood():
+    theta, h = models.walk.theta, 1e-5
+    exact = [
+        (
+            reference.walk_smoother(Y, theta + h * e)[2]
+            - reference.walk_smoother(Y, theta - h * e)[2]
+        )
+        / (2 * h)
+        for e in np.eye(3)
+    ]
+    result = ppg(
+        models.walk, Y, "score", n_particles=50, n_iterations=60, burn_in=10, n_chains=8, rng=1
+    )
+    assert (np.abs(result.estimate - exact) < 6 * result.standard_error).all()
+    assert (result.standard_error < 0.5).all()
+
+
+def test_score_of_the_users_functions():
+    def score_initial(x, y, theta, out):
+        out[0], out[1], out[2] = 0.0, 0.0, 0.0
+        if not math.isnan(y):
+            out[2] = (y - x) ** 2 / theta[2] ** 3 - 1 / theta[2]
+
+    def score_step(t, x, xn, y, theta, out):
+        r = xn - theta[0] * x
+        out[0], out[1], out[2] = r * x / theta[1] ** 2, r * r / theta[1] ** 3 - 1 / theta[1], 0.0
+        if not math.isnan(y):
+            out[2] = (y - xn) ** 2 / theta[2] ** 3 - 1 / theta[2]
+
+    model = StateSpaceModel(**models.WALK, score_initial=score_initial, score_step=score_step)
+    np.testing.assert_allclose(
+        paths_and_estimates("score", model)[1], paths_and_estimates("score")[1], rtol=1e-6
+    )
+
+
+def test_score_needs_densities():
+    with pytest.raises(ValueError, match="theta of size 0"):
+        ffbs(models.chain, models.SYMBOLS, "score", **OPTIONS)
+    model = StateSpaceModel(**{**models.WALK, "log_initial": None})
+    with pytest.raises(ValueError, match="log_initial=None"):
+        ffbs(model, Y, "score", **OPTIONS)
+
+
+def test_wrong_shapes_and_numbers_are_found():
+    for n_out, text in [
+        (2, "wrote behind the end"),  # three components are written
+        (4, "functional must be finite, got NaN or inf at t = 0"),
+    ]:
+        functional = AdditiveFunctional(n_out, initial=models.sums_first, step=models.sums_next)
+        with pytest.raises(ValueError, match=text):
+            ffbs(models.walk, Y, functional, **OPTIONS)
+        with pytest.raises(ValueError, match=text):
+            ppg(models.walk, Y, functional, n_particles=5, n_iterations=5)
+
+    def bad_step(t, x, xn, y, theta, out):
+        out[0] = np.nan if t == 3 else 0.0
+
+    functional = AdditiveFunctional(
+        1, initial=lambda x, y, theta, out: models.sums_first(x, y, theta, np.empty(3)),
+        step=bad_step,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"functional must be finite, .* at t = 0"):
+        ffbs(models.walk, Y, functional, **OPTIONS)
+
+    def first(x, y, theta, out):
+        out[0] = 0.0
+
+    functional = AdditiveFunctional(1, initial=first, step=bad_step)
+    with pytest.raises(ValueError, match=r"functional must be finite, .* at t = 4"):
+        ffbs(models.walk, Y, functional, **OPTIONS)
+    for options, error, text in [
+        ({"n_out": 0}, ValueError, "n_out must be at least 1"),
+        ({"n_out": 1.5}, TypeError, "n_out must be an integer"),
+        ({"initial": bad_step}, ValueError, r"initial must take \(x, y, theta, out\)"),
+        ({"step": "sum"}, TypeError, "step must be a function"),
+    ]:
+        with pytest.raises(error, match=text):
+            AdditiveFunctional(**{"n_out": 1, "initial": first, "step": bad_step, **options})

@@ -1,0 +1,208 @@
+"""PaRIS against forward-only smoothing on its own clouds, Kalman, and its known rates."""
+
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from randla import StateSpaceModel, paris
+from randla._random import draw_key
+from randla.smoothing import DegenerateSmoothingWarning
+from randla.smoothing._sweeps import SweepChain, make_problem
+from tests.smoothing import models, reference
+from tests.statistical import claim
+
+Y = models.walk.simulate(25, rng=5)[1]
+Y[[4, 11]] = np.nan
+bounded_walk = StateSpaceModel(
+    **models.WALK,
+    log_transition_bound=lambda t, theta: -np.log(theta[1]) - 0.5 * np.log(2 * np.pi),
+)
+
+
+def log_transition(t, x, xn):
+    return models.walk_log_transition.py_func(t, x, xn, models.walk.theta)
+
+
+def one_sweep(model, backward, n_backward, key, chain, n_particles=30):
+    problem = make_problem(
+        model,
+        Y,
+        models.SUMS,
+        n_particles=n_particles,
+        n_backward=n_backward,
+        backward=backward,
+        trace=True,
+    )
+    run = SweepChain(problem, key, chain, trace=True)
+    estimates = np.empty((1, 3))
+    run.advance(0, len(Y), estimates, np.empty((1, len(Y))))
+    return run, estimates[0]
+
+
+def smoothed_on(run):
+    """Forward-only smoothing on the cloud of a sweep, for the three sums."""
+    logw = run.log_weights - np.logaddexp.reduce(run.log_weights, axis=1, keepdims=True)
+    zero = np.zeros(run.X.shape[1])
+    functions = [
+        (lambda x: x, lambda t, x, xn: xn + 0 * x),
+        (lambda x: x * x, lambda t, x, xn: xn * xn + 0 * x),
+        (lambda x: zero, lambda t, x, xn: x * xn),
+    ]
+    return np.array(
+        [reference.forward_smoothing(run.X, logw, log_transition, *h) for h in functions]
+    )
+
+
+def test_all_particles_is_forward_smoothing():
+    run, estimate = one_sweep(models.walk, "mcmc", None, np.uint64(1), 0)
+    np.testing.assert_allclose(estimate, smoothed_on(run), rtol=1e-11)
+
+
+@pytest.mark.parametrize("backward", ["exact", "reject", "mcmc"])
+@claim(
+    null="given the cloud, PaRIS has the mean of forward-only smoothing",
+    test="z-tests of the differences, Bonferroni over 3 sums",
+    replicates=600,
+    false_alarm=1e-7,
+)
+def test_unbiased_given_the_cloud(backward, trial):
+    model = bounded_walk if backward == "reject" else models.walk
+    key = draw_key(trial.rng())
+    differences = np.empty((trial.replicates, 3))
+    for r in range(trial.replicates):
+        run, estimate = one_sweep(model, backward, 3, key, r)
+        differences[r] = estimate - smoothed_on(run)
+    trial.assert_mean(differences, 0.0)
+
+
+def test_against_kalman():
+    exact = reference.walk_sums(Y, models.walk.theta)
+    result = paris(models.walk, Y, models.SUMS, n_particles=4000, n_chains=8, rng=3)
+    # The bias, of order 25 / 4000 of the spread of the sums, hides below the error.
+    assert (np.abs(result.estimate - exact) < 6 * result.standard_error).all()
+    assert (result.standard_error < 0.02 * np.abs(exact) + 0.3).all()
+    low, high = result.confidence_interval(0.9)
+    np.testing.assert_allclose((low + high) / 2, result.estimate)
+    assert result.log_likelihood == pytest.approx(
+        reference.walk_smoother(Y, models.walk.theta)[2], abs=0.1
+    )
+
+
+def test_large_clouds():
+    """Ancestors are drawn in another way there, and the proposals need a table of their own."""
+    exact = reference.walk_sums(Y, models.walk.theta)
+    result = paris(models.walk, Y, models.SUMS, n_particles=40000, n_chains=4, rng=3)
+    assert (np.abs(result.estimate - exact) < 0.01 * np.abs(exact) + 0.2).all()
+
+
+@claim(
+    null="the variance grows in proportion to T for M = 2; for the genealogy it is far larger",
+    test="ratios of variances, within wide margins (the true ones are near 8 and 12)",
+    replicates=400,
+    false_alarm=1e-7,
+)
+def test_variance_over_time(trial):
+    y = models.walk.simulate(400, rng=8)[1]
+    variance = {
+        (n_times, backward): paris(
+            models.walk,
+            y[:n_times],
+            models.SUMS,
+            n_particles=100,
+            backward=backward,
+            n_chains=trial.replicates,
+            rng=trial.rng(),
+        )
+        .per_chain[:, 0]
+        .var()
+        for n_times, backward in ((50, "mcmc"), (400, "mcmc"), (400, "ancestor"))
+    }
+    assert 3 < variance[400, "mcmc"] / variance[50, "mcmc"] < 24
+    assert variance[400, "ancestor"] > 5 * variance[400, "mcmc"]
+
+
+def test_chains_and_executors_give_the_same_bits(each_thread_count):
+    def run(**options):
+        return paris(models.walk, Y, models.SUMS, n_particles=50, rng=1, **options)
+
+    first = run().per_chain
+    assert all((r == first).all() for r in each_thread_count(lambda: run().per_chain))
+    np.testing.assert_array_equal(run(n_chains=8).per_chain[:4], first)
+    with ThreadPoolExecutor(2) as pool:
+        np.testing.assert_array_equal(run(executor=pool).per_chain, first)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bits():
+    first = paris(models.walk, Y, models.SUMS, n_particles=50, rng=1).per_chain
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        again = paris(models.walk, Y, models.SUMS, n_particles=50, rng=1, executor=pool)
+    np.testing.assert_array_equal(again.per_chain, first)
+
+
+def test_one_chain_and_one_observation():
+    result = paris(models.walk, [0.5], models.SUMS, n_particles=20000, n_chains=1, rng=0)
+    assert result.standard_error is None
+    np.testing.assert_allclose(result.estimate, [0.25, 0.5 + 0.25**2, 0.0], atol=0.03)
+    with pytest.raises(ValueError, match="n_chains must be at least 2"):
+        result.confidence_interval()
+    with pytest.raises(ValueError, match="paths are drawn by"):
+        _ = result.mean
+    assert result.r_hat is None
+    assert result.suggested_burn_in is None
+
+
+def without_density():
+    return StateSpaceModel(**{**models.WALK, "log_transition": None})
+
+
+def test_models_without_a_density():
+    model = without_density()
+    with pytest.warns(DegenerateSmoothingWarning, match="no log_transition"):
+        result = paris(model, Y, models.SUMS, n_particles=30, rng=1)
+    assert result.backward == "ancestor"
+    chosen = paris(model, Y, models.SUMS, n_particles=30, backward="ancestor", rng=1)
+    np.testing.assert_array_equal(result.per_chain, chosen.per_chain)
+    for backward in ("mcmc", "exact", "reject"):
+        with pytest.raises(ValueError, match=f"backward='{backward}' needs a model with log_trans"):
+            paris(model, Y, models.SUMS, n_particles=30, backward=backward)
+    with pytest.raises(ValueError, match="n_backward=None needs"):
+        paris(model, Y, models.SUMS, n_particles=30, n_backward=None, backward="ancestor")
+    with pytest.raises(ValueError, match="needs a model with log_transition_bound"):
+        paris(models.walk, Y, models.SUMS, n_particles=30, backward="reject")
+
+
+def test_wrong_densities_are_named():
+    def log_transition(t, x, xn, theta):
+        if theta[0] == 0.0:
+            return np.nan if t == 5 else -0.5 * (xn - x) ** 2
+        if theta[0] == 1.0:
+            return -np.inf if t == 6 else -0.5 * (xn - x) ** 2
+        return 1.0 - 0.5 * (xn - x) ** 2  # above its bound
+
+    def bound(t, theta):
+        return 0.5
+
+    model = StateSpaceModel(
+        initial=models.walk_initial,
+        transition=lambda rng, t, x, theta: x + models.random.normal(rng),
+        log_potential=lambda t, x, y, theta: 0.0,
+        log_transition=log_transition,
+        log_transition_bound=bound,
+        theta=[0.0],
+    )
+    messages = [
+        r"log_transition .* NaN .* from t = 5 to 6",
+        r"log_transition .* -inf .* t = 6 to 7",
+    ]
+    for backward in ("mcmc", "reject"):
+        for k, message in enumerate(messages):
+            with pytest.raises(ValueError, match=message):
+                paris(model.replace([k]), Y, models.SUMS, n_particles=30, backward=backward, rng=0)
+    with pytest.raises(ValueError, match=r"log_transition_bound .* exceeded it \d+ times"):
+        paris(model.replace([2]), Y, models.SUMS, n_particles=30, backward="reject", rng=0)
+    assert np.isfinite(
+        paris(model.replace([2]), Y, models.SUMS, n_particles=30, rng=0).estimate
+    ).all()
