@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
-from randla._validation import require_finite
+from randla._validation import read_only, require_finite
+from randla.sketching._kernels import least_squares as kernels
 from randla.sketching._operators import Sketch
 from randla.sketching._regression_rows import Rows
 
@@ -28,6 +29,8 @@ _WAITING_ENTRIES = 1 << 23
 _CAST_ENTRIES = 1 << 22
 #: Rows of a product that is kept whole.
 _PRODUCT_ROWS = 4096
+#: Entries from which passes with one vector use compiled kernels instead of BLAS.
+_KERNEL_ENTRIES = 1 << 20
 
 
 class DenseRows(Rows):
@@ -48,6 +51,8 @@ class DenseRows(Rows):
             and self.active is None
             and _suits_blas(self.A)
         )
+        # Where a pass is long enough to pay for loading compiled code.
+        self._suits_kernels = self.A.flags.c_contiguous and self.A.size >= _KERNEL_ENTRIES
 
     def load(self, first: int, last: int) -> Matrix:
         """Rows first..last of the scaled A: a view where nothing has to be done."""
@@ -55,7 +60,7 @@ class DenseRows(Rows):
         if self._as_it_lies:
             return block
         if self.active is not None:
-            block = block[:, self.active]
+            block = np.take(block, self.active, axis=1)  # in C order, unlike an index
         if self._factor is not None:
             block = np.multiply(block, self._factor, dtype=np.float64)
         if self.root_weights is not None:
@@ -68,7 +73,7 @@ class DenseRows(Rows):
         """Every step-th row of the scaled A, for a first look."""
         rows = self.A[::step]
         if self.active is not None:
-            rows = rows[:, self.active]
+            rows = np.take(rows, self.active, axis=1)
         rows = rows.astype(np.float64)
         if self._factor is not None:
             rows *= self._factor
@@ -131,7 +136,9 @@ class DenseRows(Rows):
         """`_sum` where a block is multiplied by k vectors, from both sides."""
         flops = 4.0 * self.n * self.d * max(self.k, 4)  # a single vector is bound by memory
         block = max(_BLOCK_ENTRIES // self.d, 64)
-        n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // block, 1), 1024))
+        if self._suits_kernels and self._as_it_lies and self.k == 1:
+            block = self.n  # a kernel needs no blocks
+        n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // 64, 1), 1024))
         return self._sum(block_sum, flops=flops, n_parts=n_parts, block=block)
 
     def _gram(self) -> tuple[Matrix, Matrix]:
@@ -149,7 +156,10 @@ class DenseRows(Rows):
             panels.append((lo, hi, used, np.ascontiguousarray(P[:used, lo:hi].T)))
 
         def block_sum(a: Matrix, b: Matrix) -> list[Matrix]:
-            Z = np.empty((r, len(a)))  # (A P)'
+            if n_panels == 1:
+                Y = a @ P
+                return [Y.T @ Y, Y.T @ b]
+            Z = np.empty((r, len(a)))  # Y', as panels of rows: panels of columns are slower
             for lo, hi, used, panel in panels:
                 np.matmul(panel, a.T[:used], out=Z[lo:hi])
             return [Z @ Z.T, Z @ b]
@@ -158,7 +168,14 @@ class DenseRows(Rows):
         return G, C
 
     def _residual(self, X: Matrix) -> tuple[Matrix, Matrix]:
-        if self.k == 1:
+        if self.k == 1 and self._suits_kernels:
+            x = np.ascontiguousarray(X[:, 0])
+
+            def block_sum(a: Matrix, b: Matrix) -> list[Matrix]:
+                g = np.zeros(self.d)
+                squares = kernels.add_residual_gradient(read_only(a), read_only(b[:, 0]), x, g)
+                return [g, np.array([squares])]
+        elif self.k == 1:
             x = np.ascontiguousarray(X[:, 0])
 
             def block_sum(a: Matrix, b: Matrix) -> list[Matrix]:
@@ -174,10 +191,18 @@ class DenseRows(Rows):
         return g.reshape(self.d, self.k), squares
 
     def _normal_product(self, X: Matrix) -> Matrix:
-        if X.shape[1] == 1:
-            x = np.ascontiguousarray(X[:, 0])
-            return self._sum_of_vectors(lambda a, b: [(a @ x) @ a])[0][:, None]
-        return self._sum_of_vectors(lambda a, b: [a.T @ (a @ X)])[0]
+        if X.shape[1] > 1:
+            return self._sum_of_vectors(lambda a, b: [a.T @ (a @ X)])[0]
+        x = np.ascontiguousarray(X[:, 0])
+
+        def block_sum(a: Matrix, b: Matrix) -> list[Matrix]:
+            if not self._suits_kernels:
+                return [(a @ x) @ a]
+            out = np.zeros(self.d)
+            kernels.add_normal_product(read_only(a), x, out)
+            return [out]
+
+        return self._sum_of_vectors(block_sum)[0][:, None]
 
     def _times(self, X: Matrix) -> Matrix:
         image = np.empty((self.n, X.shape[1]))

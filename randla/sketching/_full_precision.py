@@ -56,8 +56,6 @@ _WORST_GRAM = 1e-4
 #: A run of the iteration reduces its residual by this factor; the next run restarts.
 _STEP_TOLERANCE = 1e-8
 _MAX_STEPS = 200
-#: Steps without halving the residual after which rounding errors are taken to dominate.
-_PATIENCE = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +139,8 @@ def solve_by_cholesky(rows: Rows, rcond: float | None, *, forced: bool = False) 
     factor = TriangularFactor(R, contraction=min(10.0 * EPS * condition**2, 1.0))
     Y = factor.forward(factor.adjoint(D[:, None] * C))
     Y, squares, error, n_passes = refine(rows, factor, exponents, Y)
-    converged = error <= ENOUGH
+    # Beyond the limit R is too far from A for its estimate of the error to be trusted.
+    converged = error <= ENOUGH and factor.contraction < 1.0
     if not (converged or forced):
         return None
     return Solution(Y, exponents, factor, rows.d, squares, error, n_passes, "cholesky", converged)
@@ -200,6 +199,7 @@ class SketchedFactor:
         self.turned = factored[:d, d:].copy()
         self.rest = np.triu(factored[d : d + n_rhs, d:])
         self.exponents = exponents
+        self.population: int | None = None
         self.spectrum: Spectrum | None = None
         if self.n_rows < d or not is_clearly_regular(self.R, shape, rcond):
             spectrum = spectrum_of(self.R, shape, rcond)
@@ -211,10 +211,12 @@ class SketchedFactor:
         """Numerical rank of the sketch, in general that of A."""
         return self.R.shape[1] if self.spectrum is None else self.spectrum.rank
 
-    @property
     def distortion(self) -> float:
         """Eta: singular values of A P lie within 1/(1 + eta) and 1/(1 - eta), with some reserve."""
-        return min(1.1 * (self.rank / self.n_rows) ** 0.5, 0.9)
+        eta = (1.05 * self.rank**0.5 + 1.5) / self.n_rows**0.5
+        if self.population is not None:  # all rows of an orthogonal matrix would distort nothing
+            eta *= max(1.0 - self.n_rows / self.population, 0.0) ** 0.5
+        return min(max(eta, 0.05), 0.9)
 
     def preconditioner(self) -> Matrix:
         """P (d, rank) with A P nearly orthonormal, in the scaled columns."""
@@ -239,11 +241,13 @@ class SketchedFactor:
 def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None) -> SketchedFactor:
     """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
     for attempt in range(4):
-        SA, _ = rows.sketch(make_sketch(m << attempt), with_b=False)
+        S = make_sketch(m << attempt)
+        SA, _ = rows.sketch(S, with_b=False)
         largest = np.abs(SA).max(axis=0)
         rows.require_range(largest)
         exponents = -exponents_of(largest)
         sketched = SketchedFactor(np.ldexp(SA, exponents), exponents, (rows.n, rows.d), rcond)
+        sketched.population = S.population
         spectrum = sketched.spectrum
         if spectrum is None or len(spectrum.Vt) < rows.d:
             break
@@ -325,13 +329,14 @@ class HeavyBall(Factor):
         enough = np.maximum(goal, _STEP_TOLERANCE * size)
         Z, before, residual = np.zeros_like(half), np.zeros_like(half), half
         best, best_size, last_gain = Z, np.inf, 0
+        patience = 5 - int(2.0 / np.log2(self.eta))  # steps that should halve the residual twice
         for k in range(_MAX_STEPS):
             size = column_norms(residual)
             worst = float((size / np.where(enough > 0.0, enough, 1.0)).max())
             if worst < best_size:
                 last_gain = k if worst < 0.5 * best_size else last_gain
                 best, best_size = Z, worst
-            if worst <= 1.0 or k > last_gain + _PATIENCE:
+            if worst <= 1.0 or k > last_gain + patience:
                 break
             Z, before = Z + damping * residual + momentum * (Z - before), Z
             image = self.rows.normal_product(self.D * self.forward(Z))
@@ -350,7 +355,7 @@ def solve_by_iteration(
     """Polyak's iteration with a sketched preconditioner, restarted on the residual."""
     if sketched is None:
         sketched = draw_factor(rows, make_sketch, m, rcond)
-    factor = HeavyBall(rows, sketched.factor(), sketched.exponents, sketched.distortion)
+    factor = HeavyBall(rows, sketched.factor(), sketched.exponents, sketched.distortion())
     Y = np.zeros((rows.d, rows.k))
     Y, squares, error, _ = refine(rows, factor, sketched.exponents, Y)
     return Solution(

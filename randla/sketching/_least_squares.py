@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._parallel import single_threaded_blas
 from randla._results import Result, t_interval
 from randla._validation import as_flag, as_level
 from randla.sketching._full_precision import SketchedFactor, Solution
@@ -34,6 +35,9 @@ Matrix = NDArray[np.float64]
 Method = Literal[
     "auto", "cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack", "sketch-and-solve"
 ]
+#: BLAS is held at one thread from this many entries, which pay for the call, up to this many
+#: columns, beyond which the factors are worth several threads.
+_MIN_SINGLE, _MAX_SINGLE = 4000, 512
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -335,13 +339,28 @@ def lstsq(
     with np.errstate(all="ignore"):  # what may overflow is looked at
         rows, one_dimensional = read_rows(A, b, root_weights, ridge, options)
         recipe = Recipe(options.sketch, rows.n + (rows.d if ridge > 0.0 else 0), options.rng)
-        if options.wants_one_sketch:
-            m = rows_of_sketch(rows, options, recipe)
-            if m is not None:
-                return _estimate(rows, options, recipe, m, root_weights, one_dimensional)
-        method_name = "auto" if options.wants_one_sketch else options.method
-        solution = solve(rows, method_name, recipe, options.sketch_size, options.rcond)
-        return _exact_result(rows, solution, one_dimensional)
+        if rows.n * rows.d <= _MIN_SINGLE or rows.d > _MAX_SINGLE:
+            return _solve(rows, options, recipe, root_weights, one_dimensional)
+        # The factors are small: waking the threads of BLAS up for them can cost more than it gains,
+        # and on a busy machine a hundred times more.
+        with single_threaded_blas():
+            return _solve(rows, options, recipe, root_weights, one_dimensional)
+
+
+def _solve(
+    rows: Rows,
+    options: Options,
+    recipe: Recipe,
+    root_weights: Matrix | None,
+    one_dimensional: bool,
+) -> LstsqResult:
+    if options.wants_one_sketch:
+        m = rows_of_sketch(rows, options, recipe)
+        if m is not None:
+            return _estimate(rows, options, recipe, m, root_weights, one_dimensional)
+        options = Options(rcond=options.rcond)
+    solution = solve(rows, options.method, recipe, options.sketch_size, options.rcond)
+    return _exact_result(rows, solution, one_dimensional)
 
 
 def _estimate(

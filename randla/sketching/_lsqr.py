@@ -143,7 +143,7 @@ def solve_by_lsqr(
     Y, squares, error, _ = refine(rows, factor, exponents, np.zeros((rows.d, rows.k)))
     n_iterations = factor.n_iterations
     if error > ENOUGH:
-        ball = HeavyBall(rows, base, exponents, sketched.distortion)
+        ball = HeavyBall(rows, base, exponents, sketched.distortion())
         Y, squares, error, _ = refine(rows, ball, exponents, Y)
         n_iterations += ball.n_iterations
     return Solution(

@@ -164,7 +164,7 @@ def measure_backward_error(rows: Rows, solution: Solution) -> float:
 
 def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
     """Rows of a sketch that serves as a preconditioner."""
-    m = max(times * rows.d, 16)
+    m = max(times * rows.d, 64)
     largest = recipe.largest()
     return m if largest is None else min(m, largest)
 

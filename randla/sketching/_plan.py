@@ -22,6 +22,7 @@ from randla._validation import (
     read_only,
 )
 from randla.sketching._dense_rows import DenseRows
+from randla.sketching._hadamard_plan import padded
 from randla.sketching._operators import UNBOUNDED, Sketch
 from randla.sketching._product_rows import OperatorRows, SparseRows, is_operator
 from randla.sketching._regression_rows import Rows
@@ -222,7 +223,7 @@ class Recipe:
     def largest(self, default: str = "srht") -> int | None:
         """Rows that an operator can have at most; None: any number."""
         if self.named(default) == "srht" and not self.is_fixed:
-            return 1 << max(self.n - 1, 0).bit_length()
+            return padded(self.n)
         return None
 
 

@@ -66,7 +66,7 @@ class Rows:
             self.weight_exponent = int(exponents_of(root_weights.max()))
             root_weights = np.ldexp(root_weights, -self.weight_exponent)
             self.root_weights = root_weights
-        self._unweighted = self._scaled_rhs(B)
+        self._unweighted = self._scaled_rhs(np.ascontiguousarray(B))
         self.B = self._unweighted
         if root_weights is not None:
             self.B = self._unweighted * root_weights[:, None]
@@ -150,9 +150,9 @@ class Rows:
 
     def unscale_norm(self, size: Matrix) -> Matrix:
         """Norms of columns of the caller's residual from those of the scaled problem."""
-        shift = 0 if self.b_exponents is None else self.b_exponents
-        with np.errstate(over="ignore"):
-            return np.ldexp(size, self.weight_exponent - shift)
+        if self.b_exponents is not None:
+            size = np.ldexp(size, -self.b_exponents)
+        return np.ldexp(size, self.weight_exponent) if self.weight_exponent else size
 
     # Passes --------------------------------------------------------------------------------------
 
