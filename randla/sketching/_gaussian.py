@@ -107,9 +107,8 @@ class GaussianSketch(Sketch):
                         total[:, d:] += G.T @ b[i:end]
             sums.add(part, total)
 
-        with np.errstate(invalid="ignore", over="ignore"):
-            seconds = _SECONDS_PER_NORMAL * n_rows * m
-            run_parts(sketch_part, len(bounds), seconds=seconds, blas=True)
+        seconds = _SECONDS_PER_NORMAL * n_rows * m
+        run_parts(sketch_part, len(bounds), seconds=seconds, blas=True)
         sums.total *= 1.0 / math.sqrt(m)
         return sums.total[:, :d], None if b is None else sums.total[:, d:]
 
@@ -126,7 +125,6 @@ class GaussianSketch(Sketch):
                 G = self._normals(buffer[: end - i], first + i, Y.dtype)
                 np.matmul(G, scaled, out=out[i:end])
 
-        if out.size:
-            seconds = _SECONDS_PER_NORMAL * m * len(out)
-            run_parts(fill_part, len(bounds), seconds=seconds, blas=True)
+        seconds = _SECONDS_PER_NORMAL * m * len(out)
+        run_parts(fill_part, len(bounds), seconds=seconds, blas=True)
         return out

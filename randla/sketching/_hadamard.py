@@ -268,6 +268,9 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
 def _transform(X: NDArray[Any], axis: int) -> NDArray[Any]:
     """Transform an axis of a C-contiguous array, into a new one."""
     n, stride = X.shape[axis], math.prod(X.shape[axis + 1 :])
+    if 1 < stride < vectors.line_entries(X.dtype) and n > 1:  # too short for vectors: turn it
+        turned = np.ascontiguousarray(np.moveaxis(X, axis, -1))
+        return np.ascontiguousarray(np.moveaxis(_transform(turned, X.ndim - 1), -1, axis))
     out = np.empty(X.shape, X.dtype)
     source, target = read_only(X.reshape(-1)), out.reshape(-1)
     if n == 1:

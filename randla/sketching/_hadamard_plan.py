@@ -81,8 +81,7 @@ class HadamardSketch(Sketch):
             sums.add(k, total)
             spare.append(work)
 
-        if width:
-            run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
+        run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
         out = np.empty((m, width), A.dtype)
         sums.total *= 1.0 / np.sqrt(m)
         for strip in strips:
@@ -114,8 +113,7 @@ class HadamardSketch(Sketch):
                 )  # fmt: skip
             spare.append(work)
 
-        if out.size:
-            run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ENTRY * out.size)
+        run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ENTRY * out.size)
         return out
 
 
@@ -202,7 +200,8 @@ def sort_samples(
     p: NDArray[np.int64],
     q: NDArray[np.int64],
     labels: NDArray[np.int64] | None,
-    period: tuple[int, int] = (0, 0),
+    period_rows: int = 0,
+    period_labels: NDArray[np.int64] | None = None,
 ) -> tuple[kernels.Draw, NDArray[np.int64]]:
     """The draw with its samples sorted for the last stage, and the place of each sample."""
     R = kernels.last_radix(block)
@@ -218,9 +217,10 @@ def sort_samples(
         shifts_key=keys[Purpose.SHIFTS],
         flips_key=keys[Purpose.FLIPS],
         independent=labels is None,
-        period=period[0],
-        period_rows=period[1],
+        period=0 if period_labels is None or labels is None else len(labels),
+        period_rows=period_rows,
         labels=read_only(p[:0] if labels is None else labels),
+        period_labels=read_only(p[:0] if period_labels is None else period_labels),
         table=read_only(random_permutation(keys[Purpose.TABLE], block)),
         p=read_only(p),
         q=read_only(q),

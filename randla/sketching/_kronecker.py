@@ -83,7 +83,7 @@ class KroneckerProduct(RowsOnDemand):
     def row_block(self, first: int, last: int) -> NDArray[Any]:
         """Rows first..last of the product."""
         i, j = np.divmod(np.arange(first, last), len(self.A2))
-        return (self.A1[i][:, :, None] * self.A2[j][:, None, :]).reshape(last - first, -1)
+        return (self.A1[i][:, :, None] * self.A2[j][:, None, :]).reshape(len(i), self.shape[1])
 
     def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
         return _product(self.A1, self.A2, X)
@@ -208,10 +208,10 @@ class KroneckerSRHT(HadamardSketch):
         positions, signs, rows = self._first
         columns = (hashes(keys[Purpose.SAMPLES], self.shape[0]) % np.uint64(N2)).astype(np.int64)
         # Bit 61 of a label says that the row of the first factor has the sign -1.
-        inner = random_permutation(keys[Purpose.LABELS], per_row)
-        labels = (positions * per_row + ((signs < 0).astype(np.int64) << 61))[:, None] + inner
+        labels = random_permutation(keys[Purpose.LABELS], per_row)
+        outer = positions * per_row + ((signs < 0).astype(np.int64) << 61)
         p = rows * per_row + columns // B + (1 << 61)
-        return sort_samples(keys, B, p, columns % B, labels.reshape(-1), (per_row, n2))
+        return sort_samples(keys, B, p, columns % B, labels, n2, outer)
 
     def _apply_on_demand(
         self,
@@ -245,8 +245,7 @@ class KroneckerSRHT(HadamardSketch):
             ]
         )
         place = np.argsort(draw.table)
-        labels = draw.labels[: draw.period] % draw.period
-        positions = labels[block] * draw.block + place[(row + turns[block]) % draw.block]
+        positions = draw.labels[block] * draw.block + place[(row + turns[block]) % draw.block]
         samples = (draw.p % draw.period * draw.block + draw.q)[self._rank]
         signs = random_signs(draw.signs_key, n2)
         return _sampled_transform(A2, padded(n2), positions, signs, samples)

@@ -191,9 +191,13 @@ class Sketch(LinearOperator):
         name: str = "A",
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """`_apply`, whose sums show whether there was a NaN or an inf, without another pass."""
+        if 0 in A.shape and (b is None or 0 in b.shape):
+            m, c = self.shape[0], 0 if b is None else b.shape[1]
+            return np.zeros((m, A.shape[1]), A.dtype), None if b is None else np.zeros((m, c))
         on_demand = isinstance(A, RowsOnDemand)
         apply = self._apply_on_demand if on_demand else self._apply
-        SA, Sb = apply(A, b, row_scale, first_row)
+        with np.errstate(invalid="ignore", over="ignore"):
+            SA, Sb = apply(A, b, row_scale, first_row)
         if _is_finite(SA) and _is_finite(Sb):
             return SA, Sb
         if not on_demand:  # whose parts were checked when it was made
@@ -246,7 +250,9 @@ class Sketch(LinearOperator):
         if last - first >= UNBOUNDED:
             raise ValueError("S.T needs a number of rows: use S.columns(first, last).T")
         columns = read_only(np.ascontiguousarray(Y.reshape(len(Y), -1)))
-        out = self._apply_adjoint(columns, first, last)
+        out = np.empty((last - first, columns.shape[1]), Y.dtype)
+        if out.size:
+            out = self._apply_adjoint(columns, first, last)
         return out.reshape(out.shape[:1] + Y.shape[1:])
 
     def _require_rows(self, A: Any, name: str) -> None:
@@ -440,7 +446,8 @@ class OrderedSum:
 
     def add(self, part: int, array: NDArray[Any]) -> None:
         """Take the accumulator of a part back."""
-        with self._lock:
+        # Error states belong to a thread; whether sums are finite is looked at in the end.
+        with self._lock, np.errstate(invalid="ignore", over="ignore"):
             self._waiting[part] = array
             while self._next in self._waiting:
                 array = self._waiting.pop(self._next)

@@ -155,8 +155,7 @@ class SparseSignSketch(Sketch):
                     scaled, width, zeta, buckets, flips, out.reshape(-1), i, end
                 )
 
-        if out.size:
-            run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * out.size)
+        run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * out.size)
         return out
 
 

@@ -44,7 +44,8 @@ class Draw(NamedTuple):
     independent: bool  # block form: independent signs in place of labels
     period: int  # Kronecker form: blocks after which signs and rotations repeat; else 0
     period_rows: int  # rows of the operand in a period, the others of its blocks are padding
-    labels: np.ndarray  # (N/B,) int64, permutation of the blocks
+    labels: np.ndarray  # (N/B,) int64, permutation of the blocks (of a period)
+    period_labels: np.ndarray  # Kronecker form: label of each period, added to that of the block
     table: np.ndarray  # (B,) int64, permutation inside a block, before the rotation
     p: np.ndarray  # (m,) int64
     q: np.ndarray  # (m,) int64
@@ -124,7 +125,9 @@ def flip_samples(draw, i, flip):
         words = (draw.p.size + 63) >> 6
         fill_signs(draw.flips_key, 64 * words * i, flip)
     else:
-        label = draw.labels[i]
+        label = draw.labels[i % draw.period if draw.period else i]
+        if draw.period:
+            label += draw.period_labels[i // draw.period]
         for j in range(flip.size):
             v = draw.p[j] & label
             v ^= v >> 32

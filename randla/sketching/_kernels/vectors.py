@@ -173,28 +173,38 @@ def _vector_function(meaning):
 # Transforms across rows ---------------------------------------------------------------------------
 
 
-def _make_butterfly(R):
-    def meaning(x, first_x, step_x, y, first_y, step_y, count):
+def butterfly_meaning(R):
+    """The NumPy twin of ``BUTTERFLY[R]``."""
+
+    def butterfly(x, first_x, step_x, y, first_y, step_y, count):
         """H_R across rows, from x[first_x + k step_x + c] to y[first_y + k step_y + c]."""
         rows = [x[first_x + k * step_x :][:count].copy() for k in range(R)]
         for k, row in enumerate(_hadamard(rows)):
             y[first_y + k * step_y :][:count] = row
 
-    @_vector_function(meaning)
+    return butterfly
+
+
+def _make_butterfly(R):
+    @_vector_function(butterfly_meaning(R))
     def butterfly(code, x, first_x, step_x, y, first_y, step_y, count):
-        build_butterfly(code, R, (0, first_x, step_x), (3, first_y, step_y), count)
+        _build_butterfly(code, R, (0, first_x, step_x), (3, first_y, step_y), count)
 
     return butterfly
 
 
-def _make_butterfly_ahead(R):
-    def meaning(x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
-        """`butterfly`, prefetching four rows of `ahead`, from entry `at` on at stride `step`."""
-        rows = [x[first_x + k * step_x :][:count].copy() for k in range(R)]
-        for k, row in enumerate(_hadamard(rows)):
-            y[first_y + k * step_y :][:count] = row
+def butterfly_ahead_meaning(R):
+    """The NumPy twin of ``BUTTERFLY_AHEAD[R]``: prefetching changes nothing."""
 
-    @_vector_function(meaning)
+    def butterfly_ahead(x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
+        """`butterfly`, prefetching four rows of `ahead`, from entry `at` on at stride `step`."""
+        butterfly_meaning(R)(x, first_x, step_x, y, first_y, step_y, count)
+
+    return butterfly_ahead
+
+
+def _make_butterfly_ahead(R):
+    @_vector_function(butterfly_ahead_meaning(R))
     def butterfly_ahead(code, x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
         builder = code.builder
         near = code.base(7, at)
@@ -209,12 +219,13 @@ def _make_butterfly_ahead(R):
             code.prefetch(code.at(near, offset))
             code.prefetch(code.at(far, offset))
 
-        build_butterfly(code, R, (0, first_x, step_x), (3, first_y, step_y), count, prefetch)
+        source, target = (0, first_x, step_x), (3, first_y, step_y)
+        _build_butterfly(code, R, source, target, count, prefetch)
 
     return butterfly_ahead
 
 
-def build_butterfly(code, R, source, target, count, before=None):
+def _build_butterfly(code, R, source, target, count, before=None):
     """Loop over the columns of R rows; source and target are (argument, first, step)."""
     builder = code.builder
     x, y = code.base(*source[:2]), code.base(*target[:2])
@@ -233,7 +244,8 @@ def build_butterfly(code, R, source, target, count, before=None):
 
 #: Radix -> function; stages of any power of two up to 16 rows.
 BUTTERFLY = {R: _make_butterfly(R) for R in (1, 2, 4, 8, 16)}
-BUTTERFLY_AHEAD = {R: _make_butterfly_ahead(R) for R in (1, 2, 4, 8, 16)}
+#: The same for radix 8, with prefetching.
+BUTTERFLY_AHEAD = {8: _make_butterfly_ahead(8)}
 
 
 def _gather8(x, offsets, factors, k, y, first_y, step_y, count):
