@@ -276,7 +276,7 @@ class StateSpaceModel:
     # Parameters ----------------------------------------------------------------------------------
 
     def _as_theta(self, theta: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
-        values = as_vector(np.zeros(0) if np.size(theta) == 0 else theta, "theta", size=size)
+        values = as_vector(theta, "theta", size=size)
         return read_only(np.array(values, dtype=np.float64))
 
     def _require_in_support(self, theta: NDArray[np.float64]) -> None:

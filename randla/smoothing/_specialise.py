@@ -88,6 +88,7 @@ def _compile(template: Callable[..., FunctionType], functions: tuple, digest: st
     compiled = unsaved_kernel(kernel)
     cache = _ContentCache(kernel)
     cache.digest = digest
+    cache._cache_file._source_stamp = digest  # the file of the template may be touched or moved
     compiled._cache = cache
     return compiled
 
@@ -152,9 +153,17 @@ def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(names), frozenset(attributes)
 
 
+def _package(value: Any) -> str:
+    """Top-level package in which something was defined."""
+    if isinstance(value, FunctionType):  # exec leaves a wrong __module__, "builtins"
+        module = value.__globals__.get("__name__", "")
+    else:
+        module = getattr(value, "__module__", None) or "numpy"  # NumPy's ufuncs have none
+    return str(module).split(".")[0]
+
+
 def _is_library(value: Any) -> bool:
-    module = getattr(value, "__module__", None) or "numpy"  # NumPy's ufuncs have no module
-    return module.split(".")[0] in _LIBRARIES
+    return _package(value) in _LIBRARIES
 
 
 class _Hasher:
@@ -264,7 +273,7 @@ def _is_copied(value: Any) -> bool:
     """Jitted functions of users are copied, and ours if a factory made them (one name, many)."""
     if not isinstance(value, Dispatcher):
         return False
-    ours = value.py_func.__module__.split(".")[0] in ("randla", *_LIBRARIES)
+    ours = _package(value.py_func) in ("randla", *_LIBRARIES)
     return not ours or bool(value.py_func.__closure__)
 
 

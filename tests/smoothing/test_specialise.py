@@ -1,0 +1,259 @@
+"""The cache of specialised kernels: found again by content, never stale, never confused."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numba
+import numpy as np
+import pytest
+
+from randla._jit import unsaved_kernel
+from randla.smoothing import _specialise
+from randla.smoothing._specialise import UnhashableError, content_key, specialise
+
+MODEL = """
+import math
+import numba
+import numpy as np
+import settings
+
+SCALE = {scale}
+TABLE = np.array([0.0, {entry}])
+{comment}
+
+@numba.njit
+def deep(z):
+    return {deep} * z
+
+@numba.njit
+def middle(z):
+    return deep(z) * SCALE + settings.SHIFT + TABLE[1]
+
+@numba.njit({option})
+def density(x):
+    return middle(x)
+
+def make(c):
+    @numba.njit
+    def density(x):
+        return c * x{long}
+    return density
+"""
+
+RUN = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import numpy as np
+import model
+from randla.smoothing._specialise import specialise
+
+def summing(density):
+    def kernel(values):
+        total = 0.0
+        for i in range(values.size):
+            total += density(values[i])
+        return total
+    return kernel
+
+for constant in {constants!r}:
+    function = model.density if constant is None else model.make(constant)
+    kernel = specialise(summing, function)
+    value = kernel(np.ones(10))
+    print(value, sum(kernel.stats.cache_hits.values()))
+"""
+
+
+class Workshop:
+    """A folder with a user's module, and processes that use it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def write(self, scale=1.0, entry=0.0, comment="", deep=1.0, option="", long="", shift=0.0):
+        text = MODEL.format(
+            scale=scale, entry=entry, comment=comment, deep=deep, option=option, long=long
+        )
+        (self.folder / "model.py").write_text(text)
+        (self.folder / "settings.py").write_text(f"SHIFT = {shift}\n")
+
+    def run(self, *constants):
+        (self.folder / "run.py").write_text(
+            RUN.format(folder=str(self.folder), constants=constants or (None,))
+        )
+        environment = dict(
+            os.environ,
+            NUMBA_CACHE_DIR=str(self.folder / "cache"),
+            PYTHONDONTWRITEBYTECODE="1",
+            PYTHONHASHSEED=str(np.random.default_rng().integers(1000)),
+            PYTHONPATH=os.pathsep.join(sys.path),
+        )
+        output = subprocess.run(
+            [sys.executable, str(self.folder / "run.py")],
+            env=environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+        return [tuple(float(word) for word in line.split()) for line in output.splitlines()]
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return Workshop(tmp_path)
+
+
+def test_a_second_process_loads_and_a_changed_function_recompiles(workshop):
+    steps = [
+        ({}, (10.0, 0)),
+        ({"comment": "\n# a comment, and blank lines\n"}, (10.0, 1)),
+        ({"deep": 2.0}, (20.0, 0)),
+        ({"scale": 3.0}, (30.0, 0)),
+        ({"entry": 0.5}, (15.0, 0)),
+        ({"shift": 1.0}, (20.0, 0)),
+        ({}, (10.0, 1)),
+    ]
+    for changes, expected in steps:
+        workshop.write(**changes)
+        assert workshop.run() == [expected], changes
+
+
+def test_two_cached_models_in_one_process_keep_their_own_code(workshop):
+    # Long functions: short ones are inlined, which hides a confusion of names.
+    long = "".join(f" + (math.exp(x) * math.tanh(x + {i}.0) if x > {i + 9}.0 else 0.0)"
+                   for i in range(40))  # fmt: skip
+    workshop.write(long=long)
+    assert workshop.run(1.0) == [(10.0, 0)]
+    assert workshop.run(5.0) == [(50.0, 0)]
+    assert workshop.run(1.0, 5.0) == [(10.0, 1), (50.0, 1)]
+
+
+def template(function, number):
+    def kernel(x):
+        return function(x) + number
+
+    return kernel
+
+
+def key_of(source, **scope):
+    names = dict(scope)
+    exec(textwrap.dedent(source), names)
+    return content_key(names["f"])
+
+
+def test_key_follows_content():
+    plain = key_of("def f(x):\n    return x + 1.0")
+    assert key_of("def f(x):\n\n    # more\n    return x + 1.0") == plain
+    others = [
+        key_of("def f(x):\n    return x + 2.0"),
+        key_of("def f(x):\n    return x + 1"),
+        key_of("def f(x, y=1):\n    return x + 1.0"),
+        key_of("def f(x):\n    return x + c", c=1.0),
+        key_of("def f(x):\n    return x + c", c=2.0),
+        key_of("def f(x):\n    return x + c", c=np.ones(1)),
+        key_of("def f(x):\n    return x + c", c=np.ones(1, np.float32)),
+        key_of("def f(x):\n    return x + c[0]", c=(1.0, 2)),
+        key_of("def f(x):\n    return x in {1.0, 2.0}"),
+        key_of("def f(x):\n    return [i + x for i in range(3)]"),
+        key_of("def f(x):\n    return [i - x for i in range(3)]"),
+        content_key(numba.njit(lambda x: x + 1.0)),
+        content_key(numba.njit(lambda x: x + 1.0, error_model="numpy")),
+    ]
+    assert len({plain, *others}) == len(others) + 1
+    # An attribute of an array with the name of a global that cannot be hashed does not matter.
+    source = "def f(x):\n    return x.size"
+    assert key_of(source, size=object()) == key_of(source)
+
+
+def test_key_of_recursion_and_unknown_objects():
+    @numba.njit
+    def factorial(n):
+        return 1 if n < 2 else n * factorial(n - 1)
+
+    assert content_key(factorial) == content_key(factorial)
+    kernel = specialise(template, factorial, 0.5)
+    assert kernel(4) == 24.5
+    unknown = object()
+    with pytest.raises(UnhashableError):
+        content_key(lambda x: unknown)
+
+
+def test_what_cannot_be_hashed_runs_uncached():
+    class Box:
+        value = 3.0
+
+    box = Box()
+
+    def odd_template(function):
+        constant = 2.0 if box is None else 1.0  # the template itself refers to the box
+
+        def kernel(x):
+            return function(x) + constant
+
+        return kernel
+
+    kernel = specialise(odd_template, unsaved_kernel(lambda x: 2.0 * x))
+    assert kernel(1.0) == 3.0
+    assert type(kernel._cache).__name__ == "NullCache"
+
+
+def test_kernels_are_shared_by_content():
+    make = lambda c: numba.njit(lambda x: x * c)  # noqa: E731
+    assert specialise(template, make(2.0), 1.0) is specialise(template, make(2.0), 1.0)
+    other = specialise(template, make(3.0), 1.0)
+    assert other(2.0) == 7.0
+    assert specialise(template, make(2.0), 1.0)(2.0) == 5.0
+    assert specialise(template, make(2.0), 4.0)(2.0) == 8.0
+
+
+def test_old_files_are_evicted(tmp_path, monkeypatch):
+    digests = ["0123456789abcdef", "1123456789abcdef", "2123456789abcdef"]
+    for age, digest in enumerate(digests):
+        for suffix in (".py311.nbi", ".py311.1.nbc"):
+            path = tmp_path / f"sweep.sweep_template_{digest}-12{suffix}"
+            path.write_bytes(b"x" * 100)
+            os.utime(path, (1000 - age, 1000 - age))
+    other = tmp_path / "something.else-3.py311.nbi"
+    other.write_bytes(b"y" * 1000)
+    monkeypatch.setattr(_specialise, "MAX_CACHE_BYTES", 450)
+    _specialise._evict(str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert not any(digests[2] in name for name in left)
+    assert sum(digest in name for digest in digests[:2] for name in left) == 4
+    assert other.name in left
+    _specialise._evict(str(tmp_path / "missing"))
+
+
+WARM = """
+import time
+import numpy as np
+import randla.smoothing
+from tests.smoothing import models
+import numba
+numba.njit(lambda: 0)()  # Numba's own start, once a process
+started = time.perf_counter()
+randla.ppg(models.walk, np.zeros(10), models.SUMS, n_particles=30, n_iterations=20, burn_in=15,
+           rng=0)
+print(time.perf_counter() - started)
+"""
+
+
+@pytest.mark.slow
+def test_a_users_model_starts_warm(tmp_path):
+    environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path), PYTHONWARNINGS="ignore")
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    times = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", WARM],
+                env=environment,
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+            ).stdout
+        )
+        for _ in range(2)
+    ]
+    assert times[1] < 1.0
+    assert times[1] < times[0] / 3
