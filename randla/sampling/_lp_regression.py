@@ -13,6 +13,7 @@ from randla._results import Result
 from randla._validation import (
     as_array,
     as_choice,
+    as_count,
     as_number,
     as_power,
     as_vector,
@@ -23,10 +24,11 @@ from randla.sampling._norm import norm_plane
 from randla.sampling._panels import Array
 from randla.sampling._pinball import Rows, power_of_two_scale
 from randla.sampling._quantile import Plane, quantile_planes
+from randla.sampling._sampled import default_size, sampled_norm, sampled_quantiles
 from randla.sampling._scores import NotConvergedWarning
 from randla.sampling._tiles import as_tall
 
-_METHODS = ("auto", "full", "preprocess")
+_METHODS = ("auto", "full", "preprocess", "sample")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +49,7 @@ class LpRegressionResult(Result):
     dual : (n,) or (n, k) ndarray
         The dual point that proves `lower_bound`, see `lp_regression`.
     method : str
-        "full" or "preprocess": whether all rows were needed at once.
+        "full", "preprocess" or "sample".
     n_rows_used : int
         Rows in the largest problem that was solved.
     n_iterations : int
@@ -86,7 +88,8 @@ def lp_regression(
     tau: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     l1: ArrayLike = 0.0,
-    method: Literal["auto", "full", "preprocess"] = "auto",
+    method: Literal["auto", "full", "preprocess", "sample"] = "auto",
+    size: int | None = None,
     rtol: float = 1e-8,
     rng: Any = None,
 ) -> LpRegressionResult:
@@ -121,16 +124,21 @@ def lp_regression(
     l1 : float or (d,) array_like, optional
         Penalty on the absolute coefficients, a number for all or one for each, 0 for those that
         are free. Only for p = 1 and quantiles.
-    method : {"auto", "full", "preprocess"}
-        For p = 1 and quantiles of many rows "preprocess" solves for a sample, sums the rows far
-        from its plane into two, and solves and repairs until all rows agree: the exact solution
-        from few rows [1]_. It falls back to "full" where that fails, as "auto" does where it
-        would not pay.
+    method : {"auto", "full", "preprocess", "sample"}
+        "full" solves for all rows. For p = 1 and quantiles of many rows "preprocess" solves for a
+        sample, sums the rows far from its plane into two, and solves and repairs until all rows
+        agree: the exact solution from few rows [1]_. It falls back to "full" where that fails.
+        "auto" chooses between these two. "sample" returns the solution for a sample of the rows,
+        drawn by the Lewis weights of [A b] (leverage scores at p = 2), for p < inf: an
+        approximation, whose `gap` still holds for all rows.
+    size : int, optional
+        Expected rows of the sample of "sample", at most n; 50 for each column of [A b] if not
+        given.
     rtol : float, optional
         Gap, relative to the value, at which iterations end. For p = 1, quantiles and p = inf they
         usually end at an exact vertex instead.
     rng : {None, int, SeedSequence, Generator}, optional
-        For the sample of "preprocess". It decides about speed, not about the solution.
+        For the sample. With "preprocess" it decides about speed, not about the solution.
 
     Returns
     -------
@@ -152,6 +160,10 @@ def lp_regression(
     * for p = 1: :math:`|z_i| \le \omega_i`;
     * for 1 < p < inf: :math:`\sum_i \omega_i |z_i / \omega_i|^q \le 1`;
     * for p = inf: :math:`\sum_i |z_i| / \omega_i \le 1`.
+
+    For "sample" the dual is that of one Newton step for all rows, or of the rows near the plane and
+    the sums of the others. A gap above `rtol` is the normal outcome then: `converged` tells, but no
+    warning.
 
     *Algorithms.* p = 1 and quantiles: Mehrotra's interior point method on the boxed dual [1]_, one
     pass over the rows an iteration in compiled code, 10 to 25 iterations, then the optimal vertex;
@@ -196,23 +208,39 @@ def lp_regression(
     as_choice(method, "method", _METHODS)
     if method == "preprocess" and p != 1.0:
         raise ValueError(f"method='preprocess' is for p = 1 and quantiles, got p = {p:g}")
+    if method == "sample" and p == np.inf:
+        raise ValueError("method='sample' needs p < inf, got p = inf")
+    if size is not None and method != "sample":
+        raise ValueError(f"size is for method='sample', got method={method!r}")
+    m = default_size(n, d)
+    if size is not None:
+        m = as_count(size, "size", maximum=n, note=", the number of rows of A")
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     generator = as_generator(rng)
     with single_threaded_blas():
         if p == 1.0:
             rows = Rows(matrix, rhs, weight)
             half = 1.0 if tau is not None else 0.5  # the norm is two pinball losses of the median
-            planes = quantile_planes(
-                rows, half * unit * penalty, taus, method=method, rtol=rtol, generator=generator
-            )
+            charge = half * unit * penalty
+            if method == "sample":
+                planes = sampled_quantiles(
+                    rows, charge, taus, size=m, rtol=rtol, generator=generator
+                )
+            else:
+                planes = quantile_planes(
+                    rows, charge, taus, method=method, rtol=rtol, generator=generator
+                )
             factor = 1.0 / (half * unit)
         else:
             root = 1.0 if p == np.inf else 1.0 / p
             rows = Rows(matrix, rhs, None if weight is None else weight**root)
-            planes = [norm_plane(rows, p, rtol)]
+            if method == "sample":
+                planes = [sampled_norm(rows, p, size=m, rtol=rtol, generator=generator)]
+            else:
+                planes = [norm_plane(rows, p, rtol)]
             factor = unit**-root
     result = _result(rows, planes, factor, p, rtol, several=tau is not None and np.ndim(tau) > 0)
-    if not result.converged:
+    if not result.converged and method != "sample":
         warnings.warn(
             f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
             f"above rtol = {rtol:g} times the value; the lower bound is valid",
@@ -266,7 +294,7 @@ def _result(
             dual[:, k] *= rows.weight
     value = factor * np.array([plane.value for plane in planes])
     gap = factor * np.array([plane.gap for plane in planes])
-    methods = {plane.method for plane in planes}
+    methods = {plane.method for plane in planes}  # where some needed all rows, say so
     arrays: dict[str, Any] = {
         "x": x,
         "value": value,

@@ -65,7 +65,7 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
     while n_iterations < _MAX_ITERATIONS:
         n_iterations += 1
         unit = float(np.abs(r).max())
-        slope, curvature = _derivatives(r / unit, exponent, eps / unit)
+        slope, curvature = derivatives(r / unit, exponent, eps / unit)
         slope, curvature = slope * live, curvature * live
         y = Factor(rows.gram(curvature)).solve(rows.transposed_product(slope))
         step = -rows.residuals(y, np.zeros_like(r))
@@ -97,7 +97,7 @@ def norm(r: Array, p: float) -> float:
     return largest * float(np.exp(np.log(powers.sum()) / p))
 
 
-def _derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
+def derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
     """First and second derivative of (r^2 + eps^2)^(p/2) / p."""
     square = r * r
     total = square + eps * eps
@@ -116,11 +116,11 @@ def _projected(rows: Panels, factor: Factor, z: Array) -> Array:
 
 def _line_search(r: Array, step: Array, live: Array, p: float, eps: float) -> float:
     """A length t that nearly minimises the smoothed sum at r - t step, by safeguarded Newton."""
-    first, _ = _derivatives(r, p, eps)
+    first, _ = derivatives(r, p, eps)
     start = -float((step * first * live).sum())
     t, low, high = 1.0, 0.0, np.inf
     for _ in range(20):
-        slope, curvature = _derivatives(r - t * step, p, eps)
+        slope, curvature = derivatives(r - t * step, p, eps)
         derivative = -float((step * slope * live).sum())
         if abs(derivative) <= _SLOPE * abs(start):
             break

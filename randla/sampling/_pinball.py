@@ -79,6 +79,14 @@ class Rows:
         size = np.abs(self.b) + abs(self.A) @ np.abs(x)
         return np.finfo(np.float64).eps * (size if self.weight is None else self.weight * size)
 
+    def fitted(self, x: Array) -> bool:
+        """Whether b = A x up to rounding, in each row."""
+        size = np.abs(self.residuals(x))
+        scale = np.abs(self.b if self.weight is None else self.weight * self.b).max(initial=0.0)
+        if size.max(initial=0.0) > _FITTED * scale:
+            return False  # without a look at A
+        return bool((size <= _ROUNDING * self.rounding(x)).all())
+
 
 @dataclass
 class Conditioned:
@@ -222,9 +230,9 @@ def exact_fit(rows: Rows, problem: Conditioned) -> Array | None:
     """The x with b = A x up to rounding in each row, if there is one."""
     x, panels = np.zeros(rows.d), problem.panels
     for attempt in range(3):
-        residuals = rows.residuals(x)
-        if (np.abs(residuals) <= _ROUNDING * rows.rounding(x)).all():
+        if rows.fitted(x):
             return x
+        residuals = rows.residuals(x)
         panels, unit = with_rhs(panels, residuals)
         y = problem.factor.solve(panels.transposed_product(panels.rhs))
         if attempt == 0 and np.abs(panels.residuals(y)).max() > _FITTED:

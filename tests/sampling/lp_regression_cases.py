@@ -25,6 +25,10 @@ _BAD = [
     ({"l1": 1.0, "p": 2}, ValueError, r"\bl1 must be 0"),
     ({"method": "fast"}, ValueError, r"\bmethod must be"),
     ({"method": "preprocess", "p": 2}, ValueError, r"\bmethod='preprocess'"),
+    ({"method": "sample", "p": np.inf}, ValueError, r"\bmethod='sample'"),
+    ({"method": "sample", "size": 0}, ValueError, r"\bsize must be"),
+    ({"method": "sample", "size": 61}, ValueError, r"\bsize must be"),
+    ({"size": 10}, ValueError, r"\bsize is for"),
     ({"rtol": 0.0}, ValueError, r"\brtol must be"),
     ({"rtol": "small"}, TypeError, r"\brtol must be"),
     ({"weights": -_w}, ValueError, r"\bweights must be"),
@@ -53,5 +57,12 @@ CASES = [
         lambda **options: lp_regression(method="preprocess", tau=0.3, **options),
         {"A": _big, "b": grid(_rng, 900) + _big.sum(axis=1)},
         _values,
+    ),
+    Case(
+        "lp_regression sample",
+        lambda **options: lp_regression(method="sample", size=25, **options),
+        _ARRAYS,
+        _values,
+        random=True,
     ),
 ]

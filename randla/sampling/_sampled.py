@@ -1,0 +1,161 @@
+"""l_p and quantile regression on a sample of the rows, with a certificate for all of them.
+
+Rows are drawn by the scores of [A b]: scores of A alone say nothing about the residuals. The lower
+bound is that of all rows. For 1 < p < inf it comes from a Newton step y of all rows at the sample's
+x: z = psi - psi' A y has A'z = 0, psi being the derivative of the loss, and is off by the square of
+the step only. For p = 1 and quantiles the rows far from the sample's plane are summed into two, and
+the dual of that small problem serves all rows, as in `_globbing`.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from randla._validation import is_sparse
+from randla.sampling._factor import Factor
+from randla.sampling._newton import derivatives, norm
+from randla.sampling._norm import norm_plane
+from randla.sampling._panels import Array
+from randla.sampling._pinball import Rows, solve_rows
+from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
+from randla.sampling._rows import sample_rows
+from randla.sampling._tiles import Tiles
+from randla.sampling._whitening import whiten
+
+#: Rows of a sample for each column of [A b], if no size is given.
+_ROWS_A_COLUMN = 50
+#: Rows near the plane that its certificate takes one by one: so many standard errors of the plane,
+#: but so many for each row of the sample at least and at most.
+_BAND, _FEWEST, _MOST = 6.0, 10, 50
+#: Relative tolerance of the small problem.
+_TOLERANCE = 1e-3
+#: A dual point counts as feasible up to this.
+_FEASIBLE = 1e-12
+#: For p < 2 the loss is smoothed where residuals are below this quantile.
+_SMALL = 0.01
+
+
+def default_size(n: int, d: int) -> int:
+    """Rows of a sample of [A b]."""
+    return min(n, _ROWS_A_COLUMN * (d + 1))
+
+
+def sampled_quantiles(
+    rows: Rows,
+    penalty: Array,
+    taus: list[float],
+    *,
+    size: int,
+    rtol: float,
+    generator: np.random.Generator,
+) -> list[Plane]:
+    """Planes of the sample, with loss and gap over all rows."""
+    few = _drawn(rows, 1.0, size, generator)
+    found = quantile_planes(few, penalty, taus, method="auto", rtol=rtol, generator=generator)
+    extra = penalty_rows(penalty)
+    return [
+        _certified(rows, extra, tau, plane, few.n) for tau, plane in zip(taus, found, strict=True)
+    ]
+
+
+def sampled_norm(
+    rows: Rows, p: float, *, size: int, rtol: float, generator: np.random.Generator
+) -> Plane:
+    """The minimiser for the sample, with norm and gap over all rows."""
+    few = _drawn(rows, p, size, generator)
+    found = norm_plane(few, p, rtol)
+    metric = _Metric(rows)
+    r = rows.residuals(found.x)
+    value, q = norm(r, p), p / (p - 1.0)
+    if rows.fitted(found.x):
+        z = np.zeros(rows.n)
+        return Plane(found.x, z, value, value, "sample", few.n, found.n_iterations)
+    size_r = np.abs(r)
+    unit = float(size_r.max())
+    eps = float(np.quantile(size_r[size_r > 0.0], _SMALL)) / unit if p < 2.0 else 0.0
+    slope, curvature = derivatives(r / unit, p, eps)
+    z = metric.projected(slope, curvature)
+    z = metric.projected(metric.projected(z, np.ones(rows.n)), np.ones(rows.n))
+    largest = norm(z, q)
+    z = z / largest if largest > 0.0 and metric.feasible(z) else np.zeros(rows.n)
+    gap = max(value - float(r @ z), 0.0)
+    return Plane(found.x, z, value, gap, "sample", few.n, found.n_iterations)
+
+
+def _drawn(rows: Rows, p: float, size: int, generator: np.random.Generator) -> Rows:
+    """A sample whose p-th powers of weighted residuals are unbiased for those of all rows."""
+    M: Any
+    if is_sparse(rows.A):
+        from scipy.sparse import csr_array, diags_array, hstack
+
+        M = csr_array(hstack([rows.A, rows.b[:, None]]))
+        M = M if rows.weight is None else csr_array(diags_array(rows.weight) @ M)
+    else:
+        M = np.column_stack([rows.A, rows.b])
+        if rows.weight is not None:
+            M *= rows.weight[:, None]
+    if not (M.data if is_sparse(M) else M).any():
+        return rows.take(np.arange(1))  # nothing to fit: any row will do
+    sample = sample_rows(M, size, p=p, rng=generator)
+    taken = rows.take(sample.indices)
+    root = sample.weights ** (1.0 / p)
+    return replace(taken, weight=root if taken.weight is None else taken.weight * root)
+
+
+class _Metric:
+    """Projections on the dual points of V A, tile by tile."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.tiles = rows, Tiles(rows.A)
+        self.T = whiten(self.tiles, rows.weight).transform
+        scale = self.tiles.column_scale
+        self.scale = np.ones(rows.d) if scale is None else scale
+
+    def transposed(self, z: Array) -> Array:
+        """(A T)'V z."""
+        return self.T.T @ (self.scale * self.rows.transposed_product(z))
+
+    def projected(self, z: Array, metric: Array) -> Array:
+        """Add to z what makes A'V z = 0 and is least in a metric (n,)."""
+        V = np.ones(self.rows.n) if self.rows.weight is None else self.rows.weight
+        factor = Factor(self.tiles.gram(self.T, V * np.sqrt(metric)))
+        y = self.scale * (self.T @ factor.solve(self.transposed(z)))
+        return z - metric * V * (self.rows.A @ y)
+
+    def feasible(self, z: Array) -> bool:
+        """Whether A'V z = 0 up to rounding."""
+        limit = _FEASIBLE * np.sqrt(len(z)) * np.linalg.norm(z)
+        return bool(np.linalg.norm(self.transposed(z)) <= limit)
+
+
+def _certified(rows: Rows, extra: Array, tau: float, plane: Plane, size: int) -> Plane:
+    """The plane with its loss over all rows, and a dual from the rows near it and two sums."""
+    n, x = rows.n, plane.x
+    r = rows.residuals(x)
+    if rows.fitted(x):
+        value = float(np.maximum(tau * r, (tau - 1.0) * r).sum() + np.abs(extra @ x).sum() / 2)
+        return Plane(x, np.zeros(n), value, value, "sample", size, plane.n_iterations)
+    weight = np.ones(n) if rows.weight is None else rows.weight
+    distance = np.divide(np.abs(r), weight, out=np.zeros(n), where=weight > 0.0)
+    band = _BAND * n * np.sqrt(tau * (1.0 - tau) * rows.d / size)
+    kept = min(int(np.clip(band, _FEWEST * size, _MOST * size)), n)
+    edge = np.partition(distance, kept - 1)[kept - 1]
+    side = np.sign(r) * (distance > edge)
+    keep = np.flatnonzero(side == 0.0)
+    masks = np.stack([weight * (side > 0.0), weight * (side < 0.0)])
+    A = np.vstack([extra, (rows.A.T @ masks.T).T])
+    small = rows.take(keep).below(A, np.append(np.zeros(len(extra)), masks @ rows.b))
+    far = np.zeros(small.n)
+    far[-2:] = 1.0, -1.0
+    spread = float(np.abs(r).mean())
+    solution = solve_rows(
+        small, tau, x0=x, far=far, spread=spread, rtol=_TOLERANCE, crossover=False
+    )
+    z = np.where(side > 0.0, solution.z[-2], solution.z[-1])
+    z[keep] = solution.z[: len(keep)]
+    r, dual = np.append(r, -(extra @ x)), np.append(z, solution.z[len(keep) : -2])
+    loss = np.maximum(tau * r, (tau - 1.0) * r)
+    n_iterations = plane.n_iterations + solution.n_iterations
+    value, gap = float(loss.sum()), float((loss - dual * r).sum())
+    return Plane(x, z, value, gap, "sample", size, n_iterations)

@@ -1,0 +1,116 @@
+"""`lp_regression` with ``method="sample"``: near the minimum, and certified for all rows."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from randla.sampling import lp_regression
+from tests.sampling.lp_regression_reference import objective
+from tests.sampling.test_lp_regression import problem
+from tests.statistical import claim
+
+OPTIONS = ({"tau": 0.5}, {"tau": 0.9}, {}, {"p": 1.3}, {"p": 2}, {"p": 3}, {"l1": 40.0})
+
+
+def assert_bounded(A, b, result, exact, **options):
+    """The minimum lies between lower_bound and value; the dual is feasible."""
+    value = objective(A, b, result.x, **options)
+    np.testing.assert_allclose(result.value, value, rtol=1e-12)
+    assert result.lower_bound <= exact.value * (1 + 1e-10)
+    assert exact.value <= result.value * (1 + 1e-10)
+    free = np.maximum(np.abs(A.T @ result.dual) - options.get("l1", 0.0), 0.0)
+    assert (free <= 1e-12 * np.linalg.norm(A, axis=0) * np.linalg.norm(result.dual) + 1e-300).all()
+    np.testing.assert_allclose(result.lower_bound, b @ result.dual, rtol=1e-10, atol=1e-9 * value)
+
+
+@pytest.mark.parametrize("kind", ["gauss", "heavy", "onehot", "outliers"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_bounds_hold_for_all_rows(kind, options):
+    A, b = problem(n=4000, d=4, kind=kind)
+    exact = lp_regression(A, b, **options)
+    result = lp_regression(A, b, method="sample", size=600, rng=1, **options)
+    assert result.method == "sample"
+    assert 450 < result.n_rows_used < 750  # Poisson: six standard deviations
+    assert_bounded(A, b, result, exact, **options)
+    assert result.gap <= 0.1 * result.value
+    assert not result.converged or result.gap <= 1e-8 * result.value
+
+
+@pytest.mark.parametrize("options", [{"tau": 0.4}, {"p": 1.5}, {"p": 3}], ids=str)
+def test_weights_and_sparse(options):
+    A, b = problem(n=3000, d=5, kind="onehot")
+    w = np.random.default_rng(0).lognormal(0, 1, 3000)
+    w[:100] = 0.0
+    exact = lp_regression(A, b, weights=w, **options)
+    for matrix in (A, sparse.csr_array(A)):
+        result = lp_regression(matrix, b, weights=w, method="sample", size=800, rng=2, **options)
+        assert_bounded(A, b, result, exact, weights=w, **options)
+        assert (result.dual[w == 0] == 0).all()
+
+
+def test_a_sample_of_all_rows_is_exact():
+    A, b = problem(n=200)
+    for options in ({"tau": 0.3}, {"p": 3}):
+        exact = lp_regression(A, b, **options)
+        result = lp_regression(A, b, method="sample", size=200, rng=0, **options)
+        np.testing.assert_allclose(result.value, exact.value, rtol=1e-7)
+
+
+def test_degenerate_data():
+    A, b = problem(n=300)
+    deficient = np.column_stack([A, A[:, 1]])
+    for options in ({"tau": 0.3}, {"p": 1.5}, {"l1": 3.0}):
+        exact = lp_regression(deficient, b, **options)
+        result = lp_regression(deficient, b, method="sample", size=150, rng=0, **options)
+        assert_bounded(deficient, b, result, exact, **options)
+    for zero in (np.zeros((50, 2)), np.ones((50, 2))):
+        assert lp_regression(zero, np.zeros(50), method="sample", rng=0).value == 0.0
+    inside = A @ np.arange(4.0)
+    assert lp_regression(A, inside, method="sample", rng=0).value <= 1e-10
+    tiny = lp_regression(A * 1e-200, b * 1e-200, 1.5, method="sample", rng=0)
+    np.testing.assert_allclose(
+        tiny.value / 1e-200, lp_regression(A, b, 1.5, method="sample", rng=0).value, rtol=1e-6
+    )
+
+
+def test_no_warning_for_a_gap_that_is_expected():
+    A, b = problem()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not lp_regression(A, b, 3, method="sample", size=60, rng=0).converged
+
+
+@claim(
+    null="the excess of a sample's solution falls like 1/size",
+    test="mean over samples of four times the size below half of the first",
+    replicates=40,
+    false_alarm=1e-7,
+)
+def test_excess_falls_with_the_size(trial):
+    A, b = problem(n=3000, d=3, kind="heavy")
+    exact = lp_regression(A, b).value
+    excess = np.array(
+        [
+            [
+                lp_regression(A, b, method="sample", size=m, rng=rng).value / exact - 1
+                for m in (100, 400)
+            ]
+            for rng in trial.rngs()
+        ]
+    )
+    # In expectation the ratio is near 1/4; the standard error of a mean of 40 is about a sixth.
+    assert excess[:, 1].mean() < 0.6 * excess[:, 0].mean()
+    assert (excess >= -1e-12).all()
+
+
+def test_the_right_hand_side_is_scored_too():
+    # One row has all of the misfit in b, and no leverage in A: uniform rows would miss it.
+    rng = np.random.default_rng(4)
+    A = np.column_stack([np.ones(2000), rng.standard_normal(2000)])
+    b = A.sum(axis=1) + 0.01 * rng.standard_normal(2000)
+    b[17] += 1e4
+    exact = lp_regression(A, b, 2).value
+    worst = max(lp_regression(A, b, 2, method="sample", size=100, rng=k).value for k in range(20))
+    assert worst <= 1.05 * exact
