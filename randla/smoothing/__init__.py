@@ -16,6 +16,11 @@ from randla.smoothing._exact import (
 from randla.smoothing._filter import FilterResult, particle_filter
 from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._linear_gaussian import LinearGaussian
+from randla.smoothing._maximum_likelihood import (
+    MaximumLikelihoodResult,
+    MaximumLikelihoodWarning,
+    maximum_likelihood,
+)
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._paris import paris
 from randla.smoothing._particle_gibbs import particle_gibbs, ppg
@@ -33,12 +38,15 @@ __all__ = [
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
+    "MaximumLikelihoodResult",
+    "MaximumLikelihoodWarning",
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
     "ffbs",
     "hmm_smoother",
     "kalman_smoother",
+    "maximum_likelihood",
     "paris",
     "particle_filter",
     "particle_gibbs",

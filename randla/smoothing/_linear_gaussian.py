@@ -133,6 +133,9 @@ initial_cov : ndarray
         self.are_parameters = tuple(regular.values())
         self._shapes = {n: p.shape for n, p in parts.items() if regular[n]}
         named = [_named_entries(n, parts[n]) for n in self._shapes]
+        wanted = ("transition_matrix", "transition_cov", "observation_cov")
+        self.default_free = tuple(n for n in wanted if regular[n])
+        self.joint_parameters = _covariance_indices(self._shapes)
         simple = d == 1 and k == 1
         laws = functions(scalar if simple else vector, LAWS)
         score = scalar if simple else vector_score
@@ -172,13 +175,19 @@ initial_cov : ndarray
             first = last
         for name, part in parts.items():
             setattr(self, name, part)
+            if name in self._shapes and name.endswith("cov") and not _is_regular(part, name):
+                raise ValueError(f"{name} must stay positive definite, got a singular one")
         Q, R, P0 = (
             _root(parts[n], n) for n in ("transition_cov", "observation_cov", "initial_cov")
         )
         A, B, m0 = self.transition_matrix, self.observation_matrix, self.initial_mean
         self._system = tuple(read_only(np.ascontiguousarray(p)) for p in (A, Q, B, R, m0, P0))
-        packed = pack_linear_gaussian(self.theta, A, Q, B, self.observation_cov, R, m0, P0)
-        self._packed = read_only(packed)
+
+    def _pack(self) -> FloatArray:
+        A, Q_root, B, R_root, m0, P0_root = self._system
+        return pack_linear_gaussian(
+            self.theta, A, Q_root, B, self.observation_cov, R_root, m0, P0_root
+        )
 
 
 def _as_block(value: ArrayLike, name: str) -> FloatArray:
@@ -211,6 +220,20 @@ def _root(P: FloatArray, name: str) -> FloatArray:
 
 def _is_regular(P: FloatArray, name: str) -> bool:
     return bool((np.diag(_root(P, name)) > 0).all())
+
+
+def _covariance_indices(
+    shapes: dict[str, tuple[int, ...]],
+) -> tuple[tuple[str, NDArray[np.intp]], ...]:
+    """Positions in theta of the covariances that have more than one entry."""
+    joint, first = [], 0
+    for name, shape in shapes.items():
+        n = shape[0]
+        size = n * (n + 1) // 2 if name.endswith("cov") else math.prod(shape)
+        if name.endswith("cov") and n > 1:
+            joint.append(("covariance", np.arange(first, first + size)))
+        first += size
+    return tuple(joint)
 
 
 def _named_entries(name: str, part: FloatArray) -> tuple[list[str], FloatArray, list[str]]:

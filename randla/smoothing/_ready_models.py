@@ -4,7 +4,6 @@ The linear Gaussian model has a module of its own.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,11 +38,8 @@ def functions(module: Any, *groups: tuple[str, ...]) -> dict[str, Any]:
 class ReadyModel(StateSpaceModel):
     """A model whose functions are handed, as `theta`, all that follows from the parameters.
 
-    The kernels get the packed array, which begins with the parameters, in the place of `theta`; so
-    the functions of a ready model are not to be called with ``model.theta`` itself.
+    They get ``model.arguments``, which begins with the parameters.
     """
-
-    _packed: FloatArray
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -51,25 +47,26 @@ class ReadyModel(StateSpaceModel):
             if isinstance(value, np.ndarray):
                 self.__dict__[name] = read_only(value)
 
-    def kernel(self, template: Callable[..., Any], *functions: Any) -> Any:
-        """Return a template's kernel, which gets the packed parameters in place of `theta`."""
-        compiled = super().kernel(template, *functions)
-        theta, packed = self.theta, self._packed
-
-        def call(*arguments: Any) -> Any:
-            return compiled(*(packed if a is theta else a for a in arguments))
-
-        return call
+    @property
+    def arguments(self) -> FloatArray:
+        """The packed array that the functions are handed as `theta`; made when first asked for."""
+        packed = self.__dict__.get("_packed")
+        if packed is None:
+            packed = self.__dict__["_packed"] = read_only(self._pack())
+        return packed
 
     def replace(self, theta: ArrayLike) -> "StateSpaceModel":
         """Return the same model with other parameters; nothing is compiled again."""
         other = super().replace(theta)
         assert isinstance(other, ReadyModel)
+        other.__dict__.pop("_packed", None)
         other._derive()
         return other
 
     def _derive(self) -> None:
-        """Set all that follows from `theta`."""
+        """Set the attributes that follow from `theta`, or raise ValueError."""
+
+    def _pack(self) -> FloatArray:
         raise NotImplementedError
 
 
@@ -123,11 +120,9 @@ class StochasticVolatility(ReadyModel):
             names=("phi", "sigma", "beta"),
             support=("tanh", "log", "log"),
         )
-        self._derive()
 
-    def _derive(self) -> None:
-        phi, sigma, beta = map(float, self.theta)
-        self._packed = read_only(pack_volatility(phi, sigma, beta))
+    def _pack(self) -> FloatArray:
+        return pack_volatility(*map(float, self.theta))
 
 
 class ChaoticRNN(ReadyModel):
@@ -188,6 +183,8 @@ class ChaoticRNN(ReadyModel):
     ((200, 3), (200, 3))
     """
 
+    default_free = ("weights", "process_sd", "observation_scale")
+
     def __init__(
         self,
         weights: ArrayLike,
@@ -242,7 +239,6 @@ class ChaoticRNN(ReadyModel):
             ],
             support=["real"] * (d * d + 1) + ["log", "log"],
         )
-        self._derive()
 
     @property
     def weights(self) -> FloatArray:
@@ -250,13 +246,11 @@ class ChaoticRNN(ReadyModel):
         d = len(self.theta[:-3])
         return self.theta[:-3].reshape(math.isqrt(d), math.isqrt(d))
 
-    def _derive(self) -> None:
+    def _pack(self) -> FloatArray:
         gain, process_sd, scale = map(float, self.theta[-3:])
         rate = self.time_step / self.time_constant
-        self._packed = read_only(
-            pack_chaotic(
-                self.theta, self.weights, gain, process_sd, scale, self.df, rate, self.initial_sd
-            )
+        return pack_chaotic(
+            self.theta, self.weights, gain, process_sd, scale, self.df, rate, self.initial_sd
         )
 
 
@@ -309,6 +303,7 @@ class DiscreteHMM(ReadyModel):
     initial_probs: FloatArray
     transition_matrix: FloatArray
     emission_probs: FloatArray
+    default_free = ("transition_matrix", "emission_probs")
 
     def __init__(
         self,
@@ -337,6 +332,11 @@ class DiscreteHMM(ReadyModel):
         theta = np.concatenate([table.ravel() for table in tables.values()])
         super().__init__(**functions(hmm_model, LAWS, SCORES), theta=theta, names=names)
         self._n_states = K
+        rows = [K] * (K + 1) + [G.shape[1]] * K
+        ends = np.cumsum(rows)
+        self.joint_parameters = tuple(
+            ("simplex", np.arange(end - size, end)) for size, end in zip(rows, ends, strict=True)
+        )
         self._derive()
 
     def _derive(self) -> None:
@@ -347,8 +347,9 @@ class DiscreteHMM(ReadyModel):
             parts[1].reshape(K, K), "theta (transition_matrix)"
         )
         self.emission_probs = as_probabilities(parts[2].reshape(K, -1), "theta (emission_probs)")
-        tables = self.initial_probs, self.transition_matrix, self.emission_probs
-        self._packed = read_only(pack_hmm(*tables))
+
+    def _pack(self) -> FloatArray:
+        return pack_hmm(self.initial_probs, self.transition_matrix, self.emission_probs)
 
 
 def as_probabilities(table: NDArray[Any], name: str) -> FloatArray:

@@ -9,6 +9,7 @@ from randla import (
     StochasticVolatility,
     hmm_smoother,
     kalman_smoother,
+    maximum_likelihood,
 )
 from tests.conformance import Case, grid
 
@@ -16,6 +17,7 @@ RNG = np.random.default_rng(11)
 NORMAL = LinearGaussian(
     [[0.875, 0.25], [0.0, 0.5]], np.eye(2), [[1.0, 0.5]], 0.75, [0.0, 1.0], 2 * np.eye(2)
 )
+SCALAR = LinearGaussian(0.5, 0.5, 1.0, 0.5, 0.0, 2.75)
 HMM = DiscreteHMM([0.5, 0.5], [[0.75, 0.25], [0.125, 0.875]], [[0.75, 0.25], [0.25, 0.75]])
 SERIES = grid(RNG, 12)
 SERIES[4] = np.nan
@@ -36,7 +38,52 @@ def model_values(model):
     return (model.theta, *model.simulate(3, rng=0))
 
 
+def likelihood_values(result):
+    return result.theta, result.trace, result.model.theta
+
+
+def likelihood(y, **options):
+    arguments = {
+        "free": ["transition_matrix", "transition_cov"],
+        "n_particles": 10,
+        "n_steps": 3,
+        "n_final": 0,
+        **options,
+    }
+    return maximum_likelihood(arguments.pop("model", SCALAR), y, **arguments)
+
+
 CASES = [
+    Case(
+        "maximum_likelihood",
+        likelihood,
+        {"y": SERIES},
+        values=likelihood_values,
+        random=True,
+        nan=("y",),
+        bad_options=[
+            ({"model": 3}, TypeError, "model must be a StateSpaceModel"),
+            ({"free": "phi"}, ValueError, "free must name parameters"),
+            ({"method": "bfgs"}, ValueError, "method must be one of"),
+            ({"optimizer": None}, TypeError, "optimizer must be one of"),
+            ({"n_steps": 1.5}, TypeError, "n_steps must be an integer"),
+            ({"n_sweeps": 0}, ValueError, "n_sweeps must be at least 1"),
+            ({"n_final": -1}, ValueError, "n_final must be at least 0"),
+            ({"n_chains": 0}, ValueError, "n_chains must be at least 1"),
+            ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
+            ({"step_size": -1.0}, ValueError, "step_size must be greater than 0"),
+            ({"decay": np.nan}, ValueError, "decay must be in"),
+            ({"progress": 1}, TypeError, "progress must be True or False"),
+        ],
+    ),
+    Case(
+        "MaximumLikelihoodResult exact",
+        lambda y: likelihood(y, method="exact"),
+        {"y": SERIES},
+        values=likelihood_values,
+        takes_rng=False,
+        nan=("y",),
+    ),
     Case(
         "kalman_smoother",
         lambda y, model=NORMAL: kalman_smoother(model, y),

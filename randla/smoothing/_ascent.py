@@ -1,0 +1,84 @@
+"""The steps of `maximum_likelihood`: stochastic ascent and EM."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.smoothing._em import Family
+from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._parametrisation import Parametrisation
+
+FloatArray = NDArray[np.float64]
+
+_LARGEST_MOVE = 0.5  # of an unconstrained parameter in one step of the ascent
+_FIRST_MOMENT, _SECOND_MOMENT = 0.9, 0.99
+
+
+class Ascent(NamedTuple):
+    """Where an ascent went: full theta after each step, the final one, the last step size."""
+
+    trace: FloatArray
+    theta: FloatArray
+    last_step: float
+
+
+def step_sizes(n_steps: int, first: float, decay: float) -> FloatArray:
+    """Steps first / (1 + s / s_0)^decay with s_0 a quarter of the run, 50 at most."""
+    s = np.arange(n_steps)
+    return first / (1.0 + s / max(1.0, min(50.0, n_steps / 4))) ** decay
+
+
+def ascend(
+    score: Callable[[FloatArray], FloatArray],
+    parameters: Parametrisation,
+    *,
+    rule: str,
+    steps: FloatArray,
+    n_observed: int,
+    report: Callable[[int], None],
+) -> Ascent:
+    """Adam or plain gradient steps; the second half of the path is averaged.
+
+    `score` gives the gradient in theta (p,) at a full theta.
+    """
+    z = parameters.to_free(parameters.start)
+    first, second = np.zeros_like(z), np.zeros_like(z)
+    places, trace = [z], [parameters.start]
+    for s, size in enumerate(steps):
+        gradient = parameters.pull_back(z, score(parameters.to_theta(z)))
+        if rule == "adam":
+            first += (1.0 - _FIRST_MOMENT) * (gradient - first)
+            second += (1.0 - _SECOND_MOMENT) * (gradient**2 - second)
+            mean = first / (1.0 - _FIRST_MOMENT ** (s + 1))
+            scale = np.sqrt(second / (1.0 - _SECOND_MOMENT ** (s + 1)))
+            move = mean / np.where(scale > 0.0, scale, 1.0)
+        else:
+            move = gradient / n_observed
+        z = z + np.clip(size * move, -_LARGEST_MOVE, _LARGEST_MOVE)
+        places.append(z)
+        trace.append(parameters.to_theta(z))
+        report(s + 1)
+    mean_z = np.mean(places[len(places) // 2 :], axis=0)
+    last = float(steps[-1]) if len(steps) else 0.0
+    return Ascent(np.array(trace), parameters.to_theta(mean_z), last)
+
+
+def expectation_maximisation(
+    expect: Callable[[StateSpaceModel], FloatArray],
+    family: Family,
+    model: StateSpaceModel,
+    *,
+    weights: FloatArray,
+    report: Callable[[int], None],
+) -> Ascent:
+    """EM; with weights below one the statistics are averaged over the steps (SAEM)."""
+    statistics, trace, weight = np.zeros(0), [np.array(model.theta)], 1.0
+    for s, weight in enumerate(weights):
+        new = expect(model)
+        statistics = new if weight == 1.0 else statistics + weight * (new - statistics)
+        model = model.replace(family.maximise(model, statistics))
+        trace.append(np.array(model.theta))
+        report(s + 1)
+    return Ascent(np.array(trace), trace[-1], float(weight))

@@ -1,0 +1,451 @@
+"""Maximum likelihood in state-space models, by smoothed scores."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._parallel import progress_bar
+from randla._random import draw_key
+from randla._results import RandlaWarning, Result, t_interval
+from randla._validation import as_choice, as_count, as_flag, as_number
+from randla.smoothing._ascent import Ascent, ascend, expectation_maximisation, step_sizes
+from randla.smoothing._checks import as_model, as_observations
+from randla.smoothing._em import Family, em_family
+from randla.smoothing._final_stage import SMALLEST_SHARE, Final, newton_exact, newton_sweeps
+from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._parametrisation import Parametrisation
+from randla.smoothing._scores import ExactScores, PathScores, SweepScores, SweepSettings
+
+FloatArray = NDArray[np.float64]
+
+_DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0}
+# Particle EM: share of the steps before the statistics are averaged.
+_EM_WARM_UP = 0.25
+# Final stage: paths drawn through each filter. They cost about as much as the filter itself.
+_PATHS_PER_SWEEP = 32
+
+
+class MaximumLikelihoodWarning(RandlaWarning):
+    """The maximum was not reached, or some direction is not determined by the data."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MaximumLikelihoodResult(Result):
+    """What `maximum_likelihood` returns; f free parameters.
+
+    Attributes
+    ----------
+    theta : (f,) ndarray
+        The estimates.
+    names : tuple of str
+        Their names.
+    parameter_standard_error : (f,) ndarray or None
+        Statistical: the root of the diagonal of the inverse observed information, by Louis'
+        identity (from differences of the exact score with ``method="exact"``). None without the
+        final stage.
+    monte_carlo_error : (f,) ndarray or None
+        Of the algorithm, given the data: standard error of `theta` around the maximiser, from
+        the spread of independent chains. It does not see a bias that all chains share
+        (``method="paris"``). Zero with ``method="exact"``; None with one chain or without the
+        final stage.
+    parameter_covariance : (f, f) ndarray or None
+        Statistical covariance of the estimates.
+    trace : (n_steps + 1, f) ndarray
+        Start and the parameters after each step of the optimizer.
+    model : StateSpaceModel
+        The model at the estimates.
+    log_likelihood : float or None
+        With ``method="exact"``.
+    last_step_size : float
+        Of the optimizer; the error that the steps leave is proportional to it. The final stage
+        removes that.
+    converged : bool or None
+        Whether the last step of the final stage was within its noise; None without that stage.
+    method, optimizer : str
+    """
+
+    theta: FloatArray
+    names: tuple[str, ...]
+    parameter_standard_error: FloatArray | None
+    monte_carlo_error: FloatArray | None
+    parameter_covariance: FloatArray | None
+    trace: FloatArray
+    model: StateSpaceModel
+    log_likelihood: float | None
+    last_step_size: float
+    converged: bool | None
+    method: str
+    optimizer: str
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "names",
+        "theta",
+        "parameter_standard_error",
+        "monte_carlo_error",
+        "converged",
+        "method",
+        "optimizer",
+    )
+
+    def parameter_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Normal confidence intervals of the parameters, with both errors.
+
+        Parameters
+        ----------
+        level : float, optional
+            Between 0 and 1.
+
+        Returns
+        -------
+        low, high : (f,) ndarray
+
+        Raises
+        ------
+        ValueError
+            If there are no standard errors.
+        """
+        if self.parameter_standard_error is None:
+            raise ValueError("n_final must be at least 1 for standard errors, got a result without")
+        algorithm = 0.0 if self.monte_carlo_error is None else self.monte_carlo_error
+        error = np.hypot(self.parameter_standard_error, algorithm)
+        return t_interval(self.theta, error, np.inf, level)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the trace of each parameter, relative to its estimate (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots()
+        unit = np.where(self.theta != 0.0, np.abs(self.theta), 1.0)
+        ax.plot((self.trace - self.theta) / unit, label=list(self.names))
+        ax.axhline(0.0, color="0.7", zorder=0)
+        ax.set(xlabel="step", ylabel="(parameter - estimate) / |estimate|")
+        if len(self.names) <= 10:
+            ax.legend()
+        return ax
+
+
+def maximum_likelihood(
+    model: StateSpaceModel,
+    y: ArrayLike,
+    *,
+    free: str | Sequence[str] | None = None,
+    method: Literal["ppg", "paris", "path", "exact"] = "ppg",
+    optimizer: Literal["adam", "sgd", "em"] = "adam",
+    n_steps: int = 200,
+    step_size: float | None = None,
+    decay: float = 0.6,
+    n_particles: int = 100,
+    n_sweeps: int = 1,
+    n_backward: int = 2,
+    backward: Literal["auto", "exact", "reject", "mcmc"] = "auto",
+    n_chains: int = 4,
+    n_final: int = 100,
+    progress: bool = False,
+    rng: Any = None,
+) -> MaximumLikelihoodResult:
+    r"""Estimate parameters of a state-space model by maximum likelihood.
+
+    The gradient of the log-likelihood is a smoothed expectation of an additive functional
+    (Fisher's identity),
+
+    .. math::
+        \nabla \log p_\theta(y) = E_\theta\Big[\nabla \log \mu_\theta(x_0) g_0(x_0)
+        + \sum_t \nabla \log q_{\theta,t}(x_t, x_{t+1}) g_{t+1}(x_{t+1}) \,\Big|\, y\Big],
+
+    and is estimated at each step by sweeps of `ppg` that start at the paths which the step before
+    left [1]_. Their bias so decays over the whole run instead of starting anew. Steps decay, and
+    the second half of the path of the parameters is averaged.
+
+    A *final stage* of sweeps at fixed parameters then takes Newton steps with the observed
+    information of Louis' identity [2]_,
+
+    .. math::
+        J = E[-\nabla^2 \log p_\theta(x, y) \mid y] - \mathrm{Var}[\nabla \log p_\theta(x, y)
+        \mid y].
+
+    What the finite steps of a stochastic ascent leave is removed by that, since the score at a
+    fixed parameter has no error of this kind; and the two errors come out apart:
+    `parameter_standard_error` (statistical) from :math:`J^{-1}` and `monte_carlo_error` (of the
+    algorithm) from the scores of independent chains.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model at a starting value. Its score functions are used, else central differences of
+        its log densities.
+    y : (T,) or (T, k) array_like
+        Observations, NaN where missing.
+    free : str or sequence of str, optional
+        Parameters to be estimated, by names of ``model.names``; the name of a matrix stands for
+        all its entries. The rest stays. Default: all, but for a `LinearGaussian`
+        ``transition_matrix``, ``transition_cov`` and ``observation_cov``, for a `DiscreteHMM`
+        ``transition_matrix`` and ``emission_probs``, for a `ChaoticRNN` all but ``gain``.
+        Covariances stay positive definite and rows of probabilities on the simplex if they are
+        free as a whole; ``model.support`` constrains single parameters.
+    method : {"ppg", "paris", "path", "exact"}, optional
+        Where the expectations come from: sweeps of `ppg` from kept paths; unconditional sweeps of
+        `paris`, with their bias; the functional along the kept path alone, without averaging
+        over the particles (Markovian score climbing [3]_); or `kalman_smoother` and
+        `hmm_smoother`.
+    optimizer : {"adam", "sgd", "em"}, optional
+        Adam; gradient steps, with the gradient divided by the number of observed times; or
+        expectation maximisation for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`,
+        where the statistics are averaged over the steps, unless they are exact. "em" wants
+        matrices to be free as a whole.
+    n_steps : int, optional
+        Steps of the optimizer; 0 leaves only the final stage.
+    step_size : float, optional
+        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". Unused by
+        "em".
+    decay : float, optional
+        Step s is ``step_size / (1 + s / s0)**decay``, s0 a quarter of `n_steps` but at most 50.
+        With particle EM the weight of new statistics decays so after the first quarter.
+    n_particles : int, optional
+        For each chain.
+    n_sweeps : int, optional
+        Sweeps of each chain in each step.
+    n_backward, backward : optional
+        As in `ppg`.
+    n_chains : int, optional
+        Independent chains, whose mean score makes a step.
+    n_final : int, optional
+        Sweeps of each chain for each Newton step of the final stage, at most eight of them; 0
+        leaves the stage out.
+    progress : bool, optional
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result, for any number of threads.
+
+    Returns
+    -------
+    MaximumLikelihoodResult
+        With `theta`, `names`, `parameter_standard_error`, `monte_carlo_error`, `trace`, `model`.
+
+    Warns
+    -----
+    MaximumLikelihoodWarning
+        If the final stage did not come to rest, or the data do not determine a direction: its
+        standard errors are then too small.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, the model lacks a density that the score needs, or
+        the observations are impossible under parameters on the way (a note names them).
+
+    See Also
+    --------
+    ppg : the smoothed score at a fixed parameter.
+
+    Notes
+    -----
+    A local maximum: try several starts. Time O(n_chains T n_particles (n_steps n_sweeps +
+    n_final)) in parallel over the chains, memory O(n_chains T n_particles).
+
+    References
+    ----------
+    .. [1] Cardoso, Janati El Idrissi, Le Corff, Moulines and Olsson, "State and parameter
+       learning with PaRIS particle Gibbs", ICML 2023.
+    .. [2] Louis, Journal of the Royal Statistical Society B 44 (1982).
+    .. [3] Naesseth, Lindsten and Blei, "Markovian score climbing", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from randla import LinearGaussian, maximum_likelihood
+    >>> _, y = LinearGaussian(0.8, 1.0, 1.0, 0.5, 0.0, 2.8).simulate(200, rng=0)
+    >>> start = LinearGaussian(0.5, 0.5, 1.0, 0.5, 0.0, 2.8)
+    >>> exact = maximum_likelihood(
+    ...     start, y, free=["transition_matrix", "transition_cov"], method="exact"
+    ... )
+    >>> exact.names
+    ('transition_matrix', 'transition_cov')
+    >>> low, high = exact.parameter_interval(0.99)
+    >>> bool(low[0] < 0.8 < high[0])
+    True
+    """
+    model = as_model(model)
+    method = as_choice(method, "method", ("ppg", "paris", "path", "exact"))
+    optimizer = as_choice(optimizer, "optimizer", ("adam", "sgd", "em"))
+    as_choice(backward, "backward", ("auto", "exact", "reject", "mcmc"))
+    n_steps = as_count(n_steps, "n_steps", minimum=0)
+    n_final = as_count(n_final, "n_final", minimum=0)
+    n_sweeps = as_count(n_sweeps, "n_sweeps")
+    first = _DEFAULT_STEP[optimizer]
+    if step_size is not None:
+        first = as_number(step_size, "step_size", low=0.0, closed="neither")
+    decay = as_number(decay, "decay", low=0.0, high=1.0)
+    settings = SweepSettings(
+        method,
+        as_count(n_particles, "n_particles", minimum=2),
+        as_count(n_backward, "n_backward"),
+        backward,
+        as_count(n_chains, "n_chains"),
+        draw_key(rng),
+    )
+    values, observed = as_observations(y, model)
+    parameters = Parametrisation(model, free)
+    family = em_family(model, values, parameters) if optimizer == "em" else None
+    with progress_bar(
+        n_steps + (1 if n_final else 0), as_flag(progress, "progress"), "maximum likelihood"
+    ) as report:
+        if method == "exact":
+            scores = ExactScores(model, y)
+            ascent = _exact_ascent(
+                scores, model, parameters, family, optimizer,
+                steps=step_sizes(n_steps, first, decay),
+                n_observed=max(int(observed.sum()), 1), report=report,
+            )  # fmt: skip
+            final = newton_exact(scores, parameters, model, ascent.theta) if n_final else None
+        else:
+            run = _SweepRun(model, values, parameters, settings, family, n_sweeps)
+            ascent = run.ascend(
+                optimizer, n_steps, first, decay, max(int(observed.sum()), 1), report
+            )
+            final = run.finish(ascent.theta, n_final) if n_final else None
+        report(n_steps + (1 if n_final else 0))
+    _warn(final, "exact" if method == "exact" else "sweeps")
+    return _result(model, parameters, ascent, final, method, optimizer)
+
+
+def _exact_ascent(
+    scores: ExactScores,
+    model: StateSpaceModel,
+    parameters: Parametrisation,
+    family: Family | None,
+    optimizer: str,
+    *,
+    steps: FloatArray,
+    n_observed: int,
+    report: Callable[[int], None],
+) -> Ascent:
+    if family is not None:
+        weights = np.ones(len(steps))
+        return expectation_maximisation(family.exact, family, model, weights=weights, report=report)
+    return ascend(
+        lambda theta: scores.value_and_score(model.replace(theta))[1],
+        parameters,
+        rule=optimizer,
+        steps=steps,
+        n_observed=n_observed,
+        report=report,
+    )
+
+
+class _SweepRun:
+    """The ascent and the final stage with particle sweeps."""
+
+    def __init__(
+        self,
+        model: StateSpaceModel,
+        y: FloatArray,
+        parameters: Parametrisation,
+        settings: SweepSettings,
+        family: Family | None,
+        n_sweeps: int,
+    ) -> None:
+        self.model, self.y, self.parameters = model, y, parameters
+        self.settings, self.family, self.n_sweeps = settings, family, n_sweeps
+        functional = "score" if family is None else family.functional
+        self.scores = SweepScores(model, y, functional, settings)
+
+    def _mean(self, model: StateSpaceModel) -> FloatArray:
+        return self.scores.mean(model, self.n_sweeps)
+
+    def ascend(
+        self,
+        optimizer: str,
+        n_steps: int,
+        first: float,
+        decay: float,
+        n_observed: int,
+        report: Callable[[int], None],
+    ) -> Ascent:
+        if self.family is None:
+            return ascend(
+                lambda theta: self._mean(self.model.replace(theta)),
+                self.parameters,
+                rule=optimizer,
+                steps=step_sizes(n_steps, first, decay),
+                n_observed=n_observed,
+                report=report,
+            )
+        n_warm = int(np.ceil(_EM_WARM_UP * n_steps))
+        weights = np.ones(n_steps)
+        weights[n_warm:] = (1.0 + np.arange(1, n_steps - n_warm + 1)) ** -max(decay, 0.5)
+        counts = self.family.functional == "score"  # expected counts: probabilities times scores
+        return expectation_maximisation(
+            lambda model: self._mean(model) * (model.theta if counts else 1.0),
+            self.family,
+            self.model,
+            weights=weights,
+            report=report,
+        )
+
+    def finish(self, theta: FloatArray, n_final: int) -> Final:
+        paths = PathScores(self.model, self.y, self.settings, self.scores.paths(), _PATHS_PER_SWEEP)
+        return newton_sweeps(paths, self.parameters, self.model, theta, n_final)
+
+
+def _warn(final: Final | None, kind: str) -> None:
+    if final is None:
+        return
+    if not final.converged:
+        warnings.warn(
+            f"the final stage still moved by {final.distance:.2g} statistical standard errors: "
+            "use more steps (n_steps) or sweeps (n_final), or another start",
+            MaximumLikelihoodWarning,
+            stacklevel=3,
+        )
+    elif final.smallest_share < SMALLEST_SHARE[kind]:
+        warnings.warn(
+            "some combination of the free parameters is hardly determined by the data (the "
+            "observed information is not positive definite): its standard errors are too small. "
+            "Free fewer parameters, or use more sweeps in the final stage (n_final)",
+            MaximumLikelihoodWarning,
+            stacklevel=3,
+        )
+
+
+def _result(
+    model: StateSpaceModel,
+    parameters: Parametrisation,
+    ascent: Ascent,
+    final: Final | None,
+    method: str,
+    optimizer: str,
+) -> MaximumLikelihoodResult:
+    free, theta = parameters.free, ascent.theta if final is None else final.theta
+    monte_carlo = None if final is None else final.monte_carlo
+    return MaximumLikelihoodResult(
+        theta=theta[free],
+        names=parameters.names,
+        parameter_standard_error=None if final is None else _root(final.covariance),
+        monte_carlo_error=None if monte_carlo is None else _root(monte_carlo),
+        parameter_covariance=None if final is None else final.covariance,
+        trace=ascent.trace[:, free],
+        model=model.replace(theta),
+        log_likelihood=None if final is None else final.value,
+        last_step_size=ascent.last_step,
+        converged=None if final is None else final.converged,
+        method=method,
+        optimizer=optimizer,
+    )
+
+
+def _root(covariance: FloatArray) -> FloatArray:
+    return np.sqrt(np.maximum(np.diag(covariance), 0.0))

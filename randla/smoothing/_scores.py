@@ -1,0 +1,189 @@
+"""Where `maximum_likelihood` gets its gradients: exact, or from chains of particle sweeps."""
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._random import new_stream
+from randla.smoothing._backward import PathSmoother, path_sums
+from randla.smoothing._exact import (
+    as_observations,
+    as_symbols,
+    hmm_smoothing,
+    linear_gaussian_score,
+)
+from randla.smoothing._linear_gaussian import LinearGaussian
+from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._ready_models import DiscreteHMM
+from randla.smoothing._sweeps import Problem, SweepChain, make_problem, run_chains
+
+FloatArray = NDArray[np.float64]
+
+#: Numbers in the paths that are held at once.
+_BATCH = 1 << 23
+
+
+class ExactScores:
+    """Log-likelihood and gradient of a model that is known exactly."""
+
+    def __init__(self, model: StateSpaceModel, y: Any) -> None:
+        if isinstance(model, LinearGaussian):
+            self.y: Any = as_observations(y, len(model.observation_matrix))
+        elif isinstance(model, DiscreteHMM):
+            self.y = as_symbols(y, model.emission_probs.shape[1])
+        else:
+            raise ValueError(
+                "method='exact' needs a LinearGaussian or DiscreteHMM model, "
+                f"got {type(model).__name__}"
+            )
+
+    def value_and_score(self, model: Any) -> tuple[float, FloatArray]:
+        """Log-likelihood and its gradient (p,) in theta."""
+        if isinstance(model, LinearGaussian):
+            return linear_gaussian_score(self.y, model._system, model.are_parameters)
+        tables = model.initial_probs, model.transition_matrix, model.emission_probs
+        result = hmm_smoothing(self.y, tables, len(tables[0]))
+        return result.log_likelihood, result.expectation("score")
+
+
+class SweepSettings(NamedTuple):
+    """How particle methods estimate an expectation."""
+
+    method: str  # "ppg", "path" or "paris"
+    n_particles: int
+    n_backward: int
+    backward: str
+    n_chains: int
+    key: np.uint64
+
+    def problem(self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool) -> Problem:
+        """Check model, observations and functional."""
+        return make_problem(
+            model,
+            y,
+            functional,
+            n_particles=self.n_particles,
+            n_backward=self.n_backward,
+            backward=self.backward,
+            trace=trace,
+        )
+
+
+class SweepScores:
+    """Smoothed expectations of a functional at a value of theta that changes from call to call.
+
+    Each chain keeps its path from one call to the next ("ppg", "path"), so that its bias does not
+    start anew; "paris" begins each sweep without a path.
+    """
+
+    def __init__(
+        self, model: StateSpaceModel, y: Any, functional: Any, settings: SweepSettings
+    ) -> None:
+        self.settings = settings
+        self.trace = settings.method != "paris"
+        self.problem = settings.problem(model, y, functional, trace=self.trace)
+        self.chains = [
+            SweepChain(self.problem, settings.key, c, trace=self.trace)
+            for c in range(settings.n_chains)
+        ]
+
+    def paths(self) -> list[FloatArray | None]:
+        """Return the present path of each chain, None where there is none."""
+        return [c.path if self.trace and c.started else None for c in self.chains]
+
+    def mean(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
+        """Mean (p,) of the estimates of `n_sweeps` sweeps of each chain."""
+        run = partial(self._advance, model=model, n_sweeps=n_sweeps)
+        return np.mean(_run(run, len(self.chains), self.problem, model, n_sweeps), axis=0)
+
+    def _advance(
+        self, c: int, *, model: StateSpaceModel, n_sweeps: int
+    ) -> Generator[int, None, FloatArray]:
+        chain, problem = self.chains[c], self.problem
+        estimates = np.empty((n_sweeps, problem.functional.n_out))
+        n_times = len(problem.y) if self.trace else 0
+        paths = np.empty((n_sweeps, n_times, *problem.state_shape))
+        if self.trace:
+            yield from chain.sweeps(estimates, paths, model.arguments)
+        else:
+            for i in range(n_sweeps):
+                chain.started = False
+                yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model.arguments)
+                yield i
+        if self.settings.method == "path":
+            estimates = path_sums(problem._replace(model=model), paths)
+        return estimates.mean(0)
+
+
+class PathScores:
+    """Chains of whole paths at fixed parameters, `per_sweep` from each filter."""
+
+    def __init__(
+        self,
+        model: StateSpaceModel,
+        y: Any,
+        settings: SweepSettings,
+        paths: list[FloatArray | None],
+        per_sweep: int,
+    ) -> None:
+        self.problem = settings.problem(model, y, "score", trace=True)
+        self.conditional, self.per_sweep = settings.method != "paris", per_sweep
+        self.present = [None if p is None else p.copy() for p in paths]
+        self.smoothers = [  # streams of their own, behind those of the ascent
+            PathSmoother(self.problem, new_stream(settings.key, settings.n_chains + c), per_sweep)
+            for c in range(settings.n_chains)
+        ]
+
+    def batch_size(self) -> int:
+        """Sweeps whose paths may be held at once."""
+        problem = self.problem
+        size = len(problem.y) * (problem.model.dim or 1) * len(self.smoothers) * self.per_sweep
+        return max(1, _BATCH // size)
+
+    def draw(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
+        """Paths (n_chains, n_sweeps * per_sweep, T[, d])."""
+        run = partial(self._advance, model=model, n_sweeps=n_sweeps)
+        return np.array(_run(run, len(self.smoothers), self.problem, model, n_sweeps))
+
+    def _advance(
+        self, c: int, *, model: StateSpaceModel, n_sweeps: int
+    ) -> Generator[int, None, FloatArray]:
+        problem, each = self.problem, self.per_sweep
+        paths = np.empty((n_sweeps * each, len(problem.y), *problem.state_shape))
+        for i in range(n_sweeps):
+            part = paths[i * each : (i + 1) * each]
+            yield from self.smoothers[c].draw(part, self.present[c], model.arguments)
+            if self.conditional:
+                self.present[c] = part[0].copy()
+            yield i
+        return paths
+
+    def scores(self, model: StateSpaceModel, paths: FloatArray) -> FloatArray:
+        """Complete-data scores (n, p) along paths (n, T[, d])."""
+        return path_sums(self.problem._replace(model=model), paths)
+
+
+def _run(
+    make: Callable[[int], Generator[int, None, FloatArray]],
+    n_chains: int,
+    problem: Problem,
+    model: StateSpaceModel,
+    n_sweeps: int,
+) -> list[FloatArray]:
+    """Run all chains to the end; an error is told the parameters."""
+    try:
+        return run_chains(
+            make,
+            [(c,) for c in range(n_chains)],
+            executor=None,
+            seconds=problem.seconds() * n_chains * n_sweeps,
+            n_units=1,
+            progress=False,
+            description="",
+        )
+    except ValueError as error:
+        error.add_note(f"This was for {model!r}.")
+        raise

@@ -1,0 +1,467 @@
+"""maximum_likelihood against the exact maximum, reference EM and numerical optimisation."""
+
+import math
+import pickle
+import warnings
+
+import numba
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize
+
+from randla import (
+    ChaoticRNN,
+    DiscreteHMM,
+    LinearGaussian,
+    StateSpaceModel,
+    StochasticVolatility,
+    hmm_smoother,
+    kalman_smoother,
+    maximum_likelihood,
+    random,
+)
+from randla.smoothing import MaximumLikelihoodWarning
+from randla.smoothing._em import em_family
+from randla.smoothing._parametrisation import Parametrisation
+from tests.smoothing.exact_reference import central_difference, log_space_smoother
+from tests.statistical import claim
+
+AR1 = LinearGaussian(0.8, 1.0, 1.0, 0.5, 0.0, 2.75)
+SERIES = AR1.simulate(60, rng=1)[1]
+SERIES[20:23] = np.nan
+START = LinearGaussian(0.5, 0.5, 1.0, 0.5, 0.0, 2.75)
+FREE = ("transition_matrix", "transition_cov")
+HMM = DiscreteHMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+SYMBOLS = HMM.simulate(200, rng=0)[1]
+SYMBOLS[50] = np.nan
+HMM_START = DiscreteHMM([0.5, 0.5], [[0.7, 0.3], [0.3, 0.7]], [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
+PLANE = LinearGaussian(
+    [[0.8, 0.1], [0.0, 0.5]], [[1.0, 0.3], [0.3, 0.5]], np.eye(2), [[0.6, 0.1], [0.1, 0.4]],
+    [0.0, 0.0], 2 * np.eye(2),
+)  # fmt: skip
+PLANE_SERIES = PLANE.simulate(80, rng=2)[1]
+
+
+# Transforms --------------------------------------------------------------------------------------
+
+PARAMETRISATIONS = {
+    "single": (StochasticVolatility(0.9, 0.3, 0.5), None),
+    "real": (START, "initial_mean"),
+    "matrix and covariance": (PLANE, ["transition_matrix", "transition_cov"]),
+    "variances": (
+        LinearGaussian(np.eye(2), np.diag([1.0, 2.0]), np.eye(2), np.eye(2), [0, 0], np.eye(2)),
+        ["transition_cov[0,0]", "transition_cov[1,1]"],
+    ),
+    "rows": (HMM, None),
+    "row with a zero": (
+        DiscreteHMM([1.0, 0.0], np.full((2, 2), 0.5), [[0.5, 0.5, 0.0], [0.2, 0.7, 0.1]]),
+        ["emission_probs"],
+    ),
+    "network": (ChaoticRNN([[0.5, -1.0], [2.0, 0.1]]), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARAMETRISATIONS)
+def test_transforms(name):
+    model, free = PARAMETRISATIONS[name]
+    parameters = Parametrisation(model, free)
+    z = parameters.to_free(np.array(model.theta))
+    np.testing.assert_allclose(parameters.to_theta(z), model.theta, rtol=1e-12, atol=1e-15)
+    z = z + np.random.default_rng(0).standard_normal(len(z))
+    theta = parameters.to_theta(z)
+    np.testing.assert_allclose(model.replace(theta).theta, theta)  # stays in the support
+    np.testing.assert_allclose(parameters.to_free(theta), z, rtol=1e-9, atol=1e-9)
+    jacobian = parameters.jacobian(z)
+    for j in range(len(z)):
+
+        def value(x, j=j):
+            moved = z.copy()
+            moved[j] = x
+            return parameters.to_theta(moved)[parameters.free]
+
+        expected = central_difference(value, z[j], 1e-3)
+        np.testing.assert_allclose(jacobian[:, j], expected, rtol=1e-8, atol=1e-8)
+    gradient = np.random.default_rng(1).standard_normal((3, len(theta)))
+    np.testing.assert_allclose(
+        parameters.pull_back(z, gradient), gradient[:, parameters.free] @ jacobian
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "free", "error", "text"),
+    [
+        (START, "phi", ValueError, r"free must name parameters of the model \(transition_matrix"),
+        (START, 3, TypeError, "free must be None, a name or a sequence"),
+        (START, [1], TypeError, "free must be None, a name or a sequence"),
+        (START, [], ValueError, "free must name at least one"),
+        (HMM, "transition_matrix[0,1]", ValueError, "whole rows of transition_matrix, got 1"),
+        (PLANE, "transition_cov[1,0]", ValueError, "all entries of transition_cov"),
+        (PLANE, "transition_cov[0,0]", ValueError, "all entries of transition_cov"),
+    ],
+)
+def test_bad_free_parameters(model, free, error, text):
+    with pytest.raises(error, match=text):
+        Parametrisation(model, free)
+
+
+# Exact -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "em"])
+@pytest.mark.parametrize(
+    ("start", "y", "free"),
+    [
+        (START, SERIES, FREE),
+        (PLANE, PLANE_SERIES, ["transition_matrix", "transition_cov"]),
+        (HMM_START, SYMBOLS, None),
+    ],
+    ids=["scalar", "plane", "hmm"],
+)
+def test_exact_maximum(start, y, free, optimizer):
+    result = maximum_likelihood(
+        start, y, free=free, method="exact", optimizer=optimizer, n_steps=60
+    )
+    assert result.converged
+    parameters = Parametrisation(start, free)
+
+    def loss(z):
+        model = start.replace(parameters.to_theta(z))
+        smoother = hmm_smoother if isinstance(start, DiscreteHMM) else kalman_smoother
+        out = smoother(model, y)
+        return -out.log_likelihood, -parameters.pull_back(z, out.expectation("score"))
+
+    z0 = parameters.to_free(np.array(result.model.theta))
+    best = minimize(loss, parameters.to_free(parameters.start), jac=True, options={"gtol": 1e-7})
+    assert result.log_likelihood == pytest.approx(-best.fun, abs=1e-7)
+    assert np.abs(loss(z0)[1]).max() < 1e-4
+    # Standard errors against second differences of the likelihood itself.
+    m, h = len(z0), 1e-3
+    information, E = np.empty((m, m)), h * np.eye(m)
+    for i in range(m):
+        for j in range(m):
+            corners = (loss(z0 + a * E[i] + b * E[j])[0] * a * b for a in (1, -1) for b in (1, -1))
+            information[i, j] = sum(corners) / (4 * h * h)
+    J = parameters.jacobian(z0)
+    expected = np.sqrt(np.diag(J @ np.linalg.inv(information) @ J.T))
+    np.testing.assert_allclose(result.parameter_standard_error, expected, rtol=1e-2)
+    assert (result.monte_carlo_error == 0).all()
+
+
+def test_em_is_baum_welch():
+    # The textbook reestimation formulas, on the series without the gap.
+    y = np.delete(SYMBOLS, 50).astype(int)
+    model, free = HMM_START, ["initial_probs", "transition_matrix", "emission_probs"]
+    result = maximum_likelihood(
+        model, y, free=free, method="exact", optimizer="em", n_steps=5, n_final=0
+    )
+    for step in range(5):
+        probs, pairs, _ = log_space_smoother(model, y)
+        emission = np.array([probs[y == m].sum(0) for m in range(3)]).T
+        model = DiscreteHMM(
+            probs[0],
+            pairs.sum(0) / pairs.sum((0, 2))[:, None],
+            emission / emission.sum(1, keepdims=True),
+        )
+        np.testing.assert_allclose(result.trace[step + 1], model.theta, rtol=1e-10)
+
+
+def test_linear_gaussian_em_climbs_to_the_maximum():
+    free = ["transition_matrix", "observation_matrix", "observation_cov", "initial_mean"]
+    model = LinearGaussian(0.5, 0.5, 0.8, 0.5, 0.0, 2.75)
+    result = maximum_likelihood(
+        model, SERIES, free=free, method="exact", optimizer="em", n_steps=300, n_final=0
+    )
+    names = list(result.names)
+    values = []
+    for row in result.trace:
+        theta = model.theta.copy()
+        theta[[model.names.index(n) for n in names]] = row
+        values.append(kalman_smoother(model.replace(theta), SERIES).log_likelihood)
+    assert (np.diff(values) > -1e-9).all()
+    best = maximum_likelihood(model, SERIES, free=free, method="exact").log_likelihood
+    assert values[-1] == pytest.approx(best, abs=1e-3)
+
+
+def test_volatility_maximiser():
+    # The M step against numerical maximisation of the expected complete-data likelihood.
+    model = StochasticVolatility(0.5, 0.8, 1.3)
+    x, y = StochasticVolatility(0.9, 0.4, 0.6).simulate(40, rng=0)
+    x = x[:, 0]
+    y[7] = np.nan
+    statistics = np.array([x[0] ** 2, (x[:-1] ** 2).sum(), x[:-1] @ x[1:], (x[1:] ** 2).sum(),
+                           np.nansum(y**2 * np.exp(-x))])  # fmt: skip
+    seen = ~np.isnan(y)
+
+    def loss(theta):
+        phi, sigma, beta = np.tanh(theta[0]), np.exp(theta[1]), np.exp(theta[2])
+        value = stats.norm(0, sigma / np.sqrt(1 - phi**2)).logpdf(x[0])
+        value += stats.norm(phi * x[:-1], sigma).logpdf(x[1:]).sum()
+        return -value - stats.norm(0, beta * np.exp(x / 2)).logpdf(y)[seen].sum()
+
+    for free in (None, ["phi"], ["sigma"], ["phi", "beta"]):
+        parameters = Parametrisation(model, free)
+        got = em_family(model, y, parameters).maximise(model, statistics)
+        base = np.array([np.arctanh(0.5), np.log(0.8), np.log(1.3)])
+
+        def part(v, parameters=parameters, base=base):
+            theta = base.copy()
+            theta[parameters.free] = v
+            return loss(theta)
+
+        best = minimize(part, base[parameters.free], options={"gtol": 1e-8}).x
+        z = base.copy()
+        z[parameters.free] = best
+        expected = [np.tanh(z[0]), np.exp(z[1]), np.exp(z[2])]
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+# Particles ---------------------------------------------------------------------------------------
+
+QUICK = {"n_steps": 40, "n_particles": 20, "n_final": 30}
+EXACT = maximum_likelihood(START, SERIES, free=FREE, method="exact")
+
+
+@pytest.mark.parametrize("method", ["ppg", "path"])
+@claim(
+    null="with 20 particles the estimates of AR(1) plus noise are within a tenth of a standard "
+    "error of the Kalman maximum on average",
+    test="t-test beyond the tolerance, Bonferroni over 2 parameters",
+    replicates=12,
+    false_alarm=1e-7,
+)
+def test_reaches_the_kalman_maximum(method, trial):
+    errors, ratios = [], []
+    for rng in trial.rngs():
+        result = maximum_likelihood(START, SERIES, free=FREE, method=method, rng=rng, **QUICK)
+        errors.append((result.theta - EXACT.theta) / EXACT.parameter_standard_error)
+        ratios.append(result.monte_carlo_error / EXACT.parameter_standard_error)
+    errors = np.array(errors)
+    n = len(errors)
+    excess = np.maximum(np.abs(errors.mean(0)) - 0.1, 0.0)
+    t = excess / (errors.std(0, ddof=1) / math.sqrt(n))
+    trial.assert_pvalue(min(1.0, 2 * len(t) * float(stats.t.sf(t.max(), n - 1))))
+    # The stated error is of the size of the actual one, and the statistical one is right.
+    spread = np.sqrt(np.mean(errors**2, axis=0))
+    assert (spread < 3 * np.sqrt(np.mean(np.square(ratios), axis=0))).all()
+    assert (spread > np.sqrt(np.mean(np.square(ratios), axis=0)) / 3).all()
+
+
+def test_statistical_errors():
+    result = maximum_likelihood(START, SERIES, free=FREE, rng=0, n_particles=50, n_steps=50)
+    np.testing.assert_allclose(
+        result.parameter_standard_error, EXACT.parameter_standard_error, rtol=0.15
+    )
+    np.testing.assert_allclose(
+        np.sqrt(np.diag(result.parameter_covariance)), result.parameter_standard_error
+    )
+    low, high = result.parameter_interval(0.9)
+    half = 1.6449 * np.hypot(result.parameter_standard_error, result.monte_carlo_error)
+    np.testing.assert_allclose([low, high], [result.theta - half, result.theta + half], rtol=1e-4)
+
+
+def test_paris_is_biased_where_ppg_is_not():
+    # A control of the test above: with 5 particles the bias of the score is several times larger.
+    few = {**QUICK, "n_particles": 5, "n_steps": 100, "n_sweeps": 2, "n_final": 0}
+    errors = {}
+    for method in ("ppg", "paris"):
+        runs = [
+            maximum_likelihood(START, SERIES, free=FREE, method=method, rng=k, **few).theta
+            for k in range(4)
+        ]
+        errors[method] = np.abs(np.mean(runs, axis=0) - EXACT.theta)[1]
+    assert errors["paris"] > 2 * errors["ppg"]
+
+
+def test_gradient_steps():
+    result = maximum_likelihood(START, SERIES, free=FREE, optimizer="sgd", rng=0, **QUICK)
+    error = np.abs(result.theta - EXACT.theta) / EXACT.parameter_standard_error
+    assert error.max() < 0.3
+
+
+def test_particle_em_of_a_chain():
+    start = DiscreteHMM([0.5, 0.5], HMM_START.transition_matrix, HMM.emission_probs)
+    free = "transition_matrix"
+    exact = maximum_likelihood(start, SYMBOLS, free=free, method="exact")
+    result = maximum_likelihood(start, SYMBOLS, free=free, optimizer="em", rng=0, **QUICK)
+    error = np.abs(result.theta - exact.theta) / exact.parameter_standard_error
+    assert error.max() < 0.3
+
+
+@pytest.mark.parametrize("model", [AR1, PLANE], ids=["scalar", "vector"])
+def test_statistics_of_a_path(model):
+    # The compiled functional along a path against the definition, with rows missing in part.
+    x, y = model.simulate(7, rng=4)
+    y[2] = np.nan
+    y[4].flat[0] = np.nan
+    parameters = Parametrisation(model, "transition_matrix")
+    functional = em_family(model, y, parameters).functional
+    total = np.zeros(functional.n_out)
+    state = x[:, 0] if model.dim is None else x
+    for t in range(7):
+        out = np.empty_like(total)
+        if t == 0:
+            functional.initial(state[0], y[0], model.arguments, out)
+        else:
+            functional.step(t - 1, state[t - 1], state[t], y[t], model.arguments, out)
+        total += out
+    low, Y = np.tril_indices(x.shape[1]), y.reshape(7, -1)
+    seen = ~np.isnan(Y).any(1)
+    squares = np.einsum("ti,tj->tij", x, x)
+    expected = [
+        x[0], squares[0][low], squares[:-1].sum(0)[low], squares[1:].sum(0)[low],
+        (x[1:].T @ x[:-1]).ravel(), squares[seen].sum(0)[low], (Y[seen].T @ x[seen]).ravel(),
+    ]  # fmt: skip
+    np.testing.assert_allclose(total, np.concatenate(expected), rtol=1e-12, atol=1e-12)
+
+
+def test_stochastic_volatility():
+    truth = StochasticVolatility(0.95, 0.3, 0.7)
+    y = truth.simulate(300, rng=3)[1]
+    start = StochasticVolatility(0.8, 0.5, 1.0)
+    results = [
+        maximum_likelihood(start, y, optimizer=o, n_steps=100, n_particles=50, n_final=60, rng=1)
+        for o in ("adam", "em")
+    ]
+    for result in results:
+        # 3 components of one fixed series, 4 standard errors of an asymptotic normal law.
+        assert (np.abs(result.theta - truth.theta) < 4 * result.parameter_standard_error).all()
+    between = np.abs(results[0].theta - results[1].theta)
+    assert (between < 0.3 * results[0].parameter_standard_error).all()
+
+
+@numba.njit
+def own_initial(rng, theta):
+    return math.sqrt(2.75) * random.normal(rng)
+
+
+@numba.njit
+def own_transition(rng, t, x, theta):
+    return theta[0] * x + math.sqrt(theta[1]) * random.normal(rng)
+
+
+@numba.njit
+def own_log_initial(x, theta):
+    return -0.5 * x * x / 2.75
+
+
+@numba.njit
+def own_log_transition(t, x, xn, theta):
+    return -0.5 * (xn - theta[0] * x) ** 2 / theta[1] - 0.5 * math.log(theta[1])
+
+
+@numba.njit
+def own_log_potential(t, x, y, theta):
+    return -0.5 * (y - x) ** 2 / 0.5
+
+
+def own_model(**more):
+    return StateSpaceModel(
+        initial=own_initial, transition=own_transition, log_potential=own_log_potential,
+        log_transition=own_log_transition, log_initial=own_log_initial, theta=[0.5, 0.5],
+        names=["a", "v"], support=["tanh", "log"], **more,
+    )  # fmt: skip
+
+
+def test_a_users_own_model():
+    # No score functions: central differences of the log densities.
+    result = maximum_likelihood(own_model(), SERIES, rng=0, **QUICK)
+    assert result.names == ("a", "v")
+    error = np.abs(result.theta - EXACT.theta) / EXACT.parameter_standard_error
+    assert error.max() < 0.3
+    assert isinstance(result.model, StateSpaceModel)
+    np.testing.assert_array_equal(result.model.theta, result.theta)
+
+
+def test_the_rest_stays():
+    result = maximum_likelihood(START, SERIES, free="transition_matrix", rng=0, **QUICK)
+    np.testing.assert_array_equal(result.model.theta[1:], START.theta[1:])
+    assert result.model.transition_matrix[0, 0] == result.theta[0]
+    assert result.trace.shape == (41, 1)
+    assert result.trace[0, 0] == 0.5
+    assert 0 < result.last_step_size < 0.05
+
+
+def test_reproducible_and_picklable(each_thread_count):
+    quick = {"free": FREE, "n_steps": 5, "n_final": 5, "n_particles": 10, "rng": 3}
+
+    def run():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MaximumLikelihoodWarning)
+            return maximum_likelihood(START, SERIES, **quick)
+
+    first, *others = each_thread_count(run)
+    for other in others:
+        np.testing.assert_array_equal(first.theta, other.theta)
+        np.testing.assert_array_equal(first.monte_carlo_error, other.monte_carlo_error)
+    copy = pickle.loads(pickle.dumps(first))
+    np.testing.assert_array_equal(copy.model.theta, first.model.theta)
+    assert len(repr(first).splitlines()) <= 10
+
+
+def test_without_the_final_stage_or_with_one_chain():
+    result = maximum_likelihood(START, SERIES, free=FREE, n_steps=3, n_final=0, rng=0)
+    assert result.parameter_standard_error is result.monte_carlo_error is result.converged is None
+    with pytest.raises(ValueError, match="n_final must be at least 1"):
+        result.parameter_interval()
+    one = maximum_likelihood(EXACT.model, SERIES, free=FREE, n_steps=0, n_chains=1, rng=0)
+    assert one.monte_carlo_error is None
+    assert one.trace.shape == (1, 2)
+    assert (one.parameter_standard_error > 0).all()
+
+
+def test_directions_that_the_data_do_not_determine():
+    # The second state is never visited, so that its row has no influence.
+    model = DiscreteHMM([1.0, 0.0], [[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5], [0.2, 0.8]])
+    with pytest.warns(MaximumLikelihoodWarning, match="hardly determined"):
+        maximum_likelihood(model, [0, 1, 1, 0], free="transition_matrix", method="exact")
+
+
+def test_a_far_start_is_reported():
+    with pytest.warns(MaximumLikelihoodWarning, match="still moved"):
+        maximum_likelihood(
+            START.replace([-0.99, 1e-9, 1.0, 0.5, 0.0, 2.75]), SERIES, free=FREE, n_steps=0,
+            n_particles=20, n_final=10, rng=0,
+        )  # fmt: skip
+
+
+def test_impossible_parameters_are_named():
+    model = DiscreteHMM([1.0, 0.0], np.eye(2), [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    with pytest.raises(ValueError, match="t = 1") as error:
+        maximum_likelihood(model, [0, 2, 1], free="emission_probs", rng=0)
+    assert "DiscreteHMM" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "error", "text"),
+    [
+        (START, {"method": "newton"}, ValueError, "method must be one of 'ppg'"),
+        (START, {"optimizer": "lbfgs"}, ValueError, "optimizer must be one of 'adam'"),
+        (START, {"step_size": 0.0}, ValueError, "step_size must be greater than 0"),
+        (START, {"decay": 2.0}, ValueError, "decay must be in"),
+        (START, {"n_steps": -1}, ValueError, "n_steps must be at least 0"),
+        (START, {"n_particles": 1}, ValueError, "n_particles must be at least 2"),
+        (START, {"backward": "ancestor"}, ValueError, "backward must be one of"),
+        (own_model(), {"method": "exact"}, ValueError, "method='exact' needs a LinearGaussian"),
+        (own_model(), {"optimizer": "em"}, ValueError, "optimizer='em' needs a LinearGaussian"),
+        (StochasticVolatility(0.5, 1, 1), {"method": "exact"}, ValueError, "method='exact' needs"),
+        (PLANE, {"optimizer": "em", "free": "transition_matrix[0,0]"}, ValueError,
+         "all entries of transition_matrix"),
+        ("model", {}, TypeError, "model must be a StateSpaceModel"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(model, options, error, text):
+    y = PLANE_SERIES if model is PLANE else SERIES
+    with pytest.raises(error, match=text):
+        maximum_likelihood(model, y, **options)
+
+
+def test_em_refuses_rows_that_are_missing_in_part():
+    y = PLANE_SERIES.copy()
+    y[3, 0] = np.nan
+    with pytest.raises(ValueError, match="missing in part"):
+        maximum_likelihood(PLANE, y, optimizer="em", method="exact")
+    result = maximum_likelihood(
+        PLANE, y, free="transition_matrix", optimizer="em", method="exact", n_steps=20
+    )
+    assert result.converged
