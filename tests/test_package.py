@@ -17,6 +17,7 @@ PACKAGE = Path(randla.__file__).parent
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 KERNELS = [p for p in MODULES if "_kernels" in p.parts]
 OTHERS = [p for p in MODULES if "_kernels" not in p.parts]
+CODE_GENERATORS = ("vectors.py",)  # write LLVM code, by Numba's intrinsics
 FAMILIES = ("sketching", "sampling", "transport", "smoothing")
 
 
@@ -83,7 +84,9 @@ def test_stub_and_package_agree():
 def test_kernels_are_only_kernels(path):
     """No conversion, no error text; compiled through `_jit` only."""
     text = path.read_text()
-    assert not re.search(r"np\.asarray|\braise\b|numba\.njit|import numba|prange", text)
+    assert not re.search(r"np\.asarray|\braise\b|numba\.njit|prange", text)
+    if path.name not in CODE_GENERATORS:
+        assert "import numba" not in text
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=name)

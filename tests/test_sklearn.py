@@ -8,9 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from randla import datasets, sklearn as ours
 
 
-@parametrize_with_checks(
-    [ours.SketchedLinearRegression(), ours.QuantileRegressor(alpha=0.1), ours.LpRegressor()]
-)
+@parametrize_with_checks([ours.SketchedLinearRegression(), ours.QuantileRegressor(alpha=0.1), XX])
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -68,6 +66,15 @@ def test_p_two_is_least_squares():
     mine = ours.LpRegressor(p=2).fit(income[:, None], food)
     theirs = linear_model.LinearRegression().fit(income[:, None], food)
     np.testing.assert_allclose(mine.coef_, theirs.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("p", [1.5, 4])
+def test_weights_are_repetitions(p):
+    income, food = datasets.engel()
+    X, times = income[:, None], np.arange(len(food)) % 3
+    weighted = ours.LpRegressor(p=p, tol=1e-12).fit(X, food, times)
+    repeated = ours.LpRegressor(p=p, tol=1e-12).fit(np.repeat(X, times, 0), np.repeat(food, times))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
