@@ -32,7 +32,7 @@ __all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]
 class _LinearRegressor(RegressorMixin, BaseEstimator):
     """What the three share: validation, the column of ones, prediction."""
 
-    _accept_sparse: ClassVar[Any] = ("csr", "csc", "coo")
+    _accept_sparse: ClassVar[Any] = ("csr", "csc")
     _multi_output: ClassVar[bool] = False
 
     def _validate(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
