@@ -158,52 +158,56 @@ class LewisState:
 
 def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> LewisState:
     """Iterate until the residual, with its rounding error, is at most `rtol`."""
-    factor = whiten(tiles)
+    n, factor = tiles.n, whiten(tiles)
     if 0 < factor.rank < tiles.d:  # a basis of the columns has the same weights
         tiles.keep_columns(factor.columns)
         factor = whiten(tiles)
     first = norms = tiles.norms(factor.transform)
-    alive = norms > 0.0
-    x = np.full(tiles.n, -np.inf)
+    alive: Any = norms > 0.0  # zero rows have no part in the iteration
+    log_weights = np.full(n, -np.inf)
     if factor.rank == 0:
-        return LewisState(x, norms, norms, first, factor, 0.0, 0)
+        return LewisState(log_weights, norms, norms, first, factor, 0.0, 0)
     if p == 2.0:  # leverage: no iteration
-        np.log(norms, out=x, where=alive)
-        return LewisState(2.0 * x, alive.astype(float), norms, first, factor, factor.error, 1)
-    x[alive] = math.log(factor.rank / tiles.n)
-    mixing = _Mixing(p, alive)
-    best: LewisState | None = None
+        log_weights[alive] = 2.0 * np.log(norms[alive])
+        scale = alive.astype(np.float64)
+        return LewisState(log_weights, scale, norms, first, factor, factor.error, 1)
+    rows = slice(None) if alive.all() else np.flatnonzero(alive)
+    row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(factor.rank / n)
+    x = np.full(len(norms[rows]), math.log(factor.rank / n))
+    mixing, best = _Mixing(p), None
     for iteration in range(1, max_iterations + 1):
-        row_scale, shift = _row_scale(x, p, alive)
         if iteration > 1:
+            log_scale = (0.5 - 1.0 / p) * x
+            top = log_scale.max()
+            log_scale -= top
+            row_scale = np.zeros(n)
+            row_scale[rows] = np.exp(log_scale, out=log_scale)
             factor = whiten(tiles, row_scale, rtol=min(1e-2 * rtol, 1e-4))
             norms = tiles.norms(factor.transform)
-        residual = np.zeros(tiles.n)  # log(leverage / w) = log(v g / w) with v = w^(1 - 2/p)
-        np.log(norms, out=residual, where=alive)
-        residual[alive] += residual[alive] - shift - (2.0 / p) * x[alive]
-        delta = float(np.abs(residual).max(initial=0.0)) + factor.error
-        if best is None or delta < best.residual:
-            best = LewisState(x, row_scale, norms, first, factor, delta, iteration)
+        residual = np.log(norms[rows])  # log(leverage / w) = log(v g / w) with v = w^(1 - 2/p)
+        residual -= top
+        residual -= x / p
+        residual *= 2.0
+        delta = max(float(residual.max()), -float(residual.min())) + factor.error
+        if best is None or delta < best[0]:
+            best = delta, x, row_scale, norms, factor, iteration
         if delta <= rtol:
             break
-        phi = (1.0 - 2.0 / p) * np.exp(x).sum() - factor.log_det - factor.rank * shift
+        phi = 0.0
+        if p >= 4.0:
+            phi = (1.0 - 2.0 / p) * np.exp(x).sum() - factor.log_det - 2.0 * factor.rank * top
         x = mixing.step(x, residual, delta, phi)
     assert best is not None
-    return best
-
-
-def _row_scale(x: Array, p: float, alive: np.ndarray) -> tuple[Array, float]:
-    """w^(1/2 - 1/p) over its largest entry, and the logarithm of the square of that entry."""
-    log_scale = (0.5 - 1.0 / p) * np.where(alive, x, 0.0)
-    top = float(log_scale.max(where=alive, initial=-np.inf)) if alive.any() else 0.0
-    return np.where(alive, np.exp(log_scale - top), 0.0), 2.0 * top
+    delta, x, row_scale, norms, factor, iteration = best
+    log_weights[rows] = x
+    return LewisState(log_weights, row_scale, norms, first, factor, delta, iteration)
 
 
 class _Mixing:
     """Anderson mixing in x = log w, with a way back."""
 
-    def __init__(self, p: float, alive: np.ndarray) -> None:
-        self.p, self.alive = p, alive
+    def __init__(self, p: float) -> None:
+        self.p = p
         self.eta = p / 2.0 if p <= 4.0 else 2.0 * p / (p + 2.0)
         self.points: list[Array] = []
         self.residuals: list[Array] = []
@@ -213,24 +217,22 @@ class _Mixing:
         self.damping = 1.0
 
     def step(self, x: Array, residual: Array, delta: float, phi: float) -> Array:
-        """The next x."""
+        """The next x. For p >= 4, phi is the convex function that the weights minimise."""
         self.waited = 0 if delta < self.best else self.waited + 1
         if self.anchor is not None and self._failed(delta, phi):
             self.points, self.residuals, self.waited = [], [], 0
             x, residual, _ = self.anchor
             step = self.eta * self.damping
             if self.p >= 4.0:
-                self.damping *= 0.5  # only the convex function is known to fall, for short steps
-            return self._add(x, step * residual)
+                self.damping *= 0.5  # phi falls for short steps, the residual need not
+            return x + step * residual
         self.damping = 1.0
         if delta < self.best:
             self.best, self.anchor = delta, (x, residual, phi)
         self.points = [*self.points[-_MEMORY:], x]
         self.residuals = [*self.residuals[-_MEMORY:], residual]
-        change = self.eta * residual
-        if len(self.points) > 1:
-            change = change - self._mix(x, residual)
-        return self._add(x, change)
+        change = x + self.eta * residual
+        return change if len(self.points) == 1 else change - self._mix(x, residual)
 
     def _failed(self, delta: float, phi: float) -> bool:
         assert self.anchor is not None
@@ -238,15 +240,9 @@ class _Mixing:
             return self.p < 4.0 or not phi <= self.anchor[2]
         return self.waited > 5
 
-    def _add(self, x: Array, change: Array) -> Array:
-        out = x.copy()
-        out[self.alive] += change[self.alive]
-        return out
-
     def _mix(self, x: Array, residual: Array) -> Array:
         """What least squares over the differences of the last steps takes off the plain step."""
-        alive = self.alive
-        weight = np.exp(np.where(alive, x, -np.inf))
+        weight = np.exp(x)
         weight += weight.sum() / len(x)  # heavy rows count, but light ones are not forgotten
         changes = [b - a for a, b in zip(self.residuals[:-1], self.residuals[1:], strict=True)]
         k = len(changes)
@@ -254,15 +250,14 @@ class _Mixing:
         for i, change in enumerate(changes):
             weighted = weight * change
             right[i] = weighted @ residual
-            for j in range(k):
-                gram[i, j] = weighted @ changes[j]
+            for j in range(i + 1):
+                gram[i, j] = gram[j, i] = weighted @ changes[j]
         scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
-        gamma = (
-            scale * np.linalg.lstsq(gram * np.outer(scale, scale), scale * right, rcond=1e-13)[0]
-        )
+        gram, right = gram * np.outer(scale, scale), scale * right
+        gamma = scale * np.linalg.lstsq(gram, right, rcond=1e-13)[0]
         out = np.zeros(len(x))
         for g, change, a, b in zip(gamma, changes, self.points[:-1], self.points[1:], strict=True):
-            out[alive] += g * (b[alive] - a[alive] + self.eta * change[alive])
+            out += g * (b - a + self.eta * change)
         return out
 
 

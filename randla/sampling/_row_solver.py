@@ -20,7 +20,7 @@ from randla._parallel import part_bounds, run_parts
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._kernels.columns import LANES, fill_blocks
 from randla.sampling._lewis import LewisState, solve_lewis
-from randla.sampling._tiles import Array, Tiles
+from randla.sampling._tiles import Array, Factor, Tiles
 from randla.sampling._whitening import evaluation_error, whiten
 
 _LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
@@ -100,26 +100,26 @@ def _log_sum_exp(x: Array) -> float:
 
 def whitened_rows(space: Geometry, rows: NDArray[np.int64] | slice | None = None) -> Array:
     """Rows of A T, all by default, C-ordered."""
-    tiles, T = space.tiles, space.state.factor.transform
+    tiles, T = space.tiles, Factor(space.state.factor.transform)
     first, last = 0, tiles.n
     if isinstance(rows, slice):
         first, last = rows.start, rows.stop
     elif rows is not None:
         tiles, last = tiles.take(rows), len(rows)
-    X = np.empty((last - first, T.shape[1]))
+    X = np.empty((last - first, T.array.shape[1]))
     for i in range(first, last, tiles.tile_rows):
         j = min(i + tiles.tile_rows, last)
-        X[i - first : j - first] = tiles.product(i, j, T)
+        X[i - first : j - first] = tiles.product(i, j, T, X[i - first :])
     return X
 
 
 def orthonormal_rows(tiles: Tiles) -> tuple[Array, float]:
     """A T with orthonormal columns, and the relative rounding error of its rows' squared norms."""
     factor = whiten(tiles)
-    X = np.empty((tiles.n, factor.rank))
+    X, T = np.empty((tiles.n, factor.rank)), Factor(factor.transform)
     for i in range(0, tiles.n, tiles.tile_rows):
         j = min(i + tiles.tile_rows, tiles.n)
-        X[i:j] = tiles.product(i, j, factor.transform)
+        X[i:j] = tiles.product(i, j, T, X[i:])
     norms = np.sqrt(np.einsum("ij,ij->i", X, X))
     return X, evaluation_error(tiles, factor, norms)
 

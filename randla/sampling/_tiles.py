@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 _TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product stay in cache
 _FLOPS = 1e10  # a rough speed, to see what is worth the pool
 _SYRK_COLUMNS = 40  # below, a general product is faster than a symmetric one
+_TRIANGLE = 16  # columns from which half a product is worth two calls
 _SPARSE_GRAM = 0.05  # density below which the Gram matrix of a tile is a sparse product
 
 
@@ -74,8 +75,19 @@ class Tiles:
 
     # Reading -------------------------------------------------------------------------------------
 
-    def tile(self, i: int, j: int, row_scale: Array | None = None, dense: bool = True) -> Any:
-        """Rows i..j, scaled, in float64: a view where nothing has to be done, CSR if asked."""
+    def tile(
+        self,
+        i: int,
+        j: int,
+        row_scale: Array | None = None,
+        *,
+        dense: bool = True,
+        out: Array | None = None,
+    ) -> Any:
+        """Rows i..j, scaled, in float64: a view where nothing has to be done, CSR if asked.
+
+        A dense tile that has to be changed is put into `out` if that is given.
+        """
         X = self.A[i:j]
         if self.columns is not None:
             X = X[:, self.columns]
@@ -85,33 +97,42 @@ class Tiles:
                 X.data *= np.repeat(row_scale[i:j], np.diff(X.indptr))
             if not dense and self.column_scale is None:
                 return X
-            X = X.toarray()
-        elif row_scale is not None:
-            X = X * row_scale[i:j, None]
+            X, row_scale = X.toarray(), None
+        if row_scale is None and self.column_scale is None and X.dtype == np.float64:
+            return X
+        out = np.empty((j - i, self.d)) if out is None else out[: j - i]
+        if row_scale is None:
+            np.copyto(out, X)
+        else:
+            np.multiply(X, row_scale[i:j, None], out=out)
         if self.column_scale is not None:
-            X = X * self.column_scale
-        return X.astype(np.float64, copy=False)
+            out *= self.column_scale
+        return out
 
     def product(
-        self, i: int, j: int, T: Array, out: Array | None = None, row_scale: Array | None = None
+        self, i: int, j: int, T: "Factor", out: Array, scratch: Array | None = None
     ) -> Array:
-        """Rows i..j times `T`, dense."""
-        X = self.tile(i, j, row_scale, dense=False)
-        if self.sparse:
-            return np.ascontiguousarray(X @ T)
-        return np.matmul(X, T, out=None if out is None else out[: j - i])
+        """Rows i..j times `T`, dense; in `out`, where A is dense."""
+        X = self.tile(i, j, dense=False, out=scratch)
+        if is_sparse(X):
+            return np.ascontiguousarray(X @ T.array)
+        out = out[: j - i]
+        for rows, columns, block in T.blocks:
+            np.matmul(X[:, rows], block, out=out[:, columns])
+        return out
 
     def each(
         self,
-        visit: Callable[[int, int, Array, Array], None],
+        visit: Callable[[int, int, Array, Array, Array], None],
         width: int,
         flops: float,
         total: tuple[int, ...] = (0,),
     ) -> Array:
-        """Call ``visit(i, j, buffer, total)`` for each tile, on several threads.
+        """Call ``visit(i, j, tile, product, total)`` for each tile, on several threads.
 
-        `buffer` is a (tile_rows, width) work array, which belongs to a thread, and `total` an array
-        of zeros to which `visit` may add, which belongs to a part. Returns the sum of the totals.
+        `tile` and `product` are work arrays with tile_rows rows and d or `width` columns, which
+        belong to a thread (their memory is touched where it is used); `total` is an array of zeros
+        to which `visit` may add, which belongs to a part. Returns the sum of the totals.
         """
         n_tiles = -(-self.n // self.tile_rows)
         seconds = flops / _FLOPS
@@ -119,12 +140,13 @@ class Tiles:
         bounds, local = part_bounds(n_tiles, n_parts), threading.local()
 
         def part(k: int) -> Array:
-            if not hasattr(local, "buffer"):
-                local.buffer = np.empty((self.tile_rows, width))
-            buffer, subtotal = local.buffer, np.zeros(total)
-            for tile in range(*bounds[k]):
-                i = tile * self.tile_rows
-                visit(i, min(i + self.tile_rows, self.n), buffer, subtotal)
+            if not hasattr(local, "tile"):
+                local.tile = np.empty((self.tile_rows, self.d))
+                local.product = np.empty((self.tile_rows, width))
+            subtotal = np.zeros(total)
+            for number in range(*bounds[k]):
+                i = number * self.tile_rows
+                visit(i, min(i + self.tile_rows, self.n), local.tile, local.product, subtotal)
             return subtotal
 
         return sum(run_parts(part, n_parts, seconds=seconds, blas=True), start=np.zeros(total))
@@ -135,18 +157,22 @@ class Tiles:
         """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
         d = self.d
         k = d if T is None else T.shape[1]
+        factor = None if T is None else Factor(T)
 
-        def visit(i: int, j: int, buffer: Array, total: Array) -> None:
-            if T is not None:
-                total += gram_of(self.product(i, j, T, buffer, row_scale))
+        def visit(i: int, j: int, tile: Array, product: Array, total: Array) -> None:
+            if factor is not None:
+                X = self.product(i, j, factor, product, tile)
+                if row_scale is not None:
+                    X *= row_scale[i:j, None]
+                total += gram_of(X)
             elif self.sparse and self.density < _SPARSE_GRAM and self.column_scale is None:
                 X = self.tile(i, j, row_scale, dense=False).astype(np.float64)
                 total += (X.T @ X).toarray()
             else:
-                total += gram_of(self.tile(i, j, row_scale))
+                total += gram_of(self.tile(i, j, row_scale, out=tile))
 
         flops = self.density * self.n * d * k * 2.0 + self.n * k * k
-        G = self.each(visit, k if T is not None else 0, flops, (k, k))
+        G = self.each(visit, 0 if T is None else k, flops, (k, k))
         if self.ridge:
             E = self.ridge_rows[:, None] * (np.eye(d) if T is None else T)
             G = G + E.T @ E
@@ -154,10 +180,10 @@ class Tiles:
 
     def norms(self, T: Array) -> Array:
         """Norms of the rows of A T."""
-        out = np.empty(self.n)
+        out, factor = np.empty(self.n), Factor(T)
 
-        def visit(i: int, j: int, buffer: Array, _: Array) -> None:
-            row_norms(self.product(i, j, T, buffer), out[i:j])
+        def visit(i: int, j: int, tile: Array, product: Array, _: Array) -> None:
+            row_norms(self.product(i, j, factor, product, tile), out[i:j])
 
         self.each(visit, T.shape[1], self.density * self.n * self.d * T.shape[1] * 2.0)
         return out
@@ -211,6 +237,20 @@ class Tiles:
         require_finite(self.A.data if self.sparse else self.A, name)
 
 
+class Factor:
+    """A factor T of a product A T; an upper triangle as two blocks, which leaves out its zeros."""
+
+    def __init__(self, T: Array) -> None:
+        d, k = T.shape
+        self.array = np.ascontiguousarray(T)
+        whole = slice(None)
+        self.blocks = [(whole, whole, self.array)]
+        h = 4 * round(0.15 * d)
+        if d == k >= _TRIANGLE and not T[h:, :h].any():
+            left, right = np.ascontiguousarray(T[:h, :h]), np.ascontiguousarray(T[:, h:])
+            self.blocks = [(slice(h), slice(h), left), (whole, slice(h, d), right)]
+
+
 def r_factor(X: Array) -> Array:
     """R of the QR factorisation."""
     R: Any = np.linalg.qr(X, mode="r")
@@ -218,12 +258,16 @@ def r_factor(X: Array) -> Array:
 
 
 def gram_of(X: Array) -> Array:
-    """``X'X``. NumPy calls the symmetric BLAS routine, which is the slower one for few columns."""
+    """``X'X``. Equal operands make NumPy take the symmetric routine, slower for few columns."""
     d = X.shape[1]
     if d >= _SYRK_COLUMNS or d == 1:
         return X.T @ X
-    G = np.empty((d, d))  # all but the last row in a general product, which has no same operands
-    np.matmul(X[:, :-1].T, X, out=G[:-1])
+    h = 4 * round(0.15 * d) if d >= _TRIANGLE else d - 1
+    G = np.empty((d, d))  # two general products, of unequal operands, and the last entry
+    np.matmul(X[:, :h].T, X, out=G[:h])
+    if h < d - 1:
+        np.matmul(X[:, h:-1].T, X[:, h:], out=G[h:-1, h:])
+        G[h:-1, :h] = G[:h, h:-1].T
     G[-1, :-1] = G[:-1, -1]
     G[-1, -1] = X[:, -1] @ X[:, -1]
     return G

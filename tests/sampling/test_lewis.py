@@ -127,15 +127,14 @@ def test_rows_of_very_different_size():
 
 def test_the_way_back():
     """A step that made things worse is undone, and a plain one taken from the best point."""
-    alive = np.ones(3, bool)
     for p, shrinks in ((1.5, [1.0, 1.0]), (6.0, [1.0, 0.5])):
-        mixing = _Mixing(p, alive)
+        mixing = _Mixing(p)
         x, good = np.zeros(3), np.array([0.1, -0.2, 0.1])
         mixing.step(x, good, 0.2, 1.0)
         for shrink in shrinks:
             back = mixing.step(x + 5, 10 * good, 2.0, 2.0)
             np.testing.assert_allclose(back, shrink * mixing.eta * good)
-    mixing = _Mixing(6.0, alive)
+    mixing = _Mixing(6.0)
     mixing.step(x, good, 0.2, 1.0)
     mixing.step(x + 5, 10 * good, 2.0, 0.5)  # the convex function fell: go on from there
     assert len(mixing.points) == 2
