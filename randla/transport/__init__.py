@@ -1,12 +1,29 @@
 """Optimal transport on lines: the sliced Wasserstein distance, with its error."""
 
 from randla.transport._estimation import FewProjectionsWarning, SlicedWassersteinResult
+from randla.transport._flow import (
+    SlicedWassersteinFlow,
+    sliced_wasserstein_barycenter,
+    sliced_wasserstein_flow,
+)
+from randla.transport._gradient import SlicedWassersteinGradient, sliced_wasserstein_gradient
+from randla.transport._matrix import SlicedWassersteinMatrix, sliced_wasserstein_matrix
+from randla.transport._max_sliced import MaxSlicedWasserstein, max_sliced_wasserstein
 from randla.transport._one_dimensional import wasserstein_1d
 from randla.transport._sliced import sliced_wasserstein
 
 __all__ = [
     "FewProjectionsWarning",
+    "MaxSlicedWasserstein",
+    "SlicedWassersteinFlow",
+    "SlicedWassersteinGradient",
+    "SlicedWassersteinMatrix",
     "SlicedWassersteinResult",
+    "max_sliced_wasserstein",
     "sliced_wasserstein",
+    "sliced_wasserstein_barycenter",
+    "sliced_wasserstein_flow",
+    "sliced_wasserstein_gradient",
+    "sliced_wasserstein_matrix",
     "wasserstein_1d",
 ]

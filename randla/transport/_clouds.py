@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._validation import as_points, as_weights, read_only
+from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
 
 _BLOCK_BYTES = 1 << 18  # what is transposed at a time
@@ -35,12 +35,15 @@ class Cloud:
         Positive, with sum 1; None means uniform.
     dim : int
         d.
+    kept : (n,) ndarray or None
+        Row numbers of the points in the input; None if all have a positive weight.
     """
 
     points: NDArray[Any]
     centre: NDArray[np.float64]
     weights: NDArray[np.float64] | None
     dim: int
+    kept: NDArray[np.intp] | None
 
     @property
     def size(self) -> int:
@@ -85,10 +88,17 @@ class Cloud:
 
 @dataclass(frozen=True, eq=False)
 class Clouds:
-    """Several clouds in common units: a length of 1 here is 2^exponent in the input."""
+    """Several clouds in common units: x here is (x + origin) 2^exponent in the input."""
 
     items: tuple[Cloud, ...]
     exponent: int
+    origin: NDArray[np.float64]
+
+    def from_common_units(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points about the centres of the clouds, in the units of the input."""
+        out = points + self.origin
+        times_power_of_two(out, self.exponent, out)
+        return out
 
     @property
     def dim(self) -> int:
@@ -115,23 +125,26 @@ def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None
 def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> Clouds:
     """Scale and centre validated clouds; float32 only if all of them are."""
     dtype = np.result_type(*points)
-    largest = max(_largest(x) for x in points)
-    exponent = math.frexp(largest)[1]
-    pairs = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
-    items = [_centred(x, w, exponent, dtype) for x, w in pairs]
+    with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
+    exponent = math.frexp(max(_largest(x) for x, _, _ in with_mass))[1]
+    items = [
+        Cloud(*_centred(x, w, exponent, dtype), w, x.shape[1], kept) for x, w, kept in with_mass
+    ]
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
-    centres = np.array([item[1] for item in items])
-    spread = max(max(_largest(item[0]) for item in items), np.ptp(centres, axis=0).max())
+    centres = np.array([cloud.centre for cloud in items])
+    spread = max(max(_largest(cloud.points) for cloud in items), np.ptp(centres, axis=0).max())
     again = math.frexp(spread)[1]
+    origin = np.zeros(points[0].shape[1])
     if again < -1:
-        centres = centres - centres[0]  # only differences of centres are used
-        for k, (x, _, _) in enumerate(items):
-            times_power_of_two(x, -again, x)
-            times_power_of_two(centres[k], -again, centres[k])
-            items[k] = (x, centres[k], items[k][2])
+        origin = centres[0]  # only differences of centres are used
+        for cloud in items:
+            times_power_of_two(cloud.points, -again, cloud.points)
+            times_power_of_two(cloud.centre - origin, -again, cloud.centre)
+        origin = np.ldexp(origin, -again)
         exponent += again
-    dim = points[0].shape[1]
-    return Clouds(tuple(Cloud(read_only(x), c, w, dim) for x, c, w in items), exponent)
+    for cloud in items:
+        cloud.points.flags.writeable = False
+    return Clouds(tuple(items), exponent, origin)
 
 
 def _largest(x: NDArray[Any]) -> float:
@@ -152,22 +165,21 @@ def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> Non
 
 def _drop_zeros(
     x: NDArray[Any], w: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """Points of positive weight, and weights with sum 1 (None if they are equal)."""
+) -> tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.intp] | None]:
+    """Points of positive weight, weights with sum 1 (None if they are equal), and row numbers."""
     if w is None:
-        return x, None
+        return x, None, None
     w = np.ldexp(w, -math.frexp(w.max())[1])
-    keep = w > 0
-    if not keep.all():
-        x, w = x[keep], w[keep]
-    if w.min() == w.max():
-        return x, None
-    return x, w / w.sum()
+    kept = None
+    if w.min() == 0.0:
+        kept = np.flatnonzero(w)
+        x, w = x[kept], w[kept]
+    return x, None if w.min() == w.max() else w / w.sum(), kept
 
 
 def _centred(
     x: NDArray[Any], w: NDArray[np.float64] | None, exponent: int, dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64] | None]:
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
     n, d = x.shape
     points = np.zeros((-(-d // 4) * 4, n), dtype)
     total, low, high = np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf)
@@ -183,7 +195,7 @@ def _centred(
             total += block.astype(np.float64, copy=False) @ w[first : first + step]
     centre = snapped(total / n if w is None else total, low, high, dtype)
     points[:d] -= centre.astype(dtype)[:, None]
-    return points, centre, w
+    return points, centre
 
 
 def snapped(

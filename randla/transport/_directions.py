@@ -6,18 +6,23 @@ for any of the designs.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import counter_hash, generator_from_key, normal_rows
-from randla._validation import as_array
+from randla._validation import as_array, as_choice
 
 Kind = Literal["iid", "orthogonal", "rqmc", "array"]
 
 N_BLOCKS = 8  # least number of blocks for a standard error
 _GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
+
+
+def child_key(key: np.uint64, k: int) -> np.uint64:
+    """Key number k of those that a key stands for."""
+    return np.uint64(counter_hash(key, k))
 
 
 class Directions:
@@ -62,7 +67,7 @@ class Directions:
     def _randomization(self, k: int) -> NDArray[np.float64]:
         """One randomized quasi-random set, even under theta -> -theta where half a sphere does."""
         n, d = self.block, self.dim
-        rng = generator_from_key(counter_hash(self._key, k))
+        rng = generator_from_key(child_key(self._key, k))
         if d == 2:  # equal angles on half a circle, one random shift
             angle = (np.arange(n) + rng.random()) * (math.pi / n)
             return np.column_stack([np.cos(angle), np.sin(angle)])
@@ -137,4 +142,30 @@ def as_directions(directions: ArrayLike, dim: int) -> GivenDirections:
     return GivenDirections(theta)
 
 
-Design: Any = Directions | GivenDirections
+Design: TypeAlias = Directions | GivenDirections
+
+
+def as_design(
+    directions: Any, dim: int, n: int | None, key: np.uint64, default: int = 256
+) -> Design:
+    """The design asked for, or the one that suits frames' uses: gradients and many pairs."""
+    if not isinstance(directions, str):
+        given = as_directions(directions, dim)
+        if n not in (None, given.n):
+            raise ValueError(
+                f"n_projections must be left out or {given.n}, the number of directions given, "
+                f"got {n}"
+            )
+        return given
+    kind: Any = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
+    if dim == 1:
+        return GivenDirections(np.ones((1, 1)))
+    if n is not None and n < 2:
+        raise ValueError(f"n_projections must be at least 2 for a standard error, got {n}")
+    if n is None:
+        n = max(default, N_BLOCKS * dim)
+    if kind == "auto":
+        kind = "rqmc" if dim <= 3 else "orthogonal"
+    if n < 2 * N_BLOCKS:
+        kind = "iid"
+    return Directions(kind, dim, n, key)

@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._random import counter_hash
 from randla._results import RandlaWarning, Result, t_quantile
 from randla._validation import as_number
 from randla.transport._clouds import Clouds
 from randla.transport._control_variates import FALLBACK, Controls, family_size, make_controls
 from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import N_BLOCKS, Design, Directions, Kind
+from randla.transport._directions import N_BLOCKS, Design, Directions, Kind, child_key
 from randla.transport._regression import Fit, fit
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run
@@ -317,7 +316,7 @@ class Problem:
             factor = min(max(1.1 * miss**2, 1.5), 16.0)
             n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1
             if design.kind == "rqmc":  # such sets do not grow: a new one, of another size
-                design = Directions("rqmc", self.clouds.dim, n, counter_hash(key, stage))
+                design = Directions("rqmc", self.clouds.dim, n, child_key(key, stage))
                 controls, f, columns, sizes = self.draw(design, 0, design.n)
                 continue
             before, design = design.n, Directions(design.kind, self.clouds.dim, n, key)

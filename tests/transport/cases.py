@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from randla.transport import sliced_wasserstein, wasserstein_1d
+from randla.transport import (
+    max_sliced_wasserstein,
+    sliced_wasserstein,
+    sliced_wasserstein_barycenter,
+    sliced_wasserstein_flow,
+    sliced_wasserstein_gradient,
+    sliced_wasserstein_matrix,
+    wasserstein_1d,
+)
 from tests.conformance import Case, grid
 
 _RNG = np.random.default_rng(5)
@@ -95,5 +103,100 @@ CASES: list[Case] = [
         arrays={"X": _X[:, :3], "Y": _Y[:, :3]},
         values=sliced_values,
         random=True,
+    ),
+    Case(
+        name="sliced_wasserstein_gradient",
+        call=sliced_wasserstein_gradient,
+        arrays={"X": _X, "Y": _Y},
+        values=lambda r: (np.float64(r.value), r.gradient, r.standard_error),
+        random=True,
+        rtol32=0.2,  # ties that rounding breaks the other way
+        integers=False,  # at ties each order has a subgradient of its own
+        bad_options=[
+            ({"p": 101}, ValueError, "p must be in"),
+            *_BAD_P,
+            *_BAD_WEIGHTS,
+            *_BAD_DIRECTIONS,
+        ],
+    ),
+    Case(
+        name="sliced_wasserstein_matrix",
+        call=lambda clouds, **kw: sliced_wasserstein_matrix([clouds, _Y, _X[:7] + 1.0], **kw),
+        arrays={"clouds": _X},
+        values=lambda r: (r.values, r.standard_errors, r.powers),
+        random=True,
+        bad_options=[
+            *_BAD_P,
+            ({"p": 17}, ValueError, "p must be in"),
+            *_BAD_DIRECTIONS,
+            ({"weights": [None]}, ValueError, "weights must have one entry for each"),
+            ({"weights": 3}, TypeError, "weights must be a sequence"),
+            ({"weights": [None, None, -_A[:7]]}, ValueError, r"weights\[2\] must be non-neg"),
+            ({"control_variate": "auto"}, ValueError, "control_variate must be one of None"),
+            (
+                {"control_variate": "full", "n_projections": 30},
+                ValueError,
+                "n_projections must be at least 40",
+            ),
+            ({"progress": 1}, TypeError, "progress must be True or False"),
+        ],
+    ),
+    Case(
+        name="sliced_wasserstein_matrix controlled",
+        call=lambda clouds, **kw: sliced_wasserstein_matrix(
+            [_Y, clouds], [None, _A], control_variate="quadratic", **kw
+        ),
+        arrays={"clouds": _X},
+        values=lambda r: (r.values, r.standard_errors),
+        random=True,
+    ),
+    Case(
+        name="sliced_wasserstein_flow",
+        call=lambda **kw: sliced_wasserstein_flow(**{"n_steps": 3, **kw}),
+        arrays={"X": _X, "Y": _Y},
+        values=lambda r: (r.points, r.trace, r.trace_standard_error),
+        random=True,
+        integers=False,
+        bad_options=[
+            *_BAD_WEIGHTS,
+            ({"n_steps": 0}, ValueError, "n_steps must be at least 1"),
+            ({"step": 0.0}, ValueError, "step must be in"),
+            ({"step": 2.5}, ValueError, "step must be in"),
+            ({"n_projections": 1}, ValueError, "n_projections must be at least 2"),
+            ({"directions": np.eye(4)}, TypeError, "directions must be 'iid'"),
+            ({"directions": "best"}, ValueError, "directions must be one of"),
+            ({"progress": "yes"}, TypeError, "progress must be True or False"),
+        ],
+    ),
+    Case(
+        name="sliced_wasserstein_barycenter",
+        call=lambda clouds, **kw: sliced_wasserstein_barycenter(
+            [clouds, _Y], **{"n_steps": 3, **kw}
+        ),
+        arrays={"clouds": _X},
+        values=lambda r: (r.points, r.trace),
+        random=True,
+        integers=False,
+        bad_options=[
+            ({"weights": [1.0]}, ValueError, r"weights must be of shape \(2,\)"),
+            ({"weights": [1.0, -1.0]}, ValueError, "weights must be non-negative"),
+            ({"n_points": 0}, ValueError, "n_points must be at least 1"),
+            ({"start": _X, "n_points": 3}, ValueError, "n_points must be left out or 12"),
+            ({"start": _X[:, :2]}, ValueError, "start must have points of dimension 4"),
+        ],
+    ),
+    Case(
+        name="max_sliced_wasserstein",
+        call=max_sliced_wasserstein,
+        arrays={"X": _X, "Y": _Y},
+        values=lambda r: (np.float64(r.value),),
+        bad_options=[
+            *_BAD_P,
+            *_BAD_WEIGHTS,
+            ({"n_starts": 0}, ValueError, "n_starts must be at least 1"),
+            ({"n_starts": 257}, ValueError, "n_starts must be at least 1 and at most 256"),
+            ({"rtol": -1}, ValueError, "rtol must be at least 0"),
+            ({"max_iterations": 0}, ValueError, "max_iterations must be at least 1"),
+        ],
     ),
 ]

@@ -17,7 +17,7 @@ import numpy as np
 
 from randla._jit import fused_kernel, inline, kernel, summing_kernel
 
-_STRETCH = 1024  # steps of a plan that are made before they are used
+STRETCH = 1024  # steps of a plan that are made before they are used
 _TOTAL = np.int64(1 << 62)
 _UNIT = 2.0**-62
 _LOW52, _ONE_BITS = np.int64((1 << 52) - 1), np.int64(1023 << 52)
@@ -240,15 +240,15 @@ def cost_weighted(U, V, A, B, shifts, units, p, out):
     """out[r] = cost of sorted rows U[r] (n,), V[r] (m,) with accumulated integer weights A, B."""
     n_rows, total = U.shape[0], U.shape[1] + V.shape[1] - 1
     at, reached = np.empty((4, 2), np.uint64), np.empty(4, np.int64)
-    left, right = np.empty((4, _STRETCH), np.uint32), np.empty((4, _STRETCH), np.uint32)
-    mass = np.empty((4, _STRETCH))
+    left, right = np.empty((4, STRETCH), np.uint32), np.empty((4, STRETCH), np.uint32)
+    mass = np.empty((4, STRETCH))
     for first in range(0, n_rows, 4):
         last = min(first + 4, n_rows)
         at[:] = 0
         reached[:] = 0
         out[first:last] = 0.0
-        for start in range(0, total, _STRETCH):
-            k = min(_STRETCH, total - start)
+        for start in range(0, total, STRETCH):
+            k = min(STRETCH, total - start)
             next_stretch(A[first:last], B[first:last], at, reached, left, right, mass, k)
             for r in range(last - first):
                 row = first + r

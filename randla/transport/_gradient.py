@@ -1,0 +1,183 @@
+"""Gradient of the sliced Wasserstein distance with respect to the points."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._random import draw_key
+from randla._results import Result
+from randla._validation import as_count, as_number
+from randla.transport._clouds import Clouds, as_pair
+from randla.transport._directions import Design, as_design
+from randla.transport._regression import fit
+from randla.transport._slopes import ProjectedSlopes
+
+Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SlicedWassersteinGradient(Result):
+    """The sliced Wasserstein distance of two clouds and its gradient, with errors.
+
+    The errors are those of the random directions, given the clouds.
+
+    Attributes
+    ----------
+    value : float
+        :math:`SW_p`.
+    power : float
+        :math:`SW_p^p`.
+    power_standard_error : float or None
+        Of `power`; None for directions given as an array.
+    gradient : (n, d) ndarray
+        Of `power` with respect to the points X; zero rows for points without weight.
+    standard_error : (n, d) ndarray or None
+        Of `gradient`.
+    degrees_of_freedom : float or None
+        Of both errors: number of independent blocks of directions, minus one.
+    n_projections : int
+    directions : str
+        "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
+    """
+
+    value: float
+    power: float
+    power_standard_error: float | None
+    gradient: NDArray[np.float64]
+    standard_error: NDArray[np.float64] | None
+    degrees_of_freedom: float | None
+    n_projections: int
+    directions: str
+    _p: float = field(default=2.0)
+
+    @property
+    def value_gradient(self) -> NDArray[np.float64]:
+        """Gradient of `value`: that of `power` times value^(1 - p) / p; zero where value is 0."""
+        if self.value <= 0.0:
+            return np.zeros_like(self.gradient)
+        return self.gradient * (self.value ** (1.0 - self._p) / self._p)
+
+
+def sliced_wasserstein_gradient(
+    X: ArrayLike,
+    Y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    *,
+    p: float = 2,
+    n_projections: int | None = None,
+    directions: Kinds | ArrayLike = "auto",
+    rng: Any = None,
+) -> SlicedWassersteinGradient:
+    r"""Sliced Wasserstein distance and its gradient with respect to the points of X.
+
+    .. math::
+
+        \frac{\partial SW_p^p}{\partial x_i} = E\Big[ p \sum_j \delta_{ij}(\theta)\,
+        \mathrm{sign}(t_{ij}) |t_{ij}|^{p-1} \theta \Big], \qquad t_{ij} = \theta^T (x_i - y_j),
+
+    with :math:`\delta(\theta)` the optimal coupling of the two projections.
+
+    Parameters
+    ----------
+    X : (n, d) array_like
+        Points of the first cloud; 1-D input is n points on a line.
+    Y : (m, d) array_like
+        Points of the second cloud.
+    a, b : (n,) and (m,) array_like, optional
+        Non-negative weights, scaled to sum 1. Uniform by default.
+    p : float, default 2
+        Order, from 1 to 100. At p = 1 and at ties the gradient is one of several.
+    n_projections : int, optional
+        Number of directions, at least 2; by default 256, or 8 d if that is more. Designs with
+        blocks round it up.
+    directions : str or (L, d) array_like, default "auto"
+        As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2 and 3 and "orthogonal" above: the
+        variance of a gradient comes from :math:`\theta \theta^T`, whose mean over a frame is
+        exact. At p = 2 the other designs use the same fact through a linear control.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same numbers for any number of threads.
+
+    Returns
+    -------
+    SlicedWassersteinGradient
+        `value`, `power`, `gradient` of the power, and its `standard_error`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described; NaN and inf are refused.
+
+    See Also
+    --------
+    sliced_wasserstein : The distance, with control variates.
+    sliced_wasserstein_flow : Moves a cloud along the gradient.
+
+    Notes
+    -----
+    Work is that of `sliced_wasserstein` with a sort that carries the permutation, and O(L n d) for
+    the sums. Memory beyond the input is 16 MiB or one block of L' rows of n numbers, and four
+    arrays of the size of X.
+
+    References
+    ----------
+    .. [1] Bonneel, Rabin, Peyre and Pfister, Sliced and Radon Wasserstein Barycenters of
+       Measures, J. Math. Imaging Vis. 51 (2015), section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import sliced_wasserstein_gradient
+    >>> X = np.random.default_rng(0).standard_normal((50, 4))
+    >>> result = sliced_wasserstein_gradient(X, X + [1.0, 0.0, 0.0, 0.0], rng=0)
+    >>> result.gradient.sum(axis=0).round(6) + 0.0  # 2 (mean of X - mean of Y) / d
+    array([-0.5,  0. ,  0. ,  0. ])
+    """
+    clouds = as_pair(X, Y, a, b)
+    p = as_number(p, "p", low=1.0, high=100.0)
+    key = draw_key(rng)
+    n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
+    design = as_design(directions, clouds.dim, n, key)
+    x, y = clouds.items
+    slopes = ProjectedSlopes(x, [y], [1.0], p)
+    slopes.choose_unit(design.rows(0, min(design.n, 64)))
+    result = slopes(design)
+    size = len(np.atleast_1d(np.asarray(X)))
+    return _wrap(clouds, p, design, slopes.units[0], result, size)
+
+
+def _wrap(
+    clouds: Clouds, p: float, design: Design, unit: float, slopes: Any, size: int
+) -> SlicedWassersteinGradient:
+    x, L = clouds.items[0], design.n
+    f = slopes.costs[:, 0]
+    exact, given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
+    power, error = float(f.mean()), 0.0
+    freedom: float | None = math.inf if exact else None
+    if not (exact or given):
+        fitted = fit(f, np.empty((L, 0)), np.empty(0), block=design.block)
+        assert fitted is not None
+        error, freedom = fitted.standard_error, fitted.degrees_of_freedom
+    length = np.float64(math.ldexp(1.0 / unit, clouds.exponent))
+    with np.errstate(over="ignore", under="ignore"):
+        scale = float(length**p)
+        slope = float(length ** (p - 1.0)) / unit  # costs are those of lengths times unit
+    gradient, spread = (g * slope for g in (slopes.gradient, slopes.standard_error))
+    if x.kept is not None:
+        full = np.zeros((2, size, clouds.dim))
+        full[0, x.kept], full[1, x.kept] = gradient, spread
+        gradient, spread = full
+    return SlicedWassersteinGradient(
+        value=power ** (1.0 / p) * float(length),
+        power=power * scale,
+        power_standard_error=None if given else error * scale,
+        gradient=gradient,
+        standard_error=None if given else spread,
+        degrees_of_freedom=freedom,
+        n_projections=L,
+        directions="exact" if exact else design.kind,
+        _p=p,
+    )

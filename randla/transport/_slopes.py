@@ -1,0 +1,236 @@
+"""Derivatives of projected costs with respect to the points, for many directions at a time."""
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import part_bounds, run_parts
+from randla.transport._clouds import Cloud
+from randla.transport._costs import ProjectedCosts
+from randla.transport._directions import Design
+from randla.transport._kernels.gradient import (
+    add_slopes_equal,
+    add_slopes_planned,
+    add_slopes_weighted,
+)
+from randla.transport._kernels.project import project_rows
+from randla.transport._rows import SECONDS_PROJECT, SECONDS_SORT, Coupling, Side, batch_rows
+
+_ROUND_NUMBERS = 1 << 21  # slopes that are held at a time: 16 MiB
+_POINTS = 2048  # points of a part of the accumulation
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """What a design says of the objective sum_k weight_k f_k, for one cloud against several.
+
+    Attributes
+    ----------
+    costs : (L, K) ndarray
+        f_k at each direction.
+    gradient : (n, d) ndarray
+        Mean over the blocks of the design.
+    standard_error : (n, d) ndarray
+        From the spread over blocks; zero if there is one block.
+    """
+
+    costs: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+
+
+class ProjectedSlopes:
+    """Gradients of E sum_k weight_k W_p^p(theta' x, theta' y_k) with respect to the points of x.
+
+    At p = 2 the slope of a point is close to a linear function of its own projection,
+    a_i theta' c_i with c_i = 2 sum_k weight_k (m_x - m_k + (1 - s_k)(x_i - m_x)), m the means and
+    s_k^2 = tr S_k / tr S_x. Its part in the gradient, a_i theta theta' c_i, has mean a_i c_i / d:
+    it is taken off the slopes and added back exactly. (A frame makes the mean of theta theta'
+    exact by itself; to take off an exact part without the slope s_k can do harm. On directions
+    of the user nothing is taken off, so that the gradient is that of the mean over them.)
+    """
+
+    def __init__(self, x: Cloud, ys: list[Cloud], weights: list[float], p: float) -> None:
+        self._x, self._ys, self._weights, self.p = x, ys, weights, p
+        self._ordered = [x.weights is not None or y.weights is not None for y in ys]
+        self._couplings = [
+            Coupling(x.size, y.size, p, weighted=weighted)
+            for y, weighted in zip(ys, self._ordered, strict=True)
+        ]
+        self.units = [1.0] * len(ys)
+        self.seconds = sum(
+            (x.size + y.size) * (2.5 * SECONDS_SORT + SECONDS_PROJECT * x.dim) for y in ys
+        )
+        self._is_linear = False
+        self._ratios = [0.0] * len(ys)
+        own = float(np.trace(x.covariance)) if p == 2.0 else 0.0
+        if own > 0.0:
+            self._ratios = [1.0 - math.sqrt(np.trace(y.covariance) / own) for y in ys]
+
+    def choose_unit(self, theta: NDArray[np.float64]) -> None:
+        """Make powers stay in range where p is large (one target)."""
+        costs = ProjectedCosts(self._x, self._ys[0], self.p)
+        if costs.unit is None:
+            costs(theta)
+        self.units = [costs.unit or 1.0]
+
+    def __call__(self, design: Design) -> Slopes:
+        """Costs and gradient over all directions of a design."""
+        n, d = self._x.size, self._x.dim
+        L, block = design.n, design.block
+        costs = np.empty((L, len(self._ys)))
+        self._is_linear = self.p == 2.0 and design.kind != "array"
+        total, square = np.zeros((n, d)), np.zeros((n, d))
+        pilot = np.zeros((n, d))
+        step = max(_ROUND_NUMBERS // (n * block), 1) * block
+        if block == 1:
+            step = min(step, 256)
+        for first in range(0, L, step):
+            theta = design.rows(first, min(first + step, L))
+            R = np.zeros((len(theta), n))
+            self._fill(theta, R, costs[first : first + step])
+            self._accumulate(theta, R, block, total, square, pilot, first == 0)
+        n_blocks = L // block
+        mean = total / n_blocks
+        error = np.zeros((n, d))
+        if n_blocks > 1:
+            variance = np.maximum(square - n_blocks * mean * mean, 0.0) / (n_blocks - 1)
+            error = np.sqrt(variance / n_blocks)
+        mean += pilot
+        if self._is_linear:
+            mean += self._exact_part()
+        return Slopes(costs, mean, error)
+
+    def rows(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Slopes (L, n) at some directions, nothing taken off."""
+        self._is_linear = False
+        R = np.zeros((len(theta), self._x.size))
+        self._fill(theta, R, np.empty((len(theta), len(self._ys))))
+        return R
+
+    # The linear control ---------------------------------------------------------------------------
+
+    def _lines(self, theta: NDArray[np.float64], k: int) -> tuple[NDArray[np.float64], float]:
+        """What is taken off the slopes is alpha + beta u_i: alpha (L,) and beta."""
+        if not self._is_linear:
+            return np.zeros(len(theta)), 0.0
+        beta = 2.0 * self._ratios[k]
+        x, y = self._x, self._ys[k]
+        return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
+
+    def _exact_part(self) -> NDArray[np.float64]:
+        """sum_k weight_k a_i c_i / d, the mean of what was taken off."""
+        x, d = self._x, self._x.dim
+        part = np.zeros((x.size, d))
+        about_mean = x.points[:d].T - (x.mean - x.centre)
+        for y, weight, ratio in zip(self._ys, self._weights, self._ratios, strict=True):
+            part += 2.0 * weight * ((x.mean - y.mean) + ratio * about_mean)
+        masses = 1.0 / x.size if x.weights is None else x.weights[:, None]
+        return part * masses / d
+
+    # Slopes and their sums ------------------------------------------------------------------------
+
+    def _fill(
+        self, theta: NDArray[np.float64], R: NDArray[np.float64], costs: NDArray[np.float64]
+    ) -> None:
+        """Slopes R (L, n) and costs (L, K) at some directions."""
+        x, L = self._x, len(theta)
+        batch = batch_rows(x.size, max(y.size for y in self._ys), x.dim, L)
+        padded = np.zeros((L, x.points.shape[0]), x.points.dtype)
+        padded[:, : x.dim] = theta
+        shifts = [theta @ (x.centre - y.centre) for y in self._ys]
+        lines = [self._lines(theta, k) for k in range(len(self._ys))]
+        work = threading.local()
+
+        def task(part: int) -> None:
+            if not hasattr(work, "sides"):
+                work.sides = self._sides(batch)
+            own, others = work.sides
+            rows = slice(part * batch, min((part + 1) * batch, L))
+            k = rows.stop - rows.start
+            project_rows(padded[rows], x.points, own.values[:k])
+            own.sort(k)
+            for i, (y, other) in enumerate(zip(self._ys, others, strict=True)):
+                project_rows(padded[rows], y.points, other.values[:k])
+                other.sort(k)
+                cost = np.empty(k)
+                coupling, units = self._couplings[i], np.full(k, self.units[i])
+                coupling.cost(own, other, shifts[i][rows], units, cost)
+                costs[rows, i] = cost
+                alphas, beta = lines[i]
+                self._add_slopes(own, other, i, shifts[i][rows], alphas[rows], beta, R[rows])
+
+        run_parts(task, -(-L // batch), seconds=L * self.seconds)
+
+    def _add_slopes(
+        self,
+        own: Side,
+        other: Side,
+        i: int,
+        shifts: NDArray[np.float64],
+        alphas: NDArray[np.float64],
+        beta: float,
+        R: NDArray[np.float64],
+    ) -> None:
+        k, coupling = len(R), self._couplings[i]
+        u, v = own.values[:k], other.values[:k]
+        assert own.order is not None
+        order = own.order[:k]
+        rest = (shifts, alphas, beta, self._weights[i], self.units[i], self.p, R)
+        if coupling.weighted:
+            assert own.sums is not None
+            assert other.sums is not None
+            add_slopes_weighted(u, v, order, own.sums[:k], other.sums[:k], *rest)
+        elif coupling.plan is not None:
+            add_slopes_planned(u, v, order, *coupling.plan, *rest)
+        else:
+            add_slopes_equal(u, v, order, *rest)
+
+    def _sides(self, batch: int) -> tuple[Side, list[Side]]:
+        def side(cloud: Cloud, weighted: bool, ordered: bool) -> Side:
+            units: Any = cloud.units if weighted else None
+            return Side(batch, cloud.size, cloud.points.dtype, units, ordered=ordered)
+
+        own = side(self._x, any(self._ordered), True)
+        return own, [side(y, w, False) for y, w in zip(self._ys, self._ordered, strict=True)]
+
+    def _accumulate(
+        self,
+        theta: NDArray[np.float64],
+        R: NDArray[np.float64],
+        block: int,
+        total: NDArray[np.float64],
+        square: NDArray[np.float64],
+        pilot: NDArray[np.float64],
+        is_first: bool,
+    ) -> None:
+        """Add the gradients of whole blocks, and their squares, less those of the first block.
+
+        A part is a range of points, so that each sum has one order and one thread.
+        """
+        n_parts = -(-len(total) // _POINTS)
+        bounds = part_bounds(len(total), n_parts)
+        squares = theta * theta if block == 1 else theta
+
+        def task(part: int) -> None:
+            rows = slice(*bounds[part])
+            slopes = R[:, rows]
+            if block == 1:
+                total[rows] += slopes.T @ theta
+                square[rows] += (slopes * slopes).T @ squares
+                return
+            for first in range(0, len(theta), block):
+                last = first + block
+                mean = slopes[first:last].T @ theta[first:last] / block
+                if is_first and first == 0:
+                    pilot[rows] = mean
+                mean -= pilot[rows]
+                total[rows] += mean
+                square[rows] += mean * mean
+
+        seconds = len(theta) * total.size * 1e-9
+        run_parts(task, n_parts, seconds=seconds, blas=True)

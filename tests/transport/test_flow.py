@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from randla.transport import (
+    sliced_wasserstein,
+    sliced_wasserstein_barycenter,
+    sliced_wasserstein_flow,
+    wasserstein_1d,
+)
+from tests.transport.reference import clouds
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 6])
+def test_a_translation_is_undone_in_one_step(d):
+    X = np.random.default_rng(1).standard_normal((30, d))
+    Y = X + np.arange(1.0, d + 1)
+    flow = sliced_wasserstein_flow(X, Y, n_steps=2, rng=0)
+    np.testing.assert_allclose(flow.points, Y, atol=1e-12)
+    distance = np.linalg.norm(Y[0] - X[0]) / np.sqrt(d)
+    assert abs(flow.trace[0] - distance) < 7 * flow.trace_standard_error[0] + 1e-12
+    assert flow.trace[1] < 1e-12
+
+
+def test_one_dimension_arrives_in_one_step():
+    x, y = np.random.default_rng(2).standard_normal((2, 40))
+    flow = sliced_wasserstein_flow(x, y, n_steps=1)
+    assert wasserstein_1d(flow.points[:, 0], y) < 1e-14
+    assert flow.trace_standard_error == [0.0]
+
+
+@pytest.mark.parametrize("m", [200, 150])
+def test_the_distance_falls(m):
+    X, Y = clouds("shapes", 3, 200)
+    flow = sliced_wasserstein_flow(X, Y[:m], n_steps=40, rng=0)
+    assert flow.trace[-1] < 0.15 * flow.trace[0]
+    before = sliced_wasserstein(X, Y[:m], rng=1)
+    assert abs(flow.trace[0] - before.value) < 6 * flow.trace_standard_error[0]
+
+
+def test_weighted_points_move_and_others_stay():
+    X, Y = clouds("gauss", 3, 60)
+    a = np.random.default_rng(3).random(60) + 0.1
+    a[4] = 0.0
+    flow = sliced_wasserstein_flow(X, Y, a, n_steps=30, rng=0)
+    assert (flow.points[4] == X[4]).all()
+    assert flow.trace[-1] < 0.4 * flow.trace[0]
+
+
+def test_a_small_step_follows_the_gradient():
+    X, Y = clouds("mix", 4, 50)
+    short = sliced_wasserstein_flow(X, Y, n_steps=1, step=0.1, rng=0).points
+    full = sliced_wasserstein_flow(X, Y, n_steps=1, step=1.0, rng=0).points
+    np.testing.assert_allclose(short - X, 0.1 * (full - X), atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_scales(scale):
+    X, Y = clouds("gauss", 3, 30)
+    plain = sliced_wasserstein_flow(X, Y, n_steps=3, rng=0)
+    other = sliced_wasserstein_flow(X * scale, Y * scale, n_steps=3, rng=0)
+    np.testing.assert_allclose(other.points / scale, plain.points, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(other.trace / scale, plain.trace, rtol=1e-9)
+
+
+def test_the_barycenter_of_translates():
+    Y = np.random.default_rng(4).standard_normal((80, 3))
+    shift = np.array([6.0, 0.0, 3.0])
+    result = sliced_wasserstein_barycenter([Y, Y + shift], [2.0, 1.0], n_steps=150, rng=0)
+    middle = Y + shift / 3
+    np.testing.assert_allclose(result.points.mean(axis=0), middle.mean(axis=0), atol=1e-10)
+    assert sliced_wasserstein(result.points, middle, rng=0).value < 0.02
+    # the optimal value: 2/3 |s/3|^2 + 1/3 |2 s/3|^2, over d
+    error = result.trace[-1] - np.sqrt(2 / 9 * (shift @ shift) / 3)
+    assert abs(error) < 7 * result.trace_standard_error[-1]
+
+
+def test_the_barycenter_on_the_line_averages_quantiles():
+    x, y = np.random.default_rng(5).standard_normal((2, 30))
+    result = sliced_wasserstein_barycenter([x, y], [1.0, 3.0], n_steps=2, rng=0)
+    expected = 0.25 * np.sort(x) + 0.75 * np.sort(y)
+    np.testing.assert_allclose(np.sort(result.points[:, 0]), expected, atol=1e-12)
+
+
+def test_start_and_sizes_of_a_barycenter():
+    X, Y = clouds("gauss", 3, 40)
+    assert sliced_wasserstein_barycenter([X, Y[:10]], n_steps=1, rng=0).points.shape == (40, 3)
+    assert sliced_wasserstein_barycenter([X], n_points=7, n_steps=1, rng=0).points.shape == (7, 3)
+    start = X[:5].copy()
+    result = sliced_wasserstein_barycenter([X, Y], start=start, n_steps=1, rng=0)
+    assert result.points.shape == (5, 3)
+    assert (start == X[:5]).all()
+    # Gaussian start: the moments of the result are near the weighted means from the beginning
+    result = sliced_wasserstein_barycenter([X + 1e6, Y + 1e6], n_points=2000, n_steps=1, rng=0)
+    middle = 1e6 + 0.5 * (X.mean(0) + Y.mean(0))
+    np.testing.assert_allclose(result.points.mean(axis=0), middle, rtol=0, atol=1e-6)
+
+
+def test_clouds_must_be_a_sequence():
+    for bad, error in ((3, TypeError), ("ab", TypeError), ([], ValueError)):
+        with pytest.raises(error, match="clouds must"):
+            sliced_wasserstein_barycenter(bad)
+    with pytest.raises(ValueError, match=r"clouds\[1\] must have points of dimension 3"):
+        sliced_wasserstein_barycenter([np.ones((4, 3)), np.ones((4, 2))])
+
+
+def test_plot():
+    pytest.importorskip("matplotlib")
+    X, Y = clouds("gauss", 3, 20)
+    ax = sliced_wasserstein_flow(X, Y, n_steps=3, rng=0).plot()
+    assert ax.get_xlabel() == "step"

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+
+from randla.transport import sliced_wasserstein, sliced_wasserstein_gradient
+from tests.statistical import claim
+from tests.transport.reference import clouds, projected_costs
+
+RNG = np.random.default_rng(1)
+
+
+def unit(L, d):
+    theta = RNG.standard_normal((L, d))
+    return theta / np.linalg.norm(theta, axis=1)[:, None]
+
+
+def finite_differences(X, Y, theta, a, b, p, rows, step=1e-6):
+    out = np.zeros((len(rows), X.shape[1]))
+    for k, i in enumerate(rows):
+        for j in range(X.shape[1]):
+            shift = np.zeros_like(X)
+            shift[i, j] = step
+            high, low = (
+                projected_costs(X + s * shift, Y, theta, a, b, p).mean() for s in (1.0, -1.0)
+            )
+            out[k, j] = (high - low) / (2 * step)
+    return out
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, 20.0])
+@pytest.mark.parametrize("sizes", [(20, 20), (20, 13), (20, 30)])
+@pytest.mark.parametrize("weighted", ["", "a", "ab"])
+def test_finite_differences(p, sizes, weighted):
+    n, m = sizes
+    X, Y, theta = RNG.standard_normal((n, 4)), RNG.standard_normal((m, 4)) + 0.5, unit(5, 4)
+    a = RNG.random(n) if "a" in weighted else None
+    b = RNG.random(m) if "b" in weighted else None
+    result = sliced_wasserstein_gradient(X, Y, a, b, p=p, directions=theta)
+    rows = [0, 7, n - 1]
+    expected = finite_differences(X, Y, theta, a, b, p, rows)
+    scale = np.abs(result.gradient).max()
+    np.testing.assert_allclose(result.gradient[rows], expected, rtol=0, atol=1e-6 * scale)
+    assert result.power == pytest.approx(projected_costs(X, Y, theta, a, b, p).mean(), rel=1e-11)
+    assert result.standard_error is result.power_standard_error is None
+
+
+@pytest.mark.parametrize("design", ["iid", "orthogonal", "rqmc"])
+def test_translation_has_no_error(design):
+    # every slope is linear in the projection: 2 (x - y) / (n d), for any directions
+    X = RNG.standard_normal((30, 5))
+    shift = np.arange(5.0)
+    result = sliced_wasserstein_gradient(X, X + shift, directions=design, rng=1)
+    np.testing.assert_allclose(result.gradient, np.tile(-2 * shift / 150, (30, 1)), atol=1e-14)
+    assert result.standard_error.max() < 1e-14
+
+
+def test_the_sum_over_points_is_the_derivative_along_a_translation():
+    X, Y = clouds("mix", 6, 40)
+    total = sliced_wasserstein_gradient(X, Y[:30], rng=1).gradient.sum(axis=0)
+    np.testing.assert_allclose(total, 2 * (X.mean(0) - Y[:30].mean(0)) / 6, atol=1e-13)
+
+
+def test_one_dimension_is_exact():
+    x, y = np.array([3.0, 1.0, 2.0]), np.array([1.5, 2.5, 5.0])
+    result = sliced_wasserstein_gradient(x, y)
+    np.testing.assert_allclose(result.gradient[:, 0], 2 / 3 * np.array([-2.0, -0.5, -0.5]))
+    assert result.directions == "exact"
+    assert (result.standard_error == 0).all()
+    assert result.power_standard_error == 0.0
+
+
+def test_points_without_weight_have_no_gradient():
+    X, Y = clouds("gauss", 3, 20)
+    a = np.ones(20)
+    a[[2, 5]] = 0.0
+    result = sliced_wasserstein_gradient(X, Y, a, rng=0)
+    assert result.gradient.shape == result.standard_error.shape == (20, 3)
+    assert (result.gradient[[2, 5]] == 0).all()
+    without = sliced_wasserstein_gradient(X[a > 0], Y, rng=0)
+    np.testing.assert_allclose(result.gradient[a > 0], without.gradient, rtol=1e-12)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_scales(p):
+    X, Y = clouds("gauss", 3, 30)
+    plain = sliced_wasserstein_gradient(X, Y, p=p, rng=0)
+    for scale in (2.0**-90, 2.0**90):
+        result = sliced_wasserstein_gradient(scale * X, scale * Y, p=p, rng=0)
+        np.testing.assert_array_equal(result.gradient, plain.gradient * scale ** (p - 1))
+        np.testing.assert_array_equal(
+            result.standard_error, plain.standard_error * scale ** (p - 1)
+        )
+    tiny = sliced_wasserstein_gradient(1e-300 * X, 1e-300 * Y, p=p, rng=0)
+    assert tiny.value == pytest.approx(1e-300 * plain.value, rel=1e-9)
+    assert not np.isnan(tiny.gradient).any()
+
+
+def test_the_gradient_of_the_value():
+    X, Y = clouds("gauss", 3, 30)
+    result = sliced_wasserstein_gradient(X, Y, p=3, rng=0)
+    np.testing.assert_allclose(
+        result.value_gradient, result.gradient / (3 * result.value**2), rtol=1e-12
+    )
+    same = sliced_wasserstein_gradient(X, X, rng=0)
+    assert (same.value_gradient == 0).all()
+    assert (same.gradient == 0).all()
+
+
+@pytest.mark.parametrize("design", ["iid", "orthogonal", "rqmc"])
+@claim(
+    null="gradients are unbiased and their squared errors are, on average, what was stated",
+    test="z-test of 8 coordinates of the gradient and of the ratio of mean squares",
+    replicates=150,
+    false_alarm=1e-7,
+)
+def test_the_standard_error_is_honest(trial, design):
+    X, Y = clouds("mix", 5, 40)
+    truth = sliced_wasserstein_gradient(
+        X, Y, n_projections=40_000, directions="orthogonal", rng=trial.rng()
+    ).gradient
+    results = [
+        sliced_wasserstein_gradient(X, Y, n_projections=64, directions=design, rng=rng)
+        for rng in trial.rngs()
+    ]
+    draws = np.array([r.gradient for r in results])
+    trial.assert_mean(draws[:, ::10, ::2], truth[::10, ::2], share=0.5, se_floor=2e-5)
+    squares = ((draws - truth) ** 2).sum(axis=(1, 2))
+    stated = np.array([(r.standard_error**2).sum() for r in results])
+    trial.assert_mean(squares - stated, 0.0, share=0.5)
+
+
+def test_frames_beat_independent_directions():
+    # the exact split without the slope would lose on such clouds; frames and the slope do not
+    X, Y = clouds("gauss", 50, 100)
+    theta = RNG.standard_normal((400, 50))
+    theta /= np.linalg.norm(theta, axis=1)[:, None]
+    truth = sliced_wasserstein_gradient(X, Y, n_projections=20_000, rng=0).gradient
+    plain = sliced_wasserstein_gradient(X, Y, directions=theta).gradient
+    for design in ("orthogonal", "iid"):
+        better = sliced_wasserstein_gradient(
+            X, Y, n_projections=400, directions=design, rng=1
+        ).gradient
+        assert np.sum((better - truth) ** 2) < np.sum((plain - truth) ** 2) / 5
+
+
+def test_rounds_do_not_change_the_gradient(monkeypatch):
+    X, Y = clouds("gauss", 4, 60)
+    for design in ("iid", "orthogonal", "rqmc"):
+        whole = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
+        with monkeypatch.context() as patch:
+            patch.setattr("randla.transport._slopes._ROUND_NUMBERS", 500)
+            patch.setattr("randla.transport._slopes._POINTS", 7)
+            parts = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
+        np.testing.assert_allclose(parts.gradient, whole.gradient, rtol=1e-10, atol=1e-15)
+        np.testing.assert_allclose(parts.standard_error, whole.standard_error, rtol=1e-8)
+
+
+def test_the_value_is_that_of_the_distance():
+    X, Y = clouds("mix", 4, 40)
+    gradient = sliced_wasserstein_gradient(X, Y, n_projections=64, directions="orthogonal", rng=3)
+    plain = sliced_wasserstein(
+        X, Y, n_projections=64, directions="orthogonal", control_variate=None, rng=3
+    )
+    assert gradient.value == pytest.approx(plain.value, rel=1e-12)
+    assert gradient.power_standard_error == pytest.approx(plain.power_standard_error, rel=1e-10)

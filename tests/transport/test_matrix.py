@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from randla.transport import sliced_wasserstein, sliced_wasserstein_matrix, wasserstein_1d
+from tests.transport.reference import clouds
+
+RNG = np.random.default_rng(1)
+CLOUDS = [s * RNG.standard_normal((n, 4)) for n, s in ((50, 1), (50, 2), (40, 1), (33, 0.5))]
+WEIGHTS = [None, RNG.random(50), None, RNG.random(33)]
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize(("design", "n"), [("iid", 256), ("orthogonal", 256), ("rqmc", 256)])
+@pytest.mark.parametrize("control", [None, "lower", "full"])
+def test_equals_one_pair_at_a_time(weights, design, n, control):
+    result = sliced_wasserstein_matrix(
+        CLOUDS, weights, n_projections=n, directions=design, control_variate=control, rng=1
+    )
+    masses = [None] * 4 if weights is None else weights
+    for i, j in ((0, 1), (1, 3), (0, 2)):
+        pair = sliced_wasserstein(
+            CLOUDS[i],
+            CLOUDS[j],
+            masses[i],
+            masses[j],
+            n_projections=n,
+            directions=design,
+            control_variate=control,
+            rng=1,
+        )
+        assert result.values[i, j] == result.values[j, i]
+        assert result.values[i, j] == pytest.approx(pair.value, rel=1e-10)
+        assert result.standard_errors[i, j] == pytest.approx(pair.standard_error, rel=1e-6)
+        assert result.powers[i, j] == pytest.approx(pair.power, rel=1e-10)
+    assert (np.diag(result.values) == 0).all()
+    assert (np.diag(result.standard_errors) == 0).all()
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_powers_are_conditionally_negative_definite(p):
+    many = [RNG.standard_normal((20, 3)) + RNG.standard_normal(3) for _ in range(12)]
+    powers = sliced_wasserstein_matrix(many, p=p, n_projections=16, directions="iid", rng=0).powers
+    centre = np.eye(12) - 1 / 12
+    assert np.linalg.eigvalsh(-centre @ powers @ centre).min() > -1e-12
+
+
+def test_one_dimension_and_one_cloud():
+    rows = RNG.standard_normal((3, 25))
+    result = sliced_wasserstein_matrix(list(rows), p=1)
+    expected = [[wasserstein_1d(x, y, p=1) for y in rows] for x in rows]
+    np.testing.assert_allclose(result.values, expected, rtol=1e-12)
+    assert (result.directions, result.degrees_of_freedom) == ("exact", np.inf)
+    assert (result.standard_errors == 0).all()
+    assert sliced_wasserstein_matrix(CLOUDS[:1], rng=0).values.tolist() == [[0.0]]
+
+
+def test_given_directions_have_no_error():
+    theta = np.eye(4)
+    result = sliced_wasserstein_matrix(CLOUDS, directions=theta)
+    assert result.standard_errors is result.power_standard_errors is None
+    expected = sliced_wasserstein(CLOUDS[0], CLOUDS[3], directions=theta).value
+    assert result.values[0, 3] == pytest.approx(expected, rel=1e-12)
+
+
+def test_rounds_do_not_change_the_values(monkeypatch):
+    whole = sliced_wasserstein_matrix(CLOUDS, rng=1)
+    monkeypatch.setattr("randla.transport._matrix._ROUND_COSTS", 100)
+    parts = sliced_wasserstein_matrix(CLOUDS, rng=1)
+    np.testing.assert_allclose(parts.values, whole.values, rtol=1e-12)
+    np.testing.assert_allclose(parts.standard_errors, whole.standard_errors, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_scales(scale):
+    plain = sliced_wasserstein_matrix(CLOUDS, rng=0)
+    other = sliced_wasserstein_matrix([scale * x for x in CLOUDS], rng=0)
+    np.testing.assert_allclose(other.values / scale, plain.values, rtol=1e-9)
+    assert not np.isnan(other.powers).any()
+
+
+def test_float32_only_if_all_are():
+    small = [x.astype(np.float32) for x in CLOUDS]
+    exact = sliced_wasserstein_matrix([x.astype(float) for x in small], rng=0).values
+    mixed = sliced_wasserstein_matrix([small[0].astype(float), *small[1:]], rng=0).values
+    np.testing.assert_allclose(mixed, exact, rtol=1e-12)
+    np.testing.assert_allclose(sliced_wasserstein_matrix(small, rng=0).values, exact, rtol=1e-5)
+
+
+def test_equal_clouds():
+    X, _ = clouds("gauss", 3, 30)
+    result = sliced_wasserstein_matrix([X, X[::-1], X + 1], rng=0, control_variate="quadratic")
+    assert result.values[0, 1] == result.standard_errors[0, 1] == 0.0
+    assert result.values[0, 2] == pytest.approx(1.0)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from randla.transport import max_sliced_wasserstein, wasserstein_1d
+from tests.transport.reference import circle, clouds, projected_costs
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("kind", ["gauss", "mix"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_maximum_in_the_plane(kind, p, weighted):
+    X, Y = clouds(kind, 2, 60)
+    a = np.random.default_rng(1).random(60) if weighted else None
+    scan = projected_costs(X, Y[:40], circle(3000), a, p=p).max() ** (1 / p)
+    result = max_sliced_wasserstein(X, Y[:40], a, p=p, rng=0)
+    assert result.value >= scan * (1 - 1e-9)
+    assert result.value <= scan * (1 + 1e-4)
+    assert result.is_lower_bound
+    assert result.converged
+
+
+@pytest.mark.parametrize("d", [3, 10, 40])
+def test_the_value_is_attained_at_the_direction(d):
+    X, Y = clouds("mix", d, 50)
+    result = max_sliced_wasserstein(X, Y, rng=0)
+    assert np.linalg.norm(result.direction) == pytest.approx(1.0)
+    attained = wasserstein_1d(X @ result.direction, Y @ result.direction)
+    assert result.value == pytest.approx(attained, rel=1e-12)
+    directions = np.random.default_rng(2).standard_normal((200, d))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    assert result.value**2 >= projected_costs(X, Y, directions).max()
+
+
+def test_translation():
+    X, _ = clouds("mix", 6, 40)
+    shift = np.array([0.0, -3.0, 0.0, 4.0, 0.0, 0.0])
+    result = max_sliced_wasserstein(X, X + shift, rng=0)
+    assert result.value == pytest.approx(5.0, rel=1e-9)
+    np.testing.assert_allclose(result.direction, -shift / 5, atol=1e-6)
+
+
+def test_a_spike_in_many_dimensions():
+    # one coordinate is scaled: the generalised eigenvector finds it at once
+    X = np.random.default_rng(3).standard_normal((400, 60))
+    Y = X.copy()
+    Y[:, 17] *= 4.0
+    result = max_sliced_wasserstein(X, Y, rng=0)
+    assert result.value >= wasserstein_1d(X[:, 17], Y[:, 17])
+    assert abs(result.direction[17]) > 0.99
+
+
+def test_easy_cases():
+    one = max_sliced_wasserstein([1.0, 2.0], [4.0, 5.0])
+    assert (one.value, one.is_lower_bound, float(one)) == (3.0, False, 3.0)
+    X, _ = clouds("gauss", 4, 20)
+    assert max_sliced_wasserstein(X, X[::-1], rng=0).value == 0.0
+    assert max_sliced_wasserstein([[0.0, 0.0]], [[3.0, 4.0]]).value == pytest.approx(5.0)
+    for scale in (1e-300, 1e300):
+        far = max_sliced_wasserstein(scale * X, scale * (X + 1.0), rng=0)
+        assert far.value / scale == pytest.approx(2.0, rel=1e-9)
