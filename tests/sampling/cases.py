@@ -64,6 +64,12 @@ CASES: list[Case] = [
         ],
     ),
     Case(
+        "leverage_scores sketch",
+        lambda A, **options: leverage_scores(A, method="sketch", **options),
+        {"A": grid(_rng, (330, 40))},
+        random=True,
+    ),
+    Case(
         "lewis_weights",
         lambda A, p=1.5, **options: lewis_weights(A, p, **options),
         {"A": _A},

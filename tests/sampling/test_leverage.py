@@ -157,6 +157,44 @@ def test_float32_is_computed_in_double():
     assert abs(leverage_scores(rounded).sum() - 6) < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "heavy", "dependent", "sparse", "float32", "tiny"])
+@pytest.mark.parametrize("options", [{}, {"ridge": 2.0}, {"weights": None}])
+def test_sketched_scores_have_the_error_that_they_state(kind, options):
+    rng = np.random.default_rng(9)
+    A = rng.standard_normal((3000, 50))
+    A = {
+        "gaussian": A,
+        "heavy": A * (rng.pareto(1.5, (3000, 1)) + 1),
+        "dependent": np.c_[A[:, :40], A[:, :4] + A[:, 4:8], np.zeros((3000, 2))],
+        "sparse": sparse.csr_array(A * (rng.random(A.shape) < 0.1)),
+        "float32": A.astype(np.float32),
+        "tiny": A * 1e-200,
+    }[kind]
+    if "weights" in options:
+        options = {"weights": rng.random(3000) * (np.arange(3000) > 5)}
+    exact = leverage_scores(A, **options)
+    sketch = leverage_scores(A, method="sketch", rng=1, **options)
+    alive = exact > 0
+    np.testing.assert_array_equal(sketch > 0, alive)
+    assert (sketch.lower <= exact.upper).all()
+    if not alive.any():  # a ridge that dwarfs the matrix
+        return
+    np.testing.assert_array_equal(sketch.upper, alive)
+    assert (sketch.lower <= sketch).all()
+    error = np.log(sketch[alive] / exact[alive])
+    assert abs(error.std() / sketch.residual - 1) < 0.15
+    assert abs(error.mean()) < 0.12
+    assert not sketch.certified
+    assert sketch.kind == "leverage-sketch"
+    assert abs(sketch.sum() / exact.sum() - 1) < 0.1
+
+
+def test_a_sketch_that_would_not_be_smaller_is_exact():
+    for A in (MATRICES["gaussian"], np.random.default_rng(0).standard_normal((500, 70))):
+        np.testing.assert_array_equal(leverage_scores(A, method="sketch"), leverage_scores(A))
+    assert (leverage_scores(np.zeros((400, 40)), method="sketch") == 0).all()
+
+
 def test_no_copy_of_the_whole():
     A = np.random.default_rng(8).standard_normal((40_000, 30))
     for matrix in (A, np.asfortranarray(A), A[::-1], A.astype(np.float32)):
