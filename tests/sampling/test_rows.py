@@ -7,6 +7,8 @@ from scipy import sparse
 
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
 from randla.sampling._draws import inclusion_probabilities, systematic
+from randla.sampling._rows import size_for
+from tests.sampling.distortion import Distortion
 from tests.sampling.matrices import MATRICES
 from tests.sampling.reference import inclusion
 from tests.statistical import claim
@@ -51,7 +53,7 @@ def test_systematic_samples_have_exactly_their_size(seed, n, share):
 @claim(
     null="rows are included with their probabilities, and sums are unbiased",
     test="z-tests of the indicator of each row, and of |SAx|_p^p for 3 x and p = 1, 3",
-    replicates=4000,
+    replicates=2500,
     false_alarm=6e-7,
 )
 def test_probabilities_and_norms_are_unbiased(trial):
@@ -204,6 +206,40 @@ def test_bad_input_is_named(options, text):
     options = {"p": 1} | options
     with pytest.raises(ValueError, match=text):
         sample_rows(A, options.pop("size"), **options)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_samples_for_an_error(p):
+    B = np.random.default_rng(0).standard_normal((4000, 4))
+    distortion = Distortion(B, p, n_random=100, n_rows=50)
+    for scores in ("auto", "sensitivity+leverage"):
+        if scores == "auto":
+            u = lewis_weights(B, p, rtol=0.1)
+        else:
+            u = np.asarray(lp_sensitivities(B, p, method="sketch", rng=0)) + leverage_scores(B)
+        size = len(sample_rows(B, p=p, eps=0.4, scores=lewis_weights(B, p), scheme="fixed", rng=0))
+        assert size == len(sample_rows(B, p=p, eps=0.4, scheme="fixed", rng=0))
+        errors = [distortion(sample_rows(B, size, p=p, scores=u, rng=seed)) for seed in range(10)]
+        assert np.mean(np.array(errors) < 0.4) >= 0.8
+    half = len(sample_rows(B, p=p, eps=0.2, scheme="fixed", rng=0))
+    assert abs(half - 4 * size) <= 4
+
+
+def test_sizes_follow_the_theorems():
+    d, S = 20, 35.0
+    assert size_for(0.1, 1, d, "lewis", d) == size_for(0.1, 1, d, "sensitivity+leverage", S)
+    assert size_for(0.1, 1, d, "sensitivity", S) == pytest.approx(324 * np.sqrt(d) * S)
+    assert size_for(0.1, 4, d, "lewis", d) == pytest.approx(361 * d**2)
+    assert size_for(0.1, 4, d, "sensitivity+leverage", S) == pytest.approx(361 * np.sqrt(d) * S)
+    assert size_for(0.1, 4, d, "sensitivity+leverage", 1e6) == pytest.approx(361 * d**2)
+    assert size_for(0.1, 4, d, "sensitivity", S) == pytest.approx(361 * S**1.5)
+    assert size_for(0.1, 2, d, "leverage", d) == pytest.approx(576 * d)
+    n = len(A)
+    for scores in (lp_sensitivities(A, 1), lewis_weights(A, 1)):
+        assert len(sample_rows(A, eps=1e-3, scores=scores, rng=0)) == n
+    for scores in ("leverage", "root-leverage", "uniform", np.ones(n)):
+        with pytest.raises(ValueError, match="eps must be left out"):
+            sample_rows(A, p=1, eps=0.5, scores=scores)
 
 
 def test_nothing_to_draw():
