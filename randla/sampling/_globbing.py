@@ -23,7 +23,15 @@ from randla._parallel import run_parts
 from randla.sampling._factor import Factor
 from randla.sampling._kernels import globbing as kernels
 from randla.sampling._panels import PACE, PANEL, Array, Panels, fill_lines
-from randla.sampling._pinball import Rows, condition, power_of_two_scale, solve_rows
+from randla.sampling._pinball import (
+    Rows,
+    condition,
+    exact_fit,
+    power_of_two_scale,
+    solve_rows,
+    with_rhs,
+)
+from randla.sampling._sample_plane import SamplePlanes
 
 #: Rows of a tile, the unit of the passes over all rows; its panels stay in the second-level cache.
 _TILE = 16 * PANEL
@@ -31,8 +39,8 @@ _TILE = 16 * PANEL
 _PART = 8
 #: Rows with a squared leverage above this in the metric of the sample are never summed.
 _HEAVY = 0.1
-#: Relative tolerance of the solve on the sample: the plane is nearer than its gap.
-_SAMPLE_TOLERANCE = 0.03
+#: Rows that are sampled, as a multiple of the rows that would be kept if as many were sampled.
+_SAMPLE = 3.0
 #: Rows are kept up to this multiple of the median distance, however many there are.
 _TIES = 1e-3
 #: Ridge, relative to the Gram matrix of the sample, for columns that the sample does not see.
@@ -125,7 +133,7 @@ class Globbing:
         self, taus: list[float], sizes: list[int], rtol: float
     ) -> list[GlobbedSolution | None]:
         planes, whitener = self._sample_planes(taus, sizes)
-        if any(plane.limit == 0.0 for plane in planes):  # a plane through too many of the rows
+        if not planes or any(plane.limit == 0.0 for plane in planes):  # through too many rows
             return [None] * len(taus)
         side = np.zeros((-(-self.rows.n // PANEL), len(taus), PANEL), np.int8)
         sums = self._split(planes, whitener, side)
@@ -161,28 +169,35 @@ class Globbing:
 
     def _sample_planes(self, taus: list[float], sizes: list[int]) -> tuple[list[_Plane], Array]:
         """Planes and bands from one sample, and the metric in which rows are measured."""
-        n, m = self.rows.n, max(sizes)
+        n, m = self.rows.n, min(int(_SAMPLE * max(sizes)), self.rows.n)
         sample = self.rows.take(self._draw(m))
         sample.weight = None  # drawn in proportion to it
         mass = n if self._mass is None else self._mass[-1]
         few = sample.below(self.extra * (m / mass), np.zeros(len(self.extra)))
         conditioned = condition(few)
-        whitener = _whitener(sample.A)
-        size = np.sqrt(np.square(sample.A @ whitener.T).sum(axis=1))
+        if exact_fit(few, conditioned) is not None or not conditioned.transform.any():
+            return [], np.empty((0, 0))
+        panels, unit = with_rhs(conditioned.panels, few.residuals(np.zeros(few.d)))
+        if conditioned.plain:
+            whitener = conditioned.factor.whitener() * conditioned.scale
+            size = panels.norms(conditioned.factor.whitener()).ravel()[:m]
+        else:
+            whitener = _whitener(sample.A)
+            size = np.sqrt(np.square(sample.A @ whitener.T).sum(axis=1))
+
+        planes = SamplePlanes(panels, conditioned.factor, size)
 
         def plane(k: int) -> _Plane:
-            solution = solve_rows(
-                few, taus[k], conditioned=conditioned, rtol=_SAMPLE_TOLERANCE, crossover=False
-            )
-            distance = np.abs(solution.residuals[:m])
+            found = planes.plane(taus[k])
+            distance = unit * np.abs(found.residuals.ravel()[:m])
             score = np.divide(distance, size, out=np.full(m, np.inf), where=size > 0.0)
-            rank = min(m * sizes[k] // n, m - 1)
+            # The band shrinks with the error of the plane.
+            share = sizes[k] / n * sqrt(sizes[k] / found.n_rows)
+            rank = min(int(share * m), m - 1)
             ordered = np.partition(score, (rank, m // 2))
-            # Ties: residuals that differ by what the sample's solve left open are all kept.
-            limit = max(ordered[rank], _TIES * ordered[m // 2])
-            limit = 0.0 if solution.exact_fit else float(limit)
-            spread = float(distance.mean())
-            return _Plane(taus[k], solution.x, spread, limit, solution.n_iterations)
+            limit = float(max(ordered[rank], _TIES * ordered[m // 2]))
+            x = conditioned.transform @ (unit * found.x)
+            return _Plane(taus[k], x, float(distance.mean()), limit, found.n_iterations)
 
         return run_parts(plane, len(taus), seconds=len(taus) * _solve_time(m, few.d)), whitener
 

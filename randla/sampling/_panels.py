@@ -120,6 +120,28 @@ class Panels:
         self.each_part(lambda part, span, count: kernels.add_absolute(self.data[span], sums[part]))
         return sums.sum(axis=0)[: self.d]
 
+    def column_maxima(self) -> Array:
+        """The largest absolute values of the columns, (d,)."""
+        maxima = np.zeros((self.n_parts, self.data.shape[1]))
+        self.each_part(
+            lambda part, span, count: kernels.raise_maxima(
+                self.data[span], np.empty(PANEL), maxima[part]
+            )
+        )
+        return maxima.max(axis=0)[: self.d]
+
+    def norms(self, W: Array) -> Array:
+        """The norms of W a for the rows a, as (K, PANEL)."""
+        out = np.empty_like(self.rhs)
+        padded = np.pad(W, ((0, 0), (0, self.d % 2)))
+        self.each_part(
+            lambda part, span, count: kernels.fill_norms(
+                self.data[span], padded, np.empty((2, PANEL)), out[span]
+            ),
+            passes=0.5 * self.d,
+        )
+        return out
+
     def pad(self, x: Array) -> Array:
         """Append to x a zero for the column that makes d even."""
         return np.append(x, 0.0) if self.d % 2 else x

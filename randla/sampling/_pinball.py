@@ -122,7 +122,7 @@ def condition(rows: Rows) -> Conditioned:
     """Scale the columns by powers of two; make them orthonormal where that is not enough."""
     n, d = rows.n, rows.d
     panels = Panels(n, d).fill(rows.dense(), np.zeros(n), rows.weight)
-    scale = power_of_two_scale(np.abs(panels.data[:, :d]).max(axis=(0, 2), initial=0.0))
+    scale = power_of_two_scale(panels.column_maxima())
     panels.data[:, :d] *= scale[:, None]
     G = panels.gram()
     if n >= d and np.diagonal(G).min(initial=1.0) > 0.0:

@@ -5,6 +5,7 @@ several planes at once, since copying and whitening the rows costs more than a p
 """
 
 from randla._jit import inline, summing_kernel
+from randla.sampling._kernels.panels import square_norms
 
 
 @inline
@@ -30,18 +31,7 @@ def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
     for k in range(panels.shape[0]):
         P = panels[k]
         m = min(B, n - k * B)
-        for t in range(B):
-            work[1, t] = 0.0
-        for c in range(whitener.shape[0]):
-            for t in range(B):
-                work[2, t] = 0.0
-            for i in range(0, w, 2):
-                c0, c1 = whitener[c, i], whitener[c, i + 1]
-                if c0 != 0.0 or c1 != 0.0:  # the whitener is triangular
-                    for t in range(B):
-                        work[2, t] += c0 * P[i, t] + c1 * P[i + 1, t]
-            for t in range(B):
-                work[1, t] += work[2, t] * work[2, t]
+        square_norms(P, whitener, work[1:3])
         for q in range(X.shape[0]):
             _residuals(P, rhs[k], X[q], work[0])
             above, below = 0.0, 0.0

@@ -5,6 +5,8 @@ a line of length B; w is d rounded up to an even number; lines beyond d and rows
 A panel of usual width stays in the first- or second-level cache while a kernel goes over it.
 """
 
+import math
+
 from randla._jit import summing_kernel
 
 
@@ -62,6 +64,50 @@ def add_transposed_product(panels, z, g):
             for t in range(B):
                 s += z[k, t] * P[i, t]
             g[i] += s
+
+
+@summing_kernel
+def square_norms(P, W, work):
+    """Put the squared norms of W a for the rows a of one panel into work[0]. work (2, B)."""
+    w, B = P.shape
+    for t in range(B):
+        work[0, t] = 0.0
+    for c in range(W.shape[0]):
+        for t in range(B):
+            work[1, t] = 0.0
+        for i in range(0, w, 2):
+            c0, c1 = W[c, i], W[c, i + 1]
+            if c0 != 0.0 or c1 != 0.0:  # W is often triangular
+                for t in range(B):
+                    work[1, t] += c0 * P[i, t] + c1 * P[i + 1, t]
+        for t in range(B):
+            work[0, t] += work[1, t] * work[1, t]
+
+
+@summing_kernel
+def fill_norms(panels, W, work, out):
+    """The norms of W a for the rows a. W (r, w), out (K, B), work (2, B)."""
+    B = panels.shape[2]
+    for k in range(panels.shape[0]):
+        square_norms(panels[k], W, work)
+        for t in range(B):
+            out[k, t] = math.sqrt(work[0, t])
+
+
+@summing_kernel
+def raise_maxima(panels, lanes, g):
+    """Raise g (w,) to the largest absolute values of the columns. lanes (B,) is overwritten."""
+    w, B = panels.shape[1], panels.shape[2]
+    for i in range(w):
+        for t in range(B):
+            lanes[t] = g[i]
+        for k in range(panels.shape[0]):
+            for t in range(B):
+                lanes[t] = max(lanes[t], abs(panels[k, i, t]))
+        top = lanes[0]
+        for t in range(1, B):
+            top = max(top, lanes[t])
+        g[i] = top
 
 
 @summing_kernel
