@@ -102,7 +102,10 @@ class _ContentCache(FunctionCache):
         return sig, codegen.magic_tuple(), self.digest
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        found = super().load_overload(sig, target_context)
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # whatever a damaged file may raise: compile instead
+            return None
         if found is not None:
             with suppress(OSError):  # mark as used, for `_evict`
                 os.utime(self._cache_file._index_path)
@@ -190,6 +193,7 @@ class _Hasher:
             return
         self.seen[function] = len(self.seen)
         names, attributes = _names(function.__code__)
+        self.put("function", function.__module__)  # a cached kernel imports it when it is loaded
         self.put_code(function.__code__)
         self.put_value(function.__defaults__ or (), attributes)
         self.put_value(tuple(sorted((function.__kwdefaults__ or {}).items())), attributes)

@@ -136,9 +136,10 @@ def backward_form(model: StateSpaceModel, backward: str) -> Any:
             model._kernels[key] = forms.reject_form(
                 model.log_transition, model.log_transition_bound
             )
+        elif backward == "exact":
+            model._kernels[key] = forms.exact_form(model.log_transition)
         else:
-            make = {"exact": forms.exact_form, "mcmc": forms.mcmc_form}[backward]
-            model._kernels[key] = make(model.log_transition)
+            model._kernels[key] = forms.mcmc_form(model.log_transition, model.dim is None)
     return model._kernels[key]
 
 
@@ -148,7 +149,7 @@ def sweep_kernel(problem: Problem) -> Any:
     key = ("update", problem.backward, problem.n_backward is None, functional)
     if key not in model._kernels:
         if problem.n_backward is None:
-            update = full_update_form(model.log_transition, functional.step)
+            update = full_update_form(model.log_transition, functional.step, functional.costly)
         else:
             update = sampled_update_form(
                 backward_form(model, problem.backward), functional.step, functional.costly
@@ -183,6 +184,8 @@ class SweepChain:
         self.w, self.c, self.work = np.empty(n), np.empty(n), np.empty((3, n))
         self.guide = np.empty(2 * n, np.int32)
         self.h = problem.functional.buffer()
+        in_full = problem.n_backward is None and not problem.functional.costly
+        self.values = np.empty((n if in_full else 0, p))
         self.statistics = np.empty((2, n, p))
         self.totals, self.increments = np.empty(n_times), np.empty(n_times)
         self.changed = np.zeros(n_times, np.int64)
@@ -204,7 +207,7 @@ class SweepChain:
             problem.model.arguments if theta is None else theta,
             begin, end, len(estimates), self.started, self.trace, problem.limit, self.path,
             self.X, self.log_weights, self.chosen, self.A, self.J, self.w, self.c, self.guide,
-            self.work, problem.functional.within(self.h), self.statistics, self.totals,
+            self.work, problem.functional.within(self.h), self.values, self.statistics, self.totals,
             estimates, paths, self.changed, self.increments, self.info,
         )  # fmt: skip
         problem.functional.require_untouched(self.h)

@@ -78,9 +78,9 @@ class Workshop:
         (self.folder / "model.py").write_text(text)
         (self.folder / "settings.py").write_text(f"SHIFT = {shift}\n")
 
-    def run(self, *constants):
+    def run(self, *constants, program=RUN):
         (self.folder / "run.py").write_text(
-            RUN.format(folder=str(self.folder), constants=constants or (None,))
+            program.format(folder=str(self.folder), constants=constants or (None,))
         )
         environment = dict(
             os.environ,
@@ -127,6 +127,27 @@ def test_two_cached_models_in_one_process_keep_their_own_code(workshop):
     assert workshop.run(1.0) == [(10.0, 0)]
     assert workshop.run(5.0) == [(50.0, 0)]
     assert workshop.run(1.0, 5.0) == [(10.0, 1), (50.0, 1)]
+
+
+def test_a_damaged_file_is_compiled_again(workshop):
+    workshop.write()
+    assert workshop.run() == [(10.0, 0)]
+    files = list((workshop.folder / "cache").rglob("*.nbc"))
+    assert files
+    for path in files:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert workshop.run() == [(10.0, 0)]
+
+
+def test_equal_functions_of_two_modules_are_two(workshop):
+    """A cached kernel imports the module of its functions, which another process may lack."""
+    workshop.write()
+    workshop.run()
+    text = (workshop.folder / "model.py").read_text()
+    (workshop.folder / "model.py").unlink()
+    (workshop.folder / "elsewhere.py").write_text(text)
+    program = RUN.replace("import model", "import elsewhere as model")
+    assert workshop.run(program=program) == [(10.0, 0)]
 
 
 def template(function, number):

@@ -11,18 +11,18 @@ from randla.smoothing._kernels.weights import normalise
 
 def backward_template(fill, needs_weights):
     def backward_paths(
-        rng, theta, begin, end, limit, X, logw, A, w, c, guide, xn, logwn, ancestors, indices, J,
+        rng, theta, begin, end, limit, X, logw, A, w, c, guide, logwn, ancestors, indices, J,
         work, paths, changed, info,
     ):  # fmt: skip
         """Extend paths from time end - 1 down to time begin (Godsill, Doucet and West 2004).
 
         X (T, N) or (T, N, d), logw and A (T, N) are the history of a filter. The n paths go to
-        `paths` (n, T) or (n, T, d), changed (T,) counts those that are not in slot 0. w, c (N,),
-        guide (2 N,), J (M, n) and work are work space as in `backward`; xn (n,) or (n, d), logwn,
-        ancestors, indices (n,) carry the paths from one call to the next.
+        `paths` (T, n) or (T, n, d), changed (T,) counts those that are not in slot 0. w, c (N,),
+        guide (2 N,), J (M, n) and work are work space as in `backward`; logwn, ancestors and
+        indices (n,) carry the paths from one call to the next.
         """
         rng, theta, X, logw, A = borrow(rng), borrow(theta), borrow(X), borrow(logw), borrow(A)
-        w, c, guide, xn, logwn = borrow(w), borrow(c), borrow(guide), borrow(xn), borrow(logwn)
+        w, c, guide, logwn = borrow(w), borrow(c), borrow(guide), borrow(logwn)
         ancestors, indices, J = borrow(ancestors), borrow(indices), borrow(J)
         work, paths, changed, info = borrow(work), borrow(paths), borrow(changed), borrow(info)
         n_times, n = logw.shape[0], indices.size
@@ -36,8 +36,8 @@ def backward_template(fill, needs_weights):
                     indices[b] = guided_draw(rng, c, total, guide)
             else:
                 fill(
-                    rng, t, X[t], logw[t], w, c, total, guide, xn, logwn, ancestors, theta, limit,
-                    J, work, info,
+                    rng, t, X[t], logw[t], w, c, total, guide, paths[t + 1], logwn, ancestors,
+                    theta, limit, J, work, info,
                 )  # fmt: skip
                 last = J[J.shape[0] - 1]
                 for b in range(n):
@@ -46,8 +46,7 @@ def backward_template(fill, needs_weights):
                 return
             for b in range(n):
                 i = indices[b]
-                paths[b, t] = X[t, i]
-                xn[b] = X[t, i]
+                paths[t, b] = X[t, i]
                 logwn[b] = logw[t, i]
                 ancestors[b] = A[t, i]
                 changed[t] += i != 0

@@ -20,7 +20,7 @@ def sampled_update_form(fill, step, costly):
     @unsaved_inline
     def update(
         rng, t, x, logw, w, c, total, guide, xn, logwn, A, yn, theta, limit, J, work,
-        h, old, new, trace, info,
+        h, values, old, new, trace, info,
     ):  # fmt: skip
         fill(rng, t, x, logw, w, c, total, guide, xn, logwn, A, theta, limit, J, work, info)
         n_draws, n = J.shape
@@ -50,32 +50,51 @@ def sampled_update_form(fill, step, costly):
     return update
 
 
-def full_update_form(log_transition, step):
-    """Statistics averaged over all particles (Del Moral, Doucet and Singh 2010), O(N^2)."""
+@summing_kernel
+def weighted_sum(row, old, values, share, out):
+    """Weighted mean of old + values (N, p), into out (p,); rows of weight zero do not count."""
+    for k in range(out.size):
+        total = 0.0
+        for j in range(row.size):
+            b = row[j]
+            total += b * (old[j, k] + values[j, k]) if b > 0.0 else 0.0
+        out[k] = total * share
+
+
+def full_update_form(log_transition, step, costly):
+    """Statistics averaged over all particles (Del Moral, Doucet and Singh 2010), O(N^2).
+
+    A cheap functional is evaluated at all particles, in a loop that vectorises; a `costly` one
+    only where the weight is positive.
+    """
     backward_row = backward_row_form(log_transition)
 
     @unsaved_kernel
     def update(
         rng, t, x, logw, w, c, total, guide, xn, logwn, A, yn, theta, limit, J, work,
-        h, old, new, trace, info,
+        h, values, old, new, trace, info,
     ):  # fmt: skip
         n, p = new.shape
         row = work[0]
         for i in range(n):
-            for k in range(p):
-                new[i, k] = 0.0
             J[0, i] = A[i]
-            mass = backward_row(t, x, logw, xn[i], logwn[i], theta, row, info)
-            if not mass > 0.0:
-                continue
-            share = 1.0 / mass
-            for j in range(row.size):
-                if row[j] > 0.0:
-                    step(t, x[j], xn[i], yn, theta, h)
-                    b = row[j] * share
-                    for k in range(p):
-                        new[i, k] += b * (old[j, k] + h[k])
-            if trace:
+            mass = backward_row(t, x, logw, xn[i], logwn[i], theta, work, info)
+            share = 1.0 / mass if mass > 0.0 else 0.0
+            if costly:
+                for k in range(p):
+                    new[i, k] = 0.0
+                for j in range(n):
+                    if mass > 0.0 and row[j] > 0.0:
+                        step(t, x[j], xn[i], yn, theta, h)
+                        b = row[j] * share
+                        for k in range(p):
+                            new[i, k] += b * (old[j, k] + h[k])
+            else:
+                xi = xn[i]
+                for j in range(n):
+                    step(t, x[j], xi, yn, theta, values[j])
+                weighted_sum(row, old, values, share, new[i])
+            if trace and mass > 0.0:
                 J[0, i] = search(row, uniform(rng) * cumulate(row))
 
     return update
@@ -95,14 +114,15 @@ def weighted_mean(w, values, out):
 def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, update):
     def sweep(
         rng, y, observed, theta, begin, end, n_sweeps, conditional, trace, limit, path,
-        X, logw, chosen, A, J, w, c, guide, work, h, statistics, totals,
+        X, logw, chosen, A, J, w, c, guide, work, h, values, statistics, totals,
         estimates, paths, changed, increments, info,
     ):  # fmt: skip
         """Advance over the times begin, ..., end - 1 of a sweep, or over `n_sweeps` whole ones.
 
         X (R, N) or (R, N, d), logw (R, N) and chosen (R, N) int32, the traced backward draws, hold
         time t in row t modulo R, with R = T if paths are drawn (`trace`) and 2 if not. A, w,
-        c (N,), guide (2 N,), work (3, N), J (M, N), h and statistics (2, N, p) are work space. With
+        c (N,), guide (2 N,), work (3, N), J (M, N), h, values (N, p) or (0, p) and statistics
+        (2, N, p) are work space. With
         `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its estimate goes
         to estimates[s], the new path to `path` and paths[s], and changed (T,) counts the times at
         which it left the old one. totals, increments (T,) and info are as in the filter.
@@ -110,7 +130,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
         rng, y, observed, theta = borrow(rng), borrow(y), borrow(observed), borrow(theta)
         path, X, logw, chosen = borrow(path), borrow(X), borrow(logw), borrow(chosen)
         A, J, w, c, guide = borrow(A), borrow(J), borrow(w), borrow(c), borrow(guide)
-        work, h, statistics = borrow(work), borrow(h), borrow(statistics)
+        work, h, values, statistics = borrow(work), borrow(h), borrow(values), borrow(statistics)
         estimates, paths, changed = borrow(estimates), borrow(paths), borrow(changed)
         totals, increments, info = borrow(totals), borrow(increments), borrow(info)
         n_rows, n = logw.shape
@@ -148,7 +168,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                         lt[i] = weigh_next(t - 1, Xp[A[i]], Xt, i, yt, seen, theta)
                     update(
                         rng, t - 1, Xp, lp, w, c, total, guide, Xt, lt, A, yt, theta, limit, J,
-                        work, h, statistics[(t - 1) % 2], new, trace, info,
+                        work, h, values, statistics[(t - 1) % 2], new, trace, info,
                     )  # fmt: skip
                     if info[0] != OK:
                         return

@@ -1,0 +1,45 @@
+"""The particle filter at T = 100, against NumPy and the library `particles`."""
+
+import numba
+import numpy as np
+
+from benchmarks.smoothing import peer
+from randla import particle_filter
+from randla._random import new_stream, normal
+from randla.smoothing._kernels.borrow import borrow
+from randla.smoothing._kernels.resample import comb
+from randla.smoothing._kernels.weights import exponentiate
+
+
+@numba.njit(error_model="numpy")
+def normals(rng, x):
+    rng, x = borrow(rng), borrow(x)
+    for i in range(x.size):
+        x[i] = normal(rng)
+
+
+class Filter:
+    params, param_names = [100, 1000, 10_000], ["n_particles"]
+    headline = (1000,)
+
+    def setup(self, n):
+        self.x, self.w = np.empty(n), np.empty(n)
+        self.c, self.A = np.linspace(1 / n, 1, n), np.empty(n, np.int32)
+        self.stream, self.rng = new_stream(np.uint64(1)), np.random.default_rng(0)
+        self.time_randla(n)
+        self.time_floor_a_normal_an_exponential_and_a_merge(n)
+
+    def time_randla(self, n):
+        particle_filter(peer.WALK, peer.Y, n_particles=n, rng=0)
+
+    def time_peer_particles(self, n):
+        peer.Particles.run("filter", n)
+
+    def time_peer_numpy(self, n):
+        peer.numpy_filter(peer.Y, peer.WALK.theta, n, self.rng)
+
+    def time_floor_a_normal_an_exponential_and_a_merge(self, n):
+        for _ in range(peer.N_TIMES):
+            normals(self.stream, self.x)
+            exponentiate(self.x, self.w, 9.0)
+            comb(self.c, 1.0, 0.5, self.A)
