@@ -9,7 +9,7 @@ from randla.sketching._kernels import vectors
 DTYPES = [np.float64, np.float32]
 butterflies = tuple(vectors.BUTTERFLY.items())
 _b1, _b2, _b4, _b8, _b16 = (vectors.BUTTERFLY[R] for R in (1, 2, 4, 8, 16))
-_ahead8 = vectors.BUTTERFLY_AHEAD[8]
+_ahead2, _ahead4, _ahead8, _ahead16 = (vectors.BUTTERFLY_AHEAD[R] for R in (2, 4, 8, 16))
 add_scaled, scale, transpose = vectors.add_scaled, vectors.scale, vectors.transpose
 gather8, lane_transform = vectors.gather8, vectors.lane_transform
 
@@ -29,8 +29,15 @@ def run_butterfly(R, x, i, sx, y, j, sy, count):
 
 
 @kernel
-def run_ahead(x, i, sx, y, j, sy, count, ahead, at, step):
-    _ahead8(x, i, sx, y, j, sy, count, ahead, at, step)
+def run_ahead(R, x, i, sx, y, j, sy, count, ahead, at, step):
+    if R == 2:
+        _ahead2(x, i, sx, y, j, sy, count, ahead, at, step)
+    elif R == 4:
+        _ahead4(x, i, sx, y, j, sy, count, ahead, at, step)
+    elif R == 8:
+        _ahead8(x, i, sx, y, j, sy, count, ahead, at, step)
+    else:
+        _ahead16(x, i, sx, y, j, sy, count, ahead, at, step)
 
 
 @kernel
@@ -81,25 +88,12 @@ def test_butterflies(R, count, dtype):
     x, y = numbers(900, dtype), numbers(1000, dtype, 1)
     meaning = vectors.butterfly_meaning(R)
     out = same(lambda *a: run_butterfly(R, *a), meaning, y, x, 5, 50, None, 7, 55, count)
-    if R == 8:
-        np.testing.assert_array_equal(
-            out,
-            same(
-                run_ahead,
-                vectors.butterfly_ahead_meaning(R),
-                y,
-                x,
-                5,
-                50,
-                None,
-                7,
-                55,
-                count,
-                x,
-                0,
-                3,
-            ),
-        )
+    if R > 1:
+        ahead = same(
+            lambda *a: run_ahead(R, *a), vectors.butterfly_ahead_meaning(R), y,
+            x, 5, 50, None, 7, 55, count, x, 0, 3,
+        )  # fmt: skip
+        np.testing.assert_array_equal(ahead, out)
     if count:  # in place
         z = x.copy()
         run_butterfly(R, z, 5, 50, z, 5, 50, count)

@@ -30,7 +30,7 @@ _ONE, _SIX = np.uint64(1), np.uint64(6)
 
 _butterfly1, _butterfly2, _butterfly4 = BUTTERFLY[1], BUTTERFLY[2], BUTTERFLY[4]
 _butterfly8, _butterfly16 = BUTTERFLY[8], BUTTERFLY[16]
-_butterfly8_ahead = BUTTERFLY_AHEAD[8]
+_ahead2, _ahead4, _ahead8, _ahead16 = (BUTTERFLY_AHEAD[R] for R in (2, 4, 8, 16))
 
 
 class Draw(NamedTuple):
@@ -156,10 +156,9 @@ def gather_rows(source, draw, work, column):
 
 @kernel
 def load_columns(source, i, first_row, n_rows, draw, work, lanes):
-    """Rows of block i, which lie anyhow, to the tile; columns of neighbouring entries by tiles."""
-    tile = work.tile
+    """Rows of block i, which lie anyhow, to the tile; neighbours in a column by small squares."""
+    tile, signs = work.tile, work.sign
     shift, low, high = block_rows(draw, i, first_row, n_rows)
-    signs = work.sign
     for r in range(draw.block):
         signs[r] = work.factor[work.position[r]]
         if not low <= r < high:
@@ -168,12 +167,15 @@ def load_columns(source, i, first_row, n_rows, draw, work, lanes):
                 tile[first + c] = 0
     middle = low
     if source.row_step == 1:
-        for r in range(low, high - lanes + 1, lanes):
-            transpose(
-                source.flat, source.start + shift + r, source.column_step,
-                signs, r, tile, 0, work.position, work.stride, source.width,
-            )  # fmt: skip
-            middle = r + lanes
+        middle = high - (high - low) % lanes
+        for c in range(0, source.width, lanes):  # few columns at a time: each is a stream
+            count = min(lanes, source.width - c)
+            at = source.start + shift + c * source.column_step
+            for r in range(low, middle, lanes):
+                transpose(
+                    source.flat, at + r, source.column_step,
+                    signs, r, tile, c, work.position, work.stride, count,
+                )  # fmt: skip
     for r in range(middle, high):
         first, at = work.position[r] * work.stride, source.start + (shift + r) * source.row_step
         for c in range(source.width):
@@ -224,29 +226,43 @@ def last_stage(R, tile, x, step_x, few, y, step_y, count):
         _butterfly1(tile, x, step_x, few, y, step_y, count)
 
 
+@inline
+def last_stage_ahead(R, tile, x, step_x, few, y, step_y, count, ahead, at, step):
+    """`last_stage`, prefetching R/2 rows of `ahead`."""
+    if R == 8:
+        _ahead8(tile, x, step_x, few, y, step_y, count, ahead, at, step)
+    elif R == 4:
+        _ahead4(tile, x, step_x, few, y, step_y, count, ahead, at, step)
+    elif R == 2:
+        _ahead2(tile, x, step_x, few, y, step_y, count, ahead, at, step)
+    elif R == 16:
+        _ahead16(tile, x, step_x, few, y, step_y, count, ahead, at, step)
+    else:
+        _butterfly1(tile, x, step_x, few, y, step_y, count)
+
+
 @kernel
-def stages_and_samples(draw, work, count, total, ahead, at, step, jump):
+def stages_and_samples(draw, work, count, total, ahead, at, step, turn, back):
     """All stages but the first; the samples are added to `total`, rows of `count` entries.
 
-    Meanwhile rows of `ahead` are prefetched, four a call at stride `step`, `jump` between calls.
+    Meanwhile `count` entries of B rows of `ahead`, at stride `step` from entry `at` on, are
+    prefetched, a half during the stage of stride 8 and a half during the last one. After `turn`
+    rows it goes `back` (by a number of entries).
     """
     B, R, tile, few, LD = draw.block, draw.last_radix, work.tile, work.few, work.stride
-    stride, calls = B // R, B // 4
+    stride, rows = B // R, 0
     for k in range(0, B if stride >= 64 else 0, 64):
         for x in range(k * LD, (k + 8) * LD, LD):
-            _butterfly8_ahead(tile, x, 8 * LD, tile, x, 8 * LD, count, ahead, at, step)
-            calls -= 1
-            at += jump if calls > 0 else 0
+            _ahead8(tile, x, 8 * LD, tile, x, 8 * LD, count, ahead, at, step)
+            rows += 4
+            at += 4 * step + (back if rows % turn == 0 else 0)
     for k in range(0, B if stride >= 512 else 0, 512):
         for x in range(k * LD, (k + 64) * LD, LD):
             _butterfly8(tile, x, 64 * LD, tile, x, 64 * LD, count)
     for g in range(stride):
-        if R == 8:
-            _butterfly8_ahead(tile, g * LD, stride * LD, few, 0, LD, count, ahead, at, step)
-            calls -= 1
-            at += jump if calls > 0 else 0
-        else:
-            last_stage(R, tile, g * LD, stride * LD, few, 0, LD, count)
+        last_stage_ahead(R, tile, g * LD, stride * LD, few, 0, LD, count, ahead, at, step)
+        rows += R // 2
+        at += R // 2 * step + (back if rows % turn == 0 else 0)
         for j in range(draw.start[g], draw.start[g + 1]):
             add_scaled(few, draw.q[j] // stride * LD, work.flip[j], total, j * count, count)
 
@@ -274,11 +290,15 @@ def sketch_blocks(A, b, weights, first_row, n_rows, first, last, draw, work, lan
                 )  # fmt: skip
             first_stage(draw, work, count)
         flip_samples(draw, i, work.flip)
-        # What comes next: four rows a call, or as many lines of the columns.
-        at, step = A.start, A.row_step
+        # What comes next: all rows, or `count` entries of all columns, then the next ones.
+        at = A.start
         if i + 1 < last:
             at += max(block_rows(draw, i + 1, first_row, n_rows)[0], 0) * A.row_step
-        stages_and_samples(draw, work, count, total, A.flat, at, step, 4 * step)
+        step, turn, back = A.row_step, draw.block, -draw.block * A.row_step
+        if A.row_step == 1:
+            step, turn = A.column_step, (A.width + 7) // 8 * 8
+            back = count - turn * step
+        stages_and_samples(draw, work, count, total, A.flat, at, step, turn, back)
 
 
 @kernel
@@ -298,7 +318,7 @@ def sketch_sparse_blocks(
             )  # fmt: skip
         first_stage(draw, work, count)
         flip_samples(draw, i, work.flip)
-        stages_and_samples(draw, work, count, total, data, 0, 0, 0)
+        stages_and_samples(draw, work, count, total, data, 0, 0, 1, 0)
 
 
 @kernel
@@ -326,11 +346,8 @@ def adjoint_blocks(Y, first, last, first_row, draw, work, count, out, column, wi
         for k in range(0, B if stride >= 64 else 0, 64):
             for x in range(k * LD, (k + 8) * LD, LD):
                 _butterfly8(tile, x, 8 * LD, tile, x, 8 * LD, count)
-        for q in range(0, B, 8):
-            _butterfly8(tile, q * LD, LD, few, 0, LD, count)
-            for u in range(8):
-                if work.factor[q + u] != 0:
-                    scale(
-                        few, u * LD, work.factor[q + u],
-                        out_flat, work.row[q + u] * out_step + column, width,
-                    )  # fmt: skip
+        first_stage(draw, work, count)
+        shift, low, high = block_rows(draw, i, first_row, n_rows)
+        for r in range(low, high):  # in the order of the rows: memory likes that
+            q = work.position[r]
+            scale(tile, q * LD, work.factor[q], out_flat, (r + shift) * out_step + column, width)

@@ -197,7 +197,7 @@ def butterfly_ahead_meaning(R):
     """The NumPy twin of ``BUTTERFLY_AHEAD[R]``: prefetching changes nothing."""
 
     def butterfly_ahead(x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
-        """`butterfly`, prefetching four rows of `ahead`, from entry `at` on at stride `step`."""
+        """`butterfly`, prefetching R/2 rows of `ahead`, from entry `at` on at stride `step`."""
         butterfly_meaning(R)(x, first_x, step_x, y, first_y, step_y, count)
 
     return butterfly_ahead
@@ -207,17 +207,18 @@ def _make_butterfly_ahead(R):
     @_vector_function(butterfly_ahead_meaning(R))
     def butterfly_ahead(code, x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
         builder = code.builder
-        near = code.base(7, at)
-        far = code.at(near, builder.mul(step, _I64(2)))
-        # In the first half of the turns the lines of rows 0 and 2, then those of rows 1 and 3.
+        lines = [code.at(code.base(7, at), builder.mul(step, _I64(k))) for k in range(0, R // 2, 2)]
+        # A turn has half a line of each row. In the first half of the turns the lines of rows
+        # 0, 2, ... are asked for, in the second half those of rows 1, 3, ...
         second = builder.sub(step, count)
 
         def prefetch(c):
-            c2 = builder.mul(c, _I64(2))
-            late = builder.icmp_signed(">=", c2, count)
-            offset = builder.select(late, builder.add(second, c2), c2)
-            code.prefetch(code.at(near, offset))
-            code.prefetch(code.at(far, offset))
+            if R > 2:
+                c2 = builder.mul(c, _I64(2))
+                late = builder.icmp_signed(">=", c2, count)
+                c = builder.select(late, builder.add(second, c2), c2)
+            for line in lines:
+                code.prefetch(code.at(line, c))
 
         source, target = (0, first_x, step_x), (3, first_y, step_y)
         _build_butterfly(code, R, source, target, count, prefetch)
@@ -244,8 +245,8 @@ def _build_butterfly(code, R, source, target, count, before=None):
 
 #: Radix -> function; stages of any power of two up to 16 rows.
 BUTTERFLY = {R: _make_butterfly(R) for R in (1, 2, 4, 8, 16)}
-#: The same for radix 8, with prefetching.
-BUTTERFLY_AHEAD = {8: _make_butterfly_ahead(8)}
+#: The same, with prefetching.
+BUTTERFLY_AHEAD = {R: _make_butterfly_ahead(R) for R in (2, 4, 8, 16)}
 
 
 def _gather8(x, offsets, factors, k, y, first_y, step_y, count):
