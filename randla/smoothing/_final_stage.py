@@ -15,13 +15,17 @@ FloatArray = NDArray[np.float64]
 _RADIUS = 1.5  # of a Newton step, in statistical standard errors
 _FARTHEST = 1.0  # of an unconstrained parameter in one Newton step
 _ROUNDS, _NEAR_ROUNDS, _EXACT_ROUNDS = 8, 2, 50
-_NEAR, _NOISE = 0.15, 0.3  # a round is close to the maximum if its step is below, in such errors
+_NEAR = 0.15  # a round is close to the maximum if its step is below (apart from noise),
+_NOISE = 0.5  # and the noise of the step is below
 _DIFFERENCE = 1e-4
 _CURVATURE_STRIDE = 7  # odd, so that all places among the paths of a sweep are hit
 #: Share of the complete-data information below which a direction is not told by the data.
 SMALLEST_SHARE = {"sweeps": 0.005, "exact": 1e-6}
 #: Share below which Louis' difference of two large terms is not accurate enough.
 _UNSURE_SHARE = 0.15
+#: Share taken for smaller ones while the steps are long: too short a step in such a direction is
+#: made good by the next one, too long a step is not.
+_SAFE_SHARE = 0.05
 #: Step of the difference that replaces it: a longer one has less noise, but third derivatives.
 _ACROSS = 0.5
 
@@ -50,9 +54,9 @@ class Information:
         self.scaled = matrix / np.outer(self.root, self.root)
         self.shares, self.vectors = np.linalg.eigh(self.scaled)
 
-    def inverse(self) -> FloatArray:
+    def inverse(self, smallest: float | None = None) -> FloatArray:
         """Inverse with shares that are raised to the smallest one."""
-        raised = np.maximum(self.shares, self.smallest)
+        raised = np.maximum(self.shares, smallest or self.smallest)
         half = self.vectors / (self.root[:, None] * np.sqrt(raised))
         return half @ half.T
 
@@ -159,8 +163,8 @@ def newton_sweeps(
         louis = _Louis(paths, parameters, model, z)
         louis.run(n_sweeps)
         information = _pooled_information([louis])
-        move, noise, _, distance = _newton_step([louis], information)
-        if distance**2 <= _NEAR**2 + min(2.0 * noise, _NOISE**2):
+        move, noise, _, distance = _newton_step([louis], information.inverse(_SAFE_SHARE))
+        if noise <= _NOISE**2 and distance**2 <= _NEAR**2 + noise:
             near.append(louis)
             if len(near) == _NEAR_ROUNDS:
                 break
@@ -169,7 +173,7 @@ def newton_sweeps(
     z = np.mean([part.z for part in pooled], axis=0)
     information = _pooled_information(pooled)
     information = _sharpen(information, paths, parameters, model, z, n_sweeps)
-    move, _, spread, step = _newton_step(pooled, information)
+    move, _, spread, step = _newton_step(pooled, information.inverse())
     z = z + _shorten(move, step)
     jacobian = parameters.jacobian(z)
     half = jacobian @ information.inverse()
@@ -216,13 +220,12 @@ def _sharpen(
 
 
 def _newton_step(
-    rounds: "list[_Louis]", information: Information
+    rounds: "list[_Louis]", inverse: FloatArray
 ) -> tuple[FloatArray, float, FloatArray | None, float]:
     """Newton step, squared length to be expected from noise, covariance of the score, length.
 
     Lengths are in statistical standard errors; the covariance is over independent chains.
     """
-    inverse = information.inverse()
     chains = np.mean([r.chain_scores() for r in rounds], axis=0)
     score, spread = chains.mean(0), None
     move, noise = inverse @ score, 0.0
