@@ -15,6 +15,7 @@ from randla.smoothing._checks import as_model, as_observations, pieces, raise_fo
 from randla.smoothing._kernels import resample
 from randla.smoothing._kernels.filter import filter_template
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._plot import plot_band
 
 _SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -60,6 +61,21 @@ class FilterResult(Result):
     ancestors: NDArray[np.int32] | None
 
     _shown: ClassVar[tuple[str, ...]] = ("mean", "variance", "ess", "log_likelihood", "particles")
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the filtered means with bands of two standard deviations (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        half = 2.0 * np.sqrt(self.variance)
+        return plot_band(ax, self.mean, self.mean - half, self.mean + half)
 
 
 def particle_filter(

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._results import RandlaWarning, Result, t_interval, t_quantile
 from randla._validation import as_array
+from randla.smoothing._plot import plot_band
 
 FloatArray = NDArray[np.float64]
 
@@ -164,6 +165,26 @@ class SmoothingResult(Result):
         if probabilities.ndim > 1 or ((probabilities < 0) | (probabilities > 1)).any():
             raise ValueError(f"q must be a number or a list of numbers in [0, 1], got {q!r}")
         return np.quantile(self._paths(), probabilities, axis=(0, 1))
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the smoothed means of the states with bands of 90 % (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+
+        Raises
+        ------
+        ValueError
+            If no paths were drawn.
+        """
+        low, high = self.quantile([0.05, 0.95])
+        return plot_band(ax, self.mean, low, high)
 
     def _paths(self) -> FloatArray:
         if self.paths is None:

@@ -1,9 +1,13 @@
 """Particle Gibbs: the chain of paths, the PaRIS estimator made of its sweeps, diagnostics."""
 
+import _thread
+import threading
+import time
+
 import numpy as np
 import pytest
 
-from randla import ffbs, particle_gibbs, ppg
+from randla import ffbs, particle_filter, particle_gibbs, ppg
 from randla._random import draw_key, new_stream
 from randla.smoothing import BurnInWarning
 from randla.smoothing._backward import PathSmoother
@@ -202,6 +206,23 @@ def test_pieces_do_not_change_the_result(monkeypatch):
         np.testing.assert_array_equal(result.paths, other.paths)
 
 
+def test_interrupts_and_progress(capsys):
+    """Ctrl-C stops a long run within a second or so, at the end of a piece."""
+    y = models.walk.simulate(200, rng=1)[1]
+    options = {"n_particles": 1000, "n_iterations": 20000, "burn_in": 100, "rng": 0}
+    ppg(models.walk, y[:3], models.SUMS, **{**options, "n_iterations": 101})  # compiled
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    started = time.perf_counter()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        ppg(models.walk, y, models.SUMS, **options)
+    assert time.perf_counter() - started < 6.0  # a minute and more without
+    pytest.importorskip("tqdm")
+    ppg(models.walk, Y, models.SUMS, n_particles=30, n_iterations=30, burn_in=15, rng=0,
+        progress=True)  # fmt: skip
+    assert "ppg" in capsys.readouterr().err
+
+
 def test_short_burn_in_is_reported():
     with pytest.warns(BurnInWarning, match="burn_in = 0 is below the suggested"):
         ppg(models.walk, Y, models.SUMS, n_particles=5, n_iterations=20, burn_in=0, rng=0)
@@ -265,3 +286,17 @@ def test_default_burn_in_and_bad_arguments():
         models.walk, Y, models.SUMS, n_particles=9, n_backward=2, backward="auto", trace=True
     )
     assert problem.backward == "mcmc"
+
+
+def test_plots():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    result = ffbs(models.walk, Y, None, n_particles=20, rng=0)
+    ax = result.plot()
+    assert len(ax.lines) == 1
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), result.mean[:, 0])
+    filtered = particle_filter(models.walk, Y, n_particles=20, rng=0)
+    assert filtered.plot(ax=ax) is ax
+    plt.close("all")

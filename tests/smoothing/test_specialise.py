@@ -108,9 +108,7 @@ def test_a_second_process_loads_and_a_changed_function_recompiles(workshop):
     steps = [
         ({}, (10.0, 0)),
         ({"comment": "\n# a comment, and blank lines\n"}, (10.0, 1)),
-        ({"deep": 2.0}, (20.0, 0)),
-        ({"scale": 3.0}, (30.0, 0)),
-        ({"entry": 0.5}, (15.0, 0)),
+        ({"deep": 2.0, "entry": 0.5}, (25.0, 0)),
         ({"shift": 1.0}, (20.0, 0)),
         ({}, (10.0, 1)),
     ]

@@ -1,0 +1,22 @@
+"""Pictures of states over time."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+def plot_band(ax: Any, mean: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Any:
+    """Draw means (T, d) with bands, one colour a component; needs matplotlib."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots()
+    times = range(len(mean))
+    for k in range(mean.shape[1]):
+        (line,) = ax.plot(times, mean[:, k], label=f"component {k}" if mean.shape[1] > 1 else "")
+        ax.fill_between(times, low[:, k], high[:, k], color=line.get_color(), alpha=0.25, lw=0)
+    if mean.shape[1] > 1:
+        ax.legend()
+    ax.set_xlabel("t")
+    ax.set_ylabel("state")
+    return ax
