@@ -23,6 +23,8 @@ _MARGIN = 1e-3
 #: Rows of the rough solve that a heavy tail asks for, and its tolerance.
 _ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
+#: A dual value may leave its box by so much through rounding.
+_ROUNDING = 1e-14
 
 
 @dataclass
@@ -77,8 +79,16 @@ def solve_pinball(
             break
         free |= wrong
     z = solution.z if solution.vertex is not None else _feasible_dual(rows, solution.z, tau)
-    z /= max(1.0, z.max() / tau, z.min() / (tau - 1.0))  # a vertex may leave its box by rounding
+    z = into_box(z, tau)
     return PinballSolution(x, z, residuals, n_iterations, solution.vertex)
+
+
+def into_box(z: Array, tau: float) -> Array:
+    """Bring dual values into the box: by a cut where it is rounding, else by shrinking all."""
+    over = max(float(z.max(initial=0.0)) - tau, tau - 1.0 - float(z.min(initial=0.0)))
+    if over <= _ROUNDING:
+        return np.clip(z, tau - 1.0, tau)
+    return z / max(1.0, z.max() / tau, z.min() / (tau - 1.0))
 
 
 def _feasible_dual(rows: Panels, z: Array, tau: float) -> Array:

@@ -29,18 +29,21 @@ _ROUNDS = 6
 
 @dataclass
 class Vertex:
-    """Step to the vertex; its dual and residuals, both (K, PANEL); the d rows that define it."""
+    """The vertex; its dual and residuals, both (K, PANEL); the d rows that define it."""
 
-    step: Array
+    x: Array
     z: Array
     residuals: Array
     index: NDArray[np.intp]
 
 
-def optimal_vertex(rows: Panels, state: Array, tau: float, mean: float) -> Vertex | None:
+def optimal_vertex(
+    rows: Panels, start: Array, x: Array, state: Array, tau: float, mean: float
+) -> Vertex | None:
     """The vertex next to an interior point if it is optimal; `mean` is the mean loss of a row.
 
-    `state` is that of `kernels.interior_point`; its lines E and H are overwritten.
+    `start` are the residuals at x = 0. `state` is that of `kernels.interior_point`; its lines E
+    and H are overwritten.
     """
     found = _nearest_vertex(rows, state)
     if found is None:
@@ -56,7 +59,7 @@ def optimal_vertex(rows: Panels, state: Array, tau: float, mean: float) -> Verte
         )
 
     rows.each_part(task, passes=2.0)
-    residuals, z = state[:, kernels.H].copy(), state[:, kernels.E].copy()
+    residuals, z = state[:, kernels.H], state[:, kernels.E].copy()
     at, basis = (index // PANEL, index % PANEL), rows.rows(index)
     inside = state[:, kernels.A_][at] - (1.0 - tau)
     left = basis.T @ (z[at] - inside) - g.sum(axis=0)[: rows.d]
@@ -75,7 +78,12 @@ def optimal_vertex(rows: Panels, state: Array, tau: float, mean: float) -> Verte
         left = -rows.transposed_product(z)
     if not (np.abs(left) <= _BOX * rows.column_sums()).all():
         return None
-    return Vertex(step, z, residuals, index)
+    x = x + step
+    for _ in range(2):  # the residuals of the state carry the rounding errors of its way
+        at = index // PANEL, index % PANEL
+        correction, _ = lapack.dgetrs(lu, pivots, rows.residuals(x, start)[at], trans=1)
+        x = x + correction
+    return Vertex(x, z, rows.residuals(x, start), index)
 
 
 def _nearest_vertex(

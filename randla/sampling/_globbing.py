@@ -50,8 +50,8 @@ _MAX_REPAIRS = 8
 _TOO_MANY = 0.1
 #: Effective number of weighted rows, for each column, below which all rows are taken.
 _FEW = 20.0
-#: Below this ratio of all rows to sampled rows it is as fast to take all.
-_WORTHWHILE = 3.0
+#: Below so many rows, or this ratio of all rows to those that stay, it is as fast to take all.
+_MANY, _WORTHWHILE = 8000, 3.0
 
 
 #: Panels of rows, of their right-hand sides and of their weights, and the number of rows.
@@ -96,8 +96,8 @@ def sample_size(n: int, d: int, tau: float) -> int:
 
 
 def worthwhile(n: int, d: int, tau: float) -> bool:
-    """Whether a sample is so much smaller than the whole that it saves time."""
-    return _WORTHWHILE * sample_size(n, d, tau) < n
+    """Whether this is faster than to take all rows at once."""
+    return n >= _MANY and _WORTHWHILE * sample_size(n, d, tau) < n
 
 
 class Globbing:
@@ -154,8 +154,11 @@ class Globbing:
         for q in active:
             planes[q].solution = None
         for q, plane in enumerate(planes):
-            if plane.solution is not None:
-                plane.solution.z = self._dual(plane.solution, side[:, q])
+            found = plane.solution
+            if found is not None and found.gap > rtol * found.value:
+                plane.solution = None
+            elif found is not None:
+                found.z = self._dual(found, side[:, q])
         return [plane.solution for plane in planes]
 
     def _dual(self, solution: GlobbedSolution, side: NDArray[np.int8]) -> Array:

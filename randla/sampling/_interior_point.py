@@ -78,6 +78,7 @@ class InteriorPoint:
         self.rows, self.tau = rows, tau
         self.state = np.zeros((len(rows.data), kernels.FIELDS, PANEL))
         self.state[:, kernels.R] = residuals
+        self._start = residuals
         self.x = np.zeros(rows.d)
         self.step_dual = self.step_primal = 0.0
         self.value = self.gap = self.mu = 0.0
@@ -104,10 +105,12 @@ class InteriorPoint:
             feasible = bool((np.abs(off) <= self._allowed).all())
             near = self.value - self._far_loss()
             if feasible and crossover and self.gap <= _NEAR * near:
-                vertex = optimal_vertex(self.rows, self.state, self.tau, near / self.rows.n)
+                mean = near / self.rows.n
+                vertex = optimal_vertex(self.rows, self._start, self.x, self.state, self.tau, mean)
                 if vertex is not None:
-                    x = self.x + vertex.step
-                    return InteriorSolution(x, vertex.z, vertex.residuals, iteration, vertex.index)
+                    return InteriorSolution(
+                        vertex.x, vertex.z, vertex.residuals, iteration, vertex.index
+                    )
             small = self.gap <= rtol * max(near, _SHARE * self.value)
             if (feasible and small) or iteration == _MAX_ITERATIONS:
                 break
@@ -120,7 +123,7 @@ class InteriorPoint:
             self.x += self.step_primal * dx
         z = self.state[:, kernels.A_] - (1.0 - self.tau)
         z.ravel()[self.rows.n :] = 0.0
-        residuals = self.state[:, kernels.R].copy()
+        residuals = self.rows.residuals(self.x, self._start)
         return InteriorSolution(self.x, z, residuals, iteration, None)
 
     def _far_loss(self) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._validation import is_sparse
-from randla.sampling._clipping import solve_pinball
+from randla.sampling._clipping import into_box, solve_pinball
 from randla.sampling._factor import Factor
 from randla.sampling._panels import Array, Panels
 from randla.sampling._tiles import Tiles
@@ -189,7 +189,7 @@ def solve_rows(
         else:
             x, z = _polished_vertex(rows, problem, solution.vertex, x, z)
             residuals = rows.residuals(x)
-        z /= max(1.0, z.max() / tau, z.min() / (tau - 1.0))
+        z = into_box(z, tau)
     return RowsSolution(x, z, residuals, solution.n_iterations)
 
 
