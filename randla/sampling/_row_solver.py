@@ -155,11 +155,13 @@ class RowSolver:
         places: NDArray[np.int64],
         rtol: float,
         *,
+        cutoff: float = 0.0,
         progress: bool = False,
     ) -> tuple[Array, Array, NDArray[np.int64]]:
         """Lower and upper bounds, and iterations, of the rows `targets`.
 
-        ``places[k]`` is the number of target k in X, or -1 where it is not among its rows.
+        ``places[k]`` is the number of target k in X, or -1 where it is not among its rows. A row is
+        left as soon as its upper bound is at most `cutoff`.
         """
         k, d = targets.shape
         lower, upper, iterations = np.zeros(k), np.zeros(k), np.zeros(k, np.int64)
@@ -182,12 +184,12 @@ class RowSolver:
             if self.p == 1.0:
                 sensitivity_one.bounds_of_rows(
                     targets, places, first, last, self.X, self.norms, self.blocks,
-                    self.kappa, rtol, low, high, count,
+                    self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
             else:
                 sensitivity_power.bounds_of_rows(
                     targets, places, first, last, self.X, self.blocks, self.p,
-                    self.kappa, rtol, low, high, count,
+                    self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
 
         run_parts(part, n_parts, seconds=seconds, progress=progress, description="sensitivities")

@@ -162,6 +162,7 @@ def exact_rows(
     chosen: NDArray[np.int64] | None,
     rtol: float,
     *,
+    cutoff: float = 0.0,
     progress: bool = False,
     solver: RowSolver | None = None,
 ) -> tuple[Array, Array, NDArray[np.int64]]:
@@ -172,7 +173,7 @@ def exact_rows(
     targets = solver.X if chosen is None else solver.X[chosen]
     low, high, iterations = solver.solve(
         targets, rows.astype(np.int64), max(rtol - 2.0 * space.rounding, 0.1 * rtol),
-        progress=progress,
+        cutoff=cutoff * (1.0 - min(space.rounding, 1.0)), progress=progress,
     )  # fmt: skip
     low = np.maximum(low * (1.0 - min(space.rounding, 1.0)), space.lower[rows])
     high = np.minimum(high * (1.0 + space.rounding), space.upper[rows])

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._random import draw_key
+from randla._parallel import progress_bar
+from randla._random import as_generator, draw_key
 from randla._results import Result, t_interval
 from randla._validation import as_count, as_flag, as_number, as_power
 from randla.sampling._draws import with_replacement
@@ -16,7 +17,7 @@ from randla.sampling._sensitivity import exact_rows, full_solver, lp_sensitiviti
 from randla.sampling._tiles import Tiles, as_tall
 
 _DRAW_RTOL = 1e-6
-_BRANCH = 8  # rows solved at a time
+_BRANCH, _LARGEST_BRANCH = 8, 256  # rows solved at a time, at first and at most
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,7 +159,7 @@ def total_sensitivity(
 
 
 def max_sensitivity(
-    A: ArrayLike, p: float, *, rtol: float = 1e-6, rng: Any = None
+    A: ArrayLike, p: float, *, rtol: float = 1e-6, progress: bool = False, rng: Any = None
 ) -> MaxSensitivity:
     r"""The largest l_p sensitivity of a row, by branch and bound.
 
@@ -173,6 +174,8 @@ def max_sensitivity(
         1 <= p <= inf. At p = inf the answer is 1, attained by any row that is largest somewhere.
     rtol : float
         Relative width of the interval.
+    progress : bool
+        Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
         Not used; accepted as by all functions that score rows.
 
@@ -191,7 +194,8 @@ def max_sensitivity(
 
     Notes
     -----
-    A few leverage computations and :math:`O(n d^2)` for each row that is solved.
+    A few leverage computations and :math:`O(n d^2)` for each row that is solved. Where all rows are
+    alike and p is far from 2, no row stands out and nearly all have to be solved.
 
     Examples
     --------
@@ -205,7 +209,8 @@ def max_sensitivity(
     matrix = as_tall(A, finite=False)
     p = as_power(p, infinite=True)
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
-    draw_key(rng)
+    progress = as_flag(progress, "progress")
+    as_generator(rng)
     if p in (2.0, np.inf):
         scores = leverage_scores(matrix)
         row = int(np.argmax(scores.values))
@@ -215,14 +220,19 @@ def max_sensitivity(
         return MaxSensitivity(0.5 * (low + high), low, high, row, 0, p)
     space = geometry(Tiles(matrix), p)
     order = np.argsort(-space.upper, kind="stable")
+    possible = space.upper[order]
     solver = full_solver(space)
-    lower, upper, row, first = 0.0, 0.0, int(order[0]), 0
-    while first < len(order) and space.upper[order[first]] > lower:
-        rows: NDArray[np.int64] = order[first : first + _BRANCH]
-        low_rows, high_rows, _ = exact_rows(space, rows, rtol, solver=solver)
-        best = int(np.argmax(low_rows))
-        if low_rows[best] > lower:
-            lower, row = float(low_rows[best]), int(rows[best])
-        upper = max(upper, float(high_rows.max()))
-        first += len(rows)
+    lower, upper, row, first, batch = 0.0, 0.0, int(order[0]), 0, _BRANCH
+    with progress_bar(len(order), progress, "sensitivities") as bar:
+        while first < len(order) and possible[first] > lower * (1.0 + 0.5 * rtol):
+            rows: NDArray[np.int64] = order[first : first + batch]
+            cutoff = lower * (1.0 + 0.5 * rtol)
+            low_rows, high_rows, _ = exact_rows(space, rows, rtol, solver=solver, cutoff=cutoff)
+            best = int(np.argmax(low_rows))
+            if low_rows[best] > lower:
+                lower, row = float(low_rows[best]), int(rows[best])
+            upper = max(upper, float(high_rows.max()))
+            first, batch = first + len(rows), min(2 * batch, _LARGEST_BRANCH)
+            bar(first)
+    upper = max(upper, float(possible[first])) if first < len(order) else upper
     return MaxSensitivity(0.5 * (lower + upper), lower, upper, row, first, p)

@@ -133,7 +133,11 @@ CASES: list[Case] = [
         lambda A, p=1.5, **options: max_sensitivity(A, p, **options),
         {"A": _A},
         values=lambda r: (r.value, r.lower, r.upper, r.row),
-        bad_options=[*_BAD_POWER, ({"rtol": -1.0}, ValueError, r"\brtol must be")],
+        bad_options=[
+            *_BAD_POWER,
+            ({"rtol": -1.0}, ValueError, r"\brtol must be"),
+            ({"progress": 0}, TypeError, r"\bprogress must be"),
+        ],
     ),
     Case(
         "sample_rows scores",

@@ -16,7 +16,7 @@ from randla.sampling import (
 )
 from randla.sampling._row_solver import geometry
 from randla.sampling._scores import NotConvergedWarning
-from randla.sampling._sensitivity import choose_method
+from randla.sampling._sensitivity import choose_method, exact_rows
 from randla.sampling._tiles import Tiles
 from tests.sampling import reference
 from tests.sampling.matrices import MATRICES
@@ -284,6 +284,27 @@ def test_the_largest(name, p):
     assert scores.lower.max() <= best.upper
     assert scores[best.row] == pytest.approx(best.value, rel=1e-6)
     assert float(best) == best.value
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 3])
+def test_rows_that_are_left_early_keep_valid_bounds(p):
+    A = MATRICES["gaussian"]
+    space = geometry(Tiles(A), p)
+    low, high, early = exact_rows(space, None, 1e-6, cutoff=float(np.median(space.upper)) / 2)
+    exact = lp_sensitivities(A, p, rtol=1e-6)
+    assert (low <= exact.upper).all()
+    assert (exact.lower <= high).all()
+    full = exact_rows(space, None, 1e-6)[2]
+    assert early.sum() < full.sum()
+
+
+def test_progress_is_shown(capsys):
+    pytest.importorskip("tqdm")
+    A = MATRICES["gaussian"]
+    lp_sensitivities(A, 1, progress=True)
+    total_sensitivity(A, 1, n_draws=5, progress=True)
+    max_sensitivity(A, 1, progress=True)
+    assert capsys.readouterr().err.count("sensitivities") >= 3
 
 
 def test_the_largest_needs_few_rows_and_knows_special_cases():

@@ -225,8 +225,10 @@ def move(m, dual, primal, r, zm, zp, u, v, dr, dz, du, dv):
 
 
 @kernel
-def interior_point(B, m, norm, tol, y, state, lanes, V, G, L):
+def interior_point(B, m, norm, tol, enough, y, state, lanes, V, G, L):
     """Minimise |r + B y|_1 over the first m rows, from y = 0 until the gap is tol (norm + value).
+
+    Also stops when the dual value is above `enough`.
 
     `state` has 11 arrays (blocks, LANES): r, which becomes the residual; 1 - z; 1 + z; u; v; and
     six for work. Returns the number of iterations.
@@ -237,7 +239,7 @@ def interior_point(B, m, norm, tol, y, state, lanes, V, G, L):
     start(m, r, zm, zp, u, v)
     for iteration in range(_ITERATIONS):
         value, dual_value, products = measure(m, r, zm, zp, u, v, q, dr)
-        if value - dual_value <= tol * (norm + value):
+        if value - dual_value <= tol * (norm + value) or dual_value > enough:
             return iteration
         weighted_gram(B, q, lanes, G)
         if not factor(G, e, L):
@@ -303,12 +305,14 @@ def sum_without(P, x, own, residuals):
 
 
 @kernel
-def bounds_of_rows(T, places, first, last, X, norms, P, kappa, rtol, lower, upper, iterations):
+def bounds_of_rows(
+    T, places, first, last, X, norms, P, kappa, rtol, cutoff, lower, upper, iterations
+):
     """Bounds of the l_1 sensitivities of rows first..last of T, at those places of the outputs.
 
     X (n, d), d > 1, has the whitened rows, `norms` their norms, P the same rows in blocks; |x| is
     at most kappa |X x|_1 for every x. ``places[k]`` is where row k of T is among those of X, -1 if
-    it is not. Rows of T are not zero.
+    it is not. Rows of T are not zero. A row is left when its upper bound falls to `cutoff`.
     """
     n, d = X.shape
     blocks = P.shape[0]
@@ -322,6 +326,8 @@ def bounds_of_rows(T, places, first, last, X, norms, P, kappa, rtol, lower, uppe
     V, G, L = np.empty((5, d - 1)), np.empty((d, d)), np.empty((d, d))
     x, best, v, y, glob = np.empty(d), np.empty(d), np.empty(d), np.empty(d - 1), np.empty(d)
     flat = residuals.reshape(-1)
+    least = np.int64(1.6 * math.sqrt(n * d) + 3 * d)  # rows that are kept at first
+    guess = least
     for index in range(first, last):
         own = places[index]
         norm = 0.0
@@ -331,17 +337,19 @@ def bounds_of_rows(T, places, first, last, X, norms, P, kappa, rtol, lower, uppe
         sign = reflect(T[index], norm, v)
         for j in range(d):
             x[j] = T[index, j] / norm
-        wanted = np.int64(1.6 * math.sqrt(n * d) + 3 * d)
+        wanted = guess
         value, bound, count, all_kept = math.inf, 0.0, 0, False
+        enough = norm * (1.0 / cutoff - 1.0) * (1.0 + 1e-9) if cutoff > 0.0 else math.inf
         for turn in range(_ROUNDS):
             total = sum_without(P, x, own, residuals)
             if total < value:
                 value = total
                 for j in range(d):
                     best[j] = x[j]
-            elif turn > 0:
+            else:  # too few rows: their optimum is not near that of all
                 sum_without(P, best, own, residuals)
-            if all_kept or value - bound <= rtol * (norm + value):
+                wanted = min(2 * wanted, n)
+            if all_kept or value - bound <= rtol * (norm + value) or bound > enough:
                 break
             room = -(-(wanted + 1) // LANES) * LANES - 1  # whole blocks, with the sum
             limit = 0.0
@@ -359,7 +367,7 @@ def bounds_of_rows(T, places, first, last, X, norms, P, kappa, rtol, lower, uppe
             used = -(-m // LANES)
             state = (a0[:used], a1[:used], a2[:used], a3[:used], a4[:used], a5[:used],
                      a6[:used], a7[:used], a8[:used], a9[:used], a10[:used])  # fmt: skip
-            count += interior_point(B[:used], m, norm, 0.3 * rtol, y, state, lanes, V, G, L)
+            count += interior_point(B[:used], m, norm, 0.3 * rtol, enough, y, state, lanes, V, G, L)
             found = dual_bound(
                 B[:used], norm, kappa, y, state[0], state[1], state[2], state[5], V[0]
             )
@@ -370,7 +378,9 @@ def bounds_of_rows(T, places, first, last, X, norms, P, kappa, rtol, lower, uppe
             x[0] = sign - s * v[0]
             for j in range(1, d):
                 x[j] = y[j - 1] - s * v[j]
-            wanted = min(2 * wanted if turn > 0 else wanted, n)
+            if turn > 0:
+                wanted = min(wanted + wanted // 2, n)
+        guess = max(wanted - wanted // 4, least)  # the next row is likely to need as many
         lower[index] = norm / (norm + value)
         upper[index] = norm / (norm + bound)
         iterations[index] = count

@@ -180,12 +180,12 @@ def share(ratio, p):
 
 
 @kernel
-def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, lower, upper, iterations):
+def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, upper, iterations):
     """Bounds of the l_p sensitivities of rows first..last of T, at those places of the outputs.
 
     X (n, d), d > 1, has the whitened rows, P the same rows in blocks; |x| is at most
     kappa |X x|_p for every x. ``places[k]`` is where row k of T is among those of X, -1 if it is
-    not. Rows of T are not zero.
+    not. Rows of T are not zero. A row is left when its upper bound falls to `cutoff`.
     """
     d, blocks = X.shape[1], P.shape[0]
     shape = (blocks, LANES)
@@ -212,7 +212,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, lower, upper, i
         step = math.sqrt(newton) if p < 2.0 else newton
         while count < _ITERATIONS:
             low = share(norm / value, p) if value > 0.0 else 1.0
-            if high - low <= 0.9 * rtol * high:
+            if high - low <= 0.9 * rtol * high or high <= cutoff:
                 break
             count += 1
             weighted_gram(P, W, lanes, G)
@@ -229,7 +229,8 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, lower, upper, i
                 p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes
             )
             stalled = not next_value < value
-            if p * abs(slope) <= 100.0 * rtol or stalled or count == _ITERATIONS:
+            near = p * abs(slope) <= 100.0 * rtol or cutoff > 0.0
+            if near or stalled or count == _ITERATIONS:
                 error = kappa * infeasibility(P, a, z, rho)
                 for _ in range(2):
                     if error > 1e-2 * rtol:
