@@ -20,6 +20,8 @@ from randla.sketching._operators import (
     part_count,
 )
 
+#: Entries of a slab of rows, which stays in the second-level cache.
+_SLAB_ENTRIES = 1 << 14
 #: Rows whose buckets are drawn at a time.
 _DRAWN_ROWS = 512
 #: Rough seconds per addition.
@@ -95,13 +97,12 @@ class SparseSignSketch(Sketch):
     def _parameters(self) -> dict[str, Any]:
         return {**super()._parameters(), "nonzeros": self.nonzeros}
 
-    def _drawn_rows(self, bounds: tuple[int, int], first_row: int, dtype: Any) -> Any:
-        """Yield (first, last, buckets, flips) for slices of a range of rows."""
+    def _drawn_rows(self, bounds: tuple[int, int], slab: int, first_row: int, dtype: Any) -> Any:
+        """Yield (first, last, buckets, flips) for slabs of a range of rows."""
         m, zeta = self.shape[0], self.nonzeros
-        buckets = np.empty(_DRAWN_ROWS * zeta, np.int64)
-        flips = np.empty(_DRAWN_ROWS * zeta, dtype)
-        for i in range(*bounds, _DRAWN_ROWS):
-            end = min(i + _DRAWN_ROWS, bounds[1])
+        buckets, flips = np.empty(slab * zeta, np.int64), np.empty(slab * zeta, dtype)
+        for i in range(*bounds, slab):
+            end = min(i + slab, bounds[1])
             b, f = buckets[: (end - i) * zeta], flips[: (end - i) * zeta]
             kernels.draw_rows(self._key, first_row + i, m, zeta, b, f)
             yield i, end, b, f
@@ -110,37 +111,49 @@ class SparseSignSketch(Sketch):
         self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
-        width = d + (0 if b is None else b.shape[1])
-        line_entries = vectors.line_entries(A.dtype)
-        step = -(-width // line_entries) * line_entries
+        k = 0 if b is None else b.shape[1]
+        line, lanes = vectors.line_entries(A.dtype), vectors.lanes(A.dtype)
+        step = -(-(d + k) // line) * line
         weights = np.empty(0) if row_scale is None else row_scale
         weights = read_only(weights.astype(A.dtype, copy=False))
-        additions = zeta * ((A.nnz if is_sparse(A) else n_rows * d) + n_rows * (width - d))
-        n_parts = part_count(-(-n_rows // _DRAWN_ROWS), additions / (32 * m * max(width, 1)))
+        pieces = [] if is_sparse(A) else [(as_source(A), 0)]  # and their first column
+        if b is not None:
+            pieces.append((as_source(b), d))
+        additions = zeta * ((A.nnz if is_sparse(A) else n_rows * d) + n_rows * k)
+        slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
+        n_parts = part_count(-(-n_rows // slab_rows), additions / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)
         sums = OrderedSum(lambda: aligned_zeros(m * step, A.dtype))
-        sources = [] if is_sparse(A) else [(as_source(A), 0)]
-        if b is not None:
-            sources.append((as_source(b), d))
 
         def scatter_part(part: int) -> None:
-            total, line = sums.accumulator(), np.empty(step, A.dtype)
-            for i, end, buckets, flips in self._drawn_rows(bounds[part], first_row, A.dtype):
-                for source, column in sources:
-                    kernels.scatter_rows(
-                        source, weights, i, end, zeta, buckets, flips, line, total, step, column
-                    )
+            total, slab = sums.accumulator(), aligned_zeros(slab_rows * step, A.dtype)
+            one, order = np.ones(slab_rows, A.dtype), np.arange(slab_rows)
+            for i, end, buckets, flips in self._drawn_rows(
+                bounds[part], slab_rows, first_row, A.dtype
+            ):
+                if row_scale is not None:
+                    kernels.weigh(weights, i, end, zeta, flips)
+                drawn = zeta, buckets, flips, total
                 if is_sparse(A):
-                    kernels.scatter_sparse_rows(
-                        read_only(A.data), read_only(A.indices), read_only(A.indptr), weights,
-                        i, end, zeta, buckets, flips, total, step,
+                    kernels.scatter_sparse(
+                        read_only(A.data), read_only(A.indices), read_only(A.indptr), i, end,
+                        *drawn, step,
                     )  # fmt: skip
+                for source, column in pieces:
+                    rows, start, row_step = source.flat, source.start, source.row_step
+                    start += i * row_step
+                    if source.column_step != 1:  # turned, a slab of rows at a time
+                        kernels.load_slab(source, i, end, slab, step, lanes, one, order)
+                        rows, start, row_step = read_only(slab), 0, step
+                    kernels.scatter_slab(
+                        rows, start, row_step, end - i, *drawn, column, step, source.width
+                    )
             sums.add(part, total)
 
         run_parts(scatter_part, n_parts, seconds=_SECONDS_PER_ADDITION * additions)
         sums.total *= 1.0 / math.sqrt(zeta)
         total = sums.total.reshape(m, step)
-        return total[:, :d], None if b is None else total[:, d:width]
+        return total[:, :d], None if b is None else total[:, d : d + k]
 
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
         zeta, width = self.nonzeros, Y.shape[1]
@@ -150,7 +163,9 @@ class SparseSignSketch(Sketch):
         bounds = part_bounds(len(out), n_parts)
 
         def fill_part(part: int) -> None:
-            for i, end, buckets, flips in self._drawn_rows(bounds[part], first, Y.dtype):
+            for i, end, buckets, flips in self._drawn_rows(
+                bounds[part], _DRAWN_ROWS, first, Y.dtype
+            ):
                 kernels.gather_sketch_rows(
                     scaled, width, zeta, buckets, flips, out.reshape(-1), i, end
                 )

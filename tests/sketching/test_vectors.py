@@ -12,6 +12,7 @@ _b1, _b2, _b4, _b8, _b16 = (vectors.BUTTERFLY[R] for R in (1, 2, 4, 8, 16))
 _ahead2, _ahead4, _ahead8, _ahead16 = (vectors.BUTTERFLY_AHEAD[R] for R in (2, 4, 8, 16))
 add_scaled, scale, transpose = vectors.add_scaled, vectors.scale, vectors.transpose
 gather8, lane_transform = vectors.gather8, vectors.lane_transform
+scatter_rows, gather_rows = vectors.scatter_rows, vectors.gather_rows
 
 
 @kernel
@@ -65,6 +66,16 @@ def run_transpose(x, i, sx, factors, k, y, j, positions, sy, count):
     transpose(x, i, sx, factors, k, y, j, positions, sy, count)
 
 
+@kernel
+def run_scatter_rows(x, i, sx, rows, zeta, positions, factors, y, j, sy, count):
+    scatter_rows(x, i, sx, rows, zeta, positions, factors, y, j, sy, count)
+
+
+@kernel
+def run_gather_rows(x, sx, rows, zeta, positions, factors, y, j, count):
+    gather_rows(x, sx, rows, zeta, positions, factors, y, j, count)
+
+
 def same(run, meaning, y, *before_and_after):
     """Both write to a copy of y; the argument list has None in its place."""
     results = []
@@ -114,6 +125,23 @@ def test_rows(count, dtype):
     same(run_transpose, vectors._transpose, y, x, 4, 20, factors, 2, None, 9, positions, 60, count)
     if count % V == 0:
         same(run_lane_transform, vectors._lane_transform, y, None, 9, count)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("zeta", [1, 2, 5])
+def test_sums_of_rows(zeta, dtype):
+    rng, rows = np.random.default_rng(5), 9
+    x, y, factors = numbers(900, dtype), numbers(1000, dtype, 1), numbers(rows * zeta, dtype, 2)
+    positions = np.concatenate([rng.permutation(30)[:zeta] for _ in range(rows)])
+    for count in (1, 8, 25):
+        same(
+            run_scatter_rows, vectors._scatter_rows, y, x, 3, 40, rows, zeta, positions, factors,
+            None, 5, 30, count,
+        )  # fmt: skip
+        same(
+            run_gather_rows, vectors._gather_rows, y, x, 28, rows, zeta, positions, factors, None,
+            7, count,
+        )  # fmt: skip
 
 
 def test_sizes():

@@ -4,7 +4,7 @@ import numpy as np
 
 from randla._jit import kernel
 from randla._random import counter_hash, hash_to_range
-from randla.sketching._kernels.vectors import add_scaled, scale
+from randla.sketching._kernels.vectors import gather_rows, scatter_rows, transpose
 
 _TOP = np.uint64(63)
 
@@ -35,45 +35,57 @@ def draw_rows(key, first, m, nonzeros, buckets, flips):
 
 
 @kernel
-def scatter_rows(source, weights, first, last, nonzeros, buckets, flips, line, total, step, column):
-    """Add rows first..last of a dense operand to `total`, at stride `step` from `column` on.
-
-    source: Source; weights: of all rows, or empty; line: room for one row.
-    """
-    for i in range(first, last):
-        at = source.start + i * source.row_step
-        k = (i - first) * nonzeros
-        if source.column_step == 1 and weights.size == 0:
-            for j in range(k, k + nonzeros):
-                to = buckets[j] * step + column
-                add_scaled(source.flat, at, flips[j], total, to, source.width)
-            continue
-        for c in range(source.width):
-            line[c] = source.flat[at + c * source.column_step]
-        weight = weights[i] if weights.size else 1
-        for j in range(k, k + nonzeros):
-            to = buckets[j] * step + column
-            add_scaled(line, 0, flips[j] * weight, total, to, source.width)
+def weigh(weights, first, last, nonzeros, flips):
+    """Multiply the signs of rows first..last by their weights."""
+    for k in range((last - first) * nonzeros):
+        flips[k] *= weights[first + k // nonzeros]
 
 
 @kernel
-def scatter_sparse_rows(
-    data, indices, indptr, weights, first, last, nonzeros, buckets, flips, total, step
+def load_slab(source, first, last, slab, stride, lanes, one, order):
+    """Copy rows first..last of an operand that is not in C order to a slab of rows.
+
+    one: ones, order: 0, 1, ..., both of at least `last - first` entries.
+    """
+    middle = first
+    if source.row_step == 1:
+        middle = last - (last - first) % lanes
+        for c in range(0, source.width, lanes):
+            count = min(lanes, source.width - c)
+            at = source.start + c * source.column_step
+            for i in range(first, middle, lanes):
+                transpose(
+                    source.flat, at + i, source.column_step,
+                    one, i - first, slab, c, order, stride, count,
+                )  # fmt: skip
+    for i in range(middle, last):
+        to, at = (i - first) * stride, source.start + i * source.row_step
+        for c in range(source.width):
+            slab[to + c] = source.flat[at + c * source.column_step]
+
+
+@kernel
+def scatter_slab(
+    flat, start, step, rows, nonzeros, buckets, flips, total, column, total_step, width
 ):
-    """`scatter_rows` of a CSR matrix."""
+    """Add rows of `flat` to columns `column`.. of the total, whose rows have `total_step` entries."""
+    scatter_rows(
+        flat, start, step, rows, nonzeros, buckets, flips, total, column, total_step, width
+    )
+
+
+@kernel
+def scatter_sparse(data, indices, indptr, first, last, nonzeros, buckets, flips, total, total_step):
+    """The same for rows first..last of a CSR matrix."""
     for i in range(first, last):
-        weight = weights[i] if weights.size else 1
-        for j in range((i - first) * nonzeros, (i - first + 1) * nonzeros):
-            row, flip = buckets[j] * step, flips[j] * weight
-            for k in range(indptr[i], indptr[i + 1]):
-                total[row + indices[k]] += flip * data[k]
+        row = (i - first) * nonzeros
+        for k in range(indptr[i], indptr[i + 1]):
+            column, value = np.int64(indices[k]), data[k]
+            for j in range(row, row + nonzeros):
+                total[buckets[j] * total_step + column] += flips[j] * value
 
 
 @kernel
 def gather_sketch_rows(Y, width, nonzeros, buckets, flips, out, first, last):
     """Rows first..last of `out` (of `width` entries, flat): sums of `nonzeros` rows of Y."""
-    for i in range(first, last):
-        k, at = (i - first) * nonzeros, i * width
-        scale(Y, buckets[k] * width, flips[k], out, at, width)
-        for j in range(k + 1, k + nonzeros):
-            add_scaled(Y, buckets[j] * width, flips[j], out, at, width)
+    gather_rows(Y, width, last - first, nonzeros, buckets, flips, out, first * width, width)

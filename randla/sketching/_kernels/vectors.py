@@ -334,6 +334,75 @@ def scale(code, x, first_x, s, y, first_y, count):
     code.vectors_then_rest(count, body)
 
 
+def _scatter_rows(x, first_x, step_x, rows, zeta, positions, factors, y, first_y, step_y, count):
+    """Add each row, times its zeta factors, to the rows at its zeta positions; any count.
+
+    y[first_y + positions[r zeta + j] step_y + c] += factors[r zeta + j] x[first_x + r step_x + c]
+    """
+    for r in range(rows):
+        row = x[first_x + r * step_x :][:count]
+        for k in range(r * zeta, (r + 1) * zeta):
+            y[first_y + positions[k] * step_y :][:count] += factors[k] * row
+
+
+@_vector_function(_scatter_rows)
+def scatter_rows(
+    code, x, first_x, step_x, rows, zeta, positions, factors, y, first_y, step_y, count
+):
+    builder = code.builder
+    source, target = code.base(0, first_x), code.base(7, first_y)
+    places, signs = code.base(5, _I64(0)), code.base(6, _I64(0))
+    with code.loop(_I64(0), rows, 1) as (r, _):
+        row, first = code.at(source, builder.mul(r, step_x)), builder.mul(r, zeta)
+        with code.loop(first, builder.add(first, zeta), 1) as (k, _):
+            place = code.at(target, builder.mul(builder.load(code.at(places, k)), step_y))
+            sign = builder.load(code.at(signs, k))
+            spread = code.spread(sign)
+
+            def body(c, vector, row=row, place=place, sign=sign, spread=spread):
+                address = code.at(place, c)
+                value = code.load(code.at(row, c), vector)
+                total = code.load(address, vector)
+                code.store(code.fused(spread if vector else sign, value, total), address)
+
+            code.vectors_then_rest(count, body)
+
+
+def _gather_rows(x, step_x, rows, zeta, positions, factors, y, first_y, count):
+    """Sums of zeta rows of x, times factors; any count.
+
+    y[first_y + r count + c] = sum over j of factors[r zeta + j] x[positions[r zeta + j] step_x + c]
+    """
+    for r in range(rows):
+        total = np.zeros(count, x.dtype)
+        for k in range(r * zeta, (r + 1) * zeta):
+            total += factors[k] * x[positions[k] * step_x :][:count]
+        y[first_y + r * count :][:count] = total
+
+
+@_vector_function(_gather_rows)
+def gather_rows(code, x, step_x, rows, zeta, positions, factors, y, first_y, count):
+    builder = code.builder
+    source, target = code.base(0, _I64(0)), code.base(6, first_y)
+    places, signs = code.base(4, _I64(0)), code.base(5, _I64(0))
+    with code.loop(_I64(0), rows, 1) as (r, _):
+        first, row = builder.mul(r, zeta), code.at(target, builder.mul(r, count))
+
+        def body(c, vector):
+            kind = code.vector if vector else code.scalar
+            total = cgutils.alloca_once_value(builder, ir.Constant(kind, None))
+            builder.store(ir.Constant(kind, None), total)
+            with code.loop(first, builder.add(first, zeta), 1) as (k, _):
+                place = builder.mul(builder.load(code.at(places, k)), step_x)
+                value = code.load(code.at(source, builder.add(place, c)), vector)
+                sign = builder.load(code.at(signs, k))
+                sign = code.spread(sign) if vector else sign
+                builder.store(code.fused(sign, value, builder.load(total)), total)
+            code.store(builder.load(total), code.at(row, c))
+
+        code.vectors_then_rest(count, body)
+
+
 def _transpose(x, first_x, step_x, factors, k, y, first_y, positions, step_y, count):
     """Column c of `lanes` rows from x[first_x + c step_x] on, scaled, to rows positions[k + t].
 
