@@ -62,7 +62,8 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
             "observation, or a potential with heavier tails; look at y there for an outlier"
         ),
         status.NAN_WEIGHT: (
-            f"log_potential (or a density of the proposal) must be a number, got NaN at t = {t}"
+            f"log_potential (or a density of the proposal) must be a number, got NaN at t = {t}; "
+            "look also whether the states that it is given are finite"
         ),
         status.INFINITE_WEIGHT: (
             f"log_potential (or a density of the proposal) must be below +inf, got +inf at t = {t}"
@@ -78,6 +79,10 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
         status.ABOVE_BOUND: (
             f"log_transition_bound must be at least log_transition, which exceeded it {count} "
             f"times, first in the step from t = {t} to {t + 1}"
+        ),
+        status.INFINITE_STATE: (
+            f"transition (or initial, or the proposal) must draw finite states, got NaN or a state "
+            f"that is too large to be squared at t = {t}"
         ),
         status.NAN_FUNCTIONAL: f"functional must be finite, got NaN or inf at t = {t}",
     }[code]

@@ -121,8 +121,9 @@ class SmoothingResult(Result):
         within = halves.var(axis=1, ddof=1).mean(axis=0)
         between = halves.mean(axis=1).var(axis=0, ddof=1)
         pooled = within * (half - 1) / half + between
-        constant = pooled <= 0.0
-        return np.sqrt(np.where(constant, 1.0, pooled) / np.where(constant, 1.0, within))
+        constant = pooled <= 0.0  # all draws are equal; inf if only those of each chain are
+        with np.errstate(divide="ignore"):
+            return np.sqrt(np.where(constant, 1.0, pooled) / np.where(constant, 1.0, within))
 
     @property
     def suggested_burn_in(self) -> int | None:

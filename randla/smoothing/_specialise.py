@@ -76,7 +76,7 @@ def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
         if digest not in _kernels:
             _kernels[digest] = _compile(template, functions, digest)
         return _kernels[digest]
-    except (UnhashableError, AttributeError, TypeError, ValueError, OSError):
+    except (UnhashableError, AttributeError, TypeError, ValueError, OSError, RuntimeError):
         # Numba's private interface changed, or there is no place for the files.
         return unsaved_kernel(template(*functions))
 

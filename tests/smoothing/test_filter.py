@@ -219,9 +219,12 @@ def test_what_goes_wrong_is_named_with_its_time():
             return np.inf
         return 0.0
 
+    def transition(rng, t, x, theta):
+        return np.nan if theta[0] == 4.0 and t == 1 else models.walk_transition(rng, t, x, theta)
+
     model = StateSpaceModel(
         initial=models.walk_initial,
-        transition=models.walk_transition,
+        transition=transition,
         log_potential=log_potential,
         theta=[0.0, 1.0],
     )
@@ -230,10 +233,11 @@ def test_what_goes_wrong_is_named_with_its_time():
         r"log_potential .* NaN at t = 2",
         r"log_potential .* NaN at t = 0",
         r"log_potential .* \+inf at t = 1",
+        r"transition .* finite states, got NaN .* at t = 2",
     ]):  # fmt: skip
         with pytest.raises(ValueError, match=text):
             particle_filter(model.replace([k, 1.0]), np.zeros(5), n_particles=50, rng=0)
-    assert particle_filter(model.replace([4, 1.0]), np.zeros(5), n_particles=50, rng=0).ess[4] > 49
+    assert particle_filter(model.replace([5, 1.0]), np.zeros(5), n_particles=50, rng=0).ess[4] > 49
 
 
 def test_bad_arguments():

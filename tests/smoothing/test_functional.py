@@ -2,6 +2,7 @@
 
 import math
 
+import numba
 import numpy as np
 import pytest
 
@@ -102,6 +103,8 @@ def test_wrong_shapes_and_numbers_are_found():
         (2, "wrote behind the end"),  # three components are written
         (4, "functional must be finite, got NaN or inf at t = 0"),
     ]:
+        if n_out == 2 and numba.config.BOUNDSCHECK:
+            continue  # an IndexError then
         functional = AdditiveFunctional(n_out, initial=models.sums_first, step=models.sums_next)
         with pytest.raises(ValueError, match=text):
             ffbs(models.walk, Y, functional, **OPTIONS)

@@ -4,7 +4,7 @@ import math
 
 from randla.smoothing._kernels.borrow import borrow
 from randla.smoothing._kernels.resample import comb, multinomial, resample
-from randla.smoothing._kernels.status import OK
+from randla.smoothing._kernels.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.weights import normalise, weighted_moments
 
 
@@ -69,6 +69,8 @@ def filter_template(draw_first, draw_next, weigh_first, weigh_next):
             if info[0] != OK:
                 return
             increments[t] = levels[t] - base
-            weighted_moments(w, Xt.reshape(n, mean.shape[1]), mean[t], variance[t])
+            if not weighted_moments(w, Xt.reshape(n, mean.shape[1]), mean[t], variance[t]):
+                info[0], info[1] = INFINITE_STATE, t
+                return
 
     return particle_filter

@@ -118,22 +118,31 @@ def normalise(logw, w, c, t, info):
 
 @summing_kernel
 def weighted_moments(w, X, mean, variance):
-    """Mean and variance of the columns of X (N, d) under normalised weights, in two passes."""
+    """Mean and variance of the columns of X (N, d) under normalised weights, in two passes.
+
+    Rows of weight zero may hold anything. Returns whether the moments are finite.
+    """
     n, d = X.shape
     if d == 1:
         m = 0.0
         for i in range(n):
-            m += w[i] * X[i, 0]
+            m += w[i] * X[i, 0] if w[i] > 0.0 else 0.0
         v = 0.0
         for i in range(n):
-            v += w[i] * (X[i, 0] - m) ** 2
+            v += w[i] * (X[i, 0] - m) ** 2 if w[i] > 0.0 else 0.0
         mean[0], variance[0] = m, v
-        return
+        return v < math.inf
     mean[:] = 0.0
     variance[:] = 0.0
     for i in range(n):
-        for k in range(d):
-            mean[k] += w[i] * X[i, k]
+        if w[i] > 0.0:
+            for k in range(d):
+                mean[k] += w[i] * X[i, k]
     for i in range(n):
-        for k in range(d):
-            variance[k] += w[i] * (X[i, k] - mean[k]) ** 2
+        if w[i] > 0.0:
+            for k in range(d):
+                variance[k] += w[i] * (X[i, k] - mean[k]) ** 2
+    finite = True
+    for k in range(d):
+        finite = finite and variance[k] < math.inf
+    return finite
