@@ -282,6 +282,17 @@ def test_degenerate_data(name, options):
     assert_certified(A, b, lp_regression(A, b, **options), **options)
 
 
+@pytest.mark.parametrize("kind", ["gauss", "outliers", "integer"])
+def test_newton_takes_few_steps(kind):
+    A, b = problem(n=3000, kind=kind)
+    for p, most in ((1.05, 14), (1.3, 9), (1.8, 5), (2, 1), (3, 5), (6, 8), (20, 12), (100, 16)):
+        result = lp_regression(A, b, p)
+        assert result.n_iterations <= most, p
+    for p in (1.5, 3):  # quadratic convergence: a few steps more give all digits
+        sharp = lp_regression(A, b, p, rtol=1e-14)
+        assert sharp.n_iterations <= lp_regression(A, b, p, rtol=1e-5).n_iterations + 6
+
+
 @pytest.mark.parametrize("p", [1 + 1e-6, 1.001, 1e3, 1e5])
 def test_extreme_powers(p):
     A, b = problem()

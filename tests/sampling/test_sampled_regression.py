@@ -7,6 +7,9 @@ import pytest
 from scipy import sparse
 
 from randla.sampling import lp_regression
+from randla.sampling._newton import norm
+from randla.sampling._pinball import Rows
+from randla.sampling._sampled import _drawn
 from tests.sampling.lp_regression_reference import objective
 from tests.sampling.test_lp_regression import problem
 from tests.statistical import claim
@@ -103,6 +106,26 @@ def test_excess_falls_with_the_size(trial):
     # In expectation the ratio is near 1/4; the standard error of a mean of 40 is about a sixth.
     assert excess[:, 1].mean() < 0.6 * excess[:, 0].mean()
     assert (excess >= -1e-12).all()
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0])
+@claim(
+    null="the weighted norms of a sample's residuals are unbiased",
+    test="z-test of the mean, Bonferroni over three vectors",
+    replicates=300,
+    false_alarm=1e-7,
+)
+def test_samples_are_unbiased(trial, p):
+    A, b = problem(n=120, d=3)
+    w = np.random.default_rng(5).lognormal(0, 1, 120)
+    rows = Rows(A, b, w ** (1 / p))
+    xs = np.random.default_rng(6).standard_normal((3, 3))
+    exact = [norm(rows.residuals(x), p) ** p for x in xs]
+    draws = []
+    for rng in trial.rngs():
+        few = _drawn(rows, p, 40, rng)
+        draws.append([norm(few.residuals(x), p) ** p for x in xs])
+    trial.assert_mean(draws, exact)
 
 
 def test_the_right_hand_side_is_scored_too():
