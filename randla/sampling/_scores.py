@@ -89,6 +89,33 @@ class Scores(NDArrayOperatorsMixin, Result):
             return self._upper
         return read_only(np.minimum(self.values * (1.0 + self.residual), 1.0))
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the scores in falling order, with their bounds, on logarithmic axes.
+
+        Zeros are left out. Needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots()
+        order = np.argsort(-self.values, kind="stable")
+        order = order[self.values[order] > 0.0]
+        ranks = np.arange(1, len(order) + 1)
+        (line,) = ax.plot(ranks, self.values[order], label=f"{self.kind}, p = {self.p:g}")
+        low = np.maximum(self.lower[order], 1e-300)
+        ax.fill_between(ranks, low, self.upper[order], color=line.get_color(), alpha=0.25, lw=0)
+        ax.set(xscale="log", yscale="log", xlabel="rows, in falling order", ylabel="score")
+        return ax
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """The values, as NumPy asks for them."""
         if copy:

@@ -80,6 +80,18 @@ def test_frozen(scores):
         scores += 1
 
 
+def test_plot(scores):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    ax = scores.plot()
+    (line,) = ax.get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), -np.sort(-scores.values))
+    assert leverage_scores(np.zeros((3, 2))).plot(ax) is ax
+    plt.close("all")
+
+
 def test_repr_and_pickle(scores):
     assert repr(scores).startswith("Scores(\n  kind='leverage',")
     again = pickle.loads(pickle.dumps(scores))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
+from randla.datasets import engel
 from randla.sampling import (
     leverage_scores,
     lewis_weights,
@@ -158,6 +159,15 @@ def test_closed_forms():
         assert own[7] > 1 - 1e-6
         assert own.upper[7] == 1
     np.testing.assert_allclose(lp_sensitivities(a, np.inf), [0.2, 0.4, 1, 0], rtol=1e-9)
+
+
+def test_total_of_engels_data():
+    """Values that an independent implementation found for these data, to the digits given."""
+    data = engel()
+    A = np.c_[np.ones(len(data.income)), data.income]
+    for p, total in ((1, 1.60), (1.5, 1.82), (3, 2.29), (4, 2.48)):
+        assert abs(lp_sensitivities(A, p, rtol=1e-6).sum() - total) < 0.005
+    assert abs(max_sensitivity(A, 1).value - 0.051) < 0.0005
 
 
 @pytest.mark.parametrize("weight", [1e2, 1e6, 1e12])
