@@ -68,7 +68,7 @@ def load_slab(source, first, last, slab, stride, lanes, one, order):
 def scatter_slab(
     flat, start, step, rows, nonzeros, buckets, flips, total, column, total_step, width
 ):
-    """Add rows of `flat` to columns `column`.. of the total, whose rows have `total_step` entries."""
+    """Add rows of `flat` to columns `column`.. of the total, at a stride of `total_step`."""
     scatter_rows(
         flat, start, step, rows, nonzeros, buckets, flips, total, column, total_step, width
     )
