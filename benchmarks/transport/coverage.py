@@ -17,11 +17,12 @@ from randla.transport._control_variates import FAMILIES, family_size, make_contr
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Directions
 from randla.transport._regression import fit
-from tests.transport.reference import clouds
 
 
 def instances():
     """Name -> pair of clouds: Gaussian clouds, narrow clusters, a torus against a box, digits."""
+    from tests.transport.reference import clouds
+
     yield "gauss3", clouds("gauss", 3, 500)
     yield "mix3", clouds("mix", 3, 500)
     yield "shapes3", clouds("shapes", 3, 500)

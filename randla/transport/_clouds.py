@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._parallel import part_bounds, run_parts
 from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
+from randla.transport._kernels.prepare import add_column_statistics, transpose_centred
 
-_BLOCK_BYTES = 1 << 18  # what is transposed at a time
+_BLOCK_BYTES = 1 << 18  # what is multiplied at a time
+_PART_NUMBERS = 1 << 19  # coordinates of a part of the copy
+_SAFE_EXPONENT = 900  # of numbers whose sums stay in range
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,29 +130,28 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
     """Scale and centre validated clouds; float32 only if all of them are."""
     dtype = np.result_type(*points)
     with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
-    exponent = math.frexp(max(_largest(x) for x, _, _ in with_mass))[1]
-    items = [
-        Cloud(*_centred(x, w, exponent, dtype), w, x.shape[1], kept) for x, w, kept in with_mass
-    ]
+    tables = [_statistics(x, w, 0) for x, w, _ in with_mass]
+    exponent = math.frexp(max(float(np.abs(t[1:]).max()) for t in tables))[1]
+    if abs(exponent) < _SAFE_EXPONENT:
+        tables = [t * 2.0**-exponent for t in tables]
+    else:  # the sums may have left the range of doubles
+        tables = [_statistics(x, w, exponent) for x, w, _ in with_mass]
+    centres = [snapped(t[0], t[1], t[2], dtype) for t in tables]
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
-    centres = np.array([cloud.centre for cloud in items])
-    spread = max(max(_largest(cloud.points) for cloud in items), np.ptp(centres, axis=0).max())
-    again = math.frexp(spread)[1]
-    origin = np.zeros(points[0].shape[1])
-    if again < -1:
-        origin = centres[0]  # only differences of centres are used
-        for cloud in items:
-            times_power_of_two(cloud.points, -again, cloud.points)
-            times_power_of_two(cloud.centre - origin, -again, cloud.centre)
-        origin = np.ldexp(origin, -again)
-        exponent += again
-    for cloud in items:
-        cloud.points.flags.writeable = False
-    return Clouds(tuple(items), exponent, origin)
-
-
-def _largest(x: NDArray[Any]) -> float:
-    return float(max(x.max(), -x.min()))
+    reach = np.concatenate(
+        [np.maximum(t[2] - c, c - t[1]) for t, c in zip(tables, centres, strict=True)]
+        + [np.abs(c - centres[0]) for c in centres[1:]]
+    )
+    again = min(math.frexp(float(reach.max()))[1], 0)
+    origin = centres[0] if again < -1 else np.zeros_like(centres[0])
+    again = again if again < -1 else 0
+    items = []
+    for (x, w, kept), centre in zip(with_mass, centres, strict=True):
+        copy = _centred(x, centre, exponent, again, dtype)
+        copy.flags.writeable = False
+        about_origin = np.ldexp(centre - origin, -again)  # only differences of centres are used
+        items.append(Cloud(copy, about_origin, w, x.shape[1], kept))
+    return Clouds(tuple(items), exponent + again, np.ldexp(origin, -again))
 
 
 def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> None:
@@ -177,25 +180,57 @@ def _drop_zeros(
     return x, None if w.min() == w.max() else w / w.sum(), kept
 
 
+def _run(task: Any, n: int, d: int) -> list[Any]:
+    """Results of a task on ranges of points, by the shape only."""
+    bounds = part_bounds(n, -(-n * d // _PART_NUMBERS))
+    if len(bounds) == 1:
+        return [task(0, n)]
+    return run_parts(lambda k: task(*bounds[k]), len(bounds), seconds=2e-9 * n * d)
+
+
+def _scales(exponent: int) -> tuple[float, float]:
+    """Two factors whose product is 2^-exponent, each within the range of doubles."""
+    half = max(min(exponent, 1000), -1000)
+    return math.ldexp(1.0, -half), math.ldexp(1.0, half - exponent)
+
+
+def _statistics(x: NDArray[Any], w: NDArray[Any] | None, exponent: int) -> NDArray[np.float64]:
+    """(Weighted) mean, least and largest value of each column, (3, d), in units of 2^exponent."""
+    n, d = x.shape
+    weights, scales = np.empty(0) if w is None else w, _scales(exponent)
+
+    def statistics(first: int, last: int) -> NDArray[np.float64]:
+        part = np.zeros((3, d))
+        part[1], part[2] = np.inf, -np.inf
+        some = np.ascontiguousarray(x[first:last])
+        add_column_statistics(some, weights[first:last], *scales, part[0], part[1], part[2])
+        return part
+
+    parts = _run(statistics, n, d)
+    table = parts[0]
+    for part in parts[1:]:
+        table[0] += part[0]
+        np.minimum(table[1], part[1], out=table[1])
+        np.maximum(table[2], part[2], out=table[2])
+    if w is None:
+        table[0] /= n
+    return table
+
+
 def _centred(
-    x: NDArray[Any], w: NDArray[np.float64] | None, exponent: int, dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    x: NDArray[Any], centre: NDArray[np.float64], exponent: int, again: int, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Transposed points (x 2^-exponent - centre) 2^-again."""
     n, d = x.shape
     points = np.zeros((-(-d // 4) * 4, n), dtype)
-    total, low, high = np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf)
-    step = max(_BLOCK_BYTES // (8 * d), 1)
-    for first in range(0, n, step):
-        block = points[:d, first : first + step]
-        times_power_of_two(x[first : first + step].T, -exponent, block)
-        np.minimum(low, block.min(axis=1), out=low)
-        np.maximum(high, block.max(axis=1), out=high)
-        if w is None:
-            total += block.sum(axis=1, dtype=np.float64)
-        else:
-            total += block.astype(np.float64, copy=False) @ w[first : first + step]
-    centre = snapped(total / n if w is None else total, low, high, dtype)
-    points[:d] -= centre.astype(dtype)[:, None]
-    return points, centre
+    scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
+
+    def copy(first: int, last: int) -> None:
+        some = np.ascontiguousarray(x[first:last])
+        transpose_centred(some, *scales, centre, last_scale, points[:, first:last])
+
+    _run(copy, n, d)
+    return points
 
 
 def snapped(

@@ -70,6 +70,12 @@ def fit(
         None if leaving out some block makes the controls collinear.
     """
     L, n_blocks = len(f), len(f) // block
+    if controls.shape[1] == 0:
+        means = f.reshape(n_blocks, block).mean(axis=1)
+        estimate = float(means.mean())
+        deviations = means - estimate
+        variance = float(deviations @ deviations) / (n_blocks - 1)
+        return Fit(estimate, math.sqrt(variance / n_blocks), n_blocks - 1.0, np.empty(0))
     basis, triangle, kept = _basis(controls, sizes)
     mean = f.mean()
     residual = f - mean

@@ -21,13 +21,14 @@ from randla.transport._kernels.cost import (
 )
 from randla.transport._kernels.sort import digit_bits, sort_rows, sort_rows_with_order
 
-_BATCH_NUMBERS = 1 << 17  # of both sides together: 1 MiB of float64
+_BATCH_NUMBERS = 1 << 15  # of both sides together: 256 KiB of float64
+_BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
 _CALIBRATION_SIZES = (128, 512, 2048, 8192, 32768)
 _WORTH_CALIBRATION = 1 << 22  # numbers to sort from which a calibration pays
 _DEFAULT_CROSSOVER = 256
 
 #: Seconds for a number to be sorted and costed, and to be projected, a coordinate. Rough.
-SECONDS_SORT, SECONDS_PROJECT = 4e-9, 6e-11
+SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
 
 
 class Sorter:
@@ -103,8 +104,9 @@ def batch_rows(n: int, m: int, dim: int, n_rows: int) -> int:
     """Rows of a batch, by the shape only: a few that stay in cache, a multiple of four."""
     least = 8 if dim > 8 else 4  # a pass over many coordinates should serve several rows
     batch = max(_BATCH_NUMBERS // (n + m), least)
-    share = -(-n_rows // 8)  # leave something for several threads
-    batch = min(batch, 4096, max(share, least))
+    seconds = n_rows * (n + m) * (SECONDS_SORT + SECONDS_PROJECT * dim)
+    n_batches = min(max(int(seconds / _BATCH_SECONDS), 1), 8)  # something for several threads
+    batch = min(batch, 4096, max(-(-n_rows // n_batches), least))
     return -(-batch // 4) * 4
 
 

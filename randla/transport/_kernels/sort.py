@@ -22,6 +22,7 @@ import numpy as np
 
 from randla._jit import kernel, summing_kernel
 
+_FEW = 4096  # shifts that cost less than counting passes over all bits
 _ONE32 = np.uint32(1)
 _SIGN = np.uint64(1 << 63)
 _S63, _S11 = np.uint64(63), np.uint64(11)
@@ -57,13 +58,14 @@ def _make_keys(x, scale, base, shift, half, keys):
 
 
 @kernel
-def _starts(counts):
-    """Counts of the cells become the position at which each cell starts."""
-    total = np.uint32(0)
-    for c in range(counts.size):
-        count = counts[c]
-        counts[c] = total
-        total += count
+def _starts(low, high):
+    """Counts of the cells of two digits become the positions at which the cells start."""
+    low_total, high_total = np.uint32(0), np.uint32(0)
+    for c in range(low.size):
+        low_count, high_count = low[c], high[c]
+        low[c], high[c] = low_total, high_total
+        low_total += low_count
+        high_total += high_count
 
 
 @kernel
@@ -93,8 +95,7 @@ def _count_keys(x, keys, low, high, bits):
         k = np.uint64(keys[i])
         low[k & mask] += _ONE32
         high[k >> up] += _ONE32
-    _starts(low)
-    _starts(high)
+    _starts(low, high)
     return scale, base, shift
 
 
@@ -197,7 +198,11 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
         value = np.float64(spare[0] if flipped else x[0])
         if cells[(_ordered_bits(value) >> shift) & _LOW11] == n:
             continue
-        _starts(cells)
+        total = np.uint32(0)
+        for c in range(cells.size):
+            count = cells[c]
+            cells[c] = total
+            total += count
         for i in range(n):
             value = spare[i] if flipped else x[i]
             c = (_ordered_bits(np.float64(value)) >> shift) & _LOW11
@@ -227,7 +232,7 @@ def sort_rows(P, spare, keys, counts):
     none, by_bits = np.empty(0, np.int32), False
     for row in range(P.shape[0]):
         x = P[row]
-        if by_bits or not _sort_by_keys(x, spare, keys, counts, 2 * x.size):
+        if by_bits or not _sort_by_keys(x, spare, keys, counts, 2 * x.size + _FEW):
             by_bits = True  # the other rows of this cloud will not be easier
             _sort_by_bits(x, none, spare, none, counts)
 
@@ -245,7 +250,9 @@ def sort_rows_with_order(P, order, spare, spare_order, keys, counts):
         if by_bits:
             for i in range(x.size):
                 index[i] = i
-        elif _sort_by_keys_with_order(x, index, spare, spare_order, keys, counts, 2 * x.size):
+        elif _sort_by_keys_with_order(
+            x, index, spare, spare_order, keys, counts, 2 * x.size + _FEW
+        ):
             continue
         by_bits = True  # what the first attempt left is a stable rearrangement: go on from there
         _sort_by_bits(x, index, spare, spare_order, counts)
