@@ -13,7 +13,7 @@ from randla._parallel import part_bounds, run_parts
 from randla._validation import read_only, require_finite
 from randla.sketching._kernels import least_squares as kernels
 from randla.sketching._operators import Sketch
-from randla.sketching._regression_rows import Rows
+from randla.sketching._regression_rows import CarefulSum, Rows
 
 Matrix = NDArray[np.float64]
 
@@ -26,11 +26,9 @@ _FLOPS_OF_PART = 1e8
 #: Entries of partial results that wait to be added.
 _WAITING_ENTRIES = 1 << 23
 #: Entries of a float32 matrix that are cast at a time.
-_CAST_ENTRIES = 1 << 22
+_CAST_ENTRIES = 1 << 19
 #: Rows of a product that is kept whole.
-_PRODUCT_ROWS = 4096
-#: Entries from which passes with one vector use compiled kernels instead of BLAS.
-_KERNEL_ENTRIES = 1 << 20
+_PRODUCT_ROWS = 512
 
 
 class DenseRows(Rows):
@@ -51,8 +49,7 @@ class DenseRows(Rows):
             and self.active is None
             and _suits_blas(self.A)
         )
-        # Where a pass is long enough to pay for loading compiled code.
-        self._suits_kernels = self.A.flags.c_contiguous and self.A.size >= _KERNEL_ENTRIES
+        self._suits_kernels = self.A.flags.c_contiguous
 
     def load(self, first: int, last: int) -> Matrix:
         """Rows first..last of the scaled A: a view where nothing has to be done."""
@@ -88,6 +85,7 @@ class DenseRows(Rows):
         flops: float,
         n_parts: int,
         block: int,
+        compensated: bool = False,
     ) -> list[Matrix]:
         """Sum of ``block_sum(a, b)`` over blocks of rows, in an order fixed by the shape."""
         bounds = part_bounds(self.n, n_parts)
@@ -95,18 +93,13 @@ class DenseRows(Rows):
         @np.errstate(all="ignore")  # a thread has its own; what may overflow is looked at
         def sum_of_part(part: int) -> list[Matrix]:
             first, last = bounds[part]
-            total: list[Matrix] = []
+            total = CarefulSum(compensated)
             for i in range(first, last, block):
                 j = min(i + block, last)
-                values = block_sum(self.load(i, j), self.B[i:j])
-                if not total:
-                    total = values
-                else:
-                    for t, v in zip(total, values, strict=True):
-                        t += v
-            return total
+                total.add(block_sum(self.load(i, j), self.B[i:j]))
+            return total.value()
 
-        total: list[Matrix] = []
+        total = CarefulSum(compensated)
         group = max(min(n_parts, _WAITING_ENTRIES // max(self.d * self.d, 1)), 4)
         for start in range(0, n_parts, group):
             parts = run_parts(
@@ -116,12 +109,8 @@ class DenseRows(Rows):
                 blas=True,
             )
             for values in parts:
-                if not total:
-                    total = values
-                else:
-                    for t, v in zip(total, values, strict=True):
-                        t += v
-        return total
+                total.add(values)
+        return total.value()
 
     def _sum_of_products(
         self, block_sum: Callable[[Matrix, Matrix], list[Matrix]], width: int
@@ -135,11 +124,11 @@ class DenseRows(Rows):
     def _sum_of_vectors(self, block_sum: Callable[[Matrix, Matrix], list[Matrix]]) -> list[Matrix]:
         """`_sum` where a block is multiplied by k vectors, from both sides."""
         flops = 4.0 * self.n * self.d * max(self.k, 4)  # a single vector is bound by memory
-        block = max(_BLOCK_ENTRIES // self.d, 64)
+        block = min(max(_BLOCK_ENTRIES // self.d, 64), 1024)
         if self._suits_kernels and self._as_it_lies and self.k == 1:
             block = self.n  # a kernel needs no blocks
         n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // 64, 1), 1024))
-        return self._sum(block_sum, flops=flops, n_parts=n_parts, block=block)
+        return self._sum(block_sum, flops=flops, n_parts=n_parts, block=block, compensated=True)
 
     def _gram(self) -> tuple[Matrix, Matrix]:
         # NumPy sends a.T @ a to SYRK, half the work of a product.
@@ -172,8 +161,8 @@ class DenseRows(Rows):
             x = np.ascontiguousarray(X[:, 0])
 
             def block_sum(a: Matrix, b: Matrix) -> list[Matrix]:
-                g = np.zeros(self.d)
-                squares = kernels.add_residual_gradient(read_only(a), read_only(b[:, 0]), x, g)
+                g, work = np.empty(self.d), np.empty((2, self.d))
+                squares = kernels.residual_gradient(read_only(a), read_only(b[:, 0]), x, work, g)
                 return [g, np.array([squares])]
         elif self.k == 1:
             x = np.ascontiguousarray(X[:, 0])
@@ -198,8 +187,8 @@ class DenseRows(Rows):
         def block_sum(a: Matrix, b: Matrix) -> list[Matrix]:
             if not self._suits_kernels:
                 return [(a @ x) @ a]
-            out = np.zeros(self.d)
-            kernels.add_normal_product(read_only(a), x, out)
+            out = np.empty(self.d)
+            kernels.normal_product(read_only(a), x, out)
             return [out]
 
         return self._sum_of_vectors(block_sum)[0][:, None]
@@ -212,11 +201,11 @@ class DenseRows(Rows):
         return image
 
     def _transposed(self, R: Matrix) -> Matrix:
-        g = np.zeros((self.d, R.shape[1]))
+        total = CarefulSum(compensated=True)
         for i in range(0, self.n, _PRODUCT_ROWS):
             j = min(i + _PRODUCT_ROWS, self.n)
-            g += self.load(i, j).T @ R[i:j]
-        return g
+            total.add([self.load(i, j).T @ R[i:j]])
+        return total.value()[0]
 
     def _column_maxima(self) -> Matrix:
         n_parts = max(min(self.A.size >> 20, 256), 1)
@@ -248,7 +237,7 @@ class DenseRows(Rows):
             return S._sketch(self.A, B, row_scale=scale)
         # Sums in float32 would limit the factor to condition numbers of 1e7: cast as we go.
         SA, SB = np.zeros((S.shape[0], self.n_columns)), None
-        step = max(_CAST_ENTRIES // self.n_columns, 1)
+        step = max(_CAST_ENTRIES // self.n_columns // 4096, 1) * 4096  # whole blocks of a sketch
         for i in range(0, self.n, step):
             j = min(i + step, self.n)
             part, b = S._sketch(

@@ -33,6 +33,8 @@ class Factor:
 
     #: Spectral norm of R.
     top: float
+    #: Condition number of R.
+    condition: float
     #: Factor by which one step reduces the error, where it is known; else 1.
     contraction: float = 1.0
 
@@ -86,6 +88,16 @@ class TriangularFactor(Factor):
         """Spectral norm of R."""
         return top_singular_value(np.triu(self.R))
 
+    @cached_property
+    def condition(self) -> float:  # type: ignore[override]
+        """Condition number of R in the 2-norm, estimated from below."""
+        v = np.ones((self.R.shape[1], 1))
+        size = 1.0
+        for _ in range(4):
+            v = self.forward(self.adjoint(v / size))
+            size = float(np.linalg.norm(v))
+        return self.top * size**0.5
+
     def forward(self, Z: Matrix) -> Matrix:
         return lapack.dtrtrs(self.R, Z)[0]
 
@@ -119,6 +131,7 @@ class SpectralFactor(Factor):
         self.s = spectrum.s[:r, None]
         self.inner = None if inner is None else np.asfortranarray(inner)
         self.top = float(spectrum.s[0]) if r else 0.0
+        self.condition = self.top / float(spectrum.s[r - 1]) if r else 1.0
 
     def forward(self, Z: Matrix) -> Matrix:
         if self.inner is not None:

@@ -93,8 +93,7 @@ def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
             _, squares = rows.residual(Y)
             rank = n if rows.root_ridge is None else d
             return Solution(Y, None, None, rank, squares, None, 0, "lapack")
-    A = np.empty((n, d))
-    _load_all(rows, A)
+    A = load_all(rows)
     largest = np.abs(A).max(axis=0)
     rows.require_range(largest)
     exponents = -exponents_of(largest)
@@ -113,6 +112,13 @@ def _has_regular_columns(R: Matrix) -> bool:
     if not (1e-130 < largest.min() and largest.max() < 1e130):
         return False
     return bool(lapack.dtrcon(np.ldexp(R, -exponents_of(largest)))[0] > 1e-8)
+
+
+def load_all(rows: DenseRows) -> Matrix:
+    """The scaled A."""
+    A = np.empty((rows.n, rows.d))
+    _load_all(rows, A)
+    return A
 
 
 def _load_all(rows: DenseRows, out: Matrix) -> None:

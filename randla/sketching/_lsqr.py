@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from randla.sketching._factors import Factor, column_norms
 from randla.sketching._full_precision import (
     ENOUGH,
+    LEAST_GAIN,
     HeavyBall,
     MakeSketch,
     SketchedFactor,
@@ -28,6 +29,7 @@ from randla.sketching._regression_rows import Rows
 Matrix = NDArray[np.float64]
 Product = Callable[[Matrix], Matrix]
 
+#: A run reduces the gradient by at most this factor.
 _TOLERANCE = 1e-8
 _MAX_PRECONDITIONED_STEPS = 200
 _POWER_STEPS = 6
@@ -96,7 +98,8 @@ class LsqrFactor(Factor):
         return self.base._shrunk_norms(g, omega)
 
     def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
-        enough = np.maximum(goal, _TOLERANCE * column_norms(half))
+        size = column_norms(half)
+        enough = np.clip(goal, _TOLERANCE * size, LEAST_GAIN * size)
         Z, n_steps = lsqr(
             lambda Z: self.rows.times(self.D * self.forward(Z)),
             lambda R: self.adjoint(self.D * self.rows.transposed(R)),
@@ -140,7 +143,8 @@ def solve_by_lsqr(
         sketched = draw_factor(rows, make_sketch, m, rcond)
     base, exponents = sketched.factor(), sketched.exponents
     factor = LsqrFactor(rows, base, exponents, _MAX_PRECONDITIONED_STEPS)
-    Y, squares, error, _ = refine(rows, factor, exponents, np.zeros((rows.d, rows.k)))
+    start = np.zeros((rows.d, rows.k))
+    Y, squares, error, _ = refine(rows, factor, exponents, start, min_steps=2)
     n_iterations = factor.n_iterations
     if error > ENOUGH:
         ball = HeavyBall(rows, base, exponents, sketched.distortion())
@@ -167,7 +171,8 @@ def solve_by_plain_lsqr(rows: Rows) -> Solution:
     exponents = np.zeros(rows.d, np.int64)
     max_steps = 4 * min(rows.n, rows.d) + 100
     factor = LsqrFactor(rows, NoFactor(rows), exponents, max_steps)
-    Y, squares, error, _ = refine(rows, factor, exponents, np.zeros((rows.d, rows.k)))
+    start = np.zeros((rows.d, rows.k))
+    Y, squares, error, _ = refine(rows, factor, exponents, start, min_steps=1)
     return Solution(
         Y, None, factor.base, None, squares, error, factor.n_iterations, "lsqr", error <= ENOUGH
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from numpy.typing import NDArray
 
 from randla._results import RandlaWarning
 from randla.sketching._dense_rows import DenseRows
@@ -17,13 +18,14 @@ from randla.sketching._full_precision import (
     solve_by_iteration,
     solve_by_sketched_cholesky,
 )
-from randla.sketching._householder import solve_by_lapack
-from randla.sketching._lsqr import NoFactor, solve_by_lsqr, solve_by_plain_lsqr
+from randla.sketching._householder import load_all, solve_by_lapack
+from randla.sketching._lsqr import solve_by_lsqr, solve_by_plain_lsqr
 from randla.sketching._plan import Recipe
 from randla.sketching._product_rows import SparseRows
 from randla.sketching._rank import exponents_of
 from randla.sketching._regression_rows import OutOfRange, Rows
 
+Matrix = NDArray[np.float64]
 #: Entries below which LAPACK alone is faster than anything of several calls.
 _SMALL = 20_000
 #: Columns from which iterations beat a second Gram matrix on ill-conditioned problems.
@@ -144,11 +146,8 @@ def measure_backward_error(rows: Rows, solution: Solution) -> float:
     """Backward error of a solution by LAPACK, for one pass over A."""
     Y, factor = solution.Y, solution.factor
     with np.errstate(all="ignore"):
-        if (
-            factor is None
-        ):  # fewer rows than columns: A can be changed so that the residual vanishes
-            size = column_norms(Y) * NoFactor(rows).top
-            return float(np.sqrt(solution.squares / np.where(size > 0.0, size, np.inf) ** 2).max())
+        if factor is None:
+            return _backward_error_of_wide(rows, Y)
         exponents = solution.exponents
         if exponents is None:
             assert isinstance(factor, TriangularFactor)
@@ -160,6 +159,24 @@ def measure_backward_error(rows: Rows, solution: Solution) -> float:
         g, squares = rows.residual(D * Y)
         g *= D
         return float(factor.backward_error(g, factor.adjoint(g), Y, squares).max(initial=0.0))
+
+
+def _backward_error_of_wide(rows: Rows, Y: Matrix) -> float:
+    """The estimate of `Factor` where A has fewer rows than columns and there is no factor."""
+    assert isinstance(rows, DenseRows)
+    g, squares = rows.residual(Y)
+    _, s, Vt = np.linalg.svd(load_all(rows), full_matrices=False)
+    ridge = 0.0 if rows.root_ridge is None else float(rows.root_ridge[0]) ** 2
+    size = column_norms(Y)
+    size = np.where(size > 0.0, size, np.inf)
+    error = np.sqrt(squares) / size  # a change of A that makes the residual vanish
+    if ridge > 0.0:
+        inside, omega2 = Vt @ g, error**2 + ridge
+        outside = g - Vt.T @ inside
+        shrunk = (inside**2 / (s[:, None] ** 2 + omega2)).sum(axis=0)
+        shrunk += (outside**2).sum(axis=0) / omega2
+        error = np.minimum(error, np.sqrt(shrunk) / size)
+    return float(error.max() / np.hypot(s[0], ridge**0.5))
 
 
 def default_size(rows: Rows, recipe: Recipe, times: int) -> int:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from randla._random import as_generator
 from randla._validation import (
-    as_array,
     as_choice,
     as_count,
     as_matrix,
@@ -142,8 +141,6 @@ def read_root_weights(weights: Any, n: int) -> NDArray[np.float64] | None:
     """Square roots of the weights; None stands for weights of one."""
     if weights is None:
         return None
-    if np.ndim(weights) == 0:
-        as_array(weights, "weights", ndim=1)
     return read_only(np.sqrt(as_weights(weights, n, "weights")))
 
 

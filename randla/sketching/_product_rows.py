@@ -10,11 +10,13 @@ from scipy.sparse.linalg import LinearOperator
 
 from randla._validation import require_finite
 from randla.sketching._operators import Sketch
-from randla.sketching._regression_rows import Rows
+from randla.sketching._regression_rows import CarefulSum, Rows
 
 Matrix = NDArray[np.float64]
 #: Rows that are made dense at a time.
 _TILE_ROWS = 2048
+#: Parts of a product with the transpose.
+_MAX_CHUNKS = 64
 #: Share of stored entries from which a Gram matrix of dense tiles is faster than a sparse one.
 _DENSE_SHARE = 0.07
 #: Columns of a sketch that are sent through an operator at a time.
@@ -53,12 +55,24 @@ class SparseRows(ProductRows):
                 data *= np.repeat(self.root_weights, np.diff(A.indptr))
             A = type(A)((data, A.indices, A.indptr), shape=A.shape)
         self._scaled, self._adjoint = A, A.T
+        # Sums over some thousands of rows at a time: see `CarefulSum`.
+        step = max(-(-self.n // _MAX_CHUNKS), _TILE_ROWS)
+        self._chunks = []
+        for i in range(0, self.n, step):
+            pointers = A.indptr[i : i + step + 1]
+            first, last = pointers[0], pointers[-1]
+            parts = A.data[first:last], A.indices[first:last], pointers - first
+            chunk = type(A)(parts, shape=(len(pointers) - 1, self.d))
+            self._chunks.append((i, i + step, chunk.T))
 
     def _times(self, X: Matrix) -> Matrix:
         return self._scaled @ X
 
     def _transposed(self, R: Matrix) -> Matrix:
-        return self._adjoint @ R
+        total = CarefulSum(compensated=True)
+        for first, last, adjoint in self._chunks:
+            total.add([adjoint @ R[first:last]])
+        return total.value()[0]
 
     def toarray(self) -> Matrix:
         """The unscaled A as a dense array."""

@@ -20,6 +20,8 @@ EPS = float(np.finfo(np.float64).eps)
 _NOISE = 10.0
 #: A ratio of neighbours that separates rounding errors of the data from an ill-conditioned matrix.
 _GAP = 1e8
+#: Powers of two between the scales of columns that ask for care with rounding errors.
+_WIDE_SPREAD = 24
 
 
 class Spectrum(NamedTuple):
@@ -90,10 +92,13 @@ def minimum_norm(Y: Matrix, spectrum: Spectrum, exponents: NDArray[np.int64]) ->
     if r == 0 or r == d:
         return Y if r else np.zeros_like(Y)
     V = spectrum.Vt[:r].T
-    if 2 * r > d and len(spectrum.Vt) == d:
+    if len(spectrum.Vt) == d and (2 * r > d or np.ptp(exponents) > _WIDE_SPREAD):
         shift = exponents - exponents.max()
         X = np.ldexp(Y, shift[:, None])
-        order, Q, tau, _ = _stable_qr(np.ldexp(spectrum.Vt[r:].T, shift[:, None]))
+        null = spectrum.Vt[r:].T
+        # Entries that are rounding errors would be magnified by the scales.
+        null = np.where(np.abs(null) < 64.0 * EPS, 0.0, null)
+        order, Q, tau, _ = _stable_qr(np.ldexp(null, shift[:, None]))
         turned = _turn("T", Q, tau, X[order])
         turned[: d - r] = 0.0
     else:

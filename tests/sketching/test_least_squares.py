@@ -1,0 +1,523 @@
+"""Full precision: backward and forward errors, rank, scales, kinds of input, methods."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.linalg import qr, solve_triangular
+from scipy.sparse.linalg import aslinearoperator
+
+from randla import lstsq
+from randla.datasets import ill_conditioned
+from randla.sketching import _methods, _plan
+from randla.sketching._methods import LstsqWarning
+from tests.sketching.least_squares_reference import augmented, backward_error, exact_solution
+
+U = 2.0**-53
+METHODS = ("auto", "cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack")
+STABLE = tuple(m for m in METHODS if m != "cholesky")
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def householder(A, b):
+    Q, R = qr(A, mode="economic")
+    return solve_triangular(R, Q.T @ b)
+
+
+# Accuracy ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("residual", [1.0, 1e-3, 0.0])
+@pytest.mark.parametrize("condition", [1e0, 1e2, 1e4, 1e6, 1e7, 1e8, 1e10, 1e12, 1e14])
+@pytest.mark.parametrize("shape", [(1500, 20), (300, 8), (40, 20)])
+def test_backward_error(shape, condition, residual):
+    A, b, _ = ill_conditioned(*shape, condition=condition, residual=residual, rng=1)
+    result = lstsq(A, b, rng=0)
+    assert backward_error(A, b, result.x) <= 10 * U
+    assert result.backward_error <= 10 * U
+    assert result.rank == shape[1]
+    assert result.converged
+
+
+@pytest.mark.parametrize("method", STABLE)
+@pytest.mark.parametrize("condition", [1e2, 1e9, 1e12])
+@pytest.mark.parametrize("residual", [1.0, 1e-6])
+def test_backward_error_of_each_method(method, condition, residual):
+    A, b, _ = ill_conditioned(2000, 25, condition=condition, residual=residual, rng=2)
+    result = lstsq(A, b, method=method, rng=0)
+    assert backward_error(A, b, result.x) <= 10 * U
+    assert result.method == (
+        "sketch-cholesky" if method == "auto" and condition > 1e8 else result.method
+    )
+
+
+@pytest.mark.parametrize("residual", [1.0, 1e-5, 0.0])
+@pytest.mark.parametrize("condition", [1e1, 1e5, 1e9, 1e12])
+def test_forward_error_is_that_of_householder(condition, residual):
+    errors = {"peer": 0.0, **dict.fromkeys(STABLE, 0.0)}
+    for seed in range(3):
+        A, b, _ = ill_conditioned(3000, 7, condition=condition, residual=residual, rng=seed)
+        exact = exact_solution(A, b)
+        answers = {m: lstsq(A, b, method=m, rng=0).x for m in STABLE}
+        for name, x in {"peer": householder(A, b), **answers}.items():
+            error = np.linalg.norm(x - exact) / np.linalg.norm(exact)
+            errors[name] = max(errors[name], error)
+    limit = 10 * max(errors["peer"], U)
+    # The iterative methods are backward stable, but a few times less accurate.
+    slack = {"lsqr": 3, "iterative": 3}
+    assert all(errors[m] <= limit * slack.get(m, 1) for m in STABLE), errors
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ridge", [0.0, 30.0])
+@pytest.mark.parametrize("k", [None, 1, 5])
+def test_options_agree_with_the_rows_written_out(method, weighted, ridge, k):
+    A, b = normal(1200, 18), normal(1200, *([] if k is None else [k]), seed=1)
+    weights = np.random.default_rng(2).exponential(size=1200) if weighted else None
+    rows, rhs = augmented(A, b, weights, ridge)
+    expected = np.linalg.lstsq(rows, rhs)[0]
+    result = lstsq(A, b, method=method, ridge=ridge, weights=weights, rng=0)
+    np.testing.assert_allclose(result.x, expected, rtol=0, atol=1e-14)
+    norm = np.linalg.norm(rhs - rows @ expected, axis=0)
+    np.testing.assert_allclose(result.residual_norm, norm, rtol=1e-12)
+    assert result.x.shape == expected.shape
+    assert np.shape(result.residual_norm) == (() if k is None else (k,))
+
+
+def test_several_right_hand_sides_are_solved_one_by_one():
+    A, B = normal(2500, 10), normal(2500, 4, seed=1) * [1.0, 1e-200, 1e200, 0.0]
+    together = lstsq(A, B).x
+    for j in range(4):
+        alone = lstsq(A, B[:, j]).x
+        scale = max(np.abs(alone).max(), 1e-300)
+        np.testing.assert_allclose(together[:, j] / scale, alone / scale, rtol=0, atol=1e-14)
+
+
+# Scales ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shape", [(2000, 15), (60, 4)])
+def test_columns_of_any_scale(method, shape):
+    A, b = normal(*shape), normal(shape[0], seed=1)
+    scale = 10.0 ** np.random.default_rng(2).uniform(-150, 150, shape[1])
+    scale[:2] = 1e150, 1e-150
+    result = lstsq(A * scale, b, method=method, rng=0)
+    np.testing.assert_allclose(result.x * scale, np.linalg.lstsq(A, b)[0], rtol=1e-11, atol=1e-14)
+    assert result.rank == shape[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_columns_scaled_by_powers_of_two_give_the_same_bits(method):
+    A, b = normal(2000, 15), normal(2000, seed=1)
+    scale = 2.0 ** np.random.default_rng(2).integers(-40, 40, 15)
+    plain = lstsq(A, b, method=method, rng=0).x
+    assert np.array_equal(lstsq(A * scale, b, method=method, rng=0).x * scale, plain)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+@pytest.mark.parametrize("shape", [(2000, 15), (60, 4), (4, 9)])
+def test_global_scales(shape, scale):
+    A, b = normal(*shape), normal(shape[0], seed=1)
+    expected = np.linalg.lstsq(A, b)[0]
+    np.testing.assert_allclose(lstsq(A * scale, b).x * scale, expected, rtol=1e-12, atol=1e-14)
+    scaled = lstsq(A, b * scale)
+    np.testing.assert_allclose(scaled.x / scale, expected, rtol=1e-12, atol=1e-14)
+    if shape[0] > shape[1]:
+        norm = np.linalg.norm(b - A @ expected)
+        np.testing.assert_allclose(scaled.residual_norm / scale, norm, rtol=1e-12)
+    both = lstsq(A * scale, b * scale)
+    np.testing.assert_allclose(both.x, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_ridge_and_weights_scale_with_the_data():
+    A, b = normal(500, 4), normal(500, seed=1)
+    expected = lstsq(A, b, ridge=7.0).x
+    for scale in (1e-150, 1e-60, 1e60, 1e150):
+        scaled = lstsq(A * scale, b, ridge=7.0 * scale**2).x * scale
+        np.testing.assert_allclose(scaled, expected, rtol=1e-12)
+        weighted = lstsq(A, b, ridge=7.0 * scale, weights=np.full(500, scale)).x
+        np.testing.assert_allclose(weighted, expected, rtol=1e-12)
+
+
+def test_a_coefficient_beyond_float64_is_an_error():
+    with pytest.raises(OverflowError, match="exceeds the largest float64"):
+        lstsq(normal(50, 2) * 1e-200, normal(50, seed=1) * 1e200)
+
+
+def test_heavy_and_empty_rows():
+    A, b = normal(3000, 12), normal(3000, seed=1)
+    A[7] *= 1e8
+    A[100:2000] = 0.0
+    b[20] = 1e8
+    assert backward_error(A, b, lstsq(A, b).x) <= 10 * U
+
+
+def test_large_weights_ratios():
+    A, b = normal(3000, 6), normal(3000, seed=1)
+    weights = 10.0 ** np.random.default_rng(2).uniform(-6, 6, 3000)
+    rows, rhs = augmented(A, b, weights)
+    x = lstsq(A, b, weights=weights).x
+    assert backward_error(rows[:3000], rhs[:3000], x) <= 10 * U
+
+
+def test_rows_of_weight_zero_do_not_count():
+    A, b = normal(400, 3), normal(400, seed=1)
+    weights = np.repeat([1.0, 0.0], 200)
+    x = lstsq(A, b, weights=weights).x
+    np.testing.assert_allclose(x, np.linalg.lstsq(A[:200], b[:200])[0], atol=1e-13)
+
+
+# Rank --------------------------------------------------------------------------------------------
+
+
+def deficient(kind, n, seed=0):
+    rng = np.random.default_rng(seed)
+    B = rng.standard_normal((n, 6))
+    if kind == "duplicates":
+        return np.hstack([B, B[:, :2], B[:, :1]]), 6
+    if kind == "sums":
+        return np.hstack([B, B @ rng.standard_normal((6, 3))]), 6
+    if kind == "product":
+        return B[:, :4] @ rng.standard_normal((4, 9)), 4
+    if kind == "zeros":
+        return np.hstack([np.zeros((n, 1)), B, np.zeros((n, 2))]), 6
+    if kind == "one-hot":
+        A = np.eye(7)[rng.integers(7, size=n)]
+        return np.hstack([A, np.ones((n, 1))]), 7
+    if kind == "centred one-hot":
+        A = np.eye(7)[rng.integers(7, size=n)]
+        return A - A.mean(axis=0), 6
+    if kind == "scaled":
+        return np.hstack([B, B @ rng.standard_normal((6, 2))]) * 10.0 ** np.arange(-4, 4), 6
+    return np.outer(rng.standard_normal(n), rng.standard_normal(8)), 1
+
+
+KINDS = (
+    "duplicates",
+    "sums",
+    "product",
+    "zeros",
+    "one-hot",
+    "centred one-hot",
+    "scaled",
+    "rank one",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("n", "methods"), [(3000, STABLE), (50, ("auto", "sketch-cholesky")), (8, ("auto",))]
+)
+def test_minimum_norm(kind, n, methods):
+    A, rank = deficient(kind, n)
+    B = normal(n, 2, seed=1)
+    expected = np.linalg.pinv(A, rcond=1e-13) @ B
+    for method in methods:
+        result = lstsq(A, B, method=method, rng=0)
+        assert result.rank == np.linalg.matrix_rank(A / np.abs(A).max(0, initial=1e-9))
+        assert n < 50 or result.rank == rank
+        # NumPy's own error grows with the ratio of the columns.
+        atol = (1e-8 if kind == "scaled" else 1e-11) * np.abs(expected).max()
+        np.testing.assert_allclose(result.x, expected, rtol=0, atol=atol, err_msg=method)
+        assert result.backward_error <= 10 * U
+
+
+def test_minimum_norm_with_columns_of_any_scale():
+    # Two columns of one direction: the longer one takes all; a third one alone has its own share.
+    v, w, b = normal(3000), normal(3000, seed=1), normal(3000, seed=2)
+    A = np.column_stack([1e-120 * v, w, 1e120 * v, 2e120 * v])
+    x = lstsq(A, b).x
+    free = np.linalg.lstsq(np.column_stack([v, w]), b)[0]
+    expected = [
+        free[0] / 5 * 1e-240 * 1e-120,
+        free[1],
+        free[0] / 5 * 1e-120,
+        2 * free[0] / 5 * 1e-120,
+    ]
+    np.testing.assert_allclose(x[1:], expected[1:], rtol=1e-12)
+    assert abs(x[0]) <= 1e-130
+
+
+@pytest.mark.parametrize("n", [2500, 40])
+def test_small_columns_count(n):
+    A, b = normal(n, 9), normal(n, seed=1)
+    A[:, 5:] *= [1e-20, 1e-150, 1.0, 1e-9]
+    result = lstsq(A, b)
+    assert result.rank == 9
+    assert np.linalg.matrix_rank(A) < 9
+
+
+def test_rank_rule():
+    # Well separated rounding errors of the data are dropped, as NumPy does; an ill-conditioned
+    # matrix without a gap keeps its rank, or backward stability would be lost.
+    v = normal(5000, 3)
+    nearly = np.hstack([v, v[:, :1] + 1e-13 * normal(5000, 1, seed=1)])
+    assert lstsq(nearly, normal(5000, seed=2)).rank == 3 == np.linalg.matrix_rank(nearly)
+    A, b, _ = ill_conditioned(5000, 12, condition=3e13, residual=0.0, rng=0)
+    assert np.linalg.matrix_rank(A) < 12
+    assert lstsq(A, b, rng=0).rank == 12
+    assert lstsq(nearly, normal(5000, seed=2), rcond=1e-15).rank == 4
+
+
+@pytest.mark.parametrize("method", ["auto", "sketch-cholesky", "lapack"])
+def test_rcond(method):
+    U_, V = np.linalg.qr(normal(4000, 6))[0], np.linalg.qr(normal(6, 6, seed=1))[0]
+    A = U_ * [1.0, 0.5, 0.3, 1e-3, 1e-4, 1e-5] @ V
+    b = normal(4000, seed=2)
+    scale = np.ldexp(1.0, -np.frexp(np.abs(A).max(axis=0))[1])
+    y = np.linalg.lstsq(A * scale, b, rcond=1e-2)[0]
+    result = lstsq(A, b, rcond=1e-2, method=method, rng=0)
+    assert result.rank == 3
+    # Equal fit; ours is the shortest in the columns as they are.
+    assert result.residual_norm == pytest.approx(np.linalg.norm(b - A @ (scale * y)), rel=1e-5)
+    assert np.linalg.norm(result.x) <= np.linalg.norm(scale * y) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 7), (8, 7), (5, 30), (200, 300), (1, 400)])
+@pytest.mark.parametrize("ridge", [0.0, 0.5])
+def test_square_and_wide(shape, ridge):
+    A, b = normal(*shape), normal(shape[0], seed=1)
+    if ridge == 0.0:
+        expected, rank = np.linalg.lstsq(A, b)[0], min(shape)
+    else:
+        expected, rank = np.linalg.lstsq(*augmented(A, b, None, ridge))[0], shape[1]
+    result = lstsq(A, b, ridge=ridge)
+    np.testing.assert_allclose(result.x, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    assert result.rank == rank
+    assert result.backward_error <= 10 * U
+
+
+def test_wide_and_deficient():
+    A = normal(40, 3) @ normal(3, 90, seed=1)
+    b = normal(40, seed=2)
+    result = lstsq(A, b)
+    assert result.rank == 3
+    np.testing.assert_allclose(result.x, np.linalg.lstsq(A, b)[0], atol=1e-13)
+    with_zeros = np.hstack([A, np.zeros((40, 5))])
+    np.testing.assert_allclose(lstsq(with_zeros, b).x[:90], result.x, atol=1e-13)
+
+
+def test_zero_data():
+    A, b = normal(3000, 4), normal(3000, seed=1)
+    for n in (3000, 30):
+        assert not lstsq(A[:n], 0 * b[:n]).x.any()
+        nothing = lstsq(0 * A[:n], b[:n])
+        assert not nothing.x.any()
+        assert nothing.rank == 0
+        assert nothing.residual_norm == pytest.approx(np.linalg.norm(b[:n]))
+        assert not lstsq(0 * A[:n], b[:n], sketch_size=20).x.any()
+    orthogonal = b - A @ np.linalg.lstsq(A, b)[0]
+    assert np.abs(lstsq(A, orthogonal).x).max() < 1e-15
+
+
+# Kinds of input ----------------------------------------------------------------------------------
+
+
+def test_layouts_are_read_as_they_lie():
+    A, b = normal(3000, 12), normal(3000, seed=1)
+    expected = lstsq(A, b).x
+    wide = np.zeros((3000, 36))
+    wide[:, ::3] = A
+    tall = np.zeros((9000, 12))
+    tall[::-3] = A
+    for layout in (np.asfortranarray(A), wide[:, ::3], tall[::-3], A[::-1], A[:, ::-1], A.tolist()):
+        flipped = layout is not None and np.shares_memory(np.asarray(layout), A)
+        for method in ("cholesky", "sketch-cholesky", "lapack"):
+            x = lstsq(layout, b, method=method, rng=0).x
+            reference = np.linalg.lstsq(np.asarray(layout), b)[0] if flipped else expected
+            np.testing.assert_allclose(x, reference, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("method", ["cholesky", "sketch-cholesky", "iterative"])
+def test_no_copy_is_made(order, method):
+    import tracemalloc
+
+    A = np.asarray(normal(60_000, 20), order=order)
+    b = normal(60_000, seed=1)
+    for matrix in (A, A.astype(np.float32)):
+        lstsq(matrix, b, method=method, rng=0)  # compiles
+        tracemalloc.start()
+        lstsq(matrix, b, method=method, weights=b * b, ridge=1.0, rng=0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 0.7 * A.nbytes
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e10])
+def test_float32_is_solved_in_double_precision(condition):
+    A, b, _ = ill_conditioned(4000, 12, condition=condition, rng=0)
+    A = A.astype(np.float32)
+    for method in STABLE:
+        result = lstsq(A, b, method=method, rng=0)
+        assert backward_error(A.astype(float), b, result.x) <= 10 * U
+        assert result.x.dtype == np.float64
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
+@pytest.mark.parametrize("method", METHODS)
+def test_sparse(make, method, monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    A = make(sparse.random(3000, 20, density=0.2, random_state=0))
+    b, weights = normal(3000, 2, seed=1), np.random.default_rng(2).exponential(size=3000)
+    for options in ({}, {"weights": weights, "ridge": 2.0}):
+        expected = np.linalg.lstsq(*augmented(A.toarray(), b, **options))[0]
+        x = lstsq(A, b, method=method, rng=0, **options).x
+        np.testing.assert_allclose(x, expected, rtol=0, atol=1e-13)
+
+
+def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    b = normal(3000, seed=1)
+    for A in (
+        sparse.random(3000, 20, density=0.01, random_state=0).toarray(),
+        normal(3000, 20) * np.append(10.0 ** np.arange(-150, 130, 15), 0.0),
+        deficient("one-hot", 3000)[0],
+        ill_conditioned(3000, 20, condition=1e11, rng=0)[0],
+    ):
+        result, dense = lstsq(sparse.csr_array(A), b, rng=0), lstsq(A, b, rng=0)
+        assert result.rank == dense.rank
+        if result.rank == A.shape[1]:
+            assert backward_error(A, b, result.x) <= 10 * U
+        else:
+            scale = np.abs(A).max(axis=0)
+            np.testing.assert_allclose(result.x * scale, dense.x * scale, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e8, 1e12])
+@pytest.mark.parametrize("method", ["auto", "lsqr", "iterative"])
+def test_operators(condition, method, monkeypatch):
+    A, b, _ = ill_conditioned(3000, 20, condition=condition, rng=0)
+    for limit in (0, 1 << 22):
+        monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", limit)
+        result = lstsq(aslinearoperator(A), b, method=method, rng=0)
+        assert backward_error(A, b, result.x) <= 10 * U
+        assert result.method == ("lsqr" if limit == 0 and method == "auto" else result.method)
+
+
+def test_operators_with_options(monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    A, b = normal(2000, 12), normal(2000, 3, seed=1)
+    A[:, 5] = 0.0
+    options = {"weights": np.random.default_rng(2).exponential(size=2000), "ridge": 3.0}
+    expected = np.linalg.lstsq(*augmented(A, b, **options))[0]
+    for method in ("auto", "sketch-cholesky", "cholesky"):
+        x = lstsq(aslinearoperator(A), b, method=method, rng=0, **options).x
+        np.testing.assert_allclose(x, expected, rtol=0, atol=1e-12)
+    deficient_answer = lstsq(aslinearoperator(A), b, rng=0)
+    assert deficient_answer.rank == 11
+    np.testing.assert_allclose(deficient_answer.x, np.linalg.lstsq(A, b)[0], atol=1e-12)
+
+
+def test_operators_that_misbehave(monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    A, b = normal(200, 3), normal(200)
+    A[3, 1] = np.nan
+    with pytest.raises(ValueError, match="A must be finite"):
+        lstsq(aslinearoperator(A), b)
+    with pytest.raises(ValueError, match="A must map arrays to real arrays"):
+        lstsq(aslinearoperator(normal(200, 3) + 1j), b)
+    with pytest.raises(ValueError, match="norms between"):
+        lstsq(aslinearoperator(normal(200, 3) * 1e-200), b)
+
+
+@pytest.mark.parametrize("shape", [(3000, 40), (40, 300)])
+def test_lsqr_without_a_preconditioner(shape, monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(_methods, "_MAX_GRAM", 0)
+    monkeypatch.setattr(_methods, "_MAX_SPARSE_FACTOR", 0)
+    A, b = normal(*shape), normal(shape[0], 2, seed=1)
+    result = lstsq(sparse.csr_array(A), b)
+    assert result.method == "lsqr"
+    assert result.rank is None
+    np.testing.assert_allclose(result.x, np.linalg.lstsq(A, b)[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("options", [{}, {"sketch_size": 40}, {"method": "iterative"}])
+@pytest.mark.parametrize("shape", [(40_000, 30), (2000, 15), (90, 4), (4, 9)])
+def test_numbers_that_are_not_finite_are_found_on_the_way(shape, options, value):
+    if options and shape[0] < 100:
+        return
+    for i in (0, shape[0] - 1):
+        A, b = normal(*shape), normal(shape[0], seed=1)
+        A[i, -1] = value
+        with pytest.raises(ValueError, match="A must be finite"):
+            lstsq(A, b, **options)
+        A[i, -1], b[i] = 1.0, value
+        with pytest.raises(ValueError, match="b must be finite"):
+            lstsq(A, b, **options)
+        with pytest.raises(ValueError, match="b must be finite"):
+            lstsq(A, np.column_stack([0.0 * A[:, 0], b]), **options)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (5, 0)])
+def test_empty(shape):
+    with pytest.raises(ValueError, match="A must have at least one row and one column"):
+        lstsq(np.zeros(shape), np.zeros(shape[0]))
+    with pytest.raises(ValueError, match="b must have at least one column"):
+        lstsq(np.ones((5, 2)), np.zeros((5, 0)))
+
+
+# Methods -----------------------------------------------------------------------------------------
+
+
+def test_auto_chooses_by_shape_and_conditioning():
+    assert lstsq(normal(50, 3), normal(50)).method == "lapack"
+    assert lstsq(normal(600, 300), normal(600)).method == "lapack"
+    assert lstsq(normal(5000, 20), normal(5000)).method == "cholesky"
+    A, b, _ = ill_conditioned(5000, 20, condition=1e9, rng=0)
+    result = lstsq(A, b, rng=0)
+    assert result.method == "sketch-cholesky"
+    assert result.n_passes <= 5
+
+
+@pytest.mark.parametrize("sketch", ["srht", "block-srht", "gaussian", "sparse-sign", "count"])
+@pytest.mark.parametrize("method", ["sketch-cholesky", "iterative", "lsqr"])
+def test_every_sketch_preconditions(sketch, method):
+    A, b, _ = ill_conditioned(2000, 10, condition=1e10, rng=0)
+    result = lstsq(A, b, method=method, sketch=sketch, sketch_size=200, rng=0)
+    assert backward_error(A, b, result.x) <= 10 * U
+    assert result.sketch_size is None
+
+
+def test_a_sketch_that_loses_rank_is_drawn_again():
+    # CountSketch throws some of the 40 rows together: SA is singular, A is not.
+    A = np.vstack([np.eye(40), np.zeros((2000, 40))])
+    b = normal(2040)
+    result = lstsq(A, b, method="sketch-cholesky", sketch="count", sketch_size=200, rng=0)
+    np.testing.assert_allclose(result.x, b[:40], atol=1e-14)
+    assert result.rank == 40
+
+
+def test_cholesky_says_when_it_fails():
+    A, b, _ = ill_conditioned(2000, 10, condition=1e9, rng=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LstsqWarning)
+        with pytest.raises((LstsqWarning, np.linalg.LinAlgError)):
+            lstsq(A, b, method="cholesky")
+    with pytest.raises(np.linalg.LinAlgError, match="use method='auto'"):
+        lstsq(np.hstack([A, A]), b, method="cholesky")
+
+
+def test_a_method_that_stops_short_warns():
+    A, b = normal(60, 50), normal(60, seed=1)
+    with pytest.warns(LstsqWarning, match="stopped at a backward error"):
+        result = lstsq(A, b, method="iterative", sketch="sparse-sign", sketch_size=52, rng=0)
+    assert not result.converged
+
+
+@pytest.mark.parametrize("shape", [(300_000, 4), (30_000, 40), (6000, 200)])
+@pytest.mark.parametrize("condition", [1e2, 1e10])
+def test_the_same_for_any_number_of_threads(shape, condition, each_thread_count):
+    A = normal(*shape) * np.geomspace(1.0, 1.0 / condition, shape[1])
+    A = A @ normal(shape[1], shape[1], seed=1)
+    b = normal(shape[0], seed=2)
+    first, *others = each_thread_count(lambda: lstsq(A, b, rng=0).x)
+    assert all(np.array_equal(first, other) for other in others)
