@@ -48,7 +48,7 @@ def sizes(cls, arguments):
     return [getattr(cls, "headline", combinations[-1])]
 
 
-def time_in_turns(benchmark, size, rounds):
+def run_in_turns(benchmark, size, rounds):
     """Median seconds of each ``time_*`` method; None for a peer that is not installed."""
     names = [name for name in dir(benchmark) if name.startswith("time_")]
     times = {name: [] for name in names}
@@ -72,10 +72,10 @@ def report(full_name, cls, size, rounds):
     if hasattr(benchmark, "setup"):
         try:
             benchmark.setup(*size)
-        except NotImplementedError:
+        except (ImportError, NotImplementedError):
             print(f"{full_name} {size}: skipped")
             return
-    times = time_in_turns(benchmark, size, rounds)
+    times = run_in_turns(benchmark, size, rounds)
     ours = times.pop("time_randla")
     names = getattr(cls, "param_names", [])
     label = ", ".join(f"{n}={v}" for n, v in zip(names, size, strict=True))

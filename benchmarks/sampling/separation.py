@@ -14,7 +14,6 @@ import numpy as np
 
 from randla.datasets import gaussian_blocks, heavy_tailed_rows
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
-from tests.sampling.distortion import Distortion
 
 POWERS = (1, 1.5, 3, 4)
 FACTORS = (4, 6, 8, 12, 16, 24)  # rows a column
@@ -46,6 +45,8 @@ def scores_of(A, p):
 
 def measure(A, p, factors, n_samples):
     """Score -> (means, standard errors) over the sizes."""
+    from tests.sampling.distortion import Distortion  # asv does not see the tests
+
     distortion, d = Distortion(A, p, n_polished=2), A.shape[1]
     out = {}
     for name, u in scores_of(A, p).items():
