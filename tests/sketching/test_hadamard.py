@@ -6,6 +6,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.linalg import hadamard
 
 from randla import SRHT, BlockSRHT, fwht
+from randla._random import counter_hash, hash_to_range
 from randla.sketching._draws import hashes, random_signs, sample_without_replacement
 from randla.sketching._kernels.hadamard import Draw
 from tests.sketching import reference
@@ -59,6 +60,23 @@ def test_rows_are_orthogonal(n):
     S = SRHT(m, N, rng=3)
     E = S.toarray()
     np.testing.assert_allclose(E @ E.T, N / m * np.eye(m), atol=1e-12 * N / m)
+
+
+def test_many_blocks():
+    """Entries of single columns by the parity of their positions: 2048 blocks."""
+    n, m = 1 << 20, 40
+    S = SRHT(m, n, rng=3)
+    draw, B = S._draw, block(S)
+    place = np.argsort(draw.table)
+    samples = (draw.p * B + draw.q)[S._rank]
+    for row in (0, 511, 512, 12_345, 700_001, n - 1):
+        i, r = divmod(row, B)
+        turn = hash_to_range(np.uint64(counter_hash(draw.shifts_key, i)), B)
+        position = int(draw.labels[i]) * B + int(place[(r + turn) % B])
+        signs = [reference.parity(int(sample) & position) for sample in samples]
+        expected = reference.bit_sign(draw.signs_key, row) * np.array(signs) / np.sqrt(m)
+        np.testing.assert_allclose(S.columns(row, row + 1).toarray()[:, 0], expected, rtol=1e-15)
+        np.testing.assert_allclose(S.columns(row, row + 1) @ np.ones(1), expected, rtol=1e-15)
 
 
 def test_population_and_guarantee():
