@@ -15,17 +15,20 @@ from randla._results import Result, t_interval
 from randla._validation import as_flag, as_level
 from randla.sketching._full_precision import SketchedFactor, Solution
 from randla.sketching._inference import implied_eps, simultaneous_level
+from randla.sketching._kronecker_rows import solve_by_factors
 from randla.sketching._methods import measure_backward_error, solve, zero_solution
 from randla.sketching._operators import Sketch
 from randla.sketching._plan import (
     DEFAULT,
     Options,
     Recipe,
+    is_structured,
     read_matrix,
     read_options,
     read_ridge,
     read_root_weights,
     read_rows,
+    recipe_for,
     rows_of_sketch,
 )
 from randla.sketching._regression_rows import Rows
@@ -197,7 +200,7 @@ class Origin:
             rows, one_dimensional = read_rows(A, b, self.root_weights, self.ridge)
             if self.scaling[0] is not None:
                 rows.scale(*self.scaling)
-            solution = solve(rows, "auto", self.recipe, None, self.rcond, self.sketched)
+            solution = _exactly(rows, Options(rcond=self.rcond), self.recipe, self.sketched)
             rows.n_passes += first.n_passes
             return _exact_result(rows, solution, one_dimensional)
 
@@ -231,7 +234,7 @@ def lstsq(
 
     Parameters
     ----------
-    A : (n, d) array_like, SciPy sparse matrix, or LinearOperator
+    A : (n, d) array_like, SciPy sparse matrix, LinearOperator, or KroneckerProduct
         Read as it lies, in any memory order, float32 or float64, without a copy. Its columns may
         differ in scale by hundreds of powers of ten.
     b : (n,) or (n, k) array_like
@@ -338,7 +341,7 @@ def lstsq(
     root_weights = None if weights is None else read_root_weights(weights, A.shape[0])
     with np.errstate(all="ignore"):  # what may overflow is looked at
         rows, one_dimensional = read_rows(A, b, root_weights, ridge, options)
-        recipe = Recipe(options.sketch, rows.n + (rows.d if ridge > 0.0 else 0), options.rng)
+        recipe = recipe_for(rows, options)
         if rows.n * rows.d <= _MIN_SINGLE or rows.d > _MAX_SINGLE:
             return _solve(rows, options, recipe, root_weights, one_dimensional)
         # The factors are small: waking the threads of BLAS up for them can cost more than it gains,
@@ -359,8 +362,15 @@ def _solve(
         if m is not None:
             return _estimate(rows, options, recipe, m, root_weights, one_dimensional)
         options = Options(rcond=options.rcond)
-    solution = solve(rows, options.method, recipe, options.sketch_size, options.rcond)
-    return _exact_result(rows, solution, one_dimensional)
+    return _exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
+
+
+def _exactly(
+    rows: Rows, options: Options, recipe: Recipe, sketched: SketchedFactor | None = None
+) -> Solution:
+    if options.method == "auto" and is_structured(rows):
+        return solve_by_factors(rows, recipe, options.rcond)
+    return solve(rows, options.method, recipe, options.sketch_size, options.rcond, sketched)
 
 
 def _estimate(

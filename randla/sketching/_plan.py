@@ -22,6 +22,7 @@ from randla._validation import (
 )
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._hadamard_plan import padded
+from randla.sketching._kronecker import KroneckerProduct, KroneckerSRHT
 from randla.sketching._operators import UNBOUNDED, Sketch
 from randla.sketching._product_rows import OperatorRows, SparseRows, is_operator
 from randla.sketching._regression_rows import Rows
@@ -170,18 +171,25 @@ def read_rows(
     kind: Callable[..., Rows] = DenseRows
     if not isinstance(A, np.ndarray):
         kind = OperatorRows if is_operator(A) else SparseRows
-        if options.method == "lapack" or (
-            options.method == "auto" and not options.wants_one_sketch and n * d < _MAX_DENSE_ENTRIES
-        ):
+        small = options.method == "auto" and not options.wants_one_sketch
+        small &= n * d < _MAX_DENSE_ENTRIES
+        structured = isinstance(A, KroneckerProduct) and root_weights is None
+        if options.method == "lapack" or (small and not structured):
             A, kind = kind(A, B).toarray(), DenseRows  # type: ignore[attr-defined]
     return kind(A, B, root_weights, ridge), rhs.ndim == 1
 
 
 class Recipe:
-    """Draws sketches for a problem of n rows (with those of a ridge); picklable."""
+    """Draws sketches for a problem of n rows (with those of a ridge); picklable.
 
-    def __init__(self, sketch: Any, n: int, rng: Any) -> None:
+    With `factor_rows` the rows are those of a Kronecker product, whose structure "auto" keeps.
+    """
+
+    def __init__(
+        self, sketch: Any, n: int, rng: Any, factor_rows: tuple[int, int] | None = None
+    ) -> None:
         self.sketch, self.n, self.rng = sketch, n, rng
+        self.factor_rows = factor_rows if sketch == "auto" else None
         if isinstance(sketch, Sketch) and sketch.shape[1] not in (n, UNBOUNDED):
             raise ValueError(
                 f"sketch must have {n} columns, one for each row of A and, with a ridge, for each "
@@ -201,6 +209,8 @@ class Recipe:
         """Class of the operators that are drawn."""
         if isinstance(self.sketch, Sketch):
             return type(self.sketch)
+        if self.factor_rows is not None:
+            return KroneckerSRHT
         module, name = _SKETCHES[self.named(default)]
         return getattr(import_module(f"randla.sketching.{module}"), name)
 
@@ -209,6 +219,8 @@ class Recipe:
         if isinstance(self.sketch, Sketch):
             return self.sketch
         self.rng = as_generator(self.rng)
+        if self.factor_rows is not None:
+            return KroneckerSRHT(m, self.factor_rows, rng=self.rng)
         return self.class_of(default)(m, self.n, rng=self.rng)  # type: ignore[call-arg]
 
     def population(self, default: str = "srht") -> int | None:
@@ -219,7 +231,7 @@ class Recipe:
 
     def largest(self, default: str = "srht") -> int | None:
         """Rows that an operator can have at most; None: any number."""
-        if self.named(default) == "srht" and not self.is_fixed:
+        if self.named(default) == "srht" and not self.is_fixed and self.factor_rows is None:
             return padded(self.n)
         return None
 
@@ -251,3 +263,16 @@ def rows_of_sketch(rows: Rows, options: Options, recipe: Recipe) -> int | None:
             f"sketch_size must be greater than the {rows.d} columns of A{upper}, got {m}"
         )
     return m
+
+
+def is_structured(rows: Rows) -> bool:
+    """Whether the problem splits into those of the factors of a Kronecker product."""
+    return isinstance(rows.A, KroneckerProduct) and rows.root_weights is None
+
+
+def recipe_for(rows: Rows, options: Options) -> Recipe:
+    """How sketches of the rows are drawn."""
+    if rows.ridge > 0.0:
+        return Recipe(options.sketch, rows.n + rows.d, options.rng)
+    factor_rows = (len(rows.A.A1), len(rows.A.A2)) if is_structured(rows) else None
+    return Recipe(options.sketch, rows.n, options.rng, factor_rows)

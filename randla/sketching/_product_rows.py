@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from randla._validation import require_finite
-from randla.sketching._operators import Sketch
+from randla.sketching._operators import RowsOnDemand, Sketch
 from randla.sketching._regression_rows import CarefulSum, Rows
 
 Matrix = NDArray[np.float64]
@@ -150,6 +150,9 @@ class OperatorRows(ProductRows):
             )
 
     def _sketch(self, S: Sketch, with_b: bool) -> tuple[Matrix, Matrix | None]:
+        if isinstance(self.A, RowsOnDemand):
+            SA = S._sketch(self.A, row_scale=self.root_weights)[0].astype(np.float64, copy=False)
+            return SA, S._sketch(self.B)[0] if with_b else None
         m = S.shape[0]
         SA = np.empty((m, self.d))
         for j in range(0, m, _OPERATOR_COLUMNS):
