@@ -101,10 +101,11 @@ class SparseSignSketch(Sketch):
         """Yield (first, last, buckets, flips) for slabs of a range of rows."""
         m, zeta = self.shape[0], self.nonzeros
         buckets, flips = np.empty(slab * zeta, np.int64), np.empty(slab * zeta, dtype)
+        owner = np.full(m, -1)
         for i in range(*bounds, slab):
             end = min(i + slab, bounds[1])
             b, f = buckets[: (end - i) * zeta], flips[: (end - i) * zeta]
-            kernels.draw_rows(self._key, first_row + i, m, zeta, b, f)
+            kernels.draw_rows(self._key, first_row + i, m, zeta, b, f, owner)
             yield i, end, b, f
 
     def _apply(

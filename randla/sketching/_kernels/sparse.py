@@ -10,10 +10,11 @@ _TOP = np.uint64(63)
 
 
 @kernel
-def draw_rows(key, first, m, nonzeros, buckets, flips):
+def draw_rows(key, first, m, nonzeros, buckets, flips, owner):
     """Sketch rows and signs that operand rows first, first + 1, ... meet; flat, row after row.
 
     The rows are uniform without replacement: a number that is known is drawn again.
+    owner: (m,) the last operand row that met each sketch row, -1 at the start.
     """
     start = first * nonzeros
     for k in range(buckets.size):
@@ -21,17 +22,12 @@ def draw_rows(key, first, m, nonzeros, buckets, flips):
         buckets[k] = hash_to_range(bits, m)
         flips[k] = 1 - 2 * np.int64(bits >> _TOP)
     for k in range(buckets.size if nonzeros > 1 else 0):
-        row = k - k % nonzeros
-        attempt = 0
-        while True:
-            known = False
-            for i in range(row, k):
-                known |= buckets[i] == buckets[k]
-            if not known:
-                break
+        row, attempt = first + k // nonzeros, 0
+        while owner[buckets[k]] == row:
             bits = counter_hash(counter_hash(key, start + k), attempt)
             buckets[k] = hash_to_range(bits, m)
             attempt += 1
+        owner[buckets[k]] = row
 
 
 @kernel
