@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from randla.sampling._kernels import columns, sensitivity_one
+from randla.sampling._kernels import columns, sensitivity_one, sensitivity_power
 from randla.sampling._kernels.columns import LANES
 from randla.sampling._kernels.norms import invert_lower, row_norms
 from randla.sampling._kernels.rows import counter_uniforms
@@ -57,6 +57,25 @@ def test_power_of_many_numbers(c):
     assert (error <= 4e-16 * (4 + np.abs(exponent[inside]))).all()
     assert (out > 0).all()
     assert np.isfinite(out).all()
+
+
+def test_refinement_of_a_dual_point():
+    """A z with X'z near a is brought to X'z = a by the factor of X'WX."""
+    rng = np.random.default_rng(0)
+    n, d, blocks = 300, 4, 2
+    X, a = rng.standard_normal((n, d)), rng.standard_normal(d)
+    P, W = np.empty((blocks, d, LANES)), np.zeros((blocks, LANES))
+    columns.fill_blocks(X, P)
+    W.ravel()[:n] = np.exp(3 * rng.standard_normal(n))
+    G, L = np.empty((d, d)), np.zeros((d, d))
+    columns.weighted_gram(P, W, np.empty((2, LANES)), G)
+    columns.factor(G, d, L)
+    z, rho, y, work = W * rng.standard_normal(W.shape), np.empty(d), np.empty(d), np.empty(W.shape)
+    before = sensitivity_power.infeasibility(P, a, z, rho)
+    np.testing.assert_allclose(rho, a - X.T @ z.ravel()[:n], rtol=1e-10)
+    assert before == pytest.approx(np.linalg.norm(rho))
+    sensitivity_power.refine(P, W, L, rho, y, z, work)
+    assert sensitivity_power.infeasibility(P, a, z, rho) < 1e-10 * before
 
 
 def test_largest():
