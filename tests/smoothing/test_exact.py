@@ -49,6 +49,7 @@ SHAPES = [
     (3, 3, 3, 0, 3),
     (3, 2, 1, 1, 3),
     (5, 2, 5, 2, 0),
+    (4, 2, 0, 2, 2),
 ]
 
 
@@ -239,6 +240,12 @@ def test_degenerate_observations_are_named():
     assert kalman_smoother(model, [0.5]).mean[0, 0] == 0.5
     with pytest.raises(ValueError, match="no density at time 1"):
         kalman_smoother(model, [0.5, 0.5])
+    for row in ([0.3, 0.7], [0.0, 1.0]):
+        pair = LinearGaussian(
+            np.eye(2), np.zeros((2, 2)), [row], 0.0, [0, 0], [[1.1, 0.3], [0.3, 2.3]]
+        )
+        with pytest.raises(ValueError, match="no density at time 2"):
+            kalman_smoother(pair, [0.5, np.nan, 0.5])
     twice = LinearGaussian(0.5, 1.0, [[1.0], [2.0]], np.zeros((2, 2)), 0.0, 1.0)
     with pytest.raises(ValueError, match="no density at time 0"):
         kalman_smoother(twice, [[0.5, 1.0]])
@@ -343,7 +350,7 @@ def test_hmm_score_is_the_gradient():
     assert first == len(score)
 
 
-@pytest.mark.parametrize("tiny", [1e-5, 1e-180, 1e-300])
+@pytest.mark.parametrize("tiny", [1e-5, 1e-106, 1e-180, 1e-300])
 def test_probabilities_of_any_size(tiny):
     # Sums that a normalised recursion loses: states of filtered probability 1e-600 that a later
     # observation makes certain.
