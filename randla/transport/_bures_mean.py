@@ -34,20 +34,22 @@ _NEGLIGIBLE = 1e-10
 RELATIVE_ERROR = 1e-9
 
 
-def bures_mean(S1: NDArray[np.float64], S2: NDArray[np.float64]) -> float:
+def bures_mean(S1: NDArray[np.float64], S2: NDArray[np.float64], dim: int | None = None) -> float:
     """E sqrt(theta' S1 theta theta' S2 theta) for theta uniform on the sphere of R^d.
 
     Parameters
     ----------
     S1, S2 : (d, d) ndarray
         Symmetric, positive semidefinite; may be singular.
+    dim : int, optional
+        Dimension of the sphere's space if the forms are zero on all but d of its coordinates.
 
     Returns
     -------
     float
         With a relative error below 1e-9. One eigenproblem for each of 25 to 57 nodes.
     """
-    d = len(S1)
+    d = len(S1) if dim is None else dim
     trace_1, trace_2 = float(np.trace(S1)), float(np.trace(S2))
     if trace_1 <= 0.0 or trace_2 <= 0.0:
         return 0.0

@@ -63,31 +63,85 @@ class Cloud:
         return units
 
     @cached_property
-    def _moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        n, d = self.size, self.dim
-        offset, second = np.zeros(d), np.zeros((d, d))
-        step = max(_BLOCK_BYTES // (8 * d), 1024)
-        for first in range(0, n, step):
-            block = self.points[:d, first : first + step].astype(np.float64, copy=False)
-            if self.weights is None:
-                weighted = block
-            else:
-                weighted = block * self.weights[first : first + step]
-            offset += weighted.sum(axis=1)
-            second += weighted @ block.T
-        if self.weights is None:
-            offset, second = offset / n, second / n
-        return offset, second - np.outer(offset, offset)
-
-    @property
     def mean(self) -> NDArray[np.float64]:
         """Weighted mean (d,)."""
-        return self.centre + self._moments[0]
+        points = self.points[: self.dim]
+        if self.weights is None:
+            return self.centre + points.mean(axis=1, dtype=np.float64)
+        return self.centre + points @ self.weights
 
-    @property
+    @cached_property
+    def total_variance(self) -> float:
+        """Trace of the covariance."""
+        offset = self.mean - self.centre
+        total = 0.0
+        for row in self.points[: self.dim]:
+            square = np.square(row, dtype=np.float64)
+            total += float(square.mean() if self.weights is None else square @ self.weights)
+        return max(total - float(offset @ offset), 0.0)
+
+    @cached_property
     def covariance(self) -> NDArray[np.float64]:
         """Weighted covariance (d, d), divided by the total weight."""
-        return self._moments[1]
+        return self.covariance_of(self.points[: self.dim], self.mean - self.centre)
+
+    def covariance_of(
+        self, coordinates: NDArray[Any], offset: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Covariance (r, r) of some coordinates (r, n) of the points, given their mean."""
+        r, n = coordinates.shape
+        second = np.zeros((r, r))
+        step = max(_BLOCK_BYTES // (8 * r), 1024)
+        for first in range(0, n, step):
+            block = coordinates[:, first : first + step].astype(np.float64, copy=False)
+            if self.weights is None:
+                second += block @ block.T / n
+            else:
+                second += (block * self.weights[first : first + step]) @ block.T
+        return second - np.outer(offset, offset)
+
+
+@dataclass(frozen=True, eq=False)
+class PairMoments:
+    """Difference of the means and covariances of two clouds, in few coordinates.
+
+    Attributes
+    ----------
+    basis : (d, r) ndarray or None
+        Orthonormal columns that span all differences of points, if there are fewer points than
+        coordinates; else None, and r = d.
+    delta : (r,) ndarray
+    first, second : (r, r) ndarray
+        Covariances.
+    dim : int
+        d.
+    """
+
+    basis: NDArray[np.float64] | None
+    delta: NDArray[np.float64]
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    dim: int
+
+    def coordinates(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coordinates (L, r) of directions (L, d)."""
+        return theta if self.basis is None else theta @ self.basis
+
+
+def pair_moments(x: Cloud, y: Cloud) -> PairMoments:
+    """Moments of two clouds; never an array of d^2 numbers if there are fewer than d points."""
+    d, delta = x.dim, x.mean - y.mean
+    if np.abs(delta).max() <= 4e-16:  # in units of the clouds: the rounding of equal means
+        delta = np.zeros(d)
+    if d <= x.size + y.size:
+        return PairMoments(None, delta, x.covariance, y.covariance, d)
+    span = np.concatenate([x.points[:d], y.points[:d], delta[:, None]], axis=1, dtype=np.float64)
+    basis = np.linalg.qr(span)[0]
+    covariances = [
+        cloud.covariance_of(basis.T @ cloud.points[:d], basis.T @ (cloud.mean - cloud.centre))
+        for cloud in (x, y)
+    ]
+    return PairMoments(basis, basis.T @ delta, covariances[0], covariances[1], d)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
-from randla.transport._clouds import Cloud
+from randla.transport._clouds import Cloud, pair_moments
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
 _PAPER = ("lower", "upper")
@@ -99,33 +99,36 @@ class Forms:
 
     Attributes
     ----------
-    matrices : list of (d, d) ndarray
-        Delta Delta', S_1 and S_2 scaled to trace d (zero where they vanish).
+    matrices : list of (r, r) ndarray
+        Delta Delta', S_1 and S_2 scaled to trace d (zero where they vanish), in the r <= d
+        coordinates of `pair_moments`.
     means : (3,) ndarray
         The means of l, q_1, q_2 over the sphere: what was divided by.
     """
 
     def __init__(self, x: Cloud, y: Cloud) -> None:
-        d = x.dim
-        delta = x.mean - y.mean
-        size = np.abs(x.centre - y.centre).max() + np.abs(x.points).max() + np.abs(y.points).max()
-        if np.abs(delta).max() <= 4e-16 * size:  # the rounding of equal means is no direction
-            delta = np.zeros(d)
+        self._moments = moments = pair_moments(x, y)
+        d, delta = x.dim, moments.delta
         length = math.sqrt(delta @ delta)
-        self.direction = delta / length if length > 0.0 else delta
-        raw = [length**2, float(np.trace(x.covariance)), float(np.trace(y.covariance))]
-        matrices = [np.outer(self.direction, self.direction) * d]
-        for cloud, trace in ((x, raw[1]), (y, raw[2])):
-            matrices.append(cloud.covariance * (d / trace) if trace > 0.0 else np.zeros((d, d)))
+        self._direction = delta / length if length > 0.0 else delta
+        traces = [length**2, float(np.trace(moments.first)), float(np.trace(moments.second))]
+        matrices = [np.outer(self._direction, self._direction) * d]
+        for S, trace in zip((moments.first, moments.second), traces[1:], strict=True):
+            matrices.append(S * (d / trace) if trace > 0.0 else np.zeros_like(S))
         self.dim, self.matrices = d, matrices
-        self.means = np.array(raw) / d
+        self.means = np.array(traces) / d
 
-    def values(self, theta: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """l, q_1, q_2 over their means, each (L,): mean one unless the form vanishes."""
-        d = self.dim
-        forms = [(theta @ self.direction) ** 2 * d]
+    def values(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+        """l, q_1, q_2 over their means, each (L,) of mean one unless the form vanishes; and the
+        cosine (L,) of the angle with Delta.
+        """
+        theta = self._moments.coordinates(theta)
+        cosine = theta @ self._direction
+        forms = [cosine**2 * self.dim]
         forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices[1:]]
-        return [np.maximum(form, 0.0) for form in forms]
+        return [np.maximum(form, 0.0) for form in forms], cosine
 
     def mean(self, *which: int) -> float:
         """Exact mean of one form, or of the product of two: (tr F tr G + 2 tr FG) / (d (d + 2))."""
@@ -152,7 +155,7 @@ def _papers(name: str, forms: Forms) -> Controls:
     mean = float(parts @ [forms.mean(i) for i in range(3)])
 
     def evaluate(theta: NDArray[np.float64]) -> Columns:
-        value = np.stack(forms.values(theta), axis=1) @ parts
+        value = np.stack(forms.values(theta)[0], axis=1) @ parts
         return Columns(value[:, None] - mean, np.array([mean]))
 
     return Controls(name, 1, evaluate, np.ones(1), np.full(1, 2.0), np.zeros(1))
@@ -168,7 +171,7 @@ def _adapted(name: str, forms: Forms, p: float) -> Controls:
     degrees = [2.0 * len(which) for which in pairs]
     root, gap = name in ("bures", "full"), p != 2.0
     if root:
-        means.append(bures_mean(forms.matrices[1], forms.matrices[2]))
+        means.append(bures_mean(forms.matrices[1], forms.matrices[2], forms.dim))
         sizes.append(math.sqrt(forms.means[1] * forms.means[2]))
         degrees.append(2.0)
     if gap:
@@ -180,12 +183,12 @@ def _adapted(name: str, forms: Forms, p: float) -> Controls:
     exact = np.array(means)
 
     def evaluate(theta: NDArray[np.float64]) -> Columns:
-        value = forms.values(theta)
+        value, cosine = forms.values(theta)
         columns = [_product(value, which) for which in pairs]
         if root:
             columns.append(np.sqrt(value[1] * value[2]))
         if gap:
-            columns.append(np.abs(theta @ forms.direction) ** p)
+            columns.append(np.abs(cosine) ** p)
         return Columns(np.stack(columns, axis=1) - exact, np.maximum(exact, 1e-300))
 
     errors = np.zeros(len(exact))

@@ -163,7 +163,7 @@ def as_design(
     if n is not None and n < 2:
         raise ValueError(f"n_projections must be at least 2 for a standard error, got {n}")
     if n is None:
-        n = max(default, N_BLOCKS * dim)
+        n = max(default, min(N_BLOCKS * dim, 1024))
     if kind == "auto":
         kind = "rqmc" if dim <= 3 else "orthogonal"
     if n < 2 * N_BLOCKS:

@@ -93,7 +93,8 @@ def sliced_wasserstein_flow(
     step : float, default 1.0
         :math:`\eta`, positive and at most 2.
     n_projections : int, optional
-        Directions of each step, drawn anew; by default 64, or 8 d if that is more.
+        Directions of each step, drawn anew; by default 64, or 8 d if that is more, but
+        at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -184,7 +185,8 @@ def sliced_wasserstein_barycenter(
     step : float, default 1.0
         :math:`\eta`, positive and at most 2.
     n_projections : int, optional
-        Directions of each step, drawn anew; by default 64, or 8 d if that is more.
+        Directions of each step, drawn anew; by default 64, or 8 d if that is more, but
+        at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -245,11 +247,17 @@ def _gaussian_start(
 ) -> NDArray[np.float64]:
     """Normal points with the mean moments of the clouds."""
     clouds = prepare(ys, [None] * len(ys))
-    mean = sum(s * cloud.mean for s, cloud in zip(shares, clouds.items, strict=True))
-    covariance = sum(s * cloud.covariance for s, cloud in zip(shares, clouds.items, strict=True))
-    eigenvalues, V = np.linalg.eigh(np.asarray(covariance))
-    normals = generator_from_key(key).standard_normal((n, clouds.dim))
-    points = normals * np.sqrt(np.maximum(eigenvalues, 0.0)) @ V.T + mean
+    rng, d = generator_from_key(key), clouds.dim
+    points = np.zeros((n, d))
+    for share, cloud in zip(shares, clouds.items, strict=True):
+        points += share * cloud.mean
+        if d <= cloud.size:
+            eigenvalues, V = np.linalg.eigh(cloud.covariance)
+            root = V * np.sqrt(np.maximum(eigenvalues, 0.0))
+        else:  # a root of the covariance that needs no array of d^2 numbers
+            offset = (cloud.mean - cloud.centre)[:, None]
+            root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)
+        points += math.sqrt(share) * rng.standard_normal((n, root.shape[1])) @ root.T
     return clouds.from_common_units(points)
 
 

@@ -92,8 +92,8 @@ def sliced_wasserstein_gradient(
     p : float, default 2
         Order, from 1 to 100. At p = 1 and at ties the gradient is one of several.
     n_projections : int, optional
-        Number of directions, at least 2; by default 256, or 8 d if that is more. Designs with
-        blocks round it up.
+        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
+        1024. Designs with blocks round it up.
     directions : str or (L, d) array_like, default "auto"
         As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2 and 3 and "orthogonal" above: the
         variance of a gradient comes from :math:`\theta \theta^T`, whose mean over a frame is

@@ -92,8 +92,8 @@ def sliced_wasserstein_matrix(
     p : float, default 2
         Order, from 1 to 16.
     n_projections : int, optional
-        Number of directions, at least 2; by default 256, or 8 d if that is more. Designs with
-        blocks round it up.
+        Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
+        1024. Designs with blocks round it up.
     control_variate : str or None, default None
         As for `sliced_wasserstein`, where it is explained how many directions each needs.
     directions : str or (L, d) array_like, default "auto"
@@ -255,7 +255,8 @@ def _plain(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
-    step = max(_ROUND_COSTS // max(n_pairs * block, 1), 1) * block
+    numbers = max(n_pairs, pairs.items[0].dim)
+    step = max(_ROUND_COSTS // (numbers * block), 1) * block
     pilot: NDArray[np.float64] | None = None
     total, square = np.zeros(n_pairs), np.zeros(n_pairs)
     for first in range(0, L, step):

@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from randla._random import draw_key
 from randla._results import Result
 from randla._validation import as_count, as_number
-from randla.transport._clouds import Cloud, as_pair
+from randla.transport._clouds import Cloud, as_pair, pair_moments
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Directions, GivenDirections
 from randla.transport._slopes import ProjectedSlopes
@@ -85,7 +85,7 @@ def max_sliced_wasserstein(
     p : float, default 2
         Order, from 1 to 16.
     n_starts : int, default 8
-        Random directions to start from, the best of 256, besides the six others.
+        Random directions to start from, the best of 256, besides the five others.
     rtol : float, default 1e-8
         An ascent ends when a step gains less than this, relative to the power.
     max_iterations : int, default 200
@@ -147,15 +147,15 @@ def max_sliced_wasserstein(
 
 def _moment_starts(x: Cloud, y: Cloud) -> NDArray[np.float64]:
     """Directions in which the first two moments differ most."""
-    S1, S2, delta = x.covariance, y.covariance, x.mean - y.mean
-    d = len(delta)
-    floor = 1e-6 * max(float(np.trace(S1) + np.trace(S2)) / d, 1e-300) * np.eye(d)
+    moments = pair_moments(x, y)
+    S1, S2 = moments.first, moments.second
+    r = len(S1)
+    floor = 1e-6 * max(float(np.trace(S1) + np.trace(S2)) / r, 1e-100) * np.eye(r)
     relative = eigh(S1 + floor, S2 + floor)[1]
     difference = eigh(S1 - S2)[1]
-    starts = [delta, relative[:, 0], relative[:, -1], difference[:, 0], difference[:, -1]]
-    starts.append(np.ones(d))
-    out = np.array([v / n for v in starts if (n := math.sqrt(v @ v)) > 0.0])
-    return out
+    starts = [moments.delta, relative[:, 0], relative[:, -1], difference[:, 0], difference[:, -1]]
+    table = np.array([v / size for v in starts if (size := math.sqrt(v @ v)) > 0.0])
+    return table if moments.basis is None else table @ moments.basis.T
 
 
 class _Ascent:

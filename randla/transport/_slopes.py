@@ -67,9 +67,9 @@ class ProjectedSlopes:
         )
         self._is_linear = False
         self._ratios = [0.0] * len(ys)
-        own = float(np.trace(x.covariance)) if p == 2.0 else 0.0
+        own = x.total_variance if p == 2.0 else 0.0
         if own > 0.0:
-            self._ratios = [1.0 - math.sqrt(np.trace(y.covariance) / own) for y in ys]
+            self._ratios = [1.0 - math.sqrt(y.total_variance / own) for y in ys]
 
     def choose_unit(self, theta: NDArray[np.float64]) -> None:
         """Make powers stay in range where p is large (one target)."""
@@ -86,7 +86,7 @@ class ProjectedSlopes:
         self._is_linear = self.p == 2.0 and design.kind != "array"
         total, square = np.zeros((n, d)), np.zeros((n, d))
         pilot = np.zeros((n, d))
-        step = max(_ROUND_NUMBERS // (n * block), 1) * block
+        step = max(_ROUND_NUMBERS // (max(n, d) * block), 1) * block
         if block == 1:
             step = min(step, 256)
         for first in range(0, L, step):

@@ -139,3 +139,15 @@ def test_the_bures_mean_is_the_same_for_any_number_of_threads(each_thread_count)
     G, H = np.random.default_rng(4).standard_normal((2, 40, 40))
     first, *others = each_thread_count(lambda: bures_mean(G @ G.T, H @ H.T))
     assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "harmonics"])
+def test_fewer_points_than_dimensions(name):
+    # the forms are then kept in the span of the points; padding with zeros points changes nothing
+    X, Y = clouds("gauss", 40, 12)
+    Y = Y[:9]
+    theta = Directions("iid", 40, 30, draw_key(1)).rows(0, 30)
+    few = make_controls(name, *as_pair(X, Y, None, None).items, 3.0).evaluate(theta)
+    many = [np.concatenate([Z] * 4) for Z in (X, Y)]
+    full = make_controls(name, *as_pair(*many, None, None).items, 3.0).evaluate(theta)
+    np.testing.assert_allclose(few.centred, full.centred, rtol=1e-7, atol=1e-9)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 
 import randla._parallel
-from randla.transport import FewProjectionsWarning, sliced_wasserstein, wasserstein_1d
+from randla.transport import (
+    FewProjectionsWarning,
+    max_sliced_wasserstein,
+    sliced_wasserstein,
+    sliced_wasserstein_gradient,
+    wasserstein_1d,
+)
 from randla.transport._control_variates import FAMILIES, abs_moment
 from tests.transport.reference import circle, clouds, projected_costs
 
@@ -411,3 +417,15 @@ def test_ctrl_c_stops_between_parts(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         sliced_wasserstein(X, Y, rng=0)
     assert randla._parallel._blas_users == 0
+
+
+def test_many_dimensions_need_no_square_arrays():
+    import tracemalloc
+
+    X, Y = np.random.default_rng(10).standard_normal((2, 20, 6000))
+    for call in (sliced_wasserstein, sliced_wasserstein_gradient, max_sliced_wasserstein):
+        tracemalloc.start()
+        call(X, Y + 0.01, rng=0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 200 << 20, call  # d^2 numbers are 275 MiB
