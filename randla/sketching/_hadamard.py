@@ -253,16 +253,24 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
         raise ValueError(f"X must have a power of two as length of axis {axis}, got {n}")
     if array.size == 0:
         return array.copy()
-    largest = max(float(array.max()), -float(array.min()))  # NaN if there is one
-    if not math.isfinite(largest):
+    norm = _norm(array)  # one read, which also finds NaN and inf
+    if not math.isfinite(norm):
         require_finite(array, "X")
     if array.flags.f_contiguous and not array.flags.c_contiguous:
         out = _transform(array.T, array.ndim - 1 - axis).T
     else:
         out = _transform(np.ascontiguousarray(array), axis)
-    if largest > np.finfo(out.dtype).max / n and not np.isfinite(out).all():
+    # An entry of the transform is at most sqrt(n) times the norm.
+    if not norm < np.finfo(out.dtype).max / math.sqrt(n) and not np.isfinite(out).all():
         raise ValueError(f"X must be scaled down: its transform overflows {out.dtype}")
     return out
+
+
+def _norm(array: NDArray[Any]) -> float:
+    """The Euclidean norm; NaN or inf if an entry is, and inf if its square overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        entries = array.ravel(order="K")  # a view of what is contiguous
+        return math.sqrt(float(entries @ entries))
 
 
 def _transform(X: NDArray[Any], axis: int) -> NDArray[Any]:

@@ -188,6 +188,7 @@ def _make_work(draw: kernels.Draw, strips: list[_Strip], dtype: Any) -> kernels.
         row=np.empty(B, np.int64),
         position=np.empty(B, np.int64),
         offset=np.empty(B, np.int64),
+        offset_b=np.empty(B, np.int64),
         sign=np.empty(B, dtype),
         factor=np.empty(B, dtype),
         flip=np.empty(len(draw.p), dtype),

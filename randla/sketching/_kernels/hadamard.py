@@ -60,7 +60,8 @@ class Work(NamedTuple):
     stride: int
     row: np.ndarray  # (B,) int64: operand row at each position of the tile
     position: np.ndarray  # (B,) int64: position in the tile of each row of the block
-    offset: np.ndarray  # (B,) int64
+    offset: np.ndarray  # (B,) int64: where that row begins in A
+    offset_b: np.ndarray  # (B,) int64: and in b
     sign: Any  # (B,) of the rows of the block
     factor: Any  # (B,) of the positions: sign times scale, 0 for a row outside
     flip: Any  # (m,)
@@ -143,15 +144,17 @@ def flip_samples(draw, i, flip):
 
 
 @inline
-def gather_rows(source, draw, work, column):
+def gather_rows(A, b, draw, work):
     """The first stage, straight from rows whose entries lie side by side."""
     for q in range(draw.block):
-        work.offset[q] = source.start + work.row[q] * source.row_step
+        work.offset[q] = A.start + work.row[q] * A.row_step
+        work.offset_b[q] = b.start + work.row[q] * b.row_step
     for q in range(0, draw.block, 8):
-        gather8(
-            source.flat, work.offset, work.factor, q,
-            work.tile, q * work.stride + column, work.stride, source.width,
-        )  # fmt: skip
+        to = q * work.stride
+        gather8(A.flat, work.offset, work.factor, q, work.tile, to, work.stride, A.width)
+        if b.width:
+            to += A.width
+            gather8(b.flat, work.offset_b, work.factor, q, work.tile, to, work.stride, b.width)
 
 
 @kernel
@@ -278,9 +281,7 @@ def sketch_blocks(A, b, weights, first_row, n_rows, first, last, draw, work, lan
     for i in range(first, last):
         place_rows(draw, i, first_row, n_rows, weights, work)
         if A.column_step == 1:
-            gather_rows(A, draw, work, 0)
-            if b.width:
-                gather_rows(b, draw, work, A.width)
+            gather_rows(A, b, draw, work)
         else:
             load_columns(A, i, first_row, n_rows, draw, work, lanes)
             for q in range(draw.block if b.width else 0):
