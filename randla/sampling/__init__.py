@@ -4,14 +4,22 @@ from randla.sampling._leverage import leverage_scores
 from randla.sampling._lewis import lewis_weights
 from randla.sampling._lp_regression import LpRegressionResult, lp_regression
 from randla.sampling._rows import RowSample, sample_rows
-from randla.sampling._scores import Scores
+from randla.sampling._scores import NotConvergedWarning, Scores
 from randla.sampling._sensitivity import lp_sensitivities
-from randla.sampling._total_sensitivity import max_sensitivity, total_sensitivity
+from randla.sampling._total_sensitivity import (
+    MaxSensitivity,
+    TotalSensitivity,
+    max_sensitivity,
+    total_sensitivity,
+)
 
 __all__ = [
     "LpRegressionResult",
+    "MaxSensitivity",
+    "NotConvergedWarning",
     "RowSample",
     "Scores",
+    "TotalSensitivity",
     "leverage_scores",
     "lewis_weights",
     "lp_regression",

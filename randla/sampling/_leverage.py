@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._random import draw_keys, generator_from_key, normal_rows
+from randla._random import as_generator, draw_keys, generator_from_key, normal_rows
 from randla._validation import as_choice, as_number, as_weights
 from randla.sampling._kernels.norms import row_norms
 from randla.sampling._scores import Scores, make_scores
@@ -94,7 +94,8 @@ def leverage_scores(
     n, d = matrix.shape
     as_choice(method, "method", ("auto", "exact", "sketch"))
     ridge = as_number(ridge, "ridge", low=0.0)
-    key, sketch_key = draw_keys(rng, 2)
+    if rng is not None:
+        rng = as_generator(rng)
     row_scale = None
     if weights is not None:
         w = as_weights(weights, n, "weights")
@@ -103,7 +104,7 @@ def leverage_scores(
     if method == "sketch" or (method == "auto" and n * d * d > _EXACT_WORK):
         sketch_rows, combinations = _SKETCH_ROWS * d, min(max(d // 6, 32), 128)
         if sketch_rows < n and combinations < d:  # else it costs more than "exact"
-            return _sketched(tiles, row_scale, sketch_rows, combinations, key, sketch_key)
+            return _sketched(tiles, row_scale, sketch_rows, combinations, *draw_keys(rng, 2))
     factor = whiten(tiles, row_scale)
     norms = tiles.norms(factor.transform)
     error = evaluation_error(tiles, factor, norms, row_scale)
