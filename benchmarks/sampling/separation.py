@@ -1,6 +1,6 @@
 """Distortion of all norms by a sample, against its size, for each kind of score.
 
-    python benchmarks/sampling/separation.py [--samples 50] [--figure separation.png] [--quick]
+    python -m benchmarks.sampling.separation [--samples 50] [--figure separation.png] [--quick]
 
 The distortion is max over x of | |SAx|_p^p / |Ax|_p^p - 1 |, from below by a search. The first
 matrix is the one on which the theory separates the scores: for p < 2 plain sensitivities give its
