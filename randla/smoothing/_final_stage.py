@@ -18,6 +18,7 @@ _ROUNDS, _NEAR_ROUNDS, _EXACT_ROUNDS = 8, 2, 50
 _NEAR = 0.15  # a round is close to the maximum if its step is below (apart from noise),
 _NOISE = 0.5  # and the noise of the step is below
 _DIFFERENCE = 1e-4
+_EDGE = 10.0  # error of a logarithm (or the like) that shows a parameter at the edge of its range
 _CURVATURE_STRIDE = 7  # odd, so that all places among the paths of a sweep are hit
 #: Share of the complete-data information below which a direction is not told by the data.
 SMALLEST_SHARE = {"sweeps": 0.005, "exact": 1e-6}
@@ -132,14 +133,15 @@ def newton_exact(
         if gain <= 1e-12 * (1.0 + abs(value)) and distance < 1e-4:
             converged = True
             break
-    jacobian = parameters.jacobian(z)
-    covariance = jacobian @ information.inverse() @ jacobian.T
+    jacobian, inverse = parameters.jacobian(z), information.inverse()
+    covariance = jacobian @ inverse @ jacobian.T
+    at_the_edge = (np.diag(inverse)[parameters.limited] > _EDGE**2).any()
     return Final(
         parameters.to_theta(z),
         covariance,
         np.zeros_like(covariance),
         value,
-        float(information.shares[0]),
+        0.0 if at_the_edge else float(information.shares[0]),
         distance,
         converged,
     )

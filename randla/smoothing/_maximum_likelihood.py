@@ -239,8 +239,8 @@ def maximum_likelihood(
     Warns
     -----
     MaximumLikelihoodWarning
-        If the final stage did not come to rest, or the data do not determine a direction: its
-        standard errors are then too small.
+        If the final stage did not come to rest, the data do not determine a direction, or an
+        estimate lies at the edge of its range: the standard errors are then not reliable.
 
     Raises
     ------
@@ -414,8 +414,9 @@ def _warn(final: Final | None, kind: str) -> None:
     elif final.smallest_share < SMALLEST_SHARE[kind]:
         warnings.warn(
             "some combination of the free parameters is hardly determined by the data (the "
-            "observed information is not positive definite): its standard errors are too small. "
-            "Free fewer parameters, or use more sweeps in the final stage (n_final)",
+            "observed information is not positive definite), or an estimate lies at the edge of "
+            "its range: the standard errors are not reliable. Free fewer parameters, or use more "
+            "sweeps in the final stage (n_final)",
             MaximumLikelihoodWarning,
             stacklevel=3,
         )

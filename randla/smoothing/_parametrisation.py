@@ -134,6 +134,11 @@ class Parametrisation:
         self.names = tuple(model.names[i] for i in self.free)
         self.blocks = _blocks(model, self.free)
         self.size = sum(block.size for block in self.blocks)
+        #: Whether an unconstrained number stands for a parameter with a limited range.
+        self.limited = np.repeat(
+            [not (isinstance(b, Single) and b.kind == "real") for b in self.blocks],
+            [b.size for b in self.blocks],
+        )
         places = {index: k for k, index in enumerate(self.free)}
         self._rows = [np.array([places[i] for i in b.indices]) for b in self.blocks]
         self._slices, first = [], 0

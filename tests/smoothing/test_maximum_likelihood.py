@@ -19,11 +19,13 @@ from randla import (
     hmm_smoother,
     kalman_smoother,
     maximum_likelihood,
+    paris,
     random,
 )
 from randla.smoothing import MaximumLikelihoodWarning
 from randla.smoothing._em import em_family
 from randla.smoothing._parametrisation import Parametrisation
+from randla.smoothing._scores import SweepScores, SweepSettings
 from tests.smoothing.exact_reference import central_difference, log_space_smoother
 from tests.statistical import claim
 
@@ -166,9 +168,15 @@ def test_em_is_baum_welch():
         np.testing.assert_allclose(result.trace[step + 1], model.theta, rtol=1e-10)
 
 
-def test_linear_gaussian_em_climbs_to_the_maximum():
-    free = ["transition_matrix", "observation_matrix", "observation_cov", "initial_mean"]
-    model = LinearGaussian(0.5, 0.5, 0.8, 0.5, 0.0, 2.75)
+@pytest.mark.parametrize(
+    "free",
+    [
+        ["transition_matrix", "observation_matrix", "observation_cov", "initial_mean"],
+        ["transition_cov", "observation_cov"],  # with what they are the residuals of fixed
+    ],
+)
+def test_linear_gaussian_em_climbs_to_the_maximum(free):
+    model = LinearGaussian(0.8, 0.5, 0.8, 0.2, 0.0, 2.75)
     result = maximum_likelihood(
         model, SERIES, free=free, method="exact", optimizer="em", n_steps=300, n_final=0
     )
@@ -258,6 +266,21 @@ def test_statistical_errors():
     low, high = result.parameter_interval(0.9)
     half = 1.6449 * np.hypot(result.parameter_standard_error, result.monte_carlo_error)
     np.testing.assert_allclose([low, high], [result.theta - half, result.theta + half], rtol=1e-4)
+
+
+@claim(
+    null="the scores of method='paris' have the law of those of paris",
+    test="z-test of the difference of means, Bonferroni over 6 parameters",
+    replicates=1500,
+    false_alarm=1e-7,
+)
+def test_scores_of_paris(trial):
+    n, key = trial.replicates, np.uint64(trial.seed)
+    settings = SweepSettings("paris", 5, 2, "auto", 1, key)
+    scores = SweepScores(START, SERIES[:20], "score", settings)
+    ours = np.array([scores.mean(START, 1) for _ in range(n)])
+    theirs = paris(START, SERIES[:20], "score", n_particles=5, n_chains=n, rng=trial.rng())
+    trial.assert_mean(ours - theirs.per_chain, np.zeros(6))
 
 
 def test_paris_is_biased_where_ppg_is_not():
@@ -416,6 +439,11 @@ def test_directions_that_the_data_do_not_determine():
     model = DiscreteHMM([1.0, 0.0], [[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5], [0.2, 0.8]])
     with pytest.warns(MaximumLikelihoodWarning, match="hardly determined"):
         maximum_likelihood(model, [0, 1, 1, 0], free="transition_matrix", method="exact")
+    # The maximum is at a variance of zero.
+    with pytest.warns(MaximumLikelihoodWarning, match="hardly determined"):
+        maximum_likelihood(
+            START, SERIES, free=["transition_cov", "observation_cov"], method="exact"
+        )
 
 
 def test_a_far_start_is_reported():
