@@ -11,6 +11,8 @@ from scipy.sparse.linalg import aslinearoperator
 from randla import lstsq
 from randla.datasets import ill_conditioned
 from randla.sketching import _methods, _plan
+from randla.sketching._dense_rows import DenseRows
+from randla.sketching._factors import TriangularFactor
 from randla.sketching._methods import LstsqWarning
 from tests.sketching.least_squares_reference import augmented, backward_error, exact_solution
 
@@ -521,3 +523,59 @@ def test_the_same_for_any_number_of_threads(shape, condition, each_thread_count)
     b = normal(shape[0], seed=2)
     first, *others = each_thread_count(lambda: lstsq(A, b, rng=0).x)
     assert all(np.array_equal(first, other) for other in others)
+
+
+# Parts -------------------------------------------------------------------------------------------
+
+
+def residual_pass(A, b, x, **options):
+    """Gradient and squared residual as the refinement sees them."""
+    rows = DenseRows(A, b[:, None], **options)
+    g, squares = rows.residual(x[:, None])
+    return g[:, 0], squares[0]
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (1000, 1), (4097, 9), (130_000, 5)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_gradient_is_summed_with_care(shape, order):
+    A, b = np.asarray(normal(*shape), order=order), normal(shape[0], seed=1)
+    x = np.linalg.lstsq(A, b)[0]
+    r = b - A.astype(np.longdouble) @ x
+    g, squares = residual_pass(A, b, x)
+    assert squares == pytest.approx(float(r @ r), rel=1e-13, abs=1e-25)
+    # The entries nearly cancel. What is left of n roundings is far below sqrt(n) of them.
+    exact = (A.T.astype(np.longdouble) @ r).astype(float)
+    size = np.linalg.norm(A, axis=0) * float(np.sqrt(r @ r))
+    assert np.abs((g - exact) / np.maximum(size, 1e-300)).max() < 0.25 * U or shape[0] < 100
+
+
+def test_the_carry_of_a_compensated_sum_counts():
+    # In each of two runs of 64 rows the sum is 2^53 + 1; plainly the ones are lost.
+    A = np.zeros((256, 1))
+    A[[0, 64, 128, 192], 0] = 2.0**53, 1.0, 1.0, -(2.0**53)
+    g, _ = residual_pass(A, np.ones(256), np.zeros(1))
+    assert g[0] == 2.0
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e6])
+@pytest.mark.parametrize("residual", [1.0, 1e-6])
+@pytest.mark.parametrize("k", [1, 6])
+def test_the_estimate_of_the_backward_error(condition, residual, k):
+    A, b, x = ill_conditioned(500, 6, condition=condition, residual=residual, rng=0)
+    b, x = 30.0 * b, 30.0 * x
+    R = np.linalg.qr(A, mode="r")
+    factor = TriangularFactor(R)
+    for size in (1e-2, 1e-7):
+        X = x[:, None] + size * normal(6, k, seed=1)
+        r = b[:, None] - A @ X
+        g = A.T @ r
+        estimate = factor.backward_error(g, factor.adjoint(g), X, (r**2).sum(axis=0))
+        expected = [plain_backward_error(A, b, X[:, j]) for j in range(k)]
+        np.testing.assert_allclose(estimate, expected, rtol=0.05)
+
+
+def plain_backward_error(A, b, x):
+    _, s, Vt = np.linalg.svd(A, full_matrices=False)
+    r = b - A @ x
+    size = np.linalg.norm((Vt @ (A.T @ r)) / np.sqrt(s**2 + (r @ r) / (x @ x)))
+    return min(size, np.linalg.norm(r)) / (np.linalg.norm(x) * s[0])
