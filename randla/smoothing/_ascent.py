@@ -1,4 +1,4 @@
-"""The steps of `maximum_likelihood`: stochastic ascent and EM."""
+"""The steps of `maximum_likelihood`: stochastic ascent and EM, exact or with sweeps."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,13 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla.smoothing._em import Family
+from randla.smoothing._final_stage import Final, newton_sweeps
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._parametrisation import Parametrisation
+from randla.smoothing._scores import ExactScores, PathScores, SweepScores, SweepSettings
 
 FloatArray = NDArray[np.float64]
 
 _LARGEST_MOVE = 0.5  # of an unconstrained parameter in one step of the ascent
 _FIRST_MOMENT, _SECOND_MOMENT = 0.9, 0.99
+# Particle EM: share of the steps before the statistics are averaged.
+_EM_WARM_UP = 0.25
+# Final stage: paths drawn through each filter. They cost about as much as the filter itself.
+_PATHS_PER_SWEEP = 32
 
 
 class Ascent(NamedTuple):
@@ -82,3 +88,85 @@ def expectation_maximisation(
         trace.append(np.array(model.theta))
         report(s + 1)
     return Ascent(np.array(trace), trace[-1], float(weight))
+
+
+def exact_ascent(
+    scores: ExactScores,
+    model: StateSpaceModel,
+    parameters: Parametrisation,
+    family: Family | None,
+    optimizer: str,
+    *,
+    steps: FloatArray,
+    n_observed: int,
+    report: Callable[[int], None],
+) -> Ascent:
+    """Climb with exact scores or, given a family, by exact EM."""
+    if family is not None:
+        weights = np.ones(len(steps))
+        return expectation_maximisation(family.exact, family, model, weights=weights, report=report)
+    return ascend(
+        lambda theta: scores.value_and_score(model.replace(theta))[1],
+        parameters,
+        rule=optimizer,
+        steps=steps,
+        n_observed=n_observed,
+        report=report,
+    )
+
+
+class SweepRun:
+    """The ascent and the final stage with particle sweeps."""
+
+    def __init__(
+        self,
+        model: StateSpaceModel,
+        y: FloatArray,
+        parameters: Parametrisation,
+        settings: SweepSettings,
+        family: Family | None,
+        n_sweeps: int,
+    ) -> None:
+        self.model, self.y, self.parameters = model, y, parameters
+        self.settings, self.family, self.n_sweeps = settings, family, n_sweeps
+        functional = "score" if family is None else family.functional
+        self.scores = SweepScores(model, y, functional, settings)
+
+    def _mean(self, model: StateSpaceModel) -> FloatArray:
+        return self.scores.mean(model, self.n_sweeps)
+
+    def ascend(
+        self,
+        optimizer: str,
+        n_steps: int,
+        first: float,
+        decay: float,
+        n_observed: int,
+        report: Callable[[int], None],
+    ) -> Ascent:
+        """Run the optimizer."""
+        if self.family is None:
+            return ascend(
+                lambda theta: self._mean(self.model.replace(theta)),
+                self.parameters,
+                rule=optimizer,
+                steps=step_sizes(n_steps, first, decay),
+                n_observed=n_observed,
+                report=report,
+            )
+        n_warm = int(np.ceil(_EM_WARM_UP * n_steps))
+        weights = np.ones(n_steps)
+        weights[n_warm:] = (1.0 + np.arange(1, n_steps - n_warm + 1)) ** -max(decay, 0.5)
+        counts = self.family.functional == "score"  # expected counts: probabilities times scores
+        return expectation_maximisation(
+            lambda model: self._mean(model) * (model.theta if counts else 1.0),
+            self.family,
+            self.model,
+            weights=weights,
+            report=report,
+        )
+
+    def finish(self, theta: FloatArray, n_final: int) -> Final:
+        """Go on with the final stage at `theta`, from the paths of the ascent."""
+        paths = PathScores(self.model, self.y, self.settings, self.scores.paths(), _PATHS_PER_SWEEP)
+        return newton_sweeps(paths, self.parameters, self.model, theta, n_final)

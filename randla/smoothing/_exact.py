@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._results import Result
 from randla._validation import as_array, as_choice, read_only
 from randla.smoothing._kernels.hmm import forward_backward
-from randla.smoothing._kernels.kalman import log_likelihood, smooth
+from randla.smoothing._kernels.kalman import smooth
 from randla.smoothing._kernels.kalman_score import likelihood_gradient
 
 if TYPE_CHECKING:
@@ -168,13 +168,6 @@ def _require_density(value: float, time: int) -> None:
         )
     if not np.isfinite(value):
         raise ValueError(f"y must have a finite log-likelihood under the model, got {value}")
-
-
-def linear_gaussian_log_likelihood(y: FloatArray, system: tuple[FloatArray, ...]) -> float:
-    """The filter alone."""
-    value, time = log_likelihood(y, *system)
-    _require_density(value, time)
-    return value
 
 
 def linear_gaussian_score(

@@ -1,7 +1,7 @@
 """Maximum likelihood in state-space models, by smoothed scores."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,21 +12,17 @@ from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import RandlaWarning, Result, t_interval
 from randla._validation import as_choice, as_count, as_flag, as_number
-from randla.smoothing._ascent import Ascent, ascend, expectation_maximisation, step_sizes
+from randla.smoothing._ascent import Ascent, SweepRun, exact_ascent, step_sizes
 from randla.smoothing._checks import as_model, as_observations
-from randla.smoothing._em import Family, em_family
-from randla.smoothing._final_stage import SMALLEST_SHARE, Final, newton_exact, newton_sweeps
+from randla.smoothing._em import em_family
+from randla.smoothing._final_stage import SMALLEST_SHARE, Final, newton_exact
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._parametrisation import Parametrisation
-from randla.smoothing._scores import ExactScores, PathScores, SweepScores, SweepSettings
+from randla.smoothing._scores import ExactScores, SweepSettings
 
 FloatArray = NDArray[np.float64]
 
 _DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0}
-# Particle EM: share of the steps before the statistics are averaged.
-_EM_WARM_UP = 0.25
-# Final stage: paths drawn through each filter. They cost about as much as the filter itself.
-_PATHS_PER_SWEEP = 32
 
 
 class MaximumLikelihoodWarning(RandlaWarning):
@@ -305,14 +301,14 @@ def maximum_likelihood(
     ) as report:
         if method == "exact":
             scores = ExactScores(model, y)
-            ascent = _exact_ascent(
+            ascent = exact_ascent(
                 scores, model, parameters, family, optimizer,
                 steps=step_sizes(n_steps, first, decay),
                 n_observed=max(int(observed.sum()), 1), report=report,
             )  # fmt: skip
             final = newton_exact(scores, parameters, model, ascent.theta) if n_final else None
         else:
-            run = _SweepRun(model, values, parameters, settings, family, n_sweeps)
+            run = SweepRun(model, values, parameters, settings, family, n_sweeps)
             ascent = run.ascend(
                 optimizer, n_steps, first, decay, max(int(observed.sum()), 1), report
             )
@@ -320,85 +316,6 @@ def maximum_likelihood(
         report(n_steps + (1 if n_final else 0))
     _warn(final, "exact" if method == "exact" else "sweeps")
     return _result(model, parameters, ascent, final, method, optimizer)
-
-
-def _exact_ascent(
-    scores: ExactScores,
-    model: StateSpaceModel,
-    parameters: Parametrisation,
-    family: Family | None,
-    optimizer: str,
-    *,
-    steps: FloatArray,
-    n_observed: int,
-    report: Callable[[int], None],
-) -> Ascent:
-    if family is not None:
-        weights = np.ones(len(steps))
-        return expectation_maximisation(family.exact, family, model, weights=weights, report=report)
-    return ascend(
-        lambda theta: scores.value_and_score(model.replace(theta))[1],
-        parameters,
-        rule=optimizer,
-        steps=steps,
-        n_observed=n_observed,
-        report=report,
-    )
-
-
-class _SweepRun:
-    """The ascent and the final stage with particle sweeps."""
-
-    def __init__(
-        self,
-        model: StateSpaceModel,
-        y: FloatArray,
-        parameters: Parametrisation,
-        settings: SweepSettings,
-        family: Family | None,
-        n_sweeps: int,
-    ) -> None:
-        self.model, self.y, self.parameters = model, y, parameters
-        self.settings, self.family, self.n_sweeps = settings, family, n_sweeps
-        functional = "score" if family is None else family.functional
-        self.scores = SweepScores(model, y, functional, settings)
-
-    def _mean(self, model: StateSpaceModel) -> FloatArray:
-        return self.scores.mean(model, self.n_sweeps)
-
-    def ascend(
-        self,
-        optimizer: str,
-        n_steps: int,
-        first: float,
-        decay: float,
-        n_observed: int,
-        report: Callable[[int], None],
-    ) -> Ascent:
-        if self.family is None:
-            return ascend(
-                lambda theta: self._mean(self.model.replace(theta)),
-                self.parameters,
-                rule=optimizer,
-                steps=step_sizes(n_steps, first, decay),
-                n_observed=n_observed,
-                report=report,
-            )
-        n_warm = int(np.ceil(_EM_WARM_UP * n_steps))
-        weights = np.ones(n_steps)
-        weights[n_warm:] = (1.0 + np.arange(1, n_steps - n_warm + 1)) ** -max(decay, 0.5)
-        counts = self.family.functional == "score"  # expected counts: probabilities times scores
-        return expectation_maximisation(
-            lambda model: self._mean(model) * (model.theta if counts else 1.0),
-            self.family,
-            self.model,
-            weights=weights,
-            report=report,
-        )
-
-    def finish(self, theta: FloatArray, n_final: int) -> Final:
-        paths = PathScores(self.model, self.y, self.settings, self.scores.paths(), _PATHS_PER_SWEEP)
-        return newton_sweeps(paths, self.parameters, self.model, theta, n_final)
 
 
 def _warn(final: Final | None, kind: str) -> None:

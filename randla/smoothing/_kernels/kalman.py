@@ -304,23 +304,3 @@ def smooth(y, A, Q_root, H, R_root, m0, P0_root, mean, covariance, lag):
         step_back(A, m, S, mean[t], lag[t], covariance[t], M, pivots, move, covariance[t], lag[t])
         copy_to(m, mean[t])
     return total, -1
-
-
-@kernel
-def log_likelihood(y, A, Q_root, H, R_root, m0, P0_root):
-    """The filter alone: log-likelihood and -1, or 0 and a degenerate time."""
-    n_steps, k = y.shape
-    d = A.shape[0]
-    M = np.empty((max(k, d) + d, max(k, d) + d))
-    floor, e = np.empty(k + 2 * d), np.empty(k)
-    pivots, seen = np.empty(k + 2 * d, np.int64), np.empty(k, np.int64)
-    m, S, total = m0.copy(), P0_root.copy(), 0.0
-    G, C = np.empty((d, d)), np.empty((d, d))
-    for t in range(n_steps):
-        if t > 0:
-            predict(A, Q_root, m, S, M, floor, pivots, G, C)
-        n, log_density = observe_row(y[t], H, R_root, m, S, M, floor, pivots, seen, e)
-        if n < 0:
-            return 0.0, t
-        total += log_density
-    return total, -1

@@ -1,0 +1,138 @@
+"""Exact smoothers beside statsmodels and loops in NumPy, and maximum likelihood by scores."""
+
+import numpy as np
+from scipy.special import logsumexp
+
+from randla import (
+    DiscreteHMM,
+    LinearGaussian,
+    hmm_smoother,
+    kalman_smoother,
+    maximum_likelihood,
+)
+
+
+def linear_gaussian(d):
+    """A stable model in d dimensions, all of which are observed."""
+    rng = np.random.default_rng(0)
+    rotation, _ = np.linalg.qr(rng.standard_normal((d, d)))
+    return LinearGaussian(
+        0.9 * rotation, np.eye(d), np.eye(d), np.eye(d), np.zeros(d), np.eye(d) / 0.19
+    )
+
+
+class Kalman:
+    """Smoothed moments; the peer's covariances are not kept as factors."""
+
+    params, param_names = [(1, 5), (100, 1000)], ["d", "T"]
+    headline = (5, 1000)
+
+    def setup(self, d, n_steps):
+        self.model = linear_gaussian(d)
+        self.y = np.asarray(self.model.simulate(n_steps, rng=1)[1]).reshape(n_steps, d)
+        self.peer = None
+        self.time_randla(d, n_steps)
+
+    def time_randla(self, d, n_steps):
+        kalman_smoother(self.model, self.y)
+
+    def time_peer_statsmodels(self, d, n_steps):
+        from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
+
+        if self.peer is None:
+            model = self.model
+            peer = KalmanSmoother(k_endog=d, k_states=d, k_posdef=d)
+            peer.bind(self.y.copy())
+            peer["design"], peer["transition"] = model.observation_matrix, model.transition_matrix
+            peer["selection"], peer["obs_cov"] = np.eye(d), model.observation_cov
+            peer["state_cov"] = model.transition_cov
+            peer.initialize_known(np.array(model.initial_mean), np.array(model.initial_cov))
+            self.peer = peer
+        self.peer.smooth()
+
+    def time_floor_numpy_textbook_filter(self, d, n_steps):
+        """The filter alone, with the covariances subtracted."""
+        model = self.model
+        A, B = model.transition_matrix, model.observation_matrix
+        m, P = model.initial_mean, model.initial_cov
+        for t in range(n_steps):
+            if t > 0:
+                m, P = A @ m, A @ P @ A.T + model.transition_cov
+            F = B @ P @ B.T + model.observation_cov
+            K = np.linalg.solve(F, B @ P).T
+            m, P = m + K @ (self.y[t] - B @ m), P - K @ B @ P
+
+
+class HiddenMarkov:
+    """Forward-backward in logarithms."""
+
+    params, param_names = [(3, 20), (1000,)], ["K", "T"]
+    headline = (20, 1000)
+
+    def setup(self, n_states, n_steps):
+        rng = np.random.default_rng(0)
+        self.model = DiscreteHMM(
+            rng.dirichlet(np.ones(n_states)),
+            rng.dirichlet(np.ones(n_states), n_states),
+            rng.dirichlet(np.ones(10), n_states),
+        )
+        self.y = self.model.simulate(n_steps, rng=1)[1]
+        self.time_randla(n_states, n_steps)
+
+    def time_randla(self, n_states, n_steps):
+        hmm_smoother(self.model, self.y)
+
+    def time_peer_numpy_logsumexp(self, n_states, n_steps):
+        log_P = np.log(self.model.transition_matrix)
+        log_G = np.log(self.model.emission_probs).T[self.y.astype(int)]
+        alpha, beta = [np.log(self.model.initial_probs) + log_G[0]], [np.zeros(n_states)]
+        for g in log_G[1:]:
+            alpha.append(logsumexp(alpha[-1][:, None] + log_P, axis=0) + g)
+        for g in log_G[:0:-1]:
+            beta.append(logsumexp(log_P + g + beta[-1], axis=1))
+        beta = np.array(beta[::-1])
+        np.exp(np.array(alpha)[:-1, :, None] + log_P + (log_G[1:] + beta[1:])[:, None, :])
+
+
+class Learning:
+    """Two parameters of an autoregression in noise; errors are to the exact maximum."""
+
+    params, param_names = [10, 50], ["particles"]
+    headline = (50,)
+    free = ("transition_matrix", "transition_cov")
+
+    def setup(self, n_particles):
+        self.start = LinearGaussian(0.5, 0.5, 1.0, 1.0, 0.0, 1 / 0.19)
+        truth = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1 / 0.19)
+        self.y = truth.simulate(100, rng=0)[1]
+        self.exact = maximum_likelihood(self.start, self.y, free=self.free, method="exact")
+        self.time_randla(n_particles)
+
+    def learn(self, n_particles, method, rng=0):
+        return maximum_likelihood(
+            self.start,
+            self.y,
+            free=self.free,
+            method=method,
+            n_particles=n_particles,
+            n_final=0,
+            rng=rng,
+        )
+
+    def time_randla(self, n_particles):
+        self.learn(n_particles, "ppg")
+
+    def time_peer_own_paris_scores(self, n_particles):
+        self.learn(n_particles, "paris")
+
+    def error(self, n_particles, method):
+        """Mean error over 8 runs, in statistical standard errors, of the worse parameter."""
+        runs = [self.learn(n_particles, method, rng).theta for rng in range(8)]
+        error = np.mean(runs, axis=0) - self.exact.theta
+        return float(np.abs(error / self.exact.parameter_standard_error).max())
+
+    def track_error_ppg(self, n_particles):
+        return self.error(n_particles, "ppg")
+
+    def track_error_paris(self, n_particles):
+        return self.error(n_particles, "paris")
