@@ -6,6 +6,7 @@ estimate, and a number that is exact has standard error zero.
 """
 
 import dataclasses
+import html
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,17 +17,30 @@ from randla._validation import as_level
 _MAX_LINES = 10
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """Base of the frozen result dataclasses."""
 
     #: Names shown by ``repr``, in order; empty means the dataclass fields.
     _shown: ClassVar[tuple[str, ...]] = ()
 
-    def __repr__(self) -> str:
-        names = self._shown or tuple(f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]
+    def _summary(self) -> list[tuple[str, str]]:
+        names = self._shown or tuple(f.name for f in dataclasses.fields(self))
         names = tuple(name for name in names if not name.startswith("_"))
-        lines = [f"  {name}={_short(getattr(self, name))}," for name in names[: _MAX_LINES - 2]]
+        return [(name, _short(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
+
+    def __repr__(self) -> str:
+        lines = [f"  {name}={value}," for name, value in self._summary()]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+    def _repr_html_(self) -> str:
+        """The same summary as a table, for notebooks."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._summary()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
 def _short(value: Any) -> str:
