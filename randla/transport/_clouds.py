@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
-from randla.transport._kernels.prepare import add_column_statistics, transpose_centred
+from randla.transport._kernels.prepare import column_statistics, transpose_centred
 
 _BLOCK_BYTES = 1 << 18  # what is multiplied at a time
 _PART_NUMBERS = 1 << 19  # coordinates of a part of the copy
@@ -184,28 +184,29 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
     """Scale and centre validated clouds; float32 only if all of them are."""
     dtype = np.result_type(*points)
     with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
-    tables = [_statistics(x, w, 0) for x, w, _ in with_mass]
-    exponent = math.frexp(max(float(np.abs(t[1:]).max()) for t in tables))[1]
+    tables = np.array([_statistics(x, w, 0) for x, w, _ in with_mass])
+    exponent = math.frexp(float(np.abs(tables[:, 1:]).max()))[1]
     if abs(exponent) < _SAFE_EXPONENT:
-        tables = [t * 2.0**-exponent for t in tables]
+        tables *= 2.0**-exponent
     else:  # the sums may have left the range of doubles
-        tables = [_statistics(x, w, exponent) for x, w, _ in with_mass]
-    centres = [snapped(t[0], t[1], t[2], dtype) for t in tables]
+        tables = np.array([_statistics(x, w, exponent) for x, w, _ in with_mass])
+    means, low, high = tables.transpose(1, 0, 2)
+    centres = snapped(means, low, high, dtype)
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
-    reach = np.concatenate(
-        [np.maximum(t[2] - c, c - t[1]) for t, c in zip(tables, centres, strict=True)]
-        + [np.abs(c - centres[0]) for c in centres[1:]]
-    )
-    again = min(math.frexp(float(reach.max()))[1], 0)
-    origin = centres[0] if again < -1 else np.zeros_like(centres[0])
-    again = again if again < -1 else 0
+    apart = np.abs(centres - centres[0]).max()
+    again = math.frexp(max(apart, (high - centres).max(), (centres - low).max()))[1]
+    about_origin, origin = centres, np.zeros_like(centres[0])
+    if again < -1:
+        about_origin = np.ldexp(centres - centres[0], -again)  # only differences are used
+        origin = np.ldexp(centres[0], -again)
+    else:
+        again = 0
     items = []
-    for (x, w, kept), centre in zip(with_mass, centres, strict=True):
-        copy = _centred(x, centre, exponent, again, dtype)
+    for k, (x, w, kept) in enumerate(with_mass):
+        copy = _centred(x, centres[k], exponent, again, dtype)
         copy.flags.writeable = False
-        about_origin = np.ldexp(centre - origin, -again)  # only differences of centres are used
-        items.append(Cloud(copy, about_origin, w, x.shape[1], kept))
-    return Clouds(tuple(items), exponent + again, np.ldexp(origin, -again))
+        items.append(Cloud(copy, about_origin[k], w, x.shape[1], kept))
+    return Clouds(tuple(items), exponent + again, origin)
 
 
 def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> None:
@@ -254,10 +255,9 @@ def _statistics(x: NDArray[Any], w: NDArray[Any] | None, exponent: int) -> NDArr
     weights, scales = np.empty(0) if w is None else w, _scales(exponent)
 
     def statistics(first: int, last: int) -> NDArray[np.float64]:
-        part = np.zeros((3, d))
-        part[1], part[2] = np.inf, -np.inf
+        part = np.empty((3, d))
         some = np.ascontiguousarray(x[first:last])
-        add_column_statistics(some, weights[first:last], *scales, part[0], part[1], part[2])
+        column_statistics(some, weights[first:last], *scales, part)
         return part
 
     parts = _run(statistics, n, d)

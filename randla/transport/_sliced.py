@@ -161,7 +161,8 @@ def sliced_wasserstein(
     clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=_MAX_POWER)
     cross_fit, progress = as_flag(cross_fit, "cross_fit"), as_flag(progress, "progress")
-    key = draw_key(rng)
+    drawn = isinstance(directions, str) and clouds.dim > 1
+    key = draw_key(rng) if drawn or rng is not None else np.uint64(0)
     tolerance = Tolerance.of(rtol, atol)
     max_projections = as_count(max_projections, "max_projections", minimum=2)
     if n_projections is not None:

@@ -8,13 +8,15 @@ _TILE = 128  # points that are transposed at a time: some cache lines of each co
 
 
 @kernel
-def add_column_statistics(X, weights, first_scale, second_scale, total, low, high):
-    """Add the (weighted) sums of the columns of X (n, d), scaled, to `total` (d,) and take their
-    least and largest values into `low` and `high` (d,).
+def column_statistics(X, weights, first_scale, second_scale, out):
+    """(Weighted) sum, least and largest value of the columns of X (n, d), scaled: out (3, d).
 
     `weights` (n,), or of size 0 for weight one. The scale is a product of two powers of two, as
     one may leave the range of doubles. Floor: one read of X.
     """
+    total, low, high = out[0], out[1], out[2]
+    for j in range(X.shape[1]):
+        total[j], low[j], high[j] = 0.0, np.inf, -np.inf
     for i in range(X.shape[0]):
         weight = weights[i] if weights.size else 1.0
         for j in range(X.shape[1]):
