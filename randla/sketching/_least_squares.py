@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import single_threaded_blas
 from randla._results import Result, t_interval
-from randla._validation import as_flag, as_level
+from randla._validation import as_flag, as_level, is_dask
 from randla.sketching._full_precision import SketchedFactor, Solution
 from randla.sketching._inference import implied_eps, simultaneous_level
 from randla.sketching._kronecker_rows import solve_by_factors
@@ -193,6 +193,10 @@ class Origin:
 
     def refine(self, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
         """Solve to full precision."""
+        if is_dask(A):
+            from randla._dask import least_squares
+
+            return least_squares.refine(self, A, b, first)
         A = read_matrix(A)
         if A.shape != self.shape:
             raise ValueError(f"A must have shape {self.shape} as before, got shape {A.shape}")
@@ -202,7 +206,7 @@ class Origin:
                 rows.scale(*self.scaling)
             solution = _exactly(rows, Options(rcond=self.rcond), self.recipe, self.sketched)
             rows.n_passes += first.n_passes
-            return _exact_result(rows, solution, one_dimensional)
+            return exact_result(rows, solution, one_dimensional)
 
 
 def lstsq(
@@ -337,6 +341,10 @@ def lstsq(
             rcond=rcond, rng=rng,
         )  # fmt: skip
     ridge = ridge if type(ridge) is float and ridge == 0.0 else read_ridge(ridge)
+    if is_dask(A):
+        from randla._dask import least_squares
+
+        return least_squares.lstsq(A, b, options, ridge, weights)
     A = read_matrix(A)
     root_weights = None if weights is None else read_root_weights(weights, A.shape[0])
     with np.errstate(all="ignore"):  # what may overflow is looked at
@@ -360,9 +368,9 @@ def _solve(
     if options.wants_one_sketch:
         m = rows_of_sketch(rows, options, recipe)
         if m is not None:
-            return _estimate(rows, options, recipe, m, root_weights, one_dimensional)
+            return estimated(rows, options, recipe, m, root_weights, one_dimensional)
         options = Options(rcond=options.rcond)
-    return _exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
+    return exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
 
 
 def _exactly(
@@ -373,7 +381,7 @@ def _exactly(
     return solve(rows, options.method, recipe, options.sketch_size, options.rcond, sketched)
 
 
-def _estimate(
+def estimated(
     rows: Rows,
     options: Options,
     recipe: Recipe,
@@ -385,7 +393,7 @@ def _estimate(
     d = rows.d
     solution = solve_from_sketch(rows, recipe, m, options)
     if solution is None:
-        return _exact_result(rows, zero_solution(rows), one_dimensional)
+        return exact_result(rows, zero_solution(rows), one_dimensional)
     m = solution.sketched.n_rows
     if not solution.has_linf_guarantee:
         bound = np.full(rows.k, math.inf)
@@ -421,7 +429,7 @@ def _estimate(
     )
 
 
-def _exact_result(rows: Rows, solution: Solution, one_dimensional: bool) -> LstsqResult:
+def exact_result(rows: Rows, solution: Solution, one_dimensional: bool) -> LstsqResult:
     x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
     error: Any = solution.error
     if error is None:

@@ -61,8 +61,7 @@ def solve(
 
 def zero_solution(rows: Rows) -> Solution:
     """The solution if all columns of A are zero."""
-    squares = (rows.B * rows.B).sum(axis=0)
-    return Solution(np.zeros((0, rows.k)), None, None, 0, squares, 0.0, 0, "lapack")
+    return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0, 0, "lapack")
 
 
 def _solve(

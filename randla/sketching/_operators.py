@@ -16,10 +16,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from randla._validation import as_array, as_count, as_matrix, is_sparse, read_only, require_finite
+from randla._validation import (
+    as_array,
+    as_count,
+    as_matrix,
+    is_dask,
+    is_sparse,
+    read_only,
+    require_finite,
+)
 
 #: Number of rows of a sketch to which rows can be appended for ever (`BlockSRHT` without n).
 UNBOUNDED = 1 << 62
+#: Bytes of a huge page, and of arrays that are worth it.
+_HUGE_PAGE, _WORTH_HUGE_PAGES = 1 << 21, 1 << 19
 #: Entries of a block of rows that are made on demand.
 _ON_DEMAND_ENTRIES = 1 << 20
 
@@ -223,6 +233,10 @@ class Sketch(LinearOperator):
 
     def _product(self, A: Any) -> NDArray[Any]:
         """S @ A for what a user may pass as A."""
+        if is_dask(A):
+            from randla._dask import sketching
+
+            return sketching.product(self, A)
         if isinstance(A, RowsOnDemand):
             pass
         elif is_sparse(A):
@@ -392,7 +406,7 @@ class TransposedSketch(LinearOperator):
         """``A.T @ S.T``, from the rows of A as they lie."""
         if isinstance(x, LinearOperator) or np.isscalar(x):
             return super()._rdot(x)
-        if not is_sparse(x):
+        if not (is_sparse(x) or is_dask(x)):
             x = as_array(x, "A", finite=False)
         return self._sketch._product(x.T).T
 

@@ -228,6 +228,10 @@ class Rows:
             SA += S._sketch(np.diag(self.root_ridge), first_row=self.n)[0]
         return SA, SB
 
+    def rhs_squares(self) -> Matrix:
+        """Squared norms of the columns of B."""
+        return (self.B * self.B).sum(axis=0)
+
     # What a kind of A must say -------------------------------------------------------------------
 
     def _require_finite(self) -> None:

@@ -1,0 +1,222 @@
+"""Dask arrays in blocks of rows: which are accepted, functions of the blocks, and sums of them.
+
+A block function gets the number of the first row of its block, the block and the blocks of other
+operands, and returns an array. It depends on nothing else, so that the answer is the same for
+every scheduler; and what it draws for a row is a function of the row's number in the whole, so
+that the answer does not depend on where the blocks are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.layers import ArrayValuesDep
+
+from randla._parallel import single_thread, single_threaded_blas
+from randla._validation import is_dask
+
+#: Largest block of whole rows that is put together from chunks of columns, in bytes.
+_MAX_BLOCK = 1 << 28
+#: Partial sums that are added by one task.
+_SPLIT_EVERY = 8
+#: Bytes from which a constant of the block functions is sent once to each worker, not in each task.
+_LARGE_CONSTANT = 1 << 15
+
+
+def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
+    """`A` as a non-empty Dask array of real numbers that is chunked along its rows only.
+
+    Chunks of columns are put together where a block of whole rows is not too large.
+    """
+    if A.ndim not in ndim:
+        expected = " or ".join(f"{k}-D" for k in ndim)
+        raise ValueError(f"{name} must be {expected}, got shape {A.shape}")
+    if A.dtype.kind not in "biuf":
+        kind = "complex numbers" if A.dtype.kind == "c" else f"dtype {A.dtype}"
+        raise TypeError(f"{name} must hold real numbers, got {kind}")
+    if np.isnan(A.shape).any():
+        raise ValueError(
+            f"{name} must have known chunk sizes, as rows are drawn by their numbers, got shape "
+            f"{A.shape}: call {name}.compute_chunk_sizes() first"
+        )
+    if 0 in A.shape:
+        raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")
+    if A.ndim == 2 and len(A.chunks[1]) > 1:
+        size = max(A.chunks[0]) * A.shape[1] * A.dtype.itemsize
+        if size > _MAX_BLOCK:
+            raise ValueError(
+                f"{name} must be chunked along rows only, got {len(A.chunks[1])} chunks of columns,"
+                f" and blocks of whole rows would have {size / 2**20:.0f} MiB: use "
+                f"{name}.rechunk({{0: 'auto', 1: -1}})"
+            )
+        A = A.rechunk({1: -1})
+    if 0 in A.chunks[0]:
+        A = A.rechunk({0: tuple(size for size in A.chunks[0] if size)})
+    return A
+
+
+def as_columns(b: Any, A: Any, name: str, *, of: str = "A") -> Any:
+    """`b`, of one or two axes, as a Dask array (n, k) chunked like the rows of `A`."""
+    if not is_dask(b):
+        if not hasattr(b, "shape"):
+            b = np.asarray(b)
+        if b.ndim not in (1, 2) or b.shape[0] != A.shape[0]:
+            raise_shape(b, A, name, of)
+        b = da.from_array(b, chunks=(A.chunks[0], *b.shape[1:]))
+    b = as_rows(b, name, ndim=(1, 2))
+    if b.shape[0] != A.shape[0]:
+        raise_shape(b, A, name, of)
+    if b.ndim == 1:
+        b = b[:, None]
+    return b if b.chunks[0] == A.chunks[0] else b.rechunk({0: A.chunks[0]})
+
+
+def raise_shape(b: Any, A: Any, name: str, of: str) -> None:
+    """Say that an operand does not fit the rows of another."""
+    raise ValueError(
+        f"{name} must have shape ({A.shape[0]},) or ({A.shape[0]}, k), one row for each row of "
+        f"{of}, got shape {b.shape}"
+    )
+
+
+def as_vector(b: Any, A: Any, name: str) -> Any:
+    """`b` as a Dask vector (n,) chunked like the rows of `A`."""
+    shape = getattr(b, "shape", None)
+    if shape is None:
+        shape = np.shape(b)
+    if len(shape) != 1:
+        raise ValueError(f"{name} must have shape ({A.shape[0]},), got shape {shape}")
+    return as_columns(b, A, name)[:, 0]
+
+
+def map_rows(
+    function: Callable[..., Any], *operands: Any, width: int | None, **constants: Any
+) -> Any:
+    """What ``function(first, *blocks, **constants)`` returns for each row, as a lazy Dask array.
+
+    (n,) for ``width=None``, else (n, width); float64. An operand that is None stays None.
+    """
+    return _blockwise(function, operands, operands[0].chunks[0], width, np.float64, constants)
+
+
+def sum_rows(
+    function: Callable[..., Any],
+    *operands: Any,
+    shape: tuple[int, int],
+    dtype: Any = np.float64,
+    **constants: Any,
+) -> Any:
+    """The sum over the blocks of arrays of the given shape, added as a tree; a lazy Dask array."""
+    n_blocks = operands[0].numblocks[0]
+    rows = (shape[0],) * n_blocks
+    parts = _blockwise(function, operands, rows, shape[1], dtype, constants)
+    return _tree(parts, np.add, shape[0])
+
+
+def max_rows(function: Callable[..., Any], *operands: Any, width: int, **constants: Any) -> Any:
+    """Entry by entry the largest of rows (1, width), one from each block: a lazy vector."""
+    rows = (1,) * operands[0].numblocks[0]
+    parts = _blockwise(function, operands, rows, width, np.float64, constants)
+    return _tree(parts, np.maximum, 1)[0]
+
+
+def compute(*lazy: Any) -> Any:
+    """Compute Dask arrays together, so that what they share is read once; one array or a tuple."""
+    found = dask.compute(*lazy)
+    return found[0] if len(found) == 1 else found
+
+
+def gather(function: Callable[..., Any], *operands: Any, **constants: Any) -> list[Any]:
+    """Compute ``function(first, *blocks, **constants)``, any Python object, for each block."""
+    large = _sent_once(constants)
+    first = _first_rows(operands[0].chunks[0])
+    blocks = [None if x is None else x.to_delayed().ravel() for x in operands]
+    call = dask.delayed(_call, pure=False)
+    tasks = [
+        call(int(first[k]), *(None if b is None else b[k] for b in blocks), of=function, **large)
+        for k in range(len(first))
+    ]
+    return list(dask.compute(*tasks))
+
+
+def _blockwise(
+    function: Callable[..., Any],
+    operands: Sequence[Any],
+    rows: tuple[int, ...],
+    width: int | None,
+    dtype: Any,
+    constants: dict[str, Any],
+) -> Any:
+    chunks = operands[0].chunks[0]
+    out = "i" if width is None else "iz"
+    firsts = ArrayValuesDep((chunks,), _first_rows(chunks))
+    arguments: list[Any] = [firsts, "i"]
+    for k, operand in enumerate(operands):
+        axis = None if operand is None else ("i" if operand.ndim == 1 else f"i{chr(ord('a') + k)}")
+        arguments += [operand, axis]
+    return da.blockwise(
+        _call,
+        out,
+        *arguments,
+        of=function,
+        new_axes=None if width is None else {"z": width},
+        adjust_chunks={"i": rows},
+        align_arrays=False,
+        concatenate=False,
+        dtype=dtype,
+        meta=np.empty((0,) * len(out), dtype),
+        token=getattr(function, "__name__", "block").strip("_"),
+        **_sent_once(constants),
+    )
+
+
+def _call(first: Any, *blocks: Any, of: Callable[..., Any], **constants: Any) -> Any:
+    """Call a block function, as one task among others: on one thread."""
+    # A block whose columns are not an axis of the result comes as a list of its one chunk.
+    plain = [block[0] if isinstance(block, list) else block for block in blocks]
+    with single_thread(), single_threaded_blas():
+        return of(int(first), *plain, **constants)
+
+
+def _first_rows(chunks: tuple[int, ...]) -> Any:
+    return np.concatenate([[0], np.cumsum(chunks[:-1], dtype=np.int64)]).astype(np.int64)
+
+
+def _sent_once(constants: dict[str, Any]) -> dict[str, Any]:
+    def wrap(value: Any) -> Any:
+        large = isinstance(value, np.ndarray) and value.nbytes >= _LARGE_CONSTANT
+        return dask.delayed(value, pure=True) if large else value
+
+    return {name: wrap(value) for name, value in constants.items()}
+
+
+def _tree(parts: Any, join: np.ufunc, rows: int) -> Any:
+    return da.reduction(
+        parts,
+        chunk=_keep,
+        combine=partial(_join, join=join),
+        aggregate=partial(_join, join=join),
+        axis=0,
+        keepdims=True,
+        concatenate=False,
+        split_every=_SPLIT_EVERY,
+        output_size=rows,
+        dtype=parts.dtype,
+        meta=np.empty((0, 0), parts.dtype),
+    )
+
+
+def _keep(x: Any, axis: Any, keepdims: bool) -> Any:
+    return x
+
+
+def _join(arrays: Any, axis: Any = None, keepdims: bool = True, *, join: np.ufunc) -> Any:
+    """The sum or the maximum of nested lists of arrays."""
+    if not isinstance(arrays, list):
+        return arrays
+    return reduce(join, (_join(part, join=join) for part in arrays))
