@@ -41,6 +41,8 @@ _PART = 8
 _HEAVY = 0.1
 #: Rows that are sampled, as a multiple of the rows that would be kept if as many were sampled.
 _SAMPLE = 3.0
+#: Rows of the sample that measure the band.
+_MEASURED = 8000
 #: Rows are kept up to this multiple of the median distance, however many there are.
 _TIES = 1e-3
 #: Ridge, relative to the Gram matrix of the sample, for columns that the sample does not see.
@@ -164,7 +166,7 @@ class Globbing:
     def _dual(self, solution: GlobbedSolution, side: NDArray[np.int8]) -> Array:
         """The dual of a sum is that of each of its rows."""
         above, below = solution.z_sums
-        z = np.array([0.0, above, below]).take(side.reshape(-1)[: self.rows.n])  # -1 is the last
+        z = np.where(side.reshape(-1)[: self.rows.n] > 0, above, below)
         z[solution.keep] = solution.z_kept
         return z
 
@@ -189,16 +191,19 @@ class Globbing:
             size = np.sqrt(np.square(sample.A @ whitener.T).sum(axis=1))
 
         planes = SamplePlanes(panels, conditioned.factor, size)
+        some = slice(0, m, max(m // _MEASURED, 1))
+        metric = size[some]
 
         def plane(k: int) -> _Plane:
             found = planes.plane(taus[k])
-            distance = unit * np.abs(found.residuals.ravel()[:m])
-            score = np.divide(distance, size, out=np.full(m, np.inf), where=size > 0.0)
+            distance = unit * np.abs(found.residuals.ravel()[some])
+            score = np.full(len(distance), np.inf)
+            np.divide(distance, metric, out=score, where=metric > 0.0)
             # The band shrinks with the error of the plane.
             share = sizes[k] / n * sqrt(sizes[k] / found.n_rows)
-            rank = min(int(share * m), m - 1)
-            ordered = np.partition(score, (rank, m // 2))
-            limit = float(max(ordered[rank], _TIES * ordered[m // 2]))
+            rank, middle = min(int(share * len(score)), len(score) - 1), len(score) // 2
+            ordered = np.partition(score, (rank, middle))
+            limit = float(max(ordered[rank], _TIES * ordered[middle]))
             x = conditioned.transform @ (unit * found.x)
             return _Plane(taus[k], x, float(distance.mean()), limit, found.n_iterations)
 
@@ -229,9 +234,7 @@ class Globbing:
             q = active[k]
             planes[q].solution = self._solve_small(planes[q], side[:, q], sums[q], rtol)
 
-        seconds = len(active) * _solve_time(
-            int((side[:, active] == 0).mean() * self.rows.n), self.rows.d
-        )
+        seconds = len(active) * _solve_time(_MEASURED, self.rows.d)
         run_parts(task, len(active), seconds=seconds)
 
     def _solve_small(

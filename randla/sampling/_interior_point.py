@@ -7,6 +7,7 @@ max b'z with A'z = 0 and tau - 1 <= z <= tau [1]_. Rows carry their weight alrea
 .. [2] Mehrotra, SIAM J. Optim. 2 (1992).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +15,9 @@ from numpy.typing import NDArray
 
 from randla.sampling._crossover import optimal_vertex
 from randla.sampling._factor import Factor
-from randla.sampling._kernels import interior_point as kernels
+from randla.sampling._kernels import interior_point as kernels, mehrotra
 from randla.sampling._panels import PANEL, Array, Panels
 
-#: Fraction of the way to the boundary.
-_STEP = 0.9995
-#: Products a v and s u are kept above this fraction of their mean.
-_CUT = 0.01
 #: Relative gap from which on a vertex is tried.
 _NEAR = 1e-3
 #: A gap is measured by the loss of the rows near the plane, but no less than this share of all.
@@ -99,9 +96,9 @@ class InteriorPoint:
 
     def solve(self, rtol: float, crossover: bool = True) -> InteriorSolution:
         """Iterate to a relative duality gap of `rtol`, or to an exact vertex."""
+        self._form()
         for iteration in range(_MAX_ITERATIONS + 1):
-            gradient, level = self._form()
-            off = self.goal - level
+            off = self.goal - self._total(self._g)[1]
             feasible = bool((np.abs(off) <= self._allowed).all())
             near = self.value - self._far_loss()
             if feasible and crossover and self.gap <= _NEAR * near:
@@ -114,13 +111,9 @@ class InteriorPoint:
             small = self.gap <= rtol * max(near, _SHARE * self.value)
             if (feasible and small) or iteration == _MAX_ITERATIONS:
                 break
-            factor = Factor(self._total(self._G)[: self.rows.d])
-            centre, first, second = self._affine(factor.solve(gradient - off))
-            dx = factor.solve(first + centre * second - off)
-            if not np.isfinite(dx).all():  # out of digits: the certificate will tell
+            iterate = self._iterate if self.rows.n_parts == 1 else self._iterate_parts
+            if not iterate():  # out of digits: the certificate will tell
                 break
-            self._corrector(dx, centre)
-            self.x += self.step_primal * dx
         z = self.state[:, kernels.A_] - (1.0 - self.tau)
         z.ravel()[self.rows.n :] = 0.0
         residuals = self.rows.residuals(self.x, self._start)
@@ -131,8 +124,42 @@ class InteriorPoint:
         r = self.state[self._far // PANEL, kernels.R, self._far % PANEL]
         return float(np.maximum(self.tau * r, (self.tau - 1.0) * r).sum())
 
-    def _form(self) -> tuple[Array, Array]:
-        """Take the step; return A'(q r) and A'a, and set value, gap and mu."""
+    def _iterate(self) -> bool:
+        """One iteration on rows in one part; False if it has no finite direction."""
+        rows, w = self.rows, self.rows.data.shape[1]
+        finite, *scalars = mehrotra.iterate(
+            rows.data,
+            rows.n,
+            self.goal,
+            self.mu,
+            self.x,
+            self.state,
+            self._work[0],
+            self._lanes[0],
+            self._g[0],
+            self._G[0],
+            np.empty((rows.d, rows.d)),
+            np.zeros((3, w)),
+        )
+        if finite:
+            self._measure([scalars])
+        return bool(finite)
+
+    def _iterate_parts(self) -> bool:
+        """The same on rows in several parts, which threads share."""
+        gradient, level = self._total(self._g)
+        off, factor = self.goal - level, Factor(self._total(self._G)[: self.rows.d])
+        centre, first, second = self._affine(factor.solve(gradient - off))
+        dx = factor.solve(first + centre * second - off)
+        if not np.isfinite(dx).all():
+            return False
+        self._corrector(dx, centre)
+        self.x += self.step_primal * dx
+        self._form()
+        return True
+
+    def _form(self) -> None:
+        """Take the step; renew the sums, value, gap and mu."""
         rows = self.rows
 
         def task(part: int, span: slice, count: int) -> tuple[float, ...]:
@@ -147,11 +174,11 @@ class InteriorPoint:
                 self._G[part],
             )
 
-        scalars = rows.each_part(task, passes=2.0 + 0.25 * rows.d)
+        self._measure(rows.each_part(task, passes=2.0 + 0.25 * rows.d))
+
+    def _measure(self, scalars: Sequence[Sequence[float]]) -> None:
         positive, total, self.gap, self.mu = map(sum, zip(*scalars, strict=True))
         self.value = self.tau * positive + (1.0 - self.tau) * (total - positive)
-        first, second = self._total(self._g)
-        return first, second
 
     def _affine(self, dx: Array) -> tuple[float, Array, Array]:
         """Take the affine direction; return the centring target and what the corrector needs."""
@@ -169,11 +196,9 @@ class InteriorPoint:
             )
 
         ratios = rows.each_part(task, passes=3.0)
-        dual = 1.0 / max(1.0, max(r[0] for r in ratios))
-        primal = 1.0 / (1.0 + max(r[1] for r in ratios))
-        s1, s2 = sum(r[2] for r in ratios), sum(r[3] for r in ratios)
-        mu = self.mu + dual * s1 - primal * (self.mu + s1) - dual * primal * (s1 + s2)
-        centre = (mu / self.mu) ** 3 * self.mu / (2 * rows.n)
+        dual, primal = (max(r[k] for r in ratios) for k in (0, 1))
+        s1, s2 = (sum(r[k] for r in ratios) for k in (2, 3))
+        centre = mehrotra.centring(dual, primal, s1, s2, self.mu, rows.n)
         first, second = self._total(self._g)
         return centre, first, second
 
@@ -193,12 +218,12 @@ class InteriorPoint:
             )
 
         ratios = rows.each_part(task, passes=2.0)
-        dual = _STEP / max(_STEP, max(r[0] for r in ratios))
-        primal = _STEP / max(_STEP, max(r[1] for r in ratios))
+        dual = mehrotra.STEP / max(mehrotra.STEP, max(r[0] for r in ratios))
+        primal = mehrotra.STEP / max(mehrotra.STEP, max(r[1] for r in ratios))
         s1, s2, s3 = (sum(r[k] for r in ratios) for k in (2, 3, 4))
-        for _ in range(20):
+        for _ in range(mehrotra.SHORTER):
             mean = (self.mu + dual * s1 + primal * s2 + dual * primal * s3) / (2 * rows.n)
-            if self._smallest_product(dual, primal) >= _CUT * mean:
+            if self._smallest_product(dual, primal) >= mehrotra.CUT * mean:
                 break
             dual, primal = 0.9 * dual, 0.9 * primal
         self.step_dual, self.step_primal = dual, primal

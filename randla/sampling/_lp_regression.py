@@ -287,11 +287,10 @@ def _result(
         if not plane.gap <= rtol * plane.value:
             converged &= plane.gap <= 8.0 * norm(rows.rounding(plane.x), p)
     x = np.stack([plane.x for plane in planes], axis=1)
-    dual = np.empty((rows.n, len(planes)))
-    for k, plane in enumerate(planes):
-        np.multiply(plane.z, factor, out=dual[:, k])
-        if rows.weight is not None:
-            dual[:, k] *= rows.weight
+    dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
+    dual *= factor
+    if rows.weight is not None:
+        dual *= rows.weight[:, None]
     value = factor * np.array([plane.value for plane in planes])
     gap = factor * np.array([plane.gap for plane in planes])
     methods = {plane.method for plane in planes}  # where some needed all rows, say so

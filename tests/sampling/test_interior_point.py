@@ -6,7 +6,7 @@ import pytest
 from randla.sampling._clipping import solve_pinball
 from randla.sampling._factor import Factor
 from randla.sampling._interior_point import InteriorPoint
-from randla.sampling._kernels import interior_point as kernels
+from randla.sampling._kernels import interior_point as kernels, mehrotra
 from randla.sampling._panels import PANEL, Panels, fill_lines
 from tests.sampling.lp_regression_reference import highs_quantile, pinball
 
@@ -55,7 +55,8 @@ def test_an_iteration_solves_the_newton_equations(shape, far):
     signs = P.lines(np.where(np.abs(b) > 1.5, np.sign(b), 0.0)) if far else None
     ip = InteriorPoint(P, P.rhs, 0.3, signs)
     lines = ip.state.transpose(1, 0, 2).reshape(kernels.FIELDS, -1)[:, :n]
-    gradient, level = ip._form()
+    ip._form()
+    gradient, level = ip._total(ip._g)
     lines = ip.state.transpose(1, 0, 2).reshape(kernels.FIELDS, -1)[:, :n].copy()
     r, a, s, u, v, q = lines[:6]
     np.testing.assert_allclose(r, b)
@@ -131,3 +132,32 @@ def test_clipping_does_not_change_the_answer(noise):
         assert z.shape == (600,)
         assert not found.z.ravel()[600:].any()
         assert PANEL == P.data.shape[2]
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (700, 4), (257, 1)])
+def test_an_iteration_in_one_call_is_the_passes_one_by_one(shape):
+    _, _, P = panels(*shape)
+    whole, stepped = InteriorPoint(P, P.rhs, 0.3), InteriorPoint(P, P.rhs, 0.3)
+    whole._form()
+    stepped._form()
+    for _ in range(6):
+        assert whole._iterate()
+        assert stepped._iterate_parts()
+        np.testing.assert_allclose(whole.x, stepped.x, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(whole.gap, stepped.gap, rtol=1e-6)
+        np.testing.assert_allclose(whole.value, stepped.value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 5])
+def test_small_factor_makes_up_for_lost_rank(rank):
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((20, rank)) @ rng.standard_normal((rank, 5)) * [1e-9, 1, 1e8, 1, 1]
+    G, L, scale, x = X.T @ X, np.zeros((5, 5)), np.empty(5), np.empty(5)
+    g = X.T @ rng.standard_normal(20)
+    assert mehrotra.factorise(G, 5, scale, L)
+    assert mehrotra.solve(L, 5, scale, g, x)
+    unit = 1 / np.linalg.norm(X, axis=0)
+    np.testing.assert_allclose(unit * (G @ x), unit * g, atol=1e-5)
+    if rank == 5:
+        np.testing.assert_allclose(L @ L.T * np.tri(5), np.tril(G * np.outer(unit, unit)), atol=1e-9)
+    assert not mehrotra.factorise(np.full((5, 5), np.nan), 5, scale, L)

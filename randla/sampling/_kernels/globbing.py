@@ -4,6 +4,10 @@ Rows far from a plane are summed into two rows: those above it and those below i
 several planes at once, since copying and whitening the rows costs more than a product.
 """
 
+import math
+
+import numpy as np
+
 from randla._jit import inline, summing_kernel
 from randla.sampling._kernels.panels import square_norms
 
@@ -32,16 +36,16 @@ def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
         P = panels[k]
         m = min(B, n - k * B)
         square_norms(P, whitener, work[1:3])
+        for t in range(B):  # infinite where the row is heavy, or NaN
+            work[1, t] = math.sqrt(work[1, t]) if work[1, t] <= heavy else math.inf
         for q in range(X.shape[0]):
             _residuals(P, rhs[k], X[q], work[0])
             above, below = 0.0, 0.0
             for t in range(m):
-                r, h2 = work[0, t], work[1, t]
-                far = h2 <= heavy and abs(r) > limits[q] * h2**0.5  # false if h2 is NaN
-                up, down = far and r > 0.0, far and r < 0.0
-                side[k, q, t] = 1 if up else (-1 if down else 0)
-                work[2, t] = weight[k, t] if up else 0.0
-                work[3, t] = weight[k, t] if down else 0.0
+                r, limit = work[0, t], limits[q] * work[1, t]
+                up, down = 1.0 if r > limit else 0.0, 1.0 if r < -limit else 0.0
+                side[k, q, t] = np.int8(up - down)
+                work[2, t], work[3, t] = up * weight[k, t], down * weight[k, t]
                 above += work[2, t] * rhs[k, t]
                 below += work[3, t] * rhs[k, t]
             for t in range(m, B):
