@@ -22,7 +22,6 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
-templates_path = ["_templates"]
 default_role = "autolink"
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc states types in words
@@ -32,7 +31,6 @@ nitpicky = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"randla {version}"
-html_static_path = ["_static"]
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
@@ -50,6 +48,7 @@ sphinx_gallery_conf = {
     "doc_module": ("randla",),
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",
 }
