@@ -4,6 +4,8 @@
     python -m benchmarks least        those whose name contains "least"
     python -m benchmarks --all        every size
     python -m benchmarks --quick      the smallest size, once: a test that they run
+    python -m benchmarks --write      and put the table into README.md and the documentation, and
+                                      draw the figures of `benchmarks.scaling`
 
 The methods of one class are timed in turns, round after round, and the medians are compared, so
 that a change in the load of the machine meets all of them alike. Absolute times are not portable;
@@ -11,15 +13,35 @@ the ratios are what to quote.
 """
 
 import argparse
+import csv
 import importlib
 import inspect
 import itertools
 import pkgutil
 import statistics
 import sys
+from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import benchmarks
+from benchmarks import scaling
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "docs" / "benchmarks" / "ratios.csv"
+README_MARKS = "<!-- ratios -->\n", "<!-- end of ratios -->\n"
+
+
+class Comparison(NamedTuple):
+    """One of our calls beside one other."""
+
+    title: str  # the ``readme`` of the class, or nothing
+    name: str
+    size: str
+    milliseconds: float
+    kind: str  # "peer" or "floor"
+    other: str
+    ratio: float  # the other's time divided by ours
 
 
 def find_classes(pattern):
@@ -67,33 +89,61 @@ def run_in_turns(benchmark, size, rounds):
     return {name: statistics.median(t) if t else None for name, t in times.items()}
 
 
-def report(full_name, cls, size, rounds):
+def compare(full_name, cls, size, rounds):
+    """Run one benchmark at one size, print it, and return its comparisons."""
     benchmark = cls()
     if hasattr(benchmark, "setup"):
         try:
             benchmark.setup(*size)
         except (ImportError, NotImplementedError):
             print(f"{full_name} {size}: skipped")
-            return
+            return []
     times = run_in_turns(benchmark, size, rounds)
     ours = times.pop("time_randla")
     names = getattr(cls, "param_names", [])
     label = ", ".join(f"{n}={v}" for n, v in zip(names, size, strict=True))
     print(f"{full_name} ({label}): {1e3 * ours:.3g} ms")
+    found = []
     for name, seconds in sorted(times.items()):
         kind, _, what = name.removeprefix("time_").partition("_")
         what = what.replace("_", " ")
         if seconds is None:
             print(f"    {kind:5s} {what:40s} not installed")
-        elif kind == "floor":
+            continue
+        if kind == "floor":
             print(f"    {kind:5s} {what:40s} we take {ours / seconds:8.2f} times as long")
         else:
             print(f"    {kind:5s} {what:40s} takes   {seconds / ours:8.2f} times as long")
+        title = getattr(cls, "readme", "")
+        found.append(Comparison(title, full_name, label, 1e3 * ours, kind, what, seconds / ours))
     for name in dir(benchmark):
         if name.startswith("track_"):
             value = getattr(benchmark, name)(*size)
             print(f"    {name.removeprefix('track_').replace('_', ' '):46s} {value:.3g}")
     sys.stdout.flush()
+    return found
+
+
+def write(comparisons):
+    """Put all comparisons into the table of the documentation and some of them into README.md."""
+    TABLE.parent.mkdir(parents=True, exist_ok=True)
+    with TABLE.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["benchmark", "size", "ours, ms", "beside", "its time / ours"])
+        for row in comparisons:
+            beside = f"{row.kind}: {row.other}"
+            numbers = f"{row.milliseconds:.3g}", f"{row.ratio:.3g}"
+            table.writerow([row.name, row.size, numbers[0], beside, numbers[1]])
+    lines = ["| | ours | beside | takes |\n", "| --- | --- | --- | --- |\n"]
+    for row in comparisons:
+        if row.title and row.kind == "peer":
+            ratio = f"{row.ratio:.0f}" if row.ratio > 9.95 else f"{row.ratio:.1f}"
+            cells = row.title, f"{row.milliseconds:.3g} ms", row.other, f"{ratio} times as long"
+            lines.append(f"| {' | '.join(cells)} |\n")
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(README_MARKS[0])
+    _, _, after = rest.partition(README_MARKS[1])
+    readme.write_text("".join([before, README_MARKS[0], *lines, README_MARKS[1], after]))
 
 
 def main():
@@ -104,11 +154,16 @@ def main():
     parser.add_argument("--all", action="store_true", help="run every size")
     parser.add_argument("--quick", action="store_true", help="run the smallest size once")
     parser.add_argument("--rounds", type=int, default=6, help="timed rounds, the first warms up")
+    parser.add_argument("--write", action="store_true", help="rewrite the tables and the figures")
     arguments = parser.parse_args()
     rounds = 1 if arguments.quick else max(arguments.rounds, 2)
+    comparisons = []
     for full_name, cls in find_classes(arguments.pattern):
         for size in sizes(cls, arguments):
-            report(full_name, cls, size, rounds)
+            comparisons += compare(full_name, cls, size, rounds)
+    if arguments.write:
+        write(comparisons)
+        scaling.main()
 
 
 if __name__ == "__main__":
