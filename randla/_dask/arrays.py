@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
+from itertools import pairwise
 from typing import Any
 
 import dask
@@ -18,7 +19,7 @@ import numpy as np
 from dask.layers import ArrayValuesDep
 
 from randla._parallel import single_thread, single_threaded_blas
-from randla._validation import is_dask
+from randla._validation import is_dask, is_sparse
 
 #: Largest block of whole rows that is put together from chunks of columns, in bytes.
 _MAX_BLOCK = 1 << 28
@@ -104,25 +105,33 @@ def map_rows(
     return _blockwise(function, operands, operands[0].chunks[0], width, np.float64, constants)
 
 
-def sum_rows(
+def join_rows(
     function: Callable[..., Any],
     *operands: Any,
     shape: tuple[int, int],
+    join: Callable[[Any, Any], Any] = np.add,
     dtype: Any = np.float64,
     **constants: Any,
 ) -> Any:
-    """The sum over the blocks of arrays of the given shape, added as a tree; a lazy Dask array."""
-    n_blocks = operands[0].numblocks[0]
-    rows = (shape[0],) * n_blocks
+    """Arrays of the given shape, one from each block, joined pair by pair (added) in a tree; lazy.
+
+    The order is that of the blocks, whatever the scheduler.
+    """
+    rows = (shape[0],) * operands[0].numblocks[0]
     parts = _blockwise(function, operands, rows, shape[1], dtype, constants)
-    return _tree(parts, np.add, shape[0])
-
-
-def max_rows(function: Callable[..., Any], *operands: Any, width: int, **constants: Any) -> Any:
-    """Entry by entry the largest of rows (1, width), one from each block: a lazy vector."""
-    rows = (1,) * operands[0].numblocks[0]
-    parts = _blockwise(function, operands, rows, width, np.float64, constants)
-    return _tree(parts, np.maximum, 1)[0]
+    return da.reduction(
+        parts,
+        chunk=_keep,
+        combine=partial(_join, join=join),
+        aggregate=partial(_join, join=join),
+        axis=0,
+        keepdims=True,
+        concatenate=False,
+        split_every=_SPLIT_EVERY,
+        output_size=shape[0],
+        dtype=parts.dtype,
+        meta=np.empty((0, 0), parts.dtype),
+    )
 
 
 def compute(*lazy: Any) -> Any:
@@ -142,6 +151,28 @@ def gather(function: Callable[..., Any], *operands: Any, **constants: Any) -> li
         for k in range(len(first))
     ]
     return list(dask.compute(*tasks))
+
+
+def take_rows(A: Any, indices: Any) -> Any:
+    """Some rows of a Dask array, of ascending numbers, in memory; other blocks are not touched."""
+    edges = np.append(_first_rows(A.chunks[0]), A.shape[0])
+    cuts = np.searchsorted(indices, edges)
+    blocks, call = A.to_delayed().ravel(), dask.delayed(_take)
+    tasks = [
+        call(blocks[k], indices[i:j] - edges[k]) for k, (i, j) in enumerate(pairwise(cuts)) if i < j
+    ]
+    parts = dask.compute(*tasks)
+    if not parts:
+        return np.empty((0, *A.shape[1:]), A.dtype)
+    if is_sparse(parts[0]):
+        from scipy.sparse import csr_array, vstack
+
+        return csr_array(vstack(parts))
+    return np.concatenate(parts)
+
+
+def _take(block: Any, rows: Any) -> Any:
+    return (block.tocsr() if is_sparse(block) else np.asarray(block))[rows]
 
 
 def _blockwise(
@@ -189,34 +220,18 @@ def _first_rows(chunks: tuple[int, ...]) -> Any:
 
 def _sent_once(constants: dict[str, Any]) -> dict[str, Any]:
     def wrap(value: Any) -> Any:
-        large = isinstance(value, np.ndarray) and value.nbytes >= _LARGE_CONSTANT
+        large = getattr(value, "nbytes", 0) >= _LARGE_CONSTANT
         return dask.delayed(value, pure=True) if large else value
 
     return {name: wrap(value) for name, value in constants.items()}
-
-
-def _tree(parts: Any, join: np.ufunc, rows: int) -> Any:
-    return da.reduction(
-        parts,
-        chunk=_keep,
-        combine=partial(_join, join=join),
-        aggregate=partial(_join, join=join),
-        axis=0,
-        keepdims=True,
-        concatenate=False,
-        split_every=_SPLIT_EVERY,
-        output_size=rows,
-        dtype=parts.dtype,
-        meta=np.empty((0, 0), parts.dtype),
-    )
 
 
 def _keep(x: Any, axis: Any, keepdims: bool) -> Any:
     return x
 
 
-def _join(arrays: Any, axis: Any = None, keepdims: bool = True, *, join: np.ufunc) -> Any:
-    """The sum or the maximum of nested lists of arrays."""
+def _join(arrays: Any, axis: Any = None, keepdims: bool = True, *, join: Any) -> Any:
+    """Nested lists of arrays, joined."""
     if not isinstance(arrays, list):
         return arrays
     return reduce(join, (_join(part, join=join) for part in arrays))

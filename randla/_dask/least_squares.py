@@ -132,7 +132,7 @@ class DaskRows(Rows):
         scaling = self.exponents, self.active, self.b_exponents
         operands = self.A, self.B, self.root_weights
         return arrays.compute(
-            arrays.sum_rows(of_block, *operands, shape=shape, scaling=scaling, **constants)
+            arrays.join_rows(of_block, *operands, shape=shape, scaling=scaling, **constants)
         )
 
     def _split(self, total: Matrix, r: int) -> tuple[Matrix, Matrix]:
@@ -163,7 +163,7 @@ class DaskRows(Rows):
         width = self.n_columns + (self.k if with_b else 0)
         operands = self.A, self.B if with_b else None, self.root_weights
         total = arrays.compute(
-            arrays.sum_rows(_sketch_block, *operands, shape=(S.shape[0], width), S=S)
+            arrays.join_rows(_sketch_block, *operands, shape=(S.shape[0], width), S=S)
         )
         SA, SB = np.array(total[:, : self.n_columns]), np.array(total[:, self.n_columns :])
         if not with_b:
@@ -176,9 +176,10 @@ class DaskRows(Rows):
 
     def _column_maxima(self) -> Matrix:
         operands = self.A, self.B, self.root_weights
+        shape = 1, self.n_columns + self.k
         top = arrays.compute(
-            arrays.max_rows(_maxima_block, *operands, width=self.n_columns + self.k)
-        )
+            arrays.join_rows(_maxima_block, *operands, shape=shape, join=np.maximum)
+        )[0]
         self.b_exponents = -exponents_of(top[self.n_columns :])
         if self.root_weights is not None and not top[: self.n_columns].any():
             as_weights(arrays.compute(self.root_weights), self.n, "weights")

@@ -22,7 +22,7 @@ def product(S: Sketch, A: Any) -> Any:
     columns = A[:, None] if A.ndim == 1 else A
     dtype = np.dtype(np.float32 if A.dtype == np.float32 else np.float64)
     shape = S.shape[0], columns.shape[1]
-    SA = arrays.sum_rows(_sketch_block, columns, shape=shape, dtype=dtype, S=S)
+    SA = arrays.join_rows(_sketch_block, columns, shape=shape, dtype=dtype, S=S)
     return SA[:, 0] if A.ndim == 1 else SA
 
 

@@ -19,12 +19,20 @@ def inclusion_probabilities(u: Array, size: float) -> Array:
     k = int(size)
     at_top = np.argpartition(u, len(u) - k)[len(u) - k :]
     top = np.sort(u[at_top])[::-1]
-    tails = np.cumsum(top[::-1])[::-1] + np.delete(u, at_top).sum()  # without the j largest
-    for j in range(k):  # the j largest are in every sample; ends at j = size - 1 at the latest
+    return np.minimum(inclusion_factor(top, np.delete(u, at_top).sum(), size) * u, 1.0)
+
+
+def inclusion_factor(top: Array, rest: float, size: float) -> float:
+    """The c for which ``min(1, c u)`` add up to `size`.
+
+    Given are the largest int(size) of the scores u, in falling order, and the sum of the others.
+    """
+    tails = np.cumsum(top[::-1])[::-1] + rest  # without the j largest
+    for j in range(len(top)):  # the j largest are in every sample; ends at size - 1 at the latest
         c = (size - j) / tails[j]
         if c * top[j] <= 1.0:
             break
-    return np.minimum(c * u, 1.0)
+    return float(c)
 
 
 def uniforms(key: np.uint64, n: int) -> Array:

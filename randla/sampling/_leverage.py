@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._random import as_generator, draw_keys, generator_from_key, normal_rows
-from randla._validation import as_choice, as_number, as_weights
+from randla._validation import as_choice, as_number, as_weights, is_dask
 from randla.sampling._kernels.norms import row_norms
 from randla.sampling._scores import Scores, make_scores
 from randla.sampling._tiles import Array, Factor, Tiles, as_tall, gram_of
@@ -90,21 +90,23 @@ def leverage_scores(
     >>> np.round(np.asarray(leverage_scores([[1.0, 0.0], [1.0, 0.0], [1.0, 3.0]])), 12)
     array([0.5, 0.5, 1. ])
     """
-    matrix = as_tall(A, finite=False)
-    n, d = matrix.shape
     as_choice(method, "method", ("auto", "exact", "sketch"))
     ridge = as_number(ridge, "ridge", low=0.0)
     if rng is not None:
         rng = as_generator(rng)
+    if is_dask(A):
+        from randla._dask import scores
+
+        return scores.leverage_scores(A, method, weights, ridge, rng)
+    matrix = as_tall(A, finite=False)
+    n, d = matrix.shape
     row_scale = None
     if weights is not None:
         w = as_weights(weights, n, "weights")
         row_scale, ridge = np.sqrt(w / w.max()), ridge / w.max()
     tiles = Tiles(matrix, ridge)
-    if method == "sketch" or (method == "auto" and n * d * d > _EXACT_WORK):
-        sketch_rows, combinations = _SKETCH_ROWS * d, min(max(d // 6, 32), 128)
-        if sketch_rows < n and combinations < d:  # else it costs more than "exact"
-            return _sketched(tiles, row_scale, sketch_rows, combinations, *draw_keys(rng, 2))
+    if (sizes := sketch_sizes(n, d, method)) is not None:
+        return _sketched(tiles, row_scale, *sizes, *draw_keys(rng, 2))
     factor = whiten(tiles, row_scale)
     norms = tiles.norms(factor.transform)
     error = evaluation_error(tiles, factor, norms, row_scale)
@@ -120,6 +122,14 @@ def leverage_scores(
         certified=True,
         residual=error,
     )
+
+
+def sketch_sizes(n: int, d: int, method: str) -> tuple[int, int] | None:
+    """Rows of the sketch and combinations of the columns; None where "exact" costs less."""
+    if method == "exact" or (method == "auto" and n * d * d <= _EXACT_WORK):
+        return None
+    sketch_rows, combinations = _SKETCH_ROWS * d, min(max(d // 6, 32), 128)
+    return (sketch_rows, combinations) if sketch_rows < n and combinations < d else None
 
 
 def _sketched(

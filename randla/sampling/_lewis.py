@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._random import as_generator
-from randla._validation import as_count, as_number
+from randla._validation import as_count, as_number, is_dask
 from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 from randla.sampling._whitening import Whitening, whiten
@@ -104,19 +104,17 @@ def lewis_weights(
     >>> np.round(np.asarray(w), 6)
     array([1.      , 0.333333, 0.333333, 0.333333])
     """
-    matrix = as_tall(A, finite=False)
     p = as_number(p, "p", low=0.0, closed="neither")
     rtol = as_number(rtol, "rtol", low=0.0, closed="neither")
     max_iterations = as_count(max_iterations, "max_iterations")
     as_generator(rng)
+    if is_dask(A):
+        from randla._dask import scores
+
+        return scores.lewis_weights(A, p, rtol, max_iterations)
+    matrix = as_tall(A, finite=False)
     state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
-    if not state.residual <= rtol:
-        warnings.warn(
-            f"Lewis weights reached a residual of {state.residual:.1e}, not rtol={rtol:g}, in "
-            f"{state.n_iterations} iterations; the bounds are valid all the same",
-            NotConvergedWarning,
-            stacklevel=2,
-        )
+    warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
     x, spread = state.log_weights, log_error(p, state.residual, state.factor.rank)
     return make_scores(
         *(np.exp(np.minimum(x + shift, 0.0)) for shift in (0.0, -spread, spread)),
@@ -126,6 +124,17 @@ def lewis_weights(
         residual=state.residual,
         n_iterations=state.n_iterations,
     )
+
+
+def warn_unless(converged: bool, residual: float, rtol: float, n_iterations: int) -> None:
+    """Say that the iteration of the caller's caller ended too early."""
+    if not converged:
+        warnings.warn(
+            f"Lewis weights reached a residual of {residual:.1e}, not rtol={rtol:g}, in "
+            f"{n_iterations} iterations; the bounds are valid all the same",
+            NotConvergedWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from randla.sampling._lewis import LewisState, solve_lewis
 from randla.sampling._tiles import Array, Factor, Tiles
 from randla.sampling._whitening import evaluation_error, whiten
 
-_LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
+LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
 _SECONDS = 1.5e-10  # of exact sensitivities: a row, per row and squared column
 
 
@@ -60,7 +60,7 @@ class Geometry:
 
 def geometry(tiles: Tiles, p: float) -> Geometry:
     """Bounds of all rows, 1 <= p < inf, for a few leverage computations."""
-    state = solve_lewis(tiles, p, *_LEWIS)
+    state = solve_lewis(tiles, p, *LEWIS)
     if state.factor.error > 1e-9:  # enough for the weights, not for what is computed from A T
         factor = whiten(tiles, state.row_scale)
         norms = tiles.norms(factor.transform)

@@ -18,6 +18,7 @@ from randla._validation import (
     as_power,
     as_rhs,
     as_weights,
+    is_dask,
     is_sparse,
     read_only,
 )
@@ -115,6 +116,10 @@ class RowSample(Result):
             (k,) or (k, d).
         """
         factors = self.weights ** (1.0 / self.p)
+        if is_dask(A):
+            from randla._dask.rows import apply
+
+            return apply(self, A)
         if is_sparse(A):
             rows = as_matrix(A, sparse=True)
             if rows.shape[0] != self.n_rows:
@@ -215,8 +220,25 @@ def sample_rows(
     >>> bool(abs(np.abs(sample.apply(A) @ x).sum() / np.abs(A @ x).sum() - 1) < 0.3)
     True
     """
+    if is_dask(A):
+        from randla._dask import rows
+
+        return rows.sample_rows(A, size, p, eps, scores, scheme, rng)
     matrix = as_tall(A)
     n = matrix.shape[0]
+    p, size, eps = read_options(n, size, p, eps, scores, scheme)
+    key, order_key, sketch_key = draw_keys(rng, 3)
+    u, kind, total = _resolve(matrix, p, scores, generator_from_key(sketch_key))
+    if size is None:
+        wanted = size_for(eps, p, matrix.shape[1], kind, total)
+        size = rounded_size(wanted, int((u > 0).sum()))
+    return sample_by(u, size, p, scheme, key, order_key)
+
+
+def read_options(
+    n: int, size: Any, p: Any, eps: Any, scores: Any, scheme: Any
+) -> tuple[float, int | None, Any]:
+    """Check p, size and eps, one of which is None, and the scheme."""
     if p is None:
         if not isinstance(scores, Scores):
             raise ValueError("p must be given unless scores is a Scores, got None")
@@ -229,15 +251,14 @@ def sample_rows(
     else:
         eps = as_number(eps, "eps", low=0.0, high=1.0, closed="neither")
     as_choice(scheme, "scheme", ("poisson", "fixed", "replacement"))
-    key, order_key, sketch_key = draw_keys(rng, 3)
-    u, kind, total = _resolve(matrix, p, scores, generator_from_key(sketch_key))
-    m = size
-    if m is None:
-        assert eps is not None
-        m = min(
-            math.ceil((1.0 - 1e-9) * size_for(eps, p, matrix.shape[1], kind, total)),
-            int((u > 0).sum()),
-        )
+    return p, size, eps
+
+
+def sample_by(
+    u: Array, m: int, p: float, scheme: str, key: np.uint64, order_key: np.uint64
+) -> RowSample:
+    """Draw m of the rows by their scores."""
+    n = len(u)
     if scheme == "replacement":
         indices, counts, probabilities = with_replacement(u, m, key)
         weights = counts / probabilities
@@ -259,9 +280,8 @@ def _resolve(A: Any, p: float, scores: Any, rng: Any) -> tuple[Array, str, float
         u: Any = scores.values
         kind = scores.kind.split("-")[0]
     elif isinstance(scores, str):
-        as_choice(scores, "scores", _NAMES)
-        kind = scores if scores != "auto" else ("leverage" if p == 2.0 else "lewis")
-        u = _named_scores(A, p, kind, rng)
+        kind = kind_of(scores, p)
+        u = np.ones(n) if kind == "uniform" else named_scores(A, p, kind, rng)
     else:
         u, kind = as_weights(scores, n, "scores"), "array"
     if isinstance(u, tuple):  # leverage scores, sensitivities
@@ -271,9 +291,14 @@ def _resolve(A: Any, p: float, scores: Any, rng: Any) -> tuple[Array, str, float
     return np.asarray(as_weights(u, n, "scores"), dtype=np.float64), kind, total
 
 
-def _named_scores(A: Any, p: float, name: str, rng: Any) -> Any:
-    if name == "uniform":
-        return np.ones(A.shape[0])
+def kind_of(name: str, p: float) -> str:
+    """The kind of scores that a name stands for."""
+    as_choice(name, "scores", _NAMES)
+    return name if name != "auto" else ("leverage" if p == 2.0 else "lewis")
+
+
+def named_scores(A: Any, p: float, name: str, rng: Any) -> Any:
+    """Scores by name; "sensitivity+leverage" as a pair that is to be added."""
     if name == "lewis":
         return lewis_weights(A, p, rtol=_LEWIS_RTOL).values
     if name == "sensitivity":
@@ -284,6 +309,11 @@ def _named_scores(A: Any, p: float, name: str, rng: Any) -> Any:
     if name == "root-leverage":
         return tau ** (0.5 * p)
     return tau, lp_sensitivities(A, p, rng=rng).values
+
+
+def rounded_size(wanted: float, n_positive: int) -> int:
+    """A number of rows, at most as many as have a positive score."""
+    return min(math.ceil((1.0 - 1e-9) * wanted), n_positive)
 
 
 def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:

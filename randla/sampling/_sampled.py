@@ -25,7 +25,7 @@ from randla.sampling._whitening import whiten
 
 #: Rows of a sample for each column of [A b], if no size is given.
 _ROWS_A_COLUMN = 50
-#: Rows near the plane that its certificate takes one by one: so many standard errors of the plane,
+#: Rows near the plane of a sample: so many standard errors of the plane,
 #: but so many for each row of the sample at least and at most.
 _BAND, _FEWEST, _MOST = 6.0, 10, 50
 #: Relative tolerance of the small problem.
@@ -39,6 +39,12 @@ _SMALL = 0.01
 def default_size(n: int, d: int) -> int:
     """Rows of a sample of [A b]."""
     return min(n, _ROWS_A_COLUMN * (d + 1))
+
+
+def rows_near(n: int, d: int, size: int, tau: float) -> int:
+    """Rows near the plane of a sample that its certificate takes one by one."""
+    band = _BAND * n * np.sqrt(tau * (1.0 - tau) * d / size)
+    return min(int(np.clip(band, _FEWEST * size, _MOST * size)), n)
 
 
 def sampled_quantiles(
@@ -138,8 +144,7 @@ def _certified(rows: Rows, extra: Array, tau: float, plane: Plane, size: int) ->
         return Plane(x, np.zeros(n), value, value, "sample", size, plane.n_iterations)
     weight = np.ones(n) if rows.weight is None else rows.weight
     distance = np.divide(np.abs(r), weight, out=np.zeros(n), where=weight > 0.0)
-    band = _BAND * n * np.sqrt(tau * (1.0 - tau) * rows.d / size)
-    kept = min(int(np.clip(band, _FEWEST * size, _MOST * size)), n)
+    kept = rows_near(n, rows.d, size, tau)
     edge = np.partition(distance, kept - 1)[kept - 1]
     side = np.sign(r) * (distance > edge)
     keep = np.flatnonzero(side == 0.0)

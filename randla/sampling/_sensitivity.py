@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import as_generator, draw_key
-from randla._validation import as_choice, as_flag, as_indices, as_number, as_power
+from randla._validation import as_choice, as_flag, as_indices, as_number, as_power, is_dask
 from randla.sampling._draws import inclusion_probabilities, uniforms
 from randla.sampling._leverage import leverage_scores
 from randla.sampling._row_solver import (
@@ -20,8 +20,8 @@ from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 
 _EXACT_WORK, _SKETCH_WORK = 3e10, 3e11  # operations up to which "auto" is exact, or a sketch
-_SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
-_SKETCH_RTOL = 1e-2
+SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
+SKETCH_RTOL = 1e-2
 
 
 def lp_sensitivities(
@@ -108,13 +108,17 @@ def lp_sensitivities(
     >>> np.round(np.asarray(lp_sensitivities([[1.0], [2.0], [5.0]], p=1)), 6)
     array([0.125, 0.25 , 0.625])
     """
-    matrix = as_tall(A, finite=False)
-    n, d = matrix.shape
     p = as_power(p, infinite=True)
     as_choice(method, "method", ("auto", "exact", "sketch", "bound"))
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     progress = as_flag(progress, "progress")
     as_generator(rng)
+    if is_dask(A):
+        from randla._dask import sensitivity
+
+        return sensitivity.lp_sensitivities(A, p, rows, method, rng)
+    matrix = as_tall(A, finite=False)
+    n, d = matrix.shape
     chosen = None if rows is None else as_indices(rows, n)
     k = n if chosen is None else len(chosen)
     if method == "auto":
@@ -147,7 +151,7 @@ def choose_method(k: int, n: int, d: int, p: float) -> Literal["exact", "sketch"
         return "exact" if k * n * d <= 1e8 else "bound"
     if k * n * (d * d + 20.0) <= _EXACT_WORK:
         return "exact"
-    m = min(_SAMPLE_ROWS * d, n)
+    m = min(SAMPLE_ROWS * d, n)
     return "sketch" if k * m * (d * d + 20.0) <= _SKETCH_WORK else "bound"
 
 
@@ -232,7 +236,7 @@ def _sketched(
             zero, zero.copy(), zero.copy(), kind="sensitivity-sketch", p=p, certified=True,
             residual=0.0,
         )  # fmt: skip
-    pi = inclusion_probabilities(weights, _SAMPLE_ROWS * d)
+    pi = inclusion_probabilities(weights, SAMPLE_ROWS * d)
     sample = np.flatnonzero(uniforms(key, n) < pi)
     scale = pi[sample] ** (-1.0 / p)
     solver = RowSolver(whitened_rows(space, sample) * scale[:, None], p, space.kappa)
@@ -244,7 +248,7 @@ def _sketched(
         part = slice(first, min(first + step, len(rows)))
         index = part if chosen is None else rows[part]
         low, high, iterations = solver.solve(
-            whitened_rows(space, index), places[rows[part]], _SKETCH_RTOL, progress=progress
+            whitened_rows(space, index), places[rows[part]], SKETCH_RTOL, progress=progress
         )
         values[part], most = 0.5 * (low + high), max(most, int(iterations.max(initial=0)))
     low, high = space.lower[rows], space.upper[rows]

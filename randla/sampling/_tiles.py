@@ -172,11 +172,14 @@ class Tiles:
                 total += gram_of(self.tile(i, j, row_scale, out=tile))
 
         flops = self.density * self.n * d * k * 2.0 + self.n * k * k
-        G = self.each(visit, 0 if T is None else k, flops, (k, k))
-        if self.ridge:
-            E = self.ridge_rows[:, None] * (np.eye(d) if T is None else T)
-            G = G + E.T @ E
-        return G
+        return self.with_ridge(self.each(visit, 0 if T is None else k, flops, (k, k)), T)
+
+    def with_ridge(self, G: Array, T: Array | None) -> Array:
+        """A Gram matrix with the share of the rows that the ridge stands for."""
+        if not self.ridge:
+            return G
+        E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)
+        return G + E.T @ E
 
     def norms(self, T: Array) -> Array:
         """Norms of the rows of A T."""
@@ -209,16 +212,20 @@ class Tiles:
 
     def rescale_columns(self) -> None:
         """Multiply the columns by powers of two so that their largest entries are about 1."""
-        with np.errstate(over="ignore"):
-            largest = np.zeros(self.d)
-            for i in range(0, self.n, self.tile_rows):
-                X = self.tile(i, min(i + self.tile_rows, self.n))
-                np.maximum(largest, np.abs(X).max(axis=0), out=largest)
-        largest = np.maximum(largest, np.sqrt(self.ridge))
+        largest = np.maximum(self.column_maxima(), np.sqrt(self.ridge))
         _, exponents = np.frexp(largest)
         self.column_scale = np.where(
             largest > 0, np.ldexp(1.0, -np.clip(exponents, -1020, 1020)), 1.0
         )
+
+    def column_maxima(self) -> Array:
+        """The largest absolute entries of the columns."""
+        largest = np.zeros(self.d)
+        with np.errstate(over="ignore"):
+            for i in range(0, self.n, self.tile_rows):
+                X = self.tile(i, min(i + self.tile_rows, self.n))
+                np.maximum(largest, np.abs(X).max(axis=0), out=largest)
+        return largest
 
     def keep_columns(self, columns: NDArray[np.intp]) -> None:
         """Read only these columns from now on."""

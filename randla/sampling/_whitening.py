@@ -151,7 +151,7 @@ def evaluation_error(
     share = norms if row_scale is None else norms * row_scale
     spread = np.sqrt(np.maximum(1.0 - share**2, 1e-12))  # not below what 1 - leverage can tell
     alive = norms > 0.0
-    worst = float((lengths[alive] / norms[alive] * spread[alive]).max(initial=0.0))
+    worst = float((np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0) * spread).max())
     return min(factor.error, (8.0 + factor.rank) * _EPS * max(worst, 1.0))
 
 

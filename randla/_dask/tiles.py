@@ -1,0 +1,109 @@
+"""A Dask array behind the passes of `randla.sampling._tiles.Tiles`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from randla._dask import arrays
+from randla._dask.sketching import as_block
+from randla.sampling._tiles import Array, Tiles, r_factor
+
+
+class DaskTiles(Tiles):
+    """Blocks of rows; each pass sums what `Tiles` says of a block.
+
+    Row scales are Dask vectors, chunked like the rows.
+
+    Attributes
+    ----------
+    pending : Dask array or None
+        What the next Gram matrix computes in the same pass, and leaves in `found`.
+    """
+
+    def __init__(self, A: Any, ridge: float = 0.0) -> None:
+        self.A, self.ridge, self.sparse = A, ridge, False
+        self.n = A.shape[0]
+        self.density = 1.0
+        self.column_scale = self.columns = None
+        self.pending: Any = None
+        self.found: Any = None
+
+    @property
+    def view(self) -> tuple[Any, Any]:
+        """Scales and numbers of the columns that are read, for `read`."""
+        return self.column_scale, self.columns
+
+    def gram(self, T: Array | None = None, row_scale: Any = None) -> Array:
+        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+        k = self.d if T is None else T.shape[1]
+        G = arrays.join_rows(_gram, self.A, row_scale, shape=(k, k), T=T, view=self.view)
+        if self.pending is not None:
+            total, self.found = arrays.compute(G, self.pending)
+            self.pending = None
+        else:
+            total = arrays.compute(G)
+        return self.with_ridge(np.array(total), T)
+
+    def norms(self, T: Array) -> Any:
+        """Norms of the rows of A T, a lazy Dask vector."""
+        return arrays.map_rows(_norms, self.A, width=None, T=T, view=self.view)
+
+    def triangular(self, row_scale: Any = None) -> Array:
+        """R of the QR factorisation of V A (and the ridge)."""
+        shape, join = (self.d, self.d), _joined_factors
+        R = arrays.join_rows(_triangular, self.A, row_scale, shape=shape, join=join, view=self.view)
+        factors = [arrays.compute(R)]
+        if self.ridge:
+            factors.append(np.diag(self.ridge_rows))
+        return r_factor(np.vstack(factors))
+
+    def column_maxima(self) -> Array:
+        """The largest absolute entries of the columns."""
+        shape = 1, self.d
+        largest = arrays.join_rows(
+            _column_maxima, self.A, shape=shape, join=np.maximum, view=self.view
+        )
+        return np.array(arrays.compute(largest)[0])
+
+    def require_finite(self, name: str = "A") -> None:
+        """Raise ValueError if an entry is NaN or inf."""
+        arrays.gather(_require_finite, self.A)
+
+
+def read(block: Any, view: tuple[Any, Any]) -> Tiles:
+    """The tiles of a block."""
+    tiles = Tiles(as_block(block))
+    tiles.column_scale, tiles.columns = view
+    return tiles
+
+
+def _gram(first: int, block: Any, row_scale: Any, *, T: Array | None, view: Any) -> Array:
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at in the end
+        return read(block, view).gram(T, row_scale)
+
+
+def _norms(first: int, block: Any, *, T: Array, view: Any) -> Array:
+    return read(block, view).norms(T)
+
+
+def _triangular(first: int, block: Any, row_scale: Any, *, view: Any) -> Array:
+    tiles = read(block, view)
+    return _padded(tiles.triangular(row_scale), tiles.d)
+
+
+def _joined_factors(R: Array, other: Array) -> Array:
+    return _padded(r_factor(np.vstack([R, other])), R.shape[1])
+
+
+def _padded(R: Array, d: int) -> Array:
+    return np.vstack([R, np.zeros((d - len(R), d))])
+
+
+def _column_maxima(first: int, block: Any, *, view: Any) -> Array:
+    return read(block, view).column_maxima()[None]
+
+
+def _require_finite(first: int, block: Any) -> None:
+    Tiles(as_block(block)).require_finite()
