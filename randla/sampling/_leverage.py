@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 
 from randla._random import as_generator, draw_keys, generator_from_key, normal_rows
 from randla._validation import as_choice, as_number, as_weights, is_dask
-from randla.sampling._kernels.norms import row_norms
+from randla.sampling._kernels.tiles import row_norms
 from randla.sampling._scores import Scores, make_scores
-from randla.sampling._tiles import Array, Factor, Tiles, as_tall, gram_of
+from randla.sampling._tiles import Array, Factor, Tiles, add_gram, as_tall
 from randla.sampling._whitening import evaluation_error, whiten
 
 _EXACT_WORK = 1e13  # operations
@@ -169,7 +169,7 @@ def _sketched(
         if row_scale is not None:
             X *= row_scale[i:j, None]
         row_norms(X, norms[i:j])
-        total += gram_of(X)
+        add_gram(X, total)
 
     flops = 2.0 * n * (tiles.density * tiles.d + combinations) * combinations
     gram = tiles.each(visit, combinations, flops, (combinations, combinations))

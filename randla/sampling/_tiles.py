@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
-from randla._validation import as_matrix, is_sparse, require_finite
-from randla.sampling._kernels.norms import row_norms
+from randla._validation import as_matrix, is_sparse, read_only, require_finite
+from randla.sampling._kernels import tiles as kernels
 
 Array = NDArray[np.float64]
 
 _TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product stay in cache
 _FLOPS = 1e10  # a rough speed, to see what is worth the pool
-_SYRK_COLUMNS = 40  # below, a general product is faster than a symmetric one
+_FEW_COLUMNS = 32  # up to here a compiled general product is the fastest Gram matrix of a tile
 _TRIANGLE = 16  # columns from which half a product is worth two calls
 _SPARSE_GRAM = 0.05  # density below which the Gram matrix of a tile is a sparse product
 
@@ -164,12 +164,12 @@ class Tiles:
                 X = self.product(i, j, factor, product, tile)
                 if row_scale is not None:
                     X *= row_scale[i:j, None]
-                total += gram_of(X)
+                add_gram(X, total)
             elif self.sparse and self.density < _SPARSE_GRAM and self.column_scale is None:
                 X = self.tile(i, j, row_scale, dense=False).astype(np.float64)
                 total += (X.T @ X).toarray()
             else:
-                total += gram_of(self.tile(i, j, row_scale, out=tile))
+                add_gram(self.tile(i, j, row_scale, out=tile), total)
 
         flops = self.density * self.n * d * k * 2.0 + self.n * k * k
         return self.with_ridge(self.each(visit, 0 if T is None else k, flops, (k, k)), T)
@@ -186,7 +186,7 @@ class Tiles:
         out, factor = np.empty(self.n), Factor(T)
 
         def visit(i: int, j: int, tile: Array, product: Array, _: Array) -> None:
-            row_norms(self.product(i, j, factor, product, tile), out[i:j])
+            kernels.row_norms(self.product(i, j, factor, product, tile), out[i:j])
 
         self.each(visit, T.shape[1], self.density * self.n * self.d * T.shape[1] * 2.0)
         return out
@@ -264,17 +264,9 @@ def r_factor(X: Array) -> Array:
     return R
 
 
-def gram_of(X: Array) -> Array:
-    """``X'X``. Equal operands make NumPy take the symmetric routine, slower for few columns."""
-    d = X.shape[1]
-    if d >= _SYRK_COLUMNS or d == 1:
-        return X.T @ X
-    h = 4 * round(0.15 * d) if d >= _TRIANGLE else d - 1
-    G = np.empty((d, d))  # two general products, of unequal operands, and the last entry
-    np.matmul(X[:, :h].T, X, out=G[:h])
-    if h < d - 1:
-        np.matmul(X[:, h:-1].T, X[:, h:], out=G[h:-1, h:])
-        G[h:-1, :h] = G[:h, h:-1].T
-    G[-1, :-1] = G[:-1, -1]
-    G[-1, -1] = X[:, -1] @ X[:, -1]
-    return G
+def add_gram(X: Array, total: Array) -> None:
+    """Add X'X."""
+    if X.shape[1] <= _FEW_COLUMNS and X.dtype == np.float64 and X.flags.c_contiguous:
+        kernels.add_gram(read_only(X), np.empty_like(total), total)
+    else:
+        total += X.T @ X

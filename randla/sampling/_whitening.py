@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack, qr
 
-from randla.sampling._kernels.norms import invert_lower
+from randla.sampling._kernels.tiles import invert_lower
 from randla.sampling._tiles import Array, Tiles
 
 _EPS = float(np.finfo(np.float64).eps)

@@ -5,8 +5,9 @@ import pytest
 
 from randla.sampling._kernels import columns, sensitivity_one, sensitivity_power
 from randla.sampling._kernels.columns import LANES
-from randla.sampling._kernels.norms import invert_lower, row_norms
 from randla.sampling._kernels.rows import counter_uniforms
+from randla.sampling._kernels.tiles import invert_lower, row_norms
+from randla.sampling._tiles import add_gram
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (255, 2), (256, 3), (257, 8), (600, 5)])
@@ -130,3 +131,12 @@ def test_uniform_numbers_belong_to_rows():
     assert 0 <= whole.min() < 0.01
     assert 0.99 < whole.max() < 1
     assert abs(whole.mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (50, 3), (257, 32), (70, 33)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_gram_of_a_tile(shape, order):
+    X = np.asarray(np.random.default_rng(5).standard_normal(shape), order=order)
+    total = np.ones((shape[1], shape[1]))
+    add_gram(X, total)
+    np.testing.assert_allclose(total, 1 + X.T @ X, atol=1e-12)

@@ -29,7 +29,7 @@ def centring(dual, primal, first, second, mu, n):
 
 @kernel
 def factorise(G, d, scale, L):
-    """Cholesky factor L of the lower triangle of G, scaled to unit diagonal; False if there is none.
+    """Cholesky factor L of the lower triangle of G, scaled to unit diagonal; or False.
 
     A tiny ridge makes up for lost rank.
     """

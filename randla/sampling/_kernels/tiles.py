@@ -1,10 +1,25 @@
-"""Row norms of a tile, and the inverse of a small triangle."""
+"""What passes do with a tile of rows: its Gram matrix and its row norms; and a small inverse."""
 
 import math
+
+import numpy as np
 
 from randla._jit import fused_kernel, summing_kernel
 
 _SMALL, _LARGE = 1e-280, 1e280
+
+
+@summing_kernel
+def add_gram(X, product, total):
+    """Add X'X to `total` (d, d) for a C-ordered float64 tile. product (d, d) is overwritten.
+
+    For few columns: NumPy would take the symmetric routine, which is slower there, and hold the
+    interpreter for longer than the product lasts.
+    """
+    np.dot(X.T, X, product)
+    for i in range(total.shape[0]):
+        for j in range(total.shape[1]):
+            total[i, j] += product[i, j]
 
 
 @summing_kernel
