@@ -7,9 +7,10 @@ common offset.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +19,13 @@ from randla._parallel import part_bounds, run_parts
 from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
 from randla.transport._kernels.prepare import column_statistics, transpose_centred
+from randla.transport._memory import empty_arrays
+
+T = TypeVar("T")
+WithMass: TypeAlias = tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.intp] | None]
 
 _BLOCK_BYTES = 1 << 18  # what is multiplied at a time
-_PART_NUMBERS = 1 << 19  # coordinates of a part of the copy
+_PART_NUMBERS = 1 << 17  # coordinates of a part of the copy
 _SAFE_EXPONENT = 900  # of numbers whose sums stay in range
 
 
@@ -184,12 +189,12 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
     """Scale and centre validated clouds; float32 only if all of them are."""
     dtype = np.result_type(*points)
     with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
-    tables = np.array([_statistics(x, w, 0) for x, w, _ in with_mass])
+    tables = _statistics(with_mass, 0)
     exponent = math.frexp(float(np.abs(tables[:, 1:]).max()))[1]
     if abs(exponent) < _SAFE_EXPONENT:
         tables *= 2.0**-exponent
     else:  # the sums may have left the range of doubles
-        tables = np.array([_statistics(x, w, exponent) for x, w, _ in with_mass])
+        tables = _statistics(with_mass, exponent)
     means, low, high = tables.transpose(1, 0, 2)
     centres = snapped(means, low, high, dtype)
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
@@ -201,11 +206,11 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
         origin = np.ldexp(centres[0], -again)
     else:
         again = 0
-    items = []
-    for k, (x, w, kept) in enumerate(with_mass):
-        copy = _centred(x, centres[k], exponent, again, dtype)
-        copy.flags.writeable = False
-        items.append(Cloud(copy, about_origin[k], w, x.shape[1], kept))
+    copies = _centred([x for x, _, _ in with_mass], centres, exponent, again, dtype)
+    items = [
+        Cloud(copy, centre, w, x.shape[1], kept)
+        for copy, centre, (x, w, kept) in zip(copies, about_origin, with_mass, strict=True)
+    ]
     return Clouds(tuple(items), exponent + again, origin)
 
 
@@ -221,9 +226,7 @@ def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> Non
         np.multiply(out, np.ldexp(1.0, exponent - half), out=out, casting="same_kind")
 
 
-def _drop_zeros(
-    x: NDArray[Any], w: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.intp] | None]:
+def _drop_zeros(x: NDArray[Any], w: NDArray[Any] | None) -> WithMass:
     """Points of positive weight, weights with sum 1 (None if they are equal), and row numbers."""
     if w is None:
         return x, None, None
@@ -235,12 +238,21 @@ def _drop_zeros(
     return x, None if w.min() == w.max() else w / w.sum(), kept
 
 
-def _run(task: Any, n: int, d: int) -> list[Any]:
-    """Results of a task on ranges of points, by the shape only."""
-    bounds = part_bounds(n, -(-n * d // _PART_NUMBERS))
-    if len(bounds) == 1:
-        return [task(0, n)]
-    return run_parts(lambda k: task(*bounds[k]), len(bounds), seconds=2e-9 * n * d)
+def _run(task: Callable[[int, int, int], T], points: list[NDArray[Any]]) -> list[list[T]]:
+    """task(k, first, last) on ranges of the points of each cloud k, by the shapes only."""
+    n_numbers = sum(x.size for x in points)
+    if n_numbers <= _PART_NUMBERS:
+        return [[task(k, 0, len(x))] for k, x in enumerate(points)]
+    parts = [
+        (k, first, last)
+        for k, x in enumerate(points)
+        for first, last in part_bounds(len(x), -(-x.size // _PART_NUMBERS))
+    ]
+    results = run_parts(lambda i: task(*parts[i]), len(parts), seconds=1e-9 * n_numbers)
+    grouped: list[list[T]] = [[] for _ in points]
+    for (k, _, _), result in zip(parts, results, strict=True):
+        grouped[k].append(result)
+    return grouped
 
 
 def _scales(exponent: int) -> tuple[float, float]:
@@ -249,42 +261,53 @@ def _scales(exponent: int) -> tuple[float, float]:
     return math.ldexp(1.0, -half), math.ldexp(1.0, half - exponent)
 
 
-def _statistics(x: NDArray[Any], w: NDArray[Any] | None, exponent: int) -> NDArray[np.float64]:
-    """(Weighted) mean, least and largest value of each column, (3, d), in units of 2^exponent."""
-    n, d = x.shape
-    weights, scales = np.empty(0) if w is None else w, _scales(exponent)
+def _statistics(with_mass: Sequence[WithMass], exponent: int) -> NDArray[np.float64]:
+    """(Weighted) mean, least and largest value of each column of each cloud, (K, 3, d), in units
+    of 2^exponent.
+    """
+    points = [x for x, _, _ in with_mass]
+    weights = [np.empty(0) if w is None else w for _, w, _ in with_mass]
+    scales, d = _scales(exponent), points[0].shape[1]
 
-    def statistics(first: int, last: int) -> NDArray[np.float64]:
+    def statistics(k: int, first: int, last: int) -> NDArray[np.float64]:
         part = np.empty((3, d))
-        some = np.ascontiguousarray(x[first:last])
-        column_statistics(some, weights[first:last], *scales, part)
+        some = np.ascontiguousarray(points[k][first:last])
+        column_statistics(some, weights[k][first:last], *scales, part)
         return part
 
-    parts = _run(statistics, n, d)
-    table = parts[0]
-    for part in parts[1:]:
-        table[0] += part[0]
-        np.minimum(table[1], part[1], out=table[1])
-        np.maximum(table[2], part[2], out=table[2])
-    if w is None:
-        table[0] /= n
-    return table
+    tables = np.empty((len(points), 3, d))
+    for table, parts, x, w in zip(tables, _run(statistics, points), points, weights, strict=True):
+        table[:] = parts[0]
+        for part in parts[1:]:
+            table[0] += part[0]
+            np.minimum(table[1], part[1], out=table[1])
+            np.maximum(table[2], part[2], out=table[2])
+        if not len(w):
+            table[0] /= len(x)
+    return tables
 
 
 def _centred(
-    x: NDArray[Any], centre: NDArray[np.float64], exponent: int, again: int, dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """Transposed points (x 2^-exponent - centre) 2^-again."""
-    n, d = x.shape
-    points = np.zeros((-(-d // 4) * 4, n), dtype)
+    points: list[NDArray[Any]],
+    centres: NDArray[np.float64],
+    exponent: int,
+    again: int,
+    dtype: np.dtype[Any],
+) -> list[NDArray[Any]]:
+    """Transposed points (x 2^-exponent - centre) 2^-again of each cloud, read-only."""
+    d = centres.shape[1]
+    copies = empty_arrays(*[((-(-d // 4) * 4, len(x)), dtype) for x in points])
     scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
 
-    def copy(first: int, last: int) -> None:
-        some = np.ascontiguousarray(x[first:last])
-        transpose_centred(some, *scales, centre, last_scale, points[:, first:last])
+    def copy(k: int, first: int, last: int) -> None:
+        some = np.ascontiguousarray(points[k][first:last])
+        transpose_centred(some, *scales, centres[k], last_scale, copies[k][:, first:last])
 
-    _run(copy, n, d)
-    return points
+    _run(copy, points)
+    for rows in copies:
+        rows[d:] = 0.0
+        rows.flags.writeable = False
+    return copies
 
 
 def snapped(

@@ -1,17 +1,25 @@
 """Costs of the projections of two clouds onto many directions."""
 
 import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randla._parallel import run_parts
 from randla.transport._clouds import Cloud
+from randla.transport._kernels.directions import cost_directions
 from randla.transport._kernels.project import project_rows
-from randla.transport._rows import SECONDS_PROJECT, SECONDS_SORT, Coupling, Side, batch_rows
+from randla.transport._rows import (
+    SECONDS_PROJECT,
+    SECONDS_SORT,
+    Coupling,
+    Side,
+    SideRequest,
+    batch_rows,
+    make_sides,
+)
 
-_PART_SECONDS = 5e-4
+_PART_SECONDS = 2.5e-4
 _SAFE_POWER = 16.0  # differences are 0 or above 2^-53 of the size of the clouds
 
 
@@ -66,7 +74,7 @@ class ProjectedCosts:
         batch = batch_rows(x.size, y.size, x.dim, L)
         part = batch * max(int(_PART_SECONDS / self.seconds) // batch, 1)
         shifts, out = theta @ self._shift, np.empty(L)
-        units = np.full(batch, self.unit)
+        units = np.full(part, self.unit)
         padded = np.zeros((L, x.points.shape[0]), x.points.dtype)
         padded[:, : x.dim] = theta
         work = threading.local()
@@ -75,21 +83,23 @@ class ProjectedCosts:
             if not hasattr(work, "sides"):
                 work.sides = self._sides(batch, L)
             left, right = work.sides
-            for first in range(k * part, min((k + 1) * part, L), batch):
-                last = min(first + batch, (k + 1) * part, L)
+            rows = slice(k * part, min((k + 1) * part, L))
+            if coupling.is_equal and not left.sorter.uses_numpy(x.size):
+                given = padded[rows], x.points, y.points, shifts[rows], units, coupling.p
+                cost_directions(*given, left.values, right.values, *left.sorter.work, out[rows])
+                return
+            for first in range(rows.start, rows.stop, batch):
+                some = slice(first, min(first + batch, rows.stop))
+                k = some.stop - some.start
                 for side, cloud in ((left, x), (right, y)):
-                    project_rows(padded[first:last], cloud.points, side.values[: last - first])
-                    side.sort(last - first)
-                rows = slice(first, last)
-                coupling.cost(left, right, shifts[rows], units, out[rows])
+                    project_rows(padded[some], cloud.points, side.values[:k])
+                    side.sort(k)
+                coupling.cost(left, right, shifts[some], units, out[some])
 
         run_parts(task, -(-L // part), seconds=L * self.seconds, progress=progress)
         return out
 
-    def _sides(self, batch: int, L: int) -> tuple[Side, Side]:
-        def side(cloud: Cloud) -> Side:
-            units: Any = cloud.units if self._weighted else None
-            n_numbers = L * cloud.size
-            return Side(batch, cloud.size, cloud.points.dtype, units, n_numbers=n_numbers)
-
-        return side(self._x), side(self._y)
+    def _sides(self, batch: int, L: int) -> list[Side]:
+        x, y = self._x, self._y
+        requests = [SideRequest(c.size, c.units if self._weighted else None) for c in (x, y)]
+        return make_sides(batch, x.points.dtype, requests, L * max(x.size, y.size))

@@ -132,12 +132,11 @@ def as_directions(directions: ArrayLike, dim: int) -> GivenDirections:
         raise ValueError(
             f"directions must have shape (L, {dim}), one unit vector a row, got shape {theta.shape}"
         )
-    length = np.sqrt(np.einsum("ld,ld->l", theta, theta))
-    worst = int(np.argmax(np.abs(length - 1.0)))
-    if abs(length[worst] - 1.0) > 1e-6:
+    off = np.abs(np.sqrt(np.einsum("ld,ld->l", theta, theta)) - 1.0)
+    if off.max() > 1e-6:
+        worst = math.dist(theta[off.argmax()], np.zeros(dim))
         raise ValueError(
-            f"directions must have rows of length 1 within 1e-6, got a row of length "
-            f"{length[worst]:.9g}"
+            f"directions must have rows of length 1 within 1e-6, got a row of length {worst:.9g}"
         )
     return GivenDirections(theta)
 

@@ -270,9 +270,7 @@ class Problem:
             standard_error = error * scaled ** (1.0 / p - 1.0) / p * length
         elif not given and scaled == error == 0.0:
             standard_error = 0.0
-        deviations = f - f.mean()
-        plain = float(deviations @ deviations) / (max(L - 1, 1) * L)
-        reduction = (math.inf if plain > 0.0 else 1.0) if error == 0.0 else plain / error**2
+        reduction = None if given else _variance_reduction(f, error)
         return SlicedWassersteinResult(
             value=value * length,
             standard_error=standard_error,
@@ -280,7 +278,7 @@ class Problem:
             power_standard_error=None if given else error * unit,
             degrees_of_freedom=None if given else fitted.degrees_of_freedom,
             n_projections=L,
-            variance_reduction=None if given else reduction,
+            variance_reduction=reduction,
             control_variate=None if controls is None else controls.name,
             directions="exact" if design is None else design.kind,
             coefficients=coefficients,
@@ -331,6 +329,15 @@ def _needed(name: str, controls: str | Controls | None, dim: int, p: float) -> i
     if name == "harmonics":  # with fewer the intervals become too wide
         return max(5 * k, 3 * k + 10)
     return 4 if k == 1 else 3 * k + 10
+
+
+def _variance_reduction(f: NDArray[np.float64], error: float) -> float:
+    """Variance of the plain mean of independent directions over the squared error."""
+    deviations = f - f.mean()
+    plain = float(deviations @ deviations) / (max(len(f) - 1, 1) * len(f))
+    if error == 0.0:
+        return math.inf if plain > 0.0 else 1.0
+    return plain / error**2
 
 
 def _quadrature_seconds(d: int) -> float:

@@ -19,7 +19,14 @@ from randla.transport._control_variates import FAMILIES, family_size, make_contr
 from randla.transport._directions import Design, as_design
 from randla.transport._kernels.project import project_rows
 from randla.transport._regression import fit
-from randla.transport._rows import SECONDS_PROJECT, SECONDS_SORT, Coupling, Side, batch_rows
+from randla.transport._rows import (
+    SECONDS_PROJECT,
+    SECONDS_SORT,
+    Coupling,
+    SideRequest,
+    batch_rows,
+    make_sides,
+)
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
 _MAX_POWER = 16.0
@@ -230,10 +237,8 @@ class PairCosts:
 
         def task(part: int) -> None:
             if not hasattr(work, "sides"):
-                work.sides = [
-                    Side(batch, x.size, x.points.dtype, units)
-                    for x, units in zip(self.items, self._units, strict=True)
-                ]
+                requests = map(SideRequest, [x.size for x in self.items], self._units)
+                work.sides = make_sides(batch, padded.dtype, list(requests))
             rows = slice(part * batch, min((part + 1) * batch, L))
             k = rows.stop - rows.start
             for x, side in zip(self.items, work.sides, strict=True):

@@ -9,7 +9,7 @@ from randla._parallel import part_bounds, run_parts
 from randla._validation import as_array, as_number, as_weights
 from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
-from randla.transport._rows import SECONDS_SORT, Coupling, Side, batch_rows
+from randla.transport._rows import SECONDS_SORT, Coupling, Side, SideRequest, batch_rows, make_sides
 
 _SAFE_POWER = 16.0
 
@@ -158,10 +158,13 @@ def _sides(
     k = len(rows[0])
     largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]
     exponents = np.frexp(np.maximum(*largest).astype(np.float64))[1]
-    sides, centres = [], []
-    for x, w in zip(rows, weights, strict=True):
-        units = _units(w, *x.shape) if weighted else None
-        side = Side(k, x.shape[1], dtype, units, n_numbers=x.size)
+    requests = [
+        SideRequest(x.shape[1], _units(w, *x.shape) if weighted else None)
+        for x, w in zip(rows, weights, strict=True)
+    ]
+    sides = make_sides(k, dtype, requests, max(x.size for x in rows))
+    centres = []
+    for x, w, side in zip(rows, weights, sides, strict=True):
         times_power_of_two(x, -exponents[:, None], side.values)
         if w is not None:  # points without weight must not set the scale
             some = side.values[np.arange(k), np.argmax(w > 0, axis=1)]
@@ -170,7 +173,6 @@ def _sides(
         mean = side.values.mean(axis=1, dtype=np.float64)
         centre = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype)
         side.values -= centre.astype(dtype)[:, None]
-        sides.append(side)
         centres.append(centre)
     shifts = centres[0] - centres[1]
     spread = np.abs(shifts)

@@ -71,8 +71,8 @@ def fit(
     """
     L, n_blocks = len(f), len(f) // block
     if controls.shape[1] == 0:
-        means = f.reshape(n_blocks, block).mean(axis=1)
-        estimate = float(means.mean())
+        means = f if block == 1 else f.reshape(n_blocks, block).mean(axis=1)
+        estimate = float(means.sum()) / n_blocks
         deviations = means - estimate
         variance = float(deviations @ deviations) / (n_blocks - 1)
         return Fit(estimate, math.sqrt(variance / n_blocks), n_blocks - 1.0, np.empty(0))

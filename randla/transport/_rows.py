@@ -1,13 +1,15 @@
 """Batches of rows on the line: sort them, couple them, cost them.
 
-A `Side` is the workspace of one thread for one of two clouds; a `Coupling` is what the rows of a
-call have in common. Batches are small enough to stay in the second-level cache from projection to
-cost.
+A `Side` holds the rows of one cloud in the workspace of one thread; a `Coupling` is what the rows
+of a call have in common. Batches are small enough to stay in the second-level cache from projection
+to cost.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,9 @@ from randla.transport._kernels.cost import (
     fill_uniform_plan,
 )
 from randla.transport._kernels.sort import digit_bits, sort_rows, sort_rows_with_order
+from randla.transport._memory import empty_arrays
 
-_BATCH_NUMBERS = 1 << 15  # of both sides together: 256 KiB of float64
+_BATCH_NUMBERS = 1 << 16  # of both sides together: 512 KiB of float64
 _BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
 _CALIBRATION_SIZES = (128, 512, 2048, 8192, 32768)
 _WORTH_CALIBRATION = 1 << 22  # numbers to sort from which a calibration pays
@@ -32,42 +35,42 @@ SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
 
 
 class Sorter:
-    """Sorts rows of n numbers in place with a workspace of its own; not for two threads at once.
+    """Sorts rows of up to n numbers in place; not for two threads at once.
 
     Two sorts give the same bits: NumPy's, whose speed differs tenfold between processors, and
     ours (`_kernels.sort`), which has the same speed everywhere but an overhead for short rows.
     """
 
-    def __init__(self, n: int, dtype: Any, n_numbers: int = 0) -> None:
-        self._n, self._dtype = n, np.dtype(dtype)
-        self._use_numpy = n < _crossover(self._dtype, n_numbers >= _WORTH_CALIBRATION)
-        self._work: tuple[NDArray[Any], ...] | None = None
-        self._spare_order: NDArray[np.int32] | None = None
+    def __init__(
+        self, n: int, dtype: Any, n_numbers: int = 0, work: list[NDArray[Any]] | None = None
+    ) -> None:
+        self._numpy_below = _crossover(np.dtype(dtype), n_numbers >= _WORTH_CALIBRATION)
+        arrays = empty_arrays(*self.specs(n, dtype)) if work is None else work
+        spare, keys, self._spare_order, counts = arrays
+        self.work = spare, keys, counts
 
-    def _workspace(self) -> tuple[NDArray[Any], ...]:
-        if self._work is None:
-            cells = 1 << max(digit_bits(self._n), 11)
-            self._work = (
-                np.empty(self._n, self._dtype),
-                np.empty(self._n, np.int32),
-                np.empty((2, cells), np.uint32),
-            )
-        return self._work
+    @staticmethod
+    def specs(n: int, dtype: Any) -> list[tuple[tuple[int, ...], Any]]:
+        """Shapes and dtypes of the work arrays."""
+        counts = (2, 1 << max(digit_bits(n), 11))
+        return [((n,), dtype), ((n,), np.int32), ((n,), np.int32), (counts, np.uint32)]
+
+    def uses_numpy(self, n: int) -> bool:
+        """Whether rows of n numbers are sorted by NumPy."""
+        return n < self._numpy_below
 
     def sort(self, P: NDArray[Any]) -> None:
         """Sort the rows of P."""
-        if self._n == 1:
+        if P.shape[1] == 1:
             return
-        if self._use_numpy:
+        if self.uses_numpy(P.shape[1]):
             P.sort(axis=1)
         else:
-            sort_rows(P, *self._workspace())
+            sort_rows(P, *self.work)
 
     def sort_with_order(self, P: NDArray[Any], order: NDArray[np.int32]) -> None:
         """Sort the rows of P and fill `order` with the stable permutation."""
-        spare, keys, counts = self._workspace()
-        if self._spare_order is None:
-            self._spare_order = np.empty(self._n, np.int32)
+        spare, keys, counts = self.work
         sort_rows_with_order(P, order, spare, self._spare_order, keys, counts)
 
 
@@ -83,7 +86,7 @@ def _measured_crossover(dtype: np.dtype[Any]) -> float:
     for n in _CALIBRATION_SIZES:
         rows = rng.standard_normal((max(16384 // n, 1), n)).astype(dtype)
         ours = Sorter(n, dtype)
-        ours._use_numpy = False
+        ours._numpy_below = 0
         seconds = []
         for sort in (ours.sort, lambda P: P.sort(axis=1)):
             spare = rows.copy()
@@ -111,39 +114,70 @@ def batch_rows(n: int, m: int, dim: int, n_rows: int) -> int:
 
 
 class Side:
-    """Workspace of one thread for the rows of one cloud."""
+    """The rows of one cloud: `values` (batch, n), and if asked for the `order` that sorted them and
+    the accumulated integer weights `sums`.
+    """
 
     def __init__(
-        self,
-        batch: int,
-        n: int,
-        dtype: Any,
-        units: NDArray[np.int64] | None,
-        *,
-        ordered: bool = False,
-        n_numbers: int = 0,
+        self, arrays: list[NDArray[Any]], units: NDArray[np.int64] | None, sorter: Sorter
     ) -> None:
-        self.values = np.empty((batch, n), dtype)
-        self.order = np.empty((batch, n), np.int32) if ordered or units is not None else None
-        self.sums = None if units is None else np.empty((batch, n), np.int64)
-        self._units = units
-        self._sorter = Sorter(n, dtype, n_numbers)
+        self.values = arrays[0]
+        self.order = arrays[1] if len(arrays) > 1 else None
+        self.sums = arrays[2] if len(arrays) > 2 else None
+        self._units, self.sorter = units, sorter
+
+    @staticmethod
+    def specs(batch: int, request: "SideRequest", dtype: Any) -> list[tuple[tuple[int, int], Any]]:
+        """Shapes and dtypes of the arrays."""
+        shape = batch, request.size
+        specs: list[tuple[tuple[int, int], Any]] = [(shape, dtype)]
+        if request.ordered or request.units is not None:
+            specs.append((shape, np.int32))
+        if request.units is not None:
+            specs.append((shape, np.int64))
+        return specs
 
     def sort(self, k: int) -> None:
         """Sort the first k rows of `values`, with `order` and accumulated weights if asked for."""
         if self.order is None:
-            self._sorter.sort(self.values[:k])
+            self.sorter.sort(self.values[:k])
             return
-        self._sorter.sort_with_order(self.values[:k], self.order[:k])
+        self.sorter.sort_with_order(self.values[:k], self.order[:k])
         if self.sums is not None:
             accumulate_weights(self._units, self.order[:k], self.sums[:k])
+
+
+class SideRequest(NamedTuple):
+    """What a `Side` is for: points to a row, integer weights if any, and whether order matters."""
+
+    size: int
+    units: NDArray[np.int64] | None = None
+    ordered: bool = False
+
+
+def make_sides(
+    batch: int, dtype: Any, requests: Sequence[SideRequest], n_numbers: int = 0
+) -> list[Side]:
+    """The workspace of one thread: a `Side` for each cloud, and one sorter for all of them.
+
+    `n_numbers` is how many numbers the longest of them will have to sort in all.
+    """
+    longest = max(request.size for request in requests)
+    per_side = [Side.specs(batch, request, dtype) for request in requests]
+    sorting = Sorter.specs(longest, dtype)
+    arrays = iter(empty_arrays(*sorting, *chain.from_iterable(per_side)))
+    sorter = Sorter(longest, dtype, n_numbers, [next(arrays) for _ in sorting])
+    return [
+        Side([next(arrays) for _ in specs], request.units, sorter)
+        for specs, request in zip(per_side, requests, strict=True)
+    ]
 
 
 class Coupling:
     """The monotone coupling of rows of n with rows of m numbers."""
 
     def __init__(self, n: int, m: int, p: float, *, weighted: bool) -> None:
-        self.p, self.weighted = p, weighted
+        self.p, self.weighted, self.is_equal = p, weighted, n == m and not weighted
         self.plan: tuple[NDArray[Any], ...] | None = None
         if not weighted and n != m:
             steps = n + m - np.gcd(n, m)

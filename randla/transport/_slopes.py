@@ -3,7 +3,6 @@
 import math
 import threading
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,15 @@ from randla.transport._kernels.gradient import (
     add_slopes_weighted,
 )
 from randla.transport._kernels.project import project_rows
-from randla.transport._rows import SECONDS_PROJECT, SECONDS_SORT, Coupling, Side, batch_rows
+from randla.transport._rows import (
+    SECONDS_PROJECT,
+    SECONDS_SORT,
+    Coupling,
+    Side,
+    SideRequest,
+    batch_rows,
+    make_sides,
+)
 
 _ROUND_NUMBERS = 1 << 21  # slopes that are held at a time: 16 MiB
 _POINTS = 2048  # points of a part of the accumulation
@@ -149,7 +156,7 @@ class ProjectedSlopes:
         def task(part: int) -> None:
             if not hasattr(work, "sides"):
                 work.sides = self._sides(batch)
-            own, others = work.sides
+            own, *others = work.sides
             rows = slice(part * batch, min((part + 1) * batch, L))
             k = rows.stop - rows.start
             project_rows(padded[rows], x.points, own.values[:k])
@@ -190,13 +197,13 @@ class ProjectedSlopes:
         else:
             add_slopes_equal(u, v, order, *rest)
 
-    def _sides(self, batch: int) -> tuple[Side, list[Side]]:
-        def side(cloud: Cloud, weighted: bool, ordered: bool) -> Side:
-            units: Any = cloud.units if weighted else None
-            return Side(batch, cloud.size, cloud.points.dtype, units, ordered=ordered)
-
-        own = side(self._x, any(self._ordered), True)
-        return own, [side(y, w, False) for y, w in zip(self._ys, self._ordered, strict=True)]
+    def _sides(self, batch: int) -> list[Side]:
+        """That of the cloud itself, and those of its targets."""
+        x, needs_units = self._x, any(self._ordered)
+        requests = [SideRequest(x.size, x.units if needs_units else None, ordered=True)]
+        for y, weighted in zip(self._ys, self._ordered, strict=True):
+            requests.append(SideRequest(y.size, y.units if weighted else None))
+        return make_sides(batch, x.points.dtype, requests)
 
     def _accumulate(
         self,

@@ -30,7 +30,7 @@ SINGLE = [name for name in ROWS if name not in ("wide", "extreme")]
 
 def ours(n, dtype):
     sorter = Sorter(n, dtype)
-    sorter._use_numpy = False
+    sorter._numpy_below = 0
     return sorter
 
 
@@ -63,7 +63,7 @@ def test_numpys_sort_gives_the_same_bits():
     ours_sorted, numpy_sorted = P.copy(), P.copy()
     ours(P.shape[1], float).sort(ours_sorted)
     sorter = Sorter(P.shape[1], float)
-    sorter._use_numpy = True
+    sorter._numpy_below = np.inf
     sorter.sort(numpy_sorted)
     np.testing.assert_array_equal(ours_sorted, numpy_sorted)
 
