@@ -50,6 +50,8 @@ def sample_rows(
         values = np.array(as_weights(arrays.compute(u), n, "scores"), np.float64)
         return sample_by(values, size, p, scheme, key, order_key)
     indices, pi = draw_poisson(u, size, key)
+    if indices is None:
+        raise ValueError("scores must have a positive sum, got only zeros")
     return RowSample(read_only(indices), read_only(1.0 / pi), read_only(pi), p, n, scheme)
 
 
@@ -71,14 +73,17 @@ def _resolve(A: Any, p: float, scores: Any, rng: Any) -> tuple[Any, Any, str]:
     return u, u, kind
 
 
-def draw_poisson(u: Any, size: int, key: np.uint64) -> tuple[NDArray[np.int64], Array]:
-    """Numbers and inclusion probabilities of rows that are drawn independently."""
+def draw_poisson(u: Any, size: int, key: np.uint64) -> tuple[Any, Array]:
+    """Numbers and inclusion probabilities of rows that are drawn independently.
+
+    The numbers are None if all scores are zero.
+    """
     found = arrays.compute(
         arrays.join_rows(_top, u, shape=(1, size + 2), join=_joined_tops, size=size)
     )[0]
     top, rest, n_positive = found[:size], found[size], found[size + 1]
     if n_positive == 0.0:
-        raise ValueError("scores must have a positive sum, got only zeros")
+        return None, top
     unit, factor = top[0], np.inf  # with few positive scores, each of them
     if n_positive > size:
         factor = inclusion_factor(top / unit, rest / unit, size)

@@ -18,6 +18,7 @@ from randla._validation import (
     as_power,
     as_vector,
     as_weights,
+    is_dask,
 )
 from randla.sampling._newton import norm
 from randla.sampling._norm import norm_plane
@@ -28,7 +29,7 @@ from randla.sampling._sampled import default_size, sampled_norm, sampled_quantil
 from randla.sampling._scores import NotConvergedWarning
 from randla.sampling._tiles import as_tall
 
-_METHODS = ("auto", "full", "preprocess", "sample")
+METHODS = ("auto", "full", "preprocess", "sample")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -193,19 +194,25 @@ def lp_regression(
     >>> fit.x.shape, bool((fit.gap <= 1e-8 * fit.value).all())
     ((2, 2), True)
     """
+    if is_dask(A):
+        from randla._dask import lp_regression
+
+        return lp_regression.lp_regression(
+            A, b, p, tau=tau, weights=weights, l1=l1, method=method, size=size, rtol=rtol, rng=rng
+        )
     matrix = as_tall(A)
     n, d = matrix.shape
     rhs = as_vector(b, "b", size=n).astype(np.float64, copy=False)
     p = as_power(p, infinite=True)
-    taus = _as_taus(tau, p)
+    taus = as_taus(tau, p)
     weight: Array | None = None
     unit = 1.0  # of the weights, which become numbers up to one
     if weights is not None:
         given = as_weights(weights, n, "weights").astype(np.float64, copy=False)
         unit = float(power_of_two_scale(given.max()))
         weight = unit * given
-    penalty = _as_penalty(l1, d, p)
-    as_choice(method, "method", _METHODS)
+    penalty = as_penalty(l1, d, p)
+    as_choice(method, "method", METHODS)
     if method == "preprocess" and p != 1.0:
         raise ValueError(f"method='preprocess' is for p = 1 and quantiles, got p = {p:g}")
     if method == "sample" and p == np.inf:
@@ -250,7 +257,7 @@ def lp_regression(
     return result
 
 
-def _as_taus(tau: Any, p: float) -> list[float]:
+def as_taus(tau: Any, p: float) -> list[float]:
     """The quantiles as a list; the median for the norm."""
     if tau is None:
         return [0.5]
@@ -264,7 +271,7 @@ def _as_taus(tau: Any, p: float) -> list[float]:
     return [float(value) for value in values]
 
 
-def _as_penalty(l1: Any, d: int, p: float) -> Array:
+def as_penalty(l1: Any, d: int, p: float) -> Array:
     """The penalty of each column."""
     values = as_array(l1, "l1").astype(np.float64)
     if values.ndim > 1 or (values.ndim == 1 and values.size != d):

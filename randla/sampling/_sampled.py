@@ -43,8 +43,12 @@ def default_size(n: int, d: int) -> int:
 
 def rows_near(n: int, d: int, size: int, tau: float) -> int:
     """Rows near the plane of a sample that its certificate takes one by one."""
-    band = _BAND * n * np.sqrt(tau * (1.0 - tau) * d / size)
-    return min(int(np.clip(band, _FEWEST * size, _MOST * size)), n)
+    return min(int(np.clip(band(n, d, size, tau), _FEWEST * size, _MOST * size)), n)
+
+
+def band(n: int, d: int, size: int, tau: float) -> float:
+    """Rows near the plane of a sample among which the plane of all rows is looked for."""
+    return float(_BAND * n * np.sqrt(tau * (1.0 - tau) * d / size))
 
 
 def sampled_quantiles(

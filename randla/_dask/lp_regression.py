@@ -1,0 +1,329 @@
+"""Regression of a Dask array in the l_p norm and of quantiles, from few rows at a time.
+
+A weighted sample gives a first plane. For p = 1 and quantiles the rows far from it are summed into
+two, as in `randla.sampling._globbing`: the small problem is solved, and rows that lie on the wrong
+side of its plane are taken out of the sums until there are none. For 1 < p < inf Newton's method
+goes on over all rows (`newton`), for p = inf the rows that bind are added (`minimax`). Each step
+is one to three passes, and each plane has a dual point for all rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._dask import arrays, minimax, newton
+from randla._dask.residuals import (
+    ROUNDING,
+    Data,
+    draw,
+    fitted,
+    joined_columns,
+    norm_from,
+    norms,
+    residuals,
+    residuals_and_rounding,
+    stacked,
+    taken,
+)
+from randla._random import as_generator
+from randla._validation import as_choice, as_count, as_number, as_power, as_weights
+from randla.sampling._globbing import sample_size
+from randla.sampling._lp_regression import METHODS, LpRegressionResult, as_penalty, as_taus
+from randla.sampling._pinball import Rows, RowsSolution, power_of_two_scale, solve_rows
+from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
+from randla.sampling._sampled import band, default_size, rows_near
+from randla.sampling._scores import NotConvergedWarning
+
+Array = NDArray[np.float64]
+
+_MAX_REPAIRS = 12
+#: Rows near the plane that are taken one by one, for each column, at least.
+_FEWEST = 50
+#: Rows are kept up to this multiple of the mean residual, however many there are.
+_TIES = 1e-3
+#: Relative gap of the small problem that only proves how good the plane of a sample is.
+_TOLERANCE = 1e-3
+
+
+def lp_regression(
+    A: Any, b: Any, p: Any, *, tau: Any, weights: Any, l1: Any, method: Any, size: Any, rtol: Any,
+    rng: Any,
+) -> LpRegressionResult:  # fmt: skip
+    """`randla.lp_regression` of a Dask array."""
+    A = arrays.as_rows(A)
+    n, d = A.shape
+    b = arrays.as_vector(b, A, "b")
+    p = as_power(p, infinite=True)
+    taus, penalty = as_taus(tau, p), as_penalty(l1, d, p)
+    method = _as_method(method, p)
+    if size is not None and method != "sample":
+        raise ValueError(f"size is for method='sample', got method={method!r}")
+    m = default_size(n, d)
+    if size is not None:
+        m = as_count(size, "size", maximum=n, note=", the number of rows of A")
+    rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
+    generator = as_generator(rng)
+    weight, unit = _read_weights(weights, A, p)
+    data = Data(A, b, weight)
+    if p > 1.0:
+        few, indices = draw(data, p, m, generator)
+        if p == np.inf:
+            plane = minimax.solve(data, few, indices, rtol)
+        else:
+            plane = newton.solve(data, few, p, rtol, exact=method != "sample")
+        planes, factor = [plane], unit ** (-1.0 if p == np.inf else -1.0 / p)
+    else:
+        half = 1.0 if tau is not None else 0.5  # the norm is two pinball losses of the median
+        if method == "preprocess":
+            m = min(n, max(sample_size(n, d, t) for t in taus))
+        few, _ = draw(data, 1.0, m, generator)
+        charge = half * unit * penalty
+        found = quantile_planes(few, charge, taus, method="auto", rtol=rtol, generator=generator)
+        extra = penalty_rows(charge)
+        planes = [
+            _plane(data, extra, t, start, few.n, rtol, exact=method == "preprocess")
+            for t, start in zip(taus, found, strict=True)
+        ]
+        factor = 1.0 / (half * unit)
+    result = _result(data, planes, factor, p, rtol, several=tau is not None and np.ndim(tau) > 0)
+    if not result.converged and method != "sample":
+        warnings.warn(
+            f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
+            f"above rtol = {rtol:g} times the value; the lower bound is valid",
+            NotConvergedWarning,
+            stacklevel=3,
+        )
+    return result
+
+
+def _as_method(method: Any, p: float) -> str:
+    as_choice(method, "method", METHODS)
+    if method == "auto":
+        return "preprocess" if p == 1.0 else "full"
+    if method == "preprocess" and p != 1.0:
+        raise ValueError(f"method='preprocess' is for p = 1 and quantiles, got p = {p:g}")
+    if method == "sample" and p == np.inf:
+        raise ValueError("method='sample' needs p < inf, got p = inf")
+    if method == "full" and p == 1.0:
+        raise ValueError(
+            "method must be 'auto', 'preprocess' or 'sample' for p = 1 or quantiles of a Dask "
+            "array, got 'full': use A.compute()"
+        )
+    return str(method)
+
+
+def _read_weights(weights: Any, A: Any, p: float) -> tuple[Any, float]:
+    """Weights of the rows, numbers up to one, lazy; and the unit that they were multiplied by."""
+    if weights is None:
+        return None, 1.0
+    w = arrays.as_vector(weights, A, "weights")
+    top = arrays.compute(arrays.join_rows(_largest, w, shape=(1, 1), join=np.maximum))[0, 0]
+    if top == 0.0:
+        raise ValueError("weights must have a positive sum, got only zeros")
+    unit = float(power_of_two_scale(top))
+    root = 1.0 if p in (1.0, np.inf) else 1.0 / p
+    return arrays.map_rows(_root, w, width=None, unit=unit, root=root), unit
+
+
+def _largest(first: int, w: Any) -> Array:
+    return np.asarray(as_weights(w, len(w), "weights", positive_sum=False)).max().reshape(1, 1)
+
+
+def _root(first: int, w: Any, *, unit: float, root: float) -> Array:
+    return (unit * np.asarray(w, np.float64)) ** root
+
+
+def _plane(
+    data: Data,
+    extra: Array,
+    tau: float,
+    start: Plane,
+    size: int,
+    rtol: float,
+    *,
+    exact: bool,
+) -> Plane:
+    """The plane of a sample with its certificate, or the plane of all rows."""
+    n, d = data.A.shape
+    k = rows_near(n, d, size, tau)
+    if exact:
+        k = min(n, max(int(band(n, d, size, tau)), _FEWEST * d))
+    x, n_iterations = start.x, start.n_iterations
+    nearest, table = arrays.compute(
+        arrays.join_rows(_nearest, *data.operands, shape=(1, k), join=_joined_nearest, x=x, k=k),
+        norms(data, residuals_and_rounding, 2, 1.0, x=x),
+    )
+    loss, noise = norm_from(table, 1.0)
+    if loss <= ROUNDING * noise:
+        value = arrays.compute(
+            arrays.join_rows(_pinball, *data.operands, shape=(1, 1), x=x, tau=tau)
+        )
+        value = float(value[0, 0] + 0.5 * np.abs(extra @ x).sum())
+        return fitted(data, x, value, size, n_iterations)
+    spread = float(loss) / n
+    globs = Globs(data, extra, tau, x, max(float(nearest[0, -1]), _TIES * spread))
+    for _ in range(_MAX_REPAIRS):
+        solution = globs.solve(x, spread, rtol if exact else _TOLERANCE, crossover=exact)
+        n_iterations += solution.n_iterations
+        if exact:
+            x = solution.x
+        n_wrong, value, gap = globs.check(x, solution.z, repair=exact)
+        if not (exact and n_wrong):
+            break
+    method = "preprocess" if exact else "sample"
+    n_rows = len(globs.kept) if exact else size
+    return Plane(x, globs.dual(solution.z), value, gap, method, n_rows, n_iterations)
+
+
+class Globs:
+    """Rows near a plane, and the sums of those above and of those below it."""
+
+    def __init__(self, data: Data, extra: Array, tau: float, x0: Array, edge: float) -> None:
+        self.data, self.extra, self.tau = data, extra, tau
+        self.sides: dict[str, Any] = {"x0": x0, "edge": edge}
+        parts = arrays.gather(_globbed, *data.operands, **self.sides)
+        self.kept = np.concatenate([part[0] for part in parts])
+        self.rows = stacked([part[1] for part in parts])
+        self.sums = np.sum([part[2] for part in parts], axis=0)  # (2, d + 1), of [A b]
+
+    def solve(self, x: Array, spread: float, rtol: float, *, crossover: bool) -> RowsSolution:
+        """Solve the small problem: the kept rows, the penalty, and the two sums."""
+        A = np.vstack([self.extra, self.sums[:, :-1]])
+        small = self.rows.below(A, np.append(np.zeros(len(self.extra)), self.sums[:, -1]))
+        far = np.zeros(small.n)
+        far[-2:] = 1.0, -1.0
+        return solve_rows(
+            small, self.tau, x0=x, far=far, spread=spread, rtol=rtol, crossover=crossover
+        )
+
+    def check(self, x: Array, z: Array, *, repair: bool) -> tuple[int, float, float]:
+        """Rows of the sums on the wrong side of a plane, its loss and its gap over all rows.
+
+        With `repair` those rows leave the sums.
+        """
+        parts = arrays.gather(
+            _checked, *self.data.operands, **self.sides, x=x, kept=self.kept, tau=self.tau,
+            z_far=z[-2:],
+        )  # fmt: skip
+        value, gap = np.sum([part[2] for part in parts], axis=0)
+        near = np.append(self.rows.residuals(x), -(self.extra @ x))
+        loss = np.maximum(self.tau * near, (self.tau - 1.0) * near)
+        value, gap = value + loss.sum(), gap + (loss - z[:-2] * near).sum()
+        wrong = np.concatenate([part[0] for part in parts])
+        if repair and len(wrong):
+            rows = stacked([part[1] for part in parts])
+            above = residuals(rows.A, rows.b, rows.weight, self.sides["x0"]) > 0.0
+            joined = joined_columns(0, rows.A, rows.b, rows.weight)
+            self.sums -= np.stack([joined[above].sum(axis=0), joined[~above].sum(axis=0)])
+            self.kept = np.append(self.kept, wrong)
+            self.rows = stacked([self.rows, rows])
+        return len(wrong), float(value), float(gap)
+
+    def dual(self, z: Array) -> Any:
+        """The dual of the weighted rows, lazy."""
+        order = np.argsort(self.kept)
+        return arrays.map_rows(
+            _dual, *self.data.operands, width=None, **self.sides,
+            kept=self.kept[order], z_kept=z[: len(order)][order], z_far=z[-2:],
+        )  # fmt: skip
+
+
+def _distance(A: Any, b: Any, weight: Any, x: Array) -> Array:
+    """Unweighted distances; zero for rows without weight."""
+    size = np.abs(residuals(A, b, None, x))
+    return size if weight is None else size * (np.asarray(weight) > 0.0)
+
+
+def _sides(A: Any, b: Any, weight: Any, x0: Array, edge: float) -> Array:
+    """+1 for rows far above the plane, -1 far below, else 0."""
+    r = residuals(A, b, None, x0)
+    side = np.sign(r) * (np.abs(r) > edge)
+    return side if weight is None else side * (np.asarray(weight) > 0.0)
+
+
+def _pinball(first: int, A: Any, b: Any, weight: Any, *, x: Array, tau: float) -> Array:
+    r = residuals(A, b, weight, x)
+    return np.maximum(tau * r, (tau - 1.0) * r).sum().reshape(1, 1)
+
+
+def _nearest(first: int, A: Any, b: Any, weight: Any, *, x: Array, k: int) -> Array:
+    return _joined_nearest(_distance(A, b, weight, x)[None], np.full((1, k), np.inf))
+
+
+def _joined_nearest(x: Array, y: Array) -> Array:
+    """The smallest of both, rising, as many as y has."""
+    k = y.shape[1]
+    both = np.append(x, y)
+    return np.sort(np.partition(both, k - 1)[:k])[None]
+
+
+def _globbed(
+    first: int, A: Any, b: Any, weight: Any, *, x0: Array, edge: float
+) -> tuple[NDArray[np.int64], Rows, Array]:
+    """Numbers and rows of the near ones, and the sums of the others above and below."""
+    side = _sides(A, b, weight, x0, edge)
+    near = np.flatnonzero(side == 0.0)
+    sums = np.empty((2, A.shape[1] + 1))
+    for k, sign in enumerate((1.0, -1.0)):
+        mask = (side == sign) * (1.0 if weight is None else weight)
+        sums[k, :-1], sums[k, -1] = A.T @ mask, mask @ b
+    return near + first, taken(A, b, weight, near), sums
+
+
+def _checked(
+    first: int, A: Any, b: Any, weight: Any, *, x0: Array, edge: float, x: Array,
+    kept: NDArray[np.int64], tau: float, z_far: Array,
+) -> tuple[NDArray[np.int64], Rows, Array]:  # fmt: skip
+    """Far rows on the wrong side of the plane x; loss and gap of all far rows."""
+    side = _sides(A, b, weight, x0, edge)
+    side[kept[(kept >= first) & (kept < first + len(side))] - first] = 0.0
+    r = residuals(A, b, weight, x)
+    wrong = np.flatnonzero(side * r < 0.0)
+    loss = np.where(side == 0.0, 0.0, np.maximum(tau * r, (tau - 1.0) * r))
+    z = np.where(side > 0.0, z_far[0], np.where(side < 0.0, z_far[1], 0.0))
+    return wrong + first, taken(A, b, weight, wrong), np.array([loss.sum(), (loss - z * r).sum()])
+
+
+def _dual(
+    first: int, A: Any, b: Any, weight: Any, *, x0: Array, edge: float,
+    kept: NDArray[np.int64], z_kept: Array, z_far: Array,
+) -> Array:  # fmt: skip
+    z = np.where(_sides(A, b, weight, x0, edge) > 0.0, z_far[0], z_far[1])
+    here = slice(*np.searchsorted(kept, [first, first + len(z)]))
+    z[kept[here] - first] = z_kept[here]
+    return z
+
+
+def _result(
+    data: Data, planes: list[Plane], factor: float, p: float, rtol: float, *, several: bool
+) -> LpRegressionResult:
+    """The planes of weighted rows in the units of the user; the dual is a Dask array."""
+    converged = True
+    for plane in planes:
+        if not np.isfinite(plane.x).all():
+            raise ValueError("b must not be so large beside A that coefficients overflow")
+        if not plane.gap <= rtol * plane.value:
+            table = arrays.compute(norms(data, residuals_and_rounding, 2, p, x=plane.x))
+            converged &= plane.gap <= 8.0 * float(norm_from(table, p)[1])
+    duals = [
+        factor * (z if data.weight is None else z * data.weight) for z in (q.z for q in planes)
+    ]
+    values = factor * np.array([plane.value for plane in planes])
+    gaps = factor * np.array([plane.gap for plane in planes])
+    found: dict[str, Any] = {"x": planes[0].x, "value": float(values[0]), "gap": float(gaps[0])}
+    if several:
+        found = {"x": np.stack([plane.x for plane in planes], axis=1), "value": values, "gap": gaps}
+    return LpRegressionResult(
+        **found,
+        lower_bound=found["value"] - found["gap"],
+        dual=da.stack(duals, axis=1) if several else duals[0],
+        method=planes[0].method,
+        n_rows_used=max(plane.n_rows for plane in planes),
+        n_iterations=sum(plane.n_iterations for plane in planes),
+        converged=bool(converged),
+    )
