@@ -61,6 +61,11 @@ def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
     return A
 
 
+def from_memory(A: Any) -> Any:
+    """An array in memory as a Dask array of one block."""
+    return da.from_array(A, chunks=A.shape)
+
+
 def as_columns(b: Any, A: Any, name: str, *, of: str = "A") -> Any:
     """`b`, of one or two axes, as a Dask array (n, k) chunked like the rows of `A`."""
     if not is_dask(b):

@@ -140,11 +140,17 @@ class Problem:
     """A pair of clouds, what is known of it once and for all, and how to estimate from a design."""
 
     def __init__(
-        self, clouds: Clouds, p: float, control: str | Controls | None, cross_fit: bool, show: bool
+        self,
+        clouds: Clouds,
+        p: float,
+        control: str | Controls | None,
+        cross_fit: bool,
+        show: bool,
+        costs: type[ProjectedCosts],
     ) -> None:
         self.clouds, self.p, self._control = clouds, p, control
         self._cross_fit, self._progress = cross_fit, show
-        self.costs = ProjectedCosts(clouds.items[0], clouds.items[1], p)
+        self.costs = costs(clouds.items[0], clouds.items[1], p)
         self._made: dict[str, Controls] = {}
 
     # Choices -------------------------------------------------------------------------------------

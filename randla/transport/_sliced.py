@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_key
-from randla._validation import as_choice, as_count, as_flag, as_number
+from randla._validation import as_choice, as_count, as_flag, as_number, is_dask
 from randla.transport._clouds import as_pair
 from randla.transport._control_variates import FAMILIES, Controls, custom_controls
+from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import as_directions
 from randla.transport._estimation import Problem, SlicedWassersteinResult, Tolerance
 
@@ -158,7 +159,14 @@ def sliced_wasserstein(
     >>> print(f"{result.value:.3f} +- {result.standard_error:.0e} ({result.control_variate})")
     1.019 +- 1e-04 (full)
     """
-    clouds = as_pair(X, Y, a, b)
+    clouds: Any
+    costs: Any = ProjectedCosts
+    if is_dask(X) or is_dask(Y):
+        from randla._dask import transport
+
+        clouds, costs = transport.read_pair(X, Y, a, b)
+    else:
+        clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=_MAX_POWER)
     cross_fit, progress = as_flag(cross_fit, "cross_fit"), as_flag(progress, "progress")
     drawn = isinstance(directions, str) and clouds.dim > 1
@@ -182,7 +190,7 @@ def sliced_wasserstein(
             )
         if tolerance is not None:
             raise ValueError("rtol and atol need random directions, got directions as an array")
-    problem = Problem(clouds, p, control, cross_fit, progress)
+    problem = Problem(clouds, p, control, cross_fit, progress, costs)
     if clouds.dim == 1:
         return problem.exact()
     if given is not None:

@@ -1,0 +1,195 @@
+"""Sliced Wasserstein distances of clouds in blocks of points.
+
+Some directions at a time, every block is projected, and the projections of one cloud on a few
+directions meet in one task, which sorts them. Each such round is a pass over both clouds; a task
+holds the projections of all points on one direction at least.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dask
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._dask import arrays
+from randla._parallel import single_thread, single_threaded_blas
+from randla._validation import as_points, as_weights, is_dask
+from randla.transport._clouds import as_pair
+from randla.transport._costs import ProjectedCosts
+from randla.transport._one_dimensional import wasserstein_1d
+from randla.transport._rows import SECONDS_PROJECT, SECONDS_SORT
+
+Array = NDArray[np.float64]
+
+#: Bytes of projections that one task sorts, and that one pass makes, unless one direction has more.
+_TASK_BYTES, _PASS_BYTES = 1 << 25, 1 << 28
+#: Powers up to which costs stay in range in units of the clouds.
+_SAFE_POWER = 16.0
+
+
+def read_pair(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """Two clouds, at least one of them a Dask array, and the class of their projected costs."""
+    clouds = []
+    for points, name in ((X, "X"), (Y, "Y")):
+        if is_dask(points):
+            points = arrays.as_rows(points, name, ndim=(1, 2))
+            points = points[:, None] if points.ndim == 1 else points
+        else:
+            points = as_points(points, name)
+        clouds.append(points)
+    x, y = clouds
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"Y must have points of dimension {x.shape[1]} as X has, got shape {y.shape}"
+        )
+    weights = [
+        None if w is None else as_weights(arrays.compute(w) if is_dask(w) else w, len(c), name)
+        for w, c, name in ((a, x, "a"), (b, y, "b"))
+    ]
+    if len(x) + len(y) < x.shape[1]:  # few points: the moments live in their span
+        both = arrays.compute(x, y)
+        return as_pair(*both, *weights), ProjectedCosts
+    return DaskClouds.of(x, y, weights), DaskCosts
+
+
+@dataclass(frozen=True)
+class Units:
+    """Points x of the input are ``centre + 2^exponent z`` with z in [-1, 1]^d."""
+
+    centre: Array
+    exponent: int
+    dtype: Any
+
+    def read(self, block: Any) -> NDArray[Any]:
+        """The z of a block."""
+        block = as_points(block)
+        z = block - self.centre.astype(self.dtype)
+        return np.ldexp(z, -self.exponent).astype(self.dtype, copy=False)
+
+
+class DaskCloud:
+    """What `randla.transport._clouds.Cloud` says of a cloud, from passes over its blocks."""
+
+    def __init__(self, X: Any, weights: Array | None, units: Units) -> None:
+        self.X, self.units = X, units
+        self.size, self.dim = X.shape
+        self.weights = None if weights is None else weights / weights.max()
+
+    @cached_property
+    def _moments(self) -> Array:
+        w = None if self.weights is None else arrays.as_vector(self.weights, self.X, "weights")
+        shape = self.dim + 1, self.dim + 1
+        total = arrays.compute(arrays.join_rows(_moments, self.X, w, shape=shape, units=self.units))
+        return np.array(total / total[-1, -1])
+
+    @property
+    def mean(self) -> Array:
+        """Weighted mean (d,)."""
+        return self._moments[-1, :-1]
+
+    @property
+    def covariance(self) -> Array:
+        """Weighted covariance (d, d), divided by the total weight."""
+        return self._moments[:-1, :-1] - np.outer(self.mean, self.mean)
+
+
+@dataclass(frozen=True)
+class DaskClouds:
+    """Two clouds in common units."""
+
+    items: tuple[DaskCloud, DaskCloud]
+    exponent: int
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the space."""
+        return self.items[0].dim
+
+    @classmethod
+    def of(cls, x: Any, y: Any, weights: list[Any]) -> DaskClouds:
+        """Centre both clouds at the middle of their box, and scale them by a power of two."""
+        found = []
+        for points in (x, y):
+            if is_dask(points):
+                shape = 2, points.shape[1]
+                found.append(arrays.join_rows(_box, points, shape=shape, join=np.maximum))
+            else:
+                found.append(_box(0, points))
+        boxes = np.maximum(*arrays.compute(*found))
+        high, low = boxes[0], -boxes[1]
+        dtype = np.float32 if x.dtype == y.dtype == np.float32 else np.float64
+        centre = (0.5 * high + 0.5 * low).astype(dtype).astype(np.float64)
+        reach = max(float((high - centre).max()), float((centre - low).max()))
+        units = Units(centre, math.frexp(reach)[1], dtype)
+        items = []
+        for points, w in zip((x, y), weights, strict=True):
+            if not is_dask(points):
+                points = arrays.from_memory(points)
+            items.append(DaskCloud(points, w, units))
+        return cls((items[0], items[1]), units.exponent)
+
+
+class DaskCosts:
+    """`randla.transport._costs.ProjectedCosts` of clouds in blocks."""
+
+    def __init__(self, x: DaskCloud, y: DaskCloud, p: float) -> None:
+        self._sides, self._p = (x, y), p
+        self.unit: float | None = 1.0 if p <= _SAFE_POWER else None
+        weighted = x.weights is not None or y.weights is not None
+        per_number = SECONDS_SORT * (2.5 if weighted else 1.0)
+        self.seconds = (x.size + y.size) * (per_number + SECONDS_PROJECT * x.dim)
+
+    def __call__(self, theta: Array, *, progress: bool = False) -> Array:
+        """Costs (L,) for directions (L, d)."""
+        distances = self._distances(theta)
+        if self.unit is None:  # powers of plain distances would leave the range of doubles
+            largest = float(distances.max())
+            self.unit = 1.0 / (1.5 * largest) if largest > 0.0 else 1.0
+        return (self.unit * distances) ** self._p
+
+    def _distances(self, theta: Array) -> Array:
+        x, y = self._sides
+        row_bytes = (x.size + y.size) * np.dtype(x.units.dtype).itemsize
+        per_task = max(_TASK_BYTES // row_bytes, 1)
+        per_pass = max(_PASS_BYTES // (row_bytes * per_task), 1) * per_task
+        blocks = [side.X.to_delayed().ravel() for side in (x, y)]
+        weights = [None if s.weights is None else dask.delayed(s.weights) for s in (x, y)]
+        project, sort = dask.delayed(_project), dask.delayed(_couple)
+        found = []
+        for start in range(0, len(theta), per_pass):
+            tasks = []
+            for first in range(start, min(start + per_pass, len(theta)), per_task):
+                some = theta[first : min(first + per_task, start + per_pass)]
+                parts = [[project(block, some, x.units) for block in of_side] for of_side in blocks]
+                tasks.append(sort(*parts, *weights, self._p))
+            found += dask.compute(*tasks)
+        return np.concatenate(found)
+
+
+def _box(first: int, block: Any) -> Array:
+    """Largest coordinates, and largest of their negatives."""
+    block = as_points(block).astype(np.float64, copy=False)
+    return np.stack([block.max(axis=0), -block.min(axis=0)])
+
+
+def _moments(first: int, block: Any, weights: Any, *, units: Units) -> Array:
+    """Weighted sums of the products of z and 1."""
+    z = np.append(units.read(block).astype(np.float64), np.ones((len(block), 1)), axis=1)
+    return (z if weights is None else z * weights[:, None]).T @ z
+
+
+def _project(block: Any, theta: Array, units: Units) -> NDArray[Any]:
+    with single_thread(), single_threaded_blas():
+        return theta.astype(units.dtype) @ units.read(block).T
+
+
+def _couple(left: list[Any], right: list[Any], a: Array | None, b: Array | None, p: float) -> Array:
+    """Distances of the projections on a few directions."""
+    with single_thread(), single_threaded_blas():
+        u, v = np.concatenate(left, axis=1), np.concatenate(right, axis=1)
+        return np.asarray(wasserstein_1d(u, v, a, b, p=p))
