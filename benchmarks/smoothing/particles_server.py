@@ -5,7 +5,8 @@ Run by `Particles` in `peer.py` with the interpreter that RANDLA_PARTICLES_PYTHO
     python -m venv peer && peer/bin/pip install particles "numpy<2"
     RANDLA_PARTICLES_PYTHON=peer/bin/python python -m benchmarks smoothing
 
-Each line of input is a task and a number of particles; the answer is an empty line when it is done.
+Each line of input is a task, a number of particles and how often to run it; the answer is an empty
+line when it is done.
 """
 
 import math
@@ -52,8 +53,9 @@ def main():
         "ffbs_exact": lambda n: smoothing(n, lambda hist: hist.backward_sampling_ON2(n)),
     }
     for line in sys.stdin:
-        task, n = line.split()
-        tasks[task](int(n))
+        task, n, times = line.split()
+        for _ in range(int(times)):
+            tasks[task](int(n))
         print(flush=True)
 
 

@@ -61,7 +61,7 @@ class Particles:
     process = None
 
     @classmethod
-    def run(cls, task, n):
+    def run(cls, task, n, times=1):
         python = os.environ.get("RANDLA_PARTICLES_PYTHON")
         if python is None:
             raise NotImplementedError("RANDLA_PARTICLES_PYTHON is not set")
@@ -73,7 +73,7 @@ class Particles:
                 text=True,
             )
             cls.process.stdin.write(" ".join(map(str, Y.tolist())) + "\n")
-        cls.process.stdin.write(f"{task} {n}\n")
+        cls.process.stdin.write(f"{task} {n} {times}\n")
         cls.process.stdin.flush()
         if not cls.process.stdout.readline():
             raise RuntimeError(f"the peer failed at {task}")

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -151,6 +152,7 @@ def maximum_likelihood(
     backward: Literal["auto", "exact", "reject", "mcmc"] = "auto",
     n_chains: int = 4,
     n_final: int = 100,
+    executor: Executor | None = None,
     progress: bool = False,
     rng: Any = None,
 ) -> MaximumLikelihoodResult:
@@ -222,6 +224,9 @@ def maximum_likelihood(
     n_final : int, optional
         Sweeps of each chain for each Newton step of the final stage, at most eight of them; 0
         leaves the stage out.
+    executor : concurrent.futures.Executor, optional
+        Runs the chains, each step anew: worth it where a step takes seconds. By default the
+        threads of this process.
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -292,6 +297,7 @@ def maximum_likelihood(
         backward,
         as_count(n_chains, "n_chains"),
         draw_key(rng),
+        executor,
     )
     values, observed = as_observations(y, model)
     parameters = Parametrisation(model, free)

@@ -117,7 +117,7 @@ def ppg(
     Within one chain the estimates of successive sweeps are correlated; `standard_error` uses the
     spread between chains only. What is left of the bias is the same for all chains and not in it.
 
-    Time O(k T N M), memory T N (8 d + 12) bytes for each chain.
+    Time O(k T N M), memory T N (8 d + 4) bytes for each chain.
 
     References
     ----------

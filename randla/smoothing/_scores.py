@@ -1,6 +1,7 @@
 """Where `maximum_likelihood` gets its gradients: exact, or from chains of particle sweeps."""
 
 from collections.abc import Callable, Generator
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ class SweepSettings(NamedTuple):
     backward: str
     n_chains: int
     key: np.uint64
+    executor: Executor | None = None
 
     def problem(self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool) -> Problem:
         """Check model, observations and functional."""
@@ -96,26 +98,30 @@ class SweepScores:
 
     def mean(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
         """Mean (p,) of the estimates of `n_sweeps` sweeps of each chain."""
-        run = partial(self._advance, model=model, n_sweeps=n_sweeps)
-        return np.mean(_run(run, len(self.chains), self.problem, model, n_sweeps), axis=0)
+        arguments = [(chain, model, n_sweeps) for chain in self.chains]
+        make = partial(_estimate, problem=self.problem, method=self.settings.method)
+        found = _run(make, arguments, self.settings.executor, self.problem, model, n_sweeps)
+        self.chains = [chain for _, chain in found]
+        return np.mean([estimate for estimate, _ in found], axis=0)
 
-    def _advance(
-        self, c: int, *, model: StateSpaceModel, n_sweeps: int
-    ) -> Generator[int, None, FloatArray]:
-        chain, problem = self.chains[c], self.problem
-        estimates = np.empty((n_sweeps, problem.functional.n_out))
-        n_times = len(problem.y) if self.trace else 0
-        paths = np.empty((n_sweeps, n_times, *problem.state_shape))
-        if self.trace:
-            yield from chain.sweeps(estimates, paths, model.arguments)
-        else:
-            for i in range(n_sweeps):
-                chain.started = False
-                yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model.arguments)
-                yield i
-        if self.settings.method == "path":
-            estimates = path_sums(problem._replace(model=model), paths)
-        return estimates.mean(0)
+
+def _estimate(
+    chain: SweepChain, model: StateSpaceModel, n_sweeps: int, *, problem: Problem, method: str
+) -> Generator[int, None, tuple[FloatArray, SweepChain]]:
+    """Mean estimate of the next sweeps of a chain, and the chain after them."""
+    estimates, trace = np.empty((n_sweeps, problem.functional.n_out)), method != "paris"
+    n_times = len(problem.y) if trace else 0
+    paths = np.empty((n_sweeps, n_times, *problem.state_shape))
+    if trace:
+        yield from chain.sweeps(estimates, paths, model.arguments)
+    else:
+        for i in range(n_sweeps):
+            chain.started = False
+            yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model.arguments)
+            yield i
+    if method == "path":
+        estimates = path_sums(problem._replace(model=model), paths)
+    return estimates.mean(0), chain
 
 
 class PathScores:
@@ -129,6 +135,7 @@ class PathScores:
         paths: list[FloatArray | None],
         per_sweep: int,
     ) -> None:
+        self.settings = settings
         self.problem = settings.problem(model, y, "score", trace=True)
         self.conditional, self.per_sweep = settings.method != "paris", per_sweep
         self.present = [None if p is None else p.copy() for p in paths]
@@ -145,41 +152,59 @@ class PathScores:
 
     def draw(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
         """Paths (n_chains, n_sweeps * per_sweep, T[, d])."""
-        run = partial(self._advance, model=model, n_sweeps=n_sweeps)
-        return np.array(_run(run, len(self.smoothers), self.problem, model, n_sweeps))
-
-    def _advance(
-        self, c: int, *, model: StateSpaceModel, n_sweeps: int
-    ) -> Generator[int, None, FloatArray]:
-        problem, each = self.problem, self.per_sweep
-        paths = np.empty((n_sweeps * each, len(problem.y), *problem.state_shape))
-        for i in range(n_sweeps):
-            part = paths[i * each : (i + 1) * each]
-            yield from self.smoothers[c].draw(part, self.present[c], model.arguments)
-            if self.conditional:
-                self.present[c] = part[0].copy()
-            yield i
-        return paths
+        arguments = [
+            (smoother, path, model, n_sweeps)
+            for smoother, path in zip(self.smoothers, self.present, strict=True)
+        ]
+        make = partial(
+            _draw, problem=self.problem, per_sweep=self.per_sweep, conditional=self.conditional
+        )
+        found = _run(make, arguments, self.settings.executor, self.problem, model, n_sweeps)
+        self.smoothers = [smoother for _, smoother, _ in found]
+        self.present = [path for _, _, path in found]
+        return np.array([paths for paths, _, _ in found])
 
     def scores(self, model: StateSpaceModel, paths: FloatArray) -> FloatArray:
         """Complete-data scores (n, p) along paths (n, T[, d])."""
         return path_sums(self.problem._replace(model=model), paths)
 
 
+def _draw(
+    smoother: PathSmoother,
+    present: FloatArray | None,
+    model: StateSpaceModel,
+    n_sweeps: int,
+    *,
+    problem: Problem,
+    per_sweep: int,
+    conditional: bool,
+) -> Generator[int, None, tuple[FloatArray, PathSmoother, FloatArray | None]]:
+    """Paths of the next sweeps of a chain, and its smoother and present path after them."""
+    paths = np.empty((n_sweeps * per_sweep, len(problem.y), *problem.state_shape))
+    for i in range(n_sweeps):
+        part = paths[i * per_sweep : (i + 1) * per_sweep]
+        yield from smoother.draw(part, present, model.arguments)
+        if conditional:
+            present = part[0].copy()
+        yield i
+    return paths, smoother, present
+
+
 def _run(
-    make: Callable[[int], Generator[int, None, FloatArray]],
-    n_chains: int,
+    make: Callable[..., Generator[int, None, Any]],
+    arguments: list[tuple[Any, ...]],
+    executor: Executor | None,
     problem: Problem,
     model: StateSpaceModel,
     n_sweeps: int,
-) -> list[FloatArray]:
+) -> list[Any]:
     """Run all chains to the end; an error is told the parameters."""
     try:
         return run_chains(
             make,
-            [(c,) for c in range(n_chains)],
-            executor=None,
-            seconds=problem.seconds() * n_chains * n_sweeps,
+            arguments,
+            executor=executor,
+            seconds=problem.seconds() * len(arguments) * n_sweeps,
             n_units=1,
             progress=False,
             description="",

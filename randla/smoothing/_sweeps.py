@@ -178,7 +178,7 @@ class SweepChain:
         self.kernel = sweep_kernel(problem)
         self.rng = new_stream(key, chain)
         self.path = np.empty((n_times, *state))
-        self.X, self.log_weights = np.empty((rows, n, *state)), np.empty((rows, n))
+        self.X, self.log_weights = np.empty((rows, n, *state)), np.empty((2, n))
         self.chosen = np.empty((rows if trace else 1, n), np.int32)
         self.A, self.J = np.empty(n, np.int32), np.empty((problem.n_backward or 1, n), np.int32)
         self.w, self.c, self.work = np.empty(n), np.empty(n), np.empty((3, n))

@@ -30,6 +30,7 @@ import math
 
 from randla._jit import kernel, unsaved_inline, unsaved_kernel
 from randla._random import exponential, uniform
+from randla.smoothing._kernels.borrow import keep, on_stack
 from randla.smoothing._kernels.resample import guided_draw, search
 from randla.smoothing._kernels.status import ABOVE_BOUND, NAN_TRANSITION, OK, ZERO_TRANSITION
 from randla.smoothing._kernels.weights import exp_negative, exponentiate, largest
@@ -167,11 +168,13 @@ def densities_form(log_transition, scalar):
 
 
 @kernel
-def draw_proposals(rng, c, total, guide, J, levels):
+def draw_proposals(stream, c, total, guide, J, levels):
     """Fill J with independent draws from the weights and `levels` with uniform numbers."""
+    rng = on_stack(stream)
     for i in range(J.size):
         J[i] = guided_draw(rng, c, total, guide)
         levels[i] = uniform(rng)
+    keep(rng, stream)
 
 
 @kernel

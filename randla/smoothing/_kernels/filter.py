@@ -2,7 +2,7 @@
 
 import math
 
-from randla.smoothing._kernels.borrow import borrow
+from randla.smoothing._kernels.borrow import borrow, keep, on_stack
 from randla.smoothing._kernels.resample import comb, multinomial, resample
 from randla.smoothing._kernels.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.weights import normalise, weighted_moments
@@ -10,7 +10,7 @@ from randla.smoothing._kernels.weights import normalise, weighted_moments
 
 def filter_template(draw_first, draw_next, weigh_first, weigh_next):
     def particle_filter(
-        rng, y, observed, theta, begin, end, scheme, threshold, conditional, path,
+        stream, y, observed, theta, begin, end, scheme, threshold, conditional, path,
         X, logw, A, w, c, guide, gaps, mean, variance, ess, levels, totals, increments, info,
     ):  # fmt: skip
         """Advance the filter over the times begin, ..., end - 1.
@@ -23,7 +23,7 @@ def filter_template(draw_first, draw_next, weigh_first, weigh_next):
         log sum exp(logw), totals (T,) with the sums that c leads to, increments (T,) of the
         log-likelihood, and info with the status.
         """
-        rng, y, observed, theta = borrow(rng), borrow(y), borrow(observed), borrow(theta)
+        rng, y, observed, theta = on_stack(stream), borrow(y), borrow(observed), borrow(theta)
         path, X, logw, A = borrow(path), borrow(X), borrow(logw), borrow(A)
         w, c, guide, gaps = borrow(w), borrow(c), borrow(guide), borrow(gaps)
         mean, variance, info = borrow(mean), borrow(variance), borrow(info)
@@ -72,5 +72,6 @@ def filter_template(draw_first, draw_next, weigh_first, weigh_next):
             if not weighted_moments(w, Xt.reshape(n, mean.shape[1]), mean[t], variance[t]):
                 info[0], info[1] = INFINITE_STATE, t
                 return
+        keep(rng, stream)
 
     return particle_filter

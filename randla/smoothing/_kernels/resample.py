@@ -8,6 +8,7 @@ import numpy as np
 
 from randla._jit import inline, kernel
 from randla._random import exponential, uniform
+from randla.smoothing._kernels.borrow import keep, on_stack
 
 MULTINOMIAL, SYSTEMATIC, STRATIFIED, RESIDUAL = 0, 1, 2, 3
 
@@ -102,13 +103,15 @@ def sorted_multinomial(rng, c, total, A, first, gaps):
 
 
 @kernel
-def multinomial(rng, c, total, A, first, guide, gaps):
+def multinomial(stream, c, total, A, first, guide, gaps):
     """A[first:] i.i.d.; `guide` (2 N,) is a comb of offset 0, `gaps` (N,) is work space."""
     if c.size >= _SORT_FROM:
-        sorted_multinomial(rng, c, total, A, first, gaps)
+        sorted_multinomial(stream, c, total, A, first, gaps)
     else:
+        rng = on_stack(stream)
         for i in range(first, A.size):
             A[i] = guided_draw(rng, c, total, guide)
+        keep(rng, stream)
 
 
 @kernel

@@ -5,7 +5,7 @@ import math
 from randla._jit import summing_kernel, unsaved_inline, unsaved_kernel
 from randla._random import uniform
 from randla.smoothing._kernels.backward import backward_row_form, cumulate
-from randla.smoothing._kernels.borrow import borrow
+from randla.smoothing._kernels.borrow import borrow, keep, on_stack
 from randla.smoothing._kernels.resample import comb, multinomial, search
 from randla.smoothing._kernels.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.weights import normalise
@@ -113,33 +113,33 @@ def weighted_mean(w, values, out):
 
 def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, update):
     def sweep(
-        rng, y, observed, theta, begin, end, n_sweeps, conditional, trace, limit, path,
+        stream, y, observed, theta, begin, end, n_sweeps, conditional, trace, limit, path,
         X, logw, chosen, A, J, w, c, guide, work, h, values, statistics, totals,
         estimates, paths, changed, increments, info,
     ):  # fmt: skip
         """Advance over the times begin, ..., end - 1 of a sweep, or over `n_sweeps` whole ones.
 
-        X (R, N) or (R, N, d), logw (R, N) and chosen (R, N) int32, the traced backward draws, hold
-        time t in row t modulo R, with R = T if paths are drawn (`trace`) and 2 if not. A, w,
-        c (N,), guide (2 N,), work (3, N), J (M, N), h, values (N, p) or (0, p) and statistics
-        (2, N, p) are work space. With
+        X (R, N) or (R, N, d) and chosen (R, N) int32, the traced backward draws, hold time t in
+        row t modulo R, with R = T if paths are drawn (`trace`) and 2 if not; logw (2, N) and
+        statistics (2, N, p) hold it in row t modulo 2. A, w, c (N,), guide (2 N,), work (3, N),
+        J (M, N), h and values (N, p) or (0, p) are work space. With
         `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its estimate goes
         to estimates[s], the new path to `path` and paths[s], and changed (T,) counts the times at
         which it left the old one. totals, increments (T,) and info are as in the filter.
         """
-        rng, y, observed, theta = borrow(rng), borrow(y), borrow(observed), borrow(theta)
+        rng, y, observed, theta = on_stack(stream), borrow(y), borrow(observed), borrow(theta)
         path, X, logw, chosen = borrow(path), borrow(X), borrow(logw), borrow(chosen)
         A, J, w, c, guide = borrow(A), borrow(J), borrow(w), borrow(c), borrow(guide)
         work, h, values, statistics = borrow(work), borrow(h), borrow(values), borrow(statistics)
         estimates, paths, changed = borrow(estimates), borrow(paths), borrow(changed)
         totals, increments, info = borrow(totals), borrow(increments), borrow(info)
-        n_rows, n = logw.shape
+        n_rows, n = X.shape[:2]
         n_times, p = y.shape[0], statistics.shape[2]
         first_free = 1 if conditional else 0
         log_n = math.log(n)
         for s in range(n_sweeps):
             for t in range(begin, end):
-                Xt, lt = X[t % n_rows], logw[t % n_rows]
+                Xt, lt = X[t % n_rows], logw[t % 2]
                 yt, seen = y[t], observed[t]
                 new = statistics[t % 2]
                 if conditional:
@@ -158,7 +158,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                     for k in range(h.size):
                         h[k] = math.nan
                 else:
-                    Xp, lp, total = X[(t - 1) % n_rows], logw[(t - 1) % n_rows], totals[t - 1]
+                    Xp, lp, total = X[(t - 1) % n_rows], logw[(t - 1) % 2], totals[t - 1]
                     A[0] = 0
                     comb(c, total, 0.0, guide)
                     multinomial(rng, c, total, A, first_free, guide, work[0])
@@ -193,5 +193,6 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                     changed[t] += i != 0
                     if t > 0:
                         i = chosen[t, i]
+        keep(rng, stream)
 
     return sweep

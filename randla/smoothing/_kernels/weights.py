@@ -81,9 +81,20 @@ def exponentiate(logw, w, top):
 
 @kernel
 def accumulate(w, c, scale):
-    """Scale w, fill c with its cumulative sums but the last, which is inf; return the sum."""
+    """Scale w, fill c with its cumulative sums but the last, which is inf; return the sum.
+
+    By fours, as each sum waits for the one before; rounding leaves them in order.
+    """
     total = 0.0
-    for i in range(w.size):
+    whole = w.size // 4 * 4
+    for i in range(0, whole, 4):
+        v0, v1, v2, v3 = w[i] * scale, w[i + 1] * scale, w[i + 2] * scale, w[i + 3] * scale
+        w[i], w[i + 1], w[i + 2], w[i + 3] = v0, v1, v2, v3
+        two = v0 + v1
+        c[i], c[i + 1], c[i + 2] = total + v0, total + two, total + (two + v2)
+        total += two + (v2 + v3)
+        c[i + 3] = total
+    for i in range(whole, w.size):
         v = w[i] * scale
         w[i] = v
         total += v
