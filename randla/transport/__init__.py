@@ -1,6 +1,7 @@
 """Optimal transport on lines: the sliced Wasserstein distance, with its error."""
 
-from randla.transport._estimation import FewProjectionsWarning, SlicedWassersteinResult
+from randla.transport._directions import FewProjectionsWarning
+from randla.transport._estimation import SlicedWassersteinResult
 from randla.transport._flow import (
     SlicedWassersteinFlow,
     sliced_wasserstein_barycenter,

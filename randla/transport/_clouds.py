@@ -190,7 +190,7 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
     dtype = np.result_type(*points)
     with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
     tables = _statistics(with_mass, 0)
-    exponent = math.frexp(float(np.abs(tables[:, 1:]).max()))[1]
+    exponent = min(math.frexp(float(np.abs(tables[:, 1:]).max()))[1], 1023)
     if abs(exponent) < _SAFE_EXPONENT:
         tables *= 2.0**-exponent
     else:  # the sums may have left the range of doubles

@@ -6,18 +6,24 @@ for any of the designs.
 """
 
 import math
+import warnings
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import counter_hash, generator_from_key, normal_rows
+from randla._results import RandlaWarning
 from randla._validation import as_array, as_choice
 
 Kind = Literal["iid", "orthogonal", "rqmc", "array"]
 
 N_BLOCKS = 8  # least number of blocks for a standard error
 _GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
+
+
+class FewProjectionsWarning(RandlaWarning):
+    """The asked-for control variate or design needs more projections than there are."""
 
 
 def child_key(key: np.uint64, k: int) -> np.uint64:
@@ -39,7 +45,7 @@ class Directions:
     """
 
     def __init__(self, kind: Kind, dim: int, n: int, key: np.uint64) -> None:
-        self.kind, self.dim, self._key = kind, dim, key
+        self.kind, self.dim, self._asked, self._key = kind, dim, n, key
         self.block = _block_size(kind, dim, n)
         if self.block == 1 and kind == "orthogonal":
             self.kind = "iid"  # too few for a frame of two in each of eight blocks
@@ -55,6 +61,10 @@ class Directions:
         else:
             theta = np.concatenate([self._randomization(k) for k in range(start, stop)])
         return theta[first - start * self.block : last - start * self.block]
+
+    def renewed(self, key: np.uint64) -> "Directions":
+        """The same design with other random numbers."""
+        return Directions(self.kind, self.dim, self._asked, key)
 
     def _frames(self, start: int, stop: int) -> NDArray[np.float64]:
         """Blocks of orthonormal rows with Haar's distribution: QR of normals, signs by diag R."""
@@ -94,6 +104,10 @@ class GivenDirections:
         """Directions first..last - 1."""
         return self._theta[first:last]
 
+    def renewed(self, key: np.uint64) -> "GivenDirections":
+        """The same: they are not random."""
+        return self
+
 
 def _block_size(kind: str, dim: int, n: int) -> int:
     if kind == "orthogonal":
@@ -125,8 +139,8 @@ def _normalised(G: NDArray[np.float64]) -> NDArray[np.float64]:
     return G
 
 
-def as_directions(directions: ArrayLike, dim: int) -> GivenDirections:
-    """Validate an array of unit rows (L, d)."""
+def as_directions(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections:
+    """Validate an array of unit rows (L, d); n is what `n_projections` says, if anything."""
     theta = as_array(directions, "directions").astype(np.float64, copy=False)
     if theta.ndim != 2 or theta.shape[1] != dim or not len(theta):
         raise ValueError(
@@ -138,33 +152,46 @@ def as_directions(directions: ArrayLike, dim: int) -> GivenDirections:
         raise ValueError(
             f"directions must have rows of length 1 within 1e-6, got a row of length {worst:.9g}"
         )
+    if n not in (None, len(theta)):
+        raise ValueError(
+            f"n_projections must be left out or {len(theta)}, the number of directions given, "
+            f"got {n}"
+        )
     return GivenDirections(theta)
 
 
 Design: TypeAlias = Directions | GivenDirections
 
 
+def choose_design(
+    kind: str, dim: int, n: int, key: np.uint64, *, auto: Literal["iid", "orthogonal"] = "iid"
+) -> Directions:
+    """The design asked for: for "auto" randomized points in the plane and in space, `auto` above.
+
+    Too few directions for blocks are independent ones, with a warning if blocks were asked for.
+    """
+    chosen: Any = kind
+    if kind == "auto":
+        chosen = "rqmc" if dim == 2 or (dim == 3 and n >= 8 * N_BLOCKS) else auto
+    if chosen != "iid" and n < 2 * N_BLOCKS:
+        if kind != "auto":
+            message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
+            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+        chosen = "iid"
+    return Directions(chosen, dim, n, key)
+
+
 def as_design(
     directions: Any, dim: int, n: int | None, key: np.uint64, default: int = 256
 ) -> Design:
-    """The design asked for, or the one that suits frames' uses: gradients and many pairs."""
+    """A design for what frames are best for: gradients and many pairs."""
     if not isinstance(directions, str):
-        given = as_directions(directions, dim)
-        if n not in (None, given.n):
-            raise ValueError(
-                f"n_projections must be left out or {given.n}, the number of directions given, "
-                f"got {n}"
-            )
-        return given
-    kind: Any = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
+        return as_directions(directions, dim, n)
+    kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
     if dim == 1:
         return GivenDirections(np.ones((1, 1)))
     if n is not None and n < 2:
         raise ValueError(f"n_projections must be at least 2 for a standard error, got {n}")
     if n is None:
         n = max(default, min(N_BLOCKS * dim, 1024))
-    if kind == "auto":
-        kind = "rqmc" if dim <= 3 else "orthogonal"
-    if n < 2 * N_BLOCKS:
-        kind = "iid"
-    return Directions(kind, dim, n, key)
+    return choose_design(kind, dim, n, key, auto="orthogonal")

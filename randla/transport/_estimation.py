@@ -8,22 +8,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import RandlaWarning, Result, t_quantile
+from randla._results import Result, t_quantile
 from randla._validation import as_number
 from randla.transport._clouds import Clouds
 from randla.transport._control_variates import FALLBACK, Controls, family_size, make_controls
 from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import N_BLOCKS, Design, Directions, Kind, child_key
+from randla.transport._directions import (
+    N_BLOCKS,
+    Design,
+    Directions,
+    FewProjectionsWarning,
+    child_key,
+    choose_design,
+)
 from randla.transport._regression import Fit, fit
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run
 _CONFIDENCE = 0.95  # of the interval that the tolerances bound
 _SMOOTH_POWER = 5.0  # costs of higher powers are too heavy-tailed for polynomials of degree 4
 _CHUNK_NUMBERS = 1 << 20  # coordinates of directions held at a time
-
-
-class FewProjectionsWarning(RandlaWarning):
-    """The asked-for control variate or design needs more projections than there are."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,21 +157,6 @@ class Problem:
         self._made: dict[str, Controls] = {}
 
     # Choices -------------------------------------------------------------------------------------
-
-    def design(self, kind: str, n: int, key: np.uint64) -> Directions:
-        """The design asked for, or the one that suits the dimension."""
-        d = self.clouds.dim
-        chosen: Kind
-        if kind == "auto":
-            enough = n >= (2 if d == 2 else 8) * N_BLOCKS
-            chosen = "rqmc" if d <= 3 and enough else "iid"
-        elif kind != "iid" and n < 2 * N_BLOCKS:
-            message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
-            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
-            chosen = "iid"
-        else:
-            chosen = kind  # type: ignore[assignment]
-        return Directions(chosen, d, n, key)
 
     def controls(self, design: Design) -> Controls | None:
         """The family asked for, or that suits the design, if there are directions enough."""
@@ -305,7 +293,7 @@ class Problem:
         n = n_projections or _FIRST_PROJECTIONS
         if kind == "orthogonal":
             n = max(n, N_BLOCKS * self.clouds.dim)  # whole frames from the start
-        design = self.design(kind, min(n, max_projections), key)
+        design = choose_design(kind, self.clouds.dim, min(n, max_projections), key)
         controls, f, columns, sizes = self.draw(design, 0, design.n)
         stage = 0
         while True:
@@ -315,7 +303,7 @@ class Problem:
                 return result
             if design.n >= max_projections:
                 return self.result(design, controls, f, columns, sizes, converged=False)
-            factor = min(max(1.1 * miss**2, 1.5), 16.0)
+            factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)
             n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1
             if design.kind == "rqmc":  # such sets do not grow: a new one, of another size
                 design = Directions("rqmc", self.clouds.dim, n, child_key(key, stage))

@@ -285,10 +285,11 @@ def _descend(
         )
     points = x.astype(np.float64)
     dim = points.shape[1]
+    design = as_design(directions, dim, n_projections, key, 64)
     trace, errors = np.empty(n_steps), np.empty(n_steps)
     with progress_bar(n_steps, as_flag(progress, "progress"), "flow") as bar:
         for k in range(n_steps):
-            design = as_design(directions, dim, n_projections, child_key(key, k), 64)
+            design = design.renewed(child_key(key, k))
             clouds = prepare([points, *ys], [a, *bs])
             own = clouds.items[0]
             slopes = ProjectedSlopes(own, list(clouds.items[1:]), shares, 2.0)(design)

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
@@ -171,7 +171,7 @@ def sliced_wasserstein_matrix(
 
 def as_clouds(clouds: Any) -> list[NDArray[Any]]:
     """Validate a sequence of clouds of one dimension."""
-    if isinstance(clouds, (str, bytes)) or not hasattr(clouds, "__len__"):
+    if isinstance(clouds, (str, bytes, Mapping)) or not hasattr(clouds, "__len__"):
         raise TypeError(f"clouds must be a sequence of clouds, got {type(clouds).__name__}")
     if not len(clouds):
         raise ValueError("clouds must hold at least one cloud, got none")
@@ -186,7 +186,7 @@ def as_clouds(clouds: Any) -> list[NDArray[Any]]:
 def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[Any] | None]:
     if weights is None:
         return [None] * len(points)
-    if isinstance(weights, (str, bytes)) or not hasattr(weights, "__len__"):
+    if isinstance(weights, (str, bytes, Mapping)) or not hasattr(weights, "__len__"):
         raise TypeError(
             f"weights must be a sequence of weights or None, got {type(weights).__name__}"
         )

@@ -11,7 +11,7 @@ from randla._validation import as_choice, as_count, as_flag, as_number, is_dask
 from randla.transport._clouds import as_pair
 from randla.transport._control_variates import FAMILIES, Controls, custom_controls
 from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import as_directions
+from randla.transport._directions import as_directions, choose_design
 from randla.transport._estimation import Problem, SlicedWassersteinResult, Tolerance
 
 _DEFAULT_PROJECTIONS = 256
@@ -176,18 +176,13 @@ def sliced_wasserstein(
     if n_projections is not None:
         n_projections = as_count(n_projections, "n_projections", minimum=1)
     control = _as_control(control_variate, clouds.dim)
+    given, kind = None, "array"
     if isinstance(directions, str):
         kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
         if n_projections == 1 and clouds.dim > 1:
             raise ValueError("n_projections must be at least 2 for a standard error, got 1")
-        given = None
     else:
-        kind, given = "array", as_directions(directions, clouds.dim)
-        if n_projections not in (None, given.n):
-            raise ValueError(
-                f"n_projections must be left out or {given.n}, the number of directions given, "
-                f"got {n_projections}"
-            )
+        given = as_directions(directions, clouds.dim, n_projections)
         if tolerance is not None:
             raise ValueError("rtol and atol need random directions, got directions as an array")
     problem = Problem(clouds, p, control, cross_fit, progress, costs)
@@ -197,7 +192,7 @@ def sliced_wasserstein(
         return problem.result(given, *problem.draw(given, 0, given.n))
     if tolerance is None:
         n = _DEFAULT_PROJECTIONS if n_projections is None else n_projections
-        design = problem.design(kind, n, key)
+        design = choose_design(kind, clouds.dim, n, key)
         return problem.result(design, *problem.draw(design, 0, design.n))
     return problem.adaptive(kind, n_projections, key, tolerance, max_projections)
 

@@ -131,6 +131,7 @@ CASES: list[Case] = [
             *_BAD_DIRECTIONS,
             ({"weights": [None]}, ValueError, "weights must have one entry for each"),
             ({"weights": 3}, TypeError, "weights must be a sequence"),
+            ({"weights": {0: _A}}, TypeError, "weights must be a sequence"),
             ({"weights": [None, None, -_A[:7]]}, ValueError, r"weights\[2\] must be non-neg"),
             ({"control_variate": "auto"}, ValueError, "control_variate must be one of None"),
             (

@@ -96,7 +96,12 @@ def test_start_and_sizes_of_a_barycenter():
 
 
 def test_clouds_must_be_a_sequence():
-    for bad, error in ((3, TypeError), ("ab", TypeError), ([], ValueError)):
+    for bad, error in (
+        (3, TypeError),
+        ("ab", TypeError),
+        ({0: [[1.0]]}, TypeError),
+        ([], ValueError),
+    ):
         with pytest.raises(error, match="clouds must"):
             sliced_wasserstein_barycenter(bad)
     with pytest.raises(ValueError, match=r"clouds\[1\] must have points of dimension 3"):

@@ -242,6 +242,15 @@ def test_hostile_clouds():
                 assert 0.0 <= low <= result.value <= high < math.inf
 
 
+def test_numbers_at_the_edge_of_the_range():
+    largest = np.finfo(float).max
+    X = np.array([[largest, 0.0], [0.5 * largest, 0.0]])
+    assert sliced_wasserstein(X, X[::-1], rng=0).value == 0.0
+    result = sliced_wasserstein(X, 0.5 * X, rng=0)
+    small = sliced_wasserstein(X * 2.0**-1000, 0.5 * X * 2.0**-1000, rng=0)
+    assert result.value == pytest.approx(math.ldexp(small.value, 1000), rel=1e-14)
+
+
 # Choices -----------------------------------------------------------------------------------------
 
 
@@ -271,6 +280,9 @@ def test_too_few_projections_for_the_controls():
     assert result.control_variate is None
     with pytest.warns(FewProjectionsWarning, match="directions='orthogonal' needs"):
         result = sliced_wasserstein(X, Y, n_projections=10, directions="orthogonal", rng=0)
+    assert result.directions == "iid"
+    with pytest.warns(FewProjectionsWarning, match="directions='rqmc' needs"):
+        result = sliced_wasserstein_gradient(X, Y, n_projections=10, directions="rqmc", rng=0)
     assert result.directions == "iid"
     with pytest.warns(FewProjectionsWarning, match="collinear without some"):
         sliced_wasserstein(
@@ -363,6 +375,12 @@ def test_the_projections_run_out():
     assert not result.converged
     assert result.n_projections == 300
     assert sliced_wasserstein(X, X, atol=0.0, rng=1).converged
+
+
+def test_a_tolerance_out_of_reach():
+    X, Y = clouds("mix", 5, 40)
+    result = sliced_wasserstein(X, Y, rtol=1e-300, max_projections=100, rng=1)
+    assert (result.converged, result.n_projections) == (False, 100)
 
 
 def test_an_adaptive_run_is_a_longer_run():
