@@ -36,6 +36,8 @@ def as_array(x: Any, name: str, *, finite: bool = True, ndim: int | None = None)
 def _as_ndarray(x: Any, name: str) -> NDArray[Any]:
     if is_sparse(x):
         raise TypeError(f"{name} must be a dense array, got a sparse {type(x).__name__}")
+    if is_dask(x):
+        raise TypeError(f"{name} must be in memory here, got a Dask array: use {name}.compute()")
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(x)} of them")
     try:

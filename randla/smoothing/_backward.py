@@ -181,6 +181,10 @@ class PathSmoother:
         self.changed = np.zeros(n_times, np.int64)
         self.info = np.zeros(3, np.int64)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the work space: all that is kept from call to call is the stream."""
+        return PathSmoother, (self.problem, self.rng, len(self.heads[0]))
+
     def draw(
         self,
         paths: NDArray[np.float64],

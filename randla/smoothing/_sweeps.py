@@ -192,6 +192,10 @@ class SweepChain:
         self.info = np.zeros(3, np.int64)
         self.started = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the work space: the state is the stream and the path."""
+        return _restored, (self.problem, self.trace, self.rng, self.path, self.started)
+
     def advance(
         self,
         begin: int,
@@ -240,6 +244,14 @@ class SweepChain:
             done += max(n, 1)
             if done < len(estimates):
                 yield done
+
+
+def _restored(
+    problem: Problem, trace: bool, rng: Any, path: NDArray[np.float64], started: bool
+) -> SweepChain:
+    chain = SweepChain(problem, np.uint64(0), 0, trace=trace)
+    chain.rng, chain.path, chain.started = rng, path, started
+    return chain
 
 
 def run_chains(
