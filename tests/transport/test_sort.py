@@ -54,7 +54,7 @@ def test_ordinary_rows_need_few_shifts(name):
     for row in ROWS[name].copy():
         n = len(row)
         counts = np.empty((2, 2048), np.uint32)
-        assert _sort_by_keys(row, np.empty(n), np.empty(n, np.int32), counts, n)
+        assert _sort_by_keys(row, None, np.empty(n), None, np.empty(n, np.int32), counts, n)
         assert (np.diff(row) >= 0).all()
 
 

@@ -100,8 +100,10 @@ def _count_keys(x, keys, low, high, bits):
 
 
 @kernel
-def _sort_by_keys(x, spare, keys, counts, limit):
-    """Sort one row; False (and a row out of order) if more than `limit` shifts were needed."""
+def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
+    """Sort one row, with its permutation unless `order` is None; False (and a row out of order) if
+    more than `limit` shifts were needed.
+    """
     bits = digit_bits(x.size)
     low, high = counts[0, : 1 << bits], counts[1, : 1 << bits]
     scale, base, shift = _count_keys(x, keys, low, high, bits)
@@ -112,65 +114,43 @@ def _sort_by_keys(x, spare, keys, counts, limit):
         j = low[c]
         low[c] = j + _ONE32
         spare[j] = x[i]
+        if order is not None:
+            spare_order[j] = np.int32(i)
     _make_keys(spare, scale, base, shift, np.int32(1 << (2 * bits - 1)), keys)
     for i in range(n):
         c = np.uint64(keys[i]) >> up
         j = high[c]
         high[c] = j + _ONE32
         x[j] = spare[i]
+        if order is not None:
+            order[j] = spare_order[i]
     shifts = 0
     for first in range(0, x.size - 1, 32):  # whole stretches in order are passed over in vectors
         last = min(first + 33, x.size)
         if _n_descents(x[first:last]) > 0:
-            for i in range(first + 1, last):
-                value, k = x[i], i - 1
-                while k >= 0 and x[k] > value:
-                    x[k + 1] = x[k]
-                    k -= 1
-                x[k + 1] = value
-                shifts += i - 1 - k
+            shifts += _insert(x, order, first + 1, last)
             if shifts > limit:
                 return False
     return True
 
 
 @kernel
-def _sort_by_keys_with_order(x, order, spare, spare_order, keys, counts, limit):
-    """The same with the permutation; False if more than `limit` shifts were needed."""
-    bits = digit_bits(x.size)
-    low, high = counts[0, : 1 << bits], counts[1, : 1 << bits]
-    scale, base, shift = _count_keys(x, keys, low, high, bits)
-    mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
-    n = np.uint64(x.size)
-    for i in range(n):
-        c = np.uint64(keys[i]) & mask
-        j = low[c]
-        low[c] = j + _ONE32
-        spare[j] = x[i]
-        spare_order[j] = np.int32(i)
-    _make_keys(spare, scale, base, shift, np.int32(1 << (2 * bits - 1)), keys)
-    for i in range(n):
-        c = np.uint64(keys[i]) >> up
-        j = high[c]
-        high[c] = j + _ONE32
-        x[j] = spare[i]
-        order[j] = spare_order[i]
+def _insert(x, order, first, last):
+    """Put x[first:last] in order among all before them; the number of shifts."""
     shifts = 0
-    for first in range(0, x.size - 1, 32):
-        last = min(first + 33, x.size)
-        if _n_descents(x[first:last]) > 0:
-            for i in range(first + 1, last):
-                value, index, k = x[i], order[i], i - 1
-                while k >= 0 and x[k] > value:
-                    x[k + 1] = x[k]
-                    order[k + 1] = order[k]
-                    k -= 1
-                x[k + 1] = value
-                order[k + 1] = index
-                shifts += i - 1 - k
-            if shifts > limit:
-                return False
-    return True
+    for i in range(first, last):
+        value, k = x[i], i - 1
+        index = 0 if order is None else order[i]
+        while k >= 0 and x[k] > value:
+            x[k + 1] = x[k]
+            if order is not None:
+                order[k + 1] = order[k]
+            k -= 1
+        x[k + 1] = value
+        if order is not None:
+            order[k + 1] = index
+        shifts += i - 1 - k
+    return shifts
 
 
 @kernel
@@ -184,9 +164,9 @@ def _ordered_bits(value):
 def _sort_by_bits(x, order, spare, spare_order, counts):
     """Stable sort by counting passes over 11 bits at a time; passes that move nothing are left out.
 
-    `order` and `spare_order` of size 0: no permutation is wanted. `order` carries what it holds.
+    `order`, unless it is None, carries what it holds.
     """
-    n, cells, carry = np.uint64(x.size), counts[0, :2048], order.size > 0
+    n, cells = np.uint64(x.size), counts[0, :2048]
     flipped = False
     for digit in range(6):
         shift = np.uint64(11 * digit)
@@ -210,18 +190,17 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
             cells[c] = j + _ONE32
             if flipped:
                 x[j] = value
-                if carry:
+                if order is not None:
                     order[j] = spare_order[i]
             else:
                 spare[j] = value
-                if carry:
+                if order is not None:
                     spare_order[j] = order[i]
         flipped = not flipped
     if flipped:
-        for i in range(n):
-            x[i] = spare[i]
-            if carry:
-                order[i] = spare_order[i]
+        x[:] = spare[: x.size]
+        if order is not None:
+            order[:] = spare_order[: x.size]
 
 
 @kernel
@@ -229,12 +208,12 @@ def sort_rows(P, spare, keys, counts):
     """Sort the rows of P (B, n) in place. `spare` (n,) of its dtype, `keys` (n,) int32, `counts`
     (2, 2^max(11, digit_bits(n))) uint32 are overwritten. Floor: two scattered copies of P.
     """
-    none, by_bits = np.empty(0, np.int32), False
+    by_bits = False
     for row in range(P.shape[0]):
         x = P[row]
-        if by_bits or not _sort_by_keys(x, spare, keys, counts, 2 * x.size + _FEW):
+        if by_bits or not _sort_by_keys(x, None, spare, None, keys, counts, 2 * x.size + _FEW):
             by_bits = True  # the other rows of this cloud will not be easier
-            _sort_by_bits(x, none, spare, none, counts)
+            _sort_by_bits(x, None, spare, None, counts)
 
 
 @kernel
@@ -247,12 +226,11 @@ def sort_rows_with_order(P, order, spare, spare_order, keys, counts):
     by_bits = False
     for row in range(P.shape[0]):
         x, index = P[row], order[row]
+        limit = 2 * x.size + _FEW
         if by_bits:
             for i in range(x.size):
                 index[i] = i
-        elif _sort_by_keys_with_order(
-            x, index, spare, spare_order, keys, counts, 2 * x.size + _FEW
-        ):
+        elif _sort_by_keys(x, index, spare, spare_order, keys, counts, limit):
             continue
         by_bits = True  # what the first attempt left is a stable rearrangement: go on from there
         _sort_by_bits(x, index, spare, spare_order, counts)
