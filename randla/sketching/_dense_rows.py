@@ -31,6 +31,17 @@ _CAST_ENTRIES = 1 << 19
 _PRODUCT_ROWS = 512
 
 
+def _squared(Z: Matrix) -> Matrix:
+    """``Z Z'``, which NumPy sends to SYRK: half the work of a product."""
+    return Z @ Z.T
+
+
+def _squared_in_single(Z: Matrix) -> Matrix:
+    """The same with products in float32, in little more than half the time."""
+    Z = Z.astype(np.float32)
+    return Z @ Z.T
+
+
 class DenseRows(Rows):
     """Rows of a dense A of any memory order, float32 or float64."""
 
@@ -117,7 +128,7 @@ class DenseRows(Rows):
     ) -> list[Matrix]:
         """`_sum` where a block costs a product of A with its own columns or with `width` others."""
         flops = float(self.n) * self.d * (self.d + width + 2.0 * self.k)
-        block = max(_BLOCK_ENTRIES // self.d, 1024)
+        block = max(_BLOCK_ENTRIES // self.d, 1024, 4 * self.d)  # sums of d^2 entries cost little
         n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // block, 1), 1024))
         return self._sum(block_sum, flops=flops, n_parts=n_parts, block=block)
 
@@ -130,12 +141,16 @@ class DenseRows(Rows):
         n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // 64, 1), 1024))
         return self._sum(block_sum, flops=flops, n_parts=n_parts, block=block, compensated=True)
 
-    def _gram(self) -> tuple[Matrix, Matrix]:
-        # NumPy sends a.T @ a to SYRK, half the work of a product.
-        G, C = self._sum_of_products(lambda a, b: [a.T @ a, a.T @ b], 0)
+    def _gram(self, squared: Callable[[Matrix], Matrix] = _squared) -> tuple[Matrix, Matrix]:
+        G, C = self._sum_of_products(lambda a, b: [squared(a.T), a.T @ b], 0)
         return G, C
 
-    def _gram_after(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]:
+    def _gram_in_single(self) -> tuple[Matrix, Matrix]:
+        return self._gram(_squared_in_single)
+
+    def _gram_after(
+        self, P: Matrix, triangular: bool, squared: Callable[[Matrix], Matrix] = _squared
+    ) -> tuple[Matrix, Matrix]:
         r = P.shape[1]
         n_panels = 4 if triangular and r >= 160 else 1
         edges = [k * r // n_panels // 8 * 8 for k in range(n_panels)] + [r]
@@ -147,14 +162,17 @@ class DenseRows(Rows):
         def block_sum(a: Matrix, b: Matrix) -> list[Matrix]:
             if n_panels == 1:
                 Y = a @ P
-                return [Y.T @ Y, Y.T @ b]
+                return [squared(Y.T), Y.T @ b]
             Z = np.empty((r, len(a)))  # Y', as panels of rows: panels of columns are slower
             for lo, hi, used, panel in panels:
                 np.matmul(panel, a.T[:used], out=Z[lo:hi])
-            return [Z @ Z.T, Z @ b]
+            return [squared(Z), Z @ b]
 
         G, C = self._sum_of_products(block_sum, r)
         return G, C
+
+    def _gram_after_in_single(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]:
+        return self._gram_after(P, triangular, _squared_in_single)
 
     def _residual(self, X: Matrix) -> tuple[Matrix, Matrix]:
         if self.k == 1 and self._suits_kernels:

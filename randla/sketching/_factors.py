@@ -57,8 +57,13 @@ class Factor:
         """
         return self.forward(half), (half * half).sum(axis=0)
 
-    def backward_error(self, g: Matrix, half: Matrix, Y: Matrix, squares: Matrix) -> Matrix:
-        """Estimate the backward error of each column of Y; half = P'g."""
+    def backward_error(
+        self, g: Matrix, half: Matrix, Y: Matrix, squares: Matrix, *, decide_at: float = math.inf
+    ) -> Matrix:
+        """Estimate the backward error of each column of Y; half = P'g.
+
+        An error that is clearly above `decide_at` may be overestimated, which saves a QR.
+        """
         size, gradient = column_norms(Y), column_norms(g)
         top = self.top if self.top > 0.0 else 1.0
         residual = np.sqrt(squares)
@@ -69,7 +74,8 @@ class Factor:
             error = np.fmin(bound, residual) / (size * top)
         error[size == 0.0] = math.inf
         error[gradient == 0.0] = 0.0
-        rough = np.flatnonzero((error > EPS) & (error < math.inf))
+        least = gradient / (np.hypot(top, omega) * size * top)  # what the formula is at least
+        rough = np.flatnonzero((error > EPS) & (error < math.inf) & (least < 2.0 * decide_at))
         if len(rough):
             sharp = self._shrunk_norms(g[:, rough], omega[rough]) / (size[rough] * top)
             error[rough] = np.minimum(error[rough], sharp)

@@ -21,8 +21,10 @@ backward stable (FOSSILS; Epperly, Meier and Nakatsukasa, arXiv:2406.03468).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +49,10 @@ Matrix = NDArray[np.float64]
 MakeSketch = Callable[[int], Sketch]
 
 #: Condition number of AD up to which refinement of plain Cholesky pays.
-_CHOLESKY_LIMIT = 3e7
+CHOLESKY_LIMIT = 3e7
+EPS_SINGLE = float(np.finfo(np.float32).eps)
+#: Columns from which a Gram matrix in float32 and further refinement beat one in float64.
+_SINGLE_FROM = 64
 #: A solution counts as refined at this backward error; good enough is four times as much.
 _TARGET, ENOUGH = EPS, 4.0 * EPS
 _MAX_REFINEMENTS = 10
@@ -105,7 +110,8 @@ def refine(
         g, squares = rows.residual(D * Y)
         g *= D
         half = factor.adjoint(g)
-        error = float(factor.backward_error(g, half, Y, squares).max(initial=0.0))
+        errors = factor.backward_error(g, half, Y, squares, decide_at=ENOUGH)
+        error = float(errors.max(initial=0.0))
         # |P'g| is the distance to the solution in the norm of A Y. On consistent problems it falls
         # long before the backward error does.
         sizes = column_norms(half)
@@ -123,7 +129,7 @@ def refine(
         if predicted <= 0.1 * _TARGET:  # no need to measure again
             return Y, np.maximum(squares - shorter, 0.0), max(predicted, 0.5 * EPS), n_passes
         last_error, last_size = error, size
-    if error <= _TARGET and min_steps == 0:
+    if error <= _TARGET:
         # A small backward error says little on directions of small singular values. Where the
         # gradient stands out of its rounding errors, the step makes the forward error small.
         signal = sizes > _NOISE * EPS * factor.condition * np.sqrt(squares / rows.n)
@@ -134,13 +140,18 @@ def refine(
     return best, best_squares, best_error, n_passes
 
 
-def solve_by_cholesky(rows: Rows, rcond: float | None, *, forced: bool = False) -> Solution | None:
+def solve_by_cholesky(
+    rows: Rows, rcond: float | None, *, forced: bool = False, single: bool = False
+) -> Solution | None:
     """Scaled Cholesky with refinement; None where the condition number is too large for it.
 
     With `forced` whatever the condition number is; None only if the factorisation breaks down.
+    With `single` the Gram matrix is made in float32, which refinement makes up for.
     """
-    G, C = rows.gram()
+    G, C = rows.gram(single=single)
     norms = np.sqrt(G.diagonal())
+    if single and not fit_single(norms):
+        return None
     rows.require_range(norms)
     exponents = -exponents_of(norms)
     D = np.ldexp(1.0, exponents)
@@ -151,11 +162,12 @@ def solve_by_cholesky(rows: Rows, rcond: float | None, *, forced: bool = False) 
         return None
     reciprocal, _ = lapack.dpocon(R, np.abs(G).sum(axis=0).max())
     condition = max(reciprocal, EPS * EPS) ** -0.5
-    if condition > _CHOLESKY_LIMIT and not forced:
+    unit, limit = (EPS_SINGLE, single_limit(rows.d)) if single else (EPS, CHOLESKY_LIMIT)
+    if condition > limit and not forced:
         return None
     if rcond is not None and has_lost_rank(R, (rows.n, rows.d), rcond):
         return None
-    factor = TriangularFactor(R, contraction=min(10.0 * EPS * condition**2, 1.0))
+    factor = TriangularFactor(R, contraction=min(10.0 * unit * condition**2, 1.0))
     Y = factor.forward(factor.adjoint(D[:, None] * C))
     Y, squares, error, n_passes = refine(rows, factor, exponents, Y)
     # Beyond the limit R is too far from A for its estimate of the error to be trusted.
@@ -165,27 +177,54 @@ def solve_by_cholesky(rows: Rows, rcond: float | None, *, forced: bool = False) 
     return Solution(Y, exponents, factor, rows.d, squares, error, n_passes, "cholesky", converged)
 
 
-def looks_ill_conditioned(rows: DenseRows) -> bool:
-    """Guess from some rows whether plain Cholesky would fail, to save a pass over all.
+def single_limit(d: int) -> float:
+    """Condition number of AD up to which a Gram matrix in float32 saves time.
 
-    A wrong guess costs time only: both methods are right on every matrix.
+    A step of refinement then reduces the error by some 1e-6 cond(AD)^2 only. What it saves is worth
+    more steps the more columns there are (measured: 3 at d = 64, 5 at 200, 20 at 1000).
     """
-    n_sample = 4 * rows.d
-    if rows.n < 8 * n_sample:
-        return False
+    return min(float(d), 300.0) if d >= _SINGLE_FROM else 0.0
+
+
+def fit_single(norms: NDArray[np.float64]) -> bool:
+    """Whether products of columns with these norms stay well inside the range of float32."""
+    return bool(norms.min() > 1e-12 and norms.max() < 1e12)
+
+
+class FirstLook(NamedTuple):
+    """What a sample of rows says about all of them; right answers never depend on it.
+
+    Attributes
+    ----------
+    condition : float
+        Condition number with scaled columns, inf if numerically singular; nan if not known.
+    fits_single : bool
+        Whether the columns have norms that float32 can square.
+    """
+
+    condition: float
+    fits_single: bool
+
+
+def look_at_some_rows(rows: DenseRows) -> FirstLook:
+    """Guess from some rows how plain Cholesky would fare, to save a pass over all."""
+    n_sample = 2 * rows.d
+    if rows.n < 16 * n_sample:
+        return FirstLook(math.nan, False)
     sample = rows.load_every(rows.n // n_sample)
     G = sample.T @ sample
     norms = np.sqrt(G.diagonal())
     if not (norms.min() > 0.0 and np.isfinite(norms).all()):
-        return False
+        return FirstLook(math.nan, False)
     G /= norms[:, None]
     G /= norms
     if rows.root_ridge is not None:
         G.flat[:: rows.d + 1] += (rows.root_ridge / norms) ** 2 * (len(sample) / rows.n)
     R, info = lapack.dpotrf(G, lower=0, clean=0)
     if info != 0:
-        return True
-    return bool(lapack.dpocon(R, np.abs(G).sum(axis=0).max())[0] ** -0.5 > _CHOLESKY_LIMIT)
+        return FirstLook(math.inf, False)
+    reciprocal, _ = lapack.dpocon(R, np.abs(G).sum(axis=0).max())
+    return FirstLook(max(reciprocal, EPS * EPS) ** -0.5, fit_single(norms))
 
 
 class SketchedFactor:
@@ -292,7 +331,9 @@ def solve_by_sketched_cholesky(
             sketched = draw_factor(rows, make_sketch, m << attempt, rcond)
         P = sketched.preconditioner()
         D = np.ldexp(1.0, sketched.exponents)[:, None]
-        G, C = rows.gram_after(D * P, triangular=sketched.spectrum is None)
+        G, C = rows.gram_after(
+            D * P, triangular=sketched.spectrum is None, single=rows.d >= _SINGLE_FROM
+        )
         inner, info = lapack.dpotrf(G, lower=0, clean=1)
         if info == 0 and lapack.dpocon(inner, np.abs(G).sum(axis=0).max())[0] > _WORST_GRAM:
             break
@@ -315,16 +356,11 @@ def solve_by_sketched_cholesky(
     )
 
 
-class HeavyBall(Factor):
-    """A factor whose step solves with ``Y'Y``, Y = A P, by Polyak's iteration.
+class IterativeFactor(Factor):
+    """A factor whose step is an iteration on A P, with P from `base`."""
 
-    The singular values of Y lie within [1/(1 + eta), 1/(1 - eta)], eta near sqrt(d/m), so that the
-    error falls by eta a step. The residual is computed anew each time: conjugate gradients update
-    it, drift, and stall at condition numbers from 1e12 on (measured).
-    """
-
-    def __init__(self, rows: Rows, base: Factor, exponents: NDArray[np.int64], eta: float) -> None:
-        self.rows, self.base, self.eta = rows, base, eta
+    def __init__(self, rows: Rows, base: Factor, exponents: NDArray[np.int64]) -> None:
+        self.rows, self.base = rows, base
         self.D = np.ldexp(1.0, exponents)[:, None]
         self.n_iterations = 0
 
@@ -332,6 +368,11 @@ class HeavyBall(Factor):
     def top(self) -> float:  # type: ignore[override]
         """Spectral norm of R."""
         return self.base.top
+
+    @property
+    def condition(self) -> float:  # type: ignore[override]
+        """Condition number of R."""
+        return self.base.condition
 
     def forward(self, Z: Matrix) -> Matrix:
         return self.base.forward(Z)
@@ -341,6 +382,19 @@ class HeavyBall(Factor):
 
     def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
         return self.base._shrunk_norms(g, omega)
+
+
+class HeavyBall(IterativeFactor):
+    """A factor whose step solves with ``Y'Y``, Y = A P, by Polyak's iteration.
+
+    The singular values of Y lie within [1/(1 + eta), 1/(1 - eta)], eta near sqrt(d/m), so that the
+    error falls by eta a step. The residual is computed anew each time: conjugate gradients update
+    it, drift, and stall at condition numbers from 1e12 on (measured).
+    """
+
+    def __init__(self, rows: Rows, base: Factor, exponents: NDArray[np.int64], eta: float) -> None:
+        super().__init__(rows, base, exponents)
+        self.eta = eta
 
     def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
         damping, momentum = (1.0 - self.eta**2) ** 2, self.eta**2

@@ -83,11 +83,12 @@ class HadamardSketch(Sketch):
 
         run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
         out = np.empty((m, width), A.dtype)
-        sums.total *= 1.0 / np.sqrt(m)
         for strip in strips:
             total = sums.total[m * strip.offset : m * (strip.offset + strip.padded)]
-            total = total.reshape(m, strip.padded)
-            out[:, strip.lo : strip.hi] = total[self._rank, : strip.hi - strip.lo]
+            kernels.collect_samples(
+                read_only(total), strip.padded, self._rank, A.dtype.type(m**-0.5), out, strip.lo,
+                strip.hi - strip.lo,
+            )  # fmt: skip
         return out[:, :d], None if b is None else out[:, d:]
 
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -40,7 +41,7 @@ Method = Literal[
 ]
 #: BLAS is held at one thread from this many entries, which pay for the call, up to this many
 #: columns, beyond which the factors are worth several threads.
-_MIN_SINGLE, _MAX_SINGLE = 4000, 512
+_MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -347,30 +348,28 @@ def lstsq(
         return least_squares.lstsq(A, b, options, ridge, weights)
     A = read_matrix(A)
     root_weights = None if weights is None else read_root_weights(weights, A.shape[0])
-    with np.errstate(all="ignore"):  # what may overflow is looked at
+    with np.errstate(all="ignore"), _few_threads(A.shape):  # what may overflow is looked at
         rows, one_dimensional = read_rows(A, b, root_weights, ridge, options)
         recipe = recipe_for(rows, options)
-        if rows.n * rows.d <= _MIN_SINGLE or rows.d > _MAX_SINGLE:
-            return _solve(rows, options, recipe, root_weights, one_dimensional)
-        # The factors are small: waking the threads of BLAS up for them can cost more than it gains,
-        # and on a busy machine a hundred times more.
-        with single_threaded_blas():
-            return _solve(rows, options, recipe, root_weights, one_dimensional)
+        if options.wants_one_sketch:
+            m = rows_of_sketch(rows, options, recipe)
+            if m is not None:
+                return estimated(rows, options, recipe, m, root_weights, one_dimensional)
+            options = Options(rcond=options.rcond)
+        return exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
 
 
-def _solve(
-    rows: Rows,
-    options: Options,
-    recipe: Recipe,
-    root_weights: Matrix | None,
-    one_dimensional: bool,
-) -> LstsqResult:
-    if options.wants_one_sketch:
-        m = rows_of_sketch(rows, options, recipe)
-        if m is not None:
-            return estimated(rows, options, recipe, m, root_weights, one_dimensional)
-        options = Options(rcond=options.rcond)
-    return exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
+def _few_threads(shape: tuple[int, int]) -> AbstractContextManager[None]:
+    """Hold BLAS at one thread where its threads cost more than they gain.
+
+    The passes over A run on threads of our own. A small factor, or one inner product of the length
+    of b, would wake those of BLAS, which then spin for some time on the cores that a pass needs
+    (measured: 1.2 times the time of a whole solution).
+    """
+    n, d = shape
+    if n * d <= _MIN_SINGLE or d > _MAX_SINGLE:
+        return nullcontext()
+    return single_threaded_blas()
 
 
 def _exactly(

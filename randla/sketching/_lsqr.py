@@ -7,6 +7,7 @@ direct method; refinement by further runs, and at last by Polyak's iteration, re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ from randla.sketching._full_precision import (
     ENOUGH,
     LEAST_GAIN,
     HeavyBall,
+    IterativeFactor,
     MakeSketch,
     SketchedFactor,
     Solution,
@@ -36,7 +38,7 @@ _POWER_STEPS = 6
 
 
 def lsqr(
-    times: Product, transposed: Product, R: Matrix, enough: Matrix, max_steps: int
+    times: Product, transposed: Product, R: Matrix, enough: Matrix, max_steps: float
 ) -> tuple[Matrix, int]:
     """Z near the minimum of ``|A Z - R|`` column by column, and the number of steps.
 
@@ -73,29 +75,22 @@ def _normalised(X: Matrix) -> tuple[Matrix, Matrix]:
     return X / np.where(size > 0.0, size, 1.0), size
 
 
-class LsqrFactor(Factor):
-    """A factor whose step runs LSQR on A P, with P from `base`."""
+class LsqrFactor(IterativeFactor):
+    """A factor whose step runs LSQR on A P, with P from `base`.
+
+    A run has at most `max_steps` steps, all runs together at most `total_steps`.
+    """
 
     def __init__(
-        self, rows: Rows, base: Factor, exponents: NDArray[np.int64], max_steps: int
+        self,
+        rows: Rows,
+        base: Factor,
+        exponents: NDArray[np.int64],
+        max_steps: int,
+        total_steps: float = math.inf,
     ) -> None:
-        self.rows, self.base, self.max_steps = rows, base, max_steps
-        self.D = np.ldexp(1.0, exponents)[:, None]
-        self.n_iterations = 0
-
-    @property
-    def top(self) -> float:  # type: ignore[override]
-        """Spectral norm of A."""
-        return self.base.top
-
-    def forward(self, Z: Matrix) -> Matrix:
-        return self.base.forward(Z)
-
-    def adjoint(self, g: Matrix) -> Matrix:
-        return self.base.adjoint(g)
-
-    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
-        return self.base._shrunk_norms(g, omega)
+        super().__init__(rows, base, exponents)
+        self.max_steps, self.total_steps = max_steps, total_steps
 
     def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
         size = column_norms(half)
@@ -105,7 +100,7 @@ class LsqrFactor(Factor):
             lambda R: self.adjoint(self.D * self.rows.transposed(R)),
             self.rows.residual_vectors(self.D * Y),
             enough,
-            self.max_steps,
+            min(self.max_steps, self.total_steps - self.n_iterations),
         )
         self.n_iterations += n_steps
         return self.forward(Z), (half * Z).sum(axis=0)
@@ -113,6 +108,8 @@ class LsqrFactor(Factor):
 
 class NoFactor(Factor):
     """No preconditioner: P is the identity, and R is known by its norm only."""
+
+    condition = math.inf
 
     def __init__(self, rows: Rows) -> None:
         rng = np.random.default_rng(0)
@@ -163,14 +160,14 @@ def solve_by_lsqr(
     )
 
 
-def solve_by_plain_lsqr(rows: Rows) -> Solution:
-    """LSQR without a preconditioner, where d is too large for a triangular factor.
+def solve_by_plain_lsqr(rows: Rows, total_steps: float = math.inf) -> Solution:
+    """LSQR without a preconditioner, where a triangular factor would cost too much.
 
     Started at zero, it tends to the solution of minimum norm. The rank stays unknown.
     """
     exponents = np.zeros(rows.d, np.int64)
     max_steps = 4 * min(rows.n, rows.d) + 100
-    factor = LsqrFactor(rows, NoFactor(rows), exponents, max_steps)
+    factor = LsqrFactor(rows, NoFactor(rows), exponents, max_steps, total_steps)
     start = np.zeros((rows.d, rows.k))
     Y, squares, error, _ = refine(rows, factor, exponents, start, min_steps=1)
     return Solution(

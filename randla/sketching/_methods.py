@@ -12,9 +12,11 @@ from randla._results import RandlaWarning
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import TriangularFactor, column_norms
 from randla.sketching._full_precision import (
+    CHOLESKY_LIMIT,
     SketchedFactor,
     Solution,
-    looks_ill_conditioned,
+    look_at_some_rows,
+    single_limit,
     solve_by_cholesky,
     solve_by_iteration,
     solve_by_sketched_cholesky,
@@ -30,11 +32,14 @@ Matrix = NDArray[np.float64]
 #: Entries below which LAPACK alone is faster than anything of several calls.
 _SMALL = 20_000
 #: Columns for each right-hand side from which some 30 passes cost less than a second Gram matrix
-#: (measured: 0.65 of its time at d = 300, 1.4 at d = 64).
-_ITERATIVE_FROM = 192
+#: (measured: 1.2 of its time at d = 200, 0.9 at 500, 0.8 at 1000).
+_ITERATIVE_FROM = 400
 #: Columns up to which a sparse Gram matrix, a QR of a sketch of sparse rows, and one of products
 #: with an operator are worth their price.
 _MAX_GRAM, _MAX_SPARSE_FACTOR, _MAX_OPERATOR_FACTOR = 5000, 2000, 1000
+#: Steps of an attempt without a preconditioner. A step takes some 3 ns for each stored entry, what
+#: needs a dense factor at least a quarter of a nanosecond times d^3 (measured).
+_COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
 
 
 class LstsqWarning(RandlaWarning):
@@ -107,7 +112,12 @@ def _solve_dense(
     n, d = rows.n, rows.d
     if n * d <= _SMALL or n < 4 * d:
         return solve_by_lapack(rows, rcond)
-    if not looks_ill_conditioned(rows):
+    look = look_at_some_rows(rows)
+    if look.fits_single and look.condition < single_limit(d):
+        solution = solve_by_cholesky(rows, rcond, single=True)
+        if solution is not None:
+            return solution
+    if not look.condition > CHOLESKY_LIMIT:
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
             return solution
@@ -128,6 +138,15 @@ def _solve_by_products(
 ) -> Solution:
     """A is sparse, or an operator, and large."""
     n, d = rows.n, rows.d
+    solution: Solution | None
+    if isinstance(rows, SparseRows) and rows.exponents is None and rcond is None:
+        # On many sparse matrices with many columns LSQR takes some tens of steps as they are. An
+        # attempt may cost as much as a Cholesky factor.
+        steps = min(d**3 / (_COST_OF_STEP * rows.A.nnz * rows.k), _MAX_ATTEMPT)
+        if steps >= _MIN_ATTEMPT:
+            solution = solve_by_plain_lsqr(rows, steps)
+            if solution.converged:
+                return solution
     if isinstance(rows, SparseRows) and d <= min(n, _MAX_GRAM):
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:

@@ -156,18 +156,27 @@ class Rows:
 
     # Passes --------------------------------------------------------------------------------------
 
-    def gram(self) -> tuple[Matrix, Matrix]:
-        """Return ``A'A`` (d, d) and ``A'B`` (d, k), with the rows of the ridge."""
+    def gram(self, *, single: bool = False) -> tuple[Matrix, Matrix]:
+        """Return ``A'A`` (d, d) and ``A'B`` (d, k), with the rows of the ridge.
+
+        With `single` the products in ``A'A`` may be rounded to float32, where that is faster.
+        """
         self.n_passes += 1
-        G, C = self._gram()
+        G, C = self._gram_in_single() if single else self._gram()
         if self.root_ridge is not None:
             G.flat[:: self.d + 1] += self.root_ridge**2
         return G, C
 
-    def gram_after(self, P: Matrix, *, triangular: bool) -> tuple[Matrix, Matrix]:
-        """Return ``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular."""
+    def gram_after(
+        self, P: Matrix, *, triangular: bool, single: bool = False
+    ) -> tuple[Matrix, Matrix]:
+        """Return ``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular.
+
+        With `single` the products in ``Y'Y`` may be rounded to float32, but not those in A P.
+        """
         self.n_passes += 1
-        G, C = self._gram_after(P, triangular)
+        gram_after = self._gram_after_in_single if single else self._gram_after
+        G, C = gram_after(P, triangular)
         if self.root_ridge is not None:
             below = self.root_ridge[:, None] * P
             G += below.T @ below
@@ -247,6 +256,12 @@ class Rows:
     def _gram_after(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]:
         raise NotImplementedError
 
+    def _gram_in_single(self) -> tuple[Matrix, Matrix]:
+        return self._gram()
+
+    def _gram_after_in_single(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]:
+        return self._gram_after(P, triangular)
+
     def _residual(self, X: Matrix) -> tuple[Matrix, Matrix]:
         raise NotImplementedError
 
@@ -275,7 +290,7 @@ class CarefulSum:
     def add(self, values: list[Matrix]) -> None:
         """Add arrays, which from now on belong to the total."""
         if not self.sums:
-            self.sums = values
+            self.sums = [value.astype(np.float64, copy=False) for value in values]
         elif not self.compensated:
             for total, value in zip(self.sums, values, strict=True):
                 total += value

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from randla import lstsq
 from randla.datasets import ill_conditioned
-from randla.sketching import _methods, _plan
+from randla.sketching import _full_precision, _methods, _plan
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import TriangularFactor
 from randla.sketching._methods import LstsqWarning
@@ -69,9 +69,9 @@ def test_forward_error_is_that_of_householder(condition, residual):
             error = np.linalg.norm(x - exact) / np.linalg.norm(exact)
             errors[name] = max(errors[name], error)
     limit = 10 * max(errors["peer"], U)
-    # The iterative methods are backward stable, but a few times less accurate.
-    slack = {"lsqr": 3, "iterative": 3}
-    assert all(errors[m] <= limit * slack.get(m, 1) for m in STABLE), errors
+    # Where no digit is left (condition 1e12 and a residual), LSQR is a little worse.
+    slack = {"lsqr": 2.0 if errors["peer"] > 0.1 else 1.0}
+    assert all(errors[m] <= limit * slack.get(m, 1.0) for m in STABLE), errors
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -98,6 +98,53 @@ def test_several_right_hand_sides_are_solved_one_by_one():
         alone = lstsq(A, B[:, j]).x
         scale = max(np.abs(alone).max(), 1e-300)
         np.testing.assert_allclose(together[:, j] / scale, alone / scale, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("residual", [1.0, 1e-8, 0.0])
+@pytest.mark.parametrize("condition", [1e0, 1e1, 1e2, 1e3, 1e9])
+@pytest.mark.parametrize("single_from", [1, 1000])
+def test_gram_matrices_in_single_precision(condition, residual, single_from, monkeypatch):
+    monkeypatch.setattr(_full_precision, "_SINGLE_FROM", single_from)
+    monkeypatch.setattr(_methods, "_ITERATIVE_FROM", 1000)
+    A, b, _ = ill_conditioned(6000, 7, condition=condition, residual=residual, rng=4)
+    result, exact = lstsq(A, b, rng=0), exact_solution(A, b)
+    assert backward_error(A, b, result.x) <= 10 * U
+    scale = np.linalg.norm(exact)
+    peer = np.linalg.norm(householder(A, b) - exact)
+    assert np.linalg.norm(result.x - exact) <= 10 * max(peer, U * scale)
+
+
+def single_precision_is_tried(A, b, monkeypatch):
+    """Solve, and whether a Gram matrix in float32 was made."""
+    seen, gram = [], DenseRows._gram_in_single
+    monkeypatch.setattr(DenseRows, "_gram_in_single", lambda rows: seen.append(1) or gram(rows))
+    result = lstsq(A, b)
+    assert backward_error(A, b, result.x) <= 10 * U
+    return len(seen) == 1
+
+
+def test_single_precision_where_it_fits(monkeypatch):
+    A, b = normal(20_000, 80), normal(20_000, seed=1)
+    assert single_precision_is_tried(A, b, monkeypatch)
+    assert single_precision_is_tried(A * 1e9, b, monkeypatch)
+    for scale in (1e-15, 1e15):
+        assert not single_precision_is_tried(A * np.append(np.ones(79), scale), b, monkeypatch)
+    assert not single_precision_is_tried(A[:2000], b[:2000], monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["overflow", "underflow", "ill-conditioned"])
+def test_rows_that_mislead_the_first_look(kind, monkeypatch):
+    # It looks at every 125th row.
+    A, b = normal(20_000, 80), normal(20_000, seed=1)
+    others = np.arange(20_000) % 125 != 0
+    if kind == "overflow":
+        A[7] *= 1e25
+    elif kind == "underflow":
+        A[others] *= 1e-30
+    else:
+        A[others, 0] = A[others, 1] * (1 + 1e-5 * A[others, 0])
+        A[~others] *= 1e-5
+    assert single_precision_is_tried(A, b, monkeypatch)
 
 
 # Scales ------------------------------------------------------------------------------------------
@@ -372,6 +419,30 @@ def test_sparse(make, method, monkeypatch):
         expected = np.linalg.lstsq(*augmented(A.toarray(), b, **options))[0]
         x = lstsq(A, b, method=method, rng=0, **options).x
         np.testing.assert_allclose(x, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["random", "graded", "fixed effects"])
+def test_sparse_with_many_columns(kind, monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    rng = np.random.default_rng(0)
+    A = sparse.csr_array(sparse.random(3000, 400, density=0.01, random_state=0))
+    if kind == "graded":
+        A = sparse.csr_array(A * np.geomspace(1.0, 1e-7, 400))
+    elif kind == "fixed effects":  # of two groupings, whose indicators both add up to one
+        groups = [np.eye(200)[rng.integers(200, size=3000)] for _ in range(2)]
+        A = sparse.csr_array(np.hstack(groups))
+    b = normal(3000, 2, seed=1)
+    result = lstsq(A, b, rng=0)
+    assert result.converged
+    assert result.method == ("cholesky" if kind == "graded" else "lsqr")
+    expected = np.linalg.pinv(A.toarray(), rcond=1e-12) @ b
+    scale = np.abs(A).max(axis=0).toarray() if kind == "graded" else np.ones(400)
+    np.testing.assert_allclose(
+        result.x * scale[:, None],
+        expected * scale[:, None],
+        rtol=0,
+        atol=1e-8 if kind == "graded" else 1e-12,
+    )
 
 
 def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):

@@ -323,6 +323,17 @@ def sketch_sparse_blocks(
 
 
 @kernel
+def collect_samples(total, count, rank, factor, out, column, width):
+    """Row j of `out`, from `column` on: `width` entries of sorted sample rank[j], times `factor`.
+
+    total: m sorted rows of `count` entries, flat.
+    """
+    out_flat, out_step = out.reshape(-1), out.shape[1]
+    for j in range(rank.size):
+        scale(total, rank[j] * count, factor, out_flat, j * out_step + column, width)
+
+
+@kernel
 def adjoint_blocks(Y, first, last, first_row, draw, work, count, out, column, width):
     """Rows of blocks first..last of S^T Y / sqrt(m), to columns `column`.. of `out`.
 
