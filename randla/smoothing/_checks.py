@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numba.core.types import Array, float64, int64
 from numpy.typing import ArrayLike, NDArray
 
 from randla._validation import as_array, read_only
 from randla.smoothing._kernels import status
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._specialise import returns_number
 
 #: Work after which the smoothers look for Ctrl-C.
 PIECE_SECONDS = 0.2
@@ -27,27 +29,44 @@ def as_observations(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """`y` as read-only float64, (T,) or (T, k), and which rows are not wholly NaN.
 
-    Where the model says how many components it observes, (T,) and (T, 1) stand for one another.
+    (T,) and (T, 1) stand for one another: the functions of the model are given what they take.
     """
     values = as_array(y, "y", finite=False)
     if values.ndim not in (1, 2) or values.size == 0:
         raise ValueError(f"y must be non-empty with shape (T,) or (T, k), got shape {values.shape}")
     if np.isinf(values).any():
         raise ValueError("y must hold numbers, or NaN where an observation is missing, got inf")
-    if model.observe is not None:
-        k = model.observation_dim
-        if k is None and values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        elif k == 1 and values.ndim == 1:
-            values = values[:, None]
-        if values.shape[1:] != (() if k is None else (k,)):
-            expected = "(T,)" if k is None else f"(T, {k})"
+    row = model.observation_shape
+    if row is not None and values.shape[1:] != row:
+        if values.size != len(values) or row not in ((), (1,)):
+            expected = f"({', '.join(['T', *map(str, row)])}{'' if row else ','})"
             raise ValueError(
                 f"y must have shape {expected} as the model observes it, got shape {values.shape}"
             )
+        values = values.reshape(len(values), *row)
+    if values.size == len(values):
+        values = values.reshape(len(values), *[1] * (_row_ndim(model, values.ndim - 1)))
     values = np.ascontiguousarray(values, dtype=np.float64)
     observed = np.asarray(~np.isnan(values).reshape(len(values), -1).all(axis=1))
     return read_only(values), read_only(observed)
+
+
+def _row_ndim(model: StateSpaceModel, given: int) -> int:
+    """0 if `log_potential` takes single observations as floats, 1 if as arrays of one entry.
+
+    `given` where it takes both, or neither (its own error then tells more).
+    """
+    key = ("dimensions of a row", given)
+    if key not in model._kernels:
+        row = Array(float64, 1, "C", readonly=True)
+        x = float64 if model.dim is None else Array(float64, 1, "C")
+
+        def takes(ndim: int) -> bool:
+            y = row if ndim else float64
+            return returns_number(model.log_potential, int64, x, y, row)
+
+        model._kernels[key] = given if takes(given) or not takes(1 - given) else 1 - given
+    return model._kernels[key]
 
 
 def raise_for_status(info: NDArray[np.int64]) -> None:

@@ -9,16 +9,16 @@ from numba.core.dispatcher import Dispatcher
 from numpy.typing import ArrayLike, NDArray
 
 from randla._jit import unsaved_kernel
-from randla._random import draw_key
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
+from randla.smoothing._draw import draw_paths
 from randla.smoothing._kernels.forms import (
     draw_first_form,
     draw_next_form,
     weigh_first_form,
     weigh_next_form,
 )
-from randla.smoothing._kernels.simulate import simulate_template
 from randla.smoothing._specialise import config, specialise
+from randla.smoothing._supports import SUPPORTS
 
 # Arguments of the functions; those in _WRITES of a vector model have `out` as well.
 _ARGUMENTS = {
@@ -37,7 +37,6 @@ _ARGUMENTS = {
     "score_step": ("t", "x", "xn", "y", "theta", "out"),
 }
 _WRITES = ("initial", "transition", "initial_proposal", "proposal")
-_SUPPORTS = ("real", "log", "logit", "tanh")
 
 
 class Forms(NamedTuple):
@@ -63,7 +62,9 @@ class StateSpaceModel:
     With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
     one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
     the functions that draw have a last argument ``out`` to which they write. ``y`` is a row of
-    the observations: a float if these are given as (T,), a 1-D array if they are (T, k).
+    the observations, a float or a 1-D array of k entries. Where there is one number a time, given
+    as (T,) or (T, 1), it is what `log_potential` takes: a function that computes with ``y`` gets
+    the float and one that indexes ``y[0]`` the array (one that takes both, what was given).
 
     Parameters
     ----------
@@ -111,8 +112,9 @@ class StateSpaceModel:
         :math:`\log q_t(x, x_n) + \log g_{t+1}(x_n)`; `y` is row 0, or row t + 1. Where the row is
         missing (all NaN) they have to leave out the term of g.
     observation_dim : int, optional
-        Number k of components of an observation, the size of `out` in `observe`. None: one number,
-        written to ``out[0]``, and observations are simulated with shape (T,).
+        Number k of components of an observation, the size of `out` in `observe`. None: as many as
+        `observe` writes to (one if it fills all of `out`, whatever its size). Observations are
+        simulated with shape (T, k), or (T,) if this is None and k is one.
 
     Raises
     ------
@@ -236,7 +238,7 @@ class StateSpaceModel:
         self.names = _labels(default_names if names is None else names, "names", size)
         self.support = _labels(["real"] * size if support is None else support, "support", size)
         for kind in self.support:
-            as_choice(kind, "support", _SUPPORTS)
+            as_choice(kind, "support", tuple(SUPPORTS))
         if len(set(self.names)) < size:
             raise ValueError(f"names must differ from one another, got {list(self.names)}")
         self._require_in_support(self.theta)
@@ -281,9 +283,7 @@ class StateSpaceModel:
 
     def _require_in_support(self, theta: NDArray[np.float64]) -> None:
         for name, kind, value in zip(self.names, self.support, theta, strict=True):
-            low, high = {"log": (0.0, np.inf), "logit": (0.0, 1.0), "tanh": (-1.0, 1.0)}.get(
-                kind, (-np.inf, np.inf)
-            )
+            low, high = SUPPORTS[kind][:2]
             if not low < value < high:
                 raise ValueError(
                     f"theta must lie in its support: {name} ({kind!r}) between {low:g} and "
@@ -314,12 +314,7 @@ class StateSpaceModel:
         values = np.array(self._as_theta(theta, self.theta.size))
         self._require_in_support(values)
         for k, kind in enumerate(self.support):
-            if kind == "log":
-                values[k] = np.log(values[k])
-            elif kind == "logit":
-                values[k] = np.log(values[k]) - np.log1p(-values[k])
-            elif kind == "tanh":
-                values[k] = np.arctanh(values[k])
+            values[k] = SUPPORTS[kind].transform(values[k])
         return values
 
     def inverse(self, z: ArrayLike) -> NDArray[np.float64]:
@@ -336,12 +331,7 @@ class StateSpaceModel:
         """
         values = np.array(as_vector(z, "z", size=self.theta.size), dtype=np.float64)
         for k, kind in enumerate(self.support):
-            if kind == "log":
-                values[k] = np.exp(values[k])
-            elif kind == "logit":
-                values[k] = 0.5 * (1.0 + np.tanh(0.5 * values[k]))
-            elif kind == "tanh":
-                values[k] = np.tanh(values[k])
+            values[k] = SUPPORTS[kind].inverse(values[k])
         return values
 
     def slope(self, theta: ArrayLike) -> NDArray[np.float64]:
@@ -359,8 +349,7 @@ class StateSpaceModel:
         """
         values = np.array(self._as_theta(theta, self.theta.size))
         for k, kind in enumerate(self.support):
-            x = values[k]
-            values[k] = {"log": x, "logit": x * (1.0 - x), "tanh": 1.0 - x * x}.get(kind, 1.0)
+            values[k] = SUPPORTS[kind].slope(values[k])
         return values
 
     # Drawing -------------------------------------------------------------------------------------
@@ -382,7 +371,7 @@ class StateSpaceModel:
         states : (T, d) ndarray
             With d = 1 for a scalar model.
         observations : (T,) or (T, k) ndarray
-            (T, k) if the model has an `observation_dim`.
+            (T,) if an observation is one number and the model has no `observation_dim`.
 
         Raises
         ------
@@ -397,7 +386,7 @@ class StateSpaceModel:
         ((50, 1), (50,))
         """
         n_steps = as_count(n_steps, "n_steps")
-        states, observations = self._draw(np.empty((0, self.dim or 1)), 0, n_steps, 1, rng)
+        states, observations = draw_paths(self, None, 0, n_steps, rng)
         return states[0], observations[0]
 
     def forecast(
@@ -443,30 +432,7 @@ class StateSpaceModel:
             raise ValueError(f"states must have shape {expected}, got shape {np.shape(states)}")
         n_steps = as_count(n_steps, "n_steps")
         start_time = as_count(start_time, "start_time", minimum=0)
-        return self._draw(start, start_time + 1, n_steps, len(start), rng)
-
-    def _draw(
-        self, start: NDArray[Any], start_time: int, n_steps: int, n_paths: int, rng: Any
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        key = draw_key(rng)
-        if self.observe is None:
-            raise ValueError("observe must be given to the model to draw observations, got None")
-        states = np.empty((n_paths, n_steps, self.dim or 1))
-        observations = np.empty((n_paths, n_steps, self.observation_dim or 1))
-        start = np.ascontiguousarray(start, dtype=np.float64)
-        forms = self.forms(guided=False)
-        kernel = self.kernel(simulate_template, forms.draw_first, forms.draw_next, self.observe)
-        scalar = self.dim is None
-        kernel(
-            np.empty(4, np.uint64),
-            key,
-            read_only(start[:, 0].copy() if scalar else start),
-            start_time,
-            self.arguments,
-            states[:, :, 0] if scalar else states,
-            observations,
-        )
-        return states, observations[:, :, 0] if self.observation_dim is None else observations
+        return draw_paths(self, start, start_time + 1, n_steps, rng)
 
     # What the algorithms use ---------------------------------------------------------------------
 
@@ -474,6 +440,11 @@ class StateSpaceModel:
     def arguments(self) -> NDArray[np.float64]:
         """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
+
+    @property
+    def observation_shape(self) -> tuple[int, ...] | None:
+        """Shape of one observation; None where only the functions know it."""
+        return None if self.observation_dim is None else (self.observation_dim,)
 
     def forms(self, *, guided: bool) -> Forms:
         """Return the functions that the kernels call, see `randla.smoothing._kernels.forms`."""

@@ -48,6 +48,11 @@ class ReadyModel(StateSpaceModel):
                 self.__dict__[name] = read_only(value)
 
     @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """Shape of one observation."""
+        return super().observation_shape or ()
+
+    @property
     def arguments(self) -> FloatArray:
         """The packed array that the functions are handed as `theta`; made when first asked for."""
         packed = self.__dict__.get("_packed")

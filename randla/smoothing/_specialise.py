@@ -40,9 +40,12 @@ import numba
 import numpy as np
 from numba.core import config as numba_config
 from numba.core.caching import FunctionCache
+from numba.core.compiler import run_frontend
 from numba.core.dispatcher import Dispatcher
 from numba.core.extending import _Intrinsic
-from numba.core.types import Type
+from numba.core.registry import cpu_target
+from numba.core.typed_passes import type_inference_stage
+from numba.core.types import Boolean, Float, Integer, Type
 
 import randla
 from randla._jit import unsaved_kernel
@@ -91,6 +94,28 @@ def _compile(template: Callable[..., FunctionType], functions: tuple, digest: st
     cache._cache_file._source_stamp = digest  # the file of the template may be touched or moved
     compiled._cache = cache
     return compiled
+
+
+def returns_number(function: Any, *arguments: Type) -> bool:
+    """Whether a jitted function can be called with these types and gives a real number.
+
+    By type inference alone, about 20 ms; compiled (and not kept) only where that fails.
+    """
+    if config.DISABLE_JIT:
+        return True
+    try:
+        context = cpu_target.typing_context
+        context.refresh()
+        code = run_frontend(function.py_func)
+        result = type_inference_stage(
+            context, cpu_target.target_context, code, arguments, None
+        ).return_type
+    except Exception:  # it may need passes that are not run here, or the interface changed
+        try:
+            result = unsaved_kernel(function.py_func).compile(arguments).signature.return_type
+        except Exception:
+            return False
+    return isinstance(result, (Float, Integer, Boolean))
 
 
 class _ContentCache(FunctionCache):

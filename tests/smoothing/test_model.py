@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from randla import StateSpaceModel, particle_filter, random
+from randla import AdditiveFunctional, StateSpaceModel, paris, particle_filter, random
 from tests.smoothing import models
 from tests.statistical import claim
 
@@ -82,6 +82,59 @@ def test_draws_repeat_and_vectors_work():
     assert y.shape == (50,)
     assert (x[:, 0] == -x[:, 1]).all()
     assert set(x[:, 0]) == {0.0, 1.0, 2.0}
+
+
+def test_the_size_of_an_observation_is_what_observe_writes():
+    def three(rng, t, x, theta, out):
+        for k in range(3):
+            out[k] = x + k
+
+    def all_of_out(rng, t, x, theta, out):
+        out[:] = x
+
+    x, y = StateSpaceModel(**{**models.WALK, "observe": three}).simulate(4, rng=0)
+    np.testing.assert_allclose(y, x + np.arange(3))
+    model = StateSpaceModel(**{**models.WALK, "observe": all_of_out})
+    x, y = model.simulate(4, rng=0)
+    assert y.tolist() == x[:, 0].tolist()
+    assert model.forecast(x, 2, rng=0)[1].shape == (4, 2)
+
+
+def row_potential(t, x, y, theta):
+    return models.walk_log_potential(t, x, y[0], theta)
+
+
+def vector_float_potential(t, x, y, theta):
+    return models.LOG_EMISSION[int(x[0]), int(y)]
+
+
+def sums_of_rows(x, y, theta, out):
+    out[0] = y[0]
+
+
+def steps_of_rows(t, x, xn, y, theta, out):
+    out[0] = y[0]
+
+
+def test_single_observations_come_as_the_potential_takes_them():
+    _, y = models.walk.simulate(10, rng=0)
+    y[3] = np.nan
+    scalar = models.walk, StateSpaceModel(**{**models.WALK, "log_potential": row_potential})
+    vector = (
+        models.vector_chain,
+        StateSpaceModel(**{**models.VECTOR_CHAIN, "log_potential": vector_float_potential}),
+    )
+    for pair, observations in ((scalar, y), (vector, models.SYMBOLS)):
+        shapes = observations, observations[:, None]
+        values = {
+            particle_filter(m, given, n_particles=50, rng=1).log_likelihood
+            for m in pair
+            for given in shapes
+        }
+        assert len(values) == 1
+    functional = AdditiveFunctional(1, initial=sums_of_rows, step=steps_of_rows)
+    total = paris(vector[0], models.SYMBOLS, functional, n_particles=5, n_chains=1, rng=0)
+    assert total.estimate == [models.SYMBOLS.sum()]
 
 
 def test_parameters():
