@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla.sketching._rank import EPS, Spectrum
+from randla.sketching._rank import EPS, Spectrum, column_norms
 
 Matrix = NDArray[np.float64]
 
@@ -162,8 +161,3 @@ def top_singular_value(R: Matrix) -> float:
         v = R.T @ (R @ (v / size))
         size = np.linalg.norm(v)
     return float(np.sqrt(size))
-
-
-def column_norms(X: NDArray[Any]) -> Matrix:
-    """Euclidean norms of the columns."""
-    return np.sqrt((X * X).sum(axis=0))

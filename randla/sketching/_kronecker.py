@@ -69,16 +69,23 @@ class KroneckerProduct(RowsOnDemand):
     array([ 3., 30.])
     """
 
-    A1: NDArray[Any]
-    A2: NDArray[Any]
-
     def __init__(self, A1: ArrayLike, A2: ArrayLike) -> None:
-        self.A1, self.A2 = as_matrix(A1, "A1"), as_matrix(A2, "A2")
+        self._factors = as_matrix(A1, "A1"), as_matrix(A2, "A2")
         for factor, name in ((self.A1, "A1"), (self.A2, "A2")):
             if 0 in factor.shape:
                 raise ValueError(f"{name} must have rows and columns, got shape {factor.shape}")
         (n1, d1), (n2, d2) = self.A1.shape, self.A2.shape
         super().__init__(np.result_type(self.A1, self.A2), (n1 * n2, d1 * d2))
+
+    @property
+    def A1(self) -> NDArray[Any]:
+        """The first factor, (n1, d1)."""
+        return self._factors[0]
+
+    @property
+    def A2(self) -> NDArray[Any]:
+        """The second factor, (n2, d2)."""
+        return self._factors[1]
 
     def row_block(self, first: int, last: int) -> NDArray[Any]:
         """Rows first..last of the product."""

@@ -95,6 +95,9 @@ class Sketch(LinearOperator):
             raise AttributeError(f"{type(self).__name__} is immutable, cannot set {name!r}")
         object.__setattr__(self, name, value)
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable, cannot delete {name!r}")
+
     # What a subclass says ------------------------------------------------------------------------
 
     def _parameters(self) -> dict[str, Any]:
@@ -331,7 +334,9 @@ class Sketch(LinearOperator):
         return self if self.shape[1] == k else self.columns(0, k)
 
     def toarray(self, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """S as an (m, n) array; for tests and small examples."""
+        """S as an (m, n) array of float64 or float32; for tests and small examples."""
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
         eye = np.eye(self.shape[0], dtype=dtype)
         return np.ascontiguousarray(self._adjoint_product(eye).T)
 

@@ -82,6 +82,11 @@ def has_lost_rank(R: Matrix, shape: tuple[int, int], rcond: float | None) -> boo
     return numerical_rank(s, shape, rcond) < R.shape[1]
 
 
+def column_norms(X: NDArray[Any]) -> Matrix:
+    """Euclidean norms of the columns."""
+    return np.sqrt((X * X).sum(axis=0))
+
+
 def minimum_norm(Y: Matrix, spectrum: Spectrum, exponents: NDArray[np.int64]) -> Matrix:
     """The shortest X = 2^e Y with the same image; Y in and out.
 
@@ -108,7 +113,13 @@ def minimum_norm(Y: Matrix, spectrum: Spectrum, exponents: NDArray[np.int64]) ->
         turned[:r] = lapack.dtrtrs(Q[:r], (V.T @ Y)[pivots], trans=1)[0]
     X = np.empty_like(Y)
     X[order] = _turn("N", Q, tau, turned)
-    return np.ldexp(X, -shift[:, None])
+    X = np.ldexp(X, -shift[:, None])
+    # Rounding errors of V may have changed V'X: put that right. If scales are beyond double
+    # precision apart, X is then not the shortest; Y fits as well, and the shorter one is taken.
+    change = V.T @ (Y - X)
+    X += V @ np.where(np.abs(change) > 64.0 * EPS * column_norms(Y), change, 0.0)
+    shift = (exponents - exponents.max())[:, None]
+    return np.where(column_norms(np.ldexp(X, shift)) < column_norms(np.ldexp(Y, shift)), X, Y)
 
 
 def _stable_qr(M: Matrix) -> tuple[Any, ...]:

@@ -293,6 +293,28 @@ def test_minimum_norm_with_columns_of_any_scale():
     assert abs(x[0]) <= 1e-130
 
 
+@pytest.mark.parametrize("method", ["lapack", "sketch-cholesky"])
+@pytest.mark.parametrize("decades", [3, 6, 12, 20, 60, 140])
+def test_many_null_vectors_on_columns_of_many_scales(decades, method):
+    # Three columns of one plane, four times at different scales: the fit is that of the plane.
+    base = normal(4000, 8).reshape(4000, 4, 2)
+    A = np.concatenate([base, base.sum(axis=2, keepdims=True)], axis=2)
+    scale = np.repeat(np.logspace(0, -decades, 4), 3)
+    b = normal(4000, seed=1)
+    free = np.linalg.lstsq(base.reshape(4000, 8), b)[0]
+    result = lstsq(A.reshape(4000, 12) * scale, b, method=method, rng=0)
+    assert result.rank == 8
+    residual = b - A.reshape(4000, 12) @ (scale * result.x)
+    best = np.linalg.norm(b - base.reshape(4000, 8) @ free)
+    assert np.linalg.norm(residual) == pytest.approx(best, rel=1e-9)
+    # The shortest has 2/3, -1/3; 1/3, 1/3 of the coefficients of a plane, on its own scale.
+    shares = np.array([[2.0, -1.0], [-1.0, 2.0], [1.0, 1.0]]) / 3.0
+    shortest = (free.reshape(4, 2) @ shares.T / scale.reshape(4, 3)).ravel()
+    assert np.linalg.norm(result.x) <= (1.0 + 1e-9 if decades < 12 else 1.5) * np.linalg.norm(
+        shortest
+    )
+
+
 @pytest.mark.parametrize("n", [2500, 40])
 def test_small_columns_count(n):
     A, b = normal(n, 9), normal(n, seed=1)
