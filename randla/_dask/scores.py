@@ -95,7 +95,7 @@ def _sketched_leverage(
     values = np.clip(squares * (expected / total if total > 0.0 else 1.0), lower, 1.0)
     error = np.sqrt(2.0 / (sketch_rows - factor.rank + 1) + 2.0 / combinations)
     return lazy_scores(
-        values, lower, (norms > 0.0).astype(np.float64),
+        values, lower, (squares > 0.0).astype(np.float64),
         kind="leverage-sketch", p=2.0, certified=False, residual=float(error),
     )  # fmt: skip
 

@@ -1,0 +1,128 @@
+"""l_p and quantile regression of Dask arrays, with certificates that hold for all rows."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+import randla
+from tests.dask.conftest import cut, cut_sparse
+
+_rng = np.random.default_rng(11)
+N = 9000
+A = np.column_stack([np.ones(N), _rng.standard_normal((N, 3)) * _rng.pareto(3.0, (N, 1))])
+b = A @ [1.0, -2.0, 0.5, 3.0] + _rng.standard_t(2, N)
+weights = _rng.random(N)
+weights[:5] = 0.0
+CHUNKS = 2500
+
+
+def conjugate_norm(z, p, w):
+    """The norm of a dual point, which a certificate keeps at most one."""
+    q = np.inf if p == 1 else (1.0 if p == np.inf else p / (p - 1.0))
+    scaled = np.abs(z[w > 0]) / w[w > 0]
+    if p in (1, np.inf):
+        return scaled.max() if p == 1 else scaled.sum()
+    return (w[w > 0] * scaled**q).sum() ** (1.0 / q)
+
+
+@pytest.mark.parametrize("p", [1, 1.2, 2, 3, np.inf])
+@pytest.mark.parametrize("w", [None, weights], ids=["plain", "weights"])
+def test_solution_and_certificate(p, w):
+    fit = randla.lp_regression(cut(A, CHUNKS), cut(b, 4000), p, weights=w, rng=0)
+    exact = randla.lp_regression(A, b, p, weights=w)
+    assert fit.converged
+    assert fit.value == pytest.approx(exact.value, rel=2e-8)
+    assert -1e-12 * fit.value <= fit.gap <= 1e-8 * fit.value
+    z, w = fit.dual.compute(), np.ones(N) if w is None else w
+    assert fit.dual.chunks == cut(A, CHUNKS)[:, 0].chunks
+    assert abs(b @ z - fit.lower_bound) <= 1e-10 * fit.value
+    assert np.abs(A.T @ z).max() <= 1e-10 * np.abs(A).max() * np.abs(z).sum()
+    assert conjugate_norm(z, p, w) <= 1 + 1e-10
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 3])
+def test_a_sample_is_certified_on_all_rows(p):
+    fit = randla.lp_regression(cut(A, CHUNKS), b, p, method="sample", rng=0)
+    exact = randla.lp_regression(A, b, p)
+    assert fit.method == "sample"
+    assert fit.n_rows_used < N / 10
+    assert fit.lower_bound <= exact.value * (1 + 1e-9)
+    assert exact.value <= fit.value * (1 + 1e-9)
+    assert fit.value == pytest.approx(np.linalg.norm(A @ fit.x - b, p), rel=1e-9)
+    assert 0.0 < fit.gap < 0.1 * fit.value
+
+
+def test_quantiles_with_a_penalty():
+    taus = [0.1, 0.5, 0.95]
+    for l1 in (0.0, [0.0, 5.0, 40.0, 0.0]):
+        fit = randla.lp_regression(cut(A, CHUNKS), b, tau=taus, l1=l1, rng=0)
+        exact = randla.lp_regression(A, b, tau=taus, l1=l1)
+        np.testing.assert_allclose(fit.value, exact.value, rtol=1e-9)
+        np.testing.assert_allclose(fit.x, exact.x, atol=1e-6)
+        assert (fit.gap <= 1e-8 * fit.value).all()
+        z = fit.dual.compute()
+        assert z.shape == (N, 3)
+        assert (z >= np.array(taus) - 1 - 1e-12).all()
+        assert (z <= np.array(taus) + 1e-12).all()
+        np.testing.assert_allclose(b @ z, fit.lower_bound, rtol=1e-9)
+
+
+def test_the_same_on_each_scheduler(scheduler):
+    for rows in (CHUNKS, (1, 4000, 4999), N) if scheduler == "threads" else ((4000, 1, 4999),):
+        for options in ({"tau": 0.3}, {"p": 3}):
+            fit = randla.lp_regression(cut(A, rows), b, rng=0, **options)
+            first = found.setdefault(str(options), fit)
+            np.testing.assert_allclose(fit.x, first.x, rtol=1e-5)
+            assert fit.n_rows_used == first.n_rows_used
+
+
+found: dict = {}
+
+
+def test_sparse_chunks_and_float32():
+    thin = np.where(np.abs(A) > 0.3, A, 0.0)
+    for p in (1, 1.5, np.inf):
+        fit = randla.lp_regression(cut_sparse(thin, CHUNKS), b, p, rng=0)
+        exact = randla.lp_regression(csr_array(thin), b, p)
+        assert fit.value == pytest.approx(exact.value, rel=2e-8)
+    single = A.astype(np.float32)
+    fit = randla.lp_regression(cut(single, CHUNKS), b, rng=0)
+    assert fit.value == pytest.approx(randla.lp_regression(single, b).value, rel=1e-8)
+
+
+AWKWARD = {
+    "exact fit": (A, A @ [1.0, 2.0, 3.0, 4.0]),
+    "zero b": (A, 0 * b),
+    "zero A": (0 * A, b),
+    "integers": (np.round(A), np.round(b)),
+    "rank": (np.column_stack([A, A[:, 1] + A[:, 2]]), b),
+    "tiny": (A * 1e-200, b),
+    "huge": (A * 1e200, b),
+}
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 3, np.inf])
+@pytest.mark.parametrize("case", AWKWARD.values(), ids=AWKWARD)
+def test_awkward_problems(case, p):
+    matrix, right = case
+    fit = randla.lp_regression(cut(matrix, CHUNKS), right, p, rng=0)
+    exact = randla.lp_regression(matrix, right, p)
+    assert fit.value == pytest.approx(exact.value, rel=2e-8, abs=1e-9)
+    assert fit.converged
+
+
+def test_options_are_checked():
+    for options, message in (
+        ({"method": "full"}, r"for p = 1 or quantiles of a Dask array, got 'full'"),
+        ({"method": "preprocess", "p": 3}, "method='preprocess' is for p = 1"),
+        ({"method": "sample", "p": np.inf}, "needs p < inf"),
+        ({"size": 30}, "size is for method='sample'"),
+        ({"size": N + 1, "method": "sample"}, "size must be at least 1 and at most 9000"),
+        ({"tau": 1.0}, "tau must be"),
+        ({"p": 0.5}, "p must be at least 1"),
+        ({"l1": [1.0]}, "l1 must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            randla.lp_regression(cut(A, CHUNKS), b, **options)
+    with pytest.raises(ValueError, match=r"b must have shape \(9000,\), got shape \(9000, 2\)"):
+        randla.lp_regression(cut(A, CHUNKS), np.stack([b, b], axis=1))

@@ -1,0 +1,152 @@
+"""Sketches and least squares of Dask arrays are those of the arrays in memory."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+import randla
+from tests.dask.conftest import N, cut, cut_sparse, da, dask
+from tests.dask.data import A, B, b, weights
+
+SKETCHES = {
+    "SRHT": randla.SRHT(60, N, rng=1),
+    "BlockSRHT": randla.BlockSRHT(60, rng=1),
+    "Gaussian": randla.GaussianSketch(60, N, rng=1),
+    "SparseSign": randla.SparseSignSketch(60, N, rng=1),
+    "Count": randla.CountSketch(60, N, rng=1),
+    "Kronecker": randla.KroneckerSRHT(60, (30, 40), rng=1),
+    "columns": randla.SRHT(60, N + 900, rng=1).columns(500, N + 500),
+}
+FIELDS = ("x", "standard_error", "linf_bound", "residual_norm", "degrees_of_freedom", "rank")
+
+
+@pytest.fixture(params=SKETCHES)
+def S(request):
+    return SKETCHES[request.param]
+
+
+def assert_same(result, expected, rtol=1e-9):
+    for field in FIELDS:
+        np.testing.assert_allclose(
+            getattr(result, field), getattr(expected, field), rtol=rtol, err_msg=field
+        )
+
+
+def test_sketch_is_lazy_and_equal(S, rows, scheduler):
+    lazy = S @ cut(A, rows)
+    assert isinstance(lazy, da.Array)
+    assert lazy.shape == (60, 5)
+    assert lazy.numblocks == (1, 1)
+    expected = S @ A
+    np.testing.assert_allclose(lazy.compute(), expected, rtol=0, atol=1e-13 * abs(expected).max())
+
+
+def test_sketch_of_vectors_float32_and_sparse(S):
+    np.testing.assert_allclose((S @ cut(b)).compute(), S @ b, rtol=0, atol=1e-11)
+    np.testing.assert_allclose((cut(A).T @ S.T).compute(), A.T @ S.T, rtol=0, atol=1e-9)
+    single = S @ cut(A.astype(np.float32))
+    assert single.dtype == single.compute().dtype == np.float32
+    np.testing.assert_allclose(single.compute(), S @ A, rtol=0, atol=2e-5 * abs(A).max() * 10)
+    counts = S @ cut(np.arange(N)[:, None])
+    assert counts.dtype == np.float64
+    thin = np.where(np.abs(A) > 1.0, A, 0.0)
+    np.testing.assert_allclose((S @ cut_sparse(thin)).compute(), S @ thin, rtol=0, atol=1e-9)
+
+
+def test_the_same_expression_has_the_same_name(S):
+    assert (S @ cut(A)).name == (S @ cut(A)).name
+    other = randla.SRHT(60, N, rng=2)
+    assert (other @ cut(A)).name != (S @ cut(A)).name
+
+
+def test_one_pass_computes_no_chunk_twice():
+    reads = []
+    source = cut(A).map_blocks(lambda x: (reads.append(len(x)), x)[1], dtype=float, meta=A[:0])
+    with dask.config.set(scheduler="synchronous"):
+        result = randla.lstsq(source, source[:, 0] + 1.0, sketch_size=50, rng=0)
+    assert result.n_passes == 1
+    assert sum(reads) == N
+
+
+METHODS = {
+    "one sketch": {"sketch_size": 100},
+    "eps": {"eps": 3.0},
+    "exact": {},
+    "sketched Cholesky": {"method": "sketch-cholesky"},
+    "iterative": {"method": "iterative"},
+    "ridge": {"ridge": 2.0},
+    "sketch and ridge": {"ridge": 2.0, "sketch_size": 100},
+    "block sketch": {"sketch": "block-srht", "sketch_size": 100},
+}
+
+
+@pytest.mark.parametrize("options", METHODS.values(), ids=METHODS)
+def test_lstsq_is_that_in_memory(options, rows):
+    for right in (b, B):
+        result = randla.lstsq(cut(A, rows), cut(right, 333), rng=5, **options)
+        expected = randla.lstsq(A, right, rng=5, **options)
+        assert_same(result, expected)
+        assert result.converged
+        assert expected.method in (result.method, "lapack")
+
+
+def test_lstsq_on_each_scheduler(scheduler, rows):
+    for options in ({"sketch_size": 100}, {}):
+        result = randla.lstsq(cut(A, rows), b, weights=cut(weights, 400), rng=5, **options)
+        expected = randla.lstsq(A, b, weights=weights, rng=5, **options)
+        assert_same(result, expected)
+
+
+def test_lstsq_refines_and_pickles():
+    first = pickle.loads(pickle.dumps(randla.lstsq(cut(A), b, sketch_size=100, rng=1)))
+    full = first.refine(cut(A), b)
+    np.testing.assert_allclose(full.x, randla.lstsq(A, b).x, rtol=1e-10)
+    assert full.n_passes == 1 + 2
+    with pytest.raises(ValueError, match=r"A must have shape \(1200, 5\) as before"):
+        first.refine(cut(A)[:, :4], b)
+
+
+def test_lstsq_of_sparse_chunks_and_float32():
+    thin = np.where(np.abs(A) > 0.1, A, 0.0)
+    for options in ({"sketch_size": 100}, {}, {"weights": weights}):
+        result = randla.lstsq(cut_sparse(thin), b, rng=5, **options)
+        assert_same(result, randla.lstsq(csr_array(thin), b, rng=5, **options))
+        result = randla.lstsq(cut(A.astype(np.float32)), b, rng=5, **options)
+        assert_same(result, randla.lstsq(A.astype(np.float32), b, rng=5, **options))
+
+
+@pytest.mark.parametrize("exponents", [(-250, 20), (250, -20), (0, -290), (0, 290), (-290, 0)])
+def test_lstsq_at_the_ends_of_the_range(exponents):
+    scale_A, scale_b = (10.0**e for e in exponents)
+    for options in ({"sketch_size": 100}, {}):
+        result = randla.lstsq(cut(A * scale_A), b * scale_b, rng=5, **options)
+        assert_same(result, randla.lstsq(A * scale_A, b * scale_b, rng=5, **options))
+
+
+def test_lstsq_of_deficient_rank():
+    deficient = np.column_stack([A, A[:, 0] + A[:, 1], np.zeros(N)])
+    for options in ({"sketch_size": 100}, {}):
+        result = randla.lstsq(cut(deficient), b, rng=5, **options)
+        assert result.rank == 5
+        assert_same(result, randla.lstsq(deficient, b, rng=5, **options), rtol=1e-8)
+    for zero in (randla.lstsq(cut(0 * A), b), randla.lstsq(cut(0 * A), b, sketch_size=50)):
+        assert not zero.x.any()
+        assert zero.residual_norm == pytest.approx(np.linalg.norm(b))
+
+
+def test_lstsq_of_ill_conditioned_columns():
+    vander = np.vander(np.linspace(0.0, 1.0, N), 13)
+    result = randla.lstsq(cut(vander), b)
+    assert result.method == "sketch-cholesky"
+    assert result.backward_error < 1e-15
+    assert result.residual_norm == pytest.approx(randla.lstsq(vander, b).residual_norm, rel=1e-12)
+
+
+def test_lstsq_refuses_what_needs_all_rows_at_once():
+    for method in ("lapack", "lsqr"):
+        with pytest.raises(ValueError, match=f"method must be one of .* got '{method}'"):
+            randla.lstsq(cut(A), b, method=method)
+    with pytest.raises(ValueError, match=r"at least as many rows as columns .* A.compute\(\)"):
+        randla.lstsq(cut(A[:3]), b[:3])
