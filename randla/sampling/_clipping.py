@@ -78,7 +78,9 @@ def solve_pinball(
         if not wrong.any():
             break
         free |= wrong
-    z = solution.z if solution.vertex is not None else _feasible_dual(rows, solution.z, tau)
+    z = solution.z
+    if solution.vertex is None:
+        z = _feasible_dual(rows, z, tau, np.where(clipped, np.sign(residuals), 0.0))
     z = into_box(z, tau)
     return PinballSolution(x, z, residuals, n_iterations, solution.vertex)
 
@@ -91,16 +93,26 @@ def into_box(z: Array, tau: float) -> Array:
     return z / max(1.0, z.max() / tau, z.min() / (tau - 1.0))
 
 
-def _feasible_dual(rows: Panels, z: Array, tau: float) -> Array:
-    """Make A'z = 0 to rounding, by the least change in the metric of the slacks; else z = 0."""
-    z = np.clip(z, tau - 1.0, tau)
-    metric = (z - (tau - 1.0)) * (tau - z)
-    factor = Factor(rows.gram(metric))
-    for _ in range(3):
-        step = factor.solve(rows.transposed_product(z))
-        z = z + metric * rows.residuals(step, np.zeros_like(z))
-    off = np.abs(rows.transposed_product(z))
-    return z if (off <= 1e-12 * rows.column_sums()).all() else np.zeros_like(z)
+def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
+    """Make A'z = 0 to rounding, by the least change in the metric of the slacks; else z = 0.
+
+    Rows that were cut go to the bound of their side, if the others can make up for it: what an
+    interior point leaves between z and its bound would be multiplied by their whole residual.
+    """
+    found, clipped = np.zeros_like(z), np.clip(z, tau - 1.0, tau)
+    bound = np.where(side > 0.0, tau, tau - 1.0)
+    for start in (np.where(side == 0.0, clipped, bound), clipped):
+        z, metric = start, (start - (tau - 1.0)) * (tau - start)
+        factor = Factor(rows.gram(metric))
+        for _ in range(3):
+            step = factor.solve(rows.transposed_product(z))
+            z = z + metric * rows.residuals(step, np.zeros_like(z))
+        off = np.abs(rows.transposed_product(z))
+        if (off <= 1e-12 * rows.column_sums()).all():
+            found = z
+            if z.max() <= tau + 1e-12 and z.min() >= tau - 1.0 - 1e-12:
+                break
+    return found
 
 
 def _cut(rows: Panels, residuals: Array) -> float:

@@ -103,7 +103,10 @@ class InteriorPoint:
             near = self.value - self._far_loss()
             if feasible and crossover and self.gap <= _NEAR * near:
                 mean = near / self.rows.n
-                vertex = optimal_vertex(self.rows, self._start, self.x, self.state, self.tau, mean)
+                with np.errstate(over="ignore", invalid="ignore"):  # it checks what it finds
+                    vertex = optimal_vertex(
+                        self.rows, self._start, self.x, self.state, self.tau, mean
+                    )
                 if vertex is not None:
                     return InteriorSolution(
                         vertex.x, vertex.z, vertex.residuals, iteration, vertex.index

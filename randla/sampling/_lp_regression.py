@@ -23,7 +23,7 @@ from randla._validation import (
 from randla.sampling._newton import norm
 from randla.sampling._norm import norm_plane
 from randla.sampling._panels import Array
-from randla.sampling._pinball import Rows, power_of_two_scale
+from randla.sampling._pinball import ROUNDING, Rows, power_of_two_scale
 from randla.sampling._quantile import Plane, quantile_planes
 from randla.sampling._sampled import default_size, sampled_norm, sampled_quantiles
 from randla.sampling._scores import NotConvergedWarning
@@ -292,7 +292,7 @@ def _result(
         if not np.isfinite(plane.x).all():
             raise ValueError("b must not be so large beside A that coefficients overflow")
         if not plane.gap <= rtol * plane.value:
-            converged &= plane.gap <= 8.0 * norm(rows.rounding(plane.x), p)
+            converged &= plane.gap <= ROUNDING * norm(rows.rounding(plane.x), p)
     x = np.stack([plane.x for plane in planes], axis=1)
     dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
     dual *= factor

@@ -39,6 +39,8 @@ def solve_minimax(rows: Panels, factor: Factor, rtol: float) -> MinimaxSolution:
     n, d = rows.n, rows.d
     near = solve_power(rows, factor, _NEARBY, 1e-3)
     base, residuals = near.x, near.residuals
+    if near.value == 0.0:
+        return MinimaxSolution(base, residuals, near.z, 0.0, 0.0, n, near.n_iterations)
     chosen = _largest(np.abs(residuals.ravel()[:n]), _FIRST * (d + 1))
     A, r = rows.rows(chosen), residuals.ravel()[chosen]
     x, end = base, residuals
@@ -96,14 +98,17 @@ def _few_rows(A: Array, r: Array) -> tuple[Array, Array] | None:
     signs = np.sign(z[active])
     # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
     binding = np.hstack([A[active], signs[:, None]])
-    vertex, *_ = np.linalg.lstsq(binding, scaled[active], rcond=None)
+    size = np.abs(binding).max(axis=1, keepdims=True)  # rows carry weights of any size
+    binding /= size
+    vertex, *_ = np.linalg.lstsq(binding, scaled[active] / size[:, 0], rcond=None)
     sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)
+    sharp /= size[:, 0]
     z = np.zeros(m)
     z[active] = np.where(sharp * signs > 0.0, sharp, 0.0)
     y = vertex[:d]
     if np.abs(scaled - A @ y).max() > np.abs(scaled - A @ found.x[:d]).max() + 1e-9:
         y = found.x[:d]
-    size = np.abs(z).sum()
-    if not size > 0.0 or np.abs(A.T @ z).max(initial=0.0) > 1e-12 * size * np.abs(A).max():
+    total = np.abs(z).sum()
+    if not total > 0.0:
         return unit * y, np.zeros(m)
-    return unit * y, z / size
+    return unit * y, z / total

@@ -22,8 +22,9 @@ _GROWTH = 1.5
 _SMOOTHED, _SHRINK = 1.5, 0.1
 #: Smallest smoothing, relative to the median residual.
 _SHARPEST = 1e-11
-#: A line search ends where the slope is this small beside its start.
-_SLOPE = 0.3
+#: A line search ends where the slope is this small beside its start, and the way to the minimum
+#: beside the way already gone, or after so many trials.
+_SLOPE, _TRIALS = 0.3, 30
 _MAX_ITERATIONS = 200
 
 
@@ -50,6 +51,8 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
     r = rows.residuals(x)
     live = rows.lines(np.ones(rows.n))
     value = norm(r, p)
+    if value == 0.0:
+        return PowerSolution(x, r, np.zeros_like(r), 0.0, 0.0, 1)
     if p == 2.0:
         z = _projected(rows, factor, r)
         z /= norm(z, q)
@@ -75,13 +78,15 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
         if bound > best:
             best, z_best = bound, z / size_z
         length = _line_search(r / unit, step, live, exponent, eps / unit)
-        x += length * unit * y
-        r -= length * unit * step
+        moved = r - length * unit * step
+        if not norm(moved, exponent) <= 2.0 * norm(r, exponent):  # out of digits
+            break
+        x, r = x + length * unit * y, moved
         value = norm(r, p)
         if exponent == p and value - best <= rtol * value:
             break
-        exponent = min(p, exponent * _GROWTH)
         good = _SLOPE < length < 1.0 / _SLOPE
+        exponent = min(p, exponent * (_GROWTH if good else 1.0))
         eps = max(sharpest, eps * (_SHRINK if good else 0.5))
     return PowerSolution(x, r, z_best, value, max(value - best, 0.0), n_iterations)
 
@@ -101,7 +106,7 @@ def derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
     """First and second derivative of (r^2 + eps^2)^(p/2) / p."""
     square = r * r
     total = square + eps * eps
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         weight = np.exp((0.5 * p - 1.0) * np.log(total))
         curvature = weight * ((p - 1.0) * square + eps * eps) / total
     return weight * r, np.where(total > 0.0, curvature, 0.0)
@@ -118,16 +123,22 @@ def _line_search(r: Array, step: Array, live: Array, p: float, eps: float) -> fl
     """A length t that nearly minimises the smoothed sum at r - t step, by safeguarded Newton."""
     first, _ = derivatives(r, p, eps)
     start = -float((step * first * live).sum())
-    t, low, high = 1.0, 0.0, np.inf
-    for _ in range(20):
+    reach = 1.0 + float(live.sum()) ** (1.0 / p)  # beyond it a residual alone is above the norm now
+    longest = min(max(4.0, p), reach / max(float(np.abs(step).max()), 1e-300))
+    t, low, high = min(1.0, longest), 0.0, np.inf
+    for trial in range(_TRIALS):
         slope, curvature = derivatives(r - t * step, p, eps)
         derivative = -float((step * slope * live).sum())
-        if abs(derivative) <= _SLOPE * abs(start):
+        second = float((step * step * curvature * live).sum())
+        if abs(derivative) <= _SLOPE * min(abs(start), second * t):
             break
         low, high = (t, high) if derivative < 0.0 else (low, t)
-        second = float((step * step * curvature * live).sum())
         guess = t - derivative / second if second > 0.0 else np.inf
-        if not low < guess < high:
-            guess = 2.0 * t if high == np.inf else 0.5 * (low + high)
-        t = min(guess, 4.0 * t)
+        if high == np.inf:  # at a large p the parabola of one row sees little of the others
+            guess = max(guess, 2.0 * t) if trial > 1 else guess
+        elif not low < guess < high:
+            guess = 0.5 * (low + high)
+        if t == longest and high == np.inf:
+            break
+        t = min(guess, 4.0 * t, longest)
     return t

@@ -5,7 +5,15 @@ import numpy as np
 from randla.sampling._minimax import solve_minimax
 from randla.sampling._newton import norm, solve_power
 from randla.sampling._panels import Array
-from randla.sampling._pinball import Conditioned, Rows, condition, exact_fit, with_rhs
+from randla.sampling._pinball import (
+    FEASIBLE,
+    SHARP,
+    Conditioned,
+    Rows,
+    condition,
+    exact_fit,
+    with_rhs,
+)
 from randla.sampling._quantile import Plane
 
 
@@ -26,10 +34,12 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     z = z.ravel()[:n]
     with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
         x = problem.transform @ (unit * y)
-    if not problem.plain and np.isfinite(x).all():
+    if np.isfinite(x).all() and not (problem.plain and rows.infeasibility(z) <= SHARP):
         polish = _polished_minimax if p == np.inf else _polished_power
         x, z = polish(rows, problem, x, z)
         z /= max(norm(z, p / (p - 1.0) if p < np.inf else 1.0), 1e-300)
+    if rows.infeasibility(z) > FEASIBLE:
+        z = np.zeros(n)
     with np.errstate(over="ignore", invalid="ignore"):
         residuals = rows.residuals(x)
     value = norm(residuals, p)
@@ -52,11 +62,13 @@ def _polished_minimax(rows: Rows, problem: Conditioned, x: Array, z: Array) -> t
     index, columns, scale = np.flatnonzero(z), problem.columns, problem.scale
     basis = rows.take(index)
     binding = np.column_stack([(basis.weighted() * scale)[:, columns], np.sign(z[index])])
+    size = np.abs(binding).max(axis=1, initial=0.0)  # rows carry weights of any size
+    binding /= size[:, None]
     x, z = x.copy(), z.copy()
     for _ in range(2):
-        step, *_ = np.linalg.lstsq(binding, basis.residuals(x), rcond=None)
+        step, *_ = np.linalg.lstsq(binding, basis.residuals(x) / size, rcond=None)
         x[columns] += scale[columns] * step[:-1]
         off = np.append((rows.transposed_product(z) * scale)[columns], 0.0)
         step, *_ = np.linalg.lstsq(binding.T, off, rcond=None)
-        z[index] -= step
+        z[index] -= step / size
     return x, z

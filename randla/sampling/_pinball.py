@@ -17,7 +17,11 @@ from randla.sampling._whitening import whiten
 #: Reciprocal condition of a Gram matrix above which the columns serve as they are.
 _WELL_CONDITIONED = 1e-7
 #: Residuals up to so many rounding errors count as zero where all of them are.
-_ROUNDING = 16.0
+ROUNDING = 16.0
+#: A'z beside the sizes of what it sums: above the one it is polished, above the other refused.
+SHARP, FEASIBLE = 1e-12, 1e-10
+#: Dual values below this share of the largest count as zero where A'z stays zero.
+_NEGLIGIBLE = 1e-18
 #: Relative residual of least squares above which no exact fit is looked for.
 _FITTED = 1e-6
 
@@ -74,6 +78,16 @@ class Rows:
         r = self.b - self.A @ x
         return r if self.weight is None else self.weight * r
 
+    def infeasibility(self, z: Array) -> float:
+        """The largest entry of A' diag(weight) z beside the sizes of its terms; inf for NaN."""
+        size = np.abs(z)
+        size = size + 1e-3 * size.max(initial=0.0)  # zeros have rounding errors of their own
+        if self.weight is not None:
+            z, size = self.weight * z, self.weight * size
+        off, size = np.abs(self.A.T @ z), abs(self.A).T @ size
+        ratio = np.divide(off, size, out=np.zeros(self.d), where=off != 0.0)
+        return float(ratio.max(initial=0.0)) if np.isfinite(ratio).all() else np.inf
+
     def rounding(self, x: Array) -> Array:
         """Bounds for the rounding errors of the weighted residuals, up to a small constant."""
         size = np.abs(self.b) + abs(self.A) @ np.abs(x)
@@ -85,7 +99,7 @@ class Rows:
         scale = np.abs(self.b if self.weight is None else self.weight * self.b).max(initial=0.0)
         if size.max(initial=0.0) > _FITTED * scale:
             return False  # without a look at A
-        return bool((size <= _ROUNDING * self.rounding(x)).all())
+        return bool((size <= ROUNDING * self.rounding(x)).all())
 
 
 @dataclass
@@ -190,6 +204,13 @@ def solve_rows(
             x, z = _polished_vertex(rows, problem, solution.vertex, x, z)
             residuals = rows.residuals(x)
         z = into_box(z, tau)
+    if rows.infeasibility(z) > SHARP:  # rows may be of very different sizes
+        z = into_box(_polished_dual(rows, problem, tau, z), tau)
+        if rows.infeasibility(z) > FEASIBLE:
+            z = np.zeros(n)
+    whole = np.where(np.abs(z) > _NEGLIGIBLE * np.abs(z).max(initial=0.0), z, 0.0)
+    if rows.infeasibility(whole) <= SHARP:  # where zeros were meant
+        z = whole
     return RowsSolution(x, z, residuals, solution.n_iterations)
 
 

@@ -16,10 +16,11 @@ def objective(A, b, x, p=1, tau=None, weights=None, l1=0.0):
         return np.sum(w * pinball(r, tau)) + penalty
     if p == np.inf:
         return np.max(w * np.abs(r))
-    largest = np.abs(r).max()
+    size = w ** (1.0 / p) * np.abs(r)
+    largest = size.max()
     if largest == 0.0:
         return penalty
-    return largest * np.sum(w * (np.abs(r) / largest) ** p) ** (1.0 / p) + penalty
+    return largest * np.sum((size / largest) ** p) ** (1.0 / p) + penalty
 
 
 def dual_norm(z, p, weights=None):
