@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 
 _STEP, _LOG_STEP = 0.8, 0.4
-_FIRST_LOG_T, _BLOCK_T = -25.0, 25
+_FIRST_LOG_T = -25.0
+_FEW, _MANY = 25, 50  # nodes in log t at a time, for large forms and for small ones
 _FIRST_NODES, _MORE_NODES, _LAST_NODE = 12, 4, 30  # on each side of zero
+_LARGE = 24  # dimension from which a node is work for a thread
 _NEGLIGIBLE = 1e-8  # at the last node; with the geometric sum of the rest the error is below 5e-10
 
 #: Relative error of the mean, by comparison with quadrature over the angle for d = 2.
@@ -82,7 +84,7 @@ def _differences(
 ) -> NDArray[np.float64]:
     """The integrand at each node, times d, minus 1 / (2 cosh(x / 2))."""
     d = len(A)
-    n_parts = len(x) if d >= 24 else 1
+    n_parts = len(x) if d >= _LARGE else 1
     bounds = part_bounds(len(x), n_parts)
     seconds = len(x) * (5e-5 + 5e-7 * d**2 + 1e-8 * d**3)
     values = run_parts(
@@ -103,14 +105,15 @@ def _inner(
     turned_A, turned_B = T @ A @ V, T @ B @ V
     diagonals = np.stack([np.diagonal(F, axis1=1, axis2=2) for F in (turned_A, turned_B)], axis=2)
     product, total, log_t = turned_A * turned_B, np.zeros(len(x)), _FIRST_LOG_T
+    n_steps = _MANY if len(A) < _LARGE else _FEW
     while True:
-        steps = log_t + _LOG_STEP * np.arange(_BLOCK_T)
+        steps = log_t + _LOG_STEP * np.arange(n_steps)
         scaled = 2.0 * np.exp(steps)[:, None] * eigenvalues[:, None, :]
         c = 1.0 / (1.0 + scaled)
         value = (c @ diagonals).prod(axis=2) + 2.0 * ((c @ product) * c).sum(axis=2)
         value *= np.exp(steps - 0.5 * np.log1p(scaled).sum(axis=2))
         total += value.sum(axis=1)
-        log_t += _LOG_STEP * _BLOCK_T
+        log_t += _LOG_STEP * n_steps
         if log_t > 0.0 and value[:, -1].max() < 1e-14:  # from here on it falls at least like 1 / t
             break
     return total * _LOG_STEP * np.sqrt(first * second)  # e^{x/2} / (1 + e^x)

@@ -57,38 +57,42 @@ class Directions:
             return _normalised(normal_rows(self._key, first, last, self.dim))
         start, stop = first // self.block, -(-last // self.block)
         if self.kind == "orthogonal":
-            theta = self._frames(start, stop)
+            theta = self._frames(start, stop, self.block).reshape(-1, self.dim)
         else:
-            theta = np.concatenate([self._randomization(k) for k in range(start, stop)])
+            theta = self._randomized(start, stop)
         return theta[first - start * self.block : last - start * self.block]
 
     def renewed(self, key: np.uint64) -> "Directions":
         """The same design with other random numbers."""
         return Directions(self.kind, self.dim, self._asked, key)
 
-    def _frames(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Blocks of orthonormal rows with Haar's distribution: QR of normals, signs by diag R."""
-        s, d = self.block, self.dim
+    def _frames(self, start: int, stop: int, s: int) -> NDArray[np.float64]:
+        """(stop - start, s, d): s orthonormal rows with Haar's distribution for each block: QR of
+        normals, signs by the diagonal of R.
+        """
+        d = self.dim
         G = normal_rows(self._key, start * s, stop * s, d).reshape(stop - start, s, d)
         Q, R = np.linalg.qr(G.transpose(0, 2, 1))
         signs = np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)
-        return (Q * signs[:, None, :]).transpose(0, 2, 1).reshape(-1, d)
+        return (Q * signs[:, None, :]).transpose(0, 2, 1)
 
-    def _randomization(self, k: int) -> NDArray[np.float64]:
-        """One randomized quasi-random set, even under theta -> -theta where half a sphere does."""
+    def _randomized(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Quasi-random sets, each randomized by itself; on half a sphere, as costs are even."""
         n, d = self.block, self.dim
-        rng = generator_from_key(child_key(self._key, k))
         if d == 2:  # equal angles on half a circle, one random shift
-            angle = (np.arange(n) + rng.random()) * (math.pi / n)
+            x, y = normal_rows(self._key, start, stop, 2).T
+            shift = np.arctan2(y, x) / (2.0 * math.pi)
+            angle = ((np.arange(n) + shift[:, None]) * (math.pi / n)).ravel()
             return np.column_stack([np.cos(angle), np.sin(angle)])
         if d == 3:  # Fibonacci points on half a sphere, one random rotation
             height = (np.arange(n) + 0.5) / n
             angle = 2.0 * math.pi * np.arange(n) / _GOLDEN
             radius = np.sqrt(1.0 - height**2)
             points = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), height])
-            Q, R = np.linalg.qr(rng.standard_normal((3, 3)))
-            return points @ (Q * np.sign(R.diagonal())).T
-        return _normalised(_sobol_normals(d, n, rng))
+            return (points @ self._frames(start, stop, 3)).reshape(-1, 3)
+        keys = (child_key(self._key, k) for k in range(start, stop))
+        points = [_sobol_normals(d, n, generator_from_key(key)) for key in keys]
+        return _normalised(np.concatenate(points))
 
 
 class GivenDirections:
