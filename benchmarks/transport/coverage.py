@@ -13,7 +13,7 @@ import numpy as np
 
 from randla._results import t_quantile
 from randla.transport._clouds import as_pair
-from randla.transport._control_variates import FAMILIES, family_size, make_controls
+from randla.transport._control_variates import FAMILIES, make_controls, needed_projections
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Directions
 from randla.transport._regression import fit
@@ -64,7 +64,7 @@ def study(pair, p, L, R, kind, names, rng):
         if name == "plain":
             table, sizes = np.empty((R, n, 0)), np.empty(0)
         else:
-            if n < 3 * family_size(name, pair.dim, p) + 10 and family_size(name, pair.dim, p) > 1:
+            if n < needed_projections(name, pair.dim, p):
                 continue
             columns = make_controls(name, x, y, p).evaluate(theta)
             table, sizes = columns.centred.reshape(R, n, -1), columns.sizes

@@ -218,6 +218,18 @@ def family_size(name: str, d: int, p: float) -> int:
     return k + int(p != 2.0 and k > 1)
 
 
+def directions_for(k: int) -> int:
+    """Directions from which the intervals of a regression on k controls hold."""
+    return 4 if k == 1 else 3 * k + 10
+
+
+def needed_projections(name: str, d: int, p: float) -> int:
+    """Directions that a named family needs."""
+    k = family_size(name, d, p)
+    # the harmonics know nothing of the clouds: with fewer the intervals become too wide
+    return max(directions_for(k), 5 * k if name == "harmonics" else 0)
+
+
 def _harmonics(d: int) -> Controls:
     """Monomials of degree 2 (4 for d <= 3), all but the last: with a constant they span the even
     polynomials to that degree, as |theta|^2 = 1.

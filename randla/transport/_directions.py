@@ -91,8 +91,8 @@ class Directions:
             points = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), height])
             return (points @ self._frames(start, stop, 3)).reshape(-1, 3)
         keys = (child_key(self._key, k) for k in range(start, stop))
-        points = [_sobol_normals(d, n, generator_from_key(key)) for key in keys]
-        return _normalised(np.concatenate(points))
+        normals = [_sobol_normals(d, n, generator_from_key(key)) for key in keys]
+        return _normalised(np.concatenate(normals))
 
 
 class GivenDirections:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from randla._results import Result, t_quantile
 from randla._validation import as_number
 from randla.transport._clouds import Clouds
-from randla.transport._control_variates import FALLBACK, Controls, family_size, make_controls
+from randla.transport._control_variates import (
+    FALLBACK,
+    Controls,
+    directions_for,
+    make_controls,
+    needed_projections,
+)
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import (
     N_BLOCKS,
@@ -166,14 +172,19 @@ class Problem:
             self._made[name] = self._control
         else:
             name = self._auto_family(design) if self._control == "auto" else self._control
-        wanted, d = name, self.clouds.dim
-        while name is not None and design.n < _needed(name, self._made.get(name), d, self.p):
+        wanted = name
+        while name is not None and design.n < self._needed(name):
             name = FALLBACK[name]
         if name != wanted and self._control != "auto":
             used = "none" if name is None else repr(name)
             message = f"control_variate={wanted!r} needs more than {design.n} projections: {used}"
             warnings.warn(message, FewProjectionsWarning, stacklevel=3)
         return None if name is None else self._make(name)
+
+    def _needed(self, name: str) -> int:
+        if name == "custom":
+            return directions_for(self._made[name].k)
+        return needed_projections(name, self.clouds.dim, self.p)
 
     def _make(self, name: str) -> Controls:
         if name not in self._made:
@@ -315,14 +326,6 @@ class Problem:
                 continue
             _, new, more, _ = self.draw(design, before, design.n)
             f, columns = np.concatenate([f, new]), np.concatenate([columns, more])
-
-
-def _needed(name: str, controls: str | Controls | None, dim: int, p: float) -> int:
-    """Directions that a family of controls needs."""
-    k = controls.k if isinstance(controls, Controls) else family_size(name, dim, p)
-    if name == "harmonics":  # with fewer the intervals become too wide
-        return max(5 * k, 3 * k + 10)
-    return 4 if k == 1 else 3 * k + 10
 
 
 def _variance_reduction(f: NDArray[np.float64], error: float) -> float:

@@ -15,7 +15,7 @@ from randla._random import draw_key
 from randla._results import Result
 from randla._validation import as_choice, as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._clouds import Clouds, prepare
-from randla.transport._control_variates import FAMILIES, family_size, make_controls
+from randla.transport._control_variates import FAMILIES, make_controls, needed_projections
 from randla.transport._directions import Design, as_design
 from randla.transport._kernels.project import project_rows
 from randla.transport._regression import fit
@@ -154,7 +154,7 @@ def sliced_wasserstein_matrix(
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, d, n, key)
     if name is not None and d > 1:
-        needed = 3 * family_size(name, d, p) + 10
+        needed = needed_projections(name, d, p)
         if design.n < needed:
             raise ValueError(
                 f"n_projections must be at least {needed} for control_variate={name!r}, "
@@ -287,13 +287,13 @@ def _controlled(
     theta = design.rows(0, design.n)
     f = pairs(theta, progress=progress)
     means, errors = np.empty(len(pairs.pairs)), np.empty(len(pairs.pairs))
-    papers, freedom = name in ("lower", "upper"), math.inf
+    freedom = math.inf
     for column, (i, j) in enumerate(pairs.pairs):
         controls = make_controls(name, pairs.items[i], pairs.items[j], p)
         columns = controls.evaluate(theta)
         costs = np.ascontiguousarray(f[:, column])
         table, sizes = columns.centred, columns.sizes
-        fitted = fit(costs, table, sizes, block=design.block, paper=papers)
+        fitted = fit(costs, table, sizes, block=design.block, paper=controls.is_papers)
         coefficients = np.zeros(controls.k)
         if fitted is None:
             fitted = fit(costs, table[:, :0], sizes[:0], block=design.block)
