@@ -7,6 +7,7 @@ order: the same result for any number of threads.
 """
 
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ _TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product st
 _FLOPS = 1e10  # a rough speed, to see what is worth the pool
 _FEW_COLUMNS = 32  # up to here a compiled general product is the fastest Gram matrix of a tile
 _TRIANGLE = 16  # columns from which half a product is worth two calls
+_MEASURED = 2000  # rows that tell how large the entries of a column are
 _SPARSE_GRAM = 0.05  # density below which the Gram matrix of a tile is a sparse product
 
 
@@ -49,6 +51,8 @@ class Tiles:
         Powers of two that multiply the columns; set by `rescale_columns`.
     columns : ndarray of int or None
         The columns that are read, all if None.
+    shortened : bool
+        Whether `shorten_rows` has cut some rows.
     """
 
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
@@ -57,6 +61,7 @@ class Tiles:
         self.n = A.shape[0]
         self.column_scale: Array | None = None
         self.columns: NDArray[np.intp] | None = None
+        self.shortened = False
         density = A.nnz / max(A.shape[0] * A.shape[1], 1) if self.sparse else 1.0
         self.density = density
         rows = max(256, _TILE_ENTRIES // A.shape[1] // 64 * 64)
@@ -232,6 +237,38 @@ class Tiles:
         self.columns = columns if self.columns is None else self.columns[columns]
         if self.column_scale is not None:
             self.column_scale = self.column_scale[columns]
+
+    def shorten_rows(self, limit: float, row_scale: Array | None = None) -> bool:
+        """Cut rows that are longer than `limit` times the median row; whether there were any.
+
+        Such a row leaves no digits for what the others have in its columns. It takes up one
+        direction whether it is so long or far longer: the other scores change by 1/limit at most.
+        Columns are measured by the medians of their entries.
+        """
+        if self.shortened or not (self.sparse or isinstance(self.A, np.ndarray)):
+            return False
+        step = max(self.n // _MEASURED, 1)
+        some = np.abs(Tiles.take(self, np.arange(0, self.n, step)).tile(0, -(-self.n // step)))
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column of zeros
+            unit = np.nanmedian(np.where(some > 0.0, some, np.nan), axis=0)
+        unit = np.where(np.isfinite(unit), unit, 1.0)
+        length = np.zeros(self.n)
+        for i in range(0, self.n, self.tile_rows):
+            j = min(i + self.tile_rows, self.n)
+            length[i:j] = np.abs(self.tile(i, j, row_scale) / unit).max(axis=1)
+        longest = limit * float(np.median(length[length > 0.0])) if length.any() else np.inf
+        long = length > longest
+        if not long.any():
+            return False
+        self.shortened = True
+        factor = np.where(long, longest / np.where(long, length, 1.0), 1.0)
+        if self.sparse:
+            self.A = self.A.astype(np.float64)
+            self.A.data *= np.repeat(factor, np.diff(self.A.indptr))
+        else:
+            self.A = read_only(self.A * factor[:, None])
+        return True
 
     def take(self, rows: NDArray[np.int64]) -> "Tiles":
         """The chosen rows (a copy), with the same scales."""

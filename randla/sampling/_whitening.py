@@ -78,7 +78,10 @@ def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> 
             if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tiles)):
                 T, more = _corrected(tiles, row_scale, T)
                 return Whitening(T, d, (8.0 + d) * _EPS * condition, log_det + more, np.arange(d))
-    return _whiten_by_rank(tiles, row_scale)
+    found = _whiten_by_rank(tiles, row_scale)
+    if found.rank < min(tiles.n, d) and tiles.shorten_rows(0.01 / rank_tolerance(tiles), row_scale):
+        return whiten(tiles, row_scale, rtol)
+    return found
 
 
 def _cholesky_step(G: Array) -> tuple[Array, float, float] | None:

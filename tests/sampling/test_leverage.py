@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from randla.datasets import ill_conditioned
-from randla.sampling import leverage_scores
+from randla.sampling import leverage_scores, lp_sensitivities
 from randla.sampling._tiles import Tiles
 from randla.sampling._whitening import whiten
 from tests.sampling.matrices import MATRICES
@@ -219,3 +219,22 @@ def test_what_is_not_finite_is_refused(value, kind):
     A[1999, 2] = value
     with pytest.raises(ValueError, match="A must be finite"):
         leverage_scores(kind(A))
+
+
+@pytest.mark.parametrize("size", [1e12, 1e15, 1e20, 1e150])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_row_of_any_size_hides_nothing(size, form):
+    A = np.random.default_rng(9).standard_normal((60, 4))
+    rest = np.delete(A, 3, 0)
+    u = np.linalg.svd(A[3:4])[2][1:].T  # what is orthogonal to row 3
+    expected = np.insert(np.asarray(leverage(rest @ u), float), 3, 1.0)
+    A[3] *= size
+    scores = leverage_scores(form(A))
+    np.testing.assert_allclose(scores, expected, rtol=1e-8)
+    dependent = np.c_[A, A[:, 0] - A[:, 1]]  # with rounding errors as large as the other rows
+    np.testing.assert_allclose(leverage_scores(form(dependent)), expected, rtol=1e-8)
+    np.testing.assert_allclose(leverage_scores(form(A * [1, 1e-9, 1e80, 1])), expected, rtol=1e-7)
+    for p in (1, 3):
+        scores = lp_sensitivities(form(A), p, rtol=1e-6)
+        expected = lp_sensitivities(rest @ u, p, rtol=1e-6)
+        np.testing.assert_allclose(np.delete(scores, 3), expected, rtol=1e-5)
