@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 from randla.sampling._kernels.rows import counter_uniforms
 from randla.sampling._tiles import Array
 
+#: Scores are cut here, in units of one that is surely below them: they are in every sample anyway.
+_LARGEST = 1e150
+
 
 def inclusion_probabilities(u: Array, size: float) -> Array:
     """``min(1, c u)`` with c such that they add up to `size` (or 1 for each u > 0 if too few are).
@@ -15,9 +18,10 @@ def inclusion_probabilities(u: Array, size: float) -> Array:
     positive = int((u > 0).sum())
     if positive <= size:
         return (u > 0).astype(np.float64)
-    u = u / u.max()
     k = int(size)
     at_top = np.argpartition(u, len(u) - k)[len(u) - k :]
+    with np.errstate(over="ignore"):  # scores may lie anywhere: in units of the k-th largest
+        u = np.minimum(u / u[at_top[0]], _LARGEST)
     top = np.sort(u[at_top])[::-1]
     return np.minimum(inclusion_factor(top, np.delete(u, at_top).sum(), size) * u, 1.0)
 

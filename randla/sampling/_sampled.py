@@ -108,6 +108,8 @@ def _drawn(rows: Rows, p: float, size: int, generator: np.random.Generator) -> R
     if not (M.data if is_sparse(M) else M).any():
         return rows.take(np.arange(1))  # nothing to fit: any row will do
     sample = sample_rows(M, size, p=p, rng=generator)
+    if len(sample) == 0:  # as may happen for a size of one or two: exactly so many then
+        sample = sample_rows(M, size, p=p, scheme="fixed", rng=generator)
     taken = rows.take(sample.indices)
     root = sample.weights ** (1.0 / p)
     return replace(taken, weight=root if taken.weight is None else taken.weight * root)

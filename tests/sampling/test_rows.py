@@ -245,3 +245,13 @@ def test_sizes_follow_the_theorems():
 def test_nothing_to_draw():
     with pytest.raises(ValueError, match="scores must have a positive sum"):
         sample_rows(np.zeros((5, 2)), 2, p=1)
+
+
+@pytest.mark.parametrize("scheme", ["poisson", "fixed"])
+def test_scores_of_any_size(scheme):
+    u = np.r_[1e300, 1e250, np.full(18, 1e-300)]
+    pi = inclusion_probabilities(u, 5)
+    np.testing.assert_allclose(pi, np.r_[1, 1, np.full(18, 3 / 18)])
+    sample = sample_rows(np.ones((20, 1)), 5, p=1, scores=u, scheme=scheme, rng=0)
+    assert set(sample.indices) >= {0, 1}
+    np.testing.assert_allclose(sample.probabilities, pi[sample.indices])

@@ -137,3 +137,12 @@ def test_the_right_hand_side_is_scored_too():
     exact = lp_regression(A, b, 2).value
     worst = max(lp_regression(A, b, 2, method="sample", size=100, rng=k).value for k in range(20))
     assert worst <= 1.05 * exact
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_sample_is_never_empty(size):
+    A = np.random.default_rng(5).standard_normal((50, 3))
+    for seed in range(40):
+        result = lp_regression(A, A[:, 0], 1, method="sample", size=size, rng=seed)
+        assert result.n_rows_used >= 1
+        assert result.gap >= 0
