@@ -4,7 +4,8 @@ import numpy as np
 
 from benchmarks.smoothing import peer
 from randla import ffbs, paris, particle_filter, ppg
-from randla.smoothing._sweeps import SweepChain, make_problem
+from randla.smoothing._problem import make_problem
+from randla.smoothing._sweeps import SweepChain
 
 
 class Paris:
@@ -80,9 +81,8 @@ class Sweep:
     params, param_names = [100, 1000], ["n_particles"]
 
     def setup(self, n):
-        problem = make_problem(
-            peer.WALK, peer.Y, "state", n_particles=n, n_backward=2, backward="mcmc", trace=True
-        )
+        paths = ("n_iterations", 1)
+        problem = make_problem(peer.WALK, peer.Y, "state", n, 2, "mcmc", paths=paths)
         self.chain = SweepChain(problem, np.uint64(0), 0, trace=True)
         self.out, self.paths = np.empty((1, 1)), np.empty((1, peer.N_TIMES))
         self.time_randla(n)

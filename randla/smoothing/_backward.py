@@ -2,22 +2,22 @@
 
 from collections.abc import Generator
 from concurrent.futures import Executor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._random import draw_key, new_stream
-from randla._validation import as_count, as_flag
+from randla._random import new_stream
+from randla._validation import as_count
+from randla.smoothing._chains import independent_chains
 from randla.smoothing._checks import pieces, raise_for_status
 from randla.smoothing._filter import FilterRun, use_proposal
 from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._kernels.paths import backward_template, path_sum_template
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._problem import Backward, Problem, make_problem
 from randla.smoothing._smoothing_result import SmoothingResult, summarise
-from randla.smoothing._sweeps import Problem, backward_form, make_problem, run_chains
-
-Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
+from randla.smoothing._sweeps import backward_form
 
 
 def ffbs(
@@ -41,12 +41,10 @@ def ffbs(
 
     Parameters
     ----------
-    model : StateSpaceModel
-        The model; if it has a `proposal` particles are drawn from it.
-    y : (T,) or (T, k) array_like
-        Observations. A row that is wholly NaN is missing.
+    model, y : StateSpaceModel and (T,) or (T, k) array_like
+        As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"} or None
-        As for `paris`; None draws paths only.
+        As for `ppg`; None draws paths only.
     n_particles : int
         Number N of particles, at least 2.
     n_paths : int, optional
@@ -56,12 +54,8 @@ def ffbs(
         makes one Metropolis-Hastings step from the ancestor [2]_.
     n_chains : int, optional
         Independent repetitions, for the standard error.
-    executor : concurrent.futures.Executor, optional
-        Runs the chains, one task each; by default threads do.
-    progress : bool, optional
-        Show a progress bar (needs tqdm).
-    rng : {None, int, SeedSequence, Generator}, optional
-        The same seed gives the same result; chain c is a function of the seed and c only.
+    executor, progress, rng : optional
+        As for `ppg`.
 
     Returns
     -------
@@ -105,38 +99,18 @@ def ffbs(
     >>> result.paths.shape, result.quantile([0.05, 0.95]).shape
     ((4, 200, 50, 1), (2, 50, 1))
     """
-    problem = make_problem(
-        model,
-        y,
-        "state" if functional is None else functional,
-        n_particles=n_particles,
-        n_backward=2,
-        backward=backward,
-        trace=True,
-    )
-    n_paths = problem.n_particles if n_paths is None else as_count(n_paths, "n_paths")
-    n_chains = as_count(n_chains, "n_chains")
-    key = draw_key(rng)
-    chains = run_chains(
-        _chain,
-        [(problem, key, c, n_paths) for c in range(n_chains)],
-        executor=executor,
-        seconds=problem.seconds() * n_chains,
-        n_units=1,
-        progress=as_flag(progress, "progress"),
-        description="ffbs",
-    )
-    paths = np.array([paths for paths, _ in chains])
+    n_paths = n_particles if n_paths is None else as_count(n_paths, "n_paths")
+    chosen = "state" if functional is None else functional
+    stored = ("n_paths", n_paths)
+    problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
+    paths, logs = independent_chains(
+        _chain, problem, n_paths, n_chains=n_chains, n_sweeps=1,
+        executor=executor, progress=progress, rng=rng, description="ffbs",
+    )  # fmt: skip
     per_chain = None
     if functional is not None:
         per_chain = np.array([path_sums(problem, p).mean(axis=0) for p in paths])
-    return summarise(
-        per_chain,
-        [log_likelihood for _, log_likelihood in chains],
-        n_particles=problem.n_particles,
-        backward=problem.backward,
-        paths=paths.reshape(*paths.shape[:3], problem.model.dim or 1),
-    )
+    return summarise(per_chain, logs, problem, paths=paths)
 
 
 def _chain(

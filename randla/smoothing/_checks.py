@@ -45,7 +45,12 @@ def as_observations(
             )
         values = values.reshape(len(values), *row)
     if values.size == len(values):
-        values = values.reshape(len(values), *[1] * (_row_ndim(model, values.ndim - 1)))
+        values = values.reshape(len(values), *[1] * _row_ndim(model, values.ndim - 1))
+    elif row is None and _row_ndim(model, 1) == 0:
+        raise ValueError(
+            "y must have shape (T,), since log_potential takes an observation as a number, got "
+            f"shape {values.shape}"
+        )
     values = np.ascontiguousarray(values, dtype=np.float64)
     observed = np.asarray(~np.isnan(values).reshape(len(values), -1).all(axis=1))
     return read_only(values), read_only(observed)
@@ -89,7 +94,7 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
         ),
         status.NAN_TRANSITION: (
             f"log_transition must be a number below +inf, got NaN or +inf for the step from "
-            f"t = {t} to {t + 1}"
+            f"t = {t} to {t + 1}; look also whether the states that it is given are finite"
         ),
         status.ZERO_TRANSITION: (
             f"log_transition must be the density that transition draws from, but it is -inf for a "
@@ -103,7 +108,10 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
             f"transition (or initial, or the proposal) must draw finite states, got NaN or a state "
             f"that is too large to be squared at t = {t}"
         ),
-        status.NAN_FUNCTIONAL: f"functional must be finite, got NaN or inf at t = {t}",
+        status.NAN_FUNCTIONAL: (
+            f"functional must be finite, got NaN or inf at t = {t} (an entry of out that it does "
+            "not write is NaN)"
+        ),
     }[code]
     raise ValueError(message)
 

@@ -2,19 +2,17 @@
 
 from collections.abc import Generator
 from concurrent.futures import Executor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._random import draw_key
-from randla._validation import as_count, as_flag
+from randla.smoothing._chains import independent_chains
 from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._problem import Backward, Problem, make_problem
 from randla.smoothing._smoothing_result import SmoothingResult, summarise
-from randla.smoothing._sweeps import Problem, SweepChain, make_problem, run_chains
-
-Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
+from randla.smoothing._sweeps import SweepChain
 
 
 def paris(
@@ -44,13 +42,10 @@ def paris(
 
     Parameters
     ----------
-    model : StateSpaceModel
-        The model; if it has a `proposal` particles are drawn from it.
-    y : (T,) or (T, k) array_like
-        Observations. A row that is wholly NaN is missing.
+    model, y : StateSpaceModel and (T,) or (T, k) array_like
+        As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}
-        The sum: by name of :math:`x_t`, of :math:`x_t^2`, of :math:`x_t x_{t+1}` (component by
-        component), or the gradient of the log-likelihood in theta (Fisher's identity).
+        As for `ppg`.
     n_particles : int
         Number N of particles, at least 2.
     n_backward : int or None, optional
@@ -64,12 +59,8 @@ def paris(
         "auto" is "mcmc" where there is a density.
     n_chains : int, optional
         Independent repetitions, for the standard error.
-    executor : concurrent.futures.Executor, optional
-        Runs the chains, one task each; by default threads do.
-    progress : bool, optional
-        Show a progress bar (needs tqdm).
-    rng : {None, int, SeedSequence, Generator}, optional
-        The same seed gives the same result; chain c is a function of the seed and c only.
+    executor, progress, rng : optional
+        As for `ppg`.
 
     Returns
     -------
@@ -115,32 +106,12 @@ def paris(
     >>> result.estimate.shape, result.per_chain.shape
     ((1,), (4, 1))
     """
-    problem = make_problem(
-        model,
-        y,
-        functional,
-        n_particles=n_particles,
-        n_backward=n_backward,
-        backward=backward,
-        trace=False,
-    )
-    n_chains = as_count(n_chains, "n_chains")
-    key = draw_key(rng)
-    chains = run_chains(
-        _chain,
-        [(problem, key, c) for c in range(n_chains)],
-        executor=executor,
-        seconds=problem.seconds() * n_chains,
-        n_units=1,
-        progress=as_flag(progress, "progress"),
-        description="paris",
-    )
-    return summarise(
-        np.array([estimate for estimate, _ in chains]),
-        [log_likelihood for _, log_likelihood in chains],
-        n_particles=problem.n_particles,
-        backward="all particles" if problem.n_backward is None else problem.backward,
-    )
+    problem = make_problem(model, y, functional, n_particles, n_backward, backward, paths=None)
+    estimates, logs = independent_chains(
+        _chain, problem, n_chains=n_chains, n_sweeps=1,
+        executor=executor, progress=progress, rng=rng, description="paris",
+    )  # fmt: skip
+    return summarise(np.array(estimates), logs, problem)
 
 
 def _chain(

@@ -3,27 +3,21 @@
 import time
 from collections.abc import Generator
 from concurrent.futures import Executor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from randla._random import draw_key, new_stream
-from randla._validation import as_count, as_flag
+from randla._random import new_stream
+from randla._validation import as_count
 from randla.smoothing._backward import PathSmoother, path_sums
+from randla.smoothing._chains import independent_chains
 from randla.smoothing._checks import PIECE_SECONDS
 from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._problem import Backward, Problem, choose_backward, make_problem
 from randla.smoothing._smoothing_result import SmoothingResult, summarise, warn_if_short
-from randla.smoothing._sweeps import (
-    Problem,
-    SweepChain,
-    choose_backward,
-    make_problem,
-    run_chains,
-)
-
-Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
+from randla.smoothing._sweeps import SweepChain
 
 
 def ppg(
@@ -135,37 +129,21 @@ def ppg(
     """
     n_iterations = as_count(n_iterations, "n_iterations")
     burn_in = as_burn_in(burn_in, n_iterations)
-    problem = make_problem(
-        model,
-        y,
-        functional,
-        n_particles=n_particles,
-        n_backward=n_backward,
-        backward=backward,
-        trace=True,
-    )
-    n_chains = as_count(n_chains, "n_chains")
-    key = draw_key(rng)
-    chains = run_chains(
-        _ppg_chain,
-        [(problem, key, c, n_iterations) for c in range(n_chains)],
-        executor=executor,
-        seconds=problem.seconds() * n_chains * (n_iterations + 1),
-        n_units=n_iterations,
-        progress=as_flag(progress, "progress"),
-        description="ppg",
-    )
-    starts, estimates, paths, changed, logs = (list(part) for part in zip(*chains, strict=True))
+    stored = ("n_iterations", n_iterations)
+    problem = make_problem(model, y, functional, n_particles, n_backward, backward, paths=stored)
+    starts, estimates, paths, changed, logs = independent_chains(
+        _ppg_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
+        executor=executor, progress=progress, rng=rng, description="ppg",
+    )  # fmt: skip
     per_iteration = np.array(estimates)
     result = summarise(
         per_iteration[:, burn_in:].mean(axis=1),
         logs,
-        n_particles=problem.n_particles,
-        backward="all particles" if problem.n_backward is None else problem.backward,
+        problem,
         per_iteration=per_iteration,
         start=np.array(starts),
-        paths=stack_paths(paths, problem),
-        update_rate=np.sum(changed, axis=0) / (n_chains * n_iterations),
+        paths=paths,
+        update_rate=np.mean(changed, axis=0) / n_iterations,
         burn_in=burn_in,
     )
     warn_if_short(result)
@@ -207,10 +185,8 @@ def particle_gibbs(
 
     Parameters
     ----------
-    model : StateSpaceModel
-        The model; if it has a `proposal` particles are drawn from it.
-    y : (T,) or (T, k) array_like
-        Observations. A row that is wholly NaN is missing.
+    model, y : StateSpaceModel and (T,) or (T, k) array_like
+        As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}, optional
         Averaged over the paths after the burn-in. `ppg` estimates it with less variance.
     n_particles : int
@@ -226,12 +202,8 @@ def particle_gibbs(
         renews the early part of a long path.
     n_chains : int, optional
         Independent chains.
-    executor : concurrent.futures.Executor, optional
-        Runs the chains, one task each; by default threads do.
-    progress : bool, optional
-        Show a progress bar (needs tqdm).
-    rng : {None, int, SeedSequence, Generator}, optional
-        The same seed gives the same result; chain c is a function of the seed and c only.
+    executor, progress, rng : optional
+        As for `ppg`.
 
     Returns
     -------
@@ -241,16 +213,13 @@ def particle_gibbs(
 
     Warns
     -----
-    BurnInWarning
-        If the burn-in is below the suggested one, or the chains still drift.
-    DegenerateSmoothingWarning
-        If "auto" has to fall back on the genealogy.
+    BurnInWarning, DegenerateSmoothingWarning
+        As for `ppg`.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, the model lacks a function that `backward` needs, one
-        of its functions gives NaN, or the history would need more than 8 GiB.
+        As for `ppg`.
 
     See Also
     --------
@@ -274,28 +243,14 @@ def particle_gibbs(
     n_iterations = as_count(n_iterations, "n_iterations")
     burn_in = as_burn_in(burn_in, n_iterations)
     if isinstance(model, StateSpaceModel):
-        backward = choose_backward(model, backward, default="exact")  # type: ignore[assignment]
-    problem = make_problem(
-        model,
-        y,
-        "state" if functional is None else functional,
-        n_particles=n_particles,
-        n_backward=2,
-        backward=backward,
-        trace=True,
-    )
-    n_chains = as_count(n_chains, "n_chains")
-    key = draw_key(rng)
-    chains = run_chains(
-        _gibbs_chain,
-        [(problem, key, c, n_iterations) for c in range(n_chains)],
-        executor=executor,
-        seconds=problem.seconds() * n_chains * (n_iterations + 1),
-        n_units=n_iterations,
-        progress=as_flag(progress, "progress"),
-        description="particle Gibbs",
-    )
-    paths, changed, logs = (list(part) for part in zip(*chains, strict=True))
+        backward = choose_backward(model, backward, default="exact")
+    chosen = "state" if functional is None else functional
+    stored = ("n_iterations", n_iterations)
+    problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
+    paths, changed, logs = independent_chains(
+        _gibbs_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
+        executor=executor, progress=progress, rng=rng, description="particle Gibbs",
+    )  # fmt: skip
     per_iteration = per_chain = None
     if functional is not None:
         per_iteration = np.array([path_sums(problem, p) for p in paths])
@@ -303,11 +258,10 @@ def particle_gibbs(
     result = summarise(
         per_chain,
         logs,
-        n_particles=problem.n_particles,
-        backward=problem.backward,
+        problem,
         per_iteration=per_iteration,
-        paths=stack_paths(paths, problem),
-        update_rate=np.sum(changed, axis=0) / (n_chains * n_iterations),
+        paths=paths,
+        update_rate=np.mean(changed, axis=0) / n_iterations,
         burn_in=burn_in,
     )
     warn_if_short(result)
@@ -342,9 +296,3 @@ def as_burn_in(burn_in: Any, n_iterations: int) -> int:
         maximum=n_iterations - 1,
         note=" (n_iterations - 1)",
     )
-
-
-def stack_paths(paths: list[NDArray[np.float64]], problem: Problem) -> NDArray[np.float64]:
-    """Paths (n_chains, n_paths, T, d), with d = 1 for a scalar model."""
-    stacked = np.array(paths)
-    return stacked.reshape(*stacked.shape[:3], problem.model.dim or 1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from randla._random import new_stream
 from randla.smoothing._backward import PathSmoother, path_sums
+from randla.smoothing._chains import run_chains
 from randla.smoothing._exact import (
     as_observations,
     as_symbols,
@@ -18,8 +19,9 @@ from randla.smoothing._exact import (
 )
 from randla.smoothing._linear_gaussian import LinearGaussian
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._problem import Backward, Problem, make_problem
 from randla.smoothing._ready_models import DiscreteHMM
-from randla.smoothing._sweeps import Problem, SweepChain, make_problem, run_chains
+from randla.smoothing._sweeps import SweepChain
 
 FloatArray = NDArray[np.float64]
 
@@ -56,7 +58,7 @@ class SweepSettings(NamedTuple):
     method: str  # "ppg", "path" or "paris"
     n_particles: int
     n_backward: int
-    backward: str
+    backward: Backward
     n_chains: int
     key: np.uint64
     executor: Executor | None = None
@@ -64,14 +66,9 @@ class SweepSettings(NamedTuple):
     def problem(self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool) -> Problem:
         """Check model, observations and functional."""
         return make_problem(
-            model,
-            y,
-            functional,
-            n_particles=self.n_particles,
-            n_backward=self.n_backward,
-            backward=self.backward,
-            trace=trace,
-        )
+            model, y, functional, self.n_particles, self.n_backward, self.backward,
+            paths=("n_sweeps", 1) if trace else None,
+        )  # fmt: skip
 
 
 class SweepScores:

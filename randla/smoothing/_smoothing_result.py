@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._results import RandlaWarning, Result, t_interval, t_quantile
 from randla._validation import as_array
 from randla.smoothing._plot import plot_band
+from randla.smoothing._problem import Problem
 
 FloatArray = NDArray[np.float64]
 
@@ -196,12 +197,16 @@ class SmoothingResult(Result):
 def summarise(
     per_chain: FloatArray | None,
     log_likelihoods: ArrayLike,
+    problem: Problem,
     *,
-    n_particles: int,
-    backward: str,
+    paths: list[FloatArray] | None = None,
     **fields: Any,
 ) -> SmoothingResult:
-    """Make the result of independent chains from their estimates (n_chains, p)."""
+    """Make the result of independent chains from their estimates (n_chains, p) and paths."""
+    stacked = None
+    if paths is not None:
+        shape = (len(paths), *paths[0].shape[:2], problem.model.dim or 1)
+        stacked = np.array(paths).reshape(shape)
     estimate = error = None
     if per_chain is not None:
         estimate = per_chain.mean(axis=0)
@@ -209,14 +214,15 @@ def summarise(
             error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
     logs = np.asarray(log_likelihoods, dtype=float)
     top = logs.max()
-    empty = dict.fromkeys(("per_iteration", "start", "update_rate", "burn_in", "paths"))
+    empty = dict.fromkeys(("per_iteration", "start", "update_rate", "burn_in"))
     return SmoothingResult(
         estimate=estimate,
         standard_error=error,
         per_chain=per_chain,
         log_likelihood=float(top + np.log(np.exp(logs - top).mean())),
-        n_particles=n_particles,
-        backward=backward,
+        n_particles=problem.n_particles,
+        backward="all particles" if problem.n_backward is None else problem.backward,
+        paths=stacked,
         **{**empty, **fields},
     )
 

@@ -14,7 +14,8 @@ from randla._jit import unsaved_kernel
 from randla._random import draw_key, uniform
 from randla.smoothing import _sweeps
 from randla.smoothing._kernels import sweep as sweep_module
-from randla.smoothing._sweeps import SweepChain, make_problem
+from randla.smoothing._problem import make_problem
+from randla.smoothing._sweeps import SweepChain
 from tests.smoothing import models
 from tests.smoothing.reference import chain_paths
 from tests.statistical import claim
@@ -45,7 +46,7 @@ def chain_problem(model, backward, n_particles, n_backward, y):
         n_particles=n_particles,
         n_backward=n_backward,
         backward=backward,
-        trace=True,
+        paths=("n_iterations", 1),
     )
     return problem._replace(limit=2)  # few proposals: the exact draw behind them is tested too
 

@@ -132,6 +132,8 @@ def test_single_observations_come_as_the_potential_takes_them():
             for given in shapes
         }
         assert len(values) == 1
+        with pytest.raises(ValueError, match=r"y must have shape \(T,\), since log_potential"):
+            particle_filter(pair[pair is vector], np.c_[observations, observations], n_particles=9)
     functional = AdditiveFunctional(1, initial=sums_of_rows, step=steps_of_rows)
     total = paris(vector[0], models.SYMBOLS, functional, n_particles=5, n_chains=1, rng=0)
     assert total.estimate == [models.SYMBOLS.sum()]

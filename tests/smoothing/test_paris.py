@@ -9,7 +9,8 @@ import pytest
 from randla import StateSpaceModel, paris
 from randla._random import draw_key
 from randla.smoothing import DegenerateSmoothingWarning
-from randla.smoothing._sweeps import SweepChain, make_problem
+from randla.smoothing._problem import make_problem
+from randla.smoothing._sweeps import SweepChain
 from tests.smoothing import models, reference
 from tests.statistical import claim
 
@@ -33,7 +34,7 @@ def one_sweep(model, backward, n_backward, key, chain, n_particles=30):
         n_particles=n_particles,
         n_backward=n_backward,
         backward=backward,
-        trace=True,
+        paths=("n_iterations", 1),
     )
     run = SweepChain(problem, key, chain, trace=True)
     estimates = np.empty((1, 3))

@@ -12,8 +12,8 @@ from randla._random import draw_key, new_stream
 from randla.smoothing import BurnInWarning
 from randla.smoothing._backward import PathSmoother
 from randla.smoothing._particle_gibbs import as_burn_in
+from randla.smoothing._problem import make_problem
 from randla.smoothing._smoothing_result import summarise, warn_if_short
-from randla.smoothing._sweeps import make_problem
 from tests.smoothing import models, reference
 from tests.smoothing.test_exactness import chain_problem, pooled
 from tests.statistical import claim
@@ -226,12 +226,12 @@ def test_interrupts_and_progress(capsys):
 def test_short_burn_in_is_reported():
     with pytest.warns(BurnInWarning, match="burn_in = 0 is below the suggested"):
         ppg(models.walk, Y, models.SUMS, n_particles=5, n_iterations=20, burn_in=0, rng=0)
+    problem = make_problem(models.walk, Y, models.SUMS, 5, 2, "mcmc", paths=None)
     drifting = np.random.default_rng(0).normal(size=(6, 40, 1)) + np.arange(40)[:, None] / 10
     result = summarise(
         drifting.mean(1),
         np.zeros(6),
-        n_particles=5,
-        backward="mcmc",
+        problem,
         per_iteration=drifting,
         update_rate=np.full(9, 0.99),
         burn_in=4,
@@ -243,8 +243,7 @@ def test_short_burn_in_is_reported():
     still = summarise(
         drifting.mean(1),
         np.zeros(6),
-        n_particles=5,
-        backward="mcmc",
+        problem,
         per_iteration=np.zeros((6, 40, 1)),
         update_rate=np.zeros(9),
         burn_in=4,
@@ -275,6 +274,8 @@ def test_default_burn_in_and_bad_arguments():
         ({"functional": "median"}, ValueError, "functional must be an AdditiveFunctional or one"),
         ({"functional": 3}, TypeError, "functional must be"),
         ({"n_particles": 10**9}, ValueError, "n_particles must leave the history"),
+        ({"n_iterations": 10**9}, ValueError, "n_iterations must leave the history"),
+        ({"executor": 2}, TypeError, "executor must be None or"),
         ({"progress": 1}, TypeError, "progress must be True or False"),
     ]:
         arguments = {"functional": models.SUMS, "n_particles": 5, "n_iterations": 5, **options}
@@ -282,9 +283,7 @@ def test_default_burn_in_and_bad_arguments():
             ppg(models.walk, Y, **arguments)
     with pytest.raises(TypeError, match="model must be"):
         particle_gibbs(3, Y, n_particles=5, n_iterations=5)
-    problem = make_problem(
-        models.walk, Y, models.SUMS, n_particles=9, n_backward=2, backward="auto", trace=True
-    )
+    problem = make_problem(models.walk, Y, models.SUMS, 9, 2, "auto", paths=None)
     assert problem.backward == "mcmc"
 
 
