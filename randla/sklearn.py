@@ -168,7 +168,22 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         return self
 
 
-class QuantileRegressor(_LinearRegressor):
+class _CertifiedRegressor(_LinearRegressor):
+    """What the two estimators over `lp_regression` share: the fit, with its gap."""
+
+    def _regress(self, X: Any, y: Any, sample_weight: Any, *args: Any, **options: Any) -> Any:
+        """Fit validated data; `args` and `options` are those of `lp_regression`."""
+        tol = as_number(self.tol, "tol", low=0.0)
+        self.result_ = lp_regression(
+            self._design(X), y, *args, weights=sample_weight, rtol=tol, **options
+        )
+        self._store(self.result_.x)
+        self.n_iter_ = int(self.result_.n_iterations)
+        self.gap_ = float(self.result_.gap)
+        return self
+
+
+class QuantileRegressor(_CertifiedRegressor):
     """Linear quantile regression with an optional l_1 penalty.
 
     Minimises the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, as
@@ -241,21 +256,13 @@ class QuantileRegressor(_LinearRegressor):
         penalty = np.full(X.shape[1] + bool(self.fit_intercept), alpha * total)
         if self.fit_intercept:
             penalty[0] = 0.0
-        self.result_ = lp_regression(
-            self._design(X),
-            y,
-            tau=quantile,
-            weights=sample_weight,
-            l1=penalty if alpha > 0.0 else 0.0,
-            rtol=as_number(self.tol, "tol", low=0.0),
-        )
-        self._store(self.result_.x)
-        self.n_iter_ = int(self.result_.n_iterations)
-        self.gap_ = float(self.result_.gap) / total
+        l1 = penalty if alpha > 0.0 else 0.0
+        self._regress(X, y, sample_weight, tau=quantile, l1=l1)
+        self.gap_ /= total
         return self
 
 
-class LpRegressor(_LinearRegressor):
+class LpRegressor(_CertifiedRegressor):
     """Linear regression in the p-norm of the residuals.
 
     Parameters
@@ -311,14 +318,4 @@ class LpRegressor(_LinearRegressor):
         """
         p = as_number(self.p, "p", low=1.0, infinite=True)
         X, y, sample_weight = self._validate(X, y, sample_weight)
-        self.result_ = lp_regression(
-            self._design(X),
-            y,
-            p,
-            weights=sample_weight,
-            rtol=as_number(self.tol, "tol", low=0.0),
-        )
-        self._store(self.result_.x)
-        self.n_iter_ = int(self.result_.n_iterations)
-        self.gap_ = float(self.result_.gap)
-        return self
+        return self._regress(X, y, sample_weight, p)

@@ -8,20 +8,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from randla import datasets, sklearn as ours
 
 
-def known_to_fail(estimator):
-    """Where rows of positive weight are fewer than columns, l_p regression has many solutions."""
-    if not isinstance(estimator, ours.LpRegressor):
-        return {}
-    reason = "compares one of many minimisers of a problem with more columns than rows"
-    return {
-        "check_sample_weight_equivalence_on_dense_data": reason,
-        "check_sample_weight_equivalence_on_sparse_data": reason,
-    }
-
-
 @parametrize_with_checks(
-    [ours.SketchedLinearRegression(), ours.QuantileRegressor(alpha=0.1), ours.LpRegressor()],
-    expected_failed_checks=known_to_fail,
+    [
+        ours.SketchedLinearRegression(),
+        ours.QuantileRegressor(alpha=0.1),
+        ours.QuantileRegressor(alpha=0.0),
+        ours.LpRegressor(),
+        ours.LpRegressor(p=3),
+    ]
 )
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_checks(estimator, check):

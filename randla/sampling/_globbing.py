@@ -28,6 +28,7 @@ from randla.sampling._pinball import (
     condition,
     exact_fit,
     power_of_two_scale,
+    shortest,
     solve_rows,
     with_rhs,
 )
@@ -160,6 +161,7 @@ class Globbing:
             if found is not None and found.gap > rtol * found.value:
                 plane.solution = None
             elif found is not None:
+                found.x = shortest(self.rows, self._conditioned, found.x)
                 found.z = self._dual(found, side[:, q])
         return [plane.solution for plane in planes]
 
@@ -179,7 +181,7 @@ class Globbing:
         sample.weight = None  # drawn in proportion to it
         mass = n if self._mass is None else self._mass[-1]
         few = sample.below(self.extra * (m / mass), np.zeros(len(self.extra)))
-        conditioned = condition(few)
+        conditioned = self._conditioned = condition(few)
         if exact_fit(few, conditioned) is not None or not conditioned.transform.any():
             return [], np.empty((0, 0))
         panels, unit = with_rhs(conditioned.panels, few.residuals(np.zeros(few.d)))

@@ -112,7 +112,7 @@ def lp_regression(
     Parameters
     ----------
     A : (n, d) array_like or sparse matrix
-        Any rank and n < d are allowed; coefficients that the data leave undetermined are arbitrary.
+        Any rank and n < d are allowed: where columns depend, the shortest x with that A x is given.
     b : (n,) array_like
     p : float, optional
         The norm, 1 <= p <= inf. Must be 1 if `tau` is given.

@@ -12,6 +12,7 @@ from randla.sampling._pinball import (
     Rows,
     condition,
     exact_fit,
+    shortest,
     with_rhs,
 )
 from randla.sampling._quantile import Plane
@@ -22,6 +23,7 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     problem, n = condition(rows), rows.n
     fit = exact_fit(rows, problem)
     if fit is not None:
+        fit = shortest(rows, problem, fit)
         value = norm(rows.residuals(fit), p)
         return Plane(fit, np.zeros(n), value, value, "full", n, 0)
     panels, unit = with_rhs(problem.panels, rows.residuals(np.zeros(rows.d)))
@@ -38,6 +40,7 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
         polish = _polished_minimax if p == np.inf else _polished_power
         x, z = polish(rows, problem, x, z)
         z /= max(norm(z, p / (p - 1.0) if p < np.inf else 1.0), 1e-300)
+    x = shortest(rows, problem, x)
     if rows.infeasibility(z) > FEASIBLE:
         z = np.zeros(n)
     with np.errstate(over="ignore", invalid="ignore"):

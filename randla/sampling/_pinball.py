@@ -107,7 +107,7 @@ class Conditioned:
     """Panels of (diag(weight) A) T, with well conditioned columns, and T (d, r).
 
     `scale` are powers of two for the columns of A, and `columns` r independent ones; `plain` says
-    that T does no more than to scale.
+    that T does no more than to scale. `null` (d, d - r) is an orthonormal basis of A x = 0.
     """
 
     panels: Panels
@@ -116,6 +116,7 @@ class Conditioned:
     scale: Array
     columns: NDArray[np.intp]
     plain: bool
+    null: Array | None = None
 
 
 @dataclass
@@ -150,7 +151,25 @@ def condition(rows: Rows) -> Conditioned:
     orthonormal.weight = panels.weight
     np.matmul(T.T, panels.data[:, :d], out=orthonormal.data[:, : T.shape[1]])
     factor = Factor(orthonormal.gram())
-    return Conditioned(orthonormal, scale[:, None] * T, factor, scale, white.columns, False)
+    null = _null_space(panels, orthonormal, T, scale, white.columns) if white.rank < d else None
+    return Conditioned(orthonormal, scale[:, None] * T, factor, scale, white.columns, False, null)
+
+
+def _null_space(
+    panels: Panels, orthonormal: Panels, T: Array, scale: Array, columns: NDArray[np.intp]
+) -> Array:
+    """Orthonormal basis of the x with A x = 0, from what the dependent columns are made of."""
+    d = panels.d
+    others = np.setdiff1d(np.arange(d), columns)
+    parts = orthonormal.data @ panels.data[:, :d].transpose(0, 2, 1)
+    made_of = T[columns] @ parts.sum(axis=0)[: T.shape[1], others]
+    basis = np.zeros((d, len(others)))
+    basis[others, np.arange(len(others))] = 1.0
+    if len(columns):
+        basis[columns] = -made_of
+    basis *= (scale / scale.max())[:, None]
+    Q: Array = np.linalg.qr(basis / np.abs(basis).max(axis=0))[0]
+    return Q
 
 
 def power_of_two_scale(largest: Any) -> Any:
@@ -178,6 +197,7 @@ def solve_rows(
     n = rows.n
     problem = condition(rows) if conditioned is None else conditioned
     if x0 is None and (fit := exact_fit(rows, problem)) is not None:
+        fit = shortest(rows, problem, fit)
         return RowsSolution(fit, np.zeros(n), rows.residuals(fit), 0, exact_fit=True)
     start = np.zeros(rows.d) if x0 is None else x0
     residuals = rows.residuals(start)
@@ -204,6 +224,9 @@ def solve_rows(
             x, z = _polished_vertex(rows, problem, solution.vertex, x, z)
             residuals = rows.residuals(x)
         z = into_box(z, tau)
+    if x0 is None and problem.null is not None:
+        x = shortest(rows, problem, x)
+        residuals = rows.residuals(x)
     if rows.infeasibility(z) > SHARP:  # rows may be of very different sizes
         z = into_box(_polished_dual(rows, problem, tau, z), tau)
         if rows.infeasibility(z) > FEASIBLE:
@@ -245,6 +268,22 @@ def with_rhs(panels: Panels, residuals: Array) -> tuple[Panels, float]:
     given = copy(panels)  # the rows are shared
     given.rhs = panels.lines(residuals / unit)
     return given, unit
+
+
+def shortest(rows: Rows, problem: Conditioned, x: Array) -> Array:
+    """The x of least norm with the same A x (one solution where there are many); x in doubt.
+
+    `problem` may be that of some of the rows.
+    """
+    if problem.null is None or not np.isfinite(x).all():
+        return x
+    y, start = x - problem.null @ (problem.null.T @ x), rows.residuals(x)
+    if problem.panels.n == rows.n:  # rounding errors of the null space, by least squares
+        for _ in range(2):
+            moved = problem.panels.lines(rows.residuals(y) - start)
+            y = y + problem.transform @ problem.panels.transposed_product(moved)
+    limit = ROUNDING * rows.rounding(x)
+    return y if (np.abs(rows.residuals(y) - start) <= limit).all() else x
 
 
 def exact_fit(rows: Rows, problem: Conditioned) -> Array | None:

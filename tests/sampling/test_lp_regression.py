@@ -318,6 +318,25 @@ def test_the_interior_point_does_not_stall(kind, tau):
     assert result.gap <= 1e-12 * result.value
 
 
+@pytest.mark.parametrize("options", [{"tau": 0.3}, *({"p": p} for p in (1, 1.5, 2, 3, np.inf))])
+@pytest.mark.parametrize("name", ["dependent column", "equal columns", "zero column", "n < d"])
+def test_the_shortest_of_many_solutions(name, options):
+    A, b = DEGENERATE[name]
+    x = lp_regression(A, b, **options).x
+    np.testing.assert_allclose(x, np.linalg.pinv(A) @ (A @ x), atol=1e-12)
+    w = np.random.default_rng(1).integers(0, 3, len(b)).astype(float)
+    if name == "n < d":  # weights do not matter where all rows are met
+        np.testing.assert_allclose(lp_regression(A, b, weights=w + 1.0, **options).x, x, rtol=1e-9)
+
+
+def test_the_shortest_of_many_solutions_by_sums_of_rows():
+    A, b = problem(n=12_000)
+    A = np.column_stack([A, A[:, 1] - 2 * A[:, 2]])
+    result = lp_regression(A, b, tau=0.4, rng=0)
+    assert result.method == "preprocess"
+    np.testing.assert_allclose(result.x, np.linalg.pinv(A) @ (A @ result.x), atol=1e-12)
+
+
 # Behaviour ----------------------------------------------------------------------------------------
 
 
