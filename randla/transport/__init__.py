@@ -1,7 +1,6 @@
 """Optimal transport on lines: the sliced Wasserstein distance, with its error."""
 
 from randla.transport._directions import FewProjectionsWarning
-from randla.transport._estimation import SlicedWassersteinResult
 from randla.transport._flow import (
     SlicedWassersteinFlow,
     sliced_wasserstein_barycenter,
@@ -11,6 +10,7 @@ from randla.transport._gradient import SlicedWassersteinGradient, sliced_wassers
 from randla.transport._matrix import SlicedWassersteinMatrix, sliced_wasserstein_matrix
 from randla.transport._max_sliced import MaxSlicedWasserstein, max_sliced_wasserstein
 from randla.transport._one_dimensional import wasserstein_1d
+from randla.transport._result import SlicedWassersteinResult
 from randla.transport._sliced import sliced_wasserstein
 
 __all__ = [

@@ -226,6 +226,12 @@ def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> Non
         np.multiply(out, np.ldexp(1.0, exponent - half), out=out, casting="same_kind")
 
 
+def times_unit(x: Any, unit: Any) -> NDArray[np.float64]:
+    """Numbers in another unit, which may be out of range, 0 or inf: zeros stay zeros."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.where(np.equal(x, 0.0), 0.0, np.multiply(x, unit))
+
+
 def _drop_zeros(x: NDArray[Any], w: NDArray[Any] | None) -> WithMass:
     """Points of positive weight, weights with sum 1 (None if they are equal), and row numbers."""
     if w is None:

@@ -1,16 +1,15 @@
-"""Estimating the mean projected cost of a pair of clouds: choices, draws, and the result."""
+"""Estimating the mean projected cost of a pair of clouds: choices, draws, and stops."""
 
 import math
 import warnings
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import Result, t_quantile
 from randla._validation import as_number
-from randla.transport._clouds import Clouds
+from randla.transport._clouds import Clouds, times_unit
 from randla.transport._control_variates import (
     FALLBACK,
     Controls,
@@ -28,96 +27,12 @@ from randla.transport._directions import (
     choose_design,
 )
 from randla.transport._regression import Fit, fit
+from randla.transport._result import SlicedWassersteinResult
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run
 _CONFIDENCE = 0.95  # of the interval that the tolerances bound
 _SMOOTH_POWER = 5.0  # costs of higher powers are too heavy-tailed for polynomials of degree 4
 _CHUNK_NUMBERS = 1 << 20  # coordinates of directions held at a time
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinResult(Result):
-    """An estimate of the sliced Wasserstein distance of two clouds, with its error.
-
-    All errors are those of the random directions, given the two clouds: they say nothing of the
-    sampling error of the clouds themselves. ``float(result)`` is `value`.
-
-    Attributes
-    ----------
-    value : float
-        :math:`SW_p`, the root of `power` (zero if that is negative).
-    standard_error : float or None
-        Of `value`, to first order. Zero where the value is exact; None where `power` is not
-        positive (then `confidence_interval` speaks) and where the directions were given.
-    power : float
-        :math:`SW_p^p`. Control variates may make it slightly negative. It may leave the range of
-        floating-point numbers, and be inf or 0, where `value` does not.
-    power_standard_error : float or None
-        Of `power`.
-    degrees_of_freedom : float or None
-        Of Student's t in the interval; inf where the value is exact.
-    n_projections : int
-        Directions used: those asked for, rounded up to whole blocks of the design.
-    variance_reduction : float or None
-        Variance of the plain mean of as many independent directions, divided by the squared
-        `power_standard_error`.
-    control_variate : str or None
-        The family that was used.
-    directions : str
-        The design that was used: "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
-    coefficients : (k,) ndarray
-        Of the control variates, in the order in which `sliced_wasserstein` lists them; zero for
-        those that were constant or collinear.
-    converged : bool
-        Whether `rtol` and `atol` were met (True if there were none).
-    """
-
-    value: float
-    standard_error: float | None
-    power: float
-    power_standard_error: float | None
-    degrees_of_freedom: float | None
-    n_projections: int
-    variance_reduction: float | None
-    control_variate: str | None
-    directions: str
-    coefficients: NDArray[np.float64]
-    converged: bool
-    _p: float = field(default=2.0)
-    _scaled: tuple[float, float | None, float] = field(default=(0.0, 0.0, 1.0))
-
-    _shown: ClassVar[tuple[str, ...]] = (
-        "value",
-        "standard_error",
-        "power",
-        "power_standard_error",
-        "n_projections",
-        "variance_reduction",
-        "control_variate",
-        "directions",
-    )
-
-    def __float__(self) -> float:
-        return self.value
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval (low, high) for `value`: that of Student's t for `power`, through the root.
-
-        Raises
-        ------
-        ValueError
-            If the directions were given, so that there is no standard error; or if `level` is not
-            between 0 and 1.
-        """
-        power, error, length = self._scaled
-        if error is None or self.degrees_of_freedom is None:
-            raise ValueError(
-                "confidence_interval needs random directions; these were given as an array"
-            )
-        half = float(t_quantile(level, self.degrees_of_freedom)) * error if error > 0.0 else 0.0
-        ends = (max(power + sign * half, 0.0) ** (1.0 / self._p) * length for sign in (-1, 1))
-        low, high = ends
-        return low, high
 
 
 @dataclass(frozen=True)
@@ -233,7 +148,8 @@ class Problem:
     ) -> SlicedWassersteinResult:
         """The estimate from costs and controls at the directions of a design."""
         if len(f) == 1:  # a single direction of the user
-            return self._wrap(design, None, Fit(float(f[0]), 0.0, 0.0, np.empty(0)), f, converged)
+            only = Fit(float(f[0]), 0.0, 0.0, np.empty(0))
+            return self._wrap(design, None, only, f, f, converged)
         papers = controls is not None and controls.is_papers
         fitted = fit(f, columns, sizes, block=design.block, paper=papers, cross_fit=self._cross_fit)
         if fitted is None:  # some direction or block carries a coefficient alone
@@ -242,13 +158,15 @@ class Problem:
             if self._control != "auto":
                 message = "control_variate is collinear without some of the directions: none"
                 warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+            columns = columns[:, :0]
         assert fitted is not None  # without controls there is nothing to be collinear
-        return self._wrap(design, controls, fitted, f, converged)
+        adjusted = f - columns @ fitted.coefficients
+        return self._wrap(design, controls, fitted, f, adjusted, converged)
 
     def exact(self) -> SlicedWassersteinResult:
         """In one dimension there is one direction, up to its sign."""
         f = self.costs(np.ones((1, 1)))
-        return self._wrap(None, None, Fit(float(f[0]), 0.0, math.inf, np.empty(0)), f, True)
+        return self._wrap(None, None, Fit(float(f[0]), 0.0, math.inf, np.empty(0)), f, f, True)
 
     def _wrap(
         self,
@@ -256,6 +174,7 @@ class Problem:
         controls: Controls | None,
         fitted: Fit,
         f: NDArray[np.float64],
+        adjusted: NDArray[np.float64],
         converged: bool,
     ) -> SlicedWassersteinResult:
         p, L = self.p, len(f)
@@ -266,8 +185,8 @@ class Problem:
             unit = float(np.float64(length) ** p)
             if controls is not None:
                 error = math.hypot(error, *(coefficients * controls.mean_errors))
-                coefficients = coefficients * controls.scales
-                coefficients *= np.float64(length) ** (p - controls.degrees)
+                powers = np.float64(length) ** (p - controls.degrees)
+                coefficients = times_unit(coefficients * controls.scales, powers)
         given = design is not None and design.kind == "array"
         value = max(scaled, 0.0) ** (1.0 / p)
         standard_error: float | None = None
@@ -279,8 +198,8 @@ class Problem:
         return SlicedWassersteinResult(
             value=value * length,
             standard_error=standard_error,
-            power=scaled * unit,
-            power_standard_error=None if given else error * unit,
+            power=float(times_unit(scaled, unit)),
+            power_standard_error=None if given else float(times_unit(error, unit)),
             degrees_of_freedom=None if given else fitted.degrees_of_freedom,
             n_projections=L,
             variance_reduction=reduction,
@@ -288,6 +207,8 @@ class Problem:
             directions="exact" if design is None else design.kind,
             coefficients=coefficients,
             converged=converged,
+            projected_costs=times_unit(f, unit),
+            adjusted_costs=times_unit(adjusted, unit),
             _p=p,
             _scaled=(scaled, None if given else error, length),
         )

@@ -43,11 +43,23 @@ class SlicedWassersteinFlow(Result):
     n_projections: int
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw `trace` over the steps; needs matplotlib. Returns the axes."""
-        if ax is None:
-            from matplotlib.figure import Figure
+        """Draw `trace` over the steps, with two standard errors to each side.
 
-            ax = Figure().subplots()
+        Needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.figure(layout="constrained").add_subplot()
         steps = np.arange(len(self.trace))
         ax.plot(steps, self.trace)
         low, high = (self.trace + sign * 2.0 * self.trace_standard_error for sign in (-1, 1))

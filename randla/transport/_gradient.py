@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._random import draw_key
 from randla._results import Result
 from randla._validation import as_count, as_number
-from randla.transport._clouds import Clouds, as_pair
+from randla.transport._clouds import Clouds, as_pair, times_unit
 from randla.transport._directions import Design, as_design
 from randla.transport._regression import fit
 from randla.transport._slopes import ProjectedSlopes
@@ -165,15 +165,15 @@ def _wrap(
     with np.errstate(over="ignore", under="ignore"):
         scale = float(length**p)
         slope = float(length ** (p - 1.0)) / unit  # costs are those of lengths times unit
-    gradient, spread = (g * slope for g in (slopes.gradient, slopes.standard_error))
+    gradient, spread = (times_unit(g, slope) for g in (slopes.gradient, slopes.standard_error))
     if x.kept is not None:
         full = np.zeros((2, size, clouds.dim))
         full[0, x.kept], full[1, x.kept] = gradient, spread
         gradient, spread = full
     return SlicedWassersteinGradient(
         value=power ** (1.0 / p) * float(length),
-        power=power * scale,
-        power_standard_error=None if given else error * scale,
+        power=float(times_unit(power, scale)),
+        power_standard_error=None if given else float(times_unit(error, scale)),
         gradient=gradient,
         standard_error=None if given else spread,
         degrees_of_freedom=freedom,

@@ -14,7 +14,7 @@ from randla._parallel import run_parts
 from randla._random import draw_key
 from randla._results import Result
 from randla._validation import as_choice, as_count, as_flag, as_number, as_points, as_weights
-from randla.transport._clouds import Clouds, prepare
+from randla.transport._clouds import Clouds, prepare, times_unit
 from randla.transport._control_variates import FAMILIES, make_controls, needed_projections
 from randla.transport._directions import Design, as_design
 from randla.transport._kernels.project import project_rows
@@ -323,10 +323,9 @@ def _wrap(
     positive = means > 0.0
     spread[positive] = errors[positive] * means[positive] ** (1.0 / p - 1.0) / p
     with np.errstate(over="ignore", under="ignore"):
-        unit = length**p
-        tables = [
-            _symmetric(K, x) for x in (roots * length, spread * length, means * unit, errors * unit)
-        ]
+        unit = float(length**p)
+    units = (roots, length), (spread, length), (means, unit), (errors, unit)
+    tables = [_symmetric(K, times_unit(x, size)) for x, size in units]
     return SlicedWassersteinMatrix(
         values=tables[0],
         standard_errors=None if given else tables[1],

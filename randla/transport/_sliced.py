@@ -12,7 +12,8 @@ from randla.transport._clouds import as_pair
 from randla.transport._control_variates import FAMILIES, Controls, custom_controls
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import as_directions, choose_design
-from randla.transport._estimation import Problem, SlicedWassersteinResult, Tolerance
+from randla.transport._estimation import Problem, Tolerance
+from randla.transport._result import SlicedWassersteinResult
 
 _DEFAULT_PROJECTIONS = 256
 _MAX_POWER = 1000.0

@@ -109,7 +109,13 @@ def test_clouds_must_be_a_sequence():
 
 
 def test_plot():
-    pytest.importorskip("matplotlib")
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
     X, Y = clouds("gauss", 3, 20)
-    ax = sliced_wasserstein_flow(X, Y, n_steps=3, rng=0).plot()
+    flow = sliced_wasserstein_flow(X, Y, n_steps=3, rng=0)
+    ax = flow.plot()
     assert ax.get_xlabel() == "step"
+    assert flow.plot(ax=ax) is ax
+    plt.close("all")

@@ -12,6 +12,7 @@ from randla.transport import (
     max_sliced_wasserstein,
     sliced_wasserstein,
     sliced_wasserstein_gradient,
+    sliced_wasserstein_matrix,
     wasserstein_1d,
 )
 from randla.transport._control_variates import FAMILIES, abs_moment
@@ -240,6 +241,49 @@ def test_hostile_clouds():
                 result = sliced_wasserstein(X, Y, control_variate=control, rng=1)
                 low, high = result.confidence_interval()
                 assert 0.0 <= low <= result.value <= high < math.inf
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@each_control
+def test_equal_clouds_of_any_size(control, scale):
+    # zero times a unit that has left the range of doubles is zero
+    X = scale * clouds("gauss", 4, 30)[0]
+    result = sliced_wasserstein(X, X, control_variate=control, rng=0)
+    assert result.power == result.power_standard_error == 0.0
+    assert not result.projected_costs.any()
+    assert not result.coefficients.any()
+    gradient = sliced_wasserstein_gradient(X, X, p=3, rng=0)
+    assert gradient.power == 0.0
+    assert not gradient.gradient.any()
+    matrix = sliced_wasserstein_matrix([X, X], rng=0)
+    assert not matrix.powers.any()
+
+
+def test_the_costs_behind_the_estimate():
+    X, Y = clouds("mix", 4, 40)
+    result = sliced_wasserstein(X, Y, p=1.5, n_projections=100, control_variate="full", rng=3)
+    plain = sliced_wasserstein(X, Y, p=1.5, n_projections=100, control_variate=None, rng=3)
+    np.testing.assert_allclose(result.projected_costs, plain.projected_costs, rtol=1e-12)
+    np.testing.assert_array_equal(plain.adjusted_costs, plain.projected_costs)
+    assert result.projected_costs.mean() == pytest.approx(plain.power, rel=1e-12)
+    assert result.adjusted_costs.mean() == pytest.approx(result.power, rel=1e-12)
+    assert result.adjusted_costs.std() < 0.5 * result.projected_costs.std()
+
+
+def test_plot():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    X, Y = clouds("gauss", 4, 30)
+    ax = sliced_wasserstein(X, Y, rng=0).plot()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "projected costs",
+        "less the controls (full)",
+        "estimate",
+    ]
+    assert sliced_wasserstein(X, Y, control_variate=None, rng=0).plot(ax=ax) is ax
+    plt.close("all")
 
 
 def test_numbers_at_the_edge_of_the_range():

@@ -1,0 +1,128 @@
+"""The result of `sliced_wasserstein`."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._results import Result, t_quantile
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SlicedWassersteinResult(Result):
+    """An estimate of the sliced Wasserstein distance of two clouds, with its error.
+
+    All errors are those of the random directions, given the two clouds: they say nothing of the
+    sampling error of the clouds themselves. ``float(result)`` is `value`.
+
+    Attributes
+    ----------
+    value : float
+        :math:`SW_p`, the root of `power` (zero if that is negative).
+    standard_error : float or None
+        Of `value`, to first order. Zero where the value is exact; None where `power` is not
+        positive (then `confidence_interval` speaks) and where the directions were given.
+    power : float
+        :math:`SW_p^p`. Control variates may make it slightly negative. It may leave the range of
+        floating-point numbers, and be inf or 0, where `value` does not.
+    power_standard_error : float or None
+        Of `power`.
+    degrees_of_freedom : float or None
+        Of Student's t in the interval; inf where the value is exact.
+    n_projections : int
+        Directions used: those asked for, rounded up to whole blocks of the design.
+    variance_reduction : float or None
+        Variance of the plain mean of as many independent directions, divided by the squared
+        `power_standard_error`.
+    control_variate : str or None
+        The family that was used.
+    directions : str
+        The design that was used: "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
+    coefficients : (k,) ndarray
+        Of the control variates, in the order in which `sliced_wasserstein` lists them; zero for
+        those that were constant or collinear.
+    converged : bool
+        Whether `rtol` and `atol` were met (True if there were none).
+    projected_costs : (n_projections,) ndarray
+        :math:`W_p^p` of the projections on each direction; `power` is the mean of many of these.
+    adjusted_costs : (n_projections,) ndarray
+        The same less the control variates, each minus its mean, times their coefficients. Their
+        mean is `power` (unless it is cross-fitted), and their spread is what the error comes from.
+    """
+
+    value: float
+    standard_error: float | None
+    power: float
+    power_standard_error: float | None
+    degrees_of_freedom: float | None
+    n_projections: int
+    variance_reduction: float | None
+    control_variate: str | None
+    directions: str
+    coefficients: NDArray[np.float64]
+    converged: bool
+    projected_costs: NDArray[np.float64]
+    adjusted_costs: NDArray[np.float64]
+    _p: float = field(default=2.0)
+    _scaled: tuple[float, float | None, float] = field(default=(0.0, 0.0, 1.0))
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "value",
+        "standard_error",
+        "power",
+        "power_standard_error",
+        "n_projections",
+        "variance_reduction",
+        "control_variate",
+        "directions",
+    )
+
+    def __float__(self) -> float:
+        return self.value
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval (low, high) for `value`: that of Student's t for `power`, through the root.
+
+        Raises
+        ------
+        ValueError
+            If the directions were given, so that there is no standard error; or if `level` is not
+            between 0 and 1.
+        """
+        power, error, length = self._scaled
+        if error is None or self.degrees_of_freedom is None:
+            raise ValueError(
+                "confidence_interval needs random directions; these were given as an array"
+            )
+        half = float(t_quantile(level, self.degrees_of_freedom)) * error if error > 0.0 else 0.0
+        ends = (max(power + sign * half, 0.0) ** (1.0 / self._p) * length for sign in (-1, 1))
+        low, high = ends
+        return low, high
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw histograms of `projected_costs` and `adjusted_costs`, with `power` as a line.
+
+        The narrower the second, the more the control variates do. Needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.figure(layout="constrained").add_subplot()
+        ax.hist(self.projected_costs, bins=30, alpha=0.5, label="projected costs")
+        if self.control_variate is not None:
+            name = self.control_variate
+            ax.hist(self.adjusted_costs, bins=30, alpha=0.7, label=f"less the controls ({name})")
+        ax.axvline(self.power, color="black", lw=1.0, label="estimate")
+        ax.set(xlabel="$W_p^p$ on a direction", ylabel="directions")
+        ax.legend()
+        return ax
