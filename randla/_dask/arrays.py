@@ -67,7 +67,7 @@ def from_memory(A: Any) -> Any:
 
 
 def as_columns(b: Any, A: Any, name: str, *, of: str = "A") -> Any:
-    """`b`, of one or two axes, as a Dask array (n, k) chunked like the rows of `A`."""
+    """`b`, (n,) or (n, k), as a Dask array chunked like the rows of `A`."""
     if not is_dask(b):
         if not hasattr(b, "shape"):
             b = np.asarray(b)
@@ -77,8 +77,6 @@ def as_columns(b: Any, A: Any, name: str, *, of: str = "A") -> Any:
     b = as_rows(b, name, ndim=(1, 2))
     if b.shape[0] != A.shape[0]:
         raise_shape(b, A, name, of)
-    if b.ndim == 1:
-        b = b[:, None]
     return b if b.chunks[0] == A.chunks[0] else b.rechunk({0: A.chunks[0]})
 
 
@@ -97,7 +95,7 @@ def as_vector(b: Any, A: Any, name: str) -> Any:
         shape = np.shape(b)
     if len(shape) != 1:
         raise ValueError(f"{name} must have shape ({A.shape[0]},), got shape {shape}")
-    return as_columns(b, A, name)[:, 0]
+    return as_columns(b, A, name)
 
 
 def map_rows(
@@ -188,22 +186,28 @@ def _blockwise(
     dtype: Any,
     constants: dict[str, Any],
 ) -> Any:
-    chunks = operands[0].chunks[0]
-    out = "i" if width is None else "iz"
-    firsts = ArrayValuesDep((chunks,), _first_rows(chunks))
-    arguments: list[Any] = [firsts, "i"]
+    first, names = operands[0], "abcdefgh"
+    adjusted: dict[str, Any] = {"i": rows}
+    # Dask fuses the loading of a block into the task that works on it where their axes are the
+    # same, and where their layers join chunks in the same way. Then the block lives no longer.
+    out = "i" if width is None else "ia"
+    new_axes = {"a": width} if width is not None and first.ndim == 1 else None
+    if width is not None and first.ndim == 2:
+        adjusted["a"] = (width,)
+    layer = first.dask.layers.get(first.name)
+    arguments: list[Any] = [ArrayValuesDep((first.chunks[0],), _first_rows(first.chunks[0])), "i"]
     for k, operand in enumerate(operands):
-        axis = None if operand is None else ("i" if operand.ndim == 1 else f"i{chr(ord('a') + k)}")
-        arguments += [operand, axis]
+        axes = None if operand is None else ("i" if operand.ndim == 1 else "i" + names[k])
+        arguments += [operand, axes]
     return da.blockwise(
         _call,
         out,
         *arguments,
         of=function,
-        new_axes=None if width is None else {"z": width},
-        adjust_chunks={"i": rows},
+        new_axes=new_axes,
+        adjust_chunks=adjusted,
         align_arrays=False,
-        concatenate=False,
+        concatenate=getattr(layer, "concatenate", None),
         dtype=dtype,
         meta=np.empty((0,) * len(out), dtype),
         token=getattr(function, "__name__", "block").strip("_"),
@@ -213,7 +217,7 @@ def _blockwise(
 
 def _call(first: Any, *blocks: Any, of: Callable[..., Any], **constants: Any) -> Any:
     """Call a block function, as one task among others: on one thread."""
-    # A block whose columns are not an axis of the result comes as a list of its one chunk.
+    # A block whose columns are not an axis of the result may come as a list of its one chunk.
     plain = [block[0] if isinstance(block, list) else block for block in blocks]
     with single_thread(), single_threaded_blas():
         return of(int(first), *plain, **constants)

@@ -120,7 +120,7 @@ class DaskRows(Rows):
     def __init__(self, A: Any, B: Any, weights: Any, ridge: float) -> None:
         self.A, self.B, self.root_weights = A, B, weights  # Dask arrays in the places of NumPy's
         self.n, self.d = A.shape
-        self.k = B.shape[1]
+        self.k = 1 if B.ndim == 1 else B.shape[1]
         self.n_columns = self.d
         self.weight_exponent = 0
         self.ridge = ridge
@@ -196,7 +196,7 @@ class DaskRows(Rows):
 def _read_block(A: Any, B: Any, weights: Any, scaling: tuple[Any, Any, Any]) -> Any:
     """The rows of a block, all scales given from outside."""
     exponents, active, b_exponents = scaling
-    matrix, B = as_block(A), as_block(B, "b").astype(np.float64)
+    matrix, B = as_block(A), _columns(B)
     if b_exponents is not None:
         B = np.ldexp(B, b_exponents)
     rows = _SparseBlock(matrix, B) if is_sparse(matrix) else _DenseBlock(matrix, B)
@@ -208,6 +208,10 @@ def _read_block(A: Any, B: Any, weights: Any, scaling: tuple[Any, Any, Any]) -> 
     else:
         rows._prepare()
     return rows
+
+
+def _columns(b: Any) -> Matrix:
+    return as_block(b, "b").astype(np.float64).reshape(b.shape[0], -1)
 
 
 def _root_weights(weights: Any) -> Matrix:
@@ -272,16 +276,15 @@ def _rhs_squares_block(first: int, A: Any, B: Any, weights: Any, *, scaling: Any
 def _sketch_block(first: int, A: Any, B: Any, weights: Any, *, S: Sketch) -> Matrix:
     """S A of the block, and S B beside it; all columns, unscaled."""
     S = prepared(S).columns(first, first + A.shape[0])
-    if B is None:
-        B = np.empty((A.shape[0], 0))
-    rows = _read_block(A, B, weights, (None, None, None))
-    SA, SB = rows._sketch(S, B.shape[1] > 0)
+    with_b = B is not None
+    rows = _read_block(A, B if with_b else np.zeros(A.shape[0]), weights, (None, None, None))
+    SA, SB = rows._sketch(S, with_b)
     return SA if SB is None else np.hstack([SA, SB])
 
 
 def _maxima_block(first: int, A: Any, B: Any, weights: Any) -> Matrix:
     """The largest absolute weighted entries of the columns of A and B, which must be finite."""
-    matrix, B = as_block(A), as_block(B, "b")
+    matrix, B = as_block(A), _columns(B)
     require_finite(matrix.data if is_sparse(matrix) else matrix, "A")
     require_finite(B, "b")
     rows = _read_block(matrix, B, weights, (None, None, None))

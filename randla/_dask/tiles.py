@@ -27,6 +27,7 @@ class DaskTiles(Tiles):
         self.n = A.shape[0]
         self.density = 1.0
         self.column_scale = self.columns = None
+        self.shortened = False
         self.pending: Any = None
         self.found: Any = None
 

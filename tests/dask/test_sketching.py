@@ -141,7 +141,7 @@ def test_lstsq_of_ill_conditioned_columns():
     result = randla.lstsq(cut(vander), b)
     assert result.method == "sketch-cholesky"
     assert result.backward_error < 1e-15
-    assert result.residual_norm == pytest.approx(randla.lstsq(vander, b).residual_norm, rel=1e-12)
+    assert result.residual_norm == pytest.approx(randla.lstsq(vander, b).residual_norm, rel=1e-9)
 
 
 def test_lstsq_refuses_what_needs_all_rows_at_once():
