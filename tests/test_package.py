@@ -18,7 +18,7 @@ PACKAGE = Path(randla.__file__).parent
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 KERNELS = [p for p in MODULES if "_kernels" in p.parts]
 OTHERS = [p for p in MODULES if "_kernels" not in p.parts]
-CODE_GENERATORS = ("vectors.py",)  # write LLVM code, by Numba's intrinsics
+CODE_GENERATORS = ("vector_code.py",)  # write LLVM code, by Numba's intrinsics
 FAMILIES = ("sketching", "sampling", "transport", "smoothing")
 
 

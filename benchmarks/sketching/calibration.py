@@ -1,6 +1,6 @@
 """Does `sketch_size` keep its promise? Failure rates on hard instances, as a table.
 
-    python benchmarks/sketching/calibration.py [--draws 400] [--d 32] [--n 4096]
+    python benchmarks/sketching/calibration.py [--draws 400] [--d 32] [--n 4096] [--sketch SRHT ...]
 
 For each instance, sketch, eps and delta: m from `sketch_size`, the share of draws in which some
 coefficient is off by more than eps/sqrt(d) |r| sqrt(G_jj), which must be at most delta, and the
@@ -59,6 +59,7 @@ def main():
     parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--d", type=int, default=32)
     parser.add_argument("--n", type=int, default=4096)
+    parser.add_argument("--sketch", nargs="+", default=list(SKETCHES), choices=list(SKETCHES))
     options = parser.parse_args()
     n, d = options.n // options.d * options.d, options.d
     print(f"n = {n}, d = {d}, {options.draws} draws; failures must be at most delta")
@@ -66,7 +67,7 @@ def main():
         f"{'instance':20} {'sketch':15} {'eps':>4} {'delta':>6} {'m':>6} {'failures':>9} {'q90':>6}"
     )
     for name, A, b in instances(n, d, np.random.default_rng(0)):
-        for kind, make in SKETCHES.items():
+        for kind, make in ((kind, SKETCHES[kind]) for kind in options.sketch):
             for eps, delta in ((1.0, 0.05), (1.0, 0.2), (0.5, 0.05)):
                 m = sketch_size(d, eps=eps, delta=delta, n=n if kind == "SRHT" else None)
                 excess = excesses(make, m, A, b, options.draws, eps)

@@ -11,20 +11,18 @@ from scipy.linalg import lapack
 from randla._dask import arrays
 from randla._dask.sketching import as_block, prepared
 from randla._validation import as_weights, is_sparse, require_finite
+from randla.sketching._cholesky import solve_by_cholesky
 from randla.sketching._dense_rows import DenseRows
-from randla.sketching._full_precision import (
-    SketchedFactor,
-    Solution,
-    solve_by_cholesky,
-    solve_by_sketched_cholesky,
-)
-from randla.sketching._least_squares import LstsqResult, Origin, estimated, exact_result
 from randla.sketching._methods import default_size, solve, warn_of_error, zero_solution
 from randla.sketching._operators import Sketch
 from randla.sketching._plan import Options, Recipe, recipe_for, rows_of_sketch
 from randla.sketching._product_rows import SparseRows
 from randla.sketching._rank import exponents_of
+from randla.sketching._refinement import Solution
 from randla.sketching._regression_rows import OutOfRange, Rows
+from randla.sketching._result import LstsqResult, Origin, estimated, exact_result
+from randla.sketching._sketched_cholesky import solve_by_sketched_cholesky
+from randla.sketching._sketched_factor import SketchedFactor
 
 Matrix = NDArray[np.float64]
 #: Methods whose passes leave nothing but sums.

@@ -7,6 +7,7 @@ into the step that removes it, and into an estimate of the backward error of x.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ from randla.sketching._rank import EPS, Spectrum, column_norms
 Matrix = NDArray[np.float64]
 
 
-class Factor:
+class Factor(ABC):
     r"""What refinement needs from a factor R of a matrix A with scaled columns.
 
     P is a matrix (d, r) with A P nearly orthonormal. The estimate of the backward error is that of
@@ -37,17 +38,17 @@ class Factor:
     #: Factor by which one step reduces the error, where it is known; else 1.
     contraction: float = 1.0
 
+    @abstractmethod
     def forward(self, Z: Matrix) -> Matrix:
         """``P Z``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def adjoint(self, g: Matrix) -> Matrix:
         """``P'g``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
         """Column norms of ``(R'R + omega^2)^(-1/2) g``."""
-        raise NotImplementedError
 
     def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
         """Return ``(A'A)^+ g``, given half = P'g, and the squares it takes off the residual.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key, fill_normal_rows
 from randla._validation import as_count, is_sparse
-from randla.sketching._operators import OrderedSum, Sketch
+from randla.sketching._operators import Sketch
+from randla.sketching._working_memory import OrderedSum
 
 #: Normals of a block, which is drawn and multiplied while it is in cache.
 _BLOCK_ENTRIES = 1 << 17

@@ -21,8 +21,9 @@ from randla.sketching._hadamard_plan import (
     padded,
     sort_samples,
 )
-from randla.sketching._kernels import hadamard as kernels, vectors, walsh
-from randla.sketching._operators import UNBOUNDED, aligned_zeros
+from randla.sketching._kernels import hadamard as kernels, vector_code, walsh
+from randla.sketching._operators import UNBOUNDED
+from randla.sketching._working_memory import aligned_zeros
 
 #: Rough seconds per entry and pass.
 _SECONDS_PER_ENTRY = 1e-9
@@ -276,7 +277,7 @@ def _norm(array: NDArray[Any]) -> float:
 def _transform(X: NDArray[Any], axis: int) -> NDArray[Any]:
     """Transform an axis of a C-contiguous array, into a new one."""
     n, stride = X.shape[axis], math.prod(X.shape[axis + 1 :])
-    if 1 < stride < vectors.line_entries(X.dtype) and n > 1:  # too short for vectors: turn it
+    if 1 < stride < vector_code.line_entries(X.dtype) and n > 1:  # too short for vectors: turn it
         turned = np.ascontiguousarray(np.moveaxis(X, axis, -1))
         return np.ascontiguousarray(np.moveaxis(_transform(turned, X.ndim - 1), -1, axis))
     out = np.empty(X.shape, X.dtype)
@@ -311,7 +312,7 @@ def _passes(n: int, stride: int) -> list[tuple[int, int]]:
 
 
 def _transform_rows(x: NDArray[Any], out: NDArray[Any], rows: int, stride: int) -> None:
-    line = vectors.line_entries(out.dtype)
+    line = vector_code.line_entries(out.dtype)
     width = min(stride, max(_TILE_ENTRIES // rows // line * line, line))
     LD = (-(-width // line) | 1) * line
     n_items = x.size // (rows * stride) * -(-stride // width)
@@ -324,11 +325,11 @@ def _transform_rows(x: NDArray[Any], out: NDArray[Any], rows: int, stride: int) 
 
 
 def _transform_vectors(x: NDArray[Any], out: NDArray[Any], rows: int) -> None:
-    LD = walsh.SHORT + vectors.line_entries(out.dtype)
+    LD = walsh.SHORT + vector_code.line_entries(out.dtype)
 
     def run(first: int, last: int) -> None:
         tile = aligned_zeros(rows * LD, out.dtype)
-        lanes = vectors.lanes(out.dtype)
+        lanes = vector_code.lanes(out.dtype)
         walsh.transform_vectors(x, out, rows, lanes, tile, LD, first, last)
 
     _run(run, x.size // (rows * walsh.SHORT), x.size)

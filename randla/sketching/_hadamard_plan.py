@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._validation import is_sparse, read_only
 from randla.sketching._draws import random_permutation
-from randla.sketching._kernels import hadamard as kernels, vectors
-from randla.sketching._operators import OrderedSum, Sketch, aligned_zeros, as_source, part_count
+from randla.sketching._kernels import hadamard as kernels, vector_code
+from randla.sketching._operators import Sketch
+from randla.sketching._working_memory import OrderedSum, aligned_zeros, as_source, part_count
 
 #: Rough seconds per entry of A, to decide whether the pool is worth its price.
 _SECONDS_PER_ENTRY = 8e-10
@@ -134,7 +135,7 @@ def _sum_blocks(
     lo, hi = min(strip.lo, d), min(strip.hi, d)
     right = as_source(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
     common = right, weights, first_row, n_rows
-    lanes = vectors.lanes(A.dtype)
+    lanes = vector_code.lanes(A.dtype)
     step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
     for i in range(*blocks, step):
         end = min(i + step, blocks[1])
@@ -166,7 +167,7 @@ class _Strip(NamedTuple):
 
 def _strips(width: int, dtype: Any) -> list[_Strip]:
     """Nearly equal strips of columns, none wider than a tile in cache may be."""
-    lanes = vectors.lanes(dtype)
+    lanes = vector_code.lanes(dtype)
     n_strips = -(-width // _WIDEST)
     step = 16 * -(-width // (16 * max(n_strips, 1)))
     strips, offset = [], 0
@@ -179,7 +180,7 @@ def _strips(width: int, dtype: Any) -> list[_Strip]:
 
 
 def _make_work(draw: kernels.Draw, strips: list[_Strip], dtype: Any) -> kernels.Work:
-    line, B = vectors.line_entries(dtype), draw.block
+    line, B = vector_code.line_entries(dtype), draw.block
     # An odd number of lines, so that the rows of a tile spread over the cache.
     stride = (-(-strips[0].padded // line) | 1) * line
     return kernels.Work(

@@ -12,13 +12,13 @@ from scipy.linalg import lapack
 
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import SpectralFactor, TriangularFactor, column_norms
-from randla.sketching._full_precision import Solution
 from randla.sketching._rank import (
     exponents_of,
     is_clearly_regular,
     minimum_norm,
     spectrum_of,
 )
+from randla.sketching._refinement import Solution
 
 Matrix = NDArray[np.float64]
 _LOAD_ROWS = 4096

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import column_norms
-from randla.sketching._full_precision import ENOUGH, Solution
 from randla.sketching._methods import solve, warn_of_error
 from randla.sketching._plan import Recipe
 from randla.sketching._rank import EPS
+from randla.sketching._refinement import ENOUGH, Solution
 from randla.sketching._regression_rows import Rows
 
 Matrix = NDArray[np.float64]

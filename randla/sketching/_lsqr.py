@@ -14,19 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla.sketching._factors import Factor, column_norms
-from randla.sketching._full_precision import (
-    ENOUGH,
-    LEAST_GAIN,
-    HeavyBall,
-    IterativeFactor,
-    MakeSketch,
-    SketchedFactor,
-    Solution,
-    draw_factor,
-    refine,
-)
+from randla.sketching._iterative import HeavyBall, IterativeFactor
 from randla.sketching._rank import EPS
+from randla.sketching._refinement import ENOUGH, LEAST_GAIN, Solution, refine
 from randla.sketching._regression_rows import Rows
+from randla.sketching._sketched_factor import MakeSketch, SketchedFactor, draw_factor
 
 Matrix = NDArray[np.float64]
 Product = Callable[[Matrix], Matrix]

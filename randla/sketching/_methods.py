@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._results import RandlaWarning
-from randla.sketching._dense_rows import DenseRows
-from randla.sketching._factors import TriangularFactor, column_norms
-from randla.sketching._full_precision import (
+from randla.sketching._cholesky import (
     CHOLESKY_LIMIT,
-    SketchedFactor,
-    Solution,
     look_at_some_rows,
     single_limit,
     solve_by_cholesky,
-    solve_by_iteration,
-    solve_by_sketched_cholesky,
 )
+from randla.sketching._dense_rows import DenseRows
+from randla.sketching._factors import TriangularFactor, column_norms
 from randla.sketching._householder import load_all, solve_by_lapack
+from randla.sketching._iterative import solve_by_iteration
 from randla.sketching._lsqr import solve_by_lsqr, solve_by_plain_lsqr
 from randla.sketching._plan import Recipe
 from randla.sketching._product_rows import SparseRows
 from randla.sketching._rank import exponents_of
+from randla.sketching._refinement import Solution
 from randla.sketching._regression_rows import OutOfRange, Rows
+from randla.sketching._sketched_cholesky import solve_by_sketched_cholesky
+from randla.sketching._sketched_factor import SketchedFactor
 
 Matrix = NDArray[np.float64]
 #: Entries below which LAPACK alone is faster than anything of several calls.

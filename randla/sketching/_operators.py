@@ -8,9 +8,7 @@ row i of the operand, depends on (key, i) only. So a block of rows can be sketch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -28,41 +26,8 @@ from randla._validation import (
 
 #: Number of rows of a sketch to which rows can be appended for ever (`BlockSRHT` without n).
 UNBOUNDED = 1 << 62
-#: Bytes of a huge page, and of arrays that are worth it.
-_HUGE_PAGE, _WORTH_HUGE_PAGES = 1 << 21, 1 << 19
 #: Entries of a block of rows that are made on demand.
 _ON_DEMAND_ENTRIES = 1 << 20
-
-
-class Source(NamedTuple):
-    """A dense matrix as it lies: (i, j) at ``flat[start + i * row_step + j * column_step]``.
-
-    One type for C, Fortran and strided order, so that a kernel is compiled once for all of them.
-    """
-
-    flat: NDArray[Any]
-    start: int
-    row_step: int
-    column_step: int
-    width: int
-
-
-def as_source(A: NDArray[Any]) -> Source:
-    """The flat view of a matrix, without a copy unless a stride is no multiple of the itemsize."""
-    size, width = A.itemsize, A.shape[1]
-    if any(stride % size for stride in A.strides):
-        A = np.ascontiguousarray(A)
-    if A.size == 0:
-        return Source(read_only(np.empty(0, A.dtype)), 0, 0, 1, width)
-    steps = [stride // size if k > 1 else 0 for stride, k in zip(A.strides, A.shape, strict=True)]
-    reach = [step * (k - 1) for step, k in zip(steps, A.shape, strict=True)]
-    low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
-    lowest = A[tuple(slice(-1, None) if r < 0 else slice(0, 1) for r in reach)]
-    flat = np.lib.stride_tricks.as_strided(lowest, (high - low + 1,), (size,), writeable=False)
-    row_step, column_step = steps
-    if width == 1:
-        column_step = 1  # one column: any step will do, and this one takes the fast loop
-    return Source(flat, -low, row_step, column_step, width)
 
 
 class RowsOnDemand(LinearOperator):
@@ -438,62 +403,6 @@ class TransposedSketch(LinearOperator):
 
     def __repr__(self) -> str:
         return f"{self._sketch!r}.T"
-
-
-class OrderedSum:
-    """The sum of the accumulators of parts, added in the order of the parts.
-
-    The result does not depend on which part is ready first, and few accumulators exist at a time.
-    """
-
-    def __init__(self, make: Callable[[], NDArray[Any]]) -> None:
-        self._make = make
-        self._spare: list[NDArray[Any]] = []
-        self._waiting: dict[int, NDArray[Any]] = {}
-        self._next = 0
-        self._lock = Lock()
-        self.total = make()
-
-    def accumulator(self) -> NDArray[Any]:
-        """Zeros for one part."""
-        with self._lock:
-            array = self._spare.pop() if self._spare else None
-        if array is None:
-            return self._make()
-        array.fill(0)
-        return array
-
-    def add(self, part: int, array: NDArray[Any]) -> None:
-        """Take the accumulator of a part back."""
-        # Error states belong to a thread; whether sums are finite is looked at in the end.
-        with self._lock, np.errstate(invalid="ignore", over="ignore"):
-            self._waiting[part] = array
-            while self._next in self._waiting:
-                array = self._waiting.pop(self._next)
-                self.total += array
-                self._spare.append(array)
-                self._next += 1
-
-
-def part_count(n_blocks: int, wanted: float) -> int:
-    """Parts by shape: the power of two nearest to `wanted`, at most 64 and the blocks."""
-    return 1 << round(np.log2(min(max(wanted, 1.0), n_blocks, 64)))
-
-
-def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
-    """Zeros that begin at a cache line: vectors that straddle two lines cost a tenth.
-
-    Large ones begin at a huge page. NumPy asks for such pages from 4 MiB on, and a tile whose
-    pages are strewn over memory does not fit into the second-level cache that it would fill
-    (measured: a sketch of 200 columns took 1.1 to 1.2 times as long).
-    """
-    dtype = np.dtype(dtype)
-    n_bytes, alignment, allocated = size * dtype.itemsize, 64, 0
-    if n_bytes >= _WORTH_HUGE_PAGES:
-        alignment, allocated = _HUGE_PAGE, 2 * _HUGE_PAGE
-    buffer = np.zeros(max(n_bytes + alignment, allocated), np.uint8)
-    start = -buffer.ctypes.data % alignment
-    return buffer[start : start + n_bytes].view(dtype)
 
 
 def _is_finite(X: NDArray[Any] | None) -> bool:

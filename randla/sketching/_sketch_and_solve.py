@@ -11,7 +11,6 @@ from scipy.linalg import lapack
 
 from randla._results import t_quantile
 from randla.sketching._factors import column_norms, top_singular_value
-from randla.sketching._full_precision import SketchedFactor
 from randla.sketching._inference import (
     inverse_bias,
     simultaneous_level,
@@ -22,6 +21,7 @@ from randla.sketching._operators import Sketch
 from randla.sketching._plan import Options, Recipe
 from randla.sketching._rank import exponents_of, minimum_norm
 from randla.sketching._regression_rows import OutOfRange, Rows
+from randla.sketching._sketched_factor import SketchedFactor
 
 Matrix = NDArray[np.float64]
 #: The promise of `eps` is checked on estimated norms; only a larger breach is acted on.

@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key
 from randla._validation import as_count, is_sparse, read_only
-from randla.sketching._kernels import sparse as kernels, vectors
-from randla.sketching._operators import (
-    OrderedSum,
-    Sketch,
-    aligned_zeros,
-    as_source,
-    part_count,
-)
+from randla.sketching._kernels import sparse as kernels, vector_code
+from randla.sketching._operators import Sketch
+from randla.sketching._working_memory import OrderedSum, aligned_zeros, as_source, part_count
 
 #: Entries of a slab of rows, which stays in the second-level cache.
 _SLAB_ENTRIES = 1 << 14
@@ -113,7 +108,7 @@ class SparseSignSketch(Sketch):
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
         k = 0 if b is None else b.shape[1]
-        line, lanes = vectors.line_entries(A.dtype), vectors.lanes(A.dtype)
+        line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
         step = -(-(d + k) // line) * line
         weights = np.empty(0) if row_scale is None else row_scale
         weights = read_only(weights.astype(A.dtype, copy=False))

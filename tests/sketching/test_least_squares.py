@@ -10,7 +10,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from randla import lstsq
 from randla.datasets import ill_conditioned
-from randla.sketching import _full_precision, _methods, _plan
+from randla.sketching import _cholesky, _methods, _plan, _sketched_cholesky
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import TriangularFactor
 from randla.sketching._methods import LstsqWarning
@@ -104,7 +104,8 @@ def test_several_right_hand_sides_are_solved_one_by_one():
 @pytest.mark.parametrize("condition", [1e0, 1e1, 1e2, 1e3, 1e9])
 @pytest.mark.parametrize("single_from", [1, 1000])
 def test_gram_matrices_in_single_precision(condition, residual, single_from, monkeypatch):
-    monkeypatch.setattr(_full_precision, "_SINGLE_FROM", single_from)
+    for module in (_cholesky, _sketched_cholesky):
+        monkeypatch.setattr(module, "SINGLE_FROM", single_from)
     monkeypatch.setattr(_methods, "_ITERATIVE_FROM", 1000)
     A, b, _ = ill_conditioned(6000, 7, condition=condition, residual=residual, rng=4)
     result, exact = lstsq(A, b, rng=0), exact_solution(A, b)

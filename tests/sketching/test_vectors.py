@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from randla._jit import kernel
-from randla.sketching._kernels import vectors
+from randla.sketching._kernels import vector_code, vectors
 
 DTYPES = [np.float64, np.float32]
 butterflies = tuple(vectors.BUTTERFLY.items())
@@ -115,7 +115,7 @@ def test_butterflies(R, count, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 33])
 def test_rows(count, dtype):
-    x, y, V = numbers(900, dtype), numbers(1000, dtype, 1), vectors.lanes(dtype)
+    x, y, V = numbers(900, dtype), numbers(1000, dtype, 1), vector_code.lanes(dtype)
     offsets = np.random.default_rng(2).integers(0, 800, 16)
     factors, s = numbers(16, dtype, 3), dtype(-1.5)
     positions = np.random.default_rng(4).permutation(16)
@@ -145,5 +145,5 @@ def test_sums_of_rows(zeta, dtype):
 
 
 def test_sizes():
-    assert (vectors.lanes(np.float64), vectors.lanes(np.float32)) == (4, 8)
-    assert (vectors.line_entries(np.float64), vectors.line_entries(np.float32)) == (8, 16)
+    assert (vector_code.lanes(np.float64), vector_code.lanes(np.float32)) == (4, 8)
+    assert (vector_code.line_entries(np.float64), vector_code.line_entries(np.float32)) == (8, 16)

@@ -12,163 +12,11 @@ unless stated. Each function stands beside its meaning in NumPy, which is what r
 JIT disabled.
 """
 
-from inspect import Parameter, Signature
-
-import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import cgutils
 
-_VECTOR_BYTES = 32
-_LINE_BYTES = 64
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
-
-JIT_DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
-
-
-def lanes(dtype):
-    """Entries of a vector."""
-    return _VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-def line_entries(dtype):
-    """Entries of a cache line: tiles have rows of whole lines."""
-    return _LINE_BYTES // np.dtype(dtype).itemsize
-
-
-# Pieces of code generation ------------------------------------------------------------------------
-
-
-class _Code:
-    """Builds the loops of one call: addresses, loads and stores of vectors."""
-
-    def __init__(self, context, builder, signature, args):
-        self.context, self.builder = context, builder
-        self.types, self.args = signature.args, args
-        dtype = signature.args[0].dtype
-        self.lanes = _VECTOR_BYTES // (dtype.bitwidth // 8)
-        self.scalar = context.get_value_type(dtype)
-        self.vector = ir.VectorType(self.scalar, self.lanes)
-
-    def base(self, k, position):
-        """Address of entry `position` of array argument k."""
-        array = self.context.make_array(self.types[k])(self.context, self.builder, self.args[k])
-        return self.builder.gep(array.data, [position])
-
-    def at(self, base, offset):
-        return self.builder.gep(base, [offset])
-
-    def load(self, address, vector=True):
-        if vector:
-            address = self.builder.bitcast(address, self.vector.as_pointer())
-        value = self.builder.load(address)
-        value.align = self.scalar_bytes
-        return value
-
-    def store(self, value, address):
-        address = self.builder.bitcast(address, value.type.as_pointer())
-        self.builder.store(value, address).align = self.scalar_bytes
-
-    @property
-    def scalar_bytes(self):
-        return _VECTOR_BYTES // self.lanes
-
-    def spread(self, x):
-        """A scalar in all lanes."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, x, _I32(0))
-        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, undefined, zeros)
-
-    def fused(self, a, x, y):
-        """Return a x + y, with one rounding where the machine can."""
-        product = self.builder.fmul(a, x, flags=("contract",))
-        return self.builder.fadd(product, y, flags=("contract",))
-
-    def hadamard(self, v):
-        """The unnormalised transform of a list of values."""
-        v, half = list(v), 1
-        while half < len(v):
-            for k in range(0, len(v), 2 * half):
-                for r in range(k, k + half):
-                    a, b = v[r], v[r + half]
-                    v[r], v[r + half] = self.builder.fadd(a, b), self.builder.fsub(a, b)
-            half *= 2
-        return v
-
-    def transposed(self, v):
-        """Vector c of entries c of `lanes` vectors, by perfect shuffles."""
-        half = self.lanes // 2
-        low = [k // 2 + self.lanes * (k % 2) for k in range(self.lanes)]
-        for _ in range(self.lanes.bit_length() - 1):
-            shuffled = []
-            for a, b in zip(v[:half], v[half:], strict=True):
-                for first in (0, half):
-                    mask = ir.Constant(
-                        ir.VectorType(_I32, self.lanes), [first + index for index in low]
-                    )
-                    shuffled.append(self.builder.shuffle_vector(a, b, mask))
-            v = shuffled
-        return v
-
-    def prefetch(self, address):
-        """Ask for a cache line to be brought to the second level."""
-        pointer = self.builder.bitcast(address, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        self.builder.call(function, [pointer, _I32(0), _I32(2), _I32(1)])
-
-    def whole(self, count):
-        """The largest multiple of `lanes` that is not above `count`."""
-        return self.builder.and_(count, _I64(-self.lanes))
-
-    def loop(self, first, last, step):
-        """Context of ``for c in range(first, last, step)``; yields (c, number of the turn)."""
-        return cgutils.for_range_slice(self.builder, first, last, _I64(step), _I64)
-
-    def vectors_then_rest(self, count, body):
-        """Call ``body(position, vector)`` for whole vectors, then for single entries."""
-        whole = self.whole(count)
-        with self.loop(_I64(0), whole, self.lanes) as (c, _):
-            body(c, True)
-        with self.loop(whole, count, 1) as (c, _):
-            body(c, False)
-
-
-def _vector_function(meaning):
-    """Decorator that makes ``build(code, *args)`` a function for kernels; NumPy twin: `meaning`.
-
-    Arguments named x, y, ahead, offsets, factors, positions are arrays, s is a number of the dtype
-    of the first argument, all others are integers.
-    """
-    names = meaning.__code__.co_varnames[: meaning.__code__.co_argcount]
-    arrays = {"x", "y", "ahead", "offsets", "factors", "positions"}
-
-    def decorate(build):
-        if JIT_DISABLED:
-            return meaning
-
-        def typed(typing_context, *given):
-            kinds = [
-                kind if name in arrays else given[0].dtype if name == "s" else types.int64
-                for name, kind in zip(names, given, strict=True)
-            ]
-
-            def generate(context, builder, signature, args):
-                build(_Code(context, builder, signature, args), *args)
-                return context.get_dummy_value()
-
-            return types.void(*kinds), generate
-
-        typed.__name__, typed.__doc__ = meaning.__name__.lstrip("_"), meaning.__doc__
-        typed.__signature__ = Signature(  # Numba looks here for the names of the arguments
-            [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in ("typing_context", *names)]
-        )
-        return intrinsic(typed)
-
-    return decorate
-
+from randla.sketching._kernels.vector_code import I32, I64, lanes, vector_function
 
 # Transforms across rows ---------------------------------------------------------------------------
 
@@ -186,7 +34,7 @@ def butterfly_meaning(R):
 
 
 def _make_butterfly(R):
-    @_vector_function(butterfly_meaning(R))
+    @vector_function(butterfly_meaning(R))
     def butterfly(code, x, first_x, step_x, y, first_y, step_y, count):
         _build_butterfly(code, R, (0, first_x, step_x), (3, first_y, step_y), count)
 
@@ -204,17 +52,17 @@ def butterfly_ahead_meaning(R):
 
 
 def _make_butterfly_ahead(R):
-    @_vector_function(butterfly_ahead_meaning(R))
+    @vector_function(butterfly_ahead_meaning(R))
     def butterfly_ahead(code, x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
         builder = code.builder
-        lines = [code.at(code.base(7, at), builder.mul(step, _I64(k))) for k in range(0, R // 2, 2)]
+        lines = [code.at(code.base(7, at), builder.mul(step, I64(k))) for k in range(0, R // 2, 2)]
         # A turn has half a line of each row. In the first half of the turns the lines of rows
         # 0, 2, ... are asked for, in the second half those of rows 1, 3, ...
         second = builder.sub(step, count)
 
         def prefetch(c):
             if R > 2:
-                c2 = builder.mul(c, _I64(2))
+                c2 = builder.mul(c, I64(2))
                 late = builder.icmp_signed(">=", c2, count)
                 c = builder.select(late, builder.add(second, c2), c2)
             for line in lines:
@@ -230,8 +78,8 @@ def _build_butterfly(code, R, source, target, count, before=None):
     """Loop over the columns of R rows; source and target are (argument, first, step)."""
     builder = code.builder
     x, y = code.base(*source[:2]), code.base(*target[:2])
-    rows_x = [code.at(x, builder.mul(source[2], _I64(k))) for k in range(R)]
-    rows_y = [code.at(y, builder.mul(target[2], _I64(k))) for k in range(R)]
+    rows_x = [code.at(x, builder.mul(source[2], I64(k))) for k in range(R)]
+    rows_y = [code.at(y, builder.mul(target[2], I64(k))) for k in range(R)]
 
     def body(c, vector):
         if before is not None and vector:
@@ -256,14 +104,14 @@ def _gather8(x, offsets, factors, k, y, first_y, step_y, count):
         y[first_y + u * step_y :][:count] = row
 
 
-@_vector_function(_gather8)
+@vector_function(_gather8)
 def gather8(code, x, offsets, factors, k, y, first_y, step_y, count):
     builder = code.builder
     starts, signs = code.base(1, k), code.base(2, k)
-    rows = [code.base(0, builder.load(code.at(starts, _I64(u)))) for u in range(8)]
-    signs = [builder.load(code.at(signs, _I64(u))) for u in range(8)]
+    rows = [code.base(0, builder.load(code.at(starts, I64(u)))) for u in range(8)]
+    signs = [builder.load(code.at(signs, I64(u))) for u in range(8)]
     spread = [code.spread(s) for s in signs]
-    targets = [code.at(code.base(4, first_y), builder.mul(step_y, _I64(u))) for u in range(8)]
+    targets = [code.at(code.base(4, first_y), builder.mul(step_y, I64(u))) for u in range(8)]
 
     def body(c, vector):
         values = [
@@ -282,14 +130,14 @@ def _lane_transform(y, first_y, count):
     vectors[:] = np.stack(_hadamard(list(vectors.T.copy())), axis=1)
 
 
-@_vector_function(_lane_transform)
+@vector_function(_lane_transform)
 def lane_transform(code, y, first_y, count):
     builder, V = code.builder, code.lanes
     row = code.base(0, first_y)
-    with code.loop(_I64(0), count, V) as (c, _):
+    with code.loop(I64(0), count, V) as (c, _):
         value, half = code.load(code.at(row, c)), 1
         while half < V:
-            swap = ir.Constant(ir.VectorType(_I32, V), [k ^ half for k in range(V)])
+            swap = ir.Constant(ir.VectorType(I32, V), [k ^ half for k in range(V)])
             sign = ir.Constant(code.vector, [-1.0 if k & half else 1.0 for k in range(V)])
             value = code.fused(sign, value, builder.shuffle_vector(value, value, swap))
             half *= 2
@@ -304,7 +152,7 @@ def _add_scaled(x, first_x, s, y, first_y, count):
     y[first_y : first_y + count] += s * x[first_x : first_x + count]
 
 
-@_vector_function(_add_scaled)
+@vector_function(_add_scaled)
 def add_scaled(code, x, first_x, s, y, first_y, count):
     row_x, row_y, spread = code.base(0, first_x), code.base(3, first_y), code.spread(s)
 
@@ -322,7 +170,7 @@ def _scale(x, first_x, s, y, first_y, count):
     y[first_y : first_y + count] = s * x[first_x : first_x + count]
 
 
-@_vector_function(_scale)
+@vector_function(_scale)
 def scale(code, x, first_x, s, y, first_y, count):
     row_x, row_y, spread = code.base(0, first_x), code.base(3, first_y), code.spread(s)
 
@@ -345,14 +193,14 @@ def _scatter_rows(x, first_x, step_x, rows, zeta, positions, factors, y, first_y
             y[first_y + positions[k] * step_y :][:count] += factors[k] * row
 
 
-@_vector_function(_scatter_rows)
+@vector_function(_scatter_rows)
 def scatter_rows(
     code, x, first_x, step_x, rows, zeta, positions, factors, y, first_y, step_y, count
 ):
     builder = code.builder
     source, target = code.base(0, first_x), code.base(7, first_y)
-    places, signs = code.base(5, _I64(0)), code.base(6, _I64(0))
-    with code.loop(_I64(0), rows, 1) as (r, _):
+    places, signs = code.base(5, I64(0)), code.base(6, I64(0))
+    with code.loop(I64(0), rows, 1) as (r, _):
         row, first = code.at(source, builder.mul(r, step_x)), builder.mul(r, zeta)
         with code.loop(first, builder.add(first, zeta), 1) as (k, _):
             place = code.at(target, builder.mul(builder.load(code.at(places, k)), step_y))
@@ -380,12 +228,12 @@ def _gather_rows(x, step_x, rows, zeta, positions, factors, y, first_y, count):
         y[first_y + r * count :][:count] = total
 
 
-@_vector_function(_gather_rows)
+@vector_function(_gather_rows)
 def gather_rows(code, x, step_x, rows, zeta, positions, factors, y, first_y, count):
     builder = code.builder
-    source, target = code.base(0, _I64(0)), code.base(6, first_y)
-    places, signs = code.base(4, _I64(0)), code.base(5, _I64(0))
-    with code.loop(_I64(0), rows, 1) as (r, _):
+    source, target = code.base(0, I64(0)), code.base(6, first_y)
+    places, signs = code.base(4, I64(0)), code.base(5, I64(0))
+    with code.loop(I64(0), rows, 1) as (r, _):
         first, row = builder.mul(r, zeta), code.at(target, builder.mul(r, count))
 
         def body(c, vector):
@@ -413,17 +261,17 @@ def _transpose(x, first_x, step_x, factors, k, y, first_y, positions, step_y, co
         y[first_y + positions[k + t] * step_y :][:count] = factors[k + t] * row
 
 
-@_vector_function(_transpose)
+@vector_function(_transpose)
 def transpose(code, x, first_x, step_x, factors, k, y, first_y, positions, step_y, count):
     builder, V = code.builder, code.lanes
     source, target = code.base(0, first_x), code.base(5, first_y)
-    signs = [builder.load(code.at(code.base(3, k), _I64(t))) for t in range(V)]
+    signs = [builder.load(code.at(code.base(3, k), I64(t))) for t in range(V)]
     spread = [code.spread(s) for s in signs]
-    places = [builder.load(code.at(code.base(7, k), _I64(t))) for t in range(V)]
+    places = [builder.load(code.at(code.base(7, k), I64(t))) for t in range(V)]
     rows = [code.at(target, builder.mul(step_y, place)) for place in places]
-    with code.loop(_I64(0), code.whole(count), V) as (c, _):
+    with code.loop(I64(0), code.whole(count), V) as (c, _):
         columns = [
-            code.load(code.at(source, builder.mul(step_x, builder.add(c, _I64(t)))))
+            code.load(code.at(source, builder.mul(step_x, builder.add(c, I64(t)))))
             for t in range(V)
         ]
         for row, s, value in zip(rows, spread, code.transposed(columns), strict=True):
@@ -431,7 +279,7 @@ def transpose(code, x, first_x, step_x, factors, k, y, first_y, positions, step_
     with code.loop(code.whole(count), count, 1) as (c, _):
         column = code.at(source, builder.mul(step_x, c))
         for t, (row, s) in enumerate(zip(rows, signs, strict=True)):
-            value = builder.fmul(s, builder.load(code.at(column, _I64(t))))
+            value = builder.fmul(s, builder.load(code.at(column, I64(t))))
             builder.store(value, code.at(row, c))
 
 

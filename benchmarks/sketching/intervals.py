@@ -1,6 +1,6 @@
 """Do confidence intervals from one sketch cover as often as they say? As a table.
 
-    python benchmarks/sketching/coverage.py [--draws 500] [--n 4096] [--d 16] [--sketch srht ...]
+    python benchmarks/sketching/intervals.py [--draws 500] [--n 4096] [--d 16] [--sketch srht ...]
 
 For each kind of data, sketch and share m/n: how often the nominal 90 and 95 % intervals of single
 coefficients, and the simultaneous 95 % intervals of all of them, hold the exact solution; how often

@@ -1,0 +1,320 @@
+"""What `lstsq` returns, and how it goes on from one sketch to full precision."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._results import Result, t_interval
+from randla._validation import as_flag, as_level, is_dask
+from randla.sketching._inference import implied_eps, simultaneous_level
+from randla.sketching._kronecker_rows import solve_by_factors
+from randla.sketching._methods import measure_backward_error, solve, zero_solution
+from randla.sketching._plan import Options, Recipe, is_structured, read_matrix, read_rows
+from randla.sketching._refinement import Solution
+from randla.sketching._regression_rows import Rows
+from randla.sketching._sketch_and_solve import solve_from_sketch
+from randla.sketching._sketched_factor import SketchedFactor
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LstsqResult(Result):
+    r"""What `lstsq` returns.
+
+    Attributes
+    ----------
+    x : (d,) or (d, k) ndarray
+        The coefficients.
+    standard_error : ndarray, like x
+        Standard error of the sketch, given the data: how far `x` may be from the exact
+        least-squares solution. Zero at full precision. It is not the sampling error of the data.
+    degrees_of_freedom : float
+        Of the Student t law of ``(x - exact) / standard_error``: rows of the sketch minus rank;
+        inf at full precision.
+    linf_bound : float or (k,) ndarray
+        :math:`\epsilon d^{-1/2} |Ax^* - b|_2 |A^+|_2`, with both norms estimated from the sketch:
+        with probability at least 1 - delta it bounds the error of every coefficient. Without
+        ``eps=`` that eps which the size of the sketch gives. Zero at full precision, inf for a
+        sketch without the guarantee.
+    rank : int or None
+        Numerical rank of A with columns scaled to norm about 1; None if it was not found out
+        (LSQR without a preconditioner).
+    method : str
+        The method that gave the answer. "sketch-and-solve" is one sketch; all others are exact.
+    sketch_size : int or None
+        Rows of the sketch; None at full precision.
+    n_passes : int
+        Reads of A.
+    n_iterations : int
+        Refinement steps or iterations.
+    converged : bool
+        At full precision, whether the estimated backward error is at rounding level; else whether
+        the sketch kept the promise of `eps`, judged by the standard errors.
+    """
+
+    x: Matrix
+    standard_error: Matrix
+    degrees_of_freedom: float
+    linf_bound: Any
+    rank: int | None
+    method: str
+    sketch_size: int | None
+    n_passes: int
+    n_iterations: int
+    converged: bool
+    _residual_norm: Any
+    _backward_error: Any
+    _origin: Origin | None
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether the answer comes from one sketch."""
+        return self.sketch_size is not None
+
+    @property
+    def residual_norm(self) -> Any:
+        """Norm of the residual of the exact solution, a float or (k,).
+
+        The square root of the sum that is minimised, with weights and ridge. After a single
+        sketch an estimate.
+        """
+        return self._residual_norm
+
+    @property
+    def backward_error(self) -> float:
+        """Estimated relative change of A that makes x an exact solution (the largest over k).
+
+        In the 2-norm, for columns scaled to norm about 1, by the formula of Karlson and Walden.
+        After ``method="lapack"`` it costs a pass over A when it is first asked for; until then the
+        result keeps a reference to A and b. After a single sketch it is the expected size.
+        """
+        if callable(self._backward_error):
+            object.__setattr__(self, "_backward_error", self._backward_error())
+        return float(self._backward_error)
+
+    def confidence_interval(
+        self, level: float = 0.95, *, simultaneous: bool = False
+    ) -> tuple[Matrix, Matrix]:
+        """Student t intervals for the exact least-squares coefficients.
+
+        Parameters
+        ----------
+        level : float
+            Probability, over the draw of the sketch, that an interval covers.
+        simultaneous : bool
+            All intervals together cover with this probability (Bonferroni), instead of each.
+
+        Returns
+        -------
+        low, high : ndarray, like x
+            Both equal to x at full precision.
+        """
+        level = as_level(level)
+        if as_flag(simultaneous, "simultaneous"):
+            level = simultaneous_level(level, self.x.size)
+        return t_interval(self.x, self.standard_error, self.degrees_of_freedom, level)
+
+    def refine(self, A: ArrayLike, b: ArrayLike) -> LstsqResult:
+        """Go on to full precision, with the factor of the sketch as a preconditioner.
+
+        Parameters
+        ----------
+        A, b
+            Those that were passed to `lstsq`. Weights and ridge are remembered.
+
+        Returns
+        -------
+        LstsqResult
+            `self` if it is at full precision already.
+        """
+        if self._origin is None:
+            return self
+        return self._origin.refine(A, b, self)
+
+    @property
+    def _shown(self) -> tuple[str, ...]:  # type: ignore[override]
+        if self.is_estimate:
+            names = ["x", "standard_error", "linf_bound", "residual_norm", "method", "sketch_size"]
+        elif callable(self._backward_error):
+            names = ["x", "residual_norm", "rank", "method"]
+        else:
+            names = ["x", "residual_norm", "backward_error", "rank", "method", "n_iterations"]
+        return (*names, "converged")
+
+    def _summary(self) -> list[tuple[str, str]]:
+        if not self.is_estimate:
+            return super()._summary()
+        names = {"residual_norm": "residual_norm_estimate"}
+        return [(names.get(name, name), value) for name, value in super()._summary()]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the coefficients with 95 % intervals, single and simultaneous (needs matplotlib).
+
+        The intervals tell how far the exact solution may be, given the data; at full precision
+        there are none. Several right-hand sides have a colour each.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.figure(layout="constrained").add_subplot()
+        X = self.x.reshape(len(self.x), -1)
+        d, k = X.shape
+        bounds = [
+            [bound.reshape(d, k) for bound in self.confidence_interval(simultaneous=every)]
+            for every in (False, True)
+        ]
+        for j in range(k):
+            place = np.arange(d) + (j - (k - 1) / 2) * 0.6 / k
+            for (low, high), width in zip(bounds, (3.0, 1.0), strict=True):
+                if self.is_estimate:
+                    ax.vlines(place, low[:, j], high[:, j], color=f"C{j % 10}", lw=width)
+            ax.plot(place, X[:, j], "o", ms=4, color=f"C{j % 10}")
+        ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+        ax.set(xlabel="column", ylabel="coefficient")
+        return ax
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave A and b behind: what they are kept for is computed now."""
+        _ = self.backward_error
+        return self.__dict__
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What an estimate from one sketch remembers, so that it can be refined."""
+
+    shape: tuple[int, int]
+    root_weights: Matrix | None
+    ridge: float
+    rcond: float | None
+    recipe: Recipe
+    sketched: SketchedFactor
+    scaling: tuple[Any, Any]
+
+    def refine(self, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
+        """Solve to full precision."""
+        if is_dask(A):
+            from randla._dask import least_squares
+
+            return least_squares.refine(self, A, b, first)
+        A = read_matrix(A)
+        if A.shape != self.shape:
+            raise ValueError(f"A must have shape {self.shape} as before, got shape {A.shape}")
+        with np.errstate(all="ignore"):
+            rows, one_dimensional = read_rows(A, b, self.root_weights, self.ridge)
+            if self.scaling[0] is not None:
+                rows.scale(*self.scaling)
+            solution = solve_exactly(rows, Options(rcond=self.rcond), self.recipe, self.sketched)
+            rows.n_passes += first.n_passes
+            return exact_result(rows, solution, one_dimensional)
+
+
+def solve_exactly(
+    rows: Rows, options: Options, recipe: Recipe, sketched: SketchedFactor | None = None
+) -> Solution:
+    """Solve to full precision, by the factors of a Kronecker product where A is one."""
+    if options.method == "auto" and is_structured(rows):
+        return solve_by_factors(rows, recipe, options.rcond)
+    return solve(rows, options.method, recipe, options.sketch_size, options.rcond, sketched)
+
+
+def estimated(
+    rows: Rows,
+    options: Options,
+    recipe: Recipe,
+    m: int,
+    root_weights: Matrix | None,
+    one_dimensional: bool,
+) -> LstsqResult:
+    """The result of one sketch."""
+    d = rows.d
+    solution = solve_from_sketch(rows, recipe, m, options)
+    if solution is None:
+        return exact_result(rows, zero_solution(rows), one_dimensional)
+    m = solution.sketched.n_rows
+    if not solution.has_linf_guarantee:
+        bound = np.full(rows.k, math.inf)
+    else:
+        eps = options.eps or implied_eps(
+            m, solution.sketched.rank, options.delta, solution.population
+        )
+        residual = rows.unscale_norm(np.sqrt(solution.residual_squares))
+        bound = eps / d**0.5 * residual * solution.inverse_norm
+    origin = Origin(
+        (rows.n, rows.n_columns),
+        root_weights,
+        rows.ridge,
+        options.rcond,
+        recipe,
+        solution.sketched,
+        (rows.exponents, rows.active),
+    )
+    return LstsqResult(
+        x=_shaped(rows, solution.Y, solution.exponents, one_dimensional),
+        standard_error=_shaped(rows, solution.standard_error, solution.exponents, one_dimensional),
+        degrees_of_freedom=float(solution.degrees_of_freedom),
+        linf_bound=float(bound[0]) if one_dimensional else bound,
+        rank=solution.sketched.rank,
+        method="sketch-and-solve",
+        sketch_size=m,
+        n_passes=rows.n_passes,
+        n_iterations=0,
+        converged=solution.converged,
+        _residual_norm=_norms(rows, solution.residual_squares, one_dimensional),
+        _backward_error=solution.backward_error,
+        _origin=origin,
+    )
+
+
+def exact_result(rows: Rows, solution: Solution, one_dimensional: bool) -> LstsqResult:
+    """Return the result of a solution to full precision."""
+    x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
+    error: Any = solution.error
+    if error is None:
+        error = partial(measure_backward_error, rows, solution)
+    return LstsqResult(
+        x=x,
+        standard_error=np.zeros(x.shape),
+        degrees_of_freedom=math.inf,
+        linf_bound=0.0 if one_dimensional else np.zeros(rows.k),
+        rank=solution.rank,
+        method=solution.method,
+        sketch_size=None,
+        n_passes=rows.n_passes,
+        n_iterations=solution.n_iterations,
+        converged=solution.converged,
+        _residual_norm=_norms(rows, solution.squares, one_dimensional),
+        _backward_error=error,
+        _origin=None,
+    )
+
+
+def _shaped(
+    rows: Rows, Y: Matrix, exponents: NDArray[np.int64] | None, one_dimensional: bool
+) -> Matrix:
+    """Coefficients as the caller's b suggests: (d,) or (d, k)."""
+    X = rows.unscale(Y, exponents)
+    if X is not Y and not np.isfinite(X).all():
+        raise OverflowError("a coefficient exceeds the largest float64: scale A up or b down")
+    return X[:, 0] if one_dimensional else np.ascontiguousarray(X)
+
+
+def _norms(rows: Rows, squares: Matrix, one_dimensional: bool) -> Any:
+    norms = rows.unscale_norm(np.sqrt(squares))
+    return float(norms[0]) if one_dimensional else norms
