@@ -231,9 +231,11 @@ def solve_rows(
         z = into_box(_polished_dual(rows, problem, tau, z), tau)
         if rows.infeasibility(z) > FEASIBLE:
             z = np.zeros(n)
-    whole = np.where(np.abs(z) > _NEGLIGIBLE * np.abs(z).max(initial=0.0), z, 0.0)
-    if rows.infeasibility(whole) <= SHARP:  # where zeros were meant
-        z = whole
+    size = np.abs(z)
+    negligible = (size > 0.0) & (size <= _NEGLIGIBLE * size.max(initial=0.0))
+    if negligible.any():  # where zeros were meant
+        whole = np.where(negligible, 0.0, z)
+        z = whole if rows.infeasibility(whole) <= SHARP else z
     return RowsSolution(x, z, residuals, solution.n_iterations)
 
 

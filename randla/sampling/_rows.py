@@ -131,6 +131,28 @@ class RowSample(Result):
         rows = array[self.indices]
         return (rows * (factors if rows.ndim == 1 else factors[:, None])).astype(array.dtype)
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the weight of each sampled row at its place, on a logarithmic axis.
+
+        Rows of weight 1 are in every sample. Needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots()
+        ax.plot(self.indices, self.weights, ".", label=f"{len(self)} of {self.n_rows} rows")
+        ax.set(yscale="log", xlabel="row", ylabel="weight", xlim=(-0.5, self.n_rows - 0.5))
+        return ax
+
 
 def sample_rows(
     A: ArrayLike,

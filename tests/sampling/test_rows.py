@@ -255,3 +255,17 @@ def test_scores_of_any_size(scheme):
     sample = sample_rows(np.ones((20, 1)), 5, p=1, scores=u, scheme=scheme, rng=0)
     assert set(sample.indices) >= {0, 1}
     np.testing.assert_allclose(sample.probabilities, pi[sample.indices])
+
+
+def test_plot_shows_the_weights():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    sample = sample_rows(MATRICES["pareto 2"], 20, p=1, rng=0)
+    ax = sample.plot()
+    x, y = ax.lines[0].get_data()
+    np.testing.assert_array_equal(x, sample.indices)
+    np.testing.assert_array_equal(y, sample.weights)
+    assert sample.plot(ax) is ax
+    plt.close(ax.figure)
