@@ -451,3 +451,19 @@ def test_the_same_for_any_number_of_threads(sketch, each_thread_count):
     for other in others:
         assert np.array_equal(first.x, other.x)
         assert np.array_equal(first.standard_error, other.standard_error)
+
+
+@pytest.mark.parametrize("k", [None, 2])
+def test_plot(k):
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    A, b = normal(500, 3), normal(500, *([] if k is None else [k]), seed=1)
+    _, ax = plt.subplots()
+    estimate = lstsq(A, b, sketch_size=50, rng=0)
+    assert estimate.plot(ax) is ax
+    points = np.concatenate([line.get_ydata() for line in ax.lines[:-1]])
+    np.testing.assert_array_equal(points, estimate.x.T.ravel())
+    assert len(ax.collections) == 2 * (k or 1)  # single and simultaneous intervals
+    assert not lstsq(A, b).plot().collections
+    plt.close("all")
