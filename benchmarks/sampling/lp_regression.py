@@ -13,6 +13,7 @@ def tall(n, d, seed=0):
 
 
 class QuantileRegression:
+    readme = "median regression, 10^5 x 10, certified"
     params, param_names = [(20_000, 100_000), (10,), (0.5, 0.95)], ["n", "d", "tau"]
     headline = (100_000, 10, 0.5)
 
@@ -45,6 +46,7 @@ class QuantileRegression:
 
 
 class QuantileRegressionOfManyRows:
+    readme = "median regression, 10^6 x 10, certified"
     params, param_names = [(200_000, 1_000_000), (10,), (0.5, 0.95)], ["n", "d", "tau"]
     headline = (1_000_000, 10, 0.5)
 

@@ -18,6 +18,7 @@ from randla.sampling import (
 class LeverageScores:
     """One Gram matrix at condition 1, two at condition 1e6."""
 
+    readme = "leverage scores of 10^5 x 20"
     params, param_names = (
         [[(10_000, 10), (100_000, 20), (50_000, 100)], [1.0, 1e6]],
         ["shape", "condition"],

@@ -27,6 +27,7 @@ def relative_gradient(A, b, x):
 
 
 class FullPrecision:
+    readme = "least squares to full precision, 2^18 x 64"
     params = ([(4000, 20), (2**15, 64), (2**18, 64), (2**18, 200), (2**16, 1000)], [1.0, 1e10])
     param_names = ("shape", "condition")
     headline = (2**18, 64), 1.0
@@ -58,6 +59,7 @@ class FullPrecision:
 
 
 class OneSketch:
+    readme = "least squares from one sketch, `eps=1`, 2^18 x 64"
     params = ([(4000, 20), (2**15, 64), (2**18, 64), (2**18, 200)], ["eps=1", "m=8d"])
     param_names = ("shape", "size")
     headline = (2**18, 64), "eps=1"
