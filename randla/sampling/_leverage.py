@@ -36,7 +36,7 @@ def leverage_scores(
 
     Parameters
     ----------
-    A : (n, d) array_like or sparse matrix
+    A : (n, d) array_like, sparse matrix, or Dask array
         Real and finite, read as it lies. A sparse matrix is densified at most a tile at a time.
     method : {"auto", "exact", "sketch"}
         "exact" is exact up to rounding. "sketch" is an estimate for hundreds of columns or more:

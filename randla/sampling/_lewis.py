@@ -49,7 +49,7 @@ def lewis_weights(
 
     Parameters
     ----------
-    A : (n, d) array_like or sparse matrix
+    A : (n, d) array_like, sparse matrix, or Dask array
         Real and finite, read as it lies.
     p : float
         0 < p < inf. At p = 2 the weights are the leverage scores.

@@ -107,7 +107,7 @@ class RowSample(Result):
 
         Parameters
         ----------
-        A : (n,) or (n, d) array_like, or sparse matrix
+        A : (n,) or (n, d) array_like, sparse matrix, or Dask array
             The matrix that was sampled, or the right-hand side that belongs to it.
 
         Returns
@@ -171,7 +171,7 @@ def sample_rows(
 
     Parameters
     ----------
-    A : (n, d) array_like or sparse matrix
+    A : (n, d) array_like, sparse matrix, or Dask array
     size : int
         Expected number of rows ("poisson"), number of rows ("fixed"), or of draws ("replacement").
         At most n.

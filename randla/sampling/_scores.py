@@ -24,7 +24,8 @@ class Scores(NDArrayOperatorsMixin, Result):
     """Scores of the rows of a matrix, one number a row, between certified bounds.
 
     It behaves as the array of values: NumPy functions and operators, indexing, ``len`` and
-    iteration see `values` and return plain arrays.
+    iteration see `values` and return plain arrays. Of a Dask array the scores and their bounds are
+    Dask arrays, chunked like its rows and computed when they are asked for.
 
     Attributes
     ----------

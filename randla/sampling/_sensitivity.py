@@ -44,7 +44,7 @@ def lp_sensitivities(
 
     Parameters
     ----------
-    A : (n, d) array_like or sparse matrix
+    A : (n, d) array_like, sparse matrix, or Dask array (not for "exact")
         Real and finite.
     p : float
         1 <= p <= inf.

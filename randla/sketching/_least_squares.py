@@ -61,7 +61,7 @@ def lstsq(
 
     Parameters
     ----------
-    A : (n, d) array_like, SciPy sparse matrix, LinearOperator, or KroneckerProduct
+    A : (n, d) array_like, SciPy sparse matrix, LinearOperator, KroneckerProduct, or Dask array
         Read as it lies, in any memory order, float32 or float64, without a copy. Its columns may
         differ in scale by hundreds of powers of ten.
     b : (n,) or (n, k) array_like

@@ -58,10 +58,10 @@ def sliced_wasserstein(
 
     Parameters
     ----------
-    X : (n, d) array_like
+    X : (n, d) array_like or Dask array
         Points of the first cloud, one a row; 1-D input is n points on a line. If both clouds are
         float32, projections are made and sorted in float32.
-    Y : (m, d) array_like
+    Y : (m, d) array_like or Dask array
         Points of the second cloud.
     a, b : (n,) and (m,) array_like, optional
         Non-negative weights, scaled to sum 1. Uniform by default.
