@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._parallel import single_threaded_blas
 from randla._validation import is_dask
 from randla.sketching._operators import Sketch
 from randla.sketching._plan import (
     DEFAULT,
     Options,
+    few_threads,
     read_matrix,
     read_options,
     read_ridge,
@@ -27,9 +26,6 @@ from randla.sketching._result import LstsqResult, estimated, exact_result, solve
 Method = Literal[
     "auto", "cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack", "sketch-and-solve"
 ]
-#: BLAS is held at one thread from this many entries, which pay for the call, up to this many
-#: columns, beyond which the factors are worth several threads.
-_MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 
 
 def lstsq(
@@ -170,7 +166,7 @@ def lstsq(
         return least_squares.lstsq(A, b, options, ridge, weights)
     A = read_matrix(A)
     root_weights = None if weights is None else read_root_weights(weights, A.shape[0])
-    with np.errstate(all="ignore"), _few_threads(A.shape):  # what may overflow is looked at
+    with np.errstate(all="ignore"), few_threads(A.shape):  # what may overflow is looked at
         rows, one_dimensional = read_rows(A, b, root_weights, ridge, options)
         recipe = recipe_for(rows, options)
         if options.wants_one_sketch:
@@ -179,16 +175,3 @@ def lstsq(
                 return estimated(rows, options, recipe, m, root_weights, one_dimensional)
             options = Options(rcond=options.rcond)
         return exact_result(rows, solve_exactly(rows, options, recipe), one_dimensional)
-
-
-def _few_threads(shape: tuple[int, int]) -> AbstractContextManager[None]:
-    """Hold BLAS at one thread where its threads cost more than they gain.
-
-    The passes over A run on threads of our own. A small factor, or one inner product of the length
-    of b, would wake those of BLAS, which then spin for some time on the cores that a pass needs
-    (measured: 1.2 times the time of a whole solution).
-    """
-    n, d = shape
-    if n * d <= _MIN_SINGLE or d > _MAX_SINGLE:
-        return nullcontext()
-    return single_threaded_blas()

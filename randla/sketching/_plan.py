@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._parallel import single_threaded_blas
 from randla._random import as_generator
 from randla._validation import (
     as_choice,
@@ -49,6 +51,9 @@ _SKETCHES = {
 }
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
 _MAX_DENSE_ENTRIES = 1 << 22
+#: BLAS is held at one thread from this many entries, which pay for the call, up to this many
+#: columns, beyond which the factors are worth several threads.
+_MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 #: Methods that use a sketch as a preconditioner.
 _PRECONDITIONED = ("sketch-cholesky", "iterative", "lsqr")
 
@@ -276,3 +281,16 @@ def recipe_for(rows: Rows, options: Options) -> Recipe:
         return Recipe(options.sketch, rows.n + rows.d, options.rng)
     factor_rows = (len(rows.A.A1), len(rows.A.A2)) if is_structured(rows) else None
     return Recipe(options.sketch, rows.n, options.rng, factor_rows)
+
+
+def few_threads(shape: tuple[int, int]) -> AbstractContextManager[None]:
+    """Hold BLAS at one thread where its threads cost more than they gain.
+
+    The passes over A run on threads of our own. A small factor, or one inner product of the length
+    of b, would wake those of BLAS, which then spin for some time on the cores that a pass needs
+    (measured: 1.2 times the time of a whole solution).
+    """
+    n, d = shape
+    if n * d <= _MIN_SINGLE or d > _MAX_SINGLE:
+        return nullcontext()
+    return single_threaded_blas()

@@ -15,7 +15,14 @@ from randla._validation import as_flag, as_level, is_dask
 from randla.sketching._inference import implied_eps, simultaneous_level
 from randla.sketching._kronecker_rows import solve_by_factors
 from randla.sketching._methods import measure_backward_error, solve, zero_solution
-from randla.sketching._plan import Options, Recipe, is_structured, read_matrix, read_rows
+from randla.sketching._plan import (
+    Options,
+    Recipe,
+    few_threads,
+    is_structured,
+    read_matrix,
+    read_rows,
+)
 from randla.sketching._refinement import Solution
 from randla.sketching._regression_rows import Rows
 from randla.sketching._sketch_and_solve import solve_from_sketch
@@ -216,7 +223,7 @@ class Origin:
         A = read_matrix(A)
         if A.shape != self.shape:
             raise ValueError(f"A must have shape {self.shape} as before, got shape {A.shape}")
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), few_threads(A.shape):
             rows, one_dimensional = read_rows(A, b, self.root_weights, self.ridge)
             if self.scaling[0] is not None:
                 rows.scale(*self.scaling)
