@@ -97,7 +97,8 @@ class InteriorPoint:
     def solve(self, rtol: float, crossover: bool = True) -> InteriorSolution:
         """Iterate to a relative duality gap of `rtol`, or to an exact vertex."""
         self._form()
-        for iteration in range(_MAX_ITERATIONS + 1):
+        iteration, limit = 0, max(_NEAR, rtol) if crossover else rtol
+        while True:
             off = self.goal - self._total(self._g)[1]
             feasible = bool((np.abs(off) <= self._allowed).all())
             near = self.value - self._far_loss()
@@ -114,8 +115,12 @@ class InteriorPoint:
             small = self.gap <= rtol * max(near, _SHARE * self.value)
             if (feasible and small) or iteration == _MAX_ITERATIONS:
                 break
-            iterate = self._iterate if self.rows.n_parts == 1 else self._iterate_parts
-            if not iterate():  # out of digits: the certificate will tell
+            if self.rows.n_parts == 1:
+                count, finite = self._iterate(limit, _MAX_ITERATIONS - iteration)
+            else:
+                count, finite = 1, self._iterate_parts()
+            iteration += count
+            if not finite:  # out of digits: the certificate will tell
                 break
         z = self.state[:, kernels.A_] - (1.0 - self.tau)
         z.ravel()[self.rows.n :] = 0.0
@@ -127,10 +132,18 @@ class InteriorPoint:
         r = self.state[self._far // PANEL, kernels.R, self._far % PANEL]
         return float(np.maximum(self.tau * r, (self.tau - 1.0) * r).sum())
 
-    def _iterate(self) -> bool:
-        """One iteration on rows in one part; False if it has no finite direction."""
+    def _iterate(self, limit: float, most: int) -> tuple[int, bool]:
+        """Iterate on rows in one part, once at least, until the gap may matter.
+
+        Returns how often, and whether the last iteration had a finite direction.
+        """
         rows, w = self.rows, self.rows.data.shape[1]
-        finite, *scalars = mehrotra.iterate(
+        count, finite, *scalars = mehrotra.iterate_until(
+            limit,
+            _SHARE,
+            most,
+            self.tau,
+            self._far,
             rows.data,
             rows.n,
             self.goal,
@@ -144,12 +157,12 @@ class InteriorPoint:
             np.empty((rows.d, rows.d)),
             np.zeros((3, w)),
         )
-        if finite:
+        if count:
             self._measure([scalars])
-        return bool(finite)
+        return count, finite
 
     def _iterate_parts(self) -> bool:
-        """The same on rows in several parts, which threads share."""
+        """One iteration on rows in several parts, which threads share."""
         gradient, level = self._total(self._g)
         off, factor = self.goal - level, Factor(self._total(self._G)[: self.rows.d])
         centre, first, second = self._affine(factor.solve(gradient - off))

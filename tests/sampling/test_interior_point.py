@@ -141,11 +141,15 @@ def test_an_iteration_in_one_call_is_the_passes_one_by_one(shape):
     whole._form()
     stepped._form()
     for _ in range(6):
-        assert whole._iterate()
+        assert whole._iterate(0.0, 1) == (1, True)
         assert stepped._iterate_parts()
         np.testing.assert_allclose(whole.x, stepped.x, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(whole.gap, stepped.gap, rtol=1e-6)
         np.testing.assert_allclose(whole.value, stepped.value, rtol=1e-12)
+    again = InteriorPoint(P, P.rhs, 0.3)
+    again._form()
+    assert again._iterate(0.0, 6) == (6, True)
+    np.testing.assert_array_equal(again.x, whole.x)
 
 
 @pytest.mark.parametrize("rank", [1, 3, 5])

@@ -1,13 +1,13 @@
-"""What Mehrotra's method decides between its passes over the rows, and one whole iteration.
+"""What Mehrotra's method decides between its passes over the rows, and whole iterations.
 
 The passes are those of `interior_point`; rows in one part need nothing else between them than the
-few lines here, so that an iteration is one call, which leaves the interpreter to other threads.
+few lines here, so that iterations are one call, which leaves the interpreter to other threads.
 """
 
 import math
 
 from randla._jit import kernel
-from randla.sampling._kernels.interior_point import affine, corrector, form, smallest_product
+from randla.sampling._kernels.interior_point import R, affine, corrector, form, smallest_product
 
 #: Fraction of the way to the boundary.
 STEP = 0.9995
@@ -109,3 +109,30 @@ def iterate(panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors):
         x[j] += primal * dx[j]
     positive, total, gap, mu = form(panels, n, dual, primal, state, work, g, G)
     return True, positive, total, gap, mu
+
+
+@kernel
+def iterate_until(
+    limit, share, most, tau, far, panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors
+):
+    """Iterate until the gap is at most `limit` times the loss of the rows that are not `far`.
+
+    That loss counts as no less than `share` of all. At least one iteration, at most `most`. Returns
+    how many there were, whether the last directions were finite, and what `form` returned last.
+    """
+    count, positive, total, gap, B = 0, 0.0, 0.0, 0.0, state.shape[2]
+    while True:
+        finite, up, size, left, product = iterate(
+            panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors
+        )
+        if not finite:
+            return count, False, positive, total, gap, mu
+        positive, total, gap, mu = up, size, left, product
+        count += 1
+        value = tau * positive + (1.0 - tau) * (total - positive)
+        near = value
+        for k in range(far.size):
+            r = state[far[k] // B, R, far[k] % B]
+            near -= max(tau * r, (tau - 1.0) * r)
+        if count == most or gap <= limit * max(near, share * value):
+            return count, True, positive, total, gap, mu
