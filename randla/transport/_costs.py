@@ -71,7 +71,7 @@ class ProjectedCosts:
         self, theta: NDArray[np.float64], coupling: Coupling, progress: bool
     ) -> NDArray[np.float64]:
         x, y, L = self._x, self._y, len(theta)
-        batch = batch_rows(x.size, y.size, x.dim, L)
+        batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._weighted)
         part = batch * max(int(_PART_SECONDS / self.seconds) // batch, 1)
         shifts, out = theta @ self._shift, np.empty(L)
         units = np.full(part, self.unit)

@@ -103,9 +103,10 @@ def _measured_crossover(dtype: np.dtype[Any]) -> float:
     return np.inf
 
 
-def batch_rows(n: int, m: int, dim: int, n_rows: int) -> int:
+def batch_rows(n: int, m: int, dim: int, n_rows: int, *, weighted: bool = False) -> int:
     """Rows of a batch, by the shape only: a few that stay in cache, a multiple of four."""
-    least = 8 if dim > 8 else 4  # a pass over many coordinates should serve several rows
+    # a pass over many coordinates should serve several rows; those of weighted clouds are large
+    least = 8 if dim > 8 and not weighted else 4
     batch = max(_BATCH_NUMBERS // (n + m), least)
     seconds = n_rows * (n + m) * (SECONDS_SORT + SECONDS_PROJECT * dim)
     n_batches = min(max(int(seconds / _BATCH_SECONDS), 1), 8)  # something for several threads

@@ -134,14 +134,14 @@ def sliced_wasserstein(
     -----
     Work is O(L (n + m) (d + log n)): for each direction two projections and two sorts. Memory
     beyond the input is one centred copy of the clouds, a few megabytes for each thread (some rows
-    of n + m numbers if these are long), and 8 (k + 2) L bytes.
+    of n + m numbers if these are long), and 8 (k + 4) L bytes.
 
     The intervals rest on the normal approximation. At p = 2, for Gaussian clouds, narrow clusters,
-    surfaces and images in 3 to 64 dimensions, all families and designs covered within 3 points of
-    nominal 90 and 95 % from 60 directions, at times up to 5 points more than that ("quartic",
-    "full" and "harmonics" with 60); the largest shortfall from 240 directions was 2.2 points
-    ("quadratic" on images). Higher powers make f heavy-tailed: with 240 directions plain and
-    controlled intervals fell short by up to 4 points at p = 4 and by 10 to 15 at p = 8.
+    surfaces and images in 3 to 64 dimensions, with 60 directions, those of nominal 90 and 95 % were
+    up to 3.2 points short (one to three controls) and up to 5 points over ("quartic" on images);
+    with 240 up to 1.9 points short and 3.1 over. The documentation has the table. Higher powers
+    make f heavy-tailed: with 240 directions plain and controlled intervals fell short by up to 4
+    points at p = 4 and by 10 to 15 at p = 8.
 
     References
     ----------

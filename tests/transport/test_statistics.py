@@ -5,6 +5,7 @@ import pytest
 
 from randla._random import draw_key
 from randla._results import t_quantile
+from randla.transport import sliced_wasserstein
 from randla.transport._clouds import as_pair
 from randla.transport._control_variates import make_controls
 from randla.transport._costs import ProjectedCosts
@@ -112,6 +113,34 @@ def test_intervals_cover(trial, kind, d, design):
             inside = abs(estimate - problem.truth) <= t_quantile(level, freedom) * error
             share = 0.5 / len(names)
             trial.assert_between(inside, level - 0.04, min(level + 0.05, 1.0), share=share)
+
+
+@pytest.mark.parametrize(
+    ("control", "design", "rtol"),
+    [
+        (None, "iid", 0.03),
+        ("full", "iid", 0.004),
+        (None, "orthogonal", 0.02),
+        ("auto", "auto", 0.003),
+    ],
+)
+@claim(
+    null="runs that stop at a tolerance are within it, and their intervals cover, in 9 of 10 cases",
+    test="one-sided normal limits around 0.9",
+    replicates=150,
+    false_alarm=1e-7,
+)
+def test_tolerances_stop_honestly(trial, control, design, rtol):
+    X, Y = clouds("mix", 3, 120)
+    truth = instance("mix", 3).truth ** 0.5 * 2.0 ** instance("mix", 3).pair.exponent
+    options = {"rtol": rtol, "control_variate": control, "directions": design}
+    results = [sliced_wasserstein(X, Y, rng=rng, **options) for rng in trial.rngs()]
+    assert all(result.converged for result in results)
+    within = np.array([abs(result.value - truth) <= rtol * truth for result in results])
+    ends = np.array([result.confidence_interval() for result in results])
+    covers = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+    trial.assert_between(within, 0.9, 1.0, share=0.5)
+    trial.assert_between(covers, 0.9, 1.0, share=0.5)
 
 
 @pytest.mark.parametrize(
