@@ -1,15 +1,9 @@
-"""Exact smoothers beside statsmodels and loops in NumPy, and maximum likelihood by scores."""
+"""Exact smoothers beside statsmodels and loops in NumPy."""
 
 import numpy as np
 from scipy.special import logsumexp
 
-from randla import (
-    DiscreteHMM,
-    LinearGaussian,
-    hmm_smoother,
-    kalman_smoother,
-    maximum_likelihood,
-)
+from randla import DiscreteHMM, LinearGaussian, hmm_smoother, kalman_smoother
 
 
 def linear_gaussian(d):
@@ -92,47 +86,3 @@ class HiddenMarkov:
             beta.append(logsumexp(log_P + g + beta[-1], axis=1))
         beta = np.array(beta[::-1])
         np.exp(np.array(alpha)[:-1, :, None] + log_P + (log_G[1:] + beta[1:])[:, None, :])
-
-
-class Learning:
-    """Two parameters of an autoregression in noise; errors are to the exact maximum."""
-
-    params, param_names = [10, 50], ["particles"]
-    headline = (50,)
-    free = ("transition_matrix", "transition_cov")
-
-    def setup(self, n_particles):
-        self.start = LinearGaussian(0.5, 0.5, 1.0, 1.0, 0.0, 1 / 0.19)
-        truth = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1 / 0.19)
-        self.y = truth.simulate(100, rng=0)[1]
-        self.exact = maximum_likelihood(self.start, self.y, free=self.free, method="exact")
-        self.time_randla(n_particles)
-
-    def learn(self, n_particles, method, rng=0):
-        return maximum_likelihood(
-            self.start,
-            self.y,
-            free=self.free,
-            method=method,
-            n_particles=n_particles,
-            n_final=0,
-            rng=rng,
-        )
-
-    def time_randla(self, n_particles):
-        self.learn(n_particles, "ppg")
-
-    def time_peer_own_paris_scores(self, n_particles):
-        self.learn(n_particles, "paris")
-
-    def error(self, n_particles, method):
-        """Mean error over 8 runs, in statistical standard errors, of the worse parameter."""
-        runs = [self.learn(n_particles, method, rng).theta for rng in range(8)]
-        error = np.mean(runs, axis=0) - self.exact.theta
-        return float(np.abs(error / self.exact.parameter_standard_error).max())
-
-    def track_error_ppg(self, n_particles):
-        return self.error(n_particles, "ppg")
-
-    def track_error_paris(self, n_particles):
-        return self.error(n_particles, "paris")

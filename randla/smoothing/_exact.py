@@ -11,6 +11,7 @@ from randla._validation import as_array, as_choice, read_only
 from randla.smoothing._kernels.hmm import forward_backward
 from randla.smoothing._kernels.kalman import smooth
 from randla.smoothing._kernels.kalman_score import likelihood_gradient
+from randla.smoothing._plot import plot_band, plot_shares
 
 if TYPE_CHECKING:
     from randla.smoothing._linear_gaussian import LinearGaussian
@@ -47,6 +48,21 @@ class KalmanSmootherResult(Result):
     _y: FloatArray = field(repr=False)
 
     _shown: ClassVar[tuple[str, ...]] = ("mean", "covariance", "lag_covariance", "log_likelihood")
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the smoothed means with bands of 90 % (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        half = 1.6449 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+        return plot_band(ax, self.mean, self.mean - half, self.mean + half)
 
     def expectation(self, functional: Functional) -> FloatArray:
         """Exact smoothed expectation of an additive functional, given by name.
@@ -210,6 +226,20 @@ class HMMSmootherResult(Result):
     _symbols: NDArray[np.int64] = field(repr=False)
 
     _shown: ClassVar[tuple[str, ...]] = ("probs", "pair_probs", "log_likelihood")
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the smoothed probabilities, one on top of the other (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        return plot_shares(ax, self.probs)
 
     def expectation(self, functional: Functional) -> FloatArray:
         """Exact smoothed expectation of an additive functional, given by name.

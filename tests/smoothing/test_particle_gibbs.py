@@ -7,7 +7,16 @@ import time
 import numpy as np
 import pytest
 
-from randla import ffbs, particle_filter, particle_gibbs, ppg
+from randla import (
+    DiscreteHMM,
+    LinearGaussian,
+    ffbs,
+    hmm_smoother,
+    kalman_smoother,
+    particle_filter,
+    particle_gibbs,
+    ppg,
+)
 from randla._random import draw_key, new_stream
 from randla.smoothing import BurnInWarning
 from randla.smoothing._backward import PathSmoother
@@ -298,4 +307,8 @@ def test_plots():
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), result.mean[:, 0])
     filtered = particle_filter(models.walk, Y, n_particles=20, rng=0)
     assert filtered.plot(ax=ax) is ax
+    exact = kalman_smoother(LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0), Y)
+    np.testing.assert_array_equal(exact.plot().lines[0].get_ydata(), exact.mean[:, 0])
+    probs = hmm_smoother(DiscreteHMM([0.5, 0.5], np.eye(2), np.eye(2)), [1, 1]).plot()
+    assert len(probs.collections) == 2
     plt.close("all")
