@@ -139,7 +139,7 @@ def sliced_wasserstein(
     The intervals rest on the normal approximation. At p = 2, for Gaussian clouds, narrow clusters,
     surfaces and images in 3 to 64 dimensions, with 60 directions, those of nominal 90 and 95 % were
     up to 3.2 points short (one to three controls) and up to 5 points over ("quartic" on images);
-    with 240 up to 1.9 points short and 3.1 over. The documentation has the table. Higher powers
+    with 240 up to 1.5 points short and 3.1 over. The documentation has the table. Higher powers
     make f heavy-tailed: with 240 directions plain and controlled intervals fell short by up to 4
     points at p = 4 and by 10 to 15 at p = 8.
 
