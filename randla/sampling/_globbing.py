@@ -162,13 +162,13 @@ class Globbing:
                 plane.solution = None
             elif found is not None:
                 found.x = shortest(self.rows, self._conditioned, found.x)
-                found.z = self._dual(found, side[:, q])
+                found.z = self._dual(found, side, q)
         return [plane.solution for plane in planes]
 
-    def _dual(self, solution: GlobbedSolution, side: NDArray[np.int8]) -> Array:
+    def _dual(self, solution: GlobbedSolution, side: NDArray[np.int8], q: int) -> Array:
         """The dual of a sum is that of each of its rows."""
-        above, below = solution.z_sums
-        z = np.where(side.reshape(-1)[: self.rows.n] > 0, above, below)
+        z = np.empty(self.rows.n)
+        kernels.spread_duals(side, q, *solution.z_sums, z)
         z[solution.keep] = solution.z_kept
         return z
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from randla._jit import inline, summing_kernel
+from randla._jit import inline, kernel, summing_kernel
 from randla.sampling._kernels.panels import square_norms
 
 
@@ -83,3 +83,12 @@ def check(panels, rhs, weight, n, X, taus, duals, side, work, wrong, sums):
                 wrong[k, q, t] = s if s * r < 0.0 else 0
             sums[q, 0] += value
             sums[q, 1] += gap
+
+
+@kernel
+def spread_duals(side, q, above, below, z):
+    """Give the rows of plane q the dual value of their sum; any to the rows that stay."""
+    B = side.shape[2]
+    for k in range(side.shape[0]):
+        for t in range(min(B, z.size - k * B)):
+            z[k * B + t] = above if side[k, q, t] > 0 else below
