@@ -7,7 +7,7 @@ import pytest
 
 import randla
 from randla._parallel import thread_count
-from tests.dask.conftest import N, cut, da, dask
+from tests.dask.cases import N, cut, da, dask
 from tests.dask.data import A, X, b, weights
 
 FUNCTIONS = {

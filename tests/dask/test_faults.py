@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import randla
-from tests.dask.conftest import cut, dask, distributed
+from tests.dask.cases import cut, dask, distributed
 from tests.dask.data import A, b
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
-from tests.dask.conftest import cut, cut_sparse
+from tests.dask.cases import cut, cut_sparse
 
 _rng = np.random.default_rng(11)
 N = 9000

@@ -5,7 +5,7 @@ import io
 import re
 from pathlib import Path
 
-from tests.dask.conftest import dask
+from tests.dask.cases import dask
 
 
 def test_snippet_of_the_readme():

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
-from tests.dask.conftest import N, cut, cut_sparse
+from tests.dask.cases import N, cut, cut_sparse
 from tests.dask.data import A, b, weights
 
 SCORES = {

@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
-from tests.dask.conftest import N, cut, cut_sparse, da
+from tests.dask.cases import N, cut, cut_sparse, da
 from tests.dask.data import A, weights
 
 TALL = np.random.default_rng(3).standard_normal((N, 40))

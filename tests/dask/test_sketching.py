@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
-from tests.dask.conftest import N, cut, cut_sparse, da, dask
+from tests.dask.cases import N, cut, cut_sparse, da, dask
 from tests.dask.data import A, B, b, weights
 
 SKETCHES = {

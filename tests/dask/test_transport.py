@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import randla
-from randla._dask import transport
-from tests.dask.conftest import cut
+from tests.dask.cases import cut
 from tests.dask.data import X, Y, weights
 
 OPTIONS = {
@@ -37,8 +36,8 @@ def test_on_each_scheduler(scheduler):
 
 
 def test_several_passes(monkeypatch):
-    monkeypatch.setattr(transport, "_TASK_BYTES", 1 << 17)
-    monkeypatch.setattr(transport, "_PASS_BYTES", 1 << 18)
+    monkeypatch.setattr("randla._dask.transport._TASK_BYTES", 1 << 17)
+    monkeypatch.setattr("randla._dask.transport._PASS_BYTES", 1 << 18)
     result = randla.sliced_wasserstein(cut(X), cut(Y, 250), n_projections=60, rng=1)
     assert_same(result, randla.sliced_wasserstein(X, Y, n_projections=60, rng=1))
 
