@@ -16,7 +16,7 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-from dask.layers import ArrayValuesDep
+from dask.layers import ArrayBlockwiseDep
 
 from randla._parallel import single_thread, single_threaded_blas
 from randla._validation import is_dask, is_sparse
@@ -66,25 +66,24 @@ def from_memory(A: Any) -> Any:
     return da.from_array(A, chunks=A.shape)
 
 
-def as_columns(b: Any, A: Any, name: str, *, of: str = "A") -> Any:
+def as_columns(b: Any, A: Any, name: str) -> Any:
     """`b`, (n,) or (n, k), as a Dask array chunked like the rows of `A`."""
     if not is_dask(b):
-        if not hasattr(b, "shape"):
-            b = np.asarray(b)
+        b = np.asarray(b)
         if b.ndim not in (1, 2) or b.shape[0] != A.shape[0]:
-            raise_shape(b, A, name, of)
+            raise_shape(b, A, name)
         b = da.from_array(b, chunks=(A.chunks[0], *b.shape[1:]))
     b = as_rows(b, name, ndim=(1, 2))
     if b.shape[0] != A.shape[0]:
-        raise_shape(b, A, name, of)
+        raise_shape(b, A, name)
     return b if b.chunks[0] == A.chunks[0] else b.rechunk({0: A.chunks[0]})
 
 
-def raise_shape(b: Any, A: Any, name: str, of: str) -> None:
+def raise_shape(b: Any, A: Any, name: str) -> None:
     """Say that an operand does not fit the rows of another."""
     raise ValueError(
         f"{name} must have shape ({A.shape[0]},) or ({A.shape[0]}, k), one row for each row of "
-        f"{of}, got shape {b.shape}"
+        f"A, got shape {b.shape}"
     )
 
 
@@ -195,7 +194,7 @@ def _blockwise(
     if width is not None and first.ndim == 2:
         adjusted["a"] = (width,)
     layer = first.dask.layers.get(first.name)
-    arguments: list[Any] = [ArrayValuesDep((first.chunks[0],), _first_rows(first.chunks[0])), "i"]
+    arguments: list[Any] = [_FirstRows(first.chunks[0]), "i"]
     for k, operand in enumerate(operands):
         axes = None if operand is None else ("i" if operand.ndim == 1 else "i" + names[k])
         arguments += [operand, axes]
@@ -213,6 +212,20 @@ def _blockwise(
         token=getattr(function, "__name__", "block").strip("_"),
         **_sent_once(constants),
     )
+
+
+class _FirstRows(ArrayBlockwiseDep):
+    """The number of the first row of each block, as an operand of `da.blockwise`."""
+
+    def __init__(self, rows: tuple[int, ...]) -> None:
+        super().__init__((rows,))
+        self._first = _first_rows(rows)
+
+    def __getitem__(self, index: tuple[int, ...]) -> int:
+        return int(self._first[index[0]])
+
+    def __dask_tokenize__(self) -> Any:
+        return type(self).__name__, self.chunks
 
 
 def _call(first: Any, *blocks: Any, of: Callable[..., Any], **constants: Any) -> Any:
