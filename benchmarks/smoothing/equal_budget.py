@@ -1,6 +1,6 @@
 """Bias and error of smoothers with the same number of particles in all sweeps together.
 
-    python -m benchmarks.smoothing.equal_budget        two minutes on two cores
+    python -m benchmarks.smoothing.equal_budget        three minutes on two cores
 
 The three models of the paper on particle Gibbs with PaRIS statistics and a scalar autoregression,
 one chain a run, 500 particles a run. Errors are those of a sum over the components of a functional,
@@ -39,7 +39,7 @@ def five_dimensions():
 
 
 def chaotic_network():
-    """A network of two neurons with normal noise, filtered without its optimal proposal."""
+    """A network of two neurons that is observed with heavy-tailed noise."""
     return ChaoticRNN(np.random.default_rng(0).standard_normal((2, 2)) / np.sqrt(2), df=2.0)
 
 
@@ -73,7 +73,7 @@ class EqualBudget:
 
     params, param_names = [list(STUDIES)], ["model"]
     headline = ("autoregression",)
-    replicates = 1000
+    replicates = 200
 
     def setup(self, name):
         self.model, n_times, self.functional = STUDIES[name]
@@ -126,6 +126,7 @@ def main():
     print("relative errors in percent      bias   (s.e.)    rmse")
     for name in STUDIES:
         study = EqualBudget()
+        study.replicates = 1000
         study.setup(name)
         for method in ("paris", "ffbs", *SWEEPS):
             bias, error, rmse = (100 * e for e in study.errors(method))

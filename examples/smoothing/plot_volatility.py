@@ -11,6 +11,7 @@ volatility is smoothed, with its uncertainty.
 # Two years around the crash of 2008.
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.dates import ConciseDateFormatter
 
 import randla
 from randla import datasets
@@ -22,25 +23,30 @@ window = (days >= np.datetime64("2007-07-01")) & (days < np.datetime64("2010-01-
 y, days = returns[window] - returns[window].mean(), days[window]
 
 # %%
-# Learning starts far from the optimum; the trace shows the parameters step by step.
-start = randla.StochasticVolatility(phi=0.9, sigma=0.3, beta=1.5)
-learned = randla.maximum_likelihood(start, y, rng=0)
+# Learning starts far from the optimum. Two years say little of the level ``beta`` to which so slow
+# a wander returns: it is not learned but set to the deviation of all returns since 1986.
+start = randla.StochasticVolatility(phi=0.9, sigma=0.3, beta=returns.std())
+learned = randla.maximum_likelihood(start, y, free=["phi", "sigma"], rng=0)
 for name, value, error in zip(
     learned.names, learned.theta, learned.parameter_standard_error, strict=True
 ):
     print(f"{name:6s} {value:7.3f} +- {error:.3f}")
 
 # %%
-# Volatility in percent a day.
+# The trace of the learning, and the volatility in percent a day.
 smoothed = randla.ppg(
     learned.model, y, "state", n_particles=100, n_iterations=60, n_chains=4, rng=1
 )
-beta = dict(zip(learned.names, learned.theta, strict=True))["beta"]
-low, middle, high = (beta * np.exp(smoothed.quantile(q)[:, 0] / 2) for q in (0.05, 0.5, 0.95))
-fig, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+low, middle, high = (
+    returns.std() * np.exp(smoothed.quantile(q)[:, 0] / 2) for q in (0.05, 0.5, 0.95)
+)
+fig, (left, ax) = plt.subplots(1, 2, figsize=(11, 4), width_ratios=[1, 2], layout="constrained")
+learned.plot(left)
+left.set_title("learning")
 ax.plot(days, np.abs(y), ".", color="0.7", ms=4, label="size of the return")
 ax.fill_between(days, low, high, color="C0", alpha=0.3, lw=0, label="90 % band")
 ax.plot(days, middle, color="C0", label="volatility, median")
 ax.set(ylabel="percent a day", title="Volatility of the oil price")
+ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
 ax.legend()
 plt.show()
