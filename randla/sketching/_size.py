@@ -7,6 +7,9 @@ from typing import Any
 
 from randla._validation import as_count, as_number
 
+# Bonferroni's inequality leaves no slack where coefficients are independent, and the tails of an
+# SRHT are a little heavier than normal: with 1.00 up to 6 % of draws failed at delta = 5 %.
+_MARGIN = 1.05
 
 def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None) -> int:
     r"""Rows of a dense sketch that give the per-coordinate guarantee of least squares.
@@ -18,8 +21,9 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
               \qquad G = (A^T A)^{-1}, \quad \sqrt{G_{jj}} \le |A^+|_2.
 
     For a Gaussian sketch the error of a coefficient over :math:`|r| \sqrt{G_{jj}/(m - d + 1)}` has
-    Student's law with m - d + 1 degrees of freedom, exactly; with Bonferroni over d coefficients m
-    is about :math:`d + 2 d \ln(2d/\delta) / \epsilon^2`. With `n` rows, sampled without
+    Student's law with m - d + 1 degrees of freedom, exactly; with Bonferroni over d coefficients,
+    and a margin of 5 percent of `eps` for sketches whose tails are heavier, m is about
+    :math:`d + 2.2\, d \ln(2d/\delta) / \epsilon^2`. With `n` rows, sampled without
     replacement from N = n padded to a power of two as `SRHT` does, the variance is smaller by
     :math:`(N - m)/(N - d)`, and so is m. The theorem [1]_ has the third power of the logarithm;
     measured failure rates are below `delta` with the first.
@@ -57,9 +61,9 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
     --------
     >>> from randla import sketch_size
     >>> sketch_size(32, eps=0.5)
-    1317
+    1449
     >>> sketch_size(32, eps=0.5, n=4096)
-    1010
+    1084
     """
     d = as_count(d, "d")
     eps = as_number(eps, "eps", low=0.0, closed="neither")
@@ -80,7 +84,7 @@ def required_rows(d: int, eps: float, delta: float, population: int | None) -> i
         return population
 
     def is_enough(m: int) -> bool:
-        return _relative_error(m, d, delta, population) <= eps
+        return _MARGIN * _relative_error(m, d, delta, population) <= eps
 
     if is_enough(low):
         return low
