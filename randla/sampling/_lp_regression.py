@@ -226,7 +226,7 @@ def lp_regression(
         m = as_count(size, "size", maximum=n, note=", the number of rows of A")
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     generator = as_generator(rng)
-    with single_threaded_blas():
+    with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):  # told below
         if p == 1.0:
             rows = Rows(matrix, rhs, weight)
             half = 1.0 if tau is not None else 0.5  # the norm is two pinball losses of the median
@@ -248,7 +248,9 @@ def lp_regression(
             else:
                 planes = [norm_plane(rows, p, rtol)]
             factor = unit**-root
-    result = _result(rows, planes, factor, p, rtol, several=tau is not None and np.ndim(tau) > 0)
+        result = _result(
+            rows, planes, factor, p, rtol, several=tau is not None and np.ndim(tau) > 0
+        )
     if not result.converged and method != "sample":
         warnings.warn(
             f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
@@ -302,6 +304,8 @@ def _result(
         dual *= rows.weight[:, None]
     value = factor * np.array([plane.value for plane in planes])
     gap = factor * np.array([plane.gap for plane in planes])
+    if not np.isfinite(value).all():
+        raise ValueError("b and weights must not be so large that the objective overflows")
     methods = {plane.method for plane in planes}  # where some needed all rows, say so
     arrays: dict[str, Any] = {
         "x": x,

@@ -34,8 +34,7 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
         power = solve_power(panels, problem.factor, p, rtol)
         y, z, n_rows, n_iterations = power.x, power.z, n, power.n_iterations
     z = z.ravel()[:n]
-    with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
-        x = problem.transform @ (unit * y)
+    x = problem.transform @ (unit * y)  # if it overflows, the caller tells
     if np.isfinite(x).all() and not (problem.plain and rows.infeasibility(z) <= SHARP):
         polish = _polished_minimax if p == np.inf else _polished_power
         x, z = polish(rows, problem, x, z)
@@ -43,8 +42,7 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     x = shortest(rows, problem, x)
     if rows.infeasibility(z) > FEASIBLE:
         z = np.zeros(n)
-    with np.errstate(over="ignore", invalid="ignore"):
-        residuals = rows.residuals(x)
+    residuals = rows.residuals(x)
     value = norm(residuals, p)
     gap = max(value - float(residuals @ z), 0.0)
     return Plane(x, z, value, gap, "full", n_rows, n_iterations)

@@ -100,9 +100,8 @@ def lstsq(
     Raises
     ------
     ValueError, TypeError
-        If an argument is not what is described above, or two of them exclude one another.
-    OverflowError
-        If a coefficient exceeds the largest float64.
+        If an argument is not what is described above, two of them exclude one another, or a
+        coefficient exceeds the largest float64.
 
     Warns
     -----

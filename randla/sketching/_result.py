@@ -318,7 +318,9 @@ def _shaped(
     """Coefficients as the caller's b suggests: (d,) or (d, k)."""
     X = rows.unscale(Y, exponents)
     if X is not Y and not np.isfinite(X).all():
-        raise OverflowError("a coefficient exceeds the largest float64: scale A up or b down")
+        raise ValueError(
+            "A must not be so small beside b that coefficients exceed the largest float64"
+        )
     return X[:, 0] if one_dimensional else np.ascontiguousarray(X)
 
 

@@ -11,6 +11,7 @@ from randla._validation import as_count, as_number
 # SRHT are a little heavier than normal: with 1.00 up to 6 % of draws failed at delta = 5 %.
 _MARGIN = 1.05
 
+
 def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None) -> int:
     r"""Rows of a dense sketch that give the per-coordinate guarantee of least squares.
 

@@ -185,9 +185,11 @@ initial_cov : ndarray
 
     def _pack(self) -> FloatArray:
         A, Q_root, B, R_root, m0, P0_root = self._system
-        return pack_linear_gaussian(
-            self.theta, A, Q_root, B, self.observation_cov, R_root, m0, P0_root
-        )
+        # Of numbers near the edge of the range densities are not finite, and the filters tell.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return pack_linear_gaussian(
+                self.theta, A, Q_root, B, self.observation_cov, R_root, m0, P0_root
+            )
 
 
 def _as_block(value: ArrayLike, name: str) -> FloatArray:

@@ -90,7 +90,7 @@ CASES = [
         "KroneckerProduct",
         KroneckerProduct,
         {"A1": _A1, "A2": _A2},
-        values=lambda K: (K.toarray(), K @ np.ones(6), K.T @ np.ones(20)),
+        values=lambda K: (K.toarray(), K @ np.ones(K.shape[1]), K.T @ np.ones(K.shape[0])),
         takes_rng=False,
     ),
     Case(

@@ -10,7 +10,6 @@ from scipy.stats import t as student
 from randla import sketch_size
 from randla.sketching._size import required_rows
 
-
 MARGIN = 1.05
 
 

@@ -4,7 +4,6 @@ Mehrotra's predictor and corrector with the bounded dual variable z of Portnoy a
 Sci. 12, 1997), from z = 0, which is feasible. u - v is the residual, u and v are positive.
 """
 
-
 from randla._jit import kernel, summing_kernel
 from randla.sampling._kernels.columns import (
     LANES,

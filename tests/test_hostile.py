@@ -1,0 +1,97 @@
+"""Hostile input to every public function: a right answer, or an error that names the argument.
+
+``pytest tests/test_hostile.py --statistical=long`` draws new examples, 150 for each case.
+"""
+
+import copy
+import inspect
+import pickle
+import re
+import warnings
+from time import perf_counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+import randla
+from randla._results import RandlaWarning
+from tests.hostile import hostile_arrays
+from tests.test_conformance import CASES
+
+WITH_ARRAYS = [case for case in CASES if case.arrays]
+LONGEST_SECONDS = 20.0  # of one call with tiny input; it may compile
+
+
+def argument_names(case):
+    """What an error may name."""
+    parameters = inspect.signature(getattr(randla, case.public_name)).parameters
+    options = {name for options, *_ in case.bad_options for name in options}
+    return sorted({*case.arrays, *options, *parameters})
+
+
+def call(case, arrays):
+    """Values, or the error if it is one that users may expect."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # NumPy's complaints about overflow are no message
+        warnings.simplefilter("ignore", RandlaWarning)
+        try:
+            return [np.asarray(v) for v in case.values(case.run(**arrays))], None
+        except (ValueError, TypeError) as error:
+            return None, error
+
+
+@pytest.fixture
+def examples(request):
+    return 150 if request.config.getoption("--statistical") == "long" else 8
+
+
+@pytest.mark.parametrize("case", WITH_ARRAYS, ids=[c.name for c in WITH_ARRAYS])
+def test_hostile_input(case, examples, tmp_path_factory, request):
+    folder = tmp_path_factory.mktemp("hostile")
+    long = request.config.getoption("--statistical") == "long"
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=not long,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def check(data):
+        arrays, spoiled = data.draw(hostile_arrays(case, folder))
+        before = {
+            k: copy.copy(x)
+            for k, x in arrays.items()
+            if isinstance(x, np.ndarray) and x.dtype != object
+        }
+        start = perf_counter()
+        values, error = call(case, arrays)
+        assert perf_counter() - start < LONGEST_SECONDS, spoiled.what
+        for name, array in before.items():
+            np.testing.assert_array_equal(arrays[name], array, err_msg=str(spoiled.what))
+        if error is not None:
+            names = "|".join(argument_names(case))
+            assert re.search(rf"\b({names})\b", str(error)), (spoiled.what, error)
+        assert not (spoiled.must_refuse and error is None), spoiled.what
+        if spoiled.plain is not None:
+            plain_values, plain_error = call(case, spoiled.plain)
+            assert (plain_error is None) == (error is None), (spoiled.what, error, plain_error)
+            if error is None:
+                compare(values, plain_values, spoiled.what)
+        if error is None and spoiled.moderate:
+            for value in values:
+                if value.dtype.kind == "f":
+                    assert not np.isnan(value).any() or case.nan, spoiled.what
+
+    check()
+
+
+def compare(values, expected, what):
+    for value, other in zip(values, expected, strict=True):
+        if value.dtype.kind != "f":
+            assert pickle.dumps(value.tolist()) == pickle.dumps(other.tolist()), what
+            continue
+        scale = np.abs(other[np.isfinite(other)]).max(initial=0.0)
+        np.testing.assert_allclose(value, other, rtol=1e-6, atol=1e-6 * scale, err_msg=str(what))
