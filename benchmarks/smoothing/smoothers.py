@@ -59,7 +59,9 @@ class ForwardOnly:
 
 
 class BackwardSimulation:
-    """As many paths as particles."""
+    """As many paths as particles; calls in bursts, as in `filtering`."""
+
+    burst = 5
 
     params = (["mcmc", "reject"], [100, 1000])
     param_names = ("backward", "n_particles")
@@ -69,10 +71,11 @@ class BackwardSimulation:
         self.time_randla(backward, n)
 
     def time_randla(self, backward, n):
-        ffbs(peer.WALK, peer.Y, "state", n_particles=n, backward=backward, n_chains=1, rng=0)
+        for _ in range(self.burst):
+            ffbs(peer.WALK, peer.Y, "state", n_particles=n, backward=backward, n_chains=1, rng=0)
 
     def time_peer_particles(self, backward, n):
-        peer.Particles.run(f"ffbs_{backward}", n)
+        peer.Particles.run(f"ffbs_{backward}", n, self.burst)
 
 
 class Sweep:
