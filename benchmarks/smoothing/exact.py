@@ -18,6 +18,7 @@ def linear_gaussian(d):
 class Kalman:
     """Smoothed moments; the peer's covariances are not kept as factors."""
 
+    readme = "Kalman smoother, 5 dimensions, 1000 times"
     params, param_names = [(1, 5), (100, 1000)], ["d", "T"]
     headline = (5, 1000)
 

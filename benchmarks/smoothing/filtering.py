@@ -21,6 +21,7 @@ def normals(rng, x):
 class Filter:
     """Short calls come in bursts: the first one after another program had the core is slower."""
 
+    readme = "particle filter, 1000 particles"
     params, param_names = [100, 1000, 10_000], ["n_particles"]
     headline = (1000,)
 

@@ -11,6 +11,7 @@ from randla.smoothing._sweeps import SweepChain
 class Paris:
     """M = 2, at N = 100 (the peer rejects; its time is the same for any N per particle)."""
 
+    readme = "PaRIS, 100 particles"
     params, param_names = [100, 1000], ["n_particles"]
     headline = (100,)
     backward = "mcmc"
