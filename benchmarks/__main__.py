@@ -21,7 +21,7 @@ import pkgutil
 import statistics
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import NamedTuple
 
 import benchmarks
@@ -29,6 +29,7 @@ from benchmarks import scaling
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "benchmarks" / "ratios.csv"
+_REST = 0.05  # seconds before a timed call: after one, the threads of a BLAS spin for a while
 README_MARKS = "<!-- ratios -->\n", "<!-- end of ratios -->\n"
 
 
@@ -78,6 +79,7 @@ def run_in_turns(benchmark, size, rounds):
         for name in list(times):
             method = getattr(benchmark, name)
             try:
+                sleep(_REST)
                 start = perf_counter()
                 method(*size)
                 seconds = perf_counter() - start
@@ -114,7 +116,7 @@ def compare(full_name, cls, size, rounds):
             print(f"    {kind:5s} {what:40s} we take {ours / seconds:8.2f} times as long")
         else:
             print(f"    {kind:5s} {what:40s} takes   {seconds / ours:8.2f} times as long")
-        title = getattr(cls, "readme", "")
+        title = cls.__dict__.get("readme", "")  # not that of a parent
         found.append(Comparison(title, full_name, label, 1e3 * ours, kind, what, seconds / ours))
     for name in dir(benchmark):
         if name.startswith("track_"):

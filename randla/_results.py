@@ -76,5 +76,14 @@ def t_interval(
     return np.asarray(estimate - half), np.asarray(estimate + half)
 
 
+def axes_or_new(ax: Any) -> Any:
+    """`ax`, or the axes of a new figure if it is None; needs matplotlib."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.figure(layout="constrained").add_subplot()
+    return ax
+
+
 class RandlaWarning(UserWarning):
     """Base of the warnings of this library, so that they can be filtered by class."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_keys, generator_from_key
-from randla._results import Result
+from randla._results import Result, axes_or_new
 from randla._validation import (
     as_choice,
     as_count,
@@ -145,10 +145,7 @@ class RowSample(Result):
         -------
         ax : matplotlib Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots()
+        ax = axes_or_new(ax)
         ax.plot(self.indices, self.weights, ".", label=f"{len(self)} of {self.n_rows} rows")
         ax.set(yscale="log", xlabel="row", ylabel="weight", xlim=(-0.5, self.n_rows - 0.5))
         return ax

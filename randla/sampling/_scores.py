@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from randla._results import RandlaWarning, Result
+from randla._results import RandlaWarning, Result, axes_or_new
 from randla._validation import read_only
 
 Array = NDArray[np.float64]
@@ -104,10 +104,7 @@ class Scores(NDArrayOperatorsMixin, Result):
         -------
         ax : matplotlib Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots()
+        ax = axes_or_new(ax)
         order = np.argsort(-self.values, kind="stable")
         order = order[self.values[order] > 0.0]
         ranks = np.arange(1, len(order) + 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._results import Result, t_interval
+from randla._results import Result, axes_or_new, t_interval
 from randla._validation import as_flag, as_level, is_dask
 from randla.sketching._inference import implied_eps, simultaneous_level
 from randla.sketching._kronecker_rows import solve_by_factors
@@ -176,10 +176,7 @@ class LstsqResult(Result):
         -------
         ax : matplotlib Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(layout="constrained").add_subplot()
+        ax = axes_or_new(ax)
         X = self.x.reshape(len(self.x), -1)
         d, k = X.shape
         bounds = [

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key
-from randla._results import RandlaWarning, Result, t_interval
+from randla._results import RandlaWarning, Result, axes_or_new, t_interval
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._ascent import Ascent, SweepRun, exact_ascent, step_sizes
 from randla.smoothing._checks import as_model, as_observations
@@ -123,10 +123,7 @@ class MaximumLikelihoodResult(Result):
         -------
         ax : matplotlib Axes
         """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_or_new(ax)
         unit = np.where(self.theta != 0.0, np.abs(self.theta), 1.0)
         ax.plot((self.trace - self.theta) / unit, label=list(self.names))
         ax.axhline(0.0, color="0.7", zorder=0)

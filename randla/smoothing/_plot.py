@@ -4,18 +4,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-
-def _axes(ax: Any) -> Any:
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots()
-    return ax
+from randla._results import axes_or_new
 
 
 def plot_band(ax: Any, mean: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Any:
     """Draw means (T, d) with bands, one colour a component; needs matplotlib."""
-    ax, times = _axes(ax), range(len(mean))
+    ax, times = axes_or_new(ax), range(len(mean))
     for k in range(mean.shape[1]):
         (line,) = ax.plot(times, mean[:, k], label=f"component {k}" if mean.shape[1] > 1 else "")
         ax.fill_between(times, low[:, k], high[:, k], color=line.get_color(), alpha=0.25, lw=0)
@@ -28,7 +22,7 @@ def plot_band(ax: Any, mean: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
 
 def plot_shares(ax: Any, probs: NDArray[Any]) -> Any:
     """Draw probabilities (T, K), one on top of the other; needs matplotlib."""
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     ax.stackplot(range(len(probs)), probs.T, labels=[f"state {k}" for k in range(probs.shape[1])])
     ax.legend()
     ax.set(xlabel="t", ylabel="probability", ylim=(0.0, 1.0))

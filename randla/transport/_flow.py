@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key, generator_from_key
-from randla._results import Result
+from randla._results import Result, axes_or_new
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._clouds import prepare
 from randla.transport._directions import as_design, child_key
@@ -56,10 +56,7 @@ class SlicedWassersteinFlow(Result):
         -------
         ax : matplotlib Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(layout="constrained").add_subplot()
+        ax = axes_or_new(ax)
         steps = np.arange(len(self.trace))
         ax.plot(steps, self.trace)
         low, high = (self.trace + sign * 2.0 * self.trace_standard_error for sign in (-1, 1))

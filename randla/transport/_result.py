@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import Result, t_quantile
+from randla._results import Result, axes_or_new, t_quantile
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,10 +114,7 @@ class SlicedWassersteinResult(Result):
         -------
         ax : matplotlib Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(layout="constrained").add_subplot()
+        ax = axes_or_new(ax)
         ax.hist(self.projected_costs, bins=30, alpha=0.5, label="projected costs")
         if self.control_variate is not None:
             name = self.control_variate
