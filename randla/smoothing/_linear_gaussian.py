@@ -61,9 +61,10 @@ class LinearGaussian(ReadyModel):
         row: ``"transition_matrix[0,1]"``, ``"transition_cov[1,0]"``, ``"initial_mean[0]"``;
         without brackets where the argument has one entry. A covariance that is singular is a
         constant and has no names; with a singular `initial_cov` the initial mean is one, too.
-    transition_matrix, transition_cov, observation_matrix, observation_cov, initial_mean, \
-initial_cov : ndarray
+    transition_matrix, transition_cov, observation_matrix : ndarray
         The arguments as arrays that cannot be written to.
+    observation_cov, initial_mean, initial_cov : ndarray
+        Likewise.
 
     Raises
     ------
