@@ -17,8 +17,10 @@ from randla.sketching._working_memory import OrderedSum, aligned_zeros, as_sourc
 
 #: Entries of a slab of rows, which stays in the second-level cache.
 _SLAB_ENTRIES = 1 << 14
-#: Rows whose buckets are drawn at a time.
-_DRAWN_ROWS = 512
+#: Rows of the adjoint whose buckets are drawn at a time.
+_ADJOINT_ROWS = 512
+#: Additions in one call of a kernel, so that Ctrl-C is seen between two.
+_ADDITIONS_PER_CALL = 1 << 28
 #: Rough seconds per addition.
 _SECONDS_PER_ADDITION = 4e-10
 
@@ -92,82 +94,76 @@ class SparseSignSketch(Sketch):
     def _parameters(self) -> dict[str, Any]:
         return {**super()._parameters(), "nonzeros": self.nonzeros}
 
-    def _drawn_rows(self, bounds: tuple[int, int], slab: int, first_row: int, dtype: Any) -> Any:
-        """Yield (first, last, buckets, flips) for slabs of a range of rows."""
-        m, zeta = self.shape[0], self.nonzeros
-        buckets, flips = np.empty(slab * zeta, np.int64), np.empty(slab * zeta, dtype)
-        owner = np.full(m, -1)
-        for i in range(*bounds, slab):
-            end = min(i + slab, bounds[1])
-            b, f = buckets[: (end - i) * zeta], flips[: (end - i) * zeta]
-            kernels.draw_rows(self._key, first_row + i, m, zeta, b, f, owner)
-            yield i, end, b, f
-
     def _apply(
         self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
-        k = 0 if b is None else b.shape[1]
+        right = np.empty((n_rows, 0), A.dtype) if b is None else b
+        width = d + right.shape[1]
         line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
-        step = -(-(d + k) // line) * line
+        step = -(-width // line) * line
         weights = np.empty(0) if row_scale is None else row_scale
         weights = read_only(weights.astype(A.dtype, copy=False))
-        pieces = [] if is_sparse(A) else [(as_source(A), 0)]  # and their first column
-        if b is not None:
-            pieces.append((as_source(b), d))
-        additions = zeta * ((A.nnz if is_sparse(A) else n_rows * d) + n_rows * k)
         slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
-        n_parts = part_count(-(-n_rows // slab_rows), additions / (32 * m * step))
+        entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * right.shape[1]
+        n_parts = part_count(-(-n_rows // slab_rows), zeta * entries / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)
+        rows_per_call = _ADDITIONS_PER_CALL * n_rows // (zeta * max(entries, 1)) + 1
         sums = OrderedSum(lambda: aligned_zeros(m * step, A.dtype))
+        common = as_source(right), weights, first_row
+        spare: list[kernels.Work] = []  # one for each thread
 
-        def scatter_part(part: int) -> None:
-            total, slab = sums.accumulator(), aligned_zeros(slab_rows * step, A.dtype)
-            one, order = np.ones(slab_rows, A.dtype), np.arange(slab_rows)
-            for i, end, buckets, flips in self._drawn_rows(
-                bounds[part], slab_rows, first_row, A.dtype
-            ):
-                if row_scale is not None:
-                    kernels.weigh(weights, i, end, zeta, flips)
-                drawn = zeta, buckets, flips, total
+        def sketch_part(part: int) -> None:
+            work = spare.pop() if spare else self._make_work(slab_rows, step, A.dtype)
+            total = sums.accumulator()
+            first, last = bounds[part]
+            for i in range(first, last, rows_per_call):
+                rows = i, min(i + rows_per_call, last)
+                rest = *common, *rows, self._draw, work, lanes, total, step
                 if is_sparse(A):
-                    kernels.scatter_sparse(
-                        read_only(A.data), read_only(A.indices), read_only(A.indptr), i, end,
-                        *drawn, step,
-                    )  # fmt: skip
-                for source, column in pieces:
-                    rows, start, row_step = source.flat, source.start, source.row_step
-                    start += i * row_step
-                    if source.column_step != 1:  # turned, a slab of rows at a time
-                        kernels.load_slab(source, i, end, slab, step, lanes, one, order)
-                        rows, start, row_step = read_only(slab), 0, step
-                    kernels.scatter_slab(
-                        rows, start, row_step, end - i, *drawn, column, step, source.width
+                    kernels.sketch_sparse_rows(
+                        read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *rest
                     )
+                else:
+                    kernels.sketch_rows(as_source(A), *rest)
             sums.add(part, total)
+            spare.append(work)
 
-        run_parts(scatter_part, n_parts, seconds=_SECONDS_PER_ADDITION * additions)
+        run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * entries)
         sums.total *= 1.0 / math.sqrt(zeta)
         total = sums.total.reshape(m, step)
-        return total[:, :d], None if b is None else total[:, d : d + k]
+        return total[:, :d], None if b is None else total[:, d:width]
 
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
         zeta, width = self.nonzeros, Y.shape[1]
         scaled = read_only((Y * Y.dtype.type(1.0 / math.sqrt(zeta))).reshape(-1))
         out = np.empty((last - first, width), Y.dtype)
-        n_parts = part_count(-(-len(out) // _DRAWN_ROWS), 64)
+        n_parts = part_count(-(-len(out) // _ADJOINT_ROWS), 64)
         bounds = part_bounds(len(out), n_parts)
 
         def fill_part(part: int) -> None:
-            for i, end, buckets, flips in self._drawn_rows(
-                bounds[part], _DRAWN_ROWS, first, Y.dtype
-            ):
-                kernels.gather_sketch_rows(
-                    scaled, width, zeta, buckets, flips, out.reshape(-1), i, end
-                )
+            work = self._make_work(_ADJOINT_ROWS, 0, Y.dtype)
+            kernels.adjoint_rows(
+                scaled, width, first, *bounds[part], self._draw, work, out.reshape(-1)
+            )
 
         run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * out.size)
         return out
+
+    @property
+    def _draw(self) -> kernels.Draw:
+        return kernels.Draw(self._key, self.shape[0], self.nonzeros)
+
+    def _make_work(self, slab_rows: int, step: int, dtype: Any) -> kernels.Work:
+        drawn = slab_rows * self.nonzeros
+        return kernels.Work(
+            buckets=np.empty(drawn, np.int64),
+            flips=np.empty(drawn, dtype),
+            owner=np.full(self.shape[0], -1),
+            slab=aligned_zeros(slab_rows * step, dtype),
+            one=np.ones(slab_rows, dtype),
+            order=np.arange(slab_rows),
+        )
 
 
 class CountSketch(SparseSignSketch):

@@ -1,48 +1,68 @@
 """Sparse sketches: each row of the operand is added, with random signs, to a few sketch rows."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from randla._jit import kernel
+from randla._jit import inline, kernel
 from randla._random import counter_hash, hash_to_range
 from randla.sketching._kernels.vectors import gather_rows, scatter_rows, transpose
 
 _TOP = np.uint64(63)
 
 
-@kernel
-def draw_rows(key, first, m, nonzeros, buckets, flips, owner):
+class Draw(NamedTuple):
+    """The random choices of a sketch."""
+
+    key: np.uint64
+    m: int
+    nonzeros: int  # entries of a column
+
+
+class Work(NamedTuple):
+    """Working memory of one part, for slabs of rows."""
+
+    buckets: np.ndarray  # (rows * nonzeros,) int64: sketch rows that they meet
+    flips: Any  # (rows * nonzeros,): with these signs
+    owner: np.ndarray  # (m,) int64: the last operand row that met each sketch row, -1 at the start
+    slab: Any  # (rows * step,): rows of an operand that is not in C order
+    one: Any  # (rows,) ones
+    order: np.ndarray  # (rows,) int64: 0, 1, ...
+
+
+@inline
+def draw_rows(draw, first, rows, work):
     """Sketch rows and signs that operand rows first, first + 1, ... meet; flat, row after row.
 
     The rows are uniform without replacement: a number that is known is drawn again.
-    owner: (m,) the last operand row that met each sketch row, -1 at the start.
     """
-    start = first * nonzeros
-    for k in range(buckets.size):
-        bits = counter_hash(key, start + k)
-        buckets[k] = hash_to_range(bits, m)
+    zeta, buckets, flips, owner = draw.nonzeros, work.buckets, work.flips, work.owner
+    start, count = first * zeta, rows * zeta
+    for k in range(count):
+        bits = counter_hash(draw.key, start + k)
+        buckets[k] = hash_to_range(bits, draw.m)
         flips[k] = 1 - 2 * np.int64(bits >> _TOP)
-    for k in range(buckets.size if nonzeros > 1 else 0):
-        row, attempt = first + k // nonzeros, 0
+    for k in range(count if zeta > 1 else 0):
+        row, attempt = first + k // zeta, 0
         while owner[buckets[k]] == row:
-            bits = counter_hash(counter_hash(key, start + k), attempt)
-            buckets[k] = hash_to_range(bits, m)
+            bits = counter_hash(counter_hash(draw.key, start + k), attempt)
+            buckets[k] = hash_to_range(bits, draw.m)
             attempt += 1
         owner[buckets[k]] = row
 
 
-@kernel
-def weigh(weights, first, last, nonzeros, flips):
-    """Multiply the signs of rows first..last by their weights."""
-    for k in range((last - first) * nonzeros):
-        flips[k] *= weights[first + k // nonzeros]
+@inline
+def draw_weighted_rows(draw, first, rows, first_row, weights, work):
+    """The same for rows of an operand that begins at row first_row, with their weights."""
+    draw_rows(draw, first_row + first, rows, work)
+    if weights.size:
+        for k in range(rows * draw.nonzeros):
+            work.flips[k] *= weights[first + k // draw.nonzeros]
 
 
 @kernel
-def load_slab(source, first, last, slab, stride, lanes, one, order):
-    """Copy rows first..last of an operand that is not in C order to a slab of rows.
-
-    one: ones, order: 0, 1, ..., both of at least `last - first` entries.
-    """
+def load_slab(source, first, last, work, stride, lanes):
+    """Copy rows first..last of an operand that is not in C order to the slab."""
     middle = first
     if source.row_step == 1:
         middle = last - (last - first) % lanes
@@ -52,36 +72,63 @@ def load_slab(source, first, last, slab, stride, lanes, one, order):
             for i in range(first, middle, lanes):
                 transpose(
                     source.flat, at + i, source.column_step,
-                    one, i - first, slab, c, order, stride, count,
+                    work.one, i - first, work.slab, c, work.order, stride, count,
                 )  # fmt: skip
     for i in range(middle, last):
         to, at = (i - first) * stride, source.start + i * source.row_step
         for c in range(source.width):
-            slab[to + c] = source.flat[at + c * source.column_step]
+            work.slab[to + c] = source.flat[at + c * source.column_step]
+
+
+@inline
+def scatter(source, first, rows, draw, work, lanes, total, column, step):
+    """Add drawn rows of a dense operand to columns `column`.. of the total."""
+    if source.column_step == 1:
+        scatter_rows(
+            source.flat, source.start + first * source.row_step, source.row_step, rows,
+            draw.nonzeros, work.buckets, work.flips, total, column, step, source.width,
+        )  # fmt: skip
+    else:  # turned, a slab of rows at a time
+        load_slab(source, first, first + rows, work, step, lanes)
+        scatter_rows(
+            work.slab, 0, step, rows,
+            draw.nonzeros, work.buckets, work.flips, total, column, step, source.width,
+        )  # fmt: skip
 
 
 @kernel
-def scatter_slab(
-    flat, start, step, rows, nonzeros, buckets, flips, total, column, total_step, width
+def sketch_rows(A, b, weights, first_row, first, last, draw, work, lanes, total, step):
+    """Add rows first..last of S [A b] sqrt(nonzeros) to the total, which has m rows of `step`."""
+    slab_rows = work.one.size
+    for i in range(first, last, slab_rows):
+        rows = min(slab_rows, last - i)
+        draw_weighted_rows(draw, i, rows, first_row, weights, work)
+        scatter(A, i, rows, draw, work, lanes, total, 0, step)
+        scatter(b, i, rows, draw, work, lanes, total, A.width, step)
+
+
+@kernel
+def sketch_sparse_rows(
+    data, indices, indptr, width, b, weights, first_row, first, last, draw, work, lanes, total, step
 ):
-    """Add rows of `flat` to columns `column`.. of the total, at a stride of `total_step`."""
-    scatter_rows(
-        flat, start, step, rows, nonzeros, buckets, flips, total, column, total_step, width
-    )
+    """`sketch_rows` of a CSR matrix with `width` columns."""
+    slab_rows, zeta = work.one.size, draw.nonzeros
+    for i in range(first, last, slab_rows):
+        rows = min(slab_rows, last - i)
+        draw_weighted_rows(draw, i, rows, first_row, weights, work)
+        for r in range(rows):
+            for k in range(indptr[i + r], indptr[i + r + 1]):
+                column, value = np.int64(indices[k]), data[k]
+                for j in range(r * zeta, (r + 1) * zeta):
+                    total[work.buckets[j] * step + column] += work.flips[j] * value
+        scatter(b, i, rows, draw, work, lanes, total, width, step)
 
 
 @kernel
-def scatter_sparse(data, indices, indptr, first, last, nonzeros, buckets, flips, total, total_step):
-    """The same for rows first..last of a CSR matrix."""
-    for i in range(first, last):
-        row = (i - first) * nonzeros
-        for k in range(indptr[i], indptr[i + 1]):
-            column, value = np.int64(indices[k]), data[k]
-            for j in range(row, row + nonzeros):
-                total[buckets[j] * total_step + column] += flips[j] * value
-
-
-@kernel
-def gather_sketch_rows(Y, width, nonzeros, buckets, flips, out, first, last):
-    """Rows first..last of `out` (of `width` entries, flat): sums of `nonzeros` rows of Y."""
-    gather_rows(Y, width, last - first, nonzeros, buckets, flips, out, first * width, width)
+def adjoint_rows(Y, width, first_row, first, last, draw, work, out):
+    """Rows first..last of `out` (rows of `width` entries, flat): sums of `nonzeros` rows of Y."""
+    slab_rows = work.one.size
+    for i in range(first, last, slab_rows):
+        rows = min(slab_rows, last - i)
+        draw_rows(draw, first_row + i, rows, work)
+        gather_rows(Y, width, rows, draw.nonzeros, work.buckets, work.flips, out, i * width, width)
