@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 #: Estimated work below which the pool is not worth its price, in seconds.
 WORTH_THE_POOL = 1e-3
+#: Estimated work from which a pass has a progress bar under `showing_progress`, in seconds.
+WORTH_A_BAR = 0.5
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -202,6 +204,9 @@ def run_parts(
     """
     n_threads = min(thread_count(), n_parts) if seconds >= WORTH_THE_POOL else 1
     parts = _Parts(task, n_parts)
+    shown = shown_progress()
+    if shown and not progress and seconds >= WORTH_A_BAR:
+        progress, description = True, shown
     with progress_bar(n_parts, progress, description) as bar:
         if blas and seconds >= WORTH_THE_POOL:
             with single_threaded_blas():
@@ -249,6 +254,22 @@ def progress_bar(total: int, show: bool, description: str) -> Iterator[Callable[
         raise ImportError("progress=True needs tqdm: pip install 'randla[progress]'") from None
     with tqdm(total=total, desc=description, file=sys.stderr) as bar:
         yield lambda n_done: bar.update(n_done - bar.n)
+
+
+@contextmanager
+def showing_progress(description: str, show: bool) -> Iterator[None]:
+    """Draw a bar for each long `run_parts` of this thread in the block, if `show` is set."""
+    before = shown_progress()
+    _local.description = description if show else before
+    try:
+        yield
+    finally:
+        _local.description = before
+
+
+def shown_progress() -> str:
+    """The description that `showing_progress` gives to bars at present; empty: none."""
+    return getattr(_local, "description", "")
 
 
 def map_chains(

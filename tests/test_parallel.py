@@ -183,6 +183,19 @@ def test_progress_bar_reaches_the_end(four_threads, capsys):
     assert "7/7" in capsys.readouterr().err
 
 
+def test_long_passes_of_a_block_have_a_bar(capsys):
+    pytest.importorskip("tqdm")
+    with _parallel.showing_progress("passes", True):
+        _parallel.run_parts(lambda k: None, 7, seconds=0.1)  # too short
+        assert capsys.readouterr().err == ""
+        _parallel.run_parts(lambda k: None, 7, seconds=1.0)
+        assert "passes: 100%" in capsys.readouterr().err
+    _parallel.run_parts(lambda k: None, 7, seconds=1.0)
+    with _parallel.showing_progress("passes", False):
+        _parallel.run_parts(lambda k: None, 7, seconds=1.0)
+    assert capsys.readouterr().err == ""
+
+
 def test_progress_without_tqdm_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(ImportError, match=r"randla\[progress\]"):

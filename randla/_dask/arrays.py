@@ -8,7 +8,8 @@ that the answer does not depend on where the blocks are cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
 from itertools import pairwise
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from dask.diagnostics import ProgressBar
 from dask.layers import ArrayBlockwiseDep
 
-from randla._parallel import single_thread, single_threaded_blas
+from randla._parallel import WORTH_A_BAR, shown_progress, single_thread, single_threaded_blas
 from randla._validation import is_dask, is_sparse
 
 #: Largest block of whole rows that is put together from chunks of columns, in bytes.
@@ -138,8 +140,16 @@ def join_rows(
 
 def compute(*lazy: Any) -> Any:
     """Compute Dask arrays together, so that what they share is read once; one array or a tuple."""
-    found = dask.compute(*lazy)
+    found = run(lazy)
     return found[0] if len(found) == 1 else found
+
+
+def run(tasks: Iterable[Any]) -> tuple[Any, ...]:
+    """Compute, with Dask's own progress bar under `showing_progress`."""
+    if not shown_progress():
+        return dask.compute(*tasks)
+    with ProgressBar(minimum=WORTH_A_BAR, out=sys.stderr):
+        return dask.compute(*tasks)
 
 
 def gather(function: Callable[..., Any], *operands: Any, **constants: Any) -> list[Any]:
@@ -152,7 +162,7 @@ def gather(function: Callable[..., Any], *operands: Any, **constants: Any) -> li
         call(int(first[k]), *(None if b is None else b[k] for b in blocks), of=function, **large)
         for k in range(len(first))
     ]
-    return list(dask.compute(*tasks))
+    return list(run(tasks))
 
 
 def take_rows(A: Any, indices: Any) -> Any:
@@ -163,7 +173,7 @@ def take_rows(A: Any, indices: Any) -> Any:
     tasks = [
         call(blocks[k], indices[i:j] - edges[k]) for k, (i, j) in enumerate(pairwise(cuts)) if i < j
     ]
-    parts = dask.compute(*tasks)
+    parts = run(tasks)
     if not parts:
         return np.empty((0, *A.shape[1:]), A.dtype)
     if is_sparse(parts[0]):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._dask import arrays
-from randla._parallel import single_thread, single_threaded_blas
+from randla._parallel import showing_progress, single_thread, single_threaded_blas
 from randla._validation import as_points, as_weights, is_dask
 from randla.transport._clouds import as_pair
 from randla.transport._costs import ProjectedCosts
@@ -113,7 +113,7 @@ class DaskClouds:
     @classmethod
     def of(cls, x: Any, y: Any, weights: list[Any]) -> DaskClouds:
         """Centre both clouds at the middle of their box, and scale them by a power of two."""
-        found = []
+        found: list[Any] = []
         for points in (x, y):
             if is_dask(points):
                 shape = 2, points.shape[1]
@@ -146,7 +146,8 @@ class DaskCosts:
 
     def __call__(self, theta: Array, *, progress: bool = False) -> Array:
         """Costs (L,) for directions (L, d)."""
-        distances = self._distances(theta)
+        with showing_progress("sliced_wasserstein", progress):
+            distances = self._distances(theta)
         if self.unit is None:  # powers of plain distances would leave the range of doubles
             largest = float(distances.max())
             self.unit = 1.0 / (1.5 * largest) if largest > 0.0 else 1.0
@@ -160,14 +161,14 @@ class DaskCosts:
         blocks = [side.X.to_delayed().ravel() for side in (x, y)]
         weights = [None if s.weights is None else dask.delayed(s.weights) for s in (x, y)]
         project, sort = dask.delayed(_project), dask.delayed(_couple)
-        found = []
+        found: list[Any] = []
         for start in range(0, len(theta), per_pass):
             tasks = []
             for first in range(start, min(start + per_pass, len(theta)), per_task):
                 some = theta[first : min(first + per_task, start + per_pass)]
                 parts = [[project(block, some, x.units) for block in of_side] for of_side in blocks]
                 tasks.append(sort(*parts, *weights, self._p))
-            found += dask.compute(*tasks)
+            found += arrays.run(tasks)
         return np.concatenate(found)
 
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._validation import is_dask
+from randla._parallel import showing_progress
+from randla._validation import as_flag, is_dask
 from randla.sketching._operators import Sketch
 from randla.sketching._plan import (
     DEFAULT,
@@ -40,6 +41,7 @@ def lstsq(
     ridge: float = 0.0,
     weights: ArrayLike | None = None,
     rcond: float | None = None,
+    progress: bool = False,
     rng: Any = None,
 ) -> LstsqResult:
     r"""Least squares, to full double precision or from one sketch with its error.
@@ -89,6 +91,10 @@ def lstsq(
         Singular values of A, its columns scaled to norm about 1, count as zero below `rcond` times
         the largest. By default those at the level of rounding errors, and those below
         ``max(n, d) * 2.2e-16`` which a gap separates from the others.
+    progress : bool
+        Show a progress bar for each pass over a dense A that takes half a second or more, and for
+        the steps of LSQR (needs tqdm). For Dask arrays the bar is Dask's own, which its distributed
+        scheduler does not draw.
     rng : {None, int, SeedSequence, Generator}, optional
         Seed of the sketch.
 
@@ -159,13 +165,16 @@ def lstsq(
             rcond=rcond, rng=rng,
         )  # fmt: skip
     ridge = ridge if type(ridge) is float and ridge == 0.0 else read_ridge(ridge)
+    progress = as_flag(progress, "progress")
     if is_dask(A):
         from randla._dask import least_squares
 
-        return least_squares.lstsq(A, b, options, ridge, weights)
+        with showing_progress("lstsq", progress):
+            return least_squares.lstsq(A, b, options, ridge, weights)
     A = read_matrix(A)
     root_weights = None if weights is None else read_root_weights(weights, A.shape[0])
-    with np.errstate(all="ignore"), few_threads(A.shape):  # what may overflow is looked at
+    bars = showing_progress("lstsq", progress)
+    with np.errstate(all="ignore"), few_threads(A.shape), bars:  # what may overflow is looked at
         rows, one_dimensional = read_rows(A, b, root_weights, ridge, options)
         recipe = recipe_for(rows, options)
         if options.wants_one_sketch:

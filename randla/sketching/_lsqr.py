@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._parallel import progress_bar, shown_progress
 from randla.sketching._factors import Factor, column_norms
 from randla.sketching._iterative import HeavyBall, IterativeFactor
 from randla.sketching._rank import EPS
@@ -30,12 +31,17 @@ _POWER_STEPS = 6
 
 
 def lsqr(
-    times: Product, transposed: Product, R: Matrix, enough: Matrix, max_steps: float
+    times: Product,
+    transposed: Product,
+    R: Matrix,
+    enough: Matrix,
+    max_steps: float,
+    tell: Callable[[int], None],
 ) -> tuple[Matrix, int]:
     """Z near the minimum of ``|A Z - R|`` column by column, and the number of steps.
 
     Stops when ``|A'(R - A Z)|`` is below `enough` (k,) or below EPS times ``|A| |R - A Z|`` in
-    every column.
+    every column. `tell` is called with the number of the step.
     """
     U, beta = _normalised(R)
     V, alpha = _normalised(transposed(U))
@@ -59,6 +65,7 @@ def lsqr(
         rho_bar, phi_bar, alpha = -c * new_alpha, s * phi_bar, new_alpha
         gradient = phi_bar * alpha * np.abs(c)
         n_steps += 1
+        tell(n_steps)
     return Z, n_steps
 
 
@@ -87,13 +94,16 @@ class LsqrFactor(IterativeFactor):
     def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
         size = column_norms(half)
         enough = np.clip(goal, _TOLERANCE * size, LEAST_GAIN * size)
-        Z, n_steps = lsqr(
-            lambda Z: self.rows.times(self.D * self.forward(Z)),
-            lambda R: self.adjoint(self.D * self.rows.transposed(R)),
-            self.rows.residual_vectors(self.D * Y),
-            enough,
-            min(self.max_steps, self.total_steps - self.n_iterations),
-        )
+        max_steps = int(min(self.max_steps, self.total_steps - self.n_iterations))
+        with progress_bar(max_steps, bool(shown_progress()), "lstsq: steps of LSQR") as tell:
+            Z, n_steps = lsqr(
+                lambda Z: self.rows.times(self.D * self.forward(Z)),
+                lambda R: self.adjoint(self.D * self.rows.transposed(R)),
+                self.rows.residual_vectors(self.D * Y),
+                enough,
+                max_steps,
+                tell,
+            )
         self.n_iterations += n_steps
         return self.forward(Z), (half * Z).sum(axis=0)
 

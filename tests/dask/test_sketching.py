@@ -108,6 +108,17 @@ def test_lstsq_refines_and_pickles():
         first.refine(cut(A)[:, :4], b)
 
 
+def test_progress_is_shown_by_dask(monkeypatch, capsys):
+    from randla._dask import arrays
+
+    monkeypatch.setattr(arrays, "WORTH_A_BAR", 0.0)
+    with dask.config.set(scheduler="threads"):
+        randla.lstsq(cut(A), b, progress=True)
+        assert "Completed" in capsys.readouterr().err
+        randla.lstsq(cut(A), b)
+        assert capsys.readouterr().err == ""
+
+
 def test_lstsq_of_sparse_chunks_and_float32():
     thin = np.where(np.abs(A) > 0.1, A, 0.0)
     for options in ({"sketch_size": 100}, {}, {"weights": weights}):

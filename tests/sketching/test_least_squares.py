@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.linalg import qr, solve_triangular
 from scipy.sparse.linalg import aslinearoperator
 
-from randla import lstsq
+from randla import _parallel, lstsq
 from randla.datasets import ill_conditioned
 from randla.sketching import _cholesky, _methods, _plan, _sketched_cholesky
 from randla.sketching._dense_rows import DenseRows
@@ -590,6 +590,19 @@ def test_a_sketch_that_loses_rank_is_drawn_again():
     result = lstsq(A, b, method="sketch-cholesky", sketch="count", sketch_size=200, rng=0)
     np.testing.assert_allclose(result.x, b[:40], atol=1e-14)
     assert result.rank == 40
+
+
+def test_progress_is_shown(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    A, b = normal(3000, 5), normal(3000, seed=1)
+    quiet = lstsq(A, b, method="cholesky")
+    monkeypatch.setattr(_parallel, "WORTH_A_BAR", 0.0)
+    np.testing.assert_array_equal(lstsq(A, b, method="cholesky", progress=True).x, quiet.x)
+    assert "lstsq: 100%" in capsys.readouterr().err
+    lstsq(sparse.csr_array(A), b, method="lsqr", progress=True)
+    assert "steps of LSQR" in capsys.readouterr().err
+    with pytest.raises(TypeError, match="progress must be True or False, got 1"):
+        lstsq(A, b, progress=1)
 
 
 def test_cholesky_says_when_it_fails():
