@@ -1,0 +1,119 @@
+"""Coverage of the errors of smoothers and of learning, for `python -m benchmarks.calibration`.
+
+For each model one series is simulated; the truth is exact. Chains are independent, so one long
+list of them is cut into groups of 8, each of which gives an interval. Learning is repeated as it
+is.
+"""
+
+import numpy as np
+
+from benchmarks.calibration import Study, shares, t_shares
+from benchmarks.smoothing.coverage import CHAINS, models
+from randla import LinearGaussian, ffbs, maximum_likelihood, paris, particle_gibbs, ppg
+
+BATCH = 100  # groups of chains that are run at a time
+SMOOTHERS = {"paris": paris, "ffbs": ffbs, "ppg": ppg, "particle_gibbs": particle_gibbs}
+
+
+def smoother(name, model, n_times, functional, n_particles, exact, **options):
+    """Function of a number of draws for a `Study`."""
+
+    def cover(draws):
+        y = model.simulate(n_times, rng=1)[1]
+        if functional == "state" and isinstance(model, LinearGaussian):
+            y[n_times // 3 : 2 * n_times // 3] = np.nan
+        truth = exact(model, y).expectation(functional)
+        run = SMOOTHERS[name]
+        sweeps = dict(options)
+        if name in ("ppg", "particle_gibbs"):
+            pilot = ppg(model, y, functional, n_particles=n_particles, n_iterations=100, rng=2)
+            burn_in = pilot.suggested_burn_in
+            sweeps |= {"n_iterations": burn_in + 20, "burn_in": burn_in}
+        held = []
+        for first in range(0, draws, BATCH):
+            n = min(BATCH, draws - first)
+            result = run(
+                model,
+                y,
+                functional,
+                n_particles=n_particles,
+                n_chains=CHAINS * n,
+                rng=3 + first,
+                **sweeps,
+            )
+            groups = result.per_chain.reshape(n, CHAINS, -1)
+            errors = groups.std(axis=1, ddof=1) / np.sqrt(CHAINS)
+            pairs = zip(groups.mean(axis=1), errors, strict=True)
+            held += [t_shares(mean, error, CHAINS - 1, truth) for mean, error in pairs]
+        return held
+
+    return cover
+
+
+TRUTH = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1 / 0.19)
+FREE = "transition_matrix", "transition_cov"
+LEARNING = {"n_particles": 20, "n_chains": 8, "n_steps": 50, "n_final": 200}
+
+
+def algorithms_error(method):
+    """Learning from one series again and again: does `monte_carlo_error` cover the maximum?"""
+
+    def cover(draws):
+        y = TRUTH.simulate(100, rng=0)[1]
+        exact = maximum_likelihood(TRUTH, y, free=FREE, method="exact").theta
+        held = []
+        for seed in range(draws):
+            r = maximum_likelihood(TRUTH, y, free=FREE, method=method, rng=seed, **LEARNING)
+            held.append(t_shares(r.theta, r.monte_carlo_error, LEARNING["n_chains"] - 1, exact))
+        return held
+
+    return cover
+
+
+def statistical_error(method, n_times, **options):
+    """New series each time: do the intervals of both errors cover the parameters?"""
+
+    def cover(draws):
+        theta = np.array([TRUTH.theta[TRUTH.names.index(name)] for name in names()])
+        held = []
+        for rng in np.random.default_rng(0).spawn(draws):
+            y = TRUTH.simulate(n_times, rng=rng)[1]
+            r = maximum_likelihood(TRUTH, y, free=FREE, method=method, rng=rng, **options)
+            held.append(parameter_shares(r, theta))
+        return held
+
+    return cover
+
+
+def names():
+    y = TRUTH.simulate(20, rng=0)[1]
+    return maximum_likelihood(TRUTH, y, free=FREE, method="exact").names
+
+
+def parameter_shares(result, truth):
+    class Intervals:
+        confidence_interval = result.parameter_interval
+
+    return shares(Intervals, truth)
+
+
+def studies():
+    for data, (model, n_times, functional, n_particles, exact) in models().items():
+        arguments = model, n_times, functional
+        for n in (n_particles, 20 * n_particles):
+            for name in ("paris", "ffbs"):
+                cover = smoother(name, *arguments, n, exact)
+                draws = 2000 if n == n_particles else 1000
+                yield Study(name, f"{data}: {n} particles", draws, cover)
+        for name in ("ppg", "particle_gibbs"):
+            cover = smoother(name, *arguments, n_particles, exact)
+            yield Study(name, f"{data}: {n_particles} particles", 2000, cover)
+    for method in ("ppg", "paris"):
+        cover = algorithms_error(method)
+        yield Study(f"maximum_likelihood, {method}: monte_carlo_error", "T = 100", 200, cover)
+    for n_times in (50, 200, 1000):
+        cover = statistical_error("exact", n_times)
+        data = f"T = {n_times}"
+        yield Study("maximum_likelihood, exact: parameter_interval", data, 600, cover)
+    cover = statistical_error("ppg", 200, **LEARNING)
+    yield Study("maximum_likelihood, ppg: parameter_interval", "T = 200", 200, cover)
