@@ -46,6 +46,7 @@ for k, (name, make) in enumerate(sketches.items()):
     typical = draws[np.argsort(worst[name])[54]]
     axes[0].plot(np.sqrt(m) * typical + 30 * (3 - k), lw=1, color=f"C{k}")
     axes[0].text(d, 30 * (3 - k) + 5, name, color=f"C{k}", ha="right")
+axes[0].margins(y=0.12)  # room for the topmost name
 axes[0].set(title="one draw (the seventh worst), shifted", xlabel="coefficient")
 axes[0].set_ylabel(r"error $\times \sqrt{m}$")
 axes[0].set_yticks([])
