@@ -110,7 +110,7 @@ CURVES = {
         Curve("SRHT, n = 2^16, m = 4 d", "d", (8, 32, 128, 512),
               lambda d: srht(4 * d, 2**16, d), lambda d: d, "d"),
         Curve("SRHT, n = 2^18, d = 64", "m", (64, 256, 1024, 4096),
-              lambda m: srht(m, 2**18, 64), srht_additions, "(log2 B + m / B), additions per entry"),
+              lambda m: srht(m, 2**18, 64), srht_additions, "(log2 B + m / B), additions"),
         Curve("lstsq, d = 64", "n", (2**12, 2**14, 2**16, 2**18),
               lambda n: least_squares(n, 64), lambda n: n, "n"),
         Curve("lstsq, n = 2^16", "d", (8, 32, 128, 512),

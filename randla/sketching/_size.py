@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from randla._validation import as_count, as_number
+from randla.sketching._operators import UNBOUNDED
 
 # Bonferroni's inequality leaves no slack where coefficients are independent, and the tails of an
 # SRHT are a little heavier than normal: with 1.00 up to 6 % of draws failed at delta = 5 %.
@@ -70,7 +71,10 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
     eps = as_number(eps, "eps", low=0.0, closed="neither")
     delta = as_number(delta, "delta", low=0.0, high=1.0, closed="neither")
     if n is None:
-        return required_rows(d, eps, delta, None)
+        m = required_rows(d, eps, delta, None)
+        if m >= UNBOUNDED:
+            raise ValueError(f"eps must be so large that a sketch has below 2^62 rows, got {eps:g}")
+        return m
     n = as_count(n, "n")
     return min(n, required_rows(d, eps, delta, 1 << (n - 1).bit_length()))
 
@@ -78,7 +82,7 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
 def required_rows(d: int, eps: float, delta: float, population: int | None) -> int:
     """Rows for a sketch that draws its rows from `population`, or from infinitely many (None).
 
-    At most the population; not capped by the number of rows of A.
+    At most the population, or `UNBOUNDED`; not capped by the number of rows of A.
     """
     low = d + math.ceil(d * math.log(d / delta))  # below it an SRHT can lose rank
     if population is not None and low >= population:
@@ -90,8 +94,10 @@ def required_rows(d: int, eps: float, delta: float, population: int | None) -> i
     if is_enough(low):
         return low
     high = 2 * low
-    while not is_enough(high):
+    while high < UNBOUNDED and not is_enough(high):
         low, high = high, 2 * high
+    if high >= UNBOUNDED:
+        return UNBOUNDED
     while high - low > 1:  # low is too small, high is enough
         middle = (low + high) // 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)

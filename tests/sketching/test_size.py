@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.special import ndtri
 from scipy.stats import t as student
 
-from randla import sketch_size
+from randla import lstsq, sketch_size
 from randla.sketching._size import required_rows
 
 MARGIN = 1.05
@@ -55,3 +56,8 @@ def test_extremes():
     assert sketch_size(3, eps=1e9) == 3 + math.ceil(3 * math.log(3 / 0.05))
     assert sketch_size(50, eps=0.5, n=10) == 10
     assert sketch_size(1, eps=1e-8) > 10**16
+    assert sketch_size(1, eps=1e-200, n=1000) == 1000
+    with pytest.raises(ValueError, match="eps must be so large that a sketch has below 2"):
+        sketch_size(1, eps=1e-200)
+    A = np.random.default_rng(0).standard_normal((100, 2))
+    assert lstsq(A, A[:, 0], eps=1e-200, sketch="gaussian").method == "lapack"
