@@ -4,8 +4,9 @@ Every kernel of the library is compiled through one of the names below, so that 
 meets ``@kernel`` knows all of its options, and a change of policy is a change of one line.
 
 ``kernel``
-    A serial loop over plain arrays. Cached on disk; releases the GIL, so that `randla._parallel`
-    can run it on a pool of Python threads; division by zero gives inf or NaN as in NumPy.
+    A serial loop over plain arrays. Cached on disk, where a folder can be written; releases the
+    GIL, so that `randla._parallel` can run it on a pool of Python threads; division by zero gives
+    inf or NaN as in NumPy.
 ``summing_kernel``
     The same, but floating-point sums may be reordered (``reassoc``) and multiply-adds fused
     (``contract``). That is what lets LLVM vectorise a reduction. It leaves NaN and inf alone,
@@ -26,9 +27,21 @@ from typing import Any
 
 import numba
 
-kernel: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+
+def _cached_njit(function: Any, **options: Any) -> Any:
+    """``numba.njit(cache=True)``, or without the cache where no folder can be written.
+
+    There Numba raises when the function is made, so that the package could not be imported.
+    """
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        return numba.njit(**options)(function)
+
+
+kernel: Any = partial(_cached_njit, nogil=True, error_model="numpy")
 summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
 fused_kernel: Any = partial(kernel, fastmath={"contract"})
-inline: Any = partial(numba.njit, cache=True, inline="always", error_model="numpy")
+inline: Any = partial(_cached_njit, inline="always", error_model="numpy")
 unsaved_kernel: Any = partial(numba.njit, nogil=True, error_model="numpy")
 unsaved_inline: Any = partial(numba.njit, nogil=True, error_model="numpy", forceinline=True)
