@@ -132,6 +132,19 @@ def test_public_docstrings(public):
     assert not parameters or "Parameters\n" in doc, f"{public} does not document its parameters"
 
 
+def test_every_public_name_is_in_the_reference():
+    modules = [*FAMILIES, "datasets"]
+    if importlib.util.find_spec("sklearn") is not None:
+        modules.append("sklearn")
+    names = {
+        name if name in randla.__all__ else f"{module}.{name}"
+        for module in modules
+        for name in importlib.import_module(f"randla.{module}").__all__
+    }
+    reference = (PACKAGE.parent / "docs" / "api.rst").read_text()
+    assert names <= set(re.findall(r"^   ([\w.]+)$", reference, re.M))
+
+
 def test_every_module_imports():
     has_dask = importlib.util.find_spec("dask") is not None
     for module in pkgutil.walk_packages(randla.__path__, "randla."):

@@ -72,7 +72,8 @@ class ReadyModel(StateSpaceModel):
         """Set the attributes that follow from `theta`, or raise ValueError."""
 
     def _pack(self) -> FloatArray:
-        raise NotImplementedError
+        """Return `arguments`: the parameters, and behind them what is computed once from them."""
+        return self.theta
 
 
 class StochasticVolatility(ReadyModel):

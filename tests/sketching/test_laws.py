@@ -16,6 +16,7 @@ from randla import (
     sketch_size,
 )
 from tests.sketching import reference
+from tests.sketching.test_operators import MAKERS
 from tests.statistical import claim, normal_limit
 
 KINDS = {
@@ -27,6 +28,7 @@ KINDS = {
     "KroneckerSRHT": lambda m, n, rng: KroneckerSRHT(m, (n // 6, 6), rng=rng),
 }
 DENSE = [kind for kind in KINDS if "S" in kind and kind not in ("SparseSignSketch", "CountSketch")]
+assert set(KINDS) == set(MAKERS)
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+import randla
 from randla import (
     SRHT,
     BlockSRHT,
@@ -20,6 +21,7 @@ from randla import (
     SparseSignSketch,
 )
 from randla._validation import as_matrix
+from randla.sketching._operators import Sketch
 from tests.sketching import reference
 
 
@@ -45,6 +47,12 @@ ORACLES = {
     "KroneckerSRHT": reference.kronecker_srht,
 }
 each_sketch = pytest.mark.parametrize("kind", MAKERS)
+
+
+def test_every_sketch_is_here():
+    public = [getattr(randla.sketching, name) for name in randla.sketching.__all__]
+    sketches = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Sketch)}
+    assert sketches == set(MAKERS) == set(ORACLES)
 
 
 def layouts(A):

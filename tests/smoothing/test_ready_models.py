@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import randla
 from randla import (
     ChaoticRNN,
     DiscreteHMM,
@@ -16,6 +17,7 @@ from randla import (
     kalman_smoother,
     particle_filter,
 )
+from randla.smoothing._ready_models import ReadyModel
 from tests.smoothing.exact_reference import central_difference
 from tests.statistical import chi_square_pvalue, claim
 
@@ -97,6 +99,12 @@ def log_densities(model, gap=False):
             [model.transition_matrix[i, j], model.emission_probs[j, m], model.initial_probs[i]]
         )
     return got, expected
+
+
+def test_every_ready_model_is_here():
+    public = [getattr(randla.smoothing, name) for name in randla.smoothing.__all__]
+    ready = {c for c in public if isinstance(c, type) and issubclass(c, ReadyModel)}
+    assert ready == {type(model) for model in MODELS.values()}
 
 
 @each_model
