@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
-from randla.transport._kernels.prepare import column_statistics, transpose_centred
+from randla.transport._kernels.prepare import column_statistics, snap_centres, transpose_centred
 from randla.transport._memory import empty_arrays
 
 T = TypeVar("T")
@@ -195,11 +195,9 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
         tables *= 2.0**-exponent
     else:  # the sums may have left the range of doubles
         tables = _statistics(with_mass, exponent)
-    means, low, high = tables.transpose(1, 0, 2)
-    centres = snapped(means, low, high, dtype)
+    centres, farthest = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype)
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
-    apart = np.abs(centres - centres[0]).max()
-    again = math.frexp(max(apart, (high - centres).max(), (centres - low).max()))[1]
+    again = math.frexp(max(float(np.abs(centres - centres[0]).max()), farthest))[1]
     about_origin, origin = centres, np.zeros_like(centres[0])
     if again < -1:
         about_origin = np.ldexp(centres - centres[0], -again)  # only differences are used
@@ -226,8 +224,10 @@ def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> Non
         np.multiply(out, np.ldexp(1.0, exponent - half), out=out, casting="same_kind")
 
 
-def times_unit(x: Any, unit: Any) -> NDArray[np.float64]:
+def times_unit(x: Any, unit: Any) -> Any:
     """Numbers in another unit, which may be out of range, 0 or inf: zeros stay zeros."""
+    if isinstance(x, float):
+        return float(x) * float(unit) if x != 0.0 else 0.0
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return np.where(np.equal(x, 0.0), 0.0, np.multiply(x, unit))
 
@@ -321,15 +321,14 @@ def snapped(
     low: NDArray[np.float64],
     high: NDArray[np.float64],
     dtype: np.dtype[Any],
-) -> NDArray[np.float64]:
-    """Means rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`.
+) -> tuple[NDArray[np.float64], float]:
+    """Means rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and how far
+    the points are from them at most.
 
     So rounding in the mean, which depends on the order of the points, does not reach the centre,
     and a float32 cloud is centred exactly. A constant is its own centre.
     """
-    spread = np.maximum(high - mean, mean - low)
-    size = np.maximum(abs(low), abs(high))
+    centres = np.empty(mean.size)
     resolution = -22 if dtype == np.float32 else -51
-    grid = np.maximum(np.frexp(spread)[1] - 10, np.frexp(size)[1] + resolution)
-    centre = np.ldexp(np.rint(np.ldexp(mean, -grid)), grid)
-    return np.where(low == high, low, centre)
+    farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, centres)
+    return centres.reshape(mean.shape), farthest

@@ -1,11 +1,12 @@
 """Costs of the projections of two clouds onto many directions."""
 
+import math
 import threading
 
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._parallel import run_parts
+from randla._parallel import part_bounds, run_parts
 from randla.transport._clouds import Cloud
 from randla.transport._kernels.directions import cost_directions
 from randla.transport._kernels.project import project_rows
@@ -19,7 +20,7 @@ from randla.transport._rows import (
     make_sides,
 )
 
-_PART_SECONDS = 2.5e-4
+_PART_SECONDS = 3.5e-4
 _SAFE_POWER = 16.0  # differences are 0 or above 2^-53 of the size of the clouds
 
 
@@ -72,31 +73,33 @@ class ProjectedCosts:
     ) -> NDArray[np.float64]:
         x, y, L = self._x, self._y, len(theta)
         batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._weighted)
-        part = batch * max(int(_PART_SECONDS / self.seconds) // batch, 1)
+        n_parts = min(math.ceil(L * self.seconds / _PART_SECONDS), -(-L // batch))
+        bounds = part_bounds(L, n_parts, 4)
         shifts, out = theta @ self._shift, np.empty(L)
-        units = np.full(part, self.unit)
+        units = np.full(L, self.unit)
         padded = np.zeros((L, x.points.shape[0]), x.points.dtype)
         padded[:, : x.dim] = theta
         work = threading.local()
 
-        def task(k: int) -> None:
+        def task(part: int) -> None:
             if not hasattr(work, "sides"):
                 work.sides = self._sides(batch, L)
             left, right = work.sides
-            rows = slice(k * part, min((k + 1) * part, L))
+            first, last = bounds[part]
             if coupling.is_equal and not left.sorter.uses_numpy(x.size):
-                given = padded[rows], x.points, y.points, shifts[rows], units, coupling.p
+                rows = slice(first, last)
+                given = padded[rows], x.points, y.points, shifts[rows], units[rows], coupling.p
                 cost_directions(*given, left.values, right.values, *left.sorter.work, out[rows])
                 return
-            for first in range(rows.start, rows.stop, batch):
-                some = slice(first, min(first + batch, rows.stop))
-                k = some.stop - some.start
+            for start in range(first, last, batch):
+                rows = slice(start, min(start + batch, last))
+                k = rows.stop - rows.start
                 for side, cloud in ((left, x), (right, y)):
-                    project_rows(padded[some], cloud.points, side.values[:k])
+                    project_rows(padded[rows], cloud.points, side.values[:k])
                     side.sort(k)
-                coupling.cost(left, right, shifts[some], units, out[some])
+                coupling.cost(left, right, shifts[rows], units[rows], out[rows])
 
-        run_parts(task, -(-L // part), seconds=L * self.seconds, progress=progress)
+        run_parts(task, n_parts, seconds=L * self.seconds, progress=progress)
         return out
 
     def _sides(self, batch: int, L: int) -> list[Side]:

@@ -19,6 +19,7 @@ from randla._validation import as_array, as_choice
 Kind = Literal["iid", "orthogonal", "rqmc", "array"]
 
 N_BLOCKS = 8  # least number of blocks for a standard error
+_SOBOL_NUMBERS = 1 << 20  # coordinates that are drawn at a time
 _GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
 
 
@@ -130,8 +131,13 @@ def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> NDArray[np.float
     from scipy.stats.qmc import Sobol
 
     name = "rng" if "rng" in signature(Sobol).parameters else "seed"  # "rng" since SciPy 1.15
-    uniform = Sobol(d, scramble=True, **{name: rng}).random(n)
-    return ndtri(np.clip(uniform, 2.0**-32, 1.0 - 2.0**-32))
+    points = Sobol(d, scramble=True, **{name: rng})
+    piece = min(n, 1 << max((_SOBOL_NUMBERS // d).bit_length() - 1, 0))
+    normals = np.empty((n, d))
+    for first in range(0, n, piece):  # so that Ctrl-C is heard
+        uniform = np.clip(points.random(piece), 2.0**-32, 1.0 - 2.0**-32)
+        ndtri(uniform, out=normals[first : first + piece])
+    return normals
 
 
 def _normalised(G: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_key
 from randla._results import Result
-from randla._validation import as_count, as_number
+from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Clouds, as_pair, times_unit
 from randla.transport._directions import Design, as_design
 from randla.transport._regression import fit
@@ -71,6 +71,7 @@ def sliced_wasserstein_gradient(
     n_projections: int | None = None,
     directions: Kinds | ArrayLike = "auto",
     rng: Any = None,
+    progress: bool = False,
 ) -> SlicedWassersteinGradient:
     r"""Sliced Wasserstein distance and its gradient with respect to the points of X.
 
@@ -100,6 +101,8 @@ def sliced_wasserstein_gradient(
         exact. At p = 2 the other designs use the same fact through a linear control.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same numbers for any number of threads.
+    progress : bool, default False
+        Show a progress bar (needs tqdm).
 
     Returns
     -------
@@ -138,13 +141,14 @@ def sliced_wasserstein_gradient(
     """
     clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=100.0)
+    progress = as_flag(progress, "progress")
     key = draw_key(rng)
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, clouds.dim, n, key)
     x, y = clouds.items
     slopes = ProjectedSlopes(x, [y], [1.0], p)
     slopes.choose_unit(design.rows(0, min(design.n, 64)))
-    result = slopes(design)
+    result = slopes(design, progress=progress)
     size = len(np.atleast_1d(np.asarray(X)))
     return _wrap(clouds, p, design, slopes.units[0], result, size)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._parallel import run_parts
+from randla._parallel import progress_bar, run_parts
 from randla._random import draw_key
 from randla._results import Result
 from randla._validation import as_choice, as_count, as_flag, as_number, as_points, as_weights
@@ -288,21 +288,25 @@ def _controlled(
     f = pairs(theta, progress=progress)
     means, errors = np.empty(len(pairs.pairs)), np.empty(len(pairs.pairs))
     freedom = math.inf
-    for column, (i, j) in enumerate(pairs.pairs):
-        controls = make_controls(name, pairs.items[i], pairs.items[j], p)
-        columns = controls.evaluate(theta)
-        costs = np.ascontiguousarray(f[:, column])
-        table, sizes = columns.centred, columns.sizes
-        fitted = fit(costs, table, sizes, block=design.block, paper=controls.is_papers)
-        coefficients = np.zeros(controls.k)
-        if fitted is None:
-            fitted = fit(costs, table[:, :0], sizes[:0], block=design.block)
-        else:
-            coefficients = fitted.coefficients
-        assert fitted is not None
-        means[column] = fitted.estimate
-        errors[column] = math.hypot(fitted.standard_error, *(coefficients * controls.mean_errors))
-        freedom = min(freedom, fitted.degrees_of_freedom)
+    with progress_bar(len(pairs.pairs), progress, "controls") as bar:
+        for column, (i, j) in enumerate(pairs.pairs):
+            controls = make_controls(name, pairs.items[i], pairs.items[j], p)
+            columns = controls.evaluate(theta)
+            costs = np.ascontiguousarray(f[:, column])
+            table, sizes = columns.centred, columns.sizes
+            fitted = fit(costs, table, sizes, block=design.block, paper=controls.is_papers)
+            coefficients = np.zeros(controls.k)
+            if fitted is None:
+                fitted = fit(costs, table[:, :0], sizes[:0], block=design.block)
+            else:
+                coefficients = fitted.coefficients
+            assert fitted is not None
+            means[column] = fitted.estimate
+            errors[column] = math.hypot(
+                fitted.standard_error, *(coefficients * controls.mean_errors)
+            )
+            freedom = min(freedom, fitted.degrees_of_freedom)
+            bar(column + 1)
     return means, errors, freedom
 
 

@@ -1,6 +1,7 @@
 """The largest projected Wasserstein distance, by ascent on the sphere."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
 
+from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import Result
-from randla._validation import as_count, as_number
+from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Cloud, as_pair, pair_moments
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Directions, GivenDirections
@@ -62,6 +64,7 @@ def max_sliced_wasserstein(
     rtol: float = 1e-8,
     max_iterations: int = 200,
     rng: Any = None,
+    progress: bool = False,
 ) -> MaxSlicedWasserstein:
     r"""Largest Wasserstein distance of projections, from below.
 
@@ -92,6 +95,8 @@ def max_sliced_wasserstein(
         Steps of each ascent at most.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result for any number of threads.
+    progress : bool, default False
+        Show how many of the ascents have ended (needs tqdm).
 
     Returns
     -------
@@ -125,6 +130,7 @@ def max_sliced_wasserstein(
     n_starts = as_count(n_starts, "n_starts", minimum=1, maximum=_CANDIDATES)
     rtol = as_number(rtol, "rtol", low=0.0)
     max_iterations = as_count(max_iterations, "max_iterations")
+    progress = as_flag(progress, "progress")
     key = draw_key(rng)
     x, y = clouds.items
     length = math.ldexp(1.0, clouds.exponent)
@@ -136,7 +142,8 @@ def max_sliced_wasserstein(
     best = candidates[np.argsort(-costs(candidates), kind="stable")[:n_starts]]
     starts = np.concatenate([_moment_starts(x, y), best])
     ascent = _Ascent(x, y, p, costs)
-    theta, f, n_iterations, converged = ascent.run(starts, rtol, max_iterations)
+    with progress_bar(len(starts), progress, "ascents") as bar:
+        theta, f, n_iterations, converged = ascent.run(starts, rtol, max_iterations, bar)
     top = int(np.argmax(f))
     direction = theta[top]
     if direction[np.flatnonzero(direction)[0]] < 0.0:
@@ -166,7 +173,11 @@ class _Ascent:
         self._slopes = ProjectedSlopes(x, [y], [1.0], p), ProjectedSlopes(y, [x], [1.0], p)
 
     def run(
-        self, theta: NDArray[np.float64], rtol: float, max_iterations: int
+        self,
+        theta: NDArray[np.float64],
+        rtol: float,
+        max_iterations: int,
+        bar: Callable[[int], None],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int, NDArray[np.bool_]]:
         """Directions at the end, their costs, the number of steps, and which ascents ended."""
         theta, f = theta.copy(), self._costs(theta)
@@ -195,6 +206,7 @@ class _Ascent:
             f[moved] = costs[rows, choice][better]
             done[active] = (gained <= rtol * f[active]) & (better | (lengths[active] < 1e-9))
             done[active[norm == 0.0]] = True
+            bar(int(done.sum()))
         return theta, f, n_iterations, done
 
     def _gradient(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import part_bounds, run_parts
-from randla._validation import as_array, as_number, as_weights
+from randla._validation import as_array, as_flag, as_number, as_weights
 from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
 from randla.transport._rows import SECONDS_SORT, Coupling, Side, SideRequest, batch_rows, make_sides
@@ -21,6 +21,7 @@ def wasserstein_1d(
     b: ArrayLike | None = None,
     *,
     p: float = 2,
+    progress: bool = False,
 ) -> Any:
     r"""Wasserstein distance of samples on the line, exact, for many pairs at a time.
 
@@ -43,6 +44,8 @@ def wasserstein_1d(
         row. Uniform by default.
     p : float, default 2
         Order, at least 1 (at most 1000).
+    progress : bool, default False
+        Show a progress bar (needs tqdm).
 
     Returns
     -------
@@ -84,6 +87,7 @@ def wasserstein_1d(
                 f"{name} must hold at least one point along its last axis, got shape {array.shape}"
             )
     p = as_number(p, "p", low=1.0, high=1000.0)
+    progress = as_flag(progress, "progress")
     w = [_as_row_weights(a, u, "a"), _as_row_weights(b, v, "b")]
     try:
         lead = np.broadcast_shapes(u.shape[:-1], v.shape[:-1])
@@ -100,7 +104,7 @@ def wasserstein_1d(
         None if k is None else np.broadcast_to(k, lead + k.shape[-1:]).reshape(-1, k.shape[-1])
         for k in w
     ]
-    distances = _distances(rows, weights, p).reshape(lead)
+    distances = _distances(rows, weights, p, progress).reshape(lead)
     return distances[()]
 
 
@@ -117,7 +121,7 @@ def _as_row_weights(w: ArrayLike | None, points: NDArray[Any], name: str) -> NDA
 
 
 def _distances(
-    rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: float
+    rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: float, progress: bool
 ) -> NDArray[np.float64]:
     (L, n), m = rows[0].shape, rows[1].shape[1]
     dtype = np.result_type(*rows)
@@ -144,7 +148,8 @@ def _distances(
             coupling.cost(left, right, shifts, units, costs)
         costs[:] = costs ** (1.0 / p) / units * lengths
 
-    run_parts(task, len(bounds), seconds=L * (n + m) * 2.0 * SECONDS_SORT)
+    seconds = L * (n + m) * 2.0 * SECONDS_SORT
+    run_parts(task, len(bounds), seconds=seconds, progress=progress)
     return out
 
 
@@ -171,7 +176,7 @@ def _sides(
             np.copyto(side.values, some[:, None], where=w == 0)
         low, high = (side.values.min(axis=1), side.values.max(axis=1))
         mean = side.values.mean(axis=1, dtype=np.float64)
-        centre = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype)
+        centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype)
         side.values -= centre.astype(dtype)[:, None]
         centres.append(centre)
     shifts = centres[0] - centres[1]

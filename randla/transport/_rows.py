@@ -21,12 +21,12 @@ from randla.transport._kernels.cost import (
     cost_weighted,
     fill_uniform_plan,
 )
-from randla.transport._kernels.sort import digit_bits, sort_rows, sort_rows_with_order
+from randla.transport._kernels.sort import MAX_CELLS, sort_rows, sort_rows_with_order
 from randla.transport._memory import empty_arrays
 
 _BATCH_NUMBERS = 1 << 16  # of both sides together: 512 KiB of float64
 _BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
-_CALIBRATION_SIZES = (128, 512, 2048, 8192, 32768)
+_CALIBRATION_SIZES = (128, 272, 544, 1088, 2176, 8704, 34816)  # above steps of SIMD sorts
 _WORTH_CALIBRATION = 1 << 22  # numbers to sort from which a calibration pays
 _DEFAULT_CROSSOVER = 256
 
@@ -52,8 +52,8 @@ class Sorter:
     @staticmethod
     def specs(n: int, dtype: Any) -> list[tuple[tuple[int, ...], Any]]:
         """Shapes and dtypes of the work arrays."""
-        counts = (2, 1 << max(digit_bits(n), 11))
-        return [((n,), dtype), ((n,), np.int32), ((n,), np.int32), (counts, np.uint32)]
+        counts = (2, MAX_CELLS), np.uint32
+        return [((n,), dtype), ((n,), np.int32), ((n,), np.int32), counts]
 
     def uses_numpy(self, n: int) -> bool:
         """Whether rows of n numbers are sorted by NumPy."""

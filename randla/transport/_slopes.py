@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._parallel import part_bounds, run_parts
+from randla._parallel import part_bounds, progress_bar, run_parts
 from randla.transport._clouds import Cloud
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design
@@ -85,7 +85,7 @@ class ProjectedSlopes:
             costs(theta)
         self.units = [costs.unit or 1.0]
 
-    def __call__(self, design: Design) -> Slopes:
+    def __call__(self, design: Design, *, progress: bool = False) -> Slopes:
         """Costs and gradient over all directions of a design."""
         n, d = self._x.size, self._x.dim
         L, block = design.n, design.block
@@ -96,11 +96,14 @@ class ProjectedSlopes:
         step = max(_ROUND_NUMBERS // (max(n, d) * block), 1) * block
         if block == 1:
             step = min(step, 256)
-        for first in range(0, L, step):
-            theta = design.rows(first, min(first + step, L))
-            R = np.zeros((len(theta), n))
-            self._fill(theta, R, costs[first : first + step])
-            self._accumulate(theta, R, block, total, square, pilot, first == 0)
+        with progress_bar(L, progress, "gradient") as bar:
+            for first in range(0, L, step):
+                last = min(first + step, L)
+                theta = design.rows(first, last)
+                R = np.zeros((len(theta), n))
+                self._fill(theta, R, costs[first:last])
+                self._accumulate(theta, R, block, total, square, pilot, first == 0)
+                bar(last)
         n_blocks = L // block
         mean = total / n_blocks
         error = np.zeros((n, d))

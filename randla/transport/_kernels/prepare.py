@@ -1,10 +1,12 @@
 """Reading a cloud of points: column statistics, and a centred transposed copy."""
 
+import math
+
 import numpy as np
 
 from randla._jit import kernel
 
-_TILE = 128  # points that are transposed at a time: some cache lines of each coordinate
+_BLOCK = 8  # points that are transposed at a time: a line of the cache of each coordinate
 
 
 @kernel
@@ -30,10 +32,32 @@ def column_statistics(X, weights, first_scale, second_scale, out):
 def transpose_centred(X, first_scale, second_scale, centre, last_scale, out):
     """out[j, i] = (X[i, j] scaled - centre[j]) last_scale. Floor: read X and write `out` once."""
     n, d = X.shape
-    for first in range(0, n, _TILE):
-        last = min(first + _TILE, n)
+    whole = n - n % _BLOCK
+    for first in range(0, whole, _BLOCK):
         for j in range(d):
             row, c = out[j], centre[j]
-            for i in range(first, last):
-                value = np.float64(X[i, j]) * first_scale * second_scale
-                row[i] = (value - c) * last_scale
+            for i in range(_BLOCK):  # of fixed length, so that it is unrolled
+                value = np.float64(X[first + i, j]) * first_scale * second_scale
+                row[first + i] = (value - c) * last_scale
+    for i in range(whole, n):
+        for j in range(d):
+            value = np.float64(X[i, j]) * first_scale * second_scale
+            out[j, i] = (value - centre[j]) * last_scale
+
+
+@kernel
+def snap_centres(mean, low, high, resolution, centres):
+    """Round means (n,) to multiples of 1/1024 of the spread, or of 2^resolution of the size.
+
+    A constant (low = high) is its own centre. Returns the largest distance of `low` and `high`
+    from their centre.
+    """
+    farthest = 0.0
+    for i in range(mean.size):
+        spread = max(high[i] - mean[i], mean[i] - low[i])
+        size = max(abs(low[i]), abs(high[i]))
+        grid = max(math.frexp(spread)[1] - 10, math.frexp(size)[1] + resolution)
+        centre = math.ldexp(np.rint(math.ldexp(mean[i], -grid)), grid)
+        centres[i] = low[i] if low[i] == high[i] else centre
+        farthest = max(farthest, max(high[i] - centres[i], centres[i] - low[i]))
+    return farthest

@@ -2,7 +2,7 @@
 
 from randla._jit import fused_kernel, inline
 
-_TILE = 512  # points at a time: four rows of results and four of coordinates stay in cache
+_TILE = 1024  # points at a time: four rows of results and four of coordinates stay in cache
 
 
 @inline
@@ -22,7 +22,7 @@ def _project_one(t, points, first, last, u):
         x, y = points[j, first:last], points[j + 1, first:last]
         z, w = points[j + 2, first:last], points[j + 3, first:last]
         for i in range(u.size):
-            u[i] += a * x[i] + b * y[i] + c * z[i] + e * w[i]
+            u[i] = u[i] + a * x[i] + b * y[i] + c * z[i] + e * w[i]
 
 
 @fused_kernel
@@ -48,10 +48,10 @@ def _project_four(t0, t1, t2, t3, points, first, last, u0, u1, u2, u3):
         z, w = points[j + 2, first:last], points[j + 3, first:last]
         for i in range(x.size):
             xi, yi, zi, wi = x[i], y[i], z[i], w[i]
-            u0[i] += a0 * xi + b0 * yi + c0 * zi + e0 * wi
-            u1[i] += a1 * xi + b1 * yi + c1 * zi + e1 * wi
-            u2[i] += a2 * xi + b2 * yi + c2 * zi + e2 * wi
-            u3[i] += a3 * xi + b3 * yi + c3 * zi + e3 * wi
+            u0[i] = u0[i] + a0 * xi + b0 * yi + c0 * zi + e0 * wi
+            u1[i] = u1[i] + a1 * xi + b1 * yi + c1 * zi + e1 * wi
+            u2[i] = u2[i] + a2 * xi + b2 * yi + c2 * zi + e2 * wi
+            u3[i] = u3[i] + a3 * xi + b3 * yi + c3 * zi + e3 * wi
 
 
 @fused_kernel

@@ -22,6 +22,7 @@ import numpy as np
 
 from randla._jit import kernel, summing_kernel
 
+MAX_CELLS = 1 << 13
 _FEW = 4096  # shifts that cost less than counting passes over all bits
 _ONE32 = np.uint32(1)
 _SIGN = np.uint64(1 << 63)
@@ -31,7 +32,7 @@ _LOW11 = np.uint64(2047)
 
 @kernel
 def digit_bits(n):
-    """Bits of each of the two digits of a key, for a row of n numbers."""
+    """Bits of each of the two digits of a key, for a row of n numbers; at most log2(MAX_CELLS)."""
     log = 0
     while (1 << log) < n:
         log += 1
@@ -206,7 +207,7 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
 @kernel
 def sort_rows(P, spare, keys, counts):
     """Sort the rows of P (B, n) in place. `spare` (n,) of its dtype, `keys` (n,) int32, `counts`
-    (2, 2^max(11, digit_bits(n))) uint32 are overwritten. Floor: two scattered copies of P.
+    (2, MAX_CELLS) uint32 are overwritten. Floor: two scattered copies of P.
     """
     by_bits = False
     for row in range(P.shape[0]):
