@@ -265,7 +265,10 @@ def custom_controls(pair: Any, dim: int) -> Controls:
         raise TypeError(_CUSTOM.format(f"got {type(pair).__name__}")) from None
     if not callable(function):
         raise TypeError(_CUSTOM.format(f"got {type(function).__name__} as the function"))
-    means = np.asarray(means)
+    try:
+        means = np.asarray(means)
+    except ValueError:  # ragged
+        raise ValueError(_CUSTOM.format(f"got means {means!r}")) from None
     if means.dtype.kind not in "biuf" or means.ndim > 1 or not np.isfinite(means).all():
         raise ValueError(_CUSTOM.format(f"got means of shape {means.shape}, dtype {means.dtype}"))
     means = np.atleast_1d(means).astype(np.float64)

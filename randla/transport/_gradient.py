@@ -1,7 +1,7 @@
 """Gradient of the sliced Wasserstein distance with respect to the points."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -51,14 +51,16 @@ class SlicedWassersteinGradient(Result):
     degrees_of_freedom: float | None
     n_projections: int
     directions: str
-    _p: float = field(default=2.0)
+    _scaled: tuple[NDArray[np.float64], float]
 
     @property
     def value_gradient(self) -> NDArray[np.float64]:
-        """Gradient of `value`: that of `power` times value^(1 - p) / p; zero where value is 0."""
-        if self.value <= 0.0:
-            return np.zeros_like(self.gradient)
-        return self.gradient * (self.value ** (1.0 - self._p) / self._p)
+        """Gradient of `value`: that of `power` times value^(1 - p) / p; zero where value is 0.
+
+        It has no unit of length, and stays in range where `gradient` leaves it.
+        """
+        slopes, factor = self._scaled
+        return slopes * factor
 
 
 def sliced_wasserstein_gradient(
@@ -169,19 +171,20 @@ def _wrap(
     with np.errstate(over="ignore", under="ignore"):
         scale = float(length**p)
         slope = float(length ** (p - 1.0)) / unit  # costs are those of lengths times unit
-    gradient, spread = (times_unit(g, slope) for g in (slopes.gradient, slopes.standard_error))
+    gradient, spread = slopes.gradient, slopes.standard_error
     if x.kept is not None:
         full = np.zeros((2, size, clouds.dim))
         full[0, x.kept], full[1, x.kept] = gradient, spread
         gradient, spread = full
+    to_value = power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0
     return SlicedWassersteinGradient(
         value=power ** (1.0 / p) * float(length),
         power=float(times_unit(power, scale)),
         power_standard_error=None if given else float(times_unit(error, scale)),
-        gradient=gradient,
-        standard_error=None if given else spread,
+        gradient=times_unit(gradient, slope),
+        standard_error=None if given else times_unit(spread, slope),
         degrees_of_freedom=freedom,
         n_projections=L,
         directions="exact" if exact else design.kind,
-        _p=p,
+        _scaled=(gradient, to_value),
     )

@@ -75,7 +75,7 @@ def sliced_wasserstein(
         ``max(atol, rtol * value)``. The number grows by half or more at a time, so that there are
         few looks; still an interval after stopping is not exactly one of 95 %.
     max_projections : int, default 65536
-        Where to stop if the tolerances are not met.
+        Where to stop if the tolerances are not met (rounded up to whole blocks of the design).
     control_variate : str, pair or None, default "auto"
         With :math:`\Delta` the difference of the means, :math:`S_1, S_2` the covariances,
         :math:`l = (\theta^T \Delta)^2` and :math:`q_k = \theta^T S_k \theta`:

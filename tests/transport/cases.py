@@ -85,6 +85,7 @@ CASES: list[Case] = [
             ({"control_variate": 3}, TypeError, "control_variate must be a name"),
             ({"control_variate": (3, 4)}, TypeError, "control_variate must be a name"),
             ({"control_variate": (np.sum, [0.0])}, ValueError, "control_variate must be a name"),
+            ({"control_variate": (np.sum, [[0], [0, 1]])}, ValueError, "control_variate must be a"),
             ({"control_variate": (np.abs, [np.nan])}, ValueError, "control_variate must"),
             ({"cross_fit": 1}, TypeError, "cross_fit must be True or False"),
             ({"n_projections": 3, "directions": np.eye(4)}, ValueError, "left out or 4"),

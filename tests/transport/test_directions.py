@@ -118,3 +118,9 @@ def test_quasi_random_points_integrate_smooth_even_functions():
         density = (1 - grid**2) ** ((d - 2) / 2)
         truth = np.sum(np.exp(grid**2) * density) / np.sum(density)
         assert abs(means.mean() - truth) < 5 * means.std() / 8 + 1e-9
+
+
+def test_sobol_points_do_not_depend_on_the_pieces_that_they_are_drawn_in(monkeypatch):
+    whole = Directions("rqmc", 5, 512, KEY).rows(0, 512)
+    monkeypatch.setattr("randla.transport._directions._SOBOL_NUMBERS", 40)  # 8 points at a time
+    np.testing.assert_array_equal(Directions("rqmc", 5, 512, KEY).rows(0, 512), whole)

@@ -105,6 +105,17 @@ def test_the_gradient_of_the_value():
     assert (same.gradient == 0).all()
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e155, 1e300])
+@pytest.mark.parametrize("p", [1.0, 2.0, 4.0, 30.0])
+def test_the_gradient_of_the_value_has_no_unit(scale, p):
+    X, Y = clouds("gauss", 3, 20)
+    a = np.arange(20.0)  # the first point has no weight
+    plain, scaled = (sliced_wasserstein_gradient(s * X, s * Y, a, p=p, rng=0) for s in (1.0, scale))
+    np.testing.assert_allclose(scaled.value_gradient, plain.value_gradient, rtol=1e-9, atol=1e-12)
+    assert (scaled.value_gradient[0] == 0.0).all()
+    assert np.abs(scaled.value_gradient).max() > 0.01
+
+
 @pytest.mark.parametrize("design", ["iid", "orthogonal", "rqmc"])
 @claim(
     null="gradients are unbiased and their squared errors are, on average, what was stated",
