@@ -27,7 +27,7 @@ class Result:
     def _summary(self) -> list[tuple[str, str]]:
         names = self._shown or tuple(f.name for f in dataclasses.fields(self))
         names = tuple(name for name in names if not name.startswith("_"))
-        return [(name, _short(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
+        return [(name, shortened(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
 
     def __repr__(self) -> str:
         lines = [f"  {name}={value}," for name, value in self._summary()]
@@ -43,7 +43,8 @@ class Result:
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """The repr of a value, or what kind of array it is."""
     if isinstance(value, np.ndarray):
         if value.ndim == 0 or value.size == 0 or value.size > 8 or value.ndim > 1:
             return f"<{value.dtype} array of shape {value.shape}>"
@@ -54,6 +55,8 @@ def _short(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, (int, str, bool, np.integer, np.bool_, type(None))):
         return repr(value)
+    if isinstance(getattr(value, "shape", None), tuple):  # of Dask
+        return f"<{type(value).__module__.split('.')[0]} array of shape {value.shape}>"
     text = repr(value)
     return text if len(text) <= 60 and "\n" not in text else f"<{type(value).__name__}>"
 

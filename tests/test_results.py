@@ -29,6 +29,12 @@ def test_repr_is_short():
     ]
 
 
+
+def test_repr_of_a_lazy_array_gives_its_shape():
+    array = pytest.importorskip("dask.array").zeros((6, 2))
+    assert "array=<dask array of shape (6, 2)>," in repr(Estimate(1.0, array, np.zeros(2)))
+
+
 def test_the_table_for_notebooks_says_the_same():
     text = Estimate(1 / 3, np.arange(3.0), np.zeros((100, 4)), "<a>")._repr_html_()
     for shown in ("0.333333", "shape (100, 4)", "&lt;a&gt;"):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._results import shortened
+
 
 def _read(name: str) -> str:
     raw = resources.files("randla.datasets").joinpath("data", name).read_bytes()
@@ -15,6 +17,12 @@ def _read(name: str) -> str:
 
 def _table(name: str, *, header: int = 1, dtype: type = float) -> NDArray:
     return np.loadtxt(_read(name).splitlines()[header:], delimiter=",", dtype=dtype, ndmin=2)
+
+
+def _short_repr(columns: NamedTuple) -> str:
+    """Return a repr that does not print the data."""
+    shown = ", ".join(f"{name}={shortened(v)}" for name, v in columns._asdict().items())
+    return f"{type(columns).__name__}({shown})"
 
 
 def nile() -> NDArray[np.float64]:
@@ -46,6 +54,8 @@ class Engel(NamedTuple):
     income: NDArray[np.float64]
     food: NDArray[np.float64]
 
+    __repr__ = _short_repr
+
 
 def engel() -> Engel:
     """Income and food expenditure of 235 Belgian working-class households in 1857.
@@ -75,6 +85,8 @@ class Digits(NamedTuple):
 
     images: NDArray[np.float64]
     labels: NDArray[np.int64]
+
+    __repr__ = _short_repr
 
 
 def digits() -> Digits:
@@ -108,6 +120,8 @@ class CrudeOil(NamedTuple):
 
     dates: NDArray[np.datetime64]
     prices: NDArray[np.float64]
+
+    __repr__ = _short_repr
 
 
 def crude_oil() -> CrudeOil:
