@@ -29,7 +29,6 @@ def test_repr_is_short():
     ]
 
 
-
 def test_repr_of_a_lazy_array_gives_its_shape():
     array = pytest.importorskip("dask.array").zeros((6, 2))
     assert "array=<dask array of shape (6, 2)>," in repr(Estimate(1.0, array, np.zeros(2)))

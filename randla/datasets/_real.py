@@ -2,7 +2,7 @@
 
 import gzip
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ def _table(name: str, *, header: int = 1, dtype: type = float) -> NDArray:
     return np.loadtxt(_read(name).splitlines()[header:], delimiter=",", dtype=dtype, ndmin=2)
 
 
-def _short_repr(columns: NamedTuple) -> str:
+def _short_repr(columns: Any) -> str:
     """Return a repr that does not print the data."""
     shown = ", ".join(f"{name}={shortened(v)}" for name, v in columns._asdict().items())
     return f"{type(columns).__name__}({shown})"
@@ -54,7 +54,8 @@ class Engel(NamedTuple):
     income: NDArray[np.float64]
     food: NDArray[np.float64]
 
-    __repr__ = _short_repr
+    def __repr__(self) -> str:
+        return _short_repr(self)
 
 
 def engel() -> Engel:
@@ -86,7 +87,8 @@ class Digits(NamedTuple):
     images: NDArray[np.float64]
     labels: NDArray[np.int64]
 
-    __repr__ = _short_repr
+    def __repr__(self) -> str:
+        return _short_repr(self)
 
 
 def digits() -> Digits:
@@ -121,7 +123,8 @@ class CrudeOil(NamedTuple):
     dates: NDArray[np.datetime64]
     prices: NDArray[np.float64]
 
-    __repr__ = _short_repr
+    def __repr__(self) -> str:
+        return _short_repr(self)
 
 
 def crude_oil() -> CrudeOil:

@@ -20,7 +20,6 @@ def test_engel_median_regression_data():
     np.testing.assert_allclose([intercept, slope], [147.4754, 0.4852], atol=1e-4)
 
 
-
 def test_repr_does_not_print_the_data():
     assert repr(datasets.engel()) == (
         "Engel(income=<float64 array of shape (235,)>, food=<float64 array of shape (235,)>)"
