@@ -190,7 +190,10 @@ class SmoothingResult(Result):
 
     def _paths(self) -> FloatArray:
         if self.paths is None:
-            raise ValueError("paths are drawn by ppg, particle_gibbs and ffbs only")
+            raise ValueError(
+                "paths are drawn by ppg, particle_gibbs and ffbs, not by paris: without them there "
+                "is no mean, quantile or plot of the states"
+            )
         return self.paths[:, self.burn_in or 0 :]
 
 
