@@ -254,7 +254,7 @@ def _run(task: Callable[[int, int, int], T], points: list[NDArray[Any]]) -> list
         for k, x in enumerate(points)
         for first, last in part_bounds(len(x), -(-x.size // _PART_NUMBERS))
     ]
-    results = run_parts(lambda i: task(*parts[i]), len(parts), seconds=1e-9 * n_numbers)
+    results = run_parts(lambda i: task(*parts[i]), len(parts), seconds=5e-10 * n_numbers)
     grouped: list[list[T]] = [[] for _ in points]
     for (k, _, _), result in zip(parts, results, strict=True):
         grouped[k].append(result)

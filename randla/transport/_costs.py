@@ -73,7 +73,7 @@ class ProjectedCosts:
     ) -> NDArray[np.float64]:
         x, y, L = self._x, self._y, len(theta)
         batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._weighted)
-        n_parts = min(math.ceil(L * self.seconds / _PART_SECONDS), -(-L // batch))
+        n_parts = min(math.ceil(L * self.seconds / _PART_SECONDS), max(L // min(batch, 8), 1))
         bounds = part_bounds(L, n_parts, 4)
         shifts, out = theta @ self._shift, np.empty(L)
         units = np.full(L, self.unit)
