@@ -29,7 +29,7 @@ from benchmarks import scaling
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "benchmarks" / "ratios.csv"
-_SHORT = 0.1  # seconds; a shorter call is timed after a first one in the same round
+_TURN = 0.1  # seconds of one method in one round, if its calls are shorter
 README_MARKS = "<!-- ratios -->\n", "<!-- end of ratios -->\n"
 
 
@@ -71,6 +71,19 @@ def sizes(cls, arguments):
     return [getattr(cls, "headline", combinations[-1])]
 
 
+def median_of_a_turn(call):
+    """Median seconds of the calls in one turn, without the first of several.
+
+    The first call after another's meets its spinning BLAS threads and its data in the cache.
+    """
+    times = []
+    while not times or (sum(times) < _TURN and len(times) < 100):
+        start = perf_counter()
+        call()
+        times.append(perf_counter() - start)
+    return statistics.median(times[1:] or times)
+
+
 def run_in_turns(benchmark, size, rounds):
     """Median seconds of each ``time_*`` method; None for a peer that is not installed."""
     names = [name for name in dir(benchmark) if name.startswith("time_")]
@@ -79,13 +92,7 @@ def run_in_turns(benchmark, size, rounds):
         for name in list(times):
             method = getattr(benchmark, name)
             try:
-                # The first call after another's meets its spinning BLAS threads and its data.
-                for _ in range(2):
-                    start = perf_counter()
-                    method(*size)
-                    seconds = perf_counter() - start
-                    if seconds > _SHORT:
-                        break
+                seconds = median_of_a_turn(lambda method=method: method(*size))
             except (ImportError, NotImplementedError):
                 times[name] = None
                 continue
