@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._jit import unsaved_kernel
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
+from randla.smoothing._compile_errors import naming_errors
 from randla.smoothing._draw import draw_paths
 from randla.smoothing._kernels.forms import (
     draw_first_form,
@@ -228,8 +229,7 @@ class StateSpaceModel:
             required = name in ("initial", "transition", "log_potential")
             compiled = None
             if function is not None or required:
-                extra = ("out",) if self.dim is not None and name in _WRITES else ()
-                compiled = as_function(function, name, _ARGUMENTS[name] + extra)
+                compiled = as_function(function, name, self._arguments_of(name))
             setattr(self, name, compiled)
         self._require_pairs()
         self.theta = self._as_theta(theta)
@@ -259,7 +259,20 @@ class StateSpaceModel:
         kind = "scalar state" if self.dim is None else f"dim={self.dim}"
         values = [f"{n}={v:.6g}" for n, v in zip(self.names, self.theta, strict=True)]
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
-        return f"{type(self).__name__}({kind}; {shown})"
+        return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
+
+    def _arguments_of(self, name: str) -> tuple[str, ...]:
+        """Return the names of the arguments that a function must take."""
+        extra = ("out",) if self.dim is not None and name in _WRITES else ()
+        return _ARGUMENTS[name] + extra
+
+    def _signatures(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        """Return the functions that the model has, with the names of their arguments."""
+        return {
+            name: (getattr(self, name), self._arguments_of(name))
+            for name in _ARGUMENTS
+            if getattr(self, name) is not None
+        }
 
     def _require_pairs(self) -> None:
         for name, partners in (
@@ -470,7 +483,10 @@ class StateSpaceModel:
         """Return a template's kernel for these functions, compiled once for the model."""
         key = (template, *functions)
         if key not in self._kernels:
-            self._kernels[key] = specialise(template, *functions)
+            kernel = specialise(template, *functions)
+            if not config.DISABLE_JIT:
+                kernel = naming_errors(kernel, self._signatures(), self.dim is None)
+            self._kernels[key] = kernel
         return self._kernels[key]
 
 

@@ -112,10 +112,17 @@ def returns_number(function: Any, *arguments: Type) -> bool:
         ).return_type
     except Exception:  # it may need passes that are not run here, or the interface changed
         try:
-            result = unsaved_kernel(function.py_func).compile(arguments).signature.return_type
+            result = compiled_type(function, arguments)
         except Exception:
             return False
     return isinstance(result, (Float, Integer, Boolean))
+
+
+def compiled_type(function: Any, arguments: tuple[Type, ...]) -> Type:
+    """What a jitted function returns for these types, by compiling it alone; the code is lost."""
+    alone = unsaved_kernel(function.py_func)
+    alone.compile(arguments)
+    return alone.nopython_signatures[0].return_type
 
 
 class _ContentCache(FunctionCache):

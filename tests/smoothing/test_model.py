@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from randla import AdditiveFunctional, StateSpaceModel, paris, particle_filter, random
+from randla import AdditiveFunctional, StateSpaceModel, ffbs, paris, particle_filter, random
 from tests.smoothing import models
 from tests.statistical import claim
 
@@ -220,6 +220,55 @@ def too_short(rng, theta):
 def test_mistakes_are_named(changes, error, text):
     with pytest.raises(error, match=text):
         StateSpaceModel(**{**models.WALK, **changes})
+
+
+def undefined(rng, theta):
+    return no_such_name  # noqa: F821
+
+
+def numpy_draw(rng, theta):
+    return rng.normal()
+
+
+def without_return(rng, t, x, theta):
+    x + 1.0
+
+
+def two_indices(t, x, y, theta):
+    return y[0, 1] - x
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"initial": undefined}, "initial must compile under Numba: NameError.*no_such_name"),
+        ({"initial": numpy_draw}, r"Unknown attribute 'normal'.*functions of randla\.random"),
+        ({"transition": without_return}, "transition must return a number, got none"),
+        ({"log_potential": two_indices}, r"log_potential must compile.*getitem\(float64"),
+    ],
+)
+def test_functions_that_do_not_compile_are_named(changes, text):
+    model = StateSpaceModel(**{**models.WALK, **changes})
+    with pytest.raises(TypeError, match=text) as caught:
+        particle_filter(model, [1.0, 2.0], n_particles=5)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_functionals_that_do_not_compile_say_so():
+    functional = AdditiveFunctional(1, initial=lambda x, y, theta, out: x[3], step=models.sums_next)
+    with pytest.raises(TypeError, match="functions of the model or functional must compile"):
+        ffbs(models.walk, [1.0, 2.0], functional, n_particles=5)
+
+
+def sum_of_parts(t, x, y, theta):  # takes the row as an array; typed only by a whole compilation
+    return sum([-0.5 * (value - x) ** 2 for value in y])
+
+
+def test_a_potential_with_a_list_takes_rows_as_arrays():
+    model = StateSpaceModel(**{**models.WALK, "log_potential": sum_of_parts})
+    y = np.array([1.0, 2.0, 0.5])
+    results = [particle_filter(model, rows, n_particles=9, rng=0) for rows in (y, y[:, None])]
+    assert results[0].log_likelihood == results[1].log_likelihood
 
 
 def test_drawing_needs_its_functions():
