@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla.sampling._factor import Factor
-from randla.sampling._interior_point import InteriorPoint
+from randla.sampling._interior_point import MAX_ITERATIONS, InteriorPoint
 from randla.sampling._panels import Array, Panels
 
 #: Residuals beyond this many medians are cut.
@@ -36,6 +36,7 @@ class PinballSolution:
     residuals: Array
     n_iterations: int
     vertex: NDArray[np.intp] | None  # the rows that a vertex passes through
+    stalled: bool  # iterations ended at their limit
 
 
 def solve_pinball(
@@ -47,8 +48,11 @@ def solve_pinball(
     spread: float = 1.0,
     rtol: float = 1e-8,
     crossover: bool = True,
+    most: int = MAX_ITERATIONS,
 ) -> PinballSolution:
     """Minimise sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
+
+    A solve of `most` iterations is the last.
 
     `factor` is that of A'A. `far` and `spread`, see `InteriorPoint`, say that x = 0 is near the
     solution.
@@ -63,26 +67,26 @@ def solve_pinball(
     free = np.zeros(rows.rhs.shape, bool)
     for attempt in range(_MAX_ATTEMPTS):
         cut = np.inf if far is not None or attempt == _MAX_ATTEMPTS - 1 else _cut(rows, residuals)
-        shortened, clipped = _shortened(rows, residuals, cut, ~free)
+        shortened, clipped = _shortened(rows, factor, residuals, cut, ~free)
         if far is None:  # least squares are a better start than a point near the optimum
             step = factor.solve(rows.transposed_product(shortened))
             inner = InteriorPoint(rows, rows.residuals(step, shortened), tau)
         else:
             step, inner = np.zeros(rows.d), InteriorPoint(rows, shortened, tau, far, spread)
-        solution = inner.solve(rtol, crossover)
+        solution = inner.solve(rtol, crossover, most)
         n_iterations += solution.n_iterations
         x = x + step + solution.step
         end = solution.residuals * np.sign(residuals)
         wrong = clipped & (end < _MARGIN * np.abs(shortened))
         residuals = solution.residuals + (residuals - shortened)
-        if not wrong.any():
+        if solution.stalled or not wrong.any():
             break
         free |= wrong
     z = solution.z
     if solution.vertex is None:
         z = _feasible_dual(rows, z, tau, np.where(clipped, np.sign(residuals), 0.0))
     z = into_box(z, tau)
-    return PinballSolution(x, z, residuals, n_iterations, solution.vertex)
+    return PinballSolution(x, z, residuals, n_iterations, solution.vertex, solution.stalled)
 
 
 def into_box(z: Array, tau: float) -> Array:
@@ -129,14 +133,25 @@ def _cut(rows: Panels, residuals: Array) -> float:
 
 
 def _shortened(
-    rows: Panels, residuals: Array, cut: float, allowed: NDArray[np.bool_]
+    rows: Panels, factor: Factor, residuals: Array, cut: float, allowed: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Residuals cut where that is allowed, and which ones were."""
+    """Residuals cut where that is allowed, and which ones were.
+
+    A plane that moves moves most at the longest rows, in the metric of A'A: they are cut that many
+    mean lengths farther out.
+    """
     clipped = (rows.unweighted(residuals) > cut) & allowed
-    if not clipped.any():
+    index = np.flatnonzero(clipped)
+    if len(index) == 0:
         return residuals, clipped
-    limit = cut if rows.weight is None else cut * rows.weight
-    return np.where(clipped, np.clip(residuals, -limit, limit), residuals), clipped
+    length = np.sqrt(np.square(rows.rows(index) @ factor.whitener().T).sum(axis=1))
+    limit = cut * np.maximum(length * np.sqrt(rows.n / rows.d), 1.0)
+    if rows.weight is not None:
+        limit *= rows.weight.ravel()[index]
+    shortened, given = residuals.copy(), residuals.ravel()[index]
+    shortened.ravel()[index] = np.clip(given, -limit, limit)
+    clipped.ravel()[index[np.abs(given) <= limit]] = False
+    return shortened, clipped
 
 
 def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, int]:
@@ -154,7 +169,7 @@ def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, 
         last, cut = cut, _cut(few, end)
         if cut > 0.5 * last:
             break
-        shortened, _ = _shortened(few, end, cut, everywhere)
+        shortened, _ = _shortened(few, factor, end, cut, everywhere)
         step = factor.solve(few.transposed_product(shortened))
         inner = InteriorPoint(few, few.residuals(step, shortened), tau)
         solution = inner.solve(_ROUGH_TOLERANCE, crossover=False)

@@ -11,7 +11,6 @@ Source: Portnoy and Koenker, Statistical Science 12 (1997), section 5, with the 
 rows in place of their large constant.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
@@ -22,8 +21,10 @@ from numpy.typing import NDArray
 from randla._parallel import run_parts
 from randla.sampling._factor import Factor
 from randla.sampling._kernels import globbing as kernels
-from randla.sampling._panels import PACE, PANEL, Array, Panels, fill_lines
+from randla.sampling._panels import PACE, PANEL, Array, Panels
+from randla.sampling._passes import RowPasses
 from randla.sampling._pinball import (
+    Conditioned,
     Rows,
     condition,
     exact_fit,
@@ -34,12 +35,6 @@ from randla.sampling._pinball import (
 )
 from randla.sampling._sample_plane import SamplePlanes
 
-#: Rows of a tile, the unit of the passes over all rows; its panels stay in the second-level cache.
-_TILE = 16 * PANEL
-#: Tiles of a part, the unit that threads share.
-_PART = 8
-#: Rows with a squared leverage above this in the metric of the sample are never summed.
-_HEAVY = 0.1
 #: Rows that are sampled, as a multiple of the rows that would be kept if as many were sampled.
 _SAMPLE = 3.0
 #: Rows of the sample that measure the band.
@@ -55,10 +50,9 @@ _TOO_MANY = 0.1
 _FEW = 20.0
 #: Below so many rows, or this ratio of all rows to those that stay, it is as fast to take all.
 _MANY, _WORTHWHILE = 8000, 3.0
-
-
-#: Panels of rows, of their right-hand sides and of their weights, and the number of rows.
-_Tile = tuple[Array, Array, Array, int]
+#: Iterations of a small solve; more mean that the band does not hold the optimal plane, and it
+#: is made to hold so many times the rows.
+_PATIENCE, _WIDER = 25, 2.0
 
 
 @dataclass
@@ -81,10 +75,23 @@ class _Plane:
 
     tau: float
     x: Array
-    spread: float  # mean residual
-    limit: float  # a row stays if |b - a'x| is at most this times its size
+    share: float  # of all rows, those that stay
     n_iterations: int
+    spread: float = 0.0  # mean residual
+    limit: float = 0.0  # a row stays if |b - a'x| is at most this times its size
     solution: GlobbedSolution | None = None
+
+
+@dataclass
+class _Sample:
+    """Some rows, conditioned with the right-hand side of size one, and the metric of all rows."""
+
+    rows: Rows
+    conditioned: Conditioned
+    panels: Panels
+    unit: float  # of the right-hand side
+    whitener: Array
+    size: Array  # |whitener a| of the rows
 
 
 def sample_size(n: int, d: int, tau: float) -> int:
@@ -111,7 +118,7 @@ class Globbing:
 
     def __init__(self, rows: Rows, extra: Array, generator: np.random.Generator) -> None:
         self.rows, self.extra, self.generator = rows, extra, generator
-        self._width = rows.d + rows.d % 2
+        self._passes = RowPasses(rows)
         self._mass = None if rows.weight is None else np.cumsum(rows.weight)
 
     def solve(self, taus: list[float], rtol: float) -> list[GlobbedSolution | None]:
@@ -135,22 +142,45 @@ class Globbing:
     def _attempt(
         self, taus: list[float], sizes: list[int], rtol: float
     ) -> list[GlobbedSolution | None]:
-        planes, whitener = self._sample_planes(taus, sizes)
-        if not planes or any(plane.limit == 0.0 for plane in planes):  # through too many rows
+        n, m = self.rows.n, min(int(_SAMPLE * max(sizes)), self.rows.n)
+        sample = self._sample(m)
+        if sample is None:
             return [None] * len(taus)
-        side = np.zeros((-(-self.rows.n // PANEL), len(taus), PANEL), np.int8)
-        sums = self._split(planes, whitener, side)
-        active = list(range(len(taus)))
+        found = SamplePlanes(sample.panels, sample.conditioned.factor, sample.size)
+
+        def plane(k: int) -> _Plane:
+            near = found.plane(taus[k])
+            # The band shrinks with the error of the plane.
+            share = sizes[k] / n * sqrt(sizes[k] / near.n_rows)
+            x = sample.conditioned.transform @ (sample.unit * near.x)
+            return _Plane(taus[k], x, share, near.n_iterations)
+
+        planes = run_parts(plane, len(taus), seconds=len(taus) * _solve_time(m, self.rows.d))
+        return self._settle(planes, sample, max(sizes), rtol)
+
+    def _settle(
+        self, planes: list[_Plane], sample: _Sample, size: int, rtol: float
+    ) -> list[GlobbedSolution | None]:
+        """Solve, check and repair until all rows agree; None where that fails."""
+        side = np.zeros((-(-self.rows.n // PANEL), len(planes), PANEL), np.int8)
+        sums = np.empty((len(planes), 2, self.rows.d + 1))
+        active = list(range(len(planes)))
+        if not self._split(planes, active, sample, side, sums):
+            return [None] * len(planes)
         for _ in range(_MAX_REPAIRS):
             self._solve_small_problems(planes, active, side, sums, rtol)
-            wrong = self._check([planes[q] for q in active], side, active)
+            solved = [q for q in active if planes[q].solution is not None]
+            lost = [q for q in active if planes[q].solution is None]
             again = []
-            for q, index in zip(active, wrong, strict=True):
-                if len(index) > _TOO_MANY * max(sizes):
+            for q, index in zip(solved, self._check(planes, solved, side), strict=True):
+                if len(index) > _TOO_MANY * size:
                     planes[q].solution = None
                 elif len(index):
                     self._take_out(index, side[:, q], sums[q])
                     again.append(q)
+            lost = [q for q in lost if planes[q].share * _WORTHWHILE < 1.0]
+            if lost and self._split(planes, lost, sample, side, sums):
+                again += lost
             active = again
             if not active:
                 break
@@ -161,7 +191,7 @@ class Globbing:
             if found is not None and found.gap > rtol * found.value:
                 plane.solution = None
             elif found is not None:
-                found.x = shortest(self.rows, self._conditioned, found.x)
+                found.x = shortest(self.rows, sample.conditioned, found.x)
                 found.z = self._dual(found, side, q)
         return [plane.solution for plane in planes]
 
@@ -174,16 +204,15 @@ class Globbing:
 
     # The sample ----------------------------------------------------------------------------------
 
-    def _sample_planes(self, taus: list[float], sizes: list[int]) -> tuple[list[_Plane], Array]:
-        """Planes and bands from one sample, and the metric in which rows are measured."""
-        n, m = self.rows.n, min(int(_SAMPLE * max(sizes)), self.rows.n)
+    def _sample(self, m: int) -> _Sample | None:
+        """Some rows, and the metric in which rows are measured; None where a plane fits them."""
+        mass = self.rows.n if self._mass is None else self._mass[-1]
         sample = self.rows.take(self._draw(m))
         sample.weight = None  # drawn in proportion to it
-        mass = n if self._mass is None else self._mass[-1]
         few = sample.below(self.extra * (m / mass), np.zeros(len(self.extra)))
-        conditioned = self._conditioned = condition(few)
+        conditioned = condition(few)
         if exact_fit(few, conditioned) is not None or not conditioned.transform.any():
-            return [], np.empty((0, 0))
+            return None
         panels, unit = with_rhs(conditioned.panels, few.residuals(np.zeros(few.d)))
         if conditioned.plain:
             whitener = conditioned.factor.whitener() * conditioned.scale
@@ -191,25 +220,7 @@ class Globbing:
         else:
             whitener = _whitener(sample.A)
             size = np.sqrt(np.square(sample.A @ whitener.T).sum(axis=1))
-
-        planes = SamplePlanes(panels, conditioned.factor, size)
-        some = slice(0, m, max(m // _MEASURED, 1))
-        metric = size[some]
-
-        def plane(k: int) -> _Plane:
-            found = planes.plane(taus[k])
-            distance = unit * np.abs(found.residuals.ravel()[some])
-            score = np.full(len(distance), np.inf)
-            np.divide(distance, metric, out=score, where=metric > 0.0)
-            # The band shrinks with the error of the plane.
-            share = sizes[k] / n * sqrt(sizes[k] / found.n_rows)
-            rank, middle = min(int(share * len(score)), len(score) - 1), len(score) // 2
-            ordered = np.partition(score, (rank, middle))
-            limit = float(max(ordered[rank], _TIES * ordered[middle]))
-            x = conditioned.transform @ (unit * found.x)
-            return _Plane(taus[k], x, float(distance.mean()), limit, found.n_iterations)
-
-        return run_parts(plane, len(taus), seconds=len(taus) * _solve_time(m, few.d)), whitener
+        return _Sample(sample, conditioned, panels, unit, whitener, size)
 
     def _draw(self, m: int) -> NDArray[np.int64]:
         """Draw m rows in proportion to their weights, one from each of m equal strata."""
@@ -241,7 +252,7 @@ class Globbing:
 
     def _solve_small(
         self, plane: _Plane, side: NDArray[np.int8], sums: Array, rtol: float
-    ) -> GlobbedSolution:
+    ) -> GlobbedSolution | None:
         """Solve on the rows that stay, the extra rows and the two sums, from the plane's x."""
         rows, d = self.rows, self.rows.d
         flat = side.reshape(-1)[: rows.n]
@@ -251,9 +262,14 @@ class Globbing:
         )
         far = np.zeros(few.n)
         far[-2:] = 1.0, -1.0
-        found = solve_rows(few, plane.tau, x0=plane.x, far=far, spread=plane.spread, rtol=rtol)
-        plane.x = found.x
+        found = solve_rows(
+            few, plane.tau, x0=plane.x, far=far, spread=plane.spread, rtol=rtol, most=_PATIENCE
+        )
         plane.n_iterations += found.n_iterations
+        if found.stalled:
+            plane.share *= _WIDER
+            return None
+        plane.x = found.x
         residuals, own = few.residuals(found.x)[:-2], found.z[:-2]
         loss = np.maximum(plane.tau * residuals, (plane.tau - 1.0) * residuals)
         return GlobbedSolution(
@@ -275,74 +291,58 @@ class Globbing:
             sums[row] -= weight @ np.column_stack([moved.A, moved.b])
         side[index // PANEL, index % PANEL] = 0
 
-    # Passes over all rows ------------------------------------------------------------------------
+    def _split(
+        self,
+        planes: list[_Plane],
+        some: list[int],
+        sample: _Sample,
+        side: NDArray[np.int8],
+        sums: Array,
+    ) -> bool:
+        """Decide which rows stay near some of the planes, and sum the others.
 
-    def _split(self, planes: list[_Plane], whitener: Array, side: NDArray[np.int8]) -> Array:
-        """Fill side (K, k, PANEL); return the sums (k, 2, d + 1) of the rows above and below."""
-        d, w = self.rows.d, self._width
-        X, white = self._padded(np.array([plane.x for plane in planes])), self._padded(whitener)
-        limits = np.array([plane.limit for plane in planes])
-        work = np.empty((self._n_parts, 4, PANEL))
-
-        def visit(part: int, span: slice, tile: _Tile, total: Array) -> None:
-            kernels.split(*tile, X, white, limits, _HEAVY, side[span], work[part], total)
-
-        total = self._each_tile(visit, (len(planes), 2, w + 1), 2.0 + 0.25 * d + 3.0 * len(planes))
-        return np.concatenate([total[:, :, :d], total[:, :, w:]], axis=2)
+        Returns False where a plane goes through so many rows that the band has no width.
+        """
+        for q in some:
+            planes[q].spread, planes[q].limit = _band(sample, planes[q])
+        X = np.array([planes[q].x for q in some])
+        limits = np.array([planes[q].limit for q in some])
+        if not limits.all():
+            return False
+        chosen = side if len(some) == len(planes) else np.zeros_like(side[:, some])
+        sums[some] = self._passes.split(X, limits, sample.whitener, chosen)
+        if chosen is not side:
+            side[:, some] = chosen
+        return True
 
     def _check(
-        self, planes: list[_Plane], side: NDArray[np.int8], active: list[int]
+        self, planes: list[_Plane], some: list[int], side: NDArray[np.int8]
     ) -> list[NDArray[np.intp]]:
-        """Add loss and gap of the summed rows to the solutions; return the rows that are wrong."""
-        solutions = [plane.solution for plane in planes if plane.solution is not None]
-        side = side if len(active) == side.shape[1] else np.ascontiguousarray(side[:, active])
-        wrong = np.zeros_like(side)
-        X = self._padded(np.array([plane.x for plane in planes]))
-        taus = np.array([plane.tau for plane in planes])
-        duals = np.array([solution.z_sums for solution in solutions])
-        work = np.empty((self._n_parts, 1, PANEL))
+        """Add loss and gap of the summed rows to solutions; return the rows that are wrong."""
+        if not some:
+            return []
+        solutions = [planes[q].solution for q in some]
+        X = np.array([planes[q].x for q in some])
+        taus = np.array([planes[q].tau for q in some])
+        duals = np.array([solution.z_sums for solution in solutions if solution is not None])
+        chosen = side if len(some) == len(planes) else np.ascontiguousarray(side[:, some])
+        wrong, totals = self._passes.check(X, taus, duals, chosen)
+        for solution, (value, gap) in zip(solutions, totals, strict=True):
+            if solution is not None:
+                solution.value += value
+                solution.gap += gap
+        return wrong
 
-        def visit(part: int, span: slice, tile: _Tile, total: Array) -> None:
-            kernels.check(*tile, X, taus, duals, side[span], work[part], wrong[span], total)
 
-        total = self._each_tile(visit, (len(planes), 2), 1.0 + 2.0 * len(planes))
-        for solution, (value, gap) in zip(solutions, total, strict=True):
-            solution.value += value
-            solution.gap += gap
-        return [np.flatnonzero(wrong[:, q]) for q in range(len(planes))]
-
-    @property
-    def _n_parts(self) -> int:
-        return -(-self.rows.n // (_PART * _TILE))
-
-    def _each_tile(
-        self,
-        visit: Callable[[int, slice, _Tile, Array], None],
-        shape: tuple[int, ...],
-        passes: float,
-    ) -> Array:
-        """Call ``visit(part, panels of the tile, tile, total)`` for all rows; sum the totals."""
-        rows, n, d = self.rows, self.rows.n, self.rows.d
-
-        def task(part: int) -> Array:
-            scratch, total = Panels(_TILE, d), np.zeros(shape)
-            weight = np.ones_like(scratch.rhs)
-            for i in range(part * _PART * _TILE, min((part + 1) * _PART * _TILE, n), _TILE):
-                j = min(i + _TILE, n)
-                scratch.fill(rows.dense(slice(i, j)), rows.b[i:j])
-                if rows.weight is not None:
-                    fill_lines(weight[:, None], rows.weight[i:j, None])
-                k = -(-(j - i) // PANEL)
-                tile = scratch.data[:k], scratch.rhs[:k], weight[:k], j - i
-                visit(part, slice(i // PANEL, i // PANEL + k), tile, total)
-            return total
-
-        seconds = passes * PACE * n * (d + 8)
-        return sum(run_parts(task, self._n_parts, seconds=seconds), start=np.zeros(shape))
-
-    def _padded(self, X: Array) -> Array:
-        """Rows of length d with a zero where d is odd."""
-        return np.pad(X, ((0, 0), (0, self._width - self.rows.d)))
+def _band(sample: _Sample, plane: _Plane) -> tuple[float, float]:
+    """The mean residual, and the limit of a band that holds its share of all rows."""
+    some = slice(0, None, max(len(sample.size) // _MEASURED, 1))
+    distance, size = np.abs(sample.rows.take(some).residuals(plane.x)), sample.size[some]
+    score = np.full(len(distance), np.inf)
+    np.divide(distance, size, out=score, where=size > 0.0)
+    rank, middle = min(int(plane.share * len(score)), len(score) - 1), len(score) // 2
+    ordered = np.partition(score, (rank, middle))
+    return float(distance.mean()), float(max(ordered[rank], _TIES * ordered[middle]))
 
 
 def _solve_time(n: int, d: int) -> float:

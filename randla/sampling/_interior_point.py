@@ -23,7 +23,7 @@ _NEAR = 1e-3
 #: A gap is measured by the loss of the rows near the plane, but no less than this share of all.
 _SHARE = 1e-4
 #: Iterations after which a solve gives up; a healthy one needs at most 25.
-_MAX_ITERATIONS = 100
+MAX_ITERATIONS = 100
 #: u and v start as the parts of the residual plus this times the mean size: from least squares,
 #: and near the plane.
 _FLAT, _BALANCED = 0.1, 1.0
@@ -44,6 +44,7 @@ class InteriorSolution:
     residuals: Array
     n_iterations: int
     vertex: NDArray[np.intp] | None  # the rows that a vertex passes through
+    stalled: bool = False  # iterations ended at their limit
 
 
 class InteriorPoint:
@@ -94,7 +95,9 @@ class InteriorPoint:
         self.state[:, kernels.A_] = dual
         kernels.start(rows.n, margin, self.state)
 
-    def solve(self, rtol: float, crossover: bool = True) -> InteriorSolution:
+    def solve(
+        self, rtol: float, crossover: bool = True, most: int = MAX_ITERATIONS
+    ) -> InteriorSolution:
         """Iterate to a relative duality gap of `rtol`, or to an exact vertex."""
         self._form()
         iteration, limit = 0, max(_NEAR, rtol) if crossover else rtol
@@ -113,10 +116,11 @@ class InteriorPoint:
                         vertex.x, vertex.z, vertex.residuals, iteration, vertex.index
                     )
             small = self.gap <= rtol * max(near, _SHARE * self.value)
-            if (feasible and small) or iteration == _MAX_ITERATIONS:
+            done = feasible and small
+            if done or iteration == most:
                 break
             if self.rows.n_parts == 1:
-                count, finite = self._iterate(limit, _MAX_ITERATIONS - iteration)
+                count, finite = self._iterate(limit, most - iteration)
             else:
                 count, finite = 1, self._iterate_parts()
             iteration += count
@@ -125,7 +129,7 @@ class InteriorPoint:
         z = self.state[:, kernels.A_] - (1.0 - self.tau)
         z.ravel()[self.rows.n :] = 0.0
         residuals = self.rows.residuals(self.x, self._start)
-        return InteriorSolution(self.x, z, residuals, iteration, None)
+        return InteriorSolution(self.x, z, residuals, iteration, None, stalled=not done)
 
     def _far_loss(self) -> float:
         """Loss of the rows that are far from the plane."""
@@ -197,7 +201,7 @@ class InteriorPoint:
         self.value = self.tau * positive + (1.0 - self.tau) * (total - positive)
 
     def _affine(self, dx: Array) -> tuple[float, Array, Array]:
-        """Take the affine direction; return the centring target and what the corrector needs."""
+        """Take the affine direction; return the centring and what the corrector needs."""
         rows, padded = self.rows, self.rows.pad(dx)
 
         def task(part: int, span: slice, count: int) -> tuple[float, ...]:
@@ -205,6 +209,8 @@ class InteriorPoint:
                 rows.data[span],
                 count,
                 padded,
+                self.mu / (2 * rows.n),
+                self.tau,
                 self.state[span],
                 self._work[part],
                 self._lanes[part],
@@ -214,7 +220,7 @@ class InteriorPoint:
         ratios = rows.each_part(task, passes=3.0)
         dual, primal = (max(r[k] for r in ratios) for k in (0, 1))
         s1, s2 = (sum(r[k] for r in ratios) for k in (2, 3))
-        centre = mehrotra.centring(dual, primal, s1, s2, self.mu, rows.n)
+        centre = mehrotra.centring(dual, primal, s1, s2, self.mu)
         first, second = self._total(self._g)
         return centre, first, second
 
@@ -228,6 +234,8 @@ class InteriorPoint:
                 count,
                 padded,
                 centre,
+                self.mu / (2 * rows.n),
+                self.tau,
                 self.state[span],
                 self._work[part],
                 self._lanes[part],
@@ -248,7 +256,7 @@ class InteriorPoint:
         return min(
             self.rows.each_part(
                 lambda part, span, count: kernels.smallest_product(
-                    count, dual, primal, self.state[span], self._lanes[part, 0]
+                    count, dual, primal, self.tau, self.state[span], self._lanes[part, 0]
                 ),
                 passes=0.5,
             )

@@ -168,12 +168,13 @@ def lp_regression(
     warning.
 
     *Algorithms.* p = 1 and quantiles: Mehrotra's interior point method on the boxed dual [1]_, one
-    pass over the rows an iteration in compiled code, 10 to 25 iterations (up to twice as many where
-    rows and residuals both have heavy tails), then the optimal vertex;
-    :math:`O(n d^2)` an iteration, or O(nd^2) once and iterations on about :math:`n^{2/3}` rows by
-    preprocessing. 1 < p < inf: Newton's method with exact line searches along a path of easier
-    problems, 2 to 25 iterations of :math:`O(n d^2)`. p = inf: linear programmes on the rows that
-    bind. A sparse A is read a tile of rows at a time by preprocessing, and made dense elsewhere.
+    pass over the rows an iteration in compiled code, 10 to 25 iterations a solve, then the optimal
+    vertex (where residuals have a heavy tail a solve of some rows comes before, and one or two may
+    follow); :math:`O(n d^2)` an iteration, or O(nd^2) once and iterations on about
+    :math:`n^{2/3}` rows by preprocessing. 1 < p < inf: Newton's method with exact line searches
+    along a path of easier problems, 2 to 25 iterations of :math:`O(n d^2)`. p = inf: linear
+    programmes on the rows that bind. A sparse A is read a tile of rows at a time by preprocessing,
+    and made dense elsewhere.
 
     References
     ----------

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from randla._validation import is_sparse
 from randla.sampling._clipping import into_box, solve_pinball
 from randla.sampling._factor import Factor
+from randla.sampling._interior_point import MAX_ITERATIONS
 from randla.sampling._panels import Array, Panels
 from randla.sampling._tiles import Tiles
 from randla.sampling._whitening import whiten
@@ -131,6 +132,7 @@ class RowsSolution:
     residuals: Array
     n_iterations: int
     exact_fit: bool = False
+    stalled: bool = False  # iterations ended at their limit
 
 
 def condition(rows: Rows) -> Conditioned:
@@ -188,8 +190,9 @@ def solve_rows(
     spread: float = 0.0,
     rtol: float = 1e-8,
     crossover: bool = True,
+    most: int = MAX_ITERATIONS,
 ) -> RowsSolution:
-    """Minimise the weighted sum of rho_tau(b_i - a_i'x).
+    """Minimise the weighted sum of rho_tau(b_i - a_i'x), in at most `most` iterations a solve.
 
     `x0` is given if it is near the solution; far (n,) then has +1 or -1 for rows that are known
     to lie above or below the optimal plane, and `spread` is a typical residual.
@@ -213,6 +216,7 @@ def solve_rows(
         spread=spread / unit,
         rtol=rtol,
         crossover=crossover,
+        most=most,
     )
     with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
         x = start + problem.transform @ (unit * solution.x)
@@ -236,7 +240,7 @@ def solve_rows(
     if negligible.any():  # where zeros were meant
         whole = np.where(negligible, 0.0, z)
         z = whole if rows.infeasibility(whole) <= SHARP else z
-    return RowsSolution(x, z, residuals, solution.n_iterations)
+    return RowsSolution(x, z, residuals, solution.n_iterations, stalled=solution.stalled)
 
 
 def _polished_vertex(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from randla.sampling import lp_regression
 from randla.sampling._clipping import solve_pinball
 from randla.sampling._factor import Factor
 from randla.sampling._interior_point import InteriorPoint
@@ -80,7 +81,13 @@ def test_an_iteration_solves_the_newton_equations(shape, far):
     step = min(1.0, 1.0 / max((-da / a).max(), (da / s).max()))
     other = min(1.0, 1.0 / max((-dv / v).max(), (-du / u).max()))
     mu = (a + step * da) @ (v + other * dv) + (s - step * da) @ (u + other * du)
-    np.testing.assert_allclose(centre, (mu / ip.mu) ** 3 * ip.mu / (2 * n))
+    np.testing.assert_allclose(centre, (mu / ip.mu) ** mehrotra.EXPONENT)
+    weights = (2 * 0.7) ** kernels.BALANCE, (2 * 0.3) ** kernels.BALANCE
+    mean = ip.mu / (2 * n)
+    low, high = (
+        centre * np.maximum(mean * weight, product)  # none falls by more than the mean
+        for weight, product in zip(weights, (a * v, s * u), strict=True)
+    )
 
     dx = factor.solve(first + centre * second - off)
     ip._corrector(dx, centre)
@@ -88,12 +95,42 @@ def test_an_iteration_solves_the_newton_equations(shape, far):
     dA, dV, dU = (lines[k] for k in (kernels.DA, kernels.DV, kernels.DU))
     np.testing.assert_allclose(A.T @ dA, off, atol=1e-9)
     np.testing.assert_allclose(A @ dx + dU - dV, r - u + v, atol=1e-9)
-    np.testing.assert_allclose(a * dV + v * dA, centre - a * v - da * dv, atol=1e-9)
-    np.testing.assert_allclose(s * dU - u * dA, centre - s * u + da * du, atol=1e-9)
+    np.testing.assert_allclose(a * dV + v * dA, low - a * v - da * dv, atol=1e-9)
+    np.testing.assert_allclose(s * dU - u * dA, high - s * u + da * du, atol=1e-9)
     new = a + ip.step_dual * dA, s - ip.step_dual * dA, v + ip.step_primal * dV
     assert min(part.min() for part in new) > 0
-    products = np.append(new[0] * new[2], new[1] * (u + ip.step_primal * dU))
-    assert products.min() >= 0.00999 * products.mean()
+    products = np.stack([new[0] * new[2], new[1] * (u + ip.step_primal * dU)])
+    assert (products / np.array(weights)[:, None]).min() >= 0.00999 * products.mean()
+
+
+DESIGNS = {
+    "gaussian": lambda rng, n, d: rng.standard_normal((n, d)),
+    "log-normal": lambda rng, n, d: rng.lognormal(0, 1.5, (n, d)),
+    "cauchy": lambda rng, n, d: rng.standard_cauchy((n, d)),
+    "one-hot": lambda rng, n, d: np.eye(d)[rng.geometric(0.3, n) % d],
+}
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("method", ["full", "preprocess"])
+def test_no_solve_takes_more_than_25_iterations(design, method, monkeypatch):
+    counts = []
+    solve = InteriorPoint.solve
+
+    def counted(self, *args, **options):
+        solution = solve(self, *args, **options)
+        counts.append(solution.n_iterations)
+        return solution
+
+    monkeypatch.setattr(InteriorPoint, "solve", counted)
+    n, d = 20_000, 7
+    for seed, noise in enumerate(("standard_normal", "standard_cauchy")):
+        rng = np.random.default_rng(seed)
+        A = np.column_stack([np.ones(n), DESIGNS[design](rng, n, d - 1)])
+        b = A.sum(axis=1) + getattr(rng, noise)(n)
+        for tau in (0.01, 0.5, 0.95):
+            assert lp_regression(A, b, tau=tau, method=method, rng=0).converged
+    assert max(counts) <= 25
 
 
 def test_many_parts_give_the_answer_of_one(monkeypatch):

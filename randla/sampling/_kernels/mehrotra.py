@@ -10,8 +10,10 @@ from randla._jit import kernel
 from randla.sampling._kernels.interior_point import R, affine, corrector, form, smallest_product
 
 #: Fraction of the way to the boundary.
-STEP = 0.9995
-#: Products a v and s u are kept above this fraction of their mean.
+STEP = 0.95
+#: Power of the progress of the affine step that gives the centring.
+EXPONENT = 2.5
+#: Products are kept above this fraction of their mean (times their weight).
 CUT = 0.01
 #: Attempts to shorten the steps until they are.
 SHORTER = 20
@@ -20,11 +22,11 @@ _RIDGE, _RAISE = 1e-14, 100.0
 
 
 @kernel
-def centring(dual, primal, first, second, mu, n):
-    """The centring target, from what the affine pass returned."""
+def centring(dual, primal, first, second, mu):
+    """The factor by which products shall fall, from what the affine pass returned."""
     dual, primal = 1.0 / max(1.0, dual), 1.0 / (1.0 + primal)
     after = mu + dual * first - primal * (mu + first) - dual * primal * (first + second)
-    return (after / mu) ** 3 * mu / (2 * n)
+    return (after / mu) ** EXPONENT
 
 
 @kernel
@@ -76,7 +78,7 @@ def solve(L, d, scale, b, x):
 
 
 @kernel
-def iterate(panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors):
+def iterate(tau, panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors):
     """One iteration from the sums g and G of `form`, which are renewed; x (d,) takes its step.
 
     vectors (3, w) is zero beyond d. Returns whether the directions were finite (else nothing was
@@ -92,17 +94,20 @@ def iterate(panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors):
         return failed
     for j in range(d):
         rhs[j] = g[1, j] - goal[j]
-    dual, primal, first, second = affine(panels, n, dx, state, work, lanes, g)
-    centre = centring(dual, primal, first, second, mu, n)
+    mean = mu / (2 * n)
+    dual, primal, first, second = affine(panels, n, dx, mean, tau, state, work, lanes, g)
+    centre = centring(dual, primal, first, second, mu)
     for j in range(d):
         rhs[j] += g[0, j] + centre * g[1, j]
     if not solve(L, d, scale, rhs, dx):
         return failed
-    dual, primal, s1, s2, s3 = corrector(panels, n, dx, centre, state, work, lanes)
+    dual, primal, s1, s2, s3 = corrector(
+        panels, n, dx, centre, mu / (2 * n), tau, state, work, lanes
+    )
     dual, primal = STEP / max(STEP, dual), STEP / max(STEP, primal)
     for _ in range(SHORTER):
-        mean = (mu + dual * s1 + primal * s2 + dual * primal * s3) / (2 * n)
-        if smallest_product(n, dual, primal, state, lanes[0]) >= CUT * mean:
+        after = (mu + dual * s1 + primal * s2 + dual * primal * s3) / (2 * n)
+        if smallest_product(n, dual, primal, tau, state, lanes[0]) >= CUT * after:
             break
         dual, primal = 0.9 * dual, 0.9 * primal
     for j in range(d):
@@ -123,7 +128,7 @@ def iterate_until(
     count, positive, total, gap, B = 0, 0.0, 0.0, 0.0, state.shape[2]
     while True:
         finite, up, size, left, product = iterate(
-            panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors
+            tau, panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors
         )
         if not finite:
             return count, False, positive, total, gap, mu
