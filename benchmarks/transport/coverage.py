@@ -162,19 +162,23 @@ def read(paths):
 def print_table(rows, p):
     """Lowest and highest share of each family, and what is beyond the limits."""
     sizes = sorted({int(row["projections"]) for row in rows})
-    print(f"\np = {p:g}; lowest and highest share\n")
-    print("family     " + "".join(f"{L:>4d}: {int(100 * v)} %     " for L in sizes for v in LEVELS))
+    columns = [(L, level) for L in sizes for level in LEVELS]
+    rule = "=" * 9 + "  ==========" * len(columns)
+    heads = "L" + " " * 8 + "".join(f"  {L:<10d}" for L, _ in columns)
+    levels = "nominal  " + "".join(f"  {100 * level:<10g}" for _, level in columns)
+    print(f"\np = {p:g}\n", rule, heads.rstrip(), levels.rstrip(), rule, sep="\n")
     for family in dict.fromkeys(row["family"] for row in rows):
-        line = f"{family:10s} "
-        for L in sizes:
-            for level in LEVELS:
-                shares = [
-                    float(row[str(level)])
-                    for row in rows
-                    if (row["family"], row["projections"]) == (family, str(L))
-                ]
-                line += f"{min(shares):5.1f} {max(shares):5.1f}   " if shares else " " * 14
-        print(line)
+        line = f"{family:9s}"
+        for L, level in columns:
+            shares = [
+                float(row[str(level)])
+                for row in rows
+                if (row["family"], row["projections"]) == (family, str(L))
+            ]
+            span = f"{min(shares):.1f}-{max(shares):.1f}" if shares else "--"
+            line += f"  {span:<10s}"
+        print(line.rstrip())
+    print(rule)
     for row in rows:
         short, over = limits(int(row["projections"]))
         for level in LEVELS[:2]:

@@ -187,18 +187,21 @@ class Controls:
 
 
 class Memory:
-    """Peak memory beyond the input."""
+    """Peak memory beyond the input: 100,000 points in each cloud, 1000 directions."""
 
-    params, param_names = [[3, 50]], ["d"]
+    params, param_names = [[3, 50], [False, True]], ["d", "weighted"]
 
-    def setup(self, d):
+    def setup(self, d, weighted):
         self.X, self.Y, _ = instance(d, 100_000, 100_000, 1)
+        rng = np.random.default_rng(1)
+        self.weights = rng.random((2, 100_000)) if weighted else (None, None)
+        sliced_wasserstein(self.X[:99], self.Y[:99], self.weights[0][:99] if weighted else None)
 
-    def track_peak_mib(self, d):
+    def track_peak_mib(self, d, weighted):
         import tracemalloc
 
         tracemalloc.start()
-        sliced_wasserstein(self.X, self.Y, n_projections=100, directions="iid", rng=0)
+        sliced_wasserstein(self.X, self.Y, *self.weights, n_projections=1000, rng=0)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak / 2**20

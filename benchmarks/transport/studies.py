@@ -81,15 +81,15 @@ def studies():
             ("plain, 300 iid directions", {"n_projections": 300, "directions": "iid"}),
         ):
             cover = distance(X, Y, control_variate=None, **options)
-            yield Study("sliced_wasserstein", f"{data}: {name}", 4000, cover)
-        yield Study("sliced_wasserstein", f"{data}: as by default", 2000, distance(X, Y))
+            yield Study("sliced_wasserstein", f"{data}: {name}", 2000, cover)
+        yield Study("sliced_wasserstein", f"{data}: as by default", 1000, distance(X, Y))
         cover = distance(X, Y, n_projections=300, cross_fit=True)
-        yield Study("sliced_wasserstein", f"{data}: 300, cross-fitted", 2000, cover)
+        yield Study("sliced_wasserstein", f"{data}: 300, cross-fitted", 1000, cover)
         for n in (50, 500):
             cover = gradient(X, Y, n_projections=n)
-            yield Study("sliced_wasserstein_gradient", f"{data}: {n} directions", 2000, cover)
+            yield Study("sliced_wasserstein_gradient", f"{data}: {n} directions", 1000, cover)
         three = [X, Y, X[: len(X) // 2] + 0.5]
-        yield Study("sliced_wasserstein_matrix", f"{data}: plain", 2000, matrix(three))
+        yield Study("sliced_wasserstein_matrix", f"{data}: plain", 1000, matrix(three))
         cover = matrix(three, control_variate="quadratic", n_projections=500)
-        yield Study("sliced_wasserstein_matrix", f"{data}: quadratic, 500", 2000, cover)
-        yield Study("sliced_wasserstein_flow, first step", data, 2000, first_step(X, Y))
+        yield Study("sliced_wasserstein_matrix", f"{data}: quadratic, 500", 1000, cover)
+        yield Study("sliced_wasserstein_flow, first step", data, 1000, first_step(X, Y))

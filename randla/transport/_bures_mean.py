@@ -104,14 +104,16 @@ def _inner(
     T = V.transpose(0, 2, 1)
     turned_A, turned_B = T @ A @ V, T @ B @ V
     diagonals = np.stack([np.diagonal(F, axis1=1, axis2=2) for F in (turned_A, turned_B)], axis=2)
-    product, total, log_t = turned_A * turned_B, np.zeros(len(x)), _FIRST_LOG_T
+    product, ones = turned_A * turned_B, np.ones(len(A))
+    total, log_t = np.zeros(len(x)), _FIRST_LOG_T
     n_steps = _MANY if len(A) < _LARGE else _FEW
     while True:
         steps = log_t + _LOG_STEP * np.arange(n_steps)
         scaled = 2.0 * np.exp(steps)[:, None] * eigenvalues[:, None, :]
         c = 1.0 / (1.0 + scaled)
-        value = (c @ diagonals).prod(axis=2) + 2.0 * ((c @ product) * c).sum(axis=2)
-        value *= np.exp(steps - 0.5 * np.log1p(scaled).sum(axis=2))
+        traces = c @ diagonals  # below: no sums over short last axes, which NumPy is slow at
+        value = traces[..., 0] * traces[..., 1] + 2.0 * np.einsum("xti,xti->xt", c @ product, c)
+        value *= np.exp(steps - 0.5 * (np.log1p(scaled) @ ones))
         total += value.sum(axis=1)
         log_t += _LOG_STEP * n_steps
         if log_t > 0.0 and value[:, -1].max() < 1e-14:  # from here on it falls at least like 1 / t

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg.lapack import dgeqp3, dorgqr, dtrtrs
 
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
@@ -84,9 +84,9 @@ def fit(
     coefficients = np.zeros(controls.shape[1])
     weights = np.full(L, 1.0 / L)
     if len(kept):
-        coefficients[kept] = solve_triangular(triangle, projection)
+        coefficients[kept] = dtrtrs(triangle, projection)[0]
         average = controls[:, kept].mean(axis=0)
-        weights -= basis @ solve_triangular(triangle, average, trans="T")
+        weights -= basis @ dtrtrs(triangle, average, trans=1)[0]
     estimate = mean - controls.mean(axis=0) @ coefficients
     if paper and len(kept):
         c = controls[:, 0]
@@ -119,7 +119,9 @@ def _basis(
     if not len(varying):
         return none
     norms = norms[varying]
-    Q, R, pivot = qr(centred[:, varying] / norms, mode="economic", pivoting=True)
+    # pivoted QR; SciPy's wrappers around these routines take longer than they do
+    factors, pivot, tau, _, _ = dgeqp3(centred[:, varying] / norms)
+    Q, R, pivot = dorgqr(factors, tau)[0], np.triu(factors[: len(norms)]), pivot - 1
     diagonal = np.abs(R.diagonal())
     rank = int((diagonal > _RANK_TOLERANCE * diagonal[0]).sum())
     pivot = pivot[:rank]
