@@ -76,9 +76,9 @@ class _Plane:
     tau: float
     x: Array
     share: float  # of all rows, those that stay
+    spread: float  # mean residual
+    limit: float  # a row stays if |b - a'x| is at most this times its size
     n_iterations: int
-    spread: float = 0.0  # mean residual
-    limit: float = 0.0  # a row stays if |b - a'x| is at most this times its size
     solution: GlobbedSolution | None = None
 
 
@@ -153,7 +153,8 @@ class Globbing:
             # The band shrinks with the error of the plane.
             share = sizes[k] / n * sqrt(sizes[k] / near.n_rows)
             x = sample.conditioned.transform @ (sample.unit * near.x)
-            return _Plane(taus[k], x, share, near.n_iterations)
+            spread, limit = _band(sample, x, share)
+            return _Plane(taus[k], x, share, spread, limit, near.n_iterations)
 
         planes = run_parts(plane, len(taus), seconds=len(taus) * _solve_time(m, self.rows.d))
         return self._settle(planes, sample, max(sizes), rtol)
@@ -178,7 +179,10 @@ class Globbing:
                 elif len(index):
                     self._take_out(index, side[:, q], sums[q])
                     again.append(q)
-            lost = [q for q in lost if planes[q].share * _WORTHWHILE < 1.0]
+            lost = [q for q in lost if planes[q].share * _WIDER * _WORTHWHILE < 1.0]
+            for plane in (planes[q] for q in lost):
+                plane.share *= _WIDER
+                plane.spread, plane.limit = _band(sample, plane.x, plane.share)
             if lost and self._split(planes, lost, sample, side, sums):
                 again += lost
             active = again
@@ -186,14 +190,17 @@ class Globbing:
                 break
         for q in active:
             planes[q].solution = None
-        for q, plane in enumerate(planes):
-            found = plane.solution
-            if found is not None and found.gap > rtol * found.value:
-                plane.solution = None
-            elif found is not None:
-                found.x = shortest(self.rows, sample.conditioned, found.x)
-                found.z = self._dual(found, side, q)
-        return [plane.solution for plane in planes]
+
+        def finished(q: int) -> GlobbedSolution | None:
+            found = planes[q].solution
+            if found is None or found.gap > rtol * found.value:
+                return None
+            found.x = shortest(self.rows, sample.conditioned, found.x)
+            found.z = self._dual(found, side, q)
+            return found
+
+        seconds = 2.0 * PACE * self.rows.n * len(planes)
+        return run_parts(finished, len(planes), seconds=seconds)
 
     def _dual(self, solution: GlobbedSolution, side: NDArray[np.int8], q: int) -> Array:
         """The dual of a sum is that of each of its rows."""
@@ -267,7 +274,6 @@ class Globbing:
         )
         plane.n_iterations += found.n_iterations
         if found.stalled:
-            plane.share *= _WIDER
             return None
         plane.x = found.x
         residuals, own = few.residuals(found.x)[:-2], found.z[:-2]
@@ -303,8 +309,6 @@ class Globbing:
 
         Returns False where a plane goes through so many rows that the band has no width.
         """
-        for q in some:
-            planes[q].spread, planes[q].limit = _band(sample, planes[q])
         X = np.array([planes[q].x for q in some])
         limits = np.array([planes[q].limit for q in some])
         if not limits.all():
@@ -334,13 +338,13 @@ class Globbing:
         return wrong
 
 
-def _band(sample: _Sample, plane: _Plane) -> tuple[float, float]:
-    """The mean residual, and the limit of a band that holds its share of all rows."""
+def _band(sample: _Sample, x: Array, share: float) -> tuple[float, float]:
+    """The mean residual at x, and the limit of a band that holds a share of all rows."""
     some = slice(0, None, max(len(sample.size) // _MEASURED, 1))
-    distance, size = np.abs(sample.rows.take(some).residuals(plane.x)), sample.size[some]
+    distance, size = np.abs(sample.rows.take(some).residuals(x)), sample.size[some]
     score = np.full(len(distance), np.inf)
     np.divide(distance, size, out=score, where=size > 0.0)
-    rank, middle = min(int(plane.share * len(score)), len(score) - 1), len(score) // 2
+    rank, middle = min(int(share * len(score)), len(score) - 1), len(score) // 2
     ordered = np.partition(score, (rank, middle))
     return float(distance.mean()), float(max(ordered[rank], _TIES * ordered[middle]))
 

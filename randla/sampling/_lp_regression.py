@@ -300,7 +300,8 @@ def _result(
             converged &= plane.gap <= ROUNDING * norm(rows.rounding(plane.x), p)
     x = np.stack([plane.x for plane in planes], axis=1)
     dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
-    dual *= factor
+    if factor != 1.0:
+        dual *= factor
     if rows.weight is not None:
         dual *= rows.weight[:, None]
     value = factor * np.array([plane.value for plane in planes])
