@@ -21,7 +21,8 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
 default_role = "autolink"
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc states types in words
