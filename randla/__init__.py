@@ -80,7 +80,7 @@ __all__ = ["__version__", *sorted([*_FAMILIES, *_FAMILY_OF])]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FAMILIES:
+    if name in _FAMILIES or name == "sklearn":  # not in __all__, as it needs scikit-learn
         return import_module(f"randla.{name}")
     if name not in _FAMILY_OF:
         raise AttributeError(f"module 'randla' has no attribute {name!r}")

@@ -60,6 +60,7 @@ from . import (
     random as random,
     sampling as sampling,
     sketching as sketching,
+    sklearn as sklearn,
     smoothing as smoothing,
     transport as transport,
 )

@@ -61,6 +61,11 @@ def test_every_public_name_resolves():
         _ = randla.nothing
 
 
+def test_estimators_load_when_they_are_named():
+    pytest.importorskip("sklearn")
+    assert "randla.sklearn" in loaded_after("import randla; randla.sklearn.QuantileRegressor()")
+
+
 def test_families_and_top_level_agree():
     for family in FAMILIES:
         module = importlib.import_module(f"randla.{family}")
@@ -80,7 +85,7 @@ def test_stub_and_package_agree():
             if node.module:
                 family = node.module.split(".")[-1]
                 assert {a.name for a in node.names} == set(randla._FAMILIES[family])
-    assert names == set(randla.__all__)
+    assert names == set(randla.__all__) | {"sklearn"}  # which needs scikit-learn
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=name)
