@@ -67,7 +67,6 @@ def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> 
         step = _cholesky_step(G / np.outer(scale, scale))
         if step is not None:
             T, norm, log_det = step
-            condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))
             T, log_det = (
                 np.ascontiguousarray(T / scale[:, None]),
                 log_det + _log_det_of_scales(tiles, scale),
@@ -75,6 +74,7 @@ def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> 
             error = (10.0 + d) * _EPS * norm**2
             if error <= rtol:
                 return Whitening(T, d, error, log_det, np.arange(d))
+            condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))
             if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tiles)):
                 T, more = _corrected(tiles, row_scale, T)
                 return Whitening(T, d, (8.0 + d) * _EPS * condition, log_det + more, np.arange(d))
