@@ -20,6 +20,7 @@ class Distortion:
         rows = np.r_[rows, rng.integers(n, size=n_rows - len(rows))]
         basis = np.linalg.lstsq(A, self.Q, rcond=None)[0]  # A basis = Q
         columns = np.linalg.pinv(basis)[:, : min(d, 64)]
+        rows = rows[np.linalg.norm(self.Q[rows], axis=1) > 0]
         self.starts = np.c_[rng.standard_normal((d, n_random)), self.Q[rows].T, columns]
         self.powers = np.abs(self.Q @ self.starts) ** p
         self.totals = self.powers.sum(0)
