@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from randla._parallel import showing_progress
 from randla._random import as_generator
-from randla._validation import as_count, as_number, is_dask
+from randla._validation import as_count, as_flag, as_number, is_dask
 from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 from randla.sampling._whitening import Whitening, whiten
@@ -34,7 +35,13 @@ _MEMORY = 4  # steps that are mixed
 
 
 def lewis_weights(
-    A: ArrayLike, p: float, *, rtol: float = 1e-6, max_iterations: int = 200, rng: Any = None
+    A: ArrayLike,
+    p: float,
+    *,
+    rtol: float = 1e-6,
+    max_iterations: int = 200,
+    progress: bool = False,
+    rng: Any = None,
 ) -> Scores:
     r"""Lewis weights of the rows of a matrix, for any power p > 0.
 
@@ -58,6 +65,8 @@ def lewis_weights(
         for sampling).
     max_iterations : int
         Leverage computations at most.
+    progress : bool
+        Show a progress bar for each pass over the rows that takes long (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
         Not used; accepted as by all functions that score rows.
 
@@ -108,12 +117,15 @@ def lewis_weights(
     rtol = as_number(rtol, "rtol", low=0.0, closed="neither")
     max_iterations = as_count(max_iterations, "max_iterations")
     as_generator(rng)
+    bars = showing_progress("lewis_weights", as_flag(progress, "progress"))
     if is_dask(A):
         from randla._dask import scores
 
-        return scores.lewis_weights(A, p, rtol, max_iterations)
+        with bars:
+            return scores.lewis_weights(A, p, rtol, max_iterations)
     matrix = as_tall(A, finite=False)
-    state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
+    with bars:
+        state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
     warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
     x, spread = state.log_weights, log_error(p, state.residual, state.factor.rank)
     return make_scores(

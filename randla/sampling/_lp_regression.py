@@ -7,13 +7,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._parallel import single_threaded_blas
+from randla._parallel import showing_progress, single_threaded_blas
 from randla._random import as_generator
 from randla._results import Result
 from randla._validation import (
     as_array,
     as_choice,
     as_count,
+    as_flag,
     as_number,
     as_power,
     as_vector,
@@ -93,6 +94,7 @@ def lp_regression(
     method: Literal["auto", "full", "preprocess", "sample"] = "auto",
     size: int | None = None,
     rtol: float = 1e-8,
+    progress: bool = False,
     rng: Any = None,
 ) -> LpRegressionResult:
     r"""Least absolute deviations, quantile, minimax and other l_p regression, with a certificate.
@@ -139,6 +141,8 @@ def lp_regression(
     rtol : float, optional
         Gap, relative to the value, at which iterations end. For p = 1, quantiles and p = inf they
         usually end at an exact vertex instead.
+    progress : bool
+        Show a progress bar for each pass over the rows that takes long (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
         For the sample. With "preprocess" it decides about speed, not about the solution.
 
@@ -197,12 +201,13 @@ def lp_regression(
     >>> fit.x.shape, bool((fit.gap <= 1e-8 * fit.value).all())
     ((2, 2), True)
     """
+    bars = showing_progress("lp_regression", as_flag(progress, "progress"))
     if is_dask(A):
         from randla._dask import lp_regression
 
-        return lp_regression.lp_regression(
-            A, b, p, tau=tau, weights=weights, l1=l1, method=method, size=size, rtol=rtol, rng=rng
-        )
+        options: dict[str, Any] = {"weights": weights, "l1": l1, "method": method, "size": size}
+        with bars:
+            return lp_regression.lp_regression(A, b, p, tau=tau, rtol=rtol, rng=rng, **options)
     matrix = as_tall(A)
     n, d = matrix.shape
     rhs = as_vector(b, "b", size=n).astype(np.float64, copy=False)
@@ -227,7 +232,8 @@ def lp_regression(
         m = as_count(size, "size", maximum=n, note=", the number of rows of A")
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     generator = as_generator(rng)
-    with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):  # told below
+    ignored = np.errstate(over="ignore", invalid="ignore")  # overflow is told below
+    with bars, single_threaded_blas(), ignored:
         if p == 1.0:
             rows = Rows(matrix, rhs, weight)
             half = 1.0 if tau is not None else 0.5  # the norm is two pinball losses of the median

@@ -81,6 +81,7 @@ CASES: list[Case] = [
             ({"rtol": 0.0}, ValueError, r"\brtol must be greater than 0"),
             ({"max_iterations": 0}, ValueError, r"\bmax_iterations must be at least 1"),
             ({"max_iterations": 1.5}, TypeError, r"\bmax_iterations must be an integer"),
+            ({"progress": 1}, TypeError, r"\bprogress must be"),
         ],
     ),
     Case(

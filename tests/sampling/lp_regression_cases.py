@@ -31,6 +31,7 @@ _BAD = [
     ({"size": 10}, ValueError, r"\bsize is for"),
     ({"rtol": 0.0}, ValueError, r"\brtol must be"),
     ({"rtol": "small"}, TypeError, r"\brtol must be"),
+    ({"progress": 1}, TypeError, r"\bprogress must be"),
     ({"weights": -_w}, ValueError, r"\bweights must be"),
     ({"weights": np.zeros(60)}, ValueError, r"\bweights must"),
     ({"weights": _w[:5]}, ValueError, r"\bweights must be"),

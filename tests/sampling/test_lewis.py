@@ -177,3 +177,12 @@ def test_state_belongs_to_the_weights():
     np.testing.assert_allclose(state.first_norms**2, leverage_scores(A), rtol=1e-10)
     ratio = state.row_scale / np.exp(state.log_weights * (1 / 2 - 1 / 3))
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
+
+
+def test_progress_is_shown(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
+    lewis_weights(MATRICES["gaussian"], 1)
+    assert capsys.readouterr().err == ""
+    lewis_weights(MATRICES["gaussian"], 1, progress=True)
+    assert "lewis_weights: 100%" in capsys.readouterr().err

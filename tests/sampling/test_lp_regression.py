@@ -371,3 +371,16 @@ def test_gradient_vanishes_at_a_power():
     best = objective(A, b, x, 3)
     for direction in np.vstack([np.eye(4), -np.eye(4)]):
         assert objective(A, b, x + 1e-4 * direction, 3) > best
+
+
+@pytest.mark.parametrize("options", [{"method": "full"}, {"method": "preprocess"}, {"p": 3}])
+def test_progress_is_shown(options, capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((40_000, 3))
+    b = A.sum(axis=1) + rng.standard_normal(40_000)
+    lp_regression(A, b, rng=0, progress=True, **options)
+    assert "lp_regression: 100%" in capsys.readouterr().err
+    lp_regression(A, b, rng=0, **options)
+    assert capsys.readouterr().err == ""
