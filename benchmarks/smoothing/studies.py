@@ -103,17 +103,17 @@ def studies():
         for n in (n_particles, 20 * n_particles):
             for name in ("paris", "ffbs"):
                 cover = smoother(name, *arguments, n, exact)
-                draws = 2000 if n == n_particles else 1000
+                draws = 800 if n == n_particles else 400
                 yield Study(name, f"{data}: {n} particles", draws, cover)
         for name in ("ppg", "particle_gibbs"):
             cover = smoother(name, *arguments, n_particles, exact)
-            yield Study(name, f"{data}: {n_particles} particles", 2000, cover)
+            yield Study(name, f"{data}: {n_particles} particles", 800, cover)
     for method in ("ppg", "paris"):
         cover = algorithms_error(method)
-        yield Study(f"maximum_likelihood, {method}: monte_carlo_error", "T = 100", 200, cover)
+        yield Study(f"maximum_likelihood, {method}: monte_carlo_error", "T = 100", 100, cover)
     for n_times in (50, 200, 1000):
         cover = statistical_error("exact", n_times)
         data = f"T = {n_times}"
-        yield Study("maximum_likelihood, exact: parameter_interval", data, 600, cover)
+        yield Study("maximum_likelihood, exact: parameter_interval", data, 300, cover)
     cover = statistical_error("ppg", 200, **LEARNING)
-    yield Study("maximum_likelihood, ppg: parameter_interval", "T = 200", 200, cover)
+    yield Study("maximum_likelihood, ppg: parameter_interval", "T = 200", 100, cover)

@@ -7,7 +7,12 @@ import randla
 from randla import StateSpaceModel, particle_filter
 from randla._random import new_stream
 from randla.smoothing._kernels import resample
-from randla.smoothing._kernels.weights import exp_negative, exponentiate, normalise
+from randla.smoothing._kernels.weights import (
+    exp_negative,
+    exponentiate,
+    normalise,
+    weighted_moments,
+)
 from tests.smoothing import models, reference
 from tests.statistical import chi_square_pvalue, claim
 
@@ -27,6 +32,21 @@ def test_exponential_to_the_last_bit():
     assert total == pytest.approx(w.sum(), rel=1e-12)
     assert squares == pytest.approx((w * w).sum(), rel=1e-12)
     assert exp_negative is not None
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_weighted_moments(d):
+    rng = np.random.default_rng(0)
+    X, w = 5.0 + rng.standard_normal((40, d)), rng.exponential(size=40)
+    w[::7], X[::7] = 0.0, np.inf  # what has no weight does not count
+    w /= w.sum()
+    mean, variance = np.full(d, 3.0), np.full(d, 3.0)
+    assert weighted_moments(w, X, mean, variance)
+    used = w > 0
+    np.testing.assert_allclose(mean, w[used] @ X[used], rtol=1e-14)
+    np.testing.assert_allclose(variance, w[used] @ (X[used] - mean) ** 2, rtol=1e-13)
+    X[1, d - 1] = np.inf
+    assert not weighted_moments(w, X, mean, variance)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100])

@@ -6,7 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from randla import AdditiveFunctional, StateSpaceModel, ffbs, ppg
+from randla import AdditiveFunctional, LinearGaussian, StateSpaceModel, ffbs, paris, ppg
+from randla.smoothing._functional import as_functional
 from tests.smoothing import models, reference
 
 Y = models.walk.simulate(12, rng=5)[1]
@@ -36,6 +37,19 @@ def test_names_of_vector_models():
     np.testing.assert_allclose(square, (x**2).sum(2).mean(1))
     lag = paths_and_estimates("lag_product", models.vector_chain, y)[1]
     np.testing.assert_allclose(lag, (x[:, :, 1:] * x[:, :, :-1]).sum(2).mean(1))
+
+
+def test_named_functionals_take_the_same_steps_as_others():
+    """They have loops of their own, which evaluate a step again instead of keeping it."""
+    eye = np.eye(2)
+    model = LinearGaussian([[0.9, 0.2], [0.0, 0.7]], eye, eye, eye, [1.0, -1.0], eye)
+    y = model.simulate(10, rng=1)[1]
+    named = as_functional("lag_product", model, y)
+    own = AdditiveFunctional(named.n_out, initial=named.initial, step=named.step)
+    options = {"n_particles": 20, "n_chains": 2, "rng": 0}
+    got, expected = (paris(model, y, f, **options).per_chain for f in ("lag_product", own))
+    assert got.shape == (2, 2)
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
 def walk_score(x):

@@ -35,12 +35,12 @@ def log_sum(a, n):
 
 @kernel
 def shift_to_one(a, b):
-    """Write exp(a - max(a)) to b; returns the maximum."""
+    """Write exp(a - max(a)) to b; returns the maximum, which must be finite."""
     top = -math.inf
     for i in range(a.size):
         top = max(top, a[i])
     for i in range(a.size):
-        b[i] = math.exp(a[i] - top) if top > -math.inf else 0.0
+        b[i] = math.exp(a[i] - top)
     return top
 
 
