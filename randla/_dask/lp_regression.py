@@ -9,7 +9,6 @@ is one to three passes, and each plane has a dual point for all rows.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import dask.array as da
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from randla._dask import arrays, minimax, newton
 from randla._dask.residuals import (
-    ROUNDING,
     Data,
     draw,
     fitted,
@@ -33,11 +31,10 @@ from randla._dask.residuals import (
 from randla._random import as_generator
 from randla._validation import as_choice, as_count, as_number, as_power, as_weights
 from randla.sampling._globbing import sample_size
-from randla.sampling._lp_regression import METHODS, LpRegressionResult, as_penalty, as_taus
-from randla.sampling._pinball import Rows, RowsSolution, power_of_two_scale, solve_rows
+from randla.sampling._lp_regression import METHODS, LpRegressionResult, as_penalty, as_taus, wrap
+from randla.sampling._pinball import ROUNDING, Rows, RowsSolution, power_of_two_scale, solve_rows
 from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
 from randla.sampling._sampled import band, default_size, rows_near
-from randla.sampling._scores import NotConvergedWarning
 
 Array = NDArray[np.float64]
 
@@ -90,15 +87,16 @@ def lp_regression(
             for t, start in zip(taus, found, strict=True)
         ]
         factor = 1.0 / (half * unit)
-    result = _result(data, planes, factor, p, rtol, several=tau is not None and np.ndim(tau) > 0)
-    if not result.converged and method != "sample":
-        warnings.warn(
-            f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
-            f"above rtol = {rtol:g} times the value; the lower bound is valid",
-            NotConvergedWarning,
-            stacklevel=3,
-        )
-    return result
+    duals = [
+        factor * (z if data.weight is None else z * data.weight) for z in (q.z for q in planes)
+    ]
+
+    def rounding(x: Array) -> float:
+        table = arrays.compute(norms(data, residuals_and_rounding, 2, p, x=x))
+        return float(norm_from(table, p)[1])
+
+    several = tau is not None and np.ndim(tau) > 0
+    return wrap(planes, da.stack(duals, axis=1), factor, rtol, rounding, several=several)
 
 
 def _as_method(method: Any, p: float) -> str:
@@ -297,33 +295,3 @@ def _dual(
     here = slice(*np.searchsorted(kept, [first, first + len(z)]))
     z[kept[here] - first] = z_kept[here]
     return z
-
-
-def _result(
-    data: Data, planes: list[Plane], factor: float, p: float, rtol: float, *, several: bool
-) -> LpRegressionResult:
-    """The planes of weighted rows in the units of the user; the dual is a Dask array."""
-    converged = True
-    for plane in planes:
-        if not np.isfinite(plane.x).all():
-            raise ValueError("b must not be so large beside A that coefficients overflow")
-        if not plane.gap <= rtol * plane.value:
-            table = arrays.compute(norms(data, residuals_and_rounding, 2, p, x=plane.x))
-            converged &= plane.gap <= 8.0 * float(norm_from(table, p)[1])
-    duals = [
-        factor * (z if data.weight is None else z * data.weight) for z in (q.z for q in planes)
-    ]
-    values = factor * np.array([plane.value for plane in planes])
-    gaps = factor * np.array([plane.gap for plane in planes])
-    found: dict[str, Any] = {"x": planes[0].x, "value": float(values[0]), "gap": float(gaps[0])}
-    if several:
-        found = {"x": np.stack([plane.x for plane in planes], axis=1), "value": values, "gap": gaps}
-    return LpRegressionResult(
-        **found,
-        lower_bound=found["value"] - found["gap"],
-        dual=da.stack(duals, axis=1) if several else duals[0],
-        method=planes[0].method,
-        n_rows_used=max(plane.n_rows for plane in planes),
-        n_iterations=sum(plane.n_iterations for plane in planes),
-        converged=bool(converged),
-    )

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from randla._dask import arrays
 from randla._dask.residuals import (
-    ROUNDING,
     Data,
     fitted,
     norm_from,
@@ -29,7 +28,7 @@ from randla._dask.tiles import DaskTiles
 from randla.sampling._factor import Factor
 from randla.sampling._newton import derivatives
 from randla.sampling._norm import norm_plane
-from randla.sampling._pinball import Rows
+from randla.sampling._pinball import ROUNDING, Rows
 from randla.sampling._quantile import Plane
 from randla.sampling._whitening import whiten
 

@@ -20,9 +20,6 @@ from randla.sampling._rows import kind_of, named_scores
 
 Array = NDArray[np.float64]
 
-#: A residual norm up to so many rounding errors is none.
-ROUNDING = 16.0
-
 
 @dataclass(frozen=True)
 class Data:

@@ -1,6 +1,7 @@
 """Regression in the l_p norm and of quantiles, exact or with a certified gap."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -201,13 +202,30 @@ def lp_regression(
     >>> fit.x.shape, bool((fit.gap <= 1e-8 * fit.value).all())
     ((2, 2), True)
     """
-    bars = showing_progress("lp_regression", as_flag(progress, "progress"))
+    solve = _in_memory
     if is_dask(A):
         from randla._dask import lp_regression
 
-        options: dict[str, Any] = {"weights": weights, "l1": l1, "method": method, "size": size}
-        with bars:
-            return lp_regression.lp_regression(A, b, p, tau=tau, rtol=rtol, rng=rng, **options)
+        solve = lp_regression.lp_regression
+    bars = showing_progress("lp_regression", as_flag(progress, "progress"))
+    with bars, np.errstate(over="ignore", invalid="ignore"):  # overflow is told in the end
+        result = solve(
+            A, b, p, tau=tau, weights=weights, l1=l1, method=method, size=size, rtol=rtol, rng=rng
+        )
+    if not result.converged and method != "sample":
+        warnings.warn(
+            f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
+            f"above rtol = {rtol:g} times the value; the lower bound is valid",
+            NotConvergedWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def _in_memory(
+    A: Any, b: Any, p: Any, *, tau: Any, weights: Any, l1: Any, method: Any, size: Any, rtol: Any,
+    rng: Any,
+) -> LpRegressionResult:  # fmt: skip
     matrix = as_tall(A)
     n, d = matrix.shape
     rhs = as_vector(b, "b", size=n).astype(np.float64, copy=False)
@@ -232,8 +250,7 @@ def lp_regression(
         m = as_count(size, "size", maximum=n, note=", the number of rows of A")
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     generator = as_generator(rng)
-    ignored = np.errstate(over="ignore", invalid="ignore")  # overflow is told below
-    with bars, single_threaded_blas(), ignored:
+    with single_threaded_blas():
         if p == 1.0:
             rows = Rows(matrix, rhs, weight)
             half = 1.0 if tau is not None else 0.5  # the norm is two pinball losses of the median
@@ -255,17 +272,15 @@ def lp_regression(
             else:
                 planes = [norm_plane(rows, p, rtol)]
             factor = unit**-root
-        result = _result(
-            rows, planes, factor, p, rtol, several=tau is not None and np.ndim(tau) > 0
-        )
-    if not result.converged and method != "sample":
-        warnings.warn(
-            f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
-            f"above rtol = {rtol:g} times the value; the lower bound is valid",
-            NotConvergedWarning,
-            stacklevel=2,
-        )
-    return result
+        dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
+        if factor != 1.0:
+            dual *= factor
+        if rows.weight is not None:
+            dual *= rows.weight[:, None]
+        return wrap(
+            planes, dual, factor, rtol, lambda x: norm(rows.rounding(x), p),
+            several=tau is not None and np.ndim(tau) > 0,
+        )  # fmt: skip
 
 
 def as_taus(tau: Any, p: float) -> list[float]:
@@ -294,22 +309,22 @@ def as_penalty(l1: Any, d: int, p: float) -> Array:
     return np.broadcast_to(values, (d,)).copy()
 
 
-def _result(
-    rows: Rows, planes: list[Plane], factor: float, p: float, rtol: float, *, several: bool
-) -> LpRegressionResult:
-    """The planes of weighted rows in the units of the user; `factor` is that of the objective."""
+def wrap(
+    planes: list[Plane], dual: Any, factor: float, rtol: float,
+    rounding: Callable[[Array], float], *, several: bool,
+) -> LpRegressionResult:  # fmt: skip
+    """The planes of weighted rows in the units of the user.
+
+    `dual` is so already, with a column for each plane; `factor` is the unit of the objective, and
+    ``rounding(x)`` the norm of the rounding errors of residuals.
+    """
     converged = True
     for plane in planes:
         if not np.isfinite(plane.x).all():
             raise ValueError("b must not be so large beside A that coefficients overflow")
         if not plane.gap <= rtol * plane.value:
-            converged &= plane.gap <= ROUNDING * norm(rows.rounding(plane.x), p)
+            converged &= plane.gap <= ROUNDING * rounding(plane.x)
     x = np.stack([plane.x for plane in planes], axis=1)
-    dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
-    if factor != 1.0:
-        dual *= factor
-    if rows.weight is not None:
-        dual *= rows.weight[:, None]
     value = factor * np.array([plane.value for plane in planes])
     gap = factor * np.array([plane.gap for plane in planes])
     if not np.isfinite(value).all():

@@ -111,6 +111,13 @@ def test_awkward_problems(case, p):
     assert fit.converged
 
 
+def test_overflow_is_told():
+    with pytest.raises(ValueError, match="so large that the objective overflows"):
+        randla.lp_regression(cut(A, CHUNKS), 1e303 * b)
+    fit = randla.lp_regression(cut(A, CHUNKS), 1e297 * b)
+    assert fit.value == pytest.approx(1e297 * randla.lp_regression(A, b).value, rel=1e-7)
+
+
 def test_options_are_checked():
     for options, message in (
         ({"method": "full"}, r"for p = 1 or quantiles of a Dask array, got 'full'"),
