@@ -6,9 +6,10 @@
 A mutant is one kernel file with one change: a sign flipped, a factor dropped, an index or a
 constant shifted, a comparison turned, a branch negated. It meets the tests that use the changed
 function, those first that have caught mutants of the same file, and is caught if a test fails,
-crashes or hangs. Survivors meet the conformance suite and hostile input as well. Results are
-appended line by line, so that a long run can be stopped and taken up again; the sample is a
-function of ``--seed``.
+crashes or hangs. Survivors meet the conformance suite as well; those that nothing can or need
+catch are explained in `explained.py`. Results are appended line by line, so that a long run can be
+stopped and taken up again; the sample is a function of ``--seed``. The copy in the work folder is
+made once: delete the folder after changes of the package.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from tests.mutation.explained import EXPLAINED
 from tests.mutation.mutants import ROOT, all_mutants
 
 WORK = Path(tempfile.gettempdir()) / "randla-mutation"
@@ -54,7 +56,8 @@ def report(results):
     caught = len(results) - len(survived)
     print(f"all: {caught} of {len(results)} caught ({caught / max(len(results), 1):.1%})")
     for r in survived:
-        print(f"survived: {r['file']}:{r['line']} {r['change']}: {r['code']}")
+        why = EXPLAINED.get((r["file"], r["function"], r["code"], r["change"]), "NOT EXPLAINED")
+        print(f"survived: {r['file']}:{r['line']} {r['change']}: {r['code']} ({why})")
 
 
 def main():
@@ -64,6 +67,7 @@ def main():
     parser.add_argument("--results", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument("--only", default="", help="part of the file names")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the copy and its cache")
+    parser.add_argument("--again", action="store_true", help="let survivors meet the tests anew")
     parser.add_argument("--report", action="store_true", help="print the table and stop")
     arguments = parser.parse_args()
     lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
@@ -75,6 +79,9 @@ def main():
         bench.measure_baseline(test_files())
         mutants = [m for m in all_mutants() if arguments.only in m["file"]]
         random.Random(arguments.seed).shuffle(mutants)
+        if arguments.again:
+            results = [r for r in results if r["outcome"] != "survived"]
+            arguments.results.write_text("".join(json.dumps(r) + "\n" for r in results))
         done = {(r["file"], r["site"]) for r in results}
         todo = [m for m in mutants[: arguments.sample] if (m["file"], m["site"]) not in done]
         with arguments.results.open("a") as out:

@@ -17,7 +17,8 @@ class Mutator(ast.NodeTransformer):
     def _site(self, node, name, make):
         """Register a site; return the changed node if it is the one that is wanted."""
         number = len(self.sites)
-        self.sites.append((getattr(node, "lineno", 0), name, ".".join(self.functions)))
+        function = ".".join(self.functions)
+        self.sites.append((getattr(node, "lineno", 0), name, function, ast.unparse(node)))
         return make() if number == self.target else None
 
     def visit_BinOp(self, node):
@@ -123,15 +124,14 @@ def all_mutants():
     """Every change of every kernel file, in a fixed order."""
     files = sorted((ROOT / "randla").glob("*/_kernels/*.py")) + [ROOT / "randla" / "_random.py"]
     for path in files:
-        lines = path.read_text().splitlines()
         mutator = Mutator()
         visit_functions(path, mutator)
-        for site, (line, change, function) in enumerate(mutator.sites):
+        for site, (line, change, function, code) in enumerate(mutator.sites):
             yield {
                 "file": path.relative_to(ROOT).as_posix(),
                 "site": site,
                 "line": line,
                 "function": function,
-                "code": lines[line - 1].strip(),
+                "code": code,
                 "change": change,
             }

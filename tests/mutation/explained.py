@@ -1,0 +1,22 @@
+"""Mutants that no test can or need catch: (file, function, changed code, change) -> why."""
+
+EXPLAINED = {
+    (
+        "randla/sampling/_kernels/sensitivity_power.py",
+        "bounds_of_rows",
+        "error * norm",
+        "drop the right of Mult",
+    ): "a correction of a certified bound by less than a hundredth of rtol",
+    (
+        "randla/sampling/_kernels/least_absolute.py",
+        "start",
+        "-r[k, lane]",
+        "drop a minus",
+    ): "only the starting point of the interior-point method",
+    (
+        "randla/sampling/_kernels/sensitivity_one.py",
+        "bounds_of_rows",
+        "wanted // 4",
+        "FloorDiv to Mult",
+    ): "only a guess how many rows the next problem needs; the loop grows it",
+}
