@@ -20,6 +20,7 @@ from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 
 _EXACT_WORK, _SKETCH_WORK = 3e10, 3e11  # operations up to which "auto" is exact, or a sketch
+_NEAR_ONE = 1.01  # powers below are bounded by the sensitivities at p = 1 too
 SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
 SKETCH_RTOL = 1e-2
 
@@ -141,7 +142,13 @@ def lp_sensitivities(
         )  # fmt: skip
     if method == "sketch":
         return _sketched(space, chosen, draw_key(rng), progress)
+    if 1.0 < p < _NEAR_ONE:
+        least, most, iterations = _from_norm_one(matrix, p, chosen, rtol, progress)
+        if relative_gap(least, most) <= rtol:
+            return _enclosed(least, most, iterations, p, rtol)
     low, high, iterations = exact_rows(space, chosen, rtol, progress=progress)
+    if 1.0 < p < _NEAR_ONE:
+        low, high = np.maximum(low, least), np.minimum(high, most)
     return _enclosed(low, high, iterations, p, rtol)
 
 
@@ -182,6 +189,19 @@ def exact_rows(
     low = np.maximum(low * (1.0 - min(space.rounding, 1.0)), space.lower[rows])
     high = np.minimum(high * (1.0 + space.rounding), space.upper[rows])
     return low, np.maximum(high, low), iterations
+
+
+def _from_norm_one(
+    matrix: Any, p: float, chosen: NDArray[np.int64] | None, rtol: float, progress: bool
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Bounds from the sensitivities at 1, for p slightly above, where Newton's method is slow.
+
+    Norms fall with p, hence s^(p) >= s^p; and |Ax|_1 <= n^(1 - 1/p) |Ax|_p, hence
+    s^(p) <= n^(p - 1) s^p.
+    """
+    space = geometry(Tiles(matrix), 1.0)
+    low, high, iterations = exact_rows(space, chosen, 0.25 * rtol, progress=progress)
+    return low**p, np.minimum(float(matrix.shape[0]) ** (p - 1.0) * high**p, 1.0), iterations
 
 
 def full_solver(space: Geometry) -> RowSolver:

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 from scipy.optimize import minimize
 
-from randla.datasets import engel
+from randla.datasets import digits, engel
 from randla.sampling import lp_regression
 from randla.sampling._scores import NotConvergedWarning
 from tests.sampling.lp_regression_reference import (
@@ -384,3 +384,13 @@ def test_progress_is_shown(options, capsys, monkeypatch):
     assert "lp_regression: 100%" in capsys.readouterr().err
     lp_regression(A, b, rng=0, **options)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("p", [50.0, 100.0, 300.0])
+def test_large_powers_on_real_data(p):
+    # Many columns and rows at the largest residual: few rows alone carry the curvature.
+    pixels, labels = digits()
+    A = np.column_stack([np.ones(len(labels)), pixels])
+    result = lp_regression(A, labels, p)
+    assert result.n_iterations <= 25
+    assert_certified(A, labels, result, p)

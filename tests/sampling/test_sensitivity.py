@@ -363,3 +363,14 @@ def test_total_sensitivity_without_sampling():
     assert total_sensitivity(A, 2).value == pytest.approx(5)
     assert total_sensitivity(np.zeros((200, 2)), 1).value == 0
     assert float(total) == total.value
+
+
+@pytest.mark.parametrize("p", [1.00001, 1.0001, 1.005])
+@pytest.mark.parametrize("name", ["gaussian", "pareto 0.7"])
+def test_powers_next_to_one(name, p):
+    A = MATRICES[name][:150]
+    found, at_one = lp_sensitivities(A, p, rtol=1e-2), lp_sensitivities(A, 1, rtol=1e-4)
+    assert found.certified
+    assert (found.upper >= at_one.lower**p).all()
+    assert (found.lower <= len(A) ** (p - 1) * at_one.upper**p).all()
+    assert lp_sensitivities(A, 1.0001, rows=[0, 3]).certified  # where Newton's method is slow
