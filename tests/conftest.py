@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 
 from randla import _parallel
@@ -18,6 +20,8 @@ def pytest_configure(config):
         "markers", "claim(claim): a statistical claim, see tests/statistical.py"
     )
     config.addinivalue_line("markers", "slow: needs more than a few seconds")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell,
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests of Ctrl-C would hang
 
 
 def pytest_collection_finish(session):
