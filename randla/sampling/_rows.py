@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -338,8 +339,9 @@ def rounded_size(wanted: float, n_positive: int) -> int:
 def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
     """Rows with which samples by these scores kept all norms to 1 -+ eps nine times in ten.
 
-    The form is that of the theorems, without logarithms. The constant is the largest that was seen
-    on Gaussian, Pareto, log-normal and block matrices with 8 and 24 columns.
+    The form is that of the theorems, with a constant in place of the logarithms: the largest that
+    was seen on matrices with 8 columns (``benchmarks/sampling/sizes.py``). And there are enough for
+    d groups of equal rows, whose shares in the sample are independent: each has to be within eps.
     """
     worst = float(d) ** max(1.0, 0.5 * p)
     if kind == "sensitivity":
@@ -353,4 +355,5 @@ def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
             "eps must be left out, and size given, unless scores are Lewis weights, sensitivities, "
             f"or leverage scores for p=2, got eps={eps:g} with scores of kind {kind!r}"
         )
-    return float(np.interp(p, *_CALIBRATION) ** 2 * form / eps**2)
+    quantile = NormalDist().inv_cdf(1.0 - 0.05 / d)
+    return float(max(np.interp(p, *_CALIBRATION) ** 2 * form, quantile**2 * d) / eps**2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy import sparse
+from scipy import sparse, stats
 
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
 from randla.sampling._draws import inclusion_probabilities, systematic
@@ -225,15 +225,28 @@ def test_samples_for_an_error(p):
     assert abs(half - 4 * size) <= 4
 
 
+@pytest.mark.parametrize("d", [2, 8, 60, 500])
+@pytest.mark.parametrize("eps", [0.1, 0.5])
+def test_sizes_are_enough_for_groups_of_equal_rows(d, eps):
+    # d columns of k equal unit rows each: the share of a column in a Poisson sample is binomial.
+    k = 20_000
+    m = size_for(eps, 1, d, "lewis", d)
+    mean = m / d
+    low, high = np.ceil((1 - eps) * mean), np.floor((1 + eps) * mean)
+    columns = stats.binom(k, mean / k)
+    assert (columns.cdf(high) - columns.cdf(low - 1)) ** d > 0.85
+
+
 def test_sizes_follow_the_theorems():
     d, S = 20, 35.0
     assert size_for(0.1, 1, d, "lewis", d) == size_for(0.1, 1, d, "sensitivity+leverage", S)
+    assert size_for(0.1, 1, 2, "lewis", 2) == pytest.approx(1.959964**2 * 200)
     assert size_for(0.1, 1, d, "sensitivity", S) == pytest.approx(324 * np.sqrt(d) * S)
     assert size_for(0.1, 4, d, "lewis", d) == pytest.approx(361 * d**2)
     assert size_for(0.1, 4, d, "sensitivity+leverage", S) == pytest.approx(361 * np.sqrt(d) * S)
     assert size_for(0.1, 4, d, "sensitivity+leverage", 1e6) == pytest.approx(361 * d**2)
     assert size_for(0.1, 4, d, "sensitivity", S) == pytest.approx(361 * S**1.5)
-    assert size_for(0.1, 2, d, "leverage", d) == pytest.approx(576 * d)
+    assert size_for(0.1, 2, 4, "leverage", 4) == pytest.approx(576 * 4)
     n = len(A)
     for scores in (lp_sensitivities(A, 1), lewis_weights(A, 1)):
         assert len(sample_rows(A, eps=1e-3, scores=scores, rng=0)) == n
