@@ -24,7 +24,7 @@ _GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
 
 
 class FewProjectionsWarning(RandlaWarning):
-    """The asked-for control variate or design needs more projections than there are."""
+    """The asked-for control variate, design or tolerance needs more projections than there are."""
 
 
 def child_key(key: np.uint64, k: int) -> np.uint64:

@@ -234,6 +234,13 @@ class Problem:
             if miss <= 1.0:
                 return result
             if design.n >= max_projections:
+                warnings.warn(
+                    f"sliced_wasserstein stopped at {design.n} projections (max_projections = "
+                    f"{max_projections}), where half of the interval is {miss:.3g} times what rtol "
+                    "and atol allow",
+                    FewProjectionsWarning,
+                    stacklevel=3,
+                )
                 return self.result(design, controls, f, columns, sizes, converged=False)
             factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)
             n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1

@@ -93,7 +93,7 @@ def sliced_wasserstein_matrix(
     Parameters
     ----------
     clouds : sequence of K (n_k, d) array_like
-        Sizes may differ.
+        Sizes may differ. A matrix is K clouds of numbers, one a row.
     weights : sequence of K (n_k,) array_like or None, optional
         Non-negative weights of each cloud, scaled to sum 1; None means uniform.
     p : float, default 2

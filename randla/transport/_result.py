@@ -115,10 +115,12 @@ class SlicedWassersteinResult(Result):
         ax : matplotlib Axes
         """
         ax = axes_or_new(ax)
-        ax.hist(self.projected_costs, bins=30, alpha=0.5, label="projected costs")
+        drawn = [("projected costs", self.projected_costs)]
         if self.control_variate is not None:
-            name = self.control_variate
-            ax.hist(self.adjusted_costs, bins=30, alpha=0.7, label=f"less the controls ({name})")
+            drawn.append((f"less the controls ({self.control_variate})", self.adjusted_costs))
+        for label, costs in drawn:
+            is_constant = np.ptp(costs) <= 1e-9 * np.abs(costs).max()  # up to rounding
+            ax.hist(costs, bins=1 if is_constant else 30, alpha=0.6, label=label)
         ax.axvline(self.power, color="black", lw=1.0, label="estimate")
         ax.set(xlabel="$W_p^p$ on a direction", ylabel="directions")
         ax.legend()

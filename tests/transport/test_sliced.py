@@ -283,6 +283,9 @@ def test_plot():
         "estimate",
     ]
     assert sliced_wasserstein(X, Y, control_variate=None, rng=0).plot(ax=ax) is ax
+    shift = np.array([1.0, 0.0, 0.0, 0.0])
+    assert len(sliced_wasserstein(X, X + shift, rng=0).plot().patches) > 1  # adjusted: constant
+    assert len(sliced_wasserstein(X, X, rng=0).plot().patches) >= 1
     plt.close("all")
 
 
@@ -415,7 +418,8 @@ def test_tolerances_are_met(design, control):
 
 def test_the_projections_run_out():
     X, Y = clouds("mix", 5, 40)
-    result = sliced_wasserstein(X, Y, atol=1e-9, max_projections=300, rng=1)
+    with pytest.warns(FewProjectionsWarning, match=r"stopped at 300 projections \(max_projections"):
+        result = sliced_wasserstein(X, Y, atol=1e-9, max_projections=300, rng=1)
     assert not result.converged
     assert result.n_projections == 300
     assert sliced_wasserstein(X, X, atol=0.0, rng=1).converged
@@ -423,7 +427,8 @@ def test_the_projections_run_out():
 
 def test_a_tolerance_out_of_reach():
     X, Y = clouds("mix", 5, 40)
-    result = sliced_wasserstein(X, Y, rtol=1e-300, max_projections=100, rng=1)
+    with pytest.warns(FewProjectionsWarning, match="what rtol and atol allow"):
+        result = sliced_wasserstein(X, Y, rtol=1e-300, max_projections=100, rng=1)
     assert (result.converged, result.n_projections) == (False, 100)
 
 
