@@ -19,4 +19,10 @@ EXPLAINED = {
         "wanted // 4",
         "FloorDiv to Mult",
     ): "only a guess how many rows the next problem needs; the loop grows it",
+    (
+        "randla/sampling/_kernels/sensitivity_one.py",
+        "threshold",
+        "3 * wanted",
+        "drop the right of Mult",
+    ): "only how near a selection comes to the wanted number, which is a guess",
 }
