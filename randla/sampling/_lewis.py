@@ -128,8 +128,10 @@ def lewis_weights(
         state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
     warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
     x, spread = state.log_weights, log_error(p, state.residual, state.factor.rank)
+    values = np.exp(x)
+    low, high = values * math.exp(-spread), values * math.exp(min(spread, 700.0))
     return make_scores(
-        *(np.exp(np.minimum(x + shift, 0.0)) for shift in (0.0, -spread, spread)),
+        *(np.minimum(bound, 1.0, out=bound) for bound in (values, low, high)),
         kind="lewis",
         p=p,
         certified=state.residual <= rtol,
@@ -201,8 +203,12 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
             log_scale = (0.5 - 1.0 / p) * x
             top = log_scale.max()
             log_scale -= top
-            row_scale = np.zeros(n)
-            row_scale[rows] = np.exp(log_scale, out=log_scale)
+            np.exp(log_scale, out=log_scale)
+            if len(log_scale) == n:
+                row_scale = log_scale
+            else:
+                row_scale = np.zeros(n)
+                row_scale[rows] = log_scale
             factor = whiten(tiles, row_scale, rtol=min(1e-2 * rtol, 1e-4))
             norms = tiles.norms(factor.transform)
         residual = np.log(norms[rows])  # log(leverage / w) = log(v g / w) with v = w^(1 - 2/p)
