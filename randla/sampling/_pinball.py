@@ -236,6 +236,8 @@ def solve_rows(
         if rows.infeasibility(z) > FEASIBLE:
             z = np.zeros(n)
     size = np.abs(z)
+    if size.max(initial=0.0) <= ROUNDING * np.finfo(np.float64).eps:  # beside a box of size one
+        z, size = np.zeros(n), np.zeros(n)
     negligible = (size > 0.0) & (size <= _NEGLIGIBLE * size.max(initial=0.0))
     if negligible.any():  # where zeros were meant
         whole = np.where(negligible, 0.0, z)
