@@ -235,7 +235,7 @@ def sample_rows(
 
     >>> sample = sample_rows(A, p=1, eps=0.3, scheme="fixed", rng=0)
     >>> len(sample)
-    108
+    151
     >>> x = [1.0, -2.0, 0.5]
     >>> bool(abs(np.abs(sample.apply(A) @ x).sum() / np.abs(A @ x).sum() - 1) < 0.3)
     True
