@@ -140,3 +140,18 @@ def test_gram_of_a_tile(shape, order):
     total = np.ones((shape[1], shape[1]))
     add_gram(X, total)
     np.testing.assert_allclose(total, 1 + X.T @ X, atol=1e-12)
+
+
+def test_dual_bound_with_a_residual():
+    """The dual value where X'z is not zero, against the formula."""
+    rng = np.random.default_rng(0)
+    B, y = rng.standard_normal((2, 3, LANES)), rng.standard_normal(3)
+    r, zm, zp = (rng.random((2, LANES)) for _ in range(3))
+    z, rho = np.empty((2, LANES)), np.empty(3)
+    norm, kappa = 0.1, 1e-3
+    bound = sensitivity_one.dual_bound(B, norm, kappa, y, 9.0 + r, zm, zp + 1.0, z, rho)
+    half = 0.5 * (zp + 1.0 - zm)
+    residual = np.einsum("kjl,kl->j", B, half)
+    error = kappa * np.linalg.norm(residual)
+    value = np.sum((9.0 + r) * half) - residual @ y
+    assert bound == pytest.approx((value - error * norm) / (1.0 + error), rel=1e-12)
