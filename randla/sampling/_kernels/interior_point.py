@@ -18,7 +18,7 @@ The targets differ from those of Mehrotra, which are the same for all rows. At a
 slacks would add up to far more than the rows near the plane can take over, which then change
 sides one by one, in tiny steps. So l and m carry weights (2 (1 - tau))^k and (2 tau)^k, k =
 `BALANCE`. And no product is asked to fall by more than the mean does: l >= a v, m >= s u. With
-k = 0, and without this, every tenth solve at tau = 0.01 with a heavy tail took 30 to 70 iterations;
+k = 0, and without this, solves at tau = 0.01 or 0.99 with a heavy tail took up to 70 iterations;
 with k = 1, where the start is centred, half as many more than with 1/4 where tails are light.
 
 The state of a panel is (FIELDS, B), one line a variable. Maxima are kept in one lane a position,
