@@ -25,4 +25,16 @@ EXPLAINED = {
         "3 * wanted",
         "drop the right of Mult",
     ): "only how near a selection comes to the wanted number, which is a guess",
+    (
+        "randla/sampling/_kernels/least_absolute.py",
+        "start",
+        "0.0",
+        "0.0 to 1.0 or back",
+    ): "only the starting point of the interior-point method",
+    (
+        "randla/smoothing/_kernels/backward.py",
+        "backward_row_form.backward_row",
+        "logs[k]",
+        "shift an index down",
+    ): "the same: all are -inf or NaN there, and a NaN differs from its neighbour too",
 }

@@ -374,3 +374,12 @@ def test_powers_next_to_one(name, p):
     assert (found.upper >= at_one.lower**p).all()
     assert (found.lower <= len(A) ** (p - 1) * at_one.upper**p).all()
     assert lp_sensitivities(A, 1.0001, rows=[0, 3]).certified  # where Newton's method is slow
+
+
+def test_total_sensitivity_of_rows_that_agree():
+    """Draws without spread: the interval holds what the rows were solved to."""
+    A = np.tile(np.eye(3), (40, 1))
+    total = total_sensitivity(A, 3, n_draws=20, rng=0)
+    low, high = total.confidence_interval()
+    assert low <= 3.0 <= high
+    assert total.standard_error < 1e-5
