@@ -79,7 +79,7 @@ def statistical_error(method, n_times, **options):
         for rng in np.random.default_rng(0).spawn(draws):
             y = TRUTH.simulate(n_times, rng=rng)[1]
             r = maximum_likelihood(TRUTH, y, free=FREE, method=method, rng=rng, **options)
-            held.append(parameter_shares(r, theta))
+            held.append(shares(r, theta))
         return held
 
     return cover
@@ -88,13 +88,6 @@ def statistical_error(method, n_times, **options):
 def names():
     y = TRUTH.simulate(20, rng=0)[1]
     return maximum_likelihood(TRUTH, y, free=FREE, method="exact").names
-
-
-def parameter_shares(result, truth):
-    class Intervals:
-        confidence_interval = result.parameter_interval
-
-    return shares(Intervals, truth)
 
 
 def studies():
@@ -114,6 +107,6 @@ def studies():
     for n_times in (50, 200, 1000):
         cover = statistical_error("exact", n_times)
         data = f"T = {n_times}"
-        yield Study("maximum_likelihood, exact: parameter_interval", data, 300, cover)
+        yield Study("maximum_likelihood, exact: confidence_interval", data, 300, cover)
     cover = statistical_error("ppg", 200, **LEARNING)
-    yield Study("maximum_likelihood, ppg: parameter_interval", "T = 200", 100, cover)
+    yield Study("maximum_likelihood, ppg: confidence_interval", "T = 200", 100, cover)

@@ -88,7 +88,7 @@ class MaximumLikelihoodResult(Result):
         "optimizer",
     )
 
-    def parameter_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    def confidence_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Normal confidence intervals of the parameters, with both errors.
 
         Parameters
@@ -272,7 +272,7 @@ def maximum_likelihood(
     ... )
     >>> exact.names
     ('transition_matrix', 'transition_cov')
-    >>> low, high = exact.parameter_interval(0.99)
+    >>> low, high = exact.confidence_interval(0.99)
     >>> bool(low[0] < 0.8 < high[0])
     True
     """

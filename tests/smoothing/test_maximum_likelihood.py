@@ -263,7 +263,7 @@ def test_statistical_errors():
     np.testing.assert_allclose(
         np.sqrt(np.diag(result.parameter_covariance)), result.parameter_standard_error
     )
-    low, high = result.parameter_interval(0.9)
+    low, high = result.confidence_interval(0.9)
     half = 1.6449 * np.hypot(result.parameter_standard_error, result.monte_carlo_error)
     np.testing.assert_allclose([low, high], [result.theta - half, result.theta + half], rtol=1e-4)
 
@@ -427,7 +427,7 @@ def test_without_the_final_stage_or_with_one_chain():
     result = maximum_likelihood(START, SERIES, free=FREE, n_steps=3, n_final=0, rng=0)
     assert result.parameter_standard_error is result.monte_carlo_error is result.converged is None
     with pytest.raises(ValueError, match="n_final must be at least 1"):
-        result.parameter_interval()
+        result.confidence_interval()
     one = maximum_likelihood(EXACT.model, SERIES, free=FREE, n_steps=0, n_chains=1, rng=0)
     assert one.monte_carlo_error is None
     assert one.trace.shape == (1, 2)
