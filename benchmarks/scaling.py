@@ -26,6 +26,7 @@ from randla._results import RandlaWarning
 
 FIGURES = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 _SECONDS, _MOST_ROUNDS = 0.4, 25  # time and calls spent on one point
+_THREAD_ROUNDS = 5
 Call = Callable[[], Any]
 
 
@@ -166,6 +167,25 @@ def median_seconds(call: Call) -> float:
     return statistics.median(times)
 
 
+def size_label(size: int) -> str:
+    """Large powers of two and ten as such."""
+    for base in (2, 10):
+        power = round(float(np.log(size) / np.log(base)))
+        if size >= 1000 and base**power == size:
+            return f"${base}^{{{power}}}$"
+    return str(size)
+
+
+def y_ticks(values: np.ndarray) -> list[float]:
+    """1, 2 and 5 times powers of ten in the range of the values; powers alone in a large one."""
+    low, high = values.min() / 1.3, values.max() * 1.3
+    steps = (1.0, 2.0, 5.0) if high < 200.0 * low else (1.0,)
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    return [
+        step * 10.0**power for power in powers for step in steps if low < step * 10.0**power < high
+    ]
+
+
 def draw_curve(ax: Any, curve: Curve) -> None:
     sizes = np.array(curve.sizes, dtype=float)
     times = np.array([median_seconds(curve.prepare(size)) for size in curve.sizes])
@@ -180,6 +200,9 @@ def draw_curve(ax: Any, curve: Curve) -> None:
     ax.loglog(fine, 1e3 * fitted, "k--", lw=1, label=label)
     ax.loglog(sizes, 1e3 * times, "o", label="measured")
     ax.set(title=curve.title, xlabel=curve.parameter, ylabel="time / ms")
+    ax.set_xticks(curve.sizes, [size_label(size) for size in curve.sizes])
+    ax.minorticks_off()
+    ax.set_yticks(y_ticks(1e3 * times), [f"{y:g}" for y in y_ticks(1e3 * times)])
     ax.legend(frameon=False)
     print(curve.title, *(f"{t:.3g}" for t in times), flush=True)
 
@@ -187,11 +210,14 @@ def draw_curve(ax: Any, curve: Curve) -> None:
 def draw_threads(ax: Any) -> None:
     counts = range(1, numba.config.NUMBA_NUM_THREADS + 1)
     for name, prepare in THREADED.items():
-        call, times = prepare(), []
-        for count in counts:
-            numba.set_num_threads(count)
-            times.append(median_seconds(call))
-        ax.plot(counts, times[0] / np.array(times), "o-", label=name)
+        call, rounds = prepare(), []
+        for _ in range(_THREAD_ROUNDS):  # in turns, so that another's load meets all alike
+            rounds.append([])
+            for count in counts:
+                numba.set_num_threads(count)
+                rounds[-1].append(median_seconds(call))
+        times = np.median(rounds, axis=0)
+        ax.plot(counts, times[0] / times, "o-", label=name)
         print(name, *(f"{t:.3g}" for t in times), flush=True)
     ax.plot(counts, counts, "k--", lw=1, label="ideal")
     ax.set(xlabel="threads", ylabel="time with one / time", xticks=list(counts))
