@@ -71,7 +71,8 @@ def geometry(tiles: Tiles, p: float) -> Geometry:
     rounding = p * state.factor.error + 1e-13
     if alive.any():
         log_g = 2.0 * np.log(state.norms[alive])
-        log_v = 2.0 * np.log(state.row_scale[alive])
+        with np.errstate(divide="ignore"):
+            log_v = 2.0 * np.log(state.row_scale[alive])  # -inf where a weight is below range
         if p == 2.0:
             from_below = from_above = 0.0
         elif p < 2.0:
@@ -95,6 +96,8 @@ def geometry(tiles: Tiles, p: float) -> Geometry:
 
 def _log_sum_exp(x: Array) -> float:
     top = x.max()
+    if np.isinf(top):
+        return float(top)
     return float(top + np.log(np.exp(x - top).sum()))
 
 

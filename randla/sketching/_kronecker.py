@@ -111,7 +111,11 @@ class KroneckerProduct(RowsOnDemand):
 
     def toarray(self) -> NDArray[Any]:
         """The product as an (n1 n2, d1 d2) array; for tests and small examples."""
-        return np.kron(self.A1, self.A2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = np.kron(self.A1, self.A2)
+        if not np.isfinite(product).all():
+            raise ValueError("A1 and A2 must not be so large that entries of A1 ⊗ A2 overflow")
+        return product
 
     def __reduce__(self) -> tuple[Any, ...]:
         return KroneckerProduct, (self.A1, self.A2)

@@ -87,7 +87,7 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
         ),
         status.NAN_WEIGHT: (
             f"log_potential (or a density of the proposal) must be a number, got NaN at t = {t}; "
-            "look also whether the states that it is given are finite"
+            "look also whether y there and the states that it is given are of moderate size"
         ),
         status.INFINITE_WEIGHT: (
             f"log_potential (or a density of the proposal) must be below +inf, got +inf at t = {t}"

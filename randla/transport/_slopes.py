@@ -76,7 +76,8 @@ class ProjectedSlopes:
         self._ratios = [0.0] * len(ys)
         own = x.total_variance if p == 2.0 else 0.0
         if own > 0.0:
-            self._ratios = [1.0 - math.sqrt(y.total_variance / own) for y in ys]
+            sizes = [math.sqrt(y.total_variance) for y in ys]  # a ratio of squares may overflow
+            self._ratios = [1.0 - size / math.sqrt(own) for size in sizes]
 
     def choose_unit(self, theta: NDArray[np.float64]) -> None:
         """Make powers stay in range where p is large (one target)."""

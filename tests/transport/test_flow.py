@@ -119,3 +119,11 @@ def test_plot():
     assert ax.get_xlabel() == "step"
     assert flow.plot(ax=ax) is ax
     plt.close("all")
+
+
+@pytest.mark.parametrize("scale", [1e-155, 1e-160, 1e-300])
+def test_a_tiny_cloud_flows_like_a_point(scale):
+    X, Y = np.random.default_rng(0).standard_normal((2, 12, 4))
+    flow = sliced_wasserstein_flow(scale * X, Y, n_steps=3, rng=0)
+    expected = sliced_wasserstein_flow(1e-100 * X, Y, n_steps=3, rng=0)
+    np.testing.assert_allclose(flow.points, expected.points, rtol=1e-9)
