@@ -79,7 +79,7 @@ def test_hostile_input(case, examples, tmp_path_factory, request):
             plain_values, plain_error = call(case, spoiled.plain)
             assert (plain_error is None) == (error is None), (spoiled.what, error, plain_error)
             if error is None:
-                compare(values, plain_values, spoiled.what)
+                compare(values, plain_values, spoiled)
         if error is None and spoiled.moderate:
             for value in values:
                 if value.dtype.kind == "f":
@@ -88,10 +88,15 @@ def test_hostile_input(case, examples, tmp_path_factory, request):
     check()
 
 
-def compare(values, expected, what):
+def compare(values, expected, spoiled):
+    """The values of the spoiled input are those of the plain one, up to rounding."""
+    what = spoiled.what
     for value, other in zip(values, expected, strict=True):
         if value.dtype.kind != "f":
             assert pickle.dumps(value.tolist()) == pickle.dumps(other.tolist()), what
             continue
-        scale = np.abs(other[np.isfinite(other)]).max(initial=0.0)
-        np.testing.assert_allclose(value, other, rtol=1e-6, atol=1e-6 * scale, err_msg=str(what))
+        atol = 1e-6 * np.abs(other[np.isfinite(other)]).max(initial=0.0)
+        if atol == 0.0:  # what is zero by luck, as in a perfect fit, is a rounding error elsewhere
+            sizes = [np.nanmax(np.abs(x), initial=0.0) for x in spoiled.plain.values()]
+            atol = 1e-12 * min(sizes)
+        np.testing.assert_allclose(value, other, rtol=1e-6, atol=atol, err_msg=str(what))
