@@ -9,11 +9,9 @@ norm 1. Its eigenvalues lie between 1 - eta and 1 - 2 eta / p, so that
   once, and contracts the maximum norm of the residual by |1 - p/2| for p < 4;
 * eta = 2p/(p + 2) has the best guaranteed factor, |p - 2|/(p + 2), for every p.
 
-Anderson mixing of the last few steps takes the rest. Where the residual does not fall, the
-iteration goes back to its best point and takes a plain step.
+Anderson mixing of the last few steps takes the rest.
 
-Sources: Cohen and Peng, STOC 2015; Anderson, J. ACM 12 (1965), in the form of Walker and Ni, SIAM
-J. Numer. Anal. 49 (2011).
+Source: Cohen and Peng, STOC 2015.
 """
 
 import math
@@ -27,11 +25,10 @@ from numpy.typing import ArrayLike
 from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._validation import as_count, as_flag, as_number, is_dask
+from randla.sampling._mixing import Mixing, by_blocks
 from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 from randla.sampling._whitening import Whitening, whiten
-
-_MEMORY = 4  # steps that are mixed
 
 
 def lewis_weights(
@@ -127,11 +124,20 @@ def lewis_weights(
     with bars:
         state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
     warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
-    x, spread = state.log_weights, log_error(p, state.residual, state.factor.rank)
-    values = np.exp(x)
-    low, high = values * math.exp(-spread), values * math.exp(min(spread, 700.0))
+    spread = log_error(p, state.residual, state.factor.rank)
+    values, low, high = (np.empty(matrix.shape[0]) for _ in range(3))
+
+    def fill(rows: slice) -> None:
+        w = np.exp(state.log_weights[rows])
+        np.minimum(w, 1.0, out=values[rows])
+        np.minimum(w * math.exp(-spread), 1.0, out=low[rows])
+        np.minimum(w * math.exp(min(spread, 700.0)), 1.0, out=high[rows])
+
+    by_blocks(fill, len(values))
     return make_scores(
-        *(np.minimum(bound, 1.0, out=bound) for bound in (values, low, high)),
+        values,
+        low,
+        high,
         kind="lewis",
         p=p,
         certified=state.residual <= rtol,
@@ -197,25 +203,14 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
     rows = slice(None) if alive.all() else np.flatnonzero(alive)
     row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(factor.rank / n)
     x = np.full(len(norms[rows]), math.log(factor.rank / n))
-    mixing, best = _Mixing(p), None
+    mixing, best = Mixing(p, factor.rank / n), None
     for iteration in range(1, max_iterations + 1):
         if iteration > 1:
-            log_scale = (0.5 - 1.0 / p) * x
-            top = log_scale.max()
-            log_scale -= top
-            np.exp(log_scale, out=log_scale)
-            if len(log_scale) == n:
-                row_scale = log_scale
-            else:
-                row_scale = np.zeros(n)
-                row_scale[rows] = log_scale
+            row_scale, top = _scale_of(x, p, rows, n)
             factor = whiten(tiles, row_scale, rtol=min(1e-2 * rtol, 1e-4))
             norms = tiles.norms(factor.transform)
-        residual = np.log(norms[rows])  # log(leverage / w) = log(v g / w) with v = w^(1 - 2/p)
-        residual -= top
-        residual -= x / p
-        residual *= 2.0
-        delta = max(float(residual.max()), -float(residual.min())) + factor.error
+        residual, delta = _log_ratio(norms[rows], x, top, p)
+        delta += factor.error
         if best is None or delta < best[0]:
             best = delta, x, row_scale, norms, factor, iteration
         if delta <= rtol:
@@ -230,62 +225,33 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
     return LewisState(log_weights, row_scale, norms, first, factor, delta, iteration)
 
 
-class _Mixing:
-    """Anderson mixing in x = log w, with a way back."""
+def _scale_of(x: Array, p: float, rows: Any, n: int) -> tuple[Array, float]:
+    """``w^(1/2 - 1/p)`` of `rows`, over its largest value, and the logarithm of that."""
+    power, scale = 0.5 - 1.0 / p, np.empty(len(x))
+    top = power * float(x.max() if power > 0.0 else x.min())
 
-    def __init__(self, p: float) -> None:
-        self.p = p
-        self.eta = p / 2.0 if p <= 4.0 else 2.0 * p / (p + 2.0)
-        self.points: list[Array] = []
-        self.residuals: list[Array] = []
-        self.best = math.inf  # smallest residual so far, and how long ago that was
-        self.waited = 0
-        self.anchor: tuple[Array, Array, float] | None = None  # the way back: x, residual, phi
-        self.damping = 1.0
+    def fill(block: slice) -> None:
+        np.exp(power * x[block] - top, out=scale[block])
 
-    def step(self, x: Array, residual: Array, delta: float, phi: float) -> Array:
-        """The next x. For p >= 4, phi is the convex function that the weights minimise."""
-        self.waited = 0 if delta < self.best else self.waited + 1
-        if self.anchor is not None and self._failed(delta, phi):
-            self.points, self.residuals, self.waited = [], [], 0
-            x, residual, _ = self.anchor
-            step = self.eta * self.damping
-            if self.p >= 4.0:
-                self.damping *= 0.5  # phi falls for short steps, the residual need not
-            return x + step * residual
-        self.damping = 1.0
-        if delta < self.best:
-            self.best, self.anchor = delta, (x, residual, phi)
-        self.points = [*self.points[-_MEMORY:], x]
-        self.residuals = [*self.residuals[-_MEMORY:], residual]
-        change = x + self.eta * residual
-        return change if len(self.points) == 1 else change - self._mix(x, residual)
+    by_blocks(fill, len(x))
+    if len(x) == n:
+        return scale, top
+    row_scale = np.zeros(n)
+    row_scale[rows] = scale
+    return row_scale, top
 
-    def _failed(self, delta: float, phi: float) -> bool:
-        assert self.anchor is not None
-        if not delta <= 2.0 * self.best:
-            return self.p < 4.0 or not phi <= self.anchor[2]
-        return self.waited > 5
 
-    def _mix(self, x: Array, residual: Array) -> Array:
-        """What least squares over the differences of the last steps takes off the plain step."""
-        weight = np.exp(x)
-        weight += weight.sum() / len(x)  # heavy rows count, but light ones are not forgotten
-        changes = [b - a for a, b in zip(self.residuals[:-1], self.residuals[1:], strict=True)]
-        k = len(changes)
-        gram, right = np.empty((k, k)), np.empty(k)
-        for i, change in enumerate(changes):
-            weighted = weight * change
-            right[i] = weighted @ residual
-            for j in range(i + 1):
-                gram[i, j] = gram[j, i] = weighted @ changes[j]
-        scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
-        gram, right = gram * np.outer(scale, scale), scale * right
-        gamma = scale * np.linalg.lstsq(gram, right, rcond=1e-13)[0]
-        out = np.zeros(len(x))
-        for g, change, a, b in zip(gamma, changes, self.points[:-1], self.points[1:], strict=True):
-            out += g * (b - a + self.eta * change)
-        return out
+def _log_ratio(norms: Array, x: Array, top: float, p: float) -> tuple[Array, float]:
+    """``log(leverage / w)`` and its largest magnitude: leverage = v g, v = w^(1 - 2/p)."""
+    residual = np.empty(len(x))
+
+    def fill(block: slice) -> float:
+        r = np.log(norms[block], out=residual[block])
+        r -= x[block] / p + top
+        r *= 2.0
+        return float(np.abs(r).max())
+
+    return residual, max(by_blocks(fill, len(x)))
 
 
 def log_error(p: float, delta: float, rank: int) -> float:

@@ -108,6 +108,8 @@ class Tiles:
         out = np.empty((j - i, self.d)) if out is None else out[: j - i]
         if row_scale is None:
             np.copyto(out, X)
+        elif X.dtype == np.float64 and X.flags.c_contiguous:
+            kernels.scale_rows(read_only(X), read_only(row_scale[i:j]), out)
         else:
             np.multiply(X, row_scale[i:j, None], out=out)
         if self.column_scale is not None:

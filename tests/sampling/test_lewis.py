@@ -8,7 +8,8 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
 from randla.sampling import leverage_scores, lewis_weights
-from randla.sampling._lewis import _Mixing, log_error, solve_lewis
+from randla.sampling._lewis import log_error, solve_lewis
+from randla.sampling._mixing import Mixing
 from randla.sampling._scores import NotConvergedWarning
 from randla.sampling._tiles import Tiles
 from tests.sampling.matrices import MATRICES
@@ -128,13 +129,13 @@ def test_rows_of_very_different_size():
 def test_the_way_back():
     """A step that made things worse is undone, and a plain one taken from the best point."""
     for p, shrinks in ((1.5, [1.0, 1.0]), (6.0, [1.0, 0.5])):
-        mixing = _Mixing(p)
+        mixing = Mixing(p, 0.1)
         x, good = np.zeros(3), np.array([0.1, -0.2, 0.1])
         mixing.step(x, good, 0.2, 1.0)
         for shrink in shrinks:
             back = mixing.step(x + 5, 10 * good, 2.0, 2.0)
             np.testing.assert_allclose(back, shrink * mixing.eta * good)
-    mixing = _Mixing(6.0)
+    mixing = Mixing(6.0, 0.1)
     mixing.step(x, good, 0.2, 1.0)
     mixing.step(x + 5, 10 * good, 2.0, 0.5)  # the convex function fell: go on from there
     assert len(mixing.points) == 2

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from randla._jit import fused_kernel, summing_kernel
+from randla._jit import fused_kernel, kernel, summing_kernel
 
 _SMALL, _LARGE = 1e-280, 1e280
 
@@ -20,6 +20,18 @@ def add_gram(X, product, total):
     for i in range(total.shape[0]):
         for j in range(total.shape[1]):
             total[i, j] += product[i, j]
+
+
+@kernel
+def scale_rows(X, scale, out):
+    """``out = diag(scale) X`` for a C-ordered float64 tile.
+
+    NumPy's broadcast takes twice the time where rows are short.
+    """
+    for i in range(X.shape[0]):
+        factor = scale[i]
+        for j in range(X.shape[1]):
+            out[i, j] = factor * X[i, j]
 
 
 @summing_kernel

@@ -1,0 +1,104 @@
+"""Anderson mixing: a fixed-point iteration that uses what its last few steps have shown.
+
+Where the residual does not fall, the iteration goes back to its best point and takes a plain step.
+Vectors have an entry for each row of the matrix and are read in blocks that stay in cache.
+
+Source: Anderson, J. ACM 12 (1965), in the form of Walker and Ni, SIAM J. Numer. Anal. 49 (2011).
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from randla._parallel import part_bounds, run_parts
+from randla.sampling._tiles import Array
+
+T = TypeVar("T")
+
+_MEMORY = 4  # steps that are mixed
+_BLOCK = 16384  # rows whose logarithms and differences stay in the second-level cache
+
+
+class Mixing:
+    """Anderson mixing in x = log w, with a way back.
+
+    Heavy rows count for more, but light ones are not forgotten: the weight of a row is w plus the
+    mean of all w, `mean`.
+    """
+
+    def __init__(self, p: float, mean: float) -> None:
+        self.p, self.mean = p, mean
+        self.eta = p / 2.0 if p <= 4.0 else 2.0 * p / (p + 2.0)
+        self.points: list[Array] = []
+        self.residuals: list[Array] = []
+        self.best = math.inf  # smallest residual so far, and how long ago that was
+        self.waited = 0
+        self.anchor: tuple[Array, Array, float] | None = None  # the way back: x, residual, phi
+        self.damping = 1.0
+
+    def step(self, x: Array, residual: Array, delta: float, phi: float) -> Array:
+        """The next x. For p >= 4, phi is the convex function that the weights minimise."""
+        self.waited = 0 if delta < self.best else self.waited + 1
+        if self.anchor is not None and self._failed(delta, phi):
+            self.points, self.residuals, self.waited = [], [], 0
+            x, residual, _ = self.anchor
+            step = self.eta * self.damping
+            if self.p >= 4.0:
+                self.damping *= 0.5  # phi falls for short steps, the residual need not
+            return x + step * residual
+        self.damping = 1.0
+        if delta < self.best:
+            self.best, self.anchor = delta, (x, residual, phi)
+        self.points = [*self.points[-_MEMORY:], x]
+        self.residuals = [*self.residuals[-_MEMORY:], residual]
+        return self._mixed(x, residual)
+
+    def _failed(self, delta: float, phi: float) -> bool:
+        assert self.anchor is not None
+        if not delta <= 2.0 * self.best:
+            return self.p < 4.0 or not phi <= self.anchor[2]
+        return self.waited > 5
+
+    def _mixed(self, x: Array, residual: Array) -> Array:
+        """The plain step, less what least squares over the differences of the last ones takes off.
+
+        ``gamma`` minimises ``|residual - changes gamma|`` in the norm of the rows' weights.
+        """
+        n, k = len(x), len(self.points) - 1
+
+        def products(block: slice) -> Array:
+            changes = _differences(self.residuals, block)
+            weight = np.exp(x[block]) + self.mean
+            return (changes * weight) @ np.vstack([changes, residual[block]]).T
+
+        gamma = np.zeros(k)
+        if k:
+            sums = sum(by_blocks(products, n), start=np.zeros((k, k + 1)))
+            gram, right = sums[:, :k], sums[:, k]
+            scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
+            gram, right = gram * np.outer(scale, scale), scale * right
+            gamma = scale * np.linalg.lstsq(gram, right, rcond=1e-13)[0]
+        out = np.empty(n)
+
+        def fill(block: slice) -> None:
+            step = x[block] + self.eta * residual[block]
+            if k:
+                step -= gamma @ _differences(self.points, block)
+                step -= self.eta * gamma @ _differences(self.residuals, block)
+            out[block] = step
+
+        by_blocks(fill, n)
+        return out
+
+
+def _differences(vectors: list[Array], block: slice) -> Array:
+    """Differences of neighbouring vectors, in rows."""
+    return np.diff([v[block] for v in vectors], axis=0)
+
+
+def by_blocks(visit: Callable[[slice], T], n: int) -> list[T]:
+    """What `visit` returns for each block of n rows, on several threads."""
+    bounds = part_bounds(n, -(-n // _BLOCK))
+    return run_parts(lambda k: visit(slice(*bounds[k])), len(bounds), seconds=1e-8 * n, blas=True)
