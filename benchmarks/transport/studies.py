@@ -68,7 +68,8 @@ def first_step(X, Y, **options):
         held = []
         for seed in range(1, draws + 1):
             r = sliced_wasserstein_flow(X, Y, n_steps=1, rng=seed, **options)
-            held.append(t_shares(r.trace[0], r.trace_standard_error[0], np.inf, truth))
+            error = r.trace_standard_error[0]
+            held.append(t_shares(r.trace[0], error, r.degrees_of_freedom, truth))
         return held
 
     return cover

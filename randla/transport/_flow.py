@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key, generator_from_key
-from randla._results import Result, axes_or_new
+from randla._results import Result, axes_or_new, t_interval
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._clouds import prepare
 from randla.transport._directions import as_design, child_key
@@ -33,6 +33,9 @@ class SlicedWassersteinFlow(Result):
         sum of the squares (barycenter).
     trace_standard_error : (n_steps,) ndarray
         Of `trace`, from the random directions of that step.
+    degrees_of_freedom : float
+        Of the Student t law by which `trace` errs: seven where eight blocks of orthogonal
+        directions are drawn a step, as by default; inf if there is no error.
     n_projections : int
         Directions of each step.
     """
@@ -40,10 +43,11 @@ class SlicedWassersteinFlow(Result):
     points: NDArray[np.float64]
     trace: NDArray[np.float64]
     trace_standard_error: NDArray[np.float64]
+    degrees_of_freedom: float
     n_projections: int
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw `trace` over the steps, with two standard errors to each side.
+        """Draw `trace` over the steps, with its interval of 95 per cent.
 
         Needs matplotlib.
 
@@ -59,7 +63,8 @@ class SlicedWassersteinFlow(Result):
         ax = axes_or_new(ax)
         steps = np.arange(len(self.trace))
         ax.plot(steps, self.trace)
-        low, high = (self.trace + sign * 2.0 * self.trace_standard_error for sign in (-1, 1))
+        spread = self.trace_standard_error, self.degrees_of_freedom
+        low, high = t_interval(self.trace, *spread, 0.95)
         ax.fill_between(steps, np.maximum(low, 0.0), high, alpha=0.3)
         ax.set(xlabel="step", ylabel="sliced Wasserstein distance", yscale="log")
         return ax
@@ -295,14 +300,16 @@ def _descend(
     points = x.astype(np.float64)
     dim = points.shape[1]
     design = as_design(directions, dim, n_projections, key, 64)
-    trace, errors = np.empty(n_steps), np.empty(n_steps)
+    trace, errors, freedom = np.empty(n_steps), np.empty(n_steps), math.inf
     with progress_bar(n_steps, as_flag(progress, "progress"), "flow") as bar:
         for k in range(n_steps):
             design = design.renewed(child_key(key, k))
             clouds = prepare([points, *ys], [a, *bs])
             own = clouds.items[0]
             slopes = ProjectedSlopes(own, list(clouds.items[1:]), shares, 2.0)(design)
-            trace[k], errors[k] = _root(slopes.costs @ shares, design.block, clouds.exponent)
+            trace[k], errors[k], freedom = _root(
+                slopes.costs @ shares, design.block, clouds.exponent
+            )
             masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
             move = slopes.gradient * (-0.5 * dim * step) / masses
             move *= math.ldexp(1.0, clouds.exponent)
@@ -311,15 +318,16 @@ def _descend(
             else:
                 points[own.kept] += move
             bar(k + 1)
-    return SlicedWassersteinFlow(points, trace, errors, design.n)
+    return SlicedWassersteinFlow(points, trace, errors, freedom, design.n)
 
 
-def _root(f: NDArray[np.float64], block: int, exponent: int) -> tuple[float, float]:
-    """Root of the mean of f, and its error to first order."""
+def _root(f: NDArray[np.float64], block: int, exponent: int) -> tuple[float, float, float]:
+    """Root of the mean of f, its error to first order, and the degrees of freedom of that."""
     length = math.ldexp(1.0, exponent)
     if len(f) == 1:
-        return math.sqrt(float(f[0])) * length, 0.0
+        return math.sqrt(float(f[0])) * length, 0.0, math.inf
     fitted = fit(f, np.empty((len(f), 0)), np.empty(0), block=block)
     assert fitted is not None
     root = math.sqrt(max(fitted.estimate, 0.0))
-    return root * length, (fitted.standard_error / (2.0 * root) if root > 0.0 else 0.0) * length
+    error = fitted.standard_error / (2.0 * root) if root > 0.0 else 0.0
+    return root * length, error * length, fitted.degrees_of_freedom

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from randla._results import t_interval
 from randla.transport import (
     sliced_wasserstein,
     sliced_wasserstein_barycenter,
     sliced_wasserstein_flow,
     wasserstein_1d,
 )
+from tests.statistical import claim
 from tests.transport.reference import clouds
 
 
@@ -35,6 +37,22 @@ def test_the_distance_falls(m):
     assert flow.trace[-1] < 0.15 * flow.trace[0]
     before = sliced_wasserstein(X, Y[:m], rng=1)
     assert abs(flow.trace[0] - before.value) < 6 * flow.trace_standard_error[0]
+
+
+@claim(
+    null="nominal 95 % intervals of the trace cover between 94 and 97 %",
+    test="one-sided normal limits around the bounds",
+    replicates=3000,
+    false_alarm=1e-6,
+)
+def test_intervals_of_the_trace_cover(trial):
+    """With few blocks of directions a step: seven degrees of freedom, not a normal law."""
+    X, Y = clouds("gauss", 20, 40)
+    truth = sliced_wasserstein(X, Y, n_projections=50_000, control_variate="full", rng=0).value
+    runs = [sliced_wasserstein_flow(X, Y, n_steps=1, rng=rng) for rng in trial.rngs()]
+    first = np.array([(r.trace[0], r.trace_standard_error[0]) for r in runs])
+    low, high = t_interval(*first.T, runs[0].degrees_of_freedom, 0.95)
+    trial.assert_between((low <= truth) & (truth <= high), 0.94, 0.97)
 
 
 def test_weighted_points_move_and_others_stay():
