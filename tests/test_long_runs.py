@@ -28,6 +28,10 @@ LONG_CALLS = {
     "sliced_wasserstein_flow": (
         "clouds(2000, 3)", "sliced_wasserstein_flow(*data, n_steps=n)", 2, 100_000,
     ),
+    "sliced_wasserstein_gradient": (
+        "clouds(2000, 10)", "sliced_wasserstein_gradient(*data, n_projections=n)", 100, 1_000_000,
+    ),
+    "max_sliced_wasserstein": ("clouds(n, 30)", "max_sliced_wasserstein(*data)", 50, 200_000),
     "particle_filter": ("series(n)", "particle_filter(*data, n_particles=1000)", 10, 200_000),
     "ffbs": ("series(n)", "ffbs(*data, 'state', n_particles=500)", 10, 50_000),
     "ppg": (
