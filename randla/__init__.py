@@ -75,6 +75,7 @@ _FAMILIES = {
     "random": (),
 }
 _FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names}
+_FAMILY_OF["RandlaWarning"] = "_results"
 
 __all__ = ["__version__", *sorted([*_FAMILIES, *_FAMILY_OF])]
 

@@ -1,5 +1,6 @@
 """What type checkers see: the same names as the lazy loader in __init__.py."""
 
+from randla._results import RandlaWarning as RandlaWarning
 from randla.sampling import (
     LpRegressionResult as LpRegressionResult,
     RowSample as RowSample,

@@ -89,4 +89,20 @@ def axes_or_new(ax: Any) -> Any:
 
 
 class RandlaWarning(UserWarning):
-    """Base of the warnings of this library, so that they can be filtered by class."""
+    """Base of the warnings of this library, so that they can be filtered by class.
+
+    Parameters
+    ----------
+    *args : object
+        As for all exceptions; the first one is the message.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import randla
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", randla.RandlaWarning)  # what is inexact stops the program
+    ...     x = randla.lstsq([[1.0], [2.0]], [2.0, 4.0]).x
+    >>> x
+    array([2.])
+    """

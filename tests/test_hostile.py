@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 import randla
-from randla._results import RandlaWarning
-from randla.sketching._methods import LstsqWarning
+from randla import RandlaWarning
+from randla.sketching import LstsqWarning
 from tests.hostile import hostile_arrays
 from tests.test_conformance import CASES
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from randla._results import RandlaWarning
+from randla import RandlaWarning
 from tests.test_conformance import CASES
 
 # Data of a size, the call, a small size, which compiles, and a large one, which takes from seconds

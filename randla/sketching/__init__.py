@@ -4,6 +4,7 @@ from randla.sketching._gaussian import GaussianSketch
 from randla.sketching._hadamard import SRHT, BlockSRHT, fwht
 from randla.sketching._kronecker import KroneckerProduct, KroneckerSRHT
 from randla.sketching._least_squares import lstsq
+from randla.sketching._methods import LstsqWarning
 from randla.sketching._result import LstsqResult
 from randla.sketching._size import sketch_size
 from randla.sketching._sparse import CountSketch, SparseSignSketch
@@ -16,6 +17,7 @@ __all__ = [
     "KroneckerProduct",
     "KroneckerSRHT",
     "LstsqResult",
+    "LstsqWarning",
     "SparseSignSketch",
     "fwht",
     "lstsq",
