@@ -91,17 +91,14 @@ def axes_or_new(ax: Any) -> Any:
 class RandlaWarning(UserWarning):
     """Base of the warnings of this library, so that they can be filtered by class.
 
-    Parameters
-    ----------
-    *args : object
-        As for all exceptions; the first one is the message.
-
     Examples
     --------
+    Let the program stop where a solution is not as accurate as was asked for:
+
     >>> import warnings
     >>> import randla
     >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("error", randla.RandlaWarning)  # what is inexact stops the program
+    ...     warnings.simplefilter("error", randla.RandlaWarning)
     ...     x = randla.lstsq([[1.0], [2.0]], [2.0, 4.0]).x
     >>> x
     array([2.])
