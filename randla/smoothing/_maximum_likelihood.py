@@ -46,8 +46,9 @@ class MaximumLikelihoodResult(Result):
         final stage.
     monte_carlo_error : (f,) ndarray or None
         Of the algorithm, given the data: standard error of `theta` around the maximiser, from
-        the spread of independent chains. It does not see a bias that all chains share
-        (``method="paris"``). Zero with ``method="exact"``; None with one chain or without the
+        the spread of independent chains. It does not see the bias that all chains share with
+        ``method="paris"``: for an autoregression, 100 times and 20 particles, that was 20 times
+        this error (and a fifth of the statistical one), and it falls like 1/N. Zero with ``method="exact"``; None with one chain or without the
         final stage.
     parameter_covariance : (f, f) ndarray or None
         Statistical covariance of the estimates.
@@ -90,6 +91,9 @@ class MaximumLikelihoodResult(Result):
 
     def confidence_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Normal confidence intervals of the parameters, with both errors.
+
+        They hold for long series. For an autoregression observed 50 times nominal 99 % intervals
+        held in 97 % of the series.
 
         Parameters
         ----------
