@@ -88,8 +88,8 @@ def paris(
     **The estimate has a bias of order T / N that the spread of the chains does not show**: it is
     the same for all of them, and `standard_error` and `confidence_interval` leave it out. With 20
     or 30 particles, 95 % intervals from eight chains held in 64 to 94 % of the cases, by the model;
-    with 20 times as many, in 93 to 95 %. What is unbiased is the product of the likelihood estimate with the estimate. Resampling is
-    multinomial at every step, for which this holds exactly.
+    with 20 times as many, in 93 to 95 %. What is unbiased is the product of the likelihood estimate
+    with the estimate. Resampling is multinomial at every step, for which this holds exactly.
 
     Time O(T N M), memory O(N p).
 
