@@ -149,8 +149,8 @@ def sliced_wasserstein(
     without controls were up to 3.1 points short, and 2.4 at nominal 99 %. Exceptions are higher
     powers, which make f heavy-tailed. At p = 4 the families that "auto" takes fell short by up to 6
     points from 60 directions (a torus and a box, where plain intervals do no better) and 2.3 from
-    240; others by up to 16 and 6 ("lower" on images). At p = 8 all of them, and plain intervals, fell
-    short by up to 12 points from 240 directions. The documentation has the tables.
+    240; others by up to 16 and 6 ("lower" on images). At p = 8 all of them, and plain intervals,
+    fell short by up to 12 points from 240 directions. The documentation has the tables.
 
     References
     ----------
