@@ -213,6 +213,15 @@ def test_proposals_are_optimal(name):
     np.testing.assert_allclose(weights, weights[0], rtol=1e-9)
     np.testing.assert_allclose(first, first[:1] * len(first), rtol=1e-9)
     assert (model.initial_proposal is None) == (name == "singular start")
+    if model.dim is not None:  # without an observation it is the transition, constants and all
+        missing = np.nan * y
+        assert model.log_proposal(0, x, xn, missing, theta) == pytest.approx(
+            model.log_transition(0, x, xn, theta), rel=1e-9
+        )
+        if model.initial_proposal is not None:
+            assert model.log_initial_proposal(xn, missing, theta) == pytest.approx(
+                model.log_initial(xn, theta), rel=1e-9
+            )
 
 
 @each_model
