@@ -7,6 +7,8 @@ import pytest
 from randla import _parallel
 from tests.statistical import SUITE_FALSE_ALARM, make_trial
 
+LONGEST_WITHOUT_COMPILER = 15.0  # CPU seconds
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -28,6 +30,26 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", wraps)  # in other threads
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell,
         signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests of Ctrl-C would hang
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Without the compiler, skip what is made for compiled kernels: claims and long tests."""
+    if not numba.config.DISABLE_JIT:
+        return (yield)
+    if item.get_closest_marker("claim"):
+        pytest.skip("too many replicates without the compiler")
+
+    def stop(*_):
+        pytest.skip("too long without the compiler")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST_WITHOUT_COMPILER)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def pytest_collection_finish(session):

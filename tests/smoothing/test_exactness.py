@@ -14,6 +14,7 @@ from randla._jit import unsaved_kernel
 from randla._random import draw_key, uniform
 from randla.smoothing import _sweeps
 from randla.smoothing._kernels import sweep as sweep_module
+from randla.smoothing._kernels.backward import count_impossible
 from randla.smoothing._problem import make_problem
 from randla.smoothing._sweeps import SweepChain
 from tests.smoothing import models
@@ -138,6 +139,12 @@ def test_wrong_samplers_are_seen(wrong, trial, monkeypatch):
     estimates, shares = run_from_the_smoothing_law(problem, trial)
     with pytest.raises(AssertionError):
         assert_invariant(problem, trial, estimates, shares)
+
+
+def test_only_particles_with_a_weight_count_as_impossible():
+    never = -np.inf
+    densities, logw = np.array([never, never, 0.0, never]), np.array([0.0, never, 0.0, 0.0])
+    assert count_impossible(densities, logw) == 2
 
 
 @pytest.mark.parametrize("n_particles", [2, 3])

@@ -382,6 +382,8 @@ def test_observations_that_are_no_symbols_are_impossible():
          "transition_cov must be positive semidefinite"),
         ((np.eye(2), [[0, 1], [1, 0]], np.eye(2), np.eye(2), [0, 0], np.eye(2)), ValueError,
          "transition_cov must be positive semidefinite"),
+        ((np.eye(2), [[0, 1e-6], [1e-6, 1e6]], np.eye(2), np.eye(2), [0, 0], np.eye(2)), ValueError,
+         "transition_cov must be positive semidefinite"),
     ],
 )  # fmt: skip
 def test_bad_linear_gaussian(arguments, error, text):
