@@ -15,6 +15,8 @@ from randla.sampling import (
     max_sensitivity,
     total_sensitivity,
 )
+from randla.sampling._kernels.columns import LANES
+from randla.sampling._kernels.sensitivity_power import dual_norm
 from randla.sampling._row_solver import geometry
 from randla.sampling._scores import NotConvergedWarning
 from randla.sampling._sensitivity import choose_method, exact_rows
@@ -383,3 +385,16 @@ def test_total_sensitivity_of_rows_that_agree():
     low, high = total.confidence_interval()
     assert low <= 3.0 <= high
     assert total.standard_error < 1e-5
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0], [1.0, -0.5], [3.0, 1e-200, 2.0], [1e200, -2e200], [np.inf]]
+)
+@pytest.mark.parametrize("q", [1.2, 2.0, 5.0])
+def test_dual_norm(values, q):
+    z, ratio, out = np.zeros((2, LANES)), np.empty((2, LANES)), np.empty((2, LANES))
+    z[1, : len(values)] = values
+    found = dual_norm(z, q, ratio, out, np.empty((2, LANES)), np.empty((2, LANES)))
+    top = np.abs(values).max()
+    exact = top * np.linalg.norm(np.array(values) / top, q) if 0 < top < np.inf else top
+    assert exact * (1 - 1e-14) <= found <= exact * (1 + 1e-12)

@@ -14,7 +14,7 @@ from randla._jit import unsaved_kernel
 from randla._random import draw_key, uniform
 from randla.smoothing import _sweeps
 from randla.smoothing._kernels import sweep as sweep_module
-from randla.smoothing._kernels.backward import count_impossible
+from randla.smoothing._kernels.backward import count_impossible, densities_form
 from randla.smoothing._problem import make_problem
 from randla.smoothing._sweeps import SweepChain
 from tests.smoothing import models
@@ -139,6 +139,23 @@ def test_wrong_samplers_are_seen(wrong, trial, monkeypatch):
     estimates, shares = run_from_the_smoothing_law(problem, trial)
     with pytest.raises(AssertionError):
         assert_invariant(problem, trial, estimates, shares)
+
+
+@pytest.mark.parametrize("dim", [None, 2])
+def test_densities_of_pairs(dim):
+    rng = np.random.default_rng(0)
+    shape = (5,) if dim is None else (5, dim)
+    x, xn, J = rng.standard_normal(shape), rng.standard_normal(shape), np.array([3, 0, 0, 4, 1])
+    xn[2] = np.nan
+
+    def log_transition(t, x, xn, theta):
+        return -np.sum((xn - x) ** 2)
+
+    out = np.empty(5)
+    densities = densities_form(unsaved_kernel(log_transition), dim is None)
+    assert densities(0, x, J, xn, np.empty(0), out) == 1
+    expected = [log_transition(0, x[J[i]], xn[i], None) for i in range(5)]
+    np.testing.assert_allclose(out, expected, rtol=1e-12)
 
 
 def test_only_particles_with_a_weight_count_as_impossible():

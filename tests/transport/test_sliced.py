@@ -16,6 +16,7 @@ from randla.transport import (
     wasserstein_1d,
 )
 from randla.transport._control_variates import FAMILIES, abs_moment
+from randla.transport._kernels.prepare import snap_centres
 from tests.transport.reference import circle, clouds, projected_costs
 
 CONTROLS = (None, *FAMILIES)
@@ -514,3 +515,18 @@ def test_many_dimensions_need_no_square_arrays():
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 200 << 20, call  # d^2 numbers are 275 MiB
+
+
+def test_centres_are_near_the_means_and_short():
+    mean, low, high = (
+        np.array([0.1, 100.3, 5.0]),
+        np.array([-1.0, 99.0, 5.0]),
+        np.array([3.0, 101.0, 5.0]),
+    )
+    centres = np.empty(3)
+    farthest = snap_centres(mean, low, high, -30, centres)
+    spread = np.array([2.9, 1.3, 0.0])
+    assert (abs(centres - mean) <= spread / 1024).all()
+    assert farthest == pytest.approx(max(high - centres), rel=1e-12)
+    assert centres[2] == 5.0
+    np.testing.assert_array_equal(centres * 1024, np.rint(centres * 1024))
