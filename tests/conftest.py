@@ -24,10 +24,10 @@ def pytest_configure(config):
         "markers", "claim(claim): a statistical claim, see tests/statistical.py"
     )
     config.addinivalue_line("markers", "slow: needs more than a few seconds")
-    if numba.config.DISABLE_JIT:  # NumPy's integers warn where 64 bits are meant to wrap around
-        np.seterr(over="ignore")
-        wraps = "ignore:overflow encountered in scalar:RuntimeWarning"
-        config.addinivalue_line("filterwarnings", wraps)  # in other threads
+    if numba.config.DISABLE_JIT:  # NumPy's scalars warn where compiled ones wrap round or give inf
+        np.seterr(all="ignore")
+        of_scalars = "ignore:.* encountered in scalar:RuntimeWarning"
+        config.addinivalue_line("filterwarnings", of_scalars)  # in other threads
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell,
         signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests of Ctrl-C would hang
 

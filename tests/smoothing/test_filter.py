@@ -7,7 +7,7 @@ import randla
 from randla import StateSpaceModel, particle_filter
 from randla._random import new_stream
 from randla.smoothing._kernels import resample
-from randla.smoothing._kernels.weights import (
+from randla.smoothing._kernels.weights import (, largest
     exp_negative,
     exponentiate,
     normalise,
@@ -17,6 +17,16 @@ from tests.smoothing import models, reference
 from tests.statistical import chi_square_pvalue, claim
 
 SCHEMES = ("systematic", "stratified", "multinomial", "residual")
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 19])
+def test_largest_entry_wherever_it_is(n):
+    for k in range(n):
+        a = np.linspace(-2.0, -1.0, n)
+        a[k] = 3.0
+        a[k - 1] = np.nan if n > 1 else a[k - 1]
+        assert largest(a) == 3.0
+    assert largest(np.full(n, np.nan)) == -np.inf
 
 
 def test_exponential_to_the_last_bit():
