@@ -7,9 +7,10 @@ import randla
 from randla import StateSpaceModel, particle_filter
 from randla._random import new_stream
 from randla.smoothing._kernels import resample
-from randla.smoothing._kernels.weights import (, largest
+from randla.smoothing._kernels.weights import (
     exp_negative,
     exponentiate,
+    largest,
     normalise,
     weighted_moments,
 )
