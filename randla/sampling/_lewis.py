@@ -174,6 +174,7 @@ class LewisState:
     factor : Whitening
     residual : float
     n_iterations : int
+        Leverage computations, those after the best weights too.
     """
 
     log_weights: Array
@@ -212,7 +213,7 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
         residual, delta = _log_ratio(norms[rows], x, top, p)
         delta += factor.error
         if best is None or delta < best[0]:
-            best = delta, x, row_scale, norms, factor, iteration
+            best = delta, x, row_scale, norms, factor
         if delta <= rtol:
             break
         phi = 0.0
@@ -220,7 +221,7 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
             phi = (1.0 - 2.0 / p) * np.exp(x).sum() - factor.log_det - 2.0 * factor.rank * top
         x = mixing.step(x, residual, delta, phi)
     assert best is not None
-    delta, x, row_scale, norms, factor, iteration = best
+    delta, x, row_scale, norms, factor = best
     log_weights[rows] = x
     return LewisState(log_weights, row_scale, norms, first, factor, delta, iteration)
 

@@ -1,6 +1,7 @@
 """Anderson mixing: a fixed-point iteration that uses what its last few steps have shown.
 
-Where the residual does not fall, the iteration goes back to its best point and takes a plain step.
+Where neither the residual nor, for p >= 4, the convex function behind it falls, the iteration goes
+back to its best point and takes a plain step.
 Vectors have an entry for each row of the matrix and are read in blocks that stay in cache.
 
 Source: Anderson, J. ACM 12 (1965), in the form of Walker and Ni, SIAM J. Numer. Anal. 49 (2011).
@@ -33,32 +34,36 @@ class Mixing:
         self.eta = p / 2.0 if p <= 4.0 else 2.0 * p / (p + 2.0)
         self.points: list[Array] = []
         self.residuals: list[Array] = []
-        self.best = math.inf  # smallest residual so far, and how long ago that was
-        self.waited = 0
-        self.anchor: tuple[Array, Array, float] | None = None  # the way back: x, residual, phi
+        self.best = self.lowest = math.inf  # smallest residual so far, and smallest phi
+        self.waited = 0  # steps since one of them was found
+        self.anchor: tuple[Array, Array] | None = None  # the way back: x and residual
         self.damping = 1.0
 
     def step(self, x: Array, residual: Array, delta: float, phi: float) -> Array:
-        """The next x. For p >= 4, phi is the convex function that the weights minimise."""
-        self.waited = 0 if delta < self.best else self.waited + 1
+        """The next x. For p >= 4, phi is the convex function that the weights minimise.
+
+        The residual may have to rise on the way there; phi falls along every short plain step.
+        """
+        better = delta < self.best or (self.p >= 4.0 and phi < self.lowest)
+        self.waited = 0 if better else self.waited + 1
         if self.anchor is not None and self._failed(delta, phi):
             self.points, self.residuals, self.waited = [], [], 0
-            x, residual, _ = self.anchor
+            x, residual = self.anchor
             step = self.eta * self.damping
             if self.p >= 4.0:
-                self.damping *= 0.5  # phi falls for short steps, the residual need not
+                self.damping *= 0.5
             return x + step * residual
         self.damping = 1.0
-        if delta < self.best:
-            self.best, self.anchor = delta, (x, residual, phi)
+        if better:
+            self.best, self.lowest = min(delta, self.best), min(phi, self.lowest)
+            self.anchor = x, residual
         self.points = [*self.points[-_MEMORY:], x]
         self.residuals = [*self.residuals[-_MEMORY:], residual]
         return self._mixed(x, residual)
 
     def _failed(self, delta: float, phi: float) -> bool:
-        assert self.anchor is not None
         if not delta <= 2.0 * self.best:
-            return self.p < 4.0 or not phi <= self.anchor[2]
+            return self.p < 4.0 or not phi <= self.lowest
         return self.waited > 5
 
     def _mixed(self, x: Array, residual: Array) -> Array:

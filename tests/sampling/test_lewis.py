@@ -12,6 +12,7 @@ from randla.sampling._lewis import log_error, solve_lewis
 from randla.sampling._mixing import Mixing
 from randla.sampling._scores import NotConvergedWarning
 from randla.sampling._tiles import Tiles
+from randla.sampling._whitening import whiten
 from tests.sampling.matrices import MATRICES
 from tests.sampling.reference import lewis_ratio
 
@@ -139,6 +140,31 @@ def test_the_way_back():
     mixing.step(x, good, 0.2, 1.0)
     mixing.step(x + 5, 10 * good, 2.0, 0.5)  # the convex function fell: go on from there
     assert len(mixing.points) == 2
+
+
+@each_matrix
+@pytest.mark.parametrize("p", [80, 300])
+def test_large_powers_converge(A, p):
+    """The residual first rises there, only the convex function falls."""
+    w = lewis_weights(A, p)
+    assert w.certified
+    heard = w.values > 1e-200  # light rows fall below the range of doubles
+    assert np.abs(np.log(lewis_ratio(A[heard], p, w.values[heard]))).max() <= 1e-6
+
+
+def test_all_leverage_computations_are_counted(monkeypatch):
+    calls = []
+
+    def counted(*args, **options):
+        calls.append(args)
+        return whiten(*args, **options)
+
+    monkeypatch.setattr("randla.sampling._lewis.whiten", counted)
+    A = np.random.default_rng(0).standard_normal((300, 4))
+    with pytest.warns(NotConvergedWarning, match="in 30 iterations"):
+        w = lewis_weights(A, 200, max_iterations=30)  # the best residual is that of the start
+    assert w.n_iterations == len(calls) == 30
+    assert (w.lower <= w.upper).all()
 
 
 def test_error_bound_is_monotone_and_continuous_where_two_rules_meet():
