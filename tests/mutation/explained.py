@@ -121,4 +121,22 @@ EXPLAINED = {
         "x[i] > x[i + 1]",
         "Gt to LtE",
     ): "only which way of sorting is taken; all of them sort",
+    (
+        "randla/sampling/_kernels/sensitivity_one.py",
+        "bounds_of_rows",
+        "1.6 * math.sqrt(n * d) + 3 * d",
+        "Add to Sub",
+    ): "only how many rows the small problem starts with",
+    (
+        "randla/transport/_kernels/sort.py",
+        "sort_rows",
+        "P[row]",
+        "shift an index down",
+    ): "index -1 is the last row: each row is sorted once",
+    (
+        "randla/transport/_kernels/sort.py",
+        "_sort_by_bits",
+        "cells[_ordered_bits(value) >> shift & _LOW11]",
+        "shift an index down",
+    ): "only which passes are left out",
 }
