@@ -38,42 +38,45 @@ def lstsq(A: Any, b: Any, options: Options, ridge: float, weights: Any) -> Lstsq
     if options.method not in _METHODS:
         listed = ", ".join(repr(method) for method in _METHODS)
         raise ValueError(f"method must be one of {listed} for a Dask array, got {options.method!r}")
-    rows, one_dimensional = _read(A, b, ridge, weights)
+    A = arrays.as_rows(A)
+    root_weights = None
+    if weights is not None:
+        weights = arrays.as_vector(weights, A, "weights")
+        root_weights = arrays.map_rows(_root_weights, weights, width=None)
+    rows, one_dimensional = _read(A, b, ridge, root_weights)
     with np.errstate(all="ignore"):  # what may overflow is looked at
         recipe = recipe_for(rows, options)
         if options.wants_one_sketch:
             m = rows_of_sketch(rows, options, recipe)
             if m is not None:
-                return estimated(rows, options, recipe, m, weights, one_dimensional)
+                return estimated(rows, options, recipe, m, root_weights, one_dimensional)
             options = Options(rcond=options.rcond)
         return exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
 
 
 def refine(origin: Origin, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
     """Go on to full precision from one sketch."""
-    rows, one_dimensional = _read(A, b, origin.ridge, origin.root_weights)
-    if rows.A.shape != origin.shape:
-        raise ValueError(f"A must have shape {origin.shape} as before, got shape {rows.A.shape}")
+    A = arrays.as_rows(A)
+    origin.require_shape(A.shape)
+    root_weights = origin.root_weights
+    if root_weights is not None:  # of an array in memory, or cut into other chunks
+        root_weights = arrays.as_vector(root_weights, A, "weights")
+    rows, one_dimensional = _read(A, b, origin.ridge, root_weights)
     with np.errstate(all="ignore"):
-        if origin.scaling[0] is not None:
-            rows.scale(*origin.scaling)
         options = Options(rcond=origin.rcond)
-        solution = _exactly(rows, options, origin.recipe, origin.sketched)
+        solution = _exactly(rows, options, origin.recipe, origin.factor_for(rows))
         rows.n_passes += first.n_passes
         return exact_result(rows, solution, one_dimensional)
 
 
-def _read(A: Any, b: Any, ridge: float, weights: Any) -> tuple[DaskRows, bool]:
-    A = arrays.as_rows(A)
+def _read(A: Any, b: Any, ridge: float, root_weights: Any) -> tuple[DaskRows, bool]:
     B = arrays.as_columns(b, A, "b")
-    if weights is not None:
-        weights = arrays.as_vector(weights, A, "weights")
     if A.shape[0] < A.shape[1]:
         raise ValueError(
             f"A must have at least as many rows as columns if it is a Dask array, got shape "
             f"{A.shape}: use A.compute()"
         )
-    return DaskRows(A, B, weights, ridge), np.ndim(b) == 1
+    return DaskRows(A, B, root_weights, ridge), np.ndim(b) == 1
 
 
 def _exactly(
@@ -112,11 +115,12 @@ def _automatically(
 class DaskRows(Rows):
     """Rows of a Dask array: every pass sums what `DenseRows` or `SparseRows` say of a block.
 
-    `B` and the weights are Dask arrays as well, unscaled: blocks are scaled when they are read.
+    `B` and the roots of the weights are Dask arrays as well, unscaled: blocks are scaled when they
+    are read.
     """
 
-    def __init__(self, A: Any, B: Any, weights: Any, ridge: float) -> None:
-        self.A, self.B, self.root_weights = A, B, weights  # Dask arrays in the places of NumPy's
+    def __init__(self, A: Any, B: Any, root_weights: Any, ridge: float) -> None:
+        self.A, self.B, self.root_weights = A, B, root_weights
         self.n, self.d = A.shape
         self.k = 1 if B.ndim == 1 else B.shape[1]
         self.n_columns = self.d
@@ -191,16 +195,16 @@ class DaskRows(Rows):
         self._column_maxima()
 
 
-def _read_block(A: Any, B: Any, weights: Any, scaling: tuple[Any, Any, Any]) -> Any:
+def _read_block(A: Any, B: Any, root_weights: Any, scaling: tuple[Any, Any, Any]) -> Any:
     """The rows of a block, all scales given from outside."""
     exponents, active, b_exponents = scaling
     matrix, B = as_block(A), _columns(B)
     if b_exponents is not None:
         B = np.ldexp(B, b_exponents)
     rows = _SparseBlock(matrix, B) if is_sparse(matrix) else _DenseBlock(matrix, B)
-    if weights is not None:
-        rows.root_weights = _root_weights(weights)
-        rows.B = rows.B * rows.root_weights[:, None]
+    if root_weights is not None:
+        rows.root_weights = root_weights
+        rows.B = rows.B * root_weights[:, None]
     if exponents is not None:
         rows.scale(exponents, active)
     else:
@@ -212,7 +216,7 @@ def _columns(b: Any) -> Matrix:
     return as_block(b, "b").astype(np.float64).reshape(b.shape[0], -1)
 
 
-def _root_weights(weights: Any) -> Matrix:
+def _root_weights(first: int, weights: Any) -> Matrix:
     return np.sqrt(as_weights(weights, len(weights), "weights", positive_sum=False))
 
 
@@ -232,17 +236,17 @@ class _SparseBlock(_Unscaled, SparseRows):
 
 
 @np.errstate(all="ignore")
-def _gram_block(first: int, A: Any, B: Any, weights: Any, *, scaling: Any) -> Matrix:
-    rows = _read_block(A, B, weights, scaling)
+def _gram_block(first: int, A: Any, B: Any, root_weights: Any, *, scaling: Any) -> Matrix:
+    rows = _read_block(A, B, root_weights, scaling)
     G, C = rows._gram()
     return _stacked(G, C, rows.B)
 
 
 @np.errstate(all="ignore")
 def _gram_after_block(
-    first: int, A: Any, B: Any, weights: Any, *, scaling: Any, P: Matrix, triangular: bool
+    first: int, A: Any, B: Any, root_weights: Any, *, scaling: Any, P: Matrix, triangular: bool
 ) -> Matrix:
-    rows = _read_block(A, B, weights, scaling)
+    rows = _read_block(A, B, root_weights, scaling)
     G, C = rows._gram_after(P, triangular)
     return _stacked(G, C, rows.B)
 
@@ -254,37 +258,39 @@ def _stacked(G: Matrix, C: Matrix, B: Matrix) -> Matrix:
 
 
 @np.errstate(all="ignore")
-def _residual_block(first: int, A: Any, B: Any, weights: Any, *, scaling: Any, X: Matrix) -> Matrix:
-    g, squares = _read_block(A, B, weights, scaling)._residual(X)
+def _residual_block(
+    first: int, A: Any, B: Any, root_weights: Any, *, scaling: Any, X: Matrix
+) -> Matrix:
+    g, squares = _read_block(A, B, root_weights, scaling)._residual(X)
     return np.vstack([g, squares])
 
 
 @np.errstate(all="ignore")
 def _normal_product_block(
-    first: int, A: Any, B: Any, weights: Any, *, scaling: Any, X: Matrix
+    first: int, A: Any, B: Any, root_weights: Any, *, scaling: Any, X: Matrix
 ) -> Matrix:
-    return _read_block(A, B, weights, scaling)._normal_product(X)
+    return _read_block(A, B, root_weights, scaling)._normal_product(X)
 
 
-def _rhs_squares_block(first: int, A: Any, B: Any, weights: Any, *, scaling: Any) -> Matrix:
-    B = _read_block(A, B, weights, scaling).B
+def _rhs_squares_block(first: int, A: Any, B: Any, root_weights: Any, *, scaling: Any) -> Matrix:
+    B = _read_block(A, B, root_weights, scaling).B
     return (B * B).sum(axis=0, keepdims=True)
 
 
-def _sketch_block(first: int, A: Any, B: Any, weights: Any, *, S: Sketch) -> Matrix:
+def _sketch_block(first: int, A: Any, B: Any, root_weights: Any, *, S: Sketch) -> Matrix:
     """S A of the block, and S B beside it; all columns, unscaled."""
     S = prepared(S).columns(first, first + A.shape[0])
     with_b = B is not None
-    rows = _read_block(A, B if with_b else np.zeros(A.shape[0]), weights, (None, None, None))
+    rows = _read_block(A, B if with_b else np.zeros(A.shape[0]), root_weights, (None, None, None))
     SA, SB = rows._sketch(S, with_b)
     return SA if SB is None else np.hstack([SA, SB])
 
 
-def _maxima_block(first: int, A: Any, B: Any, weights: Any) -> Matrix:
+def _maxima_block(first: int, A: Any, B: Any, root_weights: Any) -> Matrix:
     """The largest absolute weighted entries of the columns of A and B, which must be finite."""
     matrix, B = as_block(A), _columns(B)
     require_finite(matrix.data if is_sparse(matrix) else matrix, "A")
     require_finite(B, "b")
-    rows = _read_block(matrix, B, weights, (None, None, None))
+    rows = _read_block(matrix, B, root_weights, (None, None, None))
     with np.errstate(all="ignore"):
         return np.append(rows._column_maxima(), np.abs(rows.B).max(axis=0))[None]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._results import Result, axes_or_new, t_interval
-from randla._validation import as_flag, as_level, is_dask
+from randla._validation import as_flag, as_level, is_dask, read_only
 from randla.sketching._inference import implied_eps, simultaneous_level
 from randla.sketching._kronecker_rows import solve_by_factors
 from randla.sketching._methods import measure_backward_error, solve, zero_solution
@@ -136,7 +136,8 @@ class LstsqResult(Result):
         Parameters
         ----------
         A, b
-            Those that were passed to `lstsq`. Weights and ridge are remembered.
+            Those that were passed to `lstsq`, in memory or as Dask arrays: the sketch may have been
+            of the other kind. Weights and ridge are remembered.
 
         Returns
         -------
@@ -203,10 +204,15 @@ class LstsqResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What an estimate from one sketch remembers, so that it can be refined."""
+    """What an estimate from one sketch remembers, so that it can be refined.
+
+    `root_weights` are square roots of the weights, an array or a Dask array as A was. The factor
+    `sketched` is that of rows whose weights were scaled by 2^-weight_exponent.
+    """
 
     shape: tuple[int, int]
-    root_weights: Matrix | None
+    root_weights: Any
+    weight_exponent: int
     ridge: float
     rcond: float | None
     recipe: Recipe
@@ -220,15 +226,34 @@ class Origin:
 
             return least_squares.refine(self, A, b, first)
         A = read_matrix(A)
-        if A.shape != self.shape:
-            raise ValueError(f"A must have shape {self.shape} as before, got shape {A.shape}")
+        self.require_shape(A.shape)
+        root_weights = self.root_weights
+        if is_dask(root_weights):
+            root_weights = read_only(root_weights.compute())
         with np.errstate(all="ignore"), few_threads(A.shape):
-            rows, one_dimensional = read_rows(A, b, self.root_weights, self.ridge)
-            if self.scaling[0] is not None:
-                rows.scale(*self.scaling)
-            solution = solve_exactly(rows, Options(rcond=self.rcond), self.recipe, self.sketched)
+            rows, one_dimensional = read_rows(A, b, root_weights, self.ridge)
+            sketched = self.factor_for(rows)
+            solution = solve_exactly(rows, Options(rcond=self.rcond), self.recipe, sketched)
             rows.n_passes += first.n_passes
             return exact_result(rows, solution, one_dimensional)
+
+    def require_shape(self, shape: tuple[int, int]) -> None:
+        """Raise ValueError for another matrix than before."""
+        if shape != self.shape:
+            raise ValueError(f"A must have shape {self.shape} as before, got shape {shape}")
+
+    def factor_for(self, rows: Rows) -> SketchedFactor:
+        """Give `rows` the scales that the sketch had; return the factor of the sketch.
+
+        Weights in memory are scaled by a power of two and those of Dask arrays are not: where the
+        sketch was of the other kind, the scales of the columns make up for it.
+        """
+        change = rows.weight_exponent - self.weight_exponent
+        exponents, active = self.scaling
+        if exponents is None:
+            return self.sketched.shifted(change) if change else self.sketched
+        rows.scale(np.clip(exponents + change, -1020, 1020), active)
+        return self.sketched
 
 
 def solve_exactly(
@@ -245,7 +270,7 @@ def estimated(
     options: Options,
     recipe: Recipe,
     m: int,
-    root_weights: Matrix | None,
+    root_weights: Any,
     one_dimensional: bool,
 ) -> LstsqResult:
     """The result of one sketch."""
@@ -265,6 +290,7 @@ def estimated(
     origin = Origin(
         (rows.n, rows.n_columns),
         root_weights,
+        rows.weight_exponent,
         rows.ridge,
         options.rcond,
         recipe,

@@ -8,6 +8,7 @@ PNAS 105, 2008).
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,12 @@ class SketchedFactor:
         if self.spectrum is not None:
             return SpectralFactor(self.spectrum, inner)
         return TriangularFactor(self.R if inner is None else inner @ self.R)
+
+    def shifted(self, change: int) -> SketchedFactor:
+        """Return the same factor for a matrix that is divided by 2^change."""
+        other = copy(self)
+        other.exponents = self.exponents + change
+        return other
 
     def finish(self, rows: Rows, Y: Matrix) -> Matrix:
         """Y itself, or, if the rank is below d, what gives the minimum norm."""

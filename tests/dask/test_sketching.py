@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
+from randla.sketching._plan import read_rows
 from tests.dask.cases import N, cut, cut_sparse, da, dask
 from tests.dask.data import A, B, b, weights
 
@@ -106,6 +107,41 @@ def test_lstsq_refines_and_pickles():
     assert full.n_passes == 1 + 2
     with pytest.raises(ValueError, match=r"A must have shape \(1200, 5\) as before"):
         first.refine(cut(A)[:, :4], b)
+
+
+REFINED = {
+    "weights": (A, {"weights": weights}),
+    "large weights": (A, {"weights": 1e9 * weights}),
+    "small weights and ridge": (A, {"weights": 1e-9 * weights, "ridge": 1e-8}),
+    "a zero column": (np.column_stack([A, np.zeros(N)]), {"weights": 1e9 * weights}),
+    "ill-conditioned": (np.vander(np.linspace(0.0, 1.0, N), 17), {"weights": 1e9 * weights}),
+}
+
+
+@pytest.mark.parametrize(("matrix", "options"), REFINED.values(), ids=REFINED)
+def test_lstsq_is_refined_across_memory_and_dask(matrix, options):
+    kinds = {"memory": matrix, "Dask": cut(matrix), "other chunks": cut(matrix, 333)}
+    exact = randla.lstsq(matrix, b, **options)
+    for sketched in kinds.values():
+        first = randla.lstsq(sketched, b, sketch_size=100, rng=1, **options)
+        for data in kinds.values():
+            full = first.refine(data, b)
+            assert full.converged
+            assert full.rank == exact.rank
+            assert full.residual_norm == pytest.approx(exact.residual_norm, rel=1e-7)
+            if exact.rank == 5:
+                np.testing.assert_allclose(full.x, exact.x, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["large weights", "a zero column"])
+def test_the_factor_of_a_sketch_fits_the_scales_of_the_other_kind(name):
+    matrix, options = REFINED[name]
+    origin = randla.lstsq(cut(matrix), b, sketch_size=100, rng=1, **options)._origin
+    rows, _ = read_rows(matrix, b, np.sqrt(options["weights"]), 0.0)
+    factor = origin.factor_for(rows)
+    P = np.ldexp(1.0, factor.exponents)[:, None] * factor.preconditioner()
+    s = np.linalg.eigvalsh(rows.gram_after(P, triangular=False)[0])  # near 1
+    assert 0.2 < s[0] <= s[-1] < 5.0
 
 
 def test_progress_is_shown_by_dask(monkeypatch, capsys):
