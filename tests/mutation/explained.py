@@ -139,4 +139,22 @@ EXPLAINED = {
         "cells[_ordered_bits(value) >> shift & _LOW11]",
         "shift an index down",
     ): "only which passes are left out",
+    (
+        "randla/sampling/_kernels/sensitivity_one.py",
+        "bounds_of_rows",
+        "0.0",
+        "0.0 to 1.0 or back",
+    ): "a limit of scores that are 0 or infinite",
+    (
+        "randla/sampling/_kernels/sensitivity_power.py",
+        "bounds_of_rows",
+        "0.01",
+        "double a constant",
+    ): "only whether a correction of less than a fiftieth of rtol is made",
+    (
+        "randla/sampling/_kernels/interior_point.py",
+        "smallest_product",
+        "s * u / high",
+        "drop the right of Div",
+    ): "only how far a step goes",
 }
