@@ -60,13 +60,13 @@ def lp_regression(
     method = _as_method(method, p)
     if size is not None and method != "sample":
         raise ValueError(f"size is for method='sample', got method={method!r}")
-    m = default_size(n, d)
     if size is not None:
-        m = as_count(size, "size", maximum=n, note=", the number of rows of A")
+        size = as_count(size, "size", maximum=n, note=", the number of rows of A")
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     generator = as_generator(rng)
-    weight, unit = _read_weights(weights, A, p)
-    data = Data(A, b, weight)
+    weight, unit, n = _read_weights(weights, A, p)
+    data = Data(A, b, weight, n)
+    m = default_size(n, d) if size is None else min(size, n)
     if p > 1.0:
         few, indices = draw(data, p, m, generator)
         if p == np.inf:
@@ -115,21 +115,27 @@ def _as_method(method: Any, p: float) -> str:
     return str(method)
 
 
-def _read_weights(weights: Any, A: Any, p: float) -> tuple[Any, float]:
-    """Weights of the rows, numbers up to one, lazy; and the unit that they were multiplied by."""
+def _read_weights(weights: Any, A: Any, p: float) -> tuple[Any, float, int]:
+    """Weights of the rows, numbers up to one, lazy; their unit; and how many are positive."""
     if weights is None:
-        return None, 1.0
+        return None, 1.0, A.shape[0]
     w = arrays.as_vector(weights, A, "weights")
-    top = arrays.compute(arrays.join_rows(_largest, w, shape=(1, 1), join=np.maximum))[0, 0]
+    found = arrays.join_rows(_top_and_count, w, shape=(1, 2), join=_joined_tops_and_counts)
+    top, n_positive = arrays.compute(found)[0]
     if top == 0.0:
         raise ValueError("weights must have a positive sum, got only zeros")
     unit = float(power_of_two_scale(top))
     root = 1.0 if p in (1.0, np.inf) else 1.0 / p
-    return arrays.map_rows(_root, w, width=None, unit=unit, root=root), unit
+    return arrays.map_rows(_root, w, width=None, unit=unit, root=root), unit, int(n_positive)
 
 
-def _largest(first: int, w: Any) -> Array:
-    return np.asarray(as_weights(w, len(w), "weights", positive_sum=False)).max().reshape(1, 1)
+def _top_and_count(first: int, w: Any) -> Array:
+    w = np.asarray(as_weights(w, len(w), "weights", positive_sum=False))
+    return np.array([[w.max(), np.count_nonzero(w)]])
+
+
+def _joined_tops_and_counts(x: Array, y: Array) -> Array:
+    return np.array([[max(x[0, 0], y[0, 0]), x[0, 1] + y[0, 1]]])
 
 
 def _root(first: int, w: Any, *, unit: float, root: float) -> Array:
@@ -147,7 +153,7 @@ def _plane(
     exact: bool,
 ) -> Plane:
     """The plane of a sample with its certificate, or the plane of all rows."""
-    n, d = data.A.shape
+    n, d = data.n, data.A.shape[1]
     k = rows_near(n, d, size, tau)
     if exact:
         k = min(n, max(int(band(n, d, size, tau)), _FEWEST * d))
@@ -232,16 +238,16 @@ class Globs:
 
 
 def _distance(A: Any, b: Any, weight: Any, x: Array) -> Array:
-    """Unweighted distances; zero for rows without weight."""
+    """Unweighted distances; infinite for rows without weight."""
     size = np.abs(residuals(A, b, None, x))
-    return size if weight is None else size * (np.asarray(weight) > 0.0)
+    return size if weight is None else np.where(np.asarray(weight) > 0.0, size, np.inf)
 
 
 def _sides(A: Any, b: Any, weight: Any, x0: Array, edge: float) -> Array:
-    """+1 for rows far above the plane, -1 far below, else 0."""
+    """+1 for rows far above the plane, -1 far below, else 0; +1 for those that add nothing."""
     r = residuals(A, b, None, x0)
     side = np.sign(r) * (np.abs(r) > edge)
-    return side if weight is None else side * (np.asarray(weight) > 0.0)
+    return side if weight is None else np.where(np.asarray(weight) > 0.0, side, 1.0)
 
 
 def _pinball(first: int, A: Any, b: Any, weight: Any, *, x: Array, tau: float) -> Array:

@@ -127,7 +127,7 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
     else:
         z = arrays.map_rows(_dual, *data.operands, width=None, point=best_point) / size_z
     gap = max(float(value) - best, 0.0)
-    n_rows = data.A.shape[0] if exact else few.n
+    n_rows = data.n if exact else few.n
     method = "full" if exact else "sample"
     return Plane(x, z, float(value), gap, method, n_rows, found.n_iterations + steps)
 

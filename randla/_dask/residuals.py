@@ -23,11 +23,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Data:
-    """A (n, d), b (n,) and weights (n,), or None for ones; lazy."""
+    """A, b and weights, or None for ones, lazy; and the number n of rows that have weight."""
 
     A: Any
     b: Any
     weight: Any
+    n: int
 
     @property
     def operands(self) -> tuple[Any, Any, Any]:

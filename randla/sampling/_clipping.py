@@ -23,6 +23,8 @@ _MARGIN = 1e-3
 #: Rows of the rough solve that a heavy tail asks for, and its tolerance.
 _ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
+#: Residuals up to this share of the largest right-hand side are rounding errors.
+_MET = 16.0 * np.finfo(np.float64).eps
 #: A dual value may leave its box by so much through rounding.
 _ROUNDING = 1e-14
 
@@ -120,16 +122,19 @@ def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
 
 
 def _cut(rows: Panels, residuals: Array) -> float:
-    """Where residuals are cut: at a multiple of the median (of the upper quartile if that is 0).
+    """Where residuals are cut: at a multiple of the median (or of a tenth of the upper quartile).
 
-    Measured without the weights: a row of large weight is not far from the plane for that.
+    Measured without the weights: a row of large weight is not far from the plane for that. Of rows
+    that the plane meets only rounding errors are left, which say nothing about the others.
     """
     sample = rows.unweighted(residuals).ravel()[: rows.n]
     sample = sample[:: max(rows.n // 4000, 1)]
+    sample = sample[sample > _MET * rows.unweighted(rows.rhs).max()]
+    if len(sample) == 0:
+        return np.inf
     middle, upper = len(sample) // 2, (3 * len(sample)) // 4
     ordered = np.partition(sample, (middle, upper))
-    level = max(ordered[middle], 0.1 * ordered[upper])
-    return _TAIL * float(level) if level > 0.0 else np.inf
+    return _TAIL * float(max(ordered[middle], 0.1 * ordered[upper]))
 
 
 def _shortened(

@@ -125,7 +125,7 @@ def lp_regression(
         a trailing axis.
     weights : (n,) array_like, optional
         Non-negative weights of the losses; for finite p an integer weight stands for a repeated
-        row.
+        row. Rows of weight zero are left out.
     l1 : float or (d,) array_like, optional
         Penalty on the absolute coefficients, a number for all or one for each, 0 for those that
         are free. Only for p = 1 and quantiles.
@@ -231,8 +231,7 @@ def _in_memory(
     rhs = as_vector(b, "b", size=n).astype(np.float64, copy=False)
     p = as_power(p, infinite=True)
     taus = as_taus(tau, p)
-    weight: Array | None = None
-    unit = 1.0  # of the weights, which become numbers up to one
+    weight, unit = None, 1.0  # of the weights, which become numbers up to one
     if weights is not None:
         given = as_weights(weights, n, "weights").astype(np.float64, copy=False)
         unit = float(power_of_two_scale(given.max()))
@@ -245,11 +244,15 @@ def _in_memory(
         raise ValueError("method='sample' needs p < inf, got p = inf")
     if size is not None and method != "sample":
         raise ValueError(f"size is for method='sample', got method={method!r}")
-    m = default_size(n, d)
     if size is not None:
-        m = as_count(size, "size", maximum=n, note=", the number of rows of A")
+        size = as_count(size, "size", maximum=n, note=", the number of rows of A")
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     generator = as_generator(rng)
+    live: Any = slice(None)
+    if weight is not None and not weight.all():  # the others must not even count as met exactly
+        live = np.flatnonzero(weight)
+        matrix, rhs, weight = matrix[live], rhs[live], weight[live]
+    m = default_size(matrix.shape[0], d) if size is None else min(size, matrix.shape[0])
     with single_threaded_blas():
         if p == 1.0:
             rows = Rows(matrix, rhs, weight)
@@ -272,11 +275,10 @@ def _in_memory(
             else:
                 planes = [norm_plane(rows, p, rtol)]
             factor = unit**-root
-        dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
-        if factor != 1.0:
-            dual *= factor
-        if rows.weight is not None:
-            dual *= rows.weight[:, None]
+        dual = np.zeros((len(planes), n)).T  # of each quantile in one piece
+        for k, plane in enumerate(planes):
+            z = plane.z if rows.weight is None else plane.z * rows.weight
+            dual[live, k] = factor * z
         return wrap(
             planes, dual, factor, rtol, lambda x: norm(rows.rounding(x), p),
             several=tau is not None and np.ndim(tau) > 0,

@@ -67,6 +67,21 @@ def test_quantiles_with_a_penalty():
         np.testing.assert_allclose(b @ z, fit.lower_bound, rtol=1e-9)
 
 
+@pytest.mark.parametrize("zeros", [0.6, 0.995])
+def test_rows_of_weight_zero_stay_where_they_are(zeros):
+    w = np.where(_rng.random(N) < zeros, 0.0, _rng.integers(1, 4, N))
+    live = w > 0
+    for options in ({"tau": 0.2}, {"p": 1.5}, {"p": np.inf}, {"method": "sample"}):
+        fit = randla.lp_regression(cut(A, CHUNKS), np.round(8 * b), weights=w, rng=0, **options)
+        exact = randla.lp_regression(A[live], np.round(8 * b)[live], weights=w[live], **options)
+        assert (fit.dual.compute()[~live] == 0.0).all()
+        assert fit.n_rows_used <= live.sum()
+        if "method" in options:  # as good as that of a sample of the other rows
+            assert fit.gap <= 0.15 * fit.value
+        else:
+            assert fit.value == pytest.approx(exact.value, rel=2e-8)
+
+
 def test_the_same_on_each_scheduler(scheduler):
     for rows in (CHUNKS, (1, 4000, 4999), N) if scheduler == "threads" else ((4000, 1, 4999),):
         for options in ({"tau": 0.3}, {"p": 3}):
