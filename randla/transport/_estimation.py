@@ -32,6 +32,7 @@ from randla.transport._result import SlicedWassersteinResult
 _FIRST_PROJECTIONS = 64  # of an adaptive run
 _CONFIDENCE = 0.95  # of the interval that the tolerances bound
 _SMOOTH_POWER = 5.0  # costs of higher powers are too heavy-tailed for polynomials of degree 4
+_HARMFUL = 2.0  # error with controls over the plain one: two estimates of one error differ by less
 _CHUNK_NUMBERS = 1 << 20  # coordinates of directions held at a time
 
 
@@ -150,16 +151,25 @@ class Problem:
         if len(f) == 1:  # a single direction of the user
             only = Fit(float(f[0]), 0.0, 0.0, np.empty(0))
             return self._wrap(design, None, only, f, f, converged)
-        papers = controls is not None and controls.is_papers
-        fitted = fit(f, columns, sizes, block=design.block, paper=papers, cross_fit=self._cross_fit)
-        if fitted is None:  # some direction or block carries a coefficient alone
-            controls = None
-            fitted = fit(f, columns[:, :0], sizes[:0], block=design.block)
-            if self._control != "auto":
-                message = "control_variate is collinear without some of the directions: none"
-                warnings.warn(message, FewProjectionsWarning, stacklevel=3)
-            columns = columns[:, :0]
-        assert fitted is not None  # without controls there is nothing to be collinear
+        fitted = fit(
+            f,
+            columns,
+            sizes,
+            None if controls is None else controls.mean_errors,
+            block=design.block,
+            paper=controls is not None and controls.is_papers,
+            cross_fit=self._cross_fit,
+        )
+        plain = fit(f, columns[:, :0], sizes[:0], block=design.block)
+        assert plain is not None  # without controls there is nothing to be collinear
+        if fitted is None and self._control != "auto":
+            message = "control_variate is collinear without some of the directions: none"
+            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+        harmful = _HARMFUL if self._control == "auto" else math.inf
+        # None: some direction or block carries a coefficient alone. Harmful: as frames average
+        # quadratic forms exactly, and points spread evenly nearly so, while coefficients are noisy
+        if fitted is None or fitted.standard_error > harmful * plain.standard_error:
+            controls, fitted, columns = None, plain, columns[:, :0]
         adjusted = f - columns @ fitted.coefficients
         return self._wrap(design, controls, fitted, f, adjusted, converged)
 
@@ -184,7 +194,6 @@ class Problem:
         with np.errstate(over="ignore", under="ignore"):
             unit = float(np.float64(length) ** p)
             if controls is not None:
-                error = math.hypot(error, *(coefficients * controls.mean_errors))
                 powers = np.float64(length) ** (p - controls.degrees)
                 coefficients = times_unit(coefficients * controls.scales, powers)
         given = design is not None and design.kind == "array"

@@ -294,17 +294,18 @@ def _controlled(
             columns = controls.evaluate(theta)
             costs = np.ascontiguousarray(f[:, column])
             table, sizes = columns.centred, columns.sizes
-            fitted = fit(costs, table, sizes, block=design.block, paper=controls.is_papers)
-            coefficients = np.zeros(controls.k)
+            fitted = fit(
+                costs,
+                table,
+                sizes,
+                controls.mean_errors,
+                block=design.block,
+                paper=controls.is_papers,
+            )
             if fitted is None:
                 fitted = fit(costs, table[:, :0], sizes[:0], block=design.block)
-            else:
-                coefficients = fitted.coefficients
             assert fitted is not None
-            means[column] = fitted.estimate
-            errors[column] = math.hypot(
-                fitted.standard_error, *(coefficients * controls.mean_errors)
-            )
+            means[column], errors[column] = fitted.estimate, fitted.standard_error
             freedom = min(freedom, fitted.degrees_of_freedom)
             bar(column + 1)
     return means, errors, freedom

@@ -8,7 +8,7 @@ Leaving blocks out also gives an unbiased estimate (`cross_fit`), at no cost.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from scipy.linalg.lapack import dgeqp3, dorgqr, dtrtrs
 
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
+_COMPARABLE = 0.5  # error of the known means over the statistical one from which it matters
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +28,11 @@ class Fit:
     estimate : float
         Intercept, or the cross-fitted estimate.
     standard_error : float
+        With the errors of the known means.
     degrees_of_freedom : float
     coefficients : (k,) ndarray
-        Of the controls; zero for those that were dropped as collinear or constant.
+        Of the controls; zero for those that were dropped as collinear or constant, or as their
+        means are not known well enough.
     """
 
     estimate: float
@@ -42,20 +45,24 @@ def fit(
     f: NDArray[np.float64],
     controls: NDArray[np.float64],
     sizes: NDArray[np.float64],
+    mean_errors: NDArray[np.float64] | None = None,
     *,
     block: int = 1,
     paper: bool = False,
     cross_fit: bool = False,
 ) -> Fit | None:
-    """Regress costs on controls.
+    """Regress costs on controls, without those whose means err by more than they gain.
 
     Parameters
     ----------
     f : (L,) ndarray
     controls : (L, k) ndarray
-        Minus their exact means.
+        Minus their means.
     sizes : (k,) ndarray
         Typical size of each control before its mean was taken off.
+    mean_errors : (k,) ndarray, optional
+        Errors of these means; none by default. Times its coefficient, that of a control is an
+        error of the estimate that more directions do not make smaller.
     block : int
         Consecutive directions that depend on each other; divides L, at least two blocks.
     paper : bool
@@ -69,6 +76,32 @@ def fit(
     Fit or None
         None if leaving out some block makes the controls collinear.
     """
+    fitted = _regress(f, controls, sizes, block, paper, cross_fit)
+    if fitted is None or mean_errors is None or not mean_errors.any():
+        return fitted
+    statistical = fitted.standard_error
+    known = math.hypot(*(fitted.coefficients * mean_errors))
+    fitted = replace(fitted, standard_error=math.hypot(statistical, known))
+    if known <= _COMPARABLE * statistical:
+        return fitted
+    exact = mean_errors == 0.0
+    other = _regress(f, controls[:, exact], sizes[exact], block, paper, cross_fit)
+    if other is None or other.standard_error >= fitted.standard_error:
+        return fitted
+    coefficients = np.zeros(len(sizes))
+    coefficients[exact] = other.coefficients
+    return replace(other, coefficients=coefficients)
+
+
+def _regress(
+    f: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    block: int,
+    paper: bool,
+    cross_fit: bool,
+) -> Fit | None:
+    """`fit` for controls whose means are exact."""
     L, n_blocks = len(f), len(f) // block
     if controls.shape[1] == 0:
         means = f if block == 1 else f.reshape(n_blocks, block).mean(axis=1)

@@ -41,7 +41,7 @@ class SlicedWassersteinResult(Result):
         The design that was used: "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     coefficients : (k,) ndarray
         Of the control variates, in the order in which `sliced_wasserstein` lists them; zero for
-        those that were constant or collinear.
+        those that were constant or collinear, or whose mean is not known well enough.
     converged : bool
         Whether `rtol` and `atol` were met (True if there were none).
     projected_costs : (n_projections,) ndarray

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from randla._random import draw_key
+from randla.transport import sliced_wasserstein
 from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
 from randla.transport._clouds import as_pair
 from randla.transport._control_variates import FAMILIES, abs_moment, family_size, make_controls
@@ -153,3 +154,43 @@ def test_fewer_points_than_dimensions(name):
     many = [np.concatenate([Z] * 4) for Z in (X, Y)]
     full = make_controls(name, *as_pair(*many, None, None).items, 3.0).evaluate(theta)
     np.testing.assert_allclose(few.centred, full.centred, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("d", [3, 4, 10])
+@pytest.mark.parametrize("noise", [1e-2, 1e-3, 1e-4, 1e-8])
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_clouds_that_nearly_agree(d, noise, p):
+    # sqrt(q_1 q_2) is then many times the cost, and so is the error of its mean
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((100, d))
+    Y = X + noise * rng.standard_normal(X.shape)
+    plain = sliced_wasserstein(X, Y, p=p, control_variate=None, rng=0)
+    for name in ("auto", "full"):
+        result = sliced_wasserstein(X, Y, p=p, control_variate=name, rng=0)
+        assert result.power_standard_error <= 2.0 * plain.power_standard_error
+        assert math.hypot(result.power_standard_error, plain.power_standard_error) > 0.15 * abs(
+            result.power - plain.power
+        )
+
+
+@pytest.mark.parametrize("d", [4, 10])
+@pytest.mark.parametrize("n", [80, 256])
+def test_frames_of_clouds_that_nearly_agree(d, n):
+    # the cost is nearly a quadratic form, which frames average exactly, and not one of the controls
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((100, d))
+    Y = X + 1e-5 * rng.standard_normal(X.shape)
+    options = {"directions": "orthogonal", "n_projections": n, "rng": 0}
+    plain = sliced_wasserstein(X, Y, control_variate=None, **options)
+    result = sliced_wasserstein(X, Y, **options)
+    assert result.power_standard_error <= 2.0 * plain.power_standard_error
+    assert result.control_variate is None
+
+
+@pytest.mark.parametrize(("d", "noise"), [(3, 1e-4), (4, 1e-3)])
+def test_a_tolerance_is_met_where_clouds_nearly_agree(d, noise):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, d))
+    Y = X + noise * rng.standard_normal(X.shape)
+    result = sliced_wasserstein(X, Y, rtol=2e-2, max_projections=2000, rng=0)
+    assert result.converged

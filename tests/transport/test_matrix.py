@@ -91,3 +91,12 @@ def test_equal_clouds():
     result = sliced_wasserstein_matrix([X, X[::-1], X + 1], rng=0, control_variate="quadratic")
     assert result.values[0, 1] == result.standard_errors[0, 1] == 0.0
     assert result.values[0, 2] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("d", [3, 4])
+def test_clouds_that_nearly_agree(d):
+    X = np.random.default_rng(2).standard_normal((80, d))
+    near = X + 1e-3 * np.random.default_rng(3).standard_normal(X.shape)
+    plain = sliced_wasserstein_matrix([X, near], directions="iid", rng=0)
+    full = sliced_wasserstein_matrix([X, near], directions="iid", control_variate="full", rng=0)
+    assert full.power_standard_errors[0, 1] <= 2.0 * plain.power_standard_errors[0, 1]

@@ -108,3 +108,20 @@ def test_a_direction_that_carries_a_coefficient_alone():
     C = np.eye(20)[:, :1]
     assert fit(f, C, np.ones(1)) is None
     assert fit(f, np.repeat(np.eye(4)[:, :1], 5, axis=0), np.ones(1), block=5) is None
+
+
+def test_a_control_is_dropped_where_the_error_of_its_mean_outweighs_its_gain():
+    f, C, sizes = data(60, 3, noise=0.1)
+    without = fit(f, C[:, :2], sizes[:2])
+    whole = fit(f, C, sizes)
+    for known, dropped in ((1e-3, False), (1.0, False), (1e3, True)):
+        errors = np.array([0.0, 0.0, known * whole.standard_error / abs(whole.coefficients[2])])
+        result = fit(f, C, sizes, errors)
+        if dropped:
+            expected, error = without, without.standard_error
+            assert result.coefficients[2] == 0.0
+        else:
+            expected, error = whole, whole.standard_error * np.hypot(1.0, known)
+            assert result.coefficients[2] == whole.coefficients[2]
+        assert result.estimate == pytest.approx(expected.estimate, rel=1e-12)
+        assert result.standard_error == pytest.approx(error, rel=1e-9)
