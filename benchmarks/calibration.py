@@ -41,12 +41,15 @@ class Study(NamedTuple):
     cover: Callable[[int], np.ndarray]
 
 
-def shares(result, truth, **options):
-    """The shares of the intervals of one result that hold the truth, at each of `LEVELS`."""
+def shares(result, truth, *, which=..., **options):
+    """The shares of the intervals of one result that hold the truth, at each of `LEVELS`.
+
+    `which` are the entries that count (all by default).
+    """
     held = []
     for level in LEVELS:
         low, high = result.confidence_interval(level, **options)
-        held.append(np.mean((low <= truth) & (truth <= high)))
+        held.append(np.mean(np.asarray((low <= truth) & (truth <= high))[which]))
     return held
 
 

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from benchmarks.calibration import Study, shares, t_shares
+from benchmarks.calibration import Study, shares
 from randla import (
     datasets,
     sliced_wasserstein,
@@ -39,11 +39,10 @@ def distance(X, Y, **options):
 def gradient(X, Y, **options):
     def cover(draws):
         truth = sliced_wasserstein_gradient(X, Y, n_projections=LONG, rng=0).gradient
-        held = []
-        for seed in range(1, draws + 1):
-            r = sliced_wasserstein_gradient(X, Y, rng=seed, **options)
-            held.append(t_shares(r.gradient, r.standard_error, r.degrees_of_freedom, truth))
-        return held
+        results = (
+            sliced_wasserstein_gradient(X, Y, rng=seed, **options) for seed in range(1, draws + 1)
+        )
+        return [shares(result, truth) for result in results]
 
     return cover
 
@@ -51,13 +50,11 @@ def gradient(X, Y, **options):
 def matrix(sets, **options):
     def cover(draws):
         upper = np.triu_indices(len(sets), 1)
-        truth = sliced_wasserstein_matrix(sets, n_projections=LONG, rng=0).values[upper]
-        held = []
-        for seed in range(1, draws + 1):
-            r = sliced_wasserstein_matrix(sets, rng=seed, **options)
-            errors = r.standard_errors[upper]
-            held.append(t_shares(r.values[upper], errors, r.degrees_of_freedom, truth))
-        return held
+        truth = sliced_wasserstein_matrix(sets, n_projections=LONG, rng=0).values
+        results = (
+            sliced_wasserstein_matrix(sets, rng=seed, **options) for seed in range(1, draws + 1)
+        )
+        return [shares(result, truth, which=upper) for result in results]
 
     return cover
 
@@ -65,12 +62,11 @@ def matrix(sets, **options):
 def first_step(X, Y, **options):
     def cover(draws):
         truth = sliced_wasserstein(X, Y, n_projections=LONG, control_variate="full", rng=0).value
-        held = []
-        for seed in range(1, draws + 1):
-            r = sliced_wasserstein_flow(X, Y, n_steps=1, rng=seed, **options)
-            error = r.trace_standard_error[0]
-            held.append(t_shares(r.trace[0], error, r.degrees_of_freedom, truth))
-        return held
+        results = (
+            sliced_wasserstein_flow(X, Y, n_steps=1, rng=seed, **options)
+            for seed in range(1, draws + 1)
+        )
+        return [shares(result, truth) for result in results]
 
     return cover
 

@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key, generator_from_key
-from randla._results import Result, axes_or_new, t_interval
+from randla._results import Result, axes_or_new
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._clouds import prepare
 from randla.transport._directions import as_design, child_key
 from randla.transport._gradient import Kinds
 from randla.transport._matrix import as_clouds
 from randla.transport._regression import fit
+from randla.transport._result import directions_interval
 from randla.transport._slopes import ProjectedSlopes
 
 
@@ -46,6 +47,39 @@ class SlicedWassersteinFlow(Result):
     degrees_of_freedom: float
     n_projections: int
 
+    def confidence_interval(
+        self, level: float = 0.95
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Student t intervals for the exact distances of `trace`, each step by itself.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability, over the draw of the directions of a step, that its interval covers.
+
+        Returns
+        -------
+        low, high : (n_steps,) ndarray
+            Not below zero; both equal to `trace` where it is exact.
+
+        Raises
+        ------
+        ValueError
+            If `level` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import sliced_wasserstein_flow
+        >>> X, Y = np.random.default_rng(0).standard_normal((2, 50, 4))
+        >>> low, high = sliced_wasserstein_flow(X, Y, n_steps=20, rng=0).confidence_interval()
+        >>> bool(high[-1] < low[0])  # the distance has fallen
+        True
+        """
+        spread = self.trace_standard_error, self.degrees_of_freedom
+        low, high = directions_interval(self.trace, *spread, level)
+        return np.maximum(low, 0.0), high
+
     def plot(self, ax: Any = None) -> Any:
         """Draw `trace` over the steps, with its interval of 95 per cent.
 
@@ -63,9 +97,7 @@ class SlicedWassersteinFlow(Result):
         ax = axes_or_new(ax)
         steps = np.arange(len(self.trace))
         ax.plot(steps, self.trace)
-        spread = self.trace_standard_error, self.degrees_of_freedom
-        low, high = t_interval(self.trace, *spread, 0.95)
-        ax.fill_between(steps, np.maximum(low, 0.0), high, alpha=0.3)
+        ax.fill_between(steps, *self.confidence_interval(0.95), alpha=0.3)
         ax.set(xlabel="step", ylabel="sliced Wasserstein distance", yscale="log")
         return ax
 

@@ -13,6 +13,7 @@ from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Clouds, as_pair, times_unit
 from randla.transport._directions import Design, as_design
 from randla.transport._regression import fit
+from randla.transport._result import directions_interval
 from randla.transport._slopes import ProjectedSlopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
@@ -52,6 +53,41 @@ class SlicedWassersteinGradient(Result):
     n_projections: int
     directions: str
     _scaled: tuple[NDArray[np.float64], float]
+
+    def confidence_interval(
+        self, level: float = 0.95
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Student t intervals for the entries of `gradient`, each by itself.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability, over the draw of the directions, that an interval covers.
+
+        Returns
+        -------
+        low, high : (n, d) ndarray
+            Both equal to `gradient` where it is exact.
+
+        Raises
+        ------
+        ValueError
+            If the directions were given, so that there is no standard error; or if `level` is not
+            between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import sliced_wasserstein_gradient
+        >>> X, Y = np.random.default_rng(0).standard_normal((2, 50, 4))
+        >>> result = sliced_wasserstein_gradient(X, Y, rng=0)
+        >>> low, high = result.confidence_interval()
+        >>> low.shape, bool((low < result.gradient).all() and (result.gradient < high).all())
+        ((50, 4), True)
+        """
+        return directions_interval(
+            self.gradient, self.standard_error, self.degrees_of_freedom, level
+        )
 
     @property
     def value_gradient(self) -> NDArray[np.float64]:

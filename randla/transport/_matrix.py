@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from randla.transport._control_variates import FAMILIES, make_controls, needed_p
 from randla.transport._directions import Design, as_design
 from randla.transport._kernels.project import project_rows
 from randla.transport._regression import fit
+from randla.transport._result import root_interval
 from randla.transport._rows import (
     SECONDS_PROJECT,
     SECONDS_SORT,
@@ -67,7 +68,41 @@ class SlicedWassersteinMatrix(Result):
     n_projections: int
     control_variate: str | None
     directions: str
-    _p: float = field(default=2.0)
+    _p: float
+    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, float]
+
+    def confidence_interval(
+        self, level: float = 0.95
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Intervals for `values`, each pair by itself: Student's t for `powers`, through the root.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability, over the draw of the directions, that an interval covers.
+
+        Returns
+        -------
+        low, high : (K, K) ndarray
+            Symmetric, zero on the diagonal; both equal to `values` where these are exact.
+
+        Raises
+        ------
+        ValueError
+            If the directions were given, so that there are no standard errors; or if `level` is
+            not between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import sliced_wasserstein_matrix
+        >>> X = np.random.default_rng(0).standard_normal((100, 2))
+        >>> low, high = sliced_wasserstein_matrix([X, 2.0 * X], rng=0).confidence_interval()
+        >>> low.shape, bool(low[0, 1] <= high[0, 1])
+        ((2, 2), True)
+        """
+        low, high = root_interval(self._scaled, self._p, self.degrees_of_freedom, level)
+        return _symmetric(len(self.values), low), _symmetric(len(self.values), high)
 
 
 def sliced_wasserstein_matrix(
@@ -341,6 +376,7 @@ def _wrap(
         control_variate=name,
         directions="exact" if exact else design.kind,
         _p=p,
+        _scaled=(means, None if given else errors, float(length)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The result of `sliced_wasserstein`."""
+"""The result of `sliced_wasserstein`, and the intervals of all results of random directions."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -6,7 +6,33 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import Result, axes_or_new, t_quantile
+from randla._results import Result, axes_or_new, t_interval
+
+Arrays = NDArray[np.float64]
+
+
+def directions_interval(
+    estimate: Any, standard_error: Any, degrees_of_freedom: Any, level: float
+) -> tuple[Arrays, Arrays]:
+    """`t_interval` of means over random directions; there is none if the directions were given."""
+    if standard_error is None:
+        raise ValueError(
+            "confidence_interval needs random directions; these were given as an array"
+        )
+    return t_interval(estimate, standard_error, degrees_of_freedom, level)
+
+
+def root_interval(
+    scaled: tuple[Any, Any, float], p: float, degrees_of_freedom: Any, level: float
+) -> tuple[Arrays, Arrays]:
+    """Intervals of distances: those of their powers, cut off at zero, through the root.
+
+    `scaled` are the powers, their standard errors, and the unit of length in which they are.
+    """
+    power, error, length = scaled
+    ends = directions_interval(power, error, degrees_of_freedom, level)
+    low, high = (np.maximum(end, 0.0) ** (1.0 / p) * length for end in ends)
+    return low, high
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,23 +108,35 @@ class SlicedWassersteinResult(Result):
         return self.value
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval (low, high) for `value`: that of Student's t for `power`, through the root.
+        """Interval for `value`: that of Student's t for `power`, through the root.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability, over the draw of the directions, that the interval covers.
+
+        Returns
+        -------
+        low, high : float
+            Both equal to `value` where it is exact.
 
         Raises
         ------
         ValueError
             If the directions were given, so that there is no standard error; or if `level` is not
             between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import sliced_wasserstein
+        >>> X, Y = np.random.default_rng(0).standard_normal((2, 100, 4))
+        >>> low, high = sliced_wasserstein(X, Y + 1.0, rng=0).confidence_interval(0.99)
+        >>> print(f"{low:.3f} {high:.3f}")
+        1.036 1.038
         """
-        power, error, length = self._scaled
-        if error is None or self.degrees_of_freedom is None:
-            raise ValueError(
-                "confidence_interval needs random directions; these were given as an array"
-            )
-        half = float(t_quantile(level, self.degrees_of_freedom)) * error if error > 0.0 else 0.0
-        ends = (max(power + sign * half, 0.0) ** (1.0 / self._p) * length for sign in (-1, 1))
-        low, high = ends
-        return low, high
+        low, high = root_interval(self._scaled, self._p, self.degrees_of_freedom, level)
+        return float(low), float(high)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw histograms of `projected_costs` and `adjusted_costs`, with `power` as a line.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from scipy import stats
 
-from randla._results import t_interval
 from randla.transport import (
     sliced_wasserstein,
     sliced_wasserstein_barycenter,
@@ -50,9 +50,22 @@ def test_intervals_of_the_trace_cover(trial):
     X, Y = clouds("gauss", 20, 40)
     truth = sliced_wasserstein(X, Y, n_projections=50_000, control_variate="full", rng=0).value
     runs = [sliced_wasserstein_flow(X, Y, n_steps=1, rng=rng) for rng in trial.rngs()]
-    first = np.array([(r.trace[0], r.trace_standard_error[0]) for r in runs])
-    low, high = t_interval(*first.T, runs[0].degrees_of_freedom, 0.95)
+    low, high = np.array([r.confidence_interval() for r in runs])[:, :, 0].T
     trial.assert_between((low <= truth) & (truth <= high), 0.94, 0.97)
+
+
+def test_intervals_of_the_trace():
+    X, Y = clouds("gauss", 5, 40)
+    flow = sliced_wasserstein_flow(X, Y, n_steps=4, rng=0)
+    for level in (0.5, 0.99):
+        low, high = flow.confidence_interval(level)
+        half = stats.t(flow.degrees_of_freedom).ppf(0.5 + level / 2) * flow.trace_standard_error
+        np.testing.assert_allclose(low, np.maximum(flow.trace - half, 0.0), rtol=1e-12)
+        np.testing.assert_allclose(high, flow.trace + half, rtol=1e-12)
+    with pytest.raises(ValueError, match="level must be in"):
+        flow.confidence_interval(95)
+    exact = sliced_wasserstein_flow(X[:, 0], Y[:, 0], n_steps=2)
+    np.testing.assert_array_equal(exact.confidence_interval(), [exact.trace, exact.trace])
 
 
 def test_weighted_points_move_and_others_stay():

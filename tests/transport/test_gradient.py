@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from randla.transport import sliced_wasserstein, sliced_wasserstein_gradient
 from tests.statistical import claim
@@ -173,3 +174,23 @@ def test_the_value_is_that_of_the_distance():
     )
     assert gradient.value == pytest.approx(plain.value, rel=1e-12)
     assert gradient.power_standard_error == pytest.approx(plain.power_standard_error, rel=1e-10)
+
+
+def test_intervals():
+    X, Y = clouds("mix", 6, 40)
+    a = np.r_[0.0, np.ones(39)]
+    result = sliced_wasserstein_gradient(X, Y[:30], a, rng=1)
+    for level in (0.5, 0.99):
+        low, high = result.confidence_interval(level)
+        half = stats.t(result.degrees_of_freedom).ppf(0.5 + level / 2) * result.standard_error
+        np.testing.assert_allclose(low, result.gradient - half, rtol=1e-12, atol=1e-300)
+        np.testing.assert_allclose(high, result.gradient + half, rtol=1e-12, atol=1e-300)
+    assert (low[0] == 0).all()
+    assert (high[0] == 0).all()
+    with pytest.raises(ValueError, match="level must be in"):
+        result.confidence_interval(0.0)
+    exact = sliced_wasserstein_gradient(X[:, 0], Y[:, 0])
+    np.testing.assert_array_equal(exact.confidence_interval(), [exact.gradient] * 2)
+    given = sliced_wasserstein_gradient(X, Y, directions=np.eye(6))
+    with pytest.raises(ValueError, match="confidence_interval needs random directions"):
+        given.confidence_interval()

@@ -100,3 +100,29 @@ def test_clouds_that_nearly_agree(d):
     plain = sliced_wasserstein_matrix([X, near], directions="iid", rng=0)
     full = sliced_wasserstein_matrix([X, near], directions="iid", control_variate="full", rng=0)
     assert full.power_standard_errors[0, 1] <= 2.0 * plain.power_standard_errors[0, 1]
+
+
+@pytest.mark.parametrize(("p", "scale"), [(2.0, 1.0), (1.0, 1e-300), (3.0, 1e300)])
+def test_intervals_equal_those_of_pairs(p, scale):
+    options = {"p": p, "control_variate": "quadratic", "directions": "iid", "rng": 1}
+    many = [scale * x for x in CLOUDS]
+    result = sliced_wasserstein_matrix(many, n_projections=100, **options)
+    pair = sliced_wasserstein(many[1], many[3], n_projections=100, **options)
+    for level in (0.5, 0.99):
+        low, high = result.confidence_interval(level)
+        for ends, end in zip((low, high), pair.confidence_interval(level), strict=True):
+            assert ends[1, 3] == pytest.approx(end, rel=1e-8)
+            np.testing.assert_array_equal(ends, ends.T)
+            np.testing.assert_array_equal(np.diag(ends), 0.0)
+        assert (low <= result.values).all()
+        assert (result.values <= high).all()
+
+
+def test_no_intervals_for_given_directions_and_exact_ones_on_the_line():
+    given = sliced_wasserstein_matrix(CLOUDS, directions=np.eye(4))
+    with pytest.raises(ValueError, match="confidence_interval needs random directions"):
+        given.confidence_interval()
+    exact = sliced_wasserstein_matrix([x[:, 0] for x in CLOUDS])
+    np.testing.assert_array_equal(exact.confidence_interval(), [exact.values] * 2)
+    with pytest.raises(ValueError, match="level must be in"):
+        exact.confidence_interval(1.5)
