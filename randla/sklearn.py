@@ -25,6 +25,7 @@ except ImportError as error:
 from randla._validation import as_flag, as_number
 from randla.sampling import lp_regression
 from randla.sketching import lstsq
+from randla.sketching._intercept import lstsq_with_intercept
 
 __all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]
 
@@ -91,11 +92,16 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
 class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     """Least squares to full precision, or by one sketch with its standard error.
 
+    Where the rank of the centred X is deficient, the coefficients are the shortest, as those of
+    scikit-learn's ``LinearRegression`` are. Here the rank does not depend on the scales of the
+    columns, whereas scikit-learn drops directions below 1e-6 of the largest (its ``tol``).
+
     Parameters
     ----------
     eps : float, optional
         Sketch with so many rows that each coefficient is within ``eps / sqrt(d)`` times
-        ``|residual| |A^+|`` of the least-squares solution, with probability 0.95.
+        ``|residual| |A^+|`` of the least-squares solution, with probability 0.95; A is X, centred
+        if there is an intercept.
     sketch_size : int, optional
         Rows of the sketch. Neither this nor `eps`: full double precision.
     fit_intercept : bool, default=True
@@ -109,7 +115,8 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         Error of the sketch given the data; zero at full precision.
     n_features_in_ : int
     result_ : LstsqResult
-        Everything that `randla.lstsq` returned, with a leading coefficient for the intercept.
+        What `randla.lstsq` returned: with an intercept for the centred data, or, where X is sparse,
+        for X after a constant column.
 
     See Also
     --------
@@ -154,17 +161,15 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         """
         X, y, sample_weight = self._validate(X, y, sample_weight)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.result_ = lstsq(
-            self._design(X),
-            y,
-            eps=self.eps,
-            sketch_size=self.sketch_size,
-            weights=sample_weight,
-            rng=seed,
-        )
-        self._store(np.asarray(self.result_.x, dtype=np.float64))
-        error = np.asarray(self.result_.standard_error)
-        self.standard_error_ = error[1:].T if self.fit_intercept else error.T
+        options: dict[str, Any] = {"eps": self.eps, "sketch_size": self.sketch_size, "rng": seed}
+        if as_flag(self.fit_intercept, "fit_intercept"):
+            self.result_, x, error, intercept = lstsq_with_intercept(X, y, sample_weight, **options)
+        else:
+            self.result_ = lstsq(X, y, weights=sample_weight, **options)
+            x, error = self.result_.x, self.result_.standard_error
+            intercept = np.zeros(x.shape[1:])
+        self.coef_, self.standard_error_ = x.T, error.T
+        self.intercept_ = float(intercept) if x.ndim == 1 else intercept
         return self
 
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import sparse
 from sklearn import linear_model
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -67,6 +70,96 @@ def test_a_sketch_has_a_standard_error():
     assert mine.standard_error_.shape == (3,)
     assert np.abs(z).max() < 5
     assert np.abs(z).max() > 1e-3
+
+
+def deficient_designs():
+    """Designs where many coefficients fit equally well; more columns than rows are among them."""
+    rng = np.random.default_rng(3)
+    group = np.eye(4)[rng.integers(4, size=60)]
+    Z = rng.standard_normal((60, 3)) + 5.0
+    yield "a constant column", np.ones((5, 1))
+    yield "constant columns", np.column_stack([np.full(60, 0.1), Z, np.full(60, -7.0)])
+    yield "one-hot", np.column_stack([group, Z])
+    yield "two one-hot", np.column_stack([group, np.eye(7)[rng.integers(7, size=60)], Z])
+    yield "copies", np.column_stack([Z, Z[:, 0], 3.0 * Z[:, 1]])
+    yield "wide", rng.standard_normal((9, 30)) + 1.0
+    yield "one row", np.array([[1.0, 2.0]])
+
+
+DEFICIENT = dict(deficient_designs())
+
+
+@pytest.mark.parametrize("X", DEFICIENT.values(), ids=DEFICIENT)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, sparse.csc_array])
+@pytest.mark.parametrize("outputs", [None, 2])
+def test_deficient_rank_equals_linear_regression(X, weighted, make, outputs):
+    rng = np.random.default_rng(4)
+    y = rng.standard_normal((len(X), outputs) if outputs else len(X)) + 3.0
+    weight = rng.integers(1, 4, len(X)) / 2.0 if weighted else None
+    mine = ours.SketchedLinearRegression().fit(make(X), y, weight)
+    theirs = linear_model.LinearRegression().fit(X, y, weight)
+    new = np.vstack([X, rng.standard_normal((3, X.shape[1]))])
+    np.testing.assert_allclose(mine.predict(make(new)), theirs.predict(new), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(mine.coef_, theirs.coef_, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(mine.intercept_, theirs.intercept_, rtol=0, atol=1e-11)
+    assert mine.coef_.shape == theirs.coef_.shape
+    assert np.shape(mine.intercept_) == np.shape(theirs.intercept_)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_small_design_equals_linear_regression(data):
+    n, d = data.draw(st.integers(1, 7), "n"), data.draw(st.integers(1, 6), "d")
+    entries = st.integers(-2, 2).map(float)
+    X = data.draw(arrays(np.float64, (n, d), elements=entries), "X")
+    y = data.draw(arrays(np.float64, n, elements=entries), "y")
+    weight = data.draw(arrays(np.float64, n, elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])), "w")
+    weight[0] = 1.0
+    theirs = linear_model.LinearRegression().fit(X, y, weight)
+    for make in (np.asarray, sparse.csr_array):
+        mine = ours.SketchedLinearRegression().fit(make(X), y, weight)
+        np.testing.assert_allclose(mine.coef_, theirs.coef_, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(mine.intercept_, theirs.intercept_, rtol=0, atol=1e-10)
+
+
+def test_an_offset_does_not_cost_digits():
+    rng = np.random.default_rng(5)
+    X, y = rng.integers(-4, 5, (200, 3)) * 1.0, rng.standard_normal(200)
+    centred = ours.SketchedLinearRegression().fit(X, y)
+    far = ours.SketchedLinearRegression().fit(X + 2.0**30, y)
+    np.testing.assert_allclose(far.coef_, centred.coef_, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_a_sketch_of_deficient_rank(make):
+    # 4 coefficients: P(some |z| > 5) < 4 * 6e-7 with 300 degrees of freedom, nearly normal.
+    rng = np.random.default_rng(6)
+    X = np.eye(3)[rng.integers(3, size=5000)]
+    X = np.column_stack([X, rng.standard_normal(5000)])
+    y = X @ [1.0, 2.0, 3.0, 4.0] + 10.0 + rng.standard_normal(5000)
+    exact = linear_model.LinearRegression().fit(X, y)
+    mine = ours.SketchedLinearRegression(sketch_size=300, random_state=0).fit(make(X), y)
+    z = (mine.coef_ - exact.coef_) / mine.standard_error_
+    assert 1e-3 < np.abs(z).max() < 5
+    assert mine.result_.degrees_of_freedom in (297, 296)
+    low = np.sqrt(1.0 / 300)  # of |r| = sqrt(5000) and columns of 5000 entries of variance ~1
+    assert np.all(mine.standard_error_ < 3 * low)
+
+
+@pytest.mark.parametrize(("levels", "n"), [(350, 6000), (550, 12_000)])
+def test_large_one_hot_blocks(levels, n):
+    # LSQR without a preconditioner, which does not know the rank. As two blocks of indicators whose
+    # graph is connected differ from regular by a constant each, the shortest coefficients of a
+    # block have the sum zero; with the normal equations that determines them.
+    rng = np.random.default_rng(7)
+    columns = rng.integers(levels, size=(n, 2)) + [0, levels]
+    X = sparse.csr_array((np.ones(2 * n), columns.ravel(), 2 * np.arange(n + 1)))
+    y = rng.standard_normal(n) + 5.0
+    mine = ours.SketchedLinearRegression().fit(X, y)
+    residual = y - mine.predict(X)
+    np.testing.assert_allclose(X.T @ residual, 0.0, atol=1e-10)
+    np.testing.assert_allclose(mine.coef_.reshape(2, levels).sum(axis=1), 0.0, atol=1e-10)
 
 
 def test_p_two_is_least_squares():

@@ -1,0 +1,98 @@
+r"""Least squares with an intercept that is free: of :math:`|W^{1/2} (A x + c - b)|_2`, short x.
+
+Where the rank is deficient many x are as good, and the shortest is wanted, whatever c is. That is
+the minimum-norm solution of the centred problem. A dense A is centred. Centring would fill a sparse
+A: it gets a constant column instead, so large that the share of its coefficient in the norm is
+below rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
+from scipy.sparse.linalg import LinearOperator
+
+from randla._validation import as_weights, is_sparse
+from randla.sketching._least_squares import lstsq
+from randla.sketching._operators import RowsOnDemand
+from randla.sketching._rank import EPS
+from randla.sketching._result import LstsqResult
+
+Matrix = NDArray[np.float64]
+#: A column that varies by less, relative to its mean, is constant up to rounding errors.
+_CONSTANT = 16.0 * EPS
+#: Powers of two between the constant column and the largest entry of A.
+_DOMINANT = 100
+
+
+def lstsq_with_intercept(
+    A: Any, b: Any, weights: Any, **options: Any
+) -> tuple[LstsqResult, Matrix, Matrix, Any]:
+    """Return the result of `lstsq`, coefficients and their standard errors, and the intercept.
+
+    The `options` are those of `lstsq`; A is dense or sparse, and finite.
+    """
+    if weights is None:
+        share = np.full(A.shape[0], 1.0 / A.shape[0])
+    else:
+        kept = as_weights(weights, A.shape[0], "weights") > 0.0
+        if not kept.all():  # what has no weight is no part of a constant column either
+            A, b, weights = A[kept], b[kept], weights[kept]
+        share = weights / weights.max()
+        share = share / share.sum()
+    means, mean_of_b = A.T @ share, share @ b
+    b = b - mean_of_b
+    if is_sparse(A):
+        result = _solve_sparse(csr_array(A), b, weights, means, options)
+    else:
+        A = A - means
+        A[:, np.ptp(A, axis=0) <= _CONSTANT * np.abs(means)] = 0.0
+        result = lstsq(A, b, weights=weights, **options)
+    d = len(means)
+    x, error = result.x[-d:], result.standard_error[-d:]
+    return result, x, error, mean_of_b - means @ x
+
+
+def _solve_sparse(
+    A: Any, b: Any, weights: Any, means: Matrix, options: dict[str, Any]
+) -> LstsqResult:
+    """Solve for a sparse A; the last coefficients of the result are those of its columns."""
+    spread = A.max(axis=0).toarray() - A.min(axis=0).toarray()
+    constant = spread <= _CONSTANT * np.abs(means)
+    if constant.any():
+        A = csr_array(A.multiply(~constant))
+        means = np.where(constant, 0.0, means)
+    dominant = 2.0 ** (np.frexp(np.abs(A.data).max(initial=0.0))[1] + _DOMINANT)
+    if options.get("eps") is None and options.get("sketch_size") is None:
+        # A large column would spoil the condition number of LSQR without a preconditioner.
+        result = lstsq(_after_constant(A, 1.0), b, weights=weights, **options)
+        if result.rank == A.shape[1] + 1:
+            return result
+        if result.rank is None:
+            return lstsq(_Centred(A, means), b, weights=weights, **options)
+    return lstsq(_after_constant(A, dominant), b, weights=weights, **options)
+
+
+def _after_constant(A: Any, value: float) -> Any:
+    return hstack([np.full((A.shape[0], 1), value), A], format="csr")
+
+
+class _Centred(RowsOnDemand):
+    """A sparse matrix without the means of its columns, by its products."""
+
+    def __init__(self, A: Any, means: Matrix) -> None:
+        LinearOperator.__init__(self, np.dtype(np.float64), A.shape)
+        self.A, self.means = A, means
+
+    def _matmat(self, X: Matrix) -> Matrix:
+        return self.A @ X - self.means @ X
+
+    def _rmatmat(self, R: Matrix) -> Matrix:
+        return self.A.T @ R - np.outer(self.means, R.sum(axis=0))
+
+    def row_block(self, first: int, last: int) -> Matrix:
+        """Rows first..last as an array."""
+        return self.A[first:last].toarray() - self.means
