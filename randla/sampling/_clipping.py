@@ -20,6 +20,10 @@ from randla.sampling._panels import Array, Panels
 _TAIL = 20.0
 #: A cut row must end this fraction of the cut away from the plane.
 _MARGIN = 1e-3
+#: Where a cut row ends too near to the plane all rows are freed that are at most so much farther.
+_ALIKE = 2.0
+#: A solve without a vertex is repeated if the cut has shrunk to this share of what it started from.
+_NEARER = 1e-3
 #: Rows of the rough solve that a heavy tail asks for, and its tolerance.
 _ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
@@ -81,9 +85,17 @@ def solve_pinball(
         end = solution.residuals * np.sign(residuals)
         wrong = clipped & (end < _MARGIN * np.abs(shortened))
         residuals = solution.residuals + (residuals - shortened)
-        if solution.stalled or not wrong.any():
+        if solution.stalled:
             break
-        free |= wrong
+        size = rows.unweighted(residuals)
+        if crossover and far is None and solution.vertex is None:
+            start = float(rows.unweighted(shortened).max())
+            if _cut(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
+                free[:] = False
+                continue
+        if not wrong.any():
+            break
+        free |= clipped & (size <= _ALIKE * size[wrong].max())  # they would be wrong in turn
     z = solution.z
     if solution.vertex is None:
         z = _feasible_dual(rows, z, tau, np.where(clipped, np.sign(residuals), 0.0))

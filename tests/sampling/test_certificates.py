@@ -120,6 +120,32 @@ def test_far_outliers_do_not_widen_the_gap():
             assert result.converged
 
 
+@pytest.mark.parametrize("size", [1e8, 1e9, 1e10, 1e12, 1e14])
+def test_one_gross_error_in_a_group(size):
+    # The rows of its group end far from where least squares put them, the others do not.
+    for seed in (5, 18, 26, 75, 127, 151, 181, 280):
+        rng = np.random.default_rng(seed)
+        A = np.column_stack([np.eye(4)[rng.integers(4, size=60)], rng.standard_normal(60)])
+        b = rng.standard_normal(60)
+        b[-1] = size
+        result = lp_regression(A, b, tau=0.9)
+        assert result.converged, seed
+        assert abs(result.value - highs_quantile(A, b, 0.9)) <= 1e-8 * result.value
+
+
+def test_several_gross_errors_in_groups():
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n, groups = int(rng.integers(20, 120)), int(rng.integers(2, 7))
+        A = np.column_stack([np.eye(groups)[rng.integers(groups, size=n)], rng.standard_normal(n)])
+        b = A.sum(axis=1) + rng.standard_normal(n)
+        b[-5:] = 1e11 * rng.choice([-1.0, 1.0], 5) * rng.uniform(0.5, 1.0, 5)
+        for tau in (0.05, 0.5, 0.9):
+            result = lp_regression(A, b, tau=tau)
+            assert result.converged, seed
+            assert abs(result.value - highs_quantile(A, b, tau)) <= 1e-8 * result.value
+
+
 @pytest.mark.parametrize("p", [3, 10, 30, 100])
 def test_rows_of_different_sizes_at_large_powers(p):
     rng = np.random.default_rng(1)
