@@ -33,17 +33,6 @@ from randla.transport._clouds import Cloud, pair_moments
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
 _PAPER = ("lower", "upper")
-#: What to use instead when there are too few directions.
-FALLBACK = {
-    "full": "quartic",
-    "quartic": "quadratic",
-    "bures": "quadratic",
-    "quadratic": None,
-    "harmonics": "quadratic",
-    "lower": None,
-    "upper": None,
-    "custom": None,
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._validation import as_number
+from randla.transport._choice import HARMFUL, affordable, auto_family
 from randla.transport._clouds import Clouds, times_unit
-from randla.transport._control_variates import (
-    FALLBACK,
-    Controls,
-    directions_for,
-    make_controls,
-    needed_projections,
-)
+from randla.transport._control_variates import Controls, directions_for, make_controls
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import (
     N_BLOCKS,
@@ -26,13 +21,11 @@ from randla.transport._directions import (
     child_key,
     choose_design,
 )
-from randla.transport._regression import Fit, fit
+from randla.transport._regression import Fit, fit_or_mean
 from randla.transport._result import SlicedWassersteinResult
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run
 _CONFIDENCE = 0.95  # of the interval that the tolerances bound
-_SMOOTH_POWER = 5.0  # costs of higher powers are too heavy-tailed for polynomials of degree 4
-_HARMFUL = 2.0  # error with controls over the plain one: two estimates of one error differ by less
 _CHUNK_NUMBERS = 1 << 20  # coordinates of directions held at a time
 
 
@@ -76,31 +69,25 @@ class Problem:
         self.clouds, self.p, self._control = clouds, p, control
         self._cross_fit, self._progress = cross_fit, show
         self.costs = costs(clouds.items[0], clouds.items[1], p)
-        self._made: dict[str, Controls] = {}
+        self._made = {control.name: control} if isinstance(control, Controls) else {}
 
     # Choices -------------------------------------------------------------------------------------
 
     def controls(self, design: Design) -> Controls | None:
         """The family asked for, or that suits the design, if there are directions enough."""
-        name: str | None
+        d, n, p = self.clouds.dim, design.n, self.p
         if isinstance(self._control, Controls):
-            name = self._control.name
-            self._made[name] = self._control
+            wanted: str | None = self._control.name
+            name = wanted if n >= directions_for(self._control.k) else None
+        elif self._control == "auto":
+            wanted = name = auto_family(design, p, n * self.costs.seconds)
         else:
-            name = self._auto_family(design) if self._control == "auto" else self._control
-        wanted = name
-        while name is not None and design.n < self._needed(name):
-            name = FALLBACK[name]
-        if name != wanted and self._control != "auto":
+            wanted, name = self._control, affordable(self._control, d, n, p)
+        if name != wanted:
             used = "none" if name is None else repr(name)
-            message = f"control_variate={wanted!r} needs more than {design.n} projections: {used}"
+            message = f"control_variate={wanted!r} needs more than {n} projections: {used}"
             warnings.warn(message, FewProjectionsWarning, stacklevel=3)
         return None if name is None else self._make(name)
-
-    def _needed(self, name: str) -> int:
-        if name == "custom":
-            return directions_for(self._made[name].k)
-        return needed_projections(name, self.clouds.dim, self.p)
 
     def _make(self, name: str) -> Controls:
         if name not in self._made:
@@ -108,17 +95,6 @@ class Problem:
                 name, self.clouds.items[0], self.clouds.items[1], self.p
             )
         return self._made[name]
-
-    def _auto_family(self, design: Design) -> str | None:
-        d, n = self.clouds.dim, design.n
-        if design.kind == "array" or (design.kind == "rqmc" and d == 2) or self.p > _SMOOTH_POWER:
-            return None
-        cheap = _quadrature_seconds(d) <= max(0.2 * n * self.costs.seconds, 5e-3)
-        if design.kind == "rqmc" and d == 3:
-            return "bures" if cheap else "quadratic"
-        if n >= 60 and cheap:
-            return "full"
-        return "quartic" if n >= 40 else ("quadratic" if n >= 20 else None)
 
     # Estimates -----------------------------------------------------------------------------------
 
@@ -151,25 +127,22 @@ class Problem:
         if len(f) == 1:  # a single direction of the user
             only = Fit(float(f[0]), 0.0, 0.0, np.empty(0))
             return self._wrap(design, None, only, f, f, converged)
-        fitted = fit(
+        is_auto = self._control == "auto"
+        fitted, used = fit_or_mean(
             f,
             columns,
             sizes,
-            None if controls is None else controls.mean_errors,
+            np.zeros(0) if controls is None else controls.mean_errors,
+            limit=HARMFUL if is_auto else math.inf,
             block=design.block,
             paper=controls is not None and controls.is_papers,
             cross_fit=self._cross_fit,
         )
-        plain = fit(f, columns[:, :0], sizes[:0], block=design.block)
-        assert plain is not None  # without controls there is nothing to be collinear
-        if fitted is None and self._control != "auto":
-            message = "control_variate is collinear without some of the directions: none"
-            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
-        harmful = _HARMFUL if self._control == "auto" else math.inf
-        # None: some direction or block carries a coefficient alone. Harmful: as frames average
-        # quadratic forms exactly, and points spread evenly nearly so, while coefficients are noisy
-        if fitted is None or fitted.standard_error > harmful * plain.standard_error:
-            controls, fitted, columns = None, plain, columns[:, :0]
+        if not used:
+            if not is_auto:
+                message = "control_variate is collinear without some of the directions: none"
+                warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+            controls, columns = None, columns[:, :0]
         adjusted = f - columns @ fitted.coefficients
         return self._wrap(design, controls, fitted, f, adjusted, converged)
 
@@ -272,8 +245,3 @@ def _variance_reduction(f: NDArray[np.float64], error: float) -> float:
     if error == 0.0:
         return math.inf if plain > 0.0 else 1.0
     return plain / error**2
-
-
-def _quadrature_seconds(d: int) -> float:
-    """Rough time for the mean of sqrt(q_1 q_2)."""
-    return 25.0 * (4e-5 + 1.3e-7 * d**2 + 5e-10 * d**3)

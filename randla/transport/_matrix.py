@@ -1,33 +1,34 @@
 """All pairs of several clouds, each projected and sorted once for each direction."""
 
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._parallel import progress_bar, run_parts
+from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import Result
-from randla._validation import as_choice, as_count, as_flag, as_number, as_points, as_weights
-from randla.transport._clouds import Clouds, prepare, times_unit
-from randla.transport._control_variates import FAMILIES, make_controls, needed_projections
-from randla.transport._directions import Design, as_design
-from randla.transport._kernels.project import project_rows
-from randla.transport._regression import fit
-from randla.transport._result import root_interval
-from randla.transport._rows import (
-    SECONDS_PROJECT,
-    SECONDS_SORT,
-    Coupling,
-    SideRequest,
-    batch_rows,
-    make_sides,
+from randla._validation import as_count, as_flag, as_number, as_points, as_weights
+from randla.transport._choice import (
+    HARMFUL,
+    ControlVariate,
+    as_control,
+    auto_family,
 )
+from randla.transport._clouds import Clouds, prepare, times_unit
+from randla.transport._control_variates import (
+    Controls,
+    directions_for,
+    make_controls,
+    needed_projections,
+)
+from randla.transport._directions import Design, as_design
+from randla.transport._pair_costs import PairCosts
+from randla.transport._regression import fit_or_mean
+from randla.transport._result import root_interval
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
 _MAX_POWER = 16.0
@@ -56,6 +57,7 @@ class SlicedWassersteinMatrix(Result):
         Of the errors.
     n_projections : int
     control_variate : str or None
+        The family that was used.
     directions : str
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     """
@@ -111,8 +113,7 @@ def sliced_wasserstein_matrix(
     *,
     p: float = 2,
     n_projections: int | None = None,
-    control_variate: Literal["lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics"]
-    | None = None,
+    control_variate: ControlVariate = None,
     directions: Literal["iid", "orthogonal", "rqmc", "auto"] | ArrayLike = "auto",
     rng: Any = None,
     progress: bool = False,
@@ -136,8 +137,11 @@ def sliced_wasserstein_matrix(
     n_projections : int, optional
         Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
         1024. Designs with blocks round it up.
-    control_variate : str or None, default None
-        As for `sliced_wasserstein`, where it is explained how many directions each needs.
+    control_variate : str, pair or None, default None
+        As for `sliced_wasserstein`, where "auto" is the default and where it is explained how many
+        directions each needs. Too few for a family asked for by name are an error here. A pair of
+        a function and its means serves all pairs of clouds. "auto" is one family for all pairs,
+        but the plain mean of a pair where that shows less than half of the error.
     directions : str or (L, d) array_like, default "auto"
         As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2 and 3, "orthogonal" above.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -183,25 +187,38 @@ def sliced_wasserstein_matrix(
     """
     points = as_clouds(clouds)
     p = as_number(p, "p", low=1.0, high=_MAX_POWER)
-    name = as_choice(control_variate, "control_variate", (None, *FAMILIES))
-    key, progress = draw_key(rng), as_flag(progress, "progress")
     d = points[0].shape[1]
+    control = as_control(control_variate, d)
+    key, progress = draw_key(rng), as_flag(progress, "progress")
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, d, n, key)
-    if name is not None and d > 1:
-        needed = needed_projections(name, d, p)
-        if design.n < needed:
-            raise ValueError(
-                f"n_projections must be at least {needed} for control_variate={name!r}, "
-                f"got {design.n}"
-            )
     common = prepare(points, _as_weight_list(weights, points))
     pairs = PairCosts(common, p)
-    if name is None or d == 1:
+    limit = math.inf
+    if d == 1 or not pairs.pairs:
+        control = None
+    elif control == "auto":
+        limit, n_pairs = HARMFUL, len(pairs.pairs)
+        control = auto_family(design, p, design.n * pairs.seconds, n_pairs)
+    elif control is not None:
+        _check_projections(design, control, p)
+    if control is None:
         means, errors, freedom = _plain(pairs, design, progress)
     else:
-        means, errors, freedom = _controlled(pairs, design, name, p, progress)
-    return _wrap(common, p, design, None if d == 1 else name, means, errors, freedom)
+        means, errors, freedom = _controlled(pairs, design, control, limit, progress)
+    name = control.name if isinstance(control, Controls) else control
+    return _wrap(common, p, design, name, means, errors, freedom)
+
+
+def _check_projections(design: Design, control: str | Controls, p: float) -> None:
+    if isinstance(control, Controls):
+        name, needed = "a pair", directions_for(control.k)
+    else:
+        name, needed = repr(control), needed_projections(control, design.dim, p)
+    if design.n < needed:
+        raise ValueError(
+            f"n_projections must be at least {needed} for control_variate={name}, got {design.n}"
+        )
 
 
 def as_clouds(clouds: Any) -> list[NDArray[Any]]:
@@ -235,61 +252,6 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
     ]
 
 
-class PairCosts:
-    """Projected costs of all pairs of clouds: each cloud is sorted once for each direction."""
-
-    def __init__(self, clouds: Clouds, p: float) -> None:
-        self.items, self.p = clouds.items, p
-        self.pairs = list(combinations(range(len(self.items)), 2))
-        self._weighted = [x.weights is not None for x in self.items]
-        needs_units = any(self._weighted)
-        self._units: list[Any] = [x.units if needs_units else None for x in self.items]
-        self._couplings: dict[tuple[int, int, bool], Coupling] = {}
-        for i, j in self.pairs:
-            kind = self._kind(i, j)
-            if kind not in self._couplings:
-                self._couplings[kind] = Coupling(kind[0], kind[1], p, weighted=kind[2])
-        total = sum(x.size for x in self.items)
-        sorting = SECONDS_SORT * (1.5 if needs_units else 1.0)
-        coupling = (2e-9 if needs_units else 2e-10) * len(self.items)
-        self.seconds = total * (sorting + SECONDS_PROJECT * clouds.dim + coupling)
-
-    def _kind(self, i: int, j: int) -> tuple[int, int, bool]:
-        weighted = self._weighted[i] or self._weighted[j]
-        return self.items[i].size, self.items[j].size, weighted
-
-    def __call__(self, theta: NDArray[np.float64], *, progress: bool = False) -> NDArray[Any]:
-        """Costs (L, P) of the pairs at directions (L, d)."""
-        L, d = len(theta), self.items[0].dim
-        out = np.empty((L, len(self.pairs)))
-        total = sum(x.size for x in self.items)
-        batch = batch_rows(total, 0, d, L)
-        centres = np.array([x.centre for x in self.items])
-        shifts = theta @ (centres - centres[0]).T
-        padded = np.zeros((L, self.items[0].points.shape[0]), self.items[0].points.dtype)
-        padded[:, :d] = theta
-        work = threading.local()
-
-        def task(part: int) -> None:
-            if not hasattr(work, "sides"):
-                requests = map(SideRequest, [x.size for x in self.items], self._units)
-                work.sides = make_sides(batch, padded.dtype, list(requests))
-            rows = slice(part * batch, min((part + 1) * batch, L))
-            k = rows.stop - rows.start
-            for x, side in zip(self.items, work.sides, strict=True):
-                project_rows(padded[rows], x.points, side.values[:k])
-                side.sort(k)
-            cost, ones = np.empty(k), np.ones(k)
-            for column, (i, j) in enumerate(self.pairs):
-                coupling = self._couplings[self._kind(i, j)]
-                difference = shifts[rows, i] - shifts[rows, j]
-                coupling.cost(work.sides[i], work.sides[j], difference, ones, cost)
-                out[rows, column] = cost
-
-        run_parts(task, -(-L // batch), seconds=L * self.seconds, progress=progress)
-        return out
-
-
 def _plain(
     pairs: PairCosts, design: Design, progress: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -316,30 +278,29 @@ def _plain(
 
 
 def _controlled(
-    pairs: PairCosts, design: Design, name: str, p: float, progress: bool
+    pairs: PairCosts, design: Design, control: str | Controls, limit: float, progress: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """A regression for each pair."""
     theta = design.rows(0, design.n)
     f = pairs(theta, progress=progress)
     means, errors = np.empty(len(pairs.pairs)), np.empty(len(pairs.pairs))
     freedom = math.inf
+    if isinstance(control, Controls):
+        controls, columns = control, control.evaluate(theta)
     with progress_bar(len(pairs.pairs), progress, "controls") as bar:
         for column, (i, j) in enumerate(pairs.pairs):
-            controls = make_controls(name, pairs.items[i], pairs.items[j], p)
-            columns = controls.evaluate(theta)
-            costs = np.ascontiguousarray(f[:, column])
-            table, sizes = columns.centred, columns.sizes
-            fitted = fit(
-                costs,
-                table,
-                sizes,
+            if isinstance(control, str):
+                controls = make_controls(control, pairs.items[i], pairs.items[j], pairs.p)
+                columns = controls.evaluate(theta)
+            fitted, _ = fit_or_mean(
+                np.ascontiguousarray(f[:, column]),
+                columns.centred,
+                columns.sizes,
                 controls.mean_errors,
+                limit=limit,
                 block=design.block,
                 paper=controls.is_papers,
             )
-            if fitted is None:
-                fitted = fit(costs, table[:, :0], sizes[:0], block=design.block)
-            assert fitted is not None
             means[column], errors[column] = fitted.estimate, fitted.standard_error
             freedom = min(freedom, fitted.degrees_of_freedom)
             bar(column + 1)

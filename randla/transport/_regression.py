@@ -9,6 +9,7 @@ Leaving blocks out also gives an unbiased estimate (`cross_fit`), at no cost.
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,30 @@ def fit(
     coefficients = np.zeros(len(sizes))
     coefficients[exact] = other.coefficients
     return replace(other, coefficients=coefficients)
+
+
+def fit_or_mean(
+    f: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    mean_errors: NDArray[np.float64],
+    *,
+    limit: float = math.inf,
+    block: int = 1,
+    **options: Any,
+) -> tuple[Fit, bool]:
+    """`fit`, and True; or the plain mean, and False, where that is better or all there is.
+
+    That is where leaving out some block makes the controls collinear, and where the error with
+    controls is more than `limit` times the plain one. (Two estimates of the same error hardly
+    differ by two, so that such a choice leaves intervals as they are.)
+    """
+    fitted = fit(f, controls, sizes, mean_errors, block=block, **options)
+    plain = fit(f, controls[:, :0], sizes[:0], block=block)
+    assert plain is not None  # without controls there is nothing to be collinear
+    if fitted is None or fitted.standard_error / limit > plain.standard_error:
+        return plain, False
+    return fitted, True
 
 
 def _regress(

@@ -1,15 +1,14 @@
 """The sliced Wasserstein distance, with its error and with most of its variance removed."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._random import draw_key
 from randla._validation import as_choice, as_count, as_flag, as_number, is_dask
+from randla.transport._choice import ControlVariate, as_control
 from randla.transport._clouds import as_pair
-from randla.transport._control_variates import FAMILIES, Controls, custom_controls
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import as_directions, choose_design
 from randla.transport._estimation import Problem, Tolerance
@@ -17,12 +16,6 @@ from randla.transport._result import SlicedWassersteinResult
 
 _DEFAULT_PROJECTIONS = 256
 _MAX_POWER = 1000.0
-
-ControlVariate = (
-    Literal["lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics", "auto"]
-    | tuple[Callable[[NDArray[np.float64]], ArrayLike], ArrayLike]
-    | None
-)
 
 
 def sliced_wasserstein(
@@ -189,7 +182,7 @@ def sliced_wasserstein(
     max_projections = as_count(max_projections, "max_projections", minimum=2)
     if n_projections is not None:
         n_projections = as_count(n_projections, "n_projections", minimum=1)
-    control = _as_control(control_variate, clouds.dim)
+    control = as_control(control_variate, clouds.dim)
     given, kind = None, "array"
     if isinstance(directions, str):
         kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
@@ -209,10 +202,3 @@ def sliced_wasserstein(
         design = choose_design(kind, clouds.dim, n, key)
         return problem.result(design, *problem.draw(design, 0, design.n))
     return problem.adaptive(kind, n_projections, key, tolerance, max_projections)
-
-
-def _as_control(control_variate: Any, dim: int) -> str | Controls | None:
-    if control_variate is None or isinstance(control_variate, str):
-        choices = (None, *FAMILIES, "auto")
-        return as_choice(control_variate, "control_variate", choices)  # type: ignore[no-any-return]
-    return custom_controls(control_variate, dim)

@@ -134,7 +134,13 @@ CASES: list[Case] = [
             ({"weights": 3}, TypeError, "weights must be a sequence"),
             ({"weights": {0: _A}}, TypeError, "weights must be a sequence"),
             ({"weights": [None, None, -_A[:7]]}, ValueError, r"weights\[2\] must be non-neg"),
-            ({"control_variate": "auto"}, ValueError, "control_variate must be one of None"),
+            ({"control_variate": "cubic"}, ValueError, "control_variate must be one of None"),
+            ({"control_variate": 3}, TypeError, "control_variate must be a name"),
+            (
+                {"control_variate": (np.abs, np.zeros(4)), "n_projections": 20},
+                ValueError,
+                "n_projections must be at least 22",
+            ),
             (
                 {"control_variate": "full", "n_projections": 30},
                 ValueError,

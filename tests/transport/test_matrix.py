@@ -126,3 +126,60 @@ def test_no_intervals_for_given_directions_and_exact_ones_on_the_line():
     np.testing.assert_array_equal(exact.confidence_interval(), [exact.values] * 2)
     with pytest.raises(ValueError, match="level must be in"):
         exact.confidence_interval(1.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"directions": "iid", "n_projections": 40}, "quartic"),
+        ({"directions": "iid", "n_projections": 21, "p": 1.0}, None),
+        ({"directions": "iid", "n_projections": 22, "p": 1.0}, "quadratic"),
+        ({"directions": "iid", "p": 6.0}, None),
+        ({"directions": np.eye(4)}, None),
+    ],
+)
+def test_auto_is_that_of_one_pair(options, expected):
+    result = sliced_wasserstein_matrix(CLOUDS, WEIGHTS, control_variate="auto", rng=1, **options)
+    pair = sliced_wasserstein(CLOUDS[1], CLOUDS[3], WEIGHTS[1], WEIGHTS[3], rng=1, **options)
+    assert result.control_variate == pair.control_variate == expected
+    assert result.values[1, 3] == pytest.approx(pair.value, rel=1e-10)
+    if result.standard_errors is not None:
+        assert result.standard_errors[1, 3] == pytest.approx(pair.standard_error, rel=1e-6)
+
+
+def test_auto_takes_the_root_where_its_means_are_cheap():
+    auto = sliced_wasserstein_matrix(CLOUDS[:2], control_variate="auto", rng=1)
+    assert auto.control_variate == "full"
+    many = [CLOUDS[0] + k for k in range(40)]  # 780 means for costs of a few milliseconds
+    assert (
+        sliced_wasserstein_matrix(many, control_variate="auto", rng=1).control_variate == "quartic"
+    )
+
+
+@pytest.mark.parametrize("d", [3, 4, 10])
+@pytest.mark.parametrize("directions", ["auto", "iid"])
+def test_auto_is_never_much_worse_than_no_controls(d, directions):
+    X = np.random.default_rng(2).standard_normal((80, d))
+    noise = np.random.default_rng(3).standard_normal(X.shape)
+    many = [X, X + 1e-5 * noise, X + 1.0]
+    plain = sliced_wasserstein_matrix(many, directions=directions, rng=0)
+    auto = sliced_wasserstein_matrix(many, directions=directions, control_variate="auto", rng=0)
+    assert (auto.power_standard_errors <= 2.0 * plain.power_standard_errors + 1e-15).all()
+    assert auto.power_standard_errors[0, 2] < 1e-3 * plain.power_standard_errors[0, 2] + 1e-15
+
+
+def test_a_pair_of_functions_serves_all_pairs():
+    calls = []
+
+    def squares(theta):
+        calls.append(len(theta))
+        return theta[:, :3] ** 2
+
+    options = {"control_variate": (squares, np.full(3, 0.25)), "directions": "iid", "rng": 1}
+    result = sliced_wasserstein_matrix(CLOUDS, **options)
+    assert calls == [256]
+    assert result.control_variate == "custom"
+    for i, j in ((0, 1), (1, 3)):
+        pair = sliced_wasserstein(CLOUDS[i], CLOUDS[j], **options)
+        assert result.values[i, j] == pytest.approx(pair.value, rel=1e-10)
+        assert result.standard_errors[i, j] == pytest.approx(pair.standard_error, rel=1e-8)

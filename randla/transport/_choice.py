@@ -1,0 +1,63 @@
+"""Which family of control variates: the one asked for, or that suits, if the directions suffice."""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._validation import as_choice
+from randla.transport._control_variates import (
+    FAMILIES,
+    Controls,
+    custom_controls,
+    needed_projections,
+)
+from randla.transport._directions import Design
+
+ControlVariate: TypeAlias = (
+    Literal["lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics", "auto"]
+    | tuple[Callable[[NDArray[np.float64]], ArrayLike], ArrayLike]
+    | None
+)
+
+_SMOOTH_POWER = 5.0  # costs of higher powers are too heavy-tailed for polynomials of degree 4
+_FALLBACK = {"full": "quartic", "quartic": "quadratic", "bures": "quadratic"}
+_FALLBACK["harmonics"] = "quadratic"
+
+#: Error with the controls of "auto" over the plain one from which they do harm. Frames average
+#: quadratic forms exactly, and points spread evenly nearly so, while coefficients are noisy.
+HARMFUL = 2.0
+
+
+def as_control(control_variate: Any, dim: int) -> str | Controls | None:
+    """Validate a name, None, or a pair of a function and means."""
+    if control_variate is None or isinstance(control_variate, str):
+        choices = (None, *FAMILIES, "auto")
+        return as_choice(control_variate, "control_variate", choices)  # type: ignore[no-any-return]
+    return custom_controls(control_variate, dim)
+
+
+def affordable(name: str | None, d: int, n: int, p: float) -> str | None:
+    """The family, or what stands for it where n directions are too few."""
+    while name is not None and n < needed_projections(name, d, p):
+        name = _FALLBACK.get(name)
+    return name
+
+
+def auto_family(design: Design, p: float, seconds: float, n_pairs: int = 1) -> str | None:
+    """The family that suits a design whose costs take so many seconds for all pairs."""
+    d, n = design.dim, design.n
+    if design.kind == "array" or (design.kind == "rqmc" and d == 2) or p > _SMOOTH_POWER:
+        return None
+    quadrature = n_pairs * 25.0 * (4e-5 + 1.3e-7 * d**2 + 5e-10 * d**3)  # of sqrt(q_1 q_2); rough
+    cheap = quadrature <= max(0.2 * seconds, 5e-3)
+    if design.kind == "rqmc" and d == 3:
+        name = "bures" if cheap else "quadratic"
+    elif n >= 60 and cheap:
+        name = "full"
+    elif n >= 20:
+        name = "quartic" if n >= 40 else "quadratic"
+    else:
+        return None
+    return affordable(name, d, n, p)

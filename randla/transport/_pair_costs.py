@@ -1,0 +1,75 @@
+"""Projected costs of all pairs of several clouds, each projected and sorted once."""
+
+import threading
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import run_parts
+from randla.transport._clouds import Clouds
+from randla.transport._kernels.project import project_rows
+from randla.transport._rows import (
+    SECONDS_PROJECT,
+    SECONDS_SORT,
+    Coupling,
+    SideRequest,
+    batch_rows,
+    make_sides,
+)
+
+
+class PairCosts:
+    """Projected costs of all pairs of clouds: each cloud is sorted once for each direction."""
+
+    def __init__(self, clouds: Clouds, p: float) -> None:
+        self.items, self.p = clouds.items, p
+        self.pairs = list(combinations(range(len(self.items)), 2))
+        self._weighted = [x.weights is not None for x in self.items]
+        needs_units = any(self._weighted)
+        self._units: list[Any] = [x.units if needs_units else None for x in self.items]
+        self._couplings: dict[tuple[int, int, bool], Coupling] = {}
+        for i, j in self.pairs:
+            kind = self._kind(i, j)
+            if kind not in self._couplings:
+                self._couplings[kind] = Coupling(kind[0], kind[1], p, weighted=kind[2])
+        total = sum(x.size for x in self.items)
+        sorting = SECONDS_SORT * (1.5 if needs_units else 1.0)
+        coupling = (2e-9 if needs_units else 2e-10) * len(self.items)
+        self.seconds = total * (sorting + SECONDS_PROJECT * clouds.dim + coupling)
+
+    def _kind(self, i: int, j: int) -> tuple[int, int, bool]:
+        weighted = self._weighted[i] or self._weighted[j]
+        return self.items[i].size, self.items[j].size, weighted
+
+    def __call__(self, theta: NDArray[np.float64], *, progress: bool = False) -> NDArray[Any]:
+        """Costs (L, P) of the pairs at directions (L, d)."""
+        L, d = len(theta), self.items[0].dim
+        out = np.empty((L, len(self.pairs)))
+        total = sum(x.size for x in self.items)
+        batch = batch_rows(total, 0, d, L)
+        centres = np.array([x.centre for x in self.items])
+        shifts = theta @ (centres - centres[0]).T
+        padded = np.zeros((L, self.items[0].points.shape[0]), self.items[0].points.dtype)
+        padded[:, :d] = theta
+        work = threading.local()
+
+        def task(part: int) -> None:
+            if not hasattr(work, "sides"):
+                requests = map(SideRequest, [x.size for x in self.items], self._units)
+                work.sides = make_sides(batch, padded.dtype, list(requests))
+            rows = slice(part * batch, min((part + 1) * batch, L))
+            k = rows.stop - rows.start
+            for x, side in zip(self.items, work.sides, strict=True):
+                project_rows(padded[rows], x.points, side.values[:k])
+                side.sort(k)
+            cost, ones = np.empty(k), np.ones(k)
+            for column, (i, j) in enumerate(self.pairs):
+                coupling = self._couplings[self._kind(i, j)]
+                difference = shifts[rows, i] - shifts[rows, j]
+                coupling.cost(work.sides[i], work.sides[j], difference, ones, cost)
+                out[rows, column] = cost
+
+        run_parts(task, -(-L // batch), seconds=L * self.seconds, progress=progress)
+        return out
