@@ -7,6 +7,10 @@ estimate, and a number that is exact has standard error zero.
 
 import dataclasses
 import html
+import os
+import sys
+import warnings
+from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from randla._validation import as_level
 
 _MAX_LINES = 10
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -103,3 +108,12 @@ class RandlaWarning(UserWarning):
     >>> x
     array([2.])
     """
+
+
+def warn_caller(message: str, category: type[RandlaWarning]) -> None:
+    """Warn at the line outside of this library that called it, however deep the call has gone."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

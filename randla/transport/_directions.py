@@ -6,14 +6,13 @@ for any of the designs.
 """
 
 import math
-import warnings
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import counter_hash, generator_from_key, normal_rows
-from randla._results import RandlaWarning
+from randla._results import RandlaWarning, warn_caller
 from randla._validation import as_array, as_choice
 
 Kind = Literal["iid", "orthogonal", "rqmc", "array"]
@@ -186,7 +185,7 @@ def choose_design(
     if chosen != "iid" and n < 2 * N_BLOCKS:
         if kind != "auto":
             message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
-            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+            warn_caller(message, FewProjectionsWarning)
         chosen = "iid"
     return Directions(chosen, dim, n, key)
 

@@ -1,13 +1,13 @@
 """Estimating the mean projected cost of a pair of clouds: choices, draws, and stops."""
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._results import warn_caller
 from randla._validation import as_number
 from randla.transport._choice import HARMFUL, affordable, auto_family
 from randla.transport._clouds import Clouds, times_unit
@@ -86,7 +86,7 @@ class Problem:
         if name != wanted:
             used = "none" if name is None else repr(name)
             message = f"control_variate={wanted!r} needs more than {n} projections: {used}"
-            warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+            warn_caller(message, FewProjectionsWarning)
         return None if name is None else self._make(name)
 
     def _make(self, name: str) -> Controls:
@@ -141,7 +141,7 @@ class Problem:
         if not used:
             if not is_auto:
                 message = "control_variate is collinear without some of the directions: none"
-                warnings.warn(message, FewProjectionsWarning, stacklevel=3)
+                warn_caller(message, FewProjectionsWarning)
             controls, columns = None, columns[:, :0]
         adjusted = f - columns @ fitted.coefficients
         return self._wrap(design, controls, fitted, f, adjusted, converged)
@@ -216,12 +216,11 @@ class Problem:
             if miss <= 1.0:
                 return result
             if design.n >= max_projections:
-                warnings.warn(
+                warn_caller(
                     f"sliced_wasserstein stopped at {design.n} projections (max_projections = "
                     f"{max_projections}), where half of the interval is {miss:.3g} times what rtol "
                     "and atol allow",
                     FewProjectionsWarning,
-                    stacklevel=3,
                 )
                 return self.result(design, controls, f, columns, sizes, converged=False)
             factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)

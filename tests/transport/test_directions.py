@@ -3,6 +3,14 @@ import pytest
 from scipy.stats import kstest
 
 from randla._random import draw_key
+from randla.transport import (
+    FewProjectionsWarning,
+    sliced_wasserstein,
+    sliced_wasserstein_barycenter,
+    sliced_wasserstein_flow,
+    sliced_wasserstein_gradient,
+    sliced_wasserstein_matrix,
+)
 from randla.transport._control_variates import abs_moment
 from randla.transport._directions import N_BLOCKS, Directions
 from tests.statistical import claim
@@ -124,3 +132,26 @@ def test_sobol_points_do_not_depend_on_the_pieces_that_they_are_drawn_in(monkeyp
     whole = Directions("rqmc", 5, 512, KEY).rows(0, 512)
     monkeypatch.setattr("randla.transport._directions._SOBOL_NUMBERS", 40)  # 8 points at a time
     np.testing.assert_array_equal(Directions("rqmc", 5, 512, KEY).rows(0, 512), whole)
+
+
+X, Y = np.random.default_rng(0).standard_normal((2, 20, 4))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sliced_wasserstein(X, Y, n_projections=30, control_variate="full"),
+        lambda: sliced_wasserstein(X, Y, n_projections=4, control_variate=(np.abs, np.zeros(4))),
+        lambda: sliced_wasserstein(X, Y, n_projections=10, directions="orthogonal"),
+        lambda: sliced_wasserstein(X, Y, rtol=1e-9, control_variate=None, max_projections=70),
+        lambda: sliced_wasserstein(X, Y, rtol=1.0, n_projections=12, control_variate="quadratic"),
+        lambda: sliced_wasserstein_gradient(X, Y, n_projections=10, directions="orthogonal"),
+        lambda: sliced_wasserstein_matrix([X, Y], n_projections=10, directions="rqmc"),
+        lambda: sliced_wasserstein_flow(X, Y, n_projections=10, directions="rqmc", n_steps=1),
+        lambda: sliced_wasserstein_barycenter([X], n_projections=9, directions="rqmc", n_steps=1),
+    ],
+)
+def test_warnings_point_to_the_line_that_called(call):
+    with pytest.warns(FewProjectionsWarning) as caught:
+        call()
+    assert {warning.filename for warning in caught} == {__file__}
