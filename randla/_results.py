@@ -68,19 +68,43 @@ def shortened(value: Any) -> str:
 
 def t_quantile(level: float, degrees_of_freedom: Any) -> Any:
     """Two-sided Student t quantile (normal for infinite degrees of freedom)."""
-    from scipy.special import ndtri, stdtrit
+    return t_of_tail(0.5 * (1.0 - as_level(level)), degrees_of_freedom)
 
-    upper = 0.5 * (1.0 + as_level(level))
+
+def t_of_tail(tail: float, degrees_of_freedom: Any) -> Any:
+    """The t that a Student variable exceeds with probability `tail`, at most 1/2, down to 1e-307.
+
+    A tail near 0 keeps all its digits, which a level near 1 has lost.
+    """
+    from scipy.special import gammaln, ndtri, stdtrit
+
     df = np.asarray(degrees_of_freedom, dtype=float)
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isinf(df), ndtri(upper), stdtrit(np.where(np.isinf(df), 1.0, df), upper))
+    infinite = np.isinf(df)
+    df = np.where(infinite, 1.0, df)
+    # Far out the tail is c t^-df up to a relative df/t^2. There `stdtrit` can be inf (3 degrees of
+    # freedom, 1e-300).
+    log_c = gammaln((df + 1.0) / 2.0) - gammaln(df / 2.0) - 0.5 * np.log(np.pi)
+    log_c += (0.5 * df - 1.0) * np.log(df)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        far = np.exp((log_c - np.log(tail)) / df)
+        t = np.where(far > 1e9 * np.sqrt(df), far, -stdtrit(df, tail))
+        return np.where(infinite, -ndtri(tail), t)
 
 
 def t_interval(
-    estimate: Any, standard_error: Any, degrees_of_freedom: Any, level: float = 0.95
+    estimate: Any,
+    standard_error: Any,
+    degrees_of_freedom: Any,
+    level: float = 0.95,
+    *,
+    n_together: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``estimate -+ t * standard_error``, elementwise."""
-    half = t_quantile(level, degrees_of_freedom) * np.asarray(standard_error, dtype=float)
+    """``estimate -+ t * standard_error``, elementwise.
+
+    With `n_together` that many intervals hold together at `level` (Bonferroni).
+    """
+    tail = 0.5 * (1.0 - as_level(level)) / n_together
+    half = t_of_tail(tail, degrees_of_freedom) * np.asarray(standard_error, dtype=float)
     return np.asarray(estimate - half), np.asarray(estimate + half)
 
 

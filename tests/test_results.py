@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from randla._results import Result, t_interval
+from randla._results import Result, t_interval, t_of_tail
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -62,3 +62,19 @@ def test_t_interval_equals_scipy():
     np.testing.assert_allclose(high, estimate + q * se)
     with pytest.raises(ValueError, match="level must be in"):
         t_interval(1.0, 1.0, 3, 95)
+
+
+def test_t_of_tail_has_all_digits_far_out():
+    tails = 10.0 ** -np.arange(1.0, 307.0, 7.0)
+    np.testing.assert_allclose(t_of_tail(tails, 1), 1.0 / np.tan(np.pi * tails), rtol=1e-12)
+    closed = (1.0 - 2.0 * tails) / np.sqrt(2.0 * tails * (1.0 - tails))
+    np.testing.assert_allclose(t_of_tail(tails, 2), closed, rtol=1e-12)
+    np.testing.assert_allclose(t_of_tail(tails, np.inf), stats.norm.isf(tails), rtol=1e-12)
+    for df in (3, 5, 10, 30, 100, 10_000):
+        t = t_of_tail(tails, df)
+        np.testing.assert_allclose(stats.t(df).sf(t), tails, rtol=1e-8, err_msg=str(df))
+
+
+def test_intervals_that_hold_together():
+    low, high = t_interval(0.0, 1.0, 7, 0.9, n_together=20)
+    assert high == -low == pytest.approx(stats.t(7).isf(0.05 / 20), rel=1e-12)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import t_quantile
+from randla._results import t_of_tail
 
 Matrix = NDArray[np.float64]
 
@@ -55,13 +55,13 @@ def inverse_bias(m: int, d: int, population: int | None) -> float:
     return max(m / population * (population - d - 1) / (m - d - 1), 1.0)
 
 
-def simultaneous_level(level: float, n_coefficients: int) -> float:
-    """Level of each of several intervals which hold together at `level` (Bonferroni)."""
-    return 1.0 - (1.0 - level) / max(n_coefficients, 1)
+def simultaneous_t(delta: float, d: int, degrees_of_freedom: int) -> float:
+    """What all of d Student variables stay below in size but for probability `delta`."""
+    return float(t_of_tail(0.5 * delta / max(d, 1), degrees_of_freedom))  # Bonferroni
 
 
 def implied_eps(m: int, d: int, delta: float, population: int | None) -> float:
     """The eps that m rows give: ``|x'_j - x*_j| <= eps/sqrt(d) |r| sqrt(G_jj)`` for all j."""
-    t = t_quantile(simultaneous_level(1.0 - delta, d), m - d)
+    t = simultaneous_t(delta, d, m - d)
     bias = inverse_bias(m, d, population)
     return float(t * np.sqrt(d * variance_factor(m, d, population) * bias))

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._results import Result, axes_or_new, t_interval
-from randla._validation import as_flag, as_level, is_dask, read_only
-from randla.sketching._inference import implied_eps, simultaneous_level
+from randla._validation import as_flag, is_dask, read_only
+from randla.sketching._inference import implied_eps
 from randla.sketching._kronecker_rows import solve_by_factors
 from randla.sketching._methods import measure_backward_error, solve, zero_solution
 from randla.sketching._plan import (
@@ -125,10 +125,9 @@ class LstsqResult(Result):
         low, high : ndarray, like x
             Both equal to x at full precision.
         """
-        level = as_level(level)
-        if as_flag(simultaneous, "simultaneous"):
-            level = simultaneous_level(level, self.x.size)
-        return t_interval(self.x, self.standard_error, self.degrees_of_freedom, level)
+        n_together = max(self.x.size, 1) if as_flag(simultaneous, "simultaneous") else 1
+        error, df = self.standard_error, self.degrees_of_freedom
+        return t_interval(self.x, error, df, level, n_together=n_together)
 
     def refine(self, A: ArrayLike, b: ArrayLike) -> LstsqResult:
         """Go on to full precision, with the factor of the sketch as a preconditioner.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from randla._validation import as_count, as_number
+from randla.sketching._inference import simultaneous_t
 from randla.sketching._operators import UNBOUNDED
 
 # Bonferroni's inequality leaves no slack where coefficients are independent, and the tails of an
@@ -106,11 +106,9 @@ def required_rows(d: int, eps: float, delta: float, population: int | None) -> i
 
 def _relative_error(m: int, d: int, delta: float, population: int | None) -> float:
     """The eps that m rows reach: sqrt(d) times the simultaneous bound over |r| sqrt(G_jj)."""
-    from scipy.special import stdtrit
-
     if population is not None and m >= population:
         return 0.0
     df = m - d + 1
-    t: Any = -stdtrit(df, delta / (2 * d))
+    t = simultaneous_t(delta, d, df)
     fraction = 1.0 if population is None else (population - m) / (population - d)
-    return float(t) * math.sqrt(d * fraction / df)
+    return t * math.sqrt(d * fraction / df)

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla._results import t_quantile
 from randla.sketching._factors import column_norms, top_singular_value
 from randla.sketching._inference import (
     inverse_bias,
-    simultaneous_level,
+    simultaneous_t,
     squared_residual,
     variance_factor,
 )
@@ -154,6 +153,5 @@ def _expected_backward_error(
 def _promise_factor(solution: SketchedSolution, eps: float, delta: float) -> float:
     """Simultaneous half-width of the coefficients over the promised bound; at most 1 if kept."""
     d = len(solution.Y)
-    level = simultaneous_level(1.0 - delta, d)
-    t = float(t_quantile(level, solution.degrees_of_freedom))
+    t = simultaneous_t(delta, d, solution.degrees_of_freedom)
     return t * solution.worst_ratio / (eps / max(d, 1) ** 0.5)

@@ -61,3 +61,33 @@ def test_extremes():
         sketch_size(1, eps=1e-200)
     A = np.random.default_rng(0).standard_normal((100, 2))
     assert lstsq(A, A[:, 0], eps=1e-200, sketch="gaussian").method == "lapack"
+
+
+@pytest.mark.parametrize("delta", [1e-16, 1e-17, 1e-100, 1e-300])
+def test_probabilities_of_failure_far_below_rounding(delta):
+    """They are tails: a level of 1 - delta would be rounded to 1."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((40_000, 3))
+    b = A @ [1.0, 2.0, 3.0] + rng.standard_normal(40_000)
+    m = sketch_size(3, eps=2.0, delta=delta)
+    assert error(m, 3, delta) <= 2.0 < error(m - 1, 3, delta) or m == 3 + math.ceil(
+        3 * math.log(3 / delta)
+    )
+    result = lstsq(A, b, eps=2.0, delta=delta, rng=0)
+    assert result.method == "sketch-and-solve"
+    assert result.converged
+    fixed = lstsq(A, b, sketch_size=2000, delta=delta, rng=0)
+    norm = np.linalg.norm(np.linalg.pinv(A), 2) * fixed.residual_norm
+    implied = student(1997).isf(delta / 6) / 2000**0.5
+    assert fixed.linf_bound == pytest.approx(implied * norm, rel=0.1)
+    few = lstsq(A, b, sketch_size=6, delta=delta, rng=0)  # 3 degrees of freedom
+    assert few.linf_bound > 1e4 * fixed.linf_bound
+
+
+def test_intervals_at_levels_next_to_one():
+    A = np.random.default_rng(0).standard_normal((1000, 4))
+    result = lstsq(A, A[:, 0] + A[:, 1] ** 2, sketch_size=200, rng=0)
+    level = 1.0 - 2.0**-53
+    _, high = result.confidence_interval(level, simultaneous=True)
+    expected = student(196).isf(2.0**-53 / 8) * result.standard_error
+    np.testing.assert_allclose(high - result.x, expected, rtol=1e-9)
