@@ -195,7 +195,7 @@ def as_number(
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}") from None
     above = number >= low if closed in ("both", "left") else number > low
     below = number <= high if closed in ("both", "right") else number < high
-    if math.isinf(number) and above and below and not infinite:
+    if math.isinf(number) and number in (low, high) and not infinite:
         raise ValueError(f"{name} must be finite, got {value}")
     if math.isnan(number) or not (above and below):
         raise ValueError(f"{name} must be {_interval(low, high, closed)}, got {value}")

@@ -178,7 +178,7 @@ class _CertifiedRegressor(_LinearRegressor):
 
     def _regress(self, X: Any, y: Any, sample_weight: Any, *args: Any, **options: Any) -> Any:
         """Fit validated data; `args` and `options` are those of `lp_regression`."""
-        tol = as_number(self.tol, "tol", low=0.0)
+        tol = as_number(self.tol, "tol", low=0.0, high=1.0, closed="neither")
         self.result_ = lp_regression(
             self._design(X), y, *args, weights=sample_weight, rtol=tol, **options
         )
@@ -202,7 +202,7 @@ class QuantileRegressor(_CertifiedRegressor):
         Penalty of the coefficients (not of the intercept).
     fit_intercept : bool, default=True
     tol : float, default=1e-8
-        Relative duality gap at which to stop.
+        Relative duality gap at which to stop, in (0, 1).
 
     Attributes
     ----------
@@ -276,7 +276,7 @@ class LpRegressor(_CertifiedRegressor):
         From 1 (least absolute deviations) over 2 (least squares) to inf (minimax).
     fit_intercept : bool, default=True
     tol : float, default=1e-8
-        Relative duality gap at which to stop.
+        Relative duality gap at which to stop, in (0, 1).
 
     Attributes
     ----------

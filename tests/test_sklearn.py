@@ -184,6 +184,8 @@ def test_weights_are_repetitions(p):
         (ours.QuantileRegressor(quantile=1.0), "quantile must be in"),
         (ours.QuantileRegressor(alpha=-1.0), "alpha must be at least 0"),
         (ours.LpRegressor(p=0.5), "p must be at least 1"),
+        (ours.LpRegressor(tol=0.0), r"^tol must be in \(0, 1\), got 0"),
+        (ours.QuantileRegressor(tol=1.0), r"^tol must be in \(0, 1\), got 1"),
         (ours.SketchedLinearRegression(fit_intercept="yes"), "fit_intercept must be True or False"),
     ],
 )
