@@ -134,9 +134,10 @@ def sliced_wasserstein_gradient(
         Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
         1024. Designs with blocks round it up.
     directions : str or (L, d) array_like, default "auto"
-        As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2 and 3 and "orthogonal" above: the
-        variance of a gradient comes from :math:`\theta \theta^T`, whose mean over a frame is
-        exact. At p = 2 the other designs use the same fact through a linear control.
+        As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2, and for d = 3 from 64 directions,
+        otherwise "orthogonal": the variance of a gradient comes from :math:`\theta \theta^T`,
+        whose mean over a frame is exact. At p = 2 the other designs use the same fact through a
+        linear control. Below 16 directions "auto" is "iid".
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same numbers for any number of threads.
     progress : bool, default False

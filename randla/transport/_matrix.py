@@ -143,7 +143,8 @@ def sliced_wasserstein_matrix(
         a function and its means serves all pairs of clouds. "auto" is one family for all pairs,
         but the plain mean of a pair where that shows less than half of the error.
     directions : str or (L, d) array_like, default "auto"
-        As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2 and 3, "orthogonal" above.
+        As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2, and for d = 3 from 64 directions,
+        otherwise "orthogonal"; below 16 directions "iid".
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same numbers for any number of threads.
     progress : bool, default False

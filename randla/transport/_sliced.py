@@ -98,7 +98,7 @@ def sliced_wasserstein(
         - "orthogonal": frames of d orthogonal directions (smaller if there are fewer than 8 d);
         - "rqmc": eight randomizations of equal angles (d = 2), of Fibonacci points on half a
           sphere (d = 3), of Sobol points (d > 3; the numbers of points are powers of two);
-        - "auto": "rqmc" for d = 2 and 3, "iid" above;
+        - "auto": "rqmc" for d = 2 from 16 directions and for d = 3 from 64, otherwise "iid";
         - unit vectors, one a row, within 1e-6. Then there is no standard error, and "auto" means
           no control variate.
     cross_fit : bool, default False

@@ -155,3 +155,23 @@ def test_warnings_point_to_the_line_that_called(call):
     with pytest.warns(FewProjectionsWarning) as caught:
         call()
     assert {warning.filename for warning in caught} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("d", "n", "one_pair", "many"),
+    [
+        (2, 15, "iid", "iid"),
+        (2, 16, "rqmc", "rqmc"),
+        (3, 15, "iid", "iid"),
+        (3, 16, "iid", "orthogonal"),
+        (3, 63, "iid", "orthogonal"),
+        (3, 64, "rqmc", "rqmc"),
+        (4, 15, "iid", "iid"),
+        (4, 16, "iid", "orthogonal"),
+    ],
+)
+def test_the_design_of_auto(d, n, one_pair, many):
+    cloud = X[:, :d]
+    assert sliced_wasserstein(cloud, 2 * cloud, n_projections=n).directions == one_pair
+    assert sliced_wasserstein_gradient(cloud, 2 * cloud, n_projections=n).directions == many
+    assert sliced_wasserstein_matrix([cloud], n_projections=n).directions == many
