@@ -14,8 +14,8 @@ from randla._dask.tiles import DaskTiles, read
 from randla._random import draw_keys, generator_from_key, normal_rows
 from randla._validation import as_weights
 from randla.sampling._leverage import sketch_sizes
-from randla.sampling._lewis import log_error, warn_unless
-from randla.sampling._scores import Scores
+from randla.sampling._lewis import log_doubt, log_error, warn_unless
+from randla.sampling._scores import LITTLE_DOUBT, Scores, rounding_bounds, widened
 from randla.sampling._tiles import Array, Tiles
 from randla.sampling._whitening import Whitening, evaluation_error, whiten
 
@@ -49,9 +49,12 @@ def leverage_scores(A: Any, method: str, weights: Any, ridge: float, rng: Any) -
     norms = tiles.norms(factor.transform)
     error = evaluation_error(tiles, factor, norms, row_scale)
     values = np.minimum((norms if row_scale is None else norms * row_scale) ** 2, 1.0)
+    low, high = rounding_bounds(values, error)
+    if factor.doubt > 0.0:
+        low, high = widened(low, high, factor.doubt)
     return lazy_scores(
-        values, values / (1.0 + error), np.minimum(values * (1.0 + error), 1.0),
-        kind="leverage", p=2.0, certified=True, residual=error,
+        values, low, high,
+        kind="leverage", p=2.0, certified=factor.doubt <= LITTLE_DOUBT, residual=error,
     )  # fmt: skip
 
 
@@ -161,6 +164,7 @@ class DaskLewis:
     first: Whitening
     residual: float
     n_iterations: int
+    doubt: float
 
 
 def solve_lewis(A: Any, p: float, rtol: float, max_iterations: int) -> DaskLewis:
@@ -171,14 +175,15 @@ def solve_lewis(A: Any, p: float, rtol: float, max_iterations: int) -> DaskLewis
     """
     tiles = DaskTiles(arrays.as_rows(A))
     first = whiten(tiles)
+    doubt = first.doubt
     if 0 < first.rank < tiles.d:  # a basis of the columns has the same weights
         tiles.keep_columns(first.columns)
         first = whiten(tiles)
     weights = Forms((0.5 * p,), (first.transform,))
     if first.rank == 0:
-        return DaskLewis(tiles, weights, first, first, 0.0, 0)
+        return DaskLewis(tiles, weights, first, first, 0.0, 0, doubt)
     if p == 2.0:  # leverage scores
-        return DaskLewis(tiles, weights, first, first, first.error, 1)
+        return DaskLewis(tiles, weights, first, first, first.error, 1, doubt)
     eta = 0.5 * p if p <= 3.0 else 2.0 * p / (p + 2.0)
     factor = _whiten_by(tiles, weights, p, rtol)
     for iteration in range(2, max(max_iterations, 2) + 1):  # the first factor was an iteration
@@ -193,7 +198,8 @@ def solve_lewis(A: Any, p: float, rtol: float, max_iterations: int) -> DaskLewis
         if residual <= rtol or iteration == max_iterations:
             break
         weights, factor = following, next_factor
-    return DaskLewis(tiles, weights, factor, first, residual, iteration)
+    doubt = max(doubt, factor.doubt)
+    return DaskLewis(tiles, weights, factor, first, residual, iteration, doubt)
 
 
 def row_scale(tiles: DaskTiles, weights: Forms, p: float) -> Any:
@@ -226,18 +232,28 @@ def _residual(first: int, block: Any, *, weights: Forms, T: Array, p: float, vie
 def lewis_weights(A: Any, p: float, rtol: float, max_iterations: int) -> Scores:
     """`randla.lewis_weights` of a Dask array; the options are checked."""
     state = solve_lewis(A, p, rtol, max_iterations)
-    converged = state.residual <= rtol
-    warn_unless(converged, state.residual, rtol, state.n_iterations)
-    tiles, spread = state.tiles, log_error(p, state.residual, state.first.rank)
+    warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
+    tiles, residual = state.tiles, state.residual
+    if state.doubt > 0.0:
+        least = arrays.join_rows(
+            _least, tiles.A, shape=(1, 1), join=np.minimum, weights=state.weights, view=tiles.view
+        )
+        residual += log_doubt(state.doubt, float(arrays.compute(least)[0, 0]) - residual)
+    spread = log_error(p, residual, state.first.rank)
     x = arrays.map_rows(_log_weights, tiles.A, width=None, weights=state.weights, view=tiles.view)
     values, lower, upper = (np.exp(np.minimum(x + shift, 0.0)) for shift in (0.0, -spread, spread))
     if math.isinf(spread):  # -inf + inf, of zero rows, is no number
         lower, upper = np.zeros_like(x), np.ceil(values)
     return lazy_scores(
         values, lower, upper,
-        kind="lewis", p=p, certified=converged, residual=state.residual,
+        kind="lewis", p=p, certified=residual <= rtol, residual=residual,
         n_iterations=state.n_iterations,
     )  # fmt: skip
+
+
+def _least(first: int, block: Any, *, weights: Forms, view: Any) -> Array:
+    x = weights.log_weights(read(block, view))
+    return np.asarray(x[np.isfinite(x)].min(initial=np.inf)).reshape(1, 1)
 
 
 def _log_weights(first: int, block: Any, *, weights: Forms, view: Any) -> Array:

@@ -25,7 +25,7 @@ from randla._dask.tiles import read
 from randla._random import draw_key
 from randla._validation import as_indices
 from randla.sampling._row_solver import LEWIS, RowSolver
-from randla.sampling._scores import Scores
+from randla.sampling._scores import Scores, widened
 from randla.sampling._sensitivity import SAMPLE_ROWS, SKETCH_RTOL, choose_method
 from randla.sampling._tiles import Array, Tiles
 from randla.sampling._whitening import evaluation_error, whiten
@@ -103,7 +103,7 @@ def _from_leverage(A: Any, p: float) -> Scores:
     if p == np.inf:  # s_i >= sqrt(leverage), as norms fall with p
         low, high = np.sqrt(low), (high > 0.0).astype(np.float64)
     return lazy_scores(
-        0.5 * (low + high) if p == 2.0 else high, low, high, p=p, certified=True,
+        scores.values if p == 2.0 else high, low, high, p=p, certified=scores.certified,
         kind="sensitivity" if p == 2.0 else "sensitivity-bound",
         residual=2.0 * scores.residual if p == 2.0 else _gap(low, high),
     )  # fmt: skip
@@ -119,10 +119,15 @@ def _by_lewis(A: Any, p: float, method: str, key: np.uint64) -> Scores:
     tiles, bounds = state.tiles, _bounds(state, p)
     table = arrays.map_rows(_bounds_of_block, tiles.A, width=2, bounds=bounds)
     low, high = table[:, 0], table[:, 1]
+    certified, values = state.doubt == 0.0, high
+    if not certified:
+        low, high = widened(low, high, 1.0)
     options: dict[str, Any] = {"p": p, "n_iterations": state.n_iterations}
     options["residual"] = _gap(low, high)
     if method == "bound":
-        return lazy_scores(high, low, high, kind="sensitivity-bound", certified=True, **options)
+        return lazy_scores(
+            values, low, high, kind="sensitivity-bound", certified=certified, **options
+        )
     if state.first.rank == 0:
         return lazy_scores(low, low, low, kind="sensitivity-sketch", certified=True, **options)
     weights = arrays.map_rows(_weights, tiles.A, width=None, weights=state.weights, view=tiles.view)

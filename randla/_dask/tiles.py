@@ -8,6 +8,7 @@ import numpy as np
 
 from randla._dask import arrays
 from randla._dask.sketching import as_block
+from randla.sampling._long_rows import LENGTHS, Gaps
 from randla.sampling._tiles import Array, Tiles, r_factor
 
 
@@ -27,7 +28,7 @@ class DaskTiles(Tiles):
         self.n = A.shape[0]
         self.density = 1.0
         self.column_scale = self.columns = None
-        self.shortened = False
+        self.gaps = self.levels = None
         self.pending: Any = None
         self.found: Any = None
 
@@ -68,6 +69,31 @@ class DaskTiles(Tiles):
         )
         return np.array(arrays.compute(largest)[0])
 
+    def count_lengths(self, unit: Any, row_scale: Any = None) -> Array:
+        """How many rows have each length."""
+        counts = arrays.join_rows(
+            _count_lengths, self.A, row_scale, shape=(1, LENGTHS), unit=unit, view=self.view
+        )
+        return np.array(arrays.compute(counts)[0])
+
+    def close(self, gaps: Gaps, row_scale: Any = None) -> None:
+        """Shorten the rows, lazily."""
+        operands, options = (self.A, row_scale), {"gaps": gaps, "view": self.view}
+        self.gaps = gaps
+        self.levels = arrays.map_rows(_levels, *operands, width=None, **options)
+        self.A = arrays.map_rows(_shortened, *operands, width=self.A.shape[1], **options)
+
+    def level_sums(self, T: Array, n_levels: int, row_scale: Any = None) -> Array:
+        """Squared norms of the rows of V A T, summed by the number of closed gaps below a row."""
+        operands, shape = (self.A, self.levels, row_scale), (1, n_levels)
+        options: dict[str, Any] = {"T": T, "n_levels": n_levels, "view": self.view}
+        sums = arrays.join_rows(_level_sums, *operands, shape=shape, **options)
+        return np.array(arrays.compute(sums)[0])
+
+    def take(self, rows: Any) -> Tiles:
+        """The chosen rows, in memory."""
+        return read(arrays.take_rows(self.A, rows), self.view)
+
     def require_finite(self, name: str = "A") -> None:
         """Raise ValueError if an entry is NaN or inf."""
         arrays.gather(_require_finite, self.A)
@@ -104,6 +130,32 @@ def _padded(R: Array, d: int) -> Array:
 
 def _column_maxima(first: int, block: Any, *, view: Any) -> Array:
     return read(block, view).column_maxima()[None]
+
+
+def _count_lengths(first: int, block: Any, row_scale: Any, *, unit: Any, view: Any) -> Array:
+    return read(block, view).count_lengths(unit, row_scale)[None]
+
+
+def _closed(block: Any, row_scale: Any, gaps: Gaps, view: Any) -> Tiles:
+    tiles = read(block, view)
+    tiles.close(gaps, row_scale)
+    return tiles
+
+
+def _levels(first: int, block: Any, row_scale: Any, *, gaps: Gaps, view: Any) -> Array:
+    return np.asarray(_closed(block, row_scale, gaps, view).levels, np.float64)
+
+
+def _shortened(first: int, block: Any, row_scale: Any, *, gaps: Gaps, view: Any) -> Any:
+    return _closed(block, row_scale, gaps, view).A
+
+
+def _level_sums(
+    first: int, block: Any, levels: Any, row_scale: Any, *, T: Array, view: Any, n_levels: int
+) -> Array:
+    tiles = read(block, view)
+    tiles.levels = levels.astype(np.int64)
+    return tiles.level_sums(T, n_levels, row_scale)[None]
 
 
 def _require_finite(first: int, block: Any) -> None:

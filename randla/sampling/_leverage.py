@@ -8,7 +8,13 @@ from numpy.typing import ArrayLike
 from randla._random import as_generator, draw_keys, generator_from_key, normal_rows
 from randla._validation import as_choice, as_number, as_weights, is_dask
 from randla.sampling._kernels.tiles import row_norms
-from randla.sampling._scores import Scores, make_scores
+from randla.sampling._scores import (
+    LITTLE_DOUBT,
+    Scores,
+    make_scores,
+    rounding_bounds,
+    widened,
+)
 from randla.sampling._tiles import Array, Factor, Tiles, add_gram, as_tall
 from randla.sampling._whitening import evaluation_error, whiten
 
@@ -113,15 +119,14 @@ def leverage_scores(
     if row_scale is not None:
         norms *= row_scale
     norms *= norms
+    values = np.minimum(norms, 1.0, out=norms)
+    low = high = None
+    if factor.doubt > 0.0:
+        low, high = widened(*rounding_bounds(values, error), factor.doubt)
     return make_scores(
-        np.minimum(norms, 1.0, out=norms),
-        None,
-        None,
-        kind="leverage",
-        p=2.0,
-        certified=True,
-        residual=error,
-    )
+        values, low, high, kind="leverage", p=2.0,
+        certified=factor.doubt <= LITTLE_DOUBT, residual=error,
+    )  # fmt: skip
 
 
 def sketch_sizes(n: int, d: int, method: str) -> tuple[int, int] | None:

@@ -124,7 +124,11 @@ def lewis_weights(
     with bars:
         state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
     warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
-    spread = log_error(p, state.residual, state.factor.rank)
+    residual = state.residual
+    if state.doubt > 0.0:
+        least = float(state.log_weights[state.norms > 0.0].min())
+        residual += log_doubt(state.doubt, least - residual)
+    spread = log_error(p, residual, state.factor.rank)
     values, low, high = (np.empty(matrix.shape[0]) for _ in range(3))
 
     def fill(rows: slice) -> None:
@@ -140,8 +144,8 @@ def lewis_weights(
         high,
         kind="lewis",
         p=p,
-        certified=state.residual <= rtol,
-        residual=state.residual,
+        certified=residual <= rtol,
+        residual=residual,
         n_iterations=state.n_iterations,
     )
 
@@ -175,6 +179,8 @@ class LewisState:
     residual : float
     n_iterations : int
         Leverage computations, those after the best weights too.
+    doubt : float
+        By how much the leverage scores may be wrong, see `Whitening`.
     """
 
     log_weights: Array
@@ -184,11 +190,13 @@ class LewisState:
     factor: Whitening
     residual: float
     n_iterations: int
+    doubt: float = 0.0
 
 
 def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> LewisState:
     """Iterate until the residual, with its rounding error, is at most `rtol`."""
     n, factor = tiles.n, whiten(tiles)
+    doubt = factor.doubt
     if 0 < factor.rank < tiles.d:  # a basis of the columns has the same weights
         tiles.keep_columns(factor.columns)
         factor = whiten(tiles)
@@ -196,11 +204,11 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
     alive: Any = norms > 0.0  # zero rows have no part in the iteration
     log_weights = np.full(n, -np.inf)
     if factor.rank == 0:
-        return LewisState(log_weights, norms, norms, first, factor, 0.0, 0)
+        return LewisState(log_weights, norms, norms, first, factor, 0.0, 0, doubt)
     if p == 2.0:  # leverage: no iteration
         log_weights[alive] = 2.0 * np.log(norms[alive])
         scale = alive.astype(np.float64)
-        return LewisState(log_weights, scale, norms, first, factor, factor.error, 1)
+        return LewisState(log_weights, scale, norms, first, factor, factor.error, 1, doubt)
     rows = slice(None) if alive.all() else np.flatnonzero(alive)
     row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(factor.rank / n)
     x = np.full(len(norms[rows]), math.log(factor.rank / n))
@@ -223,7 +231,8 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
     assert best is not None
     delta, x, row_scale, norms, factor = best
     log_weights[rows] = x
-    return LewisState(log_weights, row_scale, norms, first, factor, delta, iteration)
+    doubt = max(doubt, factor.doubt)
+    return LewisState(log_weights, row_scale, norms, first, factor, delta, iteration, doubt)
 
 
 def _scale_of(x: Array, p: float, rows: Any, n: int) -> tuple[Array, float]:
@@ -253,6 +262,12 @@ def _log_ratio(norms: Array, x: Array, top: float, p: float) -> tuple[Array, flo
         return float(np.abs(r).max())
 
     return residual, max(by_blocks(fill, len(x)))
+
+
+def log_doubt(doubt: float, least: float) -> float:
+    """How much `doubt` in leverage scores, none below exp(least), adds to the residual."""
+    share = math.log(doubt) - least
+    return -math.log1p(-math.exp(share)) if share < 0.0 else math.inf
 
 
 def log_error(p: float, delta: float, rank: int) -> float:

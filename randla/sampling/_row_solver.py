@@ -20,6 +20,7 @@ from randla._parallel import part_bounds, run_parts
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._kernels.columns import LANES, fill_blocks
 from randla.sampling._lewis import LewisState, solve_lewis
+from randla.sampling._scores import LITTLE_DOUBT, widened
 from randla.sampling._tiles import Array, Factor, Tiles
 from randla.sampling._whitening import evaluation_error, whiten
 
@@ -51,6 +52,38 @@ class Geometry:
     upper: Array
     kappa: float
     rounding: float
+
+    @property
+    def certified(self) -> bool:
+        """Whether the rank is beyond doubt, and the scores beside long rows are."""
+        return self.state.doubt <= LITTLE_DOUBT
+
+    def of_given_rows(
+        self, low: Array, high: Array, rows: NDArray[np.int64] | slice = slice(None)
+    ) -> tuple[Array, Array]:
+        """Bounds for the matrix as it was given, from those with long rows shortened.
+
+        Long rows U gain, the others S lose, and keep at least the share they have among the x with
+        U x = 0. The x of a row is moved there by X_U^+ X_U x, of norm at most |U x|_p <= 1 times
+        that of X_U^+, in which the rows of S are short: theta, as U has nearly all of its leverage.
+        """
+        tiles, doubt, p = self.tiles, self.state.doubt, self.p
+        if doubt == 0.0:
+            return low, high
+        if tiles.gaps is None or doubt >= 0.5 or tiles.gaps.above[0] > self.state.factor.rank:
+            return widened(low, high, 1.0)
+        scale, long = self.state.row_scale, tiles.levels > 0
+        theta = np.sqrt(doubt / (1.0 - doubt)) * scale[long].max()
+        theta *= float(tiles.gaps.above[0]) ** max(0.5 - 1.0 / p, 0.0)
+        with np.errstate(divide="ignore"):  # zero rows
+            moved = theta / scale
+        if p >= 2.0:
+            most = moved[self.alive].max()
+        else:
+            power = 2.0 * p / (2.0 - p)
+            most = theta * (scale[self.alive] ** -power).sum() ** (1.0 / power)
+        root = np.maximum(low ** (1.0 / p) - moved[rows], 0.0) / (1.0 + most)
+        return root**p, np.where(long[rows] & (high > 0.0), 1.0, high)
 
     @property
     def alive(self) -> NDArray[np.bool_]:
@@ -116,15 +149,18 @@ def whitened_rows(space: Geometry, rows: NDArray[np.int64] | slice | None = None
     return X
 
 
-def orthonormal_rows(tiles: Tiles) -> tuple[Array, float]:
-    """A T with orthonormal columns, and the relative rounding error of its rows' squared norms."""
+def orthonormal_rows(tiles: Tiles) -> tuple[Array, float, float]:
+    """A T with orthonormal columns, the relative rounding error of its rows' squared norms, doubt.
+
+    See `Whitening`.
+    """
     factor = whiten(tiles)
     X, T = np.empty((tiles.n, factor.rank)), Factor(factor.transform)
     for i in range(0, tiles.n, tiles.tile_rows):
         j = min(i + tiles.tile_rows, tiles.n)
         X[i:j] = tiles.product(i, j, T, X[i:])
     norms = np.sqrt(np.einsum("ij,ij->i", X, X))
-    return X, evaluation_error(tiles, factor, norms)
+    return X, evaluation_error(tiles, factor, norms), factor.doubt
 
 
 class RowSolver:

@@ -15,6 +15,10 @@ from randla._validation import read_only
 Array = NDArray[np.float64]
 
 
+#: Doubt in scores, see `widened`, up to which they count as certified.
+LITTLE_DOUBT = 1e-8
+
+
 class NotConvergedWarning(RandlaWarning):
     """An iteration ended before its tolerance; the bounds of the result say how far it came."""
 
@@ -81,14 +85,14 @@ class Scores(NDArrayOperatorsMixin, Result):
         """Lower bounds of the exact scores."""
         if self._lower is not None:
             return self._lower
-        return read_only(self.values / (1.0 + self.residual))  # the values are exact up to rounding
+        return read_only(rounding_bounds(self.values, self.residual)[0])
 
     @cached_property
     def upper(self) -> Array:
         """Upper bounds of the exact scores."""
         if self._upper is not None:
             return self._upper
-        return read_only(np.minimum(self.values * (1.0 + self.residual), 1.0))
+        return read_only(rounding_bounds(self.values, self.residual)[1])
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the scores in falling order, with their bounds, on logarithmic axes.
@@ -185,6 +189,17 @@ class Scores(NDArrayOperatorsMixin, Result):
     def argsort(self, *args: Any, **options: Any) -> Any:
         """Rows in the order of their values."""
         return self.values.argsort(*args, **options)
+
+
+def rounding_bounds(values: Any, error: float) -> tuple[Any, Any]:
+    """Bounds of scores that are exact up to a relative rounding error."""
+    return values / (1.0 + error), np.minimum(values * (1.0 + error), 1.0)
+
+
+def widened(lower: Any, upper: Any, doubt: float) -> tuple[Any, Any]:
+    """Bounds of scores that may be wrong by `doubt`; a row of zeros stays at 0."""
+    low = np.maximum(lower - doubt, 0.0)
+    return low, np.where(upper > 0.0, np.minimum(upper + doubt, 1.0), 0.0)
 
 
 def make_scores(

@@ -16,7 +16,7 @@ from randla.sampling._row_solver import (
     geometry,
     whitened_rows,
 )
-from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
+from randla.sampling._scores import NotConvergedWarning, Scores, make_scores, widened
 from randla.sampling._tiles import Array, Tiles, as_tall
 
 _EXACT_WORK, _SKETCH_WORK = 3e10, 3e11  # operations up to which "auto" is exact, or a sketch
@@ -121,6 +121,7 @@ def lp_sensitivities(
     matrix = as_tall(A, finite=False)
     n, d = matrix.shape
     chosen = None if rows is None else as_indices(rows, n)
+    some = slice(None) if chosen is None else chosen
     k = n if chosen is None else len(chosen)
     if method == "auto":
         method = choose_method(k, n, d, p)
@@ -131,13 +132,15 @@ def lp_sensitivities(
     if p == np.inf:
         from randla.sampling._sensitivity_max import max_norm_sensitivities
 
-        low, high, iterations = max_norm_sensitivities(Tiles(matrix), chosen, rtol, progress)
-        return _enclosed(low, high, iterations, p, rtol)
+        low, high, iterations, doubt = max_norm_sensitivities(Tiles(matrix), chosen, rtol, progress)
+        bounds = widened(low, high, 1.0) if doubt > 0.0 else None
+        return _enclosed(low, high, iterations, p, rtol, bounds)
     space = geometry(Tiles(matrix), p)
     if method == "bound":
-        low, high = (b if chosen is None else b[chosen] for b in (space.lower, space.upper))
+        low, values = space.lower[some], space.upper[some]
+        low, high = space.of_given_rows(low, values, some)
         return make_scores(
-            high.copy(), low, high, kind="sensitivity-bound", p=p, certified=True,
+            values.copy(), low, high, kind="sensitivity-bound", p=p, certified=space.certified,
             residual=relative_gap(low, high), n_iterations=space.state.n_iterations,
         )  # fmt: skip
     if method == "sketch":
@@ -145,11 +148,12 @@ def lp_sensitivities(
     if 1.0 < p < _NEAR_ONE:
         least, most, iterations = _from_norm_one(matrix, p, chosen, rtol, progress)
         if relative_gap(least, most) <= rtol:
-            return _enclosed(least, most, iterations, p, rtol)
+            bounds = space.of_given_rows(least, most, some)
+            return _enclosed(least, most, iterations, p, rtol, bounds)
     low, high, iterations = exact_rows(space, chosen, rtol, progress=progress)
     if 1.0 < p < _NEAR_ONE:
         low, high = np.maximum(low, least), np.minimum(high, most)
-    return _enclosed(low, high, iterations, p, rtol)
+    return _enclosed(low, high, iterations, p, rtol, space.of_given_rows(low, high, some))
 
 
 def choose_method(k: int, n: int, d: int, p: float) -> Literal["exact", "sketch", "bound"]:
@@ -210,9 +214,15 @@ def full_solver(space: Geometry) -> RowSolver:
 
 
 def _enclosed(
-    low: Array, high: Array, iterations: NDArray[np.int64], p: float, rtol: float
+    low: Array,
+    high: Array,
+    iterations: NDArray[np.int64],
+    p: float,
+    rtol: float,
+    bounds: tuple[Array, Array] | None = None,
 ) -> Scores:
-    gap = relative_gap(low, high)
+    """Scores in the middle of their bounds; `bounds` are those of the matrix as it was given."""
+    gap, values = relative_gap(low, high), 0.5 * (low + high)
     if not gap <= rtol:
         late = int((high - low > rtol * high).sum())
         warnings.warn(
@@ -221,8 +231,11 @@ def _enclosed(
             NotConvergedWarning,
             stacklevel=3,
         )
+    if bounds is not None:
+        low, high = bounds
+        gap = relative_gap(low, high)
     return make_scores(
-        0.5 * (low + high), low, high, kind="sensitivity", p=p, certified=gap <= rtol,
+        values, low, high, kind="sensitivity", p=p, certified=gap <= rtol,
         residual=gap, n_iterations=int(iterations.max(initial=0)),
     )  # fmt: skip
 
@@ -233,11 +246,11 @@ def _from_leverage(matrix: Any, p: float, chosen: NDArray[np.int64] | None) -> S
     low, high = scores.lower, scores.upper
     if p == np.inf:
         low, high = np.sqrt(low), (high > 0.0).astype(np.float64)
+    values = scores.values if p == 2.0 else high
     if chosen is not None:
-        low, high = low[chosen], high[chosen]
-    values = 0.5 * (low + high) if p == 2.0 else high
+        values, low, high = values[chosen], low[chosen], high[chosen]
     return make_scores(
-        values.copy(), low.copy(), high.copy(), p=p, certified=True,
+        values.copy(), low.copy(), high.copy(), p=p, certified=scores.certified,
         kind="sensitivity" if p == 2.0 else "sensitivity-bound",
         residual=relative_gap(low, high),
     )  # fmt: skip
@@ -272,7 +285,9 @@ def _sketched(
         )
         values[part], most = 0.5 * (low + high), max(most, int(iterations.max(initial=0)))
     low, high = space.lower[rows], space.upper[rows]
+    np.clip(values, low, high, out=values)
+    low, high = space.of_given_rows(low, high, rows)
     return make_scores(
-        np.clip(values, low, high), low, high, kind="sensitivity-sketch", p=p, certified=False,
+        values, low, high, kind="sensitivity-sketch", p=p, certified=False,
         residual=relative_gap(low, high), n_iterations=most,
     )  # fmt: skip

@@ -14,15 +14,15 @@ _FIRST, _MORE, _ROUNDS = 12, 4, 50  # rows a column at first, then for each roun
 
 def max_norm_sensitivities(
     tiles: Tiles, chosen: NDArray[np.int64] | None, rtol: float, progress: bool
-) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Lower and upper bounds, and rounds, of s_i = max |a_i'x| / |A x|_inf.
+) -> tuple[Array, Array, NDArray[np.int64], float]:
+    """Lower and upper bounds, rounds and doubt (see `Whitening`) of s_i = max |a_i'x| / |A x|_inf.
 
     The dual problem min |z|_1 subject to A'z = a_i is solved on a few rows, those of largest |A x|
     added until no other row is above the norm (then x is optimal for all rows). The x of the
     last programme gives a lower bound from all rows; its z, moved onto A'z = a_i by the
     pseudo-inverse, an upper bound.
     """
-    X, rounding = orthonormal_rows(tiles)
+    X, rounding, doubt = orthonormal_rows(tiles)
     rows = np.arange(tiles.n) if chosen is None else chosen
     low, high = np.zeros(len(rows)), np.zeros(len(rows))
     rounds = np.zeros(len(rows), np.int64)
@@ -34,7 +34,7 @@ def max_norm_sensitivities(
 
     run_parts(row, len(rows), progress=progress, description="sensitivities")
     low *= 1.0 - min(rounding, 1.0)
-    return low, np.minimum(high * (1.0 + rounding), 1.0), rounds
+    return low, np.minimum(high * (1.0 + rounding), 1.0), rounds, doubt
 
 
 def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:

@@ -7,7 +7,6 @@ order: the same result for any number of threads.
 """
 
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._validation import as_matrix, is_sparse, read_only, require_finite
 from randla.sampling._kernels import tiles as kernels
+from randla.sampling._long_rows import Gaps, column_units, count_lengths, gaps_to_close, lengths
 
 Array = NDArray[np.float64]
 
@@ -51,8 +51,10 @@ class Tiles:
         Powers of two that multiply the columns; set by `rescale_columns`.
     columns : ndarray of int or None
         The columns that are read, all if None.
-    shortened : bool
-        Whether `shorten_rows` has cut some rows.
+    gaps : Gaps or None
+        What `shorten_rows` has done.
+    levels : (n,) ndarray of int or None
+        The number of closed gaps below each row then.
     """
 
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
@@ -61,7 +63,8 @@ class Tiles:
         self.n = A.shape[0]
         self.column_scale: Array | None = None
         self.columns: NDArray[np.intp] | None = None
-        self.shortened = False
+        self.gaps: Gaps | None = None
+        self.levels: Any = None
         density = A.nnz / max(A.shape[0] * A.shape[1], 1) if self.sparse else 1.0
         self.density = density
         rows = max(256, _TILE_ENTRIES // A.shape[1] // 64 * 64)
@@ -241,36 +244,47 @@ class Tiles:
             self.column_scale = self.column_scale[columns]
 
     def shorten_rows(self, limit: float, row_scale: Array | None = None) -> bool:
-        """Cut rows that are longer than `limit` times the median row; whether there were any.
-
-        Such a row leaves no digits for what the others have in its columns. It takes up one
-        direction whether it is so long or far longer: the other scores change by 1/limit at most.
-        Columns are measured by the medians of their entries.
-        """
-        if self.shortened or not (self.sparse or isinstance(self.A, np.ndarray)):
+        """Shorten rows longer than `limit` times the median row; whether there were any."""
+        if self.gaps is not None:
             return False
         step = max(self.n // _MEASURED, 1)
-        some = np.abs(Tiles.take(self, np.arange(0, self.n, step)).tile(0, -(-self.n // step)))
-        with np.errstate(invalid="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column of zeros
-            unit = np.nanmedian(np.where(some > 0.0, some, np.nan), axis=0)
-        unit = np.where(np.isfinite(unit), unit, 1.0)
-        length = np.zeros(self.n)
-        for i in range(0, self.n, self.tile_rows):
-            j = min(i + self.tile_rows, self.n)
-            length[i:j] = np.abs(self.tile(i, j, row_scale) / unit).max(axis=1)
-        longest = limit * float(np.median(length[length > 0.0])) if length.any() else np.inf
-        long = length > longest
-        if not long.any():
+        some = self.take(np.arange(0, self.n, step))
+        unit = column_units(some.tile(0, some.n))
+        gaps = gaps_to_close(self.count_lengths(unit, row_scale), unit, limit)
+        if gaps is None:
             return False
-        self.shortened = True
-        factor = np.where(long, longest / np.where(long, length, 1.0), 1.0)
-        if self.sparse:
-            self.A = self.A.astype(np.float64)
-            self.A.data *= np.repeat(factor, np.diff(self.A.indptr))
-        else:
-            self.A = read_only(self.A * factor[:, None])
+        self.close(gaps, row_scale)
         return True
+
+    def count_lengths(self, unit: Any, row_scale: Array | None = None) -> Array:
+        """How many rows have each length, see `Gaps`."""
+        return count_lengths(self._lengths(unit, row_scale))
+
+    def close(self, gaps: Gaps, row_scale: Array | None = None) -> None:
+        """Shorten the rows."""
+        length = self._lengths(gaps.unit, row_scale)
+        self.gaps, self.levels, down = gaps, gaps.levels[length], -gaps.shifts[length]
+        if self.sparse:
+            self.A = self.A.copy()
+            self.A.data = np.ldexp(self.A.data, np.repeat(down, np.diff(self.A.indptr)))
+        else:
+            self.A = read_only(np.ldexp(self.A, down[:, None]))
+
+    def _lengths(self, unit: Any, row_scale: Array | None) -> Any:
+        parts = [
+            lengths(self.tile(i, j), unit, None if row_scale is None else row_scale[i:j])
+            for i in range(0, self.n, self.tile_rows)
+            for j in [min(i + self.tile_rows, self.n)]
+        ]
+        return np.concatenate(parts)
+
+    def level_sums(self, T: Array, n_levels: int, row_scale: Array | None = None) -> Array:
+        """Squared norms of the rows of V A T, summed by the number of closed gaps below a row."""
+        norms = self.norms(T)
+        if row_scale is not None:
+            norms *= row_scale
+        sums: Array = np.bincount(self.levels, norms * norms, n_levels).astype(np.float64)
+        return sums
 
     def take(self, rows: NDArray[np.int64]) -> "Tiles":
         """The chosen rows (a copy), with the same scales."""

@@ -62,7 +62,7 @@ class MaxSensitivity(Result):
     Attributes
     ----------
     value : float
-        The middle of the certified interval.
+        The largest sensitivity: the middle of the certified interval, where that is narrow.
     lower, upper : float
         The largest sensitivity lies between them.
     row : int
@@ -149,7 +149,8 @@ def total_sensitivity(
         low, high = float(scores.lower.sum()), float(scores.upper.sum())
         return TotalSensitivity(float(scores.sum()), 0.0, low, high, n, p)
     space = geometry(Tiles(matrix), p)
-    bounds = float(space.lower.sum()), float(space.upper.sum())
+    least, most = space.of_given_rows(space.lower, space.upper)
+    bounds = float(least.sum()), float(most.sum())
     weights = np.exp(space.state.log_weights)
     if not weights.any():
         return TotalSensitivity(0.0, 0.0, 0.0, 0.0, n_draws, p)
@@ -218,9 +219,10 @@ def max_sensitivity(
         scores = leverage_scores(matrix)
         row = int(np.argmax(scores.values))
         low, high = float(scores.lower.max()), float(scores.upper.max())
+        value = float(scores.values[row])
         if p == np.inf:  # of the vectors A x, this row is an entry of largest absolute value
-            low = high = float(high > 0.0)
-        return MaxSensitivity(0.5 * (low + high), low, high, row, 0, p)
+            value = low = high = float(high > 0.0)
+        return MaxSensitivity(value, low, high, row, 0, p)
     space = geometry(Tiles(matrix), p)
     order = np.argsort(-space.upper, kind="stable")
     possible = space.upper[order]
@@ -238,4 +240,8 @@ def max_sensitivity(
             first, batch = first + len(rows), min(2 * batch, _LARGEST_BRANCH)
             bar(first)
     upper = max(upper, float(possible[first])) if first < len(order) else upper
-    return MaxSensitivity(0.5 * (lower + upper), lower, upper, row, first, p)
+    value = 0.5 * (lower + upper)
+    if space.state.doubt > 0.0:
+        given, _ = space.of_given_rows(np.array([lower]), np.array([upper]), np.array([row]))
+        lower, upper = float(given[0]), 1.0
+    return MaxSensitivity(value, lower, upper, row, first, p)

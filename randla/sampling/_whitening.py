@@ -9,7 +9,7 @@ Sources: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, ETNA 44 (2015) (CholeskyQ
 Grigori, Hoemmen and Langou, SIAM J. Sci. Comput. 34 (2012) (QR of tall matrices by tiles).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ class Whitening:
         Logarithm of the determinant of A'A, of its independent columns in their original scale.
     columns : (rank,) ndarray of int
         Independent columns that span the rest.
+    doubt : float
+        By how much scores may be wrong, at most 1, because the rank hangs on digits that are not
+        there, or because rows were shortened.
     """
 
     transform: Array
@@ -46,10 +49,26 @@ class Whitening:
     error: float
     log_det: float
     columns: np.ndarray
+    doubt: float = 0.0
 
 
 def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> Whitening:
-    """Whiten ``diag(row_scale) A``; the error estimate is below `rtol` where that is possible."""
+    """Whiten ``diag(row_scale) A``; the error estimate is below `rtol` where that is possible.
+
+    Rows that hide the rank are shortened, in `tiles`.
+    """
+    factor = _whiten(tiles, row_scale, rtol)
+    if factor.rank < min(tiles.n, tiles.d) and tiles.shorten_rows(
+        0.01 / rank_tolerance(tiles), row_scale
+    ):
+        factor = _whiten(tiles, row_scale, rtol)
+    if tiles.gaps is None:
+        return factor
+    sums = tiles.level_sums(factor.transform, len(tiles.gaps.above) + 1, row_scale)
+    return replace(factor, doubt=max(factor.doubt, tiles.gaps.doubt(sums, factor.rank)))
+
+
+def _whiten(tiles: Tiles, row_scale: Array | None, rtol: float) -> Whitening:
     d = tiles.d
     with np.errstate(over="ignore", invalid="ignore"):
         G = tiles.gram(None, row_scale)
@@ -78,10 +97,7 @@ def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> 
             if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tiles)):
                 T, more = _corrected(tiles, row_scale, T)
                 return Whitening(T, d, (8.0 + d) * _EPS * condition, log_det + more, np.arange(d))
-    found = _whiten_by_rank(tiles, row_scale)
-    if found.rank < min(tiles.n, d) and tiles.shorten_rows(0.01 / rank_tolerance(tiles), row_scale):
-        return whiten(tiles, row_scale, rtol)
-    return found
+    return _whiten_by_rank(tiles, row_scale)
 
 
 def _cholesky_step(G: Array) -> tuple[Array, float, float] | None:
@@ -118,6 +134,8 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     R, pivots = qr(R / scale, mode="r", pivoting=True)
     diagonal = np.abs(np.diag(R))
     rank = int((diagonal > rank_tolerance(tiles) * diagonal[0]).sum())
+    dropped = float(diagonal[rank:].max(initial=0.0))
+    doubt = float(dropped > pivot_noise(tiles) * diagonal[0])
     if rank == 0:
         return Whitening(np.zeros((tiles.d, 0)), 0, 0.0, 0.0, np.arange(0))
     R, columns = R[:rank, :rank], pivots[:rank]
@@ -127,7 +145,7 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tiles, scale, columns)
     error = (8.0 + rank) * _EPS * spectral_norm(R) * spectral_norm(inverse)
     T, more = _corrected(tiles, row_scale, T)
-    return Whitening(T, rank, error, log_det + more, columns)
+    return Whitening(T, rank, error, log_det + more, columns, doubt)
 
 
 def _log_det_of_scales(tiles: Tiles, scale: Array, columns: Any = slice(None)) -> float:
@@ -161,12 +179,26 @@ def evaluation_error(
 def rank_tolerance(tiles: Tiles) -> float:
     """Relative size of a pivot below which a column counts as dependent.
 
-    A rounding error of the factorisation, which grows like the square root of n, or of the data
-    themselves where they are float32.
+    A generous bound of `pivot_noise`.
     """
-    factorisation = 32.0 * _EPS * max(tiles.d, np.sqrt(tiles.n))
-    data = 4.0 * float(np.finfo(np.float32).eps) if tiles.A.dtype == np.float32 else 0.0
-    return max(factorisation, data)
+    return max(32.0 * _rounding(tiles), 4.0 * _data_rounding(tiles))
+
+
+def pivot_noise(tiles: Tiles) -> float:
+    """Relative size of the pivots of columns that depend on others up to rounding.
+
+    That is a rounding error of the factorisation, which grows like the square root of n, or of the
+    data themselves where they are float32.
+    """
+    return max(0.5 * _rounding(tiles), _data_rounding(tiles))
+
+
+def _rounding(tiles: Tiles) -> float:
+    return float(_EPS * max(tiles.d, np.sqrt(tiles.n)))
+
+
+def _data_rounding(tiles: Tiles) -> float:
+    return float(np.finfo(np.float32).eps) if tiles.A.dtype == np.float32 else 0.0
 
 
 def lower_inverse(L: Array) -> Array:

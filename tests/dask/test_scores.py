@@ -85,6 +85,31 @@ def test_lewis_weights_of_deficient_rank_and_of_zeros():
     assert not randla.lewis_weights(cut(0 * A), 1).values.compute().any()
 
 
+LONG = {"one": A.copy(), "parallel": A.copy(), "levels": A.copy(), "float32": A.astype("f4")}
+LONG["one"][3] *= 1e16
+LONG["parallel"][[3, 900]] = [[1e16], [3e16]]
+LONG["levels"][[3, 900]] *= [[1e16], [1e40]]
+LONG["float32"][3] *= 1e16
+
+
+@pytest.mark.parametrize("matrix", LONG.values(), ids=LONG)
+def test_long_rows_are_those_in_memory(matrix):
+    scores, expected = randla.leverage_scores(cut(matrix)), randla.leverage_scores(matrix)
+    np.testing.assert_allclose(scores.values.compute(), expected, rtol=1e-6, atol=1e-20)
+    np.testing.assert_allclose(scores.upper.compute(), expected.upper, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(scores.lower.compute(), expected.lower, rtol=1e-6, atol=1e-9)
+    assert scores.certified == expected.certified
+    lewis, expected = (randla.lewis_weights(x, 1, rtol=0.1) for x in (cut(matrix), matrix))
+    np.testing.assert_allclose(lewis.values.compute(), expected, rtol=0.2)
+    assert lewis.certified == expected.certified
+    bound = randla.lp_sensitivities(cut(matrix), 1, method="bound")
+    exact = randla.lp_sensitivities(matrix, 1, rows=[3, 7])
+    assert not bound.certified
+    assert (bound.values.compute()[[3, 7]] >= exact.values * (1 - 1e-3)).all()
+    assert (bound.lower.compute() == 0.0).all()
+    assert (bound.upper.compute()[np.asarray(bound) > 0] == 1.0).all()
+
+
 def test_lewis_weights_warn_when_they_end_early():
     with pytest.warns(randla.sampling.NotConvergedWarning, match="not rtol=1e-09, in 3 iterations"):
         scores = randla.lewis_weights(cut(A), 1, rtol=1e-9, max_iterations=3)

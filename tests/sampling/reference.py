@@ -1,5 +1,7 @@
 """Plain twins of the scores, from their definitions, and the oracles that know the truth."""
 
+from fractions import Fraction
+
 import numpy as np
 from scipy.optimize import linprog, minimize
 
@@ -17,6 +19,29 @@ def leverage(A, weights=None, ridge=0.0):
             Q[:, j] -= Q[:, :j] @ (Q[:, :j].T @ Q[:, j])
         Q[:, j] /= np.sqrt(Q[:, j] @ Q[:, j])
     return (Q * Q).sum(1)[:n]
+
+
+def leverage_of_doubles(A, weights=None):
+    """The same in exact rational arithmetic, for small matrices of full column rank."""
+    rows = [[Fraction(float(x)) for x in row] for row in A]
+    w = [Fraction(float(x)) for x in (np.ones(len(A)) if weights is None else weights)]
+    d = len(rows[0])
+    left = [
+        [sum(v * r[i] * r[j] for v, r in zip(w, rows, strict=True)) for j in range(d)]
+        + [Fraction(int(i == j)) for j in range(d)]
+        for i in range(d)
+    ]
+    for i in range(d):  # Gauss and Jordan; a Gram matrix needs no pivoting
+        left[i] = [x / left[i][i] for x in left[i]]
+        for j in range(d):
+            if j != i:
+                left[j] = [x - left[j][i] * y for x, y in zip(left[j], left[i], strict=True)]
+    inverse = [row[d:] for row in left]
+    scores = [
+        v * sum(r[i] * inverse[i][j] * r[j] for i in range(d) for j in range(d))
+        for v, r in zip(w, rows, strict=True)
+    ]
+    return np.array([float(score) for score in scores])
 
 
 def lewis_ratio(A, p, w):
