@@ -17,6 +17,7 @@ from scipy.linalg.lapack import dgeqp3, dorgqr, dtrtrs
 
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
+_EXPLAINED = 1e-6  # residual over spread of the costs, from which a single control explains all
 _COMPARABLE = 0.5  # error of the known means over the statistical one from which it matters
 
 
@@ -68,7 +69,8 @@ def fit(
         Consecutive directions that depend on each other; divides L, at least two blocks.
     paper : bool
         One control, with the coefficient of Nguyen and Ho (2024), section 3, which has the known
-        mean of the control in its denominator.
+        mean of the control in its denominator. Where the costs are a linear function of it that
+        of least squares is taken, which has no error then.
     cross_fit : bool
         Leave the block of a direction out of the coefficients that it is used with.
 
@@ -138,7 +140,9 @@ def _regress(
     mean = f.mean()
     residual = f - mean
     projection = basis.T @ residual
+    spread = math.sqrt(residual @ residual)
     residual = residual - basis @ projection
+    paper = paper and len(kept) > 0 and math.sqrt(residual @ residual) > _EXPLAINED * spread
     coefficients = np.zeros(controls.shape[1])
     weights = np.full(L, 1.0 / L)
     if len(kept):
@@ -146,7 +150,7 @@ def _regress(
         average = controls[:, kept].mean(axis=0)
         weights -= basis @ dtrtrs(triangle, average, trans=1)[0]
     estimate = mean - controls.mean(axis=0) @ coefficients
-    if paper and len(kept):
+    if paper:
         c = controls[:, 0]
         weights = 1.0 / L - c.mean() * (c - c.mean()) / (c @ c)
         coefficients = np.array([(f - mean) @ c / (c @ c)])
@@ -156,7 +160,7 @@ def _regress(
     if deleted is None:
         return None
     changes = (weights * deleted).reshape(n_blocks, block).sum(axis=1)
-    if cross_fit and paper and len(kept):
+    if cross_fit and paper:
         estimate = _paper_cross_fit(f, controls[:, 0], block)
     elif cross_fit:
         estimate += np.mean(deleted) - np.mean(changes)

@@ -74,7 +74,8 @@ def sliced_wasserstein(
         :math:`l = (\theta^T \Delta)^2` and :math:`q_k = \theta^T S_k \theta`:
 
         - None: the plain mean;
-        - "lower" (l) and "upper" (:math:`l + q_1 + q_2`): those of [1]_, with its coefficient;
+        - "lower" (l) and "upper" (:math:`l + q_1 + q_2`): those of [1]_, with its coefficient
+          (that of least squares where the control explains all of f, which leaves no error);
         - "quadratic": :math:`l, q_1, q_2`;
         - "quartic": also :math:`l^2, l q_1, l q_2, q_1^2, q_1 q_2, q_2^2`;
         - "bures": quadratic and :math:`\sqrt{q_1 q_2}`;

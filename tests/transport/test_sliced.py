@@ -530,3 +530,22 @@ def test_centres_are_near_the_means_and_short():
     assert farthest == pytest.approx(max(high - centres), rel=1e-12)
     assert centres[2] == 5.0
     np.testing.assert_array_equal(centres * 1024, np.rint(centres * 1024))
+
+
+@pytest.mark.parametrize("design", ["iid", "orthogonal", "rqmc"])
+@pytest.mark.parametrize("cross_fit", [False, True])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_papers_controls_leave_no_error_where_they_explain_all(design, cross_fit, dtype):
+    X = np.random.default_rng(3).standard_normal((50, 4))
+    X -= X.mean(axis=0)
+    rounding = float(np.finfo(dtype).eps)
+    options = {"directions": design, "n_projections": 120, "cross_fit": cross_fit, "rng": 0}
+    # a translation costs (theta' shift)^2, and a stretch by two theta' S_1 theta
+    for name, Y, exact in (
+        ("lower", X + np.arange(1.0, 5.0), np.sqrt(30 / 4)),
+        ("upper", 2.0 * X, np.sqrt((X**2).mean())),
+    ):
+        pair = X.astype(dtype), Y.astype(dtype)
+        result = sliced_wasserstein(*pair, control_variate=name, **options)
+        assert result.value == pytest.approx(exact, rel=20 * rounding)
+        assert result.standard_error < 20 * rounding
