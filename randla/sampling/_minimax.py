@@ -19,6 +19,10 @@ _FIRST, _MORE = 10, 4
 #: The exponent whose solution shows which rows are likely to bind.
 _NEARBY = 32.0
 _MAX_ROUNDS = 200
+#: Dual values of a scaled programme that count as zero.
+_NEGLIGIBLE = 1e-9
+#: Entries that count as zero beside the largest of their column.
+_ROUNDING = 1e-14
 
 
 @dataclass
@@ -82,11 +86,12 @@ def _few_rows(A: Array, r: Array) -> tuple[Array, Array] | None:
 
     m, d = A.shape
     unit = float(np.abs(r).max())
-    scaled = r / unit
-    ones = np.ones((m, 1))
+    scale = _column_scale(A)
+    size = np.maximum(np.abs(A * scale).max(axis=1, initial=0.0), 1.0)
+    rows, scaled, share = A * scale / size[:, None], r / unit / size, 1.0 / size[:, None]
     found = linprog(
         np.append(np.zeros(d), 1.0),
-        A_ub=np.vstack([np.hstack([-A, -ones]), np.hstack([A, -ones])]),
+        A_ub=np.vstack([np.hstack([-rows, -share]), np.hstack([rows, -share])]),
         b_ub=np.append(-scaled, scaled),
         bounds=[(None, None)] * d + [(0.0, None)],
         method="highs",
@@ -94,21 +99,30 @@ def _few_rows(A: Array, r: Array) -> tuple[Array, Array] | None:
     if found.x is None:
         return None
     z = found.ineqlin.marginals[m:] - found.ineqlin.marginals[:m]
-    active = np.flatnonzero(np.abs(z) > 1e-9)
+    active = np.flatnonzero(np.abs(z) > _NEGLIGIBLE)
     signs = np.sign(z[active])
     # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
-    binding = np.hstack([A[active], signs[:, None]])
-    size = np.abs(binding).max(axis=1, keepdims=True)  # rows carry weights of any size
-    binding /= size
-    vertex, *_ = np.linalg.lstsq(binding, scaled[active] / size[:, 0], rcond=None)
+    binding = np.hstack([rows[active], signs[:, None] * share[active]])
+    vertex, *_ = np.linalg.lstsq(binding, scaled[active], rcond=None)
     sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)
-    sharp /= size[:, 0]
     z = np.zeros(m)
-    z[active] = np.where(sharp * signs > 0.0, sharp, 0.0)
+    z[active] = np.where(sharp * signs > 0.0, sharp, 0.0) / size[active]
     y = vertex[:d]
-    if np.abs(scaled - A @ y).max() > np.abs(scaled - A @ found.x[:d]).max() + 1e-9:
+    off = [float((size * np.abs(scaled - rows @ point)).max()) for point in (y, found.x[:d])]
+    if off[0] > off[1] + 1e-9:
         y = found.x[:d]
     total = np.abs(z).sum()
-    if not total > 0.0:
-        return unit * y, np.zeros(m)
-    return unit * y, z / total
+    return unit * scale * y, z / total if total > 0.0 else z
+
+
+def _column_scale(A: Array) -> Array:
+    """Scales that bring the median of the sizes in each column to one, zeros and noise apart.
+
+    A row that is far longer than the others has a column of orthonormal ones to itself: beside it
+    the programme would not see their entries, nor the dual value that balances them.
+    """
+    size = np.abs(A)
+    top = size.max(axis=0)
+    size[size <= _ROUNDING * top] = np.nan
+    size[0, top == 0.0] = 1.0
+    return 1.0 / np.nanmedian(size, axis=0)

@@ -37,7 +37,9 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     x = problem.transform @ (unit * y)  # if it overflows, the caller tells
     if np.isfinite(x).all() and not (problem.plain and rows.infeasibility(z) <= SHARP):
         polish = _polished_minimax if p == np.inf else _polished_power
-        x, z = polish(rows, problem, x, z)
+        sharp, z = polish(rows, problem, x, z)
+        if norm(rows.residuals(sharp), p) <= norm(rows.residuals(x), p):
+            x = sharp
         z /= max(norm(z, p / (p - 1.0) if p < np.inf else 1.0), 1e-300)
     x = shortest(rows, problem, x)
     if rows.infeasibility(z) > FEASIBLE:
