@@ -62,9 +62,11 @@ def leverage_scores(
     Scores
         "exact": with `residual` the estimated relative rounding error, by which `lower` and
         `upper` differ from the values. "sketch": with `residual` the relative standard error of
-        each score, 0.13 to 0.25; the worst of many rows may be wrong by a factor 2, so mix in some
-        uniform scores before sampling. Only `lower` says something about the exact scores then
-        (`upper` is 1).
+        each score, 0.13 to 0.25. A score over the exact one is distributed about like a mean of as
+        many squared normals as there are combinations: with 32 the extremes of 3000 rows are about
+        0.36 and 2.1, of a million rows 0.22 and 2.7 (128: 0.51 and 1.7), so mix in some uniform
+        scores before sampling. Only `lower` says something about the exact scores then (`upper`
+        is 1).
 
     Raises
     ------
@@ -79,6 +81,11 @@ def leverage_scores(
     Notes
     -----
     Two passes over `A` for well-conditioned columns, :math:`3nd^2` operations; four otherwise.
+
+    A column counts as dependent where its pivot is below :math:`32 u \max(d, \sqrt n)` of the
+    largest, u = 2.2e-16 (4.8e-7 for float32). `certified` is False, and the bounds are 0 and 1, if
+    a pivot that was dropped is too large to be a rounding error, above 1/64 of that (1/4 for
+    float32). The scores are those of a matrix of lower rank nearby.
 
     References
     ----------

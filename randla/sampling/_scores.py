@@ -39,7 +39,10 @@ class Scores(NDArrayOperatorsMixin, Result):
         Bounds: the exact score of each row lies between them.
     certified : bool
         Whether the bounds pin the values down to the tolerance that was asked for (rounding, where
-        there is none). The bounds are valid in any case.
+        there is none). The bounds are valid in any case, but say nothing (0 and 1) where the rank
+        of the matrix, or what tells its longest rows apart, hangs on digits that doubles do not
+        have. Columns that depend on others up to rounding, to a relative 1e-16 times
+        ``max(d, sqrt(n))``, count as dependent: the bounds are those of a matrix that near.
     residual : float
         How far the computation was from its end: the estimated relative rounding or sketching
         error of leverage scores; ``max |log(leverage / weight)|`` of Lewis weights; the largest

@@ -9,11 +9,17 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from randla.datasets import ill_conditioned
-from randla.sampling import leverage_scores, lp_sensitivities
+from randla.sampling import (
+    leverage_scores,
+    lewis_weights,
+    lp_sensitivities,
+    max_sensitivity,
+    total_sensitivity,
+)
 from randla.sampling._tiles import Tiles
 from randla.sampling._whitening import whiten
 from tests.sampling.matrices import MATRICES
-from tests.sampling.reference import leverage
+from tests.sampling.reference import leverage, leverage_of_doubles
 
 each_matrix = pytest.mark.parametrize("A", MATRICES.values(), ids=MATRICES)
 
@@ -67,6 +73,46 @@ def test_dependent_columns_do_not_matter(spoil):
     scores = leverage_scores(np.c_[extra, A])
     np.testing.assert_allclose(scores, leverage_scores(A), rtol=1e-9)
     assert abs(scores.sum() - 5) < 1e-9
+
+
+@pytest.mark.parametrize("size", [1e-13, 1e-14])
+def test_a_rank_that_rounding_decides_is_not_certified(size):
+    A = np.random.default_rng(0).standard_normal((40, 4))
+    A[:, 1] = A[:, 0]
+    A[5, 1] += size
+    exact = leverage_of_doubles(A)  # of rank 4; row 5 has a direction of its own
+    scores = [leverage_scores(A), lewis_weights(A, 2), lp_sensitivities(A, 2)]
+    for p in (1, 3, np.inf):
+        scores.append(lp_sensitivities(A, p))
+        if p < np.inf:
+            scores += [lewis_weights(A, p, rtol=1e-3), lp_sensitivities(A, p, method="bound")]
+        largest = max_sensitivity(A, p)
+        assert largest.lower <= 1 <= largest.upper
+    for found in scores:
+        assert abs(found[5] - exact[5]) > 0.4
+        assert not found.certified
+        assert (found.lower <= exact).all()
+        assert (exact <= found.upper).all()
+    total = total_sensitivity(A, 1, n_draws=10, rng=0)
+    assert total.lower <= 4 <= total.upper
+
+
+def test_a_rank_beyond_doubt_is_certified():
+    rng = np.random.default_rng(2)
+    for n in (40, 300, 3000, 50_000):
+        A = rng.standard_normal((n, 6))
+        groups = np.eye(6)[rng.integers(6, size=n)]
+        for matrix in (
+            np.c_[A, A[:, :3]],
+            np.c_[A, A @ rng.standard_normal((6, 4))],
+            np.c_[np.ones(n), groups, A],
+            np.c_[A[:, :2] + 1e6, A[:, :2].sum(axis=1) + 2e6],
+            np.c_[A, A[:, :1] + A[:, 1:2]].astype(np.float32),
+        ):
+            scores = leverage_scores(matrix)
+            assert scores.sum() < matrix.shape[1] - 0.5
+            assert scores.certified
+    assert not leverage_scores(np.vander(np.linspace(0, 1, 200), 20)).certified
 
 
 @pytest.mark.parametrize("d", [64, 65, 90])
@@ -187,6 +233,14 @@ def test_sketched_scores_have_the_error_that_they_state(kind, options):
     assert not sketch.certified
     assert sketch.kind == "leverage-sketch"
     assert abs(sketch.sum() / exact.sum() - 1) < 0.1
+
+
+def test_extremes_of_sketched_scores_are_as_documented():
+    A = np.random.default_rng(10).standard_normal((3000, 50))
+    ratio = leverage_scores(A, method="sketch", rng=0) / leverage_scores(A)
+    # 32 combinations. P(the smallest of 3000 is off the documented 0.36 by 0.1) is some 2 %.
+    assert abs(ratio.min() - 0.36) < 0.1
+    assert abs(ratio.max() - 2.1) < 0.5
 
 
 def test_a_sketch_that_would_not_be_smaller_is_exact():
