@@ -44,8 +44,8 @@ def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
         raise TypeError(f"{name} must hold real numbers, got {kind}")
     if np.isnan(A.shape).any():
         raise ValueError(
-            f"{name} must have known chunk sizes, as rows are drawn by their numbers, got shape "
-            f"{A.shape}: call {name}.compute_chunk_sizes() first"
+            f"{name} must have known chunk sizes, got shape {A.shape}: call "
+            f"{name}.compute_chunk_sizes() first"
         )
     if 0 in A.shape:
         raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")

@@ -67,5 +67,5 @@ def test_bad_clouds_are_named():
         randla.sliced_wasserstein(cut(np.where(X > 3, np.nan, X)), cut(Y))
     with pytest.raises(ValueError, match=r"a must be of shape \(1200,\)"):
         randla.sliced_wasserstein(cut(X), cut(Y), a=weights[:7])
-    with pytest.raises(ValueError, match="X must have known chunk sizes"):
+    with pytest.raises(ValueError, match="X must have known chunk sizes, got shape"):
         randla.sliced_wasserstein(cut(X)[cut(X)[:, 0] > 0], Y)
