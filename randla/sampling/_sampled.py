@@ -17,7 +17,7 @@ from randla.sampling._factor import Factor
 from randla.sampling._newton import derivatives, norm
 from randla.sampling._norm import norm_plane
 from randla.sampling._panels import Array
-from randla.sampling._pinball import Rows, solve_rows
+from randla.sampling._pinball import FEASIBLE, Rows, solve_rows
 from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
 from randla.sampling._rows import sample_rows
 from randla.sampling._tiles import Tiles
@@ -30,8 +30,6 @@ _ROWS_A_COLUMN = 50
 _BAND, _FEWEST, _MOST = 6.0, 10, 50
 #: Relative tolerance of the small problem.
 _TOLERANCE = 1e-3
-#: A dual point counts as feasible up to this.
-_FEASIBLE = 1e-12
 #: For p < 2 the loss is smoothed where residuals are below this quantile.
 _SMALL = 0.01
 
@@ -88,7 +86,7 @@ def sampled_norm(
     z = metric.projected(slope, curvature)
     z = metric.projected(metric.projected(z, np.ones(rows.n)), np.ones(rows.n))
     largest = norm(z, q)
-    z = z / largest if largest > 0.0 and metric.feasible(z) else np.zeros(rows.n)
+    z = z / largest if largest > 0.0 and rows.infeasibility(z) <= FEASIBLE else np.zeros(rows.n)
     gap = max(value - float(r @ z), 0.0)
     return Plane(found.x, z, value, gap, "sample", few.n, found.n_iterations)
 
@@ -134,11 +132,6 @@ class _Metric:
         factor = Factor(self.tiles.gram(self.T, V * np.sqrt(metric)))
         y = self.scale * (self.T @ factor.solve(self.transposed(z)))
         return z - metric * V * (self.rows.A @ y)
-
-    def feasible(self, z: Array) -> bool:
-        """Whether A'V z = 0 up to rounding."""
-        limit = _FEASIBLE * np.sqrt(len(z)) * np.linalg.norm(z)
-        return bool(np.linalg.norm(self.transposed(z)) <= limit)
 
 
 def _certified(rows: Rows, extra: Array, tau: float, plane: Plane, size: int) -> Plane:

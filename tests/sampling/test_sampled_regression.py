@@ -53,6 +53,21 @@ def test_weights_and_sparse(options):
         assert (result.dual[w == 0] == 0).all()
 
 
+@pytest.mark.parametrize("p", [1.5, 2, 3])
+@pytest.mark.parametrize("name", ["Vandermonde", "Hilbert"])
+def test_columns_that_are_nearly_dependent(name, p):
+    if name == "Vandermonde":
+        A = np.vander(np.linspace(0, 1, 200), 12)
+    else:
+        A = 1.0 / (1.0 + np.add.outer(np.arange(200.0), np.arange(7.0)))
+    b = np.sin(np.linspace(0, 9, 200))
+    result = lp_regression(A, b, p, method="sample", size=100, rng=0)
+    exact, left = lp_regression(A, b, p), np.abs(A.T @ result.dual)  # coefficients of a million
+    assert result.lower_bound <= exact.value * (1 + 1e-10) + left @ np.abs(result.x - exact.x)
+    assert (left <= 1e-10 * np.abs(A).T @ np.abs(result.dual)).all()
+    assert result.gap <= 0.2 * result.value
+
+
 def test_a_sample_of_all_rows_is_exact():
     A, b = problem(n=200)
     for options in ({"tau": 0.3}, {"p": 3}):
