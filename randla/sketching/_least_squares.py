@@ -70,7 +70,8 @@ def lstsq(
     delta : float
         Probability that the bound of `eps` may fail, by default 0.05.
     sketch_size : int, optional
-        Rows of the sketch, more than d. With ``method`` "sketch-cholesky", "iterative" or "lsqr"
+        Rows of the sketch, more than d; take at least 4 d, and 30, as intervals from an SRHT of
+        fewer than d + 4 rows can be wrong. With ``method`` "sketch-cholesky", "iterative" or "lsqr"
         the rows of the preconditioner, and the answer is exact.
     sketch : str or operator
         "srht" (what "auto" takes for an answer from one sketch), "block-srht", "gaussian",

@@ -43,7 +43,8 @@ class LstsqResult(Result):
         Standard error of the sketch, given the data: how far `x` may be from the exact
         least-squares solution. Zero at full precision. It is not the sampling error of the data.
         Too large for a block SRHT whose m is a good part of n (at m = n/4, intervals of 95 % held
-        in 97.5 % of the draws); for sparse signs too small where few rows matter.
+        in 97.5 % of the draws); for sparse signs too small where few rows matter. For an SRHT of
+        fewer than d + 4 rows too small where one row carries the residual.
     degrees_of_freedom : float
         Of the Student t law of ``(x - exact) / standard_error``: rows of the sketch minus rank;
         inf at full precision.
@@ -116,7 +117,10 @@ class LstsqResult(Result):
         Parameters
         ----------
         level : float
-            Probability, over the draw of the sketch, that an interval covers.
+            Probability, over the draw of the sketch, that an interval covers. Exact for a Gaussian
+            sketch. For an SRHT of m rows and data whose residual stands on one row, intervals of
+            95 % held in 54 to 80 % of the draws at m = d + 1 and in 94 to 96 % at d + 4 (measured;
+            for d = 1 the coverage swings between 88 and 98 % up to 20 rows).
         simultaneous : bool
             All intervals together cover with this probability (Bonferroni), instead of each.
 

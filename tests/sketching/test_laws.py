@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, t as student
+from scipy.stats import hypergeom, kstest, t as student
 
 from randla import (
     SRHT,
@@ -13,6 +13,7 @@ from randla import (
     GaussianSketch,
     KroneckerSRHT,
     SparseSignSketch,
+    lstsq,
     sketch_size,
 )
 from tests.sketching import reference
@@ -306,3 +307,23 @@ def test_kronecker_sketch_has_the_gaussian_variance(trial):
         draws = np.array([reference.solve(S @ A, S @ b) for S in sketches])
         ratio = ((draws - x) ** 2 / variance).mean(1)
         trial.assert_between(ratio / 8, 0.11, 0.15, share=0.5)  # 0.88 to 1.2, over 8
+
+
+@pytest.mark.parametrize("m", [2, 4, 7, 30])
+@claim(
+    null="one column and one heavy row: 95 % intervals cover as those of the mean of m signs do",
+    test="z-test of the share that covers, against the exact law of that mean",
+    replicates=800,
+)
+def test_small_srht_on_one_heavy_row(trial, m):
+    # The documented limit of small sketches: x' is the mean of m of n signs, half of them positive.
+    n = 1024
+    mean = np.abs(2.0 * np.arange(m + 1) / m - 1.0)
+    error = np.sqrt((1.0 - mean**2) * (n - m) / ((m - 1) * (n - 2)))
+    inside = mean <= student(m - 1).isf(0.025) * error
+    exact = hypergeom(n, n // 2, m).pmf(np.arange(m + 1)) @ inside
+    A, b = reference.heavy_rows(n, 1, 1)
+    results = (lstsq(A, b, sketch_size=m, rng=g) for g in trial.rngs())
+    intervals = (result.confidence_interval() for result in results)
+    covered = [bool(low[0] <= 0.0 <= high[0]) for low, high in intervals]
+    trial.assert_between(covered, exact, exact, share=0.25)
