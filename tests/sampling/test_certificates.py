@@ -171,3 +171,17 @@ def test_one_long_row_keeps_the_certificate_of_minimax(size):
         assert 0.0 < result.gap + result.lower_bound <= result.lower_bound + 1e-15 * size
         wide = size ** rng.random(50)
         assert_certified(A, b, lp_regression(A, b, np.inf, weights=wide), np.inf, weights=wide)
+
+
+@pytest.mark.parametrize("options", [{"tau": 0.5}, *({"p": p} for p in (1, 1.5, 2, 4, np.inf))])
+def test_the_bound_of_columns_that_depend_up_to_rounding(options):
+    # Rank 19 or 20? A dual bounds the objective of any y by b'z - y'A'z, and A'z is rounding.
+    A = np.vander(np.linspace(0, 1, 200), 20)
+    b = np.random.default_rng(0).standard_normal(200)
+    result, exact = lp_regression(A, b, **options), A.astype(np.longdouble)
+    left = np.abs(exact.T @ result.dual)
+    assert (left <= 1e-13 * np.abs(A).T @ np.abs(result.dual)).all()
+    for rcond in (1e-8, 1e-12, 1e-16):
+        y = np.linalg.lstsq(A, b, rcond=rcond)[0]
+        value = objective(exact, b, y, **options)
+        assert value >= result.lower_bound * (1 - 1e-12) - left @ np.abs(y)
