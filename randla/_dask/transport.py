@@ -22,14 +22,12 @@ from randla._validation import as_points, as_weights, is_dask
 from randla.transport._clouds import as_pair
 from randla.transport._costs import ProjectedCosts
 from randla.transport._one_dimensional import wasserstein_1d
-from randla.transport._rows import SECONDS_PROJECT, SECONDS_SORT
+from randla.transport._rows import SAFE_POWER, SECONDS_PROJECT, SECONDS_SORT, safe_unit
 
 Array = NDArray[np.float64]
 
 #: Bytes of projections that one task sorts, and that one pass makes, unless one direction has more.
 _TASK_BYTES, _PASS_BYTES = 1 << 25, 1 << 28
-#: Powers up to which costs stay in range in units of the clouds.
-_SAFE_POWER = 16.0
 
 
 def read_pair(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any]:
@@ -139,7 +137,7 @@ class DaskCosts:
 
     def __init__(self, x: DaskCloud, y: DaskCloud, p: float) -> None:
         self._sides, self._p = (x, y), p
-        self.unit: float | None = 1.0 if p <= _SAFE_POWER else None
+        self.unit: float | None = 1.0 if p <= SAFE_POWER else None
         weighted = x.weights is not None or y.weights is not None
         per_number = SECONDS_SORT * (2.5 if weighted else 1.0)
         self.seconds = (x.size + y.size) * (per_number + SECONDS_PROJECT * x.dim)
@@ -149,8 +147,7 @@ class DaskCosts:
         with showing_progress("sliced_wasserstein", progress):
             distances = self._distances(theta)
         if self.unit is None:  # powers of plain distances would leave the range of doubles
-            largest = float(distances.max())
-            self.unit = 1.0 / (1.5 * largest) if largest > 0.0 else 1.0
+            self.unit = float(safe_unit(distances.max()))
         return (self.unit * distances) ** self._p
 
     def _distances(self, theta: Array) -> Array:

@@ -11,6 +11,7 @@ from randla.transport._clouds import Cloud
 from randla.transport._kernels.directions import cost_directions
 from randla.transport._kernels.project import project_rows
 from randla.transport._rows import (
+    SAFE_POWER,
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,
@@ -18,10 +19,10 @@ from randla.transport._rows import (
     SideRequest,
     batch_rows,
     make_sides,
+    safe_unit,
 )
 
 _PART_SECONDS = 3.5e-4
-_SAFE_POWER = 16.0  # differences are 0 or above 2^-53 of the size of the clouds
 
 
 class ProjectedCosts:
@@ -48,7 +49,7 @@ class ProjectedCosts:
         self._shift = x.centre - y.centre
         self._weighted = x.weights is not None or y.weights is not None
         self._coupling = Coupling(x.size, y.size, p, weighted=self._weighted)
-        self.unit: float | None = 1.0 if p <= _SAFE_POWER else None
+        self.unit: float | None = 1.0 if p <= SAFE_POWER else None
         per_number = SECONDS_SORT * (2.5 if self._weighted else 1.0)
         self.seconds = (x.size + y.size) * (per_number + SECONDS_PROJECT * x.dim)
 
@@ -61,12 +62,12 @@ class ProjectedCosts:
         return self._costs(theta, self._coupling, progress)
 
     def _choose_unit(self, theta: NDArray[np.float64]) -> None:
-        """Make the largest W_p about 1, by a power that is safe: W_16 <= W_p <= n^(1/16) W_16."""
+        """Make the largest W_p about 1, by a power that is safe."""
         x, y = self._x, self._y
-        safe = Coupling(x.size, y.size, _SAFE_POWER, weighted=self._weighted)
+        safe = Coupling(x.size, y.size, SAFE_POWER, weighted=self._weighted)
         self.unit = 1.0
-        largest = self._costs(theta, safe, False).max() ** (1.0 / _SAFE_POWER)
-        self.unit = 1.0 / (1.5 * largest) if largest > 0.0 else 1.0
+        largest = self._costs(theta, safe, False).max() ** (1.0 / SAFE_POWER)
+        self.unit = float(safe_unit(largest))
 
     def _costs(
         self, theta: NDArray[np.float64], coupling: Coupling, progress: bool

@@ -14,6 +14,7 @@ from randla.transport._clouds import Clouds, as_pair, times_unit
 from randla.transport._directions import Design, as_design
 from randla.transport._regression import fit
 from randla.transport._result import directions_interval
+from randla.transport._rows import MAX_POWER
 from randla.transport._slopes import ProjectedSlopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
@@ -52,7 +53,7 @@ class SlicedWassersteinGradient(Result):
     degrees_of_freedom: float | None
     n_projections: int
     directions: str
-    _scaled: tuple[NDArray[np.float64], float]
+    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, float, float]
 
     def confidence_interval(
         self, level: float = 0.95
@@ -85,9 +86,9 @@ class SlicedWassersteinGradient(Result):
         >>> low.shape, bool((low < result.gradient).all() and (result.gradient < high).all())
         ((50, 4), True)
         """
-        return directions_interval(
-            self.gradient, self.standard_error, self.degrees_of_freedom, level
-        )
+        slopes, spread, unit, _ = self._scaled
+        low, high = directions_interval(slopes, spread, self.degrees_of_freedom, level)
+        return times_unit(low, unit), times_unit(high, unit)
 
     @property
     def value_gradient(self) -> NDArray[np.float64]:
@@ -95,7 +96,7 @@ class SlicedWassersteinGradient(Result):
 
         It has no unit of length, and stays in range where `gradient` leaves it.
         """
-        slopes, factor = self._scaled
+        slopes, _, _, factor = self._scaled
         return slopes * factor
 
 
@@ -129,7 +130,7 @@ def sliced_wasserstein_gradient(
     a, b : (n,) and (m,) array_like, optional
         Non-negative weights, scaled to sum 1. Uniform by default.
     p : float, default 2
-        Order, from 1 to 100. At p = 1 and at ties the gradient is one of several.
+        Order, from 1 to 1000. At p = 1 and at ties the gradient is one of several.
     n_projections : int, optional
         Number of directions, at least 2; by default 256, or 8 d if that is more, but at most
         1024. Designs with blocks round it up.
@@ -179,7 +180,7 @@ def sliced_wasserstein_gradient(
     array([-0.5,  0. ,  0. ,  0. ])
     """
     clouds = as_pair(X, Y, a, b)
-    p = as_number(p, "p", low=1.0, high=100.0)
+    p = as_number(p, "p", low=1.0, high=MAX_POWER)
     progress = as_flag(progress, "progress")
     key = draw_key(rng)
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
@@ -223,5 +224,5 @@ def _wrap(
         degrees_of_freedom=freedom,
         n_projections=L,
         directions="exact" if exact else design.kind,
-        _scaled=(gradient, to_value),
+        _scaled=(gradient, None if given else spread, slope, to_value),
     )

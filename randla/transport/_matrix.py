@@ -29,9 +29,9 @@ from randla.transport._directions import Design, as_design
 from randla.transport._pair_costs import PairCosts
 from randla.transport._regression import fit_or_mean
 from randla.transport._result import root_interval
+from randla.transport._rows import SAFE_POWER
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
-_MAX_POWER = 16.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -187,7 +187,7 @@ def sliced_wasserstein_matrix(
            [2.1, 2.2, 0. ]])
     """
     points = as_clouds(clouds)
-    p = as_number(p, "p", low=1.0, high=_MAX_POWER)
+    p = as_number(p, "p", low=1.0, high=SAFE_POWER)
     d = points[0].shape[1]
     control = as_control(control_variate, d)
     key, progress = draw_key(rng), as_flag(progress, "progress")

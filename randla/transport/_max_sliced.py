@@ -16,6 +16,7 @@ from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Cloud, as_pair, pair_moments
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Directions, GivenDirections
+from randla.transport._rows import SAFE_POWER
 from randla.transport._slopes import ProjectedSlopes
 
 _CANDIDATES = 256  # random directions of which the best are starts
@@ -126,7 +127,7 @@ def max_sliced_wasserstein(
     (5.0, array([0. , 0.6, 0.8]))
     """
     clouds = as_pair(X, Y, a, b)
-    p = as_number(p, "p", low=1.0, high=16.0)
+    p = as_number(p, "p", low=1.0, high=SAFE_POWER)
     n_starts = as_count(n_starts, "n_starts", minimum=1, maximum=_CANDIDATES)
     rtol = as_number(rtol, "rtol", low=0.0)
     max_iterations = as_count(max_iterations, "max_iterations")

@@ -9,9 +9,17 @@ from randla._parallel import part_bounds, run_parts
 from randla._validation import as_array, as_flag, as_number, as_weights
 from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
-from randla.transport._rows import SECONDS_SORT, Coupling, Side, SideRequest, batch_rows, make_sides
-
-_SAFE_POWER = 16.0
+from randla.transport._rows import (
+    MAX_POWER,
+    SAFE_POWER,
+    SECONDS_SORT,
+    Coupling,
+    Side,
+    SideRequest,
+    batch_rows,
+    make_sides,
+    safe_unit,
+)
 
 
 def wasserstein_1d(
@@ -86,7 +94,7 @@ def wasserstein_1d(
             raise ValueError(
                 f"{name} must hold at least one point along its last axis, got shape {array.shape}"
             )
-    p = as_number(p, "p", low=1.0, high=1000.0)
+    p = as_number(p, "p", low=1.0, high=MAX_POWER)
     progress = as_flag(progress, "progress")
     w = [_as_row_weights(a, u, "a"), _as_row_weights(b, v, "b")]
     try:
@@ -127,7 +135,7 @@ def _distances(
     dtype = np.result_type(*rows)
     weighted = any(w is not None for w in weights)
     coupling = Coupling(n, m, p, weighted=weighted)
-    safe = coupling if p <= _SAFE_POWER else Coupling(n, m, _SAFE_POWER, weighted=weighted)
+    safe = coupling if p <= SAFE_POWER else Coupling(n, m, SAFE_POWER, weighted=weighted)
     batch = batch_rows(n, m, 1, L)
     bounds = part_bounds(L, -(-L // batch), 1)
     out = np.empty(L)
@@ -142,9 +150,8 @@ def _distances(
         )
         costs, units = out[first:last], np.ones(last - first)
         safe.cost(left, right, shifts, units, costs)
-        if p > _SAFE_POWER:  # W_16 <= W_p <= n^{1/16} W_16: a unit in which powers keep in range
-            largest = costs ** (1.0 / _SAFE_POWER)
-            units = 1.0 / np.where(largest > 0.0, 1.5 * largest, 1.0)
+        if p > SAFE_POWER:
+            units = safe_unit(costs ** (1.0 / SAFE_POWER))
             coupling.cost(left, right, shifts, units, costs)
         costs[:] = costs ** (1.0 / p) / units * lengths
 

@@ -30,8 +30,17 @@ _CALIBRATION_SIZES = (128, 272, 544, 1088, 2176, 8704, 34816)  # above steps of 
 _WORTH_CALIBRATION = 1 << 22  # numbers to sort from which a calibration pays
 _DEFAULT_CROSSOVER = 256
 
+#: Powers up to which costs stay in range in units of the clouds: differences are 0 or above 2^-53
+#: of these. Beyond it, up to `MAX_POWER`, costs are taken in the unit of `safe_unit`.
+SAFE_POWER, MAX_POWER = 16.0, 1000.0
+
 #: Seconds for a number to be sorted and costed, and to be projected, a coordinate. Rough.
 SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
+
+
+def safe_unit(largest: Any) -> Any:
+    """A factor that makes W_p near 1, given W_16: W_16 <= W_p <= n^(1/16) W_16."""
+    return 1.0 / np.where(largest > 0.0, 1.5 * largest, 1.0)
 
 
 class Sorter:

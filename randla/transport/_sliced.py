@@ -13,9 +13,9 @@ from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import as_directions, choose_design
 from randla.transport._estimation import Problem, Tolerance
 from randla.transport._result import SlicedWassersteinResult
+from randla.transport._rows import MAX_POWER
 
 _DEFAULT_PROJECTIONS = 256
-_MAX_POWER = 1000.0
 
 
 def sliced_wasserstein(
@@ -175,7 +175,7 @@ def sliced_wasserstein(
         clouds, costs = transport.read_pair(X, Y, a, b)
     else:
         clouds = as_pair(X, Y, a, b)
-    p = as_number(p, "p", low=1.0, high=_MAX_POWER)
+    p = as_number(p, "p", low=1.0, high=MAX_POWER)
     cross_fit, progress = as_flag(cross_fit, "cross_fit"), as_flag(progress, "progress")
     drawn = isinstance(directions, str) and clouds.dim > 1
     key = draw_key(rng) if drawn or rng is not None else np.uint64(0)

@@ -191,6 +191,22 @@ def test_intervals():
         result.confidence_interval(0.0)
     exact = sliced_wasserstein_gradient(X[:, 0], Y[:, 0])
     np.testing.assert_array_equal(exact.confidence_interval(), [exact.gradient] * 2)
+    huge = sliced_wasserstein_gradient(1e200 * X, 1e200 * Y, p=3, rng=1)
+    assert not np.isfinite(huge.gradient).all()
+    assert not np.isnan(huge.confidence_interval()).any()
     given = sliced_wasserstein_gradient(X, Y, directions=np.eye(6))
     with pytest.raises(ValueError, match="confidence_interval needs random directions"):
         given.confidence_interval()
+
+
+@pytest.mark.parametrize("p", [100.0, 1000.0])
+def test_finite_differences_of_the_value_at_large_powers(p):
+    X, Y, theta = RNG.standard_normal((20, 4)), RNG.standard_normal((13, 4)) + 0.5, unit(5, 4)
+    result = sliced_wasserstein_gradient(X, Y, p=p, directions=theta)
+    shift, step = np.zeros_like(X), 1e-5 / p
+    where = np.unravel_index(np.abs(result.value_gradient).argmax(), X.shape)
+    shift[where] = step
+    high, low = (
+        sliced_wasserstein(X + s * shift, Y, p=p, directions=theta).value for s in (1.0, -1.0)
+    )
+    assert result.value_gradient[where] == pytest.approx((high - low) / (2 * step), rel=1e-6)
