@@ -4,7 +4,7 @@
 `SketchedLinearRegression`   `sklearn.linear_model.LinearRegression`, to full precision or by one
                              sketch with a standard error for each coefficient
 `QuantileRegressor`          `sklearn.linear_model.QuantileRegressor`: the same problem and the same
-                             parameters, many times faster
+                             parameters, but for those of its solvers; to a certified gap
 `LpRegressor`                regression in the p-norm of the residuals, 1 <= p <= inf
 ============================ =======================================================================
 

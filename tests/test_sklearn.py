@@ -162,6 +162,13 @@ def test_large_one_hot_blocks(levels, n):
     np.testing.assert_allclose(mine.coef_.reshape(2, levels).sum(axis=1), 0.0, atol=1e-10)
 
 
+def test_parameters_are_those_of_scikit_learn_but_for_its_solvers():
+    theirs = linear_model.QuantileRegressor().get_params()
+    mine = ours.QuantileRegressor().get_params()
+    assert set(theirs) - set(mine) == {"solver", "solver_options"}
+    assert all(mine[name] == theirs[name] for name in set(theirs) & set(mine))
+
+
 def test_p_two_is_least_squares():
     income, food = datasets.engel()
     mine = ours.LpRegressor(p=2).fit(income[:, None], food)

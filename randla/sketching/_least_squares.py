@@ -76,7 +76,9 @@ def lstsq(
     sketch : str or operator
         "srht" (what "auto" takes for an answer from one sketch), "block-srht", "gaussian",
         "sparse-sign" or "count", or an operator such as ``SRHT(m, n)``. With a ridge an operator
-        needs n + d columns. The sparse ones have no l_inf guarantee.
+        needs n + d columns. The sparse ones have no l_inf guarantee. Without `eps`,
+        `sketch_size` or ``method="sketch-and-solve"`` the answer is exact, and the sketch at most a
+        preconditioner.
     method : str
         "cholesky": of the scaled Gram matrix, with refinement, for condition numbers up to 1e7.
         "sketch-cholesky": the same after a sketched preconditioner, for any condition number.
