@@ -231,6 +231,8 @@ def solve_rows(
     if x0 is None and problem.null is not None:
         x = shortest(rows, problem, x)
         residuals = rows.residuals(x)
+    if solution.vertex is not None:
+        x = _with_exact_zeros(rows, solution.vertex, x)
     if rows.infeasibility(z) > SHARP:  # rows may be of very different sizes
         z = into_box(_polished_dual(rows, problem, tau, z), tau)
         if rows.infeasibility(z) > FEASIBLE:
@@ -243,6 +245,15 @@ def solve_rows(
         whole = np.where(negligible, 0.0, z)
         z = whole if rows.infeasibility(whole) <= SHARP else z
     return RowsSolution(x, z, residuals, solution.n_iterations, stalled=solution.stalled)
+
+
+def _with_exact_zeros(rows: Rows, vertex: NDArray[np.intp], x: Array) -> Array:
+    """Zero the coefficients for which the vertex has a row x_j = 0, as a penalty has."""
+    basis = rows.take(vertex)
+    alone = (np.count_nonzero(basis.A, axis=1) == 1) & (basis.b == 0.0)
+    x = x.copy()
+    x[np.abs(basis.A[alone]).argmax(axis=1)] = 0.0
+    return x
 
 
 def _polished_vertex(

@@ -185,6 +185,19 @@ def test_a_large_penalty_gives_zeros():
     assert (np.abs(lp_regression(A, b, l1=1e4).x) < 1e-12).all()
 
 
+@pytest.mark.parametrize("l1", [50.0, 100.0, 200.0, 2000.0])
+@pytest.mark.parametrize("method", ["full", "preprocess"])
+def test_coefficients_that_a_penalty_holds_at_zero_are_zero(l1, method):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((9000, 12))
+    b = A[:, :3] @ [1.0, 2.0, 3.0] + rng.standard_normal(9000)
+    result = lp_regression(A, b, tau=0.5, l1=l1, method=method, rng=0)
+    assert_certified(A, b, result, tau=0.5, l1=l1)
+    small = np.abs(result.x) < 1e-10
+    assert small.sum() > 3
+    assert (result.x[small] == 0.0).all()
+
+
 def test_several_quantiles_are_those_one_by_one():
     A, b = problem()
     taus = [0.9, 0.1, 0.5]
