@@ -13,7 +13,7 @@ from randla._dask import arrays
 from randla._dask.rows import draw_poisson
 from randla._dask.sketching import as_block
 from randla._random import draw_keys, generator_from_key
-from randla._validation import is_sparse
+from randla._validation import is_sparse, require_finite
 from randla.sampling._pinball import Rows
 from randla.sampling._quantile import Plane
 from randla.sampling._rows import kind_of, named_scores
@@ -62,6 +62,7 @@ def draw(
 
 def joined_columns(first: int, A: Any, b: Any, weight: Any) -> Array:
     """Weighted rows of [A b], dense."""
+    require_finite(b, "b")  # scores would name the whole A
     out = np.empty((A.shape[0], A.shape[1] + 1))
     out[:, :-1], out[:, -1] = dense(A), b
     return out if weight is None else out * np.asarray(weight)[:, None]

@@ -133,6 +133,19 @@ def test_overflow_is_told():
     assert fit.value == pytest.approx(1e297 * randla.lp_regression(A, b).value, rel=1e-7)
 
 
+@pytest.mark.parametrize("options", [{}, {"p": 1.5}, {"p": np.inf}, {"method": "sample"}])
+@pytest.mark.parametrize(("value", "shown"), [(np.nan, "NaN"), (-np.inf, "inf")])
+def test_the_operand_that_is_not_finite_is_named(options, value, shown):
+    few, right = A[:1000], b[:1000].copy()
+    right[700] = value
+    with pytest.raises(ValueError, match=f"b must be finite, got {shown}"):
+        randla.lp_regression(cut(few, 300), right, rng=0, **options)
+    matrix = few.copy()
+    matrix[700, 2] = value
+    with pytest.raises(ValueError, match=f"A must be finite, got {shown}"):
+        randla.lp_regression(cut(matrix, 300), b[:1000], rng=0, **options)
+
+
 def test_options_are_checked():
     for options, message in (
         ({"method": "full"}, r"for p = 1 or quantiles of a Dask array, got 'full'"),
