@@ -18,12 +18,14 @@ from scipy.sparse.linalg import LinearOperator
 from randla._validation import as_weights, is_sparse
 from randla.sketching._least_squares import lstsq
 from randla.sketching._operators import RowsOnDemand
-from randla.sketching._rank import EPS
+from randla.sketching._rank import EPS, NOISE
 from randla.sketching._result import LstsqResult
 
 Matrix = NDArray[np.float64]
 #: A column that varies by less, relative to its mean, is constant up to rounding errors.
 _CONSTANT = 16.0 * EPS
+#: A mean over the spread of its column up to which the centred column has enough digits.
+_LARGEST_OFFSET = 2.0**30
 #: Powers of two between the constant column and the largest entry of A.
 _DOMINANT = 100
 
@@ -48,12 +50,29 @@ def lstsq_with_intercept(
     if is_sparse(A):
         result = _solve_sparse(csr_array(A), b, weights, means, options)
     else:
-        A = A - means
-        A[:, np.ptp(A, axis=0) <= _CONSTANT * np.abs(means)] = 0.0
-        result = lstsq(A, b, weights=weights, **options)
+        result = _solve_dense(A, b, weights, share, means, options)
     d = len(means)
     x, error = result.x[-d:], result.standard_error[-d:]
     return result, x, error, mean_of_b - means @ x
+
+
+def _solve_dense(
+    A: Any, b: Any, weights: Any, share: Matrix, means: Matrix, options: dict[str, Any]
+) -> LstsqResult:
+    """Solve for a dense A; the last coefficients of the result are those of its columns."""
+    centred = A - means
+    constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
+    centred[:, constant] = 0.0
+    spread = np.sqrt(np.einsum("i,ij,ij->j", share, centred, centred))
+    offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
+    if offset > _LARGEST_OFFSET:
+        A = np.where(constant, 0.0, A)
+        return lstsq(_after_constant(A, _dominant(A)), b, weights=weights, **options)
+    if offset > 1.0:
+        # Rounding errors of the entries are that much larger beside the centred column. What they
+        # can have made of dependent columns is no direction of its own.
+        options = {**options, "rcond": NOISE * EPS * offset}
+    return lstsq(centred, b, weights=weights, **options)
 
 
 def _solve_sparse(
@@ -65,7 +84,6 @@ def _solve_sparse(
     if constant.any():
         A = csr_array(A.multiply(~constant))
         means = np.where(constant, 0.0, means)
-    dominant = 2.0 ** (np.frexp(np.abs(A.data).max(initial=0.0))[1] + _DOMINANT)
     if options.get("eps") is None and options.get("sketch_size") is None:
         # A large column would spoil the condition number of LSQR without a preconditioner.
         result = lstsq(_after_constant(A, 1.0), b, weights=weights, **options)
@@ -73,11 +91,16 @@ def _solve_sparse(
             return result
         if result.rank is None:
             return lstsq(_Centred(A, means), b, weights=weights, **options)
-    return lstsq(_after_constant(A, dominant), b, weights=weights, **options)
+    return lstsq(_after_constant(A, _dominant(A.data)), b, weights=weights, **options)
+
+
+def _dominant(entries: Any) -> float:
+    return float(2.0 ** (np.frexp(np.abs(entries).max(initial=0.0))[1] + _DOMINANT))
 
 
 def _after_constant(A: Any, value: float) -> Any:
-    return hstack([np.full((A.shape[0], 1), value), A], format="csr")
+    column = np.full((A.shape[0], 1), value)
+    return hstack([column, A], format="csr") if is_sparse(A) else np.hstack([column, A])
 
 
 class _Centred(RowsOnDemand):

@@ -17,7 +17,7 @@ Matrix = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 #: Singular values of an exactly deficient, scaled matrix come out below 5 EPS (measured up to
 #: 8000 x 700, from Householder QR and from sketches, also for centred indicator columns).
-_NOISE = 10.0
+NOISE = 10.0
 #: A ratio of neighbours that separates rounding errors of the data from an ill-conditioned matrix.
 _GAP = 1e8
 #: Powers of two between the scales of columns that ask for care with rounding errors.
@@ -51,7 +51,7 @@ def numerical_rank(s: NDArray[Any], shape: tuple[int, int], rcond: float | None)
         return 0
     if rcond is not None:
         return int(np.count_nonzero(s > rcond * s[0]))
-    noise = max(_NOISE, s.size**0.5) * EPS
+    noise = max(NOISE, s.size**0.5) * EPS
     rank = int(np.count_nonzero(s > noise * s[0]))
     doubtful = max(shape) * EPS * s[0]
     for i in range(1, rank):
