@@ -255,7 +255,7 @@ def _in_memory(
         size = as_count(size, "size", maximum=n, note=", the number of rows of A")
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     generator = as_generator(rng)
-    live: Any = slice(None)
+    live = np.arange(0)  # not needed where all rows have weight
     if weight is not None and not weight.all():  # the others must not even count as met exactly
         live = np.flatnonzero(weight)
         matrix, rhs, weight = matrix[live], rhs[live], weight[live]
@@ -282,10 +282,14 @@ def _in_memory(
             else:
                 planes = [norm_plane(rows, p, rtol)]
             factor = unit**-root
-        dual = np.zeros((len(planes), n)).T  # of each quantile in one piece
-        for k, plane in enumerate(planes):
-            z = plane.z if rows.weight is None else plane.z * rows.weight
-            dual[live, k] = factor * z
+        dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
+        if factor != 1.0:
+            dual *= factor
+        if rows.weight is not None:
+            dual *= rows.weight[:, None]
+        if rows.n < n:
+            dual, found = np.zeros((len(planes), n)).T, dual
+            dual[live] = found
         return wrap(
             planes, dual, factor, rtol, lambda x: norm(rows.rounding(x), p),
             several=tau is not None and np.ndim(tau) > 0,

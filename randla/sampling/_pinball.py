@@ -248,11 +248,12 @@ def solve_rows(
 
 
 def _with_exact_zeros(rows: Rows, vertex: NDArray[np.intp], x: Array) -> Array:
-    """Zero the coefficients for which the vertex has a row x_j = 0, as a penalty has."""
-    basis = rows.take(vertex)
-    alone = (np.count_nonzero(basis.A, axis=1) == 1) & (basis.b == 0.0)
-    x = x.copy()
-    x[np.abs(basis.A[alone]).argmax(axis=1)] = 0.0
+    """Zeros for the coefficients of which the vertex has a row x_j = 0, as a penalty has."""
+    through = rows.dense(vertex[rows.b[vertex] == 0.0])
+    if len(through):
+        alone = np.count_nonzero(through, axis=1) == 1
+        x = x.copy()
+        x[np.abs(through[alone]).argmax(axis=1)] = 0.0
     return x
 
 
