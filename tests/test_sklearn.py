@@ -143,6 +143,7 @@ def test_rounding_errors_of_offsets_are_no_directions(make):
 def test_a_nearly_constant_column_harms_no_other():
     rng = np.random.default_rng(9)
     X, y = rng.standard_normal((50, 3)), rng.standard_normal(50)
+    X[:, 2] = X[:, 0] + 1e-4 * (y + X[:, 2])  # a direction that a high `rcond` would drop
     nearly = 1.0 + 100 * 2.0**-52 * rng.integers(-1, 2, 50)
     mine = ours.SketchedLinearRegression().fit(np.column_stack([nearly, X]), y)
     assert mine.result_.rank >= 4
