@@ -134,6 +134,15 @@ class SweepRun:
         functional = "score" if family is None else family.functional
         self.scores = SweepScores(model, y, functional, settings)
 
+    def find_units(self, n_observed: int) -> None:
+        """Units of the parameters, from the scores of a path of each chain."""
+        paths = PathScores(self.model, self.y, self.settings, [None] * self.settings.n_chains, 1)
+        drawn = paths.draw(self.model, 1)
+        flat = drawn.reshape(-1, *drawn.shape[2:])
+        self.parameters.find_units(
+            lambda theta: paths.scores(self.model.replace(theta), flat).mean(0), n_observed
+        )
+
     def _mean(self, model: StateSpaceModel) -> FloatArray:
         return self.scores.mean(model, self.n_sweeps)
 
@@ -171,4 +180,5 @@ class SweepRun:
     def finish(self, theta: FloatArray, n_final: int) -> Final:
         """Go on with the final stage at `theta`, from the paths of the ascent."""
         paths = PathScores(self.model, self.y, self.settings, self.scores.paths(), _PATHS_PER_SWEEP)
-        return newton_sweeps(paths, self.parameters, self.model, theta, n_final)
+        parameters = self.parameters.moved(self.model, theta)
+        return newton_sweeps(paths, parameters, self.model, theta, n_final)

@@ -9,6 +9,7 @@ from numba.core.types import Array, float64, int64
 from numpy.typing import ArrayLike, NDArray
 
 from randla._validation import as_array, read_only
+from randla.smoothing._dry_run import try_functions
 from randla.smoothing._kernels import status
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._specialise import returns_number
@@ -52,7 +53,9 @@ def as_observations(
             f"shape {values.shape}"
         )
     values = np.ascontiguousarray(values, dtype=np.float64)
+    model.require_observations(values)
     observed = np.asarray(~np.isnan(values).reshape(len(values), -1).all(axis=1))
+    try_functions(model, values, observed)
     return read_only(values), read_only(observed)
 
 

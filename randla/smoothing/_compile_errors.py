@@ -31,10 +31,12 @@ def naming_errors(
     def call(*arguments: Any) -> Any:
         try:
             return kernel(*arguments)
-        except NumbaError as error:
+        except (NumbaError, TypeError) as error:  # TypeError: a number was expected, None came
             y = dict(zip(kernel.py_func.__code__.co_varnames, arguments, strict=False)).get("y")
             row = float64 if getattr(y, "ndim", 1) < 2 else _ROW
             message = _explain(signatures, scalar, row)
+            if message is None and not isinstance(error, NumbaError):
+                raise
             if message is None:
                 everyone = "functions of the model or functional"
                 message = f"{everyone} must compile under Numba: {_reason(error)}"
@@ -63,7 +65,7 @@ def _explain(
     return None
 
 
-def _reason(error: NumbaError) -> str:
+def _reason(error: Exception) -> str:
     """The first line of the message that says something, and what it announces."""
     lines = [line.strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line and not line.startswith("Failed in nopython")]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from randla._random import draw_key
 from randla._validation import read_only
+from randla.smoothing._dry_run import try_drawing
 from randla.smoothing._kernels.simulate import simulate_template
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def draw_paths(
     key = draw_key(rng)
     if model.observe is None:
         raise ValueError("observe must be given to the model to draw observations, got None")
+    try_drawing(model, start_time, n_steps, _LARGEST_OBSERVATION)
     n_paths, scalar, d = 1 if start is None else len(start), model.dim is None, model.dim or 1
     first = np.array(np.empty((0, d)) if start is None else start, dtype=np.float64, order="C")
     first = read_only(first[:, 0].copy() if scalar else first)

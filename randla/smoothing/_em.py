@@ -36,6 +36,8 @@ class Family(Protocol):
 
 def em_family(model: StateSpaceModel, y: FloatArray, parameters: Parametrisation) -> Family:
     """Return the family of a model, or an error if its maximiser has no closed form."""
+    if np.isnan(y).all():
+        raise ValueError("y must hold an observation for optimizer='em', got NaN alone")
     if isinstance(model, LinearGaussian):
         return _LinearGaussian(model, y, parameters)
     if isinstance(model, DiscreteHMM):
@@ -126,6 +128,11 @@ class _LinearGaussian:
             entries = {n for n in names if n.split("[")[0] == part}
             if not part.endswith("cov") and not entries <= free:
                 raise ValueError(f"free must name all entries of {part} for optimizer='em'")
+        if len(y) < 2 and self.parts & {"transition_matrix", "transition_cov"}:
+            raise ValueError(
+                "y must have at least two times if optimizer='em' is to estimate "
+                f"transition_matrix or transition_cov, got {len(y)}"
+            )
         missing = np.isnan(self.y)
         self.seen = ~missing.any(1)
         if (

@@ -112,6 +112,8 @@ def newton_exact(
         return value, parameters.pull_back(z, gradient)
 
     value, gradient = at(z)
+    if not len(z):
+        return _nothing_free(parameters, theta, value)
     distance, converged = np.inf, False
     for _ in range(_EXACT_ROUNDS):
         matrix = _differences(lambda v: at(v)[1], z)
@@ -135,7 +137,7 @@ def newton_exact(
             break
     jacobian, inverse = parameters.jacobian(z), information.inverse()
     covariance = jacobian @ inverse @ jacobian.T
-    at_the_edge = (np.diag(inverse)[parameters.limited] > _EDGE**2).any()
+    at_the_edge = parameters.at_the_edge or (np.diag(inverse)[parameters.limited] > _EDGE**2).any()
     return Final(
         parameters.to_theta(z),
         covariance,
@@ -145,6 +147,12 @@ def newton_exact(
         distance,
         converged,
     )
+
+
+def _nothing_free(parameters: Parametrisation, theta: FloatArray, value: float | None) -> Final:
+    """All probabilities are zero or one, and stay so."""
+    none = np.zeros((len(parameters.free), len(parameters.free)))
+    return Final(theta, none, none, value, 0.0, 0.0, True)
 
 
 def newton_sweeps(
@@ -161,6 +169,8 @@ def newton_sweeps(
     begin close to the maximum are pooled: the mean of their points, scores and informations.
     """
     z, near = parameters.to_free(theta), list[_Louis]()
+    if not len(z):
+        return _nothing_free(parameters, theta, None)
     for _ in range(_ROUNDS):
         louis = _Louis(paths, parameters, model, z)
         louis.run(n_sweeps)
@@ -184,7 +194,7 @@ def newton_sweeps(
         half @ jacobian.T,
         None if spread is None else half @ spread @ half.T,
         None,
-        float(information.shares[0]),
+        0.0 if parameters.at_the_edge else float(information.shares[0]),
         distance,
         bool(near),
     )

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._validation import as_count
+from randla.smoothing._dry_run import FIRST, NEXT, try_functional
 from randla.smoothing._kernels import functionals
 from randla.smoothing._model import StateSpaceModel, as_function
 
 _NAMES = ("state", "square", "lag_product", "score")
-_FIRST = ("x", "y", "theta", "out")
-_NEXT = ("t", "x", "xn", "y", "theta", "out")
 # Entries behind `out` that a functional must not touch.
 _GUARDS = 16
 _GUARD_VALUE = 1.2345678e300
@@ -74,8 +73,8 @@ class AdditiveFunctional:
         self, n_out: int, *, initial: Callable[..., Any], step: Callable[..., Any]
     ) -> None:
         self.n_out = as_count(n_out, "n_out")
-        self.initial = as_function(initial, "initial", _FIRST)
-        self.step = as_function(step, "step", _NEXT)
+        self.initial = as_function(initial, "initial", FIRST)
+        self.step = as_function(step, "step", NEXT)
         self.costly = True
         self.scratch = 0
 
@@ -110,6 +109,8 @@ def _ready(first: Any, step: Any, n_out: int) -> AdditiveFunctional:
 def as_functional(functional: Any, model: StateSpaceModel, y: NDArray[Any]) -> AdditiveFunctional:
     """`functional` if it is one, or the one that a name stands for."""
     if isinstance(functional, AdditiveFunctional):
+        if functional.costly:  # a user's
+            try_functional(functional, model, y)
         return functional
     if not isinstance(functional, str):
         raise TypeError(
@@ -153,6 +154,7 @@ def _score(model: StateSpaceModel, y_ndim: int) -> AdditiveFunctional:
         model.log_transition,
         model.log_potential,
         functionals.is_missing_number if y_ndim == 1 else functionals.is_missing_row,
+        tuple(getattr(functionals, kind.upper()) for kind in model.support),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)
     functional.scratch = n_theta

@@ -11,15 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key
-from randla._results import RandlaWarning, Result, axes_or_new, t_interval
+from randla._results import RandlaWarning, Result, axes_or_new
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._ascent import Ascent, SweepRun, exact_ascent, step_sizes
 from randla.smoothing._checks import as_model, as_observations
 from randla.smoothing._em import em_family
 from randla.smoothing._final_stage import SMALLEST_SHARE, Final, newton_exact
 from randla.smoothing._model import StateSpaceModel
-from randla.smoothing._parametrisation import Parametrisation
+from randla.smoothing._parametrisation import Parametrisation, single_supports
 from randla.smoothing._scores import ExactScores, SweepSettings
+from randla.smoothing._supports import support_interval
 
 FloatArray = NDArray[np.float64]
 
@@ -90,7 +91,10 @@ class MaximumLikelihoodResult(Result):
     )
 
     def confidence_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Normal confidence intervals of the parameters, with both errors.
+        """Confidence intervals of the parameters, with both errors.
+
+        Normal on the whole line to which `StateSpaceModel.support` takes a parameter (variances
+        by logarithms, probabilities by logits), so that they stay in its range.
 
         They hold for long series. For an autoregression observed 50 times nominal 99 % intervals
         held in 97 % of the series.
@@ -113,7 +117,14 @@ class MaximumLikelihoodResult(Result):
             raise ValueError("n_final must be at least 1 for standard errors, got a result without")
         algorithm = 0.0 if self.monte_carlo_error is None else self.monte_carlo_error
         error = np.hypot(self.parameter_standard_error, algorithm)
-        return t_interval(self.theta, error, np.inf, level)
+        kinds = single_supports(self.model)
+        places = [self.model.names.index(name) for name in self.names]
+        intervals = [
+            support_interval(kinds[place], estimate, spread, level)
+            for place, estimate, spread in zip(places, self.theta, error, strict=True)
+        ]
+        low, high = np.array(intervals).reshape(-1, 2).T
+        return low, high
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the trace of each parameter, relative to its estimate (needs matplotlib).
@@ -303,23 +314,31 @@ def maximum_likelihood(
     values, observed = as_observations(y, model)
     parameters = Parametrisation(model, free)
     family = em_family(model, values, parameters) if optimizer == "em" else None
+    n_observed = max(int(observed.sum()), 1)
+    final: Final | None = None
     with progress_bar(
         n_steps + (1 if n_final else 0), as_flag(progress, "progress"), "maximum likelihood"
     ) as report:
         if method == "exact":
             scores = ExactScores(model, y)
+            parameters.find_units(
+                lambda theta: scores.value_and_score(model.replace(theta))[1], n_observed
+            )
             ascent = exact_ascent(
                 scores, model, parameters, family, optimizer,
                 steps=step_sizes(n_steps, first, decay),
-                n_observed=max(int(observed.sum()), 1), report=report,
+                n_observed=n_observed, report=report,
             )  # fmt: skip
-            final = newton_exact(scores, parameters, model, ascent.theta) if n_final else None
+            if n_final:
+                parameters = parameters.moved(model, ascent.theta)
+                final = newton_exact(scores, parameters, model, ascent.theta)
         else:
             run = SweepRun(model, values, parameters, settings, family, n_sweeps)
-            ascent = run.ascend(
-                optimizer, n_steps, first, decay, max(int(observed.sum()), 1), report
-            )
-            final = run.finish(ascent.theta, n_final) if n_final else None
+            if not parameters.limited.all():
+                run.find_units(n_observed)
+            ascent = run.ascend(optimizer, n_steps, first, decay, n_observed, report)
+            if n_final:
+                final = run.finish(ascent.theta, n_final)
         report(n_steps + (1 if n_final else 0))
     _warn(final, "exact" if method == "exact" else "sweeps")
     return _result(model, parameters, ascent, final, method, optimizer)

@@ -165,6 +165,8 @@ class StateSpaceModel:
     array([0.7, 1. ])
     """
 
+    is_ready = False  # whether the functions are the library's own
+
     theta: NDArray[np.float64]
     names: tuple[str, ...]
     support: tuple[str, ...]
@@ -266,7 +268,7 @@ class StateSpaceModel:
         extra = ("out",) if self.dim is not None and name in _WRITES else ()
         return _ARGUMENTS[name] + extra
 
-    def _signatures(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    def signatures(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
         """Return the functions that the model has, with the names of their arguments."""
         return {
             name: (getattr(self, name), self._arguments_of(name))
@@ -459,6 +461,9 @@ class StateSpaceModel:
         """Shape of one observation; None where only the functions know it."""
         return None if self.observation_dim is None else (self.observation_dim,)
 
+    def require_observations(self, y: NDArray[Any]) -> None:
+        """Raise ValueError if a ready model cannot make such observations."""
+
     def forms(self, *, guided: bool) -> Forms:
         """Return the functions that the kernels call, see `randla.smoothing._kernels.forms`."""
         if ("forms", guided) not in self._kernels:
@@ -485,7 +490,7 @@ class StateSpaceModel:
         if key not in self._kernels:
             kernel = specialise(template, *functions)
             if not config.DISABLE_JIT:
-                kernel = naming_errors(kernel, self._signatures(), self.dim is None)
+                kernel = naming_errors(kernel, self.signatures(), self.dim is None)
             self._kernels[key] = kernel
         return self._kernels[key]
 

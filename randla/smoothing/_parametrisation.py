@@ -6,7 +6,7 @@ Cholesky factor and the other entries relative to them, a row of probabilities b
 ratios to its largest entry. Each transform is a block with the same three verbs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from randla._validation import describe
 from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._supports import SUPPORTS
 
 FloatArray = NDArray[np.float64]
+
+# A unit that differs by less than this from 1, or from the start if that is larger, is not used.
+_SAME_UNIT = 10.0
+# Differences by which a standard error is looked for.
+_UNIT_ROUNDS = 12
 IntArray = NDArray[np.intp]
 
 
@@ -42,26 +48,18 @@ class Single:
 
     def __init__(self, index: int, kind: str, start: float) -> None:
         self.indices, self.kind = np.array([index]), kind
-        self.scale = max(abs(start), 1.0)  # of a real parameter, so that steps have a unit
+        # Of a real parameter, so that steps have a unit.
+        self.scale = max(abs(start), 1.0) if kind == "real" else 1.0
 
     def to_free(self, theta: FloatArray) -> FloatArray:
-        if self.kind == "log":
-            return np.log(theta)
-        if self.kind == "logit":
-            return np.log(theta) - np.log1p(-theta)
-        return np.arctanh(theta) if self.kind == "tanh" else theta / self.scale
+        return SUPPORTS[self.kind].transform(theta) / self.scale
 
     def to_theta(self, z: FloatArray) -> FloatArray:
-        if self.kind == "log":
-            return np.exp(z)
-        if self.kind == "logit":
-            return 0.5 * (1.0 + np.tanh(0.5 * z))
-        return np.tanh(z) if self.kind == "tanh" else z * self.scale
+        return SUPPORTS[self.kind].inverse(z * self.scale)
 
     def jacobian(self, z: FloatArray) -> FloatArray:
-        x = self.to_theta(z)
-        slopes = {"log": x, "logit": x * (1.0 - x), "tanh": 1.0 - x * x}
-        return np.atleast_2d(slopes.get(self.kind, np.full(1, self.scale)))
+        slope = SUPPORTS[self.kind].slope(self.to_theta(z))
+        return np.full((1, 1), slope * self.scale)
 
 
 class Covariance:
@@ -134,6 +132,7 @@ class Parametrisation:
         self.names = tuple(model.names[i] for i in self.free)
         self.blocks = _blocks(model, self.free)
         self.size = sum(block.size for block in self.blocks)
+        self.at_the_edge = False  # whether some of them became zero on the way
         #: Whether an unconstrained number stands for a parameter with a limited range.
         self.limited = np.repeat(
             [not (isinstance(b, Single) and b.kind == "real") for b in self.blocks],
@@ -145,6 +144,31 @@ class Parametrisation:
         for block in self.blocks:
             self._slices.append(slice(first, first + block.size))
             first += block.size
+
+    def moved(self, model: StateSpaceModel, theta: FloatArray) -> "Parametrisation":
+        """Return the same parameters with `theta` as start.
+
+        Probabilities that became zero, as EM may make them, stay zero.
+        """
+        other = Parametrisation(model.replace(theta), list(self.names))
+        other.at_the_edge = other.size < self.size
+        for new, old in zip(other.blocks, self.blocks, strict=True):
+            if isinstance(new, Single) and isinstance(old, Single):
+                new.scale = old.scale
+        return other
+
+    def find_units(self, score: Callable[[FloatArray], FloatArray], n_observed: int) -> None:
+        """Measure real parameters in units of their own, where 1 or the start are no such units.
+
+        `score` gives a gradient (p,) in theta. The unit is a standard error at the start times the
+        root of the number of observations: about as far as one observation determines it.
+        """
+        for block in self.blocks:
+            if isinstance(block, Single) and block.kind == "real":
+                error = _standard_error(score, self.start, int(block.indices[0]))
+                unit = None if error is None else error * n_observed**0.5
+                if unit and not 1 / _SAME_UNIT < unit / block.scale < _SAME_UNIT:
+                    block.scale = unit
 
     def to_free(self, theta: FloatArray) -> FloatArray:
         """Unconstrained vector of a full theta."""
@@ -167,6 +191,38 @@ class Parametrisation:
     def pull_back(self, z: FloatArray, gradient: FloatArray) -> FloatArray:
         """Gradients in z from gradients (..., p) in all of theta."""
         return gradient[..., self.free] @ self.jacobian(z)
+
+
+def _standard_error(
+    score: Callable[[FloatArray], FloatArray], theta: FloatArray, k: int
+) -> float | None:
+    """Standard error of theta[k] from differences of its score over a tenth of that error."""
+    step = abs(theta[k]) or 1.0
+    for _ in range(_UNIT_ROUNDS):
+        ends = np.array([theta, theta])
+        ends[:, k] += [-step, step]
+        try:
+            low, high = (float(score(end)[k]) for end in ends)
+            error = abs((low - high) / (2.0 * step)) ** -0.5
+        except (ValueError, ZeroDivisionError):  # impossible parameters, or no curvature at all
+            error = np.nan
+        if not 0.0 < error < np.inf:
+            step *= 1e-2
+        elif 0.03 < step / error < 0.3:
+            return error
+        else:
+            step = 0.1 * error
+    return None
+
+
+def single_supports(model: StateSpaceModel) -> list[str]:
+    """Support of each parameter of a model by itself."""
+    kinds = list(model.support)
+    for kind, indices in getattr(model, "joint_parameters", ()):
+        if kind == "simplex":
+            for index in indices:
+                kinds[index] = "logit"
+    return kinds
 
 
 def _free_indices(model: StateSpaceModel, free: Any) -> IntArray:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._validation import as_array, as_number, read_only
+from randla.smoothing._exact import as_symbols
 from randla.smoothing._kernels import chaotic, hmm_model, volatility
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._packing import pack_chaotic, pack_hmm, pack_volatility
@@ -40,6 +41,8 @@ class ReadyModel(StateSpaceModel):
 
     They get ``model.arguments``, which begins with the parameters.
     """
+
+    is_ready = True
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -353,6 +356,10 @@ class DiscreteHMM(ReadyModel):
             parts[1].reshape(K, K), "theta (transition_matrix)"
         )
         self.emission_probs = as_probabilities(parts[2].reshape(K, -1), "theta (emission_probs)")
+
+    def require_observations(self, y: NDArray[Any]) -> None:
+        """Raise ValueError unless `y` holds symbols and NaN."""
+        as_symbols(y, self.emission_probs.shape[1])
 
     def _pack(self) -> FloatArray:
         return pack_hmm(self.initial_probs, self.transition_matrix, self.emission_probs)

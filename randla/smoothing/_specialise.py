@@ -171,7 +171,7 @@ def _evict(folder: str) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     """Names of globals and of attributes that a code object uses, nested code included."""
     names: set[str] = set()
     attributes: set[str] = set()
@@ -182,10 +182,15 @@ def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
             attributes.add(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            inner_names, inner_attributes = _names(constant)
+            inner_names, inner_attributes = names_in(constant)
             names |= inner_names
             attributes |= inner_attributes
     return frozenset(names), frozenset(attributes)
+
+
+def is_library(module: str) -> bool:
+    """Whether the version of a module stands for its content."""
+    return module.split(".")[0] in _LIBRARIES
 
 
 def _package(value: Any) -> str:
@@ -198,7 +203,7 @@ def _package(value: Any) -> str:
 
 
 def _is_library(value: Any) -> bool:
-    return _package(value) in _LIBRARIES
+    return is_library(_package(value))
 
 
 class _Hasher:
@@ -224,7 +229,7 @@ class _Hasher:
             self.put("seen", self.seen[function])
             return
         self.seen[function] = len(self.seen)
-        names, attributes = _names(function.__code__)
+        names, attributes = names_in(function.__code__)
         self.put("function", function.__module__)  # a cached kernel imports it when it is loaded
         self.put_code(function.__code__)
         self.put_value(function.__defaults__ or (), attributes)
@@ -275,7 +280,7 @@ class _Hasher:
 
     def put_module(self, module: ModuleType, attributes: frozenset[str]) -> None:
         self.put("module", module.__name__, getattr(module, "__version__", ""))
-        if module.__name__.split(".")[0] in _LIBRARIES:
+        if is_library(module.__name__):
             return
         for name in sorted(attributes & vars(module).keys()):
             self.put("attribute", name)
@@ -333,7 +338,7 @@ def _clone(function: Any, done: dict[Any, Any]) -> Any:
     for cell, old in zip(cells, original.__closure__ or (), strict=True):
         value = old.cell_contents
         cell.cell_contents = _clone(value, done) if _is_copied(value) else value
-    for name in _names(original.__code__)[0] & scope.keys():
+    for name in names_in(original.__code__)[0] & scope.keys():
         if _is_copied(scope[name]):
             scope[name] = _clone(scope[name], done)
     _clones[digest] = done[function]

@@ -1,19 +1,24 @@
 """The ranges of parameters, and the transforms that take them to the whole line."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from randla._results import t_interval
+
 
 class Support(NamedTuple):
-    """An open interval, the map from it to the line, the inverse, and the inverse's slope."""
+    """An open interval, the map from it to the line, the inverse, and the inverse's slope.
+
+    The functions take numbers and arrays.
+    """
 
     low: float
     high: float
-    transform: Callable[[float], float]
-    inverse: Callable[[float], float]
-    slope: Callable[[float], float]  # of the inverse, as a function of the parameter
+    transform: Callable[[Any], Any]
+    inverse: Callable[[Any], Any]
+    slope: Callable[[Any], Any]  # of the inverse, as a function of the parameter
 
 
 SUPPORTS = {
@@ -28,3 +33,17 @@ SUPPORTS = {
     ),
     "tanh": Support(-1.0, 1.0, np.arctanh, np.tanh, lambda x: 1.0 - x * x),
 }
+
+
+def support_interval(
+    kind: str, estimate: float, standard_error: float, level: float
+) -> tuple[float, float]:
+    """Interval that is normal on the whole line, for an estimate in a support of this kind."""
+    low, high, transform, inverse, slope = SUPPORTS[kind]
+    with np.errstate(all="ignore"):
+        z, spread = transform(estimate), standard_error / slope(estimate)
+        if np.isfinite(z) and np.isfinite(spread):
+            ends = inverse(np.array(t_interval(z, spread, np.inf, level)))
+        else:  # an estimate on the edge has no place on the line
+            ends = np.clip(t_interval(estimate, standard_error, np.inf, level), low, high)
+    return float(ends[0]), float(ends[1])

@@ -69,6 +69,48 @@ def test_score_by_differences():
     np.testing.assert_allclose(score, expected, rtol=1e-7, atol=1e-7)
 
 
+@numba.njit
+def stationary_log_initial(x, theta):
+    V = theta[1] ** 2 / (1.0 - theta[0] ** 2)
+    return -0.5 * x * x / V - 0.5 * math.log(V)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e-8, 1e-12, 1e8])
+@pytest.mark.parametrize("a", [0.3, 0.999995])
+def test_score_by_differences_knows_the_support(unit, a):
+    theta = np.array([a, 0.5 * unit, 2.0 * unit])
+    model = StateSpaceModel(
+        **{**models.WALK, "log_initial": stationary_log_initial, "theta": theta}
+    )
+    first, then, y = 0.8 * unit, -0.3 * unit, 1.7 * unit
+    score = as_functional("score", model, np.zeros(1))
+    got, out = [], np.zeros(6)
+    score.initial(first, y, theta, out)
+    got.append(out[:3].copy())
+    score.step(0, first, then, y, theta, out)
+    got.append(out[:3].copy())
+    (a, step, noise), residual = theta, then - a * first
+    gap = (1.0 - a) * (1.0 + a)
+    expected = [
+        [a * (first / step) ** 2 - a / gap, gap * first**2 / step**3 - 1.0 / step,
+         (y - first) ** 2 / noise**3 - 1.0 / noise],
+        [residual * first / step**2, residual**2 / step**3 - 1.0 / step,
+         (y - then) ** 2 / noise**3 - 1.0 / noise],
+    ]  # fmt: skip
+    scale = model.slope(theta)
+    np.testing.assert_allclose(got * scale, expected * scale, rtol=1e-4, atol=1e-9)
+
+
+def test_score_by_differences_of_a_parameter_without_a_bound():
+    for unit in (1.0, 1e-4, 1e-8, 0.0):
+        theta = np.array([unit, 0.5 * (unit or 1.0), 1.0])
+        model = StateSpaceModel(**{**models.WALK, "theta": theta, "support": ["real"] * 3})
+        out, x, xn = np.zeros(6), 0.8, 0.3 * (unit or 1.0)
+        as_functional("score", model, np.zeros(1)).step(0, x, xn, 0.0, theta, out)
+        expected = (xn - theta[0] * x) * x / theta[1] ** 2
+        assert out[0] == pytest.approx(expected, rel=1e-3), unit
+
+
 def test_score_is_the_gradient_of_the_likelihood():
     theta, h = models.walk.theta, 1e-5
     exact = [
@@ -112,18 +154,32 @@ def test_score_needs_densities():
         ffbs(model, Y, "score", **OPTIONS)
 
 
+def zero(x, y, theta, out):
+    out[0] = 0.0
+
+
 def test_wrong_shapes_and_numbers_are_found():
     for n_out, text in [
-        (2, "wrote behind the end"),  # three components are written
+        (2, r"functional must .* out\[2\] is out of bounds"),  # three components are written
         (4, "functional must be finite, got NaN or inf at t = 0"),
     ]:
-        if n_out == 2 and numba.config.BOUNDSCHECK:
-            continue  # an IndexError then
         functional = AdditiveFunctional(n_out, initial=models.sums_first, step=models.sums_next)
         with pytest.raises(ValueError, match=text):
             ffbs(models.walk, Y, functional, **OPTIONS)
         with pytest.raises(ValueError, match=text):
             ppg(models.walk, Y, functional, n_particles=5, n_iterations=5)
+
+    if not numba.config.BOUNDSCHECK:  # an IndexError then
+        y = np.array([0.0, 9.0, -9.0, 1.0, 2.0, 3.0])  # time 4 is not tried before
+
+        def seldom(t, x, xn, y, theta, out):
+            out[0] = 0.0
+            if t == 3:
+                out[1] = 0.0
+
+        functional = AdditiveFunctional(1, initial=zero, step=seldom)
+        with pytest.raises(ValueError, match="wrote behind the end"):
+            ffbs(models.walk, y, functional, **OPTIONS)
 
     def bad_step(t, x, xn, y, theta, out):
         out[0] = np.nan if t == 3 else 0.0
@@ -135,10 +191,7 @@ def test_wrong_shapes_and_numbers_are_found():
     with pytest.raises(ValueError, match=r"functional must be finite, .* at t = 0"):
         ffbs(models.walk, Y, functional, **OPTIONS)
 
-    def first(x, y, theta, out):
-        out[0] = 0.0
-
-    functional = AdditiveFunctional(1, initial=first, step=bad_step)
+    functional = AdditiveFunctional(1, initial=zero, step=bad_step)
     with pytest.raises(ValueError, match=r"functional must be finite, .* at t = 4"):
         ffbs(models.walk, Y, functional, **OPTIONS)
     for options, error, text in [
@@ -148,4 +201,4 @@ def test_wrong_shapes_and_numbers_are_found():
         ({"step": "sum"}, TypeError, "step must be a function"),
     ]:
         with pytest.raises(error, match=text):
-            AdditiveFunctional(**{"n_out": 1, "initial": first, "step": bad_step, **options})
+            AdditiveFunctional(**{"n_out": 1, "initial": zero, "step": bad_step, **options})

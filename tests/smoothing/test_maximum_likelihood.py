@@ -16,6 +16,7 @@ from randla import (
     LinearGaussian,
     StateSpaceModel,
     StochasticVolatility,
+    datasets,
     hmm_smoother,
     kalman_smoother,
     maximum_likelihood,
@@ -265,7 +266,12 @@ def test_statistical_errors():
     )
     low, high = result.confidence_interval(0.9)
     half = 1.6449 * np.hypot(result.parameter_standard_error, result.monte_carlo_error)
-    np.testing.assert_allclose([low, high], [result.theta - half, result.theta + half], rtol=1e-4)
+    ratio = np.exp(half[1] / result.theta[1])  # a variance has its interval by logarithms
+    expected = [result.theta[0] - half[0], result.theta[1] / ratio]
+    np.testing.assert_allclose(low, expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        high, [result.theta[0] + half[0], result.theta[1] * ratio], rtol=1e-4
+    )
 
 
 @claim(
@@ -432,6 +438,95 @@ def test_without_the_final_stage_or_with_one_chain():
     assert one.monte_carlo_error is None
     assert one.trace.shape == (1, 2)
     assert (one.parameter_standard_error > 0).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_unit_of_a_real_parameter_does_not_matter(optimizer):
+    found = []
+    for unit in (1.0, 1e-4, 1e4):
+        y = unit * SERIES
+        start = LinearGaussian(0.8, 1.0, 0.7 * unit, 0.9 * unit**2, 0.0, 2.75)
+        free = ["observation_matrix", "observation_cov"]
+        result = maximum_likelihood(start, y, free=free, method="exact", optimizer=optimizer)
+        found.append(np.r_[result.theta, result.parameter_standard_error] / ([unit, unit**2] * 2))
+        assert result.converged
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-4)
+    y = datasets.nile()
+    far = LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 0.0, 1e4)
+    exact = maximum_likelihood(
+        far, y, free="initial_mean", method="exact", optimizer=optimizer, n_steps=50
+    )
+    best = maximum_likelihood(far, y, free="initial_mean", method="exact", optimizer="em")
+    np.testing.assert_allclose(exact.theta, best.theta, rtol=1e-8)
+
+
+def test_the_unit_of_a_real_parameter_does_not_matter_to_sweeps():
+    y = datasets.nile()
+    far = LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 0.0, 1e4)
+    result = maximum_likelihood(far, y, free="initial_mean", n_particles=50, rng=0)
+    error = math.hypot(result.monte_carlo_error[0], 0.05 * result.parameter_standard_error[0])
+    assert abs(result.theta[0] - 1111.668) < 5 * error
+
+
+def test_a_parameter_without_curvature_keeps_its_unit():
+    parameters = Parametrisation(START, "initial_mean")
+    parameters.find_units(np.zeros_like, 100)
+    assert parameters.blocks[0].scale == 1.0
+    parameters.find_units(lambda theta: -1e-10 * theta, 100)
+    assert parameters.blocks[0].scale == pytest.approx(1e6)
+
+
+def test_intervals_stay_in_the_range_of_a_parameter():
+    result = maximum_likelihood(HMM, SYMBOLS, free="transition_matrix", method="exact")
+    low, high = result.confidence_interval(1 - 1e-9)
+    assert (result.theta - 6.1 * result.parameter_standard_error < 0.0).any()
+    assert ((low > 0.0) & (low < result.theta)).all()
+    assert ((high < 1.0) & (high > result.theta)).all()
+    result = EXACT
+    (low, high), theta = result.confidence_interval(), result.theta
+    error = result.parameter_standard_error
+    q = stats.norm.ppf(0.975)
+    np.testing.assert_allclose(
+        [low[1], high[1]], theta[1] * np.exp([-q * error[1] / theta[1], q * error[1] / theta[1]])
+    )
+    np.testing.assert_allclose([low[0], high[0]], theta[0] + [-q * error[0], q * error[0]])
+
+
+@pytest.mark.filterwarnings("ignore::randla.smoothing.MaximumLikelihoodWarning")
+@pytest.mark.parametrize("method", ["exact", "ppg"])
+@pytest.mark.parametrize("emission", [[0.3, 0.3, 0.4], [0.4, 0.4, 0.2]])
+def test_em_where_a_symbol_is_not_used(method, emission):
+    model = DiscreteHMM([0.5, 0.5], [[0.8, 0.2], [0.3, 0.7]], [emission, [0.2, 0.3, 0.5]])
+    y = np.minimum(model.simulate(300, rng=0)[1], 1.0)
+    options = {"n_steps": 40, "n_final": 20, "n_particles": 20, "rng": 0}
+    result = maximum_likelihood(model, y, optimizer="em", method=method, **options)
+    assert result.theta[[6, 9]].tolist() == [0.0, 0.0]
+    assert (result.parameter_standard_error[:6] > 0).all()
+    if method == "exact":
+        other = maximum_likelihood(model, y, method="exact")
+        assert result.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-6)
+    low, high = result.confidence_interval()
+    assert low[6] == high[6] == 0.0
+    with pytest.warns(MaximumLikelihoodWarning, match="edge of its range"):
+        one = maximum_likelihood(
+            model, 0.0 * y, free="emission_probs", optimizer="em", method=method, **options
+        )
+    assert one.theta.tolist() == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+    assert one.parameter_standard_error.tolist() == [0.0] * 6
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "text"),
+    [
+        (AR1, np.full(9, np.nan), "y must hold an observation for optimizer='em'"),
+        (HMM, np.full(9, np.nan), "y must hold an observation for optimizer='em'"),
+        (StochasticVolatility(0.9, 0.3, 0.6), [np.nan], "y must hold an observation"),
+        (AR1, [1.0], "y must have at least two times .* transition_cov, got 1"),
+    ],
+)
+def test_em_names_observations_that_are_too_few(model, y, text):
+    with pytest.raises(ValueError, match=text):
+        maximum_likelihood(model, y, optimizer="em", n_steps=5, n_final=5)
 
 
 def test_directions_that_the_data_do_not_determine():

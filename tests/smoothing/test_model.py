@@ -234,6 +234,10 @@ def without_return(rng, t, x, theta):
     x + 1.0
 
 
+def no_potential(t, x, y, theta):
+    x + y
+
+
 def two_indices(t, x, y, theta):
     return y[0, 1] - x
 
@@ -244,6 +248,7 @@ def two_indices(t, x, y, theta):
         ({"initial": undefined}, "initial must compile under Numba: NameError.*no_such_name"),
         ({"initial": numpy_draw}, r"Unknown attribute 'normal'.*functions of randla\.random"),
         ({"transition": without_return}, "transition must return a number, got none"),
+        ({"log_potential": no_potential}, "log_potential must return a number, got none"),
         ({"log_potential": two_indices}, r"log_potential must compile.*getitem\(float64"),
     ],
 )
@@ -255,7 +260,7 @@ def test_functions_that_do_not_compile_are_named(changes, text):
 
 
 def test_functionals_that_do_not_compile_say_so():
-    functional = AdditiveFunctional(1, initial=lambda x, y, theta, out: x[3], step=models.sums_next)
+    functional = AdditiveFunctional(3, initial=lambda x, y, theta, out: x[3], step=models.sums_next)
     with pytest.raises(TypeError, match="functions of the model or functional must compile"):
         ffbs(models.walk, [1.0, 2.0], functional, n_particles=5)
 

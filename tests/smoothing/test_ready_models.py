@@ -405,6 +405,11 @@ def test_bad_linear_gaussian(arguments, error, text):
         (lambda: DiscreteHMM([0.5, 0.5], np.eye(3), np.eye(2)), ValueError, "transition_matrix"),
         (lambda: DiscreteHMM([0.5, 0.5], np.eye(2), np.eye(3)), ValueError, "emission_probs"),
         (lambda: DiscreteHMM([], np.eye(2), np.eye(2)), ValueError, "initial_probs"),
+        (
+            lambda: particle_filter(MODELS["hmm"], [0.0, np.nan, 5.0], n_particles=5),
+            ValueError,
+            r"y must hold symbols 0\.\.\d, .* got 5 at time 2",
+        ),
     ],
 )
 def test_bad_models(call, error, text):

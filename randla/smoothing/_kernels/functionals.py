@@ -2,7 +2,7 @@
 
 import math
 
-from randla._jit import kernel, unsaved_kernel
+from randla._jit import inline, kernel, unsaved_kernel
 
 
 @kernel
@@ -72,10 +72,26 @@ def vector_lag_product_next(t, x, xn, y, theta, out):
 
 
 # The score by central differences. Behind the p entries of the gradient `out` has p more for the
-# shifted parameters: the steps are relative to the parameters, at the cube root of the rounding
-# unit, where the errors of truncation and of rounding balance.
+# shifted parameters. A step is small on the unconstrained scale, so that it is relative to a
+# parameter that is positive and stays inside a bounded range; of the size of the cube root of the
+# rounding unit, where the errors of truncation and of rounding balance. A parameter that may be
+# any number shows its scale only by its size; near zero one of order 1 and one of order 1e-8 are
+# both served with an error below 1e-3.
 
-_STEP = 6e-6
+_STEP, _SMALLEST = 6e-6, 1e-5
+REAL, LOG, LOGIT, TANH = range(4)
+
+
+@inline
+def difference_step(value, kind):
+    """Step in a parameter whose support is `kind`."""
+    if kind == LOG:
+        return _STEP * value
+    if kind == LOGIT:
+        return _STEP * value * (1.0 - value)
+    if kind == TANH:
+        return _STEP * (1.0 - value) * (1.0 + value)
+    return _STEP * max(abs(value), _SMALLEST)
 
 
 @kernel
@@ -91,31 +107,13 @@ def is_missing_row(y):
     return True
 
 
-def numeric_score_forms(log_initial, log_transition, log_potential, is_missing):
-    @unsaved_kernel
-    def log_first(x, y, missing, theta):
-        value = log_initial(x, theta)
-        return value if missing else value + log_potential(0, x, y, theta)
+def numeric_score_forms(log_initial, log_transition, log_potential, is_missing, kinds):
+    """Functions that write the score; `kinds` are the supports of the parameters, as above."""
 
     @unsaved_kernel
-    def log_next(t, x, xn, y, missing, theta):
-        value = log_transition(t, x, xn, theta)
+    def log_term(t, x, xn, y, missing, theta):
+        value = log_initial(xn, theta) if t < 0 else log_transition(t, x, xn, theta)
         return value if missing else value + log_potential(t + 1, xn, y, theta)
-
-    @unsaved_kernel
-    def score_first(x, y, theta, out):
-        p = theta.size
-        shifted, missing = out[p : 2 * p], is_missing(y)
-        for k in range(p):
-            shifted[k] = theta[k]
-        for k in range(p):
-            step = _STEP * max(abs(theta[k]), 1e-3)
-            shifted[k] = theta[k] + step
-            up, high = log_first(x, y, missing, shifted), shifted[k]
-            shifted[k] = theta[k] - step
-            down, low = log_first(x, y, missing, shifted), shifted[k]
-            out[k] = (up - down) / (high - low)
-            shifted[k] = theta[k]
 
     @unsaved_kernel
     def score_next(t, x, xn, y, theta, out):
@@ -124,12 +122,16 @@ def numeric_score_forms(log_initial, log_transition, log_potential, is_missing):
         for k in range(p):
             shifted[k] = theta[k]
         for k in range(p):
-            step = _STEP * max(abs(theta[k]), 1e-3)
+            step = difference_step(theta[k], kinds[k])
             shifted[k] = theta[k] + step
-            up, high = log_next(t, x, xn, y, missing, shifted), shifted[k]
+            up, high = log_term(t, x, xn, y, missing, shifted), shifted[k]
             shifted[k] = theta[k] - step
-            down, low = log_next(t, x, xn, y, missing, shifted), shifted[k]
+            down, low = log_term(t, x, xn, y, missing, shifted), shifted[k]
             out[k] = (up - down) / (high - low)
             shifted[k] = theta[k]
+
+    @unsaved_kernel
+    def score_first(x, y, theta, out):
+        score_next(-1, x, x, y, theta, out)
 
     return score_first, score_next
