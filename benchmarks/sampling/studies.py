@@ -25,7 +25,7 @@ def studies():
         "groups of unequal rows": datasets.unequal_groups(400, 8, rng=1),
     }
     for name, A in data.items():
-        for p in (1.0, 3.0):
+        for p in (1.0, 3.0, 20.0):
             for n_draws in (20, 100):
                 yield Study(
                     f"total_sensitivity, p = {p:g}",

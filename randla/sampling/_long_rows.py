@@ -14,12 +14,13 @@ may then be as long as the other rows, or be lost in rounding.
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Integers = NDArray[np.signedinteger[Any]]
 
 _OFFSET = 1 << 13  # of binary exponents, to make them indices; index 0 is a row of zeros
 LENGTHS = 2 * _OFFSET
@@ -86,7 +87,7 @@ def count_lengths(lengths: Integers) -> Array:
 
 def exponents(x: Array) -> Integers:
     """Binary exponents."""
-    return np.frexp(x)[1].astype(np.int64)
+    return np.frexp(x)[1]
 
 
 def gaps_to_close(counts: Array, unit: Integers, limit: float) -> Gaps | None:

@@ -30,8 +30,8 @@ class TotalSensitivity(Result):
         An unbiased estimate, or the sum itself.
     standard_error : float
         Of the sampling, and of the rows that were solved to a tolerance; 0 where all rows were
-        solved. With heavy-tailed rows and 20 draws nominal 90, 95 and 99 % intervals held in 87,
-        92 and 97 % of the runs.
+        solved. With 20 draws nominal 90, 95 and 99 % intervals held in 87, 92 and 97 % of the runs
+        for p = 1 and heavy-tailed rows, in 86, 91 and 96 % for p = 20 and normal rows.
     lower, upper : float
         Certified bounds of the sum.
     n_draws : int
@@ -88,10 +88,11 @@ def total_sensitivity(
 ) -> TotalSensitivity:
     r"""Sum of the l_p sensitivities of all rows, from the exact sensitivities of a few.
 
-    Rows are drawn with probability :math:`q_i` proportional to their Lewis weights, and
-    :math:`S = \sum_i s_i` is estimated by the mean of :math:`s_i / q_i`, which is unbiased. As
-    :math:`s_i / w_i` varies by at most :math:`d^{|1 - p/2|}`, so little as 100 draws often give
-    one to five per cent.
+    Rows are drawn with probability :math:`q_i`, half by their Lewis weights, half by certified
+    upper bounds :math:`u_i \ge s_i`, and :math:`S = \sum_i s_i` is estimated by the mean of
+    :math:`s_i / q_i`, which is unbiased. As :math:`s_i / w_i` varies by at most
+    :math:`d^{|1 - p/2|}`, so little as 100 draws often give one to five per cent; and no draw is
+    above :math:`2 \sum_i u_i`, whatever p.
 
     Parameters
     ----------
@@ -151,9 +152,11 @@ def total_sensitivity(
     space = geometry(Tiles(matrix), p)
     least, most = space.of_given_rows(space.lower, space.upper)
     bounds = float(least.sum()), float(most.sum())
-    weights = np.exp(space.state.log_weights)
-    if not weights.any():
+    if not space.upper.any():
         return TotalSensitivity(0.0, 0.0, 0.0, 0.0, n_draws, p)
+    weights = np.exp(space.state.log_weights)
+    # The bounds keep single draws below twice their sum, where a light row may be sensitive.
+    weights = weights / weights.sum() + space.upper / space.upper.sum()
     rows, counts, expected = with_replacement(weights, n_draws, key)
     low_rows, high_rows, _ = exact_rows(space, rows, _DRAW_RTOL, progress=progress)
     draws = np.repeat(0.5 * (low_rows + high_rows) * (n_draws / expected), counts)

@@ -354,6 +354,22 @@ def test_total_sensitivity(trial):
     assert all(r.lower <= e <= r.upper for row in results for r, e in zip(row, exact, strict=True))
 
 
+@claim(
+    null="the standard error is right for large powers too",
+    test="99 % intervals cover at least 90 % of the time (they cover 97 %)",
+    replicates=100,
+    false_alarm=1e-5,
+)
+def test_total_sensitivity_of_a_large_power(trial):
+    A = np.random.default_rng(0).standard_normal((400, 4))
+    A *= np.random.default_rng(1).pareto(1.5, (400, 1))
+    exact = float(lp_sensitivities(A, 20, rtol=1e-3).sum())
+    results = [total_sensitivity(A, 20, n_draws=50, rng=rng) for rng in trial.rngs()]
+    inside = [low <= exact <= high for low, high in (r.confidence_interval(0.99) for r in results)]
+    trial.assert_between(inside, 0.9, 1.0)
+    assert max(abs(r.value - exact) for r in results) < 2 * max(r.upper for r in results)
+
+
 def test_total_sensitivity_without_sampling():
     A = MATRICES["positive"]
     for p in (1, 3):
