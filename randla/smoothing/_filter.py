@@ -16,6 +16,7 @@ from randla.smoothing._kernels import resample
 from randla.smoothing._kernels.filter import filter_template
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._plot import plot_band
+from randla.smoothing._problem import require_memory
 
 _SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -108,11 +109,11 @@ def particle_filter(
     resampling : {"systematic", "stratified", "multinomial", "residual"}, optional
         Systematic resampling needs one uniform number a step and adds the least noise.
     ess_threshold : float, optional
-        In [0, 1]; 1 resamples at every step, 0 never.
+        In [0, 1]; 0 never resamples, 1 at every step where the weights are not all equal.
     proposal : {"auto", "bootstrap", "guided"}, optional
         "auto" is guided where the model has a `proposal` or an `initial_proposal`.
     store : bool, optional
-        Keep the clouds: T N (8 d + 12) bytes.
+        Keep the clouds: T N (8 d + 12) bytes, 8 GiB at most.
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -157,6 +158,8 @@ def particle_filter(
     threshold = as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0)
     guided = use_proposal(model, proposal)
     store = as_flag(store, "store")
+    if store:
+        require_memory(len(values), n_particles, model.dim or 1)
     key = draw_key(rng)
     run = FilterRun(model, values, observed, n_particles, guided=guided, store=store)
     with progress_bar(len(values), as_flag(progress, "progress"), "particle filter") as bar:

@@ -74,16 +74,19 @@ def make_problem(
 
 
 def choose_backward(
-    model: StateSpaceModel, backward: Backward, default: Backward = "mcmc"
+    model: StateSpaceModel, backward: Backward, default: Backward = "mcmc", stacklevel: int = 4
 ) -> Backward:
-    """Return the back-end that "auto" stands for, or an error if the model lacks a function."""
+    """Return the back-end that "auto" stands for, or an error if the model lacks a function.
+
+    The default of `stacklevel` is for the caller of a caller of `make_problem`.
+    """
     as_choice(backward, "backward", get_args(Backward))
     if backward == "auto" and model.log_transition is None:
         warnings.warn(
             "the model has no log_transition, so backward='auto' uses the genealogy of the "
             "particles, which degenerates over time",
             DegenerateSmoothingWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
         return "ancestor"
     if backward == "auto":
@@ -98,7 +101,9 @@ def choose_backward(
     return backward
 
 
-def require_memory(n_times: int, n_particles: int, dim: int, name: str, n_paths: int) -> None:
+def require_memory(
+    n_times: int, n_particles: int, dim: int, name: str = "", n_paths: int = 0
+) -> None:
     """Refuse a history that is too large; `name` is the argument that says how many paths."""
     for argument, count, each in (
         ("n_particles", n_particles, 8 * dim + 12),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import randla
-from randla import StateSpaceModel, particle_filter
+from randla import StateSpaceModel, paris, particle_filter
 from randla._random import new_stream
 from randla.smoothing._kernels import resample
 from randla.smoothing._kernels.weights import (
@@ -269,6 +269,24 @@ def test_what_goes_wrong_is_named_with_its_time():
         with pytest.raises(ValueError, match=text):
             particle_filter(model.replace([k, 1.0]), np.zeros(5), n_particles=50, rng=0)
     assert particle_filter(model.replace([5, 1.0]), np.zeros(5), n_particles=50, rng=0).ess[4] > 49
+
+
+def explodes(rng, t, x, theta):
+    return np.inf if t == 1 else x
+
+
+def test_states_that_explode_are_the_fault_of_the_transition():
+    model = StateSpaceModel(**{**models.WALK, "transition": explodes})
+    for call in (particle_filter, paris):
+        options = () if call is particle_filter else ("state",)
+        with pytest.raises(ValueError, match=r"^(log_)?transition .* t = (2|1 to 2)"):
+            call(model, np.zeros(4), *options, n_particles=20, rng=0)
+
+
+def test_a_history_that_is_too_large_is_refused():
+    y = np.broadcast_to(0.0, 10**6)
+    with pytest.raises(ValueError, match=r"n_particles must leave the history .* 18626\.5 GiB"):
+        particle_filter(models.walk, y, n_particles=10**6, store=True)
 
 
 def test_bad_arguments():

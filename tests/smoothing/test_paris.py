@@ -6,7 +6,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from randla import StateSpaceModel, paris
+from randla import StateSpaceModel, paris, particle_gibbs
 from randla._random import draw_key
 from randla.smoothing import DegenerateSmoothingWarning
 from randla.smoothing._problem import make_problem
@@ -161,10 +161,15 @@ def without_density():
     return StateSpaceModel(**{**models.WALK, "log_transition": None})
 
 
+@pytest.mark.filterwarnings("ignore::randla.smoothing.BurnInWarning")
 def test_models_without_a_density():
     model = without_density()
-    with pytest.warns(DegenerateSmoothingWarning, match="no log_transition"):
+    with pytest.warns(DegenerateSmoothingWarning, match="no log_transition") as caught:
         result = paris(model, Y, models.SUMS, n_particles=30, rng=1)
+    assert caught[0].filename == __file__
+    with pytest.warns(DegenerateSmoothingWarning) as caught:
+        particle_gibbs(model, Y, n_particles=30, n_iterations=20, n_chains=2, rng=1)
+    assert caught[0].filename == __file__
     assert result.backward == "ancestor"
     chosen = paris(model, Y, models.SUMS, n_particles=30, backward="ancestor", rng=1)
     np.testing.assert_array_equal(result.per_chain, chosen.per_chain)

@@ -5,7 +5,7 @@ import math
 from randla.smoothing._kernels.borrow import borrow, keep, on_stack
 from randla.smoothing._kernels.resample import comb, multinomial, resample
 from randla.smoothing._kernels.status import INFINITE_STATE, OK
-from randla.smoothing._kernels.weights import normalise, weighted_moments
+from randla.smoothing._kernels.weights import blame_states, normalise, weighted_moments
 
 
 def filter_template(draw_first, draw_next, weigh_first, weigh_next):
@@ -67,6 +67,7 @@ def filter_template(draw_first, draw_next, weigh_first, weigh_next):
                         lt[i] += lp[i]
             levels[t], totals[t], ess[t] = normalise(lt, w, c, t, info)
             if info[0] != OK:
+                blame_states(Xt, t, info)
                 return
             increments[t] = levels[t] - base
             if not weighted_moments(w, Xt.reshape(n, mean.shape[1]), mean[t], variance[t]):

@@ -8,4 +8,4 @@ NAN_TRANSITION = 4  # log_transition is NaN or +inf
 ZERO_TRANSITION = 5  # log_transition is -inf between a state and the one drawn from it
 ABOVE_BOUND = 6  # log_transition exceeds its bound; the count says how often
 NAN_FUNCTIONAL = 7  # the functional is NaN or infinite
-INFINITE_STATE = 8  # a state of positive weight, or its square, is NaN or infinite
+INFINITE_STATE = 8  # a state that counts, or its square, is NaN or infinite

@@ -8,7 +8,7 @@ from randla.smoothing._kernels.backward import backward_row_form, cumulate
 from randla.smoothing._kernels.borrow import borrow, keep, on_stack
 from randla.smoothing._kernels.resample import comb, multinomial, search
 from randla.smoothing._kernels.status import NAN_FUNCTIONAL, OK
-from randla.smoothing._kernels.weights import normalise
+from randla.smoothing._kernels.weights import blame_states, normalise
 
 
 def sampled_update_form(fill, step, costly):
@@ -178,6 +178,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                             drawn[i] = last[i]
                 level, totals[t], _ = normalise(lt, w, c, t, info)
                 if info[0] != OK:
+                    blame_states(Xt, t, info)
                     return
                 increments[t] = level - log_n
                 weighted_mean(w, new, estimates[s])

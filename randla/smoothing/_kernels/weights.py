@@ -11,7 +11,13 @@ import math
 import numpy as np
 
 from randla._jit import inline, kernel, summing_kernel
-from randla.smoothing._kernels.status import ALL_ZERO, INFINITE_WEIGHT, NAN_WEIGHT, OK
+from randla.smoothing._kernels.status import (
+    ALL_ZERO,
+    INFINITE_STATE,
+    INFINITE_WEIGHT,
+    NAN_WEIGHT,
+    OK,
+)
 
 _LOG2_E = 1.0 / math.log(2.0)
 _TO_INTEGER = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
@@ -125,6 +131,15 @@ def normalise(logw, w, c, t, info):
     if info[0] != OK:
         return 0.0, 0.0, 0.0
     return top + math.log(total), accumulate(w, c, 1.0 / total), total * total / squares
+
+
+@kernel
+def blame_states(X, t, info):
+    """Say that the states are at fault, not their weights, if one of X has no finite square."""
+    flat = X.reshape(X.size)
+    for i in range(X.size):
+        if not flat[i] * flat[i] < math.inf:
+            info[0], info[1] = INFINITE_STATE, t
 
 
 @summing_kernel
