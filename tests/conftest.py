@@ -24,6 +24,7 @@ def pytest_configure(config):
         "markers", "claim(claim): a statistical claim, see tests/statistical.py"
     )
     config.addinivalue_line("markers", "slow: needs more than a few seconds")
+    config.addinivalue_line("markers", "compiled: tests the compiler's messages, types or caches")
     if numba.config.DISABLE_JIT:  # NumPy's scalars warn where compiled ones wrap round or give inf
         np.seterr(all="ignore")
         of_scalars = "ignore:.* encountered in scalar:RuntimeWarning"
@@ -39,6 +40,8 @@ def pytest_runtest_call(item):
         return (yield)
     if item.get_closest_marker("claim"):
         pytest.skip("too many replicates without the compiler")
+    if item.get_closest_marker("compiled"):
+        pytest.skip("a test of the compiler")
 
     def stop(*_):
         pytest.skip("too long without the compiler")

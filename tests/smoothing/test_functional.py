@@ -169,7 +169,7 @@ def test_wrong_shapes_and_numbers_are_found():
         with pytest.raises(ValueError, match=text):
             ppg(models.walk, Y, functional, n_particles=5, n_iterations=5)
 
-    if not numba.config.BOUNDSCHECK:  # an IndexError then
+    if not (numba.config.BOUNDSCHECK or numba.config.DISABLE_JIT):  # an IndexError then
         y = np.array([0.0, 9.0, -9.0, 1.0, 2.0, 3.0])  # time 4 is not tried before
 
         def seldom(t, x, xn, y, theta, out):

@@ -116,6 +116,7 @@ def steps_of_rows(t, x, xn, y, theta, out):
     out[0] = y[0]
 
 
+@pytest.mark.compiled
 def test_single_observations_come_as_the_potential_takes_them():
     _, y = models.walk.simulate(10, rng=0)
     y[3] = np.nan
@@ -252,6 +253,7 @@ def two_indices(t, x, y, theta):
         ({"log_potential": two_indices}, r"log_potential must compile.*getitem\(float64"),
     ],
 )
+@pytest.mark.compiled
 def test_functions_that_do_not_compile_are_named(changes, text):
     model = StateSpaceModel(**{**models.WALK, **changes})
     with pytest.raises(TypeError, match=text) as caught:
@@ -259,6 +261,7 @@ def test_functions_that_do_not_compile_are_named(changes, text):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.compiled
 def test_functionals_that_do_not_compile_say_so():
     functional = AdditiveFunctional(3, initial=lambda x, y, theta, out: x[3], step=models.sums_next)
     with pytest.raises(TypeError, match="functions of the model or functional must compile"):
@@ -269,6 +272,7 @@ def sum_of_parts(t, x, y, theta):  # takes the row as an array; typed only by a 
     return sum([-0.5 * (value - x) ** 2 for value in y])
 
 
+@pytest.mark.compiled
 def test_a_potential_with_a_list_takes_rows_as_arrays():
     model = StateSpaceModel(**{**models.WALK, "log_potential": sum_of_parts})
     y = np.array([1.0, 2.0, 0.5])

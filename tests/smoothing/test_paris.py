@@ -23,7 +23,8 @@ bounded_walk = StateSpaceModel(
 
 
 def log_transition(t, x, xn):
-    return models.walk_log_transition.py_func(t, x, xn, models.walk.theta)
+    plain = getattr(models.walk_log_transition, "py_func", models.walk_log_transition)
+    return plain(t, x, xn, models.walk.theta)
 
 
 def one_sweep(model, backward, n_backward, key, chain, n_particles=30):
