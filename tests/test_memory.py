@@ -42,6 +42,7 @@ CALLS = {
     "lewis_weights": ("lewis_weights(A, 3.0)", 12 * VECTOR),
     "lp_sensitivities, bound": ("lp_sensitivities(A, 1, method='bound')", 8 * VECTOR),
     "lp_sensitivities, two rows": ("lp_sensitivities(A, 3, rows=[0, 1])", 3 * SIZE),
+    "max_sensitivity": ("max_sensitivity(A, 3)", 3 * SIZE),
     "total_sensitivity": ("total_sensitivity(A, 3, n_draws=4, rng=0)", 3 * SIZE),
     "sample_rows": ("sample_rows(A, 500, p=1, rng=0)", 12 * VECTOR),
     "lp_regression, p = 1.5": ("lp_regression(A, b, 1.5)", 3 * SIZE),
@@ -62,6 +63,9 @@ CALLS = {
     "sliced_wasserstein_flow": (
         "sliced_wasserstein_flow(X, Y, n_steps=2, rng=0)", 10 * CLOUD + 28 * ROW,
     ),
+    "sliced_wasserstein_barycenter": (
+        "sliced_wasserstein_barycenter([X, Y], n_steps=2, rng=0)", 10 * CLOUD + 28 * ROW,
+    ),
     "max_sliced_wasserstein": ("max_sliced_wasserstein(X, Y, rng=0)", 8 * CLOUD + 20 * ROW),
     "particle_filter": ("particle_filter(model, y, n_particles=P, rng=0)", 12 * 8 * PARTICLES),
     "paris": ("paris(model, y, 'state', n_particles=P, n_chains=2, rng=0)", 40 * 8 * PARTICLES),
@@ -76,6 +80,11 @@ CALLS = {
     "particle_gibbs": (
         "particle_gibbs(model, y, n_particles=P, n_iterations=2, n_chains=1, rng=0)",
         TIMES * PARTICLES * 20,
+    ),
+    "maximum_likelihood": (
+        "maximum_likelihood(model, y, n_particles=P // 10, n_steps=2, n_final=2, n_chains=2,"
+        " rng=0)",
+        2 * TIMES * PARTICLES // 10 * 20,
     ),
     "kalman_smoother": ("kalman_smoother(gaussian, long)", 8 * 20_000 * 20),
     "hmm_smoother": ("hmm_smoother(chain, symbols)", 8 * 20_000 * 3 * 8),

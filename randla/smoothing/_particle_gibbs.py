@@ -225,6 +225,10 @@ def particle_gibbs(
     --------
     ppg : averages the functional over the particles of each sweep.
 
+    Notes
+    -----
+    Time O(k T N), memory T N (8 d + 12) bytes for each chain.
+
     References
     ----------
     .. [1] Andrieu, Doucet and Holenstein, J. R. Statist. Soc. B 72 (2010).

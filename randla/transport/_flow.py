@@ -163,6 +163,11 @@ def sliced_wasserstein_flow(
     sliced_wasserstein_gradient : The gradient alone, for steps of another kind.
     sliced_wasserstein_barycenter : Descent towards several clouds.
 
+    Notes
+    -----
+    Each step is one `sliced_wasserstein_gradient` in work. Memory beyond the input is that of a
+    gradient and two copies of the clouds.
+
     References
     ----------
     .. [1] Pitie, Kokaram and Dahyot, Automated colour grading using colour distribution

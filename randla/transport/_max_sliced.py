@@ -113,6 +113,12 @@ def max_sliced_wasserstein(
     --------
     sliced_wasserstein : The mean over directions.
 
+    Notes
+    -----
+    A step of an ascent is a gradient and a few distances: O((n + m) (d + log(n + m))), up to
+    `max_iterations` of them for each of `n_starts` + 5 starts. Memory beyond the input is that of
+    `sliced_wasserstein_gradient`.
+
     References
     ----------
     .. [1] Deshpande et al., Max-Sliced Wasserstein Distance and its Use for GANs, CVPR 2019.
