@@ -161,13 +161,15 @@ class Problem:
         converged: bool,
     ) -> SlicedWassersteinResult:
         p, L = self.p, len(f)
-        length = math.ldexp(1.0 / (self.costs.unit or 1.0), self.clouds.exponent)
+        costs_unit = self.costs.unit or 1.0
+        length = math.ldexp(1.0 / costs_unit, self.clouds.exponent)
         coefficients = fitted.coefficients
         scaled, error = fitted.estimate, fitted.standard_error
         with np.errstate(over="ignore", under="ignore"):
             unit = float(np.float64(length) ** p)
             if controls is not None:
                 powers = np.float64(length) ** (p - controls.degrees)
+                powers *= costs_unit**-controls.degrees  # controls are in units of the clouds
                 coefficients = times_unit(coefficients * controls.scales, powers)
         given = design is not None and design.kind == "array"
         value = max(scaled, 0.0) ** (1.0 / p)

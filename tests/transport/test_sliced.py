@@ -382,6 +382,13 @@ def test_coefficients_are_in_the_units_of_the_data():
         np.testing.assert_allclose(ten, unit * 10.0 ** (p - degrees), rtol=1e-4)
 
 
+@pytest.mark.parametrize("p", [3.0, 16.0, 17.0, 50.0])
+def test_coefficients_of_large_powers_are_in_the_units_of_the_data(p):
+    X, Y = clouds("gauss", 4, 40)
+    result = sliced_wasserstein(X, X + Y.mean(0), p=p, control_variate="quadratic", rng=0)
+    assert result.coefficients[-1] == pytest.approx(1.0, rel=1e-6)  # f = |theta' Delta|^p
+
+
 def test_a_negative_power_is_kept_and_the_interval_speaks():
     X, Y = clouds("gauss", 4, 40)
     wrong_mean = (lambda theta: theta[:, 0] ** 2 + theta[:, 1] ** 2, [40.0])
