@@ -33,4 +33,5 @@ def test_chi_square_sees_a_loaded_die(trial):
     faces = np.bincount(trial.rng().integers(6, size=trial.replicates), minlength=6)
     expected = np.full(6, trial.replicates / 6)
     trial.assert_pvalue(chi_square_pvalue(faces, expected))
-    assert chi_square_pvalue(faces + [200, -200, 0, 0, 0, 0], expected) < 1e-6
+    loaded = faces + np.array([1, -1, 0, 0, 0, 0]) * (trial.replicates // 30)
+    assert chi_square_pvalue(loaded, expected) < 1e-6
