@@ -172,21 +172,63 @@ def test_clipping_does_not_change_the_answer(noise):
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (700, 4), (257, 1)])
-def test_an_iteration_in_one_call_is_the_passes_one_by_one(shape):
+@pytest.mark.parametrize("centred", [True, False])
+def test_an_iteration_in_one_call_is_the_passes_one_by_one(shape, centred):
     _, _, P = panels(*shape)
-    whole, stepped = InteriorPoint(P, P.rhs, 0.3), InteriorPoint(P, P.rhs, 0.3)
-    whole._form()
-    stepped._form()
+    solves = [InteriorPoint(P, P.rhs, 0.3) for _ in range(3)]
+    share = np.random.default_rng(5).uniform(0.01, 0.99, shape[0]) ** 2
+    for ip in solves:
+        if not centred:  # then the first steps are shortened
+            ip.state[:, kernels.A_] = P.lines(share)
+            ip.state[:, kernels.S] = P.lines(1.0 - share)
+        ip._form()
+    whole, stepped, again = solves
     for _ in range(6):
         assert whole._iterate(0.0, 1) == (1, True)
         assert stepped._iterate_parts()
         np.testing.assert_allclose(whole.x, stepped.x, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(whole.gap, stepped.gap, rtol=1e-6)
         np.testing.assert_allclose(whole.value, stepped.value, rtol=1e-12)
-    again = InteriorPoint(P, P.rhs, 0.3)
-    again._form()
     assert again._iterate(0.0, 6) == (6, True)
     np.testing.assert_array_equal(again.x, whole.x)
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.8])
+@pytest.mark.parametrize("smaller", ["u", "v"])
+def test_the_smallest_product_after_a_step(tau, smaller):
+    """Products a v and s u, each relative to the weight of its side; either side may have it."""
+    n = 300
+    _, _, P = panels(n, 2)
+    a, s, u, v, da, du, dv = np.random.default_rng(2).uniform(0.3, 1.0, (7, n))
+    for line in (u, du) if smaller == "u" else (v, dv):
+        line *= 0.1
+    state = np.zeros((len(P.data), kernels.FIELDS, PANEL))
+    lines = {"A_": a, "S": s, "U": u, "V": v, "DA": da, "DU": du, "DV": dv}
+    for name, line in lines.items():
+        state[:, getattr(kernels, name)] = P.lines(line)
+    left = (a + 0.2 * da) * (v + 0.1 * dv) / (2 * (1 - tau)) ** kernels.BALANCE
+    right = (s - 0.2 * da) * (u + 0.1 * du) / (2 * tau) ** kernels.BALANCE
+    found = kernels.smallest_product(n, 0.2, 0.1, tau, state, np.empty(PANEL))
+    assert found == pytest.approx(min(left.min(), right.min()), rel=1e-13)
+
+
+def test_a_step_without_a_finite_direction_is_not_taken():
+    n, d = 40, 3
+    _, _, P = panels(n, d)
+    ip = InteriorPoint(P, P.rhs, 0.3)
+    ip._form()
+    ip._g[0, 0, 1] = np.nan
+    before, work, lanes = ip.state.copy(), ip._work[0], ip._lanes[0]
+    sums, L, vectors = (ip._g[0], ip._G[0]), np.empty((d, d)), np.zeros((3, P.data.shape[1]))
+    finite, *_ = mehrotra.iterate(
+        0.3, P.data, n, ip.goal, ip.mu, ip.x, ip.state, work, lanes, *sums, L, vectors
+    )
+    assert not finite
+    assert not ip.x.any()
+    np.testing.assert_array_equal(ip.state, before)
+    value, gap = ip.value, ip.gap
+    assert ip._iterate(0.0, 5) == (0, False)
+    assert (ip.value, ip.gap) == (value, gap)
 
 
 @pytest.mark.parametrize("rank", [1, 3, 5])

@@ -8,7 +8,7 @@ from scipy.linalg import hadamard
 from randla import SRHT, BlockSRHT, fwht
 from randla._random import counter_hash, hash_to_range
 from randla.sketching._draws import hashes, random_signs, sample_without_replacement
-from randla.sketching._kernels.hadamard import Draw
+from randla.sketching._kernels.hadamard import Draw, flip_samples
 from tests.sketching import reference
 from tests.statistical import chi_square_pvalue, claim
 
@@ -48,6 +48,17 @@ def test_largest_blocks():
     full = S.toarray()
     np.testing.assert_allclose(S @ A, full @ A, rtol=0, atol=1e-11)
     np.testing.assert_allclose(np.abs(full), 1 / np.sqrt(m), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bits", [4, 17, 31, 33, 62])
+def test_signs_of_samples_are_parities(bits):
+    """(-1)^popcount(p & label), also for more blocks than memory would hold rows."""
+    rng = np.random.default_rng(bits)
+    p, labels = rng.integers(0, 1 << bits, 40), rng.integers(0, 1 << bits, 7)
+    draw, flip = SRHT(40, 300, rng=0)._draw._replace(p=p, labels=labels), np.empty(40)
+    for i, label in enumerate(labels):
+        flip_samples(draw, i, flip)
+        assert flip.tolist() == [(-1) ** int(v).bit_count() for v in p & label]
 
 
 @pytest.mark.parametrize("n", [8, 64, 512, 1000])

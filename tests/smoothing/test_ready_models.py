@@ -17,6 +17,7 @@ from randla import (
     kalman_smoother,
     particle_filter,
 )
+from randla._random import new_stream, normal
 from randla.smoothing._ready_models import ReadyModel
 from tests.smoothing.exact_reference import central_difference
 from tests.statistical import chi_square_pvalue, claim
@@ -222,6 +223,27 @@ def test_proposals_are_optimal(name):
             assert model.log_initial_proposal(xn, missing, theta) == pytest.approx(
                 model.log_initial(xn, theta), rel=1e-9
             )
+
+
+def test_proposals_of_the_network_are_the_formula_number_by_number():
+    """Mean plus spread times the next normal numbers of the stream, in NumPy."""
+    model, theta = MODELS["normal network"], MODELS["normal network"].arguments
+    x, _, y = draw(model)
+    rate = model.time_step / model.time_constant
+    gain, process_sd, scale = model.theta[-3:]
+    flow = x + rate * (gain * model.weights @ np.tanh(x) - x)
+    for seen in (np.array([True, True]), np.array([False, True])):
+        given = np.where(seen, y, np.nan)
+        for mean, sd, proposal, args in (
+            (flow, process_sd, model.proposal, (0, x, given, theta)),
+            (np.zeros(2), model.initial_sd, model.initial_proposal, (given, theta)),
+        ):
+            stream, out = new_stream(np.uint64(3)), np.empty(2)
+            proposal(stream.copy(), *args, out)
+            share = np.where(seen, sd**2 / (sd**2 + scale**2), 0.0)
+            centre = mean + share * np.where(seen, y - mean, 0.0)
+            z = np.array([normal(stream) for _ in out])
+            np.testing.assert_allclose(out, centre + np.sqrt(1 - share) * sd * z, rtol=1e-12)
 
 
 @each_model

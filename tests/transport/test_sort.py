@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from randla.transport import _rows
-from randla.transport._kernels.sort import _sort_by_keys
+from randla.transport._kernels.sort import _n_descents, _sort_by_bits, _sort_by_keys
 from randla.transport._rows import Sorter
 
 RNG = np.random.default_rng(1)
@@ -56,6 +56,22 @@ def test_ordinary_rows_need_few_shifts(name):
         counts = np.empty((2, 2048), np.uint32)
         assert _sort_by_keys(row, None, np.empty(n), None, np.empty(n, np.int32), counts, n)
         assert (np.diff(row) >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["normal", "ties", "constant", "one", "descending", "short"])
+def test_descents_are_counted(name):
+    for row in ROWS[name]:
+        assert _n_descents(row) == (np.diff(row) < 0).sum()
+
+
+@pytest.mark.parametrize("row", [np.full(500, 3.3), np.full(3, -1e-300), np.array([0.0, -0.0])])
+def test_passes_that_move_nothing_are_left_out(row):
+    n = len(row)
+    x, order, spare = row.copy(), np.arange(n, dtype=np.int32), np.full(n, np.nan)
+    _sort_by_bits(x, order, spare, np.empty(n, np.int32), np.empty((2, 2048), np.uint32))
+    assert np.isnan(spare).all()
+    np.testing.assert_array_equal(x, row)
+    np.testing.assert_array_equal(order, np.arange(n))
 
 
 def test_numpys_sort_gives_the_same_bits():

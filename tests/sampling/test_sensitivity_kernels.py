@@ -1,0 +1,92 @@
+"""What the solvers of single rows promise between their steps: floors, searches, selections."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+from randla.sampling._kernels import sensitivity_one, sensitivity_power
+from randla.sampling._kernels.columns import LANES, fill_blocks
+from randla.sampling._row_solver import geometry
+from randla.sampling._tiles import Tiles
+
+
+@pytest.mark.parametrize("p", [1.0001, 1.5, 1.99, 2.01, 2.5, 3.0, 4.0, 8.0, 50.0])
+def test_the_floor_keeps_weights_within_twelve_orders(p):
+    floor = sensitivity_power.floor_of(p)
+    assert 0 < floor <= (1e-4 if p < 4 else 0.7)
+    assert floor ** abs(p - 2) >= 1e-12
+
+
+@pytest.mark.parametrize("p", [1.1, 1.5, 3.0, 6.0, 12.0])
+@pytest.mark.parametrize("beyond", [0.2, 1.2, 1.5, 3.0])
+def test_a_line_search_leaves_two_fifths_of_the_slope(p, beyond):
+    """The first trial goes `beyond` times as far as the minimum."""
+    floor = sensitivity_power.floor_of(p)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        r, noise = rng.standard_normal((2, LANES))
+        dr = -2 * r * rng.random(LANES) + 0.2 * noise
+
+        def value(s, r=r, dr=dr):
+            return np.linalg.norm(r + s * dr, p)
+
+        def slope(s, r=r, dr=dr):
+            """Derivative of the logarithm of the value."""
+            x = r + s * dr
+            return (np.sign(x) * np.abs(x) ** (p - 1) * dr).sum() / (np.abs(x) ** p).sum()
+
+        least = brentq(slope, 0, 50)
+        trial, longest = beyond * least, max(beyond, 1.0) * least
+        work = (*np.zeros((3, 1, LANES)), *np.empty((2, 2, LANES)))
+        step, found = sensitivity_power.search(
+            p, floor, value(0.0), slope(0.0), trial, longest, r[None], dr[None], -1, *work
+        )
+        assert found == pytest.approx(value(step), rel=1e-10)
+        assert found < value(0.0)
+        assert abs(slope(step)) <= 0.4 * abs(slope(0.0))
+
+
+def solve_rows(A, rows, rtol=1e-6):
+    """Lower and upper bounds and iterations of rows of A, p = 1."""
+    space = geometry(Tiles(A), 1.0)
+    X = np.ascontiguousarray(A @ space.state.factor.transform)
+    (n, d), k = X.shape, len(rows)
+    P = np.empty((-(-n // LANES), d, LANES))
+    fill_blocks(X, P)
+    lower, upper, iterations = np.zeros(k), np.zeros(k), np.zeros(k, np.int64)
+    norms = np.linalg.norm(X, axis=1)
+    sensitivity_one.bounds_of_rows(
+        X[rows], rows, 0, k, X, norms, P, space.kappa, rtol, 0.0, lower, upper, iterations
+    )
+    return lower, upper, iterations
+
+
+def test_rows_hardly_more_than_columns_are_all_kept():
+    A = np.random.default_rng(0).standard_normal((60, 20))
+    lower, upper, iterations = solve_rows(A, np.arange(60))
+    assert (upper - lower <= 1e-6 * upper).all()
+    assert iterations.max() <= 15
+
+
+@pytest.mark.parametrize("design", ["even rows", "uneven rows"])
+def test_a_selection_of_the_rows_needs_few_iterations(design):
+    """Rows near the plane relative to their norm are selected, about as many as the last needed.
+
+    Selected by their distance alone, or all of them, uneven rows take twice as many iterations.
+    """
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((4000, 5))
+    if design == "uneven rows":
+        A *= np.exp(2 * rng.standard_normal((4000, 1)))
+    lower, upper, iterations = solve_rows(A, np.arange(0, 4000, 200))
+    assert (upper - lower <= 1e-6 * upper).all()
+    assert iterations.mean() <= 18
+
+
+@pytest.mark.parametrize("wanted", [10, 50, 100, 255, 511])
+def test_a_threshold_leaves_three_quarters_of_the_wanted_number(wanted):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        for scores in (np.exp(5 * rng.standard_normal(1000)), np.abs(rng.standard_cauchy(1000))):
+            limit = sensitivity_one.threshold(scores, wanted, np.empty(512, np.int64))
+            assert 0.75 * wanted <= (scores <= limit).sum() <= wanted
