@@ -1,6 +1,5 @@
 """Maximum likelihood in state-space models, by smoothed scores."""
 
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key
-from randla._results import RandlaWarning, Result, axes_or_new
+from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._ascent import Ascent, SweepRun, exact_ascent, step_sizes
 from randla.smoothing._checks import as_model, as_observations
@@ -348,20 +347,18 @@ def _warn(final: Final | None, kind: str) -> None:
     if final is None:
         return
     if not final.converged:
-        warnings.warn(
+        warn_caller(
             f"the final stage still moved by {final.distance:.2g} statistical standard errors: "
             "use more steps (n_steps) or sweeps (n_final), or another start",
             MaximumLikelihoodWarning,
-            stacklevel=3,
         )
     elif final.smallest_share < SMALLEST_SHARE[kind]:
-        warnings.warn(
+        warn_caller(
             "some combination of the free parameters is hardly determined by the data (the "
             "observed information is not positive definite), or an estimate lies at the edge of "
             "its range: the standard errors are not reliable. Free fewer parameters, or use more "
             "sweeps in the final stage (n_final)",
             MaximumLikelihoodWarning,
-            stacklevel=3,
         )
 
 

@@ -247,7 +247,7 @@ def particle_gibbs(
     n_iterations = as_count(n_iterations, "n_iterations")
     burn_in = as_burn_in(burn_in, n_iterations)
     if isinstance(model, StateSpaceModel):
-        backward = choose_backward(model, backward, default="exact", stacklevel=3)
+        backward = choose_backward(model, backward, default="exact")
     chosen = "state" if functional is None else functional
     stored = ("n_iterations", n_iterations)
     problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)

@@ -1,12 +1,11 @@
 """What is to be smoothed, and how: the arguments that all smoothers share, checked."""
 
-import warnings
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._results import RandlaWarning
+from randla._results import RandlaWarning, warn_caller
 from randla._validation import as_choice, as_count
 from randla.smoothing._checks import as_model, as_observations
 from randla.smoothing._functional import AdditiveFunctional, as_functional
@@ -74,19 +73,15 @@ def make_problem(
 
 
 def choose_backward(
-    model: StateSpaceModel, backward: Backward, default: Backward = "mcmc", stacklevel: int = 4
+    model: StateSpaceModel, backward: Backward, default: Backward = "mcmc"
 ) -> Backward:
-    """Return the back-end that "auto" stands for, or an error if the model lacks a function.
-
-    The default of `stacklevel` is for the caller of a caller of `make_problem`.
-    """
+    """Return the back-end that "auto" stands for, or an error if the model lacks a function."""
     as_choice(backward, "backward", get_args(Backward))
     if backward == "auto" and model.log_transition is None:
-        warnings.warn(
+        warn_caller(
             "the model has no log_transition, so backward='auto' uses the genealogy of the "
             "particles, which degenerates over time",
             DegenerateSmoothingWarning,
-            stacklevel=stacklevel,
         )
         return "ancestor"
     if backward == "auto":

@@ -1,14 +1,13 @@
 """What the smoothers return, and the diagnostics of their chains."""
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._results import RandlaWarning, Result, t_interval, t_quantile
+from randla._results import RandlaWarning, Result, t_interval, t_quantile, warn_caller
 from randla._validation import as_array
 from randla.smoothing._plot import plot_band
 from randla.smoothing._problem import Problem
@@ -235,12 +234,11 @@ def warn_if_short(result: SmoothingResult) -> None:
     suggested, burn_in = result.suggested_burn_in, result.burn_in or 0
     if suggested is not None and suggested > burn_in and result.update_rate is not None:
         slowest = int(result.update_rate.argmin())
-        warnings.warn(
+        warn_caller(
             f"burn_in = {burn_in} is below the suggested {suggested}: at t = {slowest} a sweep "
             f"renews the path with rate {result.update_rate[slowest]:.2f}. Use more particles, a "
             "proposal that looks at the observation, or a longer burn-in",
             BurnInWarning,
-            stacklevel=3,
         )
         return
     if result.per_iteration is None:
@@ -255,9 +253,8 @@ def warn_if_short(result: SmoothingResult) -> None:
     limit = t_quantile(1.0 - 0.0027 / change.shape[1], len(change) - 1)
     drifts = np.abs(change.mean(axis=0)) > limit * error
     if drifts.any() and (error[drifts] > 0).all():
-        warnings.warn(
+        warn_caller(
             f"the two halves of the sweeps after burn_in = {burn_in} differ by more than chance "
             f"(component {int(drifts.argmax())}): the chains still drift",
             BurnInWarning,
-            stacklevel=3,
         )

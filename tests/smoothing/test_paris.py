@@ -6,7 +6,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from randla import StateSpaceModel, paris, particle_gibbs
+from randla import StateSpaceModel, maximum_likelihood, paris, particle_gibbs
 from randla._random import draw_key
 from randla.smoothing import DegenerateSmoothingWarning
 from randla.smoothing._problem import make_problem
@@ -170,6 +170,14 @@ def test_models_without_a_density():
     assert caught[0].filename == __file__
     with pytest.warns(DegenerateSmoothingWarning) as caught:
         particle_gibbs(model, Y, n_particles=30, n_iterations=20, n_chains=2, rng=1)
+    assert caught[0].filename == __file__
+    learnable = StateSpaceModel(
+        **{**models.WALK, "log_transition": None},
+        score_initial=lambda x, y, theta, out: None,
+        score_step=lambda t, x, xn, y, theta, out: None,
+    )
+    with pytest.warns(DegenerateSmoothingWarning) as caught:
+        maximum_likelihood(learnable, Y, n_steps=0, n_final=0, rng=1)
     assert caught[0].filename == __file__
     assert result.backward == "ancestor"
     chosen = paris(model, Y, models.SUMS, n_particles=30, backward="ancestor", rng=1)
