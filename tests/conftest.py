@@ -24,7 +24,9 @@ def pytest_configure(config):
         "markers", "claim(claim): a statistical claim, see tests/statistical.py"
     )
     config.addinivalue_line("markers", "slow: needs more than a few seconds")
-    config.addinivalue_line("markers", "compiled: tests the compiler's messages, types or caches")
+    config.addinivalue_line(
+        "markers", "compiled: of the compiler (messages, types, caches, memory of its code)"
+    )
     if numba.config.DISABLE_JIT:  # NumPy's scalars warn where compiled ones wrap round or give inf
         np.seterr(all="ignore")
         of_scalars = "ignore:.* encountered in scalar:RuntimeWarning"

@@ -197,7 +197,7 @@ def _standard_error(
     score: Callable[[FloatArray], FloatArray], theta: FloatArray, k: int
 ) -> float | None:
     """Standard error of theta[k] from differences of its score over a tenth of that error."""
-    step = abs(theta[k]) or 1.0
+    step = abs(float(theta[k])) or 1.0
     for _ in range(_UNIT_ROUNDS):
         ends = np.array([theta, theta])
         ends[:, k] += [-step, step]

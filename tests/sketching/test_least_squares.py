@@ -406,6 +406,7 @@ def test_layouts_are_read_as_they_lie():
             np.testing.assert_allclose(x, reference, rtol=0, atol=1e-15)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("method", ["cholesky", "sketch-cholesky", "iterative"])
 def test_no_copy_is_made(order, method):

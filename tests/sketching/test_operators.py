@@ -289,6 +289,7 @@ def test_kronecker_product_as_operand(kind):
         S @ KroneckerProduct(A2, A2)
 
 
+@pytest.mark.compiled
 @each_sketch
 def test_memory_is_the_accumulators(kind):
     A = np.ones((1 << 16, 16))

@@ -469,9 +469,11 @@ def test_the_unit_of_a_real_parameter_does_not_matter_to_sweeps():
 
 
 def test_a_parameter_without_curvature_keeps_its_unit():
+    for name in ("initial_mean", "observation_matrix"):  # one starts at 0, the other does not
+        parameters = Parametrisation(START, name)
+        parameters.find_units(np.zeros_like, 100)
+        assert parameters.blocks[0].scale == 1.0
     parameters = Parametrisation(START, "initial_mean")
-    parameters.find_units(np.zeros_like, 100)
-    assert parameters.blocks[0].scale == 1.0
     parameters.find_units(lambda theta: -1e-10 * theta, 100)
     assert parameters.blocks[0].scale == pytest.approx(1e6)
 
