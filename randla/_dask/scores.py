@@ -19,9 +19,6 @@ from randla.sampling._scores import LITTLE_DOUBT, Scores, rounding_bounds, widen
 from randla.sampling._tiles import Array, Tiles
 from randla.sampling._whitening import Whitening, evaluation_error, whiten
 
-#: Forms of earlier iterations that a Lewis weight is made of at most.
-_MOST_FORMS = 10
-
 
 def lazy_scores(values: Any, lower: Any, upper: Any, **options: Any) -> Scores:
     """Scores that hold Dask vectors."""
@@ -119,39 +116,21 @@ def _gram_and_squares(first: int, block: Any, row_scale: Any, *, T: Array, view:
 
 
 @dataclass(frozen=True)
-class Forms:
-    """Lewis weights as functions of a row: ``log w(a) = sum_k c_k log |a T_k|^2``.
+class Form:
+    """Lewis weights as a function of a row, ``w(a) = |a T|^p``: n numbers are not stored."""
 
-    One factor T_k for each of the last iterations, so that no vector of n numbers is stored. With
-    steps of p/2 the last one is enough.
-    """
-
-    coefficients: tuple[float, ...]
-    factors: tuple[Array, ...]
+    T: Array
+    p: float
 
     @property
     def nbytes(self) -> int:
-        """Size of the factors."""
-        return sum(T.nbytes for T in self.factors)
+        """Size of the factor."""
+        return self.T.nbytes
 
     def log_weights(self, tiles: Tiles) -> Array:
         """``log w`` of the rows of a block, -inf for zero rows."""
         with np.errstate(divide="ignore"):
-            logs = [2.0 * np.log(tiles.norms(T)) for T in self.factors]
-        total = np.full(tiles.n, -np.inf)
-        alive = np.isfinite(logs[-1])
-        total[alive] = sum(c * g[alive] for c, g in zip(self.coefficients, logs, strict=True))
-        return total
-
-    def after_step(self, eta: float, p: float, T: Array) -> Forms:
-        """The weights after ``log w += eta (log leverage - log w)``, T whitening by them."""
-        kept = [(1.0 - 2.0 * eta / p) * c for c in self.coefficients]
-        terms = [(c, F) for c, F in zip(kept, self.factors, strict=True) if c != 0.0]
-        terms.append((eta, T))
-        while len(terms) > _MOST_FORMS:  # the oldest is all but gone, and near the next
-            (c, _), (c_next, F), *rest = terms
-            terms = [(c + c_next, F), *rest]
-        return Forms(tuple(c for c, _ in terms), tuple(F for _, F in terms))
+            return self.p * np.log(tiles.norms(self.T))
 
 
 @dataclass(frozen=True)
@@ -159,7 +138,7 @@ class DaskLewis:
     """The end of the iteration: weights, the factor that belongs to them, and how good they are."""
 
     tiles: DaskTiles
-    weights: Forms
+    weights: Form
     factor: Whitening
     first: Whitening
     residual: float
@@ -168,10 +147,9 @@ class DaskLewis:
 
 
 def solve_lewis(A: Any, p: float, rtol: float, max_iterations: int) -> DaskLewis:
-    """Damped fixed-point iteration, one pass an iteration; see `randla.sampling._lewis`.
+    """Solve the equation of `randla.sampling._lewis` for the form M with w = (a' M^-1 a)^(p/2).
 
-    Steps of p/2 contract the residual by |1 - p/2| and forget what was before; above p = 3, steps
-    of 2p/(p + 2) contract it by (p - 2)/(p + 2).
+    With F(M) = A' W^(1 - 2/p) A it is M = F(M).
     """
     tiles = DaskTiles(arrays.as_rows(A))
     first = whiten(tiles)
@@ -179,53 +157,94 @@ def solve_lewis(A: Any, p: float, rtol: float, max_iterations: int) -> DaskLewis
     if 0 < first.rank < tiles.d:  # a basis of the columns has the same weights
         tiles.keep_columns(first.columns)
         first = whiten(tiles)
-    weights = Forms((0.5 * p,), (first.transform,))
+    weights = Form(first.transform, p)
     if first.rank == 0:
         return DaskLewis(tiles, weights, first, first, 0.0, 0, doubt)
     if p == 2.0:  # leverage scores
         return DaskLewis(tiles, weights, first, first, first.error, 1, doubt)
-    eta = 0.5 * p if p <= 3.0 else 2.0 * p / (p + 2.0)
-    factor = _whiten_by(tiles, weights, p, rtol)
-    for iteration in range(2, max(max_iterations, 2) + 1):  # the first factor was an iteration
-        # The residual of these weights, in the same pass as the Gram matrix of the next ones.
-        following = weights.after_step(eta, p, factor.transform)
-        tiles.pending = arrays.join_rows(
-            _residual, tiles.A, shape=(1, 1), join=np.maximum,
-            weights=weights, T=factor.transform, p=p, view=tiles.view,
-        )  # fmt: skip
-        next_factor = _whiten_by(tiles, following, p, rtol)
-        residual = float(tiles.found[0, 0]) + factor.error
-        if residual <= rtol or iteration == max_iterations:
-            break
-        weights, factor = following, next_factor
+    iterate = _replace if p <= 3.0 else _mix
+    weights, factor, residual, n_iterations = iterate(tiles, weights, rtol, max_iterations)
     doubt = max(doubt, factor.doubt)
-    return DaskLewis(tiles, weights, factor, first, residual, iteration, doubt)
+    return DaskLewis(tiles, weights, factor, first, residual, n_iterations, doubt)
 
 
-def row_scale(tiles: DaskTiles, weights: Forms, p: float) -> Any:
+def _replace(
+    tiles: DaskTiles, weights: Form, rtol: float, max_iterations: int
+) -> tuple[Form, Whitening, float, int]:
+    """Iterate M <- F(M), which contracts the residual by |1 - p/2|."""
+    factor, n_iterations = _whiten_by(tiles, weights, rtol), 1
+    while True:
+        found = _residual_of(tiles, weights, factor)
+        if n_iterations == max_iterations:
+            residual = float(arrays.compute(found)[0, 0]) + factor.error
+            return weights, factor, residual, n_iterations
+        # The residual of these weights, in the same pass as the Gram matrix of the next ones.
+        tiles.pending, following = found, Form(factor.transform, weights.p)
+        next_factor = _whiten_by(tiles, following, rtol)
+        residual, n_iterations = float(tiles.found[0, 0]) + factor.error, n_iterations + 1
+        if residual <= rtol:
+            return weights, factor, residual, n_iterations
+        weights, factor = following, next_factor
+
+
+def _mix(
+    tiles: DaskTiles, weights: Form, rtol: float, max_iterations: int
+) -> tuple[Form, Whitening, float, int]:
+    """Iterate M <- (1 - t) M + t F(M), scaled so that the weights add up to the rank.
+
+    F turns an increase of M into a decrease, up to p/2 - 1 times as large: t = 4/(p + 2) contracts
+    by (p - 2)/(p + 2). In the basis T in which M is the identity, F(M) has the trace sum w = d, so
+    that the mixture has condition d/(1 - t) at most. The eigenvalues of F(M) bound the residual.
+    """
+    p, d, share = weights.p, tiles.d, 4.0 / (weights.p + 2.0)
+    T = weights.T / float(arrays.compute(tiles.norms(weights.T).max()))  # sum w is in range
+    n_iterations = 1  # the factor in the end
+    while n_iterations < max_iterations:
+        G, n_iterations = tiles.gram(T, row_scale(tiles, Form(T, p))), n_iterations + 1
+        total = np.trace(G)
+        T = T * (d / total) ** (1.0 / p)
+        values, vectors = np.linalg.eigh(G * (d / total))
+        if np.abs(np.log(np.maximum(values, 1e-300))).max() <= 0.9 * rtol:  # less rounding errors
+            break
+        T = T @ (vectors / np.sqrt(1.0 - share + share * values))
+    weights = Form(T, p)
+    factor = _whiten_by(tiles, weights, rtol)
+    residual = float(arrays.compute(_residual_of(tiles, weights, factor))[0, 0]) + factor.error
+    return weights, factor, residual, n_iterations
+
+
+def row_scale(tiles: DaskTiles, weights: Form) -> Any:
     """The scales ``w^(1/2 - 1/p)`` after which leverage scores are compared with w, lazy."""
-    return arrays.map_rows(_row_scale, tiles.A, width=None, weights=weights, p=p, view=tiles.view)
+    return arrays.map_rows(_row_scale, tiles.A, width=None, weights=weights, view=tiles.view)
 
 
-def _whiten_by(tiles: DaskTiles, weights: Forms, p: float, rtol: float) -> Whitening:
-    return whiten(tiles, row_scale(tiles, weights, p), rtol=min(1e-2 * rtol, 1e-4))
+def _whiten_by(tiles: DaskTiles, weights: Form, rtol: float) -> Whitening:
+    return whiten(tiles, row_scale(tiles, weights), rtol=min(1e-2 * rtol, 1e-4))
 
 
-def _row_scale(first: int, block: Any, *, weights: Forms, p: float, view: Any) -> Array:
+def _row_scale(first: int, block: Any, *, weights: Form, view: Any) -> Array:
     """Zero for zero rows."""
     x = weights.log_weights(read(block, view))
     scale = np.zeros(len(x))
     alive = np.isfinite(x)
-    scale[alive] = np.exp((0.5 - 1.0 / p) * x[alive])
+    scale[alive] = np.exp((0.5 - 1.0 / weights.p) * x[alive])
     return scale
 
 
-def _residual(first: int, block: Any, *, weights: Forms, T: Array, p: float, view: Any) -> Array:
-    """The largest ``|log(leverage / w)|`` of a block: ``leverage = w^(1 - 2/p) |a T|^2``."""
+def _residual_of(tiles: DaskTiles, weights: Form, factor: Whitening) -> Any:
+    """The largest ``|log(leverage / w)|``, lazy."""
+    return arrays.join_rows(
+        _residual, tiles.A, shape=(1, 1), join=np.maximum,
+        weights=weights, T=factor.transform, view=tiles.view,
+    )  # fmt: skip
+
+
+def _residual(first: int, block: Any, *, weights: Form, T: Array, view: Any) -> Array:
+    """Of a block; ``leverage = w^(1 - 2/p) |a T|^2``."""
     tiles = read(block, view)
     x = weights.log_weights(tiles)
     alive = np.isfinite(x)
-    r = 2.0 * np.log(tiles.norms(T)[alive]) - 2.0 / p * x[alive]
+    r = 2.0 * np.log(tiles.norms(T)[alive]) - 2.0 / weights.p * x[alive]
     return np.abs(r).max(initial=0.0).reshape(1, 1)
 
 
@@ -251,10 +270,10 @@ def lewis_weights(A: Any, p: float, rtol: float, max_iterations: int) -> Scores:
     )  # fmt: skip
 
 
-def _least(first: int, block: Any, *, weights: Forms, view: Any) -> Array:
+def _least(first: int, block: Any, *, weights: Form, view: Any) -> Array:
     x = weights.log_weights(read(block, view))
     return np.asarray(x[np.isfinite(x)].min(initial=np.inf)).reshape(1, 1)
 
 
-def _log_weights(first: int, block: Any, *, weights: Forms, view: Any) -> Array:
+def _log_weights(first: int, block: Any, *, weights: Form, view: Any) -> Array:
     return weights.log_weights(read(block, view))

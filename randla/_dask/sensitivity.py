@@ -15,7 +15,7 @@ from randla._dask import arrays
 from randla._dask.rows import draw_poisson
 from randla._dask.scores import (
     DaskLewis,
-    Forms,
+    Form,
     lazy_scores,
     leverage_scores,
     row_scale,
@@ -144,7 +144,7 @@ def _by_lewis(A: Any, p: float, method: str, key: np.uint64) -> Scores:
 def _bounds(state: DaskLewis, p: float) -> Bounds:
     tiles, factor = state.tiles, state.factor
     if factor.error > 1e-9:  # enough for the weights, not for bounds
-        scale = row_scale(tiles, state.weights, p)
+        scale = row_scale(tiles, state.weights)
         factor = whiten(tiles, scale)
         norms = tiles.norms(factor.transform)
         factor = replace(factor, error=evaluation_error(tiles, factor, norms, scale))
@@ -166,12 +166,12 @@ def _bounds(state: DaskLewis, p: float) -> Bounds:
     )  # fmt: skip
 
 
-def _weight_sum(first: int, block: Any, *, weights: Forms, T: Array, p: float, view: Any) -> Array:
+def _weight_sum(first: int, block: Any, *, weights: Form, T: Array, p: float, view: Any) -> Array:
     return np.exp(weights.log_weights(read(block, view))).sum().reshape(1, 1)
 
 
 def _largest_ratio(
-    first: int, block: Any, *, weights: Forms, T: Array, p: float, view: Any
+    first: int, block: Any, *, weights: Form, T: Array, p: float, view: Any
 ) -> Array:
     """The logarithm of the largest ``v g^(1 - p/2)`` (p < 2) or ``g^(p/2 - 1) / v`` (p > 2)."""
     tiles = read(block, view)
@@ -185,7 +185,7 @@ def _bounds_of_block(first: int, block: Any, *, bounds: Bounds) -> Array:
     return np.stack(bounds.rows(read(block, bounds.view)), axis=1)
 
 
-def _weights(first: int, block: Any, *, weights: Forms, view: Any) -> Array:
+def _weights(first: int, block: Any, *, weights: Form, view: Any) -> Array:
     return np.exp(weights.log_weights(read(block, view)))
 
 

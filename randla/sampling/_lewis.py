@@ -226,7 +226,9 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
             break
         phi = 0.0
         if p >= 4.0:
-            phi = (1.0 - 2.0 / p) * np.exp(x).sum() - factor.log_det - 2.0 * factor.rank * top
+            with np.errstate(over="ignore"):  # then the step is taken back
+                total = np.exp(x).sum()
+            phi = (1.0 - 2.0 / p) * total - factor.log_det - 2.0 * factor.rank * top
         x = mixing.step(x, residual, delta, phi)
     assert best is not None
     delta, x, row_scale, norms, factor = best

@@ -61,7 +61,7 @@ def test_sparse_chunks():
     assert_same(randla.leverage_scores(cut_sparse(thin)), randla.leverage_scores(csr_array(thin)))
 
 
-@pytest.mark.parametrize("p", [0.5, 1, 1.7, 2, 3.5, 6])
+@pytest.mark.parametrize("p", [0.5, 1, 1.7, 2, 3.5, 6, 15, 40])
 def test_lewis_weights_fulfil_their_equation(p):
     scores = randla.lewis_weights(cut(A), p, rtol=1e-5)
     w = scores.values.compute()
@@ -108,6 +108,22 @@ def test_long_rows_are_those_in_memory(matrix):
     assert (bound.values.compute()[[3, 7]] >= exact.values * (1 - 1e-3)).all()
     assert (bound.lower.compute() == 0.0).all()
     assert (bound.upper.compute()[np.asarray(bound) > 0] == 1.0).all()
+
+
+def test_steps_of_lewis_weights_are_as_few_as_their_rate_says():
+    # The residual falls by (p - 2)/(p + 2) a step; it starts at no more than log n.
+    steps = np.log(1e-5 / np.log(N)) / np.log(8.0 / 12.0)
+    assert randla.lewis_weights(cut(A), 10, rtol=1e-5).n_iterations < steps + 4
+
+
+@pytest.mark.parametrize("p", [1, 6])
+def test_lewis_weights_from_one_leverage_computation(p):
+    with pytest.warns(randla.sampling.NotConvergedWarning, match="in 1 iterations"):
+        scores = randla.lewis_weights(cut(A), p, max_iterations=1)
+    assert scores.n_iterations == 1
+    exact = randla.lewis_weights(A, p, rtol=1e-10).values
+    assert (scores.lower.compute() <= exact * (1 + 1e-9)).all()
+    assert (exact <= scores.upper.compute() * (1 + 1e-9)).all()
 
 
 def test_lewis_weights_warn_when_they_end_early():

@@ -152,6 +152,12 @@ def test_large_powers_converge(A, p):
     assert np.abs(np.log(lewis_ratio(A[heard], p, w.values[heard]))).max() <= 1e-6
 
 
+def test_a_step_too_far_at_a_large_power_is_taken_back_in_silence():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((400, 4)) * rng.pareto(0.7, (400, 1))
+    assert lewis_weights(A, 1000, rtol=1e-3).n_iterations < 100  # exp(log w) overflows on the way
+
+
 def test_all_leverage_computations_are_counted(monkeypatch):
     calls = []
 
