@@ -15,7 +15,6 @@ Source: Cohen and Peng, STOC 2015.
 """
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from randla._parallel import showing_progress
 from randla._random import as_generator
+from randla._results import warn_caller
 from randla._validation import as_count, as_flag, as_number, is_dask
 from randla.sampling._mixing import Mixing, by_blocks
 from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
@@ -151,13 +151,12 @@ def lewis_weights(
 
 
 def warn_unless(converged: bool, residual: float, rtol: float, n_iterations: int) -> None:
-    """Say that the iteration of the caller's caller ended too early."""
+    """Say that the iteration ended too early."""
     if not converged:
-        warnings.warn(
+        warn_caller(
             f"Lewis weights reached a residual of {residual:.1e}, not rtol={rtol:g}, in "
             f"{n_iterations} iterations; the bounds are valid all the same",
             NotConvergedWarning,
-            stacklevel=3,
         )
 
 

@@ -1,6 +1,5 @@
 """Regression in the l_p norm and of quantiles, exact or with a certified gap."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._random import as_generator
-from randla._results import Result
+from randla._results import Result, warn_caller
 from randla._validation import (
     as_array,
     as_choice,
@@ -220,11 +219,10 @@ def lp_regression(
             A, b, p, tau=tau, weights=weights, l1=l1, method=method, size=size, rtol=rtol, rng=rng
         )
     if not result.converged and method != "sample":
-        warnings.warn(
+        warn_caller(
             f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
             f"above rtol = {rtol:g} times the value; the lower bound is valid",
             NotConvergedWarning,
-            stacklevel=2,
         )
     return result
 

@@ -1,12 +1,13 @@
 """l_p sensitivities: the largest share that a row can have of the norm of a vector A x."""
 
-import warnings
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._parallel import showing_progress
 from randla._random import as_generator, draw_key
+from randla._results import warn_caller
 from randla._validation import as_choice, as_flag, as_indices, as_number, as_power, is_dask
 from randla.sampling._draws import inclusion_probabilities, uniforms
 from randla.sampling._leverage import leverage_scores
@@ -61,7 +62,7 @@ def lp_sensitivities(
     rtol : float
         Relative width of the intervals of "exact".
     progress : bool
-        Show a progress bar (needs tqdm).
+        Show a progress bar (needs tqdm; for Dask arrays it is Dask's own).
     rng : {None, int, SeedSequence, Generator}, optional
         For the sample of "sketch".
 
@@ -117,7 +118,8 @@ def lp_sensitivities(
     if is_dask(A):
         from randla._dask import sensitivity
 
-        return sensitivity.lp_sensitivities(A, p, rows, method, rng)
+        with showing_progress("lp_sensitivities", progress):
+            return sensitivity.lp_sensitivities(A, p, rows, method, rng)
     matrix = as_tall(A, finite=False)
     n, d = matrix.shape
     chosen = None if rows is None else as_indices(rows, n)
@@ -225,11 +227,10 @@ def _enclosed(
     gap, values = relative_gap(low, high), 0.5 * (low + high)
     if not gap <= rtol:
         late = int((high - low > rtol * high).sum())
-        warnings.warn(
+        warn_caller(
             f"{late} of {len(low)} sensitivities were enclosed to a relative width of at most "
             f"{gap:.1e}, not rtol={rtol:g}; their intervals are valid all the same",
             NotConvergedWarning,
-            stacklevel=3,
         )
     if bounds is not None:
         low, high = bounds

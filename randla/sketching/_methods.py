@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import RandlaWarning
+from randla._results import RandlaWarning, warn_caller
 from randla.sketching._cholesky import (
     CHOLESKY_LIMIT,
     look_at_some_rows,
@@ -210,8 +209,7 @@ def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
 
 def warn_of_error(solution: Solution) -> None:
     """Say that full precision was not reached."""
-    warnings.warn(
+    warn_caller(
         f"lstsq stopped at a backward error of {solution.error:.1e} (method {solution.method!r})",
         LstsqWarning,
-        stacklevel=5,
     )

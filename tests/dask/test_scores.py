@@ -127,8 +127,10 @@ def test_lewis_weights_from_one_leverage_computation(p):
 
 
 def test_lewis_weights_warn_when_they_end_early():
-    with pytest.warns(randla.sampling.NotConvergedWarning, match="not rtol=1e-09, in 3 iterations"):
+    message = "not rtol=1e-09, in 3 iterations"
+    with pytest.warns(randla.sampling.NotConvergedWarning, match=message) as caught:
         scores = randla.lewis_weights(cut(A), 1, rtol=1e-9, max_iterations=3)
+    assert caught[0].filename == __file__
     exact = randla.lewis_weights(A, 1, rtol=1e-10).values
     assert not scores.certified
     assert (scores.lower.compute() <= exact * (1 + 1e-9)).all()

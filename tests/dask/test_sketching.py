@@ -151,6 +151,8 @@ def test_progress_is_shown_by_dask(monkeypatch, capsys):
     with dask.config.set(scheduler="threads"):
         randla.lstsq(cut(A), b, progress=True)
         assert "Completed" in capsys.readouterr().err
+        randla.lp_sensitivities(cut(A), 1, progress=True)
+        assert "Completed" in capsys.readouterr().err
         randla.lstsq(cut(A), b)
         assert capsys.readouterr().err == ""
 

@@ -8,6 +8,7 @@ from scipy import sparse, stats
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
 from randla.sampling._draws import inclusion_probabilities, systematic
 from randla.sampling._rows import size_for
+from randla.sampling._scores import NotConvergedWarning
 from tests.sampling.distortion import Distortion
 from tests.sampling.matrices import MATRICES
 from tests.sampling.reference import inclusion
@@ -15,6 +16,13 @@ from tests.statistical import claim
 
 A = MATRICES["pareto 0.7"]  # a few rows are in every sample of 40
 SCHEMES = ("poisson", "fixed", "replacement")
+
+
+def test_a_warning_of_the_scores_behind_a_sample_points_to_the_call(monkeypatch):
+    monkeypatch.setattr("randla.sampling._rows._LEWIS_RTOL", 1e-20)
+    with pytest.warns(NotConvergedWarning, match="Lewis weights reached") as caught:
+        sample_rows(A, 40, p=1)
+    assert caught[0].filename == __file__
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -275,6 +275,16 @@ def test_powers_near_one_say_how_far_they_came():
     assert all(issubclass(w.category, NotConvergedWarning) for w in caught)
 
 
+def test_a_warning_points_to_the_call():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((120, 3)) * rng.pareto(1.2, (120, 1))
+    with pytest.warns(NotConvergedWarning, match="not rtol=1e-15") as caught:
+        lp_sensitivities(A, 1.02, rows=[0, 1], rtol=1e-15)
+    with pytest.warns(NotConvergedWarning, match="not rtol=1e-06") as through_another:
+        total_sensitivity(A, 1.02, n_draws=len(A))
+    assert caught[0].filename == through_another[0].filename == __file__
+
+
 def test_sensitivities_are_the_same_for_any_number_of_threads(each_thread_count):
     A = MATRICES["pareto 2"]
     for p in (1, 1.5, 3):

@@ -618,9 +618,10 @@ def test_cholesky_says_when_it_fails():
 
 def test_a_method_that_stops_short_warns():
     A, b = normal(60, 50), normal(60, seed=1)
-    with pytest.warns(LstsqWarning, match="stopped at a backward error"):
+    with pytest.warns(LstsqWarning, match="stopped at a backward error") as caught:
         result = lstsq(A, b, method="iterative", sketch="sparse-sign", sketch_size=52, rng=0)
     assert not result.converged
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("shape", [(300_000, 4), (30_000, 40), (6000, 200)])
