@@ -90,7 +90,7 @@ def wasserstein_1d(
     """
     u, v = as_array(x, "x"), as_array(y, "y")
     for array, name in ((u, "x"), (v, "y")):
-        if array.ndim == 0 or 0 in array.shape:
+        if array.ndim == 0 or array.shape[-1] == 0:
             raise ValueError(
                 f"{name} must hold at least one point along its last axis, got shape {array.shape}"
             )
@@ -104,6 +104,8 @@ def wasserstein_1d(
             f"y must have leading axes that broadcast against those of x, "
             f"got shapes {u.shape} and {v.shape}"
         ) from None
+    if 0 in lead:
+        return np.empty(lead)
     rows = [
         np.broadcast_to(array, lead + array.shape[-1:]).reshape(-1, array.shape[-1])
         for array in (u, v)
@@ -124,8 +126,10 @@ def _as_row_weights(w: ArrayLike | None, points: NDArray[Any], name: str) -> NDA
     n = points.shape[-1]
     if array.ndim == 1 or array.shape != points.shape:
         return as_weights(array, n, name)
-    flat = array.reshape(-1, n).astype(np.float64, copy=False)
-    return np.stack([as_weights(row, n, name) for row in flat]).reshape(points.shape)
+    table = np.array(array, np.float64)
+    for row in np.ndindex(array.shape[:-1]):
+        table[row] = as_weights(array[row], n, name)
+    return table
 
 
 def _distances(

@@ -64,6 +64,10 @@ def test_leading_axes_broadcast():
     for i, j in np.ndindex(2, 3):
         assert got[i, j] == pytest.approx(cost_1d(x[i, 0], y[j], a, b[j], 1.0), rel=1e-12)
     assert wasserstein_1d(x[0, 0], y[0]).shape == ()
+    assert wasserstein_1d(x[:0], y).shape == (0, 3)
+    assert wasserstein_1d(np.empty((3, 0, 5)), y[:, None], a, b[:, None]).shape == (3, 0)
+    with pytest.raises(ValueError, match="y must hold at least one point along its last axis"):
+        wasserstein_1d(x, np.empty((3, 0)))
 
 
 def test_equal_samples_are_at_distance_zero():
