@@ -143,7 +143,7 @@ def kalman_smoother(model: "LinearGaussian", y: ArrayLike) -> KalmanSmootherResu
     """
     system = linear_gaussian_system(model)
     d, k = system[0].shape[0], system[2].shape[0]
-    observations = as_observations(y, k)
+    observations = as_rows(y, k)
     n_steps = len(observations)
     mean, covariance = np.empty((n_steps, d)), np.empty((n_steps, d, d))
     lag = np.empty((n_steps - 1, d, d))
@@ -162,8 +162,8 @@ def linear_gaussian_system(model: Any) -> tuple[FloatArray, ...]:
     return model._system
 
 
-def as_observations(y: Any, k: int) -> FloatArray:
-    """`y` as a read-only (T, k) array that may hold NaN, T at least 1."""
+def as_rows(y: Any, k: int) -> FloatArray:
+    """Observations `y` as a read-only (T, k) array that may hold NaN, T at least 1."""
     array = as_array(y, "y", finite=False)
     if array.ndim == 1 and k == 1:
         array = array[:, None]
@@ -362,7 +362,7 @@ def hmm_smoothing(
 
 def as_symbols(y: Any, n_symbols: int) -> NDArray[np.int64]:
     """`y` as int64 symbols, -1 where it is NaN."""
-    array = as_observations(y, 1)[:, 0]
+    array = as_rows(y, 1)[:, 0]
     missing = np.isnan(array)
     bad = ~missing & ~((array >= 0) & (array < n_symbols) & (array == np.floor(array)))
     if bad.any():

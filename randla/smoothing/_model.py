@@ -411,8 +411,9 @@ class StateSpaceModel:
 
         Parameters
         ----------
-        states : (n, d) or (n,) array_like
-            The present states, the last ones of smoothed paths say; (n,) for a scalar model.
+        states : (..., d) or (n,) array_like
+            The present states, such as ``result.paths[:, :, -1]``, the last ones of the paths of
+            all chains; (n,) is n states of a scalar model.
         n_steps : int
             Number h of times to look ahead.
         start_time : int, optional
@@ -422,9 +423,9 @@ class StateSpaceModel:
 
         Returns
         -------
-        states : (n, h, d) ndarray
+        states : (..., h, d) ndarray
             The times start_time + 1, ..., start_time + h.
-        observations : (n, h) or (n, h, k) ndarray
+        observations : (..., h) or (..., h, k) ndarray
 
         Raises
         ------
@@ -442,12 +443,17 @@ class StateSpaceModel:
         d = self.dim or 1
         if self.dim is None and start.ndim == 1:
             start = start[:, None]
-        if start.ndim != 2 or start.shape[1] != d or start.shape[0] == 0:
-            expected = f"(n, {d})" if self.dim is not None else "(n,) or (n, 1)"
+        if start.ndim == 0 or start.shape[-1] != d or start.size == 0:
+            expected = f"(..., {d})" if self.dim is not None else "(n,) or (..., 1)"
             raise ValueError(f"states must have shape {expected}, got shape {np.shape(states)}")
         n_steps = as_count(n_steps, "n_steps")
         start_time = as_count(start_time, "start_time", minimum=0)
-        return draw_paths(self, start, start_time + 1, n_steps, rng)
+        lead, rows = start.shape[:-1], start.reshape(-1, d)
+        paths, observations = draw_paths(self, rows, start_time + 1, n_steps, rng)
+        return (
+            paths.reshape(*lead, *paths.shape[1:]),
+            observations.reshape(*lead, *observations.shape[1:]),
+        )
 
     # What the algorithms use ---------------------------------------------------------------------
 

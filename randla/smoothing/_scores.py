@@ -12,7 +12,7 @@ from randla._random import new_stream
 from randla.smoothing._backward import PathSmoother, path_sums
 from randla.smoothing._chains import run_chains
 from randla.smoothing._exact import (
-    as_observations,
+    as_rows,
     as_symbols,
     hmm_smoothing,
     linear_gaussian_score,
@@ -34,7 +34,7 @@ class ExactScores:
 
     def __init__(self, model: StateSpaceModel, y: Any) -> None:
         if isinstance(model, LinearGaussian):
-            self.y: Any = as_observations(y, len(model.observation_matrix))
+            self.y: Any = as_rows(y, len(model.observation_matrix))
         elif isinstance(model, DiscreteHMM):
             self.y = as_symbols(y, model.emission_probs.shape[1])
         else:

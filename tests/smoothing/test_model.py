@@ -6,7 +6,15 @@ import numba
 import numpy as np
 import pytest
 
-from randla import AdditiveFunctional, StateSpaceModel, ffbs, paris, particle_filter, random
+from randla import (
+    AdditiveFunctional,
+    ChaoticRNN,
+    StateSpaceModel,
+    ffbs,
+    paris,
+    particle_filter,
+    random,
+)
 from tests.smoothing import models
 from tests.statistical import claim
 
@@ -44,6 +52,20 @@ def test_forecast_moments(trial):
     columns = np.c_[states[:, 0, 0] - a * start, residuals, residuals**2,
                     (observations[:, 1] - states[:, 1, 0]) ** 2]  # fmt: skip
     trial.assert_mean(columns, [0, 0, (1 + a * a) * step**2, noise**2])
+
+
+def test_forecast_takes_the_ends_of_the_paths_of_chains():
+    ends = np.random.default_rng(0).standard_normal((2, 3, 1))
+    flat = models.walk.forecast(ends.ravel(), 4, rng=1)
+    for got, expected in zip(models.walk.forecast(ends, 4, rng=1), flat, strict=True):
+        np.testing.assert_array_equal(got, expected.reshape(2, 3, *expected.shape[1:]))
+    vector = ChaoticRNN(np.eye(2))
+    ends = np.random.default_rng(0).standard_normal((2, 3, 2))
+    states, observations = vector.forecast(ends, 4, rng=1)
+    assert states.shape == observations.shape == (2, 3, 4, 2)
+    one = vector.forecast(ends[0, 0], 4, rng=1)
+    np.testing.assert_array_equal(one[0], states[0, 0])
+    np.testing.assert_array_equal(one[1], observations[0, 0])
 
 
 def test_times_are_counted():
@@ -283,7 +305,11 @@ def test_a_potential_with_a_list_takes_rows_as_arrays():
 def test_drawing_needs_its_functions():
     with pytest.raises(ValueError, match="observe must be given"):
         models.chain.simulate(3)
-    with pytest.raises(ValueError, match=r"states must have shape \(n,\) or \(n, 1\)"):
+    with pytest.raises(ValueError, match=r"states must have shape \(n,\) or \(\.\.\., 1\)"):
         models.walk.forecast(np.zeros((2, 2)), 3)
+    with pytest.raises(ValueError, match=r"states must have shape \(\.\.\., 2\)"):
+        ChaoticRNN(np.eye(2)).forecast(np.zeros((4, 3)), 3)
+    with pytest.raises(ValueError, match=r"states must have shape \(n,\) or \(\.\.\., 1\)"):
+        models.walk.forecast([], 3)
     with pytest.raises(ValueError, match="n_steps must be at least 1"):
         models.walk.simulate(0)
