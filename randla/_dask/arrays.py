@@ -94,7 +94,7 @@ def as_vector(b: Any, A: Any, name: str) -> Any:
     shape = getattr(b, "shape", None)
     if shape is None:
         shape = np.shape(b)
-    if len(shape) != 1:
+    if len(shape) != 1 or shape[0] != A.shape[0]:
         raise ValueError(f"{name} must have shape ({A.shape[0]},), got shape {shape}")
     return as_columns(b, A, name)
 

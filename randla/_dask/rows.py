@@ -18,6 +18,7 @@ from randla.sampling._rows import (
     kind_of,
     named_scores,
     read_options,
+    require_a_row,
     rounded_size,
     sample_by,
     size_for,
@@ -47,11 +48,12 @@ def sample_rows(
         )
         size = rounded_size(size_for(eps, p, d, kind, float(sums[1][0, 0])), int(sums[0][0, 1]))
     if scheme != "poisson":
-        values = np.array(as_weights(arrays.compute(u), n, "scores"), np.float64)
+        given = as_weights(arrays.compute(u), n, "scores", positive_sum=False)
+        values = np.array(given, np.float64)
+        require_a_row(bool(values.any()), scores)
         return sample_by(values, size, p, scheme, key, order_key)
     indices, pi = draw_poisson(u, size, key)
-    if indices is None:
-        raise ValueError("scores must have a positive sum, got only zeros")
+    require_a_row(indices is not None, scores)
     return RowSample(read_only(indices), read_only(1.0 / pi), read_only(pi), p, n, scheme)
 
 

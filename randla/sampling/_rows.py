@@ -303,12 +303,22 @@ def _resolve(A: Any, p: float, scores: Any, rng: Any) -> tuple[Array, str, float
         kind = kind_of(scores, p)
         u = np.ones(n) if kind == "uniform" else named_scores(A, p, kind, rng)
     else:
-        u, kind = as_weights(scores, n, "scores"), "array"
+        u, kind = as_weights(scores, n, "scores", positive_sum=False), "array"
+    part = u
     if isinstance(u, tuple):  # leverage scores, sensitivities
-        total, u = float(u[1].sum()), u[0] + u[1]
-    else:
-        total = float(u.sum())
-    return np.asarray(as_weights(u, n, "scores"), dtype=np.float64), kind, total
+        part, u = u[1], u[0] + u[1]
+    u = np.asarray(as_weights(u, n, "scores", positive_sum=False), dtype=np.float64)
+    require_a_row(bool(u.any()), scores)
+    return u, kind, float(part.sum())
+
+
+def require_a_row(found: bool, scores: Any) -> None:
+    """Raise ValueError if no score is positive: those that were given, or all that A can have."""
+    if found:
+        return
+    if isinstance(scores, str):
+        raise ValueError("A must have a row that is not zero, got only zeros")
+    raise ValueError("scores must have a positive sum, got only zeros")
 
 
 def kind_of(name: str, p: float) -> str:

@@ -190,8 +190,8 @@ class Scores(NDArrayOperatorsMixin, Result):
         return self.values.argmin(*args, **options)
 
     def argsort(self, *args: Any, **options: Any) -> Any:
-        """Rows in the order of their values."""
-        return self.values.argsort(*args, **options)
+        """Rows in the order of their values; those of lazy scores are computed for it."""
+        return np.asarray(self.values).argsort(*args, **options)
 
 
 def rounding_bounds(values: Any, error: float) -> tuple[Any, Any]:

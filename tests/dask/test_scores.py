@@ -42,6 +42,12 @@ def test_leverage_scores_are_those_in_memory(matrix, options, rows):
     assert_same(scores, randla.leverage_scores(matrix, **options))
 
 
+def test_the_order_of_lazy_scores():
+    scores = randla.leverage_scores(cut(A))
+    np.testing.assert_array_equal(scores.argsort(), np.argsort(scores.values.compute()))
+    np.testing.assert_array_equal(np.argsort(scores), scores.argsort())
+
+
 def test_scores_on_each_scheduler(scheduler, rows):
     assert_same(randla.leverage_scores(cut(A, rows)), randla.leverage_scores(A))
     lewis = randla.lewis_weights(cut(A, rows), 1, rtol=1e-3)

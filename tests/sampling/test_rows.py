@@ -18,6 +18,22 @@ A = MATRICES["pareto 0.7"]  # a few rows are in every sample of 40
 SCHEMES = ("poisson", "fixed", "replacement")
 
 
+def test_scores_may_be_any_sequence():
+    first = sample_rows(A[:3], 2, p=1, scores=np.array([1.0, 2.0, 4.0]), rng=0)
+    for scores in ((1.0, 2.0, 4.0), [1, 2, 4]):
+        np.testing.assert_array_equal(
+            sample_rows(A[:3], 2, p=1, scores=scores, rng=0).indices, first.indices
+        )
+
+
+def test_a_matrix_of_zeros_has_no_rows_to_draw():
+    for p in (1, 2):
+        with pytest.raises(ValueError, match="A must have a row that is not zero"):
+            sample_rows(np.zeros((5, 2)), 2, p=p)
+    with pytest.raises(ValueError, match="scores must have a positive sum"):
+        sample_rows(np.ones((5, 2)), 2, p=1, scores=np.zeros(5))
+
+
 def test_a_warning_of_the_scores_behind_a_sample_points_to_the_call(monkeypatch):
     monkeypatch.setattr("randla.sampling._rows._LEWIS_RTOL", 1e-20)
     with pytest.warns(NotConvergedWarning, match="Lewis weights reached") as caught:
@@ -261,11 +277,6 @@ def test_sizes_follow_the_theorems():
     for scores in ("leverage", "root-leverage", "uniform", np.ones(n)):
         with pytest.raises(ValueError, match="eps must be left out"):
             sample_rows(A, p=1, eps=0.5, scores=scores)
-
-
-def test_nothing_to_draw():
-    with pytest.raises(ValueError, match="scores must have a positive sum"):
-        sample_rows(np.zeros((5, 2)), 2, p=1)
 
 
 @pytest.mark.parametrize("scheme", ["poisson", "fixed"])

@@ -275,6 +275,13 @@ def test_powers_near_one_say_how_far_they_came():
     assert all(issubclass(w.category, NotConvergedWarning) for w in caught)
 
 
+@pytest.mark.parametrize("p", [1, 1.5, 3])
+def test_the_sizes_up_to_which_all_rows_are_certified(p):
+    """Those that the table of docs/sampling.rst names."""
+    assert choose_method(10_000, 10_000, 16, p) == "exact"
+    assert choose_method(11_000, 11_000, 16, p) == choose_method(10_000, 10_000, 18, p) == "sketch"
+
+
 def test_a_warning_points_to_the_call():
     rng = np.random.default_rng(0)
     A = rng.standard_normal((120, 3)) * rng.pareto(1.2, (120, 1))
