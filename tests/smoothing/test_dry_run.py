@@ -77,7 +77,13 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+def with_types(names, *of_compiler):
+    """Names of cases, those skipped without the compiler that need the types of arguments."""
+    marks = {name: pytest.mark.compiled for name in of_compiler}
+    return [pytest.param(name, marks=marks.get(name, ())) for name in names]
+
+
+@pytest.mark.parametrize("case", with_types(CASES, "next row"))
 def test_an_index_out_of_bounds_is_named(case):
     functions, changes, y, message = CASES[case]
     model = StateSpaceModel(**{**functions, **changes})
@@ -85,7 +91,7 @@ def test_an_index_out_of_bounds_is_named(case):
         particle_filter(model, y, n_particles=10, rng=0)
 
 
-@pytest.mark.parametrize("column", ["x", "xn", "y", "theta", "out"])
+@pytest.mark.parametrize("column", with_types(["x", "xn", "y", "theta", "out"], "y"))
 def test_a_functional_out_of_bounds_is_named(column):
     far = {"x": 2, "xn": 2, "y": 1, "theta": 0, "out": 1}[column]
     source = f"def step(t, x, xn, y, theta, out):\n    out[0] = {column}[{far}]\n"

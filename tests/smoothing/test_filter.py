@@ -304,15 +304,13 @@ def test_bad_arguments():
         particle_filter("walk", y, n_particles=5)
     with pytest.raises(ValueError, match="y must hold numbers"):
         particle_filter(models.walk, [0.0, np.inf], n_particles=5)
-    column = particle_filter(models.walk, np.zeros((3, 1)), n_particles=5, rng=0)
-    assert (
-        column.log_likelihood
-        == particle_filter(models.walk, y, n_particles=5, rng=0).log_likelihood
-    )
 
 
 @pytest.mark.compiled
-def test_rows_of_two_need_a_potential_that_takes_them():
+def test_observations_come_as_the_potential_takes_them():
+    shapes = (3,), (3, 1)
+    row, column = (particle_filter(models.walk, np.zeros(s), n_particles=5, rng=0) for s in shapes)
+    assert column.log_likelihood == row.log_likelihood
     with pytest.raises(ValueError, match=r"y must have shape \(T,\)"):
         particle_filter(models.walk, np.zeros((3, 2)), n_particles=5)
 
