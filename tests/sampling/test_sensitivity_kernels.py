@@ -83,6 +83,13 @@ def test_a_selection_of_the_rows_needs_few_iterations(design):
     assert iterations.mean() <= 18
 
 
+def test_the_first_selection_of_even_rows_is_large_enough():
+    A = np.random.default_rng(0).standard_normal((20_000, 10))
+    lower, upper, iterations = solve_rows(A, np.arange(0, 20_000, 4000))
+    assert (upper - lower <= 1e-6 * upper).all()
+    assert iterations.max() <= 15
+
+
 @pytest.mark.parametrize("wanted", [10, 50, 100, 255, 511])
 def test_a_threshold_leaves_three_quarters_of_the_wanted_number(wanted):
     for seed in range(10):
