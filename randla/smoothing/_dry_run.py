@@ -18,6 +18,7 @@ from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
 from randla._random import new_stream
+from randla.smoothing._model_functions import FIRST, NEXT
 from randla.smoothing._specialise import is_library, names_in
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-#: Arguments of the functions of an `AdditiveFunctional`.
-FIRST = ("x", "y", "theta", "out")
-NEXT = ("t", "x", "xn", "y", "theta", "out")
 # A fault at a time that was reached by no path is believed if it shows on a path, up to this time.
 _LONGEST_WALK = 10_000
 

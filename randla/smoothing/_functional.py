@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._validation import as_count
-from randla.smoothing._dry_run import FIRST, NEXT, try_functional
+from randla.smoothing._dry_run import try_functional
 from randla.smoothing._kernels import functionals
-from randla.smoothing._model import StateSpaceModel, as_function
+from randla.smoothing._model import StateSpaceModel
+from randla.smoothing._model_functions import FIRST, NEXT, as_function
 
 _NAMES = ("state", "square", "lag_product", "score")
 # Entries behind `out` that a functional must not touch.

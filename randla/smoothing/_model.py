@@ -2,51 +2,17 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numba.core.dispatcher import Dispatcher
 from numpy.typing import ArrayLike, NDArray
 
-from randla._jit import unsaved_kernel
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
 from randla.smoothing._compile_errors import naming_errors
 from randla.smoothing._draw import draw_paths
-from randla.smoothing._kernels.forms import (
-    draw_first_form,
-    draw_next_form,
-    weigh_first_form,
-    weigh_next_form,
-)
+from randla.smoothing._model_functions import ARGUMENTS, Forms, arguments_of, as_model_functions
 from randla.smoothing._specialise import config, specialise
 from randla.smoothing._supports import SUPPORTS
-
-# Arguments of the functions; those in _WRITES of a vector model have `out` as well.
-_ARGUMENTS = {
-    "initial": ("rng", "theta"),
-    "transition": ("rng", "t", "x", "theta"),
-    "log_potential": ("t", "x", "y", "theta"),
-    "log_transition": ("t", "x", "xn", "theta"),
-    "log_initial": ("x", "theta"),
-    "log_transition_bound": ("t", "theta"),
-    "initial_proposal": ("rng", "y", "theta"),
-    "log_initial_proposal": ("x", "y", "theta"),
-    "proposal": ("rng", "t", "x", "y", "theta"),
-    "log_proposal": ("t", "x", "xn", "y", "theta"),
-    "observe": ("rng", "t", "x", "theta", "out"),
-    "score_initial": ("x", "y", "theta", "out"),
-    "score_step": ("t", "x", "xn", "y", "theta", "out"),
-}
-_WRITES = ("initial", "transition", "initial_proposal", "proposal")
-
-
-class Forms(NamedTuple):
-    """The jitted functions of `randla.smoothing._kernels.forms` for one model."""
-
-    draw_first: Any
-    draw_next: Any
-    weigh_first: Any
-    weigh_next: Any
 
 
 class StateSpaceModel:
@@ -227,13 +193,8 @@ class StateSpaceModel:
             "score_initial": score_initial,
             "score_step": score_step,
         }
-        for name, function in given.items():
-            required = name in ("initial", "transition", "log_potential")
-            compiled = None
-            if function is not None or required:
-                compiled = as_function(function, name, self._arguments_of(name))
-            setattr(self, name, compiled)
-        self._require_pairs()
+        for name, function in as_model_functions(given, self.dim).items():
+            setattr(self, name, function)
         self.theta = self._as_theta(theta)
         size = self.theta.size
         default_names = [f"theta[{k}]" for k in range(size)]
@@ -263,32 +224,13 @@ class StateSpaceModel:
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
         return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
 
-    def _arguments_of(self, name: str) -> tuple[str, ...]:
-        """Return the names of the arguments that a function must take."""
-        extra = ("out",) if self.dim is not None and name in _WRITES else ()
-        return _ARGUMENTS[name] + extra
-
     def signatures(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
         """Return the functions that the model has, with the names of their arguments."""
         return {
-            name: (getattr(self, name), self._arguments_of(name))
-            for name in _ARGUMENTS
+            name: (getattr(self, name), arguments_of(name, self.dim))
+            for name in ARGUMENTS
             if getattr(self, name) is not None
         }
-
-    def _require_pairs(self) -> None:
-        for name, partners in (
-            ("proposal", ("log_proposal", "log_transition")),
-            ("log_proposal", ("proposal",)),
-            ("initial_proposal", ("log_initial_proposal", "log_initial")),
-            ("log_initial_proposal", ("initial_proposal",)),
-            ("log_transition_bound", ("log_transition",)),
-            ("score_initial", ("score_step",)),
-            ("score_step", ("score_initial",)),
-        ):
-            for partner in partners:
-                if getattr(self, name) is not None and getattr(self, partner) is None:
-                    raise ValueError(f"{partner} must be given together with {name}, got None")
 
     # Parameters ----------------------------------------------------------------------------------
 
@@ -473,21 +415,7 @@ class StateSpaceModel:
     def forms(self, *, guided: bool) -> Forms:
         """Return the functions that the kernels call, see `randla.smoothing._kernels.forms`."""
         if ("forms", guided) not in self._kernels:
-            scalar = self.dim is None
-            self._kernels["forms", guided] = Forms(
-                draw_first_form(self.initial, self.initial_proposal if guided else None, scalar),
-                draw_next_form(self.transition, self.proposal if guided else None, scalar),
-                weigh_first_form(
-                    self.log_potential,
-                    self.log_initial,
-                    self.log_initial_proposal if guided else None,
-                ),
-                weigh_next_form(
-                    self.log_potential,
-                    self.log_transition,
-                    self.log_proposal if guided else None,
-                ),
-            )
+            self._kernels["forms", guided] = Forms.of(self, guided=guided)
         return self._kernels["forms", guided]
 
     def kernel(self, template: Callable[..., Any], *functions: Any) -> Any:
@@ -499,25 +427,6 @@ class StateSpaceModel:
                 kernel = naming_errors(kernel, self.signatures(), self.dim is None)
             self._kernels[key] = kernel
         return self._kernels[key]
-
-
-def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> Any:
-    """Return `function` jitted, or an error that names it."""
-    if isinstance(function, Dispatcher):
-        code = function.py_func.__code__
-    elif callable(function) and hasattr(function, "__code__"):
-        code = function.__code__
-    else:
-        raise TypeError(
-            f"{name} must be a function, jitted by numba.njit or plain, "
-            f"got {type(function).__name__}"
-        )
-    if code.co_argcount != len(arguments) or code.co_kwonlyargcount or code.co_flags & 0x0C:
-        got = ", ".join(code.co_varnames[: code.co_argcount])
-        raise ValueError(f"{name} must take ({', '.join(arguments)}), got ({got})")
-    if isinstance(function, Dispatcher) or config.DISABLE_JIT:
-        return function
-    return unsaved_kernel(function)
 
 
 def _labels(values: Sequence[str], name: str, size: int) -> tuple[str, ...]:
