@@ -57,12 +57,13 @@ class ProjectedCosts:
         self, theta: NDArray[np.float64], *, progress: bool = False
     ) -> NDArray[np.float64]:
         """Costs (L,) for directions (L, d)."""
-        if self.unit is None:
-            self._choose_unit(theta[:64])
+        self.choose_unit(theta)
         return self._costs(theta, self._coupling, progress)
 
-    def _choose_unit(self, theta: NDArray[np.float64]) -> None:
-        """Make the largest W_p about 1, by a power that is safe."""
+    def choose_unit(self, theta: NDArray[np.float64]) -> None:
+        """Make the largest W_p about 1, by a power that is safe; nothing if p itself is."""
+        if self.unit is not None:
+            return
         x, y = self._x, self._y
         safe = Coupling(x.size, y.size, SAFE_POWER, weighted=self._weighted)
         self.unit = 1.0

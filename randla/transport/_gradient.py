@@ -187,7 +187,8 @@ def sliced_wasserstein_gradient(
     design = as_design(directions, clouds.dim, n, key)
     x, y = clouds.items
     slopes = ProjectedSlopes(x, [y], [1.0], p)
-    slopes.choose_unit(design.rows(0, min(design.n, 64)))
+    given = design.kind == "array"  # these may begin with the directions of the smallest costs
+    slopes.choose_unit(design.rows(0, design.n if given else min(design.n, 64)))
     result = slopes(design, progress=progress)
     size = len(np.atleast_1d(np.asarray(X)))
     return _wrap(clouds, p, design, slopes.units[0], result, size)

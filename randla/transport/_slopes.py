@@ -82,8 +82,7 @@ class ProjectedSlopes:
     def choose_unit(self, theta: NDArray[np.float64]) -> None:
         """Make powers stay in range where p is large (one target)."""
         costs = ProjectedCosts(self._x, self._ys[0], self.p)
-        if costs.unit is None:
-            costs(theta)
+        costs.choose_unit(theta)
         self.units = [costs.unit or 1.0]
 
     def __call__(self, design: Design, *, progress: bool = False) -> Slopes:

@@ -382,6 +382,21 @@ def test_coefficients_are_in_the_units_of_the_data():
         np.testing.assert_allclose(ten, unit * 10.0 ** (p - degrees), rtol=1e-4)
 
 
+@pytest.mark.parametrize("p", [40.0, 1000.0])
+def test_given_directions_may_begin_with_the_smallest_costs(p):
+    X = np.random.default_rng(0).standard_normal((20, 2))
+    theta = np.repeat(np.eye(2)[::-1], [100, 1], axis=0)
+    X, Y = X * [1.0, 1e-4], X * [1.0, 1.1e-4] + [5.0, 0.0]
+    expected = 5.0 * 101 ** (-1.0 / p)
+    result = sliced_wasserstein(X, Y, p=p, directions=theta)
+    assert result.value == pytest.approx(expected, rel=1e-12)
+    slopes = sliced_wasserstein_gradient(X, Y, p=p, directions=theta)
+    assert slopes.value == pytest.approx(expected, rel=1e-12)
+    # d value / d x_i = -theta (value / 5) / 20, as only the last direction counts
+    np.testing.assert_allclose(slopes.value_gradient[:, 0], -expected / 100, rtol=1e-9)
+    np.testing.assert_allclose(slopes.value_gradient[:, 1], 0.0, atol=1e-12)
+
+
 @pytest.mark.parametrize("p", [3.0, 16.0, 17.0, 50.0])
 def test_coefficients_of_large_powers_are_in_the_units_of_the_data(p):
     X, Y = clouds("gauss", 4, 40)
