@@ -4,6 +4,7 @@ import pickle
 import tracemalloc
 from itertools import pairwise
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -300,4 +301,4 @@ def test_memory_is_the_accumulators(kind):
         S @ B
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < A.nbytes / 4
+        assert peak < 2**20 * max(2, numba.config.NUMBA_NUM_THREADS)  # for 8 MiB of input
