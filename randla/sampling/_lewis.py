@@ -25,7 +25,8 @@ from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._results import warn_caller
 from randla._validation import as_count, as_flag, as_number, is_dask
-from randla.sampling._mixing import Mixing, by_blocks
+from randla.sampling._blocks import by_blocks
+from randla.sampling._mixing import Mixing
 from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 from randla.sampling._whitening import Whitening, whiten

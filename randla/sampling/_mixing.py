@@ -8,18 +8,13 @@ Source: Anderson, J. ACM 12 (1965), in the form of Walker and Ni, SIAM J. Numer.
 """
 
 import math
-from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 
-from randla._parallel import part_bounds, run_parts
+from randla.sampling._blocks import by_blocks
 from randla.sampling._tiles import Array
 
-T = TypeVar("T")
-
 _MEMORY = 4  # steps that are mixed
-_BLOCK = 16384  # rows whose logarithms and differences stay in the second-level cache
 
 
 class Mixing:
@@ -101,9 +96,3 @@ class Mixing:
 def _differences(vectors: list[Array], block: slice) -> Array:
     """Differences of neighbouring vectors, in rows."""
     return np.diff([v[block] for v in vectors], axis=0)
-
-
-def by_blocks(visit: Callable[[slice], T], n: int) -> list[T]:
-    """What `visit` returns for each block of n rows, on several threads."""
-    bounds = part_bounds(n, -(-n // _BLOCK))
-    return run_parts(lambda k: visit(slice(*bounds[k])), len(bounds), seconds=1e-8 * n, blas=True)

@@ -270,6 +270,10 @@ def read_options(
         size = as_count(size, "size", maximum=n, note=", the number of rows of A")
     else:
         eps = as_number(eps, "eps", low=0.0, high=1.0, closed="neither")
+        if isinstance(scores, Scores) and scores.p != p:
+            raise ValueError(
+                f"p must be {scores.p:g}, the power of the scores, if eps is given, got {p:g}"
+            )
     as_choice(scheme, "scheme", ("poisson", "fixed", "replacement"))
     return p, size, eps
 

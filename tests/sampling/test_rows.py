@@ -18,6 +18,13 @@ A = MATRICES["pareto 0.7"]  # a few rows are in every sample of 40
 SCHEMES = ("poisson", "fixed", "replacement")
 
 
+def test_a_size_for_eps_needs_scores_of_the_same_power():
+    scores = lewis_weights(A, 1)
+    assert sample_rows(A, 40, p=3, scores=scores, rng=0).p == 3
+    with pytest.raises(ValueError, match=r"p must be 1, the power of the scores, .* got 3"):
+        sample_rows(A, p=3, eps=0.5, scores=scores)
+
+
 def test_scores_may_be_any_sequence():
     first = sample_rows(A[:3], 2, p=1, scores=np.array([1.0, 2.0, 4.0]), rng=0)
     for scores in ((1.0, 2.0, 4.0), [1, 2, 4]):
