@@ -41,7 +41,7 @@ def em_family(model: StateSpaceModel, y: FloatArray, parameters: Parametrisation
     if isinstance(model, LinearGaussian):
         return _LinearGaussian(model, y, parameters)
     if isinstance(model, DiscreteHMM):
-        return _Chain(model, y, parameters)
+        return _Chain(y, parameters)
     if isinstance(model, StochasticVolatility):
         return _Volatility(y, parameters)
     raise ValueError(
@@ -55,7 +55,7 @@ class _Chain:
 
     functional = "score"
 
-    def __init__(self, model: DiscreteHMM, y: FloatArray, parameters: Parametrisation) -> None:
+    def __init__(self, y: FloatArray, parameters: Parametrisation) -> None:
         self.y = y
         self.rows = [b.indices for b in parameters.blocks if isinstance(b, Simplex)]
 

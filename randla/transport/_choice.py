@@ -30,12 +30,12 @@ _FALLBACK["harmonics"] = "quadratic"
 HARMFUL = 2.0
 
 
-def as_control(control_variate: Any, dim: int) -> str | Controls | None:
+def as_control(control_variate: Any) -> str | Controls | None:
     """Validate a name, None, or a pair of a function and means."""
     if control_variate is None or isinstance(control_variate, str):
-        choices = (None, *FAMILIES, "auto")
-        return as_choice(control_variate, "control_variate", choices)  # type: ignore[no-any-return]
-    return custom_controls(control_variate, dim)
+        as_choice(control_variate, "control_variate", (None, *FAMILIES, "auto"))
+        return control_variate
+    return custom_controls(control_variate)
 
 
 def affordable(name: str | None, d: int, n: int, p: float) -> str | None:

@@ -246,7 +246,7 @@ def _monomial_mean(d: int, powers: NDArray[np.int64]) -> float:
     return product / math.prod(d + 2 * i for i in range(int(powers.sum()) // 2))
 
 
-def custom_controls(pair: Any, dim: int) -> Controls:
+def custom_controls(pair: Any) -> Controls:
     """Controls of the user: (function of (L, d) directions -> (L, k), means (k,))."""
     try:
         function, means = pair

@@ -189,7 +189,7 @@ def sliced_wasserstein_matrix(
     points = as_clouds(clouds)
     p = as_number(p, "p", low=1.0, high=SAFE_POWER)
     d = points[0].shape[1]
-    control = as_control(control_variate, d)
+    control = as_control(control_variate)
     key, progress = draw_key(rng), as_flag(progress, "progress")
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, d, n, key)

@@ -175,7 +175,7 @@ def _sides(
     largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]
     exponents = np.frexp(np.maximum(*largest).astype(np.float64))[1]
     requests = [
-        SideRequest(x.shape[1], _units(w, *x.shape) if weighted else None)
+        SideRequest(x.shape[1], _units(w, x.shape[1]) if weighted else None)
         for x, w in zip(rows, weights, strict=True)
     ]
     sides = make_sides(k, dtype, requests, max(x.size for x in rows))
@@ -202,8 +202,8 @@ def _sides(
     return sides[0], sides[1], lengths, np.ldexp(shifts, -again)
 
 
-def _units(w: NDArray[np.float64] | None, k: int, n: int) -> NDArray[np.int64]:
-    """Weights of each row as integers, (k, n), or (1, n) if they are the same for all."""
+def _units(w: NDArray[np.float64] | None, n: int) -> NDArray[np.int64]:
+    """Weights of k rows of n as integers, (k, n), or (1, n) if they are the same for all."""
     table = np.ones((1, n)) if w is None else w[:1] if (w == w[0]).all() else w
     units = np.empty(table.shape, np.int64)
     for row, weights in enumerate(table):

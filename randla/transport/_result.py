@@ -1,6 +1,6 @@
 """The result of `sliced_wasserstein`, and the intervals of all results of random directions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,8 +90,8 @@ class SlicedWassersteinResult(Result):
     converged: bool
     projected_costs: NDArray[np.float64]
     adjusted_costs: NDArray[np.float64]
-    _p: float = field(default=2.0)
-    _scaled: tuple[float, float | None, float] = field(default=(0.0, 0.0, 1.0))
+    _p: float
+    _scaled: tuple[float, float | None, float]
 
     _shown: ClassVar[tuple[str, ...]] = (
         "value",

@@ -183,7 +183,7 @@ def sliced_wasserstein(
     max_projections = as_count(max_projections, "max_projections", minimum=2)
     if n_projections is not None:
         n_projections = as_count(n_projections, "n_projections", minimum=1)
-    control = as_control(control_variate, clouds.dim)
+    control = as_control(control_variate)
     given, kind = None, "array"
     if isinstance(directions, str):
         kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
