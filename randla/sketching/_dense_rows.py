@@ -45,12 +45,6 @@ def _squared_in_single(Z: Matrix) -> Matrix:
 class DenseRows(Rows):
     """Rows of a dense A of any memory order, float32 or float64."""
 
-    def __init__(
-        self, A: Any, B: Matrix, root_weights: Matrix | None = None, ridge: float = 0.0
-    ) -> None:
-        super().__init__(A, B, root_weights, ridge)
-        self._prepare()
-
     def _prepare(self) -> None:
         self._factor = None if self.exponents is None else np.ldexp(1.0, self.exponents)
         self._as_it_lies = (

@@ -1,15 +1,26 @@
-"""The Gaussian sketch: independent normal entries, made on the fly and never stored."""
+"""The Gaussian sketch: independent normal entries, drawn when they are needed and never stored."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._random import fill_normal_rows
-from randla.sketching._dense import DenseSketch
+from randla._parallel import part_bounds, run_parts
+from randla._random import draw_key, fill_normal_rows
+from randla._validation import as_count, is_sparse
+from randla.sketching._operators import Sketch
+from randla.sketching._working_memory import OrderedSum
+
+#: Entries of a block, which is drawn and multiplied while it is in cache.
+_BLOCK_ENTRIES = 1 << 17
+#: Rough seconds per entry.
+_SECONDS_PER_ENTRY = 6e-9
 
 
-class GaussianSketch(DenseSketch):
+class GaussianSketch(Sketch):
     r"""Sketch with independent :math:`N(0, 1/m)` entries.
 
     The law of everything that follows from it is known exactly: least-squares coefficients from
@@ -61,5 +72,60 @@ class GaussianSketch(DenseSketch):
 
     has_linf_guarantee = True
 
-    def _fill(self, out: NDArray[np.float64], first: int) -> None:
-        fill_normal_rows(out, self._key, first)
+    def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
+        self._initialise(as_count(m, "m"), as_count(n, "n"), draw_key(rng))
+
+    def _rows(self, buffer: NDArray[np.float64], first: int, dtype: Any) -> NDArray[Any]:
+        """Rows first, first + 1, ... of sqrt(m) S^T, drawn into `buffer` (k, m)."""
+        fill_normal_rows(buffer, self._key, first)
+        return buffer.astype(dtype, copy=False)
+
+    def _block_rows(self) -> int:
+        return min(max(_BLOCK_ENTRIES // self.shape[0], 64), 2048)
+
+    def _apply(
+        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        m, (n_rows, d) = self.shape[0], A.shape
+        k = 0 if b is None else b.shape[1]
+        block = self._block_rows()
+        # Parts by shape: an accumulator is at most a quarter of the entries that a part draws.
+        bounds = part_bounds(n_rows, max(1, min(n_rows // max(4 * (d + k), block), 64)))
+        sums = OrderedSum(lambda: np.zeros((m, d + k), A.dtype))
+
+        def sketch_part(part: int) -> None:
+            total = sums.accumulator()
+            buffer = np.empty((block, m))
+            for i in range(bounds[part][0], bounds[part][1], block):
+                end = min(i + block, bounds[part][1])
+                E = self._rows(buffer[: end - i], first_row + i, A.dtype)
+                if row_scale is not None:
+                    E = E * row_scale[i:end, None].astype(A.dtype, copy=False)
+                rows = A[i:end]
+                with np.errstate(invalid="ignore", over="ignore"):
+                    total[:, :d] += (rows.T @ E).T if is_sparse(rows) else E.T @ rows
+                    if b is not None:
+                        total[:, d:] += E.T @ b[i:end]
+            sums.add(part, total)
+
+        seconds = _SECONDS_PER_ENTRY * n_rows * m
+        run_parts(sketch_part, len(bounds), seconds=seconds, blas=True)
+        sums.total *= 1.0 / math.sqrt(m)
+        return sums.total[:, :d], None if b is None else sums.total[:, d:]
+
+    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+        m, block = self.shape[0], self._block_rows()
+        scaled = Y * Y.dtype.type(1.0 / math.sqrt(m))
+        out = np.empty((last - first, Y.shape[1]), Y.dtype)
+        bounds = part_bounds(last - first, max(1, min((last - first) // block, 64)))
+
+        def fill_part(part: int) -> None:
+            buffer = np.empty((block, m))
+            for i in range(bounds[part][0], bounds[part][1], block):
+                end = min(i + block, bounds[part][1])
+                E = self._rows(buffer[: end - i], first + i, Y.dtype)
+                np.matmul(E, scaled, out=out[i:end])
+
+        seconds = _SECONDS_PER_ENTRY * m * len(out)
+        run_parts(fill_part, len(bounds), seconds=seconds, blas=True)
+        return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -52,9 +53,10 @@ class HadamardSketch(Sketch):
         """Place of row j of S among the sorted samples."""
         return self._sorted_draw[1]
 
-    @cached_property
+    @property
+    @abstractmethod
     def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
-        raise NotImplementedError
+        """The draw with its samples sorted, and the place of each sample; drawn once."""
 
     def _apply(
         self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int

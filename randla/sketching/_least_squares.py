@@ -84,7 +84,8 @@ def lstsq(
         "sketch-cholesky": the same after a sketched preconditioner, for any condition number.
         "iterative": Polyak's iteration with that preconditioner, for many columns. "lsqr": for
         sparse matrices and operators. "lapack": Householder QR. "sketch-and-solve": one sketch.
-        "auto" chooses by shape and conditioning.
+        "auto" chooses by shape and conditioning. A Dask array, which must have at least as many
+        rows as columns, takes all but "lsqr" and "lapack".
     ridge : float
         The penalty :math:`\lambda \ge 0`, as d further rows :math:`\sqrt\lambda\, I` of A, so
         that a sketched answer stays unbiased.

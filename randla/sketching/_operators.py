@@ -8,7 +8,8 @@ row i of the operand, depends on (key, i) only. So a block of rows can be sketch
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -30,15 +31,15 @@ UNBOUNDED = 1 << 62
 _ON_DEMAND_ENTRIES = 1 << 20
 
 
-class RowsOnDemand(LinearOperator):
+class RowsOnDemand(LinearOperator, ABC):
     """An operand that is too large to be formed and makes blocks of its rows when asked."""
 
+    @abstractmethod
     def row_block(self, first: int, last: int) -> NDArray[Any]:
         """Rows first..last as an array."""
-        raise NotImplementedError
 
 
-class Sketch(LinearOperator):
+class Sketch(LinearOperator, ABC):
     """Base of the sketching operators: S of shape (m, n) with E[S^T S] = I.
 
     ``S @ A`` is the sketch of a matrix or vector, ``S.T @ Y`` the exact adjoint. Operators are
@@ -46,7 +47,7 @@ class Sketch(LinearOperator):
     """
 
     #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
-    has_linf_guarantee: ClassVar[bool] = False
+    has_linf_guarantee: bool = False
 
     _key: np.uint64
 
@@ -69,11 +70,11 @@ class Sketch(LinearOperator):
         """Arguments of the constructor, without rng."""
         return {"m": self.shape[0], "n": self.shape[1]}
 
+    @abstractmethod
     def _apply(
         self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """`_sketch` without the checks of the result; b is (k, c) and of the dtype of A."""
-        raise NotImplementedError
 
     def _apply_on_demand(
         self,
@@ -101,9 +102,9 @@ class Sketch(LinearOperator):
                 Sb += part_b
         return SA, Sb
 
+    @abstractmethod
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
         """Rows first..last of S^T Y, (last - first, k)."""
-        raise NotImplementedError
 
     @property
     def population(self) -> int | None:
@@ -333,7 +334,7 @@ class SketchColumns(Sketch):
         if isinstance(whole, SketchColumns):
             whole, first, last = whole._whole, whole._first + first, whole._first + last
         self._whole, self._first, self._last = whole, first, last
-        self.has_linf_guarantee = whole.has_linf_guarantee  # type: ignore[misc]
+        self.has_linf_guarantee = whole.has_linf_guarantee
         self._initialise(whole.shape[0], last - first, whole._key)
 
     @property

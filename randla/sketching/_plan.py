@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -173,15 +172,15 @@ def read_rows(
         raise ValueError(f"b must have at least one column, got shape {rhs.shape}")
     B: Any = rhs if rhs.dtype == np.float64 else rhs.astype(np.float64)
     B = B.reshape(n, -1)
-    kind: Callable[..., Rows] = DenseRows
     if not isinstance(A, np.ndarray):
         kind = OperatorRows if is_operator(A) else SparseRows
         small = options.method == "auto" and not options.wants_one_sketch
         small &= n * d < _MAX_DENSE_ENTRIES
         structured = isinstance(A, KroneckerProduct) and root_weights is None
-        if options.method == "lapack" or (small and not structured):
-            A, kind = kind(A, B).toarray(), DenseRows  # type: ignore[attr-defined]
-    return kind(A, B, root_weights, ridge), rhs.ndim == 1
+        if options.method != "lapack" and (structured or not small):
+            return kind(A, B, root_weights, ridge), rhs.ndim == 1
+        A = kind(A, B).toarray()
+    return DenseRows(A, B, root_weights, ridge), rhs.ndim == 1
 
 
 class Recipe:

@@ -37,12 +37,6 @@ class ProductRows(Rows):
 class SparseRows(ProductRows):
     """Rows of a CSR array."""
 
-    def __init__(
-        self, A: Any, B: Matrix, root_weights: Matrix | None = None, ridge: float = 0.0
-    ) -> None:
-        super().__init__(A, B, root_weights, ridge)
-        self._prepare()
-
     def _prepare(self) -> None:
         A = self.A if self.A.dtype == np.float64 else self.A.astype(np.float64)
         if self.active is not None:
@@ -114,6 +108,8 @@ class SparseRows(ProductRows):
 
 class OperatorRows(ProductRows):
     """Rows of a SciPy LinearOperator; its columns are never scaled."""
+
+    scalable = False
 
     def _times(self, X: Matrix) -> Matrix:
         return self._weighted(_product(self.A.matmat, X, (self.n, X.shape[1])))

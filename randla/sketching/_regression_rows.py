@@ -11,7 +11,8 @@ A is stored: dense blocks of rows are weighted and scaled as they are loaded.
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class OutOfRange(Exception):
     """The columns must be scaled first: sums of squares would overflow or underflow."""
 
 
-class Rows:
+class Rows(ABC):
     """Base: what all kinds of A share. `n_passes` counts the reads of A.
 
     Attributes
@@ -42,6 +43,9 @@ class Rows:
     root_ridge : (d,) ndarray or None
         Diagonal of the rows that the ridge puts below.
     """
+
+    #: Whether columns can be scaled and left out.
+    scalable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Rows:
             self.B = self._unweighted * root_weights[:, None]
         if ridge > 0.0:
             self.root_ridge = np.ldexp(np.full(self.d, ridge**0.5), -self.weight_exponent)
+        self._prepare()
 
     def _scaled_rhs(self, B: Matrix) -> Matrix:
         """Scale the columns of B that are very large or very small."""
@@ -108,8 +113,8 @@ class Rows:
             self.root_ridge = np.ldexp(np.full(self.d, root), exponents)
         self._prepare()
 
-    def _prepare(self) -> None:
-        """Take note of a new scaling."""
+    def _prepare(self) -> None:  # noqa: B027
+        """Take note of the scaling, at first and when it is new, if there is anything to note."""
 
     def require_range(self, norms: NDArray[Any]) -> None:
         """Raise OutOfRange unless all column norms allow sums of products; ValueError for NaN."""
@@ -243,18 +248,11 @@ class Rows:
 
     # What a kind of A must say -------------------------------------------------------------------
 
-    def _require_finite(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _gram(self) -> tuple[Matrix, Matrix]: ...
 
-    def _column_maxima(self) -> Matrix:
-        """Largest absolute weighted entry of each of all columns."""
-        raise NotImplementedError
-
-    def _gram(self) -> tuple[Matrix, Matrix]:
-        raise NotImplementedError
-
-    def _gram_after(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]:
-        raise NotImplementedError
+    @abstractmethod
+    def _gram_after(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]: ...
 
     def _gram_in_single(self) -> tuple[Matrix, Matrix]:
         return self._gram()
@@ -262,20 +260,32 @@ class Rows:
     def _gram_after_in_single(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]:
         return self._gram_after(P, triangular)
 
-    def _residual(self, X: Matrix) -> tuple[Matrix, Matrix]:
+    @abstractmethod
+    def _residual(self, X: Matrix) -> tuple[Matrix, Matrix]: ...
+
+    @abstractmethod
+    def _normal_product(self, X: Matrix) -> Matrix: ...
+
+    @abstractmethod
+    def _sketch(self, S: Sketch, with_b: bool) -> tuple[Matrix, Matrix | None]:
+        """All columns of A, unscaled."""
+
+    # What it must say if its columns can be scaled -----------------------------------------------
+
+    def _require_finite(self) -> None:
+        """Raise ValueError if an entry of A is NaN or inf."""
         raise NotImplementedError
 
-    def _normal_product(self, X: Matrix) -> Matrix:
+    def _column_maxima(self) -> Matrix:
+        """Largest absolute weighted entry of each of all columns."""
         raise NotImplementedError
+
+    # What LSQR needs, which keeps vectors of n entries -------------------------------------------
 
     def _times(self, X: Matrix) -> Matrix:
         raise NotImplementedError
 
     def _transposed(self, R: Matrix) -> Matrix:
-        raise NotImplementedError
-
-    def _sketch(self, S: Sketch, with_b: bool) -> tuple[Matrix, Matrix | None]:
-        """All columns of A, unscaled."""
         raise NotImplementedError
 
 

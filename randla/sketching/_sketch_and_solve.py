@@ -64,7 +64,8 @@ def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolu
     SA, SB = rows.sketch(S, with_b=True)
     m, d = SA.shape
     largest = np.abs(SA).max(axis=0, initial=0.0)
-    if largest.size and not largest.min() > 1e-290 and rows.exponents is None:
+    small = not largest.min(initial=np.inf) > 1e-290
+    if small and rows.scalable and rows.exponents is None:
         raise OutOfRange  # zero columns are left out, tiny ones scaled up
     exponents = -exponents_of(largest)
     # The last columns of R of [SA, SB] hold Q'SB and the residual.

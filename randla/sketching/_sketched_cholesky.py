@@ -31,6 +31,9 @@ def solve_by_sketched_cholesky(
     for attempt in range(4):
         if sketched is None:
             sketched = draw_factor(rows, make_sketch, m << attempt, rcond)
+        if sketched.rank == 0:  # A is zero
+            X, squares = np.zeros((rows.d, rows.k)), rows.rhs_squares()
+            return Solution(X, sketched.exponents, None, 0, squares, 0.0, 0, "sketch-cholesky")
         P = sketched.preconditioner()
         D = np.ldexp(1.0, sketched.exponents)[:, None]
         G, C = rows.gram_after(

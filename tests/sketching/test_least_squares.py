@@ -512,6 +512,14 @@ def test_operators_with_options(monkeypatch):
     np.testing.assert_allclose(deficient_answer.x, np.linalg.lstsq(A, b)[0], atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["auto", "sketch-cholesky", "iterative", "lsqr"])
+def test_operators_that_are_zero(method):
+    result = lstsq(aslinearoperator(np.zeros((300, 4))), normal(300, 2), method=method, rng=0)
+    assert not result.x.any()
+    assert result.rank == 0
+    assert result.converged
+
+
 def test_operators_that_misbehave(monkeypatch):
     monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
     A, b = normal(200, 3), normal(200)

@@ -10,6 +10,7 @@ from randla import (
     SRHT,
     BlockSRHT,
     GaussianSketch,
+    KroneckerProduct,
     KroneckerSRHT,
     SparseSignSketch,
     lstsq,
@@ -95,6 +96,23 @@ def test_float32_and_sparse_give_the_same_estimate(order):
         result = lstsq(operand, b, sketch_size=80, rng=0)
         np.testing.assert_allclose(result.x, expected.x, rtol=1e-9)
         np.testing.assert_allclose(result.standard_error, expected.standard_error, rtol=1e-9)
+
+
+@pytest.mark.parametrize("zero", [[1], [0, 2], [0, 1, 2]])
+def test_zero_columns_of_operators(zero):
+    """They get the coefficient 0, whatever holds A."""
+    from scipy.sparse.linalg import aslinearoperator
+
+    A, A1, b = normal(600, 3), normal(30, 3), normal(600, seed=3)
+    A[:, zero] = A1[:, zero] = 0.0
+    K = KroneckerProduct(A1, normal(20, 2, seed=1))
+    for operand, matrix in ((aslinearoperator(A), A), (K, K.toarray())):
+        for options in ({}, {"weights": np.linspace(0.5, 1.0, 600)}):
+            options = {"sketch_size": 60, "sketch": "srht", "rng": 0, **options}
+            result, expected = lstsq(operand, b, **options), lstsq(matrix, b, **options)
+            assert result.rank == expected.rank
+            np.testing.assert_allclose(result.x, expected.x, atol=1e-14)
+            np.testing.assert_allclose(result.standard_error, expected.standard_error, atol=1e-14)
 
 
 def test_a_sketch_of_all_rows_is_exact():
