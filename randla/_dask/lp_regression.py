@@ -28,13 +28,13 @@ from randla._dask.residuals import (
     stacked,
     taken,
 )
-from randla._random import as_generator
-from randla._validation import as_choice, as_count, as_number, as_power, as_weights
+from randla._validation import as_weights
 from randla.sampling._globbing import sample_size
-from randla.sampling._lp_regression import METHODS, LpRegressionResult, as_penalty, as_taus, wrap
+from randla.sampling._lp_options import Options, read_options
+from randla.sampling._lp_regression import LpRegressionResult, wrap
 from randla.sampling._pinball import ROUNDING, Rows, RowsSolution, power_of_two_scale, solve_rows
 from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
-from randla.sampling._sampled import band, default_size, rows_near
+from randla.sampling._sampled import band, rows_near
 
 Array = NDArray[np.float64]
 
@@ -55,18 +55,12 @@ def lp_regression(
     A = arrays.as_rows(A)
     n, d = A.shape
     b = arrays.as_vector(b, A, "b")
-    p = as_power(p, infinite=True)
-    taus, penalty = as_taus(tau, p), as_penalty(l1, d, p)
-    method = _as_method(method, p)
-    if size is not None and method != "sample":
-        raise ValueError(f"size is for method='sample', got method={method!r}")
-    if size is not None:
-        size = as_count(size, "size", maximum=n, note=", the number of rows of A")
-    rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
-    generator = as_generator(rng)
+    options = read_options(n, d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng)
+    p, taus, rtol, generator = options.p, options.taus, options.rtol, options.generator
+    method = _method_for(options)
     weight, unit, n = _read_weights(weights, A, p)
     data = Data(A, b, weight, n)
-    m = default_size(n, d) if size is None else min(size, n)
+    m = options.sample_rows(n)
     if p > 1.0:
         few, indices = draw(data, p, m, generator)
         if p == np.inf:
@@ -75,18 +69,17 @@ def lp_regression(
             plane = newton.solve(data, few, p, rtol, exact=method != "sample")
         planes, factor = [plane], unit ** (-1.0 if p == np.inf else -1.0 / p)
     else:
-        half = 1.0 if tau is not None else 0.5  # the norm is two pinball losses of the median
+        factor = 1.0 / (options.half * unit)
         if method == "preprocess":
             m = min(n, max(sample_size(n, d, t) for t in taus))
         few, _ = draw(data, 1.0, m, generator)
-        charge = half * unit * penalty
+        charge = options.penalty / factor
         found = quantile_planes(few, charge, taus, method="auto", rtol=rtol, generator=generator)
         extra = penalty_rows(charge)
         planes = [
             _plane(data, extra, t, start, few.n, rtol, exact=method == "preprocess")
             for t, start in zip(taus, found, strict=True)
         ]
-        factor = 1.0 / (half * unit)
     duals = [
         factor * (z if data.weight is None else z * data.weight) for z in (q.z for q in planes)
     ]
@@ -95,24 +88,19 @@ def lp_regression(
         table = arrays.compute(norms(data, residuals_and_rounding, 2, p, x=x))
         return float(norm_from(table, p)[1])
 
-    several = tau is not None and np.ndim(tau) > 0
-    return wrap(planes, da.stack(duals, axis=1), factor, rtol, rounding, several=several)
+    return wrap(planes, da.stack(duals, axis=1), factor, options, rounding)
 
 
-def _as_method(method: Any, p: float) -> str:
-    as_choice(method, "method", METHODS)
-    if method == "auto":
-        return "preprocess" if p == 1.0 else "full"
-    if method == "preprocess" and p != 1.0:
-        raise ValueError(f"method='preprocess' is for p = 1 and quantiles, got p = {p:g}")
-    if method == "sample" and p == np.inf:
-        raise ValueError("method='sample' needs p < inf, got p = inf")
-    if method == "full" and p == 1.0:
+def _method_for(options: Options) -> str:
+    """The method, of those that a Dask array allows."""
+    if options.method == "auto":
+        return "preprocess" if options.p == 1.0 else "full"
+    if options.method == "full" and options.p == 1.0:
         raise ValueError(
             "method must be 'auto', 'preprocess' or 'sample' for p = 1 or quantiles of a Dask "
             "array, got 'full': use A.compute()"
         )
-    return str(method)
+    return options.method
 
 
 def _read_weights(weights: Any, A: Any, p: float) -> tuple[Any, float, int]:

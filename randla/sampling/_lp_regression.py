@@ -8,29 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import showing_progress, single_threaded_blas
-from randla._random import as_generator
 from randla._results import Result, warn_caller
-from randla._validation import (
-    as_array,
-    as_choice,
-    as_count,
-    as_flag,
-    as_number,
-    as_power,
-    as_vector,
-    as_weights,
-    is_dask,
-)
+from randla._validation import as_flag, as_vector, as_weights, is_dask
+from randla.sampling._lp_options import Options, read_options
 from randla.sampling._newton import norm
 from randla.sampling._norm import norm_plane
 from randla.sampling._panels import Array
 from randla.sampling._pinball import ROUNDING, Rows, power_of_two_scale
 from randla.sampling._quantile import Plane, quantile_planes
-from randla.sampling._sampled import default_size, sampled_norm, sampled_quantiles
+from randla.sampling._sampled import sampled_norm, sampled_quantiles
 from randla.sampling._scores import NotConvergedWarning
 from randla.sampling._tiles import as_tall
-
-METHODS = ("auto", "full", "preprocess", "sample")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -234,35 +222,23 @@ def _in_memory(
     matrix = as_tall(A)
     n, d = matrix.shape
     rhs = as_vector(b, "b", size=n).astype(np.float64, copy=False)
-    p = as_power(p, infinite=True)
-    taus = as_taus(tau, p)
+    options = read_options(n, d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng)
+    p, method, rtol, generator = options.p, options.method, options.rtol, options.generator
     weight, unit = None, 1.0  # of the weights, which become numbers up to one
     if weights is not None:
         given = as_weights(weights, n, "weights").astype(np.float64, copy=False)
         unit = float(power_of_two_scale(given.max()))
         weight = unit * given
-    penalty = as_penalty(l1, d, p)
-    as_choice(method, "method", METHODS)
-    if method == "preprocess" and p != 1.0:
-        raise ValueError(f"method='preprocess' is for p = 1 and quantiles, got p = {p:g}")
-    if method == "sample" and p == np.inf:
-        raise ValueError("method='sample' needs p < inf, got p = inf")
-    if size is not None and method != "sample":
-        raise ValueError(f"size is for method='sample', got method={method!r}")
-    if size is not None:
-        size = as_count(size, "size", maximum=n, note=", the number of rows of A")
-    rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
-    generator = as_generator(rng)
     live = np.arange(0)  # not needed where all rows have weight
     if weight is not None and not weight.all():  # the others must not even count as met exactly
         live = np.flatnonzero(weight)
         matrix, rhs, weight = matrix[live], rhs[live], weight[live]
-    m = default_size(matrix.shape[0], d) if size is None else min(size, matrix.shape[0])
+    m = options.sample_rows(matrix.shape[0])
     with single_threaded_blas():
         if p == 1.0:
             rows = Rows(matrix, rhs, weight)
-            half = 1.0 if tau is not None else 0.5  # the norm is two pinball losses of the median
-            charge = half * unit * penalty
+            factor = 1.0 / (options.half * unit)
+            charge, taus = options.penalty / factor, options.taus
             if method == "sample":
                 planes = sampled_quantiles(
                     rows, charge, taus, size=m, rtol=rtol, generator=generator
@@ -271,7 +247,6 @@ def _in_memory(
                 planes = quantile_planes(
                     rows, charge, taus, method=method, rtol=rtol, generator=generator
                 )
-            factor = 1.0 / (half * unit)
         else:
             root = 1.0 if p == np.inf else 1.0 / p
             rows = Rows(matrix, rhs, None if weight is None else weight**root)
@@ -288,42 +263,16 @@ def _in_memory(
         if rows.n < n:
             dual, found = np.zeros((len(planes), n)).T, dual
             dual[live] = found
-        return wrap(
-            planes, dual, factor, rtol, lambda x: norm(rows.rounding(x), p),
-            several=tau is not None and np.ndim(tau) > 0,
-        )  # fmt: skip
-
-
-def as_taus(tau: Any, p: float) -> list[float]:
-    """The quantiles as a list; the median for the norm."""
-    if tau is None:
-        return [0.5]
-    if p != 1.0:
-        raise ValueError(f"p must be 1 where tau is given, got p = {p:g}")
-    if np.ndim(tau) == 0:
-        return [as_number(tau, "tau", low=0.0, high=1.0, closed="neither")]
-    values = as_vector(tau, "tau").astype(np.float64)
-    if values.size == 0 or not ((values > 0.0) & (values < 1.0)).all():
-        raise ValueError(f"tau must hold quantiles in (0, 1), at least one, got {values}")
-    return [float(value) for value in values]
-
-
-def as_penalty(l1: Any, d: int, p: float) -> Array:
-    """The penalty of each column."""
-    values = as_array(l1, "l1").astype(np.float64)
-    if values.ndim > 1 or (values.ndim == 1 and values.size != d):
-        raise ValueError(f"l1 must be a number or of shape ({d},), got shape {values.shape}")
-    if (values < 0.0).any():
-        raise ValueError(f"l1 must be non-negative, got {values.min():g}")
-    if p != 1.0 and (values > 0.0).any():
-        raise ValueError(f"l1 must be 0 unless p = 1 or tau is given, got p = {p:g}")
-    return np.broadcast_to(values, (d,)).copy()
+        return wrap(planes, dual, factor, options, lambda x: norm(rows.rounding(x), p))
 
 
 def wrap(
-    planes: list[Plane], dual: Any, factor: float, rtol: float,
-    rounding: Callable[[Array], float], *, several: bool,
-) -> LpRegressionResult:  # fmt: skip
+    planes: list[Plane],
+    dual: Any,
+    factor: float,
+    options: Options,
+    rounding: Callable[[Array], float],
+) -> LpRegressionResult:
     """The planes of weighted rows in the units of the user.
 
     `dual` is so already, with a column for each plane; `factor` is the unit of the objective, and
@@ -333,7 +282,7 @@ def wrap(
     for plane in planes:
         if not np.isfinite(plane.x).all():
             raise ValueError("b must not be so large beside A that coefficients overflow")
-        if not plane.gap <= rtol * plane.value:
+        if not plane.gap <= options.rtol * plane.value:
             converged &= plane.gap <= ROUNDING * rounding(plane.x)
     x = np.stack([plane.x for plane in planes], axis=1)
     value = factor * np.array([plane.value for plane in planes])
@@ -348,7 +297,7 @@ def wrap(
         "gap": gap,
         "dual": dual,
     }
-    if not several:
+    if not options.several:
         arrays = {name: array[..., 0] for name, array in arrays.items()}
         for name in ("value", "lower_bound", "gap"):
             arrays[name] = float(arrays[name])
