@@ -47,8 +47,9 @@ def leverage_scores(
     method : {"auto", "exact", "sketch"}
         "exact" is exact up to rounding. "sketch" is an estimate for hundreds of columns or more:
         R comes from a `SparseSignSketch` of 8 d rows, and the norms from some d/6 (32 to 128)
-        random combinations of the columns [2]_. "auto" is "exact" unless that needs more than
-        some 1e13 operations, minutes.
+        random combinations of the columns [2]_; up to 32 columns, or 8 d rows, it would cost more
+        than "exact", which is then taken. "auto" is "exact" unless that needs more than some 1e13
+        operations, minutes.
     weights : (n,) array_like, optional
         Non-negative; the scores of the rows of :math:`W^{1/2} A`.
     ridge : float
@@ -62,7 +63,7 @@ def leverage_scores(
     Scores
         "exact": with `residual` the estimated relative rounding error, by which `lower` and
         `upper` differ from the values. "sketch": with `residual` the relative standard error of
-        each score, 0.13 to 0.25. A score over the exact one is distributed about like a mean of as
+        each score, 0.13 to 0.27. A score over the exact one is distributed about like a mean of as
         many squared normals as there are combinations: with 32 the extremes of 3000 rows are about
         0.36 and 2.1, of a million rows 0.22 and 2.7 (128: 0.51 and 1.7), so mix in some uniform
         scores before sampling. Only `lower` says something about the exact scores then (`upper`
