@@ -104,7 +104,9 @@ def sliced_wasserstein(
           no control variate.
     cross_fit : bool, default False
         Estimate the coefficients for each direction (or block) from the others, which makes
-        `power` exactly unbiased; otherwise it has a bias of order k / L, seen only for small L.
+        `power` exactly unbiased for controls whose means are exact and that were asked for by name
+        ("auto" may look at the costs); otherwise it has a bias of order k / L, seen only for
+        small L.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same number for any number of threads.
     progress : bool, default False
