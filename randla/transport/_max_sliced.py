@@ -198,6 +198,7 @@ class _Ascent:
             gradient = self._gradient(theta[active])
             norm = np.sqrt(np.einsum("ld,ld->l", gradient, gradient))
             unit = gradient / np.where(norm > 0.0, norm, 1.0)[:, None]
+            unit = _tangential(unit, theta[active])  # at a maximum all of it may be rounding
             steps = lengths[active, None] * _STEPS
             tried = theta[active, None, :] + steps[:, :, None] * unit[:, None, :]
             tried /= np.linalg.norm(tried, axis=2, keepdims=True)
@@ -224,4 +225,9 @@ class _Ascent:
             R = slopes.rows(design.rows(0, design.n))
             out += R @ cloud.points[:d].T.astype(np.float64)
             out += R.sum(axis=1)[:, None] * cloud.centre
-        return out - np.einsum("ld,ld->l", out, theta)[:, None] * theta
+        return _tangential(out, theta)
+
+
+def _tangential(vectors: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The parts of vectors (L, d) at right angles to unit vectors (L, d)."""
+    return vectors - np.einsum("ld,ld->l", vectors, theta)[:, None] * theta

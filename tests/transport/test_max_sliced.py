@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -58,3 +60,12 @@ def test_easy_cases():
     for scale in (1e-300, 1e300):
         far = max_sliced_wasserstein(scale * X, scale * (X + 1.0), rng=0)
         assert far.value / scale == pytest.approx(2.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 5.0])
+def test_a_gradient_that_is_rounding_at_the_start(p):
+    # f = |theta' (1, 1, 1)|^p: the first start is the maximum
+    for seed in range(5):
+        result = max_sliced_wasserstein(np.ones((5, 3)), np.zeros((4, 3)), p=p, rng=seed)
+        assert result.value == pytest.approx(math.sqrt(3.0), rel=1e-14)
+        np.testing.assert_allclose(result.direction, math.sqrt(1 / 3), rtol=1e-7)
