@@ -72,7 +72,7 @@ def lstsq(
     sketch_size : int, optional
         Rows of the sketch, more than d; take at least 4 d, and 30, as intervals from an SRHT of
         fewer than d + 4 rows can be wrong. With ``method`` "sketch-cholesky", "iterative" or "lsqr"
-        the rows of the preconditioner, and the answer is exact.
+        the rows of the preconditioner, at least d, and the answer is exact.
     sketch : str or operator
         "srht" (what "auto" takes for an answer from one sketch), "block-srht", "gaussian",
         "sparse-sign" or "count", or an operator such as ``SRHT(m, n)``. With a ridge an operator

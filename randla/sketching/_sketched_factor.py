@@ -110,6 +110,7 @@ def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None
     """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
     for attempt in range(4):
         S = make_sketch(m << attempt)
+        require_rank(rows, S.shape[0])
         SA, _ = rows.sketch(S, with_b=False)
         largest = np.abs(SA).max(axis=0)
         rows.require_range(largest)
@@ -126,3 +127,13 @@ def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None
         if image.max() <= limit:
             break
     return sketched
+
+
+def require_rank(rows: Rows, m: int) -> None:
+    """Refuse a sketch of fewer rows than the rank may be: it would be taken for the rank of A."""
+    n = rows.n if rows.root_ridge is None else rows.n + rows.d
+    if m < min(n, rows.d):
+        raise ValueError(
+            f"sketch_size must be at least {min(n, rows.d)} for a preconditioner, a row for each "
+            f"column of A (or for each row, if these are fewer), got {m}"
+        )

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.linalg import qr, solve_triangular
 from scipy.sparse.linalg import aslinearoperator
 
-from randla import _parallel, lstsq
+from randla import SRHT, _parallel, lstsq
 from randla.datasets import ill_conditioned
 from randla.sketching import _cholesky, _methods, _plan, _sketched_cholesky
 from randla.sketching._dense_rows import DenseRows
@@ -510,6 +510,26 @@ def test_operators_with_options(monkeypatch):
     deficient_answer = lstsq(aslinearoperator(A), b, rng=0)
     assert deficient_answer.rank == 11
     np.testing.assert_allclose(deficient_answer.x, np.linalg.lstsq(A, b)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["sketch-cholesky", "iterative", "lsqr"])
+def test_a_preconditioner_of_too_few_rows_is_refused(method):
+    """It would give the solution in a subspace, which nothing tells from that of low rank."""
+    A, b = normal(500, 3), normal(500, seed=1)
+    for options in ({"sketch_size": 2}, {"sketch": SRHT(2, 500, rng=0)}):
+        with pytest.raises(ValueError, match="sketch_size must be at least 3"):
+            lstsq(A, b, method=method, rng=0, **options)
+        with pytest.raises(ValueError, match="sketch_size must be at least 3"):
+            lstsq(A[:2], b[:2], method=method, sketch_size=2, ridge=1.0, rng=0)
+    wide = normal(4, 9)  # whose rank is 4
+    x = lstsq(wide, b[:4], method=method, sketch_size=8, rng=0).x
+    np.testing.assert_allclose(x, np.linalg.lstsq(wide, b[:4])[0], rtol=1e-9)
+
+
+def test_an_operator_of_too_few_rows_is_refused_where_a_preconditioner_is_needed():
+    A, b, _ = ill_conditioned(3000, 20, condition=1e12, rng=0)
+    with pytest.raises(ValueError, match="sketch_size must be at least 20"):
+        lstsq(A, b, sketch=SRHT(10, 3000, rng=0))
 
 
 @pytest.mark.parametrize("method", ["auto", "sketch-cholesky", "iterative", "lsqr"])
