@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from randla.sketching._refinement import Solution
 from randla.sketching._regression_rows import OutOfRange, Rows
 from randla.sketching._result import LstsqResult, Origin, estimated, exact_result
 from randla.sketching._sketched_cholesky import solve_by_sketched_cholesky
-from randla.sketching._sketched_factor import SketchedFactor
+from randla.sketching._sketched_factor import BadSketch, SketchedFactor
 
 Matrix = NDArray[np.float64]
 #: Methods whose passes leave nothing but sums.
@@ -102,7 +103,8 @@ def _automatically(
         solution = solve_by_cholesky(rows, options.rcond)
     if solution is None:
         m = default_size(rows, recipe, 4)
-        solution = solve_by_sketched_cholesky(rows, recipe.draw, m, options.rcond, sketched)
+        with suppress(BadSketch):
+            solution = solve_by_sketched_cholesky(rows, recipe.draw, m, options.rcond, sketched)
     if solution is None:
         raise np.linalg.LinAlgError(
             "A must not be so ill-conditioned that four sketches lose its rank"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -25,7 +26,7 @@ from randla.sketching._rank import exponents_of
 from randla.sketching._refinement import Solution
 from randla.sketching._regression_rows import OutOfRange, Rows
 from randla.sketching._sketched_cholesky import solve_by_sketched_cholesky
-from randla.sketching._sketched_factor import SketchedFactor
+from randla.sketching._sketched_factor import BadSketch, SketchedFactor
 
 Matrix = NDArray[np.float64]
 #: Entries below which LAPACK alone is faster than anything of several calls.
@@ -120,15 +121,16 @@ def _solve_dense(
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
             return solution
-    if d >= _ITERATIVE_FROM * rows.k:
-        m = default_size(rows, recipe, 8)
-        solution = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
-        if solution.converged:
+    with suppress(BadSketch):
+        if d >= _ITERATIVE_FROM * rows.k:
+            m = default_size(rows, recipe, 8)
+            solution = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
+            if solution.converged:
+                return solution
+        m = default_size(rows, recipe, 4)
+        solution = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
+        if solution is not None and solution.converged:
             return solution
-    m = default_size(rows, recipe, 4)
-    solution = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
-    if solution is not None and solution.converged:
-        return solution
     return solve_by_lapack(rows, rcond)
 
 
@@ -151,12 +153,14 @@ def _solve_by_products(
         if solution is not None:
             return solution
     limit = _MAX_SPARSE_FACTOR if isinstance(rows, SparseRows) else _MAX_OPERATOR_FACTOR
+    solution = None
     if 2 * d <= n and d <= limit:
         kind = "sparse-sign" if isinstance(rows, SparseRows) else "srht"
         m = min(max(8 * d, 64), n)
         draw = partial(recipe.draw, default=kind)
-        solution = solve_by_lsqr(rows, draw, m, rcond, sketched)
-    else:
+        with suppress(BadSketch):
+            solution = solve_by_lsqr(rows, draw, m, rcond, sketched)
+    if solution is None:
         solution = solve_by_plain_lsqr(rows)
     if not solution.converged:
         warn_of_error(solution)

@@ -29,6 +29,13 @@ from randla.sketching._regression_rows import Rows
 Matrix = NDArray[np.float64]
 #: Draws a sketch of at least that many rows for the rows of the problem.
 MakeSketch = Callable[[int], Sketch]
+#: What a sketch maps to zero and A to more than this many rounding errors it has lost; below, the
+#: rank of A is in doubt itself.
+_LOST = 1e3
+
+
+class BadSketch(np.linalg.LinAlgError):
+    """A sketch that cannot serve as a preconditioner."""
 
 
 class SketchedFactor:
@@ -126,6 +133,12 @@ def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None
         limit = 10.0 * max(rcond or 0.0, max(rows.n, rows.d) * EPS) * spectrum.s[0]
         if image.max() <= limit:
             break
+    else:
+        if image.max() > _LOST * limit:
+            raise BadSketch(
+                "the sketch loses rank that A has: take more rows, a dense sketch ('srht'), or "
+                "method='auto'"
+            )
     return sketched
 
 

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.linalg import qr, solve_triangular
 from scipy.sparse.linalg import aslinearoperator
 
-from randla import SRHT, _parallel, lstsq
+from randla import SRHT, CountSketch, _parallel, lstsq
 from randla.datasets import ill_conditioned
 from randla.sketching import _cholesky, _methods, _plan, _sketched_cholesky
 from randla.sketching._dense_rows import DenseRows
@@ -524,6 +524,22 @@ def test_a_preconditioner_of_too_few_rows_is_refused(method):
     wide = normal(4, 9)  # whose rank is 4
     x = lstsq(wide, b[:4], method=method, sketch_size=8, rng=0).x
     np.testing.assert_allclose(x, np.linalg.lstsq(wide, b[:4])[0], rtol=1e-9)
+
+
+def test_an_operator_that_loses_rank_is_refused_as_a_preconditioner():
+    """Two columns of the identity fall together in 25 rows of a CountSketch."""
+    A, b = np.zeros((2000, 20)), normal(2000)
+    A[:20], A[20:25] = np.eye(20), normal(5, 20, seed=1)
+    S = CountSketch(25, 2000, rng=0)
+    for operand in (A, sparse.csr_array(A), aslinearoperator(A)):
+        for method in ("sketch-cholesky", "iterative", "lsqr"):
+            with pytest.raises(np.linalg.LinAlgError, match="loses rank that A has"):
+                lstsq(operand, b, sketch=S, method=method)
+    hard = A * np.geomspace(1.0, 1e-12, 20) @ normal(20, 20, seed=2)
+    for operand in (hard, sparse.csr_array(hard)):
+        result = lstsq(operand, b, sketch=S)
+        assert result.rank == 20
+        assert backward_error(hard, b, result.x) <= 10 * U
 
 
 def test_an_operator_of_too_few_rows_is_refused_where_a_preconditioner_is_needed():
