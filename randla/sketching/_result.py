@@ -245,18 +245,22 @@ class Origin:
         if shape != self.shape:
             raise ValueError(f"A must have shape {self.shape} as before, got shape {shape}")
 
-    def factor_for(self, rows: Rows) -> SketchedFactor:
+    def factor_for(self, rows: Rows) -> SketchedFactor | None:
         """Give `rows` the scales that the sketch had; return the factor of the sketch.
+
+        None if the sketch lacks rank, as A itself may not.
 
         Weights in memory are scaled by a power of two and those of Dask arrays are not: where the
         sketch was of the other kind, the scales of the columns make up for it.
         """
         change = rows.weight_exponent - self.weight_exponent
         exponents, active = self.scaling
-        if exponents is None:
-            return self.sketched.shifted(change) if change else self.sketched
-        rows.scale(np.clip(exponents + change, -1020, 1020), active)
-        return self.sketched
+        if exponents is not None:
+            rows.scale(np.clip(exponents + change, -1020, 1020), active)
+            change = 0
+        if self.sketched.spectrum is not None:
+            return None
+        return self.sketched.shifted(change) if change else self.sketched
 
 
 def solve_exactly(

@@ -144,6 +144,18 @@ def test_the_factor_of_a_sketch_fits_the_scales_of_the_other_kind(name):
     assert 0.2 < s[0] <= s[-1] < 5.0
 
 
+def test_refinement_finds_the_rank_that_a_sketch_has_lost():
+    """Columns of the identity fall together in few rows of a CountSketch."""
+    tall = np.zeros((N, 20))
+    tall[:20], tall[20:25] = np.eye(20), np.random.default_rng(0).standard_normal((5, 20))
+    first = randla.lstsq(cut(tall), b, sketch="count", sketch_size=25, rng=0)
+    assert first.rank < 20
+    for operand in (tall, cut(tall)):
+        result = first.refine(operand, b)
+        assert result.rank == 20
+        np.testing.assert_allclose(result.x, np.linalg.lstsq(tall, b)[0], rtol=1e-9)
+
+
 def test_progress_is_shown_by_dask(monkeypatch, capsys):
     from randla._dask import arrays
 
