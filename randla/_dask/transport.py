@@ -7,7 +7,6 @@ holds the projections of all points on one direction at least.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from randla._dask import arrays
 from randla._parallel import showing_progress, single_thread, single_threaded_blas
 from randla._validation import as_points, as_weights, is_dask
-from randla.transport._clouds import as_pair
+from randla.transport._clouds import as_pair, unit_exponent
 from randla.transport._costs import ProjectedCosts
 from randla.transport._one_dimensional import wasserstein_1d
 from randla.transport._rows import SAFE_POWER, SECONDS_PROJECT, SECONDS_SORT, safe_unit
@@ -123,7 +122,7 @@ class DaskClouds:
         dtype = np.float32 if x.dtype == y.dtype == np.float32 else np.float64
         centre = (0.5 * high + 0.5 * low).astype(dtype).astype(np.float64)
         reach = max(float((high - centre).max()), float((centre - low).max()))
-        units = Units(centre, math.frexp(reach)[1], dtype)
+        units = Units(centre, unit_exponent(reach), dtype)
         items = []
         for points, w in zip((x, y), weights, strict=True):
             if not is_dask(points):

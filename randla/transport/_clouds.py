@@ -27,6 +27,7 @@ WithMass: TypeAlias = tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np
 _BLOCK_BYTES = 1 << 18  # what is multiplied at a time
 _PART_NUMBERS = 1 << 17  # coordinates of a part of the copy
 _SAFE_EXPONENT = 900  # of numbers whose sums stay in range
+_LAST_EXPONENT = 1020  # of a unit: a length of some units stays in range
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +191,7 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
     dtype = np.result_type(*points)
     with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
     tables = _statistics(with_mass, 0)
-    exponent = min(math.frexp(float(np.abs(tables[:, 1:]).max()))[1], 1023)
+    exponent = unit_exponent(float(np.abs(tables[:, 1:]).max()))
     if abs(exponent) < _SAFE_EXPONENT:
         tables *= 2.0**-exponent
     else:  # the sums may have left the range of doubles
@@ -210,6 +211,17 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
         for copy, centre, (x, w, kept) in zip(copies, about_origin, with_mass, strict=True)
     ]
     return Clouds(tuple(items), exponent + again, origin)
+
+
+def unit_exponent(largest: float) -> int:
+    """Exponent of the power of two in whose unit numbers up to `largest` are of order one."""
+    return min(math.frexp(largest)[1], _LAST_EXPONENT)
+
+
+def length_of(x: float, exponent: int) -> float:
+    """A length of x units of 2^exponent, inf if that is out of range."""
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(x, exponent))
 
 
 def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> None:

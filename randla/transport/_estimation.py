@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from randla._results import warn_caller
 from randla._validation import as_number
 from randla.transport._choice import HARMFUL, affordable, auto_family
-from randla.transport._clouds import Clouds, times_unit
+from randla.transport._clouds import Clouds, length_of, times_unit
 from randla.transport._control_variates import Controls, directions_for, make_controls
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import (
@@ -162,7 +162,7 @@ class Problem:
     ) -> SlicedWassersteinResult:
         p, L = self.p, len(f)
         costs_unit = self.costs.unit or 1.0
-        length = math.ldexp(1.0 / costs_unit, self.clouds.exponent)
+        length = length_of(1.0 / costs_unit, self.clouds.exponent)
         coefficients = fitted.coefficients
         scaled, error = fitted.estimate, fitted.standard_error
         with np.errstate(over="ignore", under="ignore"):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._random import draw_key
 from randla._results import Result
 from randla._validation import as_count, as_flag, as_number
-from randla.transport._clouds import Clouds, as_pair, times_unit
+from randla.transport._clouds import Clouds, as_pair, length_of, times_unit
 from randla.transport._directions import Design, as_design
 from randla.transport._regression import fit
 from randla.transport._result import directions_interval
@@ -206,7 +206,7 @@ def _wrap(
         fitted = fit(f, np.empty((L, 0)), np.empty(0), block=design.block)
         assert fitted is not None
         error, freedom = fitted.standard_error, fitted.degrees_of_freedom
-    length = np.float64(math.ldexp(1.0 / unit, clouds.exponent))
+    length = np.float64(length_of(1.0 / unit, clouds.exponent))
     with np.errstate(over="ignore", under="ignore"):
         scale = float(length**p)
         slope = float(length ** (p - 1.0)) / unit  # costs are those of lengths times unit

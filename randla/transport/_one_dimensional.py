@@ -146,7 +146,7 @@ def _distances(
 
     def task(k: int) -> None:
         first, last = bounds[k]
-        left, right, lengths, shifts = _sides(
+        left, right, exponents, shifts = _sides(
             [x[first:last] for x in rows],
             [None if w is None else w[first:last] for w in weights],
             dtype,
@@ -157,7 +157,8 @@ def _distances(
         if p > SAFE_POWER:
             units = safe_unit(costs ** (1.0 / SAFE_POWER))
             coupling.cost(left, right, shifts, units, costs)
-        costs[:] = costs ** (1.0 / p) / units * lengths
+        with np.errstate(over="ignore"):  # then a distance is out of range, and inf
+            costs[:] = np.ldexp(costs ** (1.0 / p) / units, exponents)
 
     seconds = L * (n + m) * 2.0 * SECONDS_SORT
     run_parts(task, len(bounds), seconds=seconds, progress=progress)
@@ -169,8 +170,8 @@ def _sides(
     weights: list[NDArray[Any] | None],
     dtype: np.dtype[Any],
     weighted: bool,
-) -> tuple[Side, Side, NDArray[np.float64], NDArray[np.float64]]:
-    """Both sides scaled, centred and sorted; the unit of length and the shift of each row."""
+) -> tuple[Side, Side, NDArray[np.int32], NDArray[np.float64]]:
+    """Both sides scaled, centred and sorted; the exponent of the unit and the shift of each row."""
     k = len(rows[0])
     largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]
     exponents = np.frexp(np.maximum(*largest).astype(np.float64))[1]
@@ -198,8 +199,7 @@ def _sides(
     for side in sides:
         times_power_of_two(side.values, -again[:, None], side.values)
         side.sort(k)
-    lengths = np.ldexp(1.0, exponents + again)
-    return sides[0], sides[1], lengths, np.ldexp(shifts, -again)
+    return sides[0], sides[1], exponents + again, np.ldexp(shifts, -again)
 
 
 def _units(w: NDArray[np.float64] | None, n: int) -> NDArray[np.int64]:

@@ -17,6 +17,16 @@ OPTIONS = {
 }
 
 
+def test_values_at_the_edge_of_the_range():
+    far = np.full((9, 2), 5e307)
+    theta = np.array([[0.6, 0.8]])
+    for p in (2, 40):
+        result = randla.sliced_wasserstein(cut(far), 0.0 * far, p=p, directions=theta)
+        assert result.value == pytest.approx(7e307)
+        result = randla.sliced_wasserstein(cut(3.4 * far), -3.4 * far, p=p, directions=theta)
+        assert result.value == np.inf
+
+
 def assert_same(result, expected, rtol=1e-10):
     assert result.value == pytest.approx(expected.value, rel=rtol)
     assert result.standard_error == pytest.approx(expected.standard_error, rel=1e-6)

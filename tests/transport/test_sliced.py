@@ -299,6 +299,18 @@ def test_numbers_at_the_edge_of_the_range():
     assert result.value == pytest.approx(math.ldexp(small.value, 1000), rel=1e-14)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, 40.0, 1000.0])
+def test_values_at_the_edge_of_the_range(p):
+    far = np.full((3, 2), 5e307)
+    low, high = 5e307 * abs_moment(2, p) ** (1 / p), 5e307 * 2**0.5
+    for X, Y in ((far, 0 * far[:2]), (0 * far, far[:2])):
+        assert wasserstein_1d(2 * X[:, 0], 2 * Y[:, 0], p=p) == pytest.approx(1e308)
+        assert low <= sliced_wasserstein(X, Y, p=p, rng=0).value <= high
+        assert low <= sliced_wasserstein_gradient(X, Y, p=p, rng=0).value <= high
+    assert wasserstein_1d(2 * far[:, 0], -2 * far[:, 0], p=p) == np.inf
+    assert sliced_wasserstein(3 * far, -3 * far, p=p, rng=0).value == np.inf
+
+
 # Choices -----------------------------------------------------------------------------------------
 
 
