@@ -21,7 +21,7 @@ from randla._validation import as_points, as_weights, is_dask
 from randla.transport._clouds import as_pair, unit_exponent
 from randla.transport._costs import ProjectedCosts
 from randla.transport._one_dimensional import wasserstein_1d
-from randla.transport._rows import SAFE_POWER, SECONDS_PROJECT, SECONDS_SORT, safe_unit
+from randla.transport._rows import SAFE_POWER, SECONDS_PROJECT, SECONDS_SORT, unit_of_costs
 
 Array = NDArray[np.float64]
 
@@ -146,7 +146,7 @@ class DaskCosts:
         with showing_progress("sliced_wasserstein", progress):
             distances = self._distances(theta)
         if self.unit is None:  # powers of plain distances would leave the range of doubles
-            self.unit = float(safe_unit(distances.max()))
+            self.unit = unit_of_costs(distances, 1.0)
         return (self.unit * distances) ** self._p
 
     def _distances(self, theta: Array) -> Array:

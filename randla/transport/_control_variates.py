@@ -166,7 +166,8 @@ def _adapted(name: str, forms: Forms, p: float) -> Controls:
     if gap:
         length = math.sqrt(forms.means[0] * forms.dim)
         means.append(abs_moment(forms.dim, p) if length > 0.0 else 0.0)
-        sizes.append(length**p)
+        with np.errstate(over="ignore", under="ignore"):  # where 0 and inf mean no scale
+            sizes.append(float(np.float64(length) ** p))
         degrees.append(p)
     scales = [1.0 / size if size > 0.0 else 0.0 for size in sizes]
     exact = np.array(means)

@@ -20,6 +20,7 @@ from randla.transport._rows import (
     batch_rows,
     make_sides,
     safe_unit,
+    unit_of_costs,
 )
 
 _PART_SECONDS = 3.5e-4
@@ -61,7 +62,9 @@ class ProjectedCosts:
         return self._costs(theta, self._coupling, progress)
 
     def choose_unit(self, theta: NDArray[np.float64]) -> None:
-        """Make the largest W_p about 1, by a power that is safe; nothing if p itself is."""
+        """Make the largest W_p^p one, so that squares of costs stay in range; by a power that is
+        safe first. Nothing if p itself is.
+        """
         if self.unit is not None:
             return
         x, y = self._x, self._y
@@ -69,6 +72,7 @@ class ProjectedCosts:
         self.unit = 1.0
         largest = self._costs(theta, safe, False).max() ** (1.0 / SAFE_POWER)
         self.unit = float(safe_unit(largest))
+        self.unit *= unit_of_costs(self._costs(theta, self._coupling, False), self._coupling.p)
 
     def _costs(
         self, theta: NDArray[np.float64], coupling: Coupling, progress: bool

@@ -31,7 +31,7 @@ _WORTH_CALIBRATION = 1 << 22  # numbers to sort from which a calibration pays
 _DEFAULT_CROSSOVER = 256
 
 #: Powers up to which costs stay in range in units of the clouds: differences are 0 or above 2^-53
-#: of these. Beyond it, up to `MAX_POWER`, costs are taken in the unit of `safe_unit`.
+#: of these. Beyond it, up to `MAX_POWER`, costs are taken in a unit of their own.
 SAFE_POWER, MAX_POWER = 16.0, 1000.0
 
 #: Seconds for a number to be sorted and costed, and to be projected, a coordinate. Rough.
@@ -39,8 +39,17 @@ SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
 
 
 def safe_unit(largest: Any) -> Any:
-    """A factor that makes W_p near 1, given W_16: W_16 <= W_p <= n^(1/16) W_16."""
-    return 1.0 / np.where(largest > 0.0, 1.5 * largest, 1.0)
+    """A factor that keeps W_p^p in range, given W_16: W_16 <= W_p <= n^(1/16) W_16.
+
+    Between 1.9^-1000 = 1e-279 and, for n = 1e9, 1.93^1000 = 1e285.
+    """
+    return 1.0 / np.where(largest > 0.0, 1.9 * largest, 1.0)
+
+
+def unit_of_costs(costs: NDArray[np.float64], p: float) -> float:
+    """A factor of lengths that makes the largest of some p-th powers one."""
+    largest = float(costs.max())
+    return largest ** (-1.0 / p) if largest > 0.0 else 1.0
 
 
 class Sorter:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 import randla._parallel
+from randla._random import draw_key
 from randla.transport import (
     FewProjectionsWarning,
     max_sliced_wasserstein,
@@ -16,6 +17,7 @@ from randla.transport import (
     wasserstein_1d,
 )
 from randla.transport._control_variates import FAMILIES, abs_moment
+from randla.transport._directions import Directions
 from randla.transport._kernels.prepare import snap_centres
 from tests.transport.reference import circle, clouds, projected_costs
 
@@ -392,6 +394,30 @@ def test_coefficients_are_in_the_units_of_the_data():
         ten = sliced_wasserstein(10 * X, 10 * Y, p=p, control_variate="full", rng=0).coefficients
         degrees = np.array([2.0] * 3 + [4.0] * 6 + [2.0] + [p] * (p != 2))
         np.testing.assert_allclose(ten, unit * 10.0 ** (p - degrees), rtol=1e-4)
+
+
+@pytest.mark.parametrize("p", [2.0, 40.0, 1000.0])
+def test_standard_errors_of_large_powers(p):
+    theta = Directions("iid", 8, 256, draw_key(0)).rows(0, 256)
+    shift = 3.0 * np.ones(8)
+    costs = np.abs(theta @ shift)
+    f = (costs / costs.max()) ** p
+    expected = f.std(ddof=1) / np.sqrt(256) / f.mean()
+    X = -0.5 * shift + 1e-3 * np.random.default_rng(0).standard_normal((30, 8))
+    options = {"p": p, "directions": "iid", "n_projections": 256, "rng": 0}
+    result = sliced_wasserstein(X, X + shift, control_variate=None, **options)
+    assert result.value == pytest.approx(costs.max() * f.mean() ** (1 / p), rel=1e-11)
+    assert result.standard_error / result.value == pytest.approx(expected / p, rel=1e-9)
+    X, shift = X / costs.max(), shift / costs.max()
+    slopes = sliced_wasserstein_gradient(X, X + shift, **options)
+    assert slopes.power_standard_error / slopes.power == pytest.approx(expected, rel=1e-9)
+    if p > 2.0:  # else a linear control explains the gradient
+        g = f[:, None] / costs[:, None] * np.sign(theta @ shift)[:, None] * theta
+        spread = g.std(axis=0, ddof=1) / np.abs(g.mean(axis=0)) / np.sqrt(256)
+        errors = slopes.standard_error[0] / np.abs(slopes.gradient[0])
+        np.testing.assert_allclose(errors, spread, rtol=1e-8)
+    named = sliced_wasserstein(-9.0 * X, X - shift, p=p, control_variate="quadratic", rng=0)
+    assert named.control_variate == "quadratic"
 
 
 @pytest.mark.parametrize("p", [40.0, 1000.0])
