@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._results import Result, axes_or_new, t_interval
+from randla.transport._clouds import times_unit
 
 Arrays = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ def root_interval(
     """
     power, error, length = scaled
     ends = directions_interval(power, error, degrees_of_freedom, level)
-    low, high = (np.maximum(end, 0.0) ** (1.0 / p) * length for end in ends)
+    low, high = (times_unit(np.maximum(end, 0.0) ** (1.0 / p), length) for end in ends)
     return low, high
 
 
