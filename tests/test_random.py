@@ -136,6 +136,20 @@ def test_gamma(shape, trial):
     trial.assert_pvalue(stats.kstest(draws, stats.gamma(shape).cdf).pvalue)
 
 
+@pytest.mark.parametrize("shape", [1.0, 2.5, 80.0])
+def test_few_proposals_of_a_gamma_number_are_refused(shape):
+    """At most one in 20: about two words of the stream a number, and a few for rare cases."""
+    n = 4000
+    end, state = _random.new_stream(KEY), _random.new_stream(KEY)
+    draw_many_1(random.gamma, end, shape, np.empty(n))
+    words = 0
+    while not np.array_equal(state, end):
+        _random.next_bits(state)
+        words += 1
+        assert words <= 2.25 * n
+    assert words >= 2 * n
+
+
 @pytest.mark.parametrize("df", [0.7, 2.0, 30.0, np.inf])
 @claim(null="Student t draws", test="Kolmogorov-Smirnov", replicates=100_000, false_alarm=1e-8)
 def test_student_t(df, trial):

@@ -6,10 +6,10 @@
 A mutant is one kernel file with one change: a sign flipped, a factor dropped, an index or a
 constant shifted, a comparison turned, a branch negated. It meets the tests that use the changed
 function, those first that have caught mutants of the same file, and is caught if a test fails,
-crashes or hangs. Survivors meet the conformance suite as well; those that nothing can or need
-catch are explained in `explained.py`. Results are appended line by line, so that a long run can be
-stopped and taken up again; the sample is a function of ``--seed``. The copy in the work folder is
-made once: delete the folder after changes of the package.
+crashes or hangs. Survivors meet the other tests of the family and the conformance suite as well;
+those that nothing can or need catch are explained in `explained.py`. Results are appended line by
+line, so that a long run can be stopped and taken up again; the sample is a function of ``--seed``.
+The copy in the work folder is made once: delete the folder after changes of the package.
 """
 
 import argparse
@@ -36,7 +36,10 @@ def order_of_tests(bench, mutant, results):
     topic = Path(mutant["file"]).stem.split("_")[0]
     files.sort(key=lambda file: (topic not in file, bench.seconds(file)))
     usable = [test for test, _ in killers.most_common(6) if test.partition("::")[0] in files]
-    return [usable, files, LAST_FILES]
+    # A kernel that a test compiles for itself is not in the record of what it used.
+    family = Path(mutant["file"]).parts[1]
+    others = [file for file in bench.baseline if family in file and file not in files]
+    return [usable, files, [*others, *LAST_FILES]]
 
 
 def test_files():
