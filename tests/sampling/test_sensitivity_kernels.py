@@ -46,6 +46,17 @@ def test_a_line_search_leaves_two_fifths_of_the_slope(p, beyond):
         assert abs(slope(step)) <= 0.4 * abs(slope(0.0))
 
 
+@pytest.mark.parametrize(
+    "a", [[3.0, 0.0, 0.0], [-3.0, 0.0, 0.0], [1.0, 1e-9, 0.0], [-1.0, 0.0, 1e-12], [0.0, 2.0, -1.0]]
+)
+def test_the_reflection_of_a_row_onto_the_first_axis(a):
+    v, norm = np.empty(3), np.linalg.norm(a)
+    sign = sensitivity_one.reflect(np.array(a), norm, v)
+    H = np.eye(3) - np.outer(v, v)
+    np.testing.assert_allclose(H @ a, [sign * norm, 0.0, 0.0], atol=1e-14 * norm)
+    np.testing.assert_allclose(H @ H, np.eye(3), atol=1e-14)
+
+
 def solve_rows(A, rows, rtol=1e-6):
     """Lower and upper bounds and iterations of rows of A, p = 1."""
     space = geometry(Tiles(A), 1.0)
