@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from packaging.version import Version
 
 import randla
 from tests.dask.cases import cut, dask, distributed
@@ -37,6 +38,10 @@ def test_a_task_that_raises_gives_the_original_error(scheduler):
             call()
 
 
+@pytest.mark.skipif(
+    Version(distributed.__version__) < Version("2026.8"),
+    reason="older clusters hang at their end if a worker was killed",
+)
 def test_a_killed_worker_changes_nothing_and_nothing_stays_on_disk(tmp_path):
     source = cut(A, 60).map_blocks(slow, dtype=float, meta=A[:0])
     expected = randla.lstsq(A, b, sketch_size=100, rng=1)
