@@ -31,6 +31,8 @@ from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 from randla.sampling._whitening import Whitening, whiten
 
+_LEAST_NORM = 2.0**-1000  # of a row beside much longer ones: its weight stays a number
+
 
 def lewis_weights(
     A: ArrayLike,
@@ -258,7 +260,8 @@ def _log_ratio(norms: Array, x: Array, top: float, p: float) -> tuple[Array, flo
     residual = np.empty(len(x))
 
     def fill(block: slice) -> float:
-        r = np.log(norms[block], out=residual[block])
+        r = np.maximum(norms[block], _LEAST_NORM, out=residual[block])
+        np.log(r, out=r)
         r -= x[block] / p + top
         r *= 2.0
         return float(np.abs(r).max())

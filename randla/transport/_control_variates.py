@@ -102,8 +102,9 @@ class Forms:
         self._direction = delta / length if length > 0.0 else delta
         traces = [length**2, float(np.trace(moments.first)), float(np.trace(moments.second))]
         matrices = [np.outer(self._direction, self._direction) * d]
-        for S, trace in zip((moments.first, moments.second), traces[1:], strict=True):
-            matrices.append(S * (d / trace) if trace > 0.0 else np.zeros_like(S))
+        for S in (moments.first, moments.second):
+            S = S / (S.max() or 1.0)  # its trace may be subnormal
+            matrices.append(S * (d / (np.trace(S) or 1.0)))
         self.dim, self.matrices = d, matrices
         self.means = np.array(traces) / d
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from randla.sampling import lp_regression
+from randla.sampling import NotConvergedWarning, lp_regression
 from randla.sampling._newton import norm
 from randla.sampling._pinball import Rows
 from randla.sampling._sampled import _drawn
@@ -161,3 +161,16 @@ def test_a_sample_is_never_empty(size):
         result = lp_regression(A, A[:, 0], 1, method="sample", size=size, rng=seed)
         assert result.n_rows_used >= 1
         assert result.gap >= 0
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_weights_beyond_any_measure(seed):
+    # beside the heaviest rows the scores of others leave the range of numbers
+    rng = np.random.default_rng(seed)
+    A = np.c_[rng.standard_normal((60, 2)), np.zeros(60)]
+    b = rng.standard_normal(60) * (rng.random(60) < 0.3)
+    weights = 10.0 ** rng.uniform(-140, 140, 60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConvergedWarning)
+        result = lp_regression(A, b, method="sample", size=25, weights=weights, rng=0)
+    assert 0.0 <= result.lower_bound <= result.value

@@ -194,3 +194,14 @@ def test_a_tolerance_is_met_where_clouds_nearly_agree(d, noise):
     Y = X + noise * rng.standard_normal(X.shape)
     result = sliced_wasserstein(X, Y, rtol=2e-2, max_projections=2000, rng=0)
     assert result.converged
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "auto"])
+def test_clouds_of_very_different_sizes(family):
+    # in units of the larger one the covariance of the other is subnormal
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((30, 3)), 1e158 * rng.standard_normal((20, 3))
+    options = {"control_variate": family, "rng": 0}
+    result = sliced_wasserstein(X, Y, **options)
+    alone = sliced_wasserstein(np.zeros((30, 3)), Y, **options)
+    np.testing.assert_allclose(result.value, alone.value, rtol=1e-9)
