@@ -115,8 +115,8 @@ class SketchedFactor:
 
 def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None) -> SketchedFactor:
     """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
-    for attempt in range(4):
-        S = make_sketch(m << attempt)
+    for _ in range(4):
+        S = make_sketch(m)
         require_rank(rows, S.shape[0])
         SA, _ = rows.sketch(S, with_b=False)
         largest = np.abs(SA).max(axis=0)
@@ -133,6 +133,7 @@ def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None
         limit = 10.0 * max(rcond or 0.0, max(rows.n, rows.d) * EPS) * spectrum.s[0]
         if image.max() <= limit:
             break
+        m = 2 * m if S.population is None else min(2 * m, S.population)
     else:
         if image.max() > _LOST * limit:
             raise BadSketch(

@@ -628,6 +628,13 @@ def test_every_sketch_preconditions(sketch, method):
     assert result.sketch_size is None
 
 
+def test_a_sketch_of_subnormal_numbers_grows_to_all_rows_at_most():
+    A, b = np.array([[5e-324, 1e-323, 2e-322]]), np.zeros(1)
+    with pytest.raises(np.linalg.LinAlgError, match="loses rank that A has"):
+        lstsq(A, b, method="iterative", rng=0)
+    assert lstsq(A, b).rank == 1
+
+
 def test_a_sketch_that_loses_rank_is_drawn_again():
     # CountSketch throws some of the 40 rows together: SA is singular, A is not.
     A = np.vstack([np.eye(40), np.zeros((2000, 40))])
