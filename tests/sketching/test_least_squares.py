@@ -68,10 +68,9 @@ def test_forward_error_is_that_of_householder(condition, residual):
         for name, x in {"peer": householder(A, b), **answers}.items():
             error = np.linalg.norm(x - exact) / np.linalg.norm(exact)
             errors[name] = max(errors[name], error)
-    limit = 10 * max(errors["peer"], U)
-    # Where no digit is left (condition 1e12 and a residual), LSQR is a little worse.
-    slack = {"lsqr": 2.0 if errors["peer"] > 0.1 else 1.0}
-    assert all(errors[m] <= limit * slack.get(m, 1.0) for m in STABLE), errors
+    # Where no digit is left (condition 1e12 and a residual) the sizes of the errors are chance.
+    limit = (30 if errors["peer"] > 0.1 else 10) * max(errors["peer"], U)
+    assert all(errors[m] <= limit for m in STABLE), errors
 
 
 @pytest.mark.parametrize("method", METHODS)
