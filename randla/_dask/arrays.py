@@ -262,6 +262,7 @@ def _keep(x: Any, axis: Any, keepdims: bool) -> Any:
     return x
 
 
+@np.errstate(all="ignore")  # sums that leave the range are looked at in the end
 def _join(arrays: Any, axis: Any = None, keepdims: bool = True, *, join: Any) -> Any:
     """Nested lists of arrays, joined."""
     if not isinstance(arrays, list):
