@@ -64,7 +64,8 @@ CALLS = {
         "sliced_wasserstein_flow(X, Y, n_steps=2, rng=0)", 10 * CLOUD + 28 * ROW,
     ),
     "sliced_wasserstein_barycenter": (
-        "sliced_wasserstein_barycenter([X, Y], n_steps=2, rng=0)", 10 * CLOUD + 28 * ROW,
+        "sliced_wasserstein_barycenter([X, Y], n_steps=2, rng=0)",  # three clouds, with its own
+        15 * CLOUD + 42 * ROW,
     ),
     "max_sliced_wasserstein": ("max_sliced_wasserstein(X, Y, rng=0)", 8 * CLOUD + 20 * ROW),
     "particle_filter": ("particle_filter(model, y, n_particles=P, rng=0)", 12 * 8 * PARTICLES),
