@@ -14,7 +14,7 @@ from randla._dask.sketching import as_block, prepared
 from randla._validation import as_weights, is_sparse, require_finite
 from randla.sketching._cholesky import solve_by_cholesky
 from randla.sketching._dense_rows import DenseRows
-from randla.sketching._methods import default_size, solve, warn_of_error, zero_solution
+from randla.sketching._methods import checked, default_size, solve, zero_solution
 from randla.sketching._operators import Sketch
 from randla.sketching._plan import Options, Recipe, recipe_for, rows_of_sketch
 from randla.sketching._product_rows import SparseRows
@@ -109,9 +109,7 @@ def _automatically(
         raise np.linalg.LinAlgError(
             "A must not be so ill-conditioned that four sketches lose its rank"
         )
-    if not solution.converged:
-        warn_of_error(solution)
-    return solution
+    return checked(rows, solution)
 
 
 class DaskRows(Rows):

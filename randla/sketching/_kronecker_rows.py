@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import column_norms
-from randla.sketching._methods import solve, warn_of_error
+from randla.sketching._methods import checked, solve
 from randla.sketching._plan import Recipe
 from randla.sketching._rank import EPS
 from randla.sketching._refinement import ENOUGH, Solution
@@ -126,9 +126,7 @@ def solve_by_factors(rows: Rows, recipe: Recipe, rcond: float | None) -> Solutio
         "lapack",
         best_error <= ENOUGH,
     )
-    if not solution.converged:
-        warn_of_error(solution)
-    return solution
+    return checked(rows, solution)
 
 
 def _double(A: Matrix) -> Matrix:

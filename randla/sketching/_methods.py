@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -40,6 +41,10 @@ _MAX_GRAM, _MAX_SPARSE_FACTOR, _MAX_OPERATOR_FACTOR = 5000, 2000, 1000
 #: Steps of an attempt without a preconditioner. A step takes some 3 ns for each stored entry, what
 #: needs a dense factor at least a quarter of a nanosecond times d^3 (measured).
 _COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
+
+#: Condition number, with the rows of a ridge, above which only LAPACK's method looks at A without
+#: them: errors of the penalised sum are of the order of its square times 1e-32.
+_RIDGE_LIMIT = 1e10
 
 
 class LstsqWarning(RandlaWarning):
@@ -101,9 +106,7 @@ def _solve(
             f"method={method!r} broke down, as A is too ill-conditioned or rank-deficient for it: "
             "use method='auto'"
         )
-    if not solution.converged:
-        warn_of_error(solution)
-    return solution
+    return checked(rows, solution)
 
 
 def _solve_dense(
@@ -121,6 +124,8 @@ def _solve_dense(
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
             return solution
+    if rows.root_ridge is not None:
+        return solve_by_lapack(rows, rcond)
     with suppress(BadSketch):
         if d >= _ITERATIVE_FROM * rows.k:
             m = default_size(rows, recipe, 8)
@@ -162,9 +167,7 @@ def _solve_by_products(
             solution = solve_by_lsqr(rows, draw, m, rcond, sketched)
     if solution is None:
         solution = solve_by_plain_lsqr(rows)
-    if not solution.converged:
-        warn_of_error(solution)
-    return solution
+    return checked(rows, solution)
 
 
 def measure_backward_error(rows: Rows, solution: Solution) -> float:
@@ -211,9 +214,22 @@ def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
     return m if largest is None else min(m, largest)
 
 
-def warn_of_error(solution: Solution) -> None:
-    """Say that full precision was not reached."""
-    warn_caller(
-        f"lstsq stopped at a backward error of {solution.error:.1e} (method {solution.method!r})",
-        LstsqWarning,
-    )
+def checked(rows: Rows, solution: Solution) -> Solution:
+    """The solution; warn if it falls short of full precision."""
+    factor = solution.factor
+    if rows.root_ridge is not None and factor is not None and solution.method != "lapack":
+        if solution.rank != rows.d or factor.condition > _RIDGE_LIMIT:
+            warn_caller(
+                "lstsq: the ridge is so small that rounding hides its effect on columns that depend "
+                f"on one another (method {solution.method!r}): take a larger one, or "
+                "method='lapack' for an array in memory",
+                LstsqWarning,
+            )
+            return replace(solution, converged=False)
+    if not solution.converged:
+        warn_caller(
+            f"lstsq stopped at a backward error of {solution.error:.1e} "
+            f"(method {solution.method!r})",
+            LstsqWarning,
+        )
+    return solution

@@ -20,8 +20,15 @@ EPS = float(np.finfo(np.float64).eps)
 NOISE = 10.0
 #: A ratio of neighbours that separates rounding errors of the data from an ill-conditioned matrix.
 _GAP = 1e8
-#: Powers of two between the scales of columns that ask for care with rounding errors.
-_WIDE_SPREAD = 24
+#: The shortest of many solutions. Columns whose scales differ by less than 2^8 are taken together;
+#: what is left of a column is clear of others above the first of these numbers; the others end the
+#: search.
+_CLASS_WIDTH, _CLEAR = 8, (1e-4, 1e-8, 0.0)
+#: Entries of K that are taken for rounding errors; in an ill-conditioned A they are larger.
+NEGLIGIBLE, _LESS_NEGLIGIBLE = 2.0**-42, 1e-5
+#: The largest power of two in B; the error of an image; and how much larger than the image the
+#: coefficients may become in scaled columns, which costs as many of its digits.
+_MAX_RATIO, _SAME_IMAGE, _MAX_GROWTH = 400, 64.0 * EPS, 1e5
 
 
 class Spectrum(NamedTuple):
@@ -87,52 +94,101 @@ def column_norms(X: NDArray[Any]) -> Matrix:
     return np.sqrt((X * X).sum(axis=0))
 
 
+class Dependence:
+    r"""The columns of a matrix of rank r as r independent ones, S, and the others, T.
+
+    T depends on S: V_T = V_S K, for a basis V (d, r) of the row space of the scaled matrix. All
+    2^e y with the image of :math:`y_S = f,\ y_T = 0` are
+
+    .. math:: x_S = D_S f - B x_T, \quad B = D_S K D_T^{-1}, \quad D = 2^e,
+
+    and the shortest has :math:`|x|^2 = (D_S f)^T (I + B B^T)^{-1} D_S f`. In S are columns of
+    large scale where there is a choice: so the entries of B stay moderate. Entries of K that are
+    rounding errors count as zero, as the scales would magnify them without bound.
+    """
+
+    def __init__(self, spectrum: Spectrum, exponents: NDArray[np.int64]) -> None:
+        self.V = spectrum.Vt[: spectrum.rank].T
+        self.s = spectrum.s[: spectrum.rank, None]
+        self.exponents = exponents
+        self.S, self.T, self.K = _independent_columns(self.V, exponents)
+
+    def ratios(self, negligible: float) -> Matrix:
+        """B, with entries of K below `negligible` taken for zero."""
+        K = np.where(np.abs(self.K) < negligible, 0.0, self.K)
+        powers = self.exponents[self.S][:, None] - self.exponents[self.T]
+        return np.ldexp(K, np.minimum(powers, _MAX_RATIO))
+
+    def shortest(self, Y: Matrix) -> Matrix:
+        """The Z with the same image as Y, to rounding, for which 2^e Z is shortest."""
+        S, T, r, e = self.S, self.T, len(self.S), self.exponents
+        f = Y[S] + self.K @ Y[T]
+        middle = (e.max() + e.min()) // 2
+        to_S, to_T, shift = (e[S] - middle)[:, None], (e[T] - middle)[:, None], e - e.max()
+        X, length = Y, column_norms(np.ldexp(Y, shift[:, None]))
+        image = column_norms(self.s * (self.V.T @ Y)) / self.s[0]
+        limit = np.maximum(_MAX_GROWTH * image, len(e) ** 0.5 * column_norms(Y))
+        for negligible in (NEGLIGIBLE, _LESS_NEGLIGIBLE):
+            B, Df = self.ratios(negligible), np.ldexp(f, to_S)
+            if len(T) <= r:
+                x_T = lapack.dposv(np.eye(len(T)) + B.T @ B, B.T @ Df)[1]
+                x_S = Df - B @ x_T
+            else:
+                x_S = lapack.dposv(np.eye(r) + B @ B.T, Df)[1]
+                x_T = B.T @ x_S
+            candidate, exact = np.empty_like(Y), np.empty_like(Y)
+            candidate[T] = exact[T] = np.ldexp(x_T, -to_T)
+            candidate[S], exact[S] = np.ldexp(x_S, -to_S), f - self.K @ exact[T]
+            settled = np.zeros(Y.shape[1], bool)
+            for Z in (candidate, exact):  # the second one is right where entries were dropped
+                norm, new_length = column_norms(Z), column_norms(np.ldexp(Z, shift[:, None]))
+                right = column_norms(self.V.T @ (Y - Z)) <= _SAME_IMAGE * norm
+                right &= norm <= limit
+                better = right & (new_length < (1.0 - 1e-6) * length)
+                X, length = np.where(better, Z, X), np.where(better, new_length, length)
+                settled |= right
+            if settled.all():
+                break
+        return X
+
+
 def minimum_norm(Y: Matrix, spectrum: Spectrum, exponents: NDArray[np.int64]) -> Matrix:
-    """The shortest X = 2^e Y with the same image; Y in and out.
+    """The shortest X = 2^e Z with the image of 2^e Y, in the scaled columns: Z."""
+    if spectrum.rank in (0, len(Y)):
+        return Y if spectrum.rank else np.zeros_like(Y)
+    return Dependence(spectrum, exponents).shortest(Y)
 
-    V spans the row space of the scaled matrix, N its null space. X is determined by V'Y, and is
-    what is left of 2^e Y off the span of 2^e N; equivalently X lies in the span of 2^-e V.
+
+def _independent_columns(
+    V: Matrix, exponents: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Matrix]:
+    """Indices S of r rows of V (d, r) that span all, T of the others, and K with V_T' = V_S' K.
+
+    A QR with column pivoting of V', one class of scales after the other, those of the largest
+    columns (smallest exponents) first. What is left of a row must be clear of the span of those
+    chosen before, else it waits for another pass.
     """
-    r, (_, d) = spectrum.rank, spectrum.Vt.shape
-    if r == 0 or r == d:
-        return Y if r else np.zeros_like(Y)
-    V = spectrum.Vt[:r].T
-    if len(spectrum.Vt) == d and (2 * r > d or np.ptp(exponents) > _WIDE_SPREAD):
-        shift = exponents - exponents.max()
-        X = np.ldexp(Y, shift[:, None])
-        null = spectrum.Vt[r:].T
-        # Entries that are rounding errors would be magnified by the scales.
-        null = np.where(np.abs(null) < 64.0 * EPS, 0.0, null)
-        order, Q, tau, _ = _stable_qr(np.ldexp(null, shift[:, None]))
-        turned = _turn("T", Q, tau, X[order])
-        turned[: d - r] = 0.0
-    else:
-        shift = exponents - exponents.min()
-        order, Q, tau, pivots = _stable_qr(np.ldexp(V, -shift[:, None]))
-        turned = np.zeros_like(Y)
-        turned[:r] = lapack.dtrtrs(Q[:r], (V.T @ Y)[pivots], trans=1)[0]
-    X = np.empty_like(Y)
-    X[order] = _turn("N", Q, tau, turned)
-    X = np.ldexp(X, -shift[:, None])
-    # Rounding errors of V may have changed V'X: put that right. If scales are beyond double
-    # precision apart, X is then not the shortest; Y fits as well, and the shorter one is taken.
-    change = V.T @ (Y - X)
-    X += V @ np.where(np.abs(change) > 64.0 * EPS * column_norms(Y), change, 0.0)
-    shift = (exponents - exponents.max())[:, None]
-    return np.where(column_norms(np.ldexp(X, shift)) < column_norms(np.ldexp(Y, shift)), X, Y)
-
-
-def _stable_qr(M: Matrix) -> tuple[Any, ...]:
-    """QR with sorted rows and pivoted columns, for rows that differ by many powers of ten.
-
-    That is stable row by row (Cox and Higham, BIT 38, 1998). Returns the order of the rows,
-    Householder vectors and R, their scales, and the order of the columns.
-    """
-    order = np.argsort(-np.abs(M).max(axis=1), kind="stable")
-    factor, pivots, tau, _, _ = lapack.dgeqp3(M[order], lwork=3 * M.shape[1] + 64)
-    return order, factor, tau, pivots - 1
-
-
-def _turn(trans: str, factor: Matrix, tau: Matrix, X: Matrix) -> Matrix:
-    """``Q X`` or ``Q'X``."""
-    return lapack.dormqr("L", trans, factor, tau, X, 64 * max(X.shape[1], 1))[0]
+    r = V.shape[1]
+    M = np.asfortranarray(V.T)
+    chosen = np.zeros(0, np.int64)
+    left = np.argsort(exponents, kind="stable")
+    for threshold in _CLEAR:
+        start = 0
+        while start < len(left) and len(chosen) < r:
+            k, e = len(chosen), exponents[left]
+            stop = int(np.searchsorted(e, e[start] + _CLASS_WIDTH))
+            block = left[start:stop]
+            weights = np.ldexp(1.0, e[start] - exponents[block])
+            factor, order, tau, _, _ = lapack.dgeqp3(
+                M[k:, block] * weights, lwork=3 * len(block) + 64
+            )
+            clear = np.abs(factor.diagonal()) > threshold * weights[order - 1][: r - k]
+            n_new = len(clear) if clear.all() else int(np.argmin(clear))
+            new = block[order[:n_new] - 1]
+            if n_new:
+                Q, scales = factor[:, :n_new], tau[:n_new]
+                M[k:] = lapack.dormqr("L", "T", Q, scales, M[k:], 64 * V.shape[0])[0]
+                chosen = np.append(chosen, new)
+                left = left[~np.isin(left, new)]
+            start = stop - n_new
+    return chosen, left, lapack.dtrtrs(M[:, chosen], M[:, left])[0]

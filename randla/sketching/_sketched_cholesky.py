@@ -28,9 +28,9 @@ def solve_by_sketched_cholesky(
     sketched: SketchedFactor | None = None,
 ) -> Solution | None:
     """Sketch-preconditioned Cholesky with refinement; None if four sketches are not good enough."""
-    for attempt in range(4):
+    for _ in range(4):
         if sketched is None:
-            sketched = draw_factor(rows, make_sketch, m << attempt, rcond)
+            sketched = draw_factor(rows, make_sketch, m, rcond)
         if sketched.rank == 0:  # A is zero
             X, squares = np.zeros((rows.d, rows.k)), rows.rhs_squares()
             return Solution(X, sketched.exponents, None, 0, squares, 0.0, 0, "sketch-cholesky")
@@ -42,6 +42,7 @@ def solve_by_sketched_cholesky(
         inner, info = lapack.dpotrf(G, lower=0, clean=1)
         if info == 0 and lapack.dpocon(inner, np.abs(G).sum(axis=0).max())[0] > _WORST_GRAM:
             break
+        m = 2 * m if sketched.population is None else min(2 * m, sketched.population)
         sketched = None
     else:
         return None
