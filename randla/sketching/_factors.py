@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla.sketching._rank import EPS, Spectrum, column_norms
+from randla.sketching._rank import EPS, Spectrum, column_norms, exponents_of
 
 Matrix = NDArray[np.float64]
 
@@ -110,19 +110,12 @@ class TriangularFactor(Factor):
     def adjoint(self, g: Matrix) -> Matrix:
         return lapack.dtrtrs(self.R, g, trans=1)[0]
 
+    def matrix(self) -> Matrix:
+        """R itself."""
+        return np.triu(self.R)
+
     def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
-        d = self.R.shape[1]
-        if len(omega) > 3:
-            _, s, Vt = np.linalg.svd(np.triu(self.R))
-            return column_norms((Vt @ g) / np.hypot(s[:, None], omega))
-        norms = np.empty(len(omega))
-        for j, w in enumerate(omega):  # a QR costs a quarter of an SVD
-            stacked = np.zeros((2 * d, d), order="F")
-            stacked[:d] = np.triu(self.R)
-            stacked.T.flat[d :: 2 * d + 1] = w
-            T = lapack.dgeqrf(stacked, lwork=32 * d, overwrite_a=1)[0][:d]
-            norms[j] = np.linalg.norm(lapack.dtrtrs(T, g[:, j], trans=1)[0])
-        return norms
+        return shrunk_norms(self.matrix(), g, omega)
 
 
 class SpectralFactor(Factor):
@@ -148,8 +141,62 @@ class SpectralFactor(Factor):
         half = (self.V.T @ g) / self.s
         return half if self.inner is None else lapack.dtrtrs(self.inner, half, trans=1)[0]
 
+    def matrix(self) -> Matrix:
+        """R itself, (r, d)."""
+        R = self.s * self.V.T
+        return R if self.inner is None else self.inner @ R
+
     def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
         return column_norms((self.V.T @ g) / np.hypot(self.s, omega))
+
+
+def shrunk_norms(R: Matrix, g: Matrix, omega: Matrix) -> Matrix:
+    """Column norms of ``(R'R + omega^2)^(-1/2) g`` for R (r, d), r <= d."""
+    r, d = R.shape
+    if r < d or len(omega) > 3:
+        _, s, Vt = np.linalg.svd(R, full_matrices=False)
+        inside = Vt @ g
+        outside = column_norms(g - Vt.T @ inside) if r < d else 0.0
+        return np.hypot(column_norms(inside / np.hypot(s[:, None], omega)), outside / omega)
+    norms = np.empty(len(omega))
+    for j, w in enumerate(omega):  # a QR costs a quarter of an SVD
+        stacked = np.zeros((2 * d, d), order="F")
+        stacked[:d] = R
+        stacked.T.flat[d :: 2 * d + 1] = w
+        T = lapack.dgeqrf(stacked, lwork=32 * d, overwrite_a=1)[0][:d]
+        norms[j] = np.linalg.norm(lapack.dtrtrs(T, g[:, j], trans=1)[0])
+    return norms
+
+
+def columnwise_backward_error(R: Matrix, g: Matrix, Y: Matrix, squares: Matrix) -> float:
+    r"""The largest columnwise backward error of the columns of Y.
+
+    The least :math:`\eta` for which changes :math:`|E_j|_2 \le \eta |A_j|_2` of the columns of A
+    make a y the exact solution, to a small factor. Let the columns of A, and of its factor R, have
+    norm 1. To first order E must satisfy :math:`A^T E y - E^T r = g`, where
+    :math:`|E y|_2 \le \eta |y|_1` and :math:`|E_j^T r| \le \eta |r|_2`. The least squares of
+    both, each over its bound, give as in the formula of Karlson and Walden
+
+    .. math:: \eta = |(R^T R + \omega^2 I)^{-1/2} g|_2 / |y|_1, \qquad \omega = |r|_2 / |y|_1 .
+
+    R (r, d), g = A'(B - A Y) and Y belong to the same scaling of the columns; `squares` are the
+    squared norms of B - A Y.
+    """
+    exponents = exponents_of(np.abs(R).max(axis=0, initial=0.0))[:, None]
+    R = np.ldexp(R, -exponents.T)
+    norms = column_norms(R)[:, None]
+    norms[norms == 0.0] = 1.0
+    R, g = R / norms.T, np.ldexp(g, -exponents) / norms
+    size = np.abs(np.ldexp(Y, exponents) * norms).sum(axis=0)
+    residual, gradient = np.sqrt(squares), column_norms(g)
+    omega = residual / size
+    error = omega.copy()  # a change of A that makes the residual vanish
+    error[gradient == 0.0] = 0.0
+    usable = np.flatnonzero((error > 0.0) & (error < math.inf))
+    if len(usable):
+        sharp = shrunk_norms(R, g[:, usable], omega[usable]) / size[usable]
+        error[usable] = np.fmin(error[usable], sharp)
+    return float(error.max(initial=0.0))
 
 
 def top_singular_value(R: Matrix) -> float:

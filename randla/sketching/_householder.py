@@ -109,9 +109,10 @@ def _solve_with_ridge(
 
     where :math:`A_S` is well-conditioned, and then the shortest solution for f.
     """
-    d, k = rows.d, rows.k
+    d, k, root_ridge = rows.d, rows.k, rows.root_ridge
+    assert root_ridge is not None
     below = np.zeros((d, d + k))
-    below.flat[:: d + k + 1] = rows.root_ridge
+    below.flat[:: d + k + 1] = root_ridge
     full, Z_full, rest = _triangular(np.vstack([np.hstack([R, Z]), below]), d)
     full, exponents = _scaled(rows, full)
     if rcond is None and lapack.dtrcon(full)[0] < _RIDGE_COUNTS:
@@ -122,7 +123,7 @@ def _solve_with_ridge(
             dependence = Dependence(spectrum, rows.total_exponents(own))
             S, B = dependence.S, dependence.ratios(NEGLIGIBLE)
             C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]
-            below = lapack.dtrtrs(C, np.diag(np.ldexp(rows.root_ridge, own)[S]), lower=1)[0]
+            below = lapack.dtrtrs(C, np.diag(np.ldexp(root_ridge, own)[S]), lower=1)[0]
             A_S = np.vstack([R[:, S], below])
             scale = -exponents_of(np.abs(A_S).max(axis=0))
             right = np.vstack([Z, np.zeros((len(S), k))])

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from randla._results import RandlaWarning, warn_caller
 from randla.sketching._cholesky import (
@@ -17,13 +18,16 @@ from randla.sketching._cholesky import (
     solve_by_cholesky,
 )
 from randla.sketching._dense_rows import DenseRows
-from randla.sketching._factors import TriangularFactor, column_norms
+from randla.sketching._factors import (
+    SpectralFactor,
+    TriangularFactor,
+    columnwise_backward_error,
+)
 from randla.sketching._householder import load_all, solve_by_lapack
 from randla.sketching._iterative import solve_by_iteration
 from randla.sketching._lsqr import solve_by_lsqr, solve_by_plain_lsqr
 from randla.sketching._plan import Recipe
 from randla.sketching._product_rows import SparseRows
-from randla.sketching._rank import exponents_of
 from randla.sketching._refinement import Solution
 from randla.sketching._regression_rows import OutOfRange, Rows
 from randla.sketching._sketched_cholesky import solve_by_sketched_cholesky
@@ -171,40 +175,21 @@ def _solve_by_products(
 
 
 def measure_backward_error(rows: Rows, solution: Solution) -> float:
-    """Backward error of a solution by LAPACK, for one pass over A."""
-    Y, factor = solution.Y, solution.factor
+    """The columnwise backward error of a solution, for one pass over A."""
+    Y, exponents = solution.Y, solution.exponents
+    D = np.ones((len(Y), 1)) if exponents is None else np.ldexp(1.0, exponents)[:, None]
     with np.errstate(all="ignore"):
-        if factor is None:
-            return _backward_error_of_wide(rows, Y)
-        exponents = solution.exponents
-        if exponents is None:
-            assert isinstance(factor, TriangularFactor)
-            R = np.triu(factor.R)
-            exponents = -exponents_of(np.abs(R).max(axis=0))
-            Y = np.ldexp(Y, -exponents[:, None])
-            factor = TriangularFactor(np.ldexp(R, exponents))
-        D = np.ldexp(1.0, exponents)[:, None]
         g, squares = rows.residual(D * Y)
-        g *= D
-        return float(factor.backward_error(g, factor.adjoint(g), Y, squares).max(initial=0.0))
-
-
-def _backward_error_of_wide(rows: Rows, Y: Matrix) -> float:
-    """The estimate of `Factor` where A has fewer rows than columns and there is no factor."""
-    assert isinstance(rows, DenseRows)
-    g, squares = rows.residual(Y)
-    _, s, Vt = np.linalg.svd(load_all(rows), full_matrices=False)
-    ridge = 0.0 if rows.root_ridge is None else float(rows.root_ridge[0]) ** 2
-    size = column_norms(Y)
-    size = np.where(size > 0.0, size, np.inf)
-    error = np.sqrt(squares) / size  # a change of A that makes the residual vanish
-    if ridge > 0.0:
-        inside, omega2 = Vt @ g, error**2 + ridge
-        outside = g - Vt.T @ inside
-        shrunk = (inside**2 / (s[:, None] ** 2 + omega2)).sum(axis=0)
-        shrunk += (outside**2).sum(axis=0) / omega2
-        error = np.minimum(error, np.sqrt(shrunk) / size)
-    return float(error.max() / np.hypot(s[0], ridge**0.5))
+        if solution.factor is not None:
+            assert isinstance(solution.factor, TriangularFactor | SpectralFactor)
+            R = solution.factor.matrix()
+        else:  # fewer rows than columns, and no factor
+            assert isinstance(rows, DenseRows)
+            R = load_all(rows)
+            if rows.root_ridge is not None:
+                stacked = np.asfortranarray(np.vstack([R, np.diag(rows.root_ridge)]))
+                R = np.triu(lapack.dgeqrf(stacked, overwrite_a=1)[0][: rows.d])
+        return columnwise_backward_error(R, D * g, Y, squares)
 
 
 def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
@@ -217,15 +202,15 @@ def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
 def checked(rows: Rows, solution: Solution) -> Solution:
     """The solution; warn if it falls short of full precision."""
     factor = solution.factor
-    if rows.root_ridge is not None and factor is not None and solution.method != "lapack":
-        if solution.rank != rows.d or factor.condition > _RIDGE_LIMIT:
-            warn_caller(
-                "lstsq: the ridge is so small that rounding hides its effect on columns that depend "
-                f"on one another (method {solution.method!r}): take a larger one, or "
-                "method='lapack' for an array in memory",
-                LstsqWarning,
-            )
-            return replace(solution, converged=False)
+    is_hidden = factor is not None and (solution.rank != rows.d or factor.condition > _RIDGE_LIMIT)
+    if rows.root_ridge is not None and is_hidden and solution.method != "lapack":
+        warn_caller(
+            "lstsq: the ridge is so small that rounding hides its effect on columns that depend on "
+            f"one another (method {solution.method!r}): take a larger one, or method='lapack' for "
+            "an array in memory",
+            LstsqWarning,
+        )
+        return replace(solution, converged=False)
     if not solution.converged:
         warn_caller(
             f"lstsq stopped at a backward error of {solution.error:.1e} "

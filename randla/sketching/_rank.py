@@ -125,9 +125,19 @@ class Dependence:
         f = Y[S] + self.K @ Y[T]
         middle = (e.max() + e.min()) // 2
         to_S, to_T, shift = (e[S] - middle)[:, None], (e[T] - middle)[:, None], e - e.max()
-        X, length = Y, column_norms(np.ldexp(Y, shift[:, None]))
         image = column_norms(self.s * (self.V.T @ Y)) / self.s[0]
         limit = np.maximum(_MAX_GROWTH * image, len(e) ** 0.5 * column_norms(Y))
+        X, length = Y, np.full(Y.shape[1], np.inf)
+
+        def consider(Z: Matrix) -> NDArray[np.bool_]:
+            """Take the columns of Z that are right, and shorter by more than rounding."""
+            nonlocal X, length
+            norm, new_length = column_norms(Z), column_norms(np.ldexp(Z, shift[:, None]))
+            right = (column_norms(self.V.T @ (Y - Z)) <= _SAME_IMAGE * norm) & (norm <= limit)
+            better = right & (new_length < (1.0 - 1e-6) * length)
+            X, length = np.where(better, Z, X), np.where(better, new_length, length)
+            return right
+
         for negligible in (NEGLIGIBLE, _LESS_NEGLIGIBLE):
             B, Df = self.ratios(negligible), np.ldexp(f, to_S)
             if len(T) <= r:
@@ -136,19 +146,13 @@ class Dependence:
             else:
                 x_S = lapack.dposv(np.eye(r) + B @ B.T, Df)[1]
                 x_T = B.T @ x_S
-            candidate, exact = np.empty_like(Y), np.empty_like(Y)
-            candidate[T] = exact[T] = np.ldexp(x_T, -to_T)
-            candidate[S], exact[S] = np.ldexp(x_S, -to_S), f - self.K @ exact[T]
-            settled = np.zeros(Y.shape[1], bool)
-            for Z in (candidate, exact):  # the second one is right where entries were dropped
-                norm, new_length = column_norms(Z), column_norms(np.ldexp(Z, shift[:, None]))
-                right = column_norms(self.V.T @ (Y - Z)) <= _SAME_IMAGE * norm
-                right &= norm <= limit
-                better = right & (new_length < (1.0 - 1e-6) * length)
-                X, length = np.where(better, Z, X), np.where(better, new_length, length)
-                settled |= right
-            if settled.all():
+            Z = np.empty_like(Y)
+            Z[S], Z[T] = np.ldexp(x_S, -to_S), np.ldexp(x_T, -to_T)
+            settled = consider(Z)
+            Z[S] = f - self.K @ Z[T]  # right even where entries were dropped
+            if (consider(Z) | settled).all():
                 break
+        consider(Y)
         return X
 
 

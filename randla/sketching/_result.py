@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._results import Result, axes_or_new, t_interval
 from randla._validation import as_flag, is_dask, read_only
+from randla.sketching._factors import SpectralFactor, TriangularFactor
 from randla.sketching._inference import implied_eps
 from randla.sketching._kronecker_rows import solve_by_factors
 from randla.sketching._methods import measure_backward_error, solve, zero_solution
@@ -65,8 +66,8 @@ class LstsqResult(Result):
     n_iterations : int
         Refinement steps or iterations.
     converged : bool
-        At full precision, whether the estimated backward error is at rounding level; else whether
-        the sketch kept the promise of `eps`, judged by the standard errors.
+        At full precision, whether the solver stopped at a backward error of rounding level; else
+        whether the sketch kept the promise of `eps`, judged by the standard errors.
     """
 
     x: Matrix
@@ -99,11 +100,15 @@ class LstsqResult(Result):
 
     @property
     def backward_error(self) -> float:
-        """Estimated relative change of A that makes x an exact solution (the largest over k).
+        r"""Columnwise backward error of `x`, the largest over k.
 
-        In the 2-norm, for columns scaled to norm about 1, by the formula of Karlson and Walden.
-        After ``method="lapack"`` it costs a pass over A when it is first asked for; until then the
-        result keeps a reference to A and b. After a single sketch it is the expected size.
+        The least :math:`\eta` for which changes of the columns of A by at most :math:`\eta` times
+        their own norms make x an exact solution, to a small factor: it sees errors in the
+        coefficients of columns of any scale. The rows of a ridge count as rows of A. By a formula
+        like that of Karlson and Walden; the residual costs a pass over A when the number is
+        first asked for; until then the result keeps references to A and b. After a single sketch
+        it is the expected size. For a Kronecker product, and after LSQR without a preconditioner,
+        it is relative to the norm of A as a whole.
         """
         if callable(self._backward_error):
             object.__setattr__(self, "_backward_error", self._backward_error())
@@ -325,7 +330,7 @@ def exact_result(rows: Rows, solution: Solution, one_dimensional: bool) -> Lstsq
     """Return the result of a solution to full precision."""
     x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
     error: Any = solution.error
-    if error is None:
+    if error is None or isinstance(solution.factor, TriangularFactor | SpectralFactor):
         error = partial(measure_backward_error, rows, solution)
     return LstsqResult(
         x=x,

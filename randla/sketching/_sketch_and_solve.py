@@ -140,15 +140,13 @@ def solve_from_sketch(
 def _expected_backward_error(
     sketched: SketchedFactor, Y: Matrix, squares: Matrix, factor: float
 ) -> float:
-    """Karlson and Walden's formula for the error z = R (y' - y) with E z_i^2 = factor |r|^2."""
-    base, size = sketched.factor(), column_norms(Y)
-    top, residual = base.top, np.sqrt(squares)
-    if top == 0.0 or not (size > 0.0).any():
-        return 0.0
-    # |(R'R + w^2)^(-1/2) R'z| is at most |z| and |R'z| / w, with w = |r| / |y|.
-    frobenius = float(np.linalg.norm(sketched.R))
-    image = factor**0.5 * np.minimum(sketched.rank**0.5 * residual, frobenius * size)
-    return float(np.divide(image, size * top, out=np.zeros_like(size), where=size > 0.0).max())
+    """Columnwise, for the error z = R (y' - y) with E z_i^2 = factor |r|^2."""
+    # |(R'R + w^2)^(-1/2) R'z| is at most |z| and |R'z| / w, with w = |r| / |y|. With columns of
+    # norm 1, |R'z|^2 is d factor |r|^2 in expectation.
+    size = (column_norms(sketched.R)[:, None] * np.abs(Y)).sum(axis=0)
+    d = sketched.R.shape[1]
+    image = factor**0.5 * np.minimum((sketched.rank * squares) ** 0.5, d**0.5 * size)
+    return float(np.divide(image, size, out=np.zeros_like(size), where=size > 0.0).max())
 
 
 def _promise_factor(solution: SketchedSolution, eps: float, delta: float) -> float:

@@ -1,6 +1,7 @@
 """Full precision: backward and forward errors, rank, scales, kinds of input, methods."""
 
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,8 +14,18 @@ from randla.datasets import ill_conditioned
 from randla.sketching import _cholesky, _methods, _plan, _sketched_cholesky
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import TriangularFactor
-from randla.sketching._methods import LstsqWarning
-from tests.sketching.least_squares_reference import augmented, backward_error, exact_solution
+from randla.sketching._methods import LstsqWarning, measure_backward_error
+from randla.sketching._plan import read_rows
+from randla.sketching._refinement import Solution
+from tests.sketching.least_squares_reference import (
+    augmented,
+    backward_error,
+    columnwise_backward_error,
+    exact_least_sum,
+    exact_shortest,
+    exact_solution,
+    penalised_sum,
+)
 
 U = 2.0**-53
 METHODS = ("auto", "cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack")
@@ -293,26 +304,107 @@ def test_minimum_norm_with_columns_of_any_scale():
     assert abs(x[0]) <= 1e-130
 
 
-@pytest.mark.parametrize("method", ["lapack", "sketch-cholesky"])
-@pytest.mark.parametrize("decades", [3, 6, 12, 20, 60, 140])
+@pytest.mark.parametrize("method", STABLE)
+@pytest.mark.parametrize("decades", [0, 6, 12, 16, 20, 60, 140, 300])
 def test_many_null_vectors_on_columns_of_many_scales(decades, method):
     # Three columns of one plane, four times at different scales: the fit is that of the plane.
     base = normal(4000, 8).reshape(4000, 4, 2)
     A = np.concatenate([base, base.sum(axis=2, keepdims=True)], axis=2)
-    scale = np.repeat(np.logspace(0, -decades, 4), 3)
+    scale = np.repeat(np.logspace(0.4 * decades, -0.6 * decades, 4), 3)
     b = normal(4000, seed=1)
     free = np.linalg.lstsq(base.reshape(4000, 8), b)[0]
-    result = lstsq(A.reshape(4000, 12) * scale, b, method=method, rng=0)
-    assert result.rank == 8
-    residual = b - A.reshape(4000, 12) @ (scale * result.x)
     best = np.linalg.norm(b - base.reshape(4000, 8) @ free)
-    assert np.linalg.norm(residual) == pytest.approx(best, rel=1e-9)
     # The shortest has 2/3, -1/3; 1/3, 1/3 of the coefficients of a plane, on its own scale.
     shares = np.array([[2.0, -1.0], [-1.0, 2.0], [1.0, 1.0]]) / 3.0
-    shortest = (free.reshape(4, 2) @ shares.T / scale.reshape(4, 3)).ravel()
-    assert np.linalg.norm(result.x) <= (1.0 + 1e-9 if decades < 12 else 1.5) * np.linalg.norm(
-        shortest
-    )
+    shortest = (free.reshape(4, 2) @ shares.T).ravel()
+    for seed in range(5):
+        result = lstsq(A.reshape(4000, 12) * scale, b, method=method, rng=seed)
+        assert result.rank == 8
+        assert result.backward_error <= 10 * U
+        residual = b - A.reshape(4000, 12) @ (scale * result.x)
+        assert np.linalg.norm(residual) == pytest.approx(best, rel=1e-12)
+        np.testing.assert_allclose(scale * result.x, shortest, rtol=0, atol=1e-13)
+
+
+def dependent(kind, n, decades, rng):
+    """Small integers times powers of two: columns that depend on one another exactly."""
+    span = int(decades * np.log2(10.0))
+    if kind == "planes":  # of one scale each
+        base = rng.integers(-9, 10, (n, 4, 2))
+        A = np.concatenate([base, base.sum(axis=2, keepdims=True)], axis=2).reshape(n, 12)
+        exponents = np.repeat(np.linspace(0, -span, 4).astype(int), 3)
+    elif kind == "copies":
+        A = np.tile(rng.integers(-9, 10, (n, 4)), (1, 3))
+        exponents = rng.integers(-span, 1, 12)
+    elif kind == "mixtures":  # of columns of any scale
+        base = rng.integers(-9, 10, (n, 6))
+        A = np.hstack([base, base @ rng.integers(-3, 4, (6, 5))])
+        exponents = rng.integers(-span, 1, 11)
+    else:  # "sums", of columns of neighbouring scales
+        base = rng.integers(-9, 10, (n, 5))
+        A = np.hstack([base, base[:, :4] + base[:, 1:]])
+        exponents = np.sort(rng.integers(-span, 1, 9))[::-1]
+    A, exponents = A[:, A.any(axis=0)], exponents[A.any(axis=0)]
+    order = rng.permutation(len(exponents))
+    return np.ldexp(A.astype(float), exponents)[:, order]
+
+
+@pytest.mark.parametrize("kind", ["planes", "copies", "mixtures", "sums"])
+@pytest.mark.parametrize("decades", [0, 8, 16, 25, 100])
+@pytest.mark.parametrize("n", [9, 40])
+def test_the_least_sum_of_squares_with_dependent_columns(kind, decades, n):
+    rng = np.random.default_rng([decades, n])
+    for k in range(4):
+        A, b = dependent(kind, n, decades, rng), rng.integers(-9, 10, n).astype(float)
+        weights = np.ones(n) if k % 2 else rng.integers(1, 9, n).astype(float)
+        ridge = 0.0 if k < 2 else 2.0 ** (2 * rng.integers(-3.4 * decades - 4, 6))
+        best, rank = exact_least_sum(A, b, weights, ridge)
+        for method in METHODS if n > A.shape[1] else ("auto", "lapack"):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", LstsqWarning)
+                    result = lstsq(A, b, weights=weights, ridge=ridge, method=method, rng=k)
+            except (LstsqWarning, np.linalg.LinAlgError):
+                assert method not in ("auto", "lapack")
+                continue
+            if ridge == 0.0:
+                assert result.rank == rank
+            least = penalised_sum(A, b, weights, ridge, result.x)
+            scale = max(best, Fraction(1e-12) * int(b @ b))  # of consistent problems
+            assert least <= best + Fraction(1e-9) * scale, (method, k)
+
+
+@pytest.mark.parametrize("kind", ["planes", "copies", "sums"])
+@pytest.mark.parametrize("decades", [0, 8, 25, 100, 200])
+@pytest.mark.parametrize("n", [7, 40])
+def test_the_shortest_solution_with_dependent_columns(kind, decades, n):
+    rng = np.random.default_rng([decades, n, 1])
+    for _ in range(5):
+        A, b = dependent(kind, n, decades, rng), rng.integers(-9, 10, n).astype(float)
+        expected = exact_shortest(A, b)
+        x = lstsq(A, b).x
+        np.testing.assert_allclose(x, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("decades", [0, 60])
+@pytest.mark.parametrize("change", [0.0, 1e-10, 1e-4])
+def test_the_columnwise_backward_error_in_200_digits(decades, change):
+    A = normal(12, 4) @ np.linalg.cholesky(np.full((4, 4), 0.9) + 0.1 * np.eye(4)).T
+    A *= np.logspace(0, -decades, 4)
+    b = normal(12, seed=1)
+    x = lstsq(A, b).x
+    x[3] *= 1.0 + change  # of the smallest column
+    rows, _ = read_rows(A, b, None, 0.0)
+    R = np.linalg.qr(A, mode="r")
+    solution = Solution(x[:, None], None, TriangularFactor(R), 4, None, None, 0, "lapack")
+    error = measure_backward_error(rows, solution)
+    formula, least = columnwise_backward_error(A, b, x)
+    if change == 0.0:
+        assert max(error, formula) < 10 * U
+    else:
+        assert error == pytest.approx(formula, rel=1e-4)
+        assert 0.25 * least < error < 2.0 * least  # a norm of all columns, up to sqrt(d) larger
+        assert error > 0.05 * change
 
 
 @pytest.mark.parametrize("n", [2500, 40])
