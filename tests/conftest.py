@@ -3,6 +3,8 @@ import signal
 import numba
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401, loads its BLAS
+from threadpoolctl import threadpool_info
 
 from randla import _parallel
 from tests.statistical import SUITE_FALSE_ALARM, make_trial
@@ -64,6 +66,12 @@ def pytest_collection_finish(session):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    kernels = sorted(
+        f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    )
+    terminalreporter.write_line(f"BLAS: {', '.join(kernels) or 'not known to threadpoolctl'}")
     claims = getattr(config, "claims", [])
     total = sum(c.false_alarm for c in claims)
     terminalreporter.write_line(
