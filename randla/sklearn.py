@@ -90,7 +90,10 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
 
 
 class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
-    """Least squares to full precision, or by one sketch with its standard error.
+    """Least squares by one sketch, with its standard error, or to full precision.
+
+    With `eps` or `sketch_size` X is sketched. With neither, and where a sketch with `eps` would not
+    pay, the answer is that of ``LinearRegression``, to full precision.
 
     Where the rank of the centred X is deficient, the coefficients are the shortest, as those of
     scikit-learn's ``LinearRegression`` are. Here the rank does not depend on the scales of the
@@ -115,8 +118,8 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         Error of the sketch given the data; zero at full precision.
     n_features_in_ : int
     result_ : LstsqResult
-        What `randla.lstsq` returned: with an intercept for the centred data, or, where X is sparse,
-        for X after a constant column.
+        What `randla.lstsq` returned for X, with an intercept for the centred X and y: its
+        coefficients and intervals are those of the columns of X.
 
     See Also
     --------

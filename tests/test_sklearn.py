@@ -60,6 +60,17 @@ def test_full_precision_equals_linear_regression(fit_intercept, outputs):
     np.testing.assert_array_equal(mine.standard_error_, np.zeros_like(mine.coef_))
 
 
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("options", [{}, {"sketch_size": 100}])
+def test_the_result_is_that_of_the_columns(make, options):
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((600, 4)) + 5.0, rng.standard_normal(600)
+    model = ours.SketchedLinearRegression(random_state=0, **options).fit(make(X), y)
+    np.testing.assert_array_equal(model.result_.x, model.coef_)
+    low, high = model.result_.confidence_interval()
+    np.testing.assert_allclose(0.5 * (low + high), model.coef_, rtol=1e-12)
+
+
 def test_a_sketch_has_a_standard_error():
     rng = np.random.default_rng(2)
     X = rng.standard_normal((20_000, 3))

@@ -51,7 +51,8 @@ def lstsq(A: Any, b: Any, options: Options, ridge: float, weights: Any) -> Lstsq
             m = rows_of_sketch(rows, options, recipe)
             if m is not None:
                 return estimated(rows, options, recipe, m, root_weights, one_dimensional)
-            options = Options(rcond=options.rcond)
+            options = options.exact()
+            recipe = recipe_for(rows, options)
         return exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
 
 

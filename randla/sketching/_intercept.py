@@ -8,6 +8,7 @@ below rounding.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,15 @@ def lstsq_with_intercept(
     else:
         result = _solve_dense(A, b, weights, share, means, options)
     d = len(means)
-    x, error = result.x[-d:], result.standard_error[-d:]
-    return result, x, error, mean_of_b - means @ x
+    if len(result.x) > d:  # after a constant column
+        result = replace(result, x=result.x[1:], standard_error=result.standard_error[1:])
+    return result, result.x, result.standard_error, mean_of_b - means @ result.x
 
 
 def _solve_dense(
     A: Any, b: Any, weights: Any, share: Matrix, means: Matrix, options: dict[str, Any]
 ) -> LstsqResult:
-    """Solve for a dense A; the last coefficients of the result are those of its columns."""
+    """Solve for a dense A, where needed after a constant column."""
     centred = A - means
     constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
     centred[:, constant] = 0.0
@@ -78,7 +80,7 @@ def _solve_dense(
 def _solve_sparse(
     A: Any, b: Any, weights: Any, means: Matrix, options: dict[str, Any]
 ) -> LstsqResult:
-    """Solve for a sparse A; the last coefficients of the result are those of its columns."""
+    """Solve for a sparse A, mostly after a constant column."""
     spread = A.max(axis=0).toarray() - A.min(axis=0).toarray()
     constant = spread <= _CONSTANT * np.abs(means)
     if constant.any():

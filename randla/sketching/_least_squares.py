@@ -12,7 +12,6 @@ from randla._validation import as_flag, is_dask
 from randla.sketching._operators import Sketch
 from randla.sketching._plan import (
     DEFAULT,
-    Options,
     few_threads,
     read_matrix,
     read_options,
@@ -78,7 +77,7 @@ def lstsq(
         "sparse-sign" or "count", or an operator such as ``SRHT(m, n)``. With a ridge an operator
         needs n + d columns. The sparse ones have no l_inf guarantee. Without `eps`,
         `sketch_size` or ``method="sketch-and-solve"`` the answer is exact, and the sketch at most a
-        preconditioner.
+        preconditioner: a warning says so unless `method` names one that uses it.
     method : str
         "cholesky": of the scaled Gram matrix, with refinement, for condition numbers up to 1e7.
         "sketch-cholesky": the same after a sketched preconditioner, for any condition number.
@@ -100,7 +99,8 @@ def lstsq(
         the steps of LSQR (needs tqdm). For Dask arrays the bar is Dask's own, which its distributed
         scheduler does not draw.
     rng : {None, int, SeedSequence, Generator}, optional
-        Seed of the sketch.
+        Seed of the sketch. An exact answer that needs one takes a fixed seed by default, so that it
+        is the same in each call.
 
     Returns
     -------
@@ -116,7 +116,8 @@ def lstsq(
     Warns
     -----
     LstsqWarning
-        If a method that was asked for by name, or LSQR, stops short of full precision.
+        If a method that was asked for by name, or LSQR, stops short of full precision, or `sketch`
+        is given but the answer is exact.
 
     See Also
     --------
@@ -185,5 +186,6 @@ def lstsq(
             m = rows_of_sketch(rows, options, recipe)
             if m is not None:
                 return estimated(rows, options, recipe, m, root_weights, one_dimensional)
-            options = Options(rcond=options.rcond)
+            options = options.exact()
+            recipe = recipe_for(rows, options)
         return exact_result(rows, solve_exactly(rows, options, recipe), one_dimensional)

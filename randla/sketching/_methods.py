@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla._results import RandlaWarning, warn_caller
+from randla._results import warn_caller
 from randla.sketching._cholesky import (
     CHOLESKY_LIMIT,
     look_at_some_rows,
@@ -26,7 +26,7 @@ from randla.sketching._factors import (
 from randla.sketching._householder import load_all, solve_by_lapack
 from randla.sketching._iterative import solve_by_iteration
 from randla.sketching._lsqr import solve_by_lsqr, solve_by_plain_lsqr
-from randla.sketching._plan import Recipe
+from randla.sketching._plan import LstsqWarning, Recipe
 from randla.sketching._product_rows import SparseRows
 from randla.sketching._refinement import Solution
 from randla.sketching._regression_rows import OutOfRange, Rows
@@ -49,10 +49,6 @@ _COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
 #: Condition number, with the rows of a ridge, above which only LAPACK's method looks at A without
 #: them: errors of the penalised sum are of the order of its square times 1e-32.
 _RIDGE_LIMIT = 1e10
-
-
-class LstsqWarning(RandlaWarning):
-    """A least-squares solution that is not as accurate as was asked for."""
 
 
 def solve(

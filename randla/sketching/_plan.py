@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from randla._parallel import single_threaded_blas
 from randla._random import as_generator
+from randla._results import RandlaWarning, warn_caller
 from randla._validation import (
     as_choice,
     as_count,
@@ -57,6 +58,10 @@ _MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 _PRECONDITIONED = ("sketch-cholesky", "iterative", "lsqr")
 
 
+class LstsqWarning(RandlaWarning):
+    """A least-squares solution that is not what was asked for, or not as accurate."""
+
+
 @dataclass(frozen=True, eq=False)
 class Options:
     """The options of `lstsq`, checked, without those that belong to the data."""
@@ -75,6 +80,10 @@ class Options:
         if self.method == "sketch-and-solve":
             return True
         return self.method == "auto" and (self.eps is not None or self.sketch_size is not None)
+
+    def exact(self) -> Options:
+        """The options of an exact solution in place of one sketch."""
+        return Options(sketch=self.sketch, rcond=self.rcond, rng=self.rng)
 
 
 DEFAULT = Options()
@@ -121,6 +130,13 @@ def read_options(
             sketch_size = rows
     elif method == "sketch-and-solve" and eps is None and sketch_size is None:
         raise ValueError("method='sketch-and-solve' needs eps or sketch_size")
+    named = isinstance(sketch, Sketch) or sketch != "auto"
+    if named and method == "auto" and eps is None and sketch_size is None:
+        warn_caller(
+            "lstsq: sketch alone asks for no estimate, and so the answer is exact: give eps or "
+            "sketch_size for an estimate, or a method that preconditions with the sketch",
+            LstsqWarning,
+        )
     if rng is not None:
         rng = as_generator(rng)
     return Options(eps, delta, sketch_size, sketch, method, rcond, rng)
@@ -275,11 +291,12 @@ def is_structured(rows: Rows) -> bool:
 
 
 def recipe_for(rows: Rows, options: Options) -> Recipe:
-    """How sketches of the rows are drawn."""
+    """How sketches of the rows are drawn; with a fixed seed where the answer is exact."""
+    rng = 0 if options.rng is None and not options.wants_one_sketch else options.rng
     if rows.ridge > 0.0:
-        return Recipe(options.sketch, rows.n + rows.d, options.rng)
+        return Recipe(options.sketch, rows.n + rows.d, rng)
     factor_rows = (len(rows.A.A1), len(rows.A.A2)) if is_structured(rows) else None
-    return Recipe(options.sketch, rows.n, options.rng, factor_rows)
+    return Recipe(options.sketch, rows.n, rng, factor_rows)
 
 
 def few_threads(shape: tuple[int, int]) -> AbstractContextManager[None]:

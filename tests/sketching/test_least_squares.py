@@ -628,15 +628,27 @@ def test_an_operator_that_loses_rank_is_refused_as_a_preconditioner():
                 lstsq(operand, b, sketch=S, method=method)
     hard = A * np.geomspace(1.0, 1e-12, 20) @ normal(20, 20, seed=2)
     for operand in (hard, sparse.csr_array(hard)):
-        result = lstsq(operand, b, sketch=S)
+        with pytest.warns(LstsqWarning, match="sketch alone asks for no estimate"):
+            result = lstsq(operand, b, sketch=S)
         assert result.rank == 20
         assert backward_error(hard, b, result.x) <= 10 * U
 
 
 def test_an_operator_of_too_few_rows_is_refused_where_a_preconditioner_is_needed():
     A, b, _ = ill_conditioned(3000, 20, condition=1e12, rng=0)
-    with pytest.raises(ValueError, match="sketch_size must be at least 20"):
+    with (
+        pytest.warns(LstsqWarning, match="sketch alone"),
+        pytest.raises(ValueError, match="sketch_size must be at least 20"),
+    ):
         lstsq(A, b, sketch=SRHT(10, 3000, rng=0))
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "iterative"}, {"eps": 0.1}])
+def test_an_exact_answer_does_not_depend_on_chance(options):
+    A, b, _ = ill_conditioned(3000, 20, condition=1e9, rng=0)
+    first, second = lstsq(A, b, **options), lstsq(A, b, **options)
+    assert not first.is_estimate
+    np.testing.assert_array_equal(first.x, second.x)
 
 
 @pytest.mark.parametrize("method", ["auto", "sketch-cholesky", "iterative", "lsqr"])
