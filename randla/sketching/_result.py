@@ -161,7 +161,7 @@ class LstsqResult(Result):
         if self.is_estimate:
             names = ["x", "standard_error", "linf_bound", "residual_norm", "method", "sketch_size"]
         elif callable(self._backward_error):
-            names = ["x", "residual_norm", "rank", "method"]
+            names = ["x", "residual_norm", "rank", "method", "n_iterations"]
         else:
             names = ["x", "residual_norm", "backward_error", "rank", "method", "n_iterations"]
         return (*names, "converged")
