@@ -125,8 +125,10 @@ def minimum_norm(Y: Matrix, spectrum: Spectrum, exponents: NDArray[np.int64]) ->
 def _stable_qr(M: Matrix) -> tuple[Any, ...]:
     """QR with sorted rows and pivoted columns, for rows that differ by many powers of ten.
 
-    That is stable row by row (Cox and Higham, BIT 38, 1998). Returns the order of the rows,
-    Householder vectors and R, their scales, and the order of the columns.
+    That is stable row by row (Cox and Higham, "Stability of Householder QR factorization for
+    weighted least squares problems", in "Numerical Analysis 1997", Pitman Res. Notes Math. 380
+    (1998), 57-73). Returns the order of the rows, Householder vectors and R, their scales, and the
+    order of the columns.
     """
     order = np.argsort(-np.abs(M).max(axis=1), kind="stable")
     factor, pivots, tau, _, _ = lapack.dgeqp3(M[order], lwork=3 * M.shape[1] + 64)

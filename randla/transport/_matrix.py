@@ -172,8 +172,8 @@ def sliced_wasserstein_matrix(
 
     References
     ----------
-    .. [1] Kolouri, Zou and Rohde, Sliced Wasserstein Kernels for Probability Distributions,
-       CVPR 2016.
+    .. [1] Kolouri, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
+       CVPR (2016), 5258-5267.
 
     Examples
     --------

@@ -77,7 +77,8 @@ def wasserstein_1d(
 
     References
     ----------
-    .. [1] Santambrogio, Optimal Transport for Applied Mathematicians, 2015, Proposition 2.17.
+    .. [1] Santambrogio, "Optimal Transport for Applied Mathematicians", Birkhaeuser (2015),
+       chapter 2.
 
     Examples
     --------

@@ -154,9 +154,10 @@ def sliced_wasserstein(
 
     References
     ----------
-    .. [1] Nguyen and Ho, Sliced Wasserstein Estimation with Control Variates, ICLR 2024.
-    .. [2] Leluc, Dieuleveut, Portier, Segers and Zhuman, Sliced-Wasserstein Estimation with
-       Spherical Harmonics as Control Variates, ICML 2024.
+    .. [1] Nguyen and Ho, "Sliced Wasserstein estimation with control variates", ICLR (2024),
+       arXiv:2305.00402.
+    .. [2] Leluc, Dieuleveut, Portier, Segers and Zhuman, "Sliced-Wasserstein estimation with
+       spherical harmonics as control variates", ICML (2024), arXiv:2402.01493.
 
     Examples
     --------
