@@ -80,11 +80,6 @@ class Controls:
     degrees: NDArray[np.float64]
     mean_errors: NDArray[np.float64]
 
-    @property
-    def is_papers(self) -> bool:
-        """Whether the coefficient is that of the paper."""
-        return self.name in _PAPER
-
 
 class Forms:
     """The three quadratic forms of a pair of clouds, each divided by its mean over the sphere.

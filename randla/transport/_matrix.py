@@ -54,7 +54,7 @@ class SlicedWassersteinMatrix(Result):
     power_standard_errors : (K, K) ndarray or None
         Of `powers`.
     degrees_of_freedom : float or None
-        Of the errors.
+        Of the errors of the pair that has the fewest. The intervals take those of each pair.
     n_projections : int
     control_variate : str or None
         The family that was used.
@@ -72,6 +72,7 @@ class SlicedWassersteinMatrix(Result):
     directions: str
     _p: float
     _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, float]
+    _freedom: NDArray[np.float64]
 
     def confidence_interval(
         self, level: float = 0.95
@@ -103,7 +104,7 @@ class SlicedWassersteinMatrix(Result):
         >>> low.shape, bool(low[0, 1] <= high[0, 1])
         ((2, 2), True)
         """
-        low, high = root_interval(self._scaled, self._p, self.degrees_of_freedom, level)
+        low, high = root_interval(self._scaled, self._p, self._freedom, level)
         return _symmetric(len(self.values), low), _symmetric(len(self.values), high)
 
 
@@ -255,7 +256,7 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
 
 def _plain(
     pairs: PairCosts, design: Design, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
     numbers = max(n_pairs, pairs.items[0].dim)
@@ -275,17 +276,16 @@ def _plain(
     errors = np.zeros(n_pairs)
     if M > 1:
         errors = np.sqrt(np.maximum(square - total * total / M, 0.0) / (M - 1) / M)
-    return pilot + total / M, errors, float(M - 1)
+    return pilot + total / M, errors, np.full(n_pairs, M - 1.0)
 
 
 def _controlled(
     pairs: PairCosts, design: Design, control: str | Controls, limit: float, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """A regression for each pair."""
     theta = design.rows(0, design.n)
     f = pairs(theta, progress=progress)
-    means, errors = np.empty(len(pairs.pairs)), np.empty(len(pairs.pairs))
-    freedom = math.inf
+    means, errors, freedom = np.empty((3, len(pairs.pairs)))
     if isinstance(control, Controls):
         controls, columns = control, control.evaluate(theta)
     with progress_bar(len(pairs.pairs), progress, "controls") as bar:
@@ -300,10 +300,10 @@ def _controlled(
                 controls.mean_errors,
                 limit=limit,
                 block=design.block,
-                paper=controls.is_papers,
+                family=controls.name,
             )
             means[column], errors[column] = fitted.estimate, fitted.standard_error
-            freedom = min(freedom, fitted.degrees_of_freedom)
+            freedom[column] = fitted.degrees_of_freedom
             bar(column + 1)
     return means, errors, freedom
 
@@ -315,11 +315,12 @@ def _wrap(
     name: str | None,
     means: NDArray[np.float64],
     errors: NDArray[np.float64],
-    freedom: float,
+    freedom: NDArray[np.float64],
 ) -> SlicedWassersteinMatrix:
     K = len(clouds.items)
     length = np.float64(math.ldexp(1.0, clouds.exponent))
     exact, given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
+    freedom = np.full_like(means, math.inf) if exact else freedom
     roots = np.maximum(means, 0.0) ** (1.0 / p)
     spread = np.where(errors > 0.0, np.inf, 0.0)
     positive = means > 0.0
@@ -333,12 +334,13 @@ def _wrap(
         standard_errors=None if given else tables[1],
         powers=tables[2],
         power_standard_errors=None if given else tables[3],
-        degrees_of_freedom=None if given else (math.inf if exact else freedom),
+        degrees_of_freedom=None if given else float(freedom.min(initial=math.inf)),
         n_projections=design.n,
         control_variate=name,
         directions="exact" if exact else design.kind,
         _p=p,
         _scaled=(means, None if given else errors, float(length)),
+        _freedom=freedom,
     )
 
 

@@ -31,7 +31,7 @@ def sliced_wasserstein(
     max_projections: int = 65536,
     control_variate: ControlVariate = "auto",
     directions: Literal["iid", "orthogonal", "rqmc", "auto"] | ArrayLike = "auto",
-    cross_fit: bool = False,
+    cross_fit: bool | None = None,
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinResult:
@@ -102,11 +102,12 @@ def sliced_wasserstein(
         - "auto": "rqmc" for d = 2 from 16 directions and for d = 3 from 64, otherwise "iid";
         - unit vectors, one a row, within 1e-6. Then there is no standard error, and "auto" means
           no control variate.
-    cross_fit : bool, default False
+    cross_fit : bool, optional
         Estimate the coefficients for each direction (or block) from the others, which makes
         `power` exactly unbiased for controls whose means are exact and that were asked for by name
         ("auto" may look at the costs); otherwise it has a bias of order k / L, seen only for
-        small L.
+        small L. None means True for "quadratic" with fewer than 128 directions, where images have
+        that bias, and False otherwise.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same number for any number of threads.
     progress : bool, default False
@@ -179,7 +180,8 @@ def sliced_wasserstein(
     else:
         clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=MAX_POWER)
-    cross_fit, progress = as_flag(cross_fit, "cross_fit"), as_flag(progress, "progress")
+    cross_fit = None if cross_fit is None else as_flag(cross_fit, "cross_fit")
+    progress = as_flag(progress, "progress")
     drawn = isinstance(directions, str) and clouds.dim > 1
     key = draw_key(rng) if drawn or rng is not None else np.uint64(0)
     tolerance = Tolerance.of(rtol, atol)
