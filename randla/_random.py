@@ -91,18 +91,6 @@ def hash_to_range(bits, n):
     return np.int64(((bits & _LOW32) * np.uint64(n)) >> _S32)
 
 
-@kernel
-def hash_to_sign(bits):
-    """+1.0 or -1.0 by the top bit, without a branch."""
-    return 1.0 - 2.0 * np.float64(bits >> np.uint64(63))
-
-
-@kernel
-def hash_to_unit(bits):
-    """Uniform on [0, 1) from the top 53 bits."""
-    return np.float64(bits >> _S11) * _TO_UNIT
-
-
 # Streams -----------------------------------------------------------------------------------------
 
 
