@@ -52,19 +52,14 @@ def instances():
 
     table = {f"gauss{d}": lambda d=d: pair("gauss", d) for d in (2, 3, 10, 20, 50, 100)}
     table |= {f"mix{d}": lambda d=d: pair("mix", d) for d in (3, 10, 50)}
-    return (
-        table
-        | {
-            "shapes3": lambda: pair("shapes", 3),
-            "heavy5": heavy,
-            "weighted5": weighted,
-            "unequal10": lambda: pair("gauss", 10, 500, 350),
-        }
-        | {
-            f"digits{i}{j}": lambda i=i, j=j: digits(i, j)
-            for i, j in ((3, 8), (1, 7), (2, 6), (0, 6))
-        }
-    )
+    table |= {
+        "shapes3": lambda: pair("shapes", 3),
+        "heavy5": heavy,
+        "weighted5": weighted,
+        "unequal10": lambda: pair("gauss", 10, 500, 350),
+    }
+    pairs = (3, 8), (1, 7), (2, 6), (0, 6)
+    return table | {f"digits{i}{j}": lambda i=i, j=j: digits(i, j) for i, j in pairs}
 
 
 def truth(pair, p, costs):
