@@ -71,7 +71,7 @@ class SlicedWassersteinMatrix(Result):
     control_variate: str | None
     directions: str
     _p: float
-    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, float]
+    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.float64]]
     _freedom: NDArray[np.float64]
 
     def confidence_interval(
@@ -194,22 +194,39 @@ def sliced_wasserstein_matrix(
     key, progress = draw_key(rng), as_flag(progress, "progress")
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, d, n, key)
-    common = prepare(points, _as_weight_list(weights, points))
+    masses = _as_weight_list(weights, points)
+    common = prepare(points, masses)
     pairs = PairCosts(common, p)
-    limit = math.inf
-    if d == 1 or not pairs.pairs:
+    limit, n_pairs = math.inf, math.comb(len(points), 2)
+    if d == 1 or not n_pairs:
         control = None
     elif control == "auto":
-        limit, n_pairs = HARMFUL, len(pairs.pairs)
+        limit = HARMFUL
         control = auto_family(design, p, design.n * pairs.seconds, n_pairs)
     elif control is not None:
         _check_projections(design, control, p)
-    if control is None:
-        means, errors, freedom = _plain(pairs, design, progress)
-    else:
-        means, errors, freedom = _controlled(pairs, design, control, limit, progress)
+    K = len(points)
+    tables, exponents = np.zeros((3, K, K)), np.zeros((K, K), int)
+
+    def fill(members: NDArray[np.intp], common: Clouds, pairs: PairCosts) -> None:
+        """Enter means, errors and degrees of freedom, and the units of length of the means."""
+        if pairs.pairs:
+            which = tuple(members[np.array(pairs.pairs).T])
+            exponents[which] = common.exponent
+            if control is None:
+                tables[:, *which] = _plain(pairs, design, progress)
+            else:
+                tables[:, *which] = _controlled(pairs, design, control, limit, progress)
+        for group in pairs.groups:
+            inner = members[group]
+            own = prepare([points[k] for k in inner], [masses[k] for k in inner])
+            fill(inner, own, PairCosts(own, p))
+
+    fill(np.arange(K), common, pairs)
+    upper = np.triu_indices(K, 1)
     name = control.name if isinstance(control, Controls) else control
-    return _wrap(common, p, design, name, means, errors, freedom)
+    means, errors, freedom = tables[:, *upper]
+    return _wrap(d == 1, p, design, name, K, means, errors, freedom, exponents[upper])
 
 
 def _check_projections(design: Design, control: str | Controls, p: float) -> None:
@@ -309,24 +326,25 @@ def _controlled(
 
 
 def _wrap(
-    clouds: Clouds,
+    exact: bool,
     p: float,
     design: Design,
     name: str | None,
+    K: int,
     means: NDArray[np.float64],
     errors: NDArray[np.float64],
     freedom: NDArray[np.float64],
+    exponents: NDArray[np.int64],
 ) -> SlicedWassersteinMatrix:
-    K = len(clouds.items)
-    length = np.float64(math.ldexp(1.0, clouds.exponent))
-    exact, given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
+    length = np.ldexp(1.0, exponents)
+    given = design.kind == "array" and not exact
     freedom = np.full_like(means, math.inf) if exact else freedom
     roots = np.maximum(means, 0.0) ** (1.0 / p)
     spread = np.where(errors > 0.0, np.inf, 0.0)
     positive = means > 0.0
     spread[positive] = errors[positive] * means[positive] ** (1.0 / p - 1.0) / p
     with np.errstate(over="ignore", under="ignore"):
-        unit = float(length**p)
+        unit = length**p
     units = (roots, length), (spread, length), (means, unit), (errors, unit)
     tables = [_symmetric(K, times_unit(x, size)) for x, size in units]
     return SlicedWassersteinMatrix(
@@ -339,7 +357,7 @@ def _wrap(
         control_variate=name,
         directions="exact" if exact else design.kind,
         _p=p,
-        _scaled=(means, None if given else errors, float(length)),
+        _scaled=(means, None if given else errors, length),
         _freedom=freedom,
     )
 
