@@ -57,7 +57,8 @@ def sliced_wasserstein(
     Y : (m, d) array_like or Dask array
         Points of the second cloud.
     a, b : (n,) and (m,) array_like, optional
-        Non-negative weights, scaled to sum 1. Uniform by default.
+        Non-negative weights, scaled to sum 1; below 1e-19 of the sum they count as zero. Uniform
+        by default.
     p : float, default 2
         Order, at least 1 (at most 1000).
     n_projections : int, optional
@@ -92,13 +93,14 @@ def sliced_wasserstein(
         the error, as for clouds that nearly agree, this control gets the coefficient zero.
 
         For p other than 2, "quadratic" to "full" have :math:`|\theta^T \Delta|^p` as last control.
-        k controls need 3 k + 10 directions ("harmonics" 5 k); with fewer, a smaller family is
-        used, and named in the result (with a warning if the family was asked for by name).
+        k controls need 3 k + 10 directions ("harmonics" 5 k, if that is more), a single one 4; with
+        fewer, a smaller family is used, and named in the result (with a warning if the family was
+        asked for by name).
     directions : str or (L, d) array_like, default "auto"
         - "iid": independent, uniform;
         - "orthogonal": frames of d orthogonal directions (smaller if there are fewer than 8 d);
         - "rqmc": eight randomizations of equal angles (d = 2), of Fibonacci points on half a
-          sphere (d = 3), of Sobol points (d > 3; the numbers of points are powers of two);
+          sphere (d = 3), of Sobol points (3 < d < 21202; the numbers of points are powers of two);
         - "auto": "rqmc" for d = 2 from 16 directions and for d = 3 from 64, otherwise "iid";
         - unit vectors, one a row, within 1e-6. Then there is no standard error, and "auto" means
           no control variate.
@@ -127,8 +129,8 @@ def sliced_wasserstein(
     Warns
     -----
     FewProjectionsWarning
-        If `max_projections` do not meet the tolerances, or a family of control variates that was
-        asked for by name needs more projections.
+        If `max_projections` do not meet the tolerances, or a family of control variates or a
+        design ("orthogonal" or "rqmc": 16) that was asked for by name needs more projections.
 
     See Also
     --------
