@@ -197,7 +197,7 @@ def main():
     parser.add_argument("--families", nargs="+", default=["none", *FAMILIES])
     parser.add_argument("--instances", nargs="+", default=list(instances()))
     parser.add_argument("--p", type=float, nargs="+", default=[1.0, 2.0, 4.0])
-    parser.add_argument("--cross-fit", action="store_true")
+    parser.add_argument("--cross-fit", action="store_const", const=True)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--table", nargs="+", metavar="CSV", help="make tables of earlier output")
     options = parser.parse_args()
