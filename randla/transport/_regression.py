@@ -175,7 +175,6 @@ def _regress(
     if deleted is None:
         return None
     changes = (weights * deleted).reshape(n_blocks, block).sum(axis=1)
-    crossed = estimate - changes + deleted.reshape(n_blocks, block).mean(axis=1)
     variance, freedom = (n_blocks - 1) / n_blocks * float(changes @ changes), L - 1.0 - len(kept)
     if block > 1:
         # Residuals of one variance make the jackknife's larger by 1 + k / L, and its intervals have
@@ -189,6 +188,7 @@ def _regress(
     if cross_fit and paper:
         estimate = _paper_cross_fit(f, controls[:, 0], block)
     elif cross_fit:
+        crossed = estimate - changes + deleted.reshape(n_blocks, block).mean(axis=1)
         estimate = crossed.mean()
         if is_few and family == "quadratic":
             deviations = crossed - estimate
