@@ -147,9 +147,10 @@ def sliced_wasserstein(
 
     The intervals rest on the normal approximation. At p = 1 and 2, for Gaussian, clustered,
     heavy-tailed and weighted clouds, surfaces and images in 2 to 100 dimensions, those of nominal
-    90 and 95 % from 60 directions were up to 3.9 points short (few controls) or 4.7 over (many
-    controls), and from 240 directions up to 1.7 short or 3.6 over. Intervals from 30 iid directions
-    without controls were up to 3.1 points short, and 2.4 at nominal 99 %. Exceptions are higher
+    90 and 95 % from 60 directions were up to 3.6 points short (few controls) or 5.3 over (many
+    controls), and from 240 directions up to 1.7 short or 3.6 over. With 20 to 40 directions at
+    p = 2, those of "auto" ("quadratic", from 40 "quartic") were up to 4.8 points short, and plain
+    ones up to 5.7. Exceptions are higher
     powers, which make f heavy-tailed. At p = 4 the families that "auto" takes fell short by up to 6
     points from 60 directions (a torus and a box, where plain intervals do no better) and 2.3 from
     240; others by up to 16 and 6 ("lower" on images). At p = 8 all of them, and plain intervals,
