@@ -1,7 +1,8 @@
 """Four randomized estimates of real data, each beside its exact answer.
 
 Run ``python examples/quickstart.py``. It prints one table and, where matplotlib is installed,
-draws one figure into ``quickstart.png``. Times are those of a second call: the first one compiles.
+draws one figure into ``quickstart.png`` in the current folder. Times are those of a second call:
+the first one compiles.
 """
 
 from time import perf_counter

@@ -10,9 +10,13 @@ draw 64-bit *keys*, and everything random inside a kernel is a function of a key
   four words, from which `uniform`, `normal`, ... draw. Row i of a Gaussian sketch, direction i of
   a projection and chain i of a particle smoother are stream i.
 
-Sources: Steele, Lea and Flood, OOPSLA 2014 (splitmix64); Blackman and Vigna, ACM TOMS 47 (2021)
-(xoshiro256++); Marsaglia and Tsang, J. Stat. Softw. 5 (2000) (ziggurat); Marsaglia and Tsang, ACM
-TOMS 26 (2000) (gamma); Hormann, Insurance Math. Econom. 12 (1993) (Poisson, PTRS).
+Sources: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA (2014),
+453-472 (splitmix64); Blackman and Vigna, "Scrambled linear pseudorandom number generators", ACM
+Trans. Math. Softw. 47 (2021), arXiv:1805.01407 (xoshiro256++); Marsaglia and Tsang, "The ziggurat
+method for generating random variables", J. Stat. Softw. 5 (2000), 1-7; Marsaglia and Tsang, "A
+simple method for generating gamma variables", ACM Trans. Math. Softw. 26 (2000), 363-372; Hoermann,
+"The transformed rejection method for generating Poisson random variables", Insurance Math. Econom.
+12 (1993), 39-45 (PTRS).
 """
 
 import math
@@ -85,18 +89,6 @@ def counter_hash(key, i):
 def hash_to_range(bits, n):
     """Map the low 32 bits to 0..n-1 without a division (n < 2^32; bias below n 2^-32)."""
     return np.int64(((bits & _LOW32) * np.uint64(n)) >> _S32)
-
-
-@kernel
-def hash_to_sign(bits):
-    """+1.0 or -1.0 by the top bit, without a branch."""
-    return 1.0 - 2.0 * np.float64(bits >> np.uint64(63))
-
-
-@kernel
-def hash_to_unit(bits):
-    """Uniform on [0, 1) from the top 53 bits."""
-    return np.float64(bits >> _S11) * _TO_UNIT
 
 
 # Streams -----------------------------------------------------------------------------------------

@@ -158,3 +158,16 @@ def test_every_module_imports():
     for module in pkgutil.walk_packages(randla.__path__, "randla."):
         if has_dask or not module.name.startswith("randla._dask."):
             importlib.import_module(module.name)
+
+
+def test_what_contributing_names_exists():
+    """Each file and each name in backticks of CONTRIBUTING.md, except placeholders in <>."""
+    root = PACKAGE.parent
+    files = [*MODULES, *(root / "tests").rglob("*.py"), *(root / "docs").rglob("*.rst")]
+    words = set().union(*(re.findall(r"\w+", path.read_text("utf-8")) for path in files))
+    paths = [path.relative_to(root).as_posix() for path in files]
+    for quoted in re.findall(r"`([\w/.]+)(?:\(.*?\))?`", (root / "CONTRIBUTING.md").read_text()):
+        if quoted.endswith((".py", ".rst")):
+            assert any(f"/{path}".endswith(f"/{quoted}") for path in paths), quoted
+        elif re.fullmatch(r"\w+", quoted):
+            assert quoted in words, quoted

@@ -187,22 +187,20 @@ def test_categorical(trial):
 )
 def test_counters(trial):
     @numba.njit
-    def draw(key, signs, buckets, units):
-        for i in range(signs.size):
-            bits = _random.counter_hash(key, i)
-            signs[i] = _random.hash_to_sign(bits)
-            buckets[i] = _random.hash_to_range(bits, 50)
-            units[i] = _random.hash_to_unit(bits)
+    def draw(key, bits, buckets):
+        for i in range(bits.size):
+            bits[i] = _random.counter_hash(key, i)
+            buckets[i] = _random.hash_to_range(bits[i], 50)
 
     n = trial.replicates
-    signs, buckets, units = np.empty(n), np.empty(n, np.int64), np.empty(n)
-    draw(KEY, signs, buckets, units)
-    assert set(signs) == {-1.0, 1.0}
+    bits, buckets = np.empty(n, np.uint64), np.empty(n, np.int64)
+    draw(KEY, bits, buckets)
+    is_negative, units = bits >> np.uint64(63), (bits >> np.uint64(11)) * 2.0**-53
     assert buckets.min() == 0
     assert buckets.max() == 49
     # The sign is the top bit, which is also the top bit of the unit number.
     half = (2 * units % 1.0 * 10).astype(int)
-    cell = (signs > 0) * 500 + buckets * 10 + half
+    cell = (is_negative == 0) * 500 + buckets * 10 + half
     expected = np.full(1000, n / 1000)
     trial.assert_pvalue(chi_square_pvalue(np.bincount(cell, minlength=1000), expected), share=0.5)
     pairs = buckets[:-1:2] * 50 + buckets[1::2]

@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 
-from randla import sliced_wasserstein
+from randla import datasets, sliced_wasserstein
 from randla._results import t_quantile
 from randla.transport._clouds import as_pair
 from randla.transport._control_variates import FAMILIES, make_controls, needed_projections
@@ -46,21 +46,20 @@ def instances():
         rng = np.random.default_rng(4)
         return (*pair("gauss", 5)[:2], rng.exponential(size=500), rng.exponential(size=500))
 
-    def digits():
-        from sklearn.datasets import load_digits
-
-        images, labels = load_digits(return_X_y=True)
-        return images[labels == 3][:150], images[labels == 8][:150], None, None
+    def digits(first, second):
+        images, labels = datasets.digits()
+        return images[labels == first][:150], images[labels == second][:150], None, None
 
     table = {f"gauss{d}": lambda d=d: pair("gauss", d) for d in (2, 3, 10, 20, 50, 100)}
     table |= {f"mix{d}": lambda d=d: pair("mix", d) for d in (3, 10, 50)}
-    return table | {
+    table |= {
         "shapes3": lambda: pair("shapes", 3),
         "heavy5": heavy,
         "weighted5": weighted,
         "unequal10": lambda: pair("gauss", 10, 500, 350),
-        "digits64": digits,
     }
+    pairs = (3, 8), (1, 7), (2, 6), (0, 6)
+    return table | {f"digits{i}{j}": lambda i=i, j=j: digits(i, j) for i, j in pairs}
 
 
 def truth(pair, p, costs):
@@ -92,7 +91,7 @@ def coverage(pair, p, costs, value, design, families, R, cross_fit):
             if family is not None:
                 columns = family.evaluate(theta)
                 table, sizes = columns.centred.reshape(last - first, n, -1), columns.sizes
-            how = {"block": design.block, "paper": name in ("lower", "upper")}
+            how = {"block": design.block, "family": name}
             fits[name] += [
                 fit(values, rows, sizes, cross_fit=cross_fit, **how)
                 for values, rows in zip(f, table, strict=True)
@@ -193,12 +192,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=500)
     parser.add_argument("--recheck", type=int, default=1500, help="replicates near a limit")
-    parser.add_argument("--projections", type=int, nargs="+", default=[60, 240, 1000])
+    parser.add_argument("--projections", type=int, nargs="+", default=[20, 30, 40, 60, 240, 1000])
     parser.add_argument("--designs", nargs="+", default=["iid", "orthogonal", "rqmc"])
     parser.add_argument("--families", nargs="+", default=["none", *FAMILIES])
     parser.add_argument("--instances", nargs="+", default=list(instances()))
     parser.add_argument("--p", type=float, nargs="+", default=[1.0, 2.0, 4.0])
-    parser.add_argument("--cross-fit", action="store_true")
+    parser.add_argument("--cross-fit", action="store_const", const=True)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--table", nargs="+", metavar="CSV", help="make tables of earlier output")
     options = parser.parse_args()

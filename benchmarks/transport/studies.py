@@ -90,3 +90,10 @@ def studies():
         cover = matrix(three, control_variate="quadratic", n_projections=500)
         yield Study("sliced_wasserstein_matrix", f"{data}: quadratic, 500", 1000, cover)
         yield Study("sliced_wasserstein_flow, first step", data, 1000, first_step(X, Y))
+    images, labels = datasets.digits()
+    threes, eights, ones = (images[labels == digit] for digit in (3, 8, 1))
+    for n in (20, 40):
+        cover = distance(threes, eights, n_projections=n)
+        yield Study("sliced_wasserstein", f"images, d = 64: {n} directions", 2000, cover)
+    cover = matrix([threes, eights, ones], control_variate="auto", n_projections=32)
+    yield Study("sliced_wasserstein_matrix", "images, d = 64: auto, 32", 1000, cover)

@@ -4,7 +4,7 @@ Error against projections and against time
 
 The sliced Wasserstein distance is a mean over random directions. Most of its Monte Carlo error can
 be removed by functions of the direction whose mean is known and which resemble the projected cost.
-The pictures repeat the comparison of Nguyen and Ho (ICLR 2024), whose control variates are "lower"
+The pictures repeat the comparison of Nguyen and Ho (2024), whose control variates are "lower"
 and "upper", with richer families, on Gaussian clouds, on surfaces in space, and on images.
 """
 

@@ -38,7 +38,8 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Matrix, Matrix]:
 
     References
     ----------
-    In the spirit of Price, Song and Woodruff, ICALP 2017 (arXiv:1705.10723).
+    .. [1] Price, Song and Woodruff, "Fast regression with an l_inf guarantee", ICALP (2017): in
+       the spirit of its lower bounds.
 
     Examples
     --------
@@ -195,7 +196,10 @@ def gaussian_blocks(
 
     References
     ----------
-    Woodruff and Yasuda, arXiv:2306.00732; Munteanu and Omlor, arXiv:2406.00328.
+    .. [1] Woodruff and Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML (2023),
+       arXiv:2306.00732.
+    .. [2] Munteanu and Omlor, "Optimal bounds for l_p sensitivity sampling via l_2 augmentation",
+       ICML (2024), arXiv:2406.00328.
 
     Examples
     --------

@@ -35,7 +35,7 @@ def nile() -> NDArray[np.float64]:
 
     References
     ----------
-    .. [1] G. W. Cobb, "The problem of the Nile: conditional solution to a changepoint problem",
+    .. [1] Cobb, "The problem of the Nile: conditional solution to a changepoint problem",
        Biometrika 65 (1978), 243-251. Public domain.
 
     Examples
@@ -68,7 +68,7 @@ def engel() -> Engel:
 
     References
     ----------
-    .. [1] R. Koenker and G. Bassett, "Robust tests for heteroscedasticity based on regression
+    .. [1] Koenker and Bassett, "Robust tests for heteroscedasticity based on regression
        quantiles", Econometrica 50 (1982), 43-61. Public domain.
 
     Examples
@@ -103,7 +103,7 @@ def digits() -> Digits:
 
     References
     ----------
-    .. [1] E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (test set), UCI
+    .. [1] Alpaydin and Kaynak, "Optical recognition of handwritten digits" (test set), UCI
        Machine Learning Repository (1998), doi:10.24432/C50P49. CC BY 4.0.
 
     Examples

@@ -7,8 +7,9 @@ equality where the signs agree. The small problem is therefore a lower bound wha
 and its solution solves the whole problem as soon as every row lies on the side where it was put.
 Rows that do not are taken out of the sums and the small problem is solved again.
 
-Source: Portnoy and Koenker, Statistical Science 12 (1997), section 5, with the true sums of the
-rows in place of their large constant.
+Source: Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise: computability of
+squared-error versus absolute-error estimators", Statist. Sci. 12 (1997), 279-300 (preprocessing),
+with the true sums of the rows in place of their large constant.
 """
 
 from dataclasses import dataclass, field

@@ -3,8 +3,11 @@
 The problem is min_x sum_i rho_tau(b_i - a_i'x) with rho_tau(r) = r (tau - [r < 0]); its dual is
 max b'z with A'z = 0 and tau - 1 <= z <= tau [1]_. Rows carry their weight already.
 
-.. [1] Portnoy and Koenker, Statistical Science 12 (1997), section 4 (the Frisch-Newton method).
-.. [2] Mehrotra, SIAM J. Optim. 2 (1992).
+.. [1] Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise: computability of
+   squared-error versus absolute-error estimators", Statist. Sci. 12 (1997), 279-300 (the
+   Frisch-Newton method).
+.. [2] Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2
+   (1992), 575-601.
 """
 
 from collections.abc import Sequence

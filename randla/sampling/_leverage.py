@@ -91,9 +91,9 @@ def leverage_scores(
     References
     ----------
     .. [1] Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, "Roundoff error analysis of the
-       CholeskyQR2 algorithm", ETNA 44 (2015).
+       CholeskyQR2 algorithm", Electron. Trans. Numer. Anal. 44 (2015), 306-326.
     .. [2] Drineas, Magdon-Ismail, Mahoney and Woodruff, "Fast approximation of matrix coherence
-       and statistical leverage", JMLR 13 (2012).
+       and statistical leverage", J. Mach. Learn. Res. 13 (2012), 3475-3506.
 
     Examples
     --------

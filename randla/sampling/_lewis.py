@@ -11,7 +11,7 @@ norm 1. Its eigenvalues lie between 1 - eta and 1 - 2 eta / p, so that
 
 Anderson mixing of the last few steps takes the rest.
 
-Source: Cohen and Peng, STOC 2015.
+Source: Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
 """
 
 import math
@@ -101,7 +101,7 @@ def lewis_weights(
 
     References
     ----------
-    .. [1] Cohen and Peng, "l_p row sampling by Lewis weights", STOC 2015.
+    .. [1] Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
 
     Examples
     --------

@@ -177,8 +177,8 @@ def lp_regression(
 
     References
     ----------
-    .. [1] Portnoy and Koenker, The Gaussian hare and the Laplacian tortoise, Statistical Science
-       12 (1997).
+    .. [1] Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise: computability of
+       squared-error versus absolute-error estimators", Statist. Sci. 12 (1997), 279-300.
 
     See Also
     --------

@@ -4,7 +4,9 @@ Where neither the residual nor, for p >= 4, the convex function behind it falls,
 back to its best point and takes a plain step.
 Vectors have an entry for each row of the matrix and are read in blocks that stay in cache.
 
-Source: Anderson, J. ACM 12 (1965), in the form of Walker and Ni, SIAM J. Numer. Anal. 49 (2011).
+Source: Anderson, "Iterative procedures for nonlinear integral equations", J. ACM 12 (1965),
+547-560, in the form of Walker and Ni, "Anderson acceleration for fixed-point iterations", SIAM J.
+Numer. Anal. 49 (2011), 1715-1735.
 """
 
 import math

@@ -216,11 +216,13 @@ def sample_rows(
 
     References
     ----------
-    .. [1] Madow, Ann. Math. Stat. 20 (1949).
-    .. [2] Cohen and Peng, "l_p row sampling by Lewis weights", STOC 2015.
+    .. [1] Madow, "On the theory of systematic sampling, II", Ann. Math. Statist. 20 (1949),
+       333-354.
+    .. [2] Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
     .. [3] Munteanu and Omlor, "Optimal bounds for l_p sensitivity sampling via l_2 augmentation",
-       ICML 2024.
-    .. [4] Woodruff and Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML 2023.
+       ICML (2024), arXiv:2406.00328.
+    .. [4] Woodruff and Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML (2023),
+       arXiv:2306.00732.
 
     Examples
     --------

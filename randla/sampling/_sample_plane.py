@@ -6,7 +6,8 @@ shrinks from step to step. A step costs one pass, a tenth of an interior point s
 worked shows in the derivative of the exact loss: at the plane of the population it has covariance
 tau (1 - tau) A'A, and here it must be smaller than that.
 
-Source: He, Pan, Tan and Zhou, J. Econometrics 232 (2023) (smoothed quantile regression).
+Source: He, Pan, Tan and Zhou, "Smoothed quantile regression with large-scale inference",
+J. Econometrics 232 (2023), 367-388.
 """
 
 from dataclasses import dataclass

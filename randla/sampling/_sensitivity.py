@@ -98,8 +98,9 @@ def lp_sensitivities(
 
     References
     ----------
-    .. [1] Cohen and Peng, "l_p row sampling by Lewis weights", STOC 2015; Woodruff and Yasuda,
-       "Sharper bounds for l_p sensitivity sampling", ICML 2023.
+    .. [1] Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
+    .. [2] Woodruff and Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML (2023),
+       arXiv:2306.00732.
 
     Examples
     --------

@@ -129,7 +129,8 @@ def total_sensitivity(
 
     References
     ----------
-    .. [1] Woodruff and Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML 2023.
+    .. [1] Woodruff and Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML (2023),
+       arXiv:2306.00732.
 
     Examples
     --------

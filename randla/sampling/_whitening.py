@@ -5,8 +5,10 @@ column-scaled A. A second Gram matrix, of the product, repairs that up to condit
 (CholeskyQR2). Beyond, a Householder factor computed tile by tile takes the place of the first
 Gram matrix, decides the rank by column pivoting, and is corrected once in the same way.
 
-Sources: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, ETNA 44 (2015) (CholeskyQR2); Demmel,
-Grigori, Hoemmen and Langou, SIAM J. Sci. Comput. 34 (2012) (QR of tall matrices by tiles).
+Sources: Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, "Roundoff error analysis of the CholeskyQR2
+algorithm", Electron. Trans. Numer. Anal. 44 (2015), 306-326; Demmel, Grigori, Hoemmen and Langou,
+"Communication-optimal parallel and sequential QR and LU factorizations", SIAM J. Sci. Comput. 34
+(2012), A206-A239 (QR of tall matrices by tiles).
 """
 
 from dataclasses import dataclass, replace

@@ -23,8 +23,9 @@ class Factor(ABC):
     r"""What refinement needs from a factor R of a matrix A with scaled columns.
 
     P is a matrix (d, r) with A P nearly orthonormal. The estimate of the backward error is that of
-    Karlson and Walden (BIT 37, 1997) with R in place of A. For a residual r, a solution y, and
-    g = A'r,
+    Karlson and Walden, "Estimation of optimal backward perturbation bounds for the linear least
+    squares problem", BIT 37 (1997), 862-869, with R in place of A. For a residual r, a solution y,
+    and g = A'r,
 
     .. math:: |(R^T R + \omega^2 I)^{-1/2} g|_2 \,/\, (|y|_2 |R|_2), \qquad \omega = |r|_2 / |y|_2,
 

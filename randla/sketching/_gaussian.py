@@ -58,7 +58,9 @@ class GaussianSketch(Sketch):
 
     References
     ----------
-    .. [1] Bartan and Pilanci, IEEE Trans. Inf. Theory 69 (2023).
+    .. [1] Bartan and Pilanci, "Distributed sketching for randomized optimization: exact
+       characterization, concentration, and lower bounds", IEEE Trans. Inform. Theory 69 (2023),
+       3850-3879.
 
     Examples
     --------

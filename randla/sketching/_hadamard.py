@@ -69,8 +69,10 @@ class SRHT(HadamardSketch):
 
     References
     ----------
-    .. [1] Tropp, Adv. Adapt. Data Anal. 3 (2011).
-    .. [2] Song, Ye, Yin and Zhang, ICML 2023, theorem 1.1.
+    .. [1] Tropp, "Improved analysis of the subsampled randomized Hadamard transform", Adv. Adapt.
+       Data Anal. 3 (2011), 115-126.
+    .. [2] Song, Ye, Yin and Zhang, "A nearly-optimal bound for fast regression with l_inf
+       guarantee", ICML (2023), arXiv:2302.00248.
 
     Examples
     --------
@@ -144,7 +146,9 @@ class BlockSRHT(HadamardSketch):
 
     References
     ----------
-    .. [1] Balabanov, Beaupere, Grigori and Lederer, arXiv 2210.11295, section 2.
+    .. [1] Balabanov, Beaupere, Grigori and Lederer, "Block subsampled randomized Hadamard
+       transform for low-rank approximation on distributed architectures", ICML (2023),
+       arXiv:2210.11295.
 
     Examples
     --------
@@ -237,7 +241,8 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
 
     References
     ----------
-    .. [1] Fino and Algazi, IEEE Trans. Comput. C-25 (1976).
+    .. [1] Fino and Algazi, "Unified matrix treatment of the fast Walsh-Hadamard transform", IEEE
+       Trans. Comput. 25 (1976), 1142-1146.
 
     Examples
     --------

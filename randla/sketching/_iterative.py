@@ -2,7 +2,11 @@ r"""Least squares by Polyak's iteration with a sketched preconditioner, for many
 
 With :math:`Y = A D R_0^{-1}` nearly orthonormal, :math:`Y^T Y z = g` is solved by gradient steps
 with momentum, one pass over A each; the iteration is restarted on the residual, which makes it
-backward stable (FOSSILS; Epperly, Meier and Nakatsukasa, arXiv:2406.03468).
+backward stable (FOSSILS).
+
+Source: Epperly, Meier and Nakatsukasa, "Fast randomized least-squares solvers can be just as
+accurate and stable as classical direct solvers", Comm. Pure Appl. Math. 79 (2026),
+arXiv:2406.03468.
 """
 
 from __future__ import annotations

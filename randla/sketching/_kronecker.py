@@ -170,7 +170,8 @@ class KroneckerSRHT(HadamardSketch):
 
     References
     ----------
-    .. [1] Ahle, Kapralov, Knudsen, Pagh, Velingker, Woodruff and Zandieh, SODA 2020, section 4.
+    .. [1] Ahle, Kapralov, Knudsen, Pagh, Velingker, Woodruff and Zandieh, "Oblivious sketching of
+       high-degree polynomial kernels", SODA (2020), 141-160.
 
     Examples
     --------

@@ -132,11 +132,13 @@ def lstsq(
 
     References
     ----------
-    .. [1] Song, Ye, Yin and Zhang, "Sketching meets differential privacy" (and in every
-       coordinate), ICML 2023, arXiv:2302.00248.
+    .. [1] Song, Ye, Yin and Zhang, "A nearly-optimal bound for fast regression with l_inf
+       guarantee", ICML (2023), arXiv:2302.00248.
     .. [2] Epperly, Meier and Nakatsukasa, "Fast randomized least-squares solvers can be just as
-       accurate and stable as classical direct solvers", arXiv:2406.03468.
-    .. [3] Avron, Maymounkov and Toledo, "Blendenpik", SIAM J. Sci. Comput. 32 (2010).
+       accurate and stable as classical direct solvers", Comm. Pure Appl. Math. 79 (2026),
+       arXiv:2406.03468.
+    .. [3] Avron, Maymounkov and Toledo, "Blendenpik: supercharging LAPACK's least-squares
+       solver", SIAM J. Sci. Comput. 32 (2010), 1217-1236.
 
     Examples
     --------

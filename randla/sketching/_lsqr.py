@@ -1,8 +1,12 @@
-"""LSQR (Paige and Saunders, ACM TOMS 8, 1982) for several right-hand sides, with restarts.
+"""LSQR for several right-hand sides, with restarts.
 
-With a sketched preconditioner a run takes some tens of steps, whatever the condition number of A
-(Avron, Maymounkov and Toledo, SISC 32, 2010). One run stops at a larger backward error than a
-direct method; refinement by further runs, and at last by Polyak's iteration, removes that.
+With a sketched preconditioner a run takes some tens of steps, whatever the condition number of A.
+One run stops at a larger backward error than a direct method; refinement by further runs, and at
+last by Polyak's iteration, removes that.
+
+Sources: Paige and Saunders, "LSQR: an algorithm for sparse linear equations and sparse least
+squares", ACM Trans. Math. Softw. 8 (1982), 43-71; Avron, Maymounkov and Toledo, "Blendenpik:
+supercharging LAPACK's least-squares solver", SIAM J. Sci. Comput. 32 (2010), 1217-1236.
 """
 
 from __future__ import annotations

@@ -5,8 +5,11 @@ With a factor R of the scaled matrix :math:`AD`, or a solver with one,
 .. math:: x \leftarrow x + D R^{-1} R^{-T} D A^T (b - A x)
 
 is repeated until an estimate of the backward error is at rounding level. The residual is computed
-anew in each pass, from A itself: that makes the result backward stable, however rough R is
-(Epperly, Meier and Nakatsukasa, arXiv:2406.03468).
+anew in each pass, from A itself: that makes the result backward stable, however rough R is.
+
+Source: Epperly, Meier and Nakatsukasa, "Fast randomized least-squares solvers can be just as
+accurate and stable as classical direct solvers", Comm. Pure Appl. Math. 79 (2026),
+arXiv:2406.03468.
 """
 
 from __future__ import annotations

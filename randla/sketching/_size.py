@@ -57,7 +57,8 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
 
     References
     ----------
-    .. [1] Song, Ye, Yin and Zhang, ICML 2023, theorem 1.1.
+    .. [1] Song, Ye, Yin and Zhang, "A nearly-optimal bound for fast regression with l_inf
+       guarantee", ICML (2023), arXiv:2302.00248.
 
     Examples
     --------

@@ -2,8 +2,11 @@ r"""Least squares by Cholesky factorisation after a sketched preconditioner, wit
 
 :math:`R_0` from a QR of a sketch makes :math:`Y = A D R_0^{-1}` nearly orthonormal; then L from the
 Gram matrix of Y, and :math:`R = L^T R_0`, for any condition number of A. The first solution, from
-:math:`Y^T b` of the same pass, is already close to backward stable. (Sketch-preconditioned Cholesky
-QR; Balabanov, arXiv:2210.09953, Melnichenko et al., arXiv:2311.08316.)
+:math:`Y^T b` of the same pass, is already close to backward stable.
+
+Sources: Balabanov, "Randomized Cholesky QR factorizations", arXiv:2210.09953 (2022); Melnichenko,
+Balabanov, Murray, Demmel, Mahoney and Luszczek, "CholeskyQR with randomization and pivoting for
+tall matrices (CQRRPT)", arXiv:2311.08316 (2023).
 """
 
 from __future__ import annotations

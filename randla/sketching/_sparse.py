@@ -68,8 +68,10 @@ class SparseSignSketch(Sketch):
 
     References
     ----------
-    .. [1] Nelson and Nguyen, FOCS 2013 (OSNAP).
-    .. [2] Epperly, arXiv 2311.04362, section 2.
+    .. [1] Nelson and Nguyen, "OSNAP: faster numerical linear algebra algorithms via sparser
+       subspace embeddings", FOCS (2013), 117-126.
+    .. [2] Epperly, "Fast and forward stable randomized algorithms for linear least-squares
+       problems", SIAM J. Matrix Anal. Appl. 45 (2024), 1782-1804, arXiv:2311.04362.
 
     Examples
     --------
@@ -202,7 +204,8 @@ class CountSketch(SparseSignSketch):
 
     References
     ----------
-    .. [1] Clarkson and Woodruff, J. ACM 63 (2017), section 2.
+    .. [1] Clarkson and Woodruff, "Low-rank approximation and regression in input sparsity time",
+       J. ACM 63 (2017), article 54.
 
     Examples
     --------

@@ -126,8 +126,10 @@ def kalman_smoother(model: "LinearGaussian", y: ArrayLike) -> KalmanSmootherResu
 
     References
     ----------
-    .. [1] Kaminski, Bryson and Schmidt, IEEE Trans. Automatic Control 16 (1971).
-    .. [2] Park and Kailath, IEEE Trans. Automatic Control 40 (1995).
+    .. [1] Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
+       techniques", IEEE Trans. Automat. Control 16 (1971), 727-736.
+    .. [2] Park and Kailath, "Square-root Bryson-Frazier smoothing algorithms", IEEE Trans.
+       Automat. Control 40 (1995).
 
     Examples
     --------
@@ -315,7 +317,8 @@ def hmm_smoother(model: "DiscreteHMM", y: ArrayLike) -> HMMSmootherResult:
 
     References
     ----------
-    .. [1] Rabiner, Proc. IEEE 77 (1989).
+    .. [1] Rabiner, "A tutorial on hidden Markov models and selected applications in speech
+       recognition", Proc. IEEE 77 (1989), 257-286.
 
     Examples
     --------

@@ -140,7 +140,8 @@ def particle_filter(
 
     References
     ----------
-    .. [1] Gordon, Salmond and Smith, IEE Proceedings F 140 (1993).
+    .. [1] Gordon, Salmond and Smith, "Novel approach to nonlinear/non-Gaussian Bayesian state
+       estimation", IEE Proc. F 140 (1993), 107-113.
 
     Examples
     --------

@@ -274,9 +274,11 @@ def maximum_likelihood(
     References
     ----------
     .. [1] Cardoso, Janati El Idrissi, Le Corff, Moulines and Olsson, "State and parameter
-       learning with PaRIS particle Gibbs", ICML 2023.
-    .. [2] Louis, Journal of the Royal Statistical Society B 44 (1982).
-    .. [3] Naesseth, Lindsten and Blei, "Markovian score climbing", NeurIPS 2020.
+       learning with PaRIS particle Gibbs", ICML (2023), arXiv:2301.00900.
+    .. [2] Louis, "Finding the observed information matrix when using the EM algorithm", J. R.
+       Statist. Soc. B 44 (1982), 226-233.
+    .. [3] Naesseth, Lindsten and Blei, "Markovian score climbing: variational inference with
+       KL(p||q)", NeurIPS (2020), arXiv:2003.10374.
 
     Examples
     --------

@@ -115,8 +115,8 @@ def ppg(
 
     References
     ----------
-    .. [1] Cardoso, Janati El Idrissi, Le Corff, Moulines and Olsson, State and parameter
-       learning with PaRIS particle Gibbs, ICML (2023).
+    .. [1] Cardoso, Janati El Idrissi, Le Corff, Moulines and Olsson, "State and parameter
+       learning with PaRIS particle Gibbs", ICML (2023), arXiv:2301.00900.
 
     Examples
     --------
@@ -231,9 +231,10 @@ def particle_gibbs(
 
     References
     ----------
-    .. [1] Andrieu, Doucet and Holenstein, J. R. Statist. Soc. B 72 (2010).
-    .. [2] Whiteley, discussion of [1]_; Lindsten and Schoen, Backward simulation methods for
-       Monte Carlo statistical inference (2013).
+    .. [1] Andrieu, Doucet and Holenstein, "Particle Markov chain Monte Carlo methods", J. R.
+       Statist. Soc. B 72 (2010), 269-342 (with a discussion by Whiteley).
+    .. [2] Lindsten and Schoen, "Backward simulation methods for Monte Carlo statistical
+       inference", Found. Trends Mach. Learn. 6 (2013), 1-143.
 
     Examples
     --------

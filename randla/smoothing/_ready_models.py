@@ -105,7 +105,8 @@ class StochasticVolatility(ReadyModel):
 
     References
     ----------
-    .. [1] Kim, Shephard and Chib, Review of Economic Studies 65 (1998).
+    .. [1] Kim, Shephard and Chib, "Stochastic volatility: likelihood inference and comparison
+       with ARCH models", Rev. Econ. Stud. 65 (1998), 361-393.
 
     Examples
     --------
@@ -178,9 +179,10 @@ class ChaoticRNN(ReadyModel):
 
     References
     ----------
-    .. [1] Sompolinsky, Crisanti and Sommers, Physical Review Letters 61 (1988).
-    .. [2] Zhao, Nassar, Jordan, Bugallo and Park, "Streaming variational Monte Carlo", IEEE TPAMI
-       45 (2023): the values of the defaults.
+    .. [1] Sompolinsky, Crisanti and Sommers, "Chaos in random neural networks", Phys. Rev. Lett.
+       61 (1988), 259-262.
+    .. [2] Zhao, Nassar, Jordan, Bugallo and Park, "Streaming variational Monte Carlo", IEEE Trans.
+       Pattern Anal. Mach. Intell. 45 (2023), 1150-1161: the values of the defaults.
 
     Examples
     --------

@@ -108,8 +108,9 @@ class SmoothingResult(Result):
     def r_hat(self) -> FloatArray | None:
         """Split R-hat of the sweeps after the burn-in, component by component.
 
-        The ratio of the pooled standard deviation to that within half chains (Gelman et al. 2013,
-        section 11.4): near 1 if the chains agree. None with fewer than four sweeps.
+        The ratio of the pooled standard deviation to that within half chains: near 1 if the chains
+        agree. None with fewer than four sweeps. (Gelman, Carlin, Stern, Dunson, Vehtari and Rubin,
+        "Bayesian Data Analysis", third edition, CRC Press (2013), chapter 11.)
         """
         if self.per_iteration is None:
             return None

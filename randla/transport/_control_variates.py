@@ -16,7 +16,10 @@ harmonics  all even polynomials of degree 2 (to degree 4 for d = 2, 3)    --
 ========== ============================================================== ====
 
 For p != 2 the families from quadratic to full have |theta' Delta|^p besides. At p = 2,
-l <= f <= l + q_1 + q_2: the bounds of Nguyen and Ho (ICLR 2024).
+l <= f <= l + q_1 + q_2: the bounds of Nguyen and Ho.
+
+Source: Nguyen and Ho, "Sliced Wasserstein estimation with control variates", ICLR (2024),
+arXiv:2305.00402.
 """
 
 import math
@@ -77,11 +80,6 @@ class Controls:
     degrees: NDArray[np.float64]
     mean_errors: NDArray[np.float64]
 
-    @property
-    def is_papers(self) -> bool:
-        """Whether the coefficient is that of the paper."""
-        return self.name in _PAPER
-
 
 class Forms:
     """The three quadratic forms of a pair of clouds, each divided by its mean over the sphere.
@@ -140,7 +138,7 @@ def make_controls(name: str, x: Cloud, y: Cloud, p: float) -> Controls:
 
 
 def _papers(name: str, forms: Forms) -> Controls:
-    """Nguyen and Ho (2024), equations (9) and (10): one control, bounds of the Gaussian cost."""
+    """The two families of Nguyen and Ho: one control each, bounds of the cost of Gaussians."""
     parts = forms.means * ((1.0, 0.0, 0.0) if name == "lower" else (1.0, 1.0, 1.0))
     mean = float(parts @ [forms.mean(i) for i in range(3)])
 

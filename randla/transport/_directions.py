@@ -19,6 +19,7 @@ Kind = Literal["iid", "orthogonal", "rqmc", "array"]
 
 N_BLOCKS = 8  # least number of blocks for a standard error
 _SOBOL_NUMBERS = 1 << 20  # coordinates that are drawn at a time
+_SOBOL_DIMENSIONS = 21201  # of SciPy's table
 _GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
 
 
@@ -187,6 +188,11 @@ def choose_design(
             message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
             warn_caller(message, FewProjectionsWarning)
         chosen = "iid"
+    if chosen == "rqmc" and dim > _SOBOL_DIMENSIONS:
+        raise ValueError(
+            f"directions must be 'iid', 'orthogonal' or 'auto' above {_SOBOL_DIMENSIONS} "
+            f"dimensions, got 'rqmc' for {dim}"
+        )
     return Directions(chosen, dim, n, key)
 
 

@@ -62,7 +62,7 @@ class Problem:
         clouds: Clouds,
         p: float,
         control: str | Controls | None,
-        cross_fit: bool,
+        cross_fit: bool | None,
         show: bool,
         costs: type[ProjectedCosts],
     ) -> None:
@@ -135,7 +135,7 @@ class Problem:
             np.zeros(0) if controls is None else controls.mean_errors,
             limit=HARMFUL if is_auto else math.inf,
             block=design.block,
-            paper=controls is not None and controls.is_papers,
+            family=None if controls is None else controls.name,
             cross_fit=self._cross_fit,
         )
         if not used:

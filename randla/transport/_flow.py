@@ -170,10 +170,10 @@ def sliced_wasserstein_flow(
 
     References
     ----------
-    .. [1] Pitie, Kokaram and Dahyot, Automated colour grading using colour distribution
-       transfer, Comput. Vis. Image Underst. 107 (2007).
-    .. [2] Bonneel, Rabin, Peyre and Pfister, Sliced and Radon Wasserstein Barycenters of
-       Measures, J. Math. Imaging Vis. 51 (2015).
+    .. [1] Pitie, Kokaram and Dahyot, "Automated colour grading using colour distribution
+       transfer", Comput. Vis. Image Underst. 107 (2007), 123-137.
+    .. [2] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
+       measures", J. Math. Imaging Vis. 51 (2015), 22-45.
 
     Examples
     --------
@@ -261,8 +261,8 @@ def sliced_wasserstein_barycenter(
 
     References
     ----------
-    .. [1] Bonneel, Rabin, Peyre and Pfister, Sliced and Radon Wasserstein Barycenters of
-       Measures, J. Math. Imaging Vis. 51 (2015), section 4.
+    .. [1] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
+       measures", J. Math. Imaging Vis. 51 (2015), 22-45.
 
     Examples
     --------

@@ -167,8 +167,8 @@ def sliced_wasserstein_gradient(
 
     References
     ----------
-    .. [1] Bonneel, Rabin, Peyre and Pfister, Sliced and Radon Wasserstein Barycenters of
-       Measures, J. Math. Imaging Vis. 51 (2015), section 3.
+    .. [1] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
+       measures", J. Math. Imaging Vis. 51 (2015), 22-45.
 
     Examples
     --------

@@ -54,7 +54,7 @@ class SlicedWassersteinMatrix(Result):
     power_standard_errors : (K, K) ndarray or None
         Of `powers`.
     degrees_of_freedom : float or None
-        Of the errors.
+        Of the errors of the pair that has the fewest. The intervals take those of each pair.
     n_projections : int
     control_variate : str or None
         The family that was used.
@@ -71,7 +71,8 @@ class SlicedWassersteinMatrix(Result):
     control_variate: str | None
     directions: str
     _p: float
-    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, float]
+    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.float64]]
+    _freedom: NDArray[np.float64]
 
     def confidence_interval(
         self, level: float = 0.95
@@ -103,7 +104,7 @@ class SlicedWassersteinMatrix(Result):
         >>> low.shape, bool(low[0, 1] <= high[0, 1])
         ((2, 2), True)
         """
-        low, high = root_interval(self._scaled, self._p, self.degrees_of_freedom, level)
+        low, high = root_interval(self._scaled, self._p, self._freedom, level)
         return _symmetric(len(self.values), low), _symmetric(len(self.values), high)
 
 
@@ -172,8 +173,8 @@ def sliced_wasserstein_matrix(
 
     References
     ----------
-    .. [1] Kolouri, Zou and Rohde, Sliced Wasserstein Kernels for Probability Distributions,
-       CVPR 2016.
+    .. [1] Kolouri, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
+       CVPR (2016), 5258-5267.
 
     Examples
     --------
@@ -193,22 +194,39 @@ def sliced_wasserstein_matrix(
     key, progress = draw_key(rng), as_flag(progress, "progress")
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, d, n, key)
-    common = prepare(points, _as_weight_list(weights, points))
+    masses = _as_weight_list(weights, points)
+    common = prepare(points, masses)
     pairs = PairCosts(common, p)
-    limit = math.inf
-    if d == 1 or not pairs.pairs:
+    limit, n_pairs = math.inf, math.comb(len(points), 2)
+    if d == 1 or not n_pairs:
         control = None
     elif control == "auto":
-        limit, n_pairs = HARMFUL, len(pairs.pairs)
+        limit = HARMFUL
         control = auto_family(design, p, design.n * pairs.seconds, n_pairs)
     elif control is not None:
         _check_projections(design, control, p)
-    if control is None:
-        means, errors, freedom = _plain(pairs, design, progress)
-    else:
-        means, errors, freedom = _controlled(pairs, design, control, limit, progress)
+    K = len(points)
+    tables, exponents = np.zeros((3, K, K)), np.zeros((K, K), int)
+
+    def fill(members: NDArray[np.intp], common: Clouds, pairs: PairCosts) -> None:
+        """Enter means, errors and degrees of freedom, and the units of length of the means."""
+        if pairs.pairs:
+            which = tuple(members[np.array(pairs.pairs).T])
+            exponents[which] = common.exponent
+            if control is None:
+                tables[:, *which] = _plain(pairs, design, progress)
+            else:
+                tables[:, *which] = _controlled(pairs, design, control, limit, progress)
+        for group in pairs.groups:
+            inner = members[group]
+            own = prepare([points[k] for k in inner], [masses[k] for k in inner])
+            fill(inner, own, PairCosts(own, p))
+
+    fill(np.arange(K), common, pairs)
+    upper = np.triu_indices(K, 1)
     name = control.name if isinstance(control, Controls) else control
-    return _wrap(common, p, design, name, means, errors, freedom)
+    means, errors, freedom = tables[:, *upper]
+    return _wrap(d == 1, p, design, name, K, means, errors, freedom, exponents[upper])
 
 
 def _check_projections(design: Design, control: str | Controls, p: float) -> None:
@@ -255,7 +273,7 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
 
 def _plain(
     pairs: PairCosts, design: Design, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
     numbers = max(n_pairs, pairs.items[0].dim)
@@ -275,17 +293,16 @@ def _plain(
     errors = np.zeros(n_pairs)
     if M > 1:
         errors = np.sqrt(np.maximum(square - total * total / M, 0.0) / (M - 1) / M)
-    return pilot + total / M, errors, float(M - 1)
+    return pilot + total / M, errors, np.full(n_pairs, M - 1.0)
 
 
 def _controlled(
     pairs: PairCosts, design: Design, control: str | Controls, limit: float, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """A regression for each pair."""
     theta = design.rows(0, design.n)
     f = pairs(theta, progress=progress)
-    means, errors = np.empty(len(pairs.pairs)), np.empty(len(pairs.pairs))
-    freedom = math.inf
+    means, errors, freedom = np.empty((3, len(pairs.pairs)))
     if isinstance(control, Controls):
         controls, columns = control, control.evaluate(theta)
     with progress_bar(len(pairs.pairs), progress, "controls") as bar:
@@ -300,32 +317,34 @@ def _controlled(
                 controls.mean_errors,
                 limit=limit,
                 block=design.block,
-                paper=controls.is_papers,
+                family=controls.name,
             )
             means[column], errors[column] = fitted.estimate, fitted.standard_error
-            freedom = min(freedom, fitted.degrees_of_freedom)
+            freedom[column] = fitted.degrees_of_freedom
             bar(column + 1)
     return means, errors, freedom
 
 
 def _wrap(
-    clouds: Clouds,
+    exact: bool,
     p: float,
     design: Design,
     name: str | None,
+    K: int,
     means: NDArray[np.float64],
     errors: NDArray[np.float64],
-    freedom: float,
+    freedom: NDArray[np.float64],
+    exponents: NDArray[np.int64],
 ) -> SlicedWassersteinMatrix:
-    K = len(clouds.items)
-    length = np.float64(math.ldexp(1.0, clouds.exponent))
-    exact, given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
+    length = np.ldexp(1.0, exponents)
+    given = design.kind == "array" and not exact
+    freedom = np.full_like(means, math.inf) if exact else freedom
     roots = np.maximum(means, 0.0) ** (1.0 / p)
     spread = np.where(errors > 0.0, np.inf, 0.0)
     positive = means > 0.0
     spread[positive] = errors[positive] * means[positive] ** (1.0 / p - 1.0) / p
     with np.errstate(over="ignore", under="ignore"):
-        unit = float(length**p)
+        unit = length**p
     units = (roots, length), (spread, length), (means, unit), (errors, unit)
     tables = [_symmetric(K, times_unit(x, size)) for x, size in units]
     return SlicedWassersteinMatrix(
@@ -333,12 +352,13 @@ def _wrap(
         standard_errors=None if given else tables[1],
         powers=tables[2],
         power_standard_errors=None if given else tables[3],
-        degrees_of_freedom=None if given else (math.inf if exact else freedom),
+        degrees_of_freedom=None if given else float(freedom.min(initial=math.inf)),
         n_projections=design.n,
         control_variate=name,
         directions="exact" if exact else design.kind,
         _p=p,
-        _scaled=(means, None if given else errors, float(length)),
+        _scaled=(means, None if given else errors, length),
+        _freedom=freedom,
     )
 
 

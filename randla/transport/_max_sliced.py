@@ -121,7 +121,8 @@ def max_sliced_wasserstein(
 
     References
     ----------
-    .. [1] Deshpande et al., Max-Sliced Wasserstein Distance and its Use for GANs, CVPR 2019.
+    .. [1] Deshpande, Hu, Sun, Pyrros, Siddiqui, Koyejo, Zhao, Forsyth and Schwing, "Max-sliced
+       Wasserstein distance and its use for GANs", CVPR (2019), arXiv:1904.05877.
 
     Examples
     --------

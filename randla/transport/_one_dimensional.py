@@ -35,7 +35,7 @@ def wasserstein_1d(
 
     .. math::
 
-        W_p^p = \\int_0^1 |F^{-1}(t) - G^{-1}(t)|^p dt,
+        W_p^p = \int_0^1 |F^{-1}(t) - G^{-1}(t)|^p dt,
 
     where F and G are the distribution functions of the points x with weights a, and y with
     weights b. For equal numbers of points without weights this is the mean of
@@ -49,7 +49,7 @@ def wasserstein_1d(
         Points of the second sample; leading axes broadcast against those of x.
     a, b : (n,) or (..., n), and (m,) or (..., m) array_like, optional
         Non-negative weights, one for all rows or of the shape of x (of y); scaled to sum 1 in each
-        row. Uniform by default.
+        row. Below 1e-19 of the sum they count as zero. Uniform by default.
     p : float, default 2
         Order, at least 1 (at most 1000).
     progress : bool, default False
@@ -77,7 +77,8 @@ def wasserstein_1d(
 
     References
     ----------
-    .. [1] Santambrogio, Optimal Transport for Applied Mathematicians, 2015, Proposition 2.17.
+    .. [1] Santambrogio, "Optimal Transport for Applied Mathematicians", Birkhaeuser (2015),
+       chapter 2.
 
     Examples
     --------

@@ -19,13 +19,22 @@ from randla.transport._rows import (
     make_sides,
 )
 
+_SMALL = 2.0**-10  # size of a pair over that of all clouds, from which it loses no digits
+
 
 class PairCosts:
-    """Projected costs of all pairs of clouds: each cloud is sorted once for each direction."""
+    """Projected costs of all pairs of clouds: each cloud is sorted once for each direction.
+
+    Pairs of clouds that are small and close, by the standard of all, are left to `groups`, whose
+    costs need a unit and an origin of their own.
+    """
 
     def __init__(self, clouds: Clouds, p: float) -> None:
         self.items, self.p = clouds.items, p
-        self.pairs = list(combinations(range(len(self.items)), 2))
+        labels = _labels(clouds)
+        self.groups = [np.flatnonzero(labels == k) for k in np.flatnonzero(np.bincount(labels) > 1)]
+        everyone = combinations(range(len(self.items)), 2)
+        self.pairs = [(i, j) for i, j in everyone if labels[i] != labels[j]]
         self._weighted = [x.weights is not None for x in self.items]
         needs_units = any(self._weighted)
         self._units: list[Any] = [x.units if needs_units else None for x in self.items]
@@ -73,3 +82,20 @@ class PairCosts:
 
         run_parts(task, -(-L // batch), seconds=L * self.seconds, progress=progress)
         return out
+
+
+def _labels(clouds: Clouds) -> NDArray[np.intp]:
+    """Equal for clouds that are linked by pairs of a size below `_SMALL` of the largest."""
+    K = len(clouds.items)
+    centres = np.array([x.centre for x in clouds.items])
+    reach = np.array([max(float(x.points.max()), -float(x.points.min())) for x in clouds.items])
+    gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])
+    sizes = np.maximum(gaps, np.maximum(reach[:, None], reach))
+    near = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)
+    labels = np.arange(K)
+    while True:
+        joined = np.where(near, labels, K).min(axis=1)
+        if (joined == labels).all():
+            # in a chain of a thousand clouds the ends may be far apart: no group at all
+            return labels if labels.any() else np.arange(K)
+        labels = joined

@@ -5,6 +5,13 @@ the intercept of the least-squares fit of f on (1, c). Its error comes from the 
 block of a direction is left out: for independent directions (blocks of one) that is the
 heteroscedasticity-consistent formula HC3, for dependent ones (nearly) the jackknife over blocks.
 Leaving blocks out also gives an unbiased estimate (`cross_fit`), at no cost.
+
+On few directions least squares follows the largest residuals of its own sample, as images have
+them, which biases the estimate and makes its error too small. Below `MANY` directions the family
+"quadratic" is therefore cross-fitted, with the larger of two errors: the one above, and that of the
+mean of the cross-fitted values. For independent directions the interval of "quadratic" and "bures"
+has the degrees of freedom of an average of unequal squares (Satterthwaite). The families with more
+controls need neither: leaving a direction out makes their errors too large.
 """
 
 import math
@@ -19,6 +26,10 @@ _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
 _EXPLAINED = 1e-6  # residual over spread of the costs, from which a single control explains all
 _COMPARABLE = 0.5  # error of the known means over the statistical one from which it matters
+_PAPER = "lower", "upper"  # families of one control, with the coefficient of the paper
+
+#: Directions from which least squares and its error need no correction.
+MANY = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +61,8 @@ def fit(
     mean_errors: NDArray[np.float64] | None = None,
     *,
     block: int = 1,
-    paper: bool = False,
-    cross_fit: bool = False,
+    family: str | None = None,
+    cross_fit: bool | None = None,
 ) -> Fit | None:
     """Regress costs on controls, without those whose means err by more than they gain.
 
@@ -67,19 +78,21 @@ def fit(
         error of the estimate that more directions do not make smaller.
     block : int
         Consecutive directions that depend on each other; divides L, at least two blocks.
-    paper : bool
-        One control, with the coefficient of Nguyen and Ho (2024), section 3, which has the known
-        mean of the control in its denominator. Where the costs are a linear function of it that
-        of least squares is taken, which has no error then.
-    cross_fit : bool
-        Leave the block of a direction out of the coefficients that it is used with.
+    family : str, optional
+        Name of the family of controls. "lower" and "upper" are one control, with the coefficient
+        of Nguyen and Ho (2024), section 3, which has the known mean of the control in its
+        denominator. Where the costs are a linear function of it that of least squares is taken,
+        which has no error then.
+    cross_fit : bool, optional
+        Leave the block of a direction out of the coefficients that it is used with. By default
+        for "quadratic" below `MANY` directions.
 
     Returns
     -------
     Fit or None
         None if leaving out some block makes the controls collinear.
     """
-    fitted = _regress(f, controls, sizes, block, paper, cross_fit)
+    fitted = _regress(f, controls, sizes, block, family, cross_fit)
     if fitted is None or mean_errors is None or not mean_errors.any():
         return fitted
     statistical = fitted.standard_error
@@ -88,7 +101,8 @@ def fit(
     if known <= _COMPARABLE * statistical:
         return fitted
     exact = mean_errors == 0.0
-    other = _regress(f, controls[:, exact], sizes[exact], block, paper, cross_fit)
+    smaller = "quadratic" if family == "bures" else family
+    other = _regress(f, controls[:, exact], sizes[exact], block, smaller, cross_fit)
     if other is None or other.standard_error >= fitted.standard_error:
         return fitted
     coefficients = np.zeros(len(sizes))
@@ -125,8 +139,8 @@ def _regress(
     controls: NDArray[np.float64],
     sizes: NDArray[np.float64],
     block: int,
-    paper: bool,
-    cross_fit: bool,
+    family: str | None,
+    cross_fit: bool | None,
 ) -> Fit | None:
     """`fit` for controls whose means are exact."""
     L, n_blocks = len(f), len(f) // block
@@ -142,7 +156,8 @@ def _regress(
     projection = basis.T @ residual
     spread = math.sqrt(residual @ residual)
     residual = residual - basis @ projection
-    paper = paper and len(kept) > 0 and math.sqrt(residual @ residual) > _EXPLAINED * spread
+    paper = family in _PAPER and len(kept) > 0
+    paper = paper and math.sqrt(residual @ residual) > _EXPLAINED * spread
     coefficients = np.zeros(controls.shape[1])
     weights = np.full(L, 1.0 / L)
     if len(kept):
@@ -160,16 +175,40 @@ def _regress(
     if deleted is None:
         return None
     changes = (weights * deleted).reshape(n_blocks, block).sum(axis=1)
-    if cross_fit and paper:
-        estimate = _paper_cross_fit(f, controls[:, 0], block)
-    elif cross_fit:
-        estimate += np.mean(deleted) - np.mean(changes)
-    variance, freedom = (n_blocks - 1) / n_blocks * float(changes @ changes), L - 1 - len(kept)
+    variance, freedom = (n_blocks - 1) / n_blocks * float(changes @ changes), L - 1.0 - len(kept)
     if block > 1:
         # Residuals of one variance make the jackknife's larger by 1 + k / L, and its intervals have
         # few degrees of freedom besides: with half of it they were neither too wide nor too narrow.
-        variance, freedom = variance * (1.0 - 0.5 * len(kept) / L), n_blocks - 1
-    return Fit(float(estimate), math.sqrt(variance), float(freedom), coefficients)
+        variance, freedom = variance * (1.0 - 0.5 * len(kept) / L), n_blocks - 1.0
+    is_few = L < MANY
+    if cross_fit is None:
+        cross_fit = is_few and family == "quadratic"
+    if is_few and block == 1 and family in ("quadratic", "bures"):
+        freedom = min(freedom, _freedom(changes))
+    if cross_fit and paper:
+        estimate = _paper_cross_fit(f, controls[:, 0], block)
+    elif cross_fit:
+        crossed = estimate - changes + deleted.reshape(n_blocks, block).mean(axis=1)
+        estimate = crossed.mean()
+        if is_few and family == "quadratic":
+            deviations = crossed - estimate
+            variance = max(variance, float(deviations @ deviations) / (n_blocks - 1) / n_blocks)
+            if block == 1:
+                freedom = min(freedom, _freedom(deviations))
+    return Fit(float(estimate), math.sqrt(variance), freedom, coefficients)
+
+
+def _freedom(terms: NDArray[np.float64]) -> float:
+    """Degrees of freedom of the sum of squares of independent terms of unequal size.
+
+    Satterthwaite's 2 E^2 / Var with the fourth moments estimated: 3 (sum t^2)^2 / sum t^4, which
+    is about the number of terms if they are normal, and at least 3.
+    """
+    largest = np.abs(terms).max()
+    if largest == 0.0:
+        return math.inf
+    squares = (terms / largest) ** 2
+    return 3.0 * float(squares.sum()) ** 2 / float(squares @ squares)
 
 
 def _basis(

@@ -24,7 +24,7 @@ def directions_interval(
 
 
 def root_interval(
-    scaled: tuple[Any, Any, float], p: float, degrees_of_freedom: Any, level: float
+    scaled: tuple[Any, Any, Any], p: float, degrees_of_freedom: Any, level: float
 ) -> tuple[Arrays, Arrays]:
     """Intervals of distances: those of their powers, cut off at zero, through the root.
 

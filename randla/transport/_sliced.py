@@ -31,7 +31,7 @@ def sliced_wasserstein(
     max_projections: int = 65536,
     control_variate: ControlVariate = "auto",
     directions: Literal["iid", "orthogonal", "rqmc", "auto"] | ArrayLike = "auto",
-    cross_fit: bool = False,
+    cross_fit: bool | None = None,
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinResult:
@@ -57,7 +57,8 @@ def sliced_wasserstein(
     Y : (m, d) array_like or Dask array
         Points of the second cloud.
     a, b : (n,) and (m,) array_like, optional
-        Non-negative weights, scaled to sum 1. Uniform by default.
+        Non-negative weights, scaled to sum 1; below 1e-19 of the sum they count as zero. Uniform
+        by default.
     p : float, default 2
         Order, at least 1 (at most 1000).
     n_projections : int, optional
@@ -92,21 +93,23 @@ def sliced_wasserstein(
         the error, as for clouds that nearly agree, this control gets the coefficient zero.
 
         For p other than 2, "quadratic" to "full" have :math:`|\theta^T \Delta|^p` as last control.
-        k controls need 3 k + 10 directions ("harmonics" 5 k); with fewer, a smaller family is
-        used, and named in the result (with a warning if the family was asked for by name).
+        k controls need 3 k + 10 directions ("harmonics" 5 k, if that is more), a single one 4; with
+        fewer, a smaller family is used, and named in the result (with a warning if the family was
+        asked for by name).
     directions : str or (L, d) array_like, default "auto"
         - "iid": independent, uniform;
         - "orthogonal": frames of d orthogonal directions (smaller if there are fewer than 8 d);
         - "rqmc": eight randomizations of equal angles (d = 2), of Fibonacci points on half a
-          sphere (d = 3), of Sobol points (d > 3; the numbers of points are powers of two);
+          sphere (d = 3), of Sobol points (3 < d < 21202; the numbers of points are powers of two);
         - "auto": "rqmc" for d = 2 from 16 directions and for d = 3 from 64, otherwise "iid";
         - unit vectors, one a row, within 1e-6. Then there is no standard error, and "auto" means
           no control variate.
-    cross_fit : bool, default False
+    cross_fit : bool, optional
         Estimate the coefficients for each direction (or block) from the others, which makes
         `power` exactly unbiased for controls whose means are exact and that were asked for by name
         ("auto" may look at the costs); otherwise it has a bias of order k / L, seen only for
-        small L.
+        small L. None means True for "quadratic" with fewer than 128 directions, where images have
+        that bias, and False otherwise.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same number for any number of threads.
     progress : bool, default False
@@ -126,8 +129,8 @@ def sliced_wasserstein(
     Warns
     -----
     FewProjectionsWarning
-        If `max_projections` do not meet the tolerances, or a family of control variates that was
-        asked for by name needs more projections.
+        If `max_projections` do not meet the tolerances, or a family of control variates or a
+        design ("orthogonal" or "rqmc": 16) that was asked for by name needs more projections.
 
     See Also
     --------
@@ -144,9 +147,10 @@ def sliced_wasserstein(
 
     The intervals rest on the normal approximation. At p = 1 and 2, for Gaussian, clustered,
     heavy-tailed and weighted clouds, surfaces and images in 2 to 100 dimensions, those of nominal
-    90 and 95 % from 60 directions were up to 3.9 points short (few controls) or 4.7 over (many
-    controls), and from 240 directions up to 1.7 short or 3.6 over. Intervals from 30 iid directions
-    without controls were up to 3.1 points short, and 2.4 at nominal 99 %. Exceptions are higher
+    90 and 95 % from 60 directions were up to 3.6 points short (few controls) or 5.3 over (many
+    controls), and from 240 directions up to 1.7 short or 3.6 over. With 20 to 40 directions at
+    p = 2, those of "auto" ("quadratic", from 40 "quartic") were up to 4.8 points short, and plain
+    ones up to 5.7. Exceptions are higher
     powers, which make f heavy-tailed. At p = 4 the families that "auto" takes fell short by up to 6
     points from 60 directions (a torus and a box, where plain intervals do no better) and 2.3 from
     240; others by up to 16 and 6 ("lower" on images). At p = 8 all of them, and plain intervals,
@@ -154,9 +158,10 @@ def sliced_wasserstein(
 
     References
     ----------
-    .. [1] Nguyen and Ho, Sliced Wasserstein Estimation with Control Variates, ICLR 2024.
-    .. [2] Leluc, Dieuleveut, Portier, Segers and Zhuman, Sliced-Wasserstein Estimation with
-       Spherical Harmonics as Control Variates, ICML 2024.
+    .. [1] Nguyen and Ho, "Sliced Wasserstein estimation with control variates", ICLR (2024),
+       arXiv:2305.00402.
+    .. [2] Leluc, Dieuleveut, Portier, Segers and Zhuman, "Sliced-Wasserstein estimation with
+       spherical harmonics as control variates", ICML (2024), arXiv:2402.01493.
 
     Examples
     --------
@@ -178,7 +183,8 @@ def sliced_wasserstein(
     else:
         clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=MAX_POWER)
-    cross_fit, progress = as_flag(cross_fit, "cross_fit"), as_flag(progress, "progress")
+    cross_fit = None if cross_fit is None else as_flag(cross_fit, "cross_fit")
+    progress = as_flag(progress, "progress")
     drawn = isinstance(directions, str) and clouds.dim > 1
     key = draw_key(rng) if drawn or rng is not None else np.uint64(0)
     tolerance = Tolerance.of(rtol, atol)

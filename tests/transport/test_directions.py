@@ -175,3 +175,12 @@ def test_the_design_of_auto(d, n, one_pair, many):
     assert sliced_wasserstein(cloud, 2 * cloud, n_projections=n).directions == one_pair
     assert sliced_wasserstein_gradient(cloud, 2 * cloud, n_projections=n).directions == many
     assert sliced_wasserstein_matrix([cloud], n_projections=n).directions == many
+
+
+@pytest.mark.parametrize("function", [sliced_wasserstein, sliced_wasserstein_gradient])
+def test_sobol_points_end_at_some_dimension(function):
+    X = np.zeros((2, 21202))
+    with pytest.raises(
+        ValueError, match=r"directions must be .* above 21201 dimensions, got 'rqmc'"
+    ):
+        function(X, X + 1.0, directions="rqmc")

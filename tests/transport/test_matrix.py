@@ -183,3 +183,44 @@ def test_a_pair_of_functions_serves_all_pairs():
         pair = sliced_wasserstein(CLOUDS[i], CLOUDS[j], **options)
         assert result.values[i, j] == pytest.approx(pair.value, rel=1e-10)
         assert result.standard_errors[i, j] == pytest.approx(pair.standard_error, rel=1e-8)
+
+
+@pytest.mark.parametrize("control", [None, "quadratic"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("p", "scale", "offset"),
+    [(2, 1, 1e9), (1, 1, 1e15), (2, 1e80, 0), (2, 1e200, 0), (1, 1e200, 1e200), (4, 1e60, 0),
+     (16, 1e10, 0), (16, 1e40, 0), (2, 1e6, 1e7)],
+)  # fmt: skip
+def test_another_cloud_that_is_far_or_large_changes_nothing(p, scale, offset, place, control):
+    rng = np.random.default_rng(3)
+    X, Y, other = rng.standard_normal((3, 40, 3))
+    near = [X, Y[:30] + 1.0]
+    options = {"p": p, "n_projections": 60, "directions": "iid", "control_variate": control}
+    alone = sliced_wasserstein_matrix(near, rng=1, **options)
+    clouds = [*near[:place], other * scale + offset, *near[place:]]
+    i, j = (k for k in range(3) if k != place)
+    result = sliced_wasserstein_matrix(clouds, rng=1, **options)
+    for name in ("values", "powers", "standard_errors", "power_standard_errors"):
+        got, expected = getattr(result, name), getattr(alone, name)
+        assert got[i, j] == got[j, i] == pytest.approx(expected[0, 1], rel=1e-9), name
+    for got, expected in zip(
+        result.confidence_interval(), alone.confidence_interval(), strict=True
+    ):
+        assert got[i, j] == pytest.approx(expected[0, 1], rel=1e-9)
+    pair = sliced_wasserstein(clouds[0], clouds[-1], rng=1, **options)
+    assert result.values[0, 2] == pytest.approx(pair.value, rel=1e-9)
+
+
+def test_groups_of_clouds_at_many_scales():
+    rng = np.random.default_rng(4)
+    scales = (1e-90, 1.0, 1e-90, 1e30, 1.0, 1e30, 1e-20)
+    clouds = [scale * (rng.standard_normal((20, 3)) + k) for k, scale in enumerate(scales)]
+    result = sliced_wasserstein_matrix(clouds, p=3, n_projections=40, directions="iid", rng=2)
+    for i, j in zip(*np.triu_indices(len(clouds), 1), strict=True):
+        pair = sliced_wasserstein(
+            clouds[i], clouds[j], p=3, n_projections=40, directions="iid", rng=2,
+            control_variate=None,
+        )  # fmt: skip
+        assert result.values[i, j] == pytest.approx(pair.value, rel=1e-9)
+        assert result.standard_errors[i, j] == pytest.approx(pair.standard_error, rel=1e-7)

@@ -51,6 +51,51 @@ def test_leaving_blocks_out_equals_fitting_without_them(L, k, block):
     assert crossed.standard_error == result.standard_error
 
 
+def effective(terms):
+    return 3.0 * np.sum(terms**2) ** 2 / np.sum(terms**4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("L", "block"), [(20, 1), (127, 1), (24, 3), (120, 15)])
+def test_quadratic_on_few_directions(L, block, seed):
+    """Cross-fitted, the larger of two errors, effective degrees of freedom; from definitions."""
+    f, C, sizes = data(L, 3, seed, noise=0.0)
+    f += np.random.default_rng([seed, 1]).standard_t(2, L)
+    whole, _ = least_squares(f, C)
+    changes, crossed, M = [], [], L // block
+    for b in range(0, L, block):
+        keep = np.r_[0:b, b + block : L]
+        intercept, coefficients = least_squares(f[keep], C[keep])
+        changes.append(whole - intercept)
+        crossed.append(np.mean(f[b : b + block] - C[b : b + block] @ coefficients))
+    changes, crossed = np.array(changes), np.array(crossed)
+    result = fit(f, C, sizes, block=block, family="quadratic")
+    assert result.estimate == pytest.approx(crossed.mean(), rel=1e-10)
+    shrunk = 1.0 if block == 1 else 1.0 - 1.5 / L
+    errors = np.sqrt(shrunk * (M - 1) / M * np.sum(changes**2)), crossed.std(ddof=1) / np.sqrt(M)
+    assert result.standard_error == pytest.approx(max(errors), rel=1e-9)
+    both = effective(changes), effective(crossed - crossed.mean())
+    expected = min(L - 4, *both) if block == 1 else M - 1
+    assert result.degrees_of_freedom == pytest.approx(expected, rel=1e-9)
+    asked = fit(f, C, sizes, block=block, family="quadratic", cross_fit=True)
+    assert (asked.estimate, asked.standard_error) == (result.estimate, result.standard_error)
+    plain = fit(f, C, sizes, block=block, family="quadratic", cross_fit=False)
+    assert plain.estimate == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("family", ["quadratic", "bures", "quartic", "full", "harmonics", "custom"])
+def test_the_rule_for_few_directions_goes_by_family(family):
+    for L in (30, 128):
+        f, C, sizes = data(L, 4, noise=0.0)
+        f += np.random.default_rng(1).standard_t(2, L)
+        reference, result = fit(f, C, sizes), fit(f, C, sizes, family=family)
+        corrected = L < 128 and family == "quadratic"
+        assert (result.estimate == reference.estimate) == (not corrected)
+        assert corrected or result.standard_error == reference.standard_error
+        fewer = L < 128 and family in ("quadratic", "bures")
+        assert (result.degrees_of_freedom < reference.degrees_of_freedom) == fewer
+
+
 @pytest.mark.parametrize("block", [1, 4])
 def test_without_controls_the_error_is_the_textbooks(block):
     f, C, sizes = data(40, 0)
@@ -63,7 +108,7 @@ def test_without_controls_the_error_is_the_textbooks(block):
 def test_the_papers_coefficient_is_least_squares_shrunk():
     f, C, sizes = data(30, 1)
     c = C[:, 0]
-    paper, ols = fit(f, C, sizes, paper=True), fit(f, C, sizes)
+    paper, ols = fit(f, C, sizes, family="lower"), fit(f, C, sizes)
     shrunk = ols.coefficients * c.var() / (c.var() + c.mean() ** 2)
     np.testing.assert_allclose(paper.coefficients, shrunk, rtol=1e-12)
     assert paper.estimate == pytest.approx(f.mean() - shrunk[0] * c.mean(), rel=1e-12)
@@ -78,7 +123,7 @@ def test_the_papers_coefficient_crossed(block):
         g = c[keep]
         gamma = np.mean((f[keep] - f[keep].mean()) * g) / np.mean(g * g)
         left_out.extend(f[b : b + block] - gamma * c[b : b + block])
-    crossed = fit(f, C, sizes, block=block, paper=True, cross_fit=True)
+    crossed = fit(f, C, sizes, block=block, family="lower", cross_fit=True)
     assert crossed.estimate == pytest.approx(np.mean(left_out), rel=1e-12)
 
 

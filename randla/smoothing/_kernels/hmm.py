@@ -6,7 +6,10 @@ below 1e-308, and a total above 1e-250 does not feel it; of the probabilities of
 all wanted, none above 1e-290 is lost where their total is above `_SAFE_PAIRS`. Else the terms are
 added in logarithms.
 
-Source: Rabiner, Proc. IEEE 77 (1989); Baum, Petrie, Soules and Weiss, Ann. Math. Stat. 41 (1970).
+Sources: Rabiner, "A tutorial on hidden Markov models and selected applications in speech
+recognition", Proc. IEEE 77 (1989), 257-286; Baum, Petrie, Soules and Weiss, "A maximization
+technique occurring in the statistical analysis of probabilistic functions of Markov chains", Ann.
+Math. Statist. 41 (1970), 164-171.
 """
 
 import math

@@ -9,9 +9,12 @@ A row of a pre-array that is, up to rounding, a combination of the rows above it
 (`triangularise`). That is how zero variances are handled: the regression of x_t on x_{t+1} then
 uses a largest set of components of x_{t+1} that are not determined by the others.
 
-Sources: Kaminski, Bryson and Schmidt, IEEE TAC 16 (1971) (array filters); Park and Kailath,
-IEEE TAC 40 (1995) (square-root smoothers); de Jong, JASA 83 (1988), and Koopman and Shephard,
-Biometrika 79 (1992) (the backward recursion for r, N and u, and the exact score).
+Sources: Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
+techniques", IEEE Trans. Automat. Control 16 (1971), 727-736 (array filters); Park and Kailath,
+"Square-root Bryson-Frazier smoothing algorithms", IEEE Trans. Automat. Control 40 (1995); de Jong,
+"Smoothing and interpolation with the state-space model", J. Amer. Statist. Assoc. 84 (1989),
+1085-1088 (the backward recursion for r and N); Koopman and Shephard, "Exact score for time series
+models in state space form", Biometrika 79 (1992), 823-826 (u and the exact score).
 """
 
 import math

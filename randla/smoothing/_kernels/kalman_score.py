@@ -2,7 +2,7 @@
 
 By Fisher's identity the gradient is a smoothed expectation that has Q^{-1} and R^{-1} in it. The
 form used here has neither, so it holds for singular Q and R. With r, N and u, D the smoothed
-disturbances of Koopman and Shephard (Biometrika 79, 1992), K the filter gain at time t, P_f the
+disturbances of Koopman and Shephard (see `kalman`), K the filter gain at time t, P_f the
 filtered covariance and m_s the smoothed mean,
 
     dl/dQ = 1/2 sum (r r' - N),   dl/dA = sum (r m_s' - Y),           Y_t = N_t A P_f,

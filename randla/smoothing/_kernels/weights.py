@@ -1,9 +1,11 @@
 """Log weights to weights: exponentials, sums, moments.
 
 `exp_negative` is free of branches and of table look-ups, so that the loops which use it vectorise:
-x = k log 2 + r with |r| <= log(2)/2 (Cody and Waite 1980), a Taylor polynomial for exp(r), and k
-added to the exponent bits. Its error is below one unit in the last place; results that would be
-subnormal (x < -708) are zero.
+x = k log 2 + r with |r| <= log(2)/2, a Taylor polynomial for exp(r), and k added to the exponent
+bits. Its error is below one unit in the last place; results that would be subnormal (x < -708) are
+zero.
+
+Source: Cody and Waite, "Software Manual for the Elementary Functions", Prentice-Hall (1980).
 """
 
 import math
