@@ -9,6 +9,7 @@ is one to three passes, and each plane has a dual point for all rows.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._dask import arrays, minimax, newton
+from randla._dask.certificate import proven, span_of_some
 from randla._dask.residuals import (
     Data,
     draw,
@@ -156,7 +158,7 @@ def _plane(
             arrays.join_rows(_pinball, *data.operands, shape=(1, 1), x=x, tau=tau)
         )
         value = float(value[0, 0] + 0.5 * np.abs(extra @ x).sum())
-        return fitted(data, x, value, size, n_iterations)
+        return replace(fitted(data, x, value, size, n_iterations), rank=start.rank)
     spread = float(loss) / n
     globs = Globs(data, extra, tau, x, max(float(nearest[0, -1]), _TIES * spread))
     for _ in range(_MAX_REPAIRS):
@@ -169,7 +171,10 @@ def _plane(
             break
     method = "preprocess" if exact else "sample"
     n_rows = len(globs.kept) if exact else size
-    return Plane(x, globs.dual(solution.z), value, gap, method, n_rows, n_iterations)
+    plane = Plane(x, globs.dual(solution.z), value, gap, method, n_rows, n_iterations)
+    zeros, z_extra = np.zeros(len(extra)), solution.z[len(globs.kept) : -2]
+    span, c = span_of_some(data, globs.rows.below(extra, zeros)), 1.0 / min(tau, 1.0 - tau)
+    return proven(data, plane, span, c, (Rows(extra, zeros), z_extra))
 
 
 class Globs:

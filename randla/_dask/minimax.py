@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randla._dask import arrays
+from randla._dask.certificate import proven, span_of_some
 from randla._dask.residuals import Data, residuals, stacked
 from randla.sampling._norm import norm_plane
 from randla.sampling._pinball import Rows
@@ -42,7 +44,10 @@ def solve(data: Data, few: Rows, indices: NDArray[np.int64], rtol: float) -> Pla
     z = arrays.map_rows(
         _scattered, *data.operands, width=None, indices=indices[order], z=plane.z[order]
     )
-    return Plane(plane.x, z, value, max(value - bound, 0.0), "full", few.n, n_iterations)
+    found = Plane(plane.x, z, value, max(value - bound, 0.0), "full", few.n, n_iterations)
+    if bound <= 0.0:  # an exact fit
+        return replace(found, rank=plane.rank)
+    return proven(data, found, span_of_some(data, few), float(data.n) ** 0.5)
 
 
 def _largest(first: int, A: Any, b: Any, weight: Any, *, x: Array, k: int) -> Array:

@@ -7,13 +7,14 @@ z = psi(r) - psi'(r) A y, from which that was taken. See `randla.sampling._newto
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randla._dask import arrays
+from randla._dask.certificate import proven, span_of_tiles
 from randla._dask.residuals import (
     Data,
     fitted,
@@ -84,7 +85,8 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
     table = arrays.compute(norms(data, residuals_and_rounding, 2, p, x=x))
     (value, noise), unit = norm_from(table, p), float(table[0, 0])
     if value <= ROUNDING * noise:
-        return fitted(data, x, float(value), few.n, found.n_iterations)
+        return replace(fitted(data, x, float(value), few.n, found.n_iterations), rank=white.rank)
+    span = span_of_tiles(tiles, data.weight, white)
     eps = float(np.quantile(np.abs(few.b - few.A @ x), _SMALL)) / unit if p < 2.0 else 0.0
     best, best_point, size_z, steps = -np.inf, None, 1.0, 0
     r = transform.shape[1]
@@ -129,7 +131,9 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
     gap = max(float(value) - best, 0.0)
     n_rows = data.n if exact else few.n
     method = "full" if exact else "sample"
-    return Plane(x, z, float(value), gap, method, n_rows, found.n_iterations + steps)
+    plane = Plane(x, z, float(value), gap, method, n_rows, found.n_iterations + steps)
+    longest = float(data.n) ** max(0.5 - 1.0 / p, 0.0)  # |r|_2 beside |r|_p, at most
+    return proven(data, plane, span, longest)
 
 
 def _gram_and_gradient(first: int, A: Any, b: Any, weight: Any, *, point: Point) -> Array:

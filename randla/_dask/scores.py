@@ -14,7 +14,7 @@ from randla._dask.tiles import DaskTiles, read
 from randla._random import draw_keys, generator_from_key, normal_rows
 from randla._validation import as_weights
 from randla.sampling._leverage import sketch_sizes
-from randla.sampling._lewis import log_doubt, log_error, warn_unless
+from randla.sampling._lewis import ROUNDED, log_doubt, log_error, warn_unless
 from randla.sampling._scores import LITTLE_DOUBT, Scores, rounding_bounds, widened
 from randla.sampling._tiles import Array, Tiles
 from randla.sampling._whitening import Whitening, evaluation_error, whiten
@@ -44,14 +44,15 @@ def leverage_scores(A: Any, method: str, weights: Any, ridge: float, rng: Any) -
         return _sketched_leverage(tiles, row_scale, *sizes, *draw_keys(rng, 2))
     factor = whiten(tiles, row_scale)
     norms = tiles.norms(factor.transform)
-    error = evaluation_error(tiles, factor, norms, row_scale)
+    error = sum(evaluation_error(tiles, factor, norms, row_scale))
     values = np.minimum((norms if row_scale is None else norms * row_scale) ** 2, 1.0)
     low, high = rounding_bounds(values, error)
     if factor.doubt > 0.0:
         low, high = widened(low, high, factor.doubt)
     return lazy_scores(
         values, low, high,
-        kind="leverage", p=2.0, certified=factor.doubt <= LITTLE_DOUBT, residual=error,
+        kind="leverage", p=2.0, certified=factor.doubt <= LITTLE_DOUBT,
+        residual=float(np.max(error)),
     )  # fmt: skip
 
 
@@ -182,7 +183,7 @@ def _replace(
         tiles.pending, following = found, Form(factor.transform, weights.p)
         next_factor = _whiten_by(tiles, following, rtol)
         residual, n_iterations = float(tiles.found[0, 0]) + factor.error, n_iterations + 1
-        if residual <= rtol:
+        if residual <= max(rtol, (1.0 + ROUNDED) * factor.error):
             return weights, factor, residual, n_iterations
         weights, factor = following, next_factor
 

@@ -28,7 +28,7 @@ from randla.sampling._row_solver import LEWIS, RowSolver
 from randla.sampling._scores import Scores, widened
 from randla.sampling._sensitivity import SAMPLE_ROWS, SKETCH_RTOL, choose_method
 from randla.sampling._tiles import Array, Tiles
-from randla.sampling._whitening import evaluation_error, whiten
+from randla.sampling._whitening import evaluation_error, own_errors, whiten
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Bounds:
     from_above: float
     rounding: float
     view: tuple[Any, Any]
+    inexact: bool  # rows have errors of their own
 
     @property
     def nbytes(self) -> int:
@@ -60,9 +61,10 @@ class Bounds:
             below = np.maximum(below, half * log_tau)
         else:
             above = np.minimum(above, half * log_tau)
-        lower[alive] = np.exp(np.minimum(below, 0.0)) * (1.0 - min(self.rounding, 1.0))
-        upper[alive] = np.minimum(np.exp(np.minimum(above, 0.0)) * (1.0 + self.rounding), 1.0)
-        return lower, upper
+        lower[alive], upper[alive] = np.exp(np.minimum(below, 0.0)), np.exp(np.minimum(above, 0.0))
+        own = np.minimum(self.p * own_errors(tiles, self.T, norms), 1.0) if self.inexact else 0.0
+        lower *= (1.0 - min(self.rounding, 1.0)) * (1.0 - own)
+        return lower, np.minimum(upper * (1.0 + self.rounding) * (1.0 + own), 1.0)
 
 
 def lp_sensitivities(A: Any, p: float, rows: Any, method: str, rng: Any) -> Scores:
@@ -143,11 +145,13 @@ def _by_lewis(A: Any, p: float, method: str, key: np.uint64) -> Scores:
 
 def _bounds(state: DaskLewis, p: float) -> Bounds:
     tiles, factor = state.tiles, state.factor
-    if factor.error > 1e-9:  # enough for the weights, not for bounds
+    error, inexact = factor.error, factor.error > 1e-9
+    if inexact:  # enough for the weights, not for bounds
         scale = row_scale(tiles, state.weights)
         factor = whiten(tiles, scale)
         norms = tiles.norms(factor.transform)
-        factor = replace(factor, error=evaluation_error(tiles, factor, norms, scale))
+        own, error = evaluation_error(tiles, factor, norms, scale)
+        inexact = np.ndim(own) > 0
     options: dict[str, Any] = {
         "weights": state.weights,
         "T": factor.transform,
@@ -161,8 +165,8 @@ def _bounds(state: DaskLewis, p: float) -> Bounds:
     spread = (0.5 * p - 1.0) * np.log(max(float(total[0, 0]), 1e-300))
     below, above = (spread, float(most[0, 0])) if p < 2.0 else (-float(most[0, 0]), spread)
     return Bounds(
-        p, factor.transform, state.first.transform, below, above, p * factor.error + 1e-13,
-        tiles.view,
+        p, factor.transform, state.first.transform, below, above, p * error + 1e-13, tiles.view,
+        inexact,
     )  # fmt: skip
 
 

@@ -58,11 +58,12 @@ _PATIENCE, _WIDER = 25, 2.0
 
 @dataclass
 class GlobbedSolution:
-    """Minimiser; rows that stayed, their duals and those of the two sums; loss and gap of all."""
+    """Minimiser; rows that stayed; duals of these, the extra rows and the sums; loss and gap."""
 
     x: Array
     keep: NDArray[np.intp]
     z_kept: Array
+    z_extra: Array
     z_sums: Array
     value: float
     gap: float
@@ -283,6 +284,7 @@ class Globbing:
             x=found.x,
             keep=keep,
             z_kept=own[: len(keep)],
+            z_extra=own[len(keep) :],
             z_sums=found.z[-2:],
             value=float(loss.sum()),
             gap=float((loss - own * residuals).sum()),

@@ -108,7 +108,7 @@ class InteriorPoint:
             off = self.goal - self._total(self._g)[1]
             feasible = bool((np.abs(off) <= self._allowed).all())
             near = self.value - self._far_loss()
-            if feasible and crossover and self.gap <= _NEAR * near:
+            if feasible and crossover and (self.gap <= _NEAR * near or iteration == most):
                 mean = near / self.rows.n
                 with np.errstate(over="ignore", invalid="ignore"):  # it checks what it finds
                     vertex = optimal_vertex(

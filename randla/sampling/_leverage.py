@@ -123,17 +123,17 @@ def leverage_scores(
         return _sketched(tiles, row_scale, *sizes, *draw_keys(rng, 2))
     factor = whiten(tiles, row_scale)
     norms = tiles.norms(factor.transform)
-    error = evaluation_error(tiles, factor, norms, row_scale)
+    error: Any = sum(evaluation_error(tiles, factor, norms, row_scale))
     if row_scale is not None:
         norms *= row_scale
     norms *= norms
     values = np.minimum(norms, 1.0, out=norms)
     low = high = None
-    if factor.doubt > 0.0:
+    if factor.doubt > 0.0 or np.ndim(error):
         low, high = widened(*rounding_bounds(values, error), factor.doubt)
     return make_scores(
         values, low, high, kind="leverage", p=2.0,
-        certified=factor.doubt <= LITTLE_DOUBT, residual=error,
+        certified=factor.doubt <= LITTLE_DOUBT, residual=np.max(error),
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from randla.sampling._scores import NotConvergedWarning, Scores, make_scores
 from randla.sampling._tiles import Array, Tiles, as_tall
 from randla.sampling._whitening import Whitening, whiten
 
+ROUNDED = 0.1  # share of the rounding error below which the rest of the residual is left
 _LEAST_NORM = 2.0**-1000  # of a row beside much longer ones: its weight stays a number
 
 
@@ -211,6 +212,9 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
         log_weights[alive] = 2.0 * np.log(norms[alive])
         scale = alive.astype(np.float64)
         return LewisState(log_weights, scale, norms, first, factor, factor.error, 1, doubt)
+    if int(alive.sum()) == factor.rank:  # no row can do without any other: all weights are 1
+        log_weights[alive], scale = 0.0, alive.astype(np.float64)
+        return LewisState(log_weights, scale, norms, first, factor, 0.0, 1, doubt)
     rows = slice(None) if alive.all() else np.flatnonzero(alive)
     row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(factor.rank / n)
     x = np.full(len(norms[rows]), math.log(factor.rank / n))
@@ -220,11 +224,11 @@ def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> Lew
             row_scale, top = _scale_of(x, p, rows, n)
             factor = whiten(tiles, row_scale, rtol=min(1e-2 * rtol, 1e-4))
             norms = tiles.norms(factor.transform)
-        residual, delta = _log_ratio(norms[rows], x, top, p)
-        delta += factor.error
+        residual, distance = _log_ratio(norms[rows], x, top, p)
+        delta = distance + factor.error
         if best is None or delta < best[0]:
             best = delta, x, row_scale, norms, factor
-        if delta <= rtol:
+        if delta <= rtol or distance <= ROUNDED * factor.error:
             break
         phi = 0.0
         if p >= 4.0:

@@ -32,14 +32,13 @@ class LpRegressionResult(Result):
     value : float or (k,) ndarray
         The objective at `x`, over all rows.
     lower_bound : float or (k,) ndarray
-        ``b @ dual``: no coefficients have an objective below this, but for those that are so huge
-        that rounding errors of ``A.T @ dual`` matter (see the notes of `lp_regression`).
+        No coefficients have an objective below this, if `certified`: ``b @ dual`` less what
+        rounding errors may make up, mostly some 1e-13 of the value.
     gap : float or (k,) ndarray
-        ``value - lower_bound``. For p = 1 and quantiles it is summed from terms that are not
-        negative, and is accurate where the difference would only be rounding.
+        ``value - lower_bound``.
     dual : (n,) or (n, k) ndarray
         The dual point that proves `lower_bound`, see `lp_regression`; for a Dask array a lazy one,
-        chunked like its rows.
+        chunked like its rows. Zero where nothing is proven.
     method : str
         "full", "preprocess" or "sample".
     n_rows_used : int
@@ -48,6 +47,13 @@ class LpRegressionResult(Result):
         Iterations in all.
     converged : bool
         Whether the gap (every gap) is at most `rtol` times the value, or what rounding can make.
+    rank : int
+        The rank of A (of its rows with weight) that was found.
+    certified : bool
+        Whether `lower_bound` is proven in exact arithmetic. False where a column of A depends on
+        others up to rounding errors, but not exactly: `lower_bound` then holds for a matrix of rank
+        `rank` that is as near as rounding errors. It is 0, and `converged` is False, if columns
+        had to be left out that are more than that.
     """
 
     x: NDArray[np.float64]
@@ -59,6 +65,8 @@ class LpRegressionResult(Result):
     n_rows_used: int
     n_iterations: int
     converged: bool
+    rank: int
+    certified: bool
 
     _shown: ClassVar[tuple[str, ...]] = (
         "x",
@@ -69,6 +77,8 @@ class LpRegressionResult(Result):
         "n_rows_used",
         "n_iterations",
         "converged",
+        "rank",
+        "certified",
     )
 
 
@@ -156,11 +166,13 @@ def lp_regression(
     * for 1 < p < inf: :math:`\sum_i \omega_i |z_i / \omega_i|^q \le 1`;
     * for p = inf: :math:`\sum_i |z_i| / \omega_i \le 1`.
 
-    The objective of any coefficients y is at least :math:`b^T z - y^T A^T z` (without penalties).
-    Rounding leaves at most 1e-10, and mostly less than 1e-15, of :math:`\sum_i |a_{ij} z_i|` in
-    :math:`A^T z`, so that the bound holds for all y but those whose terms :math:`a_{ij} y_j` are
-    huge beside b. Columns that depend up to rounding are taken to depend, as the rank of a matrix
-    in floating point must be decided: huge multiples of their difference may lie below the bound.
+    Rounding errors of z leave something in :math:`A^T z`, so that the bound takes off as much as
+    that can matter: :math:`\|T^T A^T z\|_2` times the 2-norms of residuals, T being a factor that
+    makes the columns of A T orthonormal. Sums behind it are taken in twice the precision. So the
+    bound holds for all coefficients, however huge and however nearly columns depend, if `certified`
+    is True. Columns whose pivot is below :math:`32 u \max(d, \sqrt n)` of the largest, u = 2.2e-16,
+    are left out; whether they depend exactly is looked at, for coefficients that are multiples of
+    a millionth.
 
     For "sample" the dual is that of one Newton step for all rows, or of the rows near the plane and
     the sums of the others. A gap above `rtol` is the normal outcome then: `converged` tells, but no
@@ -207,11 +219,11 @@ def lp_regression(
             A, b, p, tau=tau, weights=weights, l1=l1, method=method, size=size, rtol=rtol, rng=rng
         )
     if not result.converged and method != "sample":
-        warn_caller(
-            f"lp_regression stopped at a gap of {np.max(result.gap):.3g}, "
-            f"above rtol = {rtol:g} times the value; the lower bound is valid",
-            NotConvergedWarning,
-        )
+        gap = np.max(result.gap)
+        where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"
+        if not result.certified:
+            where = f"found rank {result.rank} of {len(result.x)} columns of A, which is in doubt"
+        warn_caller(f"lp_regression {where}; the lower bound is valid", NotConvergedWarning)
     return result
 
 
@@ -282,8 +294,8 @@ def wrap(
     for plane in planes:
         if not np.isfinite(plane.x).all():
             raise ValueError("b must not be so large beside A that coefficients overflow")
-        if not plane.gap <= options.rtol * plane.value:
-            converged &= plane.gap <= ROUNDING * rounding(plane.x)
+        if not plane.gap - plane.rounding <= options.rtol * plane.value:
+            converged &= plane.gap - plane.rounding <= ROUNDING * rounding(plane.x)
     x = np.stack([plane.x for plane in planes], axis=1)
     value = factor * np.array([plane.value for plane in planes])
     gap = factor * np.array([plane.gap for plane in planes])
@@ -307,4 +319,6 @@ def wrap(
         n_rows_used=max(plane.n_rows for plane in planes),
         n_iterations=sum(plane.n_iterations for plane in planes),
         converged=bool(converged),
+        rank=min(plane.rank for plane in planes),
+        certified=all(plane.certified for plane in planes),
     )

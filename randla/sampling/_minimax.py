@@ -3,6 +3,10 @@
 A row that is not near the largest residual does not bind. A linear programme on a few rows gives
 a lower bound and a point; the rows that violate it most join, until none does. This ends after
 finitely many rounds at the exact minimum.
+
+A programme is solved for the correction of the best point so far, in units of its gap: the solver
+has a tolerance of its own, which is then one of the gap. That is iterative refinement (Gleixner,
+Steffy and Wolter, INFORMS J. Comput. 28, 2016).
 """
 
 from dataclasses import dataclass
@@ -19,6 +23,12 @@ _FIRST, _MORE = 10, 4
 #: The exponent whose solution shows which rows are likely to bind.
 _NEARBY = 32.0
 _MAX_ROUNDS = 200
+#: Relative gap of an exact vertex, for which corrections go on below the tolerance.
+_VERTEX = 1e-12
+#: A correction on the same rows leaves at most this share of the gap, or is the last.
+_SHRINK = 0.5
+#: Rounds that may add rows without that, once the tolerance is reached.
+_LATE = 8
 #: Dual values of a scaled programme that count as zero.
 _NEGLIGIBLE = 1e-9
 #: Entries that count as zero beside the largest of their column.
@@ -42,36 +52,36 @@ def solve_minimax(rows: Panels, factor: Factor, rtol: float) -> MinimaxSolution:
     """Minimise max_i |b_i - a_i'x| over well conditioned rows."""
     n, d = rows.n, rows.d
     near = solve_power(rows, factor, _NEARBY, 1e-3)
-    base, residuals = near.x, near.residuals
+    residuals = near.residuals
     if near.value == 0.0:
-        return MinimaxSolution(base, residuals, near.z, 0.0, 0.0, n, near.n_iterations)
+        return MinimaxSolution(near.x, residuals, near.z, 0.0, 0.0, n, near.n_iterations)
     chosen = _largest(np.abs(residuals.ravel()[:n]), _FIRST * (d + 1))
-    A, r = rows.rows(chosen), residuals.ravel()[chosen]
-    x, end = base, residuals
-    z = near.z / float(np.abs(near.z).sum())
+    x, z = near.x, near.z / float(np.abs(near.z).sum())
     value, bound = float(np.abs(residuals).max()), float((residuals * z).sum())
-    n_rounds = 0
-    while n_rounds < _MAX_ROUNDS:
+    n_rounds = n_late = 0
+    while n_rounds < _MAX_ROUNDS and value - bound > min(rtol, _VERTEX) * value:
         n_rounds += 1
-        solution = _few_rows(A, r)
+        solution = _few_rows(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
         if solution is None:
             break
-        step, few_z = solution
-        z = np.zeros_like(residuals)
-        z.ravel()[chosen] = few_z
-        x, end = base + step, rows.residuals(step, residuals)
-        size = np.abs(end.ravel()[:n])
-        value, bound = float(size.max()), float((end * z).sum())
-        if value - bound <= rtol * value or len(chosen) == n:
-            break
+        gap, (step, few_z) = value - bound, solution
+        new = np.zeros_like(residuals)
+        new.ravel()[chosen] = few_z
+        moved = rows.residuals(step, residuals)
+        size = np.abs(moved.ravel()[:n])
+        if float((moved * new).sum()) > bound:
+            z, bound = new, float((moved * new).sum())
+        if float(size.max()) < value:
+            x, residuals, value = x + step, moved, float(size.max())
         size[chosen] = -1.0
         worst = _largest(size, _MORE * (d + 1))
         worst = worst[size[worst] > bound]
-        if len(worst) == 0:  # all rows satisfy the bound: only rounding is left
-            break
+        if value - bound > _SHRINK * gap:
+            n_late += value - bound <= rtol * value
+            if len(worst) == 0 or n_late > _LATE:  # only rounding is left
+                break
         chosen = np.append(chosen, worst)
-        A, r = rows.rows(chosen), residuals.ravel()[chosen]
-    return MinimaxSolution(x, end, z, value, max(value - bound, 0.0), len(chosen), n_rounds)
+    return MinimaxSolution(x, residuals, z, value, max(value - bound, 0.0), len(chosen), n_rounds)
 
 
 def _largest(size: Array, k: int) -> NDArray[np.intp]:
@@ -80,20 +90,22 @@ def _largest(size: Array, k: int) -> NDArray[np.intp]:
     return np.sort(np.argpartition(size, len(size) - k)[len(size) - k :])
 
 
-def _few_rows(A: Array, r: Array) -> tuple[Array, Array] | None:
-    """Minimise max |r - A y| as a linear programme; y and the dual z with |z|_1 = 1."""
+def _few_rows(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
+    """Minimise max |r - A y| as a linear programme; y and the dual z with |z|_1 = 1.
+
+    Its variables are y and the change of the maximum from `value`, both over `unit`.
+    """
     from scipy.optimize import linprog
 
     m, d = A.shape
-    unit = float(np.abs(r).max())
     scale = _column_scale(A)
     size = np.maximum(np.abs(A * scale).max(axis=1, initial=0.0), 1.0)
-    rows, scaled, share = A * scale / size[:, None], r / unit / size, 1.0 / size[:, None]
+    rows, share = A * scale / size[:, None], 1.0 / size[:, None]
     found = linprog(
         np.append(np.zeros(d), 1.0),
         A_ub=np.vstack([np.hstack([-rows, -share]), np.hstack([rows, -share])]),
-        b_ub=np.append(-scaled, scaled),
-        bounds=[(None, None)] * d + [(0.0, None)],
+        b_ub=np.append(value - r, value + r) / unit / np.tile(size, 2),
+        bounds=[(None, None)] * d + [(-value / unit, None)],
         method="highs",
     )
     if found.x is None:
@@ -103,16 +115,15 @@ def _few_rows(A: Array, r: Array) -> tuple[Array, Array] | None:
     signs = np.sign(z[active])
     # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
     binding = np.hstack([rows[active], signs[:, None] * share[active]])
-    vertex, *_ = np.linalg.lstsq(binding, scaled[active], rcond=None)
+    off = (r[active] - signs * value) / unit / size[active]
+    vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)
     sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)
     z = np.zeros(m)
     z[active] = np.where(sharp * signs > 0.0, sharp, 0.0) / size[active]
-    y = vertex[:d]
-    off = [float((size * np.abs(scaled - rows @ point)).max()) for point in (y, found.x[:d])]
-    if off[0] > off[1] + 1e-9:
-        y = found.x[:d]
+    points = unit * scale * vertex[:d], unit * scale * found.x[:d]
+    worst = [float(np.abs(r - A @ y).max()) for y in points]
     total = np.abs(z).sum()
-    return unit * scale * y, z / total if total > 0.0 else z
+    return points[int(worst[1] < worst[0])], z / total if total > 0.0 else z
 
 
 def _column_scale(A: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from randla.sampling._certificate import Span, prove, span_of
 from randla.sampling._minimax import solve_minimax
 from randla.sampling._newton import norm, solve_power
 from randla.sampling._panels import Array
@@ -15,7 +16,10 @@ from randla.sampling._pinball import (
     shortest,
     with_rhs,
 )
-from randla.sampling._quantile import Plane
+from randla.sampling._quantile import Plane, proven_plane
+
+#: Largest residual of least squares beside b for which it is worth to start there.
+_NEAR = 1e-2
 
 
 def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
@@ -25,8 +29,11 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     if fit is not None:
         fit = shortest(rows, problem, fit)
         value = norm(rows.residuals(fit), p)
-        return Plane(fit, np.zeros(n), value, value, "full", n, 0)
-    panels, unit = with_rhs(problem.panels, rows.residuals(np.zeros(rows.d)))
+        rank = span_of(problem).rank
+        return Plane(fit, np.zeros(n), value, value, "full", n, 0, rank, True)
+    x0 = least_squares(rows, problem)
+    start = rows.accurate_residuals(x0, problem.scale) if x0.any() else rows.residuals(x0)
+    panels, unit = with_rhs(problem.panels, start)
     if p == np.inf:
         minimax = solve_minimax(panels, problem.factor, rtol)
         y, z, n_rows, n_iterations = minimax.x, minimax.z, minimax.n_rows, minimax.n_iterations
@@ -34,7 +41,7 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
         power = solve_power(panels, problem.factor, p, rtol)
         y, z, n_rows, n_iterations = power.x, power.z, n, power.n_iterations
     z = z.ravel()[:n]
-    x = problem.transform @ (unit * y)  # if it overflows, the caller tells
+    x = x0 + problem.transform @ (unit * y)  # if it overflows, the caller tells
     if np.isfinite(x).all() and not (problem.plain and rows.infeasibility(z) <= SHARP):
         polish = _polished_minimax if p == np.inf else _polished_power
         sharp, z = polish(rows, problem, x, z)
@@ -44,17 +51,40 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     x = shortest(rows, problem, x)
     if rows.infeasibility(z) > FEASIBLE:
         z = np.zeros(n)
-    residuals = rows.residuals(x)
-    value = norm(residuals, p)
-    gap = max(value - float(residuals @ z), 0.0)
-    return Plane(x, z, value, gap, "full", n_rows, n_iterations)
+    return certified_norm(
+        rows, span_of(problem), p, Plane(x, z, 0.0, 0.0, "full", n_rows, n_iterations)
+    )
+
+
+def least_squares(rows: Rows, problem: Conditioned) -> Array:
+    """A first fit where it is near, so that residuals have all digits beside large b, else zero."""
+    panels, unit = with_rhs(problem.panels, rows.residuals(np.zeros(rows.d)))
+    y = problem.factor.solve(panels.transposed_product(panels.rhs))
+    near = np.abs(panels.residuals(y)).max() <= _NEAR
+    x = problem.transform @ (unit * y)
+    return x if near and np.isfinite(x).all() else np.zeros(rows.d)
+
+
+def certified_norm(rows: Rows, span: Span, p: float, plane: Plane) -> Plane:
+    """The plane with its norm and proven gap."""
+    x, z = plane.x, plane.z
+
+    def measure(residuals: list[Array], duals: list[Array]) -> tuple[float, float]:
+        value = norm(residuals[0], p)
+        return value, max(value - float(residuals[0] @ duals[0]), 0.0)
+
+    value, gap = measure([rows.residuals(x)], [z])
+    if not np.isfinite(value):
+        return plane  # x overflows, which the caller tells
+    longest = float(rows.n) ** max(0.5 - 1.0 / p, 0.0)  # |r|_2 beside |r|_p, at most
+    return proven_plane(plane, span, prove(span, [(rows, z)], x, value, gap, longest, measure))
 
 
 def _polished_power(rows: Rows, problem: Conditioned, x: Array, z: Array) -> tuple[Array, Array]:
     """Make A'z = 0 in the columns of A: those of A T have rounding errors of their own."""
     panels = problem.panels
     for _ in range(2):
-        left = problem.transform.T @ rows.transposed_product(z)
+        left = problem.scaled_transform.T @ rows.dual_sums(z, problem.scale)[0]
         off = panels.residuals(problem.factor.solve(left), np.zeros_like(panels.rhs))
         z = z + off.ravel()[: rows.n]
     return x, z
@@ -71,7 +101,7 @@ def _polished_minimax(rows: Rows, problem: Conditioned, x: Array, z: Array) -> t
     for _ in range(2):
         step, *_ = np.linalg.lstsq(binding, basis.residuals(x) / size, rcond=None)
         x[columns] += scale[columns] * step[:-1]
-        off = np.append((rows.transposed_product(z) * scale)[columns], 0.0)
+        off = np.append(rows.dual_sums(z, scale)[0][columns], 0.0)
         step, *_ = np.linalg.lstsq(binding.T, off, rcond=None)
         z[index] -= step / size
     return x, z

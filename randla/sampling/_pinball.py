@@ -1,5 +1,7 @@
 """Quantile regression of weighted rows of any scale and rank, all of them at once."""
 
+import math
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._validation import is_sparse
+from randla._parallel import part_bounds, run_parts
+from randla._validation import is_sparse, read_only
 from randla.sampling._clipping import into_box, solve_pinball
 from randla.sampling._factor import Factor
 from randla.sampling._interior_point import MAX_ITERATIONS
+from randla.sampling._kernels import accurate as kernels
 from randla.sampling._panels import Array, Panels
 from randla.sampling._tiles import Tiles
-from randla.sampling._whitening import whiten
+from randla.sampling._whitening import is_proven, whiten
 
 #: Reciprocal condition of a Gram matrix above which the columns serve as they are.
 _WELL_CONDITIONED = 1e-7
@@ -23,6 +27,8 @@ ROUNDING = 16.0
 SHARP, FEASIBLE = 1e-12, 1e-10
 #: Dual values below this share of the largest count as zero where A'z stays zero.
 _NEGLIGIBLE = 1e-18
+#: Entries of a part of A, which threads share, and the denominator of simple coefficients.
+PART_ENTRIES, _SIMPLE = 1 << 17, 2.0**20
 #: Relative residual of least squares above which no exact fit is looked for.
 _FITTED = 1e-6
 
@@ -74,6 +80,48 @@ class Rows:
         """A' diag(weight) z."""
         return self.A.T @ (z if self.weight is None else self.weight * z)
 
+    def dual_sums(self, z: Array, scale: Array) -> tuple[Array, Array, float]:
+        """With y = weight z: A'y, summed in twice the precision, |A|'|y| and |b|'|y|.
+
+        `scale` are powers of two that multiply the columns.
+        """
+        return joined_sums(self.partial_sums(z, scale))
+
+    def partial_sums(self, z: Array, scale: Array) -> list[tuple[Array, float]]:
+        """The same for parts of the rows: A'y as two lines, and |A|'|y|; and |b|'|y|."""
+        y = z if self.weight is None else self.weight * z
+        y = read_only(np.asarray(y, np.float64))
+        b = read_only(self.b.astype(np.float64, copy=False))
+
+        def part(span: slice) -> tuple[Array, float]:
+            sums = np.zeros((3, self.d))
+            reach = kernels.add_columns(self._scaled(span, scale), b[span], y[span], *sums)
+            return sums, reach
+
+        return self._each_part(part)
+
+    def accurate_residuals(self, x: Array, scale: Array) -> Array:
+        """Weighted residuals as if computed in twice the precision; `scale` as for `dual_sums`."""
+        x, out = read_only(x / scale), np.empty(self.n)
+        b = read_only(self.b.astype(np.float64, copy=False))
+
+        def part(span: slice) -> None:
+            kernels.subtract_rows(self._scaled(span, scale), x, b[span], out[span])
+
+        self._each_part(part)
+        return out if self.weight is None else self.weight * out
+
+    def _scaled(self, span: slice, scale: Array) -> Array:
+        """A block of A, its columns times powers of two."""
+        block = np.ascontiguousarray(self.dense(span), np.float64)
+        return read_only(block if (scale == 1.0).all() else block * scale)
+
+    def _each_part(self, visit: Callable[[slice], Any]) -> list[Any]:
+        """Call ``visit(span of rows)`` for all rows, on several threads."""
+        bounds = part_bounds(self.n, -(-self.n * self.d // PART_ENTRIES))
+        seconds = 2e-9 * self.n * self.d
+        return run_parts(lambda k: visit(slice(*bounds[k])), len(bounds), seconds=seconds)
+
     def residuals(self, x: Array) -> Array:
         """Weighted residuals b - A x."""
         r = self.b - self.A @ x
@@ -103,12 +151,21 @@ class Rows:
         return bool((size <= ROUNDING * self.rounding(x)).all())
 
 
+def joined_sums(parts: list[tuple[Array, float]]) -> tuple[Array, Array, float]:
+    """The sums over all parts, rounded once."""
+    sums, reaches = zip(*parts, strict=True)
+    found = np.array(sums)
+    exact = [math.fsum(column) for column in found[:, :2].reshape(-1, found.shape[2]).T]
+    return np.array(exact), found[:, 2].sum(axis=0), float(sum(reaches))
+
+
 @dataclass
 class Conditioned:
     """Panels of (diag(weight) A) T, with well conditioned columns, and T (d, r).
 
     `scale` are powers of two for the columns of A, and `columns` r independent ones; `plain` says
     that T does no more than to scale. `null` (d, d - r) is an orthonormal basis of A x = 0.
+    `proven` and `doubtful` are those of `randla.sampling._certificate.Span`.
     """
 
     panels: Panels
@@ -118,6 +175,13 @@ class Conditioned:
     columns: NDArray[np.intp]
     plain: bool
     null: Array | None = None
+    proven: bool = True
+    doubtful: bool = False
+
+    @property
+    def scaled_transform(self) -> Array:
+        """T for the scaled columns."""
+        return self.transform / self.scale[:, None]
 
 
 @dataclass
@@ -153,25 +217,40 @@ def condition(rows: Rows) -> Conditioned:
     orthonormal.weight = panels.weight
     np.matmul(T.T, panels.data[:, :d], out=orthonormal.data[:, : T.shape[1]])
     factor = Factor(orthonormal.gram())
-    null = _null_space(panels, orthonormal, T, scale, white.columns) if white.rank < d else None
-    return Conditioned(orthonormal, scale[:, None] * T, factor, scale, white.columns, False, null)
+    found = Conditioned(orthonormal, scale[:, None] * T, factor, scale, white.columns, False)
+    found.proven, found.doubtful = is_proven(white), white.left_out or 0.0 < white.doubt < 1.0
+    if white.rank < d:
+        found.null, exact = _null_space(panels, orthonormal, T, scale, white.columns)
+        found.proven &= exact
+        found.doubtful &= not exact
+    return found
 
 
 def _null_space(
     panels: Panels, orthonormal: Panels, T: Array, scale: Array, columns: NDArray[np.intp]
-) -> Array:
-    """Orthonormal basis of the x with A x = 0, from what the dependent columns are made of."""
+) -> tuple[Array, bool]:
+    """Orthonormal basis of the x with A x = 0, from what the dependent columns are made of.
+
+    And whether they are made of the others exactly, with simple coefficients.
+    """
     d = panels.d
     others = np.setdiff1d(np.arange(d), columns)
     parts = orthonormal.data @ panels.data[:, :d].transpose(0, 2, 1)
     made_of = T[columns] @ parts.sum(axis=0)[: T.shape[1], others]
+    simple, exact = np.rint(made_of * _SIMPLE) / _SIMPLE, True
+    for column, coefficients in zip(others, simple.T, strict=True):
+        for data in panels.data:
+            left = np.empty(data.shape[1])
+            rows, target = np.ascontiguousarray(data[columns].T), data[column].copy()
+            kernels.subtract_rows(rows, coefficients.copy(), target, left)
+            exact &= not left.any()
     basis = np.zeros((d, len(others)))
     basis[others, np.arange(len(others))] = 1.0
     if len(columns):
         basis[columns] = -made_of
     basis *= (scale / scale.max())[:, None]
     Q: Array = np.linalg.qr(basis / np.abs(basis).max(axis=0))[0]
-    return Q
+    return Q, exact
 
 
 def power_of_two_scale(largest: Any) -> Any:
@@ -267,7 +346,7 @@ def _polished_vertex(
     x, z = x.copy(), z.copy()
     for _ in range(2):
         x[columns] += scale[columns] * np.linalg.solve(square, basis.residuals(x))
-        z[vertex] -= np.linalg.solve(square.T, (rows.transposed_product(z) * scale)[columns])
+        z[vertex] -= np.linalg.solve(square.T, rows.dual_sums(z, scale)[0][columns])
     return x, z
 
 
@@ -277,7 +356,7 @@ def _polished_dual(rows: Rows, problem: Conditioned, tau: float, z: Array) -> Ar
     metric = panels.lines(np.maximum((z - (tau - 1.0)) * (tau - z), 0.0))
     factor = Factor(panels.gram(metric))
     for _ in range(2):
-        left = factor.solve(problem.transform.T @ rows.transposed_product(z))
+        left = factor.solve(problem.scaled_transform.T @ rows.dual_sums(z, problem.scale)[0])
         z = z + (metric * panels.residuals(left, np.zeros_like(metric))).ravel()[:n]
     return z
 

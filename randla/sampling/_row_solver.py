@@ -12,6 +12,7 @@ point into a rigorous bound.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,9 @@ class Geometry:
     kappa : float
         ``|x| <= kappa |A T x|_p`` for every x.
     rounding : float
-        Relative rounding error of sensitivities that are computed from A T.
+        Relative rounding error of sensitivities that are computed from A T, at most 1, but for
+    own_rounding : float or (n,) ndarray
+        that of a row itself, in the ratio s / (1 - s).
     """
 
     tiles: Tiles
@@ -52,6 +55,7 @@ class Geometry:
     upper: Array
     kappa: float
     rounding: float
+    own_rounding: Any
 
     @property
     def certified(self) -> bool:
@@ -94,14 +98,16 @@ class Geometry:
 def geometry(tiles: Tiles, p: float) -> Geometry:
     """Bounds of all rows, 1 <= p < inf, for a few leverage computations."""
     state = solve_lewis(tiles, p, *LEWIS)
+    own: Any = 0.0
+    error = state.factor.error
     if state.factor.error > 1e-9:  # enough for the weights, not for what is computed from A T
         factor = whiten(tiles, state.row_scale)
         norms = tiles.norms(factor.transform)
-        error = evaluation_error(tiles, factor, norms, state.row_scale)
-        state = replace(state, factor=replace(factor, error=error), norms=norms)
+        own, error = evaluation_error(tiles, factor, norms, state.row_scale)
+        state = replace(state, factor=factor, norms=norms)
     alive = state.norms > 0.0
     lower, upper, kappa = np.zeros(tiles.n), np.zeros(tiles.n), 1.0
-    rounding = p * state.factor.error + 1e-13
+    rounding, own = min(p * error + 1e-13, 1.0), np.minimum(p * own, 1.0)
     if alive.any():
         log_g = 2.0 * np.log(state.norms[alive])
         with np.errstate(divide="ignore"):
@@ -121,10 +127,11 @@ def geometry(tiles: Tiles, p: float) -> Geometry:
             below = np.maximum(below, 0.5 * p * log_tau)
         else:
             above = np.minimum(above, 0.5 * p * log_tau)
-        lower[alive] = np.exp(np.minimum(below, 0.0)) * (1.0 - min(rounding, 1.0))
-        upper[alive] = np.minimum(np.exp(np.minimum(above, 0.0)) * (1.0 + rounding), 1.0)
+        lower[alive], upper[alive] = np.exp(np.minimum(below, 0.0)), np.exp(np.minimum(above, 0.0))
+        lower *= (1.0 - rounding) * (1.0 - own)
+        upper = np.minimum(upper * (1.0 + rounding) * (1.0 + own), 1.0)
         kappa = float(np.exp(from_above / p))
-    return Geometry(tiles, p, state, lower, upper, kappa, rounding)
+    return Geometry(tiles, p, state, lower, upper, kappa, rounding, own)
 
 
 def _log_sum_exp(x: Array) -> float:
@@ -149,11 +156,8 @@ def whitened_rows(space: Geometry, rows: NDArray[np.int64] | slice | None = None
     return X
 
 
-def orthonormal_rows(tiles: Tiles) -> tuple[Array, float, float]:
-    """A T with orthonormal columns, the relative rounding error of its rows' squared norms, doubt.
-
-    See `Whitening`.
-    """
+def orthonormal_rows(tiles: Tiles) -> tuple[Array, tuple[Any, float], float]:
+    """A T with orthonormal columns, its `evaluation_error`, and doubt (see `Whitening`)."""
     factor = whiten(tiles)
     X, T = np.empty((tiles.n, factor.rank)), Factor(factor.transform)
     for i in range(0, tiles.n, tiles.tile_rows):

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from randla._validation import is_sparse
+from randla.sampling._certificate import span_of, span_of_whitening
 from randla.sampling._factor import Factor
 from randla.sampling._newton import derivatives, norm
-from randla.sampling._norm import norm_plane
+from randla.sampling._norm import certified_norm, norm_plane
 from randla.sampling._panels import Array
-from randla.sampling._pinball import FEASIBLE, Rows, solve_rows
-from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
+from randla.sampling._pinball import FEASIBLE, Rows, condition, solve_rows
+from randla.sampling._quantile import Plane, certified_loss, penalty_rows, quantile_planes
 from randla.sampling._rows import sample_rows
 from randla.sampling._tiles import Tiles
 from randla.sampling._whitening import whiten
@@ -75,10 +76,11 @@ def sampled_norm(
     found = norm_plane(few, p, rtol)
     metric = _Metric(rows)
     r = rows.residuals(found.x)
-    value, q = norm(r, p), p / (p - 1.0)
+    value, q, span = norm(r, p), p / (p - 1.0), metric.span
     if rows.fitted(found.x):
-        z = np.zeros(rows.n)
-        return Plane(found.x, z, value, value, "sample", few.n, found.n_iterations)
+        return Plane(
+            found.x, np.zeros(rows.n), value, value, "sample", few.n, found.n_iterations, span.rank
+        )
     size_r = np.abs(r)
     unit = float(size_r.max())
     eps = float(np.quantile(size_r[size_r > 0.0], _SMALL)) / unit if p < 2.0 else 0.0
@@ -87,8 +89,8 @@ def sampled_norm(
     z = metric.projected(metric.projected(z, np.ones(rows.n)), np.ones(rows.n))
     largest = norm(z, q)
     z = z / largest if largest > 0.0 and rows.infeasibility(z) <= FEASIBLE else np.zeros(rows.n)
-    gap = max(value - float(r @ z), 0.0)
-    return Plane(found.x, z, value, gap, "sample", few.n, found.n_iterations)
+    plane = replace(found, z=z, method="sample", n_rows=few.n)
+    return certified_norm(rows, span, p, plane)
 
 
 def _drawn(rows: Rows, p: float, size: int, generator: np.random.Generator) -> Rows:
@@ -118,13 +120,15 @@ class _Metric:
 
     def __init__(self, rows: Rows) -> None:
         self.rows, self.tiles = rows, Tiles(rows.A)
-        self.T = whiten(self.tiles, rows.weight).transform
-        scale = self.tiles.column_scale
-        self.scale = np.ones(rows.d) if scale is None else scale
+        white, scale = whiten(self.tiles, rows.weight), self.tiles.column_scale
+        self.T, self.scale = white.transform, np.ones(rows.d) if scale is None else scale
+        self.span = span_of_whitening(white, self.scale)
+        if self.span.rank < rows.d:  # which may be exact
+            self.span = span_of(condition(rows))
 
     def transposed(self, z: Array) -> Array:
         """(A T)'V z."""
-        return self.T.T @ (self.scale * self.rows.transposed_product(z))
+        return self.T.T @ self.rows.dual_sums(z, self.scale)[0]
 
     def projected(self, z: Array, metric: Array) -> Array:
         """Add to z what makes A'V z = 0 and is least in a metric (n,)."""
@@ -140,7 +144,7 @@ def _certified(rows: Rows, extra: Array, tau: float, plane: Plane, size: int) ->
     r = rows.residuals(x)
     if rows.fitted(x):
         value = float(np.maximum(tau * r, (tau - 1.0) * r).sum() + np.abs(extra @ x).sum() / 2)
-        return Plane(x, np.zeros(n), value, value, "sample", size, plane.n_iterations)
+        return replace(plane, z=np.zeros(n), value=value, gap=value, method="sample", n_rows=size)
     weight = np.ones(n) if rows.weight is None else rows.weight
     distance = np.divide(np.abs(r), weight, out=np.zeros(n), where=weight > 0.0)
     kept = rows_near(n, rows.d, size, tau)
@@ -162,4 +166,5 @@ def _certified(rows: Rows, extra: Array, tau: float, plane: Plane, size: int) ->
     loss = np.maximum(tau * r, (tau - 1.0) * r)
     n_iterations = plane.n_iterations + solution.n_iterations
     value, gap = float(loss.sum()), float((loss - dual * r).sum())
-    return Plane(x, z, value, gap, "sample", size, n_iterations)
+    found = Plane(x, z, value, gap, "sample", size, n_iterations)
+    return certified_loss(rows, extra, rows.take(keep), tau, found, dual[n:])

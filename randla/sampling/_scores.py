@@ -219,5 +219,5 @@ def make_scores(
     """Scores with arrays that cannot be written to; without bounds, exact up to the residual."""
     low, high = (None if b is None else read_only(b) for b in (lower, upper))
     return Scores(
-        read_only(values), certified, float(residual), n_iterations, kind, float(p), low, high
+        read_only(values), bool(certified), float(residual), n_iterations, kind, float(p), low, high
     )

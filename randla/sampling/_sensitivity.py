@@ -189,12 +189,14 @@ def exact_rows(
         solver = full_solver(space)
     rows = np.arange(space.tiles.n) if chosen is None else chosen
     targets = solver.X if chosen is None else solver.X[chosen]
+    rounding, own = space.rounding, np.broadcast_to(space.own_rounding, space.tiles.n)[rows]
     low, high, iterations = solver.solve(
-        targets, rows.astype(np.int64), max(rtol - 2.0 * space.rounding, 0.1 * rtol),
-        cutoff=cutoff * (1.0 - min(space.rounding, 1.0)), progress=progress,
+        targets, rows.astype(np.int64), max(rtol - 2.0 * rounding, 0.1 * rtol),
+        cutoff=cutoff * (1.0 - rounding) * (1.0 - own.max(initial=0.0)), progress=progress,
     )  # fmt: skip
-    low = np.maximum(low * (1.0 - min(space.rounding, 1.0)), space.lower[rows])
-    high = np.minimum(high * (1.0 + space.rounding), space.upper[rows])
+    low = low * (1.0 - own) / np.maximum(1.0 - own * low, 1e-300) * (1.0 - rounding)
+    high = high * (1.0 + own) / (1.0 + own * high) * (1.0 + rounding)
+    low, high = np.maximum(low, space.lower[rows]), np.minimum(high, space.upper[rows])
     return low, np.maximum(high, low), iterations
 
 

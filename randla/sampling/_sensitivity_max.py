@@ -22,7 +22,7 @@ def max_norm_sensitivities(
     last programme gives a lower bound from all rows; its z, moved onto A'z = a_i by the
     pseudo-inverse, an upper bound.
     """
-    X, rounding, doubt = orthonormal_rows(tiles)
+    X, (own, rounding), doubt = orthonormal_rows(tiles)
     rows = np.arange(tiles.n) if chosen is None else chosen
     low, high = np.zeros(len(rows)), np.zeros(len(rows))
     rounds = np.zeros(len(rows), np.int64)
@@ -33,15 +33,18 @@ def max_norm_sensitivities(
             low[k], high[k], rounds[k] = _one_row(X, i, rtol)
 
     run_parts(row, len(rows), progress=progress, description="sensitivities")
+    own = np.minimum(np.broadcast_to(own, tiles.n)[rows], 1.0)
+    low = np.minimum(np.where(own < 1.0, low, 0.0) * (1.0 - own), 1.0)
     low *= 1.0 - min(rounding, 1.0)
-    return low, np.minimum(high * (1.0 + rounding), 1.0), rounds, doubt
+    return low, np.minimum(high * (1.0 + own) * (1.0 + rounding), 1.0), rounds, doubt
 
 
 def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
+    """Bounds of the ratio of row i to all others, the upper one cut to 1."""
     a = X[i] / np.sqrt(X[i] @ X[i])
     norm = float(np.sqrt(X[i] @ X[i]))
     residual = np.abs(X @ a)
-    lower, upper = norm / residual.max(), 1.0
+    lower, upper = _ratio(norm, residual, i), 1.0
     active = np.zeros(len(X), bool)
     d = X.shape[1]
     active[_largest(residual, _FIRST * d)] = True
@@ -59,12 +62,17 @@ def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
         scale = abs(float(x @ X[i]))
         residual = np.abs(X @ x)
         if scale > 0.0:
-            lower = max(lower, min(scale / residual.max(), 1.0))
+            lower = max(lower, _ratio(scale, residual, i))
         over = (residual > residual[kept].max() * (1.0 + 1e-9)) & ~active
         if not over.any():
             break
         active[_largest(np.where(over, residual, 0.0), _MORE * d)] = True
-    return min(lower, upper), upper, count
+    return lower if upper == 1.0 else min(lower, upper), upper, count
+
+
+def _ratio(own: float, residual: Array, i: int) -> float:
+    others = np.delete(residual, i).max(initial=0.0)
+    return own / others if others > 0.0 else np.inf
 
 
 def _largest(values: Array, k: int) -> NDArray[np.intp]:

@@ -24,6 +24,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _TWO_STEP_LIMIT = 1e7  # condition up to which Cholesky QR repairs itself in one more step
 _GOOD_ERROR = 1e-9  # no need to look closer
 _SMALL = 64  # columns
+_CLEAR = 4.0  # times the noise, a pivot is no rounding error on any processor
 _SAFE = 1e-200, 1e200  # squared column norms that neither overflow nor lose digits
 
 
@@ -44,6 +45,9 @@ class Whitening:
     doubt : float
         By how much scores may be wrong, at most 1, because the rank hangs on digits that are not
         there, or because rows were shortened.
+    dropped : float
+        The largest pivot that was left out, over `pivot_noise`; inf where rows of equal lengths
+        have another rank.
     """
 
     transform: Array
@@ -52,6 +56,12 @@ class Whitening:
     log_det: float
     columns: np.ndarray
     doubt: float = 0.0
+    dropped: float = 0.0
+
+    @property
+    def left_out(self) -> bool:
+        """Whether a column was left out that is clearly more than rounding errors."""
+        return self.dropped > _CLEAR
 
 
 def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> Whitening:
@@ -64,6 +74,9 @@ def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> 
         0.01 / rank_tolerance(tiles), row_scale
     ):
         factor = _whiten(tiles, row_scale, rtol)
+    deficient = 0 < factor.rank < min(tiles.n, tiles.d)
+    if deficient and not factor.left_out and _hidden_by_rows(tiles, row_scale, factor.rank):
+        factor = replace(factor, doubt=1.0, dropped=np.inf)
     if tiles.gaps is None:
         return factor
     sums = tiles.level_sums(factor.transform, len(tiles.gaps.above) + 1, row_scale)
@@ -137,7 +150,8 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     diagonal = np.abs(np.diag(R))
     rank = int((diagonal > rank_tolerance(tiles) * diagonal[0]).sum())
     dropped = float(diagonal[rank:].max(initial=0.0))
-    doubt = float(dropped > pivot_noise(tiles) * diagonal[0])
+    dropped /= pivot_noise(tiles) * max(diagonal[0], 1e-300)
+    doubt = float(dropped > 1.0)
     if rank == 0:
         return Whitening(np.zeros((tiles.d, 0)), 0, 0.0, 0.0, np.arange(0))
     R, columns = R[:rank, :rank], pivots[:rank]
@@ -147,7 +161,20 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tiles, scale, columns)
     error = (8.0 + rank) * _EPS * spectral_norm(R) * spectral_norm(inverse)
     T, more = _corrected(tiles, row_scale, T)
-    return Whitening(T, rank, error, log_det + more, columns, doubt)
+    return Whitening(T, rank, error, log_det + more, columns, doubt, dropped)
+
+
+def _hidden_by_rows(tiles: Tiles, row_scale: Array | None, rank: int) -> bool:
+    """Whether rows of equal lengths have another rank.
+
+    Beside one long row, what sets columns apart in the others may be less than a rounding error.
+    """
+    largest = tiles.column_maxima()
+    units = np.divide(1.0, largest, out=np.zeros(tiles.d), where=largest > 0.0)
+    norms = tiles.norms(np.diag(units))
+    alive = norms > 0.0 if row_scale is None else (norms > 0.0) & (row_scale > 0.0)
+    equal = _whiten_by_rank(tiles, np.where(alive, 1.0 / np.where(alive, norms, 1.0), 0.0))
+    return equal.rank != rank or equal.left_out
 
 
 def _log_det_of_scales(tiles: Tiles, scale: Array, columns: Any = slice(None)) -> float:
@@ -160,22 +187,51 @@ def _log_det_of_scales(tiles: Tiles, scale: Array, columns: Any = slice(None)) -
 
 def evaluation_error(
     tiles: Tiles, factor: Whitening, norms: Array, row_scale: Array | None = None
-) -> float:
-    """A sharper estimate of `factor.error` from the rows themselves.
+) -> tuple[Any, float]:
+    """Sharper estimates of `factor.error` from the rows themselves: of each row, and common to all.
 
-    Row i of A T is computed with an error of eps |a_i| |T|. That moves the other rows' scores by at
-    most sqrt(1 - leverage_i) of it: a row that has a direction to itself, as a huge row has, may be
-    inexact in all others.
+    Row i of A T is computed with an error of eps |a_i| |T|, by which its own score is wrong. That
+    moves the other rows' scores by at most sqrt(1 - leverage_i) of it: a row that has a direction
+    to itself, as a huge row has, may be inexact in all others.
     """
     if factor.error <= _GOOD_ERROR or factor.rank == 0:
-        return factor.error
-    columns = np.abs(factor.transform).max(axis=1)
-    lengths = tiles.norms(np.diag(columns))  # of the rows, each column in units of its T
-    share = norms if row_scale is None else norms * row_scale
-    spread = np.sqrt(np.maximum(1.0 - share**2, 1e-12))  # not below what 1 - leverage can tell
+        return 0.0, factor.error
+    own = own_errors(tiles, factor.transform, norms)
+    leverage = (norms if row_scale is None else norms * row_scale) ** 2
+    heavy = (leverage > 0.5) & (own > _GOOD_ERROR)
+    apart = np.sqrt(np.maximum(1.0 - leverage, 1e-12))  # not below what 1 - leverage can tell
+    others = max(float((own * np.where(heavy, 0.0, apart)).max()), (8.0 + factor.rank) * _EPS)
+    if (rows := np.flatnonzero(np.asarray(heavy))).size:
+        light = np.where(heavy, 0.0, 1.0 if row_scale is None else row_scale)
+        others = max(others, _reach(tiles, factor.transform, np.asarray(own[rows]), rows, light))
+    return np.minimum(own, factor.error), min(others, factor.error)
+
+
+def own_errors(tiles: Tiles, T: Array, norms: Any) -> Any:
+    """Relative rounding errors of the squared norms of the rows of A T."""
+    lengths = tiles.norms(np.diag(np.abs(T).max(axis=1)))  # of the rows, each column in units of T
     alive = norms > 0.0
-    worst = float((np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0) * spread).max())
-    return min(factor.error, (8.0 + factor.rank) * _EPS * max(worst, 1.0))
+    return (8.0 + T.shape[1]) * _EPS * np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0)
+
+
+def _reach(tiles: Tiles, T: Array, own: Array, rows: Any, light: Any) -> float:
+    """How much errors of rows of large leverage move the other scores, at most.
+
+    For a row x of the whitened matrix, ``(1 - |x|^2) |x|^2`` is the sum of ``(x'y)^2`` over the
+    other rows y, which has the digits that 1 - leverage has lost.
+    """
+    few = tiles.take(rows)
+    X = few.tile(0, few.n) @ T
+    X /= np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
+    between = np.abs(X @ X.T) + own + own[:, None]
+    np.fill_diagonal(between, 0.0)
+    squares = np.square(between).sum(axis=1) + np.diag(tiles.gram(T @ X.T, light))
+    return float((own * np.sqrt(np.minimum(squares, 1.0))).max())
+
+
+def is_proven(white: Whitening) -> bool:
+    """Whether the columns of A T are orthonormal in exact arithmetic, up to a tenth."""
+    return white.rank * white.error <= 0.1
 
 
 def rank_tolerance(tiles: Tiles) -> float:

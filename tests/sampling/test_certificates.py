@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import linprog
 
 from randla.sampling import lp_regression
 from randla.sampling._scores import NotConvergedWarning
@@ -174,14 +175,76 @@ def test_one_long_row_keeps_the_certificate_of_minimax(size):
 
 
 @pytest.mark.parametrize("options", [{"tau": 0.5}, *({"p": p} for p in (1, 1.5, 2, 4, np.inf))])
-def test_the_bound_of_columns_that_depend_up_to_rounding(options):
-    # Rank 19 or 20? A dual bounds the objective of any y by b'z - y'A'z, and A'z is rounding.
-    A = np.vander(np.linspace(0, 1, 200), 20)
-    b = np.random.default_rng(0).standard_normal(200)
-    result, exact = lp_regression(A, b, **options), A.astype(np.longdouble)
-    left = np.abs(exact.T @ result.dual)
-    assert (left <= 1e-13 * np.abs(A).T @ np.abs(result.dual)).all()
-    for rcond in (1e-8, 1e-12, 1e-16):
-        y = np.linalg.lstsq(A, b, rcond=rcond)[0]
-        value = objective(exact, b, y, **options)
-        assert value >= result.lower_bound * (1 - 1e-12) - left @ np.abs(y)
+@pytest.mark.parametrize("d", [20, 30, 41])
+def test_a_rank_in_doubt_proves_nothing(options, d):
+    # Monomials leave out columns that are more than rounding errors; Chebyshev polynomials do not.
+    t = np.linspace(-1, 1, 201) if d == 41 else np.linspace(0, 1, 200)
+    b = np.abs(t) if d == 41 else np.random.default_rng(d).standard_normal(200)
+    with pytest.warns(NotConvergedWarning, match=f"of {d} columns"):
+        result = lp_regression(np.vander(t, d), b, **options)
+    same = lp_regression(np.polynomial.chebyshev.chebvander(2 * t - 1 if d < 41 else t, d - 1), b,
+                         **options)  # fmt: skip
+    assert result.rank < d
+    assert (result.certified, result.converged, result.lower_bound) == (False, False, 0.0)
+    assert (same.rank, same.certified, same.converged) == (d, True, True)
+    assert result.value >= same.lower_bound
+
+
+@pytest.mark.parametrize("options", [{"tau": 0.3}, *({"p": p} for p in (1, 1.5, 2, 4, np.inf))])
+@pytest.mark.parametrize("method", ["auto", "sample"])
+def test_the_rank_that_is_reported(options, method):
+    if options.get("p") == np.inf:
+        method = "auto"
+    rng = np.random.default_rng(3)
+    A, b = rng.standard_normal((300, 4)), rng.standard_normal(300)
+    groups = np.eye(3)[rng.integers(3, size=300)]
+    exact = {
+        4: A,
+        6: np.c_[A, A[:, 0], A[:, 1] - A[:, 1], groups[:, :2]],  # twice the same, and zeros
+        3: np.c_[np.ones(300), groups],
+    }
+    exact[5] = np.c_[exact[3], np.rint(4 * A[:, :2])]
+    exact[5] = np.c_[exact[5], exact[5] @ [1.0, 0.0, -2.0, 0.5, 4.0, 1.0]]
+    for rank, matrix in exact.items():
+        result = lp_regression(matrix, b, method=method, rng=0, **options)
+        assert (result.rank, result.certified) == (rank, True)
+    sums = lp_regression(np.c_[A, A[:, 0] + A[:, 1]], b, method=method, rng=0, **options)
+    assert (sums.rank, sums.certified) == (4, False)  # equal up to rounding only
+    assert sums.lower_bound >= 0.7 * sums.value
+    tilted = lp_regression(np.c_[A, A[:, 0] + 1e-11 * A[:, 1] ** 2], b, **options)
+    assert (tilted.rank, tilted.certified) == (5, True)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e6, 1e8])
+@pytest.mark.parametrize("shape", [(60, 8), (300, 5), (40, 20)])
+def test_minimax_beside_a_large_response(size, shape):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        A, e = rng.standard_normal(shape), rng.standard_normal(shape[0])
+        for b in (size + e, size * A.sum(axis=1) + e):
+            result = lp_regression(A, b, np.inf)
+            o = np.ones((len(b), 1))
+            found = linprog(
+                np.append(np.zeros(shape[1]), 1.0),
+                A_ub=np.vstack([np.hstack([-A, -o]), np.hstack([A, -o])]),
+                b_ub=np.append(-b, b),
+                bounds=[(None, None)] * shape[1] + [(0, None)],
+                method="highs",
+            )
+            rounding = 2e-16 * np.abs(A).sum(axis=1).max() * np.abs(result.x).max()
+            assert result.value <= np.abs(b - A @ found.x[:-1]).max() * (1 + 1e-12) + rounding
+            assert result.converged
+            assert result.gap <= 1e-8 * result.value + rounding
+
+
+@pytest.mark.parametrize("tau", [1e-4, 1e-3, 1 - 1e-4])
+def test_a_penalty_far_above_the_losses_gives_zeros(tau):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        n, d = rng.integers(1, 3), rng.integers(1, 4)
+        A, b = (10.0 ** rng.integers(-2, 3) * rng.standard_normal(k) for k in ((n, d), n))
+        result = lp_regression(A, b, tau=tau, l1=rng.uniform(15, 25))
+        assert result.converged
+        low = np.minimum(tau, 1 - tau)
+        if (np.abs(A).sum(axis=0) < 15).all():
+            assert (result.x == 0.0).all(), low

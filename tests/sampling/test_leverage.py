@@ -292,3 +292,41 @@ def test_a_row_of_any_size_hides_nothing(size, form):
         scores = lp_sensitivities(form(A), p, rtol=1e-6)
         expected = lp_sensitivities(rest @ u, p, rtol=1e-6)
         np.testing.assert_allclose(np.delete(scores, 3), expected, rtol=1e-5)
+
+
+def block_of_its_own(seed, size, n=100, d=6, k=3):
+    """The first k rows have k nearly collinear columns to themselves: their scores are 1."""
+    rng = np.random.default_rng(seed)
+    A, B = np.zeros((n, d)), rng.standard_normal((k, k))
+    B[:, 1] = B[:, 0] + size * B[:, 1]
+    A[:k, :k], A[k:, k:] = B, rng.standard_normal((n - k, d - k))
+    return A
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3, np.inf])
+@pytest.mark.parametrize("method", ["exact", "bound"])
+def test_rows_of_leverage_one_beside_ill_conditioned_columns(p, method):
+    squares = [1.0 / (np.arange(d)[:, None] + np.arange(d) + 1.0) for d in (5, 6, 7, 8)]
+    for seed in range(10):
+        squares.append(block_of_its_own(seed, 10.0 ** -(5 + seed % 6))[:3, :3])
+    for H in squares:
+        assert (lp_sensitivities(H, p, method=method).upper == 1.0).all()
+    for seed in range(20):
+        A = block_of_its_own(seed, 10.0 ** -(5 + seed % 6), n=(10, 100)[seed % 2])
+        scores = lp_sensitivities(A, p, method=method)
+        assert (scores.upper[:3] >= 1.0 - 1e-15).all()
+        assert scores.certified or p != 2
+        if p == 2:
+            assert (leverage_scores(A).upper[:3] >= 1.0 - 1e-15).all()
+            weights = np.full(len(A), 0.3)
+            assert (leverage_scores(A, weights=weights).upper[:3] >= 1.0 - 1e-15).all()
+
+
+def test_a_long_row_does_not_hide_what_sets_columns_apart():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((8, 3))
+    A[:, 2] = A[:, 0] + 1e-10 * A[:, 2]
+    A[4] *= 2.0**39
+    exact, scores = leverage_of_doubles(A), leverage_scores(A)
+    assert not scores.certified
+    assert ((scores.lower <= exact) & (exact <= scores.upper)).all()

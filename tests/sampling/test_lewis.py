@@ -219,3 +219,23 @@ def test_progress_is_shown(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
     lewis_weights(MATRICES["gaussian"], 1, progress=True)
     assert "lewis_weights: 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-9, 1e-11])
+@pytest.mark.parametrize("p", [0.5, 1, 3, 5])
+def test_square_matrices_need_no_iteration(size, p):
+    for seed in range(5):
+        A = np.random.default_rng(seed).standard_normal((4, 4))
+        A[:, 1] = A[:, 0] + size * A[:, 1]
+        for matrix in (A, np.r_[A, np.zeros((2, 4))]):
+            w = lewis_weights(matrix, p)
+            assert (w.values[:4] == 1.0).all()
+            assert (w.certified, w.residual, w.n_iterations) == (True, 0.0, 1)
+
+
+def test_an_iteration_ends_where_only_rounding_is_left():
+    A = np.random.default_rng(0).standard_normal((50, 4))
+    A[:, 1] = A[:, 0] + 1e-11 * A[:, 1]
+    with pytest.warns(NotConvergedWarning):
+        w = lewis_weights(A, 1, rtol=1e-9)
+    assert w.n_iterations < 40
