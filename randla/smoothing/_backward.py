@@ -136,7 +136,7 @@ class PathSmoother:
             guided=use_proposal(model, "auto"),
             store=True,
         )
-        self.kernel = model.kernel(
+        self.kernel = model._kernel(
             backward_template,
             backward_form(model, problem.backward),
             problem.backward in ("reject", "mcmc"),
@@ -167,7 +167,7 @@ class PathSmoother:
     ) -> Generator[int, None, None]:
         """Fill `paths` (n, T[, d]) from one filter, conditional on the path `given`; in pieces."""
         problem, run = self.problem, self.filter
-        theta = problem.model.arguments if theta is None else theta
+        theta = problem.model._arguments if theta is None else theta
         n_times = len(problem.y)
         for begin, end in pieces(n_times, run.first_piece()):
             run.advance(self.rng if begin == 0 else None, begin, end, path=given, theta=theta)
@@ -191,9 +191,10 @@ def path_sums(problem: Problem, paths: NDArray[np.float64]) -> NDArray[np.float6
     """Values (n, p) of the functional along paths (n, T[, d])."""
     functional = problem.functional
     sums = np.empty((len(paths), functional.n_out))
-    h, info = functional.buffer(), np.zeros(3, np.int64)
-    kernel = problem.model.kernel(path_sum_template, functional.initial, functional.step)
-    kernel(problem.y, problem.model.arguments, paths, functional.within(h), sums, info)
-    functional.require_untouched(h)
+    h, info = functional._buffer(), np.zeros(3, np.int64)
+    kernel = problem.model._kernel(
+        path_sum_template, functional.initial, functional.step, functional=functional._functions()
+    )
+    kernel(problem.y, problem.model._arguments, paths, h, sums, info)
     raise_for_status(info)
     return sums

@@ -160,7 +160,10 @@ def zero(x, y, theta, out):
 
 def test_wrong_shapes_and_numbers_are_found():
     for n_out, text in [
-        (2, r"functional must .* out\[2\] is out of bounds"),  # three components are written
+        (
+            2,
+            r"initial of functional must .* out of bounds .* in out\[2\]",
+        ),  # three components are written
         (4, "functional must be finite, got NaN or inf at t = 0"),
     ]:
         functional = AdditiveFunctional(n_out, initial=models.sums_first, step=models.sums_next)

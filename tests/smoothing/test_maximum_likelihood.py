@@ -330,9 +330,9 @@ def test_statistics_of_a_path(model):
     for t in range(7):
         out = np.empty_like(total)
         if t == 0:
-            functional.initial(state[0], y[0], model.arguments, out)
+            functional.initial(state[0], y[0], model._arguments, out)
         else:
-            functional.step(t - 1, state[t - 1], state[t], y[t], model.arguments, out)
+            functional.step(t - 1, state[t - 1], state[t], y[t], model._arguments, out)
         total += out
     low, Y = np.tril_indices(x.shape[1]), y.reshape(7, -1)
     seen = ~np.isnan(Y).any(1)
