@@ -74,11 +74,16 @@ def _row_ndim(model: StateSpaceModel, given: int) -> int:
     )
 
 
+class NoSurvivorsError(ValueError):
+    """All particles have weight zero."""
+
+
 def raise_for_status(info: NDArray[np.int64]) -> None:
-    """Raise what a kernel reported in ``info = (code, time, count)``."""
+    """Raise what a kernel reported in ``info = (code, time, count)``, and clear it."""
     code, t, count = (int(v) for v in info[:3])
     if code == status.OK:
         return
+    info[0] = status.OK
     message = {
         status.ALL_ZERO: (
             f"log_potential must not be -inf for all particles, as it is at t = {t}: no particle "
@@ -114,7 +119,7 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
             "not write is NaN)"
         ),
     }[code]
-    raise ValueError(message)
+    raise (NoSurvivorsError if code == status.ALL_ZERO else ValueError)(message)
 
 
 def pieces(n: int, first_size: int) -> Iterator[tuple[int, int]]:

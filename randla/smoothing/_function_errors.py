@@ -199,7 +199,11 @@ def _calls(
     before, now = (_extremes_first(states) for states in _states(values, time))
     of = {"x": before if takes_step else now, "xn": now}
     needed = [states for a, states in of.items() if a in tried.arguments]
-    size = values["observations"].shape[-1] if name == "observe" else tried.out_size
+    size = tried.out_size
+    if name == "observe":
+        size = values["observations"].shape[-1]
+    elif name.endswith("functional"):
+        size = values["h"].size
     given = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
     for i in range(min(map(len, needed), default=_MOST_STATES)):
         given |= {a: states[i] for a, states in of.items() if a in tried.arguments}

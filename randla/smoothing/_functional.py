@@ -88,8 +88,8 @@ class AdditiveFunctional:
         if self._scratch or not self._costly:
             return {}
         return {
-            "initial of functional": UserFunction(self.initial, FIRST, self.n_out),
-            "step of functional": UserFunction(self.step, NEXT, self.n_out),
+            "initial of functional": UserFunction(self.initial, FIRST),
+            "step of functional": UserFunction(self.step, NEXT),
         }
 
 

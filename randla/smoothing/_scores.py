@@ -21,7 +21,7 @@ from randla.smoothing._linear_gaussian import LinearGaussian
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._problem import Backward, Problem, make_problem
 from randla.smoothing._ready_models import DiscreteHMM
-from randla.smoothing._sweeps import SweepChain
+from randla.smoothing._sweeps import SweepChain, surviving_start
 
 FloatArray = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ def _estimate(
     n_times = len(problem.y) if trace else 0
     paths = np.empty((n_sweeps, n_times, *problem.state_shape))
     if trace:
-        yield from chain.sweeps(estimates, paths, model._arguments)
+        yield from surviving_start(chain, lambda: chain.sweeps(estimates, paths, model._arguments))
     else:
         for i in range(n_sweeps):
             chain.started = False

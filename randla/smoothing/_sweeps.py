@@ -1,14 +1,14 @@
 """Chains of PaRIS sweeps, the engine of `paris` and `ppg`."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randla._random import new_stream
-from randla.smoothing._checks import PIECE_SECONDS, pieces, raise_for_status
+from randla.smoothing._checks import PIECE_SECONDS, NoSurvivorsError, pieces, raise_for_status
 from randla.smoothing._filter import use_proposal
 from randla.smoothing._kernels import backward as forms
 from randla.smoothing._kernels.sweep import (
@@ -18,6 +18,11 @@ from randla.smoothing._kernels.sweep import (
 )
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._problem import Problem
+
+#: Unconditional starts that a chain tries.
+_MOST_STARTS = 100
+
+Starting = Generator[int, None, int]
 
 
 def backward_form(model: StateSpaceModel, backward: str) -> Any:
@@ -80,7 +85,7 @@ class SweepChain:
         in_full = problem.n_backward is None and not problem.functional._costly
         self.values = np.empty((n if in_full else 0, p))
         self.statistics = np.empty((2, n, p))
-        self.totals, self.increments = np.empty(n_times), np.empty(n_times)
+        self.ess, self.totals, self.increments = (np.empty(n_times) for _ in range(3))
         self.changed = np.zeros(n_times, np.int64)
         self.info = np.zeros(3, np.int64)
         self.started = False
@@ -105,7 +110,7 @@ class SweepChain:
             begin, end, len(estimates), self.started, self.trace, problem.limit, self.path,
             self.X, self.log_weights, self.chosen, self.A, self.J, self.w, self.c, self.guide,
             self.work, self.h, self.values, self.statistics, self.totals,
-            estimates, paths, self.changed, self.increments, self.info,
+            estimates, paths, self.changed, self.ess, self.increments, self.info,
         )  # fmt: skip
         raise_for_status(self.info)
         if end == len(problem.y):
@@ -136,6 +141,22 @@ class SweepChain:
             done += max(n, 1)
             if done < len(estimates):
                 yield done
+
+
+def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) -> Starting:
+    """Run ``draw()``, the unconditional start of a chain, until particles survive it.
+
+    Each attempt has a stream of its own. Returns the number of attempts.
+    """
+    for attempt in range(1, _MOST_STARTS + 1):
+        try:
+            yield from draw()
+            break
+        except NoSurvivorsError:
+            if attempt == _MOST_STARTS or getattr(chain, "started", False):
+                raise
+            chain.rng = new_stream(chain.rng[0], attempt)
+    return attempt
 
 
 def _restored(

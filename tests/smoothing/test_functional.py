@@ -10,6 +10,9 @@ from randla import AdditiveFunctional, LinearGaussian, StateSpaceModel, ffbs, pa
 from randla.smoothing._functional import as_functional
 from tests.smoothing import models, reference
 
+# Few particles, so that the tests are quick.
+pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
+
 Y = models.walk.simulate(12, rng=5)[1]
 Y[4] = np.nan
 OPTIONS = {"n_particles": 40, "n_paths": 30, "n_chains": 2, "rng": 0}

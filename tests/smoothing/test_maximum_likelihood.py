@@ -591,3 +591,21 @@ def test_em_refuses_rows_that_are_missing_in_part():
         PLANE, y, free="transition_matrix", optimizer="em", method="exact", n_steps=20
     )
     assert result.converged
+
+
+@pytest.mark.parametrize("method", ["exact", "ppg"])
+def test_nothing_is_learned_from_missing_rows_alone(method):
+    model = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)
+    with pytest.raises(ValueError, match="y must hold an observation"):
+        maximum_likelihood(model, np.full(5, np.nan), method=method)
+
+
+def test_names_are_shown():
+    model = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)
+    y = model.simulate(10, rng=0)[1]
+    options = {"method": "exact", "n_steps": 1, "n_final": 0}
+    names = ["transition_matrix", "transition_cov", "observation_cov", "initial_mean"]
+    shown = repr(maximum_likelihood(model, y, free=names, **options))
+    assert f"names={tuple(names)!r}," in shown
+    shown = repr(maximum_likelihood(model, y, free=[*names, "initial_cov"], **options))
+    assert "'initial_mean', ...)," in shown

@@ -18,6 +18,9 @@ from randla import (
 from tests.smoothing import models
 from tests.statistical import claim
 
+# Few particles, so that the tests are quick.
+pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
+
 
 @claim(
     null="the walk has the mean and the covariances that its definition gives",
