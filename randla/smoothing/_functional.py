@@ -24,7 +24,8 @@ class AdditiveFunctional:
     with `n_out` components. The functions are compiled into the loops of the smoothers. They are
     decorated with ``numba.njit``, or plain Python functions that Numba can compile, and *write*
     all components to `out` (they do not add). As in `StateSpaceModel`, states are floats if the
-    model is scalar, else 1-D arrays, and observations come in the form that `log_potential` takes.
+    model is scalar, else 1-D arrays, observations come in the form that `log_potential` takes, and
+    arguments that have the names below may stand in any order.
 
     Parameters
     ----------

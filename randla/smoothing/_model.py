@@ -31,7 +31,12 @@ class StateSpaceModel:
 
     The functions are compiled into the loops of the algorithms. Each is decorated with
     ``numba.njit``, or is a plain Python function that Numba can compile (it is jitted here). They
-    draw with the functions of `randla.random` from the stream ``rng`` that they are handed.
+    draw with the functions of `randla.random` from the stream ``rng`` that they are handed; other
+    generators are refused.
+
+    Arguments that have the names below may stand in any order. Other names stand for the arguments
+    in the order below; if some are known and some are not, the known ones must stand in their
+    places.
 
     With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
     one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
@@ -93,8 +98,8 @@ class StateSpaceModel:
     Raises
     ------
     TypeError, ValueError
-        If a function has the wrong number of arguments, one of a pair is missing, or theta,
-        `names` and `support` do not fit.
+        If a function has the wrong arguments, or draws from a generator of its own, one of a pair
+        is missing, or theta, `names` and `support` do not fit.
 
     See Also
     --------
@@ -105,6 +110,10 @@ class StateSpaceModel:
     Globals and closures of the functions are frozen when a model first runs, as always in Numba;
     a new model sees their new values. Compiled kernels are kept on disk and found again by the
     content of the functions.
+
+    Indices are checked as the algorithms run. One that is out of bounds is a ValueError that names
+    the function, the array and the time t that the function was called with; other exceptions are
+    passed on with the name of the function.
 
     Examples
     --------

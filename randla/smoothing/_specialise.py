@@ -36,6 +36,7 @@ may be deleted at any time; beyond `MAX_CACHE_BYTES` the oldest are.
 
 import dis
 import hashlib
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -227,7 +228,9 @@ def _paths_in(code: CodeType) -> tuple[tuple[str, ...], ...]:
 
 def plain_function(function: Any) -> Any:
     """The Python function of a jitted one; anything else as it is."""
-    return getattr(function, "py_func", function)
+    return (
+        inspect.unwrap(function) if config.DISABLE_JIT else getattr(function, "py_func", function)
+    )
 
 
 def values_used(function: Any) -> Iterator[tuple[str, Any]]:

@@ -61,7 +61,7 @@ def draw_two(rng, t, x, theta, out):
     out[0], out[1] = x, x
 
 
-VECTOR = models.VECTOR_CHAIN
+VECTOR, COLUMN = models.VECTOR_CHAIN, models.SYMBOLS[:, None]
 CASES = {
     "theta forgotten": (models.WALK, {"theta": (), "names": None, "support": None}, Y,
                         r"log_potential must .* at t = 0 index 2 is out .* size 0 in theta\[2\]"),
@@ -75,9 +75,9 @@ CASES = {
                           r"log_potential must .* at t = 2 index 2 .* in SHORT\[2\]"),
     "symbol": (models.CHAIN, {}, [0, 1, 2, 3, 1, 0],
                r"log_potential must .* at t = 3 index 3 .* size 3 in LOG_EMISSION\[., 3\]"),
-    "long start": (VECTOR, {"initial": long_start}, models.SYMBOLS,
+    "long start": (VECTOR, {"initial": long_start}, COLUMN,
                    r"initial must .* at t = 0 index 2 is out of bounds .* in out\[2\]"),
-    "long step": (VECTOR, {"transition": long_step}, models.SYMBOLS,
+    "long step": (VECTOR, {"transition": long_step}, COLUMN,
                   r"transition must .* at t = 0 .* in out\[2\]"),
 }  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_a_functional_out_of_bounds_is_named(column):
 
     functional = AdditiveFunctional(1, initial=initial, step=scope["step"])
     with pytest.raises(ValueError, match=rf"step of functional must .* in {column}\[{far}\]"):
-        paris(models.vector_chain, models.SYMBOLS, functional, n_particles=5, n_chains=1, rng=0)
+        paris(models.vector_chain, COLUMN, functional, n_particles=5, n_chains=1, rng=0)
 
 
 def test_a_functional_of_a_ready_model_is_tried():

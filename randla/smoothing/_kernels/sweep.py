@@ -140,7 +140,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
         log_n = math.log(n)
         for s in range(n_sweeps):
             for t in range(begin, end):
-                info[1] = t  # for errors that the functions raise
+                info[1] = t  # for errors of the functions
                 Xt, lt = X[t % n_rows], logw[t % 2]
                 yt, seen = y[t], observed[t]
                 new = statistics[t % 2]
