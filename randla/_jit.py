@@ -20,12 +20,22 @@ meets ``@kernel`` knows all of its options, and a change of policy is a change o
     The same as ``kernel`` without the disk cache: for functions that a factory makes around
     other jitted functions, whose files no other process would find. The second one is always
     inlined by LLVM.
+
+With ``NUMBA_DISABLE_JIT=1`` kernels are Python functions. They overflow as silently as compiled
+ones: hashes and streams of random numbers are made of products that do not fit.
 """
 
 from functools import partial
 from typing import Any
 
 import numba
+import numpy as np
+
+_DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
+
+
+def _njit(function: Any, **options: Any) -> Any:
+    return np.errstate(all="ignore")(function) if _DISABLED else numba.njit(**options)(function)
 
 
 def _cached_njit(function: Any, **options: Any) -> Any:
@@ -34,14 +44,14 @@ def _cached_njit(function: Any, **options: Any) -> Any:
     There Numba raises when the function is made, so that the package could not be imported.
     """
     try:
-        return numba.njit(cache=True, **options)(function)
+        return _njit(function, cache=True, **options)
     except RuntimeError:
-        return numba.njit(**options)(function)
+        return _njit(function, **options)
 
 
 kernel: Any = partial(_cached_njit, nogil=True, error_model="numpy")
 summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
 fused_kernel: Any = partial(kernel, fastmath={"contract"})
 inline: Any = partial(_cached_njit, inline="always", error_model="numpy")
-unsaved_kernel: Any = partial(numba.njit, nogil=True, error_model="numpy")
-unsaved_inline: Any = partial(numba.njit, nogil=True, error_model="numpy", forceinline=True)
+unsaved_kernel: Any = partial(_njit, nogil=True, error_model="numpy")
+unsaved_inline: Any = partial(_njit, nogil=True, error_model="numpy", forceinline=True)

@@ -63,7 +63,12 @@ def shortened(value: Any) -> str:
     if isinstance(getattr(value, "shape", None), tuple):  # of Dask
         return f"<{type(value).__module__.split('.')[0]} array of shape {value.shape}>"
     text = repr(value)
-    return text if len(text) <= 60 and "\n" not in text else f"<{type(value).__name__}>"
+    if len(text) <= 60 and "\n" not in text:
+        return text
+    if isinstance(value, tuple) and "\n" not in text:  # as many entries as there is room for
+        shown = text[:55].rpartition(", ")[0]
+        return f"{shown}, ...)" if shown else "<tuple>"
+    return f"<{type(value).__name__}>"
 
 
 def t_quantile(level: float, degrees_of_freedom: Any) -> Any:

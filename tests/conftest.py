@@ -1,7 +1,6 @@
 import signal
 
 import numba
-import numpy as np
 import pytest
 import scipy.linalg  # noqa: F401, loads its BLAS
 from threadpoolctl import threadpool_info
@@ -29,10 +28,6 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "compiled: of the compiler (messages, types, caches, memory of its code)"
     )
-    if numba.config.DISABLE_JIT:  # NumPy's scalars warn where compiled ones wrap round or give inf
-        np.seterr(all="ignore")
-        of_scalars = "ignore:.* encountered in scalar:RuntimeWarning"
-        config.addinivalue_line("filterwarnings", of_scalars)  # in other threads
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell,
         signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests of Ctrl-C would hang
 

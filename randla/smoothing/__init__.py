@@ -26,10 +26,11 @@ from randla.smoothing._paris import paris
 from randla.smoothing._particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._problem import DegenerateSmoothingWarning
 from randla.smoothing._ready_models import ChaoticRNN, DiscreteHMM, StochasticVolatility
-from randla.smoothing._smoothing_result import BurnInWarning, SmoothingResult
+from randla.smoothing._smoothing_result import BiasWarning, BurnInWarning, SmoothingResult
 
 __all__ = [
     "AdditiveFunctional",
+    "BiasWarning",
     "BurnInWarning",
     "ChaoticRNN",
     "DegenerateSmoothingWarning",

@@ -16,7 +16,7 @@ from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._kernels.paths import backward_template, path_sum_template
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._problem import Backward, Problem, make_problem
-from randla.smoothing._smoothing_result import SmoothingResult, summarise
+from randla.smoothing._smoothing_result import SmoothingResult, summarise, warn_if_degenerate
 from randla.smoothing._sweeps import backward_form
 
 
@@ -65,6 +65,8 @@ def ffbs(
 
     Warns
     -----
+    BiasWarning
+        As for `paris`, if the effective sample size falls below 5 at some time.
     DegenerateSmoothingWarning
         If "auto" has to fall back on the genealogy.
 
@@ -105,10 +107,11 @@ def ffbs(
     chosen = "state" if functional is None else functional
     stored = ("n_paths", n_paths)
     problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
-    paths, logs = independent_chains(
+    paths, logs, ess = independent_chains(
         _chain, problem, n_paths, n_chains=n_chains, n_sweeps=1,
         executor=executor, progress=progress, rng=rng, description="ffbs",
     )  # fmt: skip
+    warn_if_degenerate(ess, problem)
     per_chain = None
     if functional is not None:
         per_chain = np.array([path_sums(problem, p).mean(axis=0) for p in paths])
@@ -117,11 +120,11 @@ def ffbs(
 
 def _chain(
     problem: Problem, key: np.uint64, c: int, n_paths: int
-) -> Generator[int, None, tuple[NDArray[np.float64], float]]:
+) -> Generator[int, None, tuple[NDArray[np.float64], float, NDArray[np.float64]]]:
     smoother = PathSmoother(problem, new_stream(key, c), n_paths)
     paths = np.empty((n_paths, len(problem.y), *problem.state_shape))
     yield from smoother.draw(paths)
-    return paths, smoother.filter.log_likelihood()
+    return paths, smoother.filter.log_likelihood(), smoother.filter.ess
 
 
 class PathSmoother:
@@ -138,7 +141,7 @@ class PathSmoother:
             guided=use_proposal(model, "auto"),
             store=True,
         )
-        self.kernel = model.kernel(
+        self.kernel = model._kernel(
             backward_template,
             backward_form(model, problem.backward),
             problem.backward in ("reject", "mcmc"),
@@ -169,7 +172,7 @@ class PathSmoother:
     ) -> Generator[int, None, None]:
         """Fill `paths` (n, T[, d]) from one filter, conditional on the path `given`; in pieces."""
         problem, run = self.problem, self.filter
-        theta = problem.model.arguments if theta is None else theta
+        theta = problem.model._arguments if theta is None else theta
         n_times = len(problem.y)
         for begin, end in pieces(n_times, run.first_piece()):
             run.advance(self.rng if begin == 0 else None, begin, end, path=given, theta=theta)
@@ -193,9 +196,10 @@ def path_sums(problem: Problem, paths: NDArray[np.float64]) -> NDArray[np.float6
     """Values (n, p) of the functional along paths (n, T[, d])."""
     functional = problem.functional
     sums = np.empty((len(paths), functional.n_out))
-    h, info = functional.buffer(), np.zeros(3, np.int64)
-    kernel = problem.model.kernel(path_sum_template, functional.initial, functional.step)
-    kernel(problem.y, problem.model.arguments, paths, functional.within(h), sums, info)
-    functional.require_untouched(h)
+    h, info = functional._buffer(), np.zeros(3, np.int64)
+    kernel = problem.model._kernel(
+        path_sum_template, functional.initial, functional.step, functional=functional._functions()
+    )
+    kernel(problem.y, problem.model._arguments, paths, h, sums, info)
     raise_for_status(info)
     return sums

@@ -9,7 +9,6 @@ from numba.core.types import Array, float64, int64
 from numpy.typing import ArrayLike, NDArray
 
 from randla._validation import as_array, read_only
-from randla.smoothing._dry_run import try_functions
 from randla.smoothing._kernels import status
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._specialise import returns_number
@@ -37,7 +36,7 @@ def as_observations(
         raise ValueError(f"y must be non-empty with shape (T,) or (T, k), got shape {values.shape}")
     if np.isinf(values).any():
         raise ValueError("y must hold numbers, or NaN where an observation is missing, got inf")
-    row = model.observation_shape
+    row = model._observation_shape
     if row is not None and values.shape[1:] != row:
         if values.size != len(values) or row not in ((), (1,)):
             expected = f"({', '.join(['T', *map(str, row)])}{'' if row else ','})"
@@ -53,9 +52,8 @@ def as_observations(
             f"shape {values.shape}"
         )
     values = np.ascontiguousarray(values, dtype=np.float64)
-    model.require_observations(values)
+    model._require_observations(values)
     observed = np.asarray(~np.isnan(values).reshape(len(values), -1).all(axis=1))
-    try_functions(model, values, observed)
     return read_only(values), read_only(observed)
 
 
@@ -64,24 +62,28 @@ def _row_ndim(model: StateSpaceModel, given: int) -> int:
 
     `given` where it takes both, or neither (its own error then tells more).
     """
-    key = ("dimensions of a row", given)
-    if key not in model._kernels:
-        row = Array(float64, 1, "C", readonly=True)
-        x = float64 if model.dim is None else Array(float64, 1, "C")
+    row = Array(float64, 1, "C", readonly=True)
+    x = float64 if model.dim is None else Array(float64, 1, "C")
 
-        def takes(ndim: int) -> bool:
-            y = row if ndim else float64
-            return returns_number(model.log_potential, int64, x, y, row)
+    def takes(ndim: int) -> bool:
+        return returns_number(model.log_potential, int64, x, row if ndim else float64, row)
 
-        model._kernels[key] = given if takes(given) or not takes(1 - given) else 1 - given
-    return model._kernels[key]
+    return model._once(
+        ("dimensions of a row", given),
+        lambda: given if takes(given) or not takes(1 - given) else 1 - given,
+    )
+
+
+class NoSurvivorsError(ValueError):
+    """All particles have weight zero."""
 
 
 def raise_for_status(info: NDArray[np.int64]) -> None:
-    """Raise what a kernel reported in ``info = (code, time, count)``."""
+    """Raise what a kernel reported in ``info = (code, time, count)``, and clear it."""
     code, t, count = (int(v) for v in info[:3])
     if code == status.OK:
         return
+    info[0] = status.OK
     message = {
         status.ALL_ZERO: (
             f"log_potential must not be -inf for all particles, as it is at t = {t}: no particle "
@@ -117,7 +119,7 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
             "not write is NaN)"
         ),
     }[code]
-    raise ValueError(message)
+    raise (NoSurvivorsError if code == status.ALL_ZERO else ValueError)(message)
 
 
 def pieces(n: int, first_size: int) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from randla._random import draw_key
 from randla._validation import read_only
-from randla.smoothing._dry_run import try_drawing
 from randla.smoothing._kernels.simulate import simulate_template
 
 if TYPE_CHECKING:
@@ -29,17 +28,18 @@ def draw_paths(
     key = draw_key(rng)
     if model.observe is None:
         raise ValueError("observe must be given to the model to draw observations, got None")
-    try_drawing(model, start_time, n_steps, _LARGEST_OBSERVATION)
     n_paths, scalar, d = 1 if start is None else len(start), model.dim is None, model.dim or 1
     first = np.array(np.empty((0, d)) if start is None else start, dtype=np.float64, order="C")
     first = read_only(first[:, 0].copy() if scalar else first)
-    states = np.empty((n_paths, n_steps) if scalar else (n_paths, n_steps, d))
-    forms = model.forms(guided=False)
-    kernel = model.kernel(simulate_template, forms.draw_first, forms.draw_next, model.observe)
+    states = np.full((n_paths, n_steps) if scalar else (n_paths, n_steps, d), np.nan)
+    forms = model._forms(guided=False)
+    kernel = model._kernel(simulate_template, forms.draw_first, forms.draw_next, model.observe)
+
+    info = np.zeros(3, np.int64)
 
     def run(states: FloatArray, observations: FloatArray) -> None:
         stream = np.empty(4, np.uint64)
-        kernel(stream, key, first, start_time, model.arguments, states, observations)
+        kernel(stream, key, first, start_time, model._arguments, states, observations, info)
 
     k = model.observation_dim or model._kernels.get("size of an observation")
     if k is None:

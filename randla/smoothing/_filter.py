@@ -205,7 +205,7 @@ class FilterRun:
         n_times, n = len(y), n_particles
         rows = n_times if store else min(2, n_times)
         state = () if model.dim is None else (model.dim,)
-        self.kernel = model.kernel(filter_template, *model.forms(guided=guided))
+        self.kernel = model._kernel(filter_template, *model._forms(guided=guided))
         self.model, self.y, self.observed = model, y, observed
         self.X = np.empty((rows, n, *state))
         self.log_weights = np.empty((rows, n))
@@ -236,7 +236,7 @@ class FilterRun:
         if rng is not None:
             self.rng = rng
         self.kernel(
-            self.rng, self.y, self.observed, self.model.arguments if theta is None else theta,
+            self.rng, self.y, self.observed, self.model._arguments if theta is None else theta,
             begin, end, scheme, threshold, path is not None, self.no_path if path is None else path,
             self.X, self.log_weights, self.ancestors, *self.work, self.mean, self.variance,
             self.ess, self.levels, self.totals, self.increments, self.info,

@@ -7,15 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._validation import as_count
-from randla.smoothing._dry_run import try_functional
+from randla.smoothing._function_errors import UserFunction
 from randla.smoothing._kernels import functionals
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._model_functions import FIRST, NEXT, as_function
 
 _NAMES = ("state", "square", "lag_product", "score")
-# Entries behind `out` that a functional must not touch.
-_GUARDS = 16
-_GUARD_VALUE = 1.2345678e300
 
 
 class AdditiveFunctional:
@@ -27,7 +24,8 @@ class AdditiveFunctional:
     with `n_out` components. The functions are compiled into the loops of the smoothers. They are
     decorated with ``numba.njit``, or plain Python functions that Numba can compile, and *write*
     all components to `out` (they do not add). As in `StateSpaceModel`, states are floats if the
-    model is scalar, else 1-D arrays, and observations come in the form that `log_potential` takes.
+    model is scalar, else 1-D arrays, observations come in the form that `log_potential` takes, and
+    arguments that have the names below may stand in any order.
 
     Parameters
     ----------
@@ -76,42 +74,35 @@ class AdditiveFunctional:
         self.n_out = as_count(n_out, "n_out")
         self.initial = as_function(initial, "initial", FIRST)
         self.step = as_function(step, "step", NEXT)
-        self.costly = True
-        self.scratch = 0
+        self._costly = True
+        self._scratch = 0
 
     def __repr__(self) -> str:
         return f"AdditiveFunctional(n_out={self.n_out})"
 
-    def buffer(self) -> NDArray[np.float64]:
-        """Place for one value, with scratch space and guards behind it."""
-        out = np.empty(self.n_out + self.scratch + _GUARDS)
-        out[-_GUARDS:] = _GUARD_VALUE
-        return out
+    def _buffer(self) -> NDArray[np.float64]:
+        """Place for one value, with scratch space behind it."""
+        return np.empty(self.n_out + self._scratch)
 
-    def within(self, buffer: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the part of a `buffer` that the functions are given."""
-        return buffer[: self.n_out + self.scratch]
-
-    def require_untouched(self, buffer: NDArray[np.float64]) -> None:
-        """Raise ValueError if the functions wrote behind the end of `out`."""
-        if not (buffer[-_GUARDS:] == _GUARD_VALUE).all():
-            raise ValueError(
-                f"functional must write to out[0], ..., out[n_out - 1] with n_out = {self.n_out}, "
-                "but it wrote behind the end"
-            )
+    def _functions(self) -> dict[str, UserFunction]:
+        """The functions for the errors that they raise; none of the library's own."""
+        if self._scratch or not self._costly:
+            return {}
+        return {
+            "initial of functional": UserFunction(self.initial, FIRST),
+            "step of functional": UserFunction(self.step, NEXT),
+        }
 
 
 def _ready(first: Any, step: Any, n_out: int) -> AdditiveFunctional:
     functional = AdditiveFunctional(n_out, initial=first, step=step)
-    functional.costly = False
+    functional._costly = False
     return functional
 
 
 def as_functional(functional: Any, model: StateSpaceModel, y: NDArray[Any]) -> AdditiveFunctional:
     """`functional` if it is one, or the one that a name stands for."""
     if isinstance(functional, AdditiveFunctional):
-        if functional.costly:  # a user's
-            try_functional(functional, model, y)
         return functional
     if not isinstance(functional, str):
         raise TypeError(
@@ -123,18 +114,17 @@ def as_functional(functional: Any, model: StateSpaceModel, y: NDArray[Any]) -> A
             f"functional must be an AdditiveFunctional or one of {', '.join(map(repr, _NAMES))}, "
             f"got {functional!r}"
         )
-    key = ("functional", functional, y.ndim)
-    if key not in model._kernels:
-        if functional == "score":
-            model._kernels[key] = _score(model, y.ndim)
-        else:
-            prefix = "" if model.dim is None else "vector_"
-            model._kernels[key] = _ready(
-                getattr(functionals, f"{prefix}{functional}_first"),
-                getattr(functionals, f"{prefix}{functional}_next"),
-                model.dim or 1,
-            )
-    return model._kernels[key]
+    if functional == "score":
+        return model._once(("score", y.ndim), lambda: _score(model, y.ndim))
+    prefix = "" if model.dim is None else "vector_"
+    return model._once(
+        ("functional", functional),
+        lambda: _ready(
+            getattr(functionals, f"{prefix}{functional}_first"),
+            getattr(functionals, f"{prefix}{functional}_next"),
+            model.dim or 1,
+        ),
+    )
 
 
 def _score(model: StateSpaceModel, y_ndim: int) -> AdditiveFunctional:
@@ -158,5 +148,5 @@ def _score(model: StateSpaceModel, y_ndim: int) -> AdditiveFunctional:
         tuple(getattr(functionals, kind.upper()) for kind in model.support),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)
-    functional.scratch = n_theta
+    functional._scratch = n_theta
     return functional

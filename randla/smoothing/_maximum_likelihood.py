@@ -317,7 +317,9 @@ def maximum_likelihood(
     values, observed = as_observations(y, model)
     parameters = Parametrisation(model, free)
     family = em_family(model, values, parameters) if optimizer == "em" else None
-    n_observed = max(int(observed.sum()), 1)
+    n_observed = int(observed.sum())
+    if n_observed == 0:
+        raise ValueError("y must hold an observation to learn from, got NaN in every row")
     final: Final | None = None
     with progress_bar(
         n_steps + (1 if n_final else 0), as_flag(progress, "progress"), "maximum likelihood"

@@ -1,17 +1,24 @@
 """State-space models as a handful of small functions."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import ArrayLike, NDArray
 
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
-from randla.smoothing._compile_errors import naming_errors
 from randla.smoothing._draw import draw_paths
-from randla.smoothing._model_functions import ARGUMENTS, Forms, arguments_of, as_model_functions
-from randla.smoothing._specialise import config, specialise
+from randla.smoothing._function_errors import UserFunction, naming_errors
+from randla.smoothing._model_functions import (
+    ARGUMENTS,
+    Forms,
+    arguments_of,
+    as_model_functions,
+    require_own_randomness,
+)
+from randla.smoothing._specialise import specialise
 from randla.smoothing._supports import SUPPORTS
 
 
@@ -24,7 +31,12 @@ class StateSpaceModel:
 
     The functions are compiled into the loops of the algorithms. Each is decorated with
     ``numba.njit``, or is a plain Python function that Numba can compile (it is jitted here). They
-    draw with the functions of `randla.random` from the stream ``rng`` that they are handed.
+    draw with the functions of `randla.random` from the stream ``rng`` that they are handed; other
+    generators are refused.
+
+    Arguments that have the names below may stand in any order. Other names stand for the arguments
+    in the order below; if some are known and some are not, the known ones must stand in their
+    places.
 
     With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
     one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
@@ -86,8 +98,8 @@ class StateSpaceModel:
     Raises
     ------
     TypeError, ValueError
-        If a function has the wrong number of arguments, one of a pair is missing, or theta,
-        `names` and `support` do not fit.
+        If a function has the wrong arguments, or draws from a generator of its own, one of a pair
+        is missing, or theta, `names` and `support` do not fit.
 
     See Also
     --------
@@ -98,6 +110,10 @@ class StateSpaceModel:
     Globals and closures of the functions are frozen when a model first runs, as always in Numba;
     a new model sees their new values. Compiled kernels are kept on disk and found again by the
     content of the functions.
+
+    Indices are checked as the algorithms run. One that is out of bounds is a ValueError that names
+    the function, the array and the time t that the function was called with; other exceptions are
+    passed on with the name of the function.
 
     Examples
     --------
@@ -131,7 +147,7 @@ class StateSpaceModel:
     array([0.7, 1. ])
     """
 
-    is_ready = False  # whether the functions are the library's own
+    _is_ready = False  # whether the functions are the library's own
 
     theta: NDArray[np.float64]
     names: tuple[str, ...]
@@ -223,14 +239,6 @@ class StateSpaceModel:
         values = [f"{n}={v:.6g}" for n, v in zip(self.names, self.theta, strict=True)]
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
         return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
-
-    def signatures(self) -> dict[str, tuple[Any, tuple[str, ...]]]:
-        """Return the functions that the model has, with the names of their arguments."""
-        return {
-            name: (getattr(self, name), arguments_of(name, self.dim))
-            for name in ARGUMENTS
-            if getattr(self, name) is not None
-        }
 
     # Parameters ----------------------------------------------------------------------------------
 
@@ -400,33 +408,59 @@ class StateSpaceModel:
     # What the algorithms use ---------------------------------------------------------------------
 
     @property
-    def arguments(self) -> NDArray[np.float64]:
+    def _arguments(self) -> NDArray[np.float64]:
         """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
 
     @property
-    def observation_shape(self) -> tuple[int, ...] | None:
+    def _observation_shape(self) -> tuple[int, ...] | None:
         """Shape of one observation; None where only the functions know it."""
         return None if self.observation_dim is None else (self.observation_dim,)
 
-    def require_observations(self, y: NDArray[Any]) -> None:
+    def _require_observations(self, y: NDArray[Any]) -> None:
         """Raise ValueError if a ready model cannot make such observations."""
 
-    def forms(self, *, guided: bool) -> Forms:
-        """Return the functions that the kernels call, see `randla.smoothing._kernels.forms`."""
-        if ("forms", guided) not in self._kernels:
-            self._kernels["forms", guided] = Forms.of(self, guided=guided)
-        return self._kernels["forms", guided]
+    def _user_functions(self) -> dict[str, UserFunction]:
+        """The functions for the errors that they raise, those that draw first."""
+        sizes = dict.fromkeys(("score_initial", "score_step"), self.theta.size)
+        found = {
+            name: UserFunction(
+                getattr(self, name), arguments_of(name, self.dim), sizes.get(name, self.dim or 0)
+            )
+            for name in sorted(ARGUMENTS, key=lambda name: "rng" not in ARGUMENTS[name])
+            if getattr(self, name) is not None
+        }
+        return {} if self._is_ready else found
 
-    def kernel(self, template: Callable[..., Any], *functions: Any) -> Any:
-        """Return a template's kernel for these functions, compiled once for the model."""
-        key = (template, *functions)
-        if key not in self._kernels:
-            kernel = specialise(template, *functions)
-            if not config.DISABLE_JIT:
-                kernel = naming_errors(kernel, self.signatures(), self.dim is None)
-            self._kernels[key] = kernel
-        return self._kernels[key]
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """``make()``, called once for the model and its copies, by one thread."""
+        with global_compiler_lock:
+            if key not in self._kernels:
+                self._kernels[key] = make()
+            return self._kernels[key]
+
+    def _forms(self, *, guided: bool) -> Forms:
+        """Return the functions that the kernels call, see `randla.smoothing._kernels.forms`."""
+        return self._once(("forms", guided), lambda: Forms.of(self, guided=guided))
+
+    def _kernel(
+        self,
+        template: Callable[..., Any],
+        *functions: Any,
+        functional: Mapping[str, UserFunction] | None = None,
+    ) -> Any:
+        """Return a template's kernel for these functions, compiled once for the model.
+
+        `functional` are the functions of a user's functional among them.
+        """
+
+        def make() -> Callable[..., Any]:
+            users = {**self._user_functions(), **(functional or {})}
+            for name, user in users.items():  # what a name stood for when the model was made
+                require_own_randomness(name, user.function)
+            return naming_errors(specialise(template, *functions), users, self.dim is None)
+
+        return self._once((template, *functions), make)
 
 
 def _labels(values: Sequence[str], name: str, size: int) -> tuple[str, ...]:

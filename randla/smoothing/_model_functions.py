@@ -1,13 +1,16 @@
 """The functions of which a model is made: what each takes, and which it is given with."""
 
+import random
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from randla._jit import unsaved_kernel
 from randla.smoothing._kernels import forms
-from randla.smoothing._specialise import config
+from randla.smoothing._specialise import config, plain_function, values_used
 
 #: Arguments of the functions of an additive functional, for time 0 and for a step.
 FIRST = ("x", "y", "theta", "out")
@@ -65,22 +68,66 @@ def as_model_functions(given: Mapping[str, Any], dim: int | None) -> dict[str, A
 
 
 def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> Any:
-    """Return `function` jitted, or an error that names it."""
-    if isinstance(function, Dispatcher):
-        code = function.py_func.__code__
-    elif callable(function) and hasattr(function, "__code__"):
-        code = function.__code__
-    else:
+    """Return `function` jitted and with these arguments in this order, or an error that names it.
+
+    A function whose arguments have these names may have them in any order; other names stand for
+    the arguments in this order.
+    """
+    plain = plain_function(function)
+    code = getattr(plain, "__code__", None)
+    if not callable(function) or code is None:
         raise TypeError(
             f"{name} must be a function, jitted by numba.njit or plain, "
             f"got {type(function).__name__}"
         )
-    if code.co_argcount != len(arguments) or code.co_kwonlyargcount or code.co_flags & 0x0C:
-        got = ", ".join(code.co_varnames[: code.co_argcount])
-        raise ValueError(f"{name} must take ({', '.join(arguments)}), got ({got})")
-    if isinstance(function, Dispatcher) or config.DISABLE_JIT:
-        return function
-    return unsaved_kernel(function)
+    given = code.co_varnames[: code.co_argcount]
+    wrong = len(given) != len(arguments) or code.co_kwonlyargcount or code.co_flags & 0x0C
+    by_name = set(given) == set(arguments)
+    if not wrong and not by_name:
+        wrong = any(g in _KNOWN and g != a for g, a in zip(given, arguments, strict=True))
+    if wrong:
+        raise ValueError(
+            f"{name} must take ({', '.join(arguments)}), got ({', '.join(given)}): these names in "
+            "any order, or others in this order"
+        )
+    require_own_randomness(name, plain)
+    if not isinstance(function, Dispatcher) and not config.DISABLE_JIT:
+        function = unsaved_kernel(function)
+    return function if given == arguments or not by_name else _reordered(function, given, arguments)
+
+
+def _reordered(function: Any, given: tuple[str, ...], arguments: tuple[str, ...]) -> Any:
+    """`function` with its arguments in another order."""
+    plain = plain_function(function)
+    scope = {"function": function, "__name__": plain.__globals__.get("__name__", "")}
+    name = plain.__name__ if plain.__name__.isidentifier() else "reordered"
+    exec(
+        f"def {name}({', '.join(arguments)}):\n    return function({', '.join(given)})",
+        scope,
+    )
+    return scope[name] if config.DISABLE_JIT else unsaved_kernel(scope[name])
+
+
+def require_own_randomness(name: str, function: Any) -> None:
+    """Raise ValueError if a function, or one that it calls, draws from another generator.
+
+    Numba compiles calls of ``numpy.random`` and ``random``, but the numbers are not those of a
+    seed that is known here: they differ from run to run and with the number of threads.
+    """
+    for where, value in values_used(function):
+        owner = getattr(value, "__self__", value)
+        module = getattr(value, "__name__" if isinstance(value, ModuleType) else "__module__", "")
+        if isinstance(owner, _GENERATORS) or f"{module}.".startswith(("random.", "numpy.random.")):
+            raise ValueError(
+                f"{name} must draw from its stream rng by the functions of randla.random, so that "
+                f"the same seed gives the same result, but it uses {where}, a generator of its own"
+            )
+
+
+_KNOWN = frozenset(("rng", "t", "x", "xn", "y", "theta", "out"))
+_GENERATORS = (
+    random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator,
+)  # fmt: skip
 
 
 class Forms(NamedTuple):

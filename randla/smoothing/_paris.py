@@ -11,7 +11,7 @@ from randla.smoothing._chains import independent_chains
 from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._problem import Backward, Problem, make_problem
-from randla.smoothing._smoothing_result import SmoothingResult, summarise
+from randla.smoothing._smoothing_result import SmoothingResult, summarise, warn_if_degenerate
 from randla.smoothing._sweeps import SweepChain
 
 
@@ -69,6 +69,9 @@ def paris(
 
     Warns
     -----
+    BiasWarning
+        If the effective sample size falls below 5 at some time: there the bias may well be larger
+        than the standard error.
     DegenerateSmoothingWarning
         If "auto" has to fall back on the genealogy.
 
@@ -88,8 +91,12 @@ def paris(
     **The estimate has a bias of order T / N that the spread of the chains does not show**: it is
     the same for all of them, and `standard_error` and `confidence_interval` leave it out. With 20
     or 30 particles, 95 % intervals from eight chains held in 64 to 94 % of the cases, by the model;
-    with 20 times as many, in 93 to 95 %. What is unbiased is the product of the likelihood estimate
-    with the estimate. Resampling is multinomial at every step, for which this holds exactly.
+    with 20 times as many, in 93 to 95 %. Where `BiasWarning` is given they may hold much less
+    often: it missed 0.1 % of the biases above one standard error over 360 settings of an
+    autoregression, and was given in 26 % of the settings where the bias was below half of one,
+    mostly for long series with a single bad time. What is unbiased is the product of the
+    likelihood estimate with the estimate. Resampling is multinomial at every step, for which this
+    holds exactly.
 
     Time O(T N M), memory O(N p).
 
@@ -110,17 +117,18 @@ def paris(
     ((1,), (4, 1))
     """
     problem = make_problem(model, y, functional, n_particles, n_backward, backward, paths=None)
-    estimates, logs = independent_chains(
+    estimates, logs, ess = independent_chains(
         _chain, problem, n_chains=n_chains, n_sweeps=1,
         executor=executor, progress=progress, rng=rng, description="paris",
     )  # fmt: skip
+    warn_if_degenerate(ess, problem)
     return summarise(np.array(estimates), logs, problem)
 
 
 def _chain(
     problem: Problem, key: np.uint64, c: int
-) -> Generator[int, None, tuple[NDArray[np.float64], float]]:
+) -> Generator[int, None, tuple[NDArray[np.float64], float, NDArray[np.float64]]]:
     chain = SweepChain(problem, key, c, trace=False)
     estimates = np.empty((1, problem.functional.n_out))
     yield from chain.sweeps(estimates, np.empty((1, 0, *problem.state_shape)))
-    return estimates[0], float(chain.increments.sum())
+    return estimates[0], float(chain.increments.sum()), chain.ess

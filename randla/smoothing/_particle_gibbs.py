@@ -17,7 +17,7 @@ from randla.smoothing._functional import AdditiveFunctional
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._problem import Backward, Problem, choose_backward, make_problem
 from randla.smoothing._smoothing_result import SmoothingResult, summarise, warn_if_short
-from randla.smoothing._sweeps import SweepChain
+from randla.smoothing._sweeps import SweepChain, surviving_start
 
 
 def ppg(
@@ -111,6 +111,9 @@ def ppg(
     Within one chain the estimates of successive sweeps are correlated; `standard_error` uses the
     spread between chains only. What is left of the bias is the same for all chains and not in it.
 
+    If no particle survives the unconditional start of a chain another one is drawn, up to 100
+    times; `log_likelihood` allows for that.
+
     Time O(k T N M), memory T N (8 d + 4) bytes for each chain.
 
     References
@@ -131,7 +134,7 @@ def ppg(
     burn_in = as_burn_in(burn_in, n_iterations)
     stored = ("n_iterations", n_iterations)
     problem = make_problem(model, y, functional, n_particles, n_backward, backward, paths=stored)
-    starts, estimates, paths, changed, logs = independent_chains(
+    starts, estimates, paths, changed, logs, n_starts = independent_chains(
         _ppg_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
         executor=executor, progress=progress, rng=rng, description="ppg",
     )  # fmt: skip
@@ -145,6 +148,7 @@ def ppg(
         paths=paths,
         update_rate=np.mean(changed, axis=0) / n_iterations,
         burn_in=burn_in,
+        n_starts=sum(n_starts),
     )
     warn_if_short(result)
     return result
@@ -157,11 +161,11 @@ def _ppg_chain(
     start = np.empty((1, problem.functional.n_out))
     estimates = np.empty((n_iterations, problem.functional.n_out))
     paths = np.empty((n_iterations, len(problem.y), *problem.state_shape))
-    yield from chain.sweeps(start, paths[:1])
+    n_starts = yield from surviving_start(chain, lambda: chain.sweeps(start, paths[:1]))
     log_likelihood = float(chain.increments.sum())
     chain.changed[:] = 0
     yield from chain.sweeps(estimates, paths)
-    return start[0], estimates, paths, chain.changed, log_likelihood
+    return start[0], estimates, paths, chain.changed, log_likelihood, n_starts
 
 
 def particle_gibbs(
@@ -252,7 +256,7 @@ def particle_gibbs(
     chosen = "state" if functional is None else functional
     stored = ("n_iterations", n_iterations)
     problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
-    paths, changed, logs = independent_chains(
+    paths, changed, logs, n_starts = independent_chains(
         _gibbs_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
         executor=executor, progress=progress, rng=rng, description="particle Gibbs",
     )  # fmt: skip
@@ -268,6 +272,7 @@ def particle_gibbs(
         paths=paths,
         update_rate=np.mean(changed, axis=0) / n_iterations,
         burn_in=burn_in,
+        n_starts=sum(n_starts),
     )
     warn_if_short(result)
     return result
@@ -278,7 +283,7 @@ def _gibbs_chain(
 ) -> Generator[int, None, tuple[Any, ...]]:
     smoother = PathSmoother(problem, new_stream(key, c), 1)
     paths = np.empty((n_iterations + 1, len(problem.y), *problem.state_shape))
-    yield from smoother.draw(paths[:1])
+    n_starts = yield from surviving_start(smoother, lambda: smoother.draw(paths[:1]))
     log_likelihood = smoother.filter.log_likelihood()
     smoother.changed[:] = 0
     last_yield = time.perf_counter()
@@ -287,7 +292,7 @@ def _gibbs_chain(
         if time.perf_counter() - last_yield > PIECE_SECONDS and k + 1 < n_iterations:
             yield k + 1
             last_yield = time.perf_counter()
-    return paths[1:], smoother.changed, log_likelihood
+    return paths[1:], smoother.changed, log_likelihood, n_starts
 
 
 def as_burn_in(burn_in: Any, n_iterations: int) -> int:

@@ -39,10 +39,10 @@ def functions(module: Any, *groups: tuple[str, ...]) -> dict[str, Any]:
 class ReadyModel(StateSpaceModel):
     """A model whose functions are handed, as `theta`, all that follows from the parameters.
 
-    They get ``model.arguments``, which begins with the parameters.
+    They get ``model._arguments``, which begins with the parameters.
     """
 
-    is_ready = True
+    _is_ready = True
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -51,12 +51,12 @@ class ReadyModel(StateSpaceModel):
                 self.__dict__[name] = read_only(value)
 
     @property
-    def observation_shape(self) -> tuple[int, ...]:
+    def _observation_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
-        return super().observation_shape or ()
+        return super()._observation_shape or ()
 
     @property
-    def arguments(self) -> FloatArray:
+    def _arguments(self) -> FloatArray:
         """The packed array that the functions are handed as `theta`; made when first asked for."""
         packed = self.__dict__.get("_packed")
         if packed is None:
@@ -359,7 +359,7 @@ class DiscreteHMM(ReadyModel):
         )
         self.emission_probs = as_probabilities(parts[2].reshape(K, -1), "theta (emission_probs)")
 
-    def require_observations(self, y: NDArray[Any]) -> None:
+    def _require_observations(self, y: NDArray[Any]) -> None:
         """Raise ValueError unless `y` holds symbols and NaN."""
         as_symbols(y, self.emission_probs.shape[1])
 

@@ -21,7 +21,7 @@ from randla.smoothing._linear_gaussian import LinearGaussian
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._problem import Backward, Problem, make_problem
 from randla.smoothing._ready_models import DiscreteHMM
-from randla.smoothing._sweeps import SweepChain
+from randla.smoothing._sweeps import SweepChain, surviving_start
 
 FloatArray = NDArray[np.float64]
 
@@ -110,11 +110,11 @@ def _estimate(
     n_times = len(problem.y) if trace else 0
     paths = np.empty((n_sweeps, n_times, *problem.state_shape))
     if trace:
-        yield from chain.sweeps(estimates, paths, model.arguments)
+        yield from surviving_start(chain, lambda: chain.sweeps(estimates, paths, model._arguments))
     else:
         for i in range(n_sweeps):
             chain.started = False
-            yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model.arguments)
+            yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model._arguments)
             yield i
     if method == "path":
         estimates = path_sums(problem._replace(model=model), paths)
@@ -180,7 +180,7 @@ def _draw(
     paths = np.empty((n_sweeps * per_sweep, len(problem.y), *problem.state_shape))
     for i in range(n_sweeps):
         part = paths[i * per_sweep : (i + 1) * per_sweep]
-        yield from smoother.draw(part, present, model.arguments)
+        yield from smoother.draw(part, present, model._arguments)
         if conditional:
             present = part[0].copy()
         yield i

@@ -14,9 +14,16 @@ from randla.smoothing._problem import Problem
 
 FloatArray = NDArray[np.float64]
 
+# Below it, over times and chains, the bias of paris and ffbs often exceeded one standard error.
+_LEAST_ESS = 5.0
+
 
 class BurnInWarning(RandlaWarning):
     """The sweeps that were left out may have been too few."""
+
+
+class BiasWarning(RandlaWarning):
+    """Few particles carry all of the weight: the bias may exceed the standard error."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,9 +210,15 @@ def summarise(
     problem: Problem,
     *,
     paths: list[FloatArray] | None = None,
+    n_starts: int | None = None,
     **fields: Any,
 ) -> SmoothingResult:
-    """Make the result of independent chains from their estimates (n_chains, p) and paths."""
+    """Make the result of independent chains from their estimates (n_chains, p) and paths.
+
+    `n_starts` is the number of filters that were run until one survived in each of R chains. The
+    mean of the survivors' likelihoods then is multiplied by (R - 1) / (n_starts - 1), Haldane's
+    unbiased estimate of the probability to survive.
+    """
     stacked = None
     if paths is not None:
         shape = (len(paths), *paths[0].shape[:2], problem.model.dim or 1)
@@ -217,17 +230,36 @@ def summarise(
             error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
     logs = np.asarray(log_likelihoods, dtype=float)
     top = logs.max()
+    log_likelihood = float(top + np.log(np.exp(logs - top).mean()))
+    if n_starts is not None and n_starts > logs.size:
+        share = (logs.size - 1) / (n_starts - 1)
+        log_likelihood += math.log(share) if share > 0.0 else -math.inf
     empty = dict.fromkeys(("per_iteration", "start", "update_rate", "burn_in"))
     return SmoothingResult(
         estimate=estimate,
         standard_error=error,
         per_chain=per_chain,
-        log_likelihood=float(top + np.log(np.exp(logs - top).mean())),
+        log_likelihood=log_likelihood,
         n_particles=problem.n_particles,
         backward="all particles" if problem.n_backward is None else problem.backward,
         paths=stacked,
         **{**empty, **fields},
     )
+
+
+def warn_if_degenerate(ess: list[FloatArray], problem: Problem) -> None:
+    """Warn if the effective sample size of a chain (T,) falls so low that the bias may be large."""
+    least = np.min(ess, axis=0)
+    t = int(least.argmin())
+    if least[t] < _LEAST_ESS:
+        suggested = math.ceil(2 * _LEAST_ESS * problem.n_particles / least[t])
+        warn_caller(
+            f"the effective sample size falls to {least[t]:.1f} at t = {t}: the bias, which the "
+            "standard error does not show, may be larger than it. Use a proposal that looks at "
+            f"the observation, or more particles (n_particles={suggested} or more), or ppg. A "
+            "functional of times far from it may be right all the same",
+            BiasWarning,
+        )
 
 
 def warn_if_short(result: SmoothingResult) -> None:

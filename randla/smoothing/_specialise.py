@@ -20,6 +20,15 @@ of the first. So kernels are built from copies of the functions, with a digest i
 A function that cannot be hashed (it refers to an object of a class that is not known here, say)
 is compiled without the disk cache: the same results, a slower first call in each process.
 
+*Bounds.* The copies look at the bounds of every index, as compiled code by itself does not: a
+table that is too short would be read past its end, in silence. Beside drawing and weighing
+particles that costs next to nothing: 1.01 times the time on average over four models and six
+algorithms, 1.12 at most (exact backward weights that are looked up in a table).
+
+*Threads.* Numba infers types under one lock and compiles under another, in this order or in the
+other one. Whatever does either here holds `global_compiler_lock` from the start; so does whatever
+fills a table of kernels.
+
 The files lie where Numba keeps those of the kernels: ``NUMBA_CACHE_DIR`` if it is set, else
 ``__pycache__`` beside the templates or, where that is not writable, the user's cache folder. They
 may be deleted at any time; beyond `MAX_CACHE_BYTES` the oldest are.
@@ -27,9 +36,10 @@ may be deleted at any time; beyond `MAX_CACHE_BYTES` the oldest are.
 
 import dis
 import hashlib
+import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +51,7 @@ import numpy as np
 from numba.core import config as numba_config
 from numba.core.caching import FunctionCache
 from numba.core.compiler import run_frontend
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.extending import _Intrinsic
 from numba.core.registry import cpu_target
@@ -66,6 +77,7 @@ class UnhashableError(Exception):
     """A function refers to something whose content is not known how to hash."""
 
 
+@global_compiler_lock
 def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
     """Compile the kernel that ``template(*functions)`` returns, or load it from the disk cache.
 
@@ -73,7 +85,7 @@ def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
     and None, by which a template may choose among variants.
     """
     if config.DISABLE_JIT:
-        return template(*functions)
+        return unsaved_kernel(template(*functions))
     try:
         digest = content_key(template, *functions)
         if digest not in _kernels:
@@ -81,12 +93,16 @@ def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
         return _kernels[digest]
     except (UnhashableError, AttributeError, TypeError, ValueError, OSError, RuntimeError):
         # Numba's private interface changed, or there is no place for the files.
-        return unsaved_kernel(template(*functions))
+        return unsaved_kernel(_with_copies(template, functions))
+
+
+def _with_copies(template: Callable[..., FunctionType], functions: tuple) -> FunctionType:
+    done: dict[Any, Any] = {}
+    return template(*(_clone(f, done) if isinstance(f, Dispatcher) else f for f in functions))
 
 
 def _compile(template: Callable[..., FunctionType], functions: tuple, digest: str) -> Any:
-    done: dict[Any, Any] = {}
-    kernel = template(*(_clone(f, done) if isinstance(f, Dispatcher) else f for f in functions))
+    kernel = _with_copies(template, functions)
     kernel.__qualname__ = f"{template.__name__}_{digest[:16]}"
     compiled = unsaved_kernel(kernel)
     cache = _ContentCache(kernel)
@@ -96,6 +112,7 @@ def _compile(template: Callable[..., FunctionType], functions: tuple, digest: st
     return compiled
 
 
+@global_compiler_lock
 def returns_number(function: Any, *arguments: Type) -> bool:
     """Whether a jitted function can be called with these types and gives a real number.
 
@@ -186,6 +203,64 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
             names |= inner_names
             attributes |= inner_attributes
     return frozenset(names), frozenset(attributes)
+
+
+@lru_cache(maxsize=4096)
+def _paths_in(code: CodeType) -> tuple[tuple[str, ...], ...]:
+    """Globals and variables of outer functions that a code object reads, with the attributes that
+    it takes of them: ``("np", "random", "normal")``.
+    """
+    paths: list[tuple[str, ...]] = []
+    follows = False
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
+            paths.append((instruction.argval,))
+            follows = True
+        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and follows:
+            paths[-1] += (instruction.argval,)
+        else:
+            follows = False
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            paths += [path for path in _paths_in(constant) if path[0] not in code.co_cellvars]
+    return tuple(dict.fromkeys(paths))
+
+
+def plain_function(function: Any) -> Any:
+    """The Python function of a jitted one; anything else as it is."""
+    return (
+        inspect.unwrap(function) if config.DISABLE_JIT else getattr(function, "py_func", function)
+    )
+
+
+def values_used(function: Any) -> Iterator[tuple[str, Any]]:
+    """What a function and the functions that it calls refer to, at any depth, by its name.
+
+    Attributes are followed through modules only; libraries are not entered.
+    """
+    seen, todo = set(), [plain_function(function)]
+    while todo:
+        plain = todo.pop()
+        if plain in seen:
+            continue
+        seen.add(plain)
+        scope = dict(plain.__globals__)
+        for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
+            with suppress(ValueError):  # an empty cell
+                scope[name] = cell.cell_contents
+        found = [("a default", value) for value in plain.__defaults__ or ()]
+        for path in _paths_in(plain.__code__):
+            if path[0] in scope:
+                value, k = scope[path[0]], 1
+                while isinstance(value, ModuleType) and path[k:] and hasattr(value, path[k]):
+                    value, k = getattr(value, path[k]), k + 1
+                found.append((".".join(path[:k]), value))
+        for name, value in found:
+            for item in value if isinstance(value, (tuple, list)) else (value,):
+                yield name, item
+                inner = plain_function(item)
+                if isinstance(inner, FunctionType) and not _is_library(inner):
+                    todo.append(inner)
 
 
 def is_library(module: str) -> bool:
@@ -301,7 +376,7 @@ def content_key(*roots: Any) -> str:
     """The sha256, in hexadecimal, of all that the code compiled from `roots` depends on."""
     hasher = _Hasher()
     hasher.put(numba.__version__, np.__version__, randla.__version__)
-    hasher.put(config.BOUNDSCHECK, config.OPT, config.DEBUGINFO_DEFAULT)
+    hasher.put("bounds", config.BOUNDSCHECK, config.OPT, config.DEBUGINFO_DEFAULT)
     for root in roots:
         hasher.put_value(root, frozenset())
     return hasher.hash.hexdigest()
@@ -310,36 +385,83 @@ def content_key(*roots: Any) -> str:
 # The copies --------------------------------------------------------------------------------------
 
 
+def rebuild(
+    function: FunctionType,
+    finish: Callable[[FunctionType], Any],
+    convert: Callable[[str, Any], Any],
+) -> Any:
+    """``finish`` of a copy of a function in which every value it refers to is converted.
+
+    Those are its globals, what it closes over, and attributes of modules and entries of tuples
+    among them; ``convert(name, value)`` is called after ``finish``, as a function may call itself.
+    """
+    scope = dict(function.__globals__)
+    cells = tuple(CellType() for _ in function.__closure__ or ())
+    copy = FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, cells or None
+    )
+    copy.__kwdefaults__, copy.__module__ = function.__kwdefaults__, function.__module__
+    result = finish(copy)
+    names, attributes = names_in(function.__code__)
+    modules: dict[ModuleType, ModuleType] = {}
+
+    def converted(name: str, value: Any) -> Any:
+        if type(value) is tuple:
+            return tuple(converted(f"{name}[{k}]", item) for k, item in enumerate(value))
+        if isinstance(value, ModuleType) and not is_library(value.__name__):
+            if value not in modules:
+                modules[value] = copy = ModuleType(value.__name__)
+                vars(copy).update(vars(value))
+                for key in sorted(attributes & vars(value).keys()):
+                    vars(copy)[key] = converted(f"{name}.{key}", vars(value)[key])
+            return modules[value]
+        return convert(name, value)
+
+    for name, cell, old in zip(
+        function.__code__.co_freevars, cells, function.__closure__ or (), strict=True
+    ):
+        cell.cell_contents = converted(name, old.cell_contents)
+    for name in sorted(names & scope.keys()):
+        scope[name] = converted(name, scope[name])
+    return result
+
+
 def _is_copied(value: Any) -> bool:
     """Jitted functions of users are copied, and ours if a factory made them (one name, many)."""
-    if not isinstance(value, Dispatcher):
-        return False
-    ours = _package(value.py_func) in ("randla", *_LIBRARIES)
-    return not ours or bool(value.py_func.__closure__)
+    return isinstance(value, Dispatcher) and (
+        not _is_ours(value) or bool(value.py_func.__closure__)
+    )
+
+
+def _is_ours(function: Any) -> bool:
+    return _package(function.py_func) in ("randla", *_LIBRARIES)
 
 
 def _clone(function: Any, done: dict[Any, Any]) -> Any:
     """Copy of a jitted function, with its digest in its name, that calls copies likewise."""
     if function in done:
         return done[function]
-    digest = content_key(function)
+    try:
+        digest = content_key(function)
+    except UnhashableError:  # then its name does not matter: it is in no cache
+        digest = ""
     if digest in _clones:
         return _clones[digest]
-    original = function.py_func
-    scope = dict(original.__globals__)
-    cells = tuple(CellType() for _ in original.__closure__ or ())
-    copy = FunctionType(
-        original.__code__, scope, original.__name__, original.__defaults__, cells or None
-    )
-    copy.__kwdefaults__, copy.__module__ = original.__kwdefaults__, original.__module__
-    copy.__qualname__ = f"{original.__qualname__}_{digest[:16]}"
     options = {k: v for k, v in function.targetoptions.items() if k not in ("nopython", "cache")}
-    done[function] = numba.njit(locals=function.locals, **options)(copy)  # first: recursion
-    for cell, old in zip(cells, original.__closure__ or (), strict=True):
-        value = old.cell_contents
-        cell.cell_contents = _clone(value, done) if _is_copied(value) else value
-    for name in names_in(original.__code__)[0] & scope.keys():
-        if _is_copied(scope[name]):
-            scope[name] = _clone(scope[name], done)
-    _clones[digest] = done[function]
-    return done[function]
+    if not _is_ours(function):
+        options["boundscheck"] = True
+
+    def finish(copy: FunctionType) -> Any:
+        if digest:
+            copy.__qualname__ = f"{function.py_func.__qualname__}_{digest[:16]}"
+        done[function] = numba.njit(locals=function.locals, **options)(copy)
+        return done[function]
+
+    clone = rebuild(
+        function.py_func,
+        finish,
+        lambda _, value: _clone(value, done) if _is_copied(value) else value,
+    )
+    if digest:
+        _clones[digest] = clone
+    return clone

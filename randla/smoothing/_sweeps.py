@@ -1,14 +1,14 @@
 """Chains of PaRIS sweeps, the engine of `paris` and `ppg`."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randla._random import new_stream
-from randla.smoothing._checks import PIECE_SECONDS, pieces, raise_for_status
+from randla.smoothing._checks import PIECE_SECONDS, NoSurvivorsError, pieces, raise_for_status
 from randla.smoothing._filter import use_proposal
 from randla.smoothing._kernels import backward as forms
 from randla.smoothing._kernels.sweep import (
@@ -19,39 +19,45 @@ from randla.smoothing._kernels.sweep import (
 from randla.smoothing._model import StateSpaceModel
 from randla.smoothing._problem import Problem
 
+#: Unconditional starts that a chain tries.
+_MOST_STARTS = 100
+
+Starting = Generator[int, None, int]
+
 
 def backward_form(model: StateSpaceModel, backward: str) -> Any:
     """Return the function that fills a table of backward draws, made once for the model."""
-    key = ("backward", backward)
-    if key not in model._kernels:
+
+    def make() -> Any:
         if backward == "ancestor":
-            model._kernels[key] = forms.ancestor_form()
-        elif backward == "reject":
-            model._kernels[key] = forms.reject_form(
-                model.log_transition, model.log_transition_bound
-            )
-        elif backward == "exact":
-            model._kernels[key] = forms.exact_form(model.log_transition)
-        else:
-            model._kernels[key] = forms.mcmc_form(model.log_transition, model.dim is None)
-    return model._kernels[key]
+            return forms.ancestor_form()
+        if backward == "reject":
+            return forms.reject_form(model.log_transition, model.log_transition_bound)
+        if backward == "exact":
+            return forms.exact_form(model.log_transition)
+        return forms.mcmc_form(model.log_transition, model.dim is None)
+
+    return model._once(("backward", backward), make)
 
 
 def sweep_kernel(problem: Problem) -> Any:
     """Return the kernel of `randla.smoothing._kernels.sweep` for a problem."""
     model, functional = problem.model, problem.functional
-    key = ("update", problem.backward, problem.n_backward is None, functional)
-    if key not in model._kernels:
+
+    def make() -> Any:
         if problem.n_backward is None:
-            update = full_update_form(model.log_transition, functional.step, functional.costly)
-        else:
-            update = sampled_update_form(
-                backward_form(model, problem.backward), functional.step, functional.costly
-            )
-        model._kernels[key] = update
-    guided = use_proposal(model, "auto")
-    return model.kernel(
-        sweep_template, *model.forms(guided=guided), functional.initial, model._kernels[key]
+            return full_update_form(model.log_transition, functional.step, functional._costly)
+        return sampled_update_form(
+            backward_form(model, problem.backward), functional.step, functional._costly
+        )
+
+    update = model._once(("update", problem.backward, problem.n_backward is None, functional), make)
+    return model._kernel(
+        sweep_template,
+        *model._forms(guided=use_proposal(model, "auto")),
+        functional.initial,
+        update,
+        functional=functional._functions(),
     )
 
 
@@ -75,11 +81,11 @@ class SweepChain:
         self.A, self.J = np.empty(n, np.int32), np.empty((problem.n_backward or 1, n), np.int32)
         self.w, self.c, self.work = np.empty(n), np.empty(n), np.empty((3, n))
         self.guide = np.empty(2 * n, np.int32)
-        self.h = problem.functional.buffer()
-        in_full = problem.n_backward is None and not problem.functional.costly
+        self.h = problem.functional._buffer()
+        in_full = problem.n_backward is None and not problem.functional._costly
         self.values = np.empty((n if in_full else 0, p))
         self.statistics = np.empty((2, n, p))
-        self.totals, self.increments = np.empty(n_times), np.empty(n_times)
+        self.ess, self.totals, self.increments = (np.empty(n_times) for _ in range(3))
         self.changed = np.zeros(n_times, np.int64)
         self.info = np.zeros(3, np.int64)
         self.started = False
@@ -100,13 +106,12 @@ class SweepChain:
         problem = self.problem
         self.kernel(
             self.rng, problem.y, problem.observed,
-            problem.model.arguments if theta is None else theta,
+            problem.model._arguments if theta is None else theta,
             begin, end, len(estimates), self.started, self.trace, problem.limit, self.path,
             self.X, self.log_weights, self.chosen, self.A, self.J, self.w, self.c, self.guide,
-            self.work, problem.functional.within(self.h), self.values, self.statistics, self.totals,
-            estimates, paths, self.changed, self.increments, self.info,
+            self.work, self.h, self.values, self.statistics, self.totals,
+            estimates, paths, self.changed, self.ess, self.increments, self.info,
         )  # fmt: skip
-        problem.functional.require_untouched(self.h)
         raise_for_status(self.info)
         if end == len(problem.y):
             self.started = True
@@ -136,6 +141,22 @@ class SweepChain:
             done += max(n, 1)
             if done < len(estimates):
                 yield done
+
+
+def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) -> Starting:
+    """Run ``draw()``, the unconditional start of a chain, until particles survive it.
+
+    Each attempt has a stream of its own. Returns the number of attempts.
+    """
+    for attempt in range(1, _MOST_STARTS + 1):
+        try:
+            yield from draw()
+            break
+        except NoSurvivorsError:
+            if attempt == _MOST_STARTS or getattr(chain, "started", False):
+                raise
+            chain.rng = new_stream(chain.rng[0], attempt)
+    return attempt
 
 
 def _restored(

@@ -71,7 +71,7 @@ def simulated(theta, rng=None, **options):
 
 def crossings(y, n_out=3):
     functional = AdditiveFunctional(n_out, initial=models.sums_first, step=models.sums_next)
-    return ffbs(models.walk, y, functional, n_particles=40, rng=0)
+    return ffbs(models.walk, y, functional, n_particles=1000, rng=0)
 
 
 gibbs_options = {"n_iterations": 20, "burn_in": 16, "functional": models.SUMS}
@@ -101,7 +101,7 @@ CASES = [
     ),
     Case(
         "paris",
-        call(paris, functional=models.SUMS),
+        call(paris, functional=models.SUMS, n_particles=1000),
         {"y": SERIES},
         values=smoothed,
         random=True,
@@ -110,7 +110,7 @@ CASES = [
     ),
     Case(
         "ffbs",
-        call(ffbs, functional=models.SUMS),
+        call(ffbs, functional=models.SUMS, n_particles=1000),
         {"y": SERIES},
         values=smoothed,
         random=True,

@@ -330,9 +330,9 @@ def test_statistics_of_a_path(model):
     for t in range(7):
         out = np.empty_like(total)
         if t == 0:
-            functional.initial(state[0], y[0], model.arguments, out)
+            functional.initial(state[0], y[0], model._arguments, out)
         else:
-            functional.step(t - 1, state[t - 1], state[t], y[t], model.arguments, out)
+            functional.step(t - 1, state[t - 1], state[t], y[t], model._arguments, out)
         total += out
     low, Y = np.tril_indices(x.shape[1]), y.reshape(7, -1)
     seen = ~np.isnan(Y).any(1)
@@ -591,3 +591,24 @@ def test_em_refuses_rows_that_are_missing_in_part():
         PLANE, y, free="transition_matrix", optimizer="em", method="exact", n_steps=20
     )
     assert result.converged
+
+
+@pytest.mark.parametrize("method", ["exact", "ppg"])
+def test_nothing_is_learned_from_missing_rows_alone(method):
+    model = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)
+    with pytest.raises(ValueError, match="y must hold an observation"):
+        maximum_likelihood(model, np.full(5, np.nan), method=method)
+
+
+def test_names_are_shown():
+    model = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)
+    y = model.simulate(10, rng=0)[1]
+    options = {"method": "exact", "n_steps": 1, "n_final": 0}
+    for n, expected in [
+        (1, "('transition_matrix',)"),
+        (3, "('transition_matrix', 'transition_cov', 'observation_cov')"),
+        (4, "('transition_matrix', 'transition_cov', ...)"),
+    ]:
+        names = ["transition_matrix", "transition_cov", "observation_cov", "initial_mean"][:n]
+        shown = repr(maximum_likelihood(model, y, free=names, **options))
+        assert f"names={expected}," in shown

@@ -18,6 +18,9 @@ from randla import (
 from tests.smoothing import models
 from tests.statistical import claim
 
+# Few particles, so that the tests are quick.
+pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
+
 
 @claim(
     null="the walk has the mean and the covariances that its definition gives",
@@ -286,7 +289,7 @@ def test_functions_that_do_not_compile_are_named(changes, text):
 @pytest.mark.compiled
 def test_functionals_that_do_not_compile_say_so():
     functional = AdditiveFunctional(3, initial=lambda x, y, theta, out: x[3], step=models.sums_next)
-    with pytest.raises(TypeError, match="functions of the model or functional must compile"):
+    with pytest.raises(TypeError, match="initial of functional must compile"):
         ffbs(models.walk, [1.0, 2.0], functional, n_particles=5)
 
 

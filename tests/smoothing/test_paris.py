@@ -1,18 +1,23 @@
 """PaRIS against forward-only smoothing on its own clouds, Kalman, and its known rates."""
 
+import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
 import pytest
 
+import randla
 from randla import StateSpaceModel, maximum_likelihood, paris, particle_gibbs
 from randla._random import draw_key
-from randla.smoothing import DegenerateSmoothingWarning
+from randla.smoothing import BiasWarning, DegenerateSmoothingWarning
 from randla.smoothing._problem import make_problem
 from randla.smoothing._sweeps import SweepChain
 from tests.smoothing import models, reference
 from tests.statistical import claim
+
+# Few particles, so that the tests are quick.
+pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
 
 Y = models.walk.simulate(25, rng=5)[1]
 Y[[4, 11]] = np.nan
@@ -223,3 +228,29 @@ def test_wrong_densities_are_named():
     assert np.isfinite(
         paris(model.replace([2]), Y, models.SUMS, n_particles=30, rng=0).estimate
     ).all()
+
+
+# Degenerate filters: |bias| <= cv(likelihood) sd(estimate) allows for any bias there.
+
+OUTLIER = np.array([0.0, 0.0, 4.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("smoother", [randla.paris, randla.ffbs])
+@pytest.mark.parametrize("n_particles", [200, 1000, 5000])
+def test_degenerate_particles_are_warned_of(smoother, n_particles):
+    model = models.walk.replace([0.9, 1.0, 0.05])
+    for seed, place, sign in [(0, 2, 1.0), (1, 3, 1.0), (2, 1, -1.0)]:
+        y = sign * np.roll(OUTLIER, place - 2)
+        text = rf"falls to [1-4]\.\d at t = ({place}|{place + 1}): .*n_particles="
+        with pytest.warns(BiasWarning, match=text):
+            smoother(model, y, "state", n_particles=n_particles, rng=seed)
+
+
+@pytest.mark.parametrize("smoother", [randla.paris, randla.ffbs])
+def test_nothing_is_warned_of_where_the_particles_do_not_degenerate(smoother):
+    guided = randla.LinearGaussian(0.9, 1.0, 1.0, 0.05**2, 0.0, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        smoother(guided, OUTLIER, "state", n_particles=1000, rng=0)
+        for seed in range(5):
+            smoother(models.walk, [0.0, np.nan, 1.0, 0.5, -1.0], "state", n_particles=200, rng=seed)

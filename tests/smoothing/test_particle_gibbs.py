@@ -3,10 +3,12 @@
 import _thread
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 
+import randla
 from randla import (
     DiscreteHMM,
     LinearGaussian,
@@ -18,7 +20,7 @@ from randla import (
     ppg,
 )
 from randla._random import draw_key, new_stream
-from randla.smoothing import BurnInWarning
+from randla.smoothing import BurnInWarning, _sweeps
 from randla.smoothing._backward import PathSmoother
 from randla.smoothing._particle_gibbs import as_burn_in
 from randla.smoothing._problem import make_problem
@@ -26,6 +28,9 @@ from randla.smoothing._smoothing_result import summarise, warn_if_short
 from tests.smoothing import models, reference
 from tests.smoothing.test_exactness import chain_problem, pooled
 from tests.statistical import claim
+
+# Few particles, so that the tests are quick.
+pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
 
 Y = models.walk.simulate(25, rng=5)[1]
 Y[[4, 11]] = np.nan
@@ -259,6 +264,57 @@ def test_short_burn_in_is_reported():
     )
     assert still.suggested_burn_in == 1437  # log(0.05) / log(1 - 1 / 480)
     assert still.r_hat.tolist() == [1.0]
+
+
+# Zeros that a filter with few particles seldom gets past.
+LEFT_RIGHT = randla.DiscreteHMM(
+    [0.7, 0.1, 0.1, 0.1],
+    [[0.9, 0.1, 0.0, 0.0], [0.0, 0.9, 0.1, 0.0], [0.0, 0.0, 0.9, 0.1], [0.0, 0.0, 0.0, 1.0]],
+    [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]],
+)
+ONWARD = [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2]
+
+
+@claim(
+    null="the likelihood stays unbiased where starts are drawn anew",
+    test="z-test of the mean",
+    replicates=600,
+    false_alarm=1e-7,
+)
+def test_a_start_that_dies_is_drawn_anew(trial):
+    """Of 8 particles none survives in most of the starts."""
+    options = {"n_particles": 8, "n_iterations": 2, "burn_in": 1, "n_chains": 3}
+    exact = randla.hmm_smoother(LEFT_RIGHT, ONWARD).log_likelihood
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", randla.RandlaWarning)
+        for name in ("ppg", "particle_gibbs"):
+            draws = [
+                getattr(randla, name)(LEFT_RIGHT, ONWARD, "state", rng=rng, **options)
+                for rng in trial.rngs()
+            ]
+            likelihoods = np.exp([draw.log_likelihood - exact for draw in draws])
+            assert len(np.unique(likelihoods)) > trial.replicates // 2
+            trial.assert_mean(likelihoods, 1.0, share=0.5)
+
+
+def test_starts_that_die_are_drawn_anew_up_to_a_number_and_only_they(monkeypatch):
+    options = {"n_particles": 8, "n_iterations": 4, "burn_in": 1, "rng": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", randla.RandlaWarning)
+        first, again = (ppg(LEFT_RIGHT, ONWARD, "state", **options) for _ in range(2))
+        np.testing.assert_array_equal(first.per_iteration, again.per_iteration)
+        alone = ppg(LEFT_RIGHT, ONWARD, "state", n_chains=1, **options)
+        np.testing.assert_array_equal(alone.per_iteration[0], first.per_iteration[0])
+        learned = randla.maximum_likelihood(
+            LEFT_RIGHT, ONWARD, n_particles=8, n_steps=2, n_final=0, rng=0
+        )
+        assert np.isfinite(learned.theta).all()
+        text = "no particle can explain the observation"
+        with pytest.raises(ValueError, match=text):
+            randla.paris(LEFT_RIGHT, ONWARD, "state", n_particles=8, n_chains=50, rng=0)
+        monkeypatch.setattr(_sweeps, "_MOST_STARTS", 1)
+        with pytest.raises(ValueError, match=text):
+            ppg(LEFT_RIGHT, ONWARD, "state", n_chains=50, **options)
 
 
 def test_default_burn_in_and_bad_arguments():

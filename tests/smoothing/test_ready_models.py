@@ -66,7 +66,7 @@ def draw(model, gap=False):
 def log_densities(model, gap=False):
     """The four log densities that the model's functions give, and those of SciPy."""
     x, xn, y = draw(model, gap)
-    theta = model.arguments
+    theta = model._arguments
     got = [model.log_transition(0, x, xn, theta), model.log_potential(1, xn, y, theta)]
     got.append(model.log_initial(x, theta) if model.log_initial is not None else None)
     x, xn, y = np.atleast_1d(x), np.atleast_1d(xn), np.atleast_1d(y)
@@ -120,7 +120,7 @@ def test_densities(name):
 
 @each_model
 def test_bound_is_reached(name):
-    model, theta = MODELS[name], MODELS[name].arguments
+    model, theta = MODELS[name], MODELS[name]._arguments
     bound = model.log_transition_bound(0, theta)
     if isinstance(model, DiscreteHMM):
         assert bound == np.log(model.transition_matrix.max())
@@ -154,8 +154,8 @@ def test_scores_are_gradients(name):
             y = np.array([np.nan, *y[1:]])
         missing = np.isnan(y).all()
         first, step = np.empty(model.theta.size), np.empty(model.theta.size)
-        model.score_initial(x, y, model.arguments, first)
-        model.score_step(0, x, xn, y, model.arguments, step)
+        model.score_initial(x, y, model._arguments, first)
+        model.score_step(0, x, xn, y, model._arguments, step)
         if isinstance(model, DiscreteHMM):
             check_hmm_scores(model, x, xn, y, first, step)
             continue
@@ -164,7 +164,7 @@ def test_scores_are_gradients(name):
             direction = rng.standard_normal(model.theta.size) * np.maximum(0.1, abs(model.theta))
 
             def value(h, which, direction=direction, x=x, xn=xn, y=y, missing=missing):
-                packed = model.replace(model.theta + h * direction).arguments
+                packed = model.replace(model.theta + h * direction)._arguments
                 state = x if which == 0 else xn
                 g = 0.0 if missing else model.log_potential(which, state, y, packed)
                 if which == 1:
@@ -192,7 +192,7 @@ def check_hmm_scores(model, x, xn, y, first, step):
 @pytest.mark.parametrize("name", [*GAUSSIAN, "normal network"])
 def test_proposals_are_optimal(name):
     # With the optimal proposal the weight q g / m does not depend on the new state.
-    model, theta = MODELS[name], MODELS[name].arguments
+    model, theta = MODELS[name], MODELS[name]._arguments
     x, _, y = draw(model)
     stream = np.array([1, 2, 3, 4], np.uint64)
     weights, first = [], []
@@ -227,7 +227,7 @@ def test_proposals_are_optimal(name):
 
 def test_proposals_of_the_network_are_the_formula_number_by_number():
     """Mean plus spread times the next normal numbers of the stream, in NumPy."""
-    model, theta = MODELS["normal network"], MODELS["normal network"].arguments
+    model, theta = MODELS["normal network"], MODELS["normal network"]._arguments
     x, _, y = draw(model)
     rate = model.time_step / model.time_constant
     gain, process_sd, scale = model.theta[-3:]
@@ -330,14 +330,14 @@ def test_filter_agrees_with_the_exact_likelihood(name, proposal, trial):
 def test_replace_and_pickle(name):
     model = MODELS[name]
     copy = pickle.loads(pickle.dumps(model))
-    assert not copy.arguments.flags.writeable
-    np.testing.assert_array_equal(copy.arguments, model.arguments)
+    assert not copy._arguments.flags.writeable
+    np.testing.assert_array_equal(copy._arguments, model._arguments)
     assert copy.names == model.names
     same = model.replace(model.theta)
-    np.testing.assert_array_equal(same.arguments, model.arguments)
+    np.testing.assert_array_equal(same._arguments, model._arguments)
     np.testing.assert_array_equal(same.simulate(5, rng=0)[1], model.simulate(5, rng=0)[1])
     np.testing.assert_array_equal(copy.simulate(5, rng=0)[1], model.simulate(5, rng=0)[1])
-    np.testing.assert_array_equal(model.arguments[: model.theta.size], model.theta)
+    np.testing.assert_array_equal(model._arguments[: model.theta.size], model.theta)
 
 
 def test_replace_changes_the_matrices():
@@ -385,7 +385,7 @@ def test_singular_noise_leaves_out_the_density():
 def test_observations_that_are_no_symbols_are_impossible():
     model = MODELS["hmm"]
     for y in (4.0, -1.0, 0.5):
-        assert model.log_potential(0, 1.0, y, model.arguments) == -math.inf
+        assert model.log_potential(0, 1.0, y, model._arguments) == -math.inf
 
 
 @pytest.mark.parametrize(

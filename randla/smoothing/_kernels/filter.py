@@ -31,6 +31,7 @@ def filter_template(draw_first, draw_next, weigh_first, weigh_next):
         first_free = 1 if conditional else 0
         log_n = math.log(n)
         for t in range(begin, end):
+            info[1] = t  # for errors of the functions
             row = t % n_rows
             Xt, lt, At = X[row], logw[row], A[row]
             yt, seen = y[t], observed[t]

@@ -35,6 +35,7 @@ def backward_template(fill, needs_weights):
                 for b in range(n):
                     indices[b] = guided_draw(rng, c, total, guide)
             else:
+                info[1] = t + 1  # for errors of the functions
                 fill(
                     rng, t, X[t], logw[t], w, c, total, guide, paths[t + 1], logwn, ancestors,
                     theta, limit, J, work, info,
@@ -64,6 +65,7 @@ def path_sum_template(first, step):
             h[k] = math.nan  # so that a component which is not written is found
         for b in range(n):
             path = paths[b]
+            info[1] = 0  # for errors of the functions
             first(path[0], y[0], theta, h)
             for k in range(p):
                 sums[b, k] = h[k]
@@ -74,6 +76,7 @@ def path_sum_template(first, step):
                 info[0], info[1] = NAN_FUNCTIONAL, 0
                 return
             for t in range(1, y.shape[0]):
+                info[1] = t
                 step(t - 1, path[t - 1], path[t], y[t], theta, h)
                 for k in range(p):
                     sums[b, k] += h[k]

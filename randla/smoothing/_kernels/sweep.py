@@ -115,7 +115,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
     def sweep(
         stream, y, observed, theta, begin, end, n_sweeps, conditional, trace, limit, path,
         X, logw, chosen, A, J, w, c, guide, work, h, values, statistics, totals,
-        estimates, paths, changed, increments, info,
+        estimates, paths, changed, ess, increments, info,
     ):  # fmt: skip
         """Advance over the times begin, ..., end - 1 of a sweep, or over `n_sweeps` whole ones.
 
@@ -125,20 +125,22 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
         J (M, N), h and values (N, p) or (0, p) are work space. With
         `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its estimate goes
         to estimates[s], the new path to `path` and paths[s], and changed (T,) counts the times at
-        which it left the old one. totals, increments (T,) and info are as in the filter.
+        which it left the old one. ess, totals, increments (T,) and info are as in the filter.
         """
         rng, y, observed, theta = on_stack(stream), borrow(y), borrow(observed), borrow(theta)
         path, X, logw, chosen = borrow(path), borrow(X), borrow(logw), borrow(chosen)
         A, J, w, c, guide = borrow(A), borrow(J), borrow(w), borrow(c), borrow(guide)
         work, h, values, statistics = borrow(work), borrow(h), borrow(values), borrow(statistics)
         estimates, paths, changed = borrow(estimates), borrow(paths), borrow(changed)
-        totals, increments, info = borrow(totals), borrow(increments), borrow(info)
+        ess, totals, increments = borrow(ess), borrow(totals), borrow(increments)
+        info = borrow(info)
         n_rows, n = X.shape[:2]
         n_times, p = y.shape[0], statistics.shape[2]
         first_free = 1 if conditional else 0
         log_n = math.log(n)
         for s in range(n_sweeps):
             for t in range(begin, end):
+                info[1] = t  # for errors of the functions
                 Xt, lt = X[t % n_rows], logw[t % 2]
                 yt, seen = y[t], observed[t]
                 new = statistics[t % 2]
@@ -176,7 +178,7 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                         drawn, last = chosen[t], J[J.shape[0] - 1]
                         for i in range(n):
                             drawn[i] = last[i]
-                level, totals[t], _ = normalise(lt, w, c, t, info)
+                level, totals[t], ess[t] = normalise(lt, w, c, t, info)
                 if info[0] != OK:
                     blame_states(Xt, t, info)
                     return
