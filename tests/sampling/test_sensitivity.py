@@ -17,9 +17,9 @@ from randla.sampling import (
 )
 from randla.sampling._kernels.columns import LANES
 from randla.sampling._kernels.sensitivity_power import dual_norm
-from randla.sampling._row_solver import geometry
+from randla.sampling._row_solver import geometry, row_seconds
 from randla.sampling._scores import NotConvergedWarning
-from randla.sampling._sensitivity import choose_method, exact_rows
+from randla.sampling._sensitivity import exact_rows, pilot
 from randla.sampling._tiles import Tiles
 from tests.sampling import reference
 from tests.sampling.matrices import MATRICES
@@ -249,11 +249,27 @@ def test_estimates_from_a_sample_are_near():
         np.testing.assert_allclose(again, sketch[[5, 1000]], rtol=1e-6)
 
 
-def test_automatic_choice():
-    assert choose_method(100, 100, 5, 1.0) == "exact"
-    assert choose_method(10**5, 10**5, 10, 1.5) == "sketch"
-    assert choose_method(10**7, 10**7, 30, 3.0) == "bound"
-    assert choose_method(10**7, 10**7, 30, np.inf) == "bound"
+@pytest.mark.parametrize("p", [1, 1.5, 4])
+def test_automatic_choice_counts_iterations(p, monkeypatch):
+    """Rows of heavy tails need more of them, so that fewer rows are solved exactly."""
+    rng = np.random.default_rng(1)
+    light, heavy = rng.standard_normal((2000, 5)), rng.standard_t(1, (2000, 5))
+    for budget, kinds in {
+        6.0 if p == 1 else 1.6: ("sensitivity", "sensitivity-sketch"),
+        1e4: ("sensitivity", "sensitivity"),
+    }.items():  # iterations of each of the rows
+        affordable = budget * 2000 * row_seconds(2000, 5, p)
+        monkeypatch.setattr("randla.sampling._sensitivity._AFFORDABLE", affordable)
+        for A, kind in zip((light, heavy), kinds, strict=True):
+            assert lp_sensitivities(A, p, rng=0).kind == kind
+    assert len(pilot(2000)) == 64
+    monkeypatch.setattr("randla.sampling._sensitivity._AFFORDABLE", 0.0)
+    assert lp_sensitivities(heavy, p, rng=0).kind == "sensitivity-bound"
+    assert lp_sensitivities(heavy, 2, rng=0).kind == "sensitivity"
+
+
+def test_automatic_choice_in_the_maximum_norm():
+    assert lp_sensitivities(np.ones((10_001, 1)), np.inf).kind == "sensitivity-bound"
     A = MATRICES["gaussian"]
     assert lp_sensitivities(A, 1).kind == "sensitivity"
     with pytest.raises(ValueError, match="method must be"):
@@ -277,9 +293,8 @@ def test_powers_near_one_say_how_far_they_came():
 
 @pytest.mark.parametrize("p", [1, 1.5, 3])
 def test_the_sizes_up_to_which_all_rows_are_certified(p):
-    """Those that the table of docs/sampling.rst names."""
-    assert choose_method(10_000, 10_000, 16, p) == "exact"
-    assert choose_method(11_000, 11_000, 16, p) == choose_method(10_000, 10_000, 18, p) == "sketch"
+    """Those that the table of docs/sampling.rst names, of three iterations a row."""
+    assert 3 * 10_000 * row_seconds(10_000, 16, p) < 10.0
 
 
 def test_a_warning_points_to_the_call():
