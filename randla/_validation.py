@@ -14,16 +14,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._tables import from_table
+
 FloatArray = NDArray[np.floating[Any]]
 
 
-def as_array(x: Any, name: str, *, finite: bool = True, ndim: int | None = None) -> FloatArray:
+def as_array(
+    x: Any,
+    name: str,
+    *,
+    finite: bool = True,
+    ndim: int | None = None,
+    missing: bool | None = None,
+) -> FloatArray:
     """`x` as a read-only real array, float32 or float64, in the memory order that it has.
 
     Raises TypeError for what is not numeric and real, ValueError for a wrong number of
-    dimensions, masked entries, NaN or inf (unless ``finite=False``).
+    dimensions, masked entries, NaN or inf (unless ``finite=False``), and the missing values of a
+    table (unless ``missing=True``, by default where NaN is allowed).
     """
-    array = _as_ndarray(x, name)
+    array = _as_ndarray(x, name, not finite if missing is None else missing)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must be {ndim}-D, got shape {array.shape}")
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
@@ -33,13 +43,14 @@ def as_array(x: Any, name: str, *, finite: bool = True, ndim: int | None = None)
     return read_only(array)
 
 
-def _as_ndarray(x: Any, name: str) -> NDArray[Any]:
+def _as_ndarray(x: Any, name: str, missing: bool) -> NDArray[Any]:
     if is_sparse(x):
         raise TypeError(f"{name} must be a dense array, got a sparse {type(x).__name__}")
     if is_dask(x):
         raise TypeError(f"{name} must be in memory here, got a Dask array: use {name}.compute()")
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(x)} of them")
+    x = from_table(x, name, missing=missing)
     try:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:  # ragged lists, objects that refuse conversion
@@ -91,7 +102,7 @@ def as_matrix(A: Any, name: str = "A", *, finite: bool = True, sparse: bool = Fa
     """
     if sparse and is_sparse(A):
         return _as_csr(A, name, finite)
-    return as_array(A, name, finite=finite, ndim=2)
+    return as_array(A, name, finite=finite, ndim=2, missing=False)
 
 
 def _as_csr(A: Any, name: str, finite: bool) -> Any:
