@@ -124,15 +124,24 @@ def _as_csr(A: Any, name: str, finite: bool) -> Any:
     return csr
 
 
-def as_rhs(b: Any, n: int, name: str = "b", *, finite: bool = True, of: str = "A") -> FloatArray:
-    """`b` as a read-only (n,) or (n, k) array."""
+def as_rhs(
+    b: Any, n: int, name: str = "b", *, finite: bool = True, of: str = "A", single: bool = False
+) -> FloatArray:
+    """`b` as a read-only (n,) or (n, k) array; k is 1 if it is to be a `single` column."""
     array = as_array(b, name, finite=finite)
-    if array.ndim not in (1, 2) or array.shape[0] != n:
-        raise ValueError(
-            f"{name} must have shape ({n},) or ({n}, k), one row for each row of {of}, "
-            f"got shape {array.shape}"
-        )
+    require_rhs_shape(array.shape, n, name, of=of, single=single)
     return array
+
+
+def require_rhs_shape(
+    shape: tuple[int, ...], n: int, name: str, *, of: str = "A", single: bool = False
+) -> None:
+    """Raise ValueError unless the shape is (n,) or (n, k), with k = 1 for a `single` column."""
+    if len(shape) not in (1, 2) or shape[0] != n or (single and shape[1:] not in ((), (1,))):
+        raise ValueError(
+            f"{name} must have shape ({n},) or ({n}, {1 if single else 'k'}), one row for each row "
+            f"of {of}, got shape {shape}"
+        )
 
 
 def as_vector(x: Any, name: str, *, size: int | None = None, finite: bool = True) -> FloatArray:
