@@ -68,7 +68,7 @@ def lp_sensitivities(
     method : {"auto", "exact", "sketch", "bound"}
         "exact" encloses each sensitivity in an interval of relative width `rtol`: an interior
         point method for p = 1, Newton's method on the problem without the row itself for
-        1 < p < inf, linear programmes (HiGHS) with constraint generation for p = inf. "sketch"
+        1 < p < inf, the simplex method for p = inf. "sketch"
         solves the same problems on a weighted sample of some 40 d rows: an estimate, not
         certified. "bound" returns certified upper bounds for a few leverage computations. "auto"
         is the first of these three that takes some ten seconds of one core at most, by the

@@ -1,6 +1,8 @@
 """Sensitivities against linear programmes, smooth solvers and brute force, and their bounds."""
 
+import itertools
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from randla.sampling._kernels.sensitivity_power import dual_norm
 from randla.sampling._row_solver import geometry, row_seconds
 from randla.sampling._scores import NotConvergedWarning
 from randla.sampling._sensitivity import exact_rows, pilot
+from randla.sampling._sensitivity_max import _one_row
 from randla.sampling._tiles import Tiles
 from tests.sampling import reference
 from tests.sampling.matrices import MATRICES
@@ -446,3 +449,66 @@ def test_dual_norm(values, q):
     top = np.abs(values).max()
     exact = top * np.linalg.norm(np.array(values) / top, q) if 0 < top < np.inf else top
     assert exact * (1 - 1e-14) <= found <= exact * (1 + 1e-12)
+
+
+def _integers():
+    return np.random.default_rng(5).integers(-2, 3, (300, 6)).astype(float)
+
+
+TIES = {
+    "gaussian": np.random.default_rng(0).standard_normal((400, 5)),
+    "heavy": np.random.default_rng(1).standard_t(1, (400, 12)),
+    "integers": _integers(),
+    "copies": np.repeat(np.random.default_rng(2).standard_normal((50, 4)), 6, axis=0),
+    "deficient": np.c_[_integers(), _integers()[:, :1] - _integers()[:, 1:2], np.zeros(300)],
+    "zero rows": np.vstack([_integers(), np.zeros((5, 6))]),
+    "square": np.random.default_rng(3).standard_normal((7, 7)),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_the_simplex_method_serves_the_maximum_norm(name, monkeypatch):
+    """Without a programme of HiGHS, and to the same bounds as those."""
+    A = TIES[name]
+    programmes = []
+
+    def one_row(X, i, rtol):
+        programmes.append(i)
+        return _one_row(X, i, rtol)
+
+    monkeypatch.setattr("randla.sampling._sensitivity_max._one_row", one_row)
+    scores = lp_sensitivities(A, np.inf, method="exact")
+    assert len(programmes) <= 0.02 * len(A)
+    assert scores.residual < 1e-9
+    assert scores.certified
+    rows = np.flatnonzero(A.any(axis=1))[::17]
+    monkeypatch.setattr("randla.sampling._sensitivity_max._STEPS", 0)
+    monkeypatch.setattr(
+        "randla.sampling._sensitivity_max.bounds_of_rows", lambda *args: args[-2].fill(1.0)
+    )
+    programmes.clear()
+    slow = lp_sensitivities(A, np.inf, rows=rows, method="exact")
+    assert len(programmes) == len(rows)
+    np.testing.assert_allclose(scores[rows], slow, rtol=1e-3)
+    assert (scores.lower[rows] <= slow.upper * (1 + 1e-9)).all()
+    assert (slow.lower <= scores.upper[rows] * (1 + 1e-9)).all()
+
+
+def test_sensitivities_in_the_maximum_norm_by_fractions():
+    """All vertices of |A x| <= 1 in exact arithmetic, for two columns."""
+    A = np.random.default_rng(8).integers(-4, 5, (9, 2))
+    A = A[A.any(axis=1)]
+    exact = np.zeros(len(A), object)
+    for i, j in itertools.combinations(range(len(A)), 2):
+        det = Fraction(int(A[i, 0] * A[j, 1] - A[i, 1] * A[j, 0]))
+        if det == 0:
+            continue
+        for sign in (1, -1):
+            x = (A[j, 1] - sign * A[i, 1]) / det, (sign * A[i, 0] - A[j, 0]) / det
+            values = [abs(int(a) * x[0] + int(b) * x[1]) for a, b in A]
+            if max(values) <= 1:
+                exact = np.maximum(exact, values)
+    scores = lp_sensitivities(A, np.inf, method="exact")
+    for low, high, value in zip(scores.lower, scores.upper, exact, strict=True):
+        assert Fraction(float(low)) <= value <= Fraction(float(high))
+        assert high - low < 1e-12
