@@ -20,7 +20,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -35,6 +35,8 @@ T = TypeVar("T")
 WORTH_THE_POOL = 1e-3
 #: Estimated work from which a pass has a progress bar under `showing_progress`, in seconds.
 WORTH_A_BAR = 0.5
+#: How long Ctrl-C waits for parts that run, in seconds.
+_PATIENCE = 0.7
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -42,6 +44,7 @@ _pool: ThreadPoolExecutor | None = None
 _blas: ThreadpoolController | None = None
 _blas_users = 0
 _blas_limit: Any = None
+_known_tasks: set[Any] = set()  # code of tasks that have run: their kernels are compiled
 
 
 def thread_count() -> int:
@@ -200,7 +203,8 @@ def run_parts(
     Raises
     ------
     BaseException
-        The first exception of a part, or KeyboardInterrupt; no part is running any more then.
+        The first exception of a part, or KeyboardInterrupt. No part is running any more then, but
+        perhaps one whose kernel is being compiled; its results go nowhere.
     """
     n_threads = min(thread_count(), n_parts) if seconds >= WORTH_THE_POOL else 1
     parts = _Parts(task, n_parts)
@@ -219,22 +223,31 @@ def run_parts(
 def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
     helpers: list[Future[None]] = []
     interrupt: KeyboardInterrupt | None = None
-    if n_threads > 1:
-        pool = _get_pool()
-        helpers = [pool.submit(parts.help) for _ in range(n_threads - 1)]
     try:
         with single_thread():
+            # Kernels are compiled by the calling thread, which Ctrl-C can stop.
+            code = getattr(parts.task, "__code__", None)
+            if n_threads > 1 and code not in _known_tasks and parts.run_one():
+                _known_tasks.add(code)
+                bar(parts.n_done)
+            if n_threads > 1:
+                pool = _get_pool()
+                helpers = [pool.submit(parts.help) for _ in range(n_threads - 1)]
             while parts.run_one():
                 bar(parts.n_done)
-    finally:  # also on Ctrl-C: wait for the parts that run, as they write to our arrays
+    except KeyboardInterrupt as error:
+        interrupt = error
+    finally:  # wait for the parts that run, as they write to our arrays
         parts.stop()
         started = [helper for helper in helpers if not helper.cancel()]
         while not all(helper.done() for helper in started):
             try:
-                for helper in started:
-                    helper.exception()
+                if interrupt is not None:  # a part that takes longer than this is being compiled
+                    wait(started, timeout=_PATIENCE)
+                    break
+                wait(started)
             except KeyboardInterrupt as error:
-                interrupt = error  # at most one part still runs: wait for it, then give way
+                interrupt = error
     if interrupt is not None:
         raise interrupt
     for helper in started:

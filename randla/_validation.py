@@ -14,16 +14,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._tables import from_table
+
 FloatArray = NDArray[np.floating[Any]]
 
 
-def as_array(x: Any, name: str, *, finite: bool = True, ndim: int | None = None) -> FloatArray:
+def as_array(
+    x: Any,
+    name: str,
+    *,
+    finite: bool = True,
+    ndim: int | None = None,
+    missing: bool | None = None,
+) -> FloatArray:
     """`x` as a read-only real array, float32 or float64, in the memory order that it has.
 
     Raises TypeError for what is not numeric and real, ValueError for a wrong number of
-    dimensions, masked entries, NaN or inf (unless ``finite=False``).
+    dimensions, masked entries, NaN or inf (unless ``finite=False``), and the missing values of a
+    table (unless ``missing=True``, by default where NaN is allowed).
     """
-    array = _as_ndarray(x, name)
+    array = _as_ndarray(x, name, not finite if missing is None else missing)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must be {ndim}-D, got shape {array.shape}")
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
@@ -33,13 +43,14 @@ def as_array(x: Any, name: str, *, finite: bool = True, ndim: int | None = None)
     return read_only(array)
 
 
-def _as_ndarray(x: Any, name: str) -> NDArray[Any]:
+def _as_ndarray(x: Any, name: str, missing: bool) -> NDArray[Any]:
     if is_sparse(x):
         raise TypeError(f"{name} must be a dense array, got a sparse {type(x).__name__}")
     if is_dask(x):
         raise TypeError(f"{name} must be in memory here, got a Dask array: use {name}.compute()")
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(x)} of them")
+    x = from_table(x, name, missing=missing)
     try:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:  # ragged lists, objects that refuse conversion
@@ -91,7 +102,7 @@ def as_matrix(A: Any, name: str = "A", *, finite: bool = True, sparse: bool = Fa
     """
     if sparse and is_sparse(A):
         return _as_csr(A, name, finite)
-    return as_array(A, name, finite=finite, ndim=2)
+    return as_array(A, name, finite=finite, ndim=2, missing=False)
 
 
 def _as_csr(A: Any, name: str, finite: bool) -> Any:
@@ -113,15 +124,24 @@ def _as_csr(A: Any, name: str, finite: bool) -> Any:
     return csr
 
 
-def as_rhs(b: Any, n: int, name: str = "b", *, finite: bool = True, of: str = "A") -> FloatArray:
-    """`b` as a read-only (n,) or (n, k) array."""
+def as_rhs(
+    b: Any, n: int, name: str = "b", *, finite: bool = True, of: str = "A", single: bool = False
+) -> FloatArray:
+    """`b` as a read-only (n,) or (n, k) array; k is 1 if it is to be a `single` column."""
     array = as_array(b, name, finite=finite)
-    if array.ndim not in (1, 2) or array.shape[0] != n:
-        raise ValueError(
-            f"{name} must have shape ({n},) or ({n}, k), one row for each row of {of}, "
-            f"got shape {array.shape}"
-        )
+    require_rhs_shape(array.shape, n, name, of=of, single=single)
     return array
+
+
+def require_rhs_shape(
+    shape: tuple[int, ...], n: int, name: str, *, of: str = "A", single: bool = False
+) -> None:
+    """Raise ValueError unless the shape is (n,) or (n, k), with k = 1 for a `single` column."""
+    if len(shape) not in (1, 2) or shape[0] != n or (single and shape[1:] not in ((), (1,))):
+        raise ValueError(
+            f"{name} must have shape ({n},) or ({n}, {1 if single else 'k'}), one row for each row "
+            f"of {of}, got shape {shape}"
+        )
 
 
 def as_vector(x: Any, name: str, *, size: int | None = None, finite: bool = True) -> FloatArray:

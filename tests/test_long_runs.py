@@ -17,7 +17,9 @@ from tests.test_conformance import CASES
 LONG_CALLS = {
     "lstsq": ("tall(n, 500)", "lstsq(*data, method='iterative')", 1500, 150_000),
     "GaussianSketch": ("tall(n, 20)[0]", "GaussianSketch(500, n, rng=0) @ data", 1000, 400_000),
-    "lp_sensitivities": ("tall(n, 20)[0]", "lp_sensitivities(data, 1)", 100, 300_000),
+    "lp_sensitivities": (
+        "tall(n, 20)[0]", "lp_sensitivities(data, 1, method='sketch')", 100, 300_000,
+    ),
     "lewis_weights": ("tall(n, 40)[0]", "lewis_weights(data, 30)", 100, 1_000_000),
     "lp_regression": (
         "tall(n, 60)", "lp_regression(*data, tau=0.3, method='full')", 300, 100_000,

@@ -34,7 +34,44 @@ def test_results_are_in_order(four_threads):
 
 def test_several_threads_take_part(four_threads):
     gate = threading.Barrier(3)  # passes only if three parts run at the same time
-    assert _parallel.run_parts(lambda k: gate.wait(timeout=20) >= 0, 3) == [True] * 3
+
+    def task(k):
+        return k == 0 or gate.wait(timeout=20) >= 0
+
+    assert _parallel.run_parts(task, 4) == [True] * 4
+
+
+def test_the_first_part_of_a_task_is_compiled_by_the_calling_thread(four_threads):
+    ran_on, alone = [], threading.Event()
+
+    def task(k):
+        ran_on.append(threading.get_ident())
+        if k == 0:
+            assert not alone.wait(0.05)  # nobody else takes a part
+        else:
+            alone.set()
+
+    _parallel.run_parts(task, 40)
+    assert ran_on[0] == threading.get_ident()
+
+
+def test_ctrl_c_does_not_wait_for_a_kernel_that_is_being_compiled(four_threads):
+    started, gate = threading.Event(), threading.Event()
+    here = threading.get_ident()
+
+    def task(k):
+        if k == 0:
+            return
+        if threading.get_ident() == here:
+            assert started.wait(20)
+            signal.raise_signal(signal.SIGINT)
+        started.set()
+        assert gate.wait(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        _parallel.run_parts(task, 3)
+    gate.set()
+    assert _parallel.run_parts(lambda k: k, 3) == [0, 1, 2]
 
 
 def test_short_work_stays_on_the_calling_thread(four_threads):

@@ -132,3 +132,68 @@ def test_numbers_and_choices_pass():
     np.testing.assert_array_equal(v.as_indices([True, False, True], 3), [0, 2])
     np.testing.assert_array_equal(v.as_indices([], 3), [])
     assert v.as_points([1, 2, 3]).shape == (3, 1)
+
+
+def _table(**columns):
+    """A table of pandas with two rows of floats beside the given columns."""
+    pd = pytest.importorskip("pandas")
+    return pd.DataFrame({"x": [0.5, 1.5], **columns})
+
+
+def test_tables_with_truth_values_and_nullable_numbers_are_numbers():
+    pd = pytest.importorskip("pandas")
+    table = _table(n=pd.array([3, 4], "Int64"), b=pd.array([True, False], "boolean"))
+    table = pd.concat([table, pd.get_dummies(pd.Series(["u", "v"]))], axis=1)
+    expected = [[0.5, 3, 1, 1, 0], [1.5, 4, 0, 0, 1]]
+    for got in (v.as_matrix(table), v.as_rhs(table, 2), v.as_points(table), v.as_array(table, "y")):
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(v.as_vector(table["n"], "b"), [3, 4])
+    np.testing.assert_array_equal(v.as_vector(table["b"], "b"), [1, 0])
+    np.testing.assert_array_equal(v.as_matrix(table[["u", "v"]]), [[1, 0], [0, 1]])
+    single = pd.DataFrame({"x": np.ones(2, np.float32), "y": [True, False]})
+    assert v.as_matrix(single).dtype == np.float32
+    plain = pd.DataFrame(np.ones((3, 2)))
+    assert np.shares_memory(v.as_matrix(plain), plain.to_numpy())
+    same = _table(y=[1.0, 2.0])
+    same.columns = ["x", "x"]
+    np.testing.assert_array_equal(v.as_matrix(same), [[0.5, 1], [1.5, 2]])
+
+
+def test_columns_that_hold_no_numbers_are_named():
+    pd = pytest.importorskip("pandas")
+    for column in (["a", "b"], ["a", 1], pd.Categorical(["a", "b"]), pd.to_datetime(["2024"] * 2)):
+        with pytest.raises(
+            TypeError, match=r"A must hold real numbers, got dtype .* in column 'q'"
+        ):
+            v.as_matrix(_table(q=column))
+    with pytest.raises(TypeError, match="got complex numbers in column 'q'"):
+        v.as_matrix(_table(q=[1j, 2]))
+    with pytest.raises(TypeError, match=r"b must hold real numbers, got dtype .* in column 'q'"):
+        v.as_vector(_table(q=["a", "b"])["q"], "b")
+
+
+def test_missing_values_are_refused_by_name_unless_they_may_be_nan():
+    pd = pytest.importorskip("pandas")
+    for values in (pd.array([1, None], "Int64"), pd.array([None, True], "boolean")):
+        table = _table(q=values)
+        for finite in (True, False):
+            with pytest.raises(ValueError, match="A must have no missing values, got 1 in column"):
+                v.as_matrix(table, finite=finite)
+        y = v.as_array(table, "y", finite=False)
+        np.testing.assert_array_equal(np.isnan(y), table.isna())
+    with pytest.raises(ValueError, match="A must be finite, got NaN"):
+        v.as_matrix(_table(q=[1.0, np.nan]))
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_other_tables_are_read_in_the_same_way(library):
+    module = pytest.importorskip(library)
+    make = module.DataFrame if library == "polars" else module.table
+    good = {"x": [0.5, 1.5], "n": [3, 4], "b": [True, False]}
+    np.testing.assert_array_equal(v.as_matrix(make(good)), [[0.5, 3, 1], [1.5, 4, 0]])
+    np.testing.assert_array_equal(v.as_vector(make(good)["b"], "b"), [1, 0])
+    with pytest.raises(TypeError, match=r"A must hold real numbers, got dtype .* in column 'q'"):
+        v.as_matrix(make(good | {"q": ["a", "b"]}))
+    with pytest.raises(ValueError, match="A must have no missing values, got 1 in column 'q'"):
+        v.as_matrix(make(good | {"q": [None, 1]}))

@@ -21,7 +21,8 @@ from dask.diagnostics import ProgressBar
 from dask.layers import ArrayBlockwiseDep
 
 from randla._parallel import WORTH_A_BAR, shown_progress, single_thread, single_threaded_blas
-from randla._validation import is_dask, is_sparse
+from randla._tables import from_table
+from randla._validation import is_dask, is_sparse, require_rhs_shape
 
 #: Largest block of whole rows that is put together from chunks of columns, in bytes.
 _MAX_BLOCK = 1 << 28
@@ -68,25 +69,15 @@ def from_memory(A: Any) -> Any:
     return da.from_array(A, chunks=A.shape)
 
 
-def as_columns(b: Any, A: Any, name: str) -> Any:
-    """`b`, (n,) or (n, k), as a Dask array chunked like the rows of `A`."""
+def as_columns(b: Any, A: Any, name: str, *, single: bool = False) -> Any:
+    """`b`, (n,) or (n, k), as a Dask array chunked like the rows of `A`; k = 1 if `single`."""
     if not is_dask(b):
-        b = np.asarray(b)
-        if b.ndim not in (1, 2) or b.shape[0] != A.shape[0]:
-            raise_shape(b, A, name)
+        b = np.asarray(from_table(b, name, missing=False))
+        require_rhs_shape(b.shape, A.shape[0], name, single=single)
         b = da.from_array(b, chunks=(A.chunks[0], *b.shape[1:]))
     b = as_rows(b, name, ndim=(1, 2))
-    if b.shape[0] != A.shape[0]:
-        raise_shape(b, A, name)
+    require_rhs_shape(b.shape, A.shape[0], name, single=single)
     return b if b.chunks[0] == A.chunks[0] else b.rechunk({0: A.chunks[0]})
-
-
-def raise_shape(b: Any, A: Any, name: str) -> None:
-    """Say that an operand does not fit the rows of another."""
-    raise ValueError(
-        f"{name} must have shape ({A.shape[0]},) or ({A.shape[0]}, k), one row for each row of "
-        f"A, got shape {b.shape}"
-    )
 
 
 def as_vector(b: Any, A: Any, name: str) -> Any:

@@ -56,8 +56,11 @@ def lp_regression(
     """`randla.lp_regression` of a Dask array."""
     A = arrays.as_rows(A)
     n, d = A.shape
-    b = arrays.as_vector(b, A, "b")
-    options = read_options(n, d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng)
+    b = arrays.as_columns(b, A, "b", single=True)
+    options = read_options(
+        n, d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng, column=b.ndim == 2
+    )
+    b = b if b.ndim == 1 else b[:, 0]
     p, taus, rtol, generator = options.p, options.taus, options.rtol, options.generator
     method = _method_for(options)
     weight, unit, n = _read_weights(weights, A, p)

@@ -31,6 +31,7 @@ from randla.sampling._newton import derivatives
 from randla.sampling._norm import norm_plane
 from randla.sampling._pinball import ROUNDING, Rows
 from randla.sampling._quantile import Plane
+from randla.sampling._sampled import smoothed_share
 from randla.sampling._whitening import whiten
 
 Array = NDArray[np.float64]
@@ -87,7 +88,8 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
     if value <= ROUNDING * noise:
         return replace(fitted(data, x, float(value), few.n, found.n_iterations), rank=white.rank)
     span = span_of_tiles(tiles, data.weight, white)
-    eps = float(np.quantile(np.abs(few.b - few.A @ x), _SMALL)) / unit if p < 2.0 else 0.0
+    share = _SMALL if exact else smoothed_share(few.d, few.n)
+    eps = float(np.quantile(np.abs(few.b - few.A @ x), share)) / unit if p < 2.0 else 0.0
     best, best_point, size_z, steps = -np.inf, None, 1.0, 0
     r = transform.shape[1]
     while True:

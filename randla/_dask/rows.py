@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from randla._dask import arrays
 from randla._random import draw_keys, generator_from_key
 from randla._validation import as_weights, is_sparse, read_only
-from randla.sampling._draws import inclusion_factor
+from randla.sampling._draws import in_units, inclusion_factor
 from randla.sampling._kernels.rows import counter_uniforms
 from randla.sampling._rows import (
     RowSample,
@@ -40,7 +40,8 @@ def sample_rows(
     n, d = A.shape
     p, size, eps = read_options(n, size, p, eps, scores, scheme)
     key, order_key, sketch_key = draw_keys(rng, 3)
-    u, part, kind = _resolve(A, p, scores, generator_from_key(sketch_key))
+    rough = size is not None
+    u, part, kind = _resolve(A, p, scores, generator_from_key(sketch_key), rough)
     if size is None:
         sums = arrays.compute(
             arrays.join_rows(_sum_and_count, u, shape=(1, 2)),
@@ -57,7 +58,7 @@ def sample_rows(
     return RowSample(read_only(indices), read_only(1.0 / pi), read_only(pi), p, n, scheme)
 
 
-def _resolve(A: Any, p: float, scores: Any, rng: Any) -> tuple[Any, Any, str]:
+def _resolve(A: Any, p: float, scores: Any, rng: Any, rough: bool) -> tuple[Any, Any, str]:
     """Lazy scores, those of them that decide about the size, and their kind."""
     if isinstance(scores, Scores):
         u = arrays.as_vector(scores.values, A, "scores")
@@ -69,7 +70,7 @@ def _resolve(A: Any, p: float, scores: Any, rng: Any) -> tuple[Any, Any, str]:
     if kind == "uniform":
         u = da.ones(A.shape[0], chunks=(A.chunks[0],))
     else:
-        u = named_scores(A, p, kind, rng)
+        u = named_scores(A, p, kind, rng, rough=rough)
     if isinstance(u, tuple):  # leverage scores, sensitivities
         return u[0] + u[1], u[1], kind
     return u, u, kind
@@ -88,7 +89,8 @@ def draw_poisson(u: Any, size: int, key: np.uint64) -> tuple[Any, Array]:
         return None, top
     unit, factor = top[0], np.inf  # with few positive scores, each of them
     if n_positive > size:
-        factor = inclusion_factor(top / unit, rest / unit, size)
+        unit = top[-1]
+        factor = inclusion_factor(in_units(top, unit), rest / unit, size)
     parts = arrays.gather(_draw, u, key=key, unit=unit, factor=factor)
     indices, pi = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     return indices, pi
@@ -128,8 +130,9 @@ def _draw(
 ) -> tuple[NDArray[np.int64], Array]:
     random = np.empty(len(u))
     counter_uniforms(key, first, random)
-    with np.errstate(invalid="ignore"):
-        pi = np.minimum(factor * (np.asarray(u, np.float64) / unit), 1.0)  # inf * 0: not drawn
+    u = np.asarray(u, np.float64)
+    few = factor == np.inf
+    pi = (u > 0.0).astype(float) if few else np.minimum(factor * in_units(u, unit), 1.0)
     chosen = np.flatnonzero(random < pi)
     return chosen + first, pi[chosen]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from randla._dask.sketching import as_block, prepared
 from randla._dask.tiles import DaskTiles, read
 from randla._random import draw_keys, generator_from_key, normal_rows
 from randla._validation import as_weights
+from randla.sampling._forms import Form, solve_form
 from randla.sampling._leverage import sketch_sizes
-from randla.sampling._lewis import ROUNDED, log_doubt, log_error, warn_unless
+from randla.sampling._lewis import log_doubt, log_error, warn_unless
 from randla.sampling._scores import LITTLE_DOUBT, Scores, rounding_bounds, widened
 from randla.sampling._tiles import Array, Tiles
-from randla.sampling._whitening import Whitening, evaluation_error, whiten
+from randla.sampling._whitening import evaluation_error, whiten
 
 
 def lazy_scores(values: Any, lower: Any, upper: Any, **options: Any) -> Scores:
@@ -116,151 +116,30 @@ def _gram_and_squares(first: int, block: Any, row_scale: Any, *, T: Array, view:
 # Lewis weights -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Form:
-    """Lewis weights as a function of a row, ``w(a) = |a T|^p``: n numbers are not stored."""
-
-    T: Array
-    p: float
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the factor."""
-        return self.T.nbytes
-
-    def log_weights(self, tiles: Tiles) -> Array:
-        """``log w`` of the rows of a block, -inf for zero rows."""
-        with np.errstate(divide="ignore"):
-            return self.p * np.log(tiles.norms(self.T))
-
-
-@dataclass(frozen=True)
-class DaskLewis:
-    """The end of the iteration: weights, the factor that belongs to them, and how good they are."""
-
-    tiles: DaskTiles
-    weights: Form
-    factor: Whitening
-    first: Whitening
-    residual: float
-    n_iterations: int
-    doubt: float
-
-
-def solve_lewis(A: Any, p: float, rtol: float, max_iterations: int) -> DaskLewis:
-    """Solve the equation of `randla.sampling._lewis` for the form M with w = (a' M^-1 a)^(p/2).
-
-    With F(M) = A' W^(1 - 2/p) A it is M = F(M).
-    """
+def solve_lewis(
+    A: Any, p: float, rtol: float, max_iterations: int, **options: float
+) -> tuple[DaskTiles, Form]:
+    """The iteration of `randla.sampling._forms`, whose form is that of the tiles."""
     tiles = DaskTiles(arrays.as_rows(A))
-    first = whiten(tiles)
-    doubt = first.doubt
-    if 0 < first.rank < tiles.d:  # a basis of the columns has the same weights
-        tiles.keep_columns(first.columns)
-        first = whiten(tiles)
-    weights = Form(first.transform, p)
-    if first.rank == 0:
-        return DaskLewis(tiles, weights, first, first, 0.0, 0, doubt)
-    if p == 2.0:  # leverage scores
-        return DaskLewis(tiles, weights, first, first, first.error, 1, doubt)
-    iterate = _replace if p <= 3.0 else _mix
-    weights, factor, residual, n_iterations = iterate(tiles, weights, rtol, max_iterations)
-    doubt = max(doubt, factor.doubt)
-    return DaskLewis(tiles, weights, factor, first, residual, n_iterations, doubt)
+    return tiles, solve_form(tiles, p, rtol, max_iterations, **options)
 
 
-def _replace(
-    tiles: DaskTiles, weights: Form, rtol: float, max_iterations: int
-) -> tuple[Form, Whitening, float, int]:
-    """Iterate M <- F(M), which contracts the residual by |1 - p/2|."""
-    factor, n_iterations = _whiten_by(tiles, weights, rtol), 1
-    while True:
-        found = _residual_of(tiles, weights, factor)
-        if n_iterations == max_iterations:
-            residual = float(arrays.compute(found)[0, 0]) + factor.error
-            return weights, factor, residual, n_iterations
-        # The residual of these weights, in the same pass as the Gram matrix of the next ones.
-        tiles.pending, following = found, Form(factor.transform, weights.p)
-        next_factor = _whiten_by(tiles, following, rtol)
-        residual, n_iterations = float(tiles.found[0, 0]) + factor.error, n_iterations + 1
-        if residual <= max(rtol, (1.0 + ROUNDED) * factor.error):
-            return weights, factor, residual, n_iterations
-        weights, factor = following, next_factor
+def lewis_weights(
+    A: Any, p: float, rtol: float, max_iterations: int, *, rounding: float | None = None
+) -> Scores:
+    """`randla.lewis_weights` of a Dask array; the options are checked.
 
-
-def _mix(
-    tiles: DaskTiles, weights: Form, rtol: float, max_iterations: int
-) -> tuple[Form, Whitening, float, int]:
-    """Iterate M <- (1 - t) M + t F(M), scaled so that the weights add up to the rank.
-
-    F turns an increase of M into a decrease, up to p/2 - 1 times as large: t = 4/(p + 2) contracts
-    by (p - 2)/(p + 2). In the basis T in which M is the identity, F(M) has the trace sum w = d, so
-    that the mixture has condition d/(1 - t) at most. The eigenvalues of F(M) bound the residual.
+    `rounding` is what the factors of the iteration may be off by.
     """
-    p, d, share = weights.p, tiles.d, 4.0 / (weights.p + 2.0)
-    T = weights.T / float(arrays.compute(tiles.norms(weights.T).max()))  # sum w is in range
-    n_iterations = 1  # the factor in the end
-    while n_iterations < max_iterations:
-        G, n_iterations = tiles.gram(T, row_scale(tiles, Form(T, p))), n_iterations + 1
-        total = np.trace(G)
-        T = T * (d / total) ** (1.0 / p)
-        values, vectors = np.linalg.eigh(G * (d / total))
-        if np.abs(np.log(np.maximum(values, 1e-300))).max() <= 0.9 * rtol:  # less rounding errors
-            break
-        T = T @ (vectors / np.sqrt(1.0 - share + share * values))
-    weights = Form(T, p)
-    factor = _whiten_by(tiles, weights, rtol)
-    residual = float(arrays.compute(_residual_of(tiles, weights, factor))[0, 0]) + factor.error
-    return weights, factor, residual, n_iterations
-
-
-def row_scale(tiles: DaskTiles, weights: Form) -> Any:
-    """The scales ``w^(1/2 - 1/p)`` after which leverage scores are compared with w, lazy."""
-    return arrays.map_rows(_row_scale, tiles.A, width=None, weights=weights, view=tiles.view)
-
-
-def _whiten_by(tiles: DaskTiles, weights: Form, rtol: float) -> Whitening:
-    return whiten(tiles, row_scale(tiles, weights), rtol=min(1e-2 * rtol, 1e-4))
-
-
-def _row_scale(first: int, block: Any, *, weights: Form, view: Any) -> Array:
-    """Zero for zero rows."""
-    x = weights.log_weights(read(block, view))
-    scale = np.zeros(len(x))
-    alive = np.isfinite(x)
-    scale[alive] = np.exp((0.5 - 1.0 / weights.p) * x[alive])
-    return scale
-
-
-def _residual_of(tiles: DaskTiles, weights: Form, factor: Whitening) -> Any:
-    """The largest ``|log(leverage / w)|``, lazy."""
-    return arrays.join_rows(
-        _residual, tiles.A, shape=(1, 1), join=np.maximum,
-        weights=weights, T=factor.transform, view=tiles.view,
-    )  # fmt: skip
-
-
-def _residual(first: int, block: Any, *, weights: Form, T: Array, view: Any) -> Array:
-    """Of a block; ``leverage = w^(1 - 2/p) |a T|^2``."""
-    tiles = read(block, view)
-    x = weights.log_weights(tiles)
-    alive = np.isfinite(x)
-    r = 2.0 * np.log(tiles.norms(T)[alive]) - 2.0 / weights.p * x[alive]
-    return np.abs(r).max(initial=0.0).reshape(1, 1)
-
-
-def lewis_weights(A: Any, p: float, rtol: float, max_iterations: int) -> Scores:
-    """`randla.lewis_weights` of a Dask array; the options are checked."""
-    state = solve_lewis(A, p, rtol, max_iterations)
+    if rounding is None:
+        rounding = min(1e-2 * rtol, 1e-4)
+    tiles, state = solve_lewis(A, p, rtol, max_iterations, rounding=rounding)
     warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
-    tiles, residual = state.tiles, state.residual
+    residual, x = state.residual, tiles.log_weights(state.T, p)
     if state.doubt > 0.0:
-        least = arrays.join_rows(
-            _least, tiles.A, shape=(1, 1), join=np.minimum, weights=state.weights, view=tiles.view
-        )
+        least = arrays.join_rows(_least, x, shape=(1, 1), join=np.minimum)
         residual += log_doubt(state.doubt, float(arrays.compute(least)[0, 0]) - residual)
     spread = log_error(p, residual, state.first.rank)
-    x = arrays.map_rows(_log_weights, tiles.A, width=None, weights=state.weights, view=tiles.view)
     values, lower, upper = (np.exp(np.minimum(x + shift, 0.0)) for shift in (0.0, -spread, spread))
     if math.isinf(spread):  # -inf + inf, of zero rows, is no number
         lower, upper = np.zeros_like(x), np.ceil(values)
@@ -271,10 +150,5 @@ def lewis_weights(A: Any, p: float, rtol: float, max_iterations: int) -> Scores:
     )  # fmt: skip
 
 
-def _least(first: int, block: Any, *, weights: Form, view: Any) -> Array:
-    x = weights.log_weights(read(block, view))
+def _least(first: int, x: Array) -> Array:
     return np.asarray(x[np.isfinite(x)].min(initial=np.inf)).reshape(1, 1)
-
-
-def _log_weights(first: int, block: Any, *, weights: Form, view: Any) -> Array:
-    return weights.log_weights(read(block, view))

@@ -13,20 +13,22 @@ import numpy as np
 
 from randla._dask import arrays
 from randla._dask.rows import draw_poisson
-from randla._dask.scores import (
-    DaskLewis,
-    Form,
-    lazy_scores,
-    leverage_scores,
-    row_scale,
-    solve_lewis,
-)
-from randla._dask.tiles import read
+from randla._dask.scores import lazy_scores, leverage_scores, solve_lewis
+from randla._dask.tiles import DaskTiles, read
 from randla._random import draw_key
 from randla._validation import as_indices
+from randla.sampling._forms import Form, log_weights
 from randla.sampling._row_solver import LEWIS, RowSolver
 from randla.sampling._scores import Scores, widened
-from randla.sampling._sensitivity import SAMPLE_ROWS, SKETCH_RTOL, choose_method
+from randla.sampling._sensitivity import (
+    SAMPLE_ROWS,
+    SAMPLING_RTOL,
+    SKETCH_RTOL,
+    affordable,
+    between,
+    pilot,
+    worth_a_sketch,
+)
 from randla.sampling._tiles import Array, Tiles
 from randla.sampling._whitening import evaluation_error, own_errors, whiten
 
@@ -70,7 +72,7 @@ class Bounds:
 def lp_sensitivities(A: Any, p: float, rows: Any, method: str, rng: Any) -> Scores:
     """`randla.lp_sensitivities` of a Dask array; the options are checked."""
     A = arrays.as_rows(A)
-    n, d = A.shape
+    n = A.shape[0]
     chosen = None if rows is None else as_indices(rows, n)
     if method == "exact":
         raise ValueError(
@@ -79,14 +81,41 @@ def lp_sensitivities(A: Any, p: float, rows: Any, method: str, rng: Any) -> Scor
         )
     if method == "sketch" and p == np.inf:
         raise ValueError("method must be 'bound' for p=inf and a Dask array, got 'sketch'")
-    if method == "auto":
-        best = choose_method(n if chosen is None else len(chosen), n, d, p)
-        method = "bound" if p == np.inf or best == "bound" else "sketch"
     if p in (2.0, np.inf):
         scores = _from_leverage(A, p)
     else:
-        scores = _by_lewis(A, p, method, draw_key(rng))
+        scores = _by_lewis(A, p, method, draw_key(rng), n if chosen is None else len(chosen))
     return scores if chosen is None else _chosen(scores, chosen)
+
+
+def sampling_sensitivities(A: Any, p: float, rng: Any, *, rough: bool) -> Any:
+    """`randla.sampling._sensitivity.sampling_sensitivities` of a Dask array."""
+    A = arrays.as_rows(A)
+    if p == 2.0:
+        return _from_leverage(A, p).values
+    tiles, state = solve_lewis(A, p, *LEWIS)
+    bounds = _bounds(tiles, state, p)
+    options: dict[str, Any] = {"bounds": bounds, "rough": rough}
+    found = arrays.join_rows(_count_open, tiles.A, shape=(1, 1), **options)
+    k, rank = int(arrays.compute(found)[0, 0]), state.first.rank
+    beside = None
+    if worth_a_sketch(k, tiles.n, rank, p):
+        beside = _beside(tiles, state, bounds, draw_key(rng))
+    return arrays.map_rows(_between, tiles.A, width=None, beside=beside, **options)
+
+
+def _count_open(first: int, block: Any, *, bounds: Bounds, rough: bool) -> Array:
+    _, open_rows = between(*bounds.rows(read(block, bounds.view)), rough)
+    return np.full((1, 1), float(open_rows.sum()))
+
+
+def _between(first: int, block: Any, *, bounds: Bounds, rough: bool, beside: Any) -> Array:
+    tiles = read(block, bounds.view)
+    values, open_rows = between(*bounds.rows(tiles), rough)
+    rows = np.flatnonzero(open_rows)
+    if beside is not None and len(rows):
+        values[rows] = beside.values(first, tiles, bounds, rows, SAMPLING_RTOL)
+    return values
 
 
 def _chosen(scores: Scores, rows: Any) -> Scores:
@@ -116,9 +145,10 @@ def _gap(low: Any, high: Any) -> float:
     return float((np.where(high > 0.0, high - low, 0.0) / np.where(high > 0.0, high, 1.0)).max())
 
 
-def _by_lewis(A: Any, p: float, method: str, key: np.uint64) -> Scores:
-    state = solve_lewis(A, p, *LEWIS)
-    tiles, bounds = state.tiles, _bounds(state, p)
+def _by_lewis(A: Any, p: float, method: str, key: np.uint64, k: int) -> Scores:
+    """The scores of all rows, of which k are wanted."""
+    tiles, state = solve_lewis(A, p, *LEWIS)
+    bounds = _bounds(tiles, state, p)
     table = arrays.map_rows(_bounds_of_block, tiles.A, width=2, bounds=bounds)
     low, high = table[:, 0], table[:, 1]
     certified, values = state.doubt == 0.0, high
@@ -126,41 +156,76 @@ def _by_lewis(A: Any, p: float, method: str, key: np.uint64) -> Scores:
         low, high = widened(low, high, 1.0)
     options: dict[str, Any] = {"p": p, "n_iterations": state.n_iterations}
     options["residual"] = _gap(low, high)
-    if method == "bound":
+    if method != "bound" and state.first.rank == 0:
+        return lazy_scores(low, low, low, kind="sensitivity-sketch", certified=True, **options)
+    beside = None if method == "bound" else _beside(tiles, state, bounds, key)
+    if beside is not None and method == "auto":
+        few = pilot(tiles.n)
+        targets = _whitened(read(arrays.take_rows(tiles.A, few), tiles.view), bounds.T)
+        if not affordable(beside.solver, k, targets, beside.places(few), SKETCH_RTOL):
+            beside = None
+    if beside is None:
         return lazy_scores(
             values, low, high, kind="sensitivity-bound", certified=certified, **options
         )
-    if state.first.rank == 0:
-        return lazy_scores(low, low, low, kind="sensitivity-sketch", certified=True, **options)
-    weights = arrays.map_rows(_weights, tiles.A, width=None, weights=state.weights, view=tiles.view)
-    sample, pi = draw_poisson(weights, SAMPLE_ROWS * state.first.rank, key)
-    picked = read(arrays.take_rows(tiles.A, sample), tiles.view)
-    X = _whitened(picked, bounds.T) * pi[:, None] ** (-1.0 / p)
-    solver = RowSolver(X, p, float(np.exp(bounds.from_above / p)))
-    values = arrays.map_rows(
-        _beside_sample, tiles.A, width=None, bounds=bounds, solver=solver, sample=sample
-    )
+    values = arrays.map_rows(_estimates, tiles.A, width=None, bounds=bounds, beside=beside)
     return lazy_scores(values, low, high, kind="sensitivity-sketch", certified=False, **options)
 
 
-def _bounds(state: DaskLewis, p: float) -> Bounds:
-    tiles, factor = state.tiles, state.factor
+@dataclass(frozen=True)
+class _Beside:
+    """A weighted sample of the rows, and their numbers."""
+
+    solver: RowSolver
+    sample: Any
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the sample."""
+        return int(self.solver.X.nbytes)
+
+    def places(self, rows: Any) -> Any:
+        """Where rows are in the sample, -1 if they are not."""
+        found = np.minimum(np.searchsorted(self.sample, rows), len(self.sample) - 1)
+        return np.where(self.sample[found] == rows, found, -1)
+
+    def values(self, first: int, tiles: Tiles, bounds: Bounds, rows: Any, rtol: float) -> Array:
+        """Sensitivities of some rows of a block beside the sample, cut to their bounds."""
+        places = self.places(first + np.arange(tiles.n)[rows])
+        low, high, _ = self.solver.solve(_whitened(tiles, bounds.T)[rows], places, rtol)
+        least, most = bounds.rows(tiles)
+        return np.clip(0.5 * (low + high), least[rows], most[rows])
+
+
+def _beside(tiles: DaskTiles, state: Form, bounds: Bounds, key: np.uint64) -> _Beside:
+    p = state.p
+    weights = np.exp(tiles.log_weights(state.T, p))
+    sample, pi = draw_poisson(weights, SAMPLE_ROWS * state.first.rank, key)
+    picked = read(arrays.take_rows(tiles.A, sample), tiles.view)
+    X = _whitened(picked, bounds.T) * pi[:, None] ** (-1.0 / p)
+    return _Beside(RowSolver(X, p, float(np.exp(bounds.from_above / p))), sample)
+
+
+def _estimates(first: int, block: Any, *, bounds: Bounds, beside: _Beside) -> Array:
+    tiles = read(block, bounds.view)
+    return beside.values(first, tiles, bounds, slice(None), SKETCH_RTOL)
+
+
+def _bounds(tiles: DaskTiles, state: Form, p: float) -> Bounds:
+    factor = state.factor
     error, inexact = factor.error, factor.error > 1e-9
     if inexact:  # enough for the weights, not for bounds
-        scale = row_scale(tiles, state.weights)
+        scale = tiles.row_scale(state.T, p)
         factor = whiten(tiles, scale)
         norms = tiles.norms(factor.transform)
         own, error = evaluation_error(tiles, factor, norms, scale)
         inexact = np.ndim(own) > 0
-    options: dict[str, Any] = {
-        "weights": state.weights,
-        "T": factor.transform,
-        "p": p,
-        "view": tiles.view,
-    }
+    options: dict[str, Any] = {"T": state.T, "p": p, "view": tiles.view}
     total, most = arrays.compute(
         arrays.join_rows(_weight_sum, tiles.A, shape=(1, 1), **options),
-        arrays.join_rows(_largest_ratio, tiles.A, shape=(1, 1), join=np.maximum, **options),
+        arrays.join_rows(
+            _largest_ratio, tiles.A, shape=(1, 1), join=np.maximum, new=factor.transform, **options
+        ),
     )
     spread = (0.5 * p - 1.0) * np.log(max(float(total[0, 0]), 1e-300))
     below, above = (spread, float(most[0, 0])) if p < 2.0 else (-float(most[0, 0]), spread)
@@ -170,16 +235,14 @@ def _bounds(state: DaskLewis, p: float) -> Bounds:
     )  # fmt: skip
 
 
-def _weight_sum(first: int, block: Any, *, weights: Form, T: Array, p: float, view: Any) -> Array:
-    return np.exp(weights.log_weights(read(block, view))).sum().reshape(1, 1)
+def _weight_sum(first: int, block: Any, *, T: Array, p: float, view: Any) -> Array:
+    return np.exp(log_weights(read(block, view).norms(T), p)).sum().reshape(1, 1)
 
 
-def _largest_ratio(
-    first: int, block: Any, *, weights: Form, T: Array, p: float, view: Any
-) -> Array:
+def _largest_ratio(first: int, block: Any, *, T: Array, new: Array, p: float, view: Any) -> Array:
     """The logarithm of the largest ``v g^(1 - p/2)`` (p < 2) or ``g^(p/2 - 1) / v`` (p > 2)."""
     tiles = read(block, view)
-    x, norms = weights.log_weights(tiles), tiles.norms(T)
+    x, norms = log_weights(tiles.norms(T), p), tiles.norms(new)
     alive = norms > 0.0
     ratio = (1.0 - 2.0 / p) * x[alive] + (2.0 - p) * np.log(norms[alive])
     return (ratio if p < 2.0 else -ratio).max(initial=-np.inf).reshape(1, 1)
@@ -189,23 +252,7 @@ def _bounds_of_block(first: int, block: Any, *, bounds: Bounds) -> Array:
     return np.stack(bounds.rows(read(block, bounds.view)), axis=1)
 
 
-def _weights(first: int, block: Any, *, weights: Form, view: Any) -> Array:
-    return np.exp(weights.log_weights(read(block, view)))
-
-
 def _whitened(tiles: Tiles, T: Array) -> Array:
     """Rows times T."""
     X = tiles.tile(0, tiles.n)
     return np.ascontiguousarray(X @ T)
-
-
-def _beside_sample(
-    first: int, block: Any, *, bounds: Bounds, solver: RowSolver, sample: Any
-) -> Array:
-    """Sensitivities of the rows of a block beside the weighted sample, cut to their bounds."""
-    tiles = read(block, bounds.view)
-    places = np.full(tiles.n, -1, np.int64)
-    here = slice(*np.searchsorted(sample, [first, first + tiles.n]))
-    places[sample[here] - first] = np.arange(here.start, here.stop)
-    low, high, _ = solver.solve(_whitened(tiles, bounds.T), places, SKETCH_RTOL)
-    return np.clip(0.5 * (low + high), *bounds.rows(tiles))

@@ -8,6 +8,7 @@ import numpy as np
 
 from randla._dask import arrays
 from randla._dask.sketching import as_block
+from randla.sampling._forms import log_ratio, log_weights, scale_of
 from randla.sampling._long_rows import LENGTHS, Gaps
 from randla.sampling._tiles import Array, Tiles, r_factor
 
@@ -16,11 +17,6 @@ class DaskTiles(Tiles):
     """Blocks of rows; each pass sums what `Tiles` says of a block.
 
     Row scales are Dask vectors, chunked like the rows.
-
-    Attributes
-    ----------
-    pending : Dask array or None
-        What the next Gram matrix computes in the same pass, and leaves in `found`.
     """
 
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
@@ -29,8 +25,8 @@ class DaskTiles(Tiles):
         self.density = 1.0
         self.column_scale = self.columns = None
         self.gaps = self.levels = None
-        self.pending: Any = None
-        self.found: Any = None
+        self._pending: Any = None  # what the next Gram matrix computes in the same pass
+        self._found: Any = None
 
     @property
     def view(self) -> tuple[Any, Any]:
@@ -41,9 +37,9 @@ class DaskTiles(Tiles):
         """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
         k = self.d if T is None else T.shape[1]
         G = arrays.join_rows(_gram, self.A, row_scale, shape=(k, k), T=T, view=self.view)
-        if self.pending is not None:
-            total, self.found = arrays.compute(G, self.pending)
-            self.pending = None
+        if self._pending is not None:
+            total, self._found = arrays.compute(G, self._pending)
+            self._pending = None
         else:
             total = arrays.compute(G)
         return self.with_ridge(np.array(total), T)
@@ -51,6 +47,35 @@ class DaskTiles(Tiles):
     def norms(self, T: Array) -> Any:
         """Norms of the rows of A T, a lazy Dask vector."""
         return arrays.map_rows(_norms, self.A, width=None, T=T, view=self.view)
+
+    def row_scale(self, T: Array, p: float) -> Any:
+        """The scales ``w^(1/2 - 1/p)`` of weights ``|a T|^p``, lazy."""
+        return arrays.map_rows(_row_scale, self.A, width=None, T=T, p=p, view=self.view)
+
+    def log_weights(self, T: Array, p: float) -> Any:
+        """Logarithms of the weights ``|a T|^p``, -inf for zero rows, lazy."""
+        return arrays.map_rows(_log_weights, self.A, width=None, T=T, p=p, view=self.view)
+
+    def largest_log_ratio(self, old: Array, new: Array) -> Any:
+        """The largest ``|log(leverage / w)|`` of weights by `old`, leverage by `new`, lazy."""
+        options: dict[str, Any] = {"shape": (1, 1), "join": np.maximum, "view": self.view}
+        return arrays.join_rows(_log_ratio, self.A, old=old, new=new, **options)
+
+    def times(self, T: Array, scale: float) -> Array:
+        """``scale T``."""
+        return T * scale
+
+    def largest_norm(self, T: Array) -> float:
+        """The largest norm of a row of A T."""
+        return float(arrays.compute(self.norms(T).max()))
+
+    def look(self, found: Any, following: Any) -> tuple[float, Any]:
+        """What was asked for, and what `following` computes, both in the same pass."""
+        if following is None:
+            return float(arrays.compute(found)[0, 0]), None
+        self._pending = found
+        followed = following()
+        return float(self._found[0, 0]), followed
 
     def triangular(self, row_scale: Any = None) -> Array:
         """R of the QR factorisation of V A (and the ridge)."""
@@ -113,6 +138,19 @@ def _gram(first: int, block: Any, row_scale: Any, *, T: Array | None, view: Any)
 
 def _norms(first: int, block: Any, *, T: Array, view: Any) -> Array:
     return read(block, view).norms(T)
+
+
+def _row_scale(first: int, block: Any, *, T: Array, p: float, view: Any) -> Array:
+    return scale_of(read(block, view).norms(T), p)
+
+
+def _log_weights(first: int, block: Any, *, T: Array, p: float, view: Any) -> Array:
+    return log_weights(read(block, view).norms(T), p)
+
+
+def _log_ratio(first: int, block: Any, *, old: Array, new: Array, view: Any) -> Array:
+    tiles = read(block, view)
+    return np.full((1, 1), log_ratio(tiles.norms(old), tiles.norms(new)))
 
 
 def _triangular(first: int, block: Any, row_scale: Any, *, view: Any) -> Array:

@@ -20,10 +20,15 @@ def inclusion_probabilities(u: Array, size: float) -> Array:
         return (u > 0).astype(np.float64)
     k = int(size)
     at_top = np.argpartition(u, len(u) - k)[len(u) - k :]
-    with np.errstate(over="ignore"):  # scores may lie anywhere: in units of the k-th largest
-        u = np.minimum(u / u[at_top[0]], _LARGEST)
+    u = in_units(u, u[at_top[0]])
     top = np.sort(u[at_top])[::-1]
     return np.minimum(inclusion_factor(top, np.delete(u, at_top).sum(), size) * u, 1.0)
+
+
+def in_units(u: Array, unit: float) -> Array:
+    """Scores, which may lie anywhere in the range of numbers, in units of the k-th largest."""
+    with np.errstate(over="ignore"):
+        return np.minimum(u / unit, _LARGEST)
 
 
 def inclusion_factor(top: Array, rest: float, size: float) -> float:

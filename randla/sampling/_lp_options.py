@@ -22,7 +22,7 @@ class Options:
     taus : list of float
         The quantiles; the median for the norm at p = 1.
     several : bool
-        Whether they came as an array.
+        Whether results have a trailing axis: the quantiles, or b, came with one.
     half : float
         1/2 for the norm at p = 1, which is two pinball losses of the median, else 1.
     penalty : (d,) ndarray
@@ -40,13 +40,15 @@ class Options:
 
     def sample_rows(self, n: int) -> int:
         """Rows of a sample of n rows."""
-        return default_size(n, len(self.penalty)) if self.size is None else min(self.size, n)
+        d = len(self.penalty)
+        return default_size(n, d, self.p) if self.size is None else min(self.size, n)
 
 
 def read_options(
-    n: int, d: int, p: Any, *, tau: Any, l1: Any, method: Any, size: Any, rtol: Any, rng: Any
-) -> Options:
-    """Check the options for an n x d matrix."""
+    n: int, d: int, p: Any, *, tau: Any, l1: Any, method: Any, size: Any, rtol: Any, rng: Any,
+    column: bool,
+) -> Options:  # fmt: skip
+    """Check the options for an n x d matrix and a right-hand side that may be a `column`."""
     p = as_power(p, infinite=True)
     taus, penalty = _as_taus(tau, p), _as_penalty(l1, d, p)
     as_choice(method, "method", _METHODS)
@@ -61,13 +63,14 @@ def read_options(
     return Options(
         p=p,
         taus=taus,
-        several=tau is not None and np.ndim(tau) > 0,
+        several=column or (tau is not None and np.ndim(tau) > 0),
         half=0.5 if tau is None else 1.0,
         penalty=penalty,
         method=method,
         size=size,
         rtol=as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither"),
-        generator=as_generator(rng),
+        # An exact solution must not depend on chance, not even in its last digits.
+        generator=as_generator(0 if rng is None and method != "sample" else rng),
     )
 
 

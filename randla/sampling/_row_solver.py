@@ -26,7 +26,9 @@ from randla.sampling._tiles import Array, Factor, Tiles
 from randla.sampling._whitening import evaluation_error, whiten
 
 LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
-_SECONDS = 1.5e-10  # of exact sensitivities: a row, per row and squared column
+#: Seconds of an iteration on one core, for each row that counts: for each squared column, and those
+#: (of powers) that cost as much as so many squared columns; at p = 1, and for other p.
+_SECONDS = (6e-11, 80.0), (4e-11, 400.0)
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,10 @@ class Geometry:
         return self.state.norms > 0.0
 
 
-def geometry(tiles: Tiles, p: float) -> Geometry:
-    """Bounds of all rows, 1 <= p < inf, for a few leverage computations."""
-    state = solve_lewis(tiles, p, *LEWIS)
+def geometry(tiles: Tiles, p: float, state: LewisState | None = None) -> Geometry:
+    """Bounds of all rows, 1 <= p < inf, for a few leverage computations, or by given weights."""
+    if state is None:
+        state = solve_lewis(tiles, p, *LEWIS)
     own: Any = 0.0
     error = state.factor.error
     if state.factor.error > 1e-9:  # enough for the weights, not for what is computed from A T
@@ -167,6 +170,12 @@ def orthonormal_rows(tiles: Tiles) -> tuple[Array, tuple[Any, float], float]:
     return X, evaluation_error(tiles, factor, norms), factor.doubt
 
 
+def row_seconds(m: int, d: int, p: float) -> float:
+    """Rough time that an iteration for a row beside m others takes on one core."""
+    unit, others = _SECONDS[int(p > 1.0)]
+    return m * (d * d + others) * unit
+
+
 class RowSolver:
     """Certified sensitivities of chosen rows beside the rows of X.
 
@@ -187,10 +196,10 @@ class RowSolver:
         self.blocks = np.empty((max(-(-len(X) // LANES), 1), X.shape[1], LANES))
         fill_blocks(X, self.blocks)
 
-    def seconds(self, n_rows: int) -> float:
+    def seconds(self, n_rows: int, iterations: float = 3.0) -> float:
         """Rough time that `n_rows` rows take on one core."""
         m, d = self.X.shape
-        return n_rows * (1e-5 + m * (d * d + 20.0) * _SECONDS)
+        return n_rows * (1e-5 + iterations * row_seconds(m, d, self.p))
 
     def solve(
         self,

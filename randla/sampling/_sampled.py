@@ -7,6 +7,7 @@ the step only. For p = 1 and quantiles the rows far from the sample's plane are 
 the dual of that small problem serves all rows, as in `_globbing`.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -28,16 +29,21 @@ from randla.sampling._whitening import whiten
 _ROWS_A_COLUMN = 50
 #: Rows near the plane of a sample: so many standard errors of the plane,
 #: but so many for each row of the sample at least and at most.
-_BAND, _FEWEST, _MOST = 6.0, 10, 50
+_BAND, _FEWEST, _MOST = 6.0, 10, 400
 #: Relative tolerance of the small problem.
 _TOLERANCE = 1e-3
-#: For p < 2 the loss is smoothed where residuals are below this quantile.
-_SMALL = 0.01
+#: For p < 2 the loss is smoothed where residuals are below this quantile, in units of the sample's
+#: error, sqrt(d / size): a Newton step of that length must not leave what is smooth.
+_SMALL, _LARGEST_SMALL = 1.4, 0.5
 
 
-def default_size(n: int, d: int) -> int:
-    """Rows of a sample of [A b]."""
-    return min(n, _ROWS_A_COLUMN * (d + 1))
+def default_size(n: int, d: int, p: float) -> int:
+    """Rows of a sample of [A b].
+
+    At p = 1 so many that the rows near its plane, see `band`, are at most 50 times as many.
+    """
+    least = (_BAND * n * np.sqrt(d) / 100.0) ** (2.0 / 3.0) if p == 1.0 else 0.0
+    return min(n, max(_ROWS_A_COLUMN * (d + 1), math.ceil(least)))
 
 
 def rows_near(n: int, d: int, size: int, tau: float) -> int:
@@ -48,6 +54,11 @@ def rows_near(n: int, d: int, size: int, tau: float) -> int:
 def band(n: int, d: int, size: int, tau: float) -> float:
     """Rows near the plane of a sample among which the plane of all rows is looked for."""
     return float(_BAND * n * np.sqrt(tau * (1.0 - tau) * d / size))
+
+
+def smoothed_share(d: int, size: int) -> float:
+    """Share of the rows whose loss is smoothed for the certificate of a sample, for p < 2."""
+    return min(_SMALL * math.sqrt(d / size), _LARGEST_SMALL)
 
 
 def sampled_quantiles(
@@ -83,7 +94,8 @@ def sampled_norm(
         )
     size_r = np.abs(r)
     unit = float(size_r.max())
-    eps = float(np.quantile(size_r[size_r > 0.0], _SMALL)) / unit if p < 2.0 else 0.0
+    share = smoothed_share(rows.d, few.n)
+    eps = float(np.quantile(size_r[size_r > 0.0], share)) / unit if p < 2.0 else 0.0
     slope, curvature = derivatives(r / unit, p, eps)
     z = metric.projected(slope, curvature)
     z = metric.projected(metric.projected(z, np.ones(rows.n)), np.ones(rows.n))

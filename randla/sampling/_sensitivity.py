@@ -10,20 +10,33 @@ from randla._random import as_generator, draw_key
 from randla._results import warn_caller
 from randla._validation import as_choice, as_flag, as_indices, as_number, as_power, is_dask
 from randla.sampling._draws import inclusion_probabilities, uniforms
+from randla.sampling._forms import FormTiles, lewis_state, solve_form
 from randla.sampling._leverage import leverage_scores
 from randla.sampling._row_solver import (
+    LEWIS,
     Geometry,
     RowSolver,
     geometry,
+    row_seconds,
     whitened_rows,
 )
 from randla.sampling._scores import NotConvergedWarning, Scores, make_scores, widened
 from randla.sampling._tiles import Array, Tiles, as_tall
 
-_EXACT_WORK, _SKETCH_WORK = 3e10, 3e11  # operations up to which "auto" is exact, or a sketch
+_AFFORDABLE = 10.0  # seconds of one core for which "auto" solves for rows
+_PILOT = 64  # rows whose iterations tell how many all need
+_MAX_NORM_WORK = 1e8  # entries of the programmes, for p = inf
 _NEAR_ONE = 1.01  # powers below are bounded by the sensitivities at p = 1 too
 SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
 SKETCH_RTOL = 1e-2
+#: For sampling: operations up to which scores are estimated beside a sample, and their tolerance.
+_SAMPLING_WORK, SAMPLING_RTOL = 2e9, 0.3
+#: Ratio of bounds up to which their middle will do for sampling. All rows may have the same ratio,
+#: such as 4 = d^(1/2) for d = 16, and rounding must not decide about that.
+_ROUGH = 4.1
+#: Powers above 1 up to which Newton's method magnifies rounding errors: the sample would depend on
+#: them.
+_UNSTABLE = 1.1
 
 
 def lp_sensitivities(
@@ -55,10 +68,11 @@ def lp_sensitivities(
     method : {"auto", "exact", "sketch", "bound"}
         "exact" encloses each sensitivity in an interval of relative width `rtol`: an interior
         point method for p = 1, Newton's method on the problem without the row itself for
-        1 < p < inf, linear programmes (HiGHS) with constraint generation for p = inf. "sketch"
+        1 < p < inf, the simplex method for p = inf. "sketch"
         solves the same problems on a weighted sample of some 40 d rows: an estimate, not
         certified. "bound" returns certified upper bounds for a few leverage computations. "auto"
-        is the first of these three that the size allows in about ten seconds.
+        is the first of these three that takes some ten seconds of one core at most, by the
+        iterations that a few rows need: heavy tails need more.
     rtol : float
         Relative width of the intervals of "exact".
     progress : bool
@@ -121,15 +135,21 @@ def lp_sensitivities(
 
         with showing_progress("lp_sensitivities", progress):
             return sensitivity.lp_sensitivities(A, p, rows, method, rng)
-    matrix = as_tall(A, finite=False)
-    n, d = matrix.shape
-    chosen = None if rows is None else as_indices(rows, n)
-    some = slice(None) if chosen is None else chosen
-    k = n if chosen is None else len(chosen)
-    if method == "auto":
-        method = choose_method(k, n, d, p)
     if method == "sketch" and p == np.inf:
         raise ValueError("method must be 'exact' or 'bound' for p=inf, got 'sketch'")
+    matrix = as_tall(A, finite=False)
+    chosen = None if rows is None else as_indices(rows, matrix.shape[0])
+    with showing_progress("lp_sensitivities", progress):
+        return _in_memory(matrix, p, chosen, method, rtol, progress, rng)
+
+
+def _in_memory(
+    matrix: Any, p: float, chosen: Any, method: str, rtol: float, progress: bool, rng: Any
+) -> Scores:
+    some = slice(None) if chosen is None else chosen
+    if p == np.inf and method == "auto":
+        k = matrix.shape[0] if chosen is None else len(chosen)
+        method = "exact" if k * matrix.size <= _MAX_NORM_WORK else "bound"
     if p == 2.0 or (p == np.inf and method == "bound"):
         return _from_leverage(matrix, p, chosen)
     if p == np.inf:
@@ -138,7 +158,15 @@ def lp_sensitivities(
         low, high, iterations, doubt = max_norm_sensitivities(Tiles(matrix), chosen, rtol, progress)
         bounds = widened(low, high, 1.0) if doubt > 0.0 else None
         return _enclosed(low, high, iterations, p, rtol, bounds)
-    space = geometry(Tiles(matrix), p)
+    space, solver = geometry(Tiles(matrix), p), None
+    if method == "auto":
+        solver = _affordable_solver(space, chosen, rtol)
+        method = "exact" if solver is not None else "sketch"
+        if solver is None:
+            found = _sketched(space, chosen, draw_key(rng), progress, affordable_only=True)
+            if found is not None:
+                return found
+            method = "bound"
     if method == "bound":
         low, values = space.lower[some], space.upper[some]
         low, high = space.of_given_rows(low, values, some)
@@ -147,26 +175,80 @@ def lp_sensitivities(
             residual=relative_gap(low, high), n_iterations=space.state.n_iterations,
         )  # fmt: skip
     if method == "sketch":
-        return _sketched(space, chosen, draw_key(rng), progress)
+        found = _sketched(space, chosen, draw_key(rng), progress)
+        assert found is not None
+        return found
     if 1.0 < p < _NEAR_ONE:
         least, most, iterations = _from_norm_one(matrix, p, chosen, rtol, progress)
         if relative_gap(least, most) <= rtol:
             bounds = space.of_given_rows(least, most, some)
             return _enclosed(least, most, iterations, p, rtol, bounds)
-    low, high, iterations = exact_rows(space, chosen, rtol, progress=progress)
+    low, high, iterations = exact_rows(space, chosen, rtol, progress=progress, solver=solver)
     if 1.0 < p < _NEAR_ONE:
         low, high = np.maximum(low, least), np.minimum(high, most)
     return _enclosed(low, high, iterations, p, rtol, space.of_given_rows(low, high, some))
 
 
-def choose_method(k: int, n: int, d: int, p: float) -> Literal["exact", "sketch", "bound"]:
-    """The best method that k rows of an n x d matrix allow."""
-    if p == np.inf:
-        return "exact" if k * n * d <= 1e8 else "bound"
-    if k * n * (d * d + 20.0) <= _EXACT_WORK:
-        return "exact"
-    m = min(SAMPLE_ROWS * d, n)
-    return "sketch" if k * m * (d * d + 20.0) <= _SKETCH_WORK else "bound"
+def pilot(k: int) -> NDArray[np.int64]:
+    """The places of a few of k rows, evenly spread."""
+    count = min(_PILOT, -(-k // 16))
+    return np.arange(count) * k // max(count, 1)
+
+
+def affordable(
+    solver: RowSolver, k: int, targets: Array, places: NDArray[np.int64], rtol: float
+) -> bool:
+    """Whether k rows can be solved for in some ten seconds, by the iterations of a few."""
+    _, _, iterations = solver.solve(targets, places, rtol)
+    return k == 0 or solver.seconds(k, float(iterations.mean())) <= _AFFORDABLE
+
+
+def _affordable_solver(
+    space: Geometry, chosen: NDArray[np.int64] | None, rtol: float
+) -> RowSolver | None:
+    """A solver on all rows, if the chosen ones can be solved for in some ten seconds."""
+    n = space.tiles.n
+    k = n if chosen is None else len(chosen)
+    if k * row_seconds(n, space.state.factor.rank, space.p) > _AFFORDABLE:
+        return None
+    solver, few = full_solver(space), pilot(k)
+    rows = few if chosen is None else chosen[few]
+    return solver if affordable(solver, k, solver.X[rows], rows, rtol) else None
+
+
+def sampling_sensitivities(A: Any, p: float, rng: Any, *, rough: bool) -> Any:
+    """Sensitivities for sampling, the same for a Dask array (then lazy) as in memory.
+
+    They are estimated beside a sample of the rows where that takes about a second; with ``rough``
+    only those that the certified bounds leave open by more than a factor of 4. The others are the
+    geometric means of their bounds (upper bounds, unless rough).
+    """
+    if is_dask(A):
+        from randla._dask import sensitivity
+
+        return sensitivity.sampling_sensitivities(A, p, rng, rough=rough)
+    if p == 2.0:
+        return leverage_scores(A).values
+    tiles = FormTiles(A)
+    space = geometry(tiles, p, lewis_state(tiles, solve_form(tiles, p, *LEWIS)))
+    values, open_rows = between(space.lower, space.upper, rough)
+    rows = np.flatnonzero(open_rows)
+    if worth_a_sketch(len(rows), tiles.n, space.state.factor.rank, p):
+        values[rows] = np.asarray(_sketched(space, rows, draw_key(rng), False, SAMPLING_RTOL))
+    return values
+
+
+def between(low: Array, high: Array, rough: bool) -> tuple[Array, NDArray[np.bool_]]:
+    """Scores between their bounds, and which rows' bounds are too far apart for sampling."""
+    if not rough:
+        return high.copy(), high > 0.0
+    return np.sqrt(low) * np.sqrt(high), high > _ROUGH * low
+
+
+def worth_a_sketch(k: int, n: int, rank: int, p: float) -> bool:
+    """Whether k of n rows are to be solved for sampling."""
+    work = k * min(SAMPLE_ROWS * rank, n) * (rank**2 + 20.0)
+    return 0.0 < work <= _SAMPLING_WORK and not 1.0 < p < _UNSTABLE
 
 
 def relative_gap(low: Array, high: Array) -> float:
@@ -261,9 +343,18 @@ def _from_leverage(matrix: Any, p: float, chosen: NDArray[np.int64] | None) -> S
 
 
 def _sketched(
-    space: Geometry, chosen: NDArray[np.int64] | None, key: np.uint64, progress: bool
-) -> Scores:
-    """Sensitivities beside a weighted sample of the rows, cut to the certified bounds."""
+    space: Geometry,
+    chosen: NDArray[np.int64] | None,
+    key: np.uint64,
+    progress: bool,
+    rtol: float = SKETCH_RTOL,
+    *,
+    affordable_only: bool = False,
+) -> Scores | None:
+    """Sensitivities beside a weighted sample of the rows, cut to the certified bounds.
+
+    None if `affordable_only` and they would take too long.
+    """
     n, d, p = space.tiles.n, space.state.factor.rank, space.p
     rows = np.arange(n) if chosen is None else chosen
     weights = np.exp(space.state.log_weights)
@@ -279,13 +370,17 @@ def _sketched(
     solver = RowSolver(whitened_rows(space, sample) * scale[:, None], p, space.kappa)
     places = np.full(n, -1, np.int64)
     places[sample] = np.arange(len(sample))
+    if affordable_only:
+        few = rows[pilot(len(rows))]
+        if not affordable(solver, len(rows), whitened_rows(space, few), places[few], rtol):
+            return None
     values, most = np.empty(len(rows)), 0
     step = 1 << 16
     for first in range(0, len(rows), step):
         part = slice(first, min(first + step, len(rows)))
         index = part if chosen is None else rows[part]
         low, high, iterations = solver.solve(
-            whitened_rows(space, index), places[rows[part]], SKETCH_RTOL, progress=progress
+            whitened_rows(space, index), places[rows[part]], rtol, progress=progress
         )
         values[part], most = 0.5 * (low + high), max(most, int(iterations.max(initial=0)))
     low, high = space.lower[rows], space.upper[rows]

@@ -1,14 +1,16 @@
-"""Sensitivities in the maximum norm, by linear programmes with constraint generation."""
+"""Sensitivities in the maximum norm: simplex method, and linear programmes where that fails."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._parallel import run_parts
+from randla._parallel import part_bounds, run_parts
+from randla.sampling._kernels.sensitivity_max import bounds_of_rows
 from randla.sampling._row_solver import orthonormal_rows
 from randla.sampling._tiles import Array, Tiles
 
+_STEPS = 30  # of the simplex method, for each column, at most
 _FIRST, _MORE, _ROUNDS = 12, 4, 50  # rows a column at first, then for each round
 
 
@@ -17,7 +19,8 @@ def max_norm_sensitivities(
 ) -> tuple[Array, Array, NDArray[np.int64], float]:
     """Lower and upper bounds, rounds and doubt (see `Whitening`) of s_i = max |a_i'x| / |A x|_inf.
 
-    The dual problem min |z|_1 subject to A'z = a_i is solved on a few rows, those of largest |A x|
+    The simplex method comes first (see its kernel). Where ties keep it from the optimum, the dual
+    problem min |z|_1 subject to A'z = a_i is solved on a few rows, those of largest |A x|
     added until no other row is above the norm (then x is optimal for all rows). The x of the
     last programme gives a lower bound from all rows; its z, moved onto A'z = a_i by the
     pseudo-inverse, an upper bound.
@@ -26,13 +29,26 @@ def max_norm_sensitivities(
     rows = np.arange(tiles.n) if chosen is None else chosen
     low, high = np.zeros(len(rows)), np.zeros(len(rows))
     rounds = np.zeros(len(rows), np.int64)
+    n, d = X.shape
+    if d > 0 and len(rows) > 0:
+        norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+        seconds = len(rows) * n * d * (2.0 + d) * 2e-9
+        n_parts = min(len(rows), max(8, int(seconds / 0.2)))
+        bounds = part_bounds(len(rows), n_parts)
+
+        def part(k: int) -> None:
+            bounds_of_rows(X, norms, rows, *bounds[k], _STEPS * d, low, high, rounds)
+
+        run_parts(part, n_parts, seconds=seconds, progress=progress, description="sensitivities")
+    late = np.flatnonzero(high - low > rtol * high)
 
     def row(k: int) -> None:
-        i = int(rows[k])
-        if X[i].any():
-            low[k], high[k], rounds[k] = _one_row(X, i, rtol)
+        i = int(rows[late[k]])
+        least, most, count = _one_row(X, i, rtol)
+        low[late[k]], high[late[k]] = max(low[late[k]], least), min(high[late[k]], most)
+        rounds[late[k]] += count
 
-    run_parts(row, len(rows), progress=progress, description="sensitivities")
+    run_parts(row, len(late), progress=progress and len(late) > 0, description="sensitivities")
     own = np.minimum(np.broadcast_to(own, tiles.n)[rows], 1.0)
     low = np.minimum(np.where(own < 1.0, low, 0.0) * (1.0 - own), 1.0)
     low *= 1.0 - min(rounding, 1.0)

@@ -159,5 +159,16 @@ def test_options_are_checked():
     ):
         with pytest.raises(ValueError, match=message):
             randla.lp_regression(cut(A, CHUNKS), b, **options)
-    with pytest.raises(ValueError, match=r"b must have shape \(9000,\), got shape \(9000, 2\)"):
+    with pytest.raises(ValueError, match=r"b must have shape .*, got shape \(9000, 2\)"):
         randla.lp_regression(cut(A, CHUNKS), np.stack([b, b], axis=1))
+
+
+def test_a_column_as_right_hand_side_and_no_chance_in_exact_solutions():
+    for p in (1, 3):
+        fit = randla.lp_regression(cut(A, CHUNKS), b, p)
+        for rhs in (b[:, None], cut(b[:, None], 4000)):
+            column = randla.lp_regression(cut(A, CHUNKS), rhs, p)
+            np.testing.assert_array_equal(column.x, fit.x[:, None])
+            np.testing.assert_array_equal(column.dual.compute(), fit.dual.compute()[:, None])
+    with pytest.raises(ValueError, match=r"b must have shape \(9000,\) or \(9000, 1\)"):
+        randla.lp_regression(cut(A, CHUNKS), cut(np.ones((N, 2)), CHUNKS))

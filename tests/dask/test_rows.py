@@ -18,10 +18,10 @@ SCORES = {
 }
 
 
-def assert_same(sample, expected):
+def assert_same(sample, expected, rtol=1e-9):
     np.testing.assert_array_equal(sample.indices, expected.indices)
-    np.testing.assert_allclose(sample.weights, expected.weights, rtol=1e-9)
-    np.testing.assert_allclose(sample.probabilities, expected.probabilities, rtol=1e-9)
+    np.testing.assert_allclose(sample.weights, expected.weights, rtol=rtol)
+    np.testing.assert_allclose(sample.probabilities, expected.probabilities, rtol=rtol)
 
 
 @pytest.mark.parametrize("options", SCORES.values(), ids=SCORES)
@@ -34,22 +34,57 @@ def test_same_rows_as_in_memory(scheme, options, rows):
 def test_same_rows_on_each_scheduler(scheduler, rows):
     sample = randla.sample_rows(cut(A, rows), 150, p=2, rng=3)
     assert_same(sample, randla.sample_rows(A, 150, p=2, rng=3))
-    lewis = randla.sample_rows(cut(A, rows), 150, p=1, rng=3)  # another iteration than in memory
-    found.append(lewis.indices)
-    np.testing.assert_array_equal(lewis.indices, found[0])
+    for scores in ("lewis", "sensitivity"):
+        sample = randla.sample_rows(cut(A, rows), 150, p=4, scores=scores, rng=3)
+        assert_same(sample, randla.sample_rows(A, 150, p=4, scores=scores, rng=3), rtol=1e-5)
 
 
-found: list = []
+_rng = np.random.default_rng(11)
+MATRICES = {
+    "graded": A,
+    "heavy": _rng.standard_t(1, (N, 5)),
+    "deficient": np.column_stack([A, A[:, 0] - A[:, 1], np.zeros(N)]),
+    "wide": _rng.standard_normal((N, 24)),
+    "groups": np.column_stack([np.ones(N), np.eye(6)[_rng.integers(0, 6, N)]]),
+    "float32": _rng.standard_normal((N, 6)).astype(np.float32),
+    "scales": _rng.standard_normal((N, 4)) * 10.0 ** np.array([-120, -30, 50, 140]),
+    "polynomials": np.vander(np.linspace(0.0, 1.0, N), 8),
+}
+CUTS = ((500, 1, 399, 300), 97)
 
 
-@pytest.mark.parametrize("scores", ["lewis", "sensitivity", "sensitivity+leverage"])
-def test_scores_that_are_solved_roughly(scores):
-    sample = randla.sample_rows(cut(A), 300, p=1, scores=scores, rng=3)
-    expected = randla.sample_rows(A, 300, p=1, scores=scores, rng=3)
-    assert abs(len(sample) - len(expected)) <= 40
-    by_eps = randla.sample_rows(cut(A), p=1, eps=0.6, scores=scores, rng=3)
-    size = len(randla.sample_rows(A, p=1, eps=0.6, scores=scores, rng=3))
-    assert abs(len(by_eps) - size) < 0.2 * size
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("p", [1, 1.05, 1.5, 3, 4, 6])
+def test_scores_that_are_solved_roughly_are_those_in_memory(name, p):
+    """Every kind and scheme, with other seeds and chunks; also all rows solved, for `eps`."""
+    matrix = MATRICES[name]
+    schemes = ("poisson", "fixed", "replacement")
+    for i, scores in enumerate(("lewis", "sensitivity", "sensitivity+leverage")):
+        for seed, scheme in enumerate(schemes if i < 2 else schemes[:1]):
+            options = {"p": p, "scores": scores, "scheme": scheme, "rng": seed}
+            sample = randla.sample_rows(cut(matrix, CUTS[(i + seed) % 2]), 150, **options)
+            assert_same(sample, randla.sample_rows(matrix, 150, **options), rtol=1e-5)
+    if matrix.shape[1] <= 6:
+        options = {"p": p, "eps": 0.6, "scores": "sensitivity", "rng": 3}
+        sample = randla.sample_rows(cut(matrix, CUTS[0]), **options)
+        assert_same(sample, randla.sample_rows(matrix, **options), rtol=1e-3)
+
+
+def test_sketched_leverage_scores_follow_the_seed(monkeypatch):
+    monkeypatch.setattr("randla.sampling._leverage._EXACT_WORK", 0.0)
+    tall = np.random.default_rng(2).standard_normal((N, 40))
+    expected = randla.sample_rows(tall, 150, p=2, rng=5)
+    for matrix in (tall, cut(tall, 97)):
+        assert_same(randla.sample_rows(matrix, 150, p=2, rng=5), expected)
+
+
+def test_scores_of_any_size_are_drawn_as_in_memory():
+    u = np.full(N, 1e-300)
+    u[[5, 700]] = 1e300, 1e250
+    for few in (u, np.where(np.arange(N) % 400 == 5, u, 0.0)):
+        for rng in range(3):
+            sample = randla.sample_rows(cut(A, 300), 40, p=1, scores=few, rng=rng)
+            assert_same(sample, randla.sample_rows(A, 40, p=1, scores=few, rng=rng))
 
 
 def test_dask_scores_are_taken_as_they_are():

@@ -175,7 +175,6 @@ CASES: list[Case] = [
         random=True,
         bad_options=[
             *_BAD_POWER,
-            ({"p": None}, ValueError, r"\bp must be given"),
             ({"size": 0}, ValueError, r"\bsize must be at least 1"),
             ({"size": 61}, ValueError, r"\bsize must be at least 1 and at most 60"),
             ({"size": 3.0}, TypeError, r"\bsize must be an integer"),

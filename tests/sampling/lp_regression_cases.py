@@ -35,7 +35,8 @@ _BAD = [
     ({"weights": -_w}, ValueError, r"\bweights must be"),
     ({"weights": np.zeros(60)}, ValueError, r"\bweights must"),
     ({"weights": _w[:5]}, ValueError, r"\bweights must be"),
-    ({"b": _b[:5]}, ValueError, r"\bb must be"),
+    ({"b": _b[:5]}, ValueError, r"\bb must have shape \(60,\) or \(60, 1\)"),
+    ({"b": np.ones((60, 2))}, ValueError, r"\bb must have shape \(60,\) or \(60, 1\)"),
 ]
 
 

@@ -407,3 +407,33 @@ def test_large_powers_on_real_data(p):
     result = lp_regression(A, labels, p)
     assert result.n_iterations <= 25
     assert_certified(A, labels, result, p)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"p": 3}, {"p": np.inf}, {"tau": 0.3}, {"tau": [0.3, 0.7]}]
+)
+def test_a_column_as_right_hand_side_gives_a_trailing_axis(options):
+    rng = np.random.default_rng(0)
+    A, b = rng.standard_normal((60, 3)), rng.standard_normal(60)
+    plain, column = lp_regression(A, b, **options), lp_regression(A, b[:, None], **options)
+    k = np.size(plain.value)
+    for field, shape in (("x", (3, k)), ("dual", (60, k)), ("value", (k,)), ("gap", (k,))):
+        assert getattr(column, field).shape == shape
+        np.testing.assert_array_equal(
+            getattr(column, field), np.reshape(getattr(plain, field), shape)
+        )
+    for bad in (np.ones((60, 2)), np.ones((1, 60)), np.ones(59), np.ones((60, 1, 1))):
+        with pytest.raises(ValueError, match=r"b must have shape \(60,\) or \(60, 1\)"):
+            lp_regression(A, bad)
+
+
+@pytest.mark.parametrize("method", ["auto", "full", "preprocess"])
+def test_exact_solutions_do_not_change_from_call_to_call(method):
+    rng = np.random.default_rng(1)
+    A, b = rng.standard_normal((6000, 4)), rng.standard_t(2, 6000)
+    first = lp_regression(A, b, method=method)
+    for _ in range(3):
+        again = lp_regression(A, b, method=method)
+        for field in ("x", "dual", "value", "gap", "n_iterations"):
+            np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
+    assert not np.array_equal(*(lp_regression(A, b, method="sample").x for _ in range(2)))

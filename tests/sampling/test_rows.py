@@ -7,7 +7,9 @@ from scipy import sparse, stats
 
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
 from randla.sampling._draws import inclusion_probabilities, systematic
-from randla.sampling._rows import size_for
+from randla.sampling._lewis import log_error
+from randla.sampling._row_solver import RowSolver
+from randla.sampling._rows import kind_of, named_scores, size_for
 from randla.sampling._scores import NotConvergedWarning
 from tests.sampling.distortion import Distortion
 from tests.sampling.matrices import MATRICES
@@ -23,6 +25,16 @@ def test_a_size_for_eps_needs_scores_of_the_same_power():
     assert sample_rows(A, 40, p=3, scores=scores, rng=0).p == 3
     with pytest.raises(ValueError, match=r"p must be 1, the power of the scores, .* got 3"):
         sample_rows(A, p=3, eps=0.5, scores=scores)
+
+
+def test_the_power_is_two_unless_scores_have_one():
+    for scores in ("auto", "root-leverage", np.arange(120.0)):
+        sample = sample_rows(A, 40, scores=scores, rng=0)
+        assert sample.p == 2
+        expected = sample_rows(A, 40, p=2, scores=scores, rng=0)
+        np.testing.assert_array_equal(sample.indices, expected.indices)
+    assert sample_rows(A, 40, scores=lewis_weights(A, 3), rng=0).p == 3
+    assert sample_rows(A, eps=0.5, rng=0).p == 2
 
 
 def test_scores_may_be_any_sequence():
@@ -131,16 +143,14 @@ def test_sizes(trial):
 def test_named_scores(scheme):
     p = 1.5
     tau = np.asarray(leverage_scores(A))
-    s = np.asarray(lp_sensitivities(A, p))
     named = {
-        "auto": lewis_weights(A, p, rtol=0.1),
-        "lewis": lewis_weights(A, p, rtol=0.1),
         "leverage": tau,
         "root-leverage": tau ** (p / 2),
-        "sensitivity": s,
-        "sensitivity+leverage": s + tau,
         "uniform": np.ones(len(A)),
     }
+    for name in ("auto", "lewis", "sensitivity"):
+        named[name] = named_scores(A, p, kind_of(name, p), np.random.default_rng(0))
+    named["sensitivity+leverage"] = named["sensitivity"] + tau
     for name, u in named.items():
         by_name = sample_rows(A, 30, p=p, scores=name, scheme=scheme, rng=1)
         by_value = sample_rows(A, 30, p=p, scores=np.asarray(u), scheme=scheme, rng=1)
@@ -151,6 +161,47 @@ def test_named_scores(scheme):
         two.indices, sample_rows(A, 30, scores=leverage_scores(A), scheme=scheme, rng=1).indices
     )
     assert two.p == 2
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 2.5, 3, 4, 10, 40])
+@pytest.mark.parametrize("name", MATRICES)
+def test_scores_for_sampling_are_near_those_that_are_solved(name, p):
+    matrix, rng = MATRICES[name], np.random.default_rng(0)
+    w, exact = named_scores(matrix, p, "lewis", rng), lewis_weights(matrix, p, rtol=1e-8)
+    alive = exact.values > 0
+    assert not w[~alive].any()
+    spread = 1.0001 * log_error(p, 0.1, np.linalg.matrix_rank(matrix))
+    assert np.abs(np.log(w[alive] / exact.values[alive])).max() <= spread
+    if p > 10:
+        return
+    exact = np.asarray(lp_sensitivities(matrix, p, method="exact"))[alive]
+    for rough in (True, False):
+        s = named_scores(matrix, p, "sensitivity", rng, rough=rough)
+        assert not s[~alive].any()
+        assert 0.49 < (s[alive] / exact).min() <= (s[alive] / exact).max() < 2.05
+
+
+def test_sensitivities_for_sampling_are_solved_only_where_bounds_are_far_apart(monkeypatch):
+    """Heavy tails at p = 1: none of 20,000 rows; beside many columns, those that have to be."""
+    solved = []
+
+    def solve(self, targets, *args, **options):
+        solved.append(len(targets))
+        return solve_rows(self, targets, *args, **options)
+
+    solve_rows = RowSolver.solve
+    monkeypatch.setattr(RowSolver, "solve", solve)
+    rng = np.random.default_rng(3)
+    for heavy in (rng.standard_t(1, (20_000, 5)), rng.pareto(1, (20_000, 5))):
+        assert len(sample_rows(heavy, 500, p=1, scores="sensitivity", scheme="fixed", rng=0)) == 500
+    assert not solved
+    sample_rows(rng.standard_normal((500, 20)), 50, p=1, scores="sensitivity", rng=0)
+    assert solved == [500]
+    wide = rng.standard_normal((3000, 100))  # bounds, as estimates would take too long
+    s = named_scores(wide, 1, "sensitivity", rng)
+    bound = lp_sensitivities(wide, 1, method="bound")
+    assert solved == [500]
+    np.testing.assert_allclose(s, np.sqrt(bound.lower * bound.upper), rtol=0.2)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -222,7 +273,6 @@ def test_decisions_belong_to_rows():
     [
         ({"size": 0}, "size must be at least 1"),
         ({"size": 121}, r"size must be at least 1 and at most 120, the number of rows of A"),
-        ({"size": 10, "p": None}, "p must be given"),
         ({"size": 10, "p": np.inf}, "p must be"),
         ({"size": 10, "p": 0.5}, "p must be"),
         ({"size": 10, "scores": -np.ones(120)}, "scores must be non-negative"),

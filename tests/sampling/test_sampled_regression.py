@@ -174,3 +174,28 @@ def test_weights_beyond_any_measure(seed):
         warnings.simplefilter("ignore", NotConvergedWarning)
         result = lp_regression(A, b, method="sample", size=25, weights=weights, rng=0)
     assert 0.0 <= result.lower_bound <= result.value
+
+
+@pytest.mark.parametrize("n", [2000, 300_000])
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({"p": 1}, 3.0),
+        ({"tau": 0.9}, 3.0),
+        ({"p": 1.1}, 20.0),
+        ({"p": 1.3}, 3.0),
+        ({"p": 1.5}, 3.0),
+        ({"p": 3}, 3.0),
+    ],
+)
+def test_gaps_are_about_as_large_as_the_excess(n, options, most):
+    rng = np.random.default_rng(7)
+    A = rng.standard_normal((n, 5))
+    b = A.sum(axis=1) + rng.standard_t(2, n)
+    exact = lp_regression(A, b, **options)
+    for seed, size in enumerate((None, 120, 1000)):
+        if size == 120 and n > 2000 and options.get("p", 1) == 1:
+            continue  # at most 400 rows for each of these are looked at one by one
+        fit = lp_regression(A, b, **options, method="sample", size=size, rng=seed)
+        excess = fit.value - exact.value
+        assert 0.0 < excess <= fit.gap <= most * excess

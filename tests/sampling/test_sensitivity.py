@@ -1,6 +1,8 @@
 """Sensitivities against linear programmes, smooth solvers and brute force, and their bounds."""
 
+import itertools
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ from randla.sampling import (
 )
 from randla.sampling._kernels.columns import LANES
 from randla.sampling._kernels.sensitivity_power import dual_norm
-from randla.sampling._row_solver import geometry
+from randla.sampling._row_solver import geometry, row_seconds
 from randla.sampling._scores import NotConvergedWarning
-from randla.sampling._sensitivity import choose_method, exact_rows
+from randla.sampling._sensitivity import exact_rows, pilot
+from randla.sampling._sensitivity_max import _one_row
 from randla.sampling._tiles import Tiles
 from tests.sampling import reference
 from tests.sampling.matrices import MATRICES
@@ -249,11 +252,27 @@ def test_estimates_from_a_sample_are_near():
         np.testing.assert_allclose(again, sketch[[5, 1000]], rtol=1e-6)
 
 
-def test_automatic_choice():
-    assert choose_method(100, 100, 5, 1.0) == "exact"
-    assert choose_method(10**5, 10**5, 10, 1.5) == "sketch"
-    assert choose_method(10**7, 10**7, 30, 3.0) == "bound"
-    assert choose_method(10**7, 10**7, 30, np.inf) == "bound"
+@pytest.mark.parametrize("p", [1, 1.5, 4])
+def test_automatic_choice_counts_iterations(p, monkeypatch):
+    """Rows of heavy tails need more of them, so that fewer rows are solved exactly."""
+    rng = np.random.default_rng(1)
+    light, heavy = rng.standard_normal((2000, 5)), rng.standard_t(1, (2000, 5))
+    for budget, kinds in {
+        6.0 if p == 1 else 1.6: ("sensitivity", "sensitivity-sketch"),
+        1e4: ("sensitivity", "sensitivity"),
+    }.items():  # iterations of each of the rows
+        affordable = budget * 2000 * row_seconds(2000, 5, p)
+        monkeypatch.setattr("randla.sampling._sensitivity._AFFORDABLE", affordable)
+        for A, kind in zip((light, heavy), kinds, strict=True):
+            assert lp_sensitivities(A, p, rng=0).kind == kind
+    assert len(pilot(2000)) == 64
+    monkeypatch.setattr("randla.sampling._sensitivity._AFFORDABLE", 0.0)
+    assert lp_sensitivities(heavy, p, rng=0).kind == "sensitivity-bound"
+    assert lp_sensitivities(heavy, 2, rng=0).kind == "sensitivity"
+
+
+def test_automatic_choice_in_the_maximum_norm():
+    assert lp_sensitivities(np.ones((10_001, 1)), np.inf).kind == "sensitivity-bound"
     A = MATRICES["gaussian"]
     assert lp_sensitivities(A, 1).kind == "sensitivity"
     with pytest.raises(ValueError, match="method must be"):
@@ -277,9 +296,8 @@ def test_powers_near_one_say_how_far_they_came():
 
 @pytest.mark.parametrize("p", [1, 1.5, 3])
 def test_the_sizes_up_to_which_all_rows_are_certified(p):
-    """Those that the table of docs/sampling.rst names."""
-    assert choose_method(10_000, 10_000, 16, p) == "exact"
-    assert choose_method(11_000, 11_000, 16, p) == choose_method(10_000, 10_000, 18, p) == "sketch"
+    """Those that the table of docs/sampling.rst names, of three iterations a row."""
+    assert 3 * 10_000 * row_seconds(10_000, 16, p) < 10.0
 
 
 def test_a_warning_points_to_the_call():
@@ -431,3 +449,66 @@ def test_dual_norm(values, q):
     top = np.abs(values).max()
     exact = top * np.linalg.norm(np.array(values) / top, q) if 0 < top < np.inf else top
     assert exact * (1 - 1e-14) <= found <= exact * (1 + 1e-12)
+
+
+def _integers():
+    return np.random.default_rng(5).integers(-2, 3, (300, 6)).astype(float)
+
+
+TIES = {
+    "gaussian": np.random.default_rng(0).standard_normal((400, 5)),
+    "heavy": np.random.default_rng(1).standard_t(1, (400, 12)),
+    "integers": _integers(),
+    "copies": np.repeat(np.random.default_rng(2).standard_normal((50, 4)), 6, axis=0),
+    "deficient": np.c_[_integers(), _integers()[:, :1] - _integers()[:, 1:2], np.zeros(300)],
+    "zero rows": np.vstack([_integers(), np.zeros((5, 6))]),
+    "square": np.random.default_rng(3).standard_normal((7, 7)),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_the_simplex_method_serves_the_maximum_norm(name, monkeypatch):
+    """Without a programme of HiGHS, and to the same bounds as those."""
+    A = TIES[name]
+    programmes = []
+
+    def one_row(X, i, rtol):
+        programmes.append(i)
+        return _one_row(X, i, rtol)
+
+    monkeypatch.setattr("randla.sampling._sensitivity_max._one_row", one_row)
+    scores = lp_sensitivities(A, np.inf, method="exact")
+    assert len(programmes) <= 0.02 * len(A)
+    assert scores.residual < 1e-9
+    assert scores.certified
+    rows = np.flatnonzero(A.any(axis=1))[::17]
+    monkeypatch.setattr("randla.sampling._sensitivity_max._STEPS", 0)
+    monkeypatch.setattr(
+        "randla.sampling._sensitivity_max.bounds_of_rows", lambda *args: args[-2].fill(1.0)
+    )
+    programmes.clear()
+    slow = lp_sensitivities(A, np.inf, rows=rows, method="exact")
+    assert len(programmes) == len(rows)
+    np.testing.assert_allclose(scores[rows], slow, rtol=1e-3)
+    assert (scores.lower[rows] <= slow.upper * (1 + 1e-9)).all()
+    assert (slow.lower <= scores.upper[rows] * (1 + 1e-9)).all()
+
+
+def test_sensitivities_in_the_maximum_norm_by_fractions():
+    """All vertices of |A x| <= 1 in exact arithmetic, for two columns."""
+    A = np.random.default_rng(8).integers(-4, 5, (9, 2))
+    A = A[A.any(axis=1)]
+    exact = np.zeros(len(A), object)
+    for i, j in itertools.combinations(range(len(A)), 2):
+        det = Fraction(int(A[i, 0] * A[j, 1] - A[i, 1] * A[j, 0]))
+        if det == 0:
+            continue
+        for sign in (1, -1):
+            x = (A[j, 1] - sign * A[i, 1]) / det, (sign * A[i, 0] - A[j, 0]) / det
+            values = [abs(int(a) * x[0] + int(b) * x[1]) for a, b in A]
+            if max(values) <= 1:
+                exact = np.maximum(exact, values)
+    scores = lp_sensitivities(A, np.inf, method="exact")
+    for low, high, value in zip(scores.lower, scores.upper, exact, strict=True):
+        assert Fraction(float(low)) <= value <= Fraction(float(high))
+        assert high - low < 1e-12

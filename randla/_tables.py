@@ -1,0 +1,120 @@
+"""Tables of pandas, polars and pyarrow as arrays of numbers, without importing any of the three.
+
+A table is a list of columns, each with its own type. Truth values and numbers that may be missing,
+which NumPy would make objects, become floats; a column of anything else is named.
+"""
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class _Column(NamedTuple):
+    label: Any
+    kind: str  # as that of NumPy's dtypes
+    dtype: str
+    n_missing: int
+    values: Any  # a function without arguments, of float64 with NaN for what is missing
+
+
+def from_table(x: Any, name: str, *, missing: bool) -> Any:
+    """`x` as an ndarray if it is a table or a column of one, else as it is.
+
+    Raises TypeError for a column that does not hold real numbers, and ValueError for a missing
+    value unless ``missing=True``, which makes it NaN.
+    """
+    columns = None
+    for module, read in (("pandas", _pandas), ("polars", _polars), ("pyarrow", _pyarrow)):
+        library = sys.modules.get(module)
+        if library is not None and columns is None:
+            columns = read(library, x)
+    if columns is None:
+        return x
+    for column in columns:
+        where = "" if column.label is None else f" in column {column.label!r}"
+        if column.kind not in "biuf":
+            kind = "complex numbers" if column.kind == "c" else f"dtype {column.dtype}"
+            raise TypeError(f"{name} must hold real numbers, got {kind}{where}")
+        if column.n_missing and not missing:
+            raise ValueError(f"{name} must have no missing values, got {column.n_missing}{where}")
+    arrays = [column.values() for column in columns]
+    if len(getattr(x, "shape", ())) < 2:
+        return arrays[0]
+    out: NDArray[Any] = np.empty(x.shape, np.result_type(*arrays) if arrays else np.float64)
+    for j, array in enumerate(arrays):
+        out[:, j] = array
+    return out
+
+
+def _pandas(pandas: Any, x: Any) -> list[_Column] | None:
+    if isinstance(x, pandas.Series):
+        parts = [(x.name, x)]
+    elif isinstance(x, pandas.DataFrame):
+        parts = [(x.columns[j], x.iloc[:, j]) for j in range(x.shape[1])]
+    else:
+        return None
+    kinds = {getattr(part.dtype, "kind", "O") for _, part in parts}
+    plain = all(isinstance(part.dtype, np.dtype) for _, part in parts)
+    if plain and (kinds <= set("iuf") or kinds <= set("b")):
+        return None  # NumPy reads it, where it can without a copy
+
+    def column(label: Any, part: Any) -> _Column:
+        kind = getattr(part.dtype, "kind", "O")
+        if isinstance(part.dtype, np.dtype):  # NaN is a number there
+            return _Column(label, kind, str(part.dtype), 0, part.to_numpy)
+        return _Column(
+            label,
+            kind,
+            str(part.dtype),
+            int(part.isna().sum()),
+            lambda: part.to_numpy(dtype=np.float64, na_value=np.nan),
+        )
+
+    return [column(*part) for part in parts]
+
+
+def _polars(polars: Any, x: Any) -> list[_Column] | None:
+    if isinstance(x, polars.Series):
+        parts = [x]
+    elif isinstance(x, polars.DataFrame):
+        parts = x.get_columns()
+    else:
+        return None
+
+    def column(part: Any) -> _Column:
+        real = part.dtype.is_numeric() or part.dtype == polars.Boolean
+        return _Column(
+            part.name or None,
+            "f" if real else "O",
+            str(part.dtype),
+            part.null_count(),
+            lambda: part.cast(polars.Float64).to_numpy(),
+        )
+
+    return [column(part) for part in parts]
+
+
+def _pyarrow(pyarrow: Any, x: Any) -> list[_Column] | None:
+    parts: list[tuple[Any, Any]]
+    if isinstance(x, (pyarrow.Table, pyarrow.RecordBatch)):
+        parts = list(zip(x.schema.names, x.columns, strict=True))
+    elif isinstance(x, (pyarrow.Array, pyarrow.ChunkedArray)):
+        parts = [(None, x)]
+    else:
+        return None
+    types = pyarrow.types
+
+    def column(label: Any, part: Any) -> _Column:
+        kind = part.type
+        real = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+        return _Column(
+            label,
+            "f" if real or types.is_boolean(kind) else "O",
+            str(kind),
+            part.null_count,
+            lambda: np.asarray(part.cast(pyarrow.float64()), np.float64),
+        )
+
+    return [column(*part) for part in parts]
