@@ -274,6 +274,7 @@ def test_statistical_errors():
     )
 
 
+@pytest.mark.filterwarnings("ignore::randla.BiasWarning")  # of five particles
 @claim(
     null="the scores of method='paris' have the law of those of paris",
     test="z-test of the difference of means, Bonferroni over 6 parameters",
