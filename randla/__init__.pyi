@@ -3,6 +3,7 @@
 from randla._results import RandlaWarning as RandlaWarning
 from randla.sampling import (
     LpRegressionResult as LpRegressionResult,
+    NotConvergedWarning as NotConvergedWarning,
     RowSample as RowSample,
     Scores as Scores,
     leverage_scores as leverage_scores,
@@ -21,6 +22,7 @@ from randla.sketching import (
     KroneckerProduct as KroneckerProduct,
     KroneckerSRHT as KroneckerSRHT,
     LstsqResult as LstsqResult,
+    LstsqWarning as LstsqWarning,
     SparseSignSketch as SparseSignSketch,
     fwht as fwht,
     lstsq as lstsq,
@@ -28,11 +30,15 @@ from randla.sketching import (
 )
 from randla.smoothing import (
     AdditiveFunctional as AdditiveFunctional,
+    BiasWarning as BiasWarning,
+    BurnInWarning as BurnInWarning,
     ChaoticRNN as ChaoticRNN,
+    DegenerateSmoothingWarning as DegenerateSmoothingWarning,
     DiscreteHMM as DiscreteHMM,
     FilterResult as FilterResult,
     LinearGaussian as LinearGaussian,
     MaximumLikelihoodResult as MaximumLikelihoodResult,
+    MaximumLikelihoodWarning as MaximumLikelihoodWarning,
     SmoothingResult as SmoothingResult,
     StateSpaceModel as StateSpaceModel,
     StochasticVolatility as StochasticVolatility,
@@ -46,6 +52,7 @@ from randla.smoothing import (
     ppg as ppg,
 )
 from randla.transport import (
+    FewProjectionsWarning as FewProjectionsWarning,
     SlicedWassersteinResult as SlicedWassersteinResult,
     max_sliced_wasserstein as max_sliced_wasserstein,
     sliced_wasserstein as sliced_wasserstein,

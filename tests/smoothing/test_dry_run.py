@@ -19,7 +19,7 @@ from randla.smoothing import _specialise
 from tests.smoothing import models
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
 
 SHORT = np.array([0.1, 0.2])
 Y = np.array([0.3, -1.0, 0.5, 2.0, 0.1])

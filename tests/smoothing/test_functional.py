@@ -11,7 +11,7 @@ from randla.smoothing._functional import as_functional
 from tests.smoothing import models, reference
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
 
 Y = models.walk.simulate(12, rng=5)[1]
 Y[4] = np.nan

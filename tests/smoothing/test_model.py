@@ -19,7 +19,7 @@ from tests.smoothing import models
 from tests.statistical import claim
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
 
 
 @claim(

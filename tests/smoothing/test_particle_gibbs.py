@@ -30,7 +30,7 @@ from tests.smoothing.test_exactness import chain_problem, pooled
 from tests.statistical import claim
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.BiasWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
 
 Y = models.walk.simulate(25, rng=5)[1]
 Y[[4, 11]] = np.nan
