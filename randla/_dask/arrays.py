@@ -145,15 +145,15 @@ def run(tasks: Iterable[Any]) -> tuple[Any, ...]:
 
 def gather(function: Callable[..., Any], *operands: Any, **constants: Any) -> list[Any]:
     """Compute ``function(first, *blocks, **constants)``, any Python object, for each block."""
-    large = _sent_once(constants)
-    first = _first_rows(operands[0].chunks[0])
-    blocks = [None if x is None else x.to_delayed().ravel() for x in operands]
-    call = dask.delayed(_call, pure=False)
-    tasks = [
-        call(int(first[k]), *(None if b is None else b[k] for b in blocks), of=function, **large)
-        for k in range(len(first))
-    ]
-    return list(run(tasks))
+    rows = (1,) * operands[0].numblocks[0]
+    parts = _blockwise(partial(_boxed, function), operands, rows, None, object, constants)
+    return list(compute(parts))
+
+
+def _boxed(function: Callable[..., Any], *arguments: Any, **constants: Any) -> Any:
+    box = np.empty(1, object)
+    box[0] = function(*arguments, **constants)
+    return box
 
 
 def take_rows(A: Any, indices: Any) -> Any:

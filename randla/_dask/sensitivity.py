@@ -91,8 +91,6 @@ def lp_sensitivities(A: Any, p: float, rows: Any, method: str, rng: Any) -> Scor
 def sampling_sensitivities(A: Any, p: float, rng: Any, *, rough: bool) -> Any:
     """`randla.sampling._sensitivity.sampling_sensitivities` of a Dask array."""
     A = arrays.as_rows(A)
-    if p == 2.0:
-        return _from_leverage(A, p).values
     tiles, state = solve_lewis(A, p, *LEWIS)
     bounds = _bounds(tiles, state, p)
     options: dict[str, Any] = {"bounds": bounds, "rough": rough}

@@ -86,7 +86,8 @@ def leverage_scores(
     A column counts as dependent where its pivot is below :math:`32 u \max(d, \sqrt n)` of the
     largest, u = 2.2e-16 (4.8e-7 for float32). `certified` is False, and the bounds are 0 and 1, if
     a pivot that was dropped is too large to be a rounding error, above 1/64 of that (1/4 for
-    float32). The scores are those of a matrix of lower rank nearby.
+    float32), unless the column is an exact sum of others, as a column of ones is of indicators.
+    The scores are those of a matrix of lower rank nearby.
 
     References
     ----------

@@ -17,7 +17,7 @@ from randla.sampling._interior_point import MAX_ITERATIONS
 from randla.sampling._kernels import accurate as kernels
 from randla.sampling._panels import Array, Panels
 from randla.sampling._tiles import Tiles
-from randla.sampling._whitening import is_proven, whiten
+from randla.sampling._whitening import SIMPLE, is_proven, whiten
 
 #: Reciprocal condition of a Gram matrix above which the columns serve as they are.
 _WELL_CONDITIONED = 1e-7
@@ -27,8 +27,8 @@ ROUNDING = 16.0
 SHARP, FEASIBLE = 1e-12, 1e-10
 #: Dual values below this share of the largest count as zero where A'z stays zero.
 _NEGLIGIBLE = 1e-18
-#: Entries of a part of A, which threads share, and the denominator of simple coefficients.
-PART_ENTRIES, _SIMPLE = 1 << 17, 2.0**20
+#: Entries of a part of A, which threads share.
+PART_ENTRIES = 1 << 17
 #: Relative residual of least squares above which no exact fit is looked for.
 _FITTED = 1e-6
 
@@ -237,7 +237,7 @@ def _null_space(
     others = np.setdiff1d(np.arange(d), columns)
     parts = orthonormal.data @ panels.data[:, :d].transpose(0, 2, 1)
     made_of = T[columns] @ parts.sum(axis=0)[: T.shape[1], others]
-    simple, exact = np.rint(made_of * _SIMPLE) / _SIMPLE, True
+    simple, exact = np.rint(made_of * SIMPLE) / SIMPLE, True
     for column, coefficients in zip(others, simple.T, strict=True):
         for data in panels.data:
             left = np.empty(data.shape[1])

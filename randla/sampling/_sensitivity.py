@@ -223,12 +223,12 @@ def sampling_sensitivities(A: Any, p: float, rng: Any, *, rough: bool) -> Any:
     only those that the certified bounds leave open by more than a factor of 4. The others are the
     geometric means of their bounds (upper bounds, unless rough).
     """
+    if p == 2.0:
+        return leverage_scores(A, rng=rng).values
     if is_dask(A):
         from randla._dask import sensitivity
 
         return sensitivity.sampling_sensitivities(A, p, rng, rough=rough)
-    if p == 2.0:
-        return leverage_scores(A).values
     tiles = FormTiles(A)
     space = geometry(tiles, p, lewis_state(tiles, solve_form(tiles, p, *LEWIS)))
     values, open_rows = between(space.lower, space.upper, rough)
@@ -328,7 +328,7 @@ def _enclosed(
 
 def _from_leverage(matrix: Any, p: float, chosen: NDArray[np.int64] | None) -> Scores:
     """For p = 2, and for p = inf the bound s_i >= sqrt(leverage), as norms fall with p."""
-    scores = leverage_scores(matrix)
+    scores = leverage_scores(matrix, method="exact")
     low, high = scores.lower, scores.upper
     if p == np.inf:
         low, high = np.sqrt(low), (high > 0.0).astype(np.float64)

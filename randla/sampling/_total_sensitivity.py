@@ -221,7 +221,7 @@ def max_sensitivity(
     progress = as_flag(progress, "progress")
     as_generator(rng)
     if p in (2.0, np.inf):
-        scores = leverage_scores(matrix)
+        scores = leverage_scores(matrix, method="exact")
         row = int(np.argmax(scores.values))
         low, high = float(scores.lower.max()), float(scores.upper.max())
         value = float(scores.values[row])

@@ -27,6 +27,9 @@ _SMALL = 64  # columns
 _CLEAR = 4.0  # times the noise, a pivot is no rounding error on any processor
 _SAFE = 1e-200, 1e200  # squared column norms that neither overflow nor lose digits
 
+#: Denominator of simple coefficients.
+SIMPLE = 2.0**20
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -46,8 +49,8 @@ class Whitening:
         By how much scores may be wrong, at most 1, because the rank hangs on digits that are not
         there, or because rows were shortened.
     dropped : float
-        The largest pivot that was left out, over `pivot_noise`; inf where rows of equal lengths
-        have another rank.
+        The largest pivot that was left out, over `pivot_noise`; 0 where the columns are exact sums
+        of others, inf where rows of equal lengths have another rank.
     """
 
     transform: Array
@@ -151,17 +154,33 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     rank = int((diagonal > rank_tolerance(tiles) * diagonal[0]).sum())
     dropped = float(diagonal[rank:].max(initial=0.0))
     dropped /= pivot_noise(tiles) * max(diagonal[0], 1e-300)
-    doubt = float(dropped > 1.0)
     if rank == 0:
         return Whitening(np.zeros((tiles.d, 0)), 0, 0.0, 0.0, np.arange(0))
-    R, columns = R[:rank, :rank], pivots[:rank]
+    rest, R, columns = R[:rank, rank:], R[:rank, :rank], pivots[:rank]
     inverse = lower_inverse(np.ascontiguousarray(R.T)).T
+    if dropped > 1.0 and _depend_exactly(tiles, pivots, scale, inverse @ rest):
+        dropped = 0.0
+    doubt = float(dropped > 1.0)
     T = np.zeros((tiles.d, rank))
     T[columns] = inverse / scale[columns, None]
     log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tiles, scale, columns)
     error = (8.0 + rank) * _EPS * spectral_norm(R) * spectral_norm(inverse)
     T, more = _corrected(tiles, row_scale, T)
     return Whitening(T, rank, error, log_det + more, columns, doubt, dropped)
+
+
+def _depend_exactly(tiles: Tiles, pivots: Any, scale: Array, made_of: Array) -> bool:
+    """Whether the last of `pivots` are made of the first ones with simple coefficients.
+
+    `made_of` are their coefficients for columns over `scale`. Indicators beside a column of ones
+    and repeated columns are so.
+    """
+    columns, others = np.split(pivots, [len(made_of)])
+    null = np.zeros((tiles.d, len(others)))
+    null[columns] = -made_of * (scale[others] / scale[columns, None])
+    null = np.rint(null * SIMPLE) / SIMPLE
+    null[others, np.arange(len(others))] = 1.0
+    return not tiles.gram(null).any()
 
 
 def _hidden_by_rows(tiles: Tiles, row_scale: Array | None, rank: int) -> bool:
@@ -246,7 +265,8 @@ def pivot_noise(tiles: Tiles) -> float:
     """Relative size of the pivots of columns that depend on others up to rounding.
 
     That is a rounding error of the factorisation, which grows like the square root of n, or of the
-    data themselves where they are float32.
+    data themselves where they are float32. The largest such pivots are up to three times as large,
+    by the order in which a BLAS adds, so that columns above are looked at once more.
     """
     return max(0.5 * _rounding(tiles), _data_rounding(tiles))
 

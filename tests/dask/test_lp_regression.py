@@ -1,10 +1,12 @@
 """l_p and quantile regression of Dask arrays, with certificates that hold for all rows."""
 
+import dask
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
 import randla
+from randla._dask import arrays
 from tests.dask.cases import cut, cut_sparse
 
 _rng = np.random.default_rng(11)
@@ -172,3 +174,29 @@ def test_a_column_as_right_hand_side_and_no_chance_in_exact_solutions():
             np.testing.assert_array_equal(column.dual.compute(), fit.dual.compute()[:, None])
     with pytest.raises(ValueError, match=r"b must have shape \(9000,\) or \(9000, 1\)"):
         randla.lp_regression(cut(A, CHUNKS), cut(np.ones((N, 2)), CHUNKS))
+
+
+@pytest.mark.parametrize("p", [1, 1.5, np.inf])
+def test_a_step_reads_the_table_of_both_operands_once(p, monkeypatch):
+    reads, counts = [], []
+
+    def reading(X):
+        reads.append(len(X))
+        return X
+
+    source = cut(np.c_[A, b], CHUNKS).map_blocks(reading, dtype=float, meta=A[:0])
+
+    def counted(compute):
+        def run(*lazy):
+            before = sum(reads)
+            found = compute(*lazy)
+            counts.append((sum(reads) - before) / N)
+            return found
+
+        return run
+
+    monkeypatch.setattr(arrays, "compute", counted(arrays.compute))
+    monkeypatch.setattr(arrays, "run", counted(arrays.run))
+    with dask.config.set(scheduler="synchronous"):
+        randla.lp_regression(source[:, :-1], source[:, -1], p, rng=0)
+    assert max(counts) == 1.0

@@ -330,3 +330,19 @@ def test_a_long_row_does_not_hide_what_sets_columns_apart():
     exact, scores = leverage_of_doubles(A), leverage_scores(A)
     assert not scores.certified
     assert ((scores.lower <= exact) & (exact <= scores.upper)).all()
+
+
+def dummy_columns(rng):
+    """A column of ones beside one or two full sets of one-hot columns, and a repeated column."""
+    n = int(rng.integers(500, 14_000))
+    sets = [np.eye(k)[rng.integers(k, size=n)] for k in rng.integers(2, 30, rng.integers(1, 3))]
+    A = np.hstack([np.ones((n, 1)), *sets, rng.standard_normal((n, 2))])
+    return np.c_[A, A[:, -1]] * rng.uniform(0.1, 3.0)
+
+
+def test_sums_of_indicators_are_exact_whatever_rounding_leaves_of_them():
+    for seed in range(60):
+        A = dummy_columns(np.random.default_rng(seed))
+        scores = leverage_scores(A)
+        assert scores.certified, seed
+        assert (scores.lower > 0.0).all()

@@ -512,3 +512,17 @@ def test_sensitivities_in_the_maximum_norm_by_fractions():
     for low, high, value in zip(scores.lower, scores.upper, exact, strict=True):
         assert Fraction(float(low)) <= value <= Fraction(float(high))
         assert high - low < 1e-12
+
+
+def test_sensitivities_at_2_are_exact_leverage_scores_of_any_matrix(monkeypatch):
+    A = np.random.default_rng(0).standard_normal((600, 40))
+    exact = leverage_scores(A, method="exact")
+    monkeypatch.setattr("randla.sampling._leverage._EXACT_WORK", 0.0)
+    assert not leverage_scores(A, rng=0).certified
+    for method in ("auto", "exact", "bound"):
+        scores = lp_sensitivities(A, 2, method=method)
+        assert scores.certified
+        np.testing.assert_allclose(scores, exact, rtol=1e-12)
+    largest = max_sensitivity(A, 2)
+    assert largest.upper - largest.lower < 1e-8
+    assert total_sensitivity(A, 2).upper == pytest.approx(40.0)

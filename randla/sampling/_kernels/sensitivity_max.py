@@ -58,6 +58,14 @@ def take_out(p, Q, k):
 
 
 @kernel
+def copy_rows(X, rows, B):
+    """Put some rows of X into B, number by number: that compiles far faster than row by row."""
+    for k in range(rows.size):
+        for j in range(X.shape[1]):
+            B[k, j] = X[rows[k], j]
+
+
+@kernel
 def invert(B, inverse):
     """The inverse of B, which is overwritten, by elimination with row exchanges; False if none."""
     d = B.shape[0]
@@ -143,8 +151,7 @@ def bounds_of_rows(X, norms, rows, first, last, most, lower, upper, steps):
             continue
         if not first_vertex(X, norms, a, active, signs, r, q, step, Q):
             continue
-        for k in range(d):
-            B[k] = X[active[k]]
+        copy_rows(X, active, B)
         found = invert(B, inverse)
         while found and steps[index] < most:
             leaving, least, size = -1, 0.0, 0.0
@@ -175,8 +182,7 @@ def bounds_of_rows(X, norms, rows, first, last, most, lower, upper, steps):
                     if m != leaving:
                         inverse[j, m] -= rest[m] * inverse[j, leaving]
             active[leaving], signs[leaving] = place, 1.0 if q[place] > 0.0 else -1.0
-        for k in range(d):
-            B[k] = X[active[k]]
+        copy_rows(X, active, B)
         if not invert(B, inverse):
             continue
         total = 0.0
