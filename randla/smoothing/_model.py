@@ -380,7 +380,8 @@ class StateSpaceModel:
         Raises
         ------
         ValueError
-            If the model has no `observe`, or `states` has the wrong shape.
+            If the model has no `observe`, or `states` has the wrong shape or holds what is no state
+            of the model.
 
         Examples
         --------
@@ -399,6 +400,7 @@ class StateSpaceModel:
         n_steps = as_count(n_steps, "n_steps")
         start_time = as_count(start_time, "start_time", minimum=0)
         lead, rows = start.shape[:-1], start.reshape(-1, d)
+        self._require_states(rows)
         paths, observations = draw_paths(self, rows, start_time + 1, n_steps, rng)
         return (
             paths.reshape(*lead, *paths.shape[1:]),
@@ -419,6 +421,9 @@ class StateSpaceModel:
 
     def _require_observations(self, y: NDArray[Any]) -> None:
         """Raise ValueError if a ready model cannot make such observations."""
+
+    def _require_states(self, states: NDArray[Any]) -> None:
+        """Raise ValueError if a ready model has no such states."""
 
     def _user_functions(self) -> dict[str, UserFunction]:
         """The functions for the errors that they raise, those that draw first."""

@@ -258,7 +258,7 @@ def values_used(function: Any) -> Iterator[tuple[str, Any]]:
         for name, value in found:
             for item in value if isinstance(value, (tuple, list)) else (value,):
                 yield name, item
-                inner = plain_function(item)
+                inner = plain_function(getattr(item, "_dispatcher", item))  # of a ufunc
                 if isinstance(inner, FunctionType) and not _is_library(inner):
                     todo.append(inner)
 

@@ -473,6 +473,17 @@ def draws_deeper(x):
     return python_random.gauss(0.0, x)
 
 
+@numba.vectorize
+def noise(x):
+    return x + np.random.normal()
+
+
+def fill_noise(x, out):
+    out[0] = x[0] + np.random.normal()
+
+
+noises = numba.guvectorize(["void(float64[:], float64[:])"], "(n)->(n)")(fill_noise)
+
 WRONG_DRAWS = {
     "np.random.normal()": "np.random.normal",
     "np.random.default_rng(3).normal()": "np.random.default_rng",
@@ -486,6 +497,8 @@ WRONG_DRAWS = {
     "draws_deep(x)": "python_random.gauss",
     "module.draw(x)": "python_random.gauss",
     "with_default(x)": "a default",
+    "noise(x)": "np.random.normal",
+    "noises(out, out)": "np.random.normal",
     "sum([np.random.uniform() for _ in range(3)])": "np.random.uniform",
 }
 
@@ -497,7 +510,7 @@ def test_other_generators_are_refused(draw):
     scope = {
         "np": np, "numpy_random": np.random, "python_random": python_random, "OWN": OWN,
         "normal_of_numpy": normal_of_numpy, "gauss": python_random.gauss, "module": module,
-        "draws_deep": draws_deep, "pair": (1.0, python_random.gauss),
+        "draws_deep": draws_deep, "noise": noise, "noises": noises, "pair": (1.0, python_random.gauss),
         "with_default": numba.njit(lambda x, generator=OWN: x),
     }  # fmt: skip
     source = f"""
@@ -539,7 +552,16 @@ def test_our_generator_is_not_refused_whatever_its_name():
     np.testing.assert_array_equal(first, second)
 
 
-# Names of arguments.
+# Names of functions and of arguments.
+
+
+@pytest.mark.parametrize("name", ["function", "reordered", "random", "t", "out"])
+def test_a_function_may_have_any_name(name):
+    scope = {"own": models.walk_log_potential}
+    exec(f"def {name}(y, x, t, theta):\n    return own(t, x, y, theta)", scope)
+    model = StateSpaceModel(**{**models.WALK, "log_potential": scope[name]})
+    got = particle_filter(model, SERIES, n_particles=30, rng=0).log_likelihood
+    assert got == particle_filter(models.walk, SERIES, n_particles=30, rng=0).log_likelihood
 
 
 def test_arguments_are_bound_by_their_names():
