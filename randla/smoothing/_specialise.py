@@ -256,7 +256,7 @@ def values_used(function: Any) -> Iterator[tuple[str, Any]]:
                     value, k = getattr(value, path[k]), k + 1
                 found.append((".".join(path[:k]), value))
         for name, value in found:
-            for item in value if isinstance(value, (tuple, list)) else (value,):
+            for item in (value, *value) if isinstance(value, (tuple, list)) else (value,):
                 yield name, item
                 inner = plain_function(getattr(item, "_dispatcher", item))  # of a ufunc
                 if isinstance(inner, FunctionType) and not _is_library(inner):
@@ -393,7 +393,8 @@ def rebuild(
     """``finish`` of a copy of a function in which every value it refers to is converted.
 
     Those are its globals, what it closes over, and attributes of modules and entries of tuples
-    among them; ``convert(name, value)`` is called after ``finish``, as a function may call itself.
+    among them (before the tuples themselves); ``convert(name, value)`` is called after ``finish``,
+    as a function may call itself.
     """
     scope = dict(function.__globals__)
     cells = tuple(CellType() for _ in function.__closure__ or ())
@@ -407,7 +408,7 @@ def rebuild(
 
     def converted(name: str, value: Any) -> Any:
         if type(value) is tuple:
-            return tuple(converted(f"{name}[{k}]", item) for k, item in enumerate(value))
+            value = tuple(converted(f"{name}[{k}]", item) for k, item in enumerate(value))
         if isinstance(value, ModuleType) and not is_library(value.__name__):
             if value not in modules:
                 modules[value] = copy = ModuleType(value.__name__)

@@ -361,6 +361,45 @@ def test_a_table_is_named_however_it_is_read(how):
     particle_filter(model, SERIES, n_particles=20, rng=0)
 
 
+LEVELS, PAIRS = tuple(table(5)), (1.0, tuple(table(5)))
+
+
+@numba.njit
+def of_levels(t):
+    return LEVELS[t]
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        ("LEVELS[t]", "LEVELS[5]"),
+        ("PAIRS[1][t]", "PAIRS[1][5]"),
+        ("of_levels(t)", "LEVELS[5]"),
+        ("module.LEVELS[t]", "module.LEVELS[5]"),
+    ],
+)
+def test_a_tuple_is_named_like_a_table(how, name):
+    module = types.ModuleType("covariates")
+    module.LEVELS = LEVELS
+    scope = {"LEVELS": LEVELS, "PAIRS": PAIRS, "of_levels": of_levels, "module": module}
+    exec(f"def log_potential(t, x, y, theta):\n    return {how} - x * x", scope)
+    model = StateSpaceModel(**{**models.WALK, "log_potential": scope["log_potential"]})
+    particle_filter(model, SERIES[:5], n_particles=20, rng=0)
+    text = f"at t = 5 tuple index out of range in {name}"
+    with pytest.raises(ValueError, match=re.escape(text) + "$"):
+        particle_filter(model, SERIES[:6], n_particles=20, rng=0)
+
+
+@pytest.mark.compiled
+def test_a_list_is_named_which_numba_does_not_take():
+    scope = {"LEVELS": list(LEVELS)}
+    exec("def log_potential(t, x, y, theta):\n    return LEVELS[t] - x * x", scope)
+    model = StateSpaceModel(**{**models.WALK, "log_potential": scope["log_potential"]})
+    text = "log_potential must compile under Numba: LEVELS is a list: make it a NumPy array$"
+    with pytest.raises(TypeError, match=text):
+        particle_filter(model, SERIES[:5], n_particles=20, rng=0)
+
+
 def test_a_table_that_the_state_is_looked_up_in():
     """Only some particles run off the end."""
     steps = np.zeros((2, 60))
