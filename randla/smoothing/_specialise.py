@@ -98,7 +98,7 @@ def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
 
 def _with_copies(template: Callable[..., FunctionType], functions: tuple) -> FunctionType:
     done: dict[Any, Any] = {}
-    return template(*(_clone(f, done) if isinstance(f, Dispatcher) else f for f in functions))
+    return template(*(frozen(f, done) for f in functions))
 
 
 def _compile(template: Callable[..., FunctionType], functions: tuple, digest: str) -> Any:
@@ -438,31 +438,32 @@ def _is_ours(function: Any) -> bool:
     return _package(function.py_func) in ("randla", *_LIBRARIES)
 
 
+def frozen(function: Any, done: dict[Any, Any]) -> Any:
+    """Copy of a jitted function that keeps the values it refers to now; `done` holds others."""
+    return _clone(function, done) if isinstance(function, Dispatcher) else function
+
+
 def _clone(function: Any, done: dict[Any, Any]) -> Any:
     """Copy of a jitted function, with its digest in its name, that calls copies likewise."""
     if function in done:
         return done[function]
-    try:
-        digest = content_key(function)
-    except UnhashableError:  # then its name does not matter: it is in no cache
-        digest = ""
-    if digest in _clones:
-        return _clones[digest]
     options = {k: v for k, v in function.targetoptions.items() if k not in ("nopython", "cache")}
     if not _is_ours(function):
         options["boundscheck"] = True
 
     def finish(copy: FunctionType) -> Any:
-        if digest:
-            copy.__qualname__ = f"{function.py_func.__qualname__}_{digest[:16]}"
+        copy.__qualname__ = function.py_func.__qualname__
         done[function] = numba.njit(locals=function.locals, **options)(copy)
         return done[function]
 
-    clone = rebuild(
-        function.py_func,
-        finish,
-        lambda _, value: _clone(value, done) if _is_copied(value) else value,
-    )
-    if digest:
-        _clones[digest] = clone
-    return clone
+    def convert(_: str, value: Any) -> Any:
+        if isinstance(value, np.ndarray):  # whose entries may change
+            return value.copy(order="K")
+        return _clone(value, done) if _is_copied(value) else value
+
+    clone = rebuild(function.py_func, finish, convert)
+    with suppress(UnhashableError):  # then its name does not matter: it is in no cache
+        digest = content_key(clone)
+        clone.py_func.__qualname__ += f"_{digest[:16]}"
+        done[function] = _clones.setdefault(digest, clone)
+    return done[function]

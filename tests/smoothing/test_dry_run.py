@@ -514,11 +514,11 @@ def draws_deeper(x):
 
 @numba.vectorize
 def noise(x):
-    return x + np.random.normal()
+    return x + normal_of_numpy()
 
 
 def fill_noise(x, out):
-    out[0] = x[0] + np.random.normal()
+    out[0] = x[0] + normal_of_numpy()
 
 
 noises = numba.guvectorize(["void(float64[:], float64[:])"], "(n)->(n)")(fill_noise)
@@ -536,8 +536,8 @@ WRONG_DRAWS = {
     "draws_deep(x)": "python_random.gauss",
     "module.draw(x)": "python_random.gauss",
     "with_default(x)": "a default",
-    "noise(x)": "np.random.normal",
-    "noises(out, out)": "np.random.normal",
+    "noise(x)": "normal_of_numpy",
+    "noises(out, out)": "normal_of_numpy",
     "sum([np.random.uniform() for _ in range(3)])": "np.random.uniform",
 }
 
@@ -549,7 +549,8 @@ def test_other_generators_are_refused(draw):
     scope = {
         "np": np, "numpy_random": np.random, "python_random": python_random, "OWN": OWN,
         "normal_of_numpy": normal_of_numpy, "gauss": python_random.gauss, "module": module,
-        "draws_deep": draws_deep, "noise": noise, "noises": noises, "pair": (1.0, python_random.gauss),
+        "draws_deep": draws_deep, "noise": noise, "noises": noises,
+        "pair": (1.0, python_random.gauss),
         "with_default": numba.njit(lambda x, generator=OWN: x),
     }  # fmt: skip
     source = f"""
