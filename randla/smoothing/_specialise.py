@@ -13,7 +13,9 @@ randla. The source text is not read: it may have been edited since the function 
 
 *Names.* Numba finds compiled functions by their names. Two models that were cached by different
 processes may use the same name for different code, and the second one loaded would run the code
-of the first. So kernels are built from copies of the functions, with a digest in their names.
+of the first. So kernels are built from copies of the functions, with a digest in their names. A
+copy keeps its own values of globals, closures and arrays: the original may see others by the time
+that the next kernel is built from it, or that the copy is found again by its digest.
 
 *Index.* The entries of the disk cache are looked up by the key alone.
 
