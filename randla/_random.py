@@ -235,6 +235,9 @@ def student_t(state, df):
     return normal(state) * math.sqrt(0.5 * df / gamma(state, 0.5 * df))
 
 
+_LARGE_MEAN = 1e8
+
+
 @kernel
 def poisson(state, mean):
     """Poisson count as an int64; -1 unless 0 <= mean < 2^53."""
@@ -261,7 +264,13 @@ def poisson(state, mean):
         if k < 0.0 or (us < 0.013 and v > us):
             continue
         left = math.log(v) + log_inverse_alpha - math.log(a / (us * us) + b)
-        if left <= k * log_mean - mean - math.lgamma(k + 1.0):
+        if mean < _LARGE_MEAN:
+            log_probability = k * log_mean - mean - math.lgamma(k + 1.0)
+        else:  # those terms cancel, with an error up to 60; here by the series of Stirling
+            e = (k - mean) / mean
+            log_probability = -mean * ((1.0 + e) * math.log1p(e) - e)
+            log_probability -= 0.5 * math.log(2.0 * math.pi * k)
+        if left <= log_probability:
             return np.int64(k)
 
 

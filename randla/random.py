@@ -10,7 +10,8 @@ words, and is compiled: call it from a function that is decorated with ``numba.n
 ``gamma(rng, shape)``       gamma with scale 1; NaN unless shape > 0
 ``poisson(rng, mean)``      Poisson count (int64); -1 unless 0 <= mean < 2^53
 ``student_t(rng, df)``      Student's t; NaN unless df > 0
-``categorical(rng, probs)`` index with probability proportional to ``probs`` (a 1-D array)
+``categorical(rng, probs)`` index with probability proportional to ``probs``, a 1-D array
+                            (int64); -1 if all of them are zero, or one is NaN or inf
 =========================== ==========================================================
 
 Examples

@@ -171,6 +171,23 @@ def test_poisson(mean, trial):
     trial.assert_pvalue(chi_square_pvalue(np.bincount(draws, minlength=top), expected))
 
 
+@pytest.mark.parametrize("mean", [1e5, 9.9e7, 1e8, 1e12, 8e15])
+@claim(
+    null="Poisson counts of large mean have its moments",
+    test="z-test of the first four moments, Bonferroni's bound for the largest",
+    replicates=200_000,
+    false_alarm=1e-8,
+)
+def test_large_poisson_counts(mean, trial):
+    z = (sample(random.poisson, trial.replicates, mean) - mean) / np.sqrt(mean)
+    trial.assert_mean(
+        np.column_stack([z, z**2, z**3, z**4]),
+        [0.0, 1.0, mean**-0.5, 3.0 + 1.0 / mean],
+        share=0.5,
+    )
+    assert trial.replicates * 2 * stats.norm.sf(abs(z).max()) > 0.5e-8
+
+
 @claim(null="categorical draws", test="chi-square", replicates=100_000, false_alarm=1e-8)
 def test_categorical(trial):
     weights = np.array([0.0, 2.0, 0.0, 1.0, 5.0, 0.0])

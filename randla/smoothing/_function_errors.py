@@ -106,11 +106,7 @@ def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type
         try:
             result = compiled_type(function, tuple(types[a] for a in arguments))
         except NumbaError as error:
-            helper = _plain_helper(function)
-            if helper:
-                reason = f"{helper} is a plain Python function: decorate it with numba.njit"
-            else:
-                reason = _reason(error)
+            reason = _unknown_value(function) or _reason(error)
             hint = ""
             if "array(uint64" in str(error):
                 hint = " (rng is a stream for the functions of randla.random)"
@@ -121,14 +117,16 @@ def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type
 
 
 @global_compiler_lock
-def _plain_helper(function: Any) -> str | None:
-    """Name of a Python function that `function` calls and Numba does not know."""
+def _unknown_value(function: Any) -> str | None:
+    """What is wrong with a value that `function` uses and Numba does not know; None if all is."""
     for name, value in values_used(function):
+        if isinstance(value, list):
+            return f"{name} is a list: make it a NumPy array"
         if inspect.isfunction(value):
             try:
                 cpu_target.typing_context.resolve_value_type(value)
             except Exception:  # Numba's TypingError, or whatever comes in its place
-                return name
+                return f"{name} is a plain Python function: decorate it with numba.njit"
     return None
 
 
@@ -228,23 +226,17 @@ def _states(values: dict[str, Any], time: int) -> tuple[FloatArray, FloatArray]:
     return X[(time - 1) % len(X)], X[time % len(X)]
 
 
-class _Named(np.ndarray[Any, Any]):
-    """An array that says its name when an index is out of bounds."""
+class _Naming:
+    """A table that says its name when an index is out of bounds."""
 
     name = ""
 
     def __getitem__(self, index: Any) -> Any:
         try:
-            part = super().__getitem__(index)
+            part = super().__getitem__(index)  # type: ignore[misc]
         except IndexError as error:
             raise self._told(index, error) from None
         return _named(self._indexed(index), part)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        try:
-            super().__setitem__(index, value)
-        except IndexError as error:
-            raise self._told(index, error) from None
 
     def _indexed(self, index: Any) -> str:
         inside = ", ".join(map(str, index)) if isinstance(index, tuple) else str(index)
@@ -254,17 +246,33 @@ class _Named(np.ndarray[Any, Any]):
         return IndexError(f"{error} in {self._indexed(index)}" if self.name else f"{error}")
 
 
+class _NamedTuple(_Naming, tuple[Any, ...]):
+    pass
+
+
+class _NamedArray(_Naming, np.ndarray[Any, Any]):
+    def __setitem__(self, index: Any, value: Any) -> None:
+        try:
+            super().__setitem__(index, value)
+        except IndexError as error:
+            raise self._told(index, error) from None
+
+
 def _named(name: str, value: Any) -> Any:
-    """An array that knows its name; other values as they are, and the stream of random numbers."""
-    if not isinstance(value, np.ndarray) or name == "rng":
+    """A table that knows its name; other values as they are, and the stream of random numbers."""
+    named: Any
+    if type(value) is tuple:
+        named = _NamedTuple(value)
+    elif isinstance(value, np.ndarray) and name != "rng":
+        named = value.view(_NamedArray)
+    else:
         return value
-    named = value.view(_Named)
     named.name = name
     return named
 
 
 def _plain(function: Any, done: dict[Any, Any]) -> Any:
-    """A plain twin of `function`, which calls plain twins and whose arrays know their names."""
+    """A plain twin of `function`, which calls plain twins and whose tables know their names."""
     if function in done:
         return done[function]
 

@@ -36,7 +36,7 @@ class LinearGaussian(ReadyModel):
     Everything about it is known exactly (`kalman_smoother`), so it is the model on which the
     particle methods are tested. Where Q and R are regular it has the optimal proposal, the law of
     :math:`x_{t+1}` given :math:`x_t` and :math:`y_{t+1}`. Rows of y that are missing in part are
-    handled.
+    handled; there particles are drawn from the transition.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from randla.smoothing._model_functions import (
     as_model_functions,
     require_own_randomness,
 )
-from randla.smoothing._specialise import specialise
+from randla.smoothing._specialise import frozen, specialise
 from randla.smoothing._supports import SUPPORTS
 
 
@@ -107,9 +107,9 @@ class StateSpaceModel:
 
     Notes
     -----
-    Globals and closures of the functions are frozen when a model first runs, as always in Numba;
-    a new model sees their new values. Compiled kernels are kept on disk and found again by the
-    content of the functions.
+    Globals and closures of the functions keep the values that they have when a model first runs, in
+    all algorithms; a new model sees their new values. Compiled kernels are kept on disk and found
+    again by the content of the functions.
 
     Indices are checked as the algorithms run. One that is out of bounds is a ValueError that names
     the function, the array and the time t that the function was called with; other exceptions are
@@ -380,7 +380,8 @@ class StateSpaceModel:
         Raises
         ------
         ValueError
-            If the model has no `observe`, or `states` has the wrong shape.
+            If the model has no `observe`, or `states` has the wrong shape or holds what is no state
+            of the model.
 
         Examples
         --------
@@ -399,6 +400,7 @@ class StateSpaceModel:
         n_steps = as_count(n_steps, "n_steps")
         start_time = as_count(start_time, "start_time", minimum=0)
         lead, rows = start.shape[:-1], start.reshape(-1, d)
+        self._require_states(rows)
         paths, observations = draw_paths(self, rows, start_time + 1, n_steps, rng)
         return (
             paths.reshape(*lead, *paths.shape[1:]),
@@ -419,6 +421,9 @@ class StateSpaceModel:
 
     def _require_observations(self, y: NDArray[Any]) -> None:
         """Raise ValueError if a ready model cannot make such observations."""
+
+    def _require_states(self, states: NDArray[Any]) -> None:
+        """Raise ValueError if a ready model has no such states."""
 
     def _user_functions(self) -> dict[str, UserFunction]:
         """The functions for the errors that they raise, those that draw first."""
@@ -455,10 +460,17 @@ class StateSpaceModel:
         """
 
         def make() -> Callable[..., Any]:
-            users = {**self._user_functions(), **(functional or {})}
+            users, copies = self._user_functions(), self._once("copies", dict)
+            for user in users.values():  # also those that only other algorithms call
+                frozen(user.function, copies)
+            users = {
+                name: user._replace(function=frozen(user.function, copies))
+                for name, user in {**users, **(functional or {})}.items()
+            }
             for name, user in users.items():  # what a name stood for when the model was made
                 require_own_randomness(name, user.function)
-            return naming_errors(specialise(template, *functions), users, self.dim is None)
+            kernel = specialise(template, *(frozen(f, copies) for f in functions))
+            return naming_errors(kernel, users, self.dim is None)
 
         return self._once((template, *functions), make)
 

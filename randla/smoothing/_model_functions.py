@@ -98,14 +98,13 @@ def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> Any:
 
 def _reordered(function: Any, given: tuple[str, ...], arguments: tuple[str, ...]) -> Any:
     """`function` with its arguments in another order."""
-    plain = plain_function(function)
-    scope = {"function": function, "__name__": plain.__globals__.get("__name__", "")}
-    name = plain.__name__ if plain.__name__.isidentifier() else "reordered"
+    module = plain_function(function).__globals__.get("__name__", "__main__")
+    scope = {"function": function, "__name__": module}
     exec(
-        f"def {name}({', '.join(arguments)}):\n    return function({', '.join(given)})",
+        f"def reordered({', '.join(arguments)}):\n    return function({', '.join(given)})",
         scope,
     )
-    return scope[name] if config.DISABLE_JIT else unsaved_kernel(scope[name])
+    return scope["reordered"] if config.DISABLE_JIT else unsaved_kernel(scope["reordered"])
 
 
 def require_own_randomness(name: str, function: Any) -> None:

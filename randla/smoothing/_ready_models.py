@@ -363,6 +363,13 @@ class DiscreteHMM(ReadyModel):
         """Raise ValueError unless `y` holds symbols and NaN."""
         as_symbols(y, self.emission_probs.shape[1])
 
+    def _require_states(self, states: NDArray[Any]) -> None:
+        """Raise ValueError unless `states` are numbers of states."""
+        K = self._n_states
+        bad = ~((states >= 0) & (states < K) & (states == np.floor(states)))
+        if bad.any():
+            raise ValueError(f"states must be numbers 0..{K - 1}, got {states[bad][0]:g}")
+
     def _pack(self) -> FloatArray:
         return pack_hmm(self.initial_probs, self.transition_matrix, self.emission_probs)
 

@@ -13,7 +13,9 @@ randla. The source text is not read: it may have been edited since the function 
 
 *Names.* Numba finds compiled functions by their names. Two models that were cached by different
 processes may use the same name for different code, and the second one loaded would run the code
-of the first. So kernels are built from copies of the functions, with a digest in their names.
+of the first. So kernels are built from copies of the functions, with a digest in their names. A
+copy keeps its own values of globals, closures and arrays: the original may see others by the time
+that the next kernel is built from it, or that the copy is found again by its digest.
 
 *Index.* The entries of the disk cache are looked up by the key alone.
 
@@ -98,7 +100,7 @@ def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
 
 def _with_copies(template: Callable[..., FunctionType], functions: tuple) -> FunctionType:
     done: dict[Any, Any] = {}
-    return template(*(_clone(f, done) if isinstance(f, Dispatcher) else f for f in functions))
+    return template(*(frozen(f, done) for f in functions))
 
 
 def _compile(template: Callable[..., FunctionType], functions: tuple, digest: str) -> Any:
@@ -256,9 +258,9 @@ def values_used(function: Any) -> Iterator[tuple[str, Any]]:
                     value, k = getattr(value, path[k]), k + 1
                 found.append((".".join(path[:k]), value))
         for name, value in found:
-            for item in value if isinstance(value, (tuple, list)) else (value,):
+            for item in (value, *value) if isinstance(value, (tuple, list)) else (value,):
                 yield name, item
-                inner = plain_function(item)
+                inner = plain_function(getattr(item, "_dispatcher", item))  # of a ufunc
                 if isinstance(inner, FunctionType) and not _is_library(inner):
                     todo.append(inner)
 
@@ -393,7 +395,8 @@ def rebuild(
     """``finish`` of a copy of a function in which every value it refers to is converted.
 
     Those are its globals, what it closes over, and attributes of modules and entries of tuples
-    among them; ``convert(name, value)`` is called after ``finish``, as a function may call itself.
+    among them (before the tuples themselves); ``convert(name, value)`` is called after ``finish``,
+    as a function may call itself.
     """
     scope = dict(function.__globals__)
     cells = tuple(CellType() for _ in function.__closure__ or ())
@@ -407,7 +410,7 @@ def rebuild(
 
     def converted(name: str, value: Any) -> Any:
         if type(value) is tuple:
-            return tuple(converted(f"{name}[{k}]", item) for k, item in enumerate(value))
+            value = tuple(converted(f"{name}[{k}]", item) for k, item in enumerate(value))
         if isinstance(value, ModuleType) and not is_library(value.__name__):
             if value not in modules:
                 modules[value] = copy = ModuleType(value.__name__)
@@ -437,31 +440,32 @@ def _is_ours(function: Any) -> bool:
     return _package(function.py_func) in ("randla", *_LIBRARIES)
 
 
+def frozen(function: Any, done: dict[Any, Any]) -> Any:
+    """Copy of a jitted function that keeps the values it refers to now; `done` holds others."""
+    return _clone(function, done) if isinstance(function, Dispatcher) else function
+
+
 def _clone(function: Any, done: dict[Any, Any]) -> Any:
     """Copy of a jitted function, with its digest in its name, that calls copies likewise."""
     if function in done:
         return done[function]
-    try:
-        digest = content_key(function)
-    except UnhashableError:  # then its name does not matter: it is in no cache
-        digest = ""
-    if digest in _clones:
-        return _clones[digest]
     options = {k: v for k, v in function.targetoptions.items() if k not in ("nopython", "cache")}
     if not _is_ours(function):
         options["boundscheck"] = True
 
     def finish(copy: FunctionType) -> Any:
-        if digest:
-            copy.__qualname__ = f"{function.py_func.__qualname__}_{digest[:16]}"
+        copy.__qualname__ = function.py_func.__qualname__
         done[function] = numba.njit(locals=function.locals, **options)(copy)
         return done[function]
 
-    clone = rebuild(
-        function.py_func,
-        finish,
-        lambda _, value: _clone(value, done) if _is_copied(value) else value,
-    )
-    if digest:
-        _clones[digest] = clone
-    return clone
+    def convert(_: str, value: Any) -> Any:
+        if isinstance(value, np.ndarray):  # whose entries may change
+            return value.copy(order="K")
+        return _clone(value, done) if _is_copied(value) else value
+
+    clone = rebuild(function.py_func, finish, convert)
+    with suppress(UnhashableError):  # then its name does not matter: it is in no cache
+        digest = content_key(clone)
+        clone.py_func.__qualname__ += f"_{digest[:16]}"
+        done[function] = _clones.setdefault(digest, clone)
+    return done[function]

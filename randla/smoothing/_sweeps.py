@@ -146,8 +146,10 @@ class SweepChain:
 def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) -> Starting:
     """Run ``draw()``, the unconditional start of a chain, until particles survive it.
 
-    Each attempt has a stream of its own. Returns the number of attempts.
+    Each attempt has a stream of its own, which follows from the start of the first one and not
+    from where that stopped: pieces of work are cut by the clock. Returns the number of attempts.
     """
+    key = chain.rng[0]
     for attempt in range(1, _MOST_STARTS + 1):
         try:
             yield from draw()
@@ -155,7 +157,7 @@ def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) 
         except NoSurvivorsError:
             if attempt == _MOST_STARTS or getattr(chain, "started", False):
                 raise
-            chain.rng = new_stream(chain.rng[0], attempt)
+            chain.rng = new_stream(key, attempt)
     return attempt
 
 

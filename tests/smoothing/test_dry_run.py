@@ -361,6 +361,45 @@ def test_a_table_is_named_however_it_is_read(how):
     particle_filter(model, SERIES, n_particles=20, rng=0)
 
 
+LEVELS, PAIRS = tuple(table(5)), (1.0, tuple(table(5)))
+
+
+@numba.njit
+def of_levels(t):
+    return LEVELS[t]
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        ("LEVELS[t]", "LEVELS[5]"),
+        ("PAIRS[1][t]", "PAIRS[1][5]"),
+        ("of_levels(t)", "LEVELS[5]"),
+        ("module.LEVELS[t]", "module.LEVELS[5]"),
+    ],
+)
+def test_a_tuple_is_named_like_a_table(how, name):
+    module = types.ModuleType("covariates")
+    module.LEVELS = LEVELS
+    scope = {"LEVELS": LEVELS, "PAIRS": PAIRS, "of_levels": of_levels, "module": module}
+    exec(f"def log_potential(t, x, y, theta):\n    return {how} - x * x", scope)
+    model = StateSpaceModel(**{**models.WALK, "log_potential": scope["log_potential"]})
+    particle_filter(model, SERIES[:5], n_particles=20, rng=0)
+    text = f"at t = 5 tuple index out of range in {name}"
+    with pytest.raises(ValueError, match=re.escape(text) + "$"):
+        particle_filter(model, SERIES[:6], n_particles=20, rng=0)
+
+
+@pytest.mark.compiled
+def test_a_list_is_named_which_numba_does_not_take():
+    scope = {"LEVELS": list(LEVELS)}
+    exec("def log_potential(t, x, y, theta):\n    return LEVELS[t] - x * x", scope)
+    model = StateSpaceModel(**{**models.WALK, "log_potential": scope["log_potential"]})
+    text = "log_potential must compile under Numba: LEVELS is a list: make it a NumPy array$"
+    with pytest.raises(TypeError, match=text):
+        particle_filter(model, SERIES[:5], n_particles=20, rng=0)
+
+
 def test_a_table_that_the_state_is_looked_up_in():
     """Only some particles run off the end."""
     steps = np.zeros((2, 60))
@@ -473,6 +512,17 @@ def draws_deeper(x):
     return python_random.gauss(0.0, x)
 
 
+@numba.vectorize
+def noise(x):
+    return x + normal_of_numpy()
+
+
+def fill_noise(x, out):
+    out[0] = x[0] + normal_of_numpy()
+
+
+noises = numba.guvectorize(["void(float64[:], float64[:])"], "(n)->(n)")(fill_noise)
+
 WRONG_DRAWS = {
     "np.random.normal()": "np.random.normal",
     "np.random.default_rng(3).normal()": "np.random.default_rng",
@@ -486,6 +536,8 @@ WRONG_DRAWS = {
     "draws_deep(x)": "python_random.gauss",
     "module.draw(x)": "python_random.gauss",
     "with_default(x)": "a default",
+    "noise(x)": "normal_of_numpy",
+    "noises(out, out)": "normal_of_numpy",
     "sum([np.random.uniform() for _ in range(3)])": "np.random.uniform",
 }
 
@@ -497,7 +549,8 @@ def test_other_generators_are_refused(draw):
     scope = {
         "np": np, "numpy_random": np.random, "python_random": python_random, "OWN": OWN,
         "normal_of_numpy": normal_of_numpy, "gauss": python_random.gauss, "module": module,
-        "draws_deep": draws_deep, "pair": (1.0, python_random.gauss),
+        "draws_deep": draws_deep, "noise": noise, "noises": noises,
+        "pair": (1.0, python_random.gauss),
         "with_default": numba.njit(lambda x, generator=OWN: x),
     }  # fmt: skip
     source = f"""
@@ -539,7 +592,16 @@ def test_our_generator_is_not_refused_whatever_its_name():
     np.testing.assert_array_equal(first, second)
 
 
-# Names of arguments.
+# Names of functions and of arguments.
+
+
+@pytest.mark.parametrize("name", ["function", "reordered", "random", "t", "out"])
+def test_a_function_may_have_any_name(name):
+    scope = {"own": models.walk_log_potential}
+    exec(f"def {name}(y, x, t, theta):\n    return own(t, x, y, theta)", scope)
+    model = StateSpaceModel(**{**models.WALK, "log_potential": scope[name]})
+    got = particle_filter(model, SERIES, n_particles=30, rng=0).log_likelihood
+    assert got == particle_filter(models.walk, SERIES, n_particles=30, rng=0).log_likelihood
 
 
 def test_arguments_are_bound_by_their_names():

@@ -1,11 +1,13 @@
 """Models: drawing from them, parameters and transforms, and how mistakes are named."""
 
 import pickle
+import warnings
 
 import numba
 import numpy as np
 import pytest
 
+import randla
 from randla import (
     AdditiveFunctional,
     ChaoticRNN,
@@ -316,3 +318,42 @@ def test_drawing_needs_its_functions():
         models.walk.forecast([], 3)
     with pytest.raises(ValueError, match="n_steps must be at least 1"):
         models.walk.simulate(0)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("change", ["a global", "a global of a helper", "an entry of a table"])
+def test_a_model_keeps_the_values_that_it_first_ran_with(change):
+    """In all algorithms: the particles of one would else be weighed by the densities of another."""
+    y, scope = [0.1, 0.4, -0.2], {"C": 1.0, "TABLE": np.ones(3), "numba": numba}
+    exec("@numba.njit\ndef helper():\n    return C", scope)
+    how = {"a global": "C", "a global of a helper": "helper()", "an entry of a table": "TABLE[t]"}
+    exec(f"def density(t, x, xn, theta):\n    return -0.5 * {how[change]} * (xn - x) ** 2", scope)
+    exec(f"def potential(t, x, y, theta):\n    return -0.5 * {how[change]} * (y - x) ** 2", scope)
+    exec(f"def first(x, y, theta, out):\n    t = 0\n    out[0] = {how[change]}", scope)
+    exec(f"def step(t, x, xn, y, theta, out):\n    out[0] = {how[change]}", scope)
+    functions = {"log_transition": scope["density"], "log_potential": scope["potential"]}
+
+    def results(model):
+        functional = randla.AdditiveFunctional(1, initial=scope["first"], step=scope["step"])
+        few = {"n_particles": 10, "n_chains": 2, "rng": 0}
+        yield randla.particle_filter(model, y, n_particles=10, rng=0).log_likelihood
+        yield randla.paris(model, y, "state", backward="exact", **few).estimate[0]
+        yield randla.ffbs(model, y, "state", backward="exact", **few).estimate[0]
+        yield randla.paris(model, y, functional, **few).estimate[0]
+
+    def make():
+        return StateSpaceModel(**{**models.WALK, **functions})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", randla.RandlaWarning)
+        expected = list(results(make()))
+        old = make()
+        likelihood = next(results(old))
+        scope["C"], scope["TABLE"][:] = 3.0, 3.0
+        found = list(results(old))
+        new = list(results(make()))
+    assert found[:3] == expected[:3]
+    assert found[0] == likelihood
+    # The functional is new, but not a helper that it shares with the model.
+    assert found[3] == (3.0 if change == "a global of a helper" else 9.0)
+    assert not set(new) & set(expected)

@@ -20,7 +20,7 @@ from randla import (
     ppg,
 )
 from randla._random import draw_key, new_stream
-from randla.smoothing import BurnInWarning, _sweeps
+from randla.smoothing import BurnInWarning, _backward, _sweeps
 from randla.smoothing._backward import PathSmoother
 from randla.smoothing._particle_gibbs import as_burn_in
 from randla.smoothing._problem import make_problem
@@ -315,6 +315,23 @@ def test_starts_that_die_are_drawn_anew_up_to_a_number_and_only_they(monkeypatch
         monkeypatch.setattr(_sweeps, "_MOST_STARTS", 1)
         with pytest.raises(ValueError, match=text):
             ppg(LEFT_RIGHT, ONWARD, "state", n_chains=50, **options)
+
+
+def test_a_start_that_is_drawn_anew_does_not_depend_on_pieces_of_work(monkeypatch):
+    """They are cut by the clock, and a start may die in any of them."""
+    options = {"n_particles": 8, "n_iterations": 3, "burn_in": 1, "rng": 0}
+    monkeypatch.setattr(_sweeps, "PIECE_SECONDS", 0.0)  # one sweep at a time
+    found = []
+    for cuts in ([11], [1, 11], [7, 11], [3, 6, 9, 11]):
+        cut = [*zip([0, *cuts], cuts, strict=False)]
+        for module in (_sweeps, _backward):
+            monkeypatch.setattr(module, "pieces", lambda n, size, cut=cut: iter(cut))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", randla.RandlaWarning)
+            first = ppg(LEFT_RIGHT, ONWARD, "state", **options)
+            second = particle_gibbs(LEFT_RIGHT, ONWARD, "state", **options)
+        found.append([first.log_likelihood, *first.paths.flat, *second.paths.flat])
+    np.testing.assert_array_equal(found, found[:1] * 4)
 
 
 def test_default_burn_in_and_bad_arguments():

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -437,3 +438,11 @@ def test_bad_linear_gaussian(arguments, error, text):
 def test_bad_models(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("state", [2.0, -1.0, 0.5, 1e300])
+def test_a_chain_goes_on_from_its_own_states_only(state):
+    model = randla.DiscreteHMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.8, 0.2], [0.3, 0.7]])
+    with pytest.raises(ValueError, match=re.escape(f"states must be numbers 0..1, got {state:g}")):
+        model.forecast([1.0, state], 3, rng=0)
+    model.forecast([[0], [1]], 3, rng=0)

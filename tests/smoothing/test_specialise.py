@@ -278,3 +278,21 @@ def test_a_second_process_compiles_nothing_of_a_users_model(tmp_path):
     ]
     assert compiled[0] > 10
     assert compiled[1] == 0
+
+
+def test_a_copy_keeps_the_entries_of_its_table():
+    """Later a function with equal entries, in an array of its own, gets the same copy."""
+
+    def first(read):
+        return lambda: read(0)
+
+    def second(read):
+        return lambda: read(1)
+
+    def reader(table):
+        return numba.njit(lambda k: table[k])
+
+    table = np.array([3.5, 4.5])
+    assert specialise(first, reader(table))() == 3.5
+    table[:] = 0.0
+    assert specialise(second, reader(np.array([3.5, 4.5])))() == 4.5

@@ -22,6 +22,7 @@ from randla import random
 
 warnings.simplefilter("ignore", randla.RandlaWarning)
 y = randla.datasets.nile()[:30]
+tables = [0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.8, 0.2], [0.3, 0.7]]
 
 
 def own(scale):
@@ -37,24 +38,38 @@ def own(scale):
     def log_transition(t, x, xn, theta):
         return -0.5 * ((xn - level(t) - theta[0] * (x - level(t))) / 50.0) ** 2
 
+    def observe(rng, t, x, theta, out):
+        out[0] = x + 120.0 * random.normal(rng)
+
     return randla.StateSpaceModel(
         initial=lambda rng, theta: 1000.0 + 100.0 * random.normal(rng),
         transition=transition,
         log_transition=log_transition,
         log_potential=lambda t, x, y, theta: -0.5 * ((y - x) / 120.0) ** 2,
+        observe=observe,
         theta=[0.7],
     )
 
 
 def call(results, k, scale):
-    gaussian = randla.LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 1000.0, 40000.0)
+    # Ten kernels around five models.
     few = {"n_particles": 20, "n_chains": 2, "rng": 0}
-    model, volatility = own(scale), randla.StochasticVolatility(0.9, 0.3, 0.6)
+    sweeps = {"n_iterations": 3, "burn_in": 1, **few}
+    gaussian = randla.LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 1000.0, 40000.0)
+    volatility, chain = randla.StochasticVolatility(0.9, 0.3, 0.6), randla.DiscreteHMM(*tables)
+    network, model = randla.ChaoticRNN(np.eye(2)), own(scale)
+    states, symbols = chain.simulate(len(y), rng=0)
     results[k] = (
         randla.particle_filter(gaussian, y, n_particles=20, rng=0).log_likelihood,
         randla.particle_filter(model, y, n_particles=20, rng=0).log_likelihood,
+        randla.kalman_smoother(gaussian, y).log_likelihood,
         *randla.paris(model, y, "state", **few).estimate,
-        *randla.ppg(volatility, y / 1000.0, "score", n_iterations=3, burn_in=1, **few).estimate,
+        *randla.ppg(volatility, y / 1000.0, "score", **sweeps).estimate,
+        *randla.ffbs(chain, symbols, "square", **few).estimate,
+        *randla.hmm_smoother(chain, symbols).expectation("state"),
+        *randla.particle_gibbs(gaussian, y, "lag_product", **sweeps).estimate,
+        *network.simulate(5, rng=0)[1].flat,
+        *model.replace([0.8]).forecast([900.0, 1000.0], 5, rng=0)[1].flat,
     )
 
 
