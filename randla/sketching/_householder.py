@@ -194,7 +194,16 @@ def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
     R_S, Z_S, rest = _triangular(np.hstack([np.ldexp(A_S, scale), right]), len(S))
     Y = np.zeros((d, k))
     Y[S] = np.ldexp(lapack.dtrtrs(R_S, Z_S)[0], scale[:, None])
-    return Solution(dependence.shortest(Y), own, None, d, squares + rest, None, 0, "lapack")
+    Y = dependence.shortest(Y)
+    diagonal = np.ldexp(root_ridge, own)[:, None]
+    is_large = column_norms(R)[:, None] < _SMALL_SHARE**0.5 * diagonal
+    if is_large.any():  # beside others such columns lose digits, but here g is almost ridge x
+        D = np.ldexp(1.0, own)[:, None]
+        for _ in range(2):
+            g, squares = rows.residual(D * Y)
+            Y = Y + np.where(is_large, D * g / diagonal / diagonal, 0.0)
+        return Solution(Y, own, None, d, squares, None, 0, "lapack")
+    return Solution(Y, own, None, d, squares + rest, None, 0, "lapack")
 
 
 def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:

@@ -701,6 +701,28 @@ def test_a_preconditioner_of_too_few_rows_is_refused(method):
     np.testing.assert_allclose(x, np.linalg.lstsq(wide, b[:4])[0], rtol=1e-9)
 
 
+@pytest.mark.parametrize("sketch", ["gaussian", SRHT(30, 200, rng=0)])
+def test_a_sketch_that_is_not_used_warns(sketch):
+    A, b = normal(200, 3), normal(200, seed=1)
+    for method in ("auto", "cholesky", "lapack"):
+        with pytest.warns(LstsqWarning, match="sketch alone asks for no estimate"):
+            assert not lstsq(A, b, sketch=sketch, method=method).is_estimate
+
+
+def test_coefficients_that_a_ridge_dominates_beside_dependent_columns():
+    rng = np.random.default_rng(0)
+    base = rng.integers(-9, 10, (40, 2, 2)).astype(float)
+    A = np.concatenate([base, base.sum(axis=2, keepdims=True)], axis=2).reshape(40, 6)
+    A[:, 3:] *= 2.0**100
+    B = rng.integers(-9, 10, (40, 3)).astype(float)
+    ridge = 2.0**58  # large beside the first plane, nothing beside the second
+    result = lstsq(A, B, ridge=ridge)
+    plane = base[:, 1]
+    rest = B - plane @ np.linalg.lstsq(plane, B)[0]
+    np.testing.assert_allclose(result.x[:3], A[:, :3].T @ rest / ridge, rtol=1e-9)
+    assert result.backward_error <= 10 * U
+
+
 def test_an_operator_that_loses_rank_is_refused_as_a_preconditioner():
     """Two columns of the identity fall together in 25 rows of a CountSketch."""
     A, b = np.zeros((2000, 20)), normal(2000)
