@@ -216,6 +216,9 @@ def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
         height = d if root_ridge is None else d + n
         F = np.zeros((height, n), order="F")
         _load_all(rows, F[:d].T)
+        # QR is accurate in each row, that is in small columns of A, if the large ones come first.
+        order = np.argsort(-np.abs(F[:d]).max(axis=1), kind="stable")
+        F[:d] = F[order]
         is_large = False
         if root_ridge is not None:
             is_large = np.abs(F[:d]).max() < _SMALL_SHARE**0.5 * root_ridge[0]
@@ -228,7 +231,9 @@ def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
             X, rest = np.zeros((height, k)), rows.B
             for _ in range(2):  # one refinement, as small columns see the errors of large ones
                 turned[:n] = lapack.dtrtrs(R, rest, trans=1)[0]
-                X += lapack.dormqr("L", "N", Q, tau, turned, 32 * max(k, 1))[0]
+                step = lapack.dormqr("L", "N", Q, tau, turned, 32 * max(k, 1))[0]
+                X[order] += step[:d]
+                X[d:] += step[d:]
                 if root_ridge is not None and is_large:  # as in `_solve_with_ridge`
                     X[:d] = rows.transposed(np.vstack([X[d:], 0.0 * X[:d]])) / root_ridge[0]
                 residual = rows.residual_vectors(X[:d])
