@@ -191,9 +191,10 @@ def columnwise_backward_error(R: Matrix, g: Matrix, Y: Matrix, squares: Matrix) 
     size = np.abs(np.ldexp(Y, exponents) * norms).sum(axis=0)
     residual, gradient = np.sqrt(squares), column_norms(g)
     omega = residual / size
-    error = omega.copy()  # a change of A that makes the residual vanish
+    # A change of A that makes the residual vanish; and the limit of the formula for y = 0.
+    error = np.where(size > 0.0, omega, gradient / residual)
     error[gradient == 0.0] = 0.0
-    usable = np.flatnonzero((error > 0.0) & (error < math.inf))
+    usable = np.flatnonzero((error > 0.0) & (omega < math.inf))
     if len(usable):
         sharp = shrunk_norms(R, g[:, usable], omega[usable]) / size[usable]
         error[usable] = np.fmin(error[usable], sharp)

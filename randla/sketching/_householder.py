@@ -6,6 +6,8 @@ residual. Rank is decided on the factor with scaled columns, which is that of A 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
@@ -24,8 +26,12 @@ from randla.sketching._refinement import Solution
 
 Matrix = NDArray[np.float64]
 _LOAD_ROWS = 4096
+#: Rows of a block whose QR has rounding errors well below the noise that `numerical_rank` allows.
+_BLOCK_ROWS = 128
 #: Reciprocal condition number, with the rows of a ridge, below which A is looked at without them.
 _RIDGE_COUNTS = 1e-8
+#: Where the share of A in the norm of a column with its ridge is smaller, the solution is refined.
+_SMALL_SHARE = 1e-6
 
 
 def solve_by_lapack(rows: DenseRows, rcond: float | None) -> Solution:
@@ -39,35 +45,61 @@ def solve_by_lapack(rows: DenseRows, rcond: float | None) -> Solution:
 
 
 def _solve_tall(rows: DenseRows, rcond: float | None) -> Solution:
-    n, d, k = rows.n, rows.d, rows.k
-    F = np.empty((n, d + k), order="F")
-    _load_all(rows, F[:, :d])
-    F[:, d:] = rows.B
-    rows.n_passes += 1
     if rows.root_ridge is not None:
-        return _solve_with_ridge(rows, *_triangular(F, d), rcond)
-    R, Z, squares = _triangular(F, d)
+        return _solve_with_ridge(rows, rcond)
+    n, d = rows.n, rows.d
+    R, Z, squares = _triangular(_load_with_rhs(rows, None), d)
     if rcond is None and 1e-130 < abs(R[0, 0]) < 1e130 and is_clearly_regular(R, (n, d), None):
         Y = lapack.dtrtrs(R, Z)[0]
         return Solution(Y, None, TriangularFactor(R), d, squares, None, 0, "lapack")
-    R, exponents = _scaled(rows, R)
-    return _solve_scaled(rows, R, Z, squares, exponents, rcond)
+    scaled, exponents = _scaled(rows, R)
+    if n > 2 * _BLOCK_ROWS and not is_clearly_regular(scaled, (n, d), rcond):
+        # Rounding errors of long columns with few distinct entries add up: up to 20 EPS at 2500
+        # rows, which would count as rank. Those of a block stay below 3 EPS.
+        R, Z, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
+        scaled, exponents = _scaled(rows, R)
+    return _solve_scaled(rows, scaled, Z, squares, exponents, rcond)
+
+
+def _load_with_rhs(rows: DenseRows, root_ridge: Matrix | None) -> Matrix:
+    """[A B], scaled, with the rows of a ridge below."""
+    n, d = rows.n, rows.d
+    F = np.empty((n if root_ridge is None else n + d, d + rows.k), order="F")
+    _load_all(rows, F[:n, :d])
+    F[:n, d:] = rows.B
+    if root_ridge is not None:
+        F[n:] = 0.0
+        F[n:].T.flat[: d * d : d + 1] = root_ridge
+    rows.n_passes += 1
+    return F
+
+
+def _reduced(F: Matrix) -> Matrix:
+    """A shorter matrix with the same F'F, from QR factorisations of blocks of rows."""
+    width = F.shape[1]
+    m = max(_BLOCK_ROWS, 4 * width)
+    while len(F) > 2 * m:
+        blocks = (lapack.dgeqrf(F[i : i + m], lwork=32 * width)[0] for i in range(0, len(F), m))
+        F = np.concatenate([np.triu(block[:width]) for block in blocks])
+    return F
 
 
 def _triangular(F: Matrix, d: int) -> tuple[Matrix, Matrix, Matrix]:
     """Reduce F = [A B] to R (d, d), Q'B, and the squared norms of what is left of B.
 
-    F may be overwritten. With fewer rows than d, R has as many rows.
+    F may be overwritten. With fewer rows than d, R has as many rows. Below its diagonal R is not
+    cleared.
     """
     n, k = len(F), F.shape[1] - d
     F = lapack.dgeqrf(np.asfortranarray(F), lwork=32 * (d + k), overwrite_a=1)[0]
-    R, Z, rest = np.triu(F[:d, :d]), F[:d, d:], F[d : d + k, d:]
+    R, Z, rest = F[:d, :d], F[:d, d:], F[d : d + k, d:]
     squares = rest[0] ** 2 if k == 1 and n > d else (np.triu(rest) ** 2).sum(axis=0)
     return np.asfortranarray(R), Z, squares
 
 
 def _scaled(rows: DenseRows, R: Matrix) -> tuple[Matrix, NDArray[np.int64]]:
-    """R with columns of norm about 1, and their scales."""
+    """R with columns of norm about 1, cleared below its diagonal, and their scales."""
+    R = np.triu(R)
     largest = np.abs(R).max(axis=0)
     rows.require_range(largest)
     exponents = -exponents_of(largest)
@@ -97,10 +129,41 @@ def _solve_scaled(
     return Solution(Y, exponents, TriangularFactor(R), d, squares, None, 0, "lapack")
 
 
-def _solve_with_ridge(
-    rows: DenseRows, R: Matrix, Z: Matrix, squares: Matrix, rcond: float | None
-) -> Solution:
-    r"""Solve with the rows of the ridge below a triangular factor of A.
+def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
+    """Solve with the rows of the ridge below A."""
+    n, d, root_ridge = rows.n, rows.d, rows.root_ridge
+    assert root_ridge is not None
+    solution: Solution | None
+    if d > 2 * n and rcond is None:  # a factor (d, d) would cost too much
+        solution = _solve_dependent_with_ridge(rows)
+        if solution is not None:
+            return solution
+    R, Z, squares = _triangular(_load_with_rhs(rows, root_ridge), d)
+    is_small = (np.abs(R.diagonal()) > (1.0 + _SMALL_SHARE) * root_ridge).all()
+    is_plain = is_small and rcond is None and 1e-130 < abs(R[0, 0]) < 1e130
+    if is_plain and lapack.dtrcon(R)[0] > _RIDGE_COUNTS:
+        Y = lapack.dtrtrs(R, Z)[0]
+        return Solution(Y, None, TriangularFactor(R), d, squares, None, 0, "lapack")
+    R, exponents = _scaled(rows, R)
+    if rcond is None and lapack.dtrcon(R)[0] < _RIDGE_COUNTS:
+        solution = _solve_dependent_with_ridge(rows)
+        if solution is not None:
+            return solution
+    solution = _solve_scaled(rows, R, Z, squares, exponents, rcond)
+    is_large = np.ldexp(root_ridge, exponents) > (1.0 - _SMALL_SHARE) * column_norms(R)
+    if solution.rank == d and is_large.any():
+        # Q'b has lost digits to the rows of the ridge, which A'(b - A x) has not.
+        assert solution.factor is not None
+        D = np.ldexp(1.0, exponents)[:, None]
+        g, squares = rows.residual(D * solution.Y)
+        step, shorter = solution.factor.step(solution.factor.adjoint(D * g), squares, solution.Y)
+        squares = np.maximum(squares - shorter, 0.0)
+        solution = replace(solution, Y=solution.Y + step, squares=squares)
+    return solution
+
+
+def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
+    r"""Solve for dependent columns, from a QR of A without the ridge; None if there are none.
 
     A ridge that is small beside dependent columns decides how they share their coefficients, but
     only by digits that a QR of all rows together would lose. With the f of `Dependence` it is
@@ -111,28 +174,36 @@ def _solve_with_ridge(
     """
     d, k, root_ridge = rows.d, rows.k, rows.root_ridge
     assert root_ridge is not None
-    below = np.zeros((d, d + k))
-    below.flat[:: d + k + 1] = root_ridge
-    full, Z_full, rest = _triangular(np.vstack([np.hstack([R, Z]), below]), d)
-    full, exponents = _scaled(rows, full)
-    if rcond is None and lapack.dtrcon(full)[0] < _RIDGE_COUNTS:
-        own = -exponents_of(np.abs(R).max(axis=0))
-        R = np.ldexp(R, own)
-        spectrum = spectrum_of(R, (rows.n, d), None)
-        if 0 < spectrum.rank < d:
-            dependence = Dependence(spectrum, rows.total_exponents(own))
-            S, B = dependence.S, dependence.ratios(NEGLIGIBLE)
-            C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]
-            below = lapack.dtrtrs(C, np.diag(np.ldexp(root_ridge, own)[S]), lower=1)[0]
-            A_S = np.vstack([R[:, S], below])
-            scale = -exponents_of(np.abs(A_S).max(axis=0))
-            right = np.vstack([Z, np.zeros((len(S), k))])
-            R_S, Z_S, rest = _triangular(np.hstack([np.ldexp(A_S, scale), right]), len(S))
-            Y = np.zeros((d, k))
-            Y[S] = np.ldexp(lapack.dtrtrs(R_S, Z_S)[0], scale[:, None])
-            Y, factor = dependence.shortest(Y), TriangularFactor(np.ldexp(full, own - exponents))
-            return Solution(Y, own, factor, d, squares + rest, None, 0, "lapack")
-    return _solve_scaled(rows, full, Z_full, squares + rest, exponents, rcond)
+    R, Z, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
+    R = np.triu(R)
+    largest = np.abs(R).max(axis=0)
+    if not np.isfinite(largest).all():
+        rows._require_finite()
+    own = -exponents_of(largest)
+    R = np.ldexp(R, own)
+    spectrum = spectrum_of(R, (rows.n, d), None)
+    if spectrum.rank in (0, d):
+        return None
+    dependence = Dependence(spectrum, rows.total_exponents(own))
+    S, B = dependence.S, dependence.ratios(NEGLIGIBLE)
+    C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]
+    below = lapack.dtrtrs(C, np.diag(np.ldexp(root_ridge, own)[S]), lower=1)[0]
+    A_S = np.vstack([R[:, S], below])
+    scale = -exponents_of(np.abs(A_S).max(axis=0))
+    right = np.vstack([Z, np.zeros((len(S), k))])
+    R_S, Z_S, rest = _triangular(np.hstack([np.ldexp(A_S, scale), right]), len(S))
+    Y = np.zeros((d, k))
+    Y[S] = np.ldexp(lapack.dtrtrs(R_S, Z_S)[0], scale[:, None])
+    Y = dependence.shortest(Y)
+    diagonal = np.ldexp(root_ridge, own)[:, None]
+    is_large = column_norms(R)[:, None] < _SMALL_SHARE**0.5 * diagonal
+    if is_large.any():  # beside others such columns lose digits, but here g is almost ridge x
+        D = np.ldexp(1.0, own)[:, None]
+        for _ in range(2):
+            g, squares = rows.residual(D * Y)
+            Y = Y + np.where(is_large, D * g / diagonal / diagonal, 0.0)
+        return Solution(Y, own, None, d, squares, None, 0, "lapack")
+    return Solution(Y, own, None, d, squares + rest, None, 0, "lapack")
 
 
 def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
@@ -140,23 +211,38 @@ def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
 
     With a ridge it is the shortest solution of ``[A, sqrt(ridge) I] (x, t) = b``.
     """
-    n, d, k = rows.n, rows.d, rows.k
+    n, d, k, root_ridge = rows.n, rows.d, rows.k, rows.root_ridge
     if rows.exponents is None:  # else the shortest solution of the scaled problem is another one
-        height = d if rows.root_ridge is None else d + n
+        height = d if root_ridge is None else d + n
         F = np.zeros((height, n), order="F")
         _load_all(rows, F[:d].T)
-        if rows.root_ridge is not None:
-            F[d:].flat[:: n + 1] = rows.root_ridge[0]
+        # QR is accurate in each row, that is in small columns of A, if the large ones come first.
+        order = np.argsort(-np.abs(F[:d]).max(axis=1), kind="stable")
+        F[:d] = F[order]
+        is_large = False
+        if root_ridge is not None:
+            is_large = np.abs(F[:d]).max() < _SMALL_SHARE**0.5 * root_ridge[0]
+            F[d:].flat[:: n + 1] = root_ridge[0]
         rows.n_passes += 1
         Q, tau = lapack.dgeqrf(F, lwork=32 * n, overwrite_a=1)[:2]
         R = np.triu(Q[:n])
-        if rows.root_ridge is not None or (rcond is None and _has_regular_columns(R)):
+        if (rcond is None or root_ridge is not None) and _has_regular_columns(R):
             turned = np.zeros((height, k), order="F")
-            turned[:n] = lapack.dtrtrs(R, rows.B, trans=1)[0]
-            Y = lapack.dormqr("L", "N", Q, tau, turned, 32 * max(k, 1))[0][:d]
-            _, squares = rows.residual(Y)
-            rank = n if rows.root_ridge is None else d
-            return Solution(Y, None, None, rank, squares, None, 0, "lapack")
+            X, rest = np.zeros((height, k)), rows.B
+            for _ in range(2):  # one refinement, as small columns see the errors of large ones
+                turned[:n] = lapack.dtrtrs(R, rest, trans=1)[0]
+                step = lapack.dormqr("L", "N", Q, tau, turned, 32 * max(k, 1))[0]
+                X[order] += step[:d]
+                X[d:] += step[d:]
+                if root_ridge is not None and is_large:  # as in `_solve_with_ridge`
+                    X[:d] = rows.transposed(np.vstack([X[d:], 0.0 * X[:d]])) / root_ridge[0]
+                residual = rows.residual_vectors(X[:d])
+                rest = residual[:n] if root_ridge is None else residual[:n] - root_ridge[0] * X[d:]
+            squares = (residual * residual).sum(axis=0)
+            rank = n if root_ridge is None else d
+            return Solution(X[:d], None, None, rank, squares, None, 0, "lapack")
+        if root_ridge is not None:
+            return _solve_tall(rows, rcond)
     A = load_all(rows)
     largest = np.abs(A).max(axis=0)
     rows.require_range(largest)
@@ -173,7 +259,7 @@ def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
 def _has_regular_columns(R: Matrix) -> bool:
     """Whether the columns of R, the rows of A, are independent beyond doubt at any scale."""
     largest = np.abs(R).max(axis=0)
-    if not (1e-130 < largest.min() and largest.max() < 1e130):
+    if not (1e-130 < largest.min() and largest.max() < 1e200):
         return False
     return bool(lapack.dtrcon(np.ldexp(R, -exponents_of(largest)))[0] > 1e-8)
 

@@ -54,7 +54,12 @@ def lstsq_with_intercept(
         result = _solve_dense(A, b, weights, share, means, options)
     d = len(means)
     if len(result.x) > d:  # after a constant column
-        result = replace(result, x=result.x[1:], standard_error=result.standard_error[1:])
+        result = replace(
+            result,
+            x=result.x[1:],
+            standard_error=result.standard_error[1:],
+            rank=None if result.rank is None else result.rank - 1,
+        )
     return result, result.x, result.standard_error, mean_of_b - means @ result.x
 
 
@@ -65,15 +70,19 @@ def _solve_dense(
     centred = A - means
     constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
     centred[:, constant] = 0.0
-    spread = np.sqrt(np.einsum("i,ij,ij->j", share, centred, centred))
+    centred -= centred.T @ share  # rounding errors of the means would be a direction of their own
+    size = np.abs(centred).max(axis=0)
+    size[constant] = 1.0
+    spread = size * np.sqrt(np.einsum("i,ij->j", share, (centred / size) ** 2))
     offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
     if offset > _LARGEST_OFFSET:
         A = np.where(constant, 0.0, A)
         return lstsq(_after_constant(A, _dominant(A)), b, weights=weights, **options)
-    if offset > 1.0:
+    rcond = NOISE * EPS * offset
+    if rcond > max(A.shape) * EPS:  # else the rule of `lstsq` drops them
         # Rounding errors of the entries are that much larger beside the centred column. What they
         # can have made of dependent columns is no direction of its own.
-        options = {**options, "rcond": NOISE * EPS * offset}
+        options = {**options, "rcond": rcond}
     return lstsq(centred, b, weights=weights, **options)
 
 

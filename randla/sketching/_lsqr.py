@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from randla._parallel import progress_bar, shown_progress
 from randla.sketching._factors import Factor, column_norms
 from randla.sketching._iterative import HeavyBall, IterativeFactor
-from randla.sketching._rank import EPS
+from randla.sketching._rank import EPS, exponents_of
 from randla.sketching._refinement import ENOUGH, LEAST_GAIN, Solution, refine
 from randla.sketching._regression_rows import Rows
 from randla.sketching._sketched_factor import MakeSketch, SketchedFactor, draw_factor
@@ -32,6 +32,8 @@ Product = Callable[[Matrix], Matrix]
 _TOLERANCE = 1e-8
 _MAX_PRECONDITIONED_STEPS = 200
 _POWER_STEPS = 6
+#: Norms of columns within this power of two of one another count as of one scale.
+_SAME_SCALE = 16
 
 
 def lsqr(
@@ -117,11 +119,11 @@ class NoFactor(Factor):
 
     condition = math.inf
 
-    def __init__(self, rows: Rows) -> None:
-        rng = np.random.default_rng(0)
+    def __init__(self, rows: Rows, exponents: NDArray[np.int64]) -> None:
+        rng, D = np.random.default_rng(0), np.ldexp(1.0, exponents)[:, None]
         v = rng.standard_normal((rows.d, 1))
         for _ in range(_POWER_STEPS):
-            v, size = _normalised(rows.normal_product(v))
+            v, size = _normalised(D * rows.normal_product(D * v))
         self.top = float(np.sqrt(size[0]))
 
     def forward(self, Z: Matrix) -> Matrix:
@@ -166,16 +168,45 @@ def solve_by_lsqr(
     )
 
 
-def solve_by_plain_lsqr(rows: Rows, total_steps: float = math.inf) -> Solution:
+def plain_scales(rows: Rows) -> NDArray[np.int64]:
+    """Exponents of the columns for LSQR without a preconditioner.
+
+    The minimum norm asks for one scale. But LSQR stops at an error relative to the largest columns,
+    and so would overlook those that are much smaller: then each column is scaled to norm about 1.
+    """
+    n = rows.n if rows.root_ridge is None else rows.n + rows.d
+    mixtures = rows.transposed(np.random.default_rng(0).standard_normal((n, 4)))
+    size = np.abs(mixtures).max(axis=1)
+    if not np.isfinite(size).all():
+        rows._require_finite()
+    used, exponents = size > 0.0, np.clip(-exponents_of(size), -1020, 1020)
+    if not used.any():
+        return exponents
+    one_scale = int(exponents[used].min())
+    are_apart = np.ptp(exponents[used]) > _SAME_SCALE
+    return np.where(used & are_apart, exponents, one_scale)
+
+
+def solve_by_plain_lsqr(
+    rows: Rows, exponents: NDArray[np.int64], total_steps: float = math.inf
+) -> Solution:
     """LSQR without a preconditioner, where a triangular factor would cost too much.
 
-    Started at zero, it tends to the solution of minimum norm. The rank stays unknown.
+    Started at zero, it tends to the solution of minimum norm in the scaled columns. The rank stays
+    unknown.
     """
-    exponents = np.zeros(rows.d, np.int64)
     max_steps = 4 * min(rows.n, rows.d) + 100
-    factor = LsqrFactor(rows, NoFactor(rows), exponents, max_steps, total_steps)
+    factor = LsqrFactor(rows, NoFactor(rows, exponents), exponents, max_steps, total_steps)
     start = np.zeros((rows.d, rows.k))
     Y, squares, error, _ = refine(rows, factor, exponents, start, min_steps=1)
     return Solution(
-        Y, None, factor.base, None, squares, error, factor.n_iterations, "lsqr", error <= ENOUGH
+        Y,
+        exponents,
+        factor.base,
+        None,
+        squares,
+        error,
+        factor.n_iterations,
+        "lsqr",
+        error <= ENOUGH,
     )

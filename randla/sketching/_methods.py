@@ -25,7 +25,7 @@ from randla.sketching._factors import (
 )
 from randla.sketching._householder import load_all, solve_by_lapack
 from randla.sketching._iterative import solve_by_iteration
-from randla.sketching._lsqr import solve_by_lsqr, solve_by_plain_lsqr
+from randla.sketching._lsqr import plain_scales, solve_by_lsqr, solve_by_plain_lsqr
 from randla.sketching._plan import LstsqWarning, Recipe
 from randla.sketching._product_rows import SparseRows
 from randla.sketching._refinement import Solution
@@ -148,11 +148,13 @@ def _solve_by_products(
     if isinstance(rows, SparseRows) and rows.exponents is None and rcond is None:
         # On many sparse matrices with many columns LSQR takes some tens of steps as they are. An
         # attempt may cost as much as a Cholesky factor.
-        steps = min(d**3 / (_COST_OF_STEP * rows.A.nnz * rows.k), _MAX_ATTEMPT)
+        steps = min(d**3 / (_COST_OF_STEP * max(rows.A.nnz, 1) * rows.k), _MAX_ATTEMPT)
         if steps >= _MIN_ATTEMPT:
-            solution = solve_by_plain_lsqr(rows, steps)
-            if solution.converged:
-                return solution
+            exponents = plain_scales(rows)
+            if np.ptp(exponents) == 0:
+                solution = solve_by_plain_lsqr(rows, exponents, steps)
+                if solution.converged:
+                    return solution
     if isinstance(rows, SparseRows) and d <= min(n, _MAX_GRAM):
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
@@ -166,7 +168,7 @@ def _solve_by_products(
         with suppress(BadSketch):
             solution = solve_by_lsqr(rows, draw, m, rcond, sketched)
     if solution is None:
-        solution = solve_by_plain_lsqr(rows)
+        solution = solve_by_plain_lsqr(rows, plain_scales(rows))
     return checked(rows, solution)
 
 
@@ -179,11 +181,11 @@ def measure_backward_error(rows: Rows, solution: Solution) -> float:
         if solution.factor is not None:
             assert isinstance(solution.factor, TriangularFactor | SpectralFactor)
             R = solution.factor.matrix()
-        else:  # fewer rows than columns, and no factor
+        else:
             assert isinstance(rows, DenseRows)
-            R = load_all(rows)
+            R = load_all(rows) * D.T
             if rows.root_ridge is not None:
-                stacked = np.asfortranarray(np.vstack([R, np.diag(rows.root_ridge)]))
+                stacked = np.asfortranarray(np.vstack([R, np.diag(rows.root_ridge * D[:, 0])]))
                 R = np.triu(lapack.dgeqrf(stacked, overwrite_a=1)[0][: rows.d])
         return columnwise_backward_error(R, D * g, Y, squares)
 
@@ -197,9 +199,7 @@ def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
 
 def checked(rows: Rows, solution: Solution) -> Solution:
     """The solution; warn if it falls short of full precision."""
-    factor = solution.factor
-    is_hidden = factor is not None and (solution.rank != rows.d or factor.condition > _RIDGE_LIMIT)
-    if rows.root_ridge is not None and is_hidden and solution.method != "lapack":
+    if rows.root_ridge is not None and solution.method != "lapack" and _hides_ridge(rows, solution):
         warn_caller(
             "lstsq: the ridge is so small that rounding hides its effect on columns that depend on "
             f"one another (method {solution.method!r}): take a larger one, or method='lapack' for "
@@ -214,3 +214,17 @@ def checked(rows: Rows, solution: Solution) -> Solution:
             LstsqWarning,
         )
     return solution
+
+
+def _hides_ridge(rows: Rows, solution: Solution) -> bool:
+    """Whether rounding errors may hide the ridge from columns that depend on one another."""
+    factor, exponents = solution.factor, solution.exponents
+    if factor is None:
+        return False
+    if solution.rank is not None:
+        return solution.rank != rows.d or factor.condition > _RIDGE_LIMIT
+    # LSQR without a preconditioner. In columns of one scale it tends to the shortest solution.
+    assert rows.root_ridge is not None
+    assert exponents is not None
+    least = np.ldexp(rows.root_ridge, exponents).min()
+    return bool(np.ptp(exponents) > 0 and factor.top > _RIDGE_LIMIT * least)

@@ -131,7 +131,8 @@ def read_options(
     elif method == "sketch-and-solve" and eps is None and sketch_size is None:
         raise ValueError("method='sketch-and-solve' needs eps or sketch_size")
     named = isinstance(sketch, Sketch) or sketch != "auto"
-    if named and method == "auto" and eps is None and sketch_size is None:
+    unused = method != "sketch-and-solve" and method not in _PRECONDITIONED
+    if named and unused and eps is None and sketch_size is None:
         warn_caller(
             "lstsq: sketch alone asks for no estimate, and so the answer is exact: give eps or "
             "sketch_size for an estimate, or a method that preconditions with the sketch",

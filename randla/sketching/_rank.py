@@ -16,7 +16,8 @@ Matrix = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
 #: Singular values of an exactly deficient, scaled matrix come out below 5 EPS (measured up to
-#: 8000 x 700, from Householder QR and from sketches, also for centred indicator columns).
+#: 8000 x 700, from Householder QR and from sketches, also for centred indicator columns; long
+#: columns of few distinct entries need a QR by blocks of rows).
 NOISE = 10.0
 #: A ratio of neighbours that separates rounding errors of the data from an ill-conditioned matrix.
 _GAP = 1e8

@@ -106,9 +106,9 @@ class LstsqResult(Result):
         their own norms make x an exact solution, to a small factor: it sees errors in the
         coefficients of columns of any scale. The rows of a ridge count as rows of A. By a formula
         like that of Karlson and Walden; the residual costs a pass over A when the number is
-        first asked for; until then the result keeps references to A and b. After a single sketch
-        it is the expected size. For a Kronecker product, and after LSQR without a preconditioner,
-        it is relative to the norm of A as a whole.
+        first asked for; until then the result keeps references to A and b, which must not change.
+        After a single sketch it is the expected size. For a Kronecker product, and after LSQR
+        without a preconditioner, it is relative to the norm of A as a whole.
         """
         if callable(self._backward_error):
             object.__setattr__(self, "_backward_error", self._backward_error())

@@ -351,7 +351,7 @@ def dependent(kind, n, decades, rng):
 
 @pytest.mark.parametrize("kind", ["planes", "copies", "mixtures", "sums"])
 @pytest.mark.parametrize("decades", [0, 8, 16, 25, 100])
-@pytest.mark.parametrize("n", [9, 40])
+@pytest.mark.parametrize("n", [3, 9, 40])
 def test_the_least_sum_of_squares_with_dependent_columns(kind, decades, n):
     rng = np.random.default_rng([decades, n])
     for k in range(4):
@@ -369,6 +369,7 @@ def test_the_least_sum_of_squares_with_dependent_columns(kind, decades, n):
                 continue
             if ridge == 0.0:
                 assert result.rank == rank
+                assert result.backward_error <= 40 * U
             least = penalised_sum(A, b, weights, ridge, result.x)
             scale = max(best, Fraction(1e-12) * int(b @ b))  # of consistent problems
             assert least <= best + Fraction(1e-9) * scale, (method, k)
@@ -384,6 +385,44 @@ def test_the_shortest_solution_with_dependent_columns(kind, decades, n):
         expected = exact_shortest(A, b)
         x = lstsq(A, b).x
         np.testing.assert_allclose(x, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
+@pytest.mark.parametrize("n", [500, 1500, 2500])
+def test_rounding_errors_of_long_columns_with_few_distinct_entries_are_no_rank(n, offset):
+    rng = np.random.default_rng(0)
+    for groups in (2, 3, 4):
+        first = np.eye(groups)[rng.integers(groups, size=n)]
+        second = np.eye(3)[rng.integers(3, size=n)]
+        A = np.hstack([first, np.ones((n, 1)), second])
+        A += offset * rng.integers(0, 2, A.shape[1])
+        b = rng.integers(-9, 10, n).astype(float)
+        result = lstsq(A, b)
+        span = np.hstack([first, second[:, 1:]])
+        best = np.linalg.norm(b - span @ np.linalg.lstsq(span, b)[0])
+        assert result.rank == groups + 2
+        assert result.residual_norm == pytest.approx(best, rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(12, 3), (3, 12), (6, 8), (2000, 4), (3000, 20)])
+@pytest.mark.parametrize("ridge", [1e12, 1e20, 1e40, 1e150, 1e300])
+def test_a_ridge_of_any_size(shape, ridge):
+    A, b = normal(*shape) * np.logspace(0, -2, shape[1]), normal(shape[0], seed=1)
+    result = lstsq(A, b, ridge=ridge)
+    np.testing.assert_allclose(result.x, A.T @ b / ridge, rtol=1e-7)
+    if ridge > 1e15:
+        np.testing.assert_allclose(result.x, A.T @ b / ridge, rtol=1e-10)
+    assert result.backward_error <= U
+    assert result.residual_norm == pytest.approx(np.linalg.norm(b), rel=1e-7)
+
+
+@pytest.mark.parametrize("decades", [3, 6, 30])
+@pytest.mark.parametrize("ridge", [0.0, 1.0])
+def test_wide_with_nearly_parallel_rows(decades, ridge):
+    # Rows that differ by small columns only: errors beside the large ones are errors of those.
+    A = normal(4, 12) * np.append(np.full(10, 10.0**-decades), np.ones(2))
+    result = lstsq(A, normal(4, seed=1), ridge=ridge * 10.0 ** (-2 * decades))
+    assert result.backward_error <= 40 * U
 
 
 @pytest.mark.parametrize("decades", [0, 60])
@@ -560,6 +599,51 @@ def test_sparse_with_many_columns(kind, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("ratio", [1e-6, 1e-10, 1e-20, 1e-200])
+@pytest.mark.parametrize("shape", [(3000, 400), (300, 900)])
+@pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
+def test_products_with_columns_of_two_scales(make, shape, ratio, monkeypatch):
+    """LSQR stops at an error relative to the largest columns, and must not overlook the others."""
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    A = sparse.random(*shape, density=0.05, random_state=0, format="csr")
+    b = normal(shape[0], seed=1) + A[:, 100:] @ np.ones(shape[1] - 100)
+    scale = np.where(np.arange(shape[1]) < 100, 1.0, ratio)
+    if make is aslinearoperator and (ratio < 1e-100 or shape[0] > shape[1]):
+        return  # columns beyond the range of operators; another method
+    result = lstsq(make(sparse.csr_array(A.multiply(scale))), b)
+    assert result.converged
+    best = np.linalg.norm(b - A @ np.linalg.lstsq(A.toarray(), b)[0])
+    residual = np.linalg.norm(b - A @ (scale * result.x))
+    assert residual <= best * (1 + 1e-9) + 1e-8 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-60, 1e60])
+def test_lsqr_on_small_and_large_matrices(scale, monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
+    b = normal(300, seed=1)
+    x = lstsq(sparse.csr_array(A * scale), b).x
+    np.testing.assert_allclose(x * scale, np.linalg.lstsq(A.toarray(), b)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
+def test_a_ridge_with_lsqr(make, monkeypatch):
+    monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
+    b = normal(300, seed=1)
+    for ridge in (1e-2, 1.0):
+        result = lstsq(make(A), b, ridge=ridge)  # a warning would be an error
+        assert result.converged
+        expected = np.linalg.lstsq(*augmented(A.toarray(), b, None, ridge))[0]
+        np.testing.assert_allclose(result.x, expected, atol=1e-12)
+
+
+def test_a_large_sparse_matrix_of_zeros():
+    result = lstsq(sparse.csr_array((5000, 1000)), normal(5000))
+    assert not result.x.any()
+    assert result.residual_norm == pytest.approx(np.linalg.norm(normal(5000)))
+
+
 def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):
     monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
     b = normal(3000, seed=1)
@@ -615,6 +699,28 @@ def test_a_preconditioner_of_too_few_rows_is_refused(method):
     wide = normal(4, 9)  # whose rank is 4
     x = lstsq(wide, b[:4], method=method, sketch_size=8, rng=0).x
     np.testing.assert_allclose(x, np.linalg.lstsq(wide, b[:4])[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("sketch", ["gaussian", SRHT(30, 200, rng=0)])
+def test_a_sketch_that_is_not_used_warns(sketch):
+    A, b = normal(200, 3), normal(200, seed=1)
+    for method in ("auto", "cholesky", "lapack"):
+        with pytest.warns(LstsqWarning, match="sketch alone asks for no estimate"):
+            assert not lstsq(A, b, sketch=sketch, method=method).is_estimate
+
+
+def test_coefficients_that_a_ridge_dominates_beside_dependent_columns():
+    rng = np.random.default_rng(0)
+    base = rng.integers(-9, 10, (40, 2, 2)).astype(float)
+    A = np.concatenate([base, base.sum(axis=2, keepdims=True)], axis=2).reshape(40, 6)
+    A[:, 3:] *= 2.0**100
+    B = rng.integers(-9, 10, (40, 3)).astype(float)
+    ridge = 2.0**58  # large beside the first plane, nothing beside the second
+    result = lstsq(A, B, ridge=ridge)
+    plane = base[:, 1]
+    rest = B - plane @ np.linalg.lstsq(plane, B)[0]
+    np.testing.assert_allclose(result.x[:3], A[:, :3].T @ rest / ridge, rtol=1e-9)
+    assert result.backward_error <= 10 * U
 
 
 def test_an_operator_that_loses_rank_is_refused_as_a_preconditioner():
