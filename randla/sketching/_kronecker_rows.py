@@ -30,8 +30,8 @@ class _Spectra:
     """Singular values and vectors of both factors."""
 
     def __init__(self, rows: Rows) -> None:
-        self.U1, s1, self.V1 = np.linalg.svd(_double(rows.A.A1), full_matrices=False)
-        self.U2, s2, self.V2 = np.linalg.svd(_double(rows.A.A2), full_matrices=False)
+        _, s1, self.V1 = np.linalg.svd(_double(rows.A.A1), full_matrices=False)
+        _, s2, self.V2 = np.linalg.svd(_double(rows.A.A2), full_matrices=False)
         self.s = np.multiply.outer(s1, s2)[:, :, None]
         self.ridge = rows.ridge
         self.shape = (self.V1.shape[1], self.V2.shape[1], rows.k)
