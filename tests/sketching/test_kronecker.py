@@ -50,6 +50,20 @@ def test_sketch_is_its_definition(m, n):
     np.testing.assert_allclose(S @ np.kron(a, b), E @ np.kron(a, b), rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("n", [(2, 1030), (3, 1100), (2, 2500)])
+def test_blocks_of_nothing_but_padding(n):
+    """They have no row, also where a block of columns is loaded row by row."""
+    S, A = KroneckerSRHT(40, n, rng=8), np.random.default_rng(9).standard_normal((n[0] * n[1], 3))
+    expected = S @ A
+    for matrix in (A, A.astype(np.float32)):
+        got, parts = S @ np.asfortranarray(matrix), 0.0
+        for i in range(0, len(A), 301):
+            part = np.asfortranarray(matrix[i : i + 301])
+            parts = parts + S.columns(i, i + len(part)) @ part
+        for total in (got, parts):
+            np.testing.assert_allclose(total, expected, rtol=0, atol=1e-11 if matrix is A else 1e-3)
+
+
 def test_product_in_another_order_is_formed_in_blocks():
     S, rng = KroneckerSRHT(30, (6, 4), rng=4), np.random.default_rng(5)
     K = KroneckerProduct(rng.standard_normal((4, 2)), rng.standard_normal((6, 2)))

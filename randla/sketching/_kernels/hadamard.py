@@ -90,14 +90,15 @@ def fill_signs(key, first, out):
 
 @inline
 def block_rows(draw, i, first_row, n_rows):
-    """Row r of block i is row r + shift of the operand, if low <= r < high."""
+    """Row r of block i is row r + shift of the operand, if low <= r < high; low <= high."""
     B, rows = draw.block, draw.block
     shift = i * B - first_row
     if draw.period:
         inner = i % draw.period * B
         shift = i // draw.period * draw.period_rows + inner - first_row
         rows = min(B, draw.period_rows - inner)
-    return shift, max(-shift, 0), min(n_rows - shift, rows)
+    low = max(-shift, 0)
+    return shift, low, max(min(n_rows - shift, rows), low)  # a block of padding has no row
 
 
 @kernel
