@@ -88,7 +88,9 @@ def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolu
     r, population = sketched.rank, S.population
     squares = squared_residual((rest * rest).sum(axis=0), m, r, population)
     factor = variance_factor(m, r, population)
-    spread = np.sqrt((K * K).sum(axis=1))
+    # Without full rank rows of K may be so small that their squares underflow.
+    size = exponents_of(np.abs(K).max(axis=1, initial=0.0))
+    spread = np.ldexp(column_norms(np.ldexp(K.T, -size)), size)
     inverse = rows.unscale(K, exponents, of_b=False).T
     shift = int(exponents_of(np.abs(inverse).max(initial=0.0)))
     inverse = np.ldexp(inverse, -shift)  # its squares stay in range

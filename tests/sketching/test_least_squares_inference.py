@@ -312,6 +312,18 @@ def test_coverage_without_full_rank(trial):
     trial.assert_between(covered, 0.93, 0.97)
 
 
+def test_errors_of_tiny_coefficients_without_full_rank():
+    """The shortest solution gives the smaller of two equal columns a coefficient below 1e-190."""
+    B, b = normal(800, 4), normal(800, seed=1)
+    for ratio in (1e-60, 1e-110, 1e-140):
+        A = np.column_stack([B, B[:, 0] * ratio])
+        result = lstsq(A, b, sketch_size=60, rng=0)
+        assert result.rank == 4
+        np.testing.assert_allclose(result.x[4] / ratio, result.x[0], rtol=1e-9)
+        error = result.standard_error
+        np.testing.assert_allclose(error[4] / ratio, error[0], rtol=1e-9)
+
+
 # Options -----------------------------------------------------------------------------------------
 
 
