@@ -140,11 +140,14 @@ class DaskRows(Rows):
 
     def _split(self, total: Matrix, r: int) -> tuple[Matrix, Matrix]:
         """The Gram matrix (r, r), and A'B (r, k) if the squares of B below it are in range."""
-        squares = total[r, r:]
+        self._require_moderate(total[r, r:])
+        return np.array(total[:r, :r]), np.array(total[:r, r:])
+
+    def _require_moderate(self, squares: Matrix) -> None:
+        """Raise OutOfRange for squared norms of B that are near the ends of the range, or NaN."""
         moderate = (squares > _SMALLEST) & (squares < _LARGEST)
         if self.b_exponents is None and not moderate.all():
-            raise OutOfRange  # or NaN: the maxima are looked at next
-        return np.array(total[:r, :r]), np.array(total[:r, r:])
+            raise OutOfRange  # the maxima are looked at next
 
     def _gram(self) -> tuple[Matrix, Matrix]:
         shape = self.d + 1, self.d + self.k
@@ -157,6 +160,8 @@ class DaskRows(Rows):
 
     def _residual(self, X: Matrix) -> tuple[Matrix, Matrix]:
         total = self._sum(_residual_block, (self.d + 1, self.k), X=X)
+        if not X.any():  # the start of an iteration
+            self._require_moderate(total[-1])
         return np.array(total[:-1]), np.array(total[-1])
 
     def _normal_product(self, X: Matrix) -> Matrix:
