@@ -151,8 +151,10 @@ class Dependence:
             Z[S], Z[T] = np.ldexp(x_S, -to_S), np.ldexp(x_T, -to_T)
             settled = consider(Z)
             Z[S] = f - self.K @ Z[T]  # right even where entries were dropped
-            if (consider(Z) | settled).all():
+            settled |= consider(Z)
+            if settled.all():
                 break
+            consider(Z + self.V @ (self.V.T @ (Y - Z)))  # large entries of K cost digits of f
         consider(Y)
         return X
 

@@ -387,6 +387,33 @@ def test_the_shortest_solution_with_dependent_columns(kind, decades, n):
         np.testing.assert_allclose(x, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(("kind", "decades"), [("indicators", 2), ("differences", 4)])
+@pytest.mark.parametrize("seed", [0, 1, 6, 8])
+def test_the_shortest_solution_where_scales_fall_step_by_step(kind, decades, seed):
+    """Rows of many scales; null vectors have an entry in each of some hundreds of columns."""
+    d = 300
+    n, half, rng = 6 * d, d // 2, np.random.default_rng([d, decades, seed])
+    if kind == "indicators":  # of two factors, one of them Zipfian, beside a constant
+        frequency = np.arange(1.0, half + 1) ** -1.5
+        first = rng.choice(half, n, p=frequency / frequency.sum())
+        second = rng.integers(half, size=n)
+        A = np.hstack([np.ones((n, 1)), np.eye(half)[first], np.eye(half)[second]])
+        A = A[:, A.any(axis=0)]
+    else:
+        A, i = np.zeros((n, d)), rng.integers(d, size=n)
+        A[np.arange(n), i], A[np.arange(n), (i + rng.integers(1, d, n)) % d] = 1.0, -1.0
+    A *= 10.0 ** rng.uniform(-decades, decades, n)[:, None]
+    b = rng.standard_normal(n)
+    U, s, Vt = np.linalg.svd(A, full_matrices=False)
+    r = int(np.count_nonzero(s > 1e-12 * s[0]))
+    expected = Vt[:r].T @ ((U[:, :r].T @ b) / s[:r])
+    for method in ("auto", "lapack"):
+        result = lstsq(A, b, method=method)
+        assert result.rank == r < A.shape[1]
+        assert np.linalg.norm(result.x) <= (1.0 + 2e-6) * np.linalg.norm(expected)
+        assert result.residual_norm == pytest.approx(np.linalg.norm(b - A @ expected), rel=1e-9)
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
 @pytest.mark.parametrize("n", [500, 1500, 2500])
 def test_rounding_errors_of_long_columns_with_few_distinct_entries_are_no_rank(n, offset):
