@@ -71,6 +71,18 @@ def test_the_result_is_that_of_the_columns(make, options):
     np.testing.assert_allclose(0.5 * (low + high), model.coef_, rtol=1e-12)
 
 
+def test_an_exact_fit_does_not_depend_on_chance():
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((6000, 8)), rng.standard_normal(6000)
+    X[:, 7] = X[:, 6] + 1e-10 * X[:, 7]  # a sketched preconditioner is drawn
+    before = np.random.get_state()[1:3]
+    fits = [ours.SketchedLinearRegression().fit(X, y).coef_ for _ in range(5)]
+    assert all(np.array_equal(fit, fits[0]) for fit in fits)
+    after = np.random.get_state()[1:3]
+    assert np.array_equal(after[0], before[0])
+    assert after[1] == before[1]
+
+
 def test_a_sketch_has_a_standard_error():
     rng = np.random.default_rng(2)
     X = rng.standard_normal((20_000, 3))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.linalg import qr, solve_triangular
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import SRHT, CountSketch, _parallel, lstsq
 from randla.datasets import ill_conditioned
@@ -763,6 +763,17 @@ def test_operators_that_are_zero(method):
     assert not result.x.any()
     assert result.rank == 0
     assert result.converged
+
+
+@pytest.mark.parametrize("options", [{"method": "lsqr"}, {"sketch_size": 40, "rng": 0}])
+def test_operators_without_an_adjoint_are_refused(options):
+    A = normal(200, 3)
+    operator = LinearOperator(A.shape, matvec=lambda x: A @ x, dtype=float)
+    with pytest.raises(TypeError, match="A must have a product with its transpose"):
+        lstsq(operator, normal(200, seed=1), **options)
+    np.testing.assert_allclose(
+        lstsq(operator, normal(200, seed=1)).x, lstsq(A, normal(200, seed=1)).x, rtol=1e-12
+    )
 
 
 def test_operators_that_misbehave(monkeypatch):
