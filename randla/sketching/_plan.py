@@ -265,7 +265,8 @@ def rows_of_sketch(rows: Rows, options: Options, recipe: Recipe) -> int | None:
     if options.eps is None:
         m = options.sketch_size or 0
     else:
-        if not kind.has_linf_guarantee:
+        operator = recipe.sketch if recipe.is_fixed else kind
+        if not operator.has_linf_guarantee:
             raise ValueError(
                 "eps needs a sketch with the l_inf guarantee ('srht', 'block-srht' or 'gaussian'), "
                 f"got {kind.__name__}: give sketch_size instead"

@@ -481,6 +481,23 @@ def test_rcond(method):
     assert np.linalg.norm(result.x) <= np.linalg.norm(scale * y) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("condition", [1e3, 1e6, 1e12])
+@pytest.mark.parametrize("seed", range(3))
+def test_rcond_cuts_at_the_singular_values_of_all_rows(condition, seed):
+    # Those of a sketch differ by a factor, and its singular vectors by the ratio of two of them.
+    Q, V = np.linalg.qr(normal(5000, 8, seed=seed))[0], np.linalg.qr(normal(8, 8, seed=seed + 9))[0]
+    A, b = Q * np.geomspace(1.0, 1.0 / condition, 8) @ V, normal(5000, seed=seed + 20)
+    largest = np.abs(np.linalg.qr(A, mode="r")).max(axis=0)
+    scale = np.ldexp(1.0, -np.frexp(largest)[1])
+    U_, s, Vt = np.linalg.svd(A * scale, full_matrices=False)
+    for k in range(2, 8):
+        result = lstsq(A, b, rcond=np.sqrt(s[k - 1] * s[k]) / s[0])
+        assert result.rank == k
+        expected = U_[:, :k].T @ b / s[:k]
+        error = np.abs(Vt[:k] @ (result.x / scale) - expected)
+        assert error.max() <= 1e-14 * condition * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 7), (8, 7), (5, 30), (200, 300), (1, 400)])
 @pytest.mark.parametrize("ridge", [0.0, 0.5])
 def test_square_and_wide(shape, ridge):

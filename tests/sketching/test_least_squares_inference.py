@@ -369,6 +369,8 @@ def test_operators_of_the_caller():
         lstsq(A, b, sketch=S, sketch_size=81)
     with pytest.raises(ValueError, match="904 columns"):
         lstsq(A, b, sketch=S, sketch_size=80, ridge=1.0)
+    part = SRHT(200, 3000, rng=0).columns(500, 2500)
+    assert lstsq(normal(2000, 4), normal(2000, seed=1), sketch=part, eps=1.0).is_estimate
     with pytest.raises(ValueError, match=r"sketch must have at least \d+ rows for eps=0.9"):
         lstsq(normal(6000, 4), normal(6000), sketch=SRHT(20, 6000, rng=0), eps=0.9)
 
