@@ -244,7 +244,8 @@ class Recipe:
         self.rng = as_generator(self.rng)
         if self.factor_rows is not None:
             return KroneckerSRHT(m, self.factor_rows, rng=self.rng)
-        return self.class_of(default)(m, self.n, rng=self.rng)  # type: ignore[call-arg]
+        fewer = {"nonzeros": m} if m < 8 and self.named(default) == "sparse-sign" else {}
+        return self.class_of(default)(m, self.n, rng=self.rng, **fewer)  # type: ignore[call-arg]
 
     def population(self, default: str = "srht") -> int | None:
         """Population of the operators that are drawn."""

@@ -375,6 +375,13 @@ def test_operators_of_the_caller():
         lstsq(normal(6000, 4), normal(6000), sketch=SRHT(20, 6000, rng=0), eps=0.9)
 
 
+@pytest.mark.parametrize("options", [{}, {"method": "sketch-cholesky"}, {"method": "lsqr"}])
+def test_sparse_signs_of_fewer_rows_than_their_usual_entries(options):
+    A, b = normal(500, 3), normal(500, seed=1)
+    result = lstsq(A, b, sketch="sparse-sign", sketch_size=5, rng=0, **options)
+    assert result.rank == 3
+
+
 def test_sketch_size_is_checked():
     A, b = normal(900, 4), normal(900, seed=1)
     for m in (1, 4):
