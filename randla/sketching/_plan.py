@@ -241,6 +241,11 @@ class Recipe:
         """Draw a new operator with m rows, or return the caller's own."""
         if isinstance(self.sketch, Sketch):
             return self.sketch
+        largest = self.largest(default)
+        if largest is not None and m > largest:
+            raise ValueError(
+                f"sketch_size must be at most {largest}, the padded number of rows, got {m}"
+            )
         self.rng = as_generator(self.rng)
         if self.factor_rows is not None:
             return KroneckerSRHT(m, self.factor_rows, rng=self.rng)

@@ -716,6 +716,8 @@ def test_a_preconditioner_of_too_few_rows_is_refused(method):
     wide = normal(4, 9)  # whose rank is 4
     x = lstsq(wide, b[:4], method=method, sketch_size=8, rng=0).x
     np.testing.assert_allclose(x, np.linalg.lstsq(wide, b[:4])[0], rtol=1e-9)
+    with pytest.raises(ValueError, match="sketch_size must be at most 128, the padded number"):
+        lstsq(normal(100, 3), normal(100), method=method, sketch_size=200)
 
 
 @pytest.mark.parametrize("sketch", ["gaussian", SRHT(30, 200, rng=0)])
