@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from randla._tables import from_table
 
 FloatArray = NDArray[np.floating[Any]]
+#: The largest count; products with the size of an entry overflow from here on.
+_LARGEST_COUNT = 1 << 62
 
 
 def as_array(
@@ -190,6 +192,8 @@ def as_count(
     except TypeError:
         got = repr(value) if isinstance(value, (float, np.floating)) else type(value).__name__
         raise TypeError(f"{name} must be an integer, got {got}") from None
+    if maximum is None and count > _LARGEST_COUNT:
+        raise ValueError(f"{name} must be at most 2^62, got {count.bit_length()} bits")
     if count < minimum or (maximum is not None and count > maximum):
         upper = "" if maximum is None else f" and at most {maximum}{note}"
         raise ValueError(f"{name} must be at least {minimum}{upper}, got {count}")
@@ -213,6 +217,8 @@ def as_number(
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}") from None
+    except OverflowError:  # an integer of hundreds of digits
+        raise ValueError(f"{name} must be finite, got a number beyond 1.8e308") from None
     above = number >= low if closed in ("both", "left") else number > low
     below = number <= high if closed in ("both", "right") else number < high
     if math.isinf(number) and number in (low, high) and not infinite:

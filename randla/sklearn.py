@@ -109,6 +109,8 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         Rows of the sketch. Neither this nor `eps`: full double precision.
     fit_intercept : bool, default=True
     random_state : int, RandomState instance or None, default=None
+        Seed of the sketch; None: NumPy's global state, as in scikit-learn. Without a sketch it is
+        not used.
 
     Attributes
     ----------
@@ -163,8 +165,9 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         self
         """
         X, y, sample_weight = self._validate(X, y, sample_weight)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        options: dict[str, Any] = {"eps": self.eps, "sketch_size": self.sketch_size, "rng": seed}
+        options: dict[str, Any] = {"eps": self.eps, "sketch_size": self.sketch_size}
+        if self.eps is not None or self.sketch_size is not None:
+            options["rng"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         if as_flag(self.fit_intercept, "fit_intercept"):
             self.result_, x, error, intercept = lstsq_with_intercept(X, y, sample_weight, **options)
         else:

@@ -6,6 +6,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 from sklearn import linear_model
+from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from randla import datasets, sklearn as ours
@@ -69,6 +70,19 @@ def test_the_result_is_that_of_the_columns(make, options):
     np.testing.assert_array_equal(model.result_.x, model.coef_)
     low, high = model.result_.confidence_interval()
     np.testing.assert_allclose(0.5 * (low + high), model.coef_, rtol=1e-12)
+
+
+def test_an_exact_fit_does_not_depend_on_chance():
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((6000, 8)), rng.standard_normal(6000)
+    X[:, 7] = X[:, 6] + 1e-10 * X[:, 7]  # a sketched preconditioner is drawn
+    global_state = check_random_state(None).get_state
+    before = global_state()[1:3]
+    fits = [ours.SketchedLinearRegression().fit(X, y).coef_ for _ in range(5)]
+    assert all(np.array_equal(fit, fits[0]) for fit in fits)
+    after = global_state()[1:3]
+    assert np.array_equal(after[0], before[0])
+    assert after[1] == before[1]
 
 
 def test_a_sketch_has_a_standard_error():

@@ -69,6 +69,8 @@ def test_finite_numbers_whose_sum_overflows_are_finite():
         (lambda: v.as_count(True, "m"), TypeError, "m must be an integer, got True"),
         (lambda: v.as_count("2", "m"), TypeError, "m must be an integer, got str"),
         (lambda: v.as_count(0, "m"), ValueError, "m must be at least 1, got 0"),
+        (lambda: v.as_count(10**5000, "m"), ValueError, r"m must be at most 2\^62, got 16610 bits"),
+        (lambda: v.as_number(-(10**5000), "eps"), ValueError, "eps must be finite, got a number"),
         (
             lambda: v.as_count(9, "m", maximum=8, note=" (rows of A)"),
             ValueError,

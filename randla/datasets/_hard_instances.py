@@ -61,7 +61,8 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     r"""Least squares in which leverage scores see nothing and one sampled row decides.
 
     A is n/d copies of :math:`\sqrt{d/n}\, I_d` (all leverages are d/n), b the indicator of
-    `n_heavy` random rows, projected off the range of A and normalised: the solution is zero.
+    `n_heavy` random rows, projected off the range of A and normalised: the solution is zero. Where
+    nothing is left of b, as for all rows, it is zero.
 
     Parameters
     ----------
@@ -93,7 +94,9 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     b[as_generator(rng).choice(n, n_heavy, replace=False)] = 1.0
     b -= A @ (A.T @ b)
     size = np.linalg.norm(b)
-    return A, b / size if size > 0 else b
+    if size < 1e-7:  # rounding errors: the rows lie in the range of A
+        return A, np.zeros(n)
+    return A, b / size
 
 
 def aligned_pairs(n: int, d: int) -> tuple[Matrix, Matrix]:

@@ -49,9 +49,9 @@ class _Spectra:
         """Karlson and Walden's estimate, the largest over the right-hand sides."""
         size = column_norms(Y)
         size = np.where(size > 0.0, size, np.inf)
-        omega2 = squares / size**2 + self.ridge
-        below = np.maximum(self.s**2 + omega2, np.finfo(np.float64).tiny)
-        shrunk = np.sqrt((self.in_row_space(g) ** 2 / below).sum(axis=(0, 1)))
+        omega = np.hypot(np.sqrt(squares) / size, self.ridge**0.5)
+        below = np.maximum(np.hypot(self.s, omega), np.finfo(np.float64).tiny)
+        shrunk = np.sqrt(((self.in_row_space(g) / below) ** 2).sum(axis=(0, 1)))
         top = np.hypot(self.s.max(), self.ridge**0.5)
         error = np.minimum(shrunk, np.sqrt(squares)) / (size * top) if top > 0.0 else np.zeros(1)
         return float(error.max())

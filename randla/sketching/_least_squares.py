@@ -94,7 +94,9 @@ def lstsq(
     rcond : float, optional
         Singular values of A, its columns scaled to norm about 1, count as zero below `rcond` times
         the largest. By default those at the level of rounding errors, and those below
-        ``max(n, d) * 2.2e-16`` which a gap separates from the others.
+        ``max(n, d) * 2.2e-16`` which a gap separates from the others. One that is given decides by
+        all rows with "auto", "cholesky" and "lapack" for an array in memory; else by a sketch,
+        whose singular values differ by up to a factor of two or so.
     progress : bool
         Show a progress bar for each pass over a dense A that takes half a second or more, and for
         the steps of LSQR (needs tqdm). For Dask arrays the bar is Dask's own, which its distributed

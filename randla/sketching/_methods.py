@@ -124,7 +124,7 @@ def _solve_dense(
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
             return solution
-    if rows.root_ridge is not None:
+    if rows.root_ridge is not None or rcond is not None:  # a sketch has other singular values
         return solve_by_lapack(rows, rcond)
     with suppress(BadSketch):
         if d >= _ITERATIVE_FROM * rows.k:

@@ -51,6 +51,8 @@ _SKETCHES = {
 }
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
 _MAX_DENSE_ENTRIES = 1 << 22
+#: Ratio of the sizes of two columns of a Kronecker factor up to which its singular values will do.
+_LARGEST_SPREAD = 1e9
 #: BLAS is held at one thread from this many entries, which pay for the call, up to this many
 #: columns, beyond which the factors are worth several threads.
 _MIN_SINGLE, _MAX_SINGLE = 4000, 1500
@@ -193,7 +195,7 @@ def read_rows(
         kind = OperatorRows if is_operator(A) else SparseRows
         small = options.method == "auto" and not options.wants_one_sketch
         small &= n * d < _MAX_DENSE_ENTRIES
-        structured = isinstance(A, KroneckerProduct) and root_weights is None
+        structured = _splits(A, root_weights, ridge)
         if options.method != "lapack" and (structured or not small):
             return kind(A, B, root_weights, ridge), rhs.ndim == 1
         A = kind(A, B).toarray()
@@ -239,10 +241,16 @@ class Recipe:
         """Draw a new operator with m rows, or return the caller's own."""
         if isinstance(self.sketch, Sketch):
             return self.sketch
+        largest = self.largest(default)
+        if largest is not None and m > largest:
+            raise ValueError(
+                f"sketch_size must be at most {largest}, the padded number of rows, got {m}"
+            )
         self.rng = as_generator(self.rng)
         if self.factor_rows is not None:
             return KroneckerSRHT(m, self.factor_rows, rng=self.rng)
-        return self.class_of(default)(m, self.n, rng=self.rng)  # type: ignore[call-arg]
+        fewer = {"nonzeros": m} if m < 8 and self.named(default) == "sparse-sign" else {}
+        return self.class_of(default)(m, self.n, rng=self.rng, **fewer)  # type: ignore[call-arg]
 
     def population(self, default: str = "srht") -> int | None:
         """Population of the operators that are drawn."""
@@ -263,7 +271,8 @@ def rows_of_sketch(rows: Rows, options: Options, recipe: Recipe) -> int | None:
     if options.eps is None:
         m = options.sketch_size or 0
     else:
-        if not kind.has_linf_guarantee:
+        operator = recipe.sketch if recipe.is_fixed else kind
+        if not operator.has_linf_guarantee:
             raise ValueError(
                 "eps needs a sketch with the l_inf guarantee ('srht', 'block-srht' or 'gaussian'), "
                 f"got {kind.__name__}: give sketch_size instead"
@@ -288,7 +297,21 @@ def rows_of_sketch(rows: Rows, options: Options, recipe: Recipe) -> int | None:
 
 def is_structured(rows: Rows) -> bool:
     """Whether the problem splits into those of the factors of a Kronecker product."""
-    return isinstance(rows.A, KroneckerProduct) and rows.root_weights is None
+    return _splits(rows.A, rows.root_weights, rows.ridge)
+
+
+def _splits(A: Any, root_weights: Matrix | None, ridge: float) -> bool:
+    if not isinstance(A, KroneckerProduct) or root_weights is not None:
+        return False
+    # A ridge asks for the singular values of the factors, and small ones that belong to small
+    # columns have no digits left beside large ones.
+    return ridge == 0.0 or max(_spread(A.A1), _spread(A.A2)) < _LARGEST_SPREAD
+
+
+def _spread(A: Matrix) -> float:
+    """Ratio of the largest to the least size of a column; columns of zeros do not count."""
+    sizes = np.abs(A).max(axis=0).astype(np.float64)
+    return float(sizes.max() / sizes.min(where=sizes > 0.0, initial=np.inf))
 
 
 def recipe_for(rows: Rows, options: Options) -> Recipe:

@@ -115,7 +115,12 @@ class OperatorRows(ProductRows):
         return self._weighted(_product(self.A.matmat, X, (self.n, X.shape[1])))
 
     def _transposed(self, R: Matrix) -> Matrix:
-        return _product(self.A.rmatmat, self._weighted(R), (self.d, R.shape[1]))
+        try:
+            return _product(self.A.rmatmat, self._weighted(R), (self.d, R.shape[1]))
+        except (NotImplementedError, TypeError) as error:
+            raise TypeError(
+                f"A must have a product with its transpose (rmatvec or rmatmat), got {error!r}"
+            ) from error
 
     def _weighted(self, R: Matrix) -> Matrix:
         return R if self.root_weights is None else self.root_weights[:, None] * R

@@ -25,7 +25,8 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
     For a Gaussian sketch the error of a coefficient over :math:`|r| \sqrt{G_{jj}/(m - d + 1)}` has
     Student's law with m - d + 1 degrees of freedom, exactly; with Bonferroni over d coefficients,
     and a margin of 5 percent of `eps` for sketches whose tails are heavier, m is about
-    :math:`d + 2.2\, d \ln(2d/\delta) / \epsilon^2`. With `n` rows, sampled without
+    :math:`d + 1.1\, d z^2 / \epsilon^2` for `eps` up to 1, z the normal quantile of a tail of
+    :math:`\delta/(2d)`, so that :math:`z^2 \le 2 \ln(d/\delta)`. With `n` rows, sampled without
     replacement from N = n padded to a power of two as `SRHT` does, the variance is smaller by
     :math:`(N - m)/(N - d)`, and so is m. The theorem [1]_ has the third power of the logarithm;
     measured failure rates are below `delta` with the first.

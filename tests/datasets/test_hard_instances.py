@@ -23,6 +23,7 @@ def test_stacked_identities_have_equal_leverage():
     np.testing.assert_allclose((A * (A @ np.linalg.inv(A.T @ A))).sum(1), 8 / 64)
     with pytest.raises(ValueError, match="n must be a multiple of d = 8, got 60"):
         datasets.stacked_identities(60, 8, 3)
+    assert not datasets.stacked_identities(120, 4, 120)[1].any()
 
 
 def test_ill_conditioned():

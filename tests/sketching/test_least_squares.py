@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.linalg import qr, solve_triangular
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import SRHT, CountSketch, _parallel, lstsq
 from randla.datasets import ill_conditioned
@@ -508,6 +508,23 @@ def test_rcond(method):
     assert np.linalg.norm(result.x) <= np.linalg.norm(scale * y) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("condition", [1e3, 1e6, 1e12])
+@pytest.mark.parametrize("seed", range(3))
+def test_rcond_cuts_at_the_singular_values_of_all_rows(condition, seed):
+    # Those of a sketch differ by a factor, and its singular vectors by the ratio of two of them.
+    Q, V = np.linalg.qr(normal(5000, 8, seed=seed))[0], np.linalg.qr(normal(8, 8, seed=seed + 9))[0]
+    A, b = Q * np.geomspace(1.0, 1.0 / condition, 8) @ V, normal(5000, seed=seed + 20)
+    largest = np.abs(np.linalg.qr(A, mode="r")).max(axis=0)
+    scale = np.ldexp(1.0, -np.frexp(largest)[1])
+    U_, s, Vt = np.linalg.svd(A * scale, full_matrices=False)
+    for k in range(2, 8):
+        result = lstsq(A, b, rcond=np.sqrt(s[k - 1] * s[k]) / s[0])
+        assert result.rank == k
+        expected = U_[:, :k].T @ b / s[:k]
+        error = np.abs(Vt[:k] @ (result.x / scale) - expected)
+        assert error.max() <= 1e-14 * condition * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 7), (8, 7), (5, 30), (200, 300), (1, 400)])
 @pytest.mark.parametrize("ridge", [0.0, 0.5])
 def test_square_and_wide(shape, ridge):
@@ -726,6 +743,8 @@ def test_a_preconditioner_of_too_few_rows_is_refused(method):
     wide = normal(4, 9)  # whose rank is 4
     x = lstsq(wide, b[:4], method=method, sketch_size=8, rng=0).x
     np.testing.assert_allclose(x, np.linalg.lstsq(wide, b[:4])[0], rtol=1e-9)
+    with pytest.raises(ValueError, match="sketch_size must be at most 128, the padded number"):
+        lstsq(normal(100, 3), normal(100), method=method, sketch_size=200)
 
 
 @pytest.mark.parametrize("sketch", ["gaussian", SRHT(30, 200, rng=0)])
@@ -790,6 +809,17 @@ def test_operators_that_are_zero(method):
     assert not result.x.any()
     assert result.rank == 0
     assert result.converged
+
+
+@pytest.mark.parametrize("options", [{"method": "lsqr"}, {"sketch_size": 40, "rng": 0}])
+def test_operators_without_an_adjoint_are_refused(options):
+    A = normal(200, 3)
+    operator = LinearOperator(A.shape, matvec=lambda x: A @ x, dtype=float)
+    with pytest.raises(TypeError, match="A must have a product with its transpose"):
+        lstsq(operator, normal(200, seed=1), **options)
+    np.testing.assert_allclose(
+        lstsq(operator, normal(200, seed=1)).x, lstsq(A, normal(200, seed=1)).x, rtol=1e-12
+    )
 
 
 def test_operators_that_misbehave(monkeypatch):

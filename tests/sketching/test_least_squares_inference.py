@@ -381,8 +381,17 @@ def test_operators_of_the_caller():
         lstsq(A, b, sketch=S, sketch_size=81)
     with pytest.raises(ValueError, match="904 columns"):
         lstsq(A, b, sketch=S, sketch_size=80, ridge=1.0)
+    part = SRHT(200, 3000, rng=0).columns(500, 2500)
+    assert lstsq(normal(2000, 4), normal(2000, seed=1), sketch=part, eps=1.0).is_estimate
     with pytest.raises(ValueError, match=r"sketch must have at least \d+ rows for eps=0.9"):
         lstsq(normal(6000, 4), normal(6000), sketch=SRHT(20, 6000, rng=0), eps=0.9)
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "sketch-cholesky"}, {"method": "lsqr"}])
+def test_sparse_signs_of_fewer_rows_than_their_usual_entries(options):
+    A, b = normal(500, 3), normal(500, seed=1)
+    result = lstsq(A, b, sketch="sparse-sign", sketch_size=5, rng=0, **options)
+    assert result.rank == 3
 
 
 def test_sketch_size_is_checked():

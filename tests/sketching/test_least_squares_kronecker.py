@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import t
 
 from randla import KroneckerProduct, lstsq
+from randla.sketching import _plan
 from tests.sketching.least_squares_reference import augmented, backward_error
 from tests.statistical import claim
 
@@ -60,6 +61,42 @@ def test_minimum_norm():
     assert result.rank == 6
     np.testing.assert_allclose(result.x, np.linalg.lstsq(K.toarray(), b)[0], atol=1e-14)
     assert not lstsq(K, 0 * b).x.any()
+
+
+@pytest.mark.parametrize("scales", [[1, 1e-14, 1], [1e12, 1e-20, 1e-3], [1e-100, 1, 1e100]])
+@pytest.mark.parametrize("ridge", [1e-4, 1e-40])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("large", [True, False])
+def test_a_ridge_beside_columns_of_far_scales(scales, ridge, first, large, monkeypatch):
+    if large:
+        monkeypatch.setattr(_plan, "_MAX_DENSE_ENTRIES", 0)
+    factors = normal(40, 3) * scales, normal(15, 4, seed=1)
+    K = KroneckerProduct(*factors) if first else KroneckerProduct(*factors[::-1])
+    b = normal(600, seed=2) + 3.0
+    rows, rhs = augmented(K.toarray(), b, None, ridge)
+    norms = np.linalg.norm(rows, axis=0)
+    best = np.linalg.norm(rhs - rows / norms @ np.linalg.lstsq(rows / norms, rhs)[0])
+    result = lstsq(K, b, ridge=ridge)
+    assert np.linalg.norm(rhs - rows @ result.x) <= best * (1 + 1e-9)
+    quick = lstsq(K, b, ridge=ridge, sketch_size=100, rng=0)
+    assert np.linalg.norm(rhs - rows @ quick.refine(K, b).x) <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1.0])
+@pytest.mark.parametrize("scale", [1e-150, 1e100, 1e150])
+def test_factors_whose_products_are_far_from_one(scale, ridge):
+    A1, A2 = normal(12, 3), normal(15, 4, seed=1)
+    ridge *= scale**2
+    b = normal(180, seed=2)
+    if ridge > 0.0:
+        K, plain = KroneckerProduct(scale * A1, A2), KroneckerProduct(A1, A2)
+        expected = lstsq(plain, b, ridge=1.0).x / scale
+    else:
+        K = KroneckerProduct(scale * A1, scale * A2)
+        expected = np.linalg.lstsq(np.kron(A1, A2), b)[0] / scale**2
+    result = lstsq(K, b, ridge=ridge)
+    assert result.converged
+    np.testing.assert_allclose(result.x, expected, rtol=1e-10)
 
 
 def test_the_product_is_not_formed():
