@@ -156,11 +156,11 @@ def _plane(
         norms(data, residuals_and_rounding, 2, 1.0, x=x),
     )
     loss, noise = norm_from(table, 1.0)
-    if loss <= ROUNDING * noise:
+    if loss <= ROUNDING * noise and not (extra @ x).any():
         value = arrays.compute(
             arrays.join_rows(_pinball, *data.operands, shape=(1, 1), x=x, tau=tau)
         )
-        value = float(value[0, 0] + 0.5 * np.abs(extra @ x).sum())
+        value = float(value[0, 0])
         return replace(fitted(data, x, value, size, n_iterations), rank=start.rank)
     spread = float(loss) / n
     globs = Globs(data, extra, tau, x, max(float(nearest[0, -1]), _TIES * spread))

@@ -55,7 +55,8 @@ class LpRegressionResult(Result):
         Whether `lower_bound` is proven in exact arithmetic. False where a column of A depends on
         others up to rounding errors, but not exactly: `lower_bound` then holds for a matrix of rank
         `rank` that is as near as rounding errors. It is 0, and `converged` is False, if columns
-        had to be left out that are more than that.
+        had to be left out that are more than that. For a Dask array it is False for exactly
+        dependent columns too, as nothing tells these apart there.
     """
 
     x: NDArray[np.float64]

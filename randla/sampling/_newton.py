@@ -28,6 +28,8 @@ _FLOOR = 1e-12
 #: A line search ends where the slope is this small beside its start, and the way to the minimum
 #: beside the way already gone, or after so many trials.
 _SLOPE, _TRIALS = 0.3, 30
+#: A step this small beside the largest residual is at the minimum, however long it would be.
+_STILL = 1e-16
 _MAX_ITERATIONS = 200
 
 
@@ -90,7 +92,7 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
         value = norm(r, p)
         if exponent == p and value - best <= rtol * value:
             break
-        good = _SLOPE < length < 1.0 / _SLOPE
+        good = _SLOPE < length < 1.0 / _SLOPE or float(np.abs(step).max()) <= _STILL
         exponent = min(p, exponent * (_GROWTH if good else 1.0))
         eps = max(sharpest, eps * (_SHRINK if good else 0.5))
     return PowerSolution(x, r, z_best, value, max(value - best, 0.0), n_iterations)

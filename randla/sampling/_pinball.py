@@ -300,18 +300,22 @@ def solve_rows(
     with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
         x = start + problem.transform @ (unit * solution.x)
     z, residuals = solution.z.ravel()[:n], unit * solution.residuals.ravel()[:n]
+    vertex = solution.vertex
     if not problem.plain and np.isfinite(x).all():
-        if solution.vertex is None:
+        try:
+            if vertex is not None:
+                x, z = _polished_vertex(rows, problem, vertex, x, z)
+                residuals = rows.residuals(x)
+        except np.linalg.LinAlgError:  # equal rows, which differ in A T by rounding errors only
+            vertex = None
+        if vertex is None:
             z = _polished_dual(rows, problem, tau, z)
-        else:
-            x, z = _polished_vertex(rows, problem, solution.vertex, x, z)
-            residuals = rows.residuals(x)
         z = into_box(z, tau)
     if x0 is None and problem.null is not None:
         x = shortest(rows, problem, x)
         residuals = rows.residuals(x)
-    if solution.vertex is not None:
-        x = _with_exact_zeros(rows, solution.vertex, x)
+    if vertex is not None:
+        x = _with_exact_zeros(rows, vertex, x)
     if rows.infeasibility(z) > SHARP:  # rows may be of very different sizes
         z = into_box(_polished_dual(rows, problem, tau, z), tau)
         if rows.infeasibility(z) > FEASIBLE:

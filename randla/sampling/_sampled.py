@@ -133,7 +133,8 @@ class _Metric:
     def __init__(self, rows: Rows) -> None:
         self.rows, self.tiles = rows, Tiles(rows.A)
         white, scale = whiten(self.tiles, rows.weight), self.tiles.column_scale
-        self.T, self.scale = white.transform, np.ones(rows.d) if scale is None else scale
+        self.T = white.transform if white.rank else np.zeros((rows.d, 1))  # as in `condition`
+        self.scale = np.ones(rows.d) if scale is None else scale
         self.span = span_of_whitening(white, self.scale)
         if self.span.rank < rows.d:  # which may be exact
             self.span = span_of(condition(rows))
@@ -154,8 +155,8 @@ def _certified(rows: Rows, extra: Array, tau: float, plane: Plane, size: int) ->
     """The plane with its loss over all rows, and a dual from the rows near it and two sums."""
     n, x = rows.n, plane.x
     r = rows.residuals(x)
-    if rows.fitted(x):
-        value = float(np.maximum(tau * r, (tau - 1.0) * r).sum() + np.abs(extra @ x).sum() / 2)
+    if rows.fitted(x) and not (extra @ x).any():
+        value = float(np.maximum(tau * r, (tau - 1.0) * r).sum())
         return replace(plane, z=np.zeros(n), value=value, gap=value, method="sample", n_rows=size)
     weight = np.ones(n) if rows.weight is None else rows.weight
     distance = np.divide(np.abs(r), weight, out=np.zeros(n), where=weight > 0.0)

@@ -69,6 +69,15 @@ def test_quantiles_with_a_penalty():
         np.testing.assert_allclose(b @ z, fit.lower_bound, rtol=1e-9)
 
 
+@pytest.mark.parametrize("options", [{"l1": 1.0}, {"l1": [0, 0.3, 9.0, 2.0], "tau": [0.2, 0.5]}])
+def test_a_penalty_on_an_exact_fit(options):
+    rhs = A @ [1.0, -2.0, 0.5, 3.0]
+    exact = randla.lp_regression(A, rhs, **options)
+    fit = randla.lp_regression(cut(A, CHUNKS), rhs, rng=0, **options)
+    assert fit.converged
+    np.testing.assert_allclose([fit.value, fit.lower_bound], [exact.value] * 2, rtol=1e-8)
+
+
 @pytest.mark.parametrize("zeros", [0.6, 0.995])
 def test_rows_of_weight_zero_stay_where_they_are(zeros):
     w = np.where(_rng.random(N) < zeros, 0.0, _rng.integers(1, 4, N))

@@ -198,6 +198,23 @@ def test_coefficients_that_a_penalty_holds_at_zero_are_zero(l1, method):
     assert (result.x[small] == 0.0).all()
 
 
+@pytest.mark.parametrize("tau", [None, 0.3])
+def test_equal_columns_beside_a_small_penalty(tau):
+    # Of equal columns the cheapest serves. In A T equal rows differ by rounding errors, as T is
+    # large: a vertex through two of them is none.
+    for seed in (53, 127, 285, 289, 945, 985, 1033, 1137, 1273, *range(0, 40, 2)):
+        rng = np.random.default_rng(seed)
+        n, d = rng.choice([50, 400]), rng.choice([2, 5])
+        b, l1 = rng.poisson(2, n).astype(float), 10.0 ** rng.integers(-8, 1, d)
+        w = 10.0 ** rng.uniform(-4, 4, n)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotConvergedWarning)
+            result = lp_regression(np.ones((n, d)), b, tau=tau, l1=l1, weights=w, method="full")
+        alone = lp_regression(np.ones((n, 1)), b, tau=tau, l1=l1.min(), weights=w)
+        assert result.lower_bound <= alone.value * (1 + 1e-12)
+        np.testing.assert_allclose(result.value, alone.value, rtol=1e-6)
+
+
 def test_several_quantiles_are_those_one_by_one():
     A, b = problem()
     taus = [0.9, 0.1, 0.5]
@@ -397,6 +414,20 @@ def test_progress_is_shown(options, capsys, monkeypatch):
     assert "lp_regression: 100%" in capsys.readouterr().err
     lp_regression(A, b, rng=0, **options)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("p", [4, 6, 10])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_columns_of_single_rows(p, columns):
+    # Least squares meet these rows, so that nothing is left to do.
+    for seed in range(2, 40, 4):
+        rng = np.random.default_rng(seed)
+        n, A = 30, np.eye(30)[:, :columns]
+        b, w = rng.standard_t(3, n), 10 ** rng.uniform(-3, 3, n)
+        result = lp_regression(A, b, p, weights=w)
+        least = (w * np.abs(b) ** p)[columns:].sum() ** (1 / p)
+        np.testing.assert_allclose([result.value, result.lower_bound], least, rtol=1e-8)
+        assert result.n_iterations <= 20
 
 
 @pytest.mark.parametrize("p", [50.0, 100.0, 300.0])

@@ -93,6 +93,32 @@ def test_degenerate_data():
     )
 
 
+@pytest.mark.parametrize("p", [1, 1.5, 2, 5])
+@pytest.mark.parametrize("shape", [(1, 1), (50, 3)])
+def test_a_matrix_of_zeros(p, shape):
+    b = np.random.default_rng(0).standard_normal(shape[0])
+    for w in (None, 1.0 + np.arange(shape[0])):
+        result = lp_regression(np.zeros(shape), b, p, weights=w, method="sample", rng=0)
+        least = norm(b * (1.0 if w is None else w ** (1 / p)), p)
+        np.testing.assert_allclose(result.value, least, rtol=1e-12)
+        assert 0.9 * least <= result.lower_bound <= least * (1 + 1e-12)
+        assert (result.x == 0).all()
+        assert result.rank == 0
+
+
+@pytest.mark.parametrize("options", [{"l1": 1.0}, {"l1": [0, 0.3, 9.0], "tau": [0.2, 0.5]}])
+@pytest.mark.parametrize("n", [300, 3000])
+def test_a_penalty_on_an_exact_fit_is_certified(options, n):
+    rng = np.random.default_rng(n)
+    A = rng.standard_normal((n, 3))
+    b = A @ [1.0, -2.0, 0.5]
+    exact = lp_regression(A, b, **options)
+    sampled = lp_regression(A, b, method="sample", rng=0, **options)
+    np.testing.assert_allclose(sampled.value, exact.value, rtol=1e-9)
+    assert np.all(sampled.lower_bound <= exact.value * (1 + 1e-10))
+    assert np.all(sampled.gap <= 1e-2 * sampled.value)
+
+
 def test_no_warning_for_a_gap_that_is_expected():
     A, b = problem()
     with warnings.catch_warnings():

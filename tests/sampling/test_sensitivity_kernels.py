@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq
 
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
-from randla.sampling._kernels.columns import LANES, fill_blocks
+from randla.sampling._kernels.columns import LANES, fill, fill_blocks
 from randla.sampling._row_solver import geometry
 from randla.sampling._tiles import Tiles
 
@@ -108,3 +108,28 @@ def test_a_threshold_leaves_three_quarters_of_the_wanted_number(wanted):
         for scores in (np.exp(5 * rng.standard_normal(1000)), np.abs(rng.standard_cauchy(1000))):
             limit = sensitivity_one.threshold(scores, wanted, np.empty(512, np.int64))
             assert 0.75 * wanted <= (scores <= limit).sum() <= wanted
+
+
+def test_ties_at_zero_are_not_looked_at_again_and_again(monkeypatch):
+    rounds = []
+    monkeypatch.setattr(sensitivity_one, "fill", lambda *args: rounds.append(fill(*args)))
+    scores = np.r_[np.zeros(900), 1.0 + np.arange(100)]
+    assert sensitivity_one.threshold.py_func(scores, 255, np.empty(512, np.int64)) == 0.0
+    assert rounds == []
+
+
+@pytest.mark.parametrize("p", [1.05, 3.0, 20.0])
+def test_an_optimal_start_is_not_searched_from(p, monkeypatch):
+    calls = []
+    monkeypatch.setattr(sensitivity_power, "search", lambda *args: calls.append(args))
+    groups = np.arange(600) % 3  # each row is one of equal rows: x = a is optimal
+    X = np.eye(3)[groups] / np.sqrt(200)
+    P = np.empty((-(-600 // LANES), 3, LANES))
+    fill_blocks(X, P)
+    low, high, count = np.empty(3), np.empty(3), np.empty(3, np.int64)
+    kappa = float(200 ** abs(0.5 - 1 / p) * 3)
+    sensitivity_power.bounds_of_rows.py_func(
+        X[:3], np.arange(3), 0, 3, X, P, p, kappa, 1e-3, 0.0, low, high, count
+    )
+    assert calls == []
+    np.testing.assert_allclose([low, high], 1 / 200, rtol=1e-3)

@@ -28,10 +28,13 @@ def threshold(scores, wanted, counts):
 
     Histograms of [0, top]; the range shrinks while its first few bins hold too many.
     """
-    top = 0.0
+    top, zeros = 0.0, 0
     for score in scores:
+        zeros += score == 0.0
         if score < math.inf:
             top = max(top, score)
+    if zeros > wanted:  # no range is small enough to tell them apart
+        return 0.0
     limit = top
     for _ in range(60):
         scale = _BINS / top if top > 0.0 else math.inf

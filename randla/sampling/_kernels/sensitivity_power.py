@@ -25,6 +25,7 @@ from randla.sampling._kernels.columns import (
 )
 
 _ITERATIONS, _TRIALS, _PATIENCE = 80, 30, 5
+_FLAT = 1e-14  # a slope of the logarithm of the norm that rounding errors make
 
 
 @summing_kernel
@@ -225,9 +226,11 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
             product(P, y, dr)
             drop(own, dr)
             slope = direct(r, W, 1.0 / scale, dr, z)
-            step, next_value = search(
-                p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes
-            )
+            next_value = value
+            if abs(slope) > _FLAT:
+                step, next_value = search(
+                    p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes
+                )
             stalled = not next_value < value
             near = p * abs(slope) <= 100.0 * rtol or cutoff > 0.0
             if near or stalled or count == _ITERATIONS:
