@@ -376,7 +376,8 @@ def shortest(rows: Rows, problem: Conditioned, x: Array, start: Array | None = N
     """
     if problem.null is None or not np.isfinite(x).all():
         return x
-    y, start = x - problem.null @ (problem.null.T @ x), rows.residuals(x) if start is None else start
+    y = x - problem.null @ (problem.null.T @ x)
+    start = rows.residuals(x) if start is None else start
     if problem.panels.n == rows.n:  # rounding errors of the null space, by least squares
         for _ in range(2):
             moved = problem.panels.lines(rows.residuals(y) - start)
