@@ -53,9 +53,9 @@ class LpRegressionResult(Result):
         The rank of A (of its rows with weight) that was found.
     certified : bool
         Whether `lower_bound` is proven in exact arithmetic. False where a column of A depends on
-        others up to rounding errors, but not exactly: `lower_bound` then holds for a matrix of rank
-        `rank` that is as near as rounding errors. It is 0, and `converged` is False, if columns
-        had to be left out that are more than that.
+        others up to rounding errors, but not exactly (of a Dask array also exactly): `lower_bound`
+        then holds for a matrix of rank `rank` that is as near as rounding errors. It is 0, and
+        `converged` is False, if columns had to be left out that are more than that.
     """
 
     x: NDArray[np.float64]
