@@ -34,7 +34,14 @@ from randla._validation import as_weights
 from randla.sampling._globbing import sample_size
 from randla.sampling._lp_options import Options, read_options
 from randla.sampling._lp_regression import LpRegressionResult, wrap
-from randla.sampling._pinball import ROUNDING, Rows, RowsSolution, power_of_two_scale, solve_rows
+from randla.sampling._pinball import (
+    ROUNDING,
+    Rows,
+    RowsSolution,
+    condition,
+    power_of_two_scale,
+    solve_rows,
+)
 from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
 from randla.sampling._sampled import band, rows_near
 
@@ -73,6 +80,7 @@ def lp_regression(
         else:
             plane = newton.solve(data, few, p, rtol, exact=method != "sample")
         planes, factor = [plane], unit ** (-1.0 if p == np.inf else -1.0 / p)
+        extra = penalty_rows(options.penalty)
     else:
         factor = 1.0 / (options.half * unit)
         if method == "preprocess":
@@ -85,6 +93,7 @@ def lp_regression(
             _plane(data, extra, t, start, few.n, rtol, exact=method == "preprocess")
             for t, start in zip(taus, found, strict=True)
         ]
+    planes = _shortest(data, few.below(extra, np.zeros(len(extra))), planes)
     duals = [
         factor * (z if data.weight is None else z * data.weight) for z in (q.z for q in planes)
     ]
@@ -94,6 +103,30 @@ def lp_regression(
         return float(norm_from(table, p)[1])
 
     return wrap(planes, da.stack(duals, axis=1), factor, options, rounding)
+
+
+def _shortest(data: Data, some: Rows, planes: list[Plane]) -> list[Plane]:
+    """The planes with the x of least norm where columns depend, in all rows as in some of them."""
+    null = condition(some).null
+    if null is None:
+        return planes
+    found = []
+    for plane in planes:
+        shift = null @ (null.T @ plane.x)
+        shorter = replace(plane, x=plane.x - shift)
+        if np.isfinite(shift).all():
+            moved = norms(data, _moved_and_rounding, 2, np.inf, x=shorter.x, shift=shift)
+            size, noise = norm_from(arrays.compute(moved), np.inf)
+            plane = shorter if size <= ROUNDING * noise else plane
+        found.append(plane)
+    return found
+
+
+def _moved_and_rounding(A: Any, b: Any, weight: Any, *, x: Array, shift: Array) -> Array:
+    """What a shift of x adds to the residuals, and bounds for their rounding errors."""
+    table = residuals_and_rounding(A, b, weight, x=x)
+    table[:, 0] = residuals(A, np.zeros(len(table)), weight, shift)
+    return table
 
 
 def _method_for(options: Options) -> str:

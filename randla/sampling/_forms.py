@@ -4,7 +4,7 @@ With M = (T T')^-1 and F(M) = A' W^(1 - 2/p) A the equation of `_lewis` is M = F
 keeps no number for each row, so that a Dask array takes the same steps as an array in memory, and
 both give the same scores up to rounding. It takes a few more steps than the mixing of `_lewis`.
 
-Source: Cohen and Peng, STOC 2015.
+Source: Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
 """
 
 from dataclasses import dataclass, replace

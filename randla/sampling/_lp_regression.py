@@ -183,9 +183,10 @@ def lp_regression(
 
     For "sample" the dual is that of one Newton step for all rows, or of the rows near the plane and
     the sums of the others. A gap above `rtol` is the normal outcome then: `converged` tells, but no
-    warning. On ordinary data the gap is at most three times what the value is above the minimum;
-    for p between 1 and 1.2 up to some twenty times, and more where p is below 1.05, or where p is 1
-    and `size` far below its default.
+    warning. Beside rows of light tails the gap is mostly at most three times what the value is
+    above the minimum; for p between 1 and 1.2 up to some thirty times, and more where p is below
+    1.05, or where p is 1 and `size` far below its default. Rows of heavy tails make it ten times as
+    large for p < 2.
 
     *When to sample.* For p > 1 and Dask arrays, where each Newton step of an exact solution reads
     all chunks three times. In memory an exact solution is cheaper for p = 1 and quantiles (four
@@ -196,9 +197,9 @@ def lp_regression(
     vertex (where residuals have a heavy tail a solve of some rows comes before, and one or two may
     follow); :math:`O(n d^2)` an iteration, or O(nd^2) once and iterations on about
     :math:`n^{2/3}` rows by preprocessing. 1 < p < inf: Newton's method with exact line searches
-    along a path of easier problems, 2 to 25 iterations of :math:`O(n d^2)`. p = inf: linear
-    programmes on the rows that bind. A sparse A is read a tile of rows at a time by preprocessing,
-    and made dense elsewhere.
+    along a path of easier problems, up to 25 iterations of :math:`O(n d^2)`, a hundred for p in
+    the thousands. p = inf: linear programmes on the rows that bind. A sparse A is read a tile of
+    rows at a time by preprocessing, and made dense elsewhere.
 
     References
     ----------

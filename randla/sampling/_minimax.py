@@ -5,8 +5,10 @@ a lower bound and a point; the rows that violate it most join, until none does. 
 finitely many rounds at the exact minimum.
 
 A programme is solved for the correction of the best point so far, in units of its gap: the solver
-has a tolerance of its own, which is then one of the gap. That is iterative refinement (Gleixner,
-Steffy and Wolter, INFORMS J. Comput. 28, 2016).
+has a tolerance of its own, which is then one of the gap.
+
+Source: Gleixner, Steffy and Wolter, "Iterative refinement for linear programming", INFORMS J.
+Comput. 28 (2016), 449-464.
 """
 
 from dataclasses import dataclass

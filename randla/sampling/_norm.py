@@ -27,7 +27,6 @@ def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
     problem, n = condition(rows), rows.n
     fit = exact_fit(rows, problem)
     if fit is not None:
-        fit = shortest(rows, problem, fit)
         value = norm(rows.residuals(fit), p)
         rank = span_of(problem).rank
         return Plane(fit, np.zeros(n), value, value, "full", n, 0, rank, True)

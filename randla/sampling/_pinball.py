@@ -279,7 +279,6 @@ def solve_rows(
     n = rows.n
     problem = condition(rows) if conditioned is None else conditioned
     if x0 is None and (fit := exact_fit(rows, problem)) is not None:
-        fit = shortest(rows, problem, fit)
         return RowsSolution(fit, np.zeros(n), rows.residuals(fit), 0, exact_fit=True)
     start = np.zeros(rows.d) if x0 is None else x0
     residuals = rows.residuals(start)
@@ -373,14 +372,16 @@ def with_rhs(panels: Panels, residuals: Array) -> tuple[Panels, float]:
     return given, unit
 
 
-def shortest(rows: Rows, problem: Conditioned, x: Array) -> Array:
+def shortest(rows: Rows, problem: Conditioned, x: Array, start: Array | None = None) -> Array:
     """The x of least norm with the same A x (one solution where there are many); x in doubt.
 
-    `problem` may be that of some of the rows.
+    `problem` may be that of some of the rows; `start` are the residuals that are aimed at, those
+    of x by default.
     """
     if problem.null is None or not np.isfinite(x).all():
         return x
-    y, start = x - problem.null @ (problem.null.T @ x), rows.residuals(x)
+    y = x - problem.null @ (problem.null.T @ x)
+    start = rows.residuals(x) if start is None else start
     if problem.panels.n == rows.n:  # rounding errors of the null space, by least squares
         for _ in range(2):
             moved = problem.panels.lines(rows.residuals(y) - start)
@@ -390,11 +391,11 @@ def shortest(rows: Rows, problem: Conditioned, x: Array) -> Array:
 
 
 def exact_fit(rows: Rows, problem: Conditioned) -> Array | None:
-    """The x with b = A x up to rounding in each row, if there is one."""
+    """The shortest x with b = A x up to rounding in each row, if there is one."""
     x, panels = np.zeros(rows.d), problem.panels
     for attempt in range(3):
-        if rows.fitted(x):
-            return x
+        if rows.fitted(x):  # a shorter one has less rounding: no residual of x may be left
+            return shortest(rows, problem, x, np.zeros(rows.n))
         residuals = rows.residuals(x)
         panels, unit = with_rhs(panels, residuals)
         y = problem.factor.solve(panels.transposed_product(panels.rhs))

@@ -228,7 +228,8 @@ class RowSolver:
         targets, places = np.ascontiguousarray(targets[alive]), places[alive]
         low, high, count = np.empty(len(alive)), np.empty(len(alive)), np.empty(len(alive), int)
         seconds = self.seconds(len(alive))
-        n_parts = min(len(alive), max(8, int(seconds / 0.2)))
+        # Heavy tails take ten times the iterations: a part has to be short for them, too.
+        n_parts = min(len(alive), max(8, int(seconds / 0.03)))
         bounds = part_bounds(len(alive), n_parts)
 
         def part(index: int) -> None:

@@ -6,7 +6,7 @@ Gram matrix of Y, and :math:`R = L^T R_0`, for any condition number of A. The fi
 
 Sources: Balabanov, "Randomized Cholesky QR factorizations", arXiv:2210.09953 (2022); Melnichenko,
 Balabanov, Murray, Demmel, Mahoney and Luszczek, "CholeskyQR with randomization and pivoting for
-tall matrices (CQRRPT)", arXiv:2311.08316 (2023).
+tall matrices (CQRRPT)", SIAM J. Matrix Anal. Appl. 46 (2025), 1701-1734, arXiv:2311.08316.
 """
 
 from __future__ import annotations

@@ -137,6 +137,22 @@ def test_awkward_problems(case, p):
     assert fit.converged
 
 
+@pytest.mark.parametrize("options", [{"tau": [0.2, 0.7]}, {"p": 1.5}, {"p": 3}, {"p": np.inf}])
+@pytest.mark.parametrize("method", ["auto", "sample"])
+def test_the_shortest_of_many_solutions(options, method):
+    if method == "sample" and options.get("p") == np.inf:
+        return
+    for matrix in (np.column_stack([A, A[:, 1]]), np.column_stack([A, 1e3 * A[:, 1] - A[:, 2]])):
+        fit = randla.lp_regression(cut(matrix, CHUNKS), b, method=method, rng=0, **options)
+        assert fit.rank == 4
+        pinv = np.linalg.pinv(matrix, rcond=1e-12)
+        np.testing.assert_allclose(fit.x, pinv @ (matrix @ fit.x), rtol=1e-9, atol=1e-9)
+    fit = randla.lp_regression(cut(A[:3], 2), b[:3], method=method, rng=0, **options)
+    np.testing.assert_allclose(
+        A[:3] @ fit.x - b[:3].reshape(3, *[1] * (fit.x.ndim - 1)), 0, atol=1e-12
+    )
+
+
 def test_overflow_is_told():
     with pytest.raises(ValueError, match="so large that the objective overflows"):
         randla.lp_regression(cut(A, CHUNKS), 1e305 * b)

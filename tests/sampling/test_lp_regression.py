@@ -359,6 +359,17 @@ def test_the_shortest_of_many_solutions(name, options):
         np.testing.assert_allclose(lp_regression(A, b, weights=w + 1.0, **options).x, x, rtol=1e-9)
 
 
+@pytest.mark.parametrize("p", [1.5, 2, 3, np.inf])
+@pytest.mark.parametrize("spread", [0.0, 4.0])
+def test_fewer_rows_than_columns_are_met_without_a_warning(p, spread):
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        A, b = rng.standard_normal((6, 9)), rng.standard_normal(6)
+        result = lp_regression(A, b, p, weights=10.0 ** rng.uniform(-spread, spread, 6))
+        assert result.converged
+        assert np.abs(A @ result.x - b).max() < 1e-13
+
+
 def test_the_shortest_of_many_solutions_by_sums_of_rows():
     A, b = problem(n=12_000)
     A = np.column_stack([A, A[:, 1] - 2 * A[:, 2]])

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from randla.datasets import engel
 from randla.sampling import (
+    _row_solver,
     leverage_scores,
     lewis_weights,
     lp_sensitivities,
@@ -21,7 +22,7 @@ from randla.sampling._kernels.columns import LANES
 from randla.sampling._kernels.sensitivity_power import dual_norm
 from randla.sampling._row_solver import geometry, row_seconds
 from randla.sampling._scores import NotConvergedWarning
-from randla.sampling._sensitivity import exact_rows, pilot
+from randla.sampling._sensitivity import exact_rows, full_solver, pilot
 from randla.sampling._sensitivity_max import _one_row
 from randla.sampling._tiles import Tiles
 from tests.sampling import reference
@@ -343,6 +344,19 @@ def test_rows_that_are_left_early_keep_valid_bounds(p):
     assert (exact.lower <= high).all()
     full = exact_rows(space, None, 1e-6)[2]
     assert early.sum() < full.sum()
+
+
+@pytest.mark.parametrize("p", [1.0, 1.02])
+def test_a_part_of_heavy_tailed_rows_is_short_too(p, monkeypatch):
+    A = np.random.default_rng(0).standard_cauchy((20_000, 20))
+    solver, places = full_solver(geometry(Tiles(A), p)), np.arange(len(A))
+    n_parts = []
+    with monkeypatch.context() as patch:
+        patch.setattr(_row_solver, "run_parts", lambda part, n, **options: n_parts.append(n))
+        solver.solve(solver.X, places, 1e-6)
+    few = places[: -(-len(A) // n_parts[0])]
+    _, _, iterations = solver.solve(solver.X[few], few, 1e-6)
+    assert iterations.sum() * row_seconds(*A.shape, p) < 0.5  # Ctrl-C is looked for between parts
 
 
 def test_progress_is_shown(capsys):

@@ -1,7 +1,8 @@
 """Sums that are as good as if they were taken in twice the precision, and rounded once.
 
-Source: Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005): Dot2,
-whose error is at most u |result| + gamma_n^2 sum |terms|. Sums must not be reordered here.
+Source: Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005),
+1955-1988: Dot2, whose error is at most u |result| + gamma_n^2 sum |terms|. Sums must not be
+reordered here.
 """
 
 from randla._jit import inline, kernel
