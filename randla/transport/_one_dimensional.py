@@ -189,7 +189,7 @@ def _sides(
             np.copyto(side.values, some[:, None], where=w == 0)
         low, high = (side.values.min(axis=1), side.values.max(axis=1))
         mean = side.values.mean(axis=1, dtype=np.float64)
-        centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype)
+        centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype, True)
         side.values -= centre.astype(dtype)[:, None]
         centres.append(centre)
     shifts = centres[0] - centres[1]
