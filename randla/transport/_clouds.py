@@ -341,15 +341,15 @@ def snapped(
 
     So rounding in the mean, which depends on the order of the points, does not reach the centre,
     and a float32 cloud is centred exactly. A constant is its own centre. On the line the centre is
-    zero unless all points are within a factor of two of it, where subtracting is exact: about the
+    zero unless all points are within half of it from it, where subtracting is exact: about the
     mean of (0, 1, 1e20) zero and one would be the same.
     """
-    centres = np.empty(mean.size)
+    flat = np.empty(mean.size)
     resolution = -22 if dtype == np.float32 else -51
-    farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, centres)
-    centres = centres.reshape(mean.shape)
+    farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
+    centres = flat.reshape(mean.shape)
     if is_line:
-        half, double = np.sort([0.5 * centres, 2.0 * centres], axis=0)
-        centres[(low < half) | (high > double)] = 0.0
+        spread = np.maximum(high - centres, centres - low)
+        centres[2.0 * spread > np.abs(centres)] = 0.0
         farthest = float(np.maximum(high - centres, centres - low).max())
     return centres, farthest

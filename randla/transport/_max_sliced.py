@@ -167,8 +167,8 @@ def _moment_starts(x: Cloud, y: Cloud) -> NDArray[np.float64]:
     r = len(S1)
     reach = max(float(np.abs(cloud.points).max()) for cloud in (x, y))
     # above the rounding of the covariances, which is all of them where one point has all the weight
-    floor = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
-    floor = 1e-6 * floor * np.eye(r)
+    size = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
+    floor = 1e-6 * size * np.eye(r)
     relative = eigh(S1 + floor, S2 + floor)[1]
     difference = eigh(S1 - S2)[1]
     starts = [moments.delta, relative[:, 0], relative[:, -1], difference[:, 0], difference[:, -1]]
