@@ -56,17 +56,21 @@ def read_pair(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Units:
-    """Points x of the input are ``centre + 2^exponent z`` with z in [-1, 1]^d."""
+    """Points x of the input are ``centre + 2^exponent z``, z in [-16, 16]^d, and `centre` is
+    2^exponent `offset` from that of the second cloud.
+    """
 
     centre: Array
     exponent: int
+    offset: Array
     dtype: Any
 
     def read(self, block: Any) -> NDArray[Any]:
-        """The z of a block."""
+        """The z of a block; points without weight may be anywhere, but not out of range."""
         block = as_points(block)
-        z = block - self.centre.astype(self.dtype)
-        return np.ldexp(z, -self.exponent).astype(self.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            z = np.ldexp(block - self.centre.astype(self.dtype), -self.exponent)
+        return np.clip(z, -32.0, 32.0).astype(self.dtype, copy=False)
 
 
 class DaskCloud:
@@ -86,13 +90,14 @@ class DaskCloud:
 
     @property
     def mean(self) -> Array:
-        """Weighted mean (d,)."""
-        return self._moments[-1, :-1]
+        """Weighted mean (d,), about the centre of the second cloud."""
+        return self._moments[-1, :-1] + self.units.offset
 
     @property
     def covariance(self) -> Array:
         """Weighted covariance (d, d), divided by the total weight."""
-        return self._moments[:-1, :-1] - np.outer(self.mean, self.mean)
+        about_centre = self._moments[-1, :-1]
+        return self._moments[:-1, :-1] - np.outer(about_centre, about_centre)
 
 
 @dataclass(frozen=True)
@@ -109,26 +114,31 @@ class DaskClouds:
 
     @classmethod
     def of(cls, x: Any, y: Any, weights: list[Any]) -> DaskClouds:
-        """Centre both clouds at the middle of their box, and scale them by a power of two."""
+        """Centre each cloud at the middle of its box, and scale both by one power of two."""
         found: list[Any] = []
-        for points in (x, y):
+        for points, w in zip((x, y), weights, strict=True):
             if is_dask(points):
                 shape = 2, points.shape[1]
-                found.append(arrays.join_rows(_box, points, shape=shape, join=np.maximum))
+                mass = None if w is None else arrays.as_vector(w, points, "weights")
+                found.append(arrays.join_rows(_box, points, mass, shape=shape, join=np.maximum))
             else:
-                found.append(_box(0, points))
-        boxes = np.maximum(*arrays.compute(*found))
-        high, low = boxes[0], -boxes[1]
+                found.append(_box(0, points, w))
+        boxes = np.array(arrays.compute(*found))
+        high, low = boxes[:, 0], -boxes[:, 1]
         dtype = np.float32 if x.dtype == y.dtype == np.float32 else np.float64
-        centre = (0.5 * high + 0.5 * low).astype(dtype).astype(np.float64)
-        reach = max(float((high - centre).max()), float((centre - low).max()))
-        units = Units(centre, unit_exponent(reach), dtype)
+        centres = (0.5 * high + 0.5 * low).astype(dtype).astype(np.float64)
+        if centres.shape[1] == 1:  # a distance on the line is exact: see `snapped`
+            centres[:] = 0.0
+        half_gap = 0.5 * centres[0] - 0.5 * centres[1]
+        reach = [(high - centres).max(), (centres - low).max(), np.abs(half_gap).max()]
+        exponent = unit_exponent(float(max(reach)))
         items = []
-        for points, w in zip((x, y), weights, strict=True):
+        offsets = np.ldexp(half_gap, 1 - exponent), np.zeros_like(half_gap)
+        for points, w, centre, offset in zip((x, y), weights, centres, offsets, strict=True):
             if not is_dask(points):
                 points = arrays.from_memory(points)
-            items.append(DaskCloud(points, w, units))
-        return cls((items[0], items[1]), units.exponent)
+            items.append(DaskCloud(points, w, Units(centre, exponent, offset, dtype)))
+        return cls((items[0], items[1]), exponent)
 
 
 class DaskCosts:
@@ -157,21 +167,27 @@ class DaskCosts:
         blocks = [side.X.to_delayed().ravel() for side in (x, y)]
         weights = [None if s.weights is None else dask.delayed(s.weights) for s in (x, y)]
         project, sort = dask.delayed(_project), dask.delayed(_couple)
+        shifts = theta @ x.units.offset
         found: list[Any] = []
         for start in range(0, len(theta), per_pass):
             tasks = []
             for first in range(start, min(start + per_pass, len(theta)), per_task):
-                some = theta[first : min(first + per_task, start + per_pass)]
-                parts = [[project(block, some, x.units) for block in of_side] for of_side in blocks]
-                tasks.append(sort(*parts, *weights, self._p))
+                rows = slice(first, min(first + per_task, start + per_pass))
+                parts = [
+                    [project(block, theta[rows], side.units) for block in of_side]
+                    for side, of_side in zip(self._sides, blocks, strict=True)
+                ]
+                tasks.append(sort(*parts, shifts[rows], *weights, self._p))
             found += arrays.run(tasks)
         return np.concatenate(found)
 
 
-def _box(first: int, block: Any) -> Array:
-    """Largest coordinates, and largest of their negatives."""
+def _box(first: int, block: Any, weights: Any) -> Array:
+    """Largest coordinates, and largest of their negatives, of the points with a weight."""
     block = as_points(block).astype(np.float64, copy=False)
-    return np.stack([block.max(axis=0), -block.min(axis=0)])
+    if weights is not None:
+        block = block[weights > 0.0]
+    return np.stack([part.max(axis=0, initial=-np.inf) for part in (block, -block)])
 
 
 def _moments(first: int, block: Any, weights: Any, *, units: Units) -> Array:
@@ -185,8 +201,17 @@ def _project(block: Any, theta: Array, units: Units) -> NDArray[Any]:
         return theta.astype(units.dtype) @ units.read(block).T
 
 
-def _couple(left: list[Any], right: list[Any], a: Array | None, b: Array | None, p: float) -> Array:
-    """Distances of the projections on a few directions."""
+def _couple(
+    left: list[Any],
+    right: list[Any],
+    shifts: Array,
+    a: Array | None,
+    b: Array | None,
+    p: float,
+) -> Array:
+    """Distances of the projections on a few directions, the left ones moved by `shifts`."""
     with single_thread(), single_threaded_blas():
         u, v = np.concatenate(left, axis=1), np.concatenate(right, axis=1)
+        if shifts.any():
+            u = u + shifts[:, None]  # in float64
         return np.asarray(wasserstein_1d(u, v, a, b, p=p))

@@ -196,7 +196,8 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
         tables *= 2.0**-exponent
     else:  # the sums may have left the range of doubles
         tables = _statistics(with_mass, exponent)
-    centres, farthest = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype)
+    is_line = tables.shape[2] == 1  # a distance on the line is exact
+    centres, farthest = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
     again = math.frexp(max(float(np.abs(centres - centres[0]).max()), farthest))[1]
     about_origin, origin = centres, np.zeros_like(centres[0])
@@ -333,14 +334,22 @@ def snapped(
     low: NDArray[np.float64],
     high: NDArray[np.float64],
     dtype: np.dtype[Any],
+    is_line: bool,
 ) -> tuple[NDArray[np.float64], float]:
     """Means rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and how far
     the points are from them at most.
 
     So rounding in the mean, which depends on the order of the points, does not reach the centre,
-    and a float32 cloud is centred exactly. A constant is its own centre.
+    and a float32 cloud is centred exactly. A constant is its own centre. On the line the centre is
+    zero unless all points are within half of it from it, where subtracting is exact: about the
+    mean of (0, 1, 1e20) zero and one would be the same.
     """
-    centres = np.empty(mean.size)
+    flat = np.empty(mean.size)
     resolution = -22 if dtype == np.float32 else -51
-    farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, centres)
-    return centres.reshape(mean.shape), farthest
+    farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
+    centres = flat.reshape(mean.shape)
+    if is_line:
+        spread = np.maximum(high - centres, centres - low)
+        centres[2.0 * spread > np.abs(centres)] = 0.0
+        farthest = float(np.maximum(high - centres, centres - low).max())
+    return centres, farthest

@@ -98,10 +98,10 @@ class Forms:
         d, delta = x.dim, moments.delta
         length = math.sqrt(delta @ delta)
         self._direction = delta / length if length > 0.0 else delta
-        traces = [length**2, float(np.trace(moments.first)), float(np.trace(moments.second))]
-        matrices = [np.outer(self._direction, self._direction) * d]
+        traces, matrices = [length**2], [np.outer(self._direction, self._direction) * d]
         for S in (moments.first, moments.second):
-            S = S / (S.max() or 1.0)  # its trace may be subnormal
+            traces.append(max(float(np.trace(S)), 0.0))
+            S = S / S.max() if traces[-1] > 0.0 else np.zeros_like(S)  # it may be subnormal
             matrices.append(S * (d / (np.trace(S) or 1.0)))
         self.dim, self.matrices = d, matrices
         self.means = np.array(traces) / d

@@ -14,7 +14,7 @@ from randla.transport._clouds import Clouds, as_pair, length_of, times_unit
 from randla.transport._directions import Design, as_design
 from randla.transport._regression import fit
 from randla.transport._result import directions_interval
-from randla.transport._rows import MAX_POWER
+from randla.transport._rows import MAX_POWER, SAFE_POWER
 from randla.transport._slopes import ProjectedSlopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
@@ -187,8 +187,9 @@ def sliced_wasserstein_gradient(
     design = as_design(directions, clouds.dim, n, key)
     x, y = clouds.items
     slopes = ProjectedSlopes(x, [y], [1.0], p)
-    given = design.kind == "array"  # these may begin with the directions of the smallest costs
-    slopes.choose_unit(design.rows(0, design.n if given else min(design.n, 64)))
+    if p > SAFE_POWER:
+        given = design.kind == "array"  # these may begin with the directions of the smallest costs
+        slopes.choose_unit(design.rows(0, design.n if given else min(design.n, 1024)))
     result = slopes(design, progress=progress)
     size = len(np.atleast_1d(np.asarray(X)))
     return _wrap(clouds, p, design, slopes.units[0], result, size)

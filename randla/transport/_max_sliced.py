@@ -165,7 +165,10 @@ def _moment_starts(x: Cloud, y: Cloud) -> NDArray[np.float64]:
     moments = pair_moments(x, y)
     S1, S2 = moments.first, moments.second
     r = len(S1)
-    floor = 1e-6 * max(float(np.trace(S1) + np.trace(S2)) / r, 1e-100) * np.eye(r)
+    reach = max(float(np.abs(cloud.points).max()) for cloud in (x, y))
+    # above the rounding of the covariances, which is all of them where one point has all the weight
+    size = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
+    floor = 1e-6 * size * np.eye(r)
     relative = eigh(S1 + floor, S2 + floor)[1]
     difference = eigh(S1 - S2)[1]
     starts = [moments.delta, relative[:, 0], relative[:, -1], difference[:, 0], difference[:, -1]]

@@ -72,8 +72,11 @@ def wasserstein_1d(
     Notes
     -----
     Each row is sorted and walked once: O((n + m) log(n + m)) in theory, a few nanoseconds a number
-    in practice. Sizes without weights are matched in integers, and weights are integers in units
-    of :math:`2^{-62}`, so that no rounding decides which points meet.
+    in practice. Sizes without weights are matched in integers, so that no rounding decides which
+    points meet. Weights are rounded, to about 1e-16 of their sum, and :math:`W_p^p` errs by as much
+    times the p-th power of a gap between points: equal measures with different weights, such as
+    (1, 2, 4) and (3, 1, 5, 5, 7) on points of which some coincide, may come out at 1e-8 of a gap
+    at p = 2, and at 1e-2 at p = 8.
 
     References
     ----------
@@ -189,7 +192,7 @@ def _sides(
             np.copyto(side.values, some[:, None], where=w == 0)
         low, high = (side.values.min(axis=1), side.values.max(axis=1))
         mean = side.values.mean(axis=1, dtype=np.float64)
-        centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype)
+        centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype, True)
         side.values -= centre.astype(dtype)[:, None]
         centres.append(centre)
     shifts = centres[0] - centres[1]

@@ -70,6 +70,40 @@ def test_any_unit_and_origin(scale, shift):
     assert result.value == pytest.approx(randla.sliced_wasserstein(x, y, rng=1).value, rel=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("far", [1e20, -3e37, 1e300])
+def test_points_without_weight_may_be_anywhere(dtype, far, rows):
+    x, a = X.astype(dtype), np.where(np.arange(len(X)) % 7 < 3, 0.0, weights)
+    a[:500] = 0.0  # whole blocks
+    x[a == 0.0] = np.clip(far, np.finfo(dtype).min, np.finfo(dtype).max)
+    expected = randla.sliced_wasserstein(x, Y.astype(dtype), a, n_projections=64, rng=1)
+    for y in (cut(Y.astype(dtype), 250), Y.astype(dtype)):
+        result = randla.sliced_wasserstein(cut(x, rows), y, a, n_projections=64, rng=1)
+        assert result.value == pytest.approx(
+            expected.value, rel=1e-6 if dtype is np.float32 else 1e-12
+        )
+
+
+@pytest.mark.parametrize("spread", [1e-7, 1e-10, 1e-13])
+@pytest.mark.parametrize("control", ["upper", "bures", "full"])
+def test_small_clouds_far_apart(spread, control):
+    x, y = spread * X[:60, :3], 1.0 + spread * Y[:50, :3]
+    options = {"n_projections": 80, "directions": "iid", "control_variate": control, "rng": 1}
+    expected = randla.sliced_wasserstein(x, y, **options)
+    result = randla.sliced_wasserstein(cut(x, 7), y, **options)
+    assert result.value == pytest.approx(expected.value, rel=1e-13)
+    assert result.standard_error == pytest.approx(expected.standard_error, rel=1e-3, abs=1e-16)
+    single = randla.sliced_wasserstein(
+        cut(x.astype(np.float32), 7), y.astype(np.float32), **options
+    )
+    assert single.value == pytest.approx(expected.value, rel=1e-7)
+
+
+def test_one_point_far_away_on_the_line():
+    x, y = np.array([0.0, 1.0, 1e20]), np.array([0.5, 1e20, 1.5])
+    assert randla.sliced_wasserstein(cut(x, 2), y, p=1).value == pytest.approx(1.0 / 3.0)
+
+
 def test_bad_clouds_are_named():
     with pytest.raises(ValueError, match="Y must have points of dimension 4 as X has"):
         randla.sliced_wasserstein(cut(X), cut(Y[:, :3]))

@@ -210,3 +210,15 @@ def test_finite_differences_of_the_value_at_large_powers(p):
         sliced_wasserstein(X + s * shift, Y, p=p, directions=theta).value for s in (1.0, -1.0)
     )
     assert result.value_gradient[where] == pytest.approx((high - low) / (2 * step), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_direction_leaves_the_range_at_the_largest_power(seed):
+    # one coordinate decides: the largest of 1000 costs is far above that of the first 64
+    X, Y = np.zeros((1, 50)), np.zeros((1, 50))
+    Y[0, 0] = 3.0
+    with np.errstate(over="raise"):
+        result = sliced_wasserstein_gradient(X, Y, p=1000, n_projections=1000, rng=seed)
+    low, high = result.confidence_interval()
+    assert np.isfinite(result.value_gradient).all()
+    assert np.isfinite([result.value, *low.ravel(), *high.ravel()]).all() or result.power == np.inf

@@ -69,3 +69,15 @@ def test_a_gradient_that_is_rounding_at_the_start(p):
         result = max_sliced_wasserstein(np.ones((5, 3)), np.zeros((4, 3)), p=p, rng=seed)
         assert result.value == pytest.approx(math.sqrt(3.0), rel=1e-14)
         np.testing.assert_allclose(result.direction, math.sqrt(1 / 3), rtol=1e-7)
+
+
+@pytest.mark.parametrize("light", [1e-12, 1e-15, 1e-17, 1e-30])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+@pytest.mark.parametrize(("d", "n"), [(2, 2), (20, 2), (20, 40)])
+def test_one_point_has_all_the_weight(light, offset, d, n):
+    rng = np.random.default_rng([d, n])
+    X, Y = offset + rng.standard_normal((1, d)), offset + rng.standard_normal((n, d))
+    weights = np.full(n, light)
+    weights[0] = 1.0
+    result = max_sliced_wasserstein(X, Y, None, weights, p=1, rng=0)
+    assert result.value == pytest.approx(np.linalg.norm(X[0] - Y[0]), rel=1e-6)

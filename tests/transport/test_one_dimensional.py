@@ -4,7 +4,7 @@ import ot
 import pytest
 from hypothesis import given, settings
 
-from randla.transport import wasserstein_1d
+from randla.transport import sliced_wasserstein, wasserstein_1d
 from randla.transport._kernels.cost import abs_power
 from tests.transport.reference import cost_1d, cost_linear_program
 
@@ -121,6 +121,22 @@ def test_far_from_the_origin():
     rng = np.random.default_rng(6)
     x, y = rng.integers(0, 100, 50) / 16, rng.integers(0, 100, 70) / 16
     assert wasserstein_1d(x + 1e12, y + 1e12) == pytest.approx(wasserstein_1d(x, y), rel=1e-12)
+
+
+@pytest.mark.parametrize("far", [1e20, -1e17, 1e90])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_one_point_far_away_in_both_samples_takes_no_digits_from_the_others(far, dtype):
+    far = dtype(np.clip(far, -3e38, 3e38)) if dtype == np.float32 else far
+    x, y = np.array([0.0, far, 1.0], dtype), np.array([far, 1.5, 0.5], dtype)
+    for p in (1.0, 2.0, 3.0):
+        expected = 0.5 * (2.0 / 3.0) ** (1.0 / p)
+        assert wasserstein_1d(x, y, p=p) == pytest.approx(expected, rel=1e-14)
+        assert sliced_wasserstein(x, y, p=p).value == pytest.approx(expected, rel=1e-14)
+        weighted = wasserstein_1d(x, y, [1.0, 2.0, 1.0], [2.0, 1.0, 1.0], p=p)
+        assert weighted == pytest.approx(0.5 * 0.5 ** (1.0 / p), rel=1e-12)
+    assert wasserstein_1d(x, [0.5, 1.5], [1.0, 1e-30, 1.0]) == pytest.approx(0.5)
+    few = sliced_wasserstein(x, [0.5, 1.5], [1.0, 1e-30, 1.0])
+    assert few.value == pytest.approx(0.5)
 
 
 def test_float32_is_sorted_as_float32():
