@@ -8,8 +8,8 @@ stretches that stay in the first-level cache, four rows abreast, since following
 of dependent loads.
 
 Masses of weighted clouds are integers in units of 2^-62 of the total: sums of them are exact, in
-any order, and the two totals agree. Weights in the ratio of small whole numbers (equal ones, counts)
-are summed as these and then rounded, so that equal shares of the total are equal integers.
+any order, and the two totals agree. Weights in the ratio of small whole numbers (equal ones,
+counts) are summed as these and then rounded, so that equal shares of the total are equal integers.
 """
 
 import math
@@ -113,7 +113,8 @@ def _sum_planned(u, v, left, right, mass, shift, unit, p):
     total = 0.0
     for k in range(left.size):
         t = _gap(u, v, left, right, np.uint64(k), shift)
-        total += mass[k] * abs_power(t * unit, p)
+        cost = mass[k] * abs_power(t * unit, p)
+        total += cost if mass[k] > 0.0 else 0.0  # 0 * inf, of points that do not meet
     return total
 
 
