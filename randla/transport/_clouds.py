@@ -242,7 +242,9 @@ def times_unit(x: Any, unit: Any) -> Any:
     if isinstance(x, float):
         return float(x) * float(unit) if x != 0.0 else 0.0
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return np.where(np.equal(x, 0.0), 0.0, np.multiply(x, unit))
+        out = np.asarray(np.multiply(x, unit))
+        np.copyto(out, 0.0, where=np.equal(x, 0.0))
+        return out
 
 
 def _drop_zeros(x: NDArray[Any], w: NDArray[Any] | None) -> WithMass:

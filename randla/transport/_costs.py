@@ -19,6 +19,7 @@ from randla.transport._rows import (
     SideRequest,
     batch_rows,
     make_sides,
+    powers_to,
     safe_unit,
     unit_of_costs,
 )
@@ -68,10 +69,11 @@ class ProjectedCosts:
         if self.unit is not None:
             return
         x, y = self._x, self._y
-        safe = Coupling(x.size, y.size, SAFE_POWER, weighted=self._weighted)
         self.unit = 1.0
-        largest = self._costs(theta, safe, False).max() ** (1.0 / SAFE_POWER)
-        self.unit = float(safe_unit(largest))
+        for q in powers_to(self._coupling.p)[:-1]:
+            coupling = Coupling(x.size, y.size, q, weighted=self._weighted)
+            largest = self._costs(theta, coupling, False).max() ** (1.0 / q) / self.unit
+            self.unit = float(safe_unit(largest, q))
         self.unit *= unit_of_costs(self._costs(theta, self._coupling, False), self._coupling.p)
 
     def _costs(

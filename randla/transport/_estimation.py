@@ -1,7 +1,7 @@
 """Estimating the mean projected cost of a pair of clouds: choices, draws, and stops."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,7 @@ class Problem:
         self._cross_fit, self._progress = cross_fit, show
         self.costs = costs(clouds.items[0], clouds.items[1], p)
         self._made = {control.name: control} if isinstance(control, Controls) else {}
+        self._warning: str | None = None  # of the latest estimate
 
     # Choices -------------------------------------------------------------------------------------
 
@@ -83,10 +84,9 @@ class Problem:
             wanted = name = auto_family(design, p, n * self.costs.seconds)
         else:
             wanted, name = self._control, affordable(self._control, d, n, p)
-        if name != wanted:
-            used = "none" if name is None else repr(name)
-            message = f"control_variate={wanted!r} needs more than {n} projections: {used}"
-            warn_caller(message, FewProjectionsWarning)
+        used = "none" if name is None else repr(name)
+        message = f"control_variate={wanted!r} needs more than {n} projections: {used}"
+        self._warning = message if name != wanted else None
         return None if name is None else self._make(name)
 
     def _make(self, name: str) -> Controls:
@@ -121,9 +121,25 @@ class Problem:
         f: NDArray[np.float64],
         columns: NDArray[np.float64],
         sizes: NDArray[np.float64],
-        converged: bool = True,
     ) -> SlicedWassersteinResult:
         """The estimate from costs and controls at the directions of a design."""
+        return self._final(self._estimate(design, controls, f, columns, sizes))
+
+    def _final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
+        """A result after a warning, if need be, of controls that were asked for and not used."""
+        if self._warning is not None:
+            warn_caller(self._warning, FewProjectionsWarning)
+        return result
+
+    def _estimate(
+        self,
+        design: Design,
+        controls: Controls | None,
+        f: NDArray[np.float64],
+        columns: NDArray[np.float64],
+        sizes: NDArray[np.float64],
+        converged: bool = True,
+    ) -> SlicedWassersteinResult:
         if len(f) == 1:  # a single direction of the user
             only = Fit(float(f[0]), 0.0, 0.0, np.empty(0))
             return self._wrap(design, None, only, f, f, converged)
@@ -140,8 +156,7 @@ class Problem:
         )
         if not used:
             if not is_auto:
-                message = "control_variate is collinear without some of the directions: none"
-                warn_caller(message, FewProjectionsWarning)
+                self._warning = "control_variate is collinear without some of the directions: none"
             controls, columns = None, columns[:, :0]
         adjusted = f - columns @ fitted.coefficients
         return self._wrap(design, controls, fitted, f, adjusted, converged)
@@ -213,10 +228,10 @@ class Problem:
         controls, f, columns, sizes = self.draw(design, 0, design.n)
         stage = 0
         while True:
-            result = self.result(design, controls, f, columns, sizes)
+            result = self._estimate(design, controls, f, columns, sizes)
             miss = tolerance.miss(result)
             if miss <= 1.0:
-                return result
+                return self._final(result)
             if design.n >= max_projections:
                 warn_caller(
                     f"sliced_wasserstein stopped at {design.n} projections (max_projections = "
@@ -224,7 +239,7 @@ class Problem:
                     "and atol allow",
                     FewProjectionsWarning,
                 )
-                return self.result(design, controls, f, columns, sizes, converged=False)
+                return self._final(replace(result, converged=False))
             factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)
             n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1
             if design.kind == "rqmc":  # such sets do not grow: a new one, of another size

@@ -190,9 +190,8 @@ def sliced_wasserstein_gradient(
     if p > SAFE_POWER:
         given = design.kind == "array"  # these may begin with the directions of the smallest costs
         slopes.choose_unit(design.rows(0, design.n if given else min(design.n, 1024)))
-    result = slopes(design, progress=progress)
     size = len(np.atleast_1d(np.asarray(X)))
-    return _wrap(clouds, p, design, slopes.units[0], result, size)
+    return _wrap(clouds, p, design, slopes.units[0], slopes(design, progress=progress), size)
 
 
 def _wrap(
@@ -212,10 +211,10 @@ def _wrap(
         scale = float(length**p)
         slope = float(length ** (p - 1.0)) / unit  # costs are those of lengths times unit
     gradient, spread = slopes.gradient, slopes.standard_error
+    del slopes
     if x.kept is not None:
-        full = np.zeros((2, size, clouds.dim))
-        full[0, x.kept], full[1, x.kept] = gradient, spread
-        gradient, spread = full
+        gradient = _with_zeros(gradient, x.kept, size)
+        spread = _with_zeros(spread, x.kept, size)
     to_value = power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0
     return SlicedWassersteinGradient(
         value=power ** (1.0 / p) * float(length),
@@ -228,3 +227,12 @@ def _wrap(
         directions="exact" if exact else design.kind,
         _scaled=(gradient, None if given else spread, slope, to_value),
     )
+
+
+def _with_zeros(
+    rows: NDArray[np.float64], kept: NDArray[np.intp], size: int
+) -> NDArray[np.float64]:
+    """An array of `size` rows, zero but for those that are given."""
+    full = np.zeros((size, rows.shape[1]))
+    full[kept] = rows
+    return full

@@ -1,7 +1,7 @@
 """All pairs of several clouds, each projected and sorted once for each direction."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import Result
-from randla._validation import as_count, as_flag, as_number, as_points, as_weights
+from randla._validation import as_array, as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._choice import (
     HARMFUL,
     ControlVariate,
@@ -242,10 +242,13 @@ def _check_projections(design: Design, control: str | Controls, p: float) -> Non
 
 def as_clouds(clouds: Any) -> list[NDArray[Any]]:
     """Validate a sequence of clouds of one dimension."""
-    if isinstance(clouds, (str, bytes, Mapping)) or not hasattr(clouds, "__len__"):
+    if isinstance(clouds, (str, bytes, Mapping, Set)) or not hasattr(clouds, "__len__"):
         raise TypeError(f"clouds must be a sequence of clouds, got {type(clouds).__name__}")
     if not len(clouds):
         raise ValueError("clouds must hold at least one cloud, got none")
+    if len(getattr(clouds, "shape", ())) == 2:  # a matrix or a table, whose entries may be columns
+        clouds = as_array(clouds, "clouds")
+    clouds = list(clouds)
     first = as_points(clouds[0], "clouds[0]")
     rest = [
         as_points(cloud, f"clouds[{k}]", dim=first.shape[1], of="clouds[0]")

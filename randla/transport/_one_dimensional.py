@@ -11,13 +11,13 @@ from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
 from randla.transport._rows import (
     MAX_POWER,
-    SAFE_POWER,
     SECONDS_SORT,
     Coupling,
     Side,
     SideRequest,
     batch_rows,
     make_sides,
+    powers_to,
     safe_unit,
 )
 
@@ -142,8 +142,7 @@ def _distances(
     (L, n), m = rows[0].shape, rows[1].shape[1]
     dtype = np.result_type(*rows)
     weighted = any(w is not None for w in weights)
-    coupling = Coupling(n, m, p, weighted=weighted)
-    safe = coupling if p <= SAFE_POWER else Coupling(n, m, SAFE_POWER, weighted=weighted)
+    couplings = [Coupling(n, m, q, weighted=weighted) for q in powers_to(p)]
     batch = batch_rows(n, m, 1, L)
     bounds = part_bounds(L, -(-L // batch), 1)
     out = np.empty(L)
@@ -157,10 +156,10 @@ def _distances(
             weighted,
         )
         costs, units = out[first:last], np.ones(last - first)
-        safe.cost(left, right, shifts, units, costs)
-        if p > SAFE_POWER:
-            units = safe_unit(costs ** (1.0 / SAFE_POWER))
+        for coupling in couplings:
             coupling.cost(left, right, shifts, units, costs)
+            if coupling.p < p:
+                units = safe_unit(costs ** (1.0 / coupling.p) / units, coupling.p)
         with np.errstate(over="ignore"):  # then a distance is out of range, and inf
             costs[:] = np.ldexp(costs ** (1.0 / p) / units, exponents)
 

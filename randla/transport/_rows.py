@@ -38,12 +38,18 @@ SAFE_POWER, MAX_POWER = 16.0, 1000.0
 SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
 
 
-def safe_unit(largest: Any) -> Any:
-    """A factor that keeps W_p^p in range, given W_16: W_16 <= W_p <= n^(1/16) W_16.
+def powers_to(p: float) -> list[float]:
+    """Powers up to p, each of which is in range in the `safe_unit` of the one before."""
+    return [q for q in (SAFE_POWER, SAFE_POWER**2) if q < p] + [p]
 
-    Between 1.9^-1000 = 1e-279 and, for n = 1e9, 1.93^1000 = 1e285.
+
+def safe_unit(distance: Any, power: float) -> Any:
+    """A factor that keeps W_p^p in range up to p = power^2, given W_power.
+
+    All masses are 2^-62 or more, so that W_power <= W_p <= 2^(62 / power) W_power, and the middle
+    of the two becomes one: W_p^p is between 1e-150 and 1e150 for power = 16, p = 256.
     """
-    return 1.0 / np.where(largest > 0.0, 1.9 * largest, 1.0)
+    return 1.0 / np.where(distance > 0.0, 2.0 ** (31.0 / power) * distance, 1.0)
 
 
 def unit_of_costs(costs: NDArray[np.float64], p: float) -> float:

@@ -85,9 +85,9 @@ def sliced_wasserstein(
         - a pair: a function of (L, d) directions that returns (L, k) values, and their k exact
           means over the sphere;
         - "auto": "full" from 60 directions where its mean is cheap, "quartic" from 40, "quadratic"
-          from 20, else None; nothing on the quasi-random points of the plane, which need nothing,
-          and "bures" on those in space; nothing for p above 5, where f is too heavy-tailed,
-          nor where the plain mean shows less than half of the error.
+          from 20 (22 if p is not 2), else None; nothing on the quasi-random points of the plane,
+          which need nothing, and "bures" on those in space; nothing for p above 5, where f is too
+          heavy-tailed, nor where the plain mean shows less than half of the error.
 
         The mean of :math:`\sqrt{q_1 q_2}` is known to a relative 1e-9. Where that would be most of
         the error, as for clouds that nearly agree, this control gets the coefficient zero.

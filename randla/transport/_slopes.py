@@ -91,8 +91,8 @@ class ProjectedSlopes:
         L, block = design.n, design.block
         costs = np.empty((L, len(self._ys)))
         self._is_linear = self.p == 2.0 and design.kind != "array"
-        total, square = np.zeros((n, d)), np.zeros((n, d))
-        pilot = np.zeros((n, d))
+        # As large as the clouds: no more than four of them at a time, here and below.
+        total, square, pilot = np.zeros((n, d)), np.zeros((n, d)), np.zeros((n, d))
         step = max(_ROUND_NUMBERS // (max(n, d) * block), 1) * block
         if block == 1:
             step = min(step, 256)
@@ -105,15 +105,22 @@ class ProjectedSlopes:
                 self._accumulate(theta, R, block, total, square, pilot, first == 0)
                 bar(last)
         n_blocks = L // block
-        mean = total / n_blocks
-        error = np.zeros((n, d))
+        total /= n_blocks
         if n_blocks > 1:
-            variance = np.maximum(square - n_blocks * mean * mean, 0.0) / (n_blocks - 1)
-            error = np.sqrt(variance / n_blocks)
-        mean += pilot
+            product = total * total
+            product *= n_blocks
+            square -= product
+            del product
+            np.maximum(square, 0.0, out=square)
+            square /= (n_blocks - 1) * n_blocks
+            np.sqrt(square, out=square)
+        else:
+            square[:] = 0.0
+        total += pilot
+        del pilot
         if self._is_linear:
-            mean += self._exact_part()
-        return Slopes(costs, mean, error)
+            self._add_exact_part(total)
+        return Slopes(costs, total, square)
 
     def rows(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Slopes (L, n) at some directions, nothing taken off."""
@@ -132,15 +139,19 @@ class ProjectedSlopes:
         x, y = self._x, self._ys[k]
         return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
 
-    def _exact_part(self) -> NDArray[np.float64]:
-        """sum_k weight_k a_i c_i / d, the mean of what was taken off."""
+    def _add_exact_part(self, gradient: NDArray[np.float64]) -> None:
+        """Add sum_k weight_k a_i c_i / d, the mean of what was taken off."""
         x, d = self._x, self._x.dim
-        part = np.zeros((x.size, d))
-        about_mean = x.points[:d].T - (x.mean - x.centre)
-        for y, weight, ratio in zip(self._ys, self._weights, self._ratios, strict=True):
-            part += 2.0 * weight * ((x.mean - y.mean) + ratio * about_mean)
         masses = 1.0 / x.size if x.weights is None else x.weights[:, None]
-        return part * masses / d
+        constant, slope = np.zeros(d), 0.0  # of the sum over k, a linear function of x_i - m_x
+        for y, weight, ratio in zip(self._ys, self._weights, self._ratios, strict=True):
+            constant += 2.0 * weight * (x.mean - y.mean)
+            slope += 2.0 * weight * ratio
+        part = np.subtract(x.points[:d].T, x.mean - x.centre, dtype=np.float64)
+        part *= slope
+        part += constant
+        part *= masses / d
+        gradient += part
 
     # Slopes and their sums ------------------------------------------------------------------------
 

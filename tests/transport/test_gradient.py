@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from randla.transport import sliced_wasserstein, sliced_wasserstein_gradient
+from randla.transport import (
+    sliced_wasserstein,
+    sliced_wasserstein_flow,
+    sliced_wasserstein_gradient,
+)
 from tests.statistical import claim
 from tests.transport.reference import clouds, projected_costs
 
@@ -222,3 +226,23 @@ def test_no_direction_leaves_the_range_at_the_largest_power(seed):
     low, high = result.confidence_interval()
     assert np.isfinite(result.value_gradient).all()
     assert np.isfinite([result.value, *low.ravel(), *high.ravel()]).all() or result.power == np.inf
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize(("n", "d"), [(20_000, 50), (4000, 300)])
+def test_memory_of_many_coordinates(n, d, is_weighted):
+    import tracemalloc
+
+    # docs/trust.rst: 3 N d + 28 N numbers for N points together, and 24 MB; 5 N d for a flow
+    X, Y = np.random.default_rng(0).standard_normal((2, n, d))
+    a = np.arange(n) if is_weighted else None  # the first point has no weight
+    options = {"n_projections": 32, "rng": 0}
+    for call, copies in (
+        (lambda: sliced_wasserstein_gradient(X, Y, a, **options), 3),
+        (lambda: sliced_wasserstein_flow(X, Y, a, n_steps=2, **options), 5),
+    ):
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 * 2 * n * (copies * d + 28) + 24e6

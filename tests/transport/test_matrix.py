@@ -224,3 +224,17 @@ def test_groups_of_clouds_at_many_scales():
         )  # fmt: skip
         assert result.values[i, j] == pytest.approx(pair.value, rel=1e-9)
         assert result.standard_errors[i, j] == pytest.approx(pair.standard_error, rel=1e-7)
+
+
+def test_a_table_or_a_matrix_is_clouds_of_numbers():
+    x = RNG.standard_normal((4, 6))
+    expected = sliced_wasserstein_matrix(list(x)).values
+    np.testing.assert_array_equal(sliced_wasserstein_matrix(x).values, expected)
+    with pytest.raises(TypeError, match="clouds must be a sequence of clouds, got set"):
+        sliced_wasserstein_matrix({1.0, 2.0})
+    pandas = pytest.importorskip("pandas")
+    for columns in (None, list("uvwxyz")):
+        table = pandas.DataFrame(x, columns=columns)
+        np.testing.assert_array_equal(sliced_wasserstein_matrix(table).values, expected)
+    column = pandas.Series(list(x), index=list("abcd"))
+    np.testing.assert_array_equal(sliced_wasserstein_matrix(column).values, expected)

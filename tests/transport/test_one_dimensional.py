@@ -4,7 +4,7 @@ import ot
 import pytest
 from hypothesis import given, settings
 
-from randla.transport import sliced_wasserstein, wasserstein_1d
+from randla.transport import sliced_wasserstein, sliced_wasserstein_gradient, wasserstein_1d
 from randla.transport._kernels.cost import abs_power
 from tests.transport.reference import cost_1d, cost_linear_program
 
@@ -152,3 +152,58 @@ def test_heavy_tails_and_clusters():
     y = rng.choice([-10.0, 10.0], (2, 3000)) + 1e-9 * rng.random((2, 3000))
     expected = [cost_1d(*rows, p=1.0) for rows in zip(x, y, strict=True)]
     np.testing.assert_allclose(wasserstein_1d(x, y, p=1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("p", [2.0, 8.0, 100.0, 1000.0])
+@pytest.mark.parametrize(
+    ("counts", "scale"), [([1, 2], 1.0), ([3, 2, 2, 7], 0.1), ([5, 0, 9, 40, 3], 1e-200)]
+)
+def test_counts_and_repeated_points_are_one_measure(counts, scale, p):
+    x = np.arange(len(counts)) ** 2.0
+    y, weights = np.repeat(x, counts), scale * np.array(counts)
+    for w in (weights, weights / weights.sum()):
+        assert wasserstein_1d(x, y, w, p=p) == 0.0
+        assert wasserstein_1d(x, y, w, np.full(len(y), 0.3), p=p) == 0.0
+        assert wasserstein_1d(x + 1.0, np.tile(y, 3), w, p=p) == pytest.approx(1.0, rel=1e-12)
+        assert sliced_wasserstein(x, y, w, p=p).value == 0.0
+        assert not sliced_wasserstein_gradient(x, y, w, p=p).gradient.any()
+
+
+def test_whole_weights_of_a_large_sum():
+    rng = np.random.default_rng(5)
+    for total in (1 << 20, (1 << 20) + 1):
+        cuts = np.sort(rng.choice(np.arange(1, total), 6, replace=False))
+        counts = np.diff(cuts, prepend=0, append=total)
+        x, y = np.sort(rng.standard_normal((2, 7)), axis=1)
+        assert wasserstein_1d(x, y, counts, 3 * counts, p=4) == pytest.approx(
+            np.average(np.abs(x - y) ** 4, weights=counts) ** 0.25, rel=1e-11
+        )
+
+
+@pytest.mark.parametrize("p", [17.0, 60.0, 256.0, 257.0, 1000.0])
+@pytest.mark.parametrize("weights", [[0.3, 0.7], [1.0, 1e-15], [1e-15, 1.0], None])
+def test_large_powers_of_weights_of_any_size(weights, p):
+    # points far apart that do not meet, and a small mass (in units of 2^-62) that alone moves far
+    gaps = np.array([1e-7, 1e-3])
+    x, y = np.array([0.0, 1e5]), np.array([0.0, 1e5]) + gaps
+    m = np.full(2, 0.5) if weights is None else np.array(weights) / np.sum(weights)
+    expected = gaps[1] * np.sum(m * (gaps / gaps[1]) ** p) ** (1 / p)
+    assert wasserstein_1d(x, y, weights, weights, p=p) == pytest.approx(expected, rel=1e-5)
+    result = sliced_wasserstein_gradient(x, y, weights, weights, p=p)
+    assert result.value == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(result.value_gradient).all()
+    if weights is not None:
+        far = wasserstein_1d([0.0, 1.0], [0.0], weights, [1.0], p=p)
+        assert far == pytest.approx(m[1] ** (1 / p), rel=1e-5)
+        assert sliced_wasserstein([0.0, 1.0], [0.0], weights, p=p).value == pytest.approx(far)
+
+
+@pytest.mark.parametrize("p", [100.0, 1000.0])
+def test_large_powers_of_unequal_sizes(p):
+    n = 4000  # n (n - 1) to one are the masses of the plan
+    x, y = np.zeros(n), np.zeros(n - 1)
+    x[-1] = 1.0
+    y[-1] = 1.0
+    moved = 1.0 / (n - 1) - 1.0 / n
+    assert wasserstein_1d(x, y, p=p) == pytest.approx(moved ** (1 / p), rel=1e-12)
+    assert sliced_wasserstein(x, y, p=p).value == pytest.approx(moved ** (1 / p), rel=1e-12)

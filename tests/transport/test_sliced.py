@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import hypothesis.strategies as st
 import numpy as np
@@ -486,6 +487,19 @@ def test_the_projections_run_out():
     assert not result.converged
     assert result.n_projections == 300
     assert sliced_wasserstein(X, X, atol=0.0, rng=1).converged
+
+
+@pytest.mark.parametrize("control", ["quartic", "harmonics", (lambda t: t[:, :3] ** 2, [0.2] * 3)])
+def test_a_run_that_grows_warns_only_of_controls_that_it_lacks_at_the_end(control):
+    X, Y = clouds("mix", 5, 40)
+    options = {"n_projections": 2, "control_variate": control, "directions": "iid", "rng": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = sliced_wasserstein(X, Y, rtol=5e-3, **options)
+    assert result.control_variate == (control if isinstance(control, str) else "custom")
+    with pytest.warns(FewProjectionsWarning) as caught:
+        sliced_wasserstein(X, Y, rtol=1e-9, max_projections=12, **options)
+    assert ["stopped" in str(w.message) for w in caught] == [True, False]
 
 
 def test_a_tolerance_out_of_reach():

@@ -8,7 +8,8 @@ stretches that stay in the first-level cache, four rows abreast, since following
 of dependent loads.
 
 Masses of weighted clouds are integers in units of 2^-62 of the total: sums of them are exact, in
-any order, and the two totals agree.
+any order, and the two totals agree. Weights in the ratio of small whole numbers (equal ones,
+counts) are summed as these and then rounded, so that equal shares of the total are equal integers.
 """
 
 import math
@@ -19,6 +20,7 @@ from randla._jit import fused_kernel, inline, kernel, summing_kernel
 
 STRETCH = 1024  # steps of a plan that are made before they are used
 _TOTAL = np.int64(1 << 62)
+_WHOLE = 1 << 20  # sums of whole weights up to which a share of the total keeps 42 bits
 _UNIT = 2.0**-62
 _LOW52, _ONE_BITS = np.int64((1 << 52) - 1), np.int64(1023 << 52)
 _SQRT2 = math.sqrt(2.0)
@@ -111,7 +113,8 @@ def _sum_planned(u, v, left, right, mass, shift, unit, p):
     total = 0.0
     for k in range(left.size):
         t = _gap(u, v, left, right, np.uint64(k), shift)
-        total += mass[k] * abs_power(t * unit, p)
+        cost = mass[k] * abs_power(t * unit, p)
+        total += cost if mass[k] > 0.0 else 0.0  # 0 * inf, of points that do not meet
     return total
 
 
@@ -157,11 +160,38 @@ def fill_uniform_plan(n, m, left, right, mass):
 
 
 @kernel
+def _fill_whole_weights(weights, units):
+    """Fill `units` with whole numbers in the ratio of the weights, to rounding, of a small sum.
+
+    False if there are none. The least weight is tried as 1, 2, ..., 64.
+    """
+    least = np.inf
+    for i in range(weights.size):
+        least = min(least, weights[i]) if weights[i] > 0.0 else least
+    for first in range(1, 65):
+        total, i = 0.0, 0
+        while i < weights.size:
+            multiple = weights[i] / least * first
+            whole = np.rint(multiple)
+            total += whole
+            if total > _WHOLE or abs(multiple - whole) > 1e-15 * multiple:
+                break
+            units[i] = np.int64(whole)
+            i += 1
+        if i == weights.size:
+            return True
+    return False
+
+
+@kernel
 def fill_integer_weights(weights, units):
     """Non-negative weights (n,) as int64 units of 2^-62 of their total, up to rounding.
 
-    The total is summed in integers too, so that the units do not depend on the order.
+    The total is summed in integers too, so that the units do not depend on the order. Weights in
+    the ratio of whole numbers with a sum up to 2^20 become these numbers.
     """
+    if _fill_whole_weights(weights, units):
+        return
     largest, total, n = 0.0, np.int64(0), weights.size
     for i in range(n):
         largest = max(largest, weights[i])
@@ -173,12 +203,24 @@ def fill_integer_weights(weights, units):
 
 
 @kernel
+def _accumulate_whole(unit, total, index, out):
+    """out[k] = floor(2^62 c / total), c the sum of the first k + 1 whole numbers."""
+    quotient, rest, c = _TOTAL // total, _TOTAL % total, np.int64(0)
+    inverse = 1.0 / np.float64(total)
+    for k in range(index.size):
+        c += unit[index[k]]
+        # c rest < 2^40; with the half the product is 2^-21 or more from all integers
+        out[k] = c * quotient + np.int64((np.float64(c * rest) + 0.5) * inverse)
+
+
+@kernel
 def accumulate_weights(units, order, sums):
     """sums[r, k] = units of the first k + 1 points in the order of row r; a sentinel at the end.
 
     units (1, n), or (R, n) with one row for each row of `order` (R, n) and `sums` (R, n). What
     rounding left of the total goes to the first point of the largest weight: to the last point it
-    might be much, and any other would depend on the order in which the points came.
+    might be much, and any other would depend on the order in which the points came. Of whole
+    numbers with a small sum the sums are rounded instead.
     """
     for row in range(order.shape[0]):
         unit = units[row if units.shape[0] > 1 else 0]
@@ -187,13 +229,16 @@ def accumulate_weights(units, order, sums):
         for k in range(unit.size):
             residue -= unit[k]
             largest = max(largest, unit[k])
-        for k in range(index.size):
-            mass = unit[index[k]]
-            total += mass
-            if mass == largest:
-                total += residue
-                residue = np.int64(0)
-            out[k] = total
+        if _TOTAL - residue <= _WHOLE:
+            _accumulate_whole(unit, _TOTAL - residue, index, out)
+        else:
+            for k in range(index.size):
+                mass = unit[index[k]]
+                total += mass
+                if mass == largest:
+                    total += residue
+                    residue = np.int64(0)
+                out[k] = total
         out[index.size - 1] = _TOTAL + 1
 
 

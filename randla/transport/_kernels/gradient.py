@@ -44,7 +44,8 @@ def add_slopes_planned(U, V, order, left, right, mass, shifts, alphas, beta, fac
             value = np.float64(u[left[k]])
             t = value - np.float64(v[right[k]]) + shifts[row]
             slope = _slope(t, unit, p) - alphas[row] - beta * value
-            out[np.uint64(index[left[k]])] += factor * mass[k] * slope
+            if mass[k] > 0.0:  # else the slope of points that do not meet may be inf
+                out[np.uint64(index[left[k]])] += factor * mass[k] * slope
 
 
 @kernel
