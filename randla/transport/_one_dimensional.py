@@ -72,10 +72,10 @@ def wasserstein_1d(
     Notes
     -----
     Each row is sorted and walked once: O((n + m) log(n + m)) in theory, a few nanoseconds a number
-    in practice. Sizes without weights are matched in integers, so that no rounding decides which
-    points meet. Weights are rounded, to about 1e-16 of their sum, and :math:`W_p^p` errs by as much
-    times the p-th power of a gap between points: equal measures with different weights, such as
-    (1, 2, 4) and (3, 1, 5, 5, 7) on points of which some coincide, may come out at 1e-8 of a gap
+    in practice. Equal weights, and weights in the ratio of whole numbers of sum up to a million, are
+    matched in integers, so that no rounding decides which points meet. Other weights are rounded,
+    to about 1e-16 of their sum, and :math:`W_p^p` errs by as much times the p-th power of a gap
+    between points: equal measures whose weights were rounded apart may come out at 1e-8 of a gap
     at p = 2, and at 1e-2 at p = 8.
 
     References
