@@ -234,6 +234,9 @@ class StateSpaceModel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        for name, value in state.items():  # pickling loses this, and kernels compile for it
+            if isinstance(value, np.ndarray):
+                self.__dict__[name] = read_only(value)
 
     def __repr__(self) -> str:
         kind = "scalar state" if self.dim is None else f"dim={self.dim}"
