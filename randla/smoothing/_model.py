@@ -40,10 +40,11 @@ class StateSpaceModel:
 
     With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
     one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
-    the functions that draw have a last argument ``out`` to which they write. ``y`` is a row of
-    the observations, a float or a 1-D array of k entries. Where there is one number a time, given
-    as (T,) or (T, 1), it is what `log_potential` takes: a function that computes with ``y`` gets
-    the float and one that indexes ``y[0]`` the array (one that takes both, what was given).
+    the functions that draw have a last argument ``out`` to which they write all entries (one that
+    is not written is NaN, which is refused). ``y`` is a row of the observations, a float or a 1-D
+    array of k entries. Where there is one number a time, given as (T,) or (T, 1), it is what
+    `log_potential` takes: a function that computes with ``y`` gets the float and one that indexes
+    ``y[0]`` the array (one that takes both, what was given).
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ class StateSpaceModel:
         observations, ``log_proposal(t, x, xn, y, theta)`` is its log density (guided filter). On
         missing rows the transition is used instead.
     observe : function, optional
-        ``observe(rng, t, x, theta, out)`` draws :math:`y_t` and writes it to `out`; for
-        `simulate` and `forecast`.
+        ``observe(rng, t, x, theta, out)`` draws :math:`y_t` and writes it to `out`, where entries
+        that are not written are NaN (missing); for `simulate` and `forecast`.
     score_initial, score_step : function, optional
         ``score_initial(x, y, theta, out)`` writes the gradient in theta of
         :math:`\log \mu(x_0) + \log g_0(x_0)` and ``score_step(t, x, xn, y, theta, out)`` that of
@@ -233,6 +234,9 @@ class StateSpaceModel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        for name, value in state.items():  # pickling loses this, and kernels compile for it
+            if isinstance(value, np.ndarray):
+                self.__dict__[name] = read_only(value)
 
     def __repr__(self) -> str:
         kind = "scalar state" if self.dim is None else f"dim={self.dim}"

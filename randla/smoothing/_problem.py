@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._results import RandlaWarning, warn_caller
-from randla._validation import as_choice, as_count
+from randla._validation import as_choice, as_count, read_only
 from randla.smoothing._checks import as_model, as_observations
 from randla.smoothing._functional import AdditiveFunctional, as_functional
 from randla.smoothing._model import StateSpaceModel
@@ -37,12 +37,21 @@ class Problem(NamedTuple):
         """Shape of one state in the kernels' arrays."""
         return () if self.model.dim is None else (self.model.dim,)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, tuple(self)
+
     def seconds(self) -> float:
         """Rough duration of one sweep."""
         n, draws = self.n_particles, self.n_backward or 1
         each = 3e-9 * n if self.n_backward is None or self.backward == "exact" else 2e-8
         each = 1e-7 if self.backward == "reject" else each
         return len(self.y) * n * (5e-8 + draws * each) * (self.model.dim or 1)
+
+
+def _unpickled(*fields: Any) -> Problem:
+    """The problem again, with observations that are read-only: kernels are compiled for that."""
+    problem = Problem(*fields)
+    return problem._replace(y=read_only(problem.y), observed=read_only(problem.observed))
 
 
 def make_problem(

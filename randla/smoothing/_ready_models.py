@@ -44,12 +44,6 @@ class ReadyModel(StateSpaceModel):
 
     _is_ready = True
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for name, value in state.items():  # pickling loses this, and kernels compile for it
-            if isinstance(value, np.ndarray):
-                self.__dict__[name] = read_only(value)
-
     @property
     def _observation_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""

@@ -52,6 +52,7 @@ import numba
 import numpy as np
 from numba.core import config as numba_config
 from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 from numba.core.compiler import run_frontend
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
@@ -260,9 +261,21 @@ def values_used(function: Any) -> Iterator[tuple[str, Any]]:
         for name, value in found:
             for item in (value, *value) if isinstance(value, (tuple, list)) else (value,):
                 yield name, item
-                inner = plain_function(getattr(item, "_dispatcher", item))  # of a ufunc
-                if isinstance(inner, FunctionType) and not _is_library(inner):
-                    todo.append(inner)
+                for part in _parts(item):
+                    inner = plain_function(part)
+                    if isinstance(inner, FunctionType) and not _is_library(inner):
+                        todo.append(inner)
+
+
+def _parts(value: Any) -> list[Any]:
+    """The functions in a compiled ufunc, C callback or class, or the value itself."""
+    if isinstance(value, CFunc):
+        return [value.__wrapped__]
+    kind = getattr(value, "class_type", None)  # of numba.experimental.jitclass
+    if kind is None:
+        return [getattr(value, "_dispatcher", value)]
+    accessors = [accessor for pair in kind.jit_props.values() for accessor in pair.values()]
+    return [*kind.jit_methods.values(), *kind.jit_static_methods.values(), *accessors]
 
 
 def is_library(module: str) -> bool:

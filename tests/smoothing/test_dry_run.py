@@ -8,6 +8,7 @@ import random as python_random
 import re
 import types
 import warnings
+from functools import partial
 
 import numba
 import numpy as np
@@ -496,6 +497,100 @@ def test_a_helper_that_is_not_jitted_is_named(how):
         particle_filter(model, SERIES, n_particles=20, rng=0)
 
 
+# States that are written in part.
+
+
+@numba.njit
+def starts_in_part(rng, theta, out):
+    out[0] = random.normal(rng)
+
+
+@numba.njit
+def starts(rng, theta, out):
+    out[0], out[1] = random.normal(rng), random.normal(rng)
+
+
+@numba.njit
+def moves_in_part(rng, t, x, theta, out):
+    out[0] = random.normal(rng)
+    if t != 2:  # rows of the cloud then hold older states
+        out[1] = 0.5 * x[1] + random.normal(rng)
+
+
+@numba.njit
+def moves(rng, t, x, theta, out):
+    out[0], out[1] = random.normal(rng), 0.5 * x[1] + random.normal(rng)
+
+
+@numba.njit
+def starts_guided(rng, y, theta, out):
+    out[1] = random.normal(rng)
+
+
+@numba.njit
+def moves_guided(rng, t, x, y, theta, out):
+    out[:t] = 1.0
+
+
+@numba.njit
+def log_standard(x, theta):
+    return -0.5 * (x[0] * x[0] + x[1] * x[1])
+
+
+@numba.njit
+def log_moves(t, x, xn, theta):
+    return -0.5 * (xn[0] * xn[0] + (xn[1] - 0.5 * x[1]) ** 2)
+
+
+@numba.njit
+def log_first(t, x, y, theta):
+    return -0.5 * (y - x[0]) ** 2
+
+
+@numba.njit
+def observe_in_part(rng, t, x, theta, out):
+    out[0] = x[0]
+    if t != 1:
+        out[2] = x[1]
+
+
+PLANE = {
+    "initial": starts,
+    "transition": moves,
+    "log_initial": log_standard,
+    "log_transition": log_moves,
+    "log_potential": log_first,
+    "observe": observe_in_part,
+    "dim": 2,
+}
+IN_PART = {
+    "initial": {"initial": starts_in_part},
+    "transition": {"transition": moves_in_part},
+    "initial_proposal": {
+        "initial_proposal": starts_guided,
+        "log_initial_proposal": lambda x, y, theta: 0.0,
+    },
+    "proposal": {"proposal": moves_guided, "log_proposal": lambda t, x, xn, y, theta: 0.0},
+}
+
+
+@pytest.mark.parametrize("case", IN_PART)
+def test_an_entry_of_a_state_that_is_not_written_is_found(case):
+    model = StateSpaceModel(**{**PLANE, **IN_PART[case]})
+    for algorithm in (particle_filter, partial(paris, functional="state")):
+        with pytest.raises(ValueError, match=r"must .* got NaN"):
+            algorithm(model, Y, n_particles=10, rng=0)
+
+
+def test_an_entry_of_an_observation_that_is_not_written_is_missing():
+    model = StateSpaceModel(**PLANE, observation_dim=3)
+    states, y = model.simulate(4, rng=0)
+    expected = np.column_stack([states[:, 0], np.full(4, np.nan), states[:, 1]])
+    expected[1, 2] = np.nan
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(np.isnan(model.forecast(states, 3, rng=0)[1][..., 1]), True)
+
+
 # Random numbers that no seed of ours controls.
 
 OWN = np.random.default_rng(0)
@@ -523,6 +618,31 @@ def fill_noise(x, out):
 
 noises = numba.guvectorize(["void(float64[:], float64[:])"], "(n)->(n)")(fill_noise)
 
+
+@numba.cfunc("float64(float64)")
+def callback(x):
+    return x + normal_of_numpy()
+
+
+@numba.experimental.jitclass([("scale", numba.float64)])
+class Source:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def draw(self):
+        return self.scale * normal_of_numpy()
+
+
+@numba.experimental.jitclass([("scale", numba.float64)])
+class Accessor:
+    def __init__(self, scale):
+        self.scale = scale
+
+    @property
+    def drawn(self):
+        return self.scale * draws_deep(1.0)
+
+
 WRONG_DRAWS = {
     "np.random.normal()": "np.random.normal",
     "np.random.default_rng(3).normal()": "np.random.default_rng",
@@ -538,6 +658,9 @@ WRONG_DRAWS = {
     "with_default(x)": "a default",
     "noise(x)": "normal_of_numpy",
     "noises(out, out)": "normal_of_numpy",
+    "callback(x)": "normal_of_numpy",
+    "Source(2.0).draw()": "normal_of_numpy",
+    "Accessor(2.0).drawn": "python_random.gauss",
     "sum([np.random.uniform() for _ in range(3)])": "np.random.uniform",
 }
 
@@ -550,7 +673,8 @@ def test_other_generators_are_refused(draw):
         "np": np, "numpy_random": np.random, "python_random": python_random, "OWN": OWN,
         "normal_of_numpy": normal_of_numpy, "gauss": python_random.gauss, "module": module,
         "draws_deep": draws_deep, "noise": noise, "noises": noises,
-        "pair": (1.0, python_random.gauss),
+        "pair": (1.0, python_random.gauss), "callback": callback, "Source": Source,
+        "Accessor": Accessor,
         "with_default": numba.njit(lambda x, generator=OWN: x),
     }  # fmt: skip
     source = f"""

@@ -270,9 +270,16 @@ def two_indices(t, x, y, theta):
     return y[0, 1] - x
 
 
+def importing(t, x, y, theta):
+    import math
+
+    return math.log(x * y)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
+        ({"log_potential": importing}, "log_potential must compile.*unsupported opcode"),
         ({"initial": undefined}, "initial must compile under Numba: NameError.*no_such_name"),
         ({"initial": numpy_draw}, r"Unknown attribute 'normal'.*functions of randla\.random"),
         ({"transition": without_return}, "transition must return a number, got none"),

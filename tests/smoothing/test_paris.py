@@ -1,5 +1,6 @@
 """PaRIS against forward-only smoothing on its own clouds, Kalman, and its known rates."""
 
+import pickle
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import randla
-from randla import StateSpaceModel, maximum_likelihood, paris, particle_gibbs
+from randla import LinearGaussian, StateSpaceModel, maximum_likelihood, paris, particle_gibbs
 from randla._random import draw_key
 from randla.smoothing import BiasWarning, DegenerateSmoothingWarning
 from randla.smoothing._problem import make_problem
@@ -254,3 +255,11 @@ def test_nothing_is_warned_of_where_the_particles_do_not_degenerate(smoother):
         smoother(guided, OUTLIER, "state", n_particles=1000, rng=0)
         for seed in range(5):
             smoother(models.walk, [0.0, np.nan, 1.0, 0.5, -1.0], "state", n_particles=200, rng=seed)
+
+
+@pytest.mark.parametrize("model", [models.walk, LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)])
+def test_a_problem_keeps_its_types_in_another_process(model):  # else kernels are compiled again
+    problem = make_problem(model, [0.0, 1.0], "state", 5, 2, "auto", paths=None)
+    copy = pickle.loads(pickle.dumps(problem))
+    for array in (copy.y, copy.observed, copy.model.theta, copy.model._arguments):
+        assert not array.flags.writeable

@@ -16,7 +16,16 @@ a jitted function.
 proposal that would look at the observation gives way to the transition.
 """
 
-from randla._jit import unsaved_inline
+import math
+
+from randla._jit import kernel, unsaved_inline
+
+
+@kernel
+def forget(x):
+    """Make a state NaN, so that an entry which a user's function does not write is found."""
+    for k in range(x.size):
+        x[k] = math.nan
 
 
 def draw_first_form(initial, proposal, scalar):
@@ -30,6 +39,7 @@ def draw_first_form(initial, proposal, scalar):
 
         @unsaved_inline
         def draw_first(rng, y, observed, theta, X, i):
+            forget(X[i])
             initial(rng, theta, X[i])
 
     elif scalar:
@@ -45,6 +55,7 @@ def draw_first_form(initial, proposal, scalar):
 
         @unsaved_inline
         def draw_first(rng, y, observed, theta, X, i):
+            forget(X[i])
             if observed:
                 proposal(rng, y, theta, X[i])
             else:
@@ -64,6 +75,7 @@ def draw_next_form(transition, proposal, scalar):
 
         @unsaved_inline
         def draw_next(rng, t, x, y, observed, theta, X, i):
+            forget(X[i])
             transition(rng, t, x, theta, X[i])
 
     elif scalar:
@@ -79,6 +91,7 @@ def draw_next_form(transition, proposal, scalar):
 
         @unsaved_inline
         def draw_next(rng, t, x, y, observed, theta, X, i):
+            forget(X[i])
             if observed:
                 proposal(rng, t, x, y, theta, X[i])
             else:
