@@ -48,7 +48,7 @@ def draw_paths(
         touched = np.flatnonzero(one != _UNTOUCHED)
         k = 1 if touched.size in (0, one.size) else int(touched[-1]) + 1
         model._kernels["size of an observation"] = k
-    observations = np.empty((n_paths, n_steps, k))
+    observations = np.full((n_paths, n_steps, k), np.nan)
     run(states, observations)
     single = model.observation_dim is None and k == 1
     return states.reshape(n_paths, n_steps, d), observations[..., 0] if single else observations

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.core.registry import cpu_target
 from numba.core.types import Array, Boolean, Float, Integer, Type, float64, int64, uint64
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ FloatArray = NDArray[np.float64]
 _STATE = Array(float64, 1, "C")
 _ROW = Array(float64, 1, "C", readonly=True)
 _STREAM = Array(uint64, 1, "C")
+
+_COMPILER_ERRORS = (NumbaError, UnsupportedBytecodeError)
 
 # Pairs of states that the functions are tried with.
 _MOST_STATES = 10_000
@@ -76,10 +78,10 @@ def naming_errors(
             return kernel(*arguments)
         except Exception as error:
             values = dict(zip(names, arguments, strict=True))
-            if isinstance(error, (NumbaError, TypeError)):  # TypeError: None came, not a number
+            if isinstance(error, (*_COMPILER_ERRORS, TypeError)):  # TypeError: None, not a number
                 row = float64 if getattr(values.get("y"), "ndim", 1) < 2 else _ROW
                 message = _not_compiled(functions, scalar, row)
-                if message is None and isinstance(error, NumbaError):
+                if message is None and isinstance(error, _COMPILER_ERRORS):
                     everyone = "functions of the model or functional"
                     message = f"{everyone} must compile under Numba: {_reason(error)}"
                 if message is not None:
@@ -105,7 +107,7 @@ def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type
             continue
         try:
             result = compiled_type(function, tuple(types[a] for a in arguments))
-        except NumbaError as error:
+        except Exception as error:  # not all that Numba raises are its own
             reason = _unknown_value(function) or _reason(error)
             hint = ""
             if "array(uint64" in str(error):

@@ -40,10 +40,11 @@ class StateSpaceModel:
 
     With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
     one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
-    the functions that draw have a last argument ``out`` to which they write. ``y`` is a row of
-    the observations, a float or a 1-D array of k entries. Where there is one number a time, given
-    as (T,) or (T, 1), it is what `log_potential` takes: a function that computes with ``y`` gets
-    the float and one that indexes ``y[0]`` the array (one that takes both, what was given).
+    the functions that draw have a last argument ``out`` to which they write (an entry that they
+    do not write is NaN). ``y`` is a row of the observations, a float or a 1-D array of k entries.
+    Where there is one number a time, given as (T,) or (T, 1), it is what `log_potential` takes: a
+    function that computes with ``y`` gets the float and one that indexes ``y[0]`` the array (one
+    that takes both, what was given).
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ class StateSpaceModel:
         missing rows the transition is used instead.
     observe : function, optional
         ``observe(rng, t, x, theta, out)`` draws :math:`y_t` and writes it to `out`; for
-        `simulate` and `forecast`.
+        `simulate` and `forecast`. What it does not write is NaN, missing.
     score_initial, score_step : function, optional
         ``score_initial(x, y, theta, out)`` writes the gradient in theta of
         :math:`\log \mu(x_0) + \log g_0(x_0)` and ``score_step(t, x, xn, y, theta, out)`` that of
@@ -313,6 +314,7 @@ class StateSpaceModel:
             A gradient in theta times `slope` is the gradient in the unconstrained values.
         """
         values = np.array(self._as_theta(theta, self.theta.size))
+        self._require_in_support(values)
         for k, kind in enumerate(self.support):
             values[k] = SUPPORTS[kind].slope(values[k])
         return values

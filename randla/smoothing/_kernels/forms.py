@@ -13,10 +13,19 @@ a jitted function.
 ========================================================  =====================================
 
 `y` is the row of the new state. On a missing row (``observed`` false) the potential is one and a
-proposal that would look at the observation gives way to the transition.
+proposal that would look at the observation gives way to the transition. An entry of a vector that
+the model's function does not write is NaN, and not what the memory held before.
 """
 
+import math
+
 from randla._jit import unsaved_inline
+
+
+@unsaved_inline
+def blank(out):
+    for k in range(out.size):
+        out[k] = math.nan
 
 
 def draw_first_form(initial, proposal, scalar):
@@ -30,6 +39,7 @@ def draw_first_form(initial, proposal, scalar):
 
         @unsaved_inline
         def draw_first(rng, y, observed, theta, X, i):
+            blank(X[i])
             initial(rng, theta, X[i])
 
     elif scalar:
@@ -45,6 +55,7 @@ def draw_first_form(initial, proposal, scalar):
 
         @unsaved_inline
         def draw_first(rng, y, observed, theta, X, i):
+            blank(X[i])
             if observed:
                 proposal(rng, y, theta, X[i])
             else:
@@ -64,6 +75,7 @@ def draw_next_form(transition, proposal, scalar):
 
         @unsaved_inline
         def draw_next(rng, t, x, y, observed, theta, X, i):
+            blank(X[i])
             transition(rng, t, x, theta, X[i])
 
     elif scalar:
@@ -79,6 +91,7 @@ def draw_next_form(transition, proposal, scalar):
 
         @unsaved_inline
         def draw_next(rng, t, x, y, observed, theta, X, i):
+            blank(X[i])
             if observed:
                 proposal(rng, t, x, y, theta, X[i])
             else:
