@@ -3,8 +3,8 @@ The Nile, smoothed, with a gap
 ==============================
 
 The annual flow of the Nile at Aswan is the classic example of a level that wanders, seen through
-noise. In this model the exact answer is known: the Kalman smoother. Here twenty years of
-observations are taken out, and the particle smoother has to agree with it in the gap as well.
+noise. In this model the exact answer is known: the Kalman smoother. Here the observations
+of twenty-one years are taken out, and the particle smoother has to agree with it in the gap, too.
 """
 
 # %%

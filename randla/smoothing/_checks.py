@@ -111,8 +111,9 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
         ),
         status.INFINITE_STATE: (
             f"transition (or initial, or the proposal) must draw finite states, got NaN or a state "
-            f"that is too large to be squared at t = {t}; look also whether the parameters of the "
-            "model (as fitted to y, if they are) are of moderate size"
+            f"that is too large to be squared at t = {t} (an entry of out that they do not write "
+            "is NaN); look also whether the parameters of the model (as fitted to y, if they are) "
+            "are of moderate size"
         ),
         status.NAN_FUNCTIONAL: (
             f"functional must be finite, got NaN or inf at t = {t} (an entry of out that it does "

@@ -33,9 +33,10 @@ from randla.smoothing._specialise import (
 FloatArray = NDArray[np.float64]
 
 _STATE = Array(float64, 1, "C")
-_NOT_COMPILED = (NumbaError, UnsupportedBytecodeError)  # the second is no NumbaError
 _ROW = Array(float64, 1, "C", readonly=True)
 _STREAM = Array(uint64, 1, "C")
+
+_COMPILER_ERRORS = (NumbaError, UnsupportedBytecodeError)
 
 # Pairs of states that the functions are tried with.
 _MOST_STATES = 10_000
@@ -77,10 +78,10 @@ def naming_errors(
             return kernel(*arguments)
         except Exception as error:
             values = dict(zip(names, arguments, strict=True))
-            if isinstance(error, (*_NOT_COMPILED, TypeError)):  # TypeError: None came, not a number
+            if isinstance(error, (*_COMPILER_ERRORS, TypeError)):  # TypeError: None, not a number
                 row = float64 if getattr(values.get("y"), "ndim", 1) < 2 else _ROW
                 message = _not_compiled(functions, scalar, row)
-                if message is None and isinstance(error, _NOT_COMPILED):
+                if message is None and isinstance(error, _COMPILER_ERRORS):
                     everyone = "functions of the model or functional"
                     message = f"{everyone} must compile under Numba: {_reason(error)}"
                 if message is not None:
@@ -106,7 +107,7 @@ def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type
             continue
         try:
             result = compiled_type(function, tuple(types[a] for a in arguments))
-        except _NOT_COMPILED as error:
+        except Exception as error:  # not all that Numba raises are its own
             reason = _unknown_value(function) or _reason(error)
             hint = ""
             if "array(uint64" in str(error):

@@ -175,7 +175,7 @@ class LinearGaussian(ReadyModel):
             parts[name] = read_only(part)
             first = last
         for name, part in parts.items():
-            setattr(self, name, part)
+            self.__dict__[name] = part
             if name in self._shapes and name.endswith("cov") and not _is_regular(part, name):
                 raise ValueError(f"{name} must stay positive definite, got a singular one")
         Q, R, P0 = (

@@ -317,6 +317,7 @@ class StateSpaceModel:
             A gradient in theta times `slope` is the gradient in the unconstrained values.
         """
         values = np.array(self._as_theta(theta, self.theta.size))
+        self._require_in_support(values)
         for k, kind in enumerate(self.support):
             values[k] = SUPPORTS[kind].slope(values[k])
         return values

@@ -44,6 +44,11 @@ class ReadyModel(StateSpaceModel):
 
     _is_ready = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__ and not name.startswith("_"):
+            raise AttributeError(f"a model does not change: {name} is set (see replace)")
+        super().__setattr__(name, value)
+
     @property
     def _observation_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
@@ -347,11 +352,13 @@ class DiscreteHMM(ReadyModel):
     def _derive(self) -> None:
         K = self._n_states
         parts = np.split(self.theta, [K, K + K * K])
-        self.initial_probs = as_probabilities(parts[0], "theta (initial_probs)")
-        self.transition_matrix = as_probabilities(
-            parts[1].reshape(K, K), "theta (transition_matrix)"
-        )
-        self.emission_probs = as_probabilities(parts[2].reshape(K, -1), "theta (emission_probs)")
+        tables = {
+            "initial_probs": parts[0],
+            "transition_matrix": parts[1].reshape(K, K),
+            "emission_probs": parts[2].reshape(K, -1),
+        }
+        for name, table in tables.items():
+            self.__dict__[name] = as_probabilities(table, f"theta ({name})")
 
     def _require_observations(self, y: NDArray[Any]) -> None:
         """Raise ValueError unless `y` holds symbols and NaN."""

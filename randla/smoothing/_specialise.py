@@ -214,6 +214,7 @@ def _paths_in(code: CodeType) -> tuple[tuple[str, ...], ...]:
     it takes of them: ``("np", "random", "normal")``.
     """
     paths: list[tuple[str, ...]] = []
+    other_names: dict[str, tuple[str, ...]] = {}  # q after ``q = np``
     follows = False
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
@@ -221,6 +222,12 @@ def _paths_in(code: CodeType) -> tuple[tuple[str, ...], ...]:
             follows = True
         elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and follows:
             paths[-1] += (instruction.argval,)
+        elif instruction.opname == "STORE_FAST" and follows:
+            other_names[instruction.argval] = paths[-1]
+            follows = False
+        elif instruction.opname.startswith("LOAD_FAST") and instruction.argval in other_names:
+            paths.append(other_names[instruction.argval])
+            follows = True
         else:
             follows = False
     for constant in code.co_consts:

@@ -72,7 +72,7 @@ def wasserstein_1d(
     Notes
     -----
     Each row is sorted and walked once: O((n + m) log(n + m)) in theory, a few nanoseconds a number
-    in practice. Equal weights, and weights in the ratio of whole numbers of sum up to a million, are
+    in practice. Equal weights, and those in the ratio of whole numbers of sum up to a million, are
     matched in integers, so that no rounding decides which points meet. Other weights are rounded,
     to about 1e-16 of their sum, and :math:`W_p^p` errs by as much times the p-th power of a gap
     between points: equal measures whose weights were rounded apart may come out at 1e-8 of a gap

@@ -690,6 +690,13 @@ def make(closed):
 
 
 def test_generators_are_refused_in_functionals_and_in_helpers_that_come_later():
+    def by_another_name(rng, t, x, theta):
+        q = np
+        z = x + 1.0
+        return z + q.random.normal()
+
+    with pytest.raises(ValueError, match=r"transition must draw .* np.random.normal"):
+        StateSpaceModel(**{**models.WALK, "transition": by_another_name})
     with pytest.raises(ValueError, match=r"step must draw .* normal_of_numpy"):
         AdditiveFunctional(
             1,

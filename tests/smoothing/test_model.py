@@ -15,6 +15,8 @@ from randla import (
     ffbs,
     paris,
     particle_filter,
+    particle_gibbs,
+    ppg,
     random,
 )
 from tests.smoothing import models
@@ -125,6 +127,59 @@ def test_the_size_of_an_observation_is_what_observe_writes():
     x, y = model.simulate(4, rng=0)
     assert y.tolist() == x[:, 0].tolist()
     assert model.forecast(x, 2, rng=0)[1].shape == (4, 2)
+
+
+def writes_one_entry(rng, theta, out):
+    out[0] = random.normal(rng)
+
+
+def writes_one_entry_of_two(rng, t, x, theta, out):
+    out[0] = 0.9 * x[0] + random.normal(rng)
+
+
+def copies_the_other(rng, t, x, theta, out):
+    writes_one(rng, t, x, theta, out)
+    out[1] = x[1]
+
+
+writes_one = numba.njit(writes_one_entry_of_two)
+
+FIRST_OF_TWO = {
+    "log_potential": lambda t, x, y, theta: -0.5 * (y - x[0]) ** 2,
+    "log_transition": lambda t, x, xn, theta: -0.5 * (xn[0] - 0.9 * x[0]) ** 2,
+    "dim": 2,
+}
+SMOOTHERS = {
+    "particle_filter": particle_filter,
+    "ffbs": lambda *a, **k: ffbs(*a, "state", **k),
+    "paris": lambda *a, **k: paris(*a, "state", **k),
+    "ppg": lambda *a, **k: ppg(*a, "state", n_iterations=3, **k),
+    "particle_gibbs": lambda *a, **k: particle_gibbs(*a, "state", n_iterations=3, **k),
+}
+
+
+@pytest.mark.parametrize("smoother", SMOOTHERS)
+@pytest.mark.parametrize(
+    ("initial", "transition"),
+    [
+        (writes_one_entry, copies_the_other),
+        (models.vector_initial, writes_one_entry_of_two),
+    ],
+)
+def test_what_a_draw_does_not_write_is_not_what_the_memory_held(smoother, initial, transition):
+    model = StateSpaceModel(**FIRST_OF_TWO, initial=initial, transition=transition)
+    with pytest.raises(ValueError, match=r"an entry of out that (it does|they do) not write"):
+        SMOOTHERS[smoother](model, np.zeros(12), n_particles=50, rng=0)
+
+
+def test_what_observe_does_not_write_is_missing():
+    def sometimes(rng, t, x, theta, out):
+        if t % 2 == 0:
+            out[0] = x
+
+    model = StateSpaceModel(**{**models.WALK, "observe": sometimes}, observation_dim=2)
+    for y in (model.simulate(5, rng=0)[1], model.forecast([[0.0]], 5, start_time=9, rng=0)[1][0]):
+        assert np.isnan(y).tolist() == [[t % 2 == 1, True] for t in range(5)]
 
 
 def row_potential(t, x, y, theta):
@@ -266,6 +321,16 @@ def no_potential(t, x, y, theta):
     x + y
 
 
+def imports(rng, t, x, theta):
+    import math
+
+    return math.sin(x)
+
+
+def uses_getattr(rng, t, x, theta):
+    return getattr(np, "random").normal()  # noqa: B009
+
+
 def two_indices(t, x, y, theta):
     return y[0, 1] - x
 
@@ -284,6 +349,8 @@ def importing(t, x, y, theta):
         ({"initial": numpy_draw}, r"Unknown attribute 'normal'.*functions of randla\.random"),
         ({"transition": without_return}, "transition must return a number, got none"),
         ({"log_potential": no_potential}, "log_potential must return a number, got none"),
+        ({"transition": imports}, "transition must compile under Numba: .*IMPORT_NAME"),
+        ({"transition": uses_getattr}, "transition must compile under Numba"),
         ({"log_potential": two_indices}, r"log_potential must compile.*getitem\(float64"),
     ],
 )

@@ -357,6 +357,15 @@ def test_replace_changes_the_matrices():
         MODELS["hmm"].replace(theta[: MODELS["hmm"].theta.size])
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_does_not_change(name):
+    public = [n for n in vars(MODELS[name]) if not n.startswith("_")]
+    assert {"theta", "names"} < set(public)
+    for attribute in public:
+        with pytest.raises(AttributeError, match=f"a model does not change: {attribute} is set"):
+            setattr(MODELS[name], attribute, getattr(MODELS[name], attribute))
+
+
 def test_names():
     assert MODELS["scalar"].names == (
         "transition_matrix", "transition_cov", "observation_matrix", "observation_cov",

@@ -13,19 +13,19 @@ a jitted function.
 ========================================================  =====================================
 
 `y` is the row of the new state. On a missing row (``observed`` false) the potential is one and a
-proposal that would look at the observation gives way to the transition.
+proposal that would look at the observation gives way to the transition. An entry of a vector that
+the model's function does not write is NaN, and not what the memory held before.
 """
 
 import math
 
-from randla._jit import kernel, unsaved_inline
+from randla._jit import unsaved_inline
 
 
-@kernel
-def forget(x):
-    """Make a state NaN, so that an entry which a user's function does not write is found."""
-    for k in range(x.size):
-        x[k] = math.nan
+@unsaved_inline
+def blank(out):
+    for k in range(out.size):
+        out[k] = math.nan
 
 
 def draw_first_form(initial, proposal, scalar):
@@ -39,7 +39,7 @@ def draw_first_form(initial, proposal, scalar):
 
         @unsaved_inline
         def draw_first(rng, y, observed, theta, X, i):
-            forget(X[i])
+            blank(X[i])
             initial(rng, theta, X[i])
 
     elif scalar:
@@ -55,7 +55,7 @@ def draw_first_form(initial, proposal, scalar):
 
         @unsaved_inline
         def draw_first(rng, y, observed, theta, X, i):
-            forget(X[i])
+            blank(X[i])
             if observed:
                 proposal(rng, y, theta, X[i])
             else:
@@ -75,7 +75,7 @@ def draw_next_form(transition, proposal, scalar):
 
         @unsaved_inline
         def draw_next(rng, t, x, y, observed, theta, X, i):
-            forget(X[i])
+            blank(X[i])
             transition(rng, t, x, theta, X[i])
 
     elif scalar:
@@ -91,7 +91,7 @@ def draw_next_form(transition, proposal, scalar):
 
         @unsaved_inline
         def draw_next(rng, t, x, y, observed, theta, X, i):
-            forget(X[i])
+            blank(X[i])
             if observed:
                 proposal(rng, t, x, y, theta, X[i])
             else:
