@@ -53,7 +53,8 @@ def lstsq(A: Any, b: Any, options: Options, ridge: float, weights: Any) -> Lstsq
                 return estimated(rows, options, recipe, m, root_weights, one_dimensional)
             options = options.exact()
             recipe = recipe_for(rows, options)
-        return exact_result(rows, _exactly(rows, options, recipe), one_dimensional)
+        solution = _exactly(rows, options, recipe)
+        return exact_result(rows, solution, one_dimensional, options.rcond)
 
 
 def refine(origin: Origin, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
@@ -68,7 +69,7 @@ def refine(origin: Origin, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
         options = Options(rcond=origin.rcond)
         solution = _exactly(rows, options, origin.recipe, origin.factor_for(rows))
         rows.n_passes += first.n_passes
-        return exact_result(rows, solution, one_dimensional)
+        return exact_result(rows, solution, one_dimensional, origin.rcond)
 
 
 def _read(A: Any, b: Any, ridge: float, root_weights: Any) -> tuple[DaskRows, bool]:

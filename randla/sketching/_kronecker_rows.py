@@ -18,7 +18,7 @@ from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import column_norms
 from randla.sketching._methods import checked, solve
 from randla.sketching._plan import Recipe
-from randla.sketching._rank import EPS
+from randla.sketching._rank import EPS, numerical_rank
 from randla.sketching._refinement import ENOUGH, Solution
 from randla.sketching._regression_rows import Rows
 
@@ -30,8 +30,7 @@ class _Spectra:
     """Singular values and vectors of both factors."""
 
     def __init__(self, rows: Rows) -> None:
-        _, s1, self.V1 = np.linalg.svd(_double(rows.A.A1), full_matrices=False)
-        _, s2, self.V2 = np.linalg.svd(_double(rows.A.A2), full_matrices=False)
+        (s1, self.V1), (s2, self.V2) = map(_spectrum, (rows.A.A1, rows.A.A2))
         self.s = np.multiply.outer(s1, s2)[:, :, None]
         self.ridge = rows.ridge
         self.shape = (self.V1.shape[1], self.V2.shape[1], rows.k)
@@ -93,7 +92,8 @@ class _RidgeInverse:
 
     def step(self, R: Matrix, g: Matrix) -> Matrix:
         """Return the step that removes the gradient g = A'R - ridge X."""
-        inside = self.spectra.in_row_space(g)
+        # A x has no share in singular values of zero, where a small ridge would magnify errors.
+        inside = np.where(self.spectra.s > 0.0, self.spectra.in_row_space(g), 0.0)
         return self.spectra.expand(inside / self.shifted / self.shifted)
 
 
@@ -129,5 +129,8 @@ def solve_by_factors(rows: Rows, recipe: Recipe, rcond: float | None) -> Solutio
     return checked(rows, solution)
 
 
-def _double(A: Matrix) -> Matrix:
-    return A.astype(np.float64, copy=False)
+def _spectrum(A: Matrix) -> tuple[Matrix, Matrix]:
+    """Singular values, zero for those that are rounding errors, and right singular vectors V'."""
+    _, s, Vt = np.linalg.svd(A.astype(np.float64, copy=False), full_matrices=False)
+    s[numerical_rank(s, A.shape, None) :] = 0.0
+    return s, Vt

@@ -193,4 +193,5 @@ def lstsq(
                 return estimated(rows, options, recipe, m, root_weights, one_dimensional)
             options = options.exact()
             recipe = recipe_for(rows, options)
-        return exact_result(rows, solve_exactly(rows, options, recipe), one_dimensional)
+        solution = solve_exactly(rows, options, recipe)
+        return exact_result(rows, solution, one_dimensional, options.rcond)

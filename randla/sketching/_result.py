@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -243,7 +243,7 @@ class Origin:
             sketched = self.factor_for(rows)
             solution = solve_exactly(rows, Options(rcond=self.rcond), self.recipe, sketched)
             rows.n_passes += first.n_passes
-            return exact_result(rows, solution, one_dimensional)
+            return exact_result(rows, solution, one_dimensional, self.rcond)
 
     def require_shape(self, shape: tuple[int, int]) -> None:
         """Raise ValueError for another matrix than before."""
@@ -326,8 +326,15 @@ def estimated(
     )
 
 
-def exact_result(rows: Rows, solution: Solution, one_dimensional: bool) -> LstsqResult:
+def exact_result(
+    rows: Rows, solution: Solution, one_dimensional: bool, rcond: float | None = None
+) -> LstsqResult:
     """Return the result of a solution to full precision."""
+    if rcond is not None and solution.rank is not None and solution.rank < len(solution.Y):
+        # The shortest solution has a share in what counts as zero, and so another residual.
+        Y, exponents = solution.Y, solution.exponents
+        _, squares = rows.residual(Y if exponents is None else np.ldexp(Y, exponents[:, None]))
+        solution = replace(solution, squares=squares)
     x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
     error: Any = solution.error
     if error is None or isinstance(solution.factor, TriangularFactor | SpectralFactor):

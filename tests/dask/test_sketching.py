@@ -211,3 +211,13 @@ def test_lstsq_refuses_what_needs_all_rows_at_once():
             randla.lstsq(cut(A), b, method=method)
     with pytest.raises(ValueError, match=r"at least as many rows as columns .* A.compute\(\)"):
         randla.lstsq(cut(A[:3]), b[:3])
+
+
+@pytest.mark.parametrize("method", ["auto", "sketch-cholesky", "iterative"])
+def test_residual_norm_beside_rcond_is_that_of_x(method):
+    price = np.random.default_rng(0).integers(100, 10_000, 500) / 7.0
+    A = np.column_stack([np.ones(500), price, 100.0 * np.round(price)])
+    cost = 3.0 + 2.0 * price
+    exact = randla.lstsq(da.from_array(A, chunks=(130, 3)), cost, rcond=1e-3, method=method)
+    assert exact.rank == 2
+    assert exact.residual_norm == pytest.approx(np.linalg.norm(A @ exact.x - cost), rel=1e-9)

@@ -508,6 +508,26 @@ def test_rcond(method):
     assert np.linalg.norm(result.x) <= np.linalg.norm(scale * y) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("method", ["auto", "lapack", "sketch-cholesky", "iterative", "lsqr"])
+@pytest.mark.parametrize(("n", "k"), [(500, None), (4000, 2)])
+@pytest.mark.parametrize("noise", [0.0, 5.0])
+def test_residual_norm_beside_rcond_is_that_of_x(method, n, k, noise):
+    # Prices, and the same rounded, in cents: the shortest x has far more weight on the cents than
+    # the one from the singular values that count, and so another residual.
+    rng = np.random.default_rng(n)
+    price = rng.integers(100, 10_000, n) / 7.0
+    A = np.column_stack([np.ones(n), price, 100.0 * np.round(price)])
+    b = (3.0 + 2.0 * price)[:, None] + noise * rng.standard_normal((n, k or 1))
+    b = b[:, 0] if k is None else b
+    result = lstsq(A, b, rcond=1e-3, method=method)
+    assert result.rank == 2
+    norm = np.linalg.norm(b - A @ result.x, axis=0)
+    np.testing.assert_allclose(result.residual_norm, norm, rtol=1e-9)
+    estimate = lstsq(A, b, rcond=1e-3, sketch_size=60, rng=0).refine(A, b)
+    norm = np.linalg.norm(b - A @ estimate.x, axis=0)
+    np.testing.assert_allclose(estimate.residual_norm, norm, rtol=1e-9)
+
+
 @pytest.mark.parametrize("condition", [1e3, 1e6, 1e12])
 @pytest.mark.parametrize("seed", range(3))
 def test_rcond_cuts_at_the_singular_values_of_all_rows(condition, seed):

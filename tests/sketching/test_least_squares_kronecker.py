@@ -82,6 +82,25 @@ def test_a_ridge_beside_columns_of_far_scales(scales, ridge, first, large, monke
     assert np.linalg.norm(rhs - rows @ quick.refine(K, b).x) <= best * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("ridge", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("size", [1.0, 1e4, 1e8])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_ridge_shares_among_dependent_columns(ridge, size, first):
+    # Singular values of a factor that are rounding errors had a share of the products with A'b.
+    rng = np.random.default_rng(4)
+    groups = np.column_stack([np.ones(73), np.eye(3)[np.arange(73) % 3]])
+    factors = groups, size * rng.standard_normal((11, 2))
+    K = KroneckerProduct(*factors) if first else KroneckerProduct(*factors[::-1])
+    A = K.toarray()
+    b = A @ rng.standard_normal(8)
+    result, expected = lstsq(K, b, ridge=ridge), lstsq(A, b, ridge=ridge, method="lapack")
+    assert result.converged
+    assert result.rank == 8
+    scale = np.abs(expected.x).max()
+    np.testing.assert_allclose(result.x, expected.x, rtol=0, atol=1e-9 * scale)
+    assert result.residual_norm == pytest.approx(expected.residual_norm, rel=1e-6, abs=1e-6 * size)
+
+
 @pytest.mark.parametrize("ridge", [0.0, 1.0])
 @pytest.mark.parametrize("scale", [1e-150, 1e100, 1e150])
 def test_factors_whose_products_are_far_from_one(scale, ridge):
