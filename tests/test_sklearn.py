@@ -205,6 +205,29 @@ def test_a_nearly_constant_column_harms_no_other():
     assert loss <= np.sum((y - best.predict(X)) ** 2) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("options", [{}, {"sketch_size": 400, "random_state": 0}])
+@pytest.mark.parametrize("span", [2e9, 1e10, 5e10, 1e14])
+@pytest.mark.parametrize("apart", [1e-6, 1e-7])
+def test_a_time_column_harms_no_others(span, apart, options):
+    # Nanoseconds since 1970 within seconds, minutes or a day, and two nearly equal columns that
+    # have all their digits: a threshold for the rounding errors of the times would drop one.
+    rng = np.random.default_rng(2)
+    n = 500
+    time, u, step = np.sort(np.round(1.7e18 + span * rng.random(n))), *rng.standard_normal((2, n))
+    X = np.column_stack([time, u, u + apart * step])
+    y = (time - time[0]) / span + u + step + 0.1 * rng.standard_normal(n)
+    plain = np.column_stack([(time - time.mean()) / span, u, step])
+    best = linear_model.LinearRegression().fit(plain, y)
+    least = np.linalg.norm(y - best.predict(plain))
+    for make in (np.asarray, sparse.csr_array):
+        mine = ours.SketchedLinearRegression(**options).fit(make(X), y)
+        assert mine.result_.rank == 3
+        residual = y - y.mean() - (X - X.mean(axis=0)) @ mine.coef_
+        assert np.linalg.norm(residual) <= least * (1.1 if options else 1 + 1e-9)
+    equal = np.column_stack([X, 3.0 * X[:, 1], time - 7.0 * 2.0**40])
+    assert ours.SketchedLinearRegression(**options).fit(equal, y).result_.rank == 3
+
+
 def test_an_offset_does_not_cost_digits():
     rng = np.random.default_rng(5)
     X, y = rng.integers(-4, 5, (200, 3)) * 1.0, rng.standard_normal(200)

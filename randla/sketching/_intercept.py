@@ -75,15 +75,21 @@ def _solve_dense(
     size[constant] = 1.0
     spread = size * np.sqrt(np.einsum("i,ij->j", share, (centred / size) ** 2))
     offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
-    if offset > _LARGEST_OFFSET:
-        A = np.where(constant, 0.0, A)
-        return lstsq(_after_constant(A, _dominant(A)), b, weights=weights, **options)
     rcond = NOISE * EPS * offset
-    if rcond > max(A.shape) * EPS:  # else the rule of `lstsq` drops them
-        # Rounding errors of the entries are that much larger beside the centred column. What they
-        # can have made of dependent columns is no direction of its own.
-        options = {**options, "rcond": rcond}
-    return lstsq(centred, b, weights=weights, **options)
+    if rcond <= max(A.shape) * EPS:  # the rule of `lstsq` drops as many
+        return lstsq(centred, b, weights=weights, **options)
+    # Rounding errors of the entries are that much larger beside the centred column. What they can
+    # have made of dependent columns is no direction of its own.
+    result = None
+    if offset <= _LARGEST_OFFSET:
+        result = lstsq(centred, b, weights=weights, **{**options, "rcond": rcond})
+        if result.rank == len(means) - np.count_nonzero(constant):
+            return result
+    # But a column without an offset has no such errors. After a constant column each counts with
+    # its own, at a price in digits.
+    A = np.where(constant, 0.0, A)
+    whole = lstsq(_after_constant(A, _dominant(A)), b, weights=weights, **options)
+    return whole if result is None or (whole.rank or 0) - 1 > (result.rank or 0) else result
 
 
 def _solve_sparse(
