@@ -115,6 +115,7 @@ def _as_csr(A: Any, name: str, finite: bool) -> Any:
     if A.dtype.kind not in "biuf":
         kind = "complex numbers" if A.dtype.kind == "c" else f"dtype {A.dtype}"
         raise TypeError(f"{name} must hold real numbers, got {kind}")
+    _require_sound(A, name)
     csr = csr_array(A)
     if csr.dtype not in (np.float32, np.float64):
         csr = csr.astype(np.float64)
@@ -124,6 +125,23 @@ def _as_csr(A: Any, name: str, finite: bool) -> Any:
     if finite:
         require_finite(csr.data, name)
     return csr
+
+
+def _require_sound(A: Any, name: str) -> None:
+    """Raise ValueError where a CSR or CSC matrix points outside of its shape.
+
+    SciPy does not look at that when it makes one, and kernels would write to foreign memory.
+    """
+    if A.format not in ("csr", "csc"):
+        return
+    width = A.shape[1] if A.format == "csr" else A.shape[0]
+    stop = int(A.indptr[-1])
+    if A.indptr[0] != 0 or (np.diff(A.indptr) < 0).any() or stop > min(A.indices.size, A.data.size):
+        raise ValueError(f"{name} must have an indptr that ascends from 0 to the stored entries")
+    indices = A.indices[:stop]
+    if stop and not (indices.min() >= 0 and indices.max() < width):
+        outside = indices[(indices < 0) | (indices >= width)][0]
+        raise ValueError(f"{name} must have indices from 0 to {width - 1}, got {outside}")
 
 
 def as_rhs(

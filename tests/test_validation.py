@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from randla import _validation as v
+from randla import CountSketch, _validation as v, lstsq
 
 
 def test_arrays_are_read_as_they_lie():
@@ -109,6 +109,26 @@ def test_finite_numbers_whose_sum_overflows_are_finite():
 def test_messages(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix])
+def test_sparse_matrices_that_point_outside_are_refused(make):
+    # SciPy makes them of indices that count from 1, say; kernels would write to foreign memory.
+    indices = np.array([1, 2, 3, 4])
+    for bad in (indices, indices - 2, indices + 10**6):
+        A = make((np.ones(4), bad, np.arange(5)), shape=(4, 4))
+        with pytest.raises(ValueError, match="A must have indices from 0 to 3, got"):
+            v.as_matrix(A, sparse=True)
+        for refused in (lambda A=A: CountSketch(3, 4, rng=0) @ A, lambda A=A: lstsq(A, np.ones(4))):
+            with pytest.raises(ValueError, match="A must have indices from 0 to 3, got"):
+                refused()
+    for bad in ([0, 1, 10**6, 3, 4], [0, 2, 1, 3, 4], [1, 1, 2, 3, 4], [0, 1, 2, 3, 10**6]):
+        A = make((np.ones(4), indices - 1, np.arange(5)), shape=(4, 4))
+        A.indptr[:] = bad
+        with pytest.raises(ValueError, match="A must have an indptr that ascends"):
+            v.as_matrix(A, sparse=True)
+    A = make((np.ones(6), np.r_[indices - 1, 99, -7], np.arange(5)), shape=(4, 4))
+    assert v.as_matrix(A, sparse=True).sum() == 4.0  # what is stored beyond the rows is not read
 
 
 def test_sparse_matrices_become_csr():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 from scipy.sparse.linalg import LinearOperator
 
-from randla._validation import as_weights, is_sparse
+from randla._validation import as_matrix, as_weights, is_sparse
 from randla.sketching._least_squares import lstsq
 from randla.sketching._operators import RowsOnDemand
 from randla.sketching._rank import EPS, NOISE
@@ -38,6 +38,7 @@ def lstsq_with_intercept(
 
     The `options` are those of `lstsq`; A is dense or sparse, and finite.
     """
+    A = as_matrix(A, finite=False, sparse=True)
     if weights is None:
         share = np.full(A.shape[0], 1.0 / A.shape[0])
     else:
@@ -49,7 +50,7 @@ def lstsq_with_intercept(
     means, mean_of_b = A.T @ share, share @ b
     b = b - mean_of_b
     if is_sparse(A):
-        result = _solve_sparse(csr_array(A), b, weights, means, options)
+        result = _solve_sparse(A, b, weights, means, options)
     else:
         result = _solve_dense(A, b, weights, share, means, options)
     d = len(means)
