@@ -38,7 +38,7 @@ class SketchedSolution:
     residual_squares : (k,) ndarray
         Estimates of the squared residual norms of the exact solution.
     inverse_norm : float
-        Estimate of ``|A^+|`` in the caller's columns.
+        Estimate of ``|A^+|`` in the caller's columns and weights.
     worst_ratio : float
         Largest standard error of a coefficient over residual norm and `inverse_norm`.
     backward_error : float
@@ -101,7 +101,7 @@ def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolu
         exponents=exponents,
         standard_error=np.sqrt(factor * squares) * spread[:, None],
         residual_squares=squares,
-        inverse_norm=float(np.ldexp(inverse_norm, shift)),
+        inverse_norm=float(np.ldexp(inverse_norm, shift - rows.weight_exponent)),
         worst_ratio=factor**0.5 * largest_row / inverse_norm if inverse_norm > 0.0 else 0.0,
         backward_error=_expected_backward_error(sketched, Y, squares, factor),
         sketched=sketched,

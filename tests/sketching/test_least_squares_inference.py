@@ -506,3 +506,19 @@ def test_plot(k):
     assert len(ax.collections) == 2 * (k or 1)  # single and simultaneous intervals
     assert not lstsq(A, b).plot().collections
     plt.close("all")
+
+
+@pytest.mark.parametrize("ridge", [0.0, 30.0])
+@pytest.mark.parametrize("sketch", ["srht", "gaussian"])
+@pytest.mark.parametrize("unit", [1e-12, 1e-3, 1.0, 7.0, 1e10])
+def test_linf_bound_does_not_depend_on_the_unit_of_the_weights(ridge, sketch, unit):
+    A, b = normal(3000, 4, seed=5), normal(3000, seed=6)
+    weights, ridge = unit * np.random.default_rng(7).random(3000), unit * ridge
+    rows, rhs = augmented(A, b, weights, ridge)
+    if ridge == 0.0:
+        rows, rhs = rows[:3000], rhs[:3000]
+    given = lstsq(A, b, weights=weights, ridge=ridge, sketch_size=300, sketch=sketch, rng=0)
+    written = lstsq(rows, rhs, sketch_size=300, sketch=sketch, rng=0)
+    assert given.linf_bound == pytest.approx(written.linf_bound, rel=1e-9)
+    error = np.abs(given.x - lstsq(rows, rhs).x).max()
+    assert error <= given.linf_bound < 50 * error
