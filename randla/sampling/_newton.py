@@ -111,6 +111,8 @@ def norm(r: Array, p: float) -> float:
 
 def derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
     """First and second derivative of (r^2 + eps^2)^(p/2) / p."""
+    if p == 2.0:  # also where r = 0
+        return r, np.ones_like(r)
     square = r * r
     total = square + eps * eps
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):

@@ -370,6 +370,23 @@ def test_fewer_rows_than_columns_are_met_without_a_warning(p, spread):
         assert np.abs(A @ result.x - b).max() < 1e-13
 
 
+@pytest.mark.parametrize("options", [{"tau": 0.3}, *({"p": p} for p in (1, 1.5, 3, np.inf))])
+@pytest.mark.parametrize("response", ["counts", "met"])
+def test_the_shortest_of_many_solutions_for_groups(options, response):
+    # Where b and the coefficients of a row are zero, its residual has no rounding error.
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        g, h = rng.integers(0, 5, 80), rng.integers(0, 4, 80)
+        A = np.column_stack([np.eye(5)[g], np.eye(4)[h] if seed % 2 else np.ones(80)])
+        b = rng.poisson(np.exp(rng.normal(-1, 1.5, 5))[g]).astype(float)
+        if response == "met":
+            b = A @ rng.integers(-3, 4, A.shape[1])
+        result = lp_regression(A, b, **options)
+        assert result.converged
+        shortest = np.linalg.pinv(A) @ (A @ result.x)
+        np.testing.assert_allclose(result.x, shortest, atol=1e-11 * np.abs(b).max())
+
+
 def test_the_shortest_of_many_solutions_by_sums_of_rows():
     A, b = problem(n=12_000)
     A = np.column_stack([A, A[:, 1] - 2 * A[:, 2]])
