@@ -244,6 +244,8 @@ def _null_space(
             rows, target = np.ascontiguousarray(data[columns].T), data[column].copy()
             kernels.subtract_rows(rows, coefficients.copy(), target, left)
             exact &= not left.any()
+    if exact:  # without the rounding errors, which matter for rows that are not seen here
+        made_of = simple
     basis = np.zeros((d, len(others)))
     basis[others, np.arange(len(others))] = 1.0
     if len(columns):

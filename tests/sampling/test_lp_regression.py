@@ -383,7 +383,7 @@ def test_the_shortest_of_many_solutions_for_groups(options, response):
             b = A @ rng.integers(-3, 4, A.shape[1])
         result = lp_regression(A, b, **options)
         assert result.converged
-        shortest = np.linalg.pinv(A) @ (A @ result.x)
+        shortest = np.linalg.pinv(A, rcond=1e-12) @ (A @ result.x)
         np.testing.assert_allclose(result.x, shortest, atol=1e-11 * np.abs(b).max())
 
 
@@ -393,6 +393,20 @@ def test_the_shortest_of_many_solutions_by_sums_of_rows():
     result = lp_regression(A, b, tau=0.4, rng=0)
     assert result.method == "preprocess"
     np.testing.assert_allclose(result.x, np.linalg.pinv(A) @ (A @ result.x), atol=1e-12)
+
+
+@pytest.mark.parametrize("years", [False, True])
+def test_the_shortest_of_many_solutions_for_groups_of_many_rows(years):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        group = rng.choice(6, 20_000, p=[0.5, 0.3, 0.15, 0.04, 0.009, 0.001])
+        other = rng.integers(1950, 2024, 20_000) if years else np.eye(12)[rng.integers(0, 12, 20_000)]
+        A = np.column_stack([np.ones(20_000), np.eye(6)[group], other])
+        b = 3.5 * rng.poisson(1.5, 20_000) + rng.standard_normal(20_000)
+        result = lp_regression(A, b, tau=[0.3, 0.7, 0.9])
+        assert result.method == "preprocess"
+        shortest = np.linalg.pinv(A, rcond=1e-12) @ (A @ result.x)
+        np.testing.assert_allclose(result.x, shortest, rtol=1e-6, atol=1e-8)
 
 
 # Behaviour ----------------------------------------------------------------------------------------
