@@ -400,7 +400,9 @@ def test_the_shortest_of_many_solutions_for_groups_of_many_rows(years):
     for seed in range(4):
         rng = np.random.default_rng(seed)
         group = rng.choice(6, 20_000, p=[0.5, 0.3, 0.15, 0.04, 0.009, 0.001])
-        other = rng.integers(1950, 2024, 20_000) if years else np.eye(12)[rng.integers(0, 12, 20_000)]
+        other = (
+            rng.integers(1950, 2024, 20_000) if years else np.eye(12)[rng.integers(0, 12, 20_000)]
+        )
         A = np.column_stack([np.ones(20_000), np.eye(6)[group], other])
         b = 3.5 * rng.poisson(1.5, 20_000) + rng.standard_normal(20_000)
         result = lp_regression(A, b, tau=[0.3, 0.7, 0.9])
