@@ -27,7 +27,7 @@ from randla._dask.residuals import (
 from randla._dask.sketching import as_block
 from randla._dask.tiles import DaskTiles
 from randla.sampling._factor import Factor
-from randla.sampling._newton import derivatives
+from randla.sampling._newton import FLOOR, derivatives
 from randla.sampling._norm import norm_plane
 from randla.sampling._pinball import ROUNDING, Rows
 from randla.sampling._quantile import Plane
@@ -66,9 +66,10 @@ class Point:
         if weight is not None:
             X = X * weight[:, None]
         r = residuals(A, b, weight, self.x) / self.unit
-        if self.p == 2.0:  # also where r = 0
-            return X, r, r, np.ones_like(r)
-        return X, r, *derivatives(r, self.p, self.eps)
+        slope, curvature = derivatives(r, self.p, self.eps)
+        if self.p > 2.0:  # the largest is p - 1, as the largest residual is one
+            curvature = np.maximum(curvature, FLOOR * (self.p - 1.0))
+        return X, r, slope, curvature
 
     def dual(self, A: Any, b: Any, weight: Any) -> tuple[Array, Array, Array]:
         """X, residuals and the dual point of a block."""

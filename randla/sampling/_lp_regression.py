@@ -50,7 +50,8 @@ class LpRegressionResult(Result):
     converged : bool
         Whether the gap (every gap) is at most `rtol` times the value, or what rounding can make.
     rank : int
-        The rank of A (of its rows with weight) that was found.
+        The rank of A (of its rows with weight) that was found; a penalty may count as a row
+        for its column.
     certified : bool
         Whether `lower_bound` is proven in exact arithmetic. False where a column of A depends on
         others up to rounding errors, but not exactly: `lower_bound` then holds for a matrix of rank

@@ -24,7 +24,7 @@ _SMOOTHED, _SHRINK = 1.5, 0.1
 _SHARPEST = 1e-11
 #: For p > 2 no row has less than this share of the largest curvature: at a large p hardly any rows
 #: but the largest would hold the step. A dual point is feasible whatever the curvatures.
-_FLOOR = 1e-12
+FLOOR = 1e-12
 #: A line search ends where the slope is this small beside its start, and the way to the minimum
 #: beside the way already gone, or after so many trials.
 _SLOPE, _TRIALS = 0.3, 30
@@ -75,7 +75,7 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
         unit = float(np.abs(r).max())
         slope, curvature = derivatives(r / unit, exponent, eps / unit)
         if p > 2.0:
-            curvature = np.maximum(curvature, _FLOOR * float(curvature.max()))
+            curvature = np.maximum(curvature, FLOOR * float(curvature.max()))
         slope, curvature = slope * live, curvature * live
         y = Factor(rows.gram(curvature)).solve(rows.transposed_product(slope))
         step = -rows.residuals(y, np.zeros_like(r))
@@ -111,6 +111,8 @@ def norm(r: Array, p: float) -> float:
 
 def derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
     """First and second derivative of (r^2 + eps^2)^(p/2) / p."""
+    if p == 2.0:  # also where r = 0
+        return r, np.ones_like(r)
     square = r * r
     total = square + eps * eps
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):

@@ -244,6 +244,8 @@ def _null_space(
             rows, target = np.ascontiguousarray(data[columns].T), data[column].copy()
             kernels.subtract_rows(rows, coefficients.copy(), target, left)
             exact &= not left.any()
+    if exact:  # without the rounding errors, which matter for rows that are not seen here
+        made_of = simple
     basis = np.zeros((d, len(others)))
     basis[others, np.arange(len(others))] = 1.0
     if len(columns):
@@ -376,17 +378,18 @@ def shortest(rows: Rows, problem: Conditioned, x: Array, start: Array | None = N
     """The x of least norm with the same A x (one solution where there are many); x in doubt.
 
     `problem` may be that of some of the rows; `start` are the residuals that are aimed at, those
-    of x by default.
+    of x, with its rounding errors, by default.
     """
     if problem.null is None or not np.isfinite(x).all():
         return x
     y = x - problem.null @ (problem.null.T @ x)
+    blur = 0.0 if start is not None else rows.rounding(x)
     start = rows.residuals(x) if start is None else start
     if problem.panels.n == rows.n:  # rounding errors of the null space, by least squares
         for _ in range(2):
             moved = problem.panels.lines(rows.residuals(y) - start)
             y = y + problem.transform @ problem.panels.transposed_product(moved)
-    limit = ROUNDING * rows.rounding(x)
+    limit = ROUNDING * np.maximum(rows.rounding(y), blur)
     return y if (np.abs(rows.residuals(y) - start) <= limit).all() else x
 
 

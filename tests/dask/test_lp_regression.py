@@ -153,6 +153,22 @@ def test_the_shortest_of_many_solutions(options, method):
     )
 
 
+@pytest.mark.parametrize("p", [2.5, 4, 8])
+def test_groups_of_few_rows_at_large_powers(p):
+    # A row that alone carries a column is met, so that its loss has no curvature.
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        group = np.where(rng.random(3000) < 0.002, rng.integers(1, 6, 3000), 0)
+        group[rng.choice(3000, 6, replace=False)] = np.arange(6)
+        matrix = np.column_stack(
+            [np.ones(3000), np.eye(6)[group][:, 1:], rng.standard_normal(3000)]
+        )
+        rhs = rng.poisson(2.0, 3000) if seed % 2 else rng.standard_t(3, 3000)
+        fit = randla.lp_regression(cut(matrix, 1000), rhs, p, rng=seed)
+        assert fit.converged
+        assert fit.value <= randla.lp_regression(matrix, rhs, p).value * (1 + 2e-8)
+
+
 def test_overflow_is_told():
     with pytest.raises(ValueError, match="so large that the objective overflows"):
         randla.lp_regression(cut(A, CHUNKS), 1e305 * b)

@@ -370,12 +370,45 @@ def test_fewer_rows_than_columns_are_met_without_a_warning(p, spread):
         assert np.abs(A @ result.x - b).max() < 1e-13
 
 
+@pytest.mark.parametrize("options", [{"tau": 0.3}, *({"p": p} for p in (1, 1.5, 3, np.inf))])
+@pytest.mark.parametrize("response", ["counts", "met"])
+def test_the_shortest_of_many_solutions_for_groups(options, response):
+    # Where b and the coefficients of a row are zero, its residual has no rounding error.
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        g, h = rng.integers(0, 5, 80), rng.integers(0, 4, 80)
+        A = np.column_stack([np.eye(5)[g], np.eye(4)[h] if seed % 2 else np.ones(80)])
+        b = rng.poisson(np.exp(rng.normal(-1, 1.5, 5))[g]).astype(float)
+        if response == "met":
+            b = A @ rng.integers(-3, 4, A.shape[1])
+        result = lp_regression(A, b, **options)
+        assert result.converged
+        shortest = np.linalg.pinv(A, rcond=1e-12) @ (A @ result.x)
+        np.testing.assert_allclose(result.x, shortest, atol=1e-11 * np.abs(b).max())
+
+
 def test_the_shortest_of_many_solutions_by_sums_of_rows():
     A, b = problem(n=12_000)
     A = np.column_stack([A, A[:, 1] - 2 * A[:, 2]])
     result = lp_regression(A, b, tau=0.4, rng=0)
     assert result.method == "preprocess"
     np.testing.assert_allclose(result.x, np.linalg.pinv(A) @ (A @ result.x), atol=1e-12)
+
+
+@pytest.mark.parametrize("years", [False, True])
+def test_the_shortest_of_many_solutions_for_groups_of_many_rows(years):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        group = rng.choice(6, 20_000, p=[0.5, 0.3, 0.15, 0.04, 0.009, 0.001])
+        other = (
+            rng.integers(1950, 2024, 20_000) if years else np.eye(12)[rng.integers(0, 12, 20_000)]
+        )
+        A = np.column_stack([np.ones(20_000), np.eye(6)[group], other])
+        b = 3.5 * rng.poisson(1.5, 20_000) + rng.standard_normal(20_000)
+        result = lp_regression(A, b, tau=[0.3, 0.7, 0.9])
+        assert result.method == "preprocess"
+        shortest = np.linalg.pinv(A, rcond=1e-12) @ (A @ result.x)
+        np.testing.assert_allclose(result.x, shortest, rtol=1e-6, atol=1e-8)
 
 
 # Behaviour ----------------------------------------------------------------------------------------

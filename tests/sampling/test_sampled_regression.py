@@ -119,6 +119,20 @@ def test_a_penalty_on_an_exact_fit_is_certified(options, n):
     assert np.all(sampled.gap <= 1e-2 * sampled.value)
 
 
+@pytest.mark.parametrize("p", [1.5, 2, 3])
+def test_rows_that_are_met_exactly(p):
+    # Blank rows, and columns of single rows: their residuals are zero.
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        A, b = rng.standard_normal((3000, 8)), rng.standard_t(3, 3000)
+        A[rng.random(A.shape) < 0.95] = 0.0
+        b[~A.any(axis=1)] = 0.0
+        for matrix in (A, sparse.csr_array(A)):
+            sampled = lp_regression(matrix, b, p, method="sample", rng=seed)
+            exact = lp_regression(matrix, b, p)
+            assert 0.9 * exact.value <= sampled.lower_bound <= exact.value * (1 + 1e-10)
+
+
 def test_no_warning_for_a_gap_that_is_expected():
     A, b = problem()
     with warnings.catch_warnings():
