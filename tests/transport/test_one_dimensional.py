@@ -156,7 +156,14 @@ def test_heavy_tails_and_clusters():
 
 @pytest.mark.parametrize("p", [2.0, 8.0, 100.0, 1000.0])
 @pytest.mark.parametrize(
-    ("counts", "scale"), [([1, 2], 1.0), ([3, 2, 2, 7], 0.1), ([5, 0, 9, 40, 3], 1e-200)]
+    ("counts", "scale"),
+    [
+        ([1, 2], 1.0),
+        ([3, 2, 2, 7], 0.1),
+        ([5, 0, 9, 40, 3], 1e-200),
+        ([101, 203, 307], 1.0),
+        ([1009, 66, 997, 99, 0, 2310], 1.0 / 3.0),
+    ],
 )
 def test_counts_and_repeated_points_are_one_measure(counts, scale, p):
     x = np.arange(len(counts)) ** 2.0
@@ -167,6 +174,15 @@ def test_counts_and_repeated_points_are_one_measure(counts, scale, p):
         assert wasserstein_1d(x + 1.0, np.tile(y, 3), w, p=p) == pytest.approx(1.0, rel=1e-12)
         assert sliced_wasserstein(x, y, w, p=p).value == 0.0
         assert not sliced_wasserstein_gradient(x, y, w, p=p).gradient.any()
+
+
+def test_histograms_are_their_samples():
+    rng = np.random.default_rng(11)
+    for n in (1000, 30_000, 1_000_000):
+        counts, edges = np.histogram(rng.standard_normal(n).clip(-1.5, 1.5), bins=9)
+        middles = 0.5 * (edges[1:] + edges[:-1])
+        for weights in (counts, counts / n, (counts / counts.max()).cumsum()[-1] * counts):
+            assert wasserstein_1d(middles, np.repeat(middles, counts), weights, p=8) == 0.0
 
 
 def test_whole_weights_of_a_large_sum():

@@ -160,27 +160,46 @@ def fill_uniform_plan(n, m, left, right, mass):
 
 
 @kernel
+def _denominator(x, limit):
+    """Least q <= limit, a float, for which q x is whole to rounding, or 0: that of a convergent
+    of the continued fraction of x.
+    """
+    rest, q, before = x, 1.0, 0.0
+    while q <= limit:
+        if abs(q * x - np.rint(q * x)) <= 1e-15 * q * x:
+            return q
+        rest = 1.0 / (rest - np.floor(rest))
+        q, before = np.floor(rest) * q + before, q
+    return 0.0
+
+
+@kernel
 def _fill_whole_weights(weights, units):
     """Fill `units` with whole numbers in the ratio of the weights, to rounding, of a small sum.
 
-    False if there are none. The least weight is tried as 1, 2, ..., 64.
+    False if there are none. `first`, that of the least weight, is the least common multiple of the
+    denominators of the others relative to it.
     """
     least = np.inf
     for i in range(weights.size):
         least = min(least, weights[i]) if weights[i] > 0.0 else least
-    for first in range(1, 65):
-        total, i = 0.0, 0
-        while i < weights.size:
-            multiple = weights[i] / least * first
-            whole = np.rint(multiple)
-            total += whole
-            if total > _WHOLE or abs(multiple - whole) > 1e-15 * multiple:
-                break
-            units[i] = np.int64(whole)
-            i += 1
-        if i == weights.size:
-            return True
-    return False
+    first, total, i = 1.0, 0.0, 0
+    while i < weights.size:
+        multiple = weights[i] / least * first
+        if not multiple <= _WHOLE:
+            return False
+        factor = _denominator(multiple, _WHOLE / first)
+        if factor == 0.0:
+            return False
+        if factor > 1.0:  # at most twenty times
+            first, total, i = first * factor, 0.0, 0
+            continue
+        total += np.rint(multiple)
+        if total > _WHOLE:
+            return False
+        units[i] = np.int64(np.rint(multiple))
+        i += 1
+    return True
 
 
 @kernel
