@@ -276,11 +276,16 @@ def poisson(state, mean):
 
 @kernel
 def categorical(state, probabilities):
-    """Index drawn with probability proportional to non-negative weights (-1 if all are zero)."""
-    total = 0.0
+    """Index drawn with probability proportional to non-negative weights.
+
+    -1 unless their sum is positive and finite, and if one is negative beyond the rounding of a
+    difference (which counts as zero).
+    """
+    total, lowest = 0.0, 0.0
     for k in range(probabilities.size):
         total += probabilities[k]
-    if not 0.0 < total < math.inf:
+        lowest = min(lowest, probabilities[k])
+    if not (0.0 < total < math.inf and lowest >= -1e-12 * total):
         return np.int64(-1)
     level, last = uniform(state) * total, -1
     for k in range(probabilities.size):

@@ -11,7 +11,8 @@ words, and is compiled: call it from a function that is decorated with ``numba.n
 ``poisson(rng, mean)``      Poisson count (int64); -1 unless 0 <= mean < 2^53
 ``student_t(rng, df)``      Student's t; NaN unless df > 0
 ``categorical(rng, probs)`` index with probability proportional to ``probs``, a 1-D array
-                            (int64); -1 if all of them are zero, or one is NaN or inf
+                            (int64); -1 if one of them is negative (by more than 1e-12 of
+                            their sum), NaN or inf, or their sum is zero or overflows
 =========================== ==========================================================
 
 Examples

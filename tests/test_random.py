@@ -245,8 +245,17 @@ def test_bad_parameters_give_nan_or_minus_one():
         assert np.isnan(random.student_t(state, bad))
     for bad in (-1.0, np.nan, np.inf, 1e300):
         assert random.poisson(state, bad) == -1
-    for bad in ([0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]):
+    for bad in (
+        [0.0, 0.0],
+        [np.nan, 1.0],
+        [np.inf, 1.0],
+        [-1.0, 2.0],
+        [3.0, -1e-9],
+        [1e308, 1e308],
+    ):
         assert random.categorical(state, np.array(bad)) == -1
+    rounded = np.array([1.0, 1.0 - 0.9 - 0.1, 0.0])  # -2.8e-17
+    assert {int(random.categorical(state, rounded)) for _ in range(20)} == {0}
 
 
 def test_rng_follows_spec_7():

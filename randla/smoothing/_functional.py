@@ -23,9 +23,10 @@ class AdditiveFunctional:
 
     with `n_out` components. The functions are compiled into the loops of the smoothers. They are
     decorated with ``numba.njit``, or plain Python functions that Numba can compile, and *write*
-    all components to `out` (they do not add). As in `StateSpaceModel`, states are floats if the
-    model is scalar, else 1-D arrays, observations come in the form that `log_potential` takes, and
-    arguments that have the names below may stand in any order.
+    all components to `out` in each call (they do not add; one that is not written is NaN, which is
+    refused). As in `StateSpaceModel`, states are floats if the model is scalar, else 1-D arrays,
+    observations come in the form that `log_potential` takes, and arguments that have the names
+    below may stand in any order.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class AdditiveFunctional:
         self.n_out = as_count(n_out, "n_out")
         self.initial = as_function(initial, "initial", FIRST)
         self.step = as_function(step, "step", NEXT)
-        self._costly = True
+        self._costly = self._checked = True
         self._scratch = 0
 
     def __repr__(self) -> str:
@@ -96,7 +97,7 @@ class AdditiveFunctional:
 
 def _ready(first: Any, step: Any, n_out: int) -> AdditiveFunctional:
     functional = AdditiveFunctional(n_out, initial=first, step=step)
-    functional._costly = False
+    functional._costly = functional._checked = False
     return functional
 
 
@@ -133,7 +134,9 @@ def _score(model: StateSpaceModel, y_ndim: int) -> AdditiveFunctional:
     if n_theta == 0:
         raise ValueError("functional='score' needs a model with parameters, got theta of size 0")
     if model.score_initial is not None:
-        return AdditiveFunctional(n_theta, initial=model.score_initial, step=model.score_step)
+        own = AdditiveFunctional(n_theta, initial=model.score_initial, step=model.score_step)
+        own._checked = not model._is_ready
+        return own
     for name in ("log_initial", "log_transition"):
         if getattr(model, name) is None:
             raise ValueError(
@@ -148,5 +151,5 @@ def _score(model: StateSpaceModel, y_ndim: int) -> AdditiveFunctional:
         tuple(getattr(functionals, kind.upper()) for kind in model.support),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)
-    functional._scratch = n_theta
+    functional._scratch, functional._checked = n_theta, False
     return functional

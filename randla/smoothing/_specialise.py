@@ -157,6 +157,8 @@ class _ContentCache(FunctionCache):
         try:
             found = super().load_overload(sig, target_context)
         except Exception:  # whatever a damaged file may raise: compile instead
+            with suppress(OSError):
+                self.flush()  # else what is compiled could not be added to a damaged index
             return None
         if found is not None:
             with suppress(OSError):  # mark as used, for `_evict`

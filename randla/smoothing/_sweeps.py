@@ -46,9 +46,14 @@ def sweep_kernel(problem: Problem) -> Any:
 
     def make() -> Any:
         if problem.n_backward is None:
-            return full_update_form(model.log_transition, functional.step, functional._costly)
+            return full_update_form(
+                model.log_transition, functional.step, functional._costly, functional._checked
+            )
         return sampled_update_form(
-            backward_form(model, problem.backward), functional.step, functional._costly
+            backward_form(model, problem.backward),
+            functional.step,
+            functional._costly,
+            functional._checked,
         )
 
     update = model._once(("update", problem.backward, problem.n_backward is None, functional), make)

@@ -202,3 +202,50 @@ def test_wrong_shapes_and_numbers_are_found():
     ]:
         with pytest.raises(error, match=text):
             AdditiveFunctional(**{"n_out": 1, "initial": zero, "step": bad_step, **options})
+
+
+@numba.njit
+def start_at_zero(x, y, theta, out):
+    out[0] = 0.0
+
+
+@numba.njit
+def every_fourth(t, x, xn, y, theta, out):
+    if t % 4 == 0:
+        out[0] = xn
+
+
+@numba.njit
+def below_zero_or_early(t, x, xn, y, theta, out):
+    if t < 3 or xn < 0.0:
+        out[0] = 1.0
+
+
+@pytest.mark.parametrize("step", [every_fourth, below_zero_or_early])
+@pytest.mark.parametrize(
+    ("smoother", "options"), [(paris, {}), (paris, {"n_backward": None}), (ffbs, {})]
+)
+def test_what_a_step_does_not_write_is_not_that_of_the_step_before(smoother, options, step):
+    functional = AdditiveFunctional(1, initial=start_at_zero, step=step)
+    options = {"n_particles": 20, "n_chains": 1, "rng": 0, **options}
+    with pytest.raises(ValueError, match="an entry of out that it does not write is NaN"):
+        smoother(models.walk, Y, functional, **options)
+
+
+@numba.njit
+def whole_step(t, x, xn, y, theta, out):
+    out[0] = xn
+
+
+@numba.njit
+def start_below_y(x, y, theta, out):
+    if x < y:
+        out[0] = x
+
+
+@pytest.mark.parametrize("smoother", [paris, ffbs])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_a_start_does_not_write_is_not_that_of_another_particle(smoother, seed):
+    functional = AdditiveFunctional(1, initial=start_below_y, step=whole_step)
+    with pytest.raises(ValueError, match="NaN or inf at t = 0"):
+        smoother(models.walk, Y, functional, n_particles=20, n_chains=1, rng=seed)

@@ -129,14 +129,17 @@ def test_two_cached_models_in_one_process_keep_their_own_code(workshop):
     assert workshop.run(1.0, 5.0) == [(10.0, 1), (50.0, 1)]
 
 
-def test_a_damaged_file_is_compiled_again(workshop):
+@pytest.mark.parametrize("ending", ["nbc", "nbi"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_a_damaged_file_is_compiled_again(workshop, ending, share):
     workshop.write()
     assert workshop.run() == [(10.0, 0)]
-    files = list((workshop.folder / "cache").rglob("*.nbc"))
+    files = list((workshop.folder / "cache").rglob(f"*.{ending}"))
     assert files
     for path in files:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     assert workshop.run() == [(10.0, 0)]
+    assert workshop.run() == [(10.0, 1)]
 
 
 def test_equal_functions_of_two_modules_are_two(workshop):

@@ -4,6 +4,7 @@ import math
 
 from randla._jit import kernel
 from randla.smoothing._kernels.borrow import borrow
+from randla.smoothing._kernels.forms import blank
 from randla.smoothing._kernels.resample import comb, guided_draw
 from randla.smoothing._kernels.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.weights import normalise
@@ -61,22 +62,19 @@ def path_sum_template(first, step):
         y, theta, paths, h = borrow(y), borrow(theta), borrow(paths), borrow(h)
         sums, info = borrow(sums), borrow(info)
         n, p = sums.shape
-        for k in range(h.size):
-            h[k] = math.nan  # so that a component which is not written is found
         for b in range(n):
             path = paths[b]
             info[1] = 0  # for errors of the functions
+            blank(h)  # so that a component which is not written is found
             first(path[0], y[0], theta, h)
             for k in range(p):
                 sums[b, k] = h[k]
-            if b == 0:
-                for k in range(h.size):
-                    h[k] = math.nan
             if not is_finite(sums[b]):
                 info[0], info[1] = NAN_FUNCTIONAL, 0
                 return
             for t in range(1, y.shape[0]):
                 info[1] = t
+                blank(h)
                 step(t - 1, path[t - 1], path[t], y[t], theta, h)
                 for k in range(p):
                     sums[b, k] += h[k]

@@ -6,15 +6,17 @@ from randla._jit import summing_kernel, unsaved_inline, unsaved_kernel
 from randla._random import uniform
 from randla.smoothing._kernels.backward import backward_row_form, cumulate
 from randla.smoothing._kernels.borrow import borrow, keep, on_stack
+from randla.smoothing._kernels.forms import blank
 from randla.smoothing._kernels.resample import comb, multinomial, search
 from randla.smoothing._kernels.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.weights import blame_states, normalise
 
 
-def sampled_update_form(fill, step, costly):
+def sampled_update_form(fill, step, costly, checked):
     """Statistics averaged over backward draws (Olsson and Westerborn 2017, algorithm 2).
 
-    A `costly` functional is not evaluated again where a draw equals the one before.
+    A `costly` functional is not evaluated again where a draw equals the one before. A component
+    that one which is `checked` does not write is NaN, not that of the particle before.
     """
 
     @unsaved_inline
@@ -42,6 +44,8 @@ def sampled_update_form(fill, step, costly):
             for m in range(n_draws):
                 j = J[m, i]
                 if not costly or j != last:
+                    if checked:
+                        blank(h)
                     step(t, x[j], xn[i], yn, theta, h)
                     last = j
                 for k in range(p):
@@ -61,7 +65,7 @@ def weighted_sum(row, old, values, share, out):
         out[k] = total * share
 
 
-def full_update_form(log_transition, step, costly):
+def full_update_form(log_transition, step, costly, checked):
     """Statistics averaged over all particles (Del Moral, Doucet and Singh 2010), O(N^2).
 
     A cheap functional is evaluated at all particles, in a loop that vectorises; a `costly` one
@@ -85,6 +89,8 @@ def full_update_form(log_transition, step, costly):
                     new[i, k] = 0.0
                 for j in range(n):
                     if mass > 0.0 and row[j] > 0.0:
+                        if checked:
+                            blank(h)
                         step(t, x[j], xn[i], yn, theta, h)
                         b = row[j] * share
                         for k in range(p):
@@ -151,14 +157,11 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                         draw_first(rng, yt, seen, theta, Xt, i)
                     for i in range(n):
                         lt[i] = weigh_first(Xt, i, yt, seen, theta)
-                    for k in range(h.size):
-                        h[k] = math.nan  # so that a component which is not written is found
                     for i in range(n):
+                        blank(h)
                         begin_sum(Xt[i], yt, theta, h)
                         for k in range(p):
                             new[i, k] = h[k]
-                    for k in range(h.size):
-                        h[k] = math.nan
                 else:
                     Xp, lp, total = X[(t - 1) % n_rows], logw[(t - 1) % 2], totals[t - 1]
                     A[0] = 0
