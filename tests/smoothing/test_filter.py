@@ -45,6 +45,20 @@ def test_exponential_to_the_last_bit():
     assert exp_negative is not None
 
 
+@pytest.mark.parametrize("n", [2, 9, 20, 31, 200])
+def test_sums_of_weights_do_not_depend_on_where_the_arrays_lie(n):
+    """Side by side in one piece of memory, in both orders and at all distances, or apart."""
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        logw, w = -rng.exponential(size=n), np.empty(n)
+        apart = exponentiate(logw, w, 0.0)
+        for gap in range(0, 40, 3):
+            memory = np.empty(2 * n + gap)
+            for first, second in ((memory[:n], memory[n + gap :]), (memory[-n:], memory[:n])):
+                first[:] = logw
+                assert exponentiate(first, second, 0.0) == apart
+
+
 @pytest.mark.parametrize("d", [1, 3])
 def test_weighted_moments(d):
     rng = np.random.default_rng(0)

@@ -76,14 +76,15 @@ def largest(a):
 @summing_kernel
 def exponentiate(logw, w, top):
     """Fill w with exp(logw - top); return the sum, the sum of squares and the number of NaN."""
-    total, squares, n_nan = 0.0, 0.0, 0
+    n_nan = 0
     for i in range(logw.size):
         v = logw[i] - top
-        e = exp_negative(v)
-        w[i] = e
-        total += e
-        squares += e * e
+        w[i] = exp_negative(v)
         n_nan += v != v
+    total, squares = 0.0, 0.0  # in a loop that stores nothing, see `summing_kernel`
+    for i in range(w.size):
+        total += w[i]
+        squares += w[i] * w[i]
     return total, squares, n_nan
 
 
