@@ -178,8 +178,13 @@ def _told(
 
 
 def _bad_index(error: Exception) -> str:
-    """What an IndexError says, with the line of code if it does not name an array."""
-    line = traceback.extract_tb(error.__traceback__)[-1].line
+    """What an IndexError says, with the user's line of code if it does not name an array."""
+    frames = (
+        (frame, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals is not globals() and not is_library(frame.f_globals.get("__name__", ""))
+    )
+    line = traceback.StackSummary.extract(frames)[-1].line
     return f"{error} in {line}" if line and "]" not in str(error) else str(error)
 
 

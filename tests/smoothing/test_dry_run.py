@@ -362,6 +362,28 @@ def test_a_table_is_named_however_it_is_read(how):
     particle_filter(model, SERIES, n_particles=20, rng=0)
 
 
+GRID = np.zeros((5, 2))
+
+
+@pytest.mark.parametrize(
+    ("read", "line"),
+    [
+        (lambda t: GRID.T[1, t], "GRID.T[1, t]"),
+        (lambda t: GRID.ravel()[2 * t], "GRID.ravel()[2 * t]"),
+        (lambda t: np.take(GRID, 2 * t), "np.take(GRID, 2 * t)"),
+    ],
+)
+def test_the_line_tells_which_table_was_turned_or_handed_on(read, line):
+    """Its view has no name."""
+    read = numba.njit(read)
+    model = StateSpaceModel(
+        **{**models.WALK, "log_potential": lambda t, x, y, theta: read(t) - x * x}
+    )
+    text = rf"^log_potential must .* at t = 5 index \d+ is out of bounds .* in .*{re.escape(line)}"
+    with pytest.raises(ValueError, match=text):
+        particle_filter(model, SERIES[:6], n_particles=20, rng=0)
+
+
 LEVELS, PAIRS = tuple(table(5)), (1.0, tuple(table(5)))
 
 
