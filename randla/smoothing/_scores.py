@@ -180,7 +180,8 @@ def _draw(
     paths = np.empty((n_sweeps * per_sweep, len(problem.y), *problem.state_shape))
     for i in range(n_sweeps):
         part = paths[i * per_sweep : (i + 1) * per_sweep]
-        yield from smoother.draw(part, present, model._arguments)
+        draw = partial(smoother.draw, part, present, model._arguments)
+        yield from surviving_start(smoother, draw) if conditional and present is None else draw()
         if conditional:
             present = part[0].copy()
         yield i

@@ -1,6 +1,7 @@
 """Particle Gibbs: the chain of paths, the PaRIS estimator made of its sweeps, diagnostics."""
 
 import _thread
+import math
 import threading
 import time
 import warnings
@@ -18,6 +19,7 @@ from randla import (
     particle_filter,
     particle_gibbs,
     ppg,
+    random,
 )
 from randla._random import draw_key, new_stream
 from randla.smoothing import BurnInWarning, _backward, _sweeps
@@ -315,6 +317,26 @@ def test_starts_that_die_are_drawn_anew_up_to_a_number_and_only_they(monkeypatch
         monkeypatch.setattr(_sweeps, "_MOST_STARTS", 1)
         with pytest.raises(ValueError, match=text):
             ppg(LEFT_RIGHT, ONWARD, "state", n_chains=50, **options)
+
+
+def test_starts_of_learning_that_die_are_drawn_anew():
+    """Also those from which a unit is measured, and with which the final stage begins."""
+    options = {"n_particles": 8, "rng": 0}
+    narrow = randla.StateSpaceModel(
+        initial=lambda rng, theta: random.uniform(rng),
+        transition=lambda rng, t, x, theta: random.uniform(rng),
+        log_initial=lambda x, theta: 0.0,
+        log_transition=lambda t, x, xn, theta: 0.0,
+        log_potential=lambda t, x, y, theta: -math.inf if x > 0.15 else -((y - theta[0] * x) ** 2),
+        theta=[0.5],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", randla.RandlaWarning)
+        for found in (
+            randla.maximum_likelihood(LEFT_RIGHT, ONWARD, n_steps=0, n_final=2, **options),
+            randla.maximum_likelihood(narrow, [0.3] * 4, n_steps=2, n_final=0, **options),
+        ):
+            assert np.isfinite(found.theta).all()
 
 
 def test_a_start_that_is_drawn_anew_does_not_depend_on_pieces_of_work(monkeypatch):
