@@ -15,7 +15,10 @@ from scipy.linalg import lapack
 from randla.sketching._dense_rows import DenseRows
 from randla.sketching._factors import SpectralFactor, TriangularFactor, column_norms
 from randla.sketching._rank import (
+    EPS,
+    LESS_NEGLIGIBLE,
     NEGLIGIBLE,
+    NOISE,
     Dependence,
     exponents_of,
     is_clearly_regular,
@@ -29,7 +32,7 @@ _LOAD_ROWS = 4096
 #: Rows of a block whose QR has rounding errors well below the noise that `numerical_rank` allows.
 _BLOCK_ROWS = 128
 #: Reciprocal condition number, with the rows of a ridge, below which A is looked at without them.
-_RIDGE_COUNTS = 1e-8
+_RIDGE_COUNTS = 1e-5
 #: Where the share of A in the norm of a column with its ridge is smaller, the solution is refined.
 _SMALL_SHARE = 1e-6
 
@@ -145,10 +148,9 @@ def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
         Y = lapack.dtrtrs(R, Z)[0]
         return Solution(Y, None, TriangularFactor(R), d, squares, None, 0, "lapack")
     R, exponents = _scaled(rows, R)
+    dependent = None
     if rcond is None and lapack.dtrcon(R)[0] < _RIDGE_COUNTS:
-        solution = _solve_dependent_with_ridge(rows)
-        if solution is not None:
-            return solution
+        dependent = _solve_dependent_with_ridge(rows)
     solution = _solve_scaled(rows, R, Z, squares, exponents, rcond)
     is_large = np.ldexp(root_ridge, exponents) > (1.0 - _SMALL_SHARE) * column_norms(R)
     if solution.rank == d and is_large.any():
@@ -159,7 +161,14 @@ def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
         step, shorter = solution.factor.step(solution.factor.adjoint(D * g), squares, solution.Y)
         squares = np.maximum(squares - shorter, 0.0)
         solution = replace(solution, Y=solution.Y + step, squares=squares)
-    return solution
+    if dependent is None:
+        return solution
+    assert dependent.exponents is not None
+    assert solution.exponents is not None
+    Y = np.ldexp(solution.Y, (solution.exponents - dependent.exponents)[:, None])
+    _, squares = rows.residual(np.ldexp(solution.Y, solution.exponents[:, None]))
+    Y, squares = _better(dependent.Y, dependent.squares, Y, squares)
+    return replace(dependent, Y=Y, squares=squares)
 
 
 def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
@@ -181,29 +190,41 @@ def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
         rows._require_finite()
     own = -exponents_of(largest)
     R = np.ldexp(R, own)
+    if rows.n >= d and is_clearly_regular(R, (rows.n, d), None):
+        return None
     spectrum = spectrum_of(R, (rows.n, d), None)
     if spectrum.rank in (0, d):
         return None
     dependence = Dependence(spectrum, rows.total_exponents(own))
-    S, B = dependence.S, dependence.ratios(NEGLIGIBLE)
-    C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]
-    below = lapack.dtrtrs(C, np.diag(np.ldexp(root_ridge, own)[S]), lower=1)[0]
-    A_S = np.vstack([R[:, S], below])
-    scale = -exponents_of(np.abs(A_S).max(axis=0))
-    right = np.vstack([Z, np.zeros((len(S), k))])
-    R_S, Z_S, rest = _triangular(np.hstack([np.ldexp(A_S, scale), right]), len(S))
-    Y = np.zeros((d, k))
-    Y[S] = np.ldexp(lapack.dtrtrs(R_S, Z_S)[0], scale[:, None])
-    Y = dependence.shortest(Y)
+    S, D = dependence.S, np.ldexp(1.0, own)[:, None]
     diagonal = np.ldexp(root_ridge, own)[:, None]
     is_large = column_norms(R)[:, None] < _SMALL_SHARE**0.5 * diagonal
-    if is_large.any():  # beside others such columns lose digits, but here g is almost ridge x
-        D = np.ldexp(1.0, own)[:, None]
-        for _ in range(2):
-            g, squares = rows.residual(D * Y)
-            Y = Y + np.where(is_large, D * g / diagonal / diagonal, 0.0)
-        return Solution(Y, own, None, d, squares, None, 0, "lapack")
-    return Solution(Y, own, None, d, squares + rest, None, 0, "lapack")
+    right = np.vstack([Z, np.zeros((len(S), k))])
+    best = None
+    for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):  # what is a rounding error shows in the sum
+        B = dependence.ratios(negligible)
+        C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]
+        A_S = np.vstack([R[:, S], lapack.dtrtrs(C, np.diag(diagonal[S, 0]), lower=1)[0]])
+        scale = -exponents_of(np.abs(A_S).max(axis=0))
+        R_S, Z_S, _ = _triangular(np.hstack([np.ldexp(A_S, scale), right]), len(S))
+        Y = np.zeros((d, k))
+        Y[S] = np.ldexp(lapack.dtrtrs(R_S, Z_S)[0], scale[:, None])
+        Y = dependence.shortest(Y)
+        if is_large.any():  # beside others such columns lose digits, but here g is almost ridge x
+            for _ in range(2):
+                g, _ = rows.residual(D * Y)
+                Y = Y + np.where(is_large, D * g / diagonal / diagonal, 0.0)
+        others = rows.residual(D * Y)[1]
+        best, squares = (Y, others) if best is None else _better(best, squares, Y, others)
+    assert best is not None
+    return Solution(best, own, None, d, squares, None, 0, "lapack")
+
+
+def _better(Y: Matrix, squares: Matrix, Z: Matrix, others: Matrix) -> tuple[Matrix, Matrix]:
+    """The columns of Y and their squares, or those of Z where these are smaller beyond rounding."""
+    margin = EPS * (NOISE * np.sqrt(squares) + np.abs(Z).sum(axis=0))
+    better = np.sqrt(others) + margin < np.sqrt(squares)
+    return np.where(better, Z, Y), np.where(better, others, squares)
 
 
 def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:

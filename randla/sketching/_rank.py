@@ -26,7 +26,7 @@ _GAP = 1e8
 #: search.
 _CLASS_WIDTH, _CLEAR = 8, (1e-4, 1e-8, 0.0)
 #: Entries of K that are taken for rounding errors; in an ill-conditioned A they are larger.
-NEGLIGIBLE, _LESS_NEGLIGIBLE = 2.0**-42, 1e-5
+NEGLIGIBLE, LESS_NEGLIGIBLE = 2.0**-42, 1e-5
 #: The largest power of two in B; the error of an image; and how much larger than the image the
 #: coefficients may become in scaled columns, which costs as many of its digits.
 _MAX_RATIO, _SAME_IMAGE, _MAX_GROWTH = 400, 64.0 * EPS, 1e5
@@ -139,7 +139,7 @@ class Dependence:
             X, length = np.where(better, Z, X), np.where(better, new_length, length)
             return right
 
-        for negligible in (NEGLIGIBLE, _LESS_NEGLIGIBLE):
+        for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):
             B, Df = self.ratios(negligible), np.ldexp(f, to_S)
             if len(T) <= r:
                 x_T = lapack.dposv(np.eye(len(T)) + B.T @ B, B.T @ Df)[1]

@@ -789,6 +789,29 @@ def test_coefficients_that_a_ridge_dominates_beside_dependent_columns():
     assert result.backward_error <= 10 * U
 
 
+@pytest.mark.parametrize("gap", [0, 14])
+@pytest.mark.parametrize("powers", [0, 40])
+@pytest.mark.parametrize(("n", "r"), [(7, 4), (40, 3)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_small_ridge_beside_dependent_columns(gap, powers, n, r, seed):
+    """Of them r are independent, two of which differ by 2^-gap of their size."""
+    rng = np.random.default_rng(seed)
+    base = np.round(rng.standard_normal((n, r)) * 2**20)
+    base[:, -1] += 2.0**gap * base[:, 0]
+    A = np.hstack([base, base @ rng.integers(-3, 4, (r, r))])
+    A, b = np.ldexp(A, rng.permutation(np.linspace(0, powers, 2 * r).astype(int))), normal(n)
+    for ridge in 4.0 ** np.array([-24, -10, -4, 2, 10]):
+        result = lstsq(A, b, ridge=ridge)
+        best, _ = exact_least_sum(A, b, np.ones(n), ridge)
+        least = penalised_sum(A, b, np.ones(n), ridge, result.x)
+        assert least <= best * (1 + Fraction(1e-9))
+        assert result.residual_norm == pytest.approx(float(least) ** 0.5, rel=1e-6)
+        assert result.backward_error <= 1e-12
+        if gap == powers == 0:
+            expected = exact_solution(*augmented(A, b, None, ridge))
+            np.testing.assert_allclose(result.x, expected, atol=1e-7 * np.abs(expected).max())
+
+
 def test_an_operator_that_loses_rank_is_refused_as_a_preconditioner():
     """Two columns of the identity fall together in 25 rows of a CountSketch."""
     A, b = np.zeros((2000, 20)), normal(2000)
