@@ -362,7 +362,8 @@ def named_scores(A: Any, p: float, name: str, rng: Any, *, rough: bool = True) -
 
 def rounded_size(wanted: float, n_positive: int) -> int:
     """A number of rows, at most as many as have a positive score."""
-    return min(math.ceil((1.0 - 1e-9) * wanted), n_positive)
+    # Sums of scores are often integers but for rounding, which must not decide about a row.
+    return min(math.ceil((1.0 - 1e-5) * wanted), n_positive)
 
 
 def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:

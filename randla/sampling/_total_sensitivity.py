@@ -48,9 +48,10 @@ class TotalSensitivity(Result):
     p: float
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student t interval, cut to the certified bounds."""
+        """Student t interval, cut to the certified bounds (one of them if it lies beyond)."""
         low, high = t_interval(self.value, self.standard_error, max(self.n_draws - 1, 1), level)
-        return max(float(low), self.lower), min(float(high), self.upper)
+        low, high = np.clip([low, high], self.lower, self.upper)
+        return float(low), float(high)
 
     def __float__(self) -> float:
         return self.value

@@ -149,6 +149,7 @@ def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
     R = tiles.triangular(row_scale)
     scale = np.sqrt(np.einsum("ij,ij->j", R, R))
     scale[scale == 0.0] = 1.0
+    scale *= 1.0 + 1e-3 * np.arange(tiles.d) / tiles.d  # rounding must not choose among equal ones
     R, pivots = qr(R / scale, mode="r", pivoting=True)
     diagonal = np.abs(np.diag(R))
     rank = int((diagonal > rank_tolerance(tiles) * diagonal[0]).sum())

@@ -128,3 +128,23 @@ def test_bad_scores_are_named():
         randla.sample_rows(cut(A), N + 1, p=1)
     with pytest.raises(ValueError, match="A must have 1200 rows"):
         randla.sample_rows(A, 10, p=2).apply(cut(A)[:700])
+
+
+@pytest.mark.parametrize("d", [11, 13])
+def test_rounding_does_not_choose_among_columns(d, rows):
+    """Of columns that depend up to rounding of float32, the same ones are kept."""
+    V = np.vander(np.linspace(0, 1, N), d).astype(np.float32)
+    for p in (1.5, 2):
+        sample = randla.sample_rows(cut(V, rows), 150, p=p, scheme="fixed", rng=0)
+        assert_same(sample, randla.sample_rows(V, 150, p=p, scheme="fixed", rng=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rounding_does_not_decide_about_a_size(seed, rows):
+    """The sum of the scores is the rank, so that the size for 30 % is an integer but for it."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((N, 4))
+    X[:, 3] = X[:, 0] + 1e-9 * rng.standard_normal(N)
+    options = {"p": 2, "eps": 0.3, "scores": "sensitivity", "scheme": "fixed", "rng": 0}
+    sample = randla.sample_rows(cut(X, rows), **options)
+    assert len(sample) == len(randla.sample_rows(X, **options))

@@ -452,6 +452,17 @@ def test_total_sensitivity_of_rows_that_agree():
     assert total.standard_error < 1e-5
 
 
+@pytest.mark.parametrize(("p", "seed"), [(1.5, 1), (1.95, 3), (20, 0)])
+def test_intervals_of_a_total_stay_within_its_bounds(p, seed):
+    """Also where two draws agree on an estimate beyond the bounds."""
+    A = np.eye(3)[np.random.default_rng(seed).integers(0, 3, 200)]
+    totals = [total_sensitivity(A, p, n_draws=2, rng=key) for key in range(20)]
+    assert any(not total.lower <= total.value <= total.upper for total in totals)
+    for total in totals:
+        low, high = total.confidence_interval()
+        assert total.lower <= low <= high <= total.upper
+
+
 @pytest.mark.parametrize(
     "values", [[0.0], [1.0, -0.5], [3.0, 1e-200, 2.0], [1e200, -2e200], [np.inf]]
 )
