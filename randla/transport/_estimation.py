@@ -257,7 +257,7 @@ class Problem:
 def _variance_reduction(f: NDArray[np.float64], error: float) -> float:
     """Variance of the plain mean of independent directions over the squared error."""
     deviations = f - f.mean()
-    plain = float(deviations @ deviations) / (max(len(f) - 1, 1) * len(f))
     if error == 0.0:
-        return math.inf if plain > 0.0 else 1.0
-    return plain / error**2
+        return math.inf if deviations.any() else 1.0
+    deviations /= error  # squares of costs may vanish
+    return float(deviations @ deviations) / (max(len(f) - 1, 1) * len(f))

@@ -187,7 +187,7 @@ def sliced_wasserstein_gradient(
     design = as_design(directions, clouds.dim, n, key)
     x, y = clouds.items
     slopes = ProjectedSlopes(x, [y], [1.0], p)
-    if p > SAFE_POWER:
+    if 2.0 * p > SAFE_POWER:  # the squares of slopes
         given = design.kind == "array"  # these may begin with the directions of the smallest costs
         slopes.choose_unit(design.rows(0, design.n if given else min(design.n, 1024)))
     size = len(np.atleast_1d(np.asarray(X)))

@@ -287,8 +287,9 @@ def _plain(
         theta = design.rows(first, min(first + step, L))
         f = pairs(theta, progress=progress).reshape(len(theta) // block, block, n_pairs)
         means = f.mean(axis=1)
-        pilot = means[0].copy() if pilot is None else pilot
-        means -= pilot
+        if pilot is None:
+            pilot, units = means[0].copy(), np.ldexp(1.0, np.frexp(means.max(axis=0))[1])
+        means = (means - pilot) / units  # squares of costs may vanish
         total += means.sum(axis=0)
         square += np.einsum("bp,bp->p", means, means)
     M = L // block
@@ -296,7 +297,7 @@ def _plain(
     errors = np.zeros(n_pairs)
     if M > 1:
         errors = np.sqrt(np.maximum(square - total * total / M, 0.0) / (M - 1) / M)
-    return pilot + total / M, errors, np.full(n_pairs, M - 1.0)
+    return pilot + units * (total / M), units * errors, np.full(n_pairs, M - 1.0)
 
 
 def _controlled(

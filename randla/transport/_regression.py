@@ -9,9 +9,9 @@ Leaving blocks out also gives an unbiased estimate (`cross_fit`), at no cost.
 On few directions least squares follows the largest residuals of its own sample, as images have
 them, which biases the estimate and makes its error too small. Below `MANY` directions the family
 "quadratic" is therefore cross-fitted, with the larger of two errors: the one above, and that of the
-mean of the cross-fitted values. For independent directions the interval of "quadratic" and "bures"
-has the degrees of freedom of an average of unequal squares (Satterthwaite). The families with more
-controls need neither: leaving a direction out makes their errors too large.
+mean of the cross-fitted values. Its interval, and that of "bures" on independent directions, has
+the degrees of freedom of a sum of unequal squares (Satterthwaite). The families with more controls
+need neither: leaving a direction out makes their errors too large.
 """
 
 import math
@@ -25,6 +25,7 @@ from scipy.linalg.lapack import dgeqp3, dorgqr, dtrtrs
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
 _EXPLAINED = 1e-6  # residual over spread of the costs, from which a single control explains all
+_SMALL = 1e-100  # costs
 _COMPARABLE = 0.5  # error of the known means over the statistical one from which it matters
 _PAPER = "lower", "upper"  # families of one control, with the coefficient of the paper
 
@@ -92,6 +93,17 @@ def fit(
     Fit or None
         None if leaving out some block makes the controls collinear.
     """
+    largest = float(np.abs(f).max())
+    if 0.0 < largest < _SMALL:  # squares would vanish
+        scale = math.ldexp(1.0, min(-math.frexp(largest)[1], 1000))
+        options: Any = {"block": block, "family": family, "cross_fit": cross_fit}
+        fitted = fit(f * scale, controls, sizes, mean_errors, **options)
+        return fitted and Fit(
+            fitted.estimate / scale,
+            fitted.standard_error / scale,
+            fitted.degrees_of_freedom,
+            fitted.coefficients / scale,
+        )
     fitted = _regress(f, controls, sizes, block, family, cross_fit)
     if fitted is None or mean_errors is None or not mean_errors.any():
         return fitted
@@ -183,7 +195,7 @@ def _regress(
     is_few = L < MANY
     if cross_fit is None:
         cross_fit = is_few and family == "quadratic"
-    if is_few and block == 1 and family in ("quadratic", "bures"):
+    if is_few and (family == "quadratic" or (family == "bures" and block == 1)):
         freedom = min(freedom, _freedom(changes))
     if cross_fit and paper:
         estimate = _paper_cross_fit(f, controls[:, 0], block)
@@ -193,22 +205,24 @@ def _regress(
         if is_few and family == "quadratic":
             deviations = crossed - estimate
             variance = max(variance, float(deviations @ deviations) / (n_blocks - 1) / n_blocks)
-            if block == 1:
-                freedom = min(freedom, _freedom(deviations))
+            freedom = min(freedom, _freedom(deviations))
     return Fit(float(estimate), math.sqrt(variance), freedom, coefficients)
 
 
 def _freedom(terms: NDArray[np.float64]) -> float:
     """Degrees of freedom of the sum of squares of independent terms of unequal size.
 
-    Satterthwaite's 2 E^2 / Var with the fourth moments estimated: 3 (sum t^2)^2 / sum t^4, which
-    is about the number of terms if they are normal, and at least 3.
+    Satterthwaite's 2 E^2 / Var of the sum, with L times the sample variance of the squares as Var:
+    about the number of terms if these are normal, and at least 2.
     """
-    largest = np.abs(terms).max()
+    L, largest = len(terms), np.abs(terms).max()
     if largest == 0.0:
         return math.inf
     squares = (terms / largest) ** 2
-    return 3.0 * float(squares.sum()) ** 2 / float(squares @ squares)
+    total = float(squares.sum())
+    deviations = squares - total / L
+    spread = float(deviations @ deviations)
+    return 2.0 * total**2 * (L - 1) / (L * spread) if spread > 0.0 else math.inf
 
 
 def _basis(

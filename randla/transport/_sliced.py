@@ -149,7 +149,7 @@ def sliced_wasserstein(
     heavy-tailed and weighted clouds, surfaces and images in 2 to 100 dimensions, those of nominal
     90 and 95 % from 60 directions were up to 3.6 points short (few controls) or 5.3 over (many
     controls), and from 240 directions up to 1.7 short or 3.6 over. With 20 to 40 directions at
-    p = 2, those of "auto" ("quadratic", from 40 "quartic") were up to 4.8 points short, and plain
+    p = 2, those of "auto" ("quadratic", from 40 "quartic") were up to 4.2 points short, and plain
     ones up to 5.7.
 
     Exceptions are costs whose mean hangs on a few directions, which a sample may lack. At p = 1, f

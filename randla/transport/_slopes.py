@@ -25,6 +25,7 @@ from randla.transport._rows import (
     SideRequest,
     batch_rows,
     make_sides,
+    unit_of_costs,
 )
 
 _ROUND_NUMBERS = 1 << 21  # slopes that are held at a time: 16 MiB
@@ -80,10 +81,10 @@ class ProjectedSlopes:
             self._ratios = [1.0 - size / math.sqrt(own) for size in sizes]
 
     def choose_unit(self, theta: NDArray[np.float64]) -> None:
-        """Make powers stay in range where p is large (one target)."""
+        """Make squares of powers stay in range where p is large (one target)."""
         costs = ProjectedCosts(self._x, self._ys[0], self.p)
-        costs.choose_unit(theta)
-        self.units = [costs.unit or 1.0]
+        unit = unit_of_costs(costs(theta), self.p)
+        self.units = [unit * (costs.unit or 1.0)]
 
     def __call__(self, design: Design, *, progress: bool = False) -> Slopes:
         """Costs and gradient over all directions of a design."""

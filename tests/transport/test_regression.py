@@ -52,7 +52,8 @@ def test_leaving_blocks_out_equals_fitting_without_them(L, k, block):
 
 
 def effective(terms):
-    return 3.0 * np.sum(terms**2) ** 2 / np.sum(terms**4)
+    squares = terms**2
+    return 2.0 * len(terms) * squares.mean() ** 2 / squares.var(ddof=1)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -75,7 +76,7 @@ def test_quadratic_on_few_directions(L, block, seed):
     errors = np.sqrt(shrunk * (M - 1) / M * np.sum(changes**2)), crossed.std(ddof=1) / np.sqrt(M)
     assert result.standard_error == pytest.approx(max(errors), rel=1e-9)
     both = effective(changes), effective(crossed - crossed.mean())
-    expected = min(L - 4, *both) if block == 1 else M - 1
+    expected = min(L - 4 if block == 1 else M - 1, *both)
     assert result.degrees_of_freedom == pytest.approx(expected, rel=1e-9)
     asked = fit(f, C, sizes, block=block, family="quadratic", cross_fit=True)
     assert (asked.estimate, asked.standard_error) == (result.estimate, result.standard_error)

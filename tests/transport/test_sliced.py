@@ -445,6 +445,33 @@ def test_coefficients_of_large_powers_are_in_the_units_of_the_data(p):
     assert result.coefficients[-1] == pytest.approx(1.0, rel=1e-6)  # f = |theta' Delta|^p
 
 
+@pytest.mark.parametrize("control", [None, "harmonics"])
+@pytest.mark.parametrize(("p", "gap"), [(14.5, 1e-12), (16, 1e-11), (16, 1e-12), (3, 1e-60)])
+def test_errors_of_close_clouds_do_not_vanish(p, gap, control):
+    """The relative error is that of clouds which move by more in the same manner."""
+    rng = np.random.default_rng(int(10 * p))
+    X, D = rng.standard_normal((2, 40, 5))
+    if p == 3:  # points of any size about the center of a frame
+        X = 8.0 * np.eye(40)[:, :5] - 8.0 * np.eye(40)[:, 5:10]
+        D[:10] = 0.0
+
+    def errors(gap):
+        Y = X + gap * D
+        one = sliced_wasserstein(X, Y, p=p, n_projections=80, control_variate=control, rng=0)
+        options = {"directions": "iid", "n_projections": 80, "rng": 0, "p": p}
+        table = sliced_wasserstein_matrix([X, Y], control_variate=control, **options)
+        slopes = sliced_wasserstein_gradient(X, Y, **options)
+        return [
+            one.standard_error / one.value,
+            np.sqrt(one.variance_reduction),
+            table.standard_errors[0, 1] / table.values[0, 1],
+            slopes.power_standard_error / slopes.power,
+            slopes.standard_error.max() / np.abs(slopes.gradient).max(),
+        ]
+
+    np.testing.assert_allclose(errors(gap), errors(1e-7), rtol=0.02)
+
+
 def test_a_negative_power_is_kept_and_the_interval_speaks():
     X, Y = clouds("gauss", 4, 40)
     wrong_mean = (lambda theta: theta[:, 0] ** 2 + theta[:, 1] ** 2, [40.0])

@@ -128,20 +128,19 @@ def test_intervals_cover(trial, kind, d, design):
 @pytest.mark.parametrize("design", ["iid", "orthogonal"])
 @claim(
     null="of quadratic on images with 20 directions nominal 90 % intervals cover in 85, unbiased",
-    test="z-tests of the mean for each pair; one-sided normal limit for the pairs together",
+    test="z-tests of the mean and one-sided normal limits for each pair",
     replicates=4000,
     false_alarm=1e-7,
 )
 def test_few_directions_on_images(trial, design):
-    covered = []
-    for pair in ((3, 8), (1, 7), (2, 6)):
+    for pair in ((5, 7), (2, 5), (5, 9)):
         problem = images_of(*pair)
         problem.replicates(trial, 20, design)
         estimate, error, freedom = problem.fits("quadratic")
         floor = 2.0 * problem.truth_error
         trial.assert_mean(estimate, problem.truth, share=0.1, se_floor=floor)
-        covered.append(abs(estimate - problem.truth) <= t_quantile(0.9, freedom) * error)
-    trial.assert_between(np.concatenate(covered), 0.85, 0.95, share=0.5)
+        covered = abs(estimate - problem.truth) <= t_quantile(0.9, freedom) * error
+        trial.assert_between(covered, 0.85, 0.95, share=0.2)
 
 
 @pytest.mark.parametrize(
