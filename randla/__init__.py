@@ -1,9 +1,10 @@
 """Randomized linear algebra and Monte Carlo estimators that know their own error.
 
-Four families, each exact, certified, or with a standard error beside the estimate:
+Five families, each exact, certified, or with a standard error beside the estimate:
 
-* `randla.sketching`: sketches of a matrix in one pass, and least squares;
-* `randla.sampling`: leverage scores, Lewis weights, sensitivities, l_p and quantile regression;
+* `randla.sketching`: sketches of a matrix in one pass;
+* `randla.sampling`: leverage scores, Lewis weights, sensitivities, samples of rows;
+* `randla.regression`: least squares, l_p and quantile regression;
 * `randla.transport`: the sliced Wasserstein distance with control variates;
 * `randla.smoothing`: particle filters, PaRIS and particle Gibbs for state-space models.
 
@@ -24,25 +25,27 @@ _FAMILIES = {
         "GaussianSketch",
         "KroneckerProduct",
         "KroneckerSRHT",
-        "LstsqResult",
-        "LstsqWarning",
         "SparseSignSketch",
         "fwht",
-        "lstsq",
         "sketch_size",
     ),
     "sampling": (
-        "LpRegressionResult",
         "NotConvergedWarning",
         "RowSample",
         "Scores",
         "leverage_scores",
         "lewis_weights",
-        "lp_regression",
         "lp_sensitivities",
         "max_sensitivity",
         "sample_rows",
         "total_sensitivity",
+    ),
+    "regression": (
+        "LpRegressionResult",
+        "LstsqResult",
+        "LstsqWarning",
+        "lp_regression",
+        "lstsq",
     ),
     "transport": (
         "FewProjectionsWarning",

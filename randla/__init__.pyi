@@ -1,14 +1,19 @@
 """What type checkers see: the same names as the lazy loader in __init__.py."""
 
 from randla._results import RandlaWarning as RandlaWarning
-from randla.sampling import (
+from randla.regression import (
     LpRegressionResult as LpRegressionResult,
+    LstsqResult as LstsqResult,
+    LstsqWarning as LstsqWarning,
+    lp_regression as lp_regression,
+    lstsq as lstsq,
+)
+from randla.sampling import (
     NotConvergedWarning as NotConvergedWarning,
     RowSample as RowSample,
     Scores as Scores,
     leverage_scores as leverage_scores,
     lewis_weights as lewis_weights,
-    lp_regression as lp_regression,
     lp_sensitivities as lp_sensitivities,
     max_sensitivity as max_sensitivity,
     sample_rows as sample_rows,
@@ -21,11 +26,8 @@ from randla.sketching import (
     GaussianSketch as GaussianSketch,
     KroneckerProduct as KroneckerProduct,
     KroneckerSRHT as KroneckerSRHT,
-    LstsqResult as LstsqResult,
-    LstsqWarning as LstsqWarning,
     SparseSignSketch as SparseSignSketch,
     fwht as fwht,
-    lstsq as lstsq,
     sketch_size as sketch_size,
 )
 from randla.smoothing import (
@@ -66,6 +68,7 @@ from randla.transport import (
 from . import (
     datasets as datasets,
     random as random,
+    regression as regression,
     sampling as sampling,
     sketching as sketching,
     sklearn as sklearn,

@@ -23,9 +23,8 @@ except ImportError as error:
     raise ImportError("randla.sklearn needs scikit-learn: pip install 'randla[sklearn]'") from error
 
 from randla._validation import as_flag, as_number
-from randla.sampling import lp_regression
-from randla.sketching import lstsq
-from randla.sketching._intercept import lstsq_with_intercept
+from randla.regression import lp_regression, lstsq
+from randla.regression._least_squares.intercept import lstsq_with_intercept
 
 __all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]
 

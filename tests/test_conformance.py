@@ -10,7 +10,7 @@ import pytest
 import randla
 from randla import RandlaWarning
 
-FAMILIES = ("sketching", "sampling", "transport", "smoothing", "datasets")
+FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing", "datasets")
 CASES = [
     case for family in FAMILIES for case in importlib.import_module(f"tests.{family}.cases").CASES
 ]

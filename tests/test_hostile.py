@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import randla
 from randla import RandlaWarning
-from randla.sketching import LstsqWarning
+from randla.regression import LstsqWarning
 from tests.hostile import hostile_arrays
 from tests.test_conformance import CASES
 

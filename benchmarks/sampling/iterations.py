@@ -10,8 +10,8 @@ import argparse
 
 import numpy as np
 
-from randla.sampling import lp_regression
-from randla.sampling._interior_point import InteriorPoint
+from randla.regression import lp_regression
+from randla.regression._quantile.interior_point import InteriorPoint
 
 DESIGNS = {
     "Gaussian": lambda rng, n, d: rng.standard_normal((n, d)),

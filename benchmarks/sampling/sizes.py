@@ -14,7 +14,7 @@ import numpy as np
 
 from randla import datasets
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
-from randla.sampling._rows import size_for
+from randla.sampling._samples.sample_rows import size_for
 
 POWERS = (1.0, 1.5, 2.0, 3.0, 4.0)
 KINDS = ("lewis", "sensitivity", "sensitivity+leverage")

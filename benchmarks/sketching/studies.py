@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.calibration import LEVELS, Study, shares
-from benchmarks.sketching.intervals import instances
+from benchmarks.regression.intervals import instances
 from randla import KroneckerProduct, lstsq
 
 N, D = 4096, 16

@@ -6,9 +6,9 @@ import numpy as np
 from benchmarks.smoothing import peer
 from randla import particle_filter
 from randla._random import new_stream, normal
-from randla.smoothing._kernels.borrow import borrow
-from randla.smoothing._kernels.resample import comb
-from randla.smoothing._kernels.weights import exponentiate
+from randla.smoothing._kernels.particles.borrow import borrow
+from randla.smoothing._kernels.particles.resample import comb
+from randla.smoothing._kernels.particles.weights import exponentiate
 
 
 @numba.njit(error_model="numpy")

@@ -4,8 +4,8 @@ import numpy as np
 
 from benchmarks.smoothing import peer
 from randla import ffbs, paris, particle_filter, ppg
-from randla.smoothing._problem import make_problem
-from randla.smoothing._sweeps import SweepChain
+from randla.smoothing._particles.problem import make_problem
+from randla.smoothing._particles.sweeps import SweepChain
 
 
 class Paris:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._dask import arrays
 from randla._dask.residuals import Data
 from randla._dask.sketching import as_block
-from randla._dask.tiles import DaskTiles
-from randla.sampling._certificate import Span, prove, span_of, span_of_whitening
-from randla.sampling._pinball import Rows, condition, joined_sums
-from randla.sampling._quantile import Plane, proven_plane
-from randla.sampling._whitening import whiten
+from randla._tall import dask_arrays
+from randla._tall.dask_tiles import DaskTiles
+from randla._tall.whitening import whiten
+from randla.regression._lp.certificate import Span, prove, span_of, span_of_whitening
+from randla.regression._lp.quantile import Plane, proven_plane
+from randla.regression._quantile.weighted import Rows, condition, joined_sums
 
 Array = NDArray[np.float64]
 
@@ -32,8 +32,8 @@ class LazyRows:
         return int(self.data.A.shape[0])
 
     def dual_sums(self, z: Any, scale: Array) -> tuple[Array, Array, float]:
-        """See `randla.sampling._pinball.Rows.dual_sums`."""
-        blocks = arrays.gather(_partial_sums, *self.data.operands, z, scale=scale)
+        """See `randla.regression._quantile.weighted.Rows.dual_sums`."""
+        blocks = dask_arrays.gather(_partial_sums, *self.data.operands, z, scale=scale)
         return joined_sums([part for block in blocks for part in block])
 
 

@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla._dask import arrays
 from randla._dask.sketching import as_block, prepared
+from randla._scaling import exponents_of
+from randla._tall import dask_arrays
+from randla._tall.dense import DenseRows
+from randla._tall.operator import SparseRows
+from randla._tall.problem import OutOfRange, Rows
 from randla._validation import as_weights, is_sparse, require_finite
-from randla.sketching._cholesky import solve_by_cholesky
-from randla.sketching._dense_rows import DenseRows
-from randla.sketching._methods import checked, default_size, solve, zero_solution
+from randla.regression._least_squares.choice import checked, default_size, solve, zero_solution
+from randla.regression._least_squares.options import Options, Recipe, recipe_for, rows_of_sketch
+from randla.regression._least_squares.result import LstsqResult, Origin, estimated, exact_result
+from randla.regression._solvers.cholesky import solve_by_cholesky
+from randla.regression._solvers.refinement import Solution
+from randla.regression._solvers.sketched_cholesky import solve_by_sketched_cholesky
+from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor
 from randla.sketching._operators import Sketch
-from randla.sketching._plan import Options, Recipe, recipe_for, rows_of_sketch
-from randla.sketching._product_rows import SparseRows
-from randla.sketching._rank import exponents_of
-from randla.sketching._refinement import Solution
-from randla.sketching._regression_rows import OutOfRange, Rows
-from randla.sketching._result import LstsqResult, Origin, estimated, exact_result
-from randla.sketching._sketched_cholesky import solve_by_sketched_cholesky
-from randla.sketching._sketched_factor import BadSketch, SketchedFactor
 
 Matrix = NDArray[np.float64]
 #: Methods whose passes leave nothing but sums.
@@ -39,11 +39,11 @@ def lstsq(A: Any, b: Any, options: Options, ridge: float, weights: Any) -> Lstsq
     if options.method not in _METHODS:
         listed = ", ".join(repr(method) for method in _METHODS)
         raise ValueError(f"method must be one of {listed} for a Dask array, got {options.method!r}")
-    A = arrays.as_rows(A)
+    A = dask_arrays.as_rows(A)
     root_weights = None
     if weights is not None:
-        weights = arrays.as_vector(weights, A, "weights")
-        root_weights = arrays.map_rows(_root_weights, weights, width=None)
+        weights = dask_arrays.as_vector(weights, A, "weights")
+        root_weights = dask_arrays.map_rows(_root_weights, weights, width=None)
     rows, one_dimensional = _read(A, b, ridge, root_weights)
     with np.errstate(all="ignore"):  # what may overflow is looked at
         recipe = recipe_for(rows, options)
@@ -59,11 +59,11 @@ def lstsq(A: Any, b: Any, options: Options, ridge: float, weights: Any) -> Lstsq
 
 def refine(origin: Origin, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
     """Go on to full precision from one sketch."""
-    A = arrays.as_rows(A)
+    A = dask_arrays.as_rows(A)
     origin.require_shape(A.shape)
     root_weights = origin.root_weights
     if root_weights is not None:  # of an array in memory, or cut into other chunks
-        root_weights = arrays.as_vector(root_weights, A, "weights")
+        root_weights = dask_arrays.as_vector(root_weights, A, "weights")
     rows, one_dimensional = _read(A, b, origin.ridge, root_weights)
     with np.errstate(all="ignore"):
         options = Options(rcond=origin.rcond)
@@ -73,7 +73,7 @@ def refine(origin: Origin, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
 
 
 def _read(A: Any, b: Any, ridge: float, root_weights: Any) -> tuple[DaskRows, bool]:
-    B = arrays.as_columns(b, A, "b")
+    B = dask_arrays.as_columns(b, A, "b")
     if A.shape[0] < A.shape[1]:
         raise ValueError(
             f"A must have at least as many rows as columns if it is a Dask array, got shape "
@@ -135,8 +135,8 @@ class DaskRows(Rows):
     def _sum(self, of_block: Any, shape: tuple[int, int], **constants: Any) -> Any:
         scaling = self.exponents, self.active, self.b_exponents
         operands = self.A, self.B, self.root_weights
-        return arrays.compute(
-            arrays.join_rows(of_block, *operands, shape=shape, scaling=scaling, **constants)
+        return dask_arrays.compute(
+            dask_arrays.join_rows(of_block, *operands, shape=shape, scaling=scaling, **constants)
         )
 
     def _split(self, total: Matrix, r: int) -> tuple[Matrix, Matrix]:
@@ -171,8 +171,8 @@ class DaskRows(Rows):
     def _sketch(self, S: Sketch, with_b: bool) -> tuple[Matrix, Matrix | None]:
         width = self.n_columns + (self.k if with_b else 0)
         operands = self.A, self.B if with_b else None, self.root_weights
-        total = arrays.compute(
-            arrays.join_rows(_sketch_block, *operands, shape=(S.shape[0], width), S=S)
+        total = dask_arrays.compute(
+            dask_arrays.join_rows(_sketch_block, *operands, shape=(S.shape[0], width), S=S)
         )
         SA, SB = np.array(total[:, : self.n_columns]), np.array(total[:, self.n_columns :])
         if not with_b:
@@ -186,12 +186,12 @@ class DaskRows(Rows):
     def _column_maxima(self) -> Matrix:
         operands = self.A, self.B, self.root_weights
         shape = 1, self.n_columns + self.k
-        top = arrays.compute(
-            arrays.join_rows(_maxima_block, *operands, shape=shape, join=np.maximum)
+        top = dask_arrays.compute(
+            dask_arrays.join_rows(_maxima_block, *operands, shape=shape, join=np.maximum)
         )[0]
         self.b_exponents = -exponents_of(top[self.n_columns :])
         if self.root_weights is not None and not top[: self.n_columns].any():
-            as_weights(arrays.compute(self.root_weights), self.n, "weights")
+            as_weights(dask_arrays.compute(self.root_weights), self.n, "weights")
         return top[: self.n_columns]
 
     def rhs_squares(self) -> Matrix:

@@ -1,7 +1,7 @@
 """Regression of a Dask array in the l_p norm and of quantiles, from few rows at a time.
 
 A weighted sample gives a first plane. For p = 1 and quantiles the rows far from it are summed into
-two, as in `randla.sampling._globbing`: the small problem is solved, and rows that lie on the wrong
+two, as in `_quantile.preprocessing`: the small problem is solved, and rows that lie on the wrong
 side of its plane are taken out of the sums until there are none. For 1 < p < inf Newton's method
 goes on over all rows (`newton`), for p = inf the rows that bind are added (`minimax`). Each step
 is one to three passes, and each plane has a dual point for all rows.
@@ -16,7 +16,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._dask import arrays, minimax, newton
+from randla._dask import minimax, newton
 from randla._dask.certificate import proven, span_of_some
 from randla._dask.residuals import (
     Data,
@@ -30,11 +30,14 @@ from randla._dask.residuals import (
     stacked,
     taken,
 )
+from randla._tall import dask_arrays
 from randla._validation import as_weights
-from randla.sampling._globbing import sample_size
-from randla.sampling._lp_options import Options, read_options
-from randla.sampling._lp_regression import LpRegressionResult, wrap
-from randla.sampling._pinball import (
+from randla.regression._lp.lp_regression import LpRegressionResult, wrap
+from randla.regression._lp.options import Options, read_options
+from randla.regression._lp.quantile import Plane, penalty_rows, quantile_planes
+from randla.regression._lp.sampled import band, rows_near
+from randla.regression._quantile.preprocessing import sample_size
+from randla.regression._quantile.weighted import (
     ROUNDING,
     Rows,
     RowsSolution,
@@ -42,8 +45,6 @@ from randla.sampling._pinball import (
     power_of_two_scale,
     solve_rows,
 )
-from randla.sampling._quantile import Plane, penalty_rows, quantile_planes
-from randla.sampling._sampled import band, rows_near
 
 Array = NDArray[np.float64]
 
@@ -61,9 +62,9 @@ def lp_regression(
     rng: Any,
 ) -> LpRegressionResult:  # fmt: skip
     """`randla.lp_regression` of a Dask array."""
-    A = arrays.as_rows(A)
+    A = dask_arrays.as_rows(A)
     n, d = A.shape
-    b = arrays.as_columns(b, A, "b", single=True)
+    b = dask_arrays.as_columns(b, A, "b", single=True)
     options = read_options(
         n, d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng, column=b.ndim == 2
     )
@@ -99,7 +100,7 @@ def lp_regression(
     ]
 
     def rounding(x: Array) -> float:
-        table = arrays.compute(norms(data, residuals_and_rounding, 2, p, x=x))
+        table = dask_arrays.compute(norms(data, residuals_and_rounding, 2, p, x=x))
         return float(norm_from(table, p)[1])
 
     return wrap(planes, da.stack(duals, axis=1), factor, options, rounding)
@@ -116,7 +117,7 @@ def _shortest(data: Data, some: Rows, planes: list[Plane]) -> list[Plane]:
         shorter = replace(plane, x=plane.x - shift)
         if np.isfinite(shift).all():
             moved = norms(data, _moved_and_rounding, 2, np.inf, x=shorter.x, shift=shift)
-            size, noise = norm_from(arrays.compute(moved), np.inf)
+            size, noise = norm_from(dask_arrays.compute(moved), np.inf)
             plane = shorter if size <= ROUNDING * noise else plane
         found.append(plane)
     return found
@@ -145,14 +146,14 @@ def _read_weights(weights: Any, A: Any, p: float) -> tuple[Any, float, int]:
     """Weights of the rows, numbers up to one, lazy; their unit; and how many are positive."""
     if weights is None:
         return None, 1.0, A.shape[0]
-    w = arrays.as_vector(weights, A, "weights")
-    found = arrays.join_rows(_top_and_count, w, shape=(1, 2), join=_joined_tops_and_counts)
-    top, n_positive = arrays.compute(found)[0]
+    w = dask_arrays.as_vector(weights, A, "weights")
+    found = dask_arrays.join_rows(_top_and_count, w, shape=(1, 2), join=_joined_tops_and_counts)
+    top, n_positive = dask_arrays.compute(found)[0]
     if top == 0.0:
         raise ValueError("weights must have a positive sum, got only zeros")
     unit = float(power_of_two_scale(top))
     root = 1.0 if p in (1.0, np.inf) else 1.0 / p
-    return arrays.map_rows(_root, w, width=None, unit=unit, root=root), unit, int(n_positive)
+    return dask_arrays.map_rows(_root, w, width=None, unit=unit, root=root), unit, int(n_positive)
 
 
 def _top_and_count(first: int, w: Any) -> Array:
@@ -184,14 +185,16 @@ def _plane(
     if exact:
         k = min(n, max(int(band(n, d, size, tau)), _FEWEST * d))
     x, n_iterations = start.x, start.n_iterations
-    nearest, table = arrays.compute(
-        arrays.join_rows(_nearest, *data.operands, shape=(1, k), join=_joined_nearest, x=x, k=k),
+    nearest, table = dask_arrays.compute(
+        dask_arrays.join_rows(
+            _nearest, *data.operands, shape=(1, k), join=_joined_nearest, x=x, k=k
+        ),
         norms(data, residuals_and_rounding, 2, 1.0, x=x),
     )
     loss, noise = norm_from(table, 1.0)
     if loss <= ROUNDING * noise and not (extra @ x).any():
-        value = arrays.compute(
-            arrays.join_rows(_pinball, *data.operands, shape=(1, 1), x=x, tau=tau)
+        value = dask_arrays.compute(
+            dask_arrays.join_rows(_pinball, *data.operands, shape=(1, 1), x=x, tau=tau)
         )
         value = float(value[0, 0])
         return replace(fitted(data, x, value, size, n_iterations), rank=start.rank)
@@ -219,7 +222,7 @@ class Globs:
     def __init__(self, data: Data, extra: Array, tau: float, x0: Array, edge: float) -> None:
         self.data, self.extra, self.tau = data, extra, tau
         self.sides: dict[str, Any] = {"x0": x0, "edge": edge}
-        parts = arrays.gather(_globbed, *data.operands, **self.sides)
+        parts = dask_arrays.gather(_globbed, *data.operands, **self.sides)
         self.kept = np.concatenate([part[0] for part in parts])
         self.rows = stacked([part[1] for part in parts])
         self.sums = np.sum([part[2] for part in parts], axis=0)  # (2, d + 1), of [A b]
@@ -239,7 +242,7 @@ class Globs:
 
         With `repair` those rows leave the sums.
         """
-        parts = arrays.gather(
+        parts = dask_arrays.gather(
             _checked, *self.data.operands, **self.sides, x=x, kept=self.kept, tau=self.tau,
             z_far=z[-2:],
         )  # fmt: skip
@@ -260,7 +263,7 @@ class Globs:
     def dual(self, z: Array) -> Any:
         """The dual of the weighted rows, lazy."""
         order = np.argsort(self.kept)
-        return arrays.map_rows(
+        return dask_arrays.map_rows(
             _dual, *self.data.operands, width=None, **self.sides,
             kept=self.kept[order], z_kept=z[: len(order)][order], z_far=z[-2:],
         )  # fmt: skip

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._dask import arrays
 from randla._dask.certificate import proven, span_of_some
 from randla._dask.residuals import Data, residuals, stacked
-from randla.sampling._norm import norm_plane
-from randla.sampling._pinball import Rows
-from randla.sampling._quantile import Plane
+from randla._tall import dask_arrays
+from randla.regression._lp.norm import norm_plane
+from randla.regression._lp.quantile import Plane
+from randla.regression._quantile.weighted import Rows
 
 Array = NDArray[np.float64]
 
@@ -31,17 +31,17 @@ def solve(data: Data, few: Rows, indices: NDArray[np.int64], rtol: float) -> Pla
     for _ in range(_MAX_ROUNDS):
         plane = norm_plane(few, np.inf, rtol)
         n_iterations += plane.n_iterations
-        found = arrays.join_rows(
+        found = dask_arrays.join_rows(
             _largest, *data.operands, shape=(2, k), join=_joined_largest, x=plane.x, k=k
         )
-        sizes, numbers = arrays.compute(found)
+        sizes, numbers = dask_arrays.compute(found)
         value, bound = float(sizes[0]), plane.value - plane.gap
         new = np.setdiff1d(numbers[sizes > plane.value].astype(np.int64), indices)
         if value - bound <= rtol * value or len(new) == 0:
             break
         few, indices = stacked([few, data.take(new)]), np.append(indices, new)
     order = np.argsort(indices)
-    z = arrays.map_rows(
+    z = dask_arrays.map_rows(
         _scattered, *data.operands, width=None, indices=indices[order], z=plane.z[order]
     )
     found = Plane(plane.x, z, value, max(value - bound, 0.0), "full", few.n, n_iterations)

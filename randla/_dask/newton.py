@@ -2,7 +2,7 @@
 
 A step is three passes: the Gram matrix with the second derivatives; the norms for several lengths
 of the step, together with what is left of A'z; and the norm of the dual point
-z = psi(r) - psi'(r) A y, from which that was taken. See `randla.sampling._newton`.
+z = psi(r) - psi'(r) A y, from which that was taken. See `randla.regression._lp.newton`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._dask import arrays
 from randla._dask.certificate import proven, span_of_tiles
 from randla._dask.residuals import (
     Data,
@@ -25,14 +24,15 @@ from randla._dask.residuals import (
     zeros,
 )
 from randla._dask.sketching import as_block
-from randla._dask.tiles import DaskTiles
-from randla.sampling._factor import Factor
-from randla.sampling._newton import FLOOR, derivatives
-from randla.sampling._norm import norm_plane
-from randla.sampling._pinball import ROUNDING, Rows
-from randla.sampling._quantile import Plane
-from randla.sampling._sampled import smoothed_share
-from randla.sampling._whitening import whiten
+from randla._tall import dask_arrays
+from randla._tall.dask_tiles import DaskTiles
+from randla._tall.whitening import whiten
+from randla.regression._lp.newton import FLOOR, derivatives
+from randla.regression._lp.norm import norm_plane
+from randla.regression._lp.quantile import Plane
+from randla.regression._lp.sampled import smoothed_share
+from randla.regression._panels.cholesky import Factor
+from randla.regression._quantile.weighted import ROUNDING, Rows
 
 Array = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
     white = whiten(tiles, data.weight)
     T = white.transform if white.rank else np.zeros((few.d, 1))  # one zero column for a zero matrix
     transform = T if tiles.column_scale is None else tiles.column_scale[:, None] * T
-    table = arrays.compute(norms(data, residuals_and_rounding, 2, p, x=x))
+    table = dask_arrays.compute(norms(data, residuals_and_rounding, 2, p, x=x))
     (value, noise), unit = norm_from(table, p), float(table[0, 0])
     if value <= ROUNDING * noise:
         return replace(fitted(data, x, float(value), few.n, found.n_iterations), rank=white.rank)
@@ -96,18 +96,18 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
     while True:
         nothing = np.zeros(r)
         point = Point(x, unit, eps, transform, p, nothing, nothing)
-        total = arrays.compute(
-            arrays.join_rows(_gram_and_gradient, *data.operands, shape=(r, r + 1), point=point)
+        total = dask_arrays.compute(
+            dask_arrays.join_rows(_gram_and_gradient, *data.operands, shape=(r, r + 1), point=point)
         )
         y = Factor(total[:, :r]).solve(total[:, r])
         point = Point(x, unit, eps, transform, p, y, nothing)
-        left, table = arrays.compute(
-            arrays.join_rows(_left, *data.operands, shape=(1, r), point=point),
+        left, table = dask_arrays.compute(
+            dask_arrays.join_rows(_left, *data.operands, shape=(1, r), point=point),
             norms(data, _shorter_residuals, len(_LENGTHS), p, point=point),
         )
         point = Point(x, unit, eps, transform, p, y, left[0])
-        sums, norm_z = arrays.compute(
-            arrays.join_rows(_products, *data.operands, shape=(1, r + 2), point=point),
+        sums, norm_z = dask_arrays.compute(
+            dask_arrays.join_rows(_products, *data.operands, shape=(1, r + 2), point=point),
             norms(data, _dual_columns, 1, q, point=point),
         )
         size, bound = float(norm_from(norm_z, q)[0]), -np.inf
@@ -128,9 +128,9 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
             value, unit = values[k], unit * float(table[k, 0])
         eps, steps = (sharper if p < 2.0 else 0.0), steps + 1
     if best_point is None:
-        z, best = arrays.map_rows(zeros, *data.operands, width=None), 0.0
+        z, best = dask_arrays.map_rows(zeros, *data.operands, width=None), 0.0
     else:
-        z = arrays.map_rows(_dual, *data.operands, width=None, point=best_point) / size_z
+        z = dask_arrays.map_rows(_dual, *data.operands, width=None, point=best_point) / size_z
     gap = max(float(value) - best, 0.0)
     n_rows = data.n if exact else few.n
     method = "full" if exact else "sample"

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._dask import arrays
 from randla._dask.rows import draw_poisson
 from randla._dask.sketching import as_block
 from randla._random import draw_keys, generator_from_key
+from randla._tall import dask_arrays
 from randla._validation import is_sparse, require_finite
-from randla.sampling._pinball import Rows
-from randla.sampling._quantile import Plane
-from randla.sampling._rows import kind_of, named_scores
+from randla.regression._lp.quantile import Plane
+from randla.regression._quantile.weighted import Rows
+from randla.sampling._samples.sample_rows import kind_of, named_scores
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,9 @@ class Data:
 
     def take(self, indices: NDArray[np.int64]) -> Rows:
         """Rows of ascending numbers, dense and in memory."""
-        A, b, weight = (None if x is None else arrays.take_rows(x, indices) for x in self.operands)
+        A, b, weight = (
+            None if x is None else dask_arrays.take_rows(x, indices) for x in self.operands
+        )
         return Rows(dense(A), np.asarray(b, np.float64), weight)
 
 
@@ -45,7 +47,7 @@ def draw(
     data: Data, p: float, size: int, generator: np.random.Generator
 ) -> tuple[Rows, NDArray[np.int64]]:
     """A sample of the weighted rows of [A b], whose p-th powers are unbiased for those of all."""
-    M = arrays.map_rows(joined_columns, *data.operands, width=data.A.shape[1] + 1)
+    M = dask_arrays.map_rows(joined_columns, *data.operands, width=data.A.shape[1] + 1)
     key, _, sketch_key = draw_keys(generator, 3)
     power = p if p < np.inf else 2.0
     name = kind_of("auto", power)
@@ -102,7 +104,7 @@ def residuals_and_rounding(A: Any, b: Any, weight: Any, *, x: Array) -> Array:
 
 def fitted(data: Data, x: Array, value: float, n_rows: int, n_iterations: int) -> Plane:
     """A plane whose residuals are rounding errors."""
-    z = arrays.map_rows(zeros, *data.operands, width=None)
+    z = dask_arrays.map_rows(zeros, *data.operands, width=None)
     return Plane(x, z, value, value, "sample", n_rows, n_iterations)
 
 
@@ -116,7 +118,7 @@ def zeros(first: int, A: Any, b: Any, weight: Any) -> Array:
 
 def norms(data: Data, of_block: Any, k: int, p: float, **constants: Any) -> Array:
     """Lazy (k, 2) table of the l_p norms of the k columns that a block function returns."""
-    return arrays.join_rows(
+    return dask_arrays.join_rows(
         _scaled_sums, *data.operands, shape=(k, 2), join=partial(_joined_sums, p=p),
         of_block=of_block, p=p, **constants,
     )  # fmt: skip

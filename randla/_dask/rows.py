@@ -8,12 +8,11 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._dask import arrays
 from randla._random import draw_keys, generator_from_key
+from randla._tall import dask_arrays
 from randla._validation import as_weights, is_sparse, read_only
-from randla.sampling._draws import in_units, inclusion_factor
 from randla.sampling._kernels.rows import counter_uniforms
-from randla.sampling._rows import (
+from randla.sampling._samples.sample_rows import (
     RowSample,
     kind_of,
     named_scores,
@@ -23,7 +22,8 @@ from randla.sampling._rows import (
     sample_by,
     size_for,
 )
-from randla.sampling._scores import Scores
+from randla.sampling._scores.draws import in_units, inclusion_factor
+from randla.sampling._scores.result import Scores
 
 Array = NDArray[np.float64]
 
@@ -36,20 +36,20 @@ def sample_rows(
     "poisson" needs two passes over the scores and brings the drawn rows' numbers together; the
     other schemes bring one number a row.
     """
-    A = arrays.as_rows(A)
+    A = dask_arrays.as_rows(A)
     n, d = A.shape
     p, size, eps = read_options(n, size, p, eps, scores, scheme)
     key, order_key, sketch_key = draw_keys(rng, 3)
     rough = size is not None
     u, part, kind = _resolve(A, p, scores, generator_from_key(sketch_key), rough)
     if size is None:
-        sums = arrays.compute(
-            arrays.join_rows(_sum_and_count, u, shape=(1, 2)),
-            arrays.join_rows(_sum_and_count, part, shape=(1, 2)),
+        sums = dask_arrays.compute(
+            dask_arrays.join_rows(_sum_and_count, u, shape=(1, 2)),
+            dask_arrays.join_rows(_sum_and_count, part, shape=(1, 2)),
         )
         size = rounded_size(size_for(eps, p, d, kind, float(sums[1][0, 0])), int(sums[0][0, 1]))
     if scheme != "poisson":
-        given = as_weights(arrays.compute(u), n, "scores", positive_sum=False)
+        given = as_weights(dask_arrays.compute(u), n, "scores", positive_sum=False)
         values = np.array(given, np.float64)
         require_a_row(bool(values.any()), scores)
         return sample_by(values, size, p, scheme, key, order_key)
@@ -61,10 +61,10 @@ def sample_rows(
 def _resolve(A: Any, p: float, scores: Any, rng: Any, rough: bool) -> tuple[Any, Any, str]:
     """Lazy scores, those of them that decide about the size, and their kind."""
     if isinstance(scores, Scores):
-        u = arrays.as_vector(scores.values, A, "scores")
+        u = dask_arrays.as_vector(scores.values, A, "scores")
         return u, u, scores.kind.split("-")[0]
     if not isinstance(scores, str):
-        u = arrays.as_vector(scores, A, "scores")
+        u = dask_arrays.as_vector(scores, A, "scores")
         return u, u, "array"
     kind = kind_of(scores, p)
     if kind == "uniform":
@@ -81,8 +81,8 @@ def draw_poisson(u: Any, size: int, key: np.uint64) -> tuple[Any, Array]:
 
     The numbers are None if all scores are zero.
     """
-    found = arrays.compute(
-        arrays.join_rows(_top, u, shape=(1, size + 2), join=_joined_tops, size=size)
+    found = dask_arrays.compute(
+        dask_arrays.join_rows(_top, u, shape=(1, size + 2), join=_joined_tops, size=size)
     )[0]
     top, rest, n_positive = found[:size], found[size], found[size + 1]
     if n_positive == 0.0:
@@ -91,7 +91,7 @@ def draw_poisson(u: Any, size: int, key: np.uint64) -> tuple[Any, Array]:
     if n_positive > size:
         unit = top[-1]
         factor = inclusion_factor(in_units(top, unit), rest / unit, size)
-    parts = arrays.gather(_draw, u, key=key, unit=unit, factor=factor)
+    parts = dask_arrays.gather(_draw, u, key=key, unit=unit, factor=factor)
     indices, pi = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     return indices, pi
 
@@ -139,11 +139,11 @@ def _draw(
 
 def apply(sample: RowSample, A: Any) -> Any:
     """The sampled rows of a Dask array, times ``weights^(1/p)``, in memory."""
-    A = arrays.as_rows(A, ndim=(1, 2))
+    A = dask_arrays.as_rows(A, ndim=(1, 2))
     if A.shape[0] != sample.n_rows:
         raise ValueError(f"A must have {sample.n_rows} rows, got shape {A.shape}")
     factors = sample.weights ** (1.0 / sample.p)
-    rows = arrays.take_rows(A, sample.indices)
+    rows = dask_arrays.take_rows(A, sample.indices)
     if is_sparse(rows):
         rows.data = rows.data * np.repeat(factors, np.diff(rows.indptr)).astype(rows.dtype)
         return rows

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from randla._dask import arrays
 from randla._dask.sketching import as_block, prepared
-from randla._dask.tiles import DaskTiles, read
 from randla._random import draw_keys, generator_from_key, normal_rows
+from randla._tall import dask_arrays
+from randla._tall.dask_tiles import DaskTiles, read
+from randla._tall.tiles import Array, Tiles
+from randla._tall.whitening import evaluation_error, whiten
 from randla._validation import as_weights
-from randla.sampling._forms import Form, solve_form
-from randla.sampling._leverage import sketch_sizes
-from randla.sampling._lewis import log_doubt, log_error, warn_unless
-from randla.sampling._scores import LITTLE_DOUBT, Scores, rounding_bounds, widened
-from randla.sampling._tiles import Array, Tiles
-from randla.sampling._whitening import evaluation_error, whiten
+from randla.sampling._scores.forms import Form, solve_form
+from randla.sampling._scores.leverage import sketch_sizes
+from randla.sampling._scores.lewis import log_doubt, log_error, warn_unless
+from randla.sampling._scores.result import LITTLE_DOUBT, Scores, rounding_bounds, widened
 
 
 def lazy_scores(values: Any, lower: Any, upper: Any, **options: Any) -> Scores:
@@ -31,14 +31,14 @@ def lazy_scores(values: Any, lower: Any, upper: Any, **options: Any) -> Scores:
 
 def leverage_scores(A: Any, method: str, weights: Any, ridge: float, rng: Any) -> Scores:
     """`randla.leverage_scores` of a Dask array; the options are checked."""
-    A, row_scale = arrays.as_rows(A), None
+    A, row_scale = dask_arrays.as_rows(A), None
     if weights is not None:
-        w = arrays.as_vector(weights, A, "weights")
-        largest = arrays.join_rows(_largest_weight, w, shape=(1, 1), join=np.maximum)
-        top = float(arrays.compute(largest)[0, 0])
+        w = dask_arrays.as_vector(weights, A, "weights")
+        largest = dask_arrays.join_rows(_largest_weight, w, shape=(1, 1), join=np.maximum)
+        top = float(dask_arrays.compute(largest)[0, 0])
         if top == 0.0:
             raise ValueError("weights must have a positive sum, got only zeros")
-        row_scale, ridge = arrays.map_rows(_root, w, width=None, top=top), ridge / top
+        row_scale, ridge = dask_arrays.map_rows(_root, w, width=None, top=top), ridge / top
     tiles = DaskTiles(A, ridge)
     if (sizes := sketch_sizes(A.shape[0], A.shape[1], method)) is not None:
         return _sketched_leverage(tiles, row_scale, *sizes, *draw_keys(rng, 2))
@@ -72,20 +72,20 @@ def _sketched_leverage(
     key: np.uint64,
     sketch_key: np.uint64,
 ) -> Scores:
-    """Norms of A R^-1 G, as in `randla.sampling._leverage`."""
+    """Norms of A R^-1 G, as in `randla.sampling._scores.leverage`."""
     from randla.sketching import SparseSignSketch
 
     S = SparseSignSketch(sketch_rows, tiles.n, rng=generator_from_key(sketch_key))
     shape = sketch_rows, tiles.d
-    SA = arrays.compute(arrays.join_rows(_sketch, tiles.A, row_scale, shape=shape, S=S))
+    SA = dask_arrays.compute(dask_arrays.join_rows(_sketch, tiles.A, row_scale, shape=shape, S=S))
     small = Tiles(SA, tiles.ridge)
     factor = whiten(small, rtol=1e-4)
     tiles.column_scale = small.column_scale
     T = factor.transform @ normal_rows(key, 0, factor.rank, combinations) / combinations**0.5
     operands = tiles.A, row_scale
     shape = combinations + 1, combinations
-    sums = arrays.join_rows(_gram_and_squares, *operands, shape=shape, T=T, view=tiles.view)
-    gram, total = np.split(arrays.compute(sums), [combinations])
+    sums = dask_arrays.join_rows(_gram_and_squares, *operands, shape=shape, T=T, view=tiles.view)
+    gram, total = np.split(dask_arrays.compute(sums), [combinations])
     scaled, expected = tiles.with_ridge(gram, T), float(factor.rank)
     total = total[0, 0]
     if tiles.ridge:
@@ -119,8 +119,8 @@ def _gram_and_squares(first: int, block: Any, row_scale: Any, *, T: Array, view:
 def solve_lewis(
     A: Any, p: float, rtol: float, max_iterations: int, **options: float
 ) -> tuple[DaskTiles, Form]:
-    """The iteration of `randla.sampling._forms`, whose form is that of the tiles."""
-    tiles = DaskTiles(arrays.as_rows(A))
+    """The iteration of `randla.sampling._scores.forms`, whose form is that of the tiles."""
+    tiles = DaskTiles(dask_arrays.as_rows(A))
     return tiles, solve_form(tiles, p, rtol, max_iterations, **options)
 
 
@@ -137,8 +137,8 @@ def lewis_weights(
     warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
     residual, x = state.residual, tiles.log_weights(state.T, p)
     if state.doubt > 0.0:
-        least = arrays.join_rows(_least, x, shape=(1, 1), join=np.minimum)
-        residual += log_doubt(state.doubt, float(arrays.compute(least)[0, 0]) - residual)
+        least = dask_arrays.join_rows(_least, x, shape=(1, 1), join=np.minimum)
+        residual += log_doubt(state.doubt, float(dask_arrays.compute(least)[0, 0]) - residual)
     spread = log_error(p, residual, state.first.rank)
     values, lower, upper = (np.exp(np.minimum(x + shift, 0.0)) for shift in (0.0, -spread, spread))
     if math.isinf(spread):  # -inf + inf, of zero rows, is no number

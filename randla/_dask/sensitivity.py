@@ -1,6 +1,6 @@
 """Sensitivities of the rows of a Dask array: certified bounds, and estimates beside a sample.
 
-The bounds are those of `randla.sampling._row_solver`, for the quadratic form of Lewis weights that
+The bounds are those of `sampling._scores.bounds`, for the quadratic form of Lewis weights that
 were solved roughly. With v = w^(1 - 2/p), both sums of powers of v are the sum of the weights.
 """
 
@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from randla._dask import arrays
 from randla._dask.rows import draw_poisson
 from randla._dask.scores import lazy_scores, leverage_scores, solve_lewis
-from randla._dask.tiles import DaskTiles, read
 from randla._random import draw_key
+from randla._tall import dask_arrays
+from randla._tall.dask_tiles import DaskTiles, read
+from randla._tall.tiles import Array, Tiles
+from randla._tall.whitening import evaluation_error, own_errors, whiten
 from randla._validation import as_indices
-from randla.sampling._forms import Form, log_weights
-from randla.sampling._row_solver import LEWIS, RowSolver
-from randla.sampling._scores import Scores, widened
-from randla.sampling._sensitivity import (
+from randla.sampling._scores.bounds import LEWIS, RowSolver
+from randla.sampling._scores.forms import Form, log_weights
+from randla.sampling._scores.result import Scores, widened
+from randla.sampling._scores.sensitivity import (
     SAMPLE_ROWS,
     SAMPLING_RTOL,
     SKETCH_RTOL,
@@ -29,8 +31,6 @@ from randla.sampling._sensitivity import (
     pilot,
     worth_a_sketch,
 )
-from randla.sampling._tiles import Array, Tiles
-from randla.sampling._whitening import evaluation_error, own_errors, whiten
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Bounds:
 
 def lp_sensitivities(A: Any, p: float, rows: Any, method: str, rng: Any) -> Scores:
     """`randla.lp_sensitivities` of a Dask array; the options are checked."""
-    A = arrays.as_rows(A)
+    A = dask_arrays.as_rows(A)
     n = A.shape[0]
     chosen = None if rows is None else as_indices(rows, n)
     if method == "exact":
@@ -89,17 +89,17 @@ def lp_sensitivities(A: Any, p: float, rows: Any, method: str, rng: Any) -> Scor
 
 
 def sampling_sensitivities(A: Any, p: float, rng: Any, *, rough: bool) -> Any:
-    """`randla.sampling._sensitivity.sampling_sensitivities` of a Dask array."""
-    A = arrays.as_rows(A)
+    """`randla.sampling._scores.sensitivity.sampling_sensitivities` of a Dask array."""
+    A = dask_arrays.as_rows(A)
     tiles, state = solve_lewis(A, p, *LEWIS)
     bounds = _bounds(tiles, state, p)
     options: dict[str, Any] = {"bounds": bounds, "rough": rough}
-    found = arrays.join_rows(_count_open, tiles.A, shape=(1, 1), **options)
-    k, rank = int(arrays.compute(found)[0, 0]), state.first.rank
+    found = dask_arrays.join_rows(_count_open, tiles.A, shape=(1, 1), **options)
+    k, rank = int(dask_arrays.compute(found)[0, 0]), state.first.rank
     beside = None
     if worth_a_sketch(k, tiles.n, rank, p):
         beside = _beside(tiles, state, bounds, draw_key(rng))
-    return arrays.map_rows(_between, tiles.A, width=None, beside=beside, **options)
+    return dask_arrays.map_rows(_between, tiles.A, width=None, beside=beside, **options)
 
 
 def _count_open(first: int, block: Any, *, bounds: Bounds, rough: bool) -> Array:
@@ -147,7 +147,7 @@ def _by_lewis(A: Any, p: float, method: str, key: np.uint64, k: int) -> Scores:
     """The scores of all rows, of which k are wanted."""
     tiles, state = solve_lewis(A, p, *LEWIS)
     bounds = _bounds(tiles, state, p)
-    table = arrays.map_rows(_bounds_of_block, tiles.A, width=2, bounds=bounds)
+    table = dask_arrays.map_rows(_bounds_of_block, tiles.A, width=2, bounds=bounds)
     low, high = table[:, 0], table[:, 1]
     certified, values = state.doubt == 0.0, high
     if not certified:
@@ -159,14 +159,14 @@ def _by_lewis(A: Any, p: float, method: str, key: np.uint64, k: int) -> Scores:
     beside = None if method == "bound" else _beside(tiles, state, bounds, key)
     if beside is not None and method == "auto":
         few = pilot(tiles.n)
-        targets = _whitened(read(arrays.take_rows(tiles.A, few), tiles.view), bounds.T)
+        targets = _whitened(read(dask_arrays.take_rows(tiles.A, few), tiles.view), bounds.T)
         if not affordable(beside.solver, k, targets, beside.places(few), SKETCH_RTOL):
             beside = None
     if beside is None:
         return lazy_scores(
             values, low, high, kind="sensitivity-bound", certified=certified, **options
         )
-    values = arrays.map_rows(_estimates, tiles.A, width=None, bounds=bounds, beside=beside)
+    values = dask_arrays.map_rows(_estimates, tiles.A, width=None, bounds=bounds, beside=beside)
     return lazy_scores(values, low, high, kind="sensitivity-sketch", certified=False, **options)
 
 
@@ -199,7 +199,7 @@ def _beside(tiles: DaskTiles, state: Form, bounds: Bounds, key: np.uint64) -> _B
     p = state.p
     weights = np.exp(tiles.log_weights(state.T, p))
     sample, pi = draw_poisson(weights, SAMPLE_ROWS * state.first.rank, key)
-    picked = read(arrays.take_rows(tiles.A, sample), tiles.view)
+    picked = read(dask_arrays.take_rows(tiles.A, sample), tiles.view)
     X = _whitened(picked, bounds.T) * pi[:, None] ** (-1.0 / p)
     return _Beside(RowSolver(X, p, float(np.exp(bounds.from_above / p))), sample)
 
@@ -219,9 +219,9 @@ def _bounds(tiles: DaskTiles, state: Form, p: float) -> Bounds:
         own, error = evaluation_error(tiles, factor, norms, scale)
         inexact = np.ndim(own) > 0
     options: dict[str, Any] = {"T": state.T, "p": p, "view": tiles.view}
-    total, most = arrays.compute(
-        arrays.join_rows(_weight_sum, tiles.A, shape=(1, 1), **options),
-        arrays.join_rows(
+    total, most = dask_arrays.compute(
+        dask_arrays.join_rows(_weight_sum, tiles.A, shape=(1, 1), **options),
+        dask_arrays.join_rows(
             _largest_ratio, tiles.A, shape=(1, 1), join=np.maximum, new=factor.transform, **options
         ),
     )

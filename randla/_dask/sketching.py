@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from randla._dask import arrays
+from randla._tall import dask_arrays
 from randla._validation import as_array, as_matrix, is_sparse
 from randla.sketching._operators import Sketch
 
@@ -17,12 +17,12 @@ def product(S: Sketch, A: Any) -> Any:
 
     Each task holds a block of A and an (m, d) sketch of it.
     """
-    A = arrays.as_rows(A, ndim=(1, 2))
+    A = dask_arrays.as_rows(A, ndim=(1, 2))
     S._require_rows(A, "A")
     columns = A[:, None] if A.ndim == 1 else A
     dtype = np.dtype(np.float32 if A.dtype == np.float32 else np.float64)
     shape = S.shape[0], columns.shape[1]
-    SA = arrays.join_rows(_sketch_block, columns, shape=shape, dtype=dtype, S=S)
+    SA = dask_arrays.join_rows(_sketch_block, columns, shape=shape, dtype=dtype, S=S)
     return SA[:, 0] if A.ndim == 1 else SA
 
 

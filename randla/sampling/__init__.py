@@ -1,20 +1,18 @@
-"""Rows that matter: leverage scores, Lewis weights, sensitivities, samples, l_p regression."""
+"""Rows that matter: leverage scores, Lewis weights, sensitivities, and samples of rows."""
 
-from randla.sampling._leverage import leverage_scores
-from randla.sampling._lewis import lewis_weights
-from randla.sampling._lp_regression import LpRegressionResult, lp_regression
-from randla.sampling._rows import RowSample, sample_rows
-from randla.sampling._scores import NotConvergedWarning, Scores
-from randla.sampling._sensitivity import lp_sensitivities
-from randla.sampling._total_sensitivity import (
+from randla.sampling._samples.sample_rows import RowSample, sample_rows
+from randla.sampling._scores.extremes import (
     MaxSensitivity,
     TotalSensitivity,
     max_sensitivity,
     total_sensitivity,
 )
+from randla.sampling._scores.leverage import leverage_scores
+from randla.sampling._scores.lewis import lewis_weights
+from randla.sampling._scores.result import NotConvergedWarning, Scores
+from randla.sampling._scores.sensitivity import lp_sensitivities
 
 __all__ = [
-    "LpRegressionResult",
     "MaxSensitivity",
     "NotConvergedWarning",
     "RowSample",
@@ -22,7 +20,6 @@ __all__ = [
     "TotalSensitivity",
     "leverage_scores",
     "lewis_weights",
-    "lp_regression",
     "lp_sensitivities",
     "max_sensitivity",
     "sample_rows",

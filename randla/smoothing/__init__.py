@@ -6,27 +6,27 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 `paris` and from `ffbs`.
 """
 
-from randla.smoothing._backward import ffbs
-from randla.smoothing._exact import (
+from randla.smoothing._exact.exact import (
     HMMSmootherResult,
     KalmanSmootherResult,
     hmm_smoother,
     kalman_smoother,
 )
-from randla.smoothing._filter import FilterResult, particle_filter
-from randla.smoothing._functional import AdditiveFunctional
-from randla.smoothing._linear_gaussian import LinearGaussian
-from randla.smoothing._maximum_likelihood import (
+from randla.smoothing._likelihood.maximum_likelihood import (
     MaximumLikelihoodResult,
     MaximumLikelihoodWarning,
     maximum_likelihood,
 )
-from randla.smoothing._model import StateSpaceModel
-from randla.smoothing._paris import paris
-from randla.smoothing._particle_gibbs import particle_gibbs, ppg
-from randla.smoothing._problem import DegenerateSmoothingWarning
-from randla.smoothing._ready_models import ChaoticRNN, DiscreteHMM, StochasticVolatility
-from randla.smoothing._smoothing_result import BiasWarning, BurnInWarning, SmoothingResult
+from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._models.linear_gaussian import LinearGaussian
+from randla.smoothing._models.ready import ChaoticRNN, DiscreteHMM, StochasticVolatility
+from randla.smoothing._particles.ffbs import ffbs
+from randla.smoothing._particles.filter import FilterResult, particle_filter
+from randla.smoothing._particles.paris import paris
+from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
+from randla.smoothing._particles.problem import DegenerateSmoothingWarning
+from randla.smoothing._particles.result import BiasWarning, BurnInWarning, SmoothingResult
 
 __all__ = [
     "AdditiveFunctional",

@@ -10,7 +10,7 @@ from randla._parallel import part_bounds, run_parts
 from randla.transport._clouds import Cloud
 from randla.transport._kernels.directions import cost_directions
 from randla.transport._kernels.project import project_rows
-from randla.transport._rows import (
+from randla.transport._projections import (
     SAFE_POWER,
     SECONDS_PROJECT,
     SECONDS_SORT,

@@ -12,9 +12,9 @@ from randla._results import Result
 from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Clouds, as_pair, length_of, times_unit
 from randla.transport._directions import Design, as_design
+from randla.transport._projections import MAX_POWER, SAFE_POWER
 from randla.transport._regression import fit
 from randla.transport._result import directions_interval
-from randla.transport._rows import MAX_POWER, SAFE_POWER
 from randla.transport._slopes import ProjectedSlopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]

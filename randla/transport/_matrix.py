@@ -27,9 +27,9 @@ from randla.transport._control_variates import (
 )
 from randla.transport._directions import Design, as_design
 from randla.transport._pair_costs import PairCosts
+from randla.transport._projections import SAFE_POWER
 from randla.transport._regression import fit_or_mean
 from randla.transport._result import root_interval
-from randla.transport._rows import SAFE_POWER
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
 

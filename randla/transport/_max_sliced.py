@@ -16,7 +16,7 @@ from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Cloud, as_pair, pair_moments
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Directions, GivenDirections
-from randla.transport._rows import SAFE_POWER
+from randla.transport._projections import SAFE_POWER
 from randla.transport._slopes import ProjectedSlopes
 
 _CANDIDATES = 256  # random directions of which the best are starts

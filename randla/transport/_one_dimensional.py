@@ -9,7 +9,7 @@ from randla._parallel import part_bounds, run_parts
 from randla._validation import as_array, as_flag, as_number, as_weights
 from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
-from randla.transport._rows import (
+from randla.transport._projections import (
     MAX_POWER,
     SECONDS_SORT,
     Coupling,

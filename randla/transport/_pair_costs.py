@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from randla._parallel import run_parts
 from randla.transport._clouds import Clouds
 from randla.transport._kernels.project import project_rows
-from randla.transport._rows import (
+from randla.transport._projections import (
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,

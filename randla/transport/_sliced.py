@@ -12,8 +12,8 @@ from randla.transport._clouds import as_pair
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import as_directions, choose_design
 from randla.transport._estimation import Problem, Tolerance
+from randla.transport._projections import MAX_POWER
 from randla.transport._result import SlicedWassersteinResult
-from randla.transport._rows import MAX_POWER
 
 _DEFAULT_PROJECTIONS = 256
 
@@ -187,9 +187,9 @@ def sliced_wasserstein(
     clouds: Any
     costs: Any = ProjectedCosts
     if is_dask(X) or is_dask(Y):
-        from randla._dask import transport
+        from randla.transport import _dask
 
-        clouds, costs = transport.read_pair(X, Y, a, b)
+        clouds, costs = _dask.read_pair(X, Y, a, b)
     else:
         clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=MAX_POWER)

@@ -17,7 +17,7 @@ from randla.transport._kernels.gradient import (
     add_slopes_weighted,
 )
 from randla.transport._kernels.project import project_rows
-from randla.transport._rows import (
+from randla.transport._projections import (
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,

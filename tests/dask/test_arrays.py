@@ -113,9 +113,9 @@ def test_functions_without_a_way_say_so():
 
 
 def test_a_block_runs_on_one_thread(scheduler):
-    from randla._dask import arrays
+    from randla._tall import dask_arrays
 
-    counts = arrays.gather(_threads, cut(A))
+    counts = dask_arrays.gather(_threads, cut(A))
     assert counts == [1] * len(cut(A).chunks[0])
 
 
@@ -124,9 +124,9 @@ def _threads(first, block):
 
 
 def test_blocks_know_their_first_row(scheduler, rows):
-    from randla._dask import arrays
+    from randla._tall import dask_arrays
 
-    numbers = arrays.map_rows(_numbers, cut(A, rows), width=None)
+    numbers = dask_arrays.map_rows(_numbers, cut(A, rows), width=None)
     np.testing.assert_array_equal(numbers.compute(), np.arange(N))
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
-from randla._dask import arrays
+from randla._tall import dask_arrays
 from tests.dask.cases import cut, cut_sparse
 
 _rng = np.random.default_rng(11)
@@ -236,8 +236,8 @@ def test_a_step_reads_the_table_of_both_operands_once(p, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(arrays, "compute", counted(arrays.compute))
-    monkeypatch.setattr(arrays, "run", counted(arrays.run))
+    monkeypatch.setattr(dask_arrays, "compute", counted(dask_arrays.compute))
+    monkeypatch.setattr(dask_arrays, "run", counted(dask_arrays.run))
     with dask.config.set(scheduler="synchronous"):
         randla.lp_regression(source[:, :-1], source[:, -1], p, rng=0)
     assert max(counts) == 1.0

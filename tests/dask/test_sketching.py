@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
-from randla.sketching._plan import read_rows
+from randla.regression._least_squares.options import read_rows
 from tests.dask.cases import N, cut, cut_sparse, da, dask
 from tests.dask.data import A, B, b, weights
 
@@ -157,9 +157,9 @@ def test_refinement_finds_the_rank_that_a_sketch_has_lost():
 
 
 def test_progress_is_shown_by_dask(monkeypatch, capsys):
-    from randla._dask import arrays
+    from randla._tall import dask_arrays
 
-    monkeypatch.setattr(arrays, "WORTH_A_BAR", 0.0)
+    monkeypatch.setattr(dask_arrays, "WORTH_A_BAR", 0.0)
     with dask.config.set(scheduler="threads"):
         randla.lstsq(cut(A), b, progress=True)
         assert "Completed" in capsys.readouterr().err

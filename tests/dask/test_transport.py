@@ -46,8 +46,8 @@ def test_on_each_scheduler(scheduler):
 
 
 def test_several_passes(monkeypatch):
-    monkeypatch.setattr("randla._dask.transport._TASK_BYTES", 1 << 17)
-    monkeypatch.setattr("randla._dask.transport._PASS_BYTES", 1 << 18)
+    monkeypatch.setattr("randla.transport._dask._TASK_BYTES", 1 << 17)
+    monkeypatch.setattr("randla.transport._dask._PASS_BYTES", 1 << 18)
     result = randla.sliced_wasserstein(cut(X), cut(Y, 250), n_projections=60, rng=1)
     assert_same(result, randla.sliced_wasserstein(X, Y, n_projections=60, rng=1))
 

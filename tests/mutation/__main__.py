@@ -43,7 +43,7 @@ def order_of_tests(bench, mutant, results):
 
 
 def test_files():
-    families = ("sketching", "sampling", "transport", "smoothing")
+    families = ("sketching", "sampling", "regression", "transport", "smoothing")
     paths = [p for family in families for p in sorted((ROOT / "tests" / family).glob("test_*.py"))]
     return [p.relative_to(ROOT).as_posix() for p in [*paths, ROOT / "tests" / "test_random.py"]]
 

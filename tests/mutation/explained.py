@@ -3,13 +3,13 @@
 # The same results (of the same law), by proof.
 NOTHING = {
     (
-        "randla/sampling/_kernels/mehrotra.py",
+        "randla/_kernels/mehrotra.py",
         "iterate",
         "0.0",
         "0.0 to 1.0 or back",
     ): "values of a failed step, which nobody reads",
     (
-        "randla/sampling/_kernels/mehrotra.py",
+        "randla/_kernels/mehrotra.py",
         "solve",
         "total += x[j]",
         "Add= to Sub=",
@@ -21,13 +21,13 @@ NOTHING = {
         "0.0 to 1.0 or back",
     ): "a limit of scores that are 0 or infinite",
     (
-        "randla/smoothing/_kernels/backward.py",
+        "randla/smoothing/_kernels/particles/backward.py",
         "backward_row_form.backward_row",
         "logs[k]",
         "shift an index down",
     ): "all are -inf or NaN there, and a NaN differs from its neighbour too",
     (
-        "randla/smoothing/_kernels/sweep.py",
+        "randla/smoothing/_kernels/particles/sweep.py",
         "full_update_form.update",
         "0.0",
         "0.0 to 1.0 or back",
@@ -49,7 +49,7 @@ NOTHING = {
 # The same results, sooner or later.
 SPEED = {
     (
-        "randla/sampling/_kernels/mehrotra.py",
+        "randla/_kernels/mehrotra.py",
         "iterate",
         "mu + dual * s1 + primal * s2 + dual * primal * s3",
         "Add to Sub",
@@ -93,7 +93,7 @@ ANOTHER_MODE = {
         "Add to Sub",
     ): "the end of a slice, which nobody asks for unless bounds are checked",
     (
-        "randla/smoothing/_kernels/linear_gaussian.py",
+        "randla/smoothing/_kernels/models/linear_gaussian.py",
         "component",
         "y[i]",
         "shift an index down",

@@ -122,7 +122,7 @@ def mutate(path, site):
 
 def all_mutants():
     """Every change of every kernel file, in a fixed order."""
-    files = sorted((ROOT / "randla").glob("*/_kernels/*.py")) + [ROOT / "randla" / "_random.py"]
+    files = sorted((ROOT / "randla").glob("**/_kernels/**/*.py")) + [ROOT / "randla" / "_random.py"]
     for path in files:
         mutator = Mutator()
         visit_functions(path, mutator)

@@ -193,7 +193,7 @@ def compiled_functions(tree):
     for name, module in list(sys.modules.items()):
         if name.startswith("randla"):
             roots += [v for v in vars(module).values() if isinstance(v, Dispatcher)]
-    specialised = sys.modules.get("randla.smoothing._specialise")
+    specialised = sys.modules.get("randla.smoothing._model.specialise")
     roots += specialised._kernels.values() if specialised else []
     for kernel in roots:
         if isinstance(kernel, Dispatcher) and kernel.signatures:
@@ -204,7 +204,7 @@ def compiled_functions(tree):
 def importers(tree, file):
     """Last names of the module of a file and of all modules of kernels that import it."""
     imports = {}
-    for path in [*(tree / "randla").glob("*/_kernels/*.py"), tree / "randla" / "_random.py"]:
+    for path in [*(tree / "randla").glob("**/_kernels/**/*.py"), tree / "randla" / "_random.py"]:
         name = ".".join(path.relative_to(tree).with_suffix("").parts)
         nodes = ast.walk(ast.parse(path.read_text()))
         imports[name] = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}

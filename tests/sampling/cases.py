@@ -11,7 +11,6 @@ from randla.sampling import (
     total_sensitivity,
 )
 from tests.conformance import Case, grid
-from tests.sampling.lp_regression_cases import CASES as LP_REGRESSION_CASES
 
 _rng = np.random.default_rng(0)
 _A = grid(_rng, (60, 4), scale=2.0)
@@ -181,5 +180,4 @@ CASES: list[Case] = [
             ({"size": None}, ValueError, r"\bsize or eps must be given"),
         ],
     ),
-    *LP_REGRESSION_CASES,
 ]

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from randla.sampling._kernels import columns, sensitivity_one, sensitivity_power
-from randla.sampling._kernels.columns import LANES
+from randla._kernels import columns
+from randla._kernels.columns import LANES
+from randla._tall._kernels.tiles import invert_lower, row_norms
+from randla._tall.tiles import add_gram
+from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._kernels.rows import counter_uniforms
-from randla.sampling._kernels.tiles import invert_lower, row_norms
-from randla.sampling._tiles import add_gram
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (255, 2), (256, 3), (257, 8), (600, 5)])

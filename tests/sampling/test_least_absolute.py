@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from randla.sampling._kernels import least_absolute as kernels
-from randla.sampling._kernels.columns import LANES, fill_blocks
-from tests.sampling.lp_regression_reference import highs_quantile
+from randla._kernels import least_absolute as kernels
+from randla._kernels.columns import LANES, fill_blocks
+from tests.regression.lp_regression_reference import highs_quantile
 
 
 def problem(m, e, seed=0, noise="standard_normal"):

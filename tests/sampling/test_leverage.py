@@ -8,6 +8,8 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
+from randla._tall.tiles import Tiles
+from randla._tall.whitening import whiten
 from randla.datasets import ill_conditioned
 from randla.sampling import (
     leverage_scores,
@@ -16,8 +18,6 @@ from randla.sampling import (
     max_sensitivity,
     total_sensitivity,
 )
-from randla.sampling._tiles import Tiles
-from randla.sampling._whitening import whiten
 from tests.sampling.matrices import MATRICES
 from tests.sampling.reference import leverage, leverage_of_doubles
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
+from randla._tall.tiles import Tiles
+from randla._tall.whitening import whiten
 from randla.sampling import leverage_scores, lewis_weights
-from randla.sampling._lewis import log_error, solve_lewis
-from randla.sampling._mixing import Mixing
-from randla.sampling._scores import NotConvergedWarning
-from randla.sampling._tiles import Tiles
-from randla.sampling._whitening import whiten
+from randla.sampling._scores.anderson import Mixing
+from randla.sampling._scores.lewis import log_error, solve_lewis
+from randla.sampling._scores.result import NotConvergedWarning
 from tests.sampling.matrices import MATRICES
 from tests.sampling.reference import lewis_ratio
 
@@ -165,7 +165,7 @@ def test_all_leverage_computations_are_counted(monkeypatch):
         calls.append(args)
         return whiten(*args, **options)
 
-    monkeypatch.setattr("randla.sampling._lewis.whiten", counted)
+    monkeypatch.setattr("randla.sampling._scores.lewis.whiten", counted)
     A = np.random.default_rng(0).standard_normal((300, 4))
     with pytest.warns(NotConvergedWarning, match="in 30 iterations"):
         w = lewis_weights(A, 200, max_iterations=30)  # the best residual is that of the start

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from randla._tall.row_lengths import LENGTHS, gaps_to_close
+from randla._tall.tiles import Tiles
+from randla._tall.whitening import whiten
 from randla.sampling import (
     leverage_scores,
     lewis_weights,
@@ -11,10 +14,7 @@ from randla.sampling import (
     max_sensitivity,
     total_sensitivity,
 )
-from randla.sampling._long_rows import LENGTHS, gaps_to_close
-from randla.sampling._row_solver import geometry
-from randla.sampling._tiles import Tiles
-from randla.sampling._whitening import whiten
+from randla.sampling._scores.bounds import geometry
 from tests.sampling.reference import leverage_of_doubles
 
 each_form = pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, np.asfortranarray])

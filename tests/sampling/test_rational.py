@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from randla.sampling import leverage_scores, lewis_weights, lp_regression, lp_sensitivities
+from randla.regression import lp_regression
+from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities
 from tests.sampling import rational
 
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse, stats
 
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
-from randla.sampling._draws import inclusion_probabilities, systematic
-from randla.sampling._lewis import log_error
-from randla.sampling._row_solver import RowSolver
-from randla.sampling._rows import kind_of, named_scores, size_for
-from randla.sampling._scores import NotConvergedWarning
+from randla.sampling._samples.sample_rows import kind_of, named_scores, size_for
+from randla.sampling._scores.bounds import RowSolver
+from randla.sampling._scores.draws import inclusion_probabilities, systematic
+from randla.sampling._scores.lewis import log_error
+from randla.sampling._scores.result import NotConvergedWarning
 from tests.sampling.distortion import Distortion
 from tests.sampling.matrices import MATRICES
 from tests.sampling.reference import inclusion
@@ -54,7 +54,7 @@ def test_a_matrix_of_zeros_has_no_rows_to_draw():
 
 
 def test_a_warning_of_the_scores_behind_a_sample_points_to_the_call(monkeypatch):
-    monkeypatch.setattr("randla.sampling._rows._LEWIS_RTOL", 1e-20)
+    monkeypatch.setattr("randla.sampling._samples.sample_rows._LEWIS_RTOL", 1e-20)
     with pytest.warns(NotConvergedWarning, match="Lewis weights reached") as caught:
         sample_rows(A, 40, p=1)
     assert caught[0].filename == __file__

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
+from randla._kernels.columns import LANES
+from randla._tall.tiles import Tiles
 from randla.datasets import engel
 from randla.sampling import (
-    _row_solver,
     leverage_scores,
     lewis_weights,
     lp_sensitivities,
     max_sensitivity,
     total_sensitivity,
 )
-from randla.sampling._kernels.columns import LANES
 from randla.sampling._kernels.sensitivity_power import dual_norm
-from randla.sampling._row_solver import geometry, row_seconds
-from randla.sampling._scores import NotConvergedWarning
-from randla.sampling._sensitivity import exact_rows, full_solver, pilot
-from randla.sampling._sensitivity_max import _one_row
-from randla.sampling._tiles import Tiles
+from randla.sampling._scores import bounds as bounds_module
+from randla.sampling._scores.bounds import geometry, row_seconds
+from randla.sampling._scores.result import NotConvergedWarning
+from randla.sampling._scores.sensitivity import exact_rows, full_solver, pilot
+from randla.sampling._scores.sensitivity_max import _one_row
 from tests.sampling import reference
 from tests.sampling.matrices import MATRICES
 from tests.statistical import claim
@@ -263,11 +263,11 @@ def test_automatic_choice_counts_iterations(p, monkeypatch):
         1e4: ("sensitivity", "sensitivity"),
     }.items():  # iterations of each of the rows
         affordable = budget * 2000 * row_seconds(2000, 5, p)
-        monkeypatch.setattr("randla.sampling._sensitivity._AFFORDABLE", affordable)
+        monkeypatch.setattr("randla.sampling._scores.sensitivity._AFFORDABLE", affordable)
         for A, kind in zip((light, heavy), kinds, strict=True):
             assert lp_sensitivities(A, p, rng=0).kind == kind
     assert len(pilot(2000)) == 64
-    monkeypatch.setattr("randla.sampling._sensitivity._AFFORDABLE", 0.0)
+    monkeypatch.setattr("randla.sampling._scores.sensitivity._AFFORDABLE", 0.0)
     assert lp_sensitivities(heavy, p, rng=0).kind == "sensitivity-bound"
     assert lp_sensitivities(heavy, 2, rng=0).kind == "sensitivity"
 
@@ -352,7 +352,7 @@ def test_a_part_of_heavy_tailed_rows_is_short_too(p, monkeypatch):
     solver, places = full_solver(geometry(Tiles(A), p)), np.arange(len(A))
     n_parts = []
     with monkeypatch.context() as patch:
-        patch.setattr(_row_solver, "run_parts", lambda part, n, **options: n_parts.append(n))
+        patch.setattr(bounds_module, "run_parts", lambda part, n, **options: n_parts.append(n))
         solver.solve(solver.X, places, 1e-6)
     few = places[: -(-len(A) // n_parts[0])]
     _, _, iterations = solver.solve(solver.X[few], few, 1e-6)
@@ -501,15 +501,15 @@ def test_the_simplex_method_serves_the_maximum_norm(name, monkeypatch):
         programmes.append(i)
         return _one_row(X, i, rtol)
 
-    monkeypatch.setattr("randla.sampling._sensitivity_max._one_row", one_row)
+    monkeypatch.setattr("randla.sampling._scores.sensitivity_max._one_row", one_row)
     scores = lp_sensitivities(A, np.inf, method="exact")
     assert len(programmes) <= 0.02 * len(A)
     assert scores.residual < 1e-9
     assert scores.certified
     rows = np.flatnonzero(A.any(axis=1))[::17]
-    monkeypatch.setattr("randla.sampling._sensitivity_max._STEPS", 0)
+    monkeypatch.setattr("randla.sampling._scores.sensitivity_max._STEPS", 0)
     monkeypatch.setattr(
-        "randla.sampling._sensitivity_max.bounds_of_rows", lambda *args: args[-2].fill(1.0)
+        "randla.sampling._scores.sensitivity_max.bounds_of_rows", lambda *args: args[-2].fill(1.0)
     )
     programmes.clear()
     slow = lp_sensitivities(A, np.inf, rows=rows, method="exact")
@@ -542,7 +542,7 @@ def test_sensitivities_in_the_maximum_norm_by_fractions():
 def test_sensitivities_at_2_are_exact_leverage_scores_of_any_matrix(monkeypatch):
     A = np.random.default_rng(0).standard_normal((600, 40))
     exact = leverage_scores(A, method="exact")
-    monkeypatch.setattr("randla.sampling._leverage._EXACT_WORK", 0.0)
+    monkeypatch.setattr("randla.sampling._scores.leverage._EXACT_WORK", 0.0)
     assert not leverage_scores(A, rng=0).certified
     for method in ("auto", "exact", "bound"):
         scores = lp_sensitivities(A, 2, method=method)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
+from randla._kernels.columns import LANES, fill, fill_blocks
+from randla._tall.tiles import Tiles
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
-from randla.sampling._kernels.columns import LANES, fill, fill_blocks
-from randla.sampling._row_solver import geometry
-from randla.sampling._tiles import Tiles
+from randla.sampling._scores.bounds import geometry
 
 
 @pytest.mark.parametrize("p", [1.0001, 1.5, 1.99, 2.01, 2.5, 3.0, 4.0, 8.0, 50.0])

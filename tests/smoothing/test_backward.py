@@ -7,9 +7,9 @@ import pytest
 
 from randla._jit import unsaved_kernel
 from randla._random import new_stream
-from randla.smoothing._kernels.backward import exact_form, reject_form
-from randla.smoothing._kernels.resample import comb
-from randla.smoothing._kernels.status import OK, ZERO_TRANSITION
+from randla.smoothing._kernels.particles.backward import exact_form, reject_form
+from randla.smoothing._kernels.particles.resample import comb
+from randla.smoothing._kernels.particles.status import OK, ZERO_TRANSITION
 
 
 @unsaved_kernel

@@ -11,8 +11,8 @@ from scipy import stats
 
 from randla import StochasticVolatility, particle_gibbs, ppg
 from randla._random import draw_key, new_stream
-from randla.smoothing._backward import PathSmoother
-from randla.smoothing._problem import make_problem
+from randla.smoothing._particles.ffbs import PathSmoother
+from randla.smoothing._particles.problem import make_problem
 from tests.statistical import claim
 
 MODEL = StochasticVolatility(0.9, 0.5, 0.7)

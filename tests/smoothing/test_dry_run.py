@@ -16,7 +16,7 @@ import pytest
 
 import randla
 from randla import AdditiveFunctional, StateSpaceModel, paris, particle_filter, random
-from randla.smoothing import _specialise
+from randla.smoothing._model import specialise
 from tests.smoothing import models
 
 # Few particles, so that the tests are quick.
@@ -449,8 +449,8 @@ def test_functions_that_are_not_cached_are_checked_as_well():
     def log_potential(t, x, y, theta):
         return records[t]["level"] - x * x
 
-    with pytest.raises(_specialise.UnhashableError):
-        _specialise.content_key(log_potential)
+    with pytest.raises(specialise.UnhashableError):
+        specialise.content_key(log_potential)
     model = StateSpaceModel(**{**models.WALK, "log_potential": log_potential})
     with pytest.raises(ValueError, match=r"log_potential must .* at t = 4 .* in records\[4\]"):
         particle_filter(model, SERIES, n_particles=20, rng=0)

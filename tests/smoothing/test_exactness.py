@@ -12,11 +12,11 @@ import pytest
 
 from randla._jit import unsaved_kernel
 from randla._random import draw_key, uniform
-from randla.smoothing import _sweeps
-from randla.smoothing._kernels import sweep as sweep_module
-from randla.smoothing._kernels.backward import count_impossible, densities_form
-from randla.smoothing._problem import make_problem
-from randla.smoothing._sweeps import SweepChain
+from randla.smoothing._kernels.particles import sweep as sweep_module
+from randla.smoothing._kernels.particles.backward import count_impossible, densities_form
+from randla.smoothing._particles import sweeps as sweeps_module
+from randla.smoothing._particles.problem import make_problem
+from randla.smoothing._particles.sweeps import SweepChain
 from tests.smoothing import models
 from tests.smoothing.reference import chain_paths
 from tests.statistical import claim
@@ -134,7 +134,7 @@ def test_wrong_samplers_are_seen(wrong, trial, monkeypatch):
     template = sweep_module.sweep_template
     scope = {**template.__globals__, **WRONG[wrong]}
     changed = FunctionType(template.__code__, scope, "wrong_sweep_template")
-    monkeypatch.setattr(_sweeps, "sweep_template", changed)
+    monkeypatch.setattr(sweeps_module, "sweep_template", changed)
     problem = chain_problem(models.chain, "mcmc", 5, 2, models.SYMBOLS)
     estimates, shares = run_from_the_smoothing_law(problem, trial)
     with pytest.raises(AssertionError):

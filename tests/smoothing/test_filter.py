@@ -6,8 +6,8 @@ import pytest
 import randla
 from randla import StateSpaceModel, paris, particle_filter
 from randla._random import new_stream
-from randla.smoothing._kernels import resample
-from randla.smoothing._kernels.weights import (
+from randla.smoothing._kernels.particles import resample
+from randla.smoothing._kernels.particles.weights import (
     exp_negative,
     exponentiate,
     largest,

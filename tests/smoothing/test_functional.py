@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from randla import AdditiveFunctional, LinearGaussian, StateSpaceModel, ffbs, paris, ppg
-from randla.smoothing._functional import as_functional
+from randla.smoothing._model.additive_functional import as_functional
 from tests.smoothing import models, reference
 
 # Few particles, so that the tests are quick.

@@ -24,9 +24,9 @@ from randla import (
     random,
 )
 from randla.smoothing import MaximumLikelihoodWarning
-from randla.smoothing._em import em_family
-from randla.smoothing._parametrisation import Parametrisation
-from randla.smoothing._scores import SweepScores, SweepSettings
+from randla.smoothing._likelihood.em import em_family
+from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.scores import SweepScores, SweepSettings
 from tests.smoothing.exact_reference import central_difference, log_space_smoother
 from tests.statistical import claim
 

@@ -12,8 +12,8 @@ import randla
 from randla import LinearGaussian, StateSpaceModel, maximum_likelihood, paris, particle_gibbs
 from randla._random import draw_key
 from randla.smoothing import BiasWarning, DegenerateSmoothingWarning
-from randla.smoothing._problem import make_problem
-from randla.smoothing._sweeps import SweepChain
+from randla.smoothing._particles.problem import make_problem
+from randla.smoothing._particles.sweeps import SweepChain
 from tests.smoothing import models, reference
 from tests.statistical import claim
 

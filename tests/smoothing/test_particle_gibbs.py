@@ -22,11 +22,12 @@ from randla import (
     random,
 )
 from randla._random import draw_key, new_stream
-from randla.smoothing import BurnInWarning, _backward, _sweeps
-from randla.smoothing._backward import PathSmoother
-from randla.smoothing._particle_gibbs import as_burn_in
-from randla.smoothing._problem import make_problem
-from randla.smoothing._smoothing_result import summarise, warn_if_short
+from randla.smoothing import BurnInWarning
+from randla.smoothing._particles import ffbs as ffbs_module, sweeps as sweeps_module
+from randla.smoothing._particles.ffbs import PathSmoother
+from randla.smoothing._particles.particle_gibbs import as_burn_in
+from randla.smoothing._particles.problem import make_problem
+from randla.smoothing._particles.result import summarise, warn_if_short
 from tests.smoothing import models, reference
 from tests.smoothing.test_exactness import chain_problem, pooled
 from tests.statistical import claim
@@ -206,7 +207,11 @@ def test_streams_depend_on_the_chain_only(each_thread_count):
 
 def test_pieces_do_not_change_the_result(monkeypatch):
     """Work that is cut by time, as long work is, gives the same bits."""
-    from randla.smoothing import _checks, _particle_gibbs, _sweeps
+    from randla.smoothing._particles import (
+        checks,
+        particle_gibbs as particle_gibbs_module,
+        sweeps as sweeps_module,
+    )
 
     def run():
         return [
@@ -216,7 +221,7 @@ def test_pieces_do_not_change_the_result(monkeypatch):
         ]
 
     expected = run()
-    for module in (_checks, _sweeps, _particle_gibbs):
+    for module in (checks, sweeps_module, particle_gibbs_module):
         monkeypatch.setattr(module, "PIECE_SECONDS", 1e-7)
     for result, other in zip(run(), expected, strict=True):
         np.testing.assert_array_equal(result.paths, other.paths)
@@ -314,7 +319,7 @@ def test_starts_that_die_are_drawn_anew_up_to_a_number_and_only_they(monkeypatch
         text = "no particle can explain the observation"
         with pytest.raises(ValueError, match=text):
             randla.paris(LEFT_RIGHT, ONWARD, "state", n_particles=8, n_chains=50, rng=0)
-        monkeypatch.setattr(_sweeps, "_MOST_STARTS", 1)
+        monkeypatch.setattr(sweeps_module, "_MOST_STARTS", 1)
         with pytest.raises(ValueError, match=text):
             ppg(LEFT_RIGHT, ONWARD, "state", n_chains=50, **options)
 
@@ -342,11 +347,11 @@ def test_starts_of_learning_that_die_are_drawn_anew():
 def test_a_start_that_is_drawn_anew_does_not_depend_on_pieces_of_work(monkeypatch):
     """They are cut by the clock, and a start may die in any of them."""
     options = {"n_particles": 8, "n_iterations": 3, "burn_in": 1, "rng": 0}
-    monkeypatch.setattr(_sweeps, "PIECE_SECONDS", 0.0)  # one sweep at a time
+    monkeypatch.setattr(sweeps_module, "PIECE_SECONDS", 0.0)  # one sweep at a time
     found = []
     for cuts in ([11], [1, 11], [7, 11], [3, 6, 9, 11]):
         cut = [*zip([0, *cuts], cuts, strict=False)]
-        for module in (_sweeps, _backward):
+        for module in (sweeps_module, ffbs_module):
             monkeypatch.setattr(module, "pieces", lambda n, size, cut=cut: iter(cut))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", randla.RandlaWarning)

@@ -19,7 +19,7 @@ from randla import (
     particle_filter,
 )
 from randla._random import new_stream, normal
-from randla.smoothing._ready_models import ReadyModel
+from randla.smoothing._models.ready import ReadyModel
 from tests.smoothing.exact_reference import central_difference
 from tests.statistical import chi_square_pvalue, claim
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from randla._jit import unsaved_kernel
-from randla.smoothing import _specialise
-from randla.smoothing._specialise import UnhashableError, content_key, specialise
+from randla.smoothing._model import specialise as specialise_module
+from randla.smoothing._model.specialise import UnhashableError, content_key, specialise
 
 pytestmark = pytest.mark.compiled
 
@@ -49,7 +49,7 @@ import sys, time
 sys.path.insert(0, {folder!r})
 import numpy as np
 import model
-from randla.smoothing._specialise import specialise
+from randla.smoothing._model.specialise import specialise
 
 def summing(density):
     def kernel(values):
@@ -240,13 +240,13 @@ def test_old_files_are_evicted(tmp_path, monkeypatch):
             os.utime(path, (1000 - age, 1000 - age))
     other = tmp_path / "something.else-3.py311.nbi"
     other.write_bytes(b"y" * 1000)
-    monkeypatch.setattr(_specialise, "MAX_CACHE_BYTES", 450)
-    _specialise._evict(str(tmp_path))
+    monkeypatch.setattr(specialise_module, "MAX_CACHE_BYTES", 450)
+    specialise_module._evict(str(tmp_path))
     left = {path.name for path in tmp_path.iterdir()}
     assert not any(digests[2] in name for name in left)
     assert sum(digest in name for digest in digests[:2] for name in left) == 4
     assert other.name in left
-    _specialise._evict(str(tmp_path / "missing"))
+    specialise_module._evict(str(tmp_path / "missing"))
 
 
 COMPILED = """

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from randla.transport import _rows
+from randla.transport import _projections
 from randla.transport._kernels.sort import _n_descents, _sort_by_bits, _sort_by_keys
-from randla.transport._rows import Sorter
+from randla.transport._projections import Sorter
 
 RNG = np.random.default_rng(1)
 ROWS = {
@@ -85,8 +85,8 @@ def test_numpys_sort_gives_the_same_bits():
 
 
 def test_the_faster_sort_is_measured_once():
-    _rows._measured_crossover.cache_clear()
-    first = _rows._measured_crossover(np.dtype(float))
-    assert first in (*_rows._CALIBRATION_SIZES, np.inf)
-    assert _rows._measured_crossover(np.dtype(float)) == first
-    assert _rows._measured_crossover.cache_info().misses == 1
+    _projections._measured_crossover.cache_clear()
+    first = _projections._measured_crossover(np.dtype(float))
+    assert first in (*_projections._CALIBRATION_SIZES, np.inf)
+    assert _projections._measured_crossover(np.dtype(float)) == first
+    assert _projections._measured_crossover.cache_info().misses == 1

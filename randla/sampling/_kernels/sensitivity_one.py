@@ -15,8 +15,8 @@ import math
 import numpy as np
 
 from randla._jit import kernel, summing_kernel
-from randla.sampling._kernels.columns import LANES, adjoint, fill, product
-from randla.sampling._kernels.least_absolute import interior_point
+from randla._kernels.columns import LANES, adjoint, fill, product
+from randla._kernels.least_absolute import interior_point
 
 _BINS = 512
 _ROUNDS = 12

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from randla._jit import kernel, summing_kernel
-from randla.sampling._kernels.columns import (
+from randla._kernels.columns import (
     LANES,
     adjoint,
     factor,

@@ -1,0 +1,1 @@
+"""Numba kernels that several families share: arrays and scalars in, arrays filled."""

@@ -1,0 +1,94 @@
+"""Passes over all rows for quantile regression that is solved on few of them.
+
+Rows far from a plane are summed into two rows: those above it and those below it. A pass serves
+several planes at once, since copying and whitening the rows costs more than a product.
+"""
+
+import math
+
+import numpy as np
+
+from randla._jit import inline, kernel, summing_kernel
+from randla._kernels.panels import square_norms
+
+
+@inline
+def _residuals(P, rhs, x, r):
+    """Fill r with rhs - P'x for one panel."""
+    for t in range(r.size):
+        r[t] = rhs[t]
+    for i in range(0, P.shape[0], 2):
+        for t in range(r.size):
+            r[t] -= x[i] * P[i, t] + x[i + 1] * P[i + 1, t]
+
+
+@summing_kernel
+def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
+    """For each plane X[q], choose the rows that stay and sum the others.
+
+    side (K, k, B) gets 0 where the row stays (|b - a'x| <= limits[q] h, or h^2 > heavy, with
+    h = |whitener a|), else the sign of b - a'x. sums (k, 2, w + 1) are added to: the weighted rows
+    above and below, with their right-hand sides in the last column. weight and rhs (K, B), X
+    (k, w), whitener (d, w); work (4, B) is overwritten.
+    """
+    w, B = panels.shape[1], panels.shape[2]
+    for k in range(panels.shape[0]):
+        P = panels[k]
+        m = min(B, n - k * B)
+        square_norms(P, whitener, work[1:3])
+        for t in range(B):  # infinite where the row is heavy, or NaN
+            work[1, t] = math.sqrt(work[1, t]) if work[1, t] <= heavy else math.inf
+        for q in range(X.shape[0]):
+            _residuals(P, rhs[k], X[q], work[0])
+            above, below = 0.0, 0.0
+            for t in range(m):
+                r, limit = work[0, t], limits[q] * work[1, t]
+                up, down = 1.0 if r > limit else 0.0, 1.0 if r < -limit else 0.0
+                side[k, q, t] = np.int8(up - down)
+                work[2, t], work[3, t] = up * weight[k, t], down * weight[k, t]
+                above += work[2, t] * rhs[k, t]
+                below += work[3, t] * rhs[k, t]
+            for t in range(m, B):
+                work[2, t], work[3, t] = 0.0, 0.0
+                side[k, q, t] = 0
+            for i in range(w):
+                s0, s1 = 0.0, 0.0
+                for t in range(B):
+                    s0 += work[2, t] * P[i, t]
+                    s1 += work[3, t] * P[i, t]
+                sums[q, 0, i] += s0
+                sums[q, 1, i] += s1
+            sums[q, 0, w] += above
+            sums[q, 1, w] += below
+
+
+@summing_kernel
+def check(panels, rhs, weight, n, X, taus, duals, side, work, wrong, sums):
+    """Loss and duality gap of the summed rows, and which of them lie on the wrong side.
+
+    duals (k, 2) are the dual values of the sums above and below. sums (k, 2) are added to; wrong
+    (K, k, B) gets side where the residual has the other sign, else 0. work (1, B).
+    """
+    for k in range(panels.shape[0]):
+        for q in range(X.shape[0]):
+            _residuals(panels[k], rhs[k], X[q], work[0])
+            tau = taus[q]
+            value, gap = 0.0, 0.0
+            for t in range(min(panels.shape[2], n - k * panels.shape[2])):
+                s = side[k, q, t]
+                r = work[0, t] * (weight[k, t] if s != 0 else 0.0)
+                loss = max(tau * r, (tau - 1.0) * r)
+                value += loss
+                gap += loss - (duals[q, 0] if s > 0 else duals[q, 1]) * r
+                wrong[k, q, t] = s if s * r < 0.0 else 0
+            sums[q, 0] += value
+            sums[q, 1] += gap
+
+
+@kernel
+def spread_duals(side, q, above, below, z):
+    """Give the rows of plane q the dual value of their sum; any to the rows that stay."""
+    B = side.shape[2]
+    for k in range(side.shape[0]):
+        for t in range(min(B, z.size - k * B)):
+            z[k * B + t] = above if side[k, q, t] > 0 else below

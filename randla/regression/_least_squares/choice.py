@@ -1,0 +1,230 @@
+"""Which method solves a least-squares problem to full precision, by its shape and conditioning."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from randla._results import warn_caller
+from randla._tall.dense import DenseRows
+from randla._tall.operator import SparseRows
+from randla._tall.problem import OutOfRange, Rows
+from randla.regression._least_squares.options import LstsqWarning, Recipe
+from randla.regression._solvers.cholesky import (
+    CHOLESKY_LIMIT,
+    look_at_some_rows,
+    single_limit,
+    solve_by_cholesky,
+)
+from randla.regression._solvers.householder import load_all, solve_by_lapack
+from randla.regression._solvers.lsqr import plain_scales, solve_by_lsqr, solve_by_plain_lsqr
+from randla.regression._solvers.polyak import solve_by_iteration
+from randla.regression._solvers.preconditioner import (
+    SpectralFactor,
+    TriangularFactor,
+    columnwise_backward_error,
+)
+from randla.regression._solvers.refinement import Solution
+from randla.regression._solvers.sketched_cholesky import solve_by_sketched_cholesky
+from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor
+
+Matrix = NDArray[np.float64]
+#: Entries below which LAPACK alone is faster than anything of several calls.
+_SMALL = 20_000
+#: Columns for each right-hand side from which some 30 passes cost less than a second Gram matrix
+#: (measured: 1.2 of its time at d = 200, 0.9 at 500, 0.8 at 1000).
+_ITERATIVE_FROM = 400
+#: Columns up to which a sparse Gram matrix, a QR of a sketch of sparse rows, and one of products
+#: with an operator are worth their price.
+_MAX_GRAM, _MAX_SPARSE_FACTOR, _MAX_OPERATOR_FACTOR = 5000, 2000, 1000
+#: Steps of an attempt without a preconditioner. A step takes some 3 ns for each stored entry, what
+#: needs a dense factor at least a quarter of a nanosecond times d^3 (measured).
+_COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
+
+#: Condition number, with the rows of a ridge, above which only LAPACK's method looks at A without
+#: them: errors of the penalised sum are of the order of its square times 1e-32.
+_RIDGE_LIMIT = 1e10
+
+
+def solve(
+    rows: Rows,
+    method: str,
+    recipe: Recipe,
+    sketch_size: int | None,
+    rcond: float | None,
+    sketched: SketchedFactor | None = None,
+) -> Solution:
+    """Solve to full precision; the columns are scaled first where their sizes ask for it."""
+    try:
+        return _solve(rows, method, recipe, sketch_size, rcond, sketched)
+    except OutOfRange:
+        rows.equilibrate()
+    if rows.d == 0:
+        return zero_solution(rows)
+    return _solve(rows, method, recipe, sketch_size, rcond, None)
+
+
+def zero_solution(rows: Rows) -> Solution:
+    """The solution if all columns of A are zero."""
+    return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0, 0, "lapack")
+
+
+def _solve(
+    rows: Rows,
+    method: str,
+    recipe: Recipe,
+    sketch_size: int | None,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
+) -> Solution:
+    if method == "auto":
+        if isinstance(rows, DenseRows):
+            return _solve_dense(rows, recipe, rcond, sketched)
+        return _solve_by_products(rows, recipe, rcond, sketched)
+    if method == "lapack":
+        assert isinstance(rows, DenseRows)  # other kinds of A are made dense before
+        return solve_by_lapack(rows, rcond)
+    solution: Solution | None
+    if method == "cholesky":
+        solution = solve_by_cholesky(rows, rcond, forced=True)
+    elif method == "sketch-cholesky":
+        m = sketch_size or default_size(rows, recipe, 4)
+        solution = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
+    elif method == "iterative":
+        m = sketch_size or default_size(rows, recipe, 8)
+        solution = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
+    else:
+        m = sketch_size or default_size(rows, recipe, 8)
+        solution = solve_by_lsqr(rows, recipe.draw, m, rcond, sketched)
+    if solution is None:
+        raise np.linalg.LinAlgError(
+            f"method={method!r} broke down, as A is too ill-conditioned or rank-deficient for it: "
+            "use method='auto'"
+        )
+    return checked(rows, solution)
+
+
+def _solve_dense(
+    rows: DenseRows, recipe: Recipe, rcond: float | None, sketched: SketchedFactor | None
+) -> Solution:
+    n, d = rows.n, rows.d
+    if n * d <= _SMALL or n < 4 * d:
+        return solve_by_lapack(rows, rcond)
+    look = look_at_some_rows(rows)
+    if look.fits_single and look.condition < single_limit(d):
+        solution = solve_by_cholesky(rows, rcond, single=True)
+        if solution is not None:
+            return solution
+    if not look.condition > CHOLESKY_LIMIT:
+        solution = solve_by_cholesky(rows, rcond)
+        if solution is not None:
+            return solution
+    if rows.root_ridge is not None or rcond is not None:  # a sketch has other singular values
+        return solve_by_lapack(rows, rcond)
+    with suppress(BadSketch):
+        if d >= _ITERATIVE_FROM * rows.k:
+            m = default_size(rows, recipe, 8)
+            solution = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
+            if solution.converged:
+                return solution
+        m = default_size(rows, recipe, 4)
+        solution = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
+        if solution is not None and solution.converged:
+            return solution
+    return solve_by_lapack(rows, rcond)
+
+
+def _solve_by_products(
+    rows: Rows, recipe: Recipe, rcond: float | None, sketched: SketchedFactor | None
+) -> Solution:
+    """A is sparse, or an operator, and large."""
+    n, d = rows.n, rows.d
+    solution: Solution | None
+    if isinstance(rows, SparseRows) and rows.exponents is None and rcond is None:
+        # On many sparse matrices with many columns LSQR takes some tens of steps as they are. An
+        # attempt may cost as much as a Cholesky factor.
+        steps = min(d**3 / (_COST_OF_STEP * max(rows.A.nnz, 1) * rows.k), _MAX_ATTEMPT)
+        if steps >= _MIN_ATTEMPT:
+            exponents = plain_scales(rows)
+            if np.ptp(exponents) == 0:
+                solution = solve_by_plain_lsqr(rows, exponents, steps)
+                if solution.converged:
+                    return solution
+    if isinstance(rows, SparseRows) and d <= min(n, _MAX_GRAM):
+        solution = solve_by_cholesky(rows, rcond)
+        if solution is not None:
+            return solution
+    limit = _MAX_SPARSE_FACTOR if isinstance(rows, SparseRows) else _MAX_OPERATOR_FACTOR
+    solution = None
+    if 2 * d <= n and d <= limit:
+        kind = "sparse-sign" if isinstance(rows, SparseRows) else "srht"
+        m = min(max(8 * d, 64), n)
+        draw = partial(recipe.draw, default=kind)
+        with suppress(BadSketch):
+            solution = solve_by_lsqr(rows, draw, m, rcond, sketched)
+    if solution is None:
+        solution = solve_by_plain_lsqr(rows, plain_scales(rows))
+    return checked(rows, solution)
+
+
+def measure_backward_error(rows: Rows, solution: Solution) -> float:
+    """The columnwise backward error of a solution, for one pass over A."""
+    Y, exponents = solution.Y, solution.exponents
+    D = np.ones((len(Y), 1)) if exponents is None else np.ldexp(1.0, exponents)[:, None]
+    with np.errstate(all="ignore"):
+        g, squares = rows.residual(D * Y)
+        if solution.factor is not None:
+            assert isinstance(solution.factor, TriangularFactor | SpectralFactor)
+            R = solution.factor.matrix()
+        else:
+            assert isinstance(rows, DenseRows)
+            R = load_all(rows) * D.T
+            if rows.root_ridge is not None:
+                stacked = np.asfortranarray(np.vstack([R, np.diag(rows.root_ridge * D[:, 0])]))
+                R = np.triu(lapack.dgeqrf(stacked, overwrite_a=1)[0][: rows.d])
+        return columnwise_backward_error(R, D * g, Y, squares)
+
+
+def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
+    """Rows of a sketch that serves as a preconditioner."""
+    m = max(times * rows.d, 64)
+    largest = recipe.largest()
+    return m if largest is None else min(m, largest)
+
+
+def checked(rows: Rows, solution: Solution) -> Solution:
+    """The solution; warn if it falls short of full precision."""
+    if rows.root_ridge is not None and solution.method != "lapack" and _hides_ridge(rows, solution):
+        warn_caller(
+            "lstsq: the ridge is so small that rounding hides its effect on columns that depend on "
+            f"one another (method {solution.method!r}): take a larger one, or method='lapack' for "
+            "an array in memory",
+            LstsqWarning,
+        )
+        return replace(solution, converged=False)
+    if not solution.converged:
+        warn_caller(
+            f"lstsq stopped at a backward error of {solution.error:.1e} "
+            f"(method {solution.method!r})",
+            LstsqWarning,
+        )
+    return solution
+
+
+def _hides_ridge(rows: Rows, solution: Solution) -> bool:
+    """Whether rounding errors may hide the ridge from columns that depend on one another."""
+    factor, exponents = solution.factor, solution.exponents
+    if factor is None:
+        return False
+    if solution.rank is not None:
+        return solution.rank != rows.d or factor.condition > _RIDGE_LIMIT
+    # LSQR without a preconditioner. In columns of one scale it tends to the shortest solution.
+    assert rows.root_ridge is not None
+    assert exponents is not None
+    least = np.ldexp(rows.root_ridge, exponents).min()
+    return bool(np.ptp(exponents) > 0 and factor.top > _RIDGE_LIMIT * least)

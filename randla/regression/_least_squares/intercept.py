@@ -1,0 +1,139 @@
+r"""Least squares with an intercept that is free: of :math:`|W^{1/2} (A x + c - b)|_2`, short x.
+
+Where the rank is deficient many x are as good, and the shortest is wanted, whatever c is. That is
+the minimum-norm solution of the centred problem. A dense A is centred. Centring would fill a sparse
+A: it gets a constant column instead, so large that the share of its coefficient in the norm is
+below rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
+from scipy.sparse.linalg import LinearOperator
+
+from randla._validation import as_matrix, as_weights, is_sparse
+from randla.regression._least_squares.lstsq import lstsq
+from randla.regression._least_squares.result import LstsqResult
+from randla.regression._solvers.rank import EPS, NOISE
+from randla.sketching._operators import RowsOnDemand
+
+Matrix = NDArray[np.float64]
+#: A column that varies by less, relative to its mean, is constant up to rounding errors.
+_CONSTANT = 16.0 * EPS
+#: A mean over the spread of its column up to which the centred column has enough digits.
+_LARGEST_OFFSET = 2.0**30
+#: Powers of two between the constant column and the largest entry of A.
+_DOMINANT = 100
+
+
+def lstsq_with_intercept(
+    A: Any, b: Any, weights: Any, **options: Any
+) -> tuple[LstsqResult, Matrix, Matrix, Any]:
+    """Return the result of `lstsq`, coefficients and their standard errors, and the intercept.
+
+    The `options` are those of `lstsq`; A is dense or sparse, and finite.
+    """
+    A = as_matrix(A, finite=False, sparse=True)
+    if weights is None:
+        share = np.full(A.shape[0], 1.0 / A.shape[0])
+    else:
+        kept = as_weights(weights, A.shape[0], "weights") > 0.0
+        if not kept.all():  # what has no weight is no part of a constant column either
+            A, b, weights = A[kept], b[kept], weights[kept]
+        share = weights / weights.max()
+        share = share / share.sum()
+    means, mean_of_b = A.T @ share, share @ b
+    b = b - mean_of_b
+    if is_sparse(A):
+        result = _solve_sparse(A, b, weights, means, options)
+    else:
+        result = _solve_dense(A, b, weights, share, means, options)
+    d = len(means)
+    if len(result.x) > d:  # after a constant column
+        result = replace(
+            result,
+            x=result.x[1:],
+            standard_error=result.standard_error[1:],
+            rank=None if result.rank is None else result.rank - 1,
+        )
+    return result, result.x, result.standard_error, mean_of_b - means @ result.x
+
+
+def _solve_dense(
+    A: Any, b: Any, weights: Any, share: Matrix, means: Matrix, options: dict[str, Any]
+) -> LstsqResult:
+    """Solve for a dense A, where needed after a constant column."""
+    centred = A - means
+    constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
+    centred[:, constant] = 0.0
+    centred -= centred.T @ share  # rounding errors of the means would be a direction of their own
+    size = np.abs(centred).max(axis=0)
+    size[constant] = 1.0
+    spread = size * np.sqrt(np.einsum("i,ij->j", share, (centred / size) ** 2))
+    offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
+    rcond = NOISE * EPS * offset
+    if rcond <= max(A.shape) * EPS:  # the rule of `lstsq` drops as many
+        return lstsq(centred, b, weights=weights, **options)
+    # Rounding errors of the entries are that much larger beside the centred column. What they can
+    # have made of dependent columns is no direction of its own.
+    result = None
+    if offset <= _LARGEST_OFFSET:
+        result = lstsq(centred, b, weights=weights, **{**options, "rcond": rcond})
+        if result.rank == len(means) - np.count_nonzero(constant):
+            return result
+    # But a column without an offset has no such errors. After a constant column each counts with
+    # its own, at a price in digits.
+    A = np.where(constant, 0.0, A)
+    whole = lstsq(_after_constant(A, _dominant(A)), b, weights=weights, **options)
+    return whole if result is None or (whole.rank or 0) - 1 > (result.rank or 0) else result
+
+
+def _solve_sparse(
+    A: Any, b: Any, weights: Any, means: Matrix, options: dict[str, Any]
+) -> LstsqResult:
+    """Solve for a sparse A, mostly after a constant column."""
+    spread = A.max(axis=0).toarray() - A.min(axis=0).toarray()
+    constant = spread <= _CONSTANT * np.abs(means)
+    if constant.any():
+        A = csr_array(A.multiply(~constant))
+        means = np.where(constant, 0.0, means)
+    if options.get("eps") is None and options.get("sketch_size") is None:
+        # A large column would spoil the condition number of LSQR without a preconditioner.
+        result = lstsq(_after_constant(A, 1.0), b, weights=weights, **options)
+        if result.rank == A.shape[1] + 1:
+            return result
+        if result.rank is None:
+            return lstsq(_Centred(A, means), b, weights=weights, **options)
+    return lstsq(_after_constant(A, _dominant(A.data)), b, weights=weights, **options)
+
+
+def _dominant(entries: Any) -> float:
+    return float(2.0 ** (np.frexp(np.abs(entries).max(initial=0.0))[1] + _DOMINANT))
+
+
+def _after_constant(A: Any, value: float) -> Any:
+    column = np.full((A.shape[0], 1), value)
+    return hstack([column, A], format="csr") if is_sparse(A) else np.hstack([column, A])
+
+
+class _Centred(RowsOnDemand):
+    """A sparse matrix without the means of its columns, by its products."""
+
+    def __init__(self, A: Any, means: Matrix) -> None:
+        LinearOperator.__init__(self, np.dtype(np.float64), A.shape)
+        self.A, self.means = A, means
+
+    def _matmat(self, X: Matrix) -> Matrix:
+        return self.A @ X - self.means @ X
+
+    def _rmatmat(self, R: Matrix) -> Matrix:
+        return self.A.T @ R - np.outer(self.means, R.sum(axis=0))
+
+    def row_block(self, first: int, last: int) -> Matrix:
+        """Rows first..last as an array."""
+        return self.A[first:last].toarray() - self.means

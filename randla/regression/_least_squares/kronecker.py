@@ -1,0 +1,136 @@
+r"""Least squares with a Kronecker product, which is never formed.
+
+.. math:: (A_1 \otimes A_2)^+ = A_1^+ \otimes A_2^+
+
+A right-hand side is a matrix Z (n1, n2), row by row, and the solution of minimum norm is
+:math:`X = A_1^+ Z (A_2^+)^T`: two small problems with many right-hand sides. With a ridge the
+singular vectors of both factors diagonalise the problem,
+:math:`X = V_1 \big(\Sigma \circ (U_1^T Z U_2)\big) V_2^T` with
+:math:`\Sigma_{ij} = s_i t_j / (s_i^2 t_j^2 + \lambda)`. The answer is refined on its residual.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._tall.dense import DenseRows
+from randla._tall.problem import Rows
+from randla.regression._least_squares.choice import checked, solve
+from randla.regression._least_squares.options import Recipe
+from randla.regression._solvers.preconditioner import column_norms
+from randla.regression._solvers.rank import EPS, numerical_rank
+from randla.regression._solvers.refinement import ENOUGH, Solution
+
+Matrix = NDArray[np.float64]
+_MAX_REFINEMENTS = 4
+
+
+class _Spectra:
+    """Singular values and vectors of both factors."""
+
+    def __init__(self, rows: Rows) -> None:
+        (s1, self.V1), (s2, self.V2) = map(_spectrum, (rows.A.A1, rows.A.A2))
+        self.s = np.multiply.outer(s1, s2)[:, :, None]
+        self.ridge = rows.ridge
+        self.shape = (self.V1.shape[1], self.V2.shape[1], rows.k)
+
+    def in_row_space(self, G: Matrix) -> Matrix:
+        """``(V1 (x) V2)' G`` as (r1, r2, k)."""
+        return np.einsum("ia,abk,jb->ijk", self.V1, G.reshape(self.shape), self.V2, optimize=True)
+
+    def expand(self, C: Matrix) -> Matrix:
+        """``(V1 (x) V2) C``."""
+        Y = np.einsum("ia,ijk,jb->abk", self.V1, C, self.V2, optimize=True)
+        return Y.reshape(-1, self.shape[2])
+
+    def backward_error(self, g: Matrix, Y: Matrix, squares: Matrix) -> float:
+        """Karlson and Walden's estimate, the largest over the right-hand sides."""
+        size = column_norms(Y)
+        size = np.where(size > 0.0, size, np.inf)
+        omega = np.hypot(np.sqrt(squares) / size, self.ridge**0.5)
+        below = np.maximum(np.hypot(self.s, omega), np.finfo(np.float64).tiny)
+        shrunk = np.sqrt(((self.in_row_space(g) / below) ** 2).sum(axis=(0, 1)))
+        top = np.hypot(self.s.max(), self.ridge**0.5)
+        error = np.minimum(shrunk, np.sqrt(squares)) / (size * top) if top > 0.0 else np.zeros(1)
+        return float(error.max())
+
+
+class _PseudoInverse:
+    """``A1^+ (x) A2^+``; the rank is known once it was applied."""
+
+    def __init__(self, rows: Rows, recipe: Recipe, rcond: float | None) -> None:
+        self.A1, self.A2, self.recipe, self.rcond = rows.A.A1, rows.A.A2, recipe, rcond
+        self.ranks = [0, 0]
+
+    def step(self, R: Matrix, g: Matrix) -> Matrix:
+        """Return the solution of minimum norm for the right-hand sides R."""
+        (n1, d1), (n2, d2), k = self.A1.shape, self.A2.shape, R.shape[1]
+        X = self._solve(0, self.A1, R.reshape(n1, n2 * k)).reshape(d1, n2, k)
+        turned = X.transpose(1, 0, 2).reshape(n2, d1 * k)
+        X = self._solve(1, self.A2, turned).reshape(d2, d1, k)
+        return X.transpose(1, 0, 2).reshape(d1 * d2, k)
+
+    def _solve(self, which: int, A: Matrix, Z: Matrix) -> Matrix:
+        factor = DenseRows(A, np.ascontiguousarray(Z))
+        recipe = Recipe("auto", factor.n, self.recipe.rng)
+        solution = solve(factor, "auto", recipe, None, self.rcond)
+        self.ranks[which] = int(solution.rank or 0)
+        return factor.unscale(solution.Y, solution.exponents)
+
+    @property
+    def rank(self) -> int:
+        return self.ranks[0] * self.ranks[1]
+
+
+class _RidgeInverse:
+    """``(A'A + ridge)^-1 A'`` by the singular vectors of both factors."""
+
+    def __init__(self, rows: Rows, spectra: _Spectra) -> None:
+        self.spectra, self.rank = spectra, rows.d
+        self.shifted = np.hypot(spectra.s, rows.ridge**0.5)
+
+    def step(self, R: Matrix, g: Matrix) -> Matrix:
+        """Return the step that removes the gradient g = A'R - ridge X."""
+        # A x has no share in singular values of zero, where a small ridge would magnify errors.
+        inside = np.where(self.spectra.s > 0.0, self.spectra.in_row_space(g), 0.0)
+        return self.spectra.expand(inside / self.shifted / self.shifted)
+
+
+def solve_by_factors(rows: Rows, recipe: Recipe, rcond: float | None) -> Solution:
+    """Solve with A a `KroneckerProduct`, by its factors, to full precision."""
+    spectra = _Spectra(rows)
+    inverse: _PseudoInverse | _RidgeInverse = (
+        _RidgeInverse(rows, spectra) if rows.ridge > 0.0 else _PseudoInverse(rows, recipe, rcond)
+    )
+    best = Y = inverse.step(rows.B, rows._transposed(rows.B))
+    best_error, n_refinements = np.inf, 0
+    for n_refinements in range(_MAX_REFINEMENTS + 1):
+        R = rows.residual_vectors(Y)
+        g, squares = rows.transposed(R), (R * R).sum(axis=0)
+        error = spectra.backward_error(g, Y, squares)
+        falls = error < 0.5 * best_error
+        if error < best_error or n_refinements == 0:
+            best, best_squares, best_error = Y, squares, error
+        if error <= EPS or not falls:
+            break
+        Y = Y + inverse.step(R[: rows.n], g)
+    solution = Solution(
+        best,
+        None,
+        None,
+        inverse.rank,
+        best_squares,
+        best_error,
+        n_refinements,
+        "lapack",
+        best_error <= ENOUGH,
+    )
+    return checked(rows, solution)
+
+
+def _spectrum(A: Matrix) -> tuple[Matrix, Matrix]:
+    """Singular values, zero for those that are rounding errors, and right singular vectors V'."""
+    _, s, Vt = np.linalg.svd(A.astype(np.float64, copy=False), full_matrices=False)
+    s[numerical_rank(s, A.shape, None) :] = 0.0
+    return s, Vt

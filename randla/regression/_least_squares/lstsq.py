@@ -1,0 +1,202 @@
+"""Least squares: to full precision at the speed of matrix products, or from one sketch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from randla._parallel import showing_progress
+from randla._validation import as_flag, is_dask
+from randla.regression._least_squares.options import (
+    DEFAULT,
+    few_threads,
+    read_matrix,
+    read_options,
+    read_ridge,
+    read_root_weights,
+    read_rows,
+    recipe_for,
+    rows_of_sketch,
+)
+from randla.regression._least_squares.result import (
+    LstsqResult,
+    estimated,
+    exact_result,
+    solve_exactly,
+)
+from randla.sketching._operators import Sketch
+
+Method = Literal[
+    "auto", "cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack", "sketch-and-solve"
+]
+
+
+def lstsq(
+    A: Any,
+    b: ArrayLike,
+    *,
+    eps: float | None = None,
+    delta: float = 0.05,
+    sketch_size: int | None = None,
+    sketch: str | Sketch = "auto",
+    method: Method = "auto",
+    ridge: float = 0.0,
+    weights: ArrayLike | None = None,
+    rcond: float | None = None,
+    progress: bool = False,
+    rng: Any = None,
+) -> LstsqResult:
+    r"""Least squares, to full double precision or from one sketch with its error.
+
+    Minimises :math:`|W^{1/2} (A x - b)|_2^2 + \lambda |x|_2^2`, with the solution of minimum norm
+    where there are several. (LSQR without a preconditioner, where `rank` is None, minimises the
+    norm in columns scaled to norm 1 instead, where their norms differ by more than 65,000.)
+
+    * With neither `eps` nor `sketch_size` the answer is exact to rounding: backward stable, faster
+      than LAPACK's driver on tall problems.
+    * With `sketch_size` = m or `eps` it is :math:`x' = \arg\min |S(Ax - b)|_2` for one sketch S
+      of m rows, from one pass over A, with a standard error for every coefficient. `eps` asks for
+      as many rows as make, with probability at least :math:`1 - \delta`,
+
+      .. math:: |x' - x^*|_\infty \le \frac{\epsilon}{\sqrt d}\, |Ax^* - b|_2\, |A^+|_2 .
+
+    Parameters
+    ----------
+    A : (n, d) array_like, SciPy sparse matrix, LinearOperator, KroneckerProduct, or Dask array
+        Read as it lies, in any memory order, float32 or float64, without a copy. Its columns may
+        differ in scale by hundreds of powers of ten.
+    b : (n,) or (n, k) array_like
+        One or several right-hand sides.
+    eps : float, optional
+        Error of a coefficient as above. If that needs more than n / 4 rows, the problem is solved
+        exactly instead, and `method` of the result says so.
+    delta : float
+        Probability that the bound of `eps` may fail, by default 0.05.
+    sketch_size : int, optional
+        Rows of the sketch, more than d; take at least 4 d, and 30, as intervals from an SRHT of
+        fewer than d + 4 rows can be wrong. With ``method`` "sketch-cholesky", "iterative" or "lsqr"
+        the rows of the preconditioner, at least d, and the answer is exact.
+    sketch : str or operator
+        "srht" (what "auto" takes for an answer from one sketch), "block-srht", "gaussian",
+        "sparse-sign" or "count", or an operator such as ``SRHT(m, n)``. With a ridge an operator
+        needs n + d columns. The sparse ones have no l_inf guarantee. Without `eps`,
+        `sketch_size` or ``method="sketch-and-solve"`` the answer is exact, and the sketch at most a
+        preconditioner: a warning says so unless `method` names one that uses it.
+    method : str
+        "cholesky": of the scaled Gram matrix, with refinement, for condition numbers up to 1e7.
+        "sketch-cholesky": the same after a sketched preconditioner, for any condition number.
+        "iterative": Polyak's iteration with that preconditioner, for many columns. "lsqr": for
+        sparse matrices and operators. "lapack": Householder QR. "sketch-and-solve": one sketch.
+        "auto" chooses by shape and conditioning. A Dask array, which must have at least as many
+        rows as columns, takes all but "lsqr" and "lapack".
+    ridge : float
+        The penalty :math:`\lambda \ge 0`, as d further rows :math:`\sqrt\lambda\, I` of A, so
+        that a sketched answer stays unbiased.
+    weights : (n,) array_like, optional
+        Non-negative weights of the squared residuals.
+    rcond : float, optional
+        Singular values of A, its columns scaled to norm about 1, count as zero below `rcond` times
+        the largest. By default those at the level of rounding errors, and those below
+        ``max(n, d) * 2.2e-16`` which a gap separates from the others. One that is given decides by
+        all rows with "auto", "cholesky" and "lapack" for an array in memory; else by a sketch,
+        whose singular values differ by up to a factor of two or so.
+    progress : bool
+        Show a progress bar for each pass over a dense A that takes half a second or more, and for
+        the steps of LSQR (needs tqdm). For Dask arrays the bar is Dask's own, which its distributed
+        scheduler does not draw.
+    rng : {None, int, SeedSequence, Generator}, optional
+        Seed of the sketch. An exact answer that needs one takes a fixed seed by default, so that it
+        is the same in each call.
+
+    Returns
+    -------
+    LstsqResult
+        `x`, `standard_error`, `confidence_interval`, `linf_bound`, `rank`, `method`, and more.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not what is described above, two of them exclude one another, or a
+        coefficient exceeds the largest float64.
+
+    Warns
+    -----
+    LstsqWarning
+        If a method that was asked for by name, or LSQR, stops short of full precision, or `sketch`
+        is given but the answer is exact.
+
+    See Also
+    --------
+    sketch_size : the rule from `eps` to the rows of a sketch.
+    lp_regression : other norms than the second.
+
+    Notes
+    -----
+    Full precision costs :math:`O(n d^2)` operations, half as many as a QR, all in matrix products
+    [2]_ [3]_; one sketch costs :math:`O(n d \log m)` and a QR of m rows. The bound of `eps` is
+    the theorem of [1]_; its constant comes from the exact law for Gaussian sketches.
+
+    References
+    ----------
+    .. [1] Song, Ye, Yin and Zhang, "A nearly-optimal bound for fast regression with l_inf
+       guarantee", ICML (2023), arXiv:2302.00248.
+    .. [2] Epperly, Meier and Nakatsukasa, "Fast randomized least-squares solvers can be just as
+       accurate and stable as classical direct solvers", Comm. Pure Appl. Math. 79 (2026),
+       arXiv:2406.03468.
+    .. [3] Avron, Maymounkov and Toledo, "Blendenpik: supercharging LAPACK's least-squares
+       solver", SIAM J. Sci. Comput. 32 (2010), 1217-1236.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import lstsq
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((5000, 3))
+    >>> b = A @ [1.0, 2.0, 3.0] + rng.standard_normal(5000)
+    >>> exact = lstsq(A, b)
+    >>> exact.method, bool(exact.backward_error < 1e-15)
+    ('lapack', True)
+    >>> quick = lstsq(A, b, sketch_size=400, rng=1)
+    >>> low, high = quick.confidence_interval(0.999, simultaneous=True)
+    >>> bool(np.all((low < exact.x) & (exact.x < high)))
+    True
+    """
+    if (
+        eps is None
+        and sketch_size is None
+        and rcond is None
+        and rng is None
+        and type(sketch) is type(method) is str
+        and sketch == method == "auto"
+        and type(delta) is float
+        and delta == 0.05
+    ):
+        options = DEFAULT
+    else:
+        options = read_options(
+            eps=eps, delta=delta, sketch_size=sketch_size, sketch=sketch, method=method,
+            rcond=rcond, rng=rng,
+        )  # fmt: skip
+    ridge = ridge if type(ridge) is float and ridge == 0.0 else read_ridge(ridge)
+    progress = as_flag(progress, "progress")
+    if is_dask(A):
+        from randla._dask import least_squares
+
+        with showing_progress("lstsq", progress):
+            return least_squares.lstsq(A, b, options, ridge, weights)
+    A = read_matrix(A)
+    root_weights = None if weights is None else read_root_weights(weights, A.shape[0])
+    bars = showing_progress("lstsq", progress)
+    with np.errstate(all="ignore"), few_threads(A.shape), bars:  # what may overflow is looked at
+        rows, one_dimensional = read_rows(A, b, root_weights, ridge, options)
+        recipe = recipe_for(rows, options)
+        if options.wants_one_sketch:
+            m = rows_of_sketch(rows, options, recipe)
+            if m is not None:
+                return estimated(rows, options, recipe, m, root_weights, one_dimensional)
+            options = options.exact()
+            recipe = recipe_for(rows, options)
+        solution = solve_exactly(rows, options, recipe)
+        return exact_result(rows, solution, one_dimensional, options.rcond)

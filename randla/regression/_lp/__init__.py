@@ -1,0 +1,1 @@
+"""`lp_regression`: Newton for a norm, minimax, quantiles, samples of rows."""

@@ -1,0 +1,342 @@
+"""Regression in the l_p norm and of quantiles, exact or with a certified gap."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._parallel import showing_progress, single_threaded_blas
+from randla._results import Result, warn_caller
+from randla._tall.tiles import as_tall
+from randla._validation import as_flag, as_rhs, as_weights, is_dask
+from randla.regression._lp.newton import norm
+from randla.regression._lp.norm import norm_plane
+from randla.regression._lp.options import Options, read_options
+from randla.regression._lp.quantile import Plane, quantile_planes
+from randla.regression._lp.sampled import sampled_norm, sampled_quantiles
+from randla.regression._panels.panels import Array
+from randla.regression._quantile.weighted import ROUNDING, Rows, power_of_two_scale
+from randla.sampling._scores.result import NotConvergedWarning
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LpRegressionResult(Result):
+    """What `lp_regression` returns; with k quantiles the arrays have a trailing axis.
+
+    A column b, of shape (n, 1), gives a trailing axis of length 1.
+
+    Attributes
+    ----------
+    x : (d,) or (d, k) ndarray
+        Coefficients. Where the minimum is not unique, one of the minimisers.
+    value : float or (k,) ndarray
+        The objective at `x`, over all rows.
+    lower_bound : float or (k,) ndarray
+        No coefficients have an objective below this, if `certified`: ``b @ dual`` less what
+        rounding errors may make up, mostly some 1e-13 of the value.
+    gap : float or (k,) ndarray
+        ``value - lower_bound``.
+    dual : (n,) or (n, k) ndarray
+        The dual point that proves `lower_bound`, see `lp_regression`; for a Dask array a lazy one,
+        chunked like its rows. Zero where nothing is proven.
+    method : str
+        "full", "preprocess" or "sample".
+    n_rows_used : int
+        Rows in the largest problem that was solved.
+    n_iterations : int
+        Iterations in all.
+    converged : bool
+        Whether the gap (every gap) is at most `rtol` times the value, or what rounding can make.
+    rank : int
+        The rank of A (of its rows with weight) that was found; a penalty may count as a row
+        for its column.
+    certified : bool
+        Whether `lower_bound` is proven in exact arithmetic. False where a column of A depends on
+        others up to rounding errors, but not exactly: `lower_bound` then holds for a matrix of rank
+        `rank` that is as near as rounding errors. It is 0, and `converged` is False, if columns
+        had to be left out that are more than that. For a Dask array it is False for exactly
+        dependent columns too, as nothing tells these apart there.
+    """
+
+    x: NDArray[np.float64]
+    value: Any
+    lower_bound: Any
+    gap: Any
+    dual: NDArray[np.float64]
+    method: str
+    n_rows_used: int
+    n_iterations: int
+    converged: bool
+    rank: int
+    certified: bool
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "x",
+        "value",
+        "lower_bound",
+        "gap",
+        "method",
+        "n_rows_used",
+        "n_iterations",
+        "converged",
+        "rank",
+        "certified",
+    )
+
+
+def lp_regression(
+    A: ArrayLike,
+    b: ArrayLike,
+    p: float = 1,
+    *,
+    tau: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    l1: ArrayLike = 0.0,
+    method: Literal["auto", "full", "preprocess", "sample"] = "auto",
+    size: int | None = None,
+    rtol: float = 1e-8,
+    progress: bool = False,
+    rng: Any = None,
+) -> LpRegressionResult:
+    r"""Least absolute deviations, quantile, minimax and other l_p regression, with a certificate.
+
+    Without `tau` the coefficients x minimise the norm (with weights :math:`\omega`)
+
+    .. math:: \|Ax - b\|_p = \Big(\sum_i \omega_i |a_i^T x - b_i|^p\Big)^{1/p},
+              \qquad \|Ax - b\|_\infty = \max_i \omega_i |a_i^T x - b_i|,
+
+    with it the plane of the quantile tau minimises the sum of pinball losses
+
+    .. math:: \sum_i \omega_i \rho_\tau(b_i - a_i^T x) + \sum_j \lambda_j |x_j|, \qquad
+              \rho_\tau(r) = r\,(\tau - 1[r < 0]),
+
+    :math:`\lambda` being `l1`, which may also be added to the norm at p = 1. The result carries a
+    dual point that proves how close `value` is to the minimum over all rows.
+
+    Parameters
+    ----------
+    A : (n, d) array_like, sparse matrix, or Dask array
+        Any rank and n < d are allowed: where columns depend, the shortest x with that A x is given.
+    b : (n,) or (n, 1) array_like
+        A column gives results with a trailing axis.
+    p : float, optional
+        The norm, 1 <= p <= inf. Must be 1 if `tau` is given.
+    tau : float or (k,) array_like, optional
+        One or several quantiles in (0, 1). Several are cheaper together than one by one, and give
+        a trailing axis.
+    weights : (n,) array_like, optional
+        Non-negative weights of the losses; for finite p an integer weight stands for a repeated
+        row. Rows of weight zero are left out.
+    l1 : float or (d,) array_like, optional
+        Penalty on the absolute coefficients, a number for all or one for each, 0 for those that
+        are free. Only for p = 1 and quantiles.
+    method : {"auto", "full", "preprocess", "sample"}
+        "full" solves for all rows. For p = 1 and quantiles of many rows "preprocess" solves for a
+        sample, sums the rows far from its plane into two, and solves and repairs until all rows
+        agree: the exact solution from few rows [1]_. It falls back to "full" where that fails.
+        "auto" chooses between these two. "sample" returns the solution for a sample of the rows,
+        drawn by the Lewis weights of [A b] (leverage scores at p = 2), for p < inf: an
+        approximation, whose `gap` still holds for all rows. It reads the rows some ten times, for
+        the weights and the gap, which in memory costs as much as an exact solution or more (see the
+        notes).
+    size : int, optional
+        Expected rows of the sample of "sample", at most n. If not given, 50 for each column of
+        [A b], and for p = 1 and quantiles at least :math:`(0.06\, n \sqrt d)^{2/3}`.
+    rtol : float, optional
+        Gap, relative to the value, at which iterations end. For p = 1, quantiles and p = inf they
+        usually end at an exact vertex instead.
+    progress : bool
+        Show a progress bar for each pass over the rows that takes long (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        For the sample. Where the solution is exact it may decide about the last digits and about
+        speed; a fixed seed is taken there if none is given.
+
+    Returns
+    -------
+    LpRegressionResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit, numbers are not finite, `p`, `tau`, `weights` or `l1` are out of
+        range, or an option is given that does not go with `p`.
+
+    Notes
+    -----
+    *Certificate.* ``lower_bound = b @ dual`` because the dual z is feasible: :math:`A^T z = 0` (in
+    each column with a penalty, :math:`|A^T z|_j \le \lambda_j`) up to rounding and, with
+    1/p + 1/q = 1,
+
+    * for tau: :math:`\omega_i (\tau - 1) \le z_i \le \omega_i \tau`;
+    * for p = 1: :math:`|z_i| \le \omega_i`;
+    * for 1 < p < inf: :math:`\sum_i \omega_i |z_i / \omega_i|^q \le 1`;
+    * for p = inf: :math:`\sum_i |z_i| / \omega_i \le 1`.
+
+    Rounding errors of z leave something in :math:`A^T z`, so that the bound takes off as much as
+    that can matter: :math:`\|T^T A^T z\|_2` times the 2-norms of residuals, T being a factor that
+    makes the columns of A T orthonormal. Sums behind it are taken in twice the precision. So the
+    bound holds for all coefficients, however huge and however nearly columns depend, if `certified`
+    is True. Columns whose pivot is below :math:`32 u \max(d, \sqrt n)` of the largest, u = 2.2e-16,
+    are left out; whether they depend exactly is looked at, for coefficients that are multiples of
+    a millionth.
+
+    For "sample" the dual is that of one Newton step for all rows, or of the rows near the plane and
+    the sums of the others. A gap above `rtol` is the normal outcome then: `converged` tells, but no
+    warning. Beside rows of light tails the gap is mostly at most three times what the value is
+    above the minimum; for p between 1 and 1.2 up to some thirty times, and more where p is below
+    1.05, or where p is 1 and `size` far below its default. Rows of heavy tails make it ten times as
+    large for p < 2.
+
+    *When to sample.* For p > 1 and Dask arrays, where each Newton step of an exact solution reads
+    all chunks three times. In memory an exact solution is cheaper for p = 1 and quantiles (four
+    times for a million rows of 20 columns), and for other p within a factor of two either way.
+
+    *Algorithms.* p = 1 and quantiles: Mehrotra's interior point method on the boxed dual [1]_, one
+    pass over the rows an iteration in compiled code, 10 to 25 iterations a solve, then the optimal
+    vertex (where residuals have a heavy tail a solve of some rows comes before, and one or two may
+    follow); :math:`O(n d^2)` an iteration, or O(nd^2) once and iterations on about
+    :math:`n^{2/3}` rows by preprocessing. 1 < p < inf: Newton's method with exact line searches
+    along a path of easier problems, up to 25 iterations of :math:`O(n d^2)`, a hundred for p in
+    the thousands. p = inf: linear programmes on the rows that bind. A sparse A is read a tile of
+    rows at a time by preprocessing, and made dense elsewhere.
+
+    References
+    ----------
+    .. [1] Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise: computability of
+       squared-error versus absolute-error estimators", Statist. Sci. 12 (1997), 279-300.
+
+    See Also
+    --------
+    randla.lstsq : Least squares, faster and in any scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import lp_regression
+    >>> A = np.column_stack([np.ones(5), np.arange(5.0)])
+    >>> b = np.array([1.0, 3.0, 5.0, 70.0, 9.0])  # a line, and an outlier
+    >>> lp_regression(A, b).x
+    array([1., 2.])
+    >>> fit = lp_regression(A, b, tau=[0.25, 0.5])
+    >>> fit.x.shape, bool((fit.gap <= 1e-8 * fit.value).all())
+    ((2, 2), True)
+    """
+    solve = _in_memory
+    if is_dask(A):
+        from randla._dask import lp_regression
+
+        solve = lp_regression.lp_regression
+    bars = showing_progress("lp_regression", as_flag(progress, "progress"))
+    with bars, np.errstate(over="ignore", invalid="ignore"):  # overflow is told in the end
+        result = solve(
+            A, b, p, tau=tau, weights=weights, l1=l1, method=method, size=size, rtol=rtol, rng=rng
+        )
+    if not result.converged and method != "sample":
+        gap = np.max(result.gap)
+        where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"
+        if not result.certified:
+            where = f"found rank {result.rank} of {len(result.x)} columns of A, which is in doubt"
+        warn_caller(f"lp_regression {where}; the lower bound is valid", NotConvergedWarning)
+    return result
+
+
+def _in_memory(
+    A: Any, b: Any, p: Any, *, tau: Any, weights: Any, l1: Any, method: Any, size: Any, rtol: Any,
+    rng: Any,
+) -> LpRegressionResult:  # fmt: skip
+    matrix = as_tall(A)
+    n, d = matrix.shape
+    rhs = as_rhs(b, n, single=True).astype(np.float64, copy=False)
+    options = read_options(
+        n, d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng, column=rhs.ndim == 2
+    )
+    rhs = rhs.reshape(n)
+    p, method, rtol, generator = options.p, options.method, options.rtol, options.generator
+    weight, unit = None, 1.0  # of the weights, which become numbers up to one
+    if weights is not None:
+        given = as_weights(weights, n, "weights").astype(np.float64, copy=False)
+        unit = float(power_of_two_scale(given.max()))
+        weight = unit * given
+    live = np.arange(0)  # not needed where all rows have weight
+    if weight is not None and not weight.all():  # the others must not even count as met exactly
+        live = np.flatnonzero(weight)
+        matrix, rhs, weight = matrix[live], rhs[live], weight[live]
+    m = options.sample_rows(matrix.shape[0])
+    with single_threaded_blas():
+        if p == 1.0:
+            rows = Rows(matrix, rhs, weight)
+            factor = 1.0 / (options.half * unit)
+            charge, taus = options.penalty / factor, options.taus
+            if method == "sample":
+                planes = sampled_quantiles(
+                    rows, charge, taus, size=m, rtol=rtol, generator=generator
+                )
+            else:
+                planes = quantile_planes(
+                    rows, charge, taus, method=method, rtol=rtol, generator=generator
+                )
+        else:
+            root = 1.0 if p == np.inf else 1.0 / p
+            rows = Rows(matrix, rhs, None if weight is None else weight**root)
+            if method == "sample":
+                planes = [sampled_norm(rows, p, size=m, rtol=rtol, generator=generator)]
+            else:
+                planes = [norm_plane(rows, p, rtol)]
+            factor = unit**-root
+        dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
+        if factor != 1.0:
+            dual *= factor
+        if rows.weight is not None:
+            dual *= rows.weight[:, None]
+        if rows.n < n:
+            dual, found = np.zeros((len(planes), n)).T, dual
+            dual[live] = found
+        return wrap(planes, dual, factor, options, lambda x: norm(rows.rounding(x), p))
+
+
+def wrap(
+    planes: list[Plane],
+    dual: Any,
+    factor: float,
+    options: Options,
+    rounding: Callable[[Array], float],
+) -> LpRegressionResult:
+    """The planes of weighted rows in the units of the user.
+
+    `dual` is so already, with a column for each plane; `factor` is the unit of the objective, and
+    ``rounding(x)`` the norm of the rounding errors of residuals.
+    """
+    converged = True
+    for plane in planes:
+        if not np.isfinite(plane.x).all():
+            raise ValueError("b must not be so large beside A that coefficients overflow")
+        if not plane.gap - plane.rounding <= options.rtol * plane.value:
+            converged &= plane.gap - plane.rounding <= ROUNDING * rounding(plane.x)
+    x = np.stack([plane.x for plane in planes], axis=1)
+    value = factor * np.array([plane.value for plane in planes])
+    gap = factor * np.array([plane.gap for plane in planes])
+    if not np.isfinite(value).all():
+        raise ValueError("b and weights must not be so large that the objective overflows")
+    methods = {plane.method for plane in planes}  # where some needed all rows, say so
+    arrays: dict[str, Any] = {
+        "x": x,
+        "value": value,
+        "lower_bound": value - gap,
+        "gap": gap,
+        "dual": dual,
+    }
+    if not options.several:
+        arrays = {name: array[..., 0] for name, array in arrays.items()}
+        for name in ("value", "lower_bound", "gap"):
+            arrays[name] = float(arrays[name])
+    return LpRegressionResult(
+        **arrays,
+        method="full" if "full" in methods else methods.pop(),
+        n_rows_used=max(plane.n_rows for plane in planes),
+        n_iterations=sum(plane.n_iterations for plane in planes),
+        converged=bool(converged),
+        rank=min(plane.rank for plane in planes),
+        certified=all(plane.certified for plane in planes),
+    )

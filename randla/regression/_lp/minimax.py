@@ -1,0 +1,141 @@
+"""Regression in the l_inf norm by linear programmes on the rows that matter.
+
+A row that is not near the largest residual does not bind. A linear programme on a few rows gives
+a lower bound and a point; the rows that violate it most join, until none does. This ends after
+finitely many rounds at the exact minimum.
+
+A programme is solved for the correction of the best point so far, in units of its gap: the solver
+has a tolerance of its own, which is then one of the gap.
+
+Source: Gleixner, Steffy and Wolter, "Iterative refinement for linear programming", INFORMS J.
+Comput. 28 (2016), 449-464.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.regression._lp.newton import solve_power
+from randla.regression._panels.cholesky import Factor
+from randla.regression._panels.panels import Array, Panels
+
+#: Rows at the start and rows that join a round, for each column.
+_FIRST, _MORE = 10, 4
+#: The exponent whose solution shows which rows are likely to bind.
+_NEARBY = 32.0
+_MAX_ROUNDS = 200
+#: Relative gap of an exact vertex, for which corrections go on below the tolerance.
+_VERTEX = 1e-12
+#: A correction on the same rows leaves at most this share of the gap, or is the last.
+_SHRINK = 0.5
+#: Rounds that may add rows without that, once the tolerance is reached.
+_LATE = 8
+#: Dual values of a scaled programme that count as zero.
+_NEGLIGIBLE = 1e-9
+#: Entries that count as zero beside the largest of their column.
+_ROUNDING = 1e-14
+
+
+@dataclass
+class MinimaxSolution:
+    """Minimiser, residuals and a dual z of unit 1-norm (both (K, PANEL)), norm and gap."""
+
+    x: Array
+    residuals: Array
+    z: Array
+    value: float
+    gap: float
+    n_rows: int
+    n_iterations: int
+
+
+def solve_minimax(rows: Panels, factor: Factor, rtol: float) -> MinimaxSolution:
+    """Minimise max_i |b_i - a_i'x| over well conditioned rows."""
+    n, d = rows.n, rows.d
+    near = solve_power(rows, factor, _NEARBY, 1e-3)
+    residuals = near.residuals
+    if near.value == 0.0:
+        return MinimaxSolution(near.x, residuals, near.z, 0.0, 0.0, n, near.n_iterations)
+    chosen = _largest(np.abs(residuals.ravel()[:n]), _FIRST * (d + 1))
+    x, z = near.x, near.z / float(np.abs(near.z).sum())
+    value, bound = float(np.abs(residuals).max()), float((residuals * z).sum())
+    n_rounds = n_late = 0
+    while n_rounds < _MAX_ROUNDS and value - bound > min(rtol, _VERTEX) * value:
+        n_rounds += 1
+        solution = _few_rows(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
+        if solution is None:
+            break
+        gap, (step, few_z) = value - bound, solution
+        new = np.zeros_like(residuals)
+        new.ravel()[chosen] = few_z
+        moved = rows.residuals(step, residuals)
+        size = np.abs(moved.ravel()[:n])
+        if float((moved * new).sum()) > bound:
+            z, bound = new, float((moved * new).sum())
+        if float(size.max()) < value:
+            x, residuals, value = x + step, moved, float(size.max())
+        size[chosen] = -1.0
+        worst = _largest(size, _MORE * (d + 1))
+        worst = worst[size[worst] > bound]
+        if value - bound > _SHRINK * gap:
+            n_late += value - bound <= rtol * value
+            if len(worst) == 0 or n_late > _LATE:  # only rounding is left
+                break
+        chosen = np.append(chosen, worst)
+    return MinimaxSolution(x, residuals, z, value, max(value - bound, 0.0), len(chosen), n_rounds)
+
+
+def _largest(size: Array, k: int) -> NDArray[np.intp]:
+    """Places of the k largest numbers, or of all."""
+    k = min(k, len(size))
+    return np.sort(np.argpartition(size, len(size) - k)[len(size) - k :])
+
+
+def _few_rows(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
+    """Minimise max |r - A y| as a linear programme; y and the dual z with |z|_1 = 1.
+
+    Its variables are y and the change of the maximum from `value`, both over `unit`.
+    """
+    from scipy.optimize import linprog
+
+    m, d = A.shape
+    scale = _column_scale(A)
+    size = np.maximum(np.abs(A * scale).max(axis=1, initial=0.0), 1.0)
+    rows, share = A * scale / size[:, None], 1.0 / size[:, None]
+    found = linprog(
+        np.append(np.zeros(d), 1.0),
+        A_ub=np.vstack([np.hstack([-rows, -share]), np.hstack([rows, -share])]),
+        b_ub=np.append(value - r, value + r) / unit / np.tile(size, 2),
+        bounds=[(None, None)] * d + [(-value / unit, None)],
+        method="highs",
+    )
+    if found.x is None:
+        return None
+    z = found.ineqlin.marginals[m:] - found.ineqlin.marginals[:m]
+    active = np.flatnonzero(np.abs(z) > _NEGLIGIBLE)
+    signs = np.sign(z[active])
+    # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
+    binding = np.hstack([rows[active], signs[:, None] * share[active]])
+    off = (r[active] - signs * value) / unit / size[active]
+    vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)
+    sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)
+    z = np.zeros(m)
+    z[active] = np.where(sharp * signs > 0.0, sharp, 0.0) / size[active]
+    points = unit * scale * vertex[:d], unit * scale * found.x[:d]
+    worst = [float(np.abs(r - A @ y).max()) for y in points]
+    total = np.abs(z).sum()
+    return points[int(worst[1] < worst[0])], z / total if total > 0.0 else z
+
+
+def _column_scale(A: Array) -> Array:
+    """Scales that bring the median of the sizes in each column to one, zeros and noise apart.
+
+    A row that is far longer than the others has a column of orthonormal ones to itself: beside it
+    the programme would not see their entries, nor the dual value that balances them.
+    """
+    size = np.abs(A)
+    top = size.max(axis=0)
+    size[size <= _ROUNDING * top] = np.nan
+    size[0, top == 0.0] = 1.0
+    return 1.0 / np.nanmedian(size, axis=0)

@@ -1,0 +1,1 @@
+"""Quantile regression: preprocessing, an interior point and the vertex nearest to it."""

@@ -1,0 +1,196 @@
+"""The pinball problem on rows in panels, in the presence of heavy tails.
+
+Huge residuals slow an interior point method down: its complementarity products span many orders
+of magnitude. They may be shortened. If the residuals r0 at some x0 are cut to [-c, c] and the
+optimum of the cut problem leaves every cut row on its side of the plane, with a margin, then the
+loss of these rows differs from the true one by a constant near that optimum, so it is the optimum
+of the true problem (which is convex), and its dual is dual for the true problem too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.regression._panels.cholesky import Factor
+from randla.regression._panels.panels import Array, Panels
+from randla.regression._quantile.interior_point import MAX_ITERATIONS, InteriorPoint
+
+#: Residuals beyond this many medians are cut.
+_TAIL = 20.0
+#: A cut row must end this fraction of the cut away from the plane.
+_MARGIN = 1e-3
+#: Where a cut row ends too near to the plane all rows are freed that are at most so much farther.
+_ALIKE = 2.0
+#: A solve without a vertex is repeated if the cut has shrunk to this share of what it started from.
+_NEARER = 1e-3
+#: Rows of the rough solve that a heavy tail asks for, and its tolerance.
+_ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
+_MAX_ATTEMPTS = 8
+#: Residuals up to this share of the largest right-hand side are rounding errors.
+_MET = 16.0 * np.finfo(np.float64).eps
+#: A dual value may leave its box by so much through rounding.
+_ROUNDING = 1e-14
+
+
+@dataclass
+class PinballSolution:
+    """Minimiser, dual and residuals (both (K, PANEL)), and how they were found."""
+
+    x: Array
+    z: Array
+    residuals: Array
+    n_iterations: int
+    vertex: NDArray[np.intp] | None  # the rows that a vertex passes through
+    stalled: bool  # iterations ended at their limit
+
+
+def solve_pinball(
+    rows: Panels,
+    factor: Factor,
+    tau: float,
+    *,
+    far: Array | None = None,
+    spread: float = 1.0,
+    rtol: float = 1e-8,
+    crossover: bool = True,
+    most: int = MAX_ITERATIONS,
+) -> PinballSolution:
+    """Minimise sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
+
+    A solve of `most` iterations is the last.
+
+    `factor` is that of A'A. `far` and `spread`, see `InteriorPoint`, say that x = 0 is near the
+    solution.
+    """
+    x, residuals, n_iterations = np.zeros(rows.d), rows.rhs, 0
+    if far is None:
+        x = factor.solve(rows.transposed_product(residuals))
+        residuals = rows.residuals(x)
+        if rows.unweighted(residuals).max() > 5.0 * _cut(rows, residuals):
+            step, n_iterations = _rough_solution(rows, residuals, tau)
+            x, residuals = x + step, rows.residuals(step, residuals)
+    free = np.zeros(rows.rhs.shape, bool)
+    for attempt in range(_MAX_ATTEMPTS):
+        cut = np.inf if far is not None or attempt == _MAX_ATTEMPTS - 1 else _cut(rows, residuals)
+        shortened, clipped = _shortened(rows, factor, residuals, cut, ~free)
+        if far is None:  # least squares are a better start than a point near the optimum
+            step = factor.solve(rows.transposed_product(shortened))
+            inner = InteriorPoint(rows, rows.residuals(step, shortened), tau)
+        else:
+            step, inner = np.zeros(rows.d), InteriorPoint(rows, shortened, tau, far, spread)
+        solution = inner.solve(rtol, crossover, most)
+        n_iterations += solution.n_iterations
+        x = x + step + solution.step
+        end = solution.residuals * np.sign(residuals)
+        wrong = clipped & (end < _MARGIN * np.abs(shortened))
+        residuals = solution.residuals + (residuals - shortened)
+        if solution.stalled:
+            break
+        size = rows.unweighted(residuals)
+        if crossover and far is None and solution.vertex is None:
+            start = float(rows.unweighted(shortened).max())
+            if _cut(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
+                free[:] = False
+                continue
+        if not wrong.any():
+            break
+        free |= clipped & (size <= _ALIKE * size[wrong].max())  # they would be wrong in turn
+    z = solution.z
+    if solution.vertex is None:
+        z = _feasible_dual(rows, z, tau, np.where(clipped, np.sign(residuals), 0.0))
+    z = into_box(z, tau)
+    return PinballSolution(x, z, residuals, n_iterations, solution.vertex, solution.stalled)
+
+
+def into_box(z: Array, tau: float) -> Array:
+    """Bring dual values into the box: by a cut where it is rounding, else by shrinking all."""
+    over = max(float(z.max(initial=0.0)) - tau, tau - 1.0 - float(z.min(initial=0.0)))
+    if over <= _ROUNDING:
+        return np.clip(z, tau - 1.0, tau)
+    return z / max(1.0, z.max() / tau, z.min() / (tau - 1.0))
+
+
+def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
+    """Make A'z = 0 to rounding, by the least change in the metric of the slacks; else z = 0.
+
+    Rows that were cut go to the bound of their side, if the others can make up for it: what an
+    interior point leaves between z and its bound would be multiplied by their whole residual.
+    """
+    found, clipped = np.zeros_like(z), np.clip(z, tau - 1.0, tau)
+    bound = np.where(side > 0.0, tau, tau - 1.0)
+    for start in (np.where(side == 0.0, clipped, bound), clipped):
+        z, metric = start, (start - (tau - 1.0)) * (tau - start)
+        factor = Factor(rows.gram(metric))
+        for _ in range(3):
+            step = factor.solve(rows.transposed_product(z))
+            z = z + metric * rows.residuals(step, np.zeros_like(z))
+        off = np.abs(rows.transposed_product(z))
+        if (off <= 1e-12 * rows.column_sums()).all():
+            found = z
+            if z.max() <= tau + 1e-12 and z.min() >= tau - 1.0 - 1e-12:
+                break
+    return found
+
+
+def _cut(rows: Panels, residuals: Array) -> float:
+    """Where residuals are cut: at a multiple of the median (or of a tenth of the upper quartile).
+
+    Measured without the weights: a row of large weight is not far from the plane for that. Of rows
+    that the plane meets only rounding errors are left, which say nothing about the others.
+    """
+    sample = rows.unweighted(residuals).ravel()[: rows.n]
+    sample = sample[:: max(rows.n // 4000, 1)]
+    sample = sample[sample > _MET * rows.unweighted(rows.rhs).max()]
+    if len(sample) == 0:
+        return np.inf
+    middle, upper = len(sample) // 2, (3 * len(sample)) // 4
+    ordered = np.partition(sample, (middle, upper))
+    return _TAIL * float(max(ordered[middle], 0.1 * ordered[upper]))
+
+
+def _shortened(
+    rows: Panels, factor: Factor, residuals: Array, cut: float, allowed: NDArray[np.bool_]
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Residuals cut where that is allowed, and which ones were.
+
+    A plane that moves moves most at the longest rows, in the metric of A'A: they are cut that many
+    mean lengths farther out.
+    """
+    clipped = (rows.unweighted(residuals) > cut) & allowed
+    index = np.flatnonzero(clipped)
+    if len(index) == 0:
+        return residuals, clipped
+    length = np.sqrt(np.square(rows.rows(index) @ factor.whitener().T).sum(axis=1))
+    limit = cut * np.maximum(length * np.sqrt(rows.n / rows.d), 1.0)
+    if rows.weight is not None:
+        limit *= rows.weight.ravel()[index]
+    shortened, given = residuals.copy(), residuals.ravel()[index]
+    shortened.ravel()[index] = np.clip(given, -limit, limit)
+    clipped.ravel()[index[np.abs(given) <= limit]] = False
+    return shortened, clipped
+
+
+def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, int]:
+    """A step towards the plane of the quantile, from some of the rows: least squares may be far.
+
+    The cut shrinks with the residuals until it settles.
+    """
+    n = min(rows.n, _ROUGH_ROWS)
+    some = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows will do
+    few = rows.subset(some, residuals)
+    everywhere = np.ones(few.rhs.shape, bool)
+    factor = Factor(few.gram())
+    total, end, cut, n_iterations = np.zeros(rows.d), few.rhs, np.inf, 0
+    for _ in range(_MAX_ATTEMPTS):
+        last, cut = cut, _cut(few, end)
+        if cut > 0.5 * last:
+            break
+        shortened, _ = _shortened(few, factor, end, cut, everywhere)
+        step = factor.solve(few.transposed_product(shortened))
+        inner = InteriorPoint(few, few.residuals(step, shortened), tau)
+        solution = inner.solve(_ROUGH_TOLERANCE, crossover=False)
+        n_iterations += solution.n_iterations
+        total = total + step + solution.step
+        end = solution.residuals + (end - shortened)
+    return total, n_iterations

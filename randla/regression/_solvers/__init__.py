@@ -1,0 +1,1 @@
+"""Solvers of least squares to full precision, one a file."""

@@ -1,0 +1,153 @@
+r"""A preconditioner from a sketch.
+
+With R from a QR of :math:`SAD`, the matrix :math:`A D R^{-1}` has a condition number near
+:math:`(1 + \eta)/(1 - \eta)`, :math:`\eta = \sqrt{d/m}`, whatever that of A (Rokhlin and Tygert,
+PNAS 105, 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from randla._scaling import exponents_of
+from randla._tall.problem import Rows
+from randla.regression._solvers.preconditioner import Factor, SpectralFactor, TriangularFactor
+from randla.regression._solvers.rank import (
+    EPS,
+    Spectrum,
+    is_clearly_regular,
+    minimum_norm,
+    spectrum_of,
+)
+from randla.sketching._operators import Sketch
+
+Matrix = NDArray[np.float64]
+#: Draws a sketch of at least that many rows for the rows of the problem.
+MakeSketch = Callable[[int], Sketch]
+#: What a sketch maps to zero and A to more than this many rounding errors it has lost; below, the
+#: rank of A is in doubt itself.
+_LOST = 1e3
+
+
+class BadSketch(np.linalg.LinAlgError):
+    """A sketch that cannot serve as a preconditioner."""
+
+
+class SketchedFactor:
+    """QR of a sketch with scaled columns: a preconditioner, and the rank of A.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of the sketch.
+    R : (d, d) ndarray
+        Upper triangular factor of the sketch of A, whose columns are scaled by 2^exponents.
+    spectrum : Spectrum or None
+        Given if the rank is below d.
+    turned, rest : (d, k), (k, k) ndarray
+        ``Q'SB`` of sketched right-hand sides, and what has the norms of their residuals.
+    """
+
+    def __init__(
+        self,
+        sketch: Matrix,
+        exponents: NDArray[np.int64],
+        shape: tuple[int, int],
+        rcond: float | None,
+        n_rhs: int = 0,
+    ) -> None:
+        self.n_rows, width = sketch.shape
+        d = width - n_rhs
+        factored = lapack.dgeqrf(sketch, lwork=32 * width, overwrite_a=1)[0]
+        self.R = np.triu(factored[:d, :d])
+        self.turned = factored[:d, d:].copy()
+        self.rest = np.triu(factored[d : d + n_rhs, d:])
+        self.exponents = exponents
+        self.population: int | None = None
+        self.spectrum: Spectrum | None = None
+        if self.n_rows < d or not is_clearly_regular(self.R, shape, rcond):
+            spectrum = spectrum_of(self.R, shape, rcond)
+            if spectrum.rank < d:
+                self.spectrum = spectrum
+
+    @property
+    def rank(self) -> int:
+        """Numerical rank of the sketch, in general that of A."""
+        return self.R.shape[1] if self.spectrum is None else self.spectrum.rank
+
+    def distortion(self) -> float:
+        """Eta: singular values of A P lie within 1/(1 + eta) and 1/(1 - eta), with some reserve."""
+        eta = (1.05 * self.rank**0.5 + 1.5) / self.n_rows**0.5
+        if self.population is not None:  # all rows of an orthogonal matrix would distort nothing
+            eta *= max(1.0 - self.n_rows / self.population, 0.0) ** 0.5
+        return min(max(eta, 0.05), 0.9)
+
+    def preconditioner(self) -> Matrix:
+        """P (d, rank) with A P nearly orthonormal, in the scaled columns."""
+        if self.spectrum is None:
+            return lapack.dtrtri(self.R)[0]
+        r = self.spectrum.rank
+        return self.spectrum.Vt[:r].T / self.spectrum.s[:r]
+
+    def factor(self, inner: Matrix | None = None) -> Factor:
+        """Return the factor of A, better by an upper triangular `inner` with inner'inner = Y'Y."""
+        if self.spectrum is not None:
+            return SpectralFactor(self.spectrum, inner)
+        return TriangularFactor(self.R if inner is None else inner @ self.R)
+
+    def shifted(self, change: int) -> SketchedFactor:
+        """Return the same factor for a matrix that is divided by 2^change."""
+        other = copy(self)
+        other.exponents = self.exponents + change
+        return other
+
+    def finish(self, rows: Rows, Y: Matrix) -> Matrix:
+        """Y itself, or, if the rank is below d, what gives the minimum norm."""
+        if self.spectrum is None:
+            return Y
+        return minimum_norm(Y, self.spectrum, rows.total_exponents(self.exponents))
+
+
+def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None) -> SketchedFactor:
+    """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
+    for _ in range(4):
+        S = make_sketch(m)
+        require_rank(rows, S.shape[0])
+        SA, _ = rows.sketch(S, with_b=False)
+        largest = np.abs(SA).max(axis=0)
+        rows.require_range(largest)
+        exponents = -exponents_of(largest)
+        sketched = SketchedFactor(np.ldexp(SA, exponents), exponents, (rows.n, rows.d), rcond)
+        sketched.population = S.population
+        spectrum = sketched.spectrum
+        if spectrum is None or len(spectrum.Vt) < rows.d:
+            break
+        # A sketch may lose rank that A has: then A V is far from zero on the null space V.
+        null = np.ldexp(spectrum.Vt[spectrum.rank :].T, exponents[:, None])
+        image = np.sqrt(np.abs(rows.gram_after(null, triangular=False)[0].diagonal()))
+        limit = 10.0 * max(rcond or 0.0, max(rows.n, rows.d) * EPS) * spectrum.s[0]
+        if image.max() <= limit:
+            break
+        m = 2 * m if S.population is None else min(2 * m, S.population)
+    else:
+        if image.max() > _LOST * limit:
+            raise BadSketch(
+                "the sketch loses rank that A has: take more rows, a dense sketch ('srht'), or "
+                "method='auto'"
+            )
+    return sketched
+
+
+def require_rank(rows: Rows, m: int) -> None:
+    """Refuse a sketch of fewer rows than the rank may be: it would be taken for the rank of A."""
+    n = rows.n if rows.root_ridge is None else rows.n + rows.d
+    if m < min(n, rows.d):
+        raise ValueError(
+            f"sketch_size must be at least {min(n, rows.d)} for a preconditioner, a row for each "
+            f"column of A (or for each row, if these are fewer), got {m}"
+        )

@@ -1,0 +1,1 @@
+"""Samples of rows, from their scores."""

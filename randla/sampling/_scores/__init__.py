@@ -1,0 +1,1 @@
+"""Scores of rows: leverage, Lewis weights, sensitivities."""

@@ -1,0 +1,100 @@
+"""Anderson mixing: a fixed-point iteration that uses what its last few steps have shown.
+
+Where neither the residual nor, for p >= 4, the convex function behind it falls, the iteration goes
+back to its best point and takes a plain step.
+Vectors have an entry for each row of the matrix and are read in blocks that stay in cache.
+
+Source: Anderson, "Iterative procedures for nonlinear integral equations", J. ACM 12 (1965),
+547-560, in the form of Walker and Ni, "Anderson acceleration for fixed-point iterations", SIAM J.
+Numer. Anal. 49 (2011), 1715-1735.
+"""
+
+import math
+
+import numpy as np
+
+from randla._tall.blocks import by_blocks
+from randla._tall.tiles import Array
+
+_MEMORY = 4  # steps that are mixed
+
+
+class Mixing:
+    """Anderson mixing in x = log w, with a way back.
+
+    Heavy rows count for more, but light ones are not forgotten: the weight of a row is w plus the
+    mean of all w, `mean`.
+    """
+
+    def __init__(self, p: float, mean: float) -> None:
+        self.p, self.mean = p, mean
+        self.eta = p / 2.0 if p <= 4.0 else 2.0 * p / (p + 2.0)
+        self.points: list[Array] = []
+        self.residuals: list[Array] = []
+        self.best = self.lowest = math.inf  # smallest residual so far, and smallest phi
+        self.waited = 0  # steps since one of them was found
+        self.anchor: tuple[Array, Array] | None = None  # the way back: x and residual
+        self.damping = 1.0
+
+    def step(self, x: Array, residual: Array, delta: float, phi: float) -> Array:
+        """The next x. For p >= 4, phi is the convex function that the weights minimise.
+
+        The residual may have to rise on the way there; phi falls along every short plain step.
+        """
+        better = delta < self.best or (self.p >= 4.0 and phi < self.lowest)
+        self.waited = 0 if better else self.waited + 1
+        if self.anchor is not None and self._failed(delta, phi):
+            self.points, self.residuals, self.waited = [], [], 0
+            x, residual = self.anchor
+            step = self.eta * self.damping
+            if self.p >= 4.0:
+                self.damping *= 0.5
+            return x + step * residual
+        self.damping = 1.0
+        if better:
+            self.best, self.lowest = min(delta, self.best), min(phi, self.lowest)
+            self.anchor = x, residual
+        self.points = [*self.points[-_MEMORY:], x]
+        self.residuals = [*self.residuals[-_MEMORY:], residual]
+        return self._mixed(x, residual)
+
+    def _failed(self, delta: float, phi: float) -> bool:
+        if not delta <= 2.0 * self.best:
+            return self.p < 4.0 or not phi <= self.lowest
+        return self.waited > 5
+
+    def _mixed(self, x: Array, residual: Array) -> Array:
+        """The plain step, less what least squares over the differences of the last ones takes off.
+
+        ``gamma`` minimises ``|residual - changes gamma|`` in the norm of the rows' weights.
+        """
+        n, k = len(x), len(self.points) - 1
+
+        def products(block: slice) -> Array:
+            changes = _differences(self.residuals, block)
+            weight = np.exp(x[block]) + self.mean
+            return (changes * weight) @ np.vstack([changes, residual[block]]).T
+
+        gamma = np.zeros(k)
+        if k:
+            sums = sum(by_blocks(products, n), start=np.zeros((k, k + 1)))
+            gram, right = sums[:, :k], sums[:, k]
+            scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
+            gram, right = gram * np.outer(scale, scale), scale * right
+            gamma = scale * np.linalg.lstsq(gram, right, rcond=1e-13)[0]
+        out = np.empty(n)
+
+        def fill(block: slice) -> None:
+            step = x[block] + self.eta * residual[block]
+            if k:
+                step -= gamma @ _differences(self.points, block)
+                step -= self.eta * gamma @ _differences(self.residuals, block)
+            out[block] = step
+
+        by_blocks(fill, n)
+        return out
+
+
+def _differences(vectors: list[Array], block: slice) -> Array:
+    """Differences of neighbouring vectors, in rows."""
+    return np.diff([v[block] for v in vectors], axis=0)

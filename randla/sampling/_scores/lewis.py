@@ -1,0 +1,300 @@
+"""Lewis weights: the change of density after which the l_p norm looks like a Euclidean one.
+
+The fixed point w_i = leverage_i(W^(1/2 - 1/p) A) is solved in log w. With the residual
+r = log(leverage / w), a step w <- w exp(eta r) has, to first order, the Jacobian
+I - eta (I - beta (I - P)) with beta = 1 - 2/p and P similar to a positive semidefinite matrix of
+norm 1. Its eigenvalues lie between 1 - eta and 1 - 2 eta / p, so that
+
+* eta = p/2 (Cohen and Peng) removes all directions in which P vanishes, which are nearly all, at
+  once, and contracts the maximum norm of the residual by |1 - p/2| for p < 4;
+* eta = 2p/(p + 2) has the best guaranteed factor, |p - 2|/(p + 2), for every p.
+
+Anderson mixing of the last few steps takes the rest.
+
+Source: Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from randla._parallel import showing_progress
+from randla._random import as_generator
+from randla._results import warn_caller
+from randla._tall.blocks import by_blocks
+from randla._tall.tiles import Array, Tiles, as_tall
+from randla._tall.whitening import Whitening, whiten
+from randla._validation import as_count, as_flag, as_number, is_dask
+from randla.sampling._scores.anderson import Mixing
+from randla.sampling._scores.result import NotConvergedWarning, Scores, make_scores
+
+ROUNDED = 0.1  # share of the rounding error below which the rest of the residual is left
+_LEAST_NORM = 2.0**-1000  # of a row beside much longer ones: its weight stays a number
+
+
+def lewis_weights(
+    A: ArrayLike,
+    p: float,
+    *,
+    rtol: float = 1e-6,
+    max_iterations: int = 200,
+    progress: bool = False,
+    rng: Any = None,
+) -> Scores:
+    r"""Lewis weights of the rows of a matrix, for any power p > 0.
+
+    The unique :math:`w > 0` (on rows that are not zero) with
+
+    .. math:: w_i = \tau_i(W^{1/2 - 1/p} A), \qquad
+              w_i^{2/p} = a_i^T (A^T W^{1 - 2/p} A)^{+} a_i,
+
+    where :math:`\tau_i` are leverage scores. They add up to the rank of `A` and bound the
+    sensitivities of :func:`lp_sensitivities`: :math:`d^{p/2 - 1} w_i \le s_i \le w_i` for
+    :math:`p \le 2`, and the reverse for :math:`p \ge 2`.
+
+    Parameters
+    ----------
+    A : (n, d) array_like, sparse matrix, or Dask array
+        Real and finite, read as it lies.
+    p : float
+        0 < p < inf. At p = 2 the weights are the leverage scores.
+    rtol : float
+        The iteration ends when :math:`\max_i |\log(\tau_i / w_i)|` is at most this (0.1 is enough
+        for sampling).
+    max_iterations : int
+        Leverage computations at most.
+    progress : bool
+        Show a progress bar for each pass over the rows that takes long (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        Not used; accepted as by all functions that score rows.
+
+    Returns
+    -------
+    Scores
+        `residual` is :math:`\max_i |\log(\tau_i / w_i)|` with its rounding error; `lower` and
+        `upper` enclose the exact weights.
+
+    Warns
+    -----
+    NotConvergedWarning
+        If `rtol` was not reached; `certified` is False then.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `A` is not real, 2-D, finite and non-empty, or an option is out of range.
+
+    See Also
+    --------
+    leverage_scores, lp_sensitivities, sample_rows
+
+    Notes
+    -----
+    Each iteration is one weighted Gram matrix and one product, as `leverage_scores` is. For p < 4
+    the fixed-point map is a contraction of log w in the maximum norm with factor
+    :math:`|1 - p/2|` [1]_, which makes the weights unique (also for p < 1) and turns the residual
+    :math:`\delta` into a bound of the error of log w: :math:`\delta` for :math:`p \le 2`,
+    :math:`p \delta / (4 - p)` for :math:`2 < p < 4`. For larger p the weights are the minimiser
+    of a convex function, whose monotone gradient gives such a bound as well.
+
+    References
+    ----------
+    .. [1] Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-192.
+
+    Examples
+    --------
+    The weight of three equal rows is shared evenly:
+
+    >>> import numpy as np
+    >>> from randla.sampling import lewis_weights
+    >>> w = lewis_weights([[1.0, 0.0], [0.0, 2.0], [0.0, 2.0], [0.0, 2.0]], p=1)
+    >>> np.round(np.asarray(w), 6)
+    array([1.      , 0.333333, 0.333333, 0.333333])
+    """
+    p = as_number(p, "p", low=0.0, closed="neither")
+    rtol = as_number(rtol, "rtol", low=0.0, closed="neither")
+    max_iterations = as_count(max_iterations, "max_iterations")
+    as_generator(rng)
+    bars = showing_progress("lewis_weights", as_flag(progress, "progress"))
+    if is_dask(A):
+        from randla._dask import scores
+
+        with bars:
+            return scores.lewis_weights(A, p, rtol, max_iterations)
+    matrix = as_tall(A, finite=False)
+    with bars:
+        state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
+    warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
+    residual = state.residual
+    if state.doubt > 0.0:
+        least = float(state.log_weights[state.norms > 0.0].min())
+        residual += log_doubt(state.doubt, least - residual)
+    spread = log_error(p, residual, state.factor.rank)
+    values, low, high = (np.empty(matrix.shape[0]) for _ in range(3))
+
+    def fill(rows: slice) -> None:
+        w = np.exp(state.log_weights[rows])
+        np.minimum(w, 1.0, out=values[rows])
+        np.minimum(w * math.exp(-spread), 1.0, out=low[rows])
+        np.minimum(w * math.exp(min(spread, 700.0)), 1.0, out=high[rows])
+
+    by_blocks(fill, len(values))
+    return make_scores(
+        values,
+        low,
+        high,
+        kind="lewis",
+        p=p,
+        certified=residual <= rtol,
+        residual=residual,
+        n_iterations=state.n_iterations,
+    )
+
+
+def warn_unless(converged: bool, residual: float, rtol: float, n_iterations: int) -> None:
+    """Say that the iteration ended too early."""
+    if not converged:
+        warn_caller(
+            f"Lewis weights reached a residual of {residual:.1e}, not rtol={rtol:g}, in "
+            f"{n_iterations} iterations; the bounds are valid all the same",
+            NotConvergedWarning,
+        )
+
+
+@dataclass(frozen=True)
+class LewisState:
+    """Weights w, and the leverage computation of W^(1/2 - 1/p) A that belongs to them.
+
+    Attributes
+    ----------
+    log_weights : (n,) ndarray
+        log w, -inf for zero rows.
+    row_scale : (n,) ndarray
+        A multiple of w^(1/2 - 1/p), 0 for zero rows.
+    norms : (n,) ndarray
+        Norms of ``a_i T`` where T whitens ``diag(row_scale) A``.
+    first_norms : (n,) ndarray
+        The same for equal weights: square roots of the leverage scores of A.
+    factor : Whitening
+    residual : float
+    n_iterations : int
+        Leverage computations, those after the best weights too.
+    doubt : float
+        By how much the leverage scores may be wrong, see `Whitening`.
+    """
+
+    log_weights: Array
+    row_scale: Array
+    norms: Array
+    first_norms: Array
+    factor: Whitening
+    residual: float
+    n_iterations: int
+    doubt: float = 0.0
+
+
+def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> LewisState:
+    """Iterate until the residual, with its rounding error, is at most `rtol`."""
+    n, factor = tiles.n, whiten(tiles)
+    doubt = factor.doubt
+    if 0 < factor.rank < tiles.d:  # a basis of the columns has the same weights
+        tiles.keep_columns(factor.columns)
+        factor = whiten(tiles)
+    first = norms = tiles.norms(factor.transform)
+    alive: Any = norms > 0.0  # zero rows have no part in the iteration
+    log_weights = np.full(n, -np.inf)
+    if factor.rank == 0:
+        return LewisState(log_weights, norms, norms, first, factor, 0.0, 0, doubt)
+    if p == 2.0:  # leverage: no iteration
+        log_weights[alive] = 2.0 * np.log(norms[alive])
+        scale = alive.astype(np.float64)
+        return LewisState(log_weights, scale, norms, first, factor, factor.error, 1, doubt)
+    if int(alive.sum()) == factor.rank:  # no row can do without any other: all weights are 1
+        log_weights[alive], scale = 0.0, alive.astype(np.float64)
+        return LewisState(log_weights, scale, norms, first, factor, 0.0, 1, doubt)
+    rows = slice(None) if alive.all() else np.flatnonzero(alive)
+    row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(factor.rank / n)
+    x = np.full(len(norms[rows]), math.log(factor.rank / n))
+    mixing, best = Mixing(p, factor.rank / n), None
+    for iteration in range(1, max_iterations + 1):
+        if iteration > 1:
+            row_scale, top = _scale_of(x, p, rows, n)
+            factor = whiten(tiles, row_scale, rtol=min(1e-2 * rtol, 1e-4))
+            norms = tiles.norms(factor.transform)
+        residual, distance = _log_ratio(norms[rows], x, top, p)
+        delta = distance + factor.error
+        if best is None or delta < best[0]:
+            best = delta, x, row_scale, norms, factor
+        if delta <= rtol or distance <= ROUNDED * factor.error:
+            break
+        phi = 0.0
+        if p >= 4.0:
+            with np.errstate(over="ignore"):  # then the step is taken back
+                total = np.exp(x).sum()
+            phi = (1.0 - 2.0 / p) * total - factor.log_det - 2.0 * factor.rank * top
+        x = mixing.step(x, residual, delta, phi)
+    assert best is not None
+    delta, x, row_scale, norms, factor = best
+    log_weights[rows] = x
+    doubt = max(doubt, factor.doubt)
+    return LewisState(log_weights, row_scale, norms, first, factor, delta, iteration, doubt)
+
+
+def _scale_of(x: Array, p: float, rows: Any, n: int) -> tuple[Array, float]:
+    """``w^(1/2 - 1/p)`` of `rows`, over its largest value, and the logarithm of that."""
+    power, scale = 0.5 - 1.0 / p, np.empty(len(x))
+    top = power * float(x.max() if power > 0.0 else x.min())
+
+    def fill(block: slice) -> None:
+        np.exp(power * x[block] - top, out=scale[block])
+
+    by_blocks(fill, len(x))
+    if len(x) == n:
+        return scale, top
+    row_scale = np.zeros(n)
+    row_scale[rows] = scale
+    return row_scale, top
+
+
+def _log_ratio(norms: Array, x: Array, top: float, p: float) -> tuple[Array, float]:
+    """``log(leverage / w)`` and its largest magnitude: leverage = v g, v = w^(1 - 2/p)."""
+    residual = np.empty(len(x))
+
+    def fill(block: slice) -> float:
+        r = np.maximum(norms[block], _LEAST_NORM, out=residual[block])
+        np.log(r, out=r)
+        r -= x[block] / p + top
+        r *= 2.0
+        return float(np.abs(r).max())
+
+    return residual, max(by_blocks(fill, len(x)))
+
+
+def log_doubt(doubt: float, least: float) -> float:
+    """How much `doubt` in leverage scores, none below exp(least), adds to the residual."""
+    share = math.log(doubt) - least
+    return -math.log1p(-math.exp(share)) if share < 0.0 else math.inf
+
+
+def log_error(p: float, delta: float, rank: int) -> float:
+    """Bound of ``|log(w / w*)|`` for weights of residual `delta` (inf if there is none).
+
+    For p < 4: the fixed-point map moves log w by p/2 delta and contracts. For p > 2, with
+    v = w^(1 - 2/p), alpha = 2/(p - 2) and y = v*/v: monotonicity of the gradient -g + v^alpha gives
+    sum w (1 - y^alpha)(1 - y) <= kappa sum w |1 - y| with kappa = e^delta - 1. The left-hand side
+    is at least a sum w t^2/(1 + t), t = |1 - y|, a = min(alpha, 1), so that Jensen's inequality
+    bounds sum w t, which bounds the change of the quadratic form M and with it every w_i.
+    """
+    bounds = [math.inf]
+    if p < 4.0:
+        bounds.append(0.5 * p * delta / (1.0 - abs(1.0 - 0.5 * p)))
+    if p > 2.0 and delta < 1.0:
+        kappa, a = math.expm1(delta), min(2.0 / (p - 2.0), 1.0)
+        if kappa < a:
+            change = math.exp(2.0 * delta) * rank * kappa / (a - kappa)
+            if change < 1.0:
+                bounds.append(0.5 * p * (delta - math.log1p(-change)))
+    return min(bounds)

@@ -1,0 +1,1 @@
+"""Densities, draws and scores of the ready models."""

@@ -1,0 +1,208 @@
+"""The functions of the chaotic recurrent neural network, x' = F(x) + noise, y = x + noise.
+
+`theta` comes in packed form (`randla.smoothing._models.packing`): the parameters, the (d, d)
+weights times the rate, then thirteen numbers, counted from the end.
+F(x) = (1 - rate) x + gain (rate W) tanh(x).
+"""
+
+import math
+
+import numpy as np
+
+from randla._jit import kernel
+from randla._random import normal, student_t
+
+RATE, GAIN, SD, INV_SD, SCALE, INV_SCALE, DF, SD_0, LOG_Q, LOG_G, LOG_0, SD_P, SD_P0 = range(-13, 0)
+
+
+@kernel
+def drive(x, theta, out):
+    """Write tanh(x) to out."""
+    for j in range(x.size):
+        out[j] = math.tanh(x[j])
+
+
+@kernel
+def recurrent(theta, i, h):
+    """Component i of (rate W) h."""
+    d, total = h.size, 0.0
+    first = d * d + 3 + i * d
+    for j in range(d):
+        total += theta[first + j] * h[j]
+    return total
+
+
+@kernel
+def flow(theta, i, x, h):
+    """Component i of F(x), for h = tanh(x)."""
+    return (1.0 - theta[RATE]) * x[i] + theta[GAIN] * recurrent(theta, i, h)
+
+
+@kernel
+def initial(rng, theta, out):
+    for i in range(out.size):
+        out[i] = theta[SD_0] * normal(rng)
+
+
+@kernel
+def transition(rng, t, x, theta, out):
+    h = np.empty(x.size)
+    drive(x, theta, h)
+    for i in range(x.size):
+        out[i] = flow(theta, i, x, h) + theta[SD] * normal(rng)
+
+
+@kernel
+def log_initial(x, theta):
+    total = 0.0
+    for i in range(x.size):
+        total += (x[i] / theta[SD_0]) ** 2
+    return theta[LOG_0] - 0.5 * total
+
+
+@kernel
+def log_transition(t, x, xn, theta):
+    h, total = np.empty(x.size), 0.0
+    drive(x, theta, h)
+    for i in range(x.size):
+        e = (xn[i] - flow(theta, i, x, h)) * theta[INV_SD]
+        total += e * e
+    return theta[LOG_Q] - 0.5 * total
+
+
+@kernel
+def log_transition_bound(t, theta):
+    return theta[LOG_Q]
+
+
+@kernel
+def log_potential_normal(t, x, y, theta):
+    total = 0.0
+    for i in range(x.size):
+        e = (y[i] - x[i]) * theta[INV_SCALE]
+        if not math.isnan(e):
+            total += theta[LOG_G] - 0.5 * e * e
+    return total
+
+
+@kernel
+def log_potential_student(t, x, y, theta):
+    df, total = theta[DF], 0.0
+    for i in range(x.size):
+        e = (y[i] - x[i]) * theta[INV_SCALE]
+        if not math.isnan(e):
+            total += theta[LOG_G] - 0.5 * (df + 1.0) * math.log1p(e * e / df)
+    return total
+
+
+@kernel
+def observe_normal(rng, t, x, theta, out):
+    for i in range(x.size):
+        out[i] = x[i] + theta[SCALE] * normal(rng)
+
+
+@kernel
+def observe_student(rng, t, x, theta, out):
+    for i in range(x.size):
+        out[i] = x[i] + theta[SCALE] * student_t(rng, theta[DF])
+
+
+# Optimal proposals for normal observation noise: all is diagonal.
+
+
+@kernel
+def posterior_mean(mean, y, prior_sd, posterior_sd, theta):
+    shrink = posterior_sd / prior_sd
+    return shrink * shrink * mean + (posterior_sd * theta[INV_SCALE]) ** 2 * y
+
+
+@kernel
+def log_normal(e, sd):
+    return -0.5 * (e / sd) ** 2 - math.log(sd) - 0.5 * math.log(2.0 * math.pi)
+
+
+@kernel
+def initial_proposal(rng, y, theta, out):
+    for i in range(out.size):
+        if math.isnan(y[i]):
+            out[i] = theta[SD_0] * normal(rng)
+        else:
+            mean = posterior_mean(0.0, y[i], theta[SD_0], theta[SD_P0], theta)
+            out[i] = mean + theta[SD_P0] * normal(rng)
+
+
+@kernel
+def log_initial_proposal(x, y, theta):
+    total = 0.0
+    for i in range(x.size):
+        if math.isnan(y[i]):
+            total += log_normal(x[i], theta[SD_0])
+        else:
+            mean = posterior_mean(0.0, y[i], theta[SD_0], theta[SD_P0], theta)
+            total += log_normal(x[i] - mean, theta[SD_P0])
+    return total
+
+
+@kernel
+def proposal(rng, t, x, y, theta, out):
+    h = np.empty(x.size)
+    drive(x, theta, h)
+    for i in range(x.size):
+        mean = flow(theta, i, x, h)
+        if math.isnan(y[i]):
+            out[i] = mean + theta[SD] * normal(rng)
+        else:
+            mean = posterior_mean(mean, y[i], theta[SD], theta[SD_P], theta)
+            out[i] = mean + theta[SD_P] * normal(rng)
+
+
+@kernel
+def log_proposal(t, x, xn, y, theta):
+    h, total = np.empty(x.size), 0.0
+    drive(x, theta, h)
+    for i in range(x.size):
+        mean = flow(theta, i, x, h)
+        if math.isnan(y[i]):
+            total += log_normal(xn[i] - mean, theta[SD])
+        else:
+            mean = posterior_mean(mean, y[i], theta[SD], theta[SD_P], theta)
+            total += log_normal(xn[i] - mean, theta[SD_P])
+    return total
+
+
+# Scores, in the order weights, gain, process_sd, observation_scale.
+
+
+@kernel
+def scale_score(x, y, theta):
+    df, total = theta[DF], 0.0
+    for i in range(x.size):
+        e = (y[i] - x[i]) * theta[INV_SCALE]
+        if not math.isnan(e):
+            weight = 1.0 if df == math.inf else (df + 1.0) / (df + e * e)
+            total += (weight * e * e - 1.0) * theta[INV_SCALE]
+    return total
+
+
+@kernel
+def score_initial(x, y, theta, out):
+    out[:] = 0.0
+    out[x.size * x.size + 2] = scale_score(x, y, theta)
+
+
+@kernel
+def score_step(t, x, xn, y, theta, out):
+    d = x.size
+    h, gain, sd = np.empty(d), 0.0, 0.0
+    drive(x, theta, h)
+    factor = theta[RATE] * theta[GAIN] * theta[INV_SD]
+    for i in range(d):
+        inner = recurrent(theta, i, h)
+        e = (xn[i] - (1.0 - theta[RATE]) * x[i] - theta[GAIN] * inner) * theta[INV_SD]
+        for j in range(d):
+            out[i * d + j] = factor * e * h[j]
+        gain += e * theta[INV_SD] * inner
+        sd += (e * e - 1.0) * theta[INV_SD]
+    out[d * d] = gain
+    out[d * d + 1] = sd
+    out[d * d + 2] = scale_score(xn, y, theta)

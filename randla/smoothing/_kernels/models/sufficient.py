@@ -1,0 +1,101 @@
+"""Sufficient statistics for EM, as additive functionals."""
+
+import math
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from randla._jit import kernel
+from randla.smoothing._kernels.models.linear_gaussian import component
+
+
+def length(x):
+    """Number of components of a state or observation; 1 for a number."""
+    return 1 if np.ndim(x) == 0 else len(x)
+
+
+@overload(length)
+def _length(x):
+    if isinstance(x, types.Array):
+        return lambda x: x.size
+    return lambda x: 1
+
+
+# Linear Gaussian: x_0, x_0 x_0', S_00, S_11 and S_10 of the transitions, then x x' and y x' of the
+# times that are observed wholly. Of symmetric matrices the lower triangle, row by row.
+
+
+@kernel
+def write_square(x, out, first):
+    for i in range(length(x)):
+        for j in range(i + 1):
+            out[first] = component(x, i) * component(x, j)
+            first += 1
+    return first
+
+
+@kernel
+def write_product(x, z, out, first):
+    for i in range(length(x)):
+        for j in range(length(z)):
+            out[first] = component(x, i) * component(z, j)
+            first += 1
+    return first
+
+
+@kernel
+def write_observed(x, y, out, first):
+    seen = True
+    for i in range(length(y)):
+        seen &= not math.isnan(component(y, i))
+    if seen:
+        first = write_square(x, out, first)
+        write_product(y, x, out, first)
+
+
+@kernel
+def linear_gaussian_first(x, y, theta, out):
+    d = length(x)
+    out[:] = 0.0
+    for i in range(d):
+        out[i] = component(x, i)
+    write_square(x, out, d)
+    write_observed(x, y, out, d + 3 * (d * (d + 1) // 2) + d * d)
+
+
+@kernel
+def linear_gaussian_next(t, x, xn, y, theta, out):
+    d = length(x)
+    out[:] = 0.0
+    first = write_square(x, out, d + d * (d + 1) // 2)
+    first = write_square(xn, out, first)
+    first = write_product(xn, x, out, first)
+    write_observed(xn, y, out, first)
+
+
+# Stochastic volatility: x_0^2, sums of x_t^2, x_t x_{t+1} and x_{t+1}^2, and of y_t^2 exp(-x_t).
+
+
+@kernel
+def scaled_square(x, y):
+    value = component(y, 0)
+    return 0.0 if math.isnan(value) else value * value * math.exp(-x)
+
+
+@kernel
+def volatility_first(x, y, theta, out):
+    out[0] = x * x
+    out[1] = 0.0
+    out[2] = 0.0
+    out[3] = 0.0
+    out[4] = scaled_square(x, y)
+
+
+@kernel
+def volatility_next(t, x, xn, y, theta, out):
+    out[0] = 0.0
+    out[1] = x * x
+    out[2] = x * xn
+    out[3] = xn * xn
+    out[4] = scaled_square(xn, y)

@@ -1,0 +1,1 @@
+"""Kernels of particle filters and smoothers."""

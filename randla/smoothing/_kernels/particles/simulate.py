@@ -1,0 +1,30 @@
+"""Drawing states and observations forward in time."""
+
+from randla._random import seed_stream
+from randla.smoothing._kernels.particles.borrow import borrow
+
+
+def simulate_template(draw_first, draw_next, observe):
+    def simulate(rng, key, start, start_time, theta, states, observations, info):
+        """Path i, of stream i: states (n, T) or (n, T, d), observations (n, T, k).
+
+        If `start` has rows the path goes on from ``start[i]``, a state of time `start_time`; else
+        it begins at time 0. rng (4,) is work space, info[1] the present time.
+        """
+        rng, start, theta = borrow(rng), borrow(start), borrow(theta)
+        states, observations, info = borrow(states), borrow(observations), borrow(info)
+        for i in range(states.shape[0]):
+            seed_stream(rng, key, i)
+            path = states[i]
+            for s in range(states.shape[1]):
+                t = start_time + s
+                info[1] = t
+                if s > 0:
+                    draw_next(rng, t - 1, path[s - 1], 0.0, False, theta, path, s)
+                elif start.shape[0] > 0:
+                    draw_next(rng, t - 1, start[i], 0.0, False, theta, path, s)
+                else:
+                    draw_first(rng, 0.0, False, theta, path, s)
+                observe(rng, t, path[s], theta, observations[i, s])
+
+    return simulate

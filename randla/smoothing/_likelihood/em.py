@@ -1,0 +1,211 @@
+"""Expectation maximisation: sufficient statistics of the ready models, and what maximises them.
+
+Each family states an additive functional (the statistics), its exact expectation where there is
+one, and the maximiser of the expected complete-data log-likelihood in the free parameters.
+"""
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve
+
+from randla.smoothing._exact.exact import hmm_smoother, kalman_smoother
+from randla.smoothing._kernels.models import sufficient
+from randla.smoothing._likelihood.parametrisation import Parametrisation, Simplex
+from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._models.linear_gaussian import LinearGaussian
+from randla.smoothing._models.ready import DiscreteHMM, StochasticVolatility
+
+FloatArray = NDArray[np.float64]
+
+
+class Family(Protocol):
+    """What EM needs of a model and its observations."""
+
+    functional: Any
+
+    def exact(self, model: Any) -> FloatArray:
+        """Exact expectation of the statistics."""
+
+    def maximise(self, model: Any, statistics: FloatArray) -> FloatArray:
+        """Full theta that maximises the expected complete-data log-likelihood."""
+
+
+def em_family(model: StateSpaceModel, y: FloatArray, parameters: Parametrisation) -> Family:
+    """Return the family of a model, or an error if its maximiser has no closed form."""
+    if np.isnan(y).all():
+        raise ValueError("y must hold an observation for optimizer='em', got NaN alone")
+    if isinstance(model, LinearGaussian):
+        return _LinearGaussian(model, y, parameters)
+    if isinstance(model, DiscreteHMM):
+        return _Chain(y, parameters)
+    if isinstance(model, StochasticVolatility):
+        return _Volatility(y, parameters)
+    raise ValueError(
+        "optimizer='em' needs a LinearGaussian, DiscreteHMM or StochasticVolatility model, "
+        f"got {type(model).__name__}"
+    )
+
+
+class _Chain:
+    """Hidden Markov chain: expected counts, which are probabilities times their scores."""
+
+    functional = "score"
+
+    def __init__(self, y: FloatArray, parameters: Parametrisation) -> None:
+        self.y = y
+        self.rows = [b.indices for b in parameters.blocks if isinstance(b, Simplex)]
+
+    def exact(self, model: DiscreteHMM) -> FloatArray:
+        return hmm_smoother(model, self.y).expectation("score") * model.theta
+
+    def maximise(self, model: DiscreteHMM, statistics: FloatArray) -> FloatArray:
+        theta = np.array(model.theta)
+        for row in self.rows:
+            counts = np.maximum(statistics[row], 0.0)
+            if counts.sum() > 0.0:  # a state that is never visited keeps its row
+                theta[row] = counts / counts.sum()
+        return theta
+
+
+class _Volatility:
+    """Stochastic volatility. The stationary start makes phi the root of a cubic."""
+
+    def __init__(self, y: FloatArray, parameters: Parametrisation) -> None:
+        self.functional = AdditiveFunctional(
+            5, initial=sufficient.volatility_first, step=sufficient.volatility_next
+        )
+        self.n_seen, self.n_times = int((~np.isnan(y)).sum()), len(y)
+        self.free = set(parameters.names)
+
+    def exact(self, model: StochasticVolatility) -> FloatArray:
+        raise ValueError("method='exact' needs a LinearGaussian or DiscreteHMM model")
+
+    def maximise(self, model: StochasticVolatility, statistics: FloatArray) -> FloatArray:
+        phi, sigma, beta = map(float, model.theta)
+        first, s00, s10, s11, scaled = map(float, statistics)
+        n = self.n_times
+        if "beta" in self.free:
+            beta = math.sqrt(scaled / self.n_seen)
+        # sigma^2 n = c(phi) = s11 + first - 2 phi s10 + phi^2 (s00 - first), given phi.
+        c = np.polynomial.Polynomial([s11 + first, -2.0 * s10, s00 - first])
+        if "phi" in self.free:
+            slope, one = c.deriv(), np.polynomial.Polynomial([1.0, 0.0, -1.0])
+            profile = n * slope * one if "sigma" in self.free else slope * one / sigma**2
+            other = np.polynomial.Polynomial([0.0, 2.0])
+            roots = (profile + other * (c if "sigma" in self.free else 1.0)).roots()
+            real = roots.real[(np.abs(roots.imag) < 1e-9) & (np.abs(roots.real) < 1.0)]
+
+            def value(p: float) -> float:
+                loss = n * math.log(c(p)) if "sigma" in self.free else c(p) / sigma**2
+                return 0.5 * math.log1p(-p * p) - 0.5 * loss
+
+            phi = max((float(p) for p in real), key=value, default=phi)
+        if "sigma" in self.free:
+            sigma = math.sqrt(float(c(phi)) / n)
+        return np.array([phi, sigma, beta])
+
+
+class _LinearGaussian:
+    """Linear Gaussian: regressions of x_{t+1} on x_t and of y_t on x_t."""
+
+    def __init__(self, model: LinearGaussian, y: FloatArray, parameters: Parametrisation) -> None:
+        self.y = y.reshape(len(y), -1)
+        k, d = model.observation_matrix.shape
+        self.d, self.k, self.tri = d, k, d * (d + 1) // 2
+        self.functional = AdditiveFunctional(
+            d + 4 * self.tri + d * d + k * d,
+            initial=sufficient.linear_gaussian_first,
+            step=sufficient.linear_gaussian_next,
+        )
+        self.parameters = parameters
+        free, names = set(parameters.names), model.names
+        self.parts = {n.split("[")[0] for n in free}
+        for part in self.parts:
+            entries = {n for n in names if n.split("[")[0] == part}
+            if not part.endswith("cov") and not entries <= free:
+                raise ValueError(f"free must name all entries of {part} for optimizer='em'")
+        if len(y) < 2 and self.parts & {"transition_matrix", "transition_cov"}:
+            raise ValueError(
+                "y must have at least two times if optimizer='em' is to estimate "
+                f"transition_matrix or transition_cov, got {len(y)}"
+            )
+        missing = np.isnan(self.y)
+        self.seen = ~missing.any(1)
+        if (
+            self.parts & {"observation_matrix", "observation_cov"}
+            and (self.seen != ~missing.all(1)).any()
+        ):
+            raise ValueError(
+                "y must not have rows that are missing in part if optimizer='em' is to estimate "
+                "observation_matrix or observation_cov"
+            )
+
+    def exact(self, model: LinearGaussian) -> FloatArray:
+        result = kalman_smoother(model, self.y)
+        m, y = result.mean, self.y[self.seen]
+        squares = result.covariance + m[:, :, None] * m[:, None, :]
+        lag = result.lag_covariance.sum(0).T + m[1:].T @ m[:-1]
+        lower = np.tril_indices(self.d)
+        return np.concatenate(
+            [
+                m[0],
+                squares[0][lower],
+                squares[:-1].sum(0)[lower],
+                squares[1:].sum(0)[lower],
+                lag.ravel(),
+                squares[self.seen].sum(0)[lower],
+                (y.T @ m[self.seen]).ravel(),
+            ]
+        )
+
+    def _split(self, statistics: FloatArray) -> list[FloatArray]:
+        d, k, tri = self.d, self.k, self.tri
+        sizes = np.cumsum([d, tri, tri, tri, d * d, tri])
+        parts = np.split(statistics, sizes)
+        for i in (1, 2, 3, 5):
+            square = np.empty((d, d))
+            rows, columns = np.tril_indices(d)
+            square[rows, columns] = square[columns, rows] = parts[i]
+            parts[i] = square
+        parts[4], parts[6] = parts[4].reshape(d, d), parts[6].reshape(k, d)
+        return parts
+
+    def maximise(self, model: LinearGaussian, statistics: FloatArray) -> FloatArray:
+        x0, x00, s00, s11, s10, sxx, syx = self._split(statistics)
+        new: dict[str, FloatArray] = {}
+        A, B = model.transition_matrix, model.observation_matrix
+        m0 = model.initial_mean
+        y = self.y[self.seen]
+        if "transition_matrix" in self.parts:
+            A = new["transition_matrix"] = _regress(s10, s00)
+        if "transition_cov" in self.parts:
+            rest = s11 - A @ s10.T - s10 @ A.T + A @ s00 @ A.T
+            new["transition_cov"] = rest / (len(self.y) - 1)
+        if "observation_matrix" in self.parts:
+            B = new["observation_matrix"] = _regress(syx, sxx)
+        if "observation_cov" in self.parts:
+            rest = y.T @ y - B @ syx.T - syx @ B.T + B @ sxx @ B.T
+            new["observation_cov"] = rest / len(y)
+        if "initial_mean" in self.parts:
+            m0 = new["initial_mean"] = x0
+        if "initial_cov" in self.parts:
+            new["initial_cov"] = x00 - np.outer(m0, x0) - np.outer(x0, m0) + np.outer(m0, m0)
+        return self._insert(model, new)
+
+    def _insert(self, model: LinearGaussian, new: dict[str, FloatArray]) -> FloatArray:
+        """Full theta with the free entries from `new`."""
+        theta = np.array(model.theta)
+        for index in self.parameters.free:
+            part, *entry = model.names[index].rstrip("]").split("[")
+            place = tuple(int(i) for i in entry[0].split(",")) if entry else (0,) * new[part].ndim
+            theta[index] = new[part][place]
+        return theta
+
+
+def _regress(cross: FloatArray, square: FloatArray) -> FloatArray:
+    """Return cross square^{-1}."""
+    return solve(square, cross.T, assume_a="sym").T

@@ -1,0 +1,398 @@
+"""Maximum likelihood in state-space models, by smoothed scores."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._parallel import progress_bar
+from randla._random import draw_key
+from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
+from randla._validation import as_choice, as_count, as_flag, as_number
+from randla.smoothing._likelihood.ascent import Ascent, SweepRun, exact_ascent, step_sizes
+from randla.smoothing._likelihood.em import em_family
+from randla.smoothing._likelihood.newton import SMALLEST_SHARE, Final, newton_exact
+from randla.smoothing._likelihood.parametrisation import Parametrisation, single_supports
+from randla.smoothing._likelihood.scores import ExactScores, SweepSettings
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._model.supports import support_interval
+from randla.smoothing._particles.checks import as_model, as_observations
+
+FloatArray = NDArray[np.float64]
+
+_DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0}
+
+
+class MaximumLikelihoodWarning(RandlaWarning):
+    """The maximum was not reached, or some direction is not determined by the data."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MaximumLikelihoodResult(Result):
+    """What `maximum_likelihood` returns; f free parameters.
+
+    Attributes
+    ----------
+    theta : (f,) ndarray
+        The estimates.
+    names : tuple of str
+        Their names.
+    parameter_standard_error : (f,) ndarray or None
+        Statistical: the root of the diagonal of the inverse observed information, by Louis'
+        identity (from differences of the exact score with ``method="exact"``). None without the
+        final stage.
+    monte_carlo_error : (f,) ndarray or None
+        Of the algorithm, given the data: standard error of `theta` around the maximiser, from
+        the spread of independent chains. It does not see the bias that all chains share with
+        ``method="paris"``: for an autoregression, 100 times and 20 particles, that was 20 times
+        this error (and a fifth of the statistical one), and it falls like 1/N. Nor does it see
+        that Newton steps miss a little where the log-likelihood is far from quadratic within a
+        standard error, as for a dozen observations; curvatures, too, are means over such a range
+        then. Zero with ``method="exact"``; None with one chain or without the final stage.
+    parameter_covariance : (f, f) ndarray or None
+        Statistical covariance of the estimates.
+    trace : (n_steps + 1, f) ndarray
+        Start and the parameters after each step of the optimizer.
+    model : StateSpaceModel
+        The model at the estimates.
+    log_likelihood : float or None
+        With ``method="exact"``.
+    last_step_size : float
+        Of the optimizer; the error that the steps leave is proportional to it. The final stage
+        removes that.
+    converged : bool or None
+        Whether the last step of the final stage was within its noise; None without that stage.
+    method, optimizer : str
+    """
+
+    theta: FloatArray
+    names: tuple[str, ...]
+    parameter_standard_error: FloatArray | None
+    monte_carlo_error: FloatArray | None
+    parameter_covariance: FloatArray | None
+    trace: FloatArray
+    model: StateSpaceModel
+    log_likelihood: float | None
+    last_step_size: float
+    converged: bool | None
+    method: str
+    optimizer: str
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "names",
+        "theta",
+        "parameter_standard_error",
+        "monte_carlo_error",
+        "converged",
+        "method",
+        "optimizer",
+    )
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Confidence intervals of the parameters, with both errors.
+
+        Normal on the whole line to which `StateSpaceModel.support` takes a parameter (variances
+        by logarithms, probabilities by logits), so that they stay in its range.
+
+        They hold for long series. For an autoregression observed 50 times nominal 99 % intervals
+        held in 99.3 % of 300 series.
+
+        Parameters
+        ----------
+        level : float, optional
+            Between 0 and 1.
+
+        Returns
+        -------
+        low, high : (f,) ndarray
+
+        Raises
+        ------
+        ValueError
+            If there are no standard errors.
+        """
+        if self.parameter_standard_error is None:
+            raise ValueError("n_final must be at least 1 for standard errors, got a result without")
+        algorithm = 0.0 if self.monte_carlo_error is None else self.monte_carlo_error
+        error = np.hypot(self.parameter_standard_error, algorithm)
+        kinds = single_supports(self.model)
+        places = [self.model.names.index(name) for name in self.names]
+        intervals = [
+            support_interval(kinds[place], estimate, spread, level)
+            for place, estimate, spread in zip(places, self.theta, error, strict=True)
+        ]
+        low, high = np.array(intervals).reshape(-1, 2).T
+        return low, high
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the trace of each parameter, relative to its estimate (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        ax = axes_or_new(ax)
+        unit = np.where(self.theta != 0.0, np.abs(self.theta), 1.0)
+        ax.plot((self.trace - self.theta) / unit, label=list(self.names))
+        ax.axhline(0.0, color="0.7", zorder=0)
+        ax.set(xlabel="step", ylabel="(parameter - estimate) / |estimate|")
+        if len(self.names) <= 10:
+            ax.legend()
+        return ax
+
+
+def maximum_likelihood(
+    model: StateSpaceModel,
+    y: ArrayLike,
+    *,
+    free: str | Sequence[str] | None = None,
+    method: Literal["ppg", "paris", "path", "exact"] = "ppg",
+    optimizer: Literal["adam", "sgd", "em"] = "adam",
+    n_steps: int = 200,
+    step_size: float | None = None,
+    decay: float = 0.6,
+    n_particles: int = 100,
+    n_sweeps: int = 1,
+    n_backward: int = 2,
+    backward: Literal["auto", "exact", "reject", "mcmc"] = "auto",
+    n_chains: int = 4,
+    n_final: int = 100,
+    executor: Executor | None = None,
+    progress: bool = False,
+    rng: Any = None,
+) -> MaximumLikelihoodResult:
+    r"""Estimate parameters of a state-space model by maximum likelihood.
+
+    The gradient of the log-likelihood is a smoothed expectation of an additive functional
+    (Fisher's identity),
+
+    .. math::
+        \nabla \log p_\theta(y) = E_\theta\Big[\nabla \log \mu_\theta(x_0) g_0(x_0)
+        + \sum_t \nabla \log q_{\theta,t}(x_t, x_{t+1}) g_{t+1}(x_{t+1}) \,\Big|\, y\Big],
+
+    and is estimated at each step by sweeps of `ppg` that start at the paths which the step before
+    left [1]_. Their bias so decays over the whole run instead of starting anew. Steps decay, and
+    the second half of the path of the parameters is averaged.
+
+    A *final stage* of sweeps at fixed parameters then takes Newton steps with the observed
+    information of Louis' identity [2]_,
+
+    .. math::
+        J = E[-\nabla^2 \log p_\theta(x, y) \mid y] - \mathrm{Var}[\nabla \log p_\theta(x, y)
+        \mid y].
+
+    What the finite steps of a stochastic ascent leave is removed by that, since the score at a
+    fixed parameter has no error of this kind; and the two errors come out apart:
+    `parameter_standard_error` (statistical) from :math:`J^{-1}` and `monte_carlo_error` (of the
+    algorithm) from the scores of independent chains.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model at a starting value. Its score functions are used, else central differences of
+        its log densities.
+    y : (T,) or (T, k) array_like
+        Observations, NaN where missing.
+    free : str or sequence of str, optional
+        Parameters to be estimated, by names of ``model.names``; the name of a matrix stands for
+        all its entries. The rest stays. Default: all, but for a `LinearGaussian`
+        ``transition_matrix``, ``transition_cov`` and ``observation_cov``, for a `DiscreteHMM`
+        ``transition_matrix`` and ``emission_probs``, for a `ChaoticRNN` all but ``gain``.
+        Covariances stay positive definite and rows of probabilities on the simplex if they are
+        free as a whole; ``model.support`` constrains single parameters.
+    method : {"ppg", "paris", "path", "exact"}, optional
+        Where the expectations come from: sweeps of `ppg` from kept paths; unconditional sweeps of
+        `paris`, with their bias; the functional along the kept path alone, without averaging
+        over the particles (Markovian score climbing [3]_); or `kalman_smoother` and
+        `hmm_smoother`.
+    optimizer : {"adam", "sgd", "em"}, optional
+        Adam; gradient steps, with the gradient divided by the number of observed times; or
+        expectation maximisation for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`,
+        where the statistics are averaged over the steps, unless they are exact. "em" wants
+        matrices to be free as a whole.
+    n_steps : int, optional
+        Steps of the optimizer; 0 leaves only the final stage.
+    step_size : float, optional
+        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". Unused by
+        "em".
+    decay : float, optional
+        Step s is ``step_size / (1 + s / s0)**decay``, s0 a quarter of `n_steps` but at most 50.
+        With particle EM the weight of new statistics decays so after the first quarter.
+    n_particles : int, optional
+        For each chain.
+    n_sweeps : int, optional
+        Sweeps of each chain in each step.
+    n_backward, backward : optional
+        As in `ppg`.
+    n_chains : int, optional
+        Independent chains, whose mean score makes a step.
+    n_final : int, optional
+        Sweeps of each chain for each Newton step of the final stage, at most eight of them; 0
+        leaves the stage out.
+    executor : concurrent.futures.Executor, optional
+        Runs the chains, each step anew: worth it where a step takes seconds. By default the
+        threads of this process.
+    progress : bool, optional
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result, for any number of threads.
+
+    Returns
+    -------
+    MaximumLikelihoodResult
+        With `theta`, `names`, `parameter_standard_error`, `monte_carlo_error`, `trace`, `model`.
+
+    Warns
+    -----
+    MaximumLikelihoodWarning
+        If the final stage did not come to rest, the data do not determine a direction, or an
+        estimate lies at the edge of its range: the standard errors are then not reliable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, the model lacks a density that the score needs, or
+        the observations are impossible under parameters on the way (a note names them).
+
+    See Also
+    --------
+    ppg : the smoothed score at a fixed parameter.
+
+    Notes
+    -----
+    A local maximum: try several starts. Time O(n_chains T n_particles (n_steps n_sweeps +
+    n_final)) in parallel over the chains, memory O(n_chains T n_particles).
+
+    References
+    ----------
+    .. [1] Cardoso, Janati El Idrissi, Le Corff, Moulines and Olsson, "State and parameter
+       learning with PaRIS particle Gibbs", ICML (2023), arXiv:2301.00900.
+    .. [2] Louis, "Finding the observed information matrix when using the EM algorithm", J. R.
+       Statist. Soc. B 44 (1982), 226-233.
+    .. [3] Naesseth, Lindsten and Blei, "Markovian score climbing: variational inference with
+       KL(p||q)", NeurIPS (2020), arXiv:2003.10374.
+
+    Examples
+    --------
+    >>> from randla import LinearGaussian, maximum_likelihood
+    >>> _, y = LinearGaussian(0.8, 1.0, 1.0, 0.5, 0.0, 2.8).simulate(200, rng=0)
+    >>> start = LinearGaussian(0.5, 0.5, 1.0, 0.5, 0.0, 2.8)
+    >>> exact = maximum_likelihood(
+    ...     start, y, free=["transition_matrix", "transition_cov"], method="exact"
+    ... )
+    >>> exact.names
+    ('transition_matrix', 'transition_cov')
+    >>> low, high = exact.confidence_interval(0.99)
+    >>> bool(low[0] < 0.8 < high[0])
+    True
+    """
+    model = as_model(model)
+    method = as_choice(method, "method", ("ppg", "paris", "path", "exact"))
+    optimizer = as_choice(optimizer, "optimizer", ("adam", "sgd", "em"))
+    as_choice(backward, "backward", ("auto", "exact", "reject", "mcmc"))
+    n_steps = as_count(n_steps, "n_steps", minimum=0)
+    n_final = as_count(n_final, "n_final", minimum=0)
+    n_sweeps = as_count(n_sweeps, "n_sweeps")
+    first = _DEFAULT_STEP[optimizer]
+    if step_size is not None:
+        first = as_number(step_size, "step_size", low=0.0, closed="neither")
+    decay = as_number(decay, "decay", low=0.0, high=1.0)
+    settings = SweepSettings(
+        method,
+        as_count(n_particles, "n_particles", minimum=2),
+        as_count(n_backward, "n_backward"),
+        backward,
+        as_count(n_chains, "n_chains"),
+        draw_key(rng),
+        executor,
+    )
+    values, observed = as_observations(y, model)
+    parameters = Parametrisation(model, free)
+    family = em_family(model, values, parameters) if optimizer == "em" else None
+    n_observed = int(observed.sum())
+    if n_observed == 0:
+        raise ValueError("y must hold an observation to learn from, got NaN in every row")
+    final: Final | None = None
+    with progress_bar(
+        n_steps + (1 if n_final else 0), as_flag(progress, "progress"), "maximum likelihood"
+    ) as report:
+        if method == "exact":
+            scores = ExactScores(model, y)
+            parameters.find_units(
+                lambda theta: scores.value_and_score(model.replace(theta))[1], n_observed
+            )
+            ascent = exact_ascent(
+                scores, model, parameters, family, optimizer,
+                steps=step_sizes(n_steps, first, decay),
+                n_observed=n_observed, report=report,
+            )  # fmt: skip
+            if n_final:
+                parameters = parameters.moved(model, ascent.theta)
+                final = newton_exact(scores, parameters, model, ascent.theta)
+        else:
+            run = SweepRun(model, values, parameters, settings, family, n_sweeps)
+            if not parameters.limited.all():
+                run.find_units(n_observed)
+            ascent = run.ascend(optimizer, n_steps, first, decay, n_observed, report)
+            if n_final:
+                final = run.finish(ascent.theta, n_final)
+        report(n_steps + (1 if n_final else 0))
+    _warn(final, "exact" if method == "exact" else "sweeps")
+    return _result(model, parameters, ascent, final, method, optimizer)
+
+
+def _warn(final: Final | None, kind: str) -> None:
+    if final is None:
+        return
+    if not final.converged:
+        warn_caller(
+            f"the final stage still moved by {final.distance:.2g} statistical standard errors: "
+            "use more steps (n_steps) or sweeps (n_final), or another start",
+            MaximumLikelihoodWarning,
+        )
+    elif final.smallest_share < SMALLEST_SHARE[kind]:
+        warn_caller(
+            "some combination of the free parameters is hardly determined by the data (the "
+            "observed information is not positive definite), or an estimate lies at the edge of "
+            "its range: the standard errors are not reliable. Free fewer parameters, or use more "
+            "sweeps in the final stage (n_final)",
+            MaximumLikelihoodWarning,
+        )
+
+
+def _result(
+    model: StateSpaceModel,
+    parameters: Parametrisation,
+    ascent: Ascent,
+    final: Final | None,
+    method: str,
+    optimizer: str,
+) -> MaximumLikelihoodResult:
+    free, theta = parameters.free, ascent.theta if final is None else final.theta
+    monte_carlo = None if final is None else final.monte_carlo
+    return MaximumLikelihoodResult(
+        theta=theta[free],
+        names=parameters.names,
+        parameter_standard_error=None if final is None else _root(final.covariance),
+        monte_carlo_error=None if monte_carlo is None else _root(monte_carlo),
+        parameter_covariance=None if final is None else final.covariance,
+        trace=ascent.trace[:, free],
+        model=model.replace(theta),
+        log_likelihood=None if final is None else final.value,
+        last_step_size=ascent.last_step,
+        converged=None if final is None else final.converged,
+        method=method,
+        optimizer=optimizer,
+    )
+
+
+def _root(covariance: FloatArray) -> FloatArray:
+    return np.sqrt(np.maximum(np.diag(covariance), 0.0))

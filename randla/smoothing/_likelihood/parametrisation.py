@@ -1,0 +1,294 @@
+"""Free parameters of a model as a vector without constraints, for the optimisers.
+
+Single parameters go through the transform that `StateSpaceModel.support` names. Parameters that
+are constrained together go together: a covariance by the logarithms of the diagonal of its
+Cholesky factor and the other entries relative to them, a row of probabilities by logarithms of
+ratios to its largest entry. Each transform is a block with the same three verbs.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._validation import describe
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._model.supports import SUPPORTS
+
+FloatArray = NDArray[np.float64]
+
+# A unit that differs by less than this from 1, or from the start if that is larger, is not used.
+_SAME_UNIT = 10.0
+# Differences by which a standard error is looked for.
+_UNIT_ROUNDS = 12
+IntArray = NDArray[np.intp]
+
+
+class Block(Protocol):
+    """Some parameters theta[indices] as functions of `size` unconstrained numbers."""
+
+    indices: IntArray
+    size: int
+
+    def to_free(self, theta: FloatArray) -> FloatArray:
+        """Unconstrained numbers of theta[indices]."""
+
+    def to_theta(self, z: FloatArray) -> FloatArray:
+        """Values of theta[indices]."""
+
+    def jacobian(self, z: FloatArray) -> FloatArray:
+        """Derivatives (len(indices), size) of theta[indices] in z."""
+
+
+class Single:
+    """One parameter, by the transform of its support."""
+
+    size = 1
+
+    def __init__(self, index: int, kind: str, start: float) -> None:
+        self.indices, self.kind = np.array([index]), kind
+        # Of a real parameter, so that steps have a unit.
+        self.scale = max(abs(start), 1.0) if kind == "real" else 1.0
+
+    def to_free(self, theta: FloatArray) -> FloatArray:
+        return SUPPORTS[self.kind].transform(theta) / self.scale
+
+    def to_theta(self, z: FloatArray) -> FloatArray:
+        return SUPPORTS[self.kind].inverse(z * self.scale)
+
+    def jacobian(self, z: FloatArray) -> FloatArray:
+        slope = SUPPORTS[self.kind].slope(self.to_theta(z))
+        return np.full((1, 1), slope * self.scale)
+
+
+class Covariance:
+    """The lower triangle of a covariance L L': L_ii = exp(z_ii), L_ij = L_ii z_ij."""
+
+    def __init__(self, indices: IntArray, n: int) -> None:
+        self.indices, self.n, self.size = indices, n, len(indices)
+        self.rows, self.columns = np.tril_indices(n)
+
+    def to_free(self, theta: FloatArray) -> FloatArray:
+        P = np.empty((self.n, self.n))
+        P[self.rows, self.columns] = P[self.columns, self.rows] = theta
+        L = np.linalg.cholesky(P)
+        z = L / np.diag(L)[:, None]
+        np.fill_diagonal(z, np.log(np.diag(L)))
+        return z[self.rows, self.columns]
+
+    def _root(self, z: FloatArray) -> FloatArray:
+        L = np.zeros((self.n, self.n))
+        L[self.rows, self.columns] = z
+        scale = np.exp(np.diag(L))
+        np.fill_diagonal(L, 1.0)
+        return L * scale[:, None]
+
+    def to_theta(self, z: FloatArray) -> FloatArray:
+        L = self._root(z)
+        return (L @ L.T)[self.rows, self.columns]
+
+    def jacobian(self, z: FloatArray) -> FloatArray:
+        L = self._root(z)
+        out = np.empty((self.size, self.size))
+        for k, (i, j) in enumerate(zip(self.rows, self.columns, strict=True)):
+            change = np.zeros_like(L)  # z_ii scales the row i of L
+            change[i] = L[i] if i == j else 0.0
+            change[i, j] = L[i, i]
+            move = change @ L.T
+            out[:, k] = (move + move.T)[self.rows, self.columns]
+        return out
+
+
+class Simplex:
+    """A row of probabilities by log(p_i / p_r), r its largest entry. Zeros stay zero."""
+
+    def __init__(self, indices: IntArray, start: FloatArray) -> None:
+        reference = int(np.argmax(start))
+        others = [i for i in np.flatnonzero(start > 0) if i != reference]
+        self.indices, self.size = indices, len(others)
+        self.reference, self.others = reference, np.array(others, dtype=np.intp)
+
+    def to_free(self, theta: FloatArray) -> FloatArray:
+        return np.log(theta[self.others] / theta[self.reference])
+
+    def to_theta(self, z: FloatArray) -> FloatArray:
+        top = max(0.0, z.max(initial=0.0))
+        p = np.zeros(len(self.indices))
+        p[self.others], p[self.reference] = np.exp(z - top), np.exp(-top)
+        return p / p.sum()
+
+    def jacobian(self, z: FloatArray) -> FloatArray:
+        p = self.to_theta(z)
+        return (np.diag(p) - np.outer(p, p))[:, self.others]
+
+
+class Parametrisation:
+    """The free parameters of a model: names, and a map from R^m to all of theta."""
+
+    def __init__(self, model: StateSpaceModel, free: Any) -> None:
+        self.start = np.array(model.theta)
+        self.free = _free_indices(model, free)
+        self.names = tuple(model.names[i] for i in self.free)
+        self.blocks = _blocks(model, self.free)
+        self.size = sum(block.size for block in self.blocks)
+        self.at_the_edge = False  # whether some of them became zero on the way
+        #: Whether an unconstrained number stands for a parameter with a limited range.
+        self.limited = np.repeat(
+            [not (isinstance(b, Single) and b.kind == "real") for b in self.blocks],
+            [b.size for b in self.blocks],
+        )
+        places = {index: k for k, index in enumerate(self.free)}
+        self._rows = [np.array([places[i] for i in b.indices]) for b in self.blocks]
+        self._slices, first = [], 0
+        for block in self.blocks:
+            self._slices.append(slice(first, first + block.size))
+            first += block.size
+
+    def moved(self, model: StateSpaceModel, theta: FloatArray) -> "Parametrisation":
+        """Return the same parameters with `theta` as start.
+
+        Probabilities that became zero, as EM may make them, stay zero.
+        """
+        other = Parametrisation(model.replace(theta), list(self.names))
+        other.at_the_edge = other.size < self.size
+        for new, old in zip(other.blocks, self.blocks, strict=True):
+            if isinstance(new, Single) and isinstance(old, Single):
+                new.scale = old.scale
+        return other
+
+    def find_units(self, score: Callable[[FloatArray], FloatArray], n_observed: int) -> None:
+        """Measure real parameters in units of their own, where 1 or the start are no such units.
+
+        `score` gives a gradient (p,) in theta. The unit is a standard error at the start times the
+        root of the number of observations: about as far as one observation determines it.
+        """
+        for block in self.blocks:
+            if isinstance(block, Single) and block.kind == "real":
+                error = _standard_error(score, self.start, int(block.indices[0]))
+                unit = None if error is None else error * n_observed**0.5
+                if unit and not 1 / _SAME_UNIT < unit / block.scale < _SAME_UNIT:
+                    block.scale = unit
+
+    def to_free(self, theta: FloatArray) -> FloatArray:
+        """Unconstrained vector of a full theta."""
+        return np.concatenate([np.zeros(0), *(b.to_free(theta[b.indices]) for b in self.blocks)])
+
+    def to_theta(self, z: FloatArray) -> FloatArray:
+        """Full theta; what is not free stays as it was."""
+        theta = self.start.copy()
+        for block, part in zip(self.blocks, self._slices, strict=True):
+            theta[block.indices] = block.to_theta(z[part])
+        return theta
+
+    def jacobian(self, z: FloatArray) -> FloatArray:
+        """Derivatives (number of free parameters, m) of the free parameters in z."""
+        out = np.zeros((len(self.free), self.size))
+        for block, rows, part in zip(self.blocks, self._rows, self._slices, strict=True):
+            out[rows, part] = block.jacobian(z[part])
+        return out
+
+    def pull_back(self, z: FloatArray, gradient: FloatArray) -> FloatArray:
+        """Gradients in z from gradients (..., p) in all of theta."""
+        return gradient[..., self.free] @ self.jacobian(z)
+
+
+def _standard_error(
+    score: Callable[[FloatArray], FloatArray], theta: FloatArray, k: int
+) -> float | None:
+    """Standard error of theta[k] from differences of its score over a tenth of that error."""
+    step = abs(float(theta[k])) or 1.0
+    for _ in range(_UNIT_ROUNDS):
+        ends = np.array([theta, theta])
+        ends[:, k] += [-step, step]
+        try:
+            low, high = (float(score(end)[k]) for end in ends)
+            error = abs((low - high) / (2.0 * step)) ** -0.5
+        except (ValueError, ZeroDivisionError):  # impossible parameters, or no curvature at all
+            error = np.nan
+        if not 0.0 < error < np.inf:
+            step *= 1e-2
+        elif 0.03 < step / error < 0.3:
+            return error
+        else:
+            step = 0.1 * error
+    return None
+
+
+def single_supports(model: StateSpaceModel) -> list[str]:
+    """Support of each parameter of a model by itself."""
+    kinds = list(model.support)
+    for kind, indices in getattr(model, "joint_parameters", ()):
+        if kind == "simplex":
+            for index in indices:
+                kinds[index] = "logit"
+    return kinds
+
+
+def _free_indices(model: StateSpaceModel, free: Any) -> IntArray:
+    """Positions in theta that `free` names; the name of a matrix stands for all its entries."""
+    names = model.names
+    if free is None:
+        wanted: Iterable[str] = getattr(model, "default_free", names)
+    elif isinstance(free, str):
+        wanted = (free,)
+    elif isinstance(free, Sequence) and all(isinstance(f, str) for f in free):
+        wanted = free
+    else:
+        raise TypeError(f"free must be None, a name or a sequence of names, got {free!r}")
+    chosen: set[int] = set()
+    for name in wanted:
+        found = [i for i, n in enumerate(names) if n == name or n.startswith(f"{name}[")]
+        if not found:
+            known = describe(dict.fromkeys(n.split("[")[0] for n in names))
+            raise ValueError(f"free must name parameters of the model ({known}), got {name!r}")
+        chosen.update(found)
+    if not chosen:
+        raise ValueError("free must name at least one parameter, got none")
+    return np.array(sorted(chosen))
+
+
+def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
+    """Joint blocks of the model first, then what is left, one by one."""
+    blocks: list[Block] = []
+    left = set(free.tolist())
+    for kind, indices in getattr(model, "joint_parameters", ()):
+        inside = left.intersection(indices.tolist())
+        if not inside:
+            continue
+        what = model.names[indices[0]].split("[")[0]
+        if len(inside) == len(indices):
+            start = model.theta[indices]
+            if kind == "covariance":
+                n = int(np.sqrt(2 * len(indices)))
+                blocks.append(Covariance(indices, n))
+            else:
+                blocks.append(Simplex(indices, start))
+            left -= inside
+        elif kind == "simplex":
+            raise ValueError(f"free must name whole rows of {what}, got {len(inside)} of a row's "
+                             f"{len(indices)} entries")  # fmt: skip
+        elif not _only_free_variances(model, indices, inside):
+            raise ValueError(
+                f"free must name all entries of {what}, or diagonal ones where all others in "
+                "the row are zero"
+            )
+    for index in sorted(left):
+        blocks.append(Single(index, model.support[index], float(model.theta[index])))
+    return blocks
+
+
+def _only_free_variances(model: StateSpaceModel, indices: IntArray, inside: set[int]) -> bool:
+    """Whether the free entries of a covariance are variances of uncorrelated components."""
+    n = int(np.sqrt(2 * len(indices)))
+    correlated: set[int] = set()
+    inside_rows: set[int] = set()
+    for index, i, j in zip(indices.tolist(), *np.tril_indices(n), strict=True):
+        if i != j and (index in inside or model.theta[index] != 0.0):
+            correlated.update((int(i), int(j)))
+        elif i == j and index in inside:
+            inside_rows.add(int(i))
+    return not (inside_rows & correlated) and all(
+        index not in inside or i == j
+        for index, i, j in zip(indices.tolist(), *np.tril_indices(n), strict=True)
+    )

@@ -1,0 +1,207 @@
+"""Where `maximum_likelihood` gets its gradients: exact, or from chains of particle sweeps."""
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._random import new_stream
+from randla.smoothing._exact.exact import as_rows, as_symbols, hmm_smoothing, linear_gaussian_score
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._models.linear_gaussian import LinearGaussian
+from randla.smoothing._models.ready import DiscreteHMM
+from randla.smoothing._particles.chains import run_chains
+from randla.smoothing._particles.ffbs import PathSmoother, path_sums
+from randla.smoothing._particles.problem import Backward, Problem, make_problem
+from randla.smoothing._particles.sweeps import SweepChain, surviving_start
+
+FloatArray = NDArray[np.float64]
+
+#: Numbers in the paths that are held at once.
+_BATCH = 1 << 23
+
+
+class ExactScores:
+    """Log-likelihood and gradient of a model that is known exactly."""
+
+    def __init__(self, model: StateSpaceModel, y: Any) -> None:
+        if isinstance(model, LinearGaussian):
+            self.y: Any = as_rows(y, len(model.observation_matrix))
+        elif isinstance(model, DiscreteHMM):
+            self.y = as_symbols(y, model.emission_probs.shape[1])
+        else:
+            raise ValueError(
+                "method='exact' needs a LinearGaussian or DiscreteHMM model, "
+                f"got {type(model).__name__}"
+            )
+
+    def value_and_score(self, model: Any) -> tuple[float, FloatArray]:
+        """Log-likelihood and its gradient (p,) in theta."""
+        if isinstance(model, LinearGaussian):
+            return linear_gaussian_score(self.y, model._system, model.are_parameters)
+        tables = model.initial_probs, model.transition_matrix, model.emission_probs
+        result = hmm_smoothing(self.y, tables, len(tables[0]))
+        return result.log_likelihood, result.expectation("score")
+
+
+class SweepSettings(NamedTuple):
+    """How particle methods estimate an expectation."""
+
+    method: str  # "ppg", "path" or "paris"
+    n_particles: int
+    n_backward: int
+    backward: Backward
+    n_chains: int
+    key: np.uint64
+    executor: Executor | None = None
+
+    def problem(self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool) -> Problem:
+        """Check model, observations and functional."""
+        return make_problem(
+            model, y, functional, self.n_particles, self.n_backward, self.backward,
+            paths=("n_sweeps", 1) if trace else None,
+        )  # fmt: skip
+
+
+class SweepScores:
+    """Smoothed expectations of a functional at a value of theta that changes from call to call.
+
+    Each chain keeps its path from one call to the next ("ppg", "path"), so that its bias does not
+    start anew; "paris" begins each sweep without a path.
+    """
+
+    def __init__(
+        self, model: StateSpaceModel, y: Any, functional: Any, settings: SweepSettings
+    ) -> None:
+        self.settings = settings
+        self.trace = settings.method != "paris"
+        self.problem = settings.problem(model, y, functional, trace=self.trace)
+        self.chains = [
+            SweepChain(self.problem, settings.key, c, trace=self.trace)
+            for c in range(settings.n_chains)
+        ]
+
+    def paths(self) -> list[FloatArray | None]:
+        """Return the present path of each chain, None where there is none."""
+        return [c.path if self.trace and c.started else None for c in self.chains]
+
+    def mean(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
+        """Mean (p,) of the estimates of `n_sweeps` sweeps of each chain."""
+        arguments = [(chain, model, n_sweeps) for chain in self.chains]
+        make = partial(_estimate, problem=self.problem, method=self.settings.method)
+        found = _run(make, arguments, self.settings.executor, self.problem, model, n_sweeps)
+        self.chains = [chain for _, chain in found]
+        return np.mean([estimate for estimate, _ in found], axis=0)
+
+
+def _estimate(
+    chain: SweepChain, model: StateSpaceModel, n_sweeps: int, *, problem: Problem, method: str
+) -> Generator[int, None, tuple[FloatArray, SweepChain]]:
+    """Mean estimate of the next sweeps of a chain, and the chain after them."""
+    estimates, trace = np.empty((n_sweeps, problem.functional.n_out)), method != "paris"
+    n_times = len(problem.y) if trace else 0
+    paths = np.empty((n_sweeps, n_times, *problem.state_shape))
+    if trace:
+        yield from surviving_start(chain, lambda: chain.sweeps(estimates, paths, model._arguments))
+    else:
+        for i in range(n_sweeps):
+            chain.started = False
+            yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model._arguments)
+            yield i
+    if method == "path":
+        estimates = path_sums(problem._replace(model=model), paths)
+    return estimates.mean(0), chain
+
+
+class PathScores:
+    """Chains of whole paths at fixed parameters, `per_sweep` from each filter."""
+
+    def __init__(
+        self,
+        model: StateSpaceModel,
+        y: Any,
+        settings: SweepSettings,
+        paths: list[FloatArray | None],
+        per_sweep: int,
+    ) -> None:
+        self.settings = settings
+        self.problem = settings.problem(model, y, "score", trace=True)
+        self.conditional, self.per_sweep = settings.method != "paris", per_sweep
+        self.present = [None if p is None else p.copy() for p in paths]
+        self.smoothers = [  # streams of their own, behind those of the ascent
+            PathSmoother(self.problem, new_stream(settings.key, settings.n_chains + c), per_sweep)
+            for c in range(settings.n_chains)
+        ]
+
+    def batch_size(self) -> int:
+        """Sweeps whose paths may be held at once."""
+        problem = self.problem
+        size = len(problem.y) * (problem.model.dim or 1) * len(self.smoothers) * self.per_sweep
+        return max(1, _BATCH // size)
+
+    def draw(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
+        """Paths (n_chains, n_sweeps * per_sweep, T[, d])."""
+        arguments = [
+            (smoother, path, model, n_sweeps)
+            for smoother, path in zip(self.smoothers, self.present, strict=True)
+        ]
+        make = partial(
+            _draw, problem=self.problem, per_sweep=self.per_sweep, conditional=self.conditional
+        )
+        found = _run(make, arguments, self.settings.executor, self.problem, model, n_sweeps)
+        self.smoothers = [smoother for _, smoother, _ in found]
+        self.present = [path for _, _, path in found]
+        return np.array([paths for paths, _, _ in found])
+
+    def scores(self, model: StateSpaceModel, paths: FloatArray) -> FloatArray:
+        """Complete-data scores (n, p) along paths (n, T[, d])."""
+        return path_sums(self.problem._replace(model=model), paths)
+
+
+def _draw(
+    smoother: PathSmoother,
+    present: FloatArray | None,
+    model: StateSpaceModel,
+    n_sweeps: int,
+    *,
+    problem: Problem,
+    per_sweep: int,
+    conditional: bool,
+) -> Generator[int, None, tuple[FloatArray, PathSmoother, FloatArray | None]]:
+    """Paths of the next sweeps of a chain, and its smoother and present path after them."""
+    paths = np.empty((n_sweeps * per_sweep, len(problem.y), *problem.state_shape))
+    for i in range(n_sweeps):
+        part = paths[i * per_sweep : (i + 1) * per_sweep]
+        draw = partial(smoother.draw, part, present, model._arguments)
+        yield from surviving_start(smoother, draw) if conditional and present is None else draw()
+        if conditional:
+            present = part[0].copy()
+        yield i
+    return paths, smoother, present
+
+
+def _run(
+    make: Callable[..., Generator[int, None, Any]],
+    arguments: list[tuple[Any, ...]],
+    executor: Executor | None,
+    problem: Problem,
+    model: StateSpaceModel,
+    n_sweeps: int,
+) -> list[Any]:
+    """Run all chains to the end; an error is told the parameters."""
+    try:
+        return run_chains(
+            make,
+            arguments,
+            executor=executor,
+            seconds=problem.seconds() * len(arguments) * n_sweeps,
+            n_units=1,
+            progress=False,
+            description="",
+        )
+    except ValueError as error:
+        error.add_note(f"This was for {model!r}.")
+        raise

@@ -1,0 +1,1 @@
+"""The state-space model that users write, and its compiled functions."""

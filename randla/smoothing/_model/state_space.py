@@ -1,0 +1,488 @@
+"""State-space models as a handful of small functions."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
+from numpy.typing import ArrayLike, NDArray
+
+from randla._validation import as_array, as_choice, as_count, as_vector, read_only
+from randla.smoothing._model.function_errors import UserFunction, naming_errors
+from randla.smoothing._model.functions import (
+    ARGUMENTS,
+    Forms,
+    arguments_of,
+    as_model_functions,
+    require_own_randomness,
+)
+from randla.smoothing._model.simulation import draw_paths
+from randla.smoothing._model.specialise import frozen, specialise
+from randla.smoothing._model.supports import SUPPORTS
+
+
+class StateSpaceModel:
+    r"""A Markov state with noisy observations, given by a few compiled functions.
+
+    .. math::
+        x_0 \sim \mu_\theta, \qquad x_{t+1} \sim q_{\theta,t}(x_t, \cdot), \qquad
+        y_t \sim g_{\theta,t}(x_t, \cdot), \qquad t = 0, \dots, T - 1.
+
+    The functions are compiled into the loops of the algorithms. Each is decorated with
+    ``numba.njit``, or is a plain Python function that Numba can compile (it is jitted here). They
+    draw with the functions of `randla.random` from the stream ``rng`` that they are handed; other
+    generators are refused.
+
+    Arguments that have the names below may stand in any order. Other names stand for the arguments
+    in the order below; if some are known and some are not, the known ones must stand in their
+    places.
+
+    With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
+    one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
+    the functions that draw have a last argument ``out`` to which they write all entries (one that
+    is not written is NaN, which is refused). ``y`` is a row of the observations, a float or a 1-D
+    array of k entries. Where there is one number a time, given as (T,) or (T, 1), it is what
+    `log_potential` takes: a function that computes with ``y`` gets the float and one that indexes
+    ``y[0]`` the array (one that takes both, what was given).
+
+    Parameters
+    ----------
+    initial : function
+        ``initial(rng, theta[, out])`` draws :math:`x_0`.
+    transition : function
+        ``transition(rng, t, x, theta[, out])`` draws :math:`x_{t+1}` given :math:`x_t = x`.
+    log_potential : function
+        ``log_potential(t, x, y, theta)`` is :math:`\log p(y_t \mid x_t = x)`. It is not called for
+        rows of the observations that are wholly NaN (missing: the potential is one); rows that
+        are partly NaN are left to it.
+    log_transition : function, optional
+        ``log_transition(t, x, xn, theta)`` is :math:`\log q_t(x, x_n)`, t = 0, ..., T - 2. Needed
+        for backward sampling: all smoothers but those with ``backward="ancestor"``. Leave it out
+        where the transition has no density (a deterministic component).
+    dim : int, optional
+        Number of components of the state; None for a scalar model.
+    theta : array_like, optional
+        Parameters, handed to all functions as one 1-D float64 array. They are data, not
+        constants: `replace` changes them without a new compilation.
+    names : sequence of str, optional
+        Names of the parameters. Default ``"theta[0]"``, ...
+    support : sequence of str, optional
+        For each parameter the transform that takes its range to the whole line: ``"real"`` (the
+        identity), ``"log"`` (positive numbers), ``"logit"`` (between 0 and 1) or ``"tanh"``
+        (between -1 and 1, by the inverse hyperbolic tangent). Default all ``"real"``.
+    log_initial : function, optional
+        ``log_initial(x, theta)`` is :math:`\log \mu(x)`; for a guided start and for scores.
+    log_transition_bound : function, optional
+        ``log_transition_bound(t, theta)`` is at least :math:`\log q_t` everywhere; for
+        ``backward="reject"``.
+    initial_proposal, log_initial_proposal : function, optional
+        ``initial_proposal(rng, y, theta[, out])`` draws a start that looks at row 0 of the
+        observations, ``log_initial_proposal(x, y, theta)`` is its log density.
+    proposal, log_proposal : function, optional
+        ``proposal(rng, t, x, y, theta[, out])`` draws :math:`x_{t+1}` looking at row t + 1 of the
+        observations, ``log_proposal(t, x, xn, y, theta)`` is its log density (guided filter). On
+        missing rows the transition is used instead.
+    observe : function, optional
+        ``observe(rng, t, x, theta, out)`` draws :math:`y_t` and writes it to `out`, where entries
+        that are not written are NaN (missing); for `simulate` and `forecast`.
+    score_initial, score_step : function, optional
+        ``score_initial(x, y, theta, out)`` writes the gradient in theta of
+        :math:`\log \mu(x_0) + \log g_0(x_0)` and ``score_step(t, x, xn, y, theta, out)`` that of
+        :math:`\log q_t(x, x_n) + \log g_{t+1}(x_n)`; `y` is row 0, or row t + 1. Where the row is
+        missing (all NaN) they have to leave out the term of g.
+    observation_dim : int, optional
+        Number k of components of an observation, the size of `out` in `observe`. None: as many as
+        `observe` writes to (one if it fills all of `out`, whatever its size). Observations are
+        simulated with shape (T, k), or (T,) if this is None and k is one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a function has the wrong arguments, or draws from a generator of its own, one of a pair
+        is missing, or theta, `names` and `support` do not fit.
+
+    See Also
+    --------
+    LinearGaussian, StochasticVolatility, ChaoticRNN, DiscreteHMM : ready models.
+
+    Notes
+    -----
+    Globals and closures of the functions keep the values that they have when a model first runs, in
+    all algorithms; a new model sees their new values. Compiled kernels are kept on disk and found
+    again by the content of the functions.
+
+    Indices are checked as the algorithms run. One that is out of bounds is a ValueError that names
+    the function, the array and the time t that the function was called with; other exceptions are
+    passed on with the name of the function.
+
+    Examples
+    --------
+    A random walk that is observed with noise:
+
+    >>> import math
+    >>> import numba
+    >>> from randla import StateSpaceModel, random
+    >>> @numba.njit
+    ... def initial(rng, theta):
+    ...     return random.normal(rng)
+    >>> @numba.njit
+    ... def transition(rng, t, x, theta):
+    ...     return x + theta[0] * random.normal(rng)
+    >>> @numba.njit
+    ... def log_potential(t, x, y, theta):
+    ...     return -0.5 * ((y - x) / theta[1]) ** 2 - math.log(theta[1])
+    >>> @numba.njit
+    ... def log_transition(t, x, xn, theta):
+    ...     return -0.5 * ((xn - x) / theta[0]) ** 2 - math.log(theta[0])
+    >>> model = StateSpaceModel(
+    ...     initial=initial,
+    ...     transition=transition,
+    ...     log_potential=log_potential,
+    ...     log_transition=log_transition,
+    ...     theta=[0.5, 1.0],
+    ...     names=["step", "noise"],
+    ...     support=["log", "log"],
+    ... )
+    >>> model.replace([0.7, 1.0]).theta
+    array([0.7, 1. ])
+    """
+
+    _is_ready = False  # whether the functions are the library's own
+
+    theta: NDArray[np.float64]
+    names: tuple[str, ...]
+    support: tuple[str, ...]
+    dim: int | None
+    observation_dim: int | None
+    initial: Any
+    transition: Any
+    log_potential: Any
+    log_transition: Any
+    log_initial: Any
+    log_transition_bound: Any
+    initial_proposal: Any
+    log_initial_proposal: Any
+    proposal: Any
+    log_proposal: Any
+    observe: Any
+    score_initial: Any
+    score_step: Any
+
+    def __init__(
+        self,
+        *,
+        initial: Callable[..., Any],
+        transition: Callable[..., Any],
+        log_potential: Callable[..., Any],
+        log_transition: Callable[..., Any] | None = None,
+        dim: int | None = None,
+        theta: ArrayLike = (),
+        names: Sequence[str] | None = None,
+        support: Sequence[str] | None = None,
+        log_initial: Callable[..., Any] | None = None,
+        log_transition_bound: Callable[..., Any] | None = None,
+        initial_proposal: Callable[..., Any] | None = None,
+        log_initial_proposal: Callable[..., Any] | None = None,
+        proposal: Callable[..., Any] | None = None,
+        log_proposal: Callable[..., Any] | None = None,
+        observe: Callable[..., Any] | None = None,
+        score_initial: Callable[..., Any] | None = None,
+        score_step: Callable[..., Any] | None = None,
+        observation_dim: int | None = None,
+    ) -> None:
+        self.dim = None if dim is None else as_count(dim, "dim")
+        self.observation_dim = (
+            None if observation_dim is None else as_count(observation_dim, "observation_dim")
+        )
+        given = {
+            "initial": initial,
+            "transition": transition,
+            "log_potential": log_potential,
+            "log_transition": log_transition,
+            "log_initial": log_initial,
+            "log_transition_bound": log_transition_bound,
+            "initial_proposal": initial_proposal,
+            "log_initial_proposal": log_initial_proposal,
+            "proposal": proposal,
+            "log_proposal": log_proposal,
+            "observe": observe,
+            "score_initial": score_initial,
+            "score_step": score_step,
+        }
+        for name, function in as_model_functions(given, self.dim).items():
+            setattr(self, name, function)
+        self.theta = self._as_theta(theta)
+        size = self.theta.size
+        default_names = [f"theta[{k}]" for k in range(size)]
+        self.names = _labels(default_names if names is None else names, "names", size)
+        self.support = _labels(["real"] * size if support is None else support, "support", size)
+        for kind in self.support:
+            as_choice(kind, "support", tuple(SUPPORTS))
+        if len(set(self.names)) < size:
+            raise ValueError(f"names must differ from one another, got {list(self.names)}")
+        self._require_in_support(self.theta)
+        self._kernels: dict[Any, Any] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in StateSpaceModel.__annotations__ and name in self.__dict__:
+            raise AttributeError(f"a model does not change: {name} is set (see replace)")
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kernels": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name, value in state.items():  # pickling loses this, and kernels compile for it
+            if isinstance(value, np.ndarray):
+                self.__dict__[name] = read_only(value)
+
+    def __repr__(self) -> str:
+        kind = "scalar state" if self.dim is None else f"dim={self.dim}"
+        values = [f"{n}={v:.6g}" for n, v in zip(self.names, self.theta, strict=True)]
+        shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
+        return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
+
+    # Parameters ----------------------------------------------------------------------------------
+
+    def _as_theta(self, theta: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
+        values = as_vector(theta, "theta", size=size)
+        return read_only(np.array(values, dtype=np.float64))
+
+    def _require_in_support(self, theta: NDArray[np.float64]) -> None:
+        for name, kind, value in zip(self.names, self.support, theta, strict=True):
+            low, high = SUPPORTS[kind][:2]
+            if not low < value < high:
+                raise ValueError(
+                    f"theta must lie in its support: {name} ({kind!r}) between {low:g} and "
+                    f"{high:g}, got {value:g}"
+                )
+
+    def replace(self, theta: ArrayLike) -> "StateSpaceModel":
+        """Return the same model with other parameters; nothing is compiled again."""
+        other = copy.copy(self)
+        values = self._as_theta(theta, self.theta.size)
+        self._require_in_support(values)
+        other.__dict__["theta"] = values
+        other.__dict__["_kernels"] = self._kernels
+        return other
+
+    def transform(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """Parameters on the unconstrained scale that `support` names.
+
+        Parameters
+        ----------
+        theta : (p,) array_like
+            Parameters inside their ranges.
+
+        Returns
+        -------
+        z : (p,) ndarray
+        """
+        values = np.array(self._as_theta(theta, self.theta.size))
+        self._require_in_support(values)
+        for k, kind in enumerate(self.support):
+            values[k] = SUPPORTS[kind].transform(values[k])
+        return values
+
+    def inverse(self, z: ArrayLike) -> NDArray[np.float64]:
+        """Parameters from their unconstrained values, the inverse of `transform`.
+
+        Parameters
+        ----------
+        z : (p,) array_like
+            Any real numbers.
+
+        Returns
+        -------
+        theta : (p,) ndarray
+        """
+        values = np.array(as_vector(z, "z", size=self.theta.size), dtype=np.float64)
+        for k, kind in enumerate(self.support):
+            values[k] = SUPPORTS[kind].inverse(values[k])
+        return values
+
+    def slope(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """Derivatives of the parameters in their unconstrained values.
+
+        Parameters
+        ----------
+        theta : (p,) array_like
+            Parameters inside their ranges.
+
+        Returns
+        -------
+        slope : (p,) ndarray
+            A gradient in theta times `slope` is the gradient in the unconstrained values.
+        """
+        values = np.array(self._as_theta(theta, self.theta.size))
+        self._require_in_support(values)
+        for k, kind in enumerate(self.support):
+            values[k] = SUPPORTS[kind].slope(values[k])
+        return values
+
+    # Drawing -------------------------------------------------------------------------------------
+
+    def simulate(
+        self, n_steps: int, *, rng: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw states and observations from the model.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number T of times.
+        rng : {None, int, SeedSequence, Generator}, optional
+            The same seed gives the same draw.
+
+        Returns
+        -------
+        states : (T, d) ndarray
+            With d = 1 for a scalar model.
+        observations : (T,) or (T, k) ndarray
+            (T,) if an observation is one number and the model has no `observation_dim`.
+
+        Raises
+        ------
+        ValueError
+            If the model has no `observe`.
+
+        Examples
+        --------
+        >>> from randla import StochasticVolatility
+        >>> x, y = StochasticVolatility(0.9, 0.3, 0.6).simulate(50, rng=0)
+        >>> x.shape, y.shape
+        ((50, 1), (50,))
+        """
+        n_steps = as_count(n_steps, "n_steps")
+        states, observations = draw_paths(self, None, 0, n_steps, rng)
+        return states[0], observations[0]
+
+    def forecast(
+        self, states: ArrayLike, n_steps: int, *, start_time: int = 0, rng: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw the future of given states, one path for each.
+
+        Parameters
+        ----------
+        states : (..., d) or (n,) array_like
+            The present states, such as ``result.paths[:, :, -1]``, the last ones of the paths of
+            all chains; (n,) is n states of a scalar model.
+        n_steps : int
+            Number h of times to look ahead.
+        start_time : int, optional
+            Time of `states`; matters only to a model whose functions depend on t.
+        rng : {None, int, SeedSequence, Generator}, optional
+            The same seed gives the same draw; path i is a function of the seed, i and its start.
+
+        Returns
+        -------
+        states : (..., h, d) ndarray
+            The times start_time + 1, ..., start_time + h.
+        observations : (..., h) or (..., h, k) ndarray
+
+        Raises
+        ------
+        ValueError
+            If the model has no `observe`, or `states` has the wrong shape or holds what is no state
+            of the model.
+
+        Examples
+        --------
+        >>> from randla import StochasticVolatility
+        >>> x, y = StochasticVolatility(0.9, 0.3, 0.6).forecast([0.1, 0.2, 0.3], 10, rng=0)
+        >>> x.shape, y.shape
+        ((3, 10, 1), (3, 10))
+        """
+        start = as_array(states, "states")
+        d = self.dim or 1
+        if self.dim is None and start.ndim == 1:
+            start = start[:, None]
+        if start.ndim == 0 or start.shape[-1] != d or start.size == 0:
+            expected = f"(..., {d})" if self.dim is not None else "(n,) or (..., 1)"
+            raise ValueError(f"states must have shape {expected}, got shape {np.shape(states)}")
+        n_steps = as_count(n_steps, "n_steps")
+        start_time = as_count(start_time, "start_time", minimum=0)
+        lead, rows = start.shape[:-1], start.reshape(-1, d)
+        self._require_states(rows)
+        paths, observations = draw_paths(self, rows, start_time + 1, n_steps, rng)
+        return (
+            paths.reshape(*lead, *paths.shape[1:]),
+            observations.reshape(*lead, *observations.shape[1:]),
+        )
+
+    # What the algorithms use ---------------------------------------------------------------------
+
+    @property
+    def _arguments(self) -> NDArray[np.float64]:
+        """What the functions are handed as `theta`; a ready model may pack more into it."""
+        return self.theta
+
+    @property
+    def _observation_shape(self) -> tuple[int, ...] | None:
+        """Shape of one observation; None where only the functions know it."""
+        return None if self.observation_dim is None else (self.observation_dim,)
+
+    def _require_observations(self, y: NDArray[Any]) -> None:
+        """Raise ValueError if a ready model cannot make such observations."""
+
+    def _require_states(self, states: NDArray[Any]) -> None:
+        """Raise ValueError if a ready model has no such states."""
+
+    def _user_functions(self) -> dict[str, UserFunction]:
+        """The functions for the errors that they raise, those that draw first."""
+        sizes = dict.fromkeys(("score_initial", "score_step"), self.theta.size)
+        found = {
+            name: UserFunction(
+                getattr(self, name), arguments_of(name, self.dim), sizes.get(name, self.dim or 0)
+            )
+            for name in sorted(ARGUMENTS, key=lambda name: "rng" not in ARGUMENTS[name])
+            if getattr(self, name) is not None
+        }
+        return {} if self._is_ready else found
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """``make()``, called once for the model and its copies, by one thread."""
+        with global_compiler_lock:
+            if key not in self._kernels:
+                self._kernels[key] = make()
+            return self._kernels[key]
+
+    def _forms(self, *, guided: bool) -> Forms:
+        """Return the functions that the kernels call, see `_kernels.particles.feynman_kac`."""
+        return self._once(("forms", guided), lambda: Forms.of(self, guided=guided))
+
+    def _kernel(
+        self,
+        template: Callable[..., Any],
+        *functions: Any,
+        functional: Mapping[str, UserFunction] | None = None,
+    ) -> Any:
+        """Return a template's kernel for these functions, compiled once for the model.
+
+        `functional` are the functions of a user's functional among them.
+        """
+
+        def make() -> Callable[..., Any]:
+            users, copies = self._user_functions(), self._once("copies", dict)
+            for user in users.values():  # also those that only other algorithms call
+                frozen(user.function, copies)
+            users = {
+                name: user._replace(function=frozen(user.function, copies))
+                for name, user in {**users, **(functional or {})}.items()
+            }
+            for name, user in users.items():  # what a name stood for when the model was made
+                require_own_randomness(name, user.function)
+            kernel = specialise(template, *(frozen(f, copies) for f in functions))
+            return naming_errors(kernel, users, self.dim is None)
+
+        return self._once((template, *functions), make)
+
+
+def _labels(values: Sequence[str], name: str, size: int) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
+        raise TypeError(f"{name} must be a sequence of strings, got {values!r}")
+    if len(values) != size:
+        raise ValueError(f"{name} must have one entry for each of {size} theta, got {len(values)}")
+    return tuple(values)

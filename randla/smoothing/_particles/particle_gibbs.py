@@ -1,0 +1,308 @@
+"""Particle Gibbs: sweeps that are conditional on a path, and the estimator made of them."""
+
+import time
+from collections.abc import Generator
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from randla._random import new_stream
+from randla._validation import as_count
+from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._particles.chains import independent_chains
+from randla.smoothing._particles.checks import PIECE_SECONDS
+from randla.smoothing._particles.ffbs import PathSmoother, path_sums
+from randla.smoothing._particles.problem import Backward, Problem, choose_backward, make_problem
+from randla.smoothing._particles.result import SmoothingResult, summarise, warn_if_short
+from randla.smoothing._particles.sweeps import SweepChain, surviving_start
+
+
+def ppg(
+    model: StateSpaceModel,
+    y: ArrayLike,
+    functional: AdditiveFunctional | str,
+    *,
+    n_particles: int,
+    n_iterations: int,
+    burn_in: int | None = None,
+    n_backward: int | None = 2,
+    backward: Backward = "auto",
+    n_chains: int = 4,
+    executor: Executor | None = None,
+    progress: bool = False,
+    rng: Any = None,
+) -> SmoothingResult:
+    r"""Estimate a smoothed sum over time by the PaRIS particle Gibbs sampler.
+
+    A sweep is a PaRIS pass in which one particle follows the path that the sweep before drew
+    [1]_. If that path has the smoothing law then the sweep's estimate :math:`e_l` is unbiased,
+    for any number of particles, and so is the law of the new path; the first path comes from an
+    unconditional pass, and its influence dies out geometrically in the number of sweeps. The
+    estimate is the mean of :math:`e_l` over the sweeps after the burn-in,
+
+    .. math::
+        \frac{1}{k - k_0} \sum_{l = k_0 + 1}^{k} e_l,
+        \qquad |\text{bias}| = O\Big(\frac{\kappa^{k_0}}{N (k - k_0)}\Big), \quad \kappa < 1.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model; if it has a `proposal` particles are drawn from it.
+    y : (T,) or (T, k) array_like
+        Observations. A row that is wholly NaN is missing.
+    functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}
+        The sum: by name of :math:`x_t`, of :math:`x_t^2`, of :math:`x_t x_{t+1}` (component by
+        component), or the gradient of the log-likelihood in theta (Fisher's identity).
+    n_particles : int
+        Number N of particles, the conditional one included; at least 2. Choose it first: 40 to
+        100 for a scalar state, more in higher dimension.
+    n_iterations : int
+        Number k of sweeps after the unconditional one.
+    burn_in : int, optional
+        Number k0 of sweeps left out, below `n_iterations`. Default max(4, n_iterations // 4), at
+        most n_iterations - 1. See `suggested_burn_in` of the result.
+    n_backward : int or None, optional
+        Number M of backward draws; None averages over all particles, O(N^2).
+    backward : {"auto", "exact", "reject", "mcmc", "ancestor"}, optional
+        How to draw the indices, as for `paris`.
+    n_chains : int, optional
+        Independent chains, each with a burn-in of its own, for the standard error.
+    executor : concurrent.futures.Executor, optional
+        Runs the chains, one task each; by default threads do.
+    progress : bool, optional
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result; chain c is a function of the seed and c only.
+
+    Returns
+    -------
+    SmoothingResult
+        With `estimate`, `standard_error`, `per_chain`, `per_iteration`, `update_rate`,
+        `suggested_burn_in`, `r_hat`, `paths`, and `mean` and `quantile` of the states.
+
+    Warns
+    -----
+    BurnInWarning
+        If the burn-in is below the suggested one, or the chains still drift.
+    DegenerateSmoothingWarning
+        If "auto" has to fall back on the genealogy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, the model lacks a function that `backward` needs, one
+        of its functions gives NaN, or the history would need more than 8 GiB.
+
+    See Also
+    --------
+    paris : one pass with all of the particles.
+    particle_gibbs : the chain of paths, with exact backward draws.
+
+    Notes
+    -----
+    For a single number from a short series at equal cost, `paris` or `ffbs` with all of the
+    particles in one pass has the smaller mean squared error. This estimator is for averages over
+    many runs or chains, for gradients, and for intervals that cover: averaging reduces variance,
+    never bias, and here the bias is small to begin with.
+
+    Within one chain the estimates of successive sweeps are correlated; `standard_error` uses the
+    spread between chains only. What is left of the bias is the same for all chains and not in it.
+
+    If no particle survives the unconditional start of a chain another one is drawn, up to 100
+    times; `log_likelihood` allows for that.
+
+    Time O(k T N M), memory T N (8 d + 4) bytes for each chain.
+
+    References
+    ----------
+    .. [1] Cardoso, Janati El Idrissi, Le Corff, Moulines and Olsson, "State and parameter
+       learning with PaRIS particle Gibbs", ICML (2023), arXiv:2301.00900.
+
+    Examples
+    --------
+    >>> from randla import StochasticVolatility, ppg
+    >>> model = StochasticVolatility(0.95, 0.3, 0.6)
+    >>> _, y = model.simulate(50, rng=0)
+    >>> result = ppg(model, y, "state", n_particles=100, n_iterations=40, burn_in=20, rng=1)
+    >>> result.estimate.shape, result.per_iteration.shape, result.update_rate.shape
+    ((1,), (4, 40, 1), (50,))
+    """
+    n_iterations = as_count(n_iterations, "n_iterations")
+    burn_in = as_burn_in(burn_in, n_iterations)
+    stored = ("n_iterations", n_iterations)
+    problem = make_problem(model, y, functional, n_particles, n_backward, backward, paths=stored)
+    starts, estimates, paths, changed, logs, n_starts = independent_chains(
+        _ppg_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
+        executor=executor, progress=progress, rng=rng, description="ppg",
+    )  # fmt: skip
+    per_iteration = np.array(estimates)
+    result = summarise(
+        per_iteration[:, burn_in:].mean(axis=1),
+        logs,
+        problem,
+        per_iteration=per_iteration,
+        start=np.array(starts),
+        paths=paths,
+        update_rate=np.mean(changed, axis=0) / n_iterations,
+        burn_in=burn_in,
+        n_starts=sum(n_starts),
+    )
+    warn_if_short(result)
+    return result
+
+
+def _ppg_chain(
+    problem: Problem, key: np.uint64, c: int, n_iterations: int
+) -> Generator[int, None, tuple[Any, ...]]:
+    chain = SweepChain(problem, key, c, trace=True)
+    start = np.empty((1, problem.functional.n_out))
+    estimates = np.empty((n_iterations, problem.functional.n_out))
+    paths = np.empty((n_iterations, len(problem.y), *problem.state_shape))
+    n_starts = yield from surviving_start(chain, lambda: chain.sweeps(start, paths[:1]))
+    log_likelihood = float(chain.increments.sum())
+    chain.changed[:] = 0
+    yield from chain.sweeps(estimates, paths)
+    return start[0], estimates, paths, chain.changed, log_likelihood, n_starts
+
+
+def particle_gibbs(
+    model: StateSpaceModel,
+    y: ArrayLike,
+    functional: AdditiveFunctional | str | None = None,
+    *,
+    n_particles: int,
+    n_iterations: int,
+    burn_in: int | None = None,
+    backward: Backward = "auto",
+    n_chains: int = 4,
+    executor: Executor | None = None,
+    progress: bool = False,
+    rng: Any = None,
+) -> SmoothingResult:
+    r"""Draw a Markov chain of paths whose law tends to the smoothing law.
+
+    Each iteration runs a filter in which one particle follows the present path, and draws a new
+    path backward through it [1]_ [2]_. The smoothing law is invariant for any number of particles.
+
+    Parameters
+    ----------
+    model, y : StateSpaceModel and (T,) or (T, k) array_like
+        As for `ppg`.
+    functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}, optional
+        Averaged over the paths after the burn-in. `ppg` estimates it with less variance.
+    n_particles : int
+        Number N of particles, the conditional one included; at least 2.
+    n_iterations : int
+        Number of paths in each chain.
+    burn_in : int, optional
+        Paths left out of averages and quantiles, below `n_iterations`. Default
+        max(4, n_iterations // 4), at most n_iterations - 1.
+    backward : {"auto", "exact", "reject", "mcmc", "ancestor"}, optional
+        How to draw the path; "auto" is "exact" where there is a transition density, since for one
+        path it costs no more than the filter. "ancestor" is the sampler of [1]_, which hardly
+        renews the early part of a long path.
+    n_chains : int, optional
+        Independent chains.
+    executor, progress, rng : optional
+        As for `ppg`.
+
+    Returns
+    -------
+    SmoothingResult
+        With `paths` (n_chains, n_iterations, T, d), `mean` and `quantile` of the states,
+        `update_rate`, and the estimates if there is a functional.
+
+    Warns
+    -----
+    BurnInWarning, DegenerateSmoothingWarning
+        As for `ppg`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `ppg`.
+
+    See Also
+    --------
+    ppg : averages the functional over the particles of each sweep.
+
+    Notes
+    -----
+    Time O(k T N), memory T N (8 d + 12) bytes for each chain.
+
+    References
+    ----------
+    .. [1] Andrieu, Doucet and Holenstein, "Particle Markov chain Monte Carlo methods", J. R.
+       Statist. Soc. B 72 (2010), 269-342 (with a discussion by Whiteley).
+    .. [2] Lindsten and Schoen, "Backward simulation methods for Monte Carlo statistical
+       inference", Found. Trends Mach. Learn. 6 (2013), 1-143.
+
+    Examples
+    --------
+    >>> from randla import StochasticVolatility, particle_gibbs
+    >>> model = StochasticVolatility(0.95, 0.3, 0.6)
+    >>> _, y = model.simulate(50, rng=0)
+    >>> result = particle_gibbs(model, y, n_particles=100, n_iterations=50, rng=1)
+    >>> result.paths.shape, result.mean.shape
+    ((4, 50, 50, 1), (50, 1))
+    """
+    n_iterations = as_count(n_iterations, "n_iterations")
+    burn_in = as_burn_in(burn_in, n_iterations)
+    if isinstance(model, StateSpaceModel):
+        backward = choose_backward(model, backward, default="exact")
+    chosen = "state" if functional is None else functional
+    stored = ("n_iterations", n_iterations)
+    problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
+    paths, changed, logs, n_starts = independent_chains(
+        _gibbs_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
+        executor=executor, progress=progress, rng=rng, description="particle Gibbs",
+    )  # fmt: skip
+    per_iteration = per_chain = None
+    if functional is not None:
+        per_iteration = np.array([path_sums(problem, p) for p in paths])
+        per_chain = per_iteration[:, burn_in:].mean(axis=1)
+    result = summarise(
+        per_chain,
+        logs,
+        problem,
+        per_iteration=per_iteration,
+        paths=paths,
+        update_rate=np.mean(changed, axis=0) / n_iterations,
+        burn_in=burn_in,
+        n_starts=sum(n_starts),
+    )
+    warn_if_short(result)
+    return result
+
+
+def _gibbs_chain(
+    problem: Problem, key: np.uint64, c: int, n_iterations: int
+) -> Generator[int, None, tuple[Any, ...]]:
+    smoother = PathSmoother(problem, new_stream(key, c), 1)
+    paths = np.empty((n_iterations + 1, len(problem.y), *problem.state_shape))
+    n_starts = yield from surviving_start(smoother, lambda: smoother.draw(paths[:1]))
+    log_likelihood = smoother.filter.log_likelihood()
+    smoother.changed[:] = 0
+    last_yield = time.perf_counter()
+    for k in range(n_iterations):
+        yield from smoother.draw(paths[k + 1 : k + 2], given=paths[k])
+        if time.perf_counter() - last_yield > PIECE_SECONDS and k + 1 < n_iterations:
+            yield k + 1
+            last_yield = time.perf_counter()
+    return paths[1:], smoother.changed, log_likelihood, n_starts
+
+
+def as_burn_in(burn_in: Any, n_iterations: int) -> int:
+    """Sweeps to leave out, or the default."""
+    if burn_in is None:
+        return min(max(4, n_iterations // 4), n_iterations - 1)
+    return as_count(
+        burn_in,
+        "burn_in",
+        minimum=0,
+        maximum=n_iterations - 1,
+        note=" (n_iterations - 1)",
+    )

@@ -1,0 +1,123 @@
+"""What is to be smoothed, and how: the arguments that all smoothers share, checked."""
+
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._results import RandlaWarning, warn_caller
+from randla._validation import as_choice, as_count, read_only
+from randla.smoothing._model.additive_functional import AdditiveFunctional, as_functional
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._particles.checks import as_model, as_observations
+
+Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
+#: A history of more bytes than this is refused before it is allocated, for each chain.
+MAX_HISTORY_BYTES = 1 << 33
+
+
+class DegenerateSmoothingWarning(RandlaWarning):
+    """Only the genealogy of the particles can be used, as the model has no transition density."""
+
+
+class Problem(NamedTuple):
+    """A model with observations, and how to smooth; the same for all chains. Picklable."""
+
+    model: StateSpaceModel
+    y: NDArray[np.float64]
+    observed: NDArray[np.bool_]
+    functional: AdditiveFunctional
+    n_particles: int
+    n_backward: int | None  # None: all particles instead of draws
+    backward: Backward
+    limit: int  # proposals of "reject" before an exact draw
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of one state in the kernels' arrays."""
+        return () if self.model.dim is None else (self.model.dim,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, tuple(self)
+
+    def seconds(self) -> float:
+        """Rough duration of one sweep."""
+        n, draws = self.n_particles, self.n_backward or 1
+        each = 3e-9 * n if self.n_backward is None or self.backward == "exact" else 2e-8
+        each = 1e-7 if self.backward == "reject" else each
+        return len(self.y) * n * (5e-8 + draws * each) * (self.model.dim or 1)
+
+
+def _unpickled(*fields: Any) -> Problem:
+    """The problem again, with observations that are read-only: kernels are compiled for that."""
+    problem = Problem(*fields)
+    return problem._replace(y=read_only(problem.y), observed=read_only(problem.observed))
+
+
+def make_problem(
+    model: Any,
+    y: ArrayLike,
+    functional: Any,
+    n_particles: int,
+    n_backward: int | None,
+    backward: Backward,
+    *,
+    paths: tuple[str, int] | None,
+) -> Problem:
+    """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
+    model = as_model(model)
+    values, observed = as_observations(y, model)
+    n = as_count(n_particles, "n_particles", minimum=2)
+    backward = choose_backward(model, backward)
+    if n_backward is not None:
+        n_backward = as_count(n_backward, "n_backward")
+    elif model.log_transition is None:
+        raise ValueError("n_backward=None needs a model with log_transition, got one without")
+    if backward == "ancestor":
+        n_backward = 1
+    if paths is not None:
+        require_memory(len(values), n, model.dim or 1, *paths)
+    chosen = as_functional(functional, model, values)
+    return Problem(model, values, observed, chosen, n, n_backward, backward, max(16, n // 4))
+
+
+def choose_backward(
+    model: StateSpaceModel, backward: Backward, default: Backward = "mcmc"
+) -> Backward:
+    """Return the back-end that "auto" stands for, or an error if the model lacks a function."""
+    as_choice(backward, "backward", get_args(Backward))
+    if backward == "auto" and model.log_transition is None:
+        warn_caller(
+            "the model has no log_transition, so backward='auto' uses the genealogy of the "
+            "particles, which degenerates over time",
+            DegenerateSmoothingWarning,
+        )
+        return "ancestor"
+    if backward == "auto":
+        return default
+    if backward != "ancestor" and model.log_transition is None:
+        raise ValueError(
+            f"backward={backward!r} needs a model with log_transition; without one only "
+            "backward='ancestor' is possible"
+        )
+    if backward == "reject" and model.log_transition_bound is None:
+        raise ValueError("backward='reject' needs a model with log_transition_bound")
+    return backward
+
+
+def require_memory(
+    n_times: int, n_particles: int, dim: int, name: str = "", n_paths: int = 0
+) -> None:
+    """Refuse a history that is too large; `name` is the argument that says how many paths."""
+    for argument, count, each in (
+        ("n_particles", n_particles, 8 * dim + 12),
+        (name, n_paths, 16 * dim),
+    ):
+        size = n_times * count * each
+        if size > MAX_HISTORY_BYTES:
+            what = "particles" if argument == "n_particles" else "paths"
+            raise ValueError(
+                f"{argument} must leave the history of a chain below "
+                f"{MAX_HISTORY_BYTES / 2**30:.0f} GiB, but {count} {what} at {n_times} times need "
+                f"{size / 2**30:.1f} GiB"
+            )

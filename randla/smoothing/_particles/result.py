@@ -1,0 +1,293 @@
+"""What the smoothers return, and the diagnostics of their chains."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._results import RandlaWarning, Result, t_interval, t_quantile, warn_caller
+from randla._validation import as_array
+from randla.smoothing._model.plot import plot_band
+from randla.smoothing._particles.problem import Problem
+
+FloatArray = NDArray[np.float64]
+
+# Below it, over times and chains, the bias of paris and ffbs often exceeded one standard error.
+_LEAST_ESS = 5.0
+
+
+class BurnInWarning(RandlaWarning):
+    """The sweeps that were left out may have been too few."""
+
+
+class BiasWarning(RandlaWarning):
+    """Few particles carry all of the weight: the bias may exceed the standard error."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SmoothingResult(Result):
+    """A smoothed expectation with its Monte Carlo error.
+
+    Attributes
+    ----------
+    estimate : (p,) ndarray or None
+        Mean over the chains; None if no functional was given.
+    standard_error : (p,) ndarray or None
+        The algorithm's error, given the data: the spread of the chains over the square root of
+        their number. It does not see a bias that all chains share. None with one chain.
+    per_chain : (n_chains, p) ndarray or None
+        The estimates of the chains, which are independent.
+    per_iteration : (n_chains, n_iterations, p) ndarray or None
+        The estimate of each sweep (`ppg`), or the functional of each path (`particle_gibbs`).
+    start : (n_chains, p) ndarray or None
+        Estimates of the unconditional sweeps with which the chains began; not in the average.
+    update_rate : (T,) ndarray or None
+        Share of sweeps, over all chains, in which the path left the one before at time t.
+    burn_in : int or None
+        Sweeps left out of the average.
+    log_likelihood : float
+        Logarithm of the mean, over the chains, of unbiased estimates of the likelihood.
+    paths : (n_chains, n_paths, T, d) ndarray or None
+        Paths that were drawn, all of equal weight; d = 1 for a scalar model. `mean` and
+        `quantile` leave out the first `burn_in` of each chain.
+    n_particles : int
+    backward : str
+        The back-end that was used.
+    """
+
+    estimate: FloatArray | None
+    standard_error: FloatArray | None
+    per_chain: FloatArray | None
+    per_iteration: FloatArray | None
+    start: FloatArray | None
+    update_rate: FloatArray | None
+    burn_in: int | None
+    log_likelihood: float
+    paths: FloatArray | None
+    n_particles: int
+    backward: str
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "estimate",
+        "standard_error",
+        "n_chains",
+        "n_particles",
+        "backward",
+        "burn_in",
+        "suggested_burn_in",
+        "log_likelihood",
+    )
+
+    @property
+    def n_chains(self) -> int:
+        """Number of independent chains."""
+        source = self.per_chain if self.per_chain is not None else self.paths
+        return 0 if source is None else len(source)
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Student intervals from the spread of the chains, component by component.
+
+        They have no part for a bias that all chains share, see `burn_in` of `ppg`.
+
+        Parameters
+        ----------
+        level : float, optional
+            Coverage of each interval, between 0 and 1.
+
+        Returns
+        -------
+        low, high : (p,) ndarrays
+
+        Raises
+        ------
+        ValueError
+            If there is one chain only, or no functional.
+        """
+        if self.estimate is None:
+            raise ValueError("functional must be given for an interval, got None")
+        if self.standard_error is None:
+            raise ValueError("n_chains must be at least 2 for an interval, got 1")
+        return t_interval(self.estimate, self.standard_error, self.n_chains - 1, level)
+
+    @property
+    def r_hat(self) -> FloatArray | None:
+        """Split R-hat of the sweeps after the burn-in, component by component.
+
+        The ratio of the pooled standard deviation to that within half chains: near 1 if the chains
+        agree. None with fewer than four sweeps. (Gelman, Carlin, Stern, Dunson, Vehtari and Rubin,
+        "Bayesian Data Analysis", third edition, CRC Press (2013), chapter 11.)
+        """
+        if self.per_iteration is None:
+            return None
+        draws = self.per_iteration[:, self.burn_in or 0 :]
+        half = draws.shape[1] // 2
+        if half < 2:
+            return None
+        halves = np.concatenate([draws[:, :half], draws[:, -half:]])
+        within = halves.var(axis=1, ddof=1).mean(axis=0)
+        between = halves.mean(axis=1).var(axis=0, ddof=1)
+        pooled = within * (half - 1) / half + between
+        constant = pooled <= 0.0  # all draws are equal; inf if only those of each chain are
+        with np.errstate(divide="ignore"):
+            return np.sqrt(np.where(constant, 1.0, pooled) / np.where(constant, 1.0, within))
+
+    @property
+    def suggested_burn_in(self) -> int | None:
+        """Sweeps after which 95 % of the start is forgotten at the slowest time.
+
+        log(0.05) / log(1 - u) with u the smallest update rate: a rule of thumb, since the bias at
+        a time falls about as fast as the path there is renewed. A rate that was observed as zero
+        counts as half a renewal among all sweeps.
+        """
+        if self.update_rate is None:
+            return None
+        paths = self.paths if self.paths is not None else self.per_iteration
+        n_sweeps = 1 if paths is None else paths.shape[0] * paths.shape[1]
+        slowest = max(float(self.update_rate.min()), 0.5 / n_sweeps)
+        return 1 if slowest >= 0.95 else math.ceil(math.log(0.05) / math.log1p(-slowest))
+
+    @property
+    def mean(self) -> FloatArray:
+        """Smoothed means of the states (T, d), averages over the paths."""
+        return self._paths().mean(axis=(0, 1))
+
+    def quantile(self, q: ArrayLike) -> FloatArray:
+        """Smoothed quantiles of the states, from the paths.
+
+        Parameters
+        ----------
+        q : float or (m,) array_like
+            Probabilities in [0, 1].
+
+        Returns
+        -------
+        quantiles : (T, d) or (m, T, d) ndarray
+
+        Raises
+        ------
+        ValueError
+            If no paths were drawn, or `q` is outside [0, 1].
+        """
+        probabilities = as_array(q, "q")
+        if probabilities.ndim > 1 or ((probabilities < 0) | (probabilities > 1)).any():
+            raise ValueError(f"q must be a number or a list of numbers in [0, 1], got {q!r}")
+        return np.quantile(self._paths(), probabilities, axis=(0, 1))
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the smoothed means of the states with bands of 90 % (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+
+        Raises
+        ------
+        ValueError
+            If no paths were drawn.
+        """
+        low, high = self.quantile([0.05, 0.95])
+        return plot_band(ax, self.mean, low, high)
+
+    def _paths(self) -> FloatArray:
+        if self.paths is None:
+            raise ValueError(
+                "paths are drawn by ppg, particle_gibbs and ffbs, not by paris: without them there "
+                "is no mean, quantile or plot of the states"
+            )
+        return self.paths[:, self.burn_in or 0 :]
+
+
+def summarise(
+    per_chain: FloatArray | None,
+    log_likelihoods: ArrayLike,
+    problem: Problem,
+    *,
+    paths: list[FloatArray] | None = None,
+    n_starts: int | None = None,
+    **fields: Any,
+) -> SmoothingResult:
+    """Make the result of independent chains from their estimates (n_chains, p) and paths.
+
+    `n_starts` is the number of filters that were run until one survived in each of R chains. The
+    mean of the survivors' likelihoods then is multiplied by (R - 1) / (n_starts - 1), Haldane's
+    unbiased estimate of the probability to survive.
+    """
+    stacked = None
+    if paths is not None:
+        shape = (len(paths), *paths[0].shape[:2], problem.model.dim or 1)
+        stacked = np.array(paths).reshape(shape)
+    estimate = error = None
+    if per_chain is not None:
+        estimate = per_chain.mean(axis=0)
+        if len(per_chain) > 1:
+            error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
+    logs = np.asarray(log_likelihoods, dtype=float)
+    top = logs.max()
+    log_likelihood = float(top + np.log(np.exp(logs - top).mean()))
+    if n_starts is not None and n_starts > logs.size:
+        share = (logs.size - 1) / (n_starts - 1)
+        log_likelihood += math.log(share) if share > 0.0 else -math.inf
+    empty = dict.fromkeys(("per_iteration", "start", "update_rate", "burn_in"))
+    return SmoothingResult(
+        estimate=estimate,
+        standard_error=error,
+        per_chain=per_chain,
+        log_likelihood=log_likelihood,
+        n_particles=problem.n_particles,
+        backward="all particles" if problem.n_backward is None else problem.backward,
+        paths=stacked,
+        **{**empty, **fields},
+    )
+
+
+def warn_if_degenerate(ess: list[FloatArray], problem: Problem) -> None:
+    """Warn if the effective sample size of a chain (T,) falls so low that the bias may be large."""
+    least = np.min(ess, axis=0)
+    t = int(least.argmin())
+    if least[t] < _LEAST_ESS:
+        suggested = math.ceil(2 * _LEAST_ESS * problem.n_particles / least[t])
+        warn_caller(
+            f"the effective sample size falls to {least[t]:.1f} at t = {t}: the bias, which the "
+            "standard error does not show, may be larger than it. Use a proposal that looks at "
+            f"the observation, or more particles (n_particles={suggested} or more), or ppg. A "
+            "functional of times far from it may be right all the same",
+            BiasWarning,
+        )
+
+
+def warn_if_short(result: SmoothingResult) -> None:
+    """Warn if the diagnostics of a `ppg` result say that the burn-in is too short."""
+    suggested, burn_in = result.suggested_burn_in, result.burn_in or 0
+    if suggested is not None and suggested > burn_in and result.update_rate is not None:
+        slowest = int(result.update_rate.argmin())
+        warn_caller(
+            f"burn_in = {burn_in} is below the suggested {suggested}: at t = {slowest} a sweep "
+            f"renews the path with rate {result.update_rate[slowest]:.2f}. Use more particles, a "
+            "proposal that looks at the observation, or a longer burn-in",
+            BurnInWarning,
+        )
+        return
+    if result.per_iteration is None:
+        return
+    draws = result.per_iteration[:, burn_in:]
+    half = draws.shape[1] // 2
+    if half < 1 or len(draws) < 4:
+        return
+    change = draws[:, -half:].mean(axis=1) - draws[:, :half].mean(axis=1)
+    error = change.std(axis=0, ddof=1) / math.sqrt(len(change))
+    # As unlikely as three standard errors of a normal, in any component.
+    limit = t_quantile(1.0 - 0.0027 / change.shape[1], len(change) - 1)
+    drifts = np.abs(change.mean(axis=0)) > limit * error
+    if drifts.any() and (error[drifts] > 0).all():
+        warn_caller(
+            f"the two halves of the sweeps after burn_in = {burn_in} differ by more than chance "
+            f"(component {int(drifts.argmax())}): the chains still drift",
+            BurnInWarning,
+        )

@@ -1,0 +1,179 @@
+"""Chains of PaRIS sweeps, the engine of `paris` and `ppg`."""
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._random import new_stream
+from randla.smoothing._kernels.particles import backward as forms
+from randla.smoothing._kernels.particles.sweep import (
+    full_update_form,
+    sampled_update_form,
+    sweep_template,
+)
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._particles.checks import (
+    PIECE_SECONDS,
+    NoSurvivorsError,
+    pieces,
+    raise_for_status,
+)
+from randla.smoothing._particles.filter import use_proposal
+from randla.smoothing._particles.problem import Problem
+
+#: Unconditional starts that a chain tries.
+_MOST_STARTS = 100
+
+Starting = Generator[int, None, int]
+
+
+def backward_form(model: StateSpaceModel, backward: str) -> Any:
+    """Return the function that fills a table of backward draws, made once for the model."""
+
+    def make() -> Any:
+        if backward == "ancestor":
+            return forms.ancestor_form()
+        if backward == "reject":
+            return forms.reject_form(model.log_transition, model.log_transition_bound)
+        if backward == "exact":
+            return forms.exact_form(model.log_transition)
+        return forms.mcmc_form(model.log_transition, model.dim is None)
+
+    return model._once(("backward", backward), make)
+
+
+def sweep_kernel(problem: Problem) -> Any:
+    """Return the kernel of `randla.smoothing._kernels.particles.sweep` for a problem."""
+    model, functional = problem.model, problem.functional
+
+    def make() -> Any:
+        if problem.n_backward is None:
+            return full_update_form(
+                model.log_transition, functional.step, functional._costly, functional._checked
+            )
+        return sampled_update_form(
+            backward_form(model, problem.backward),
+            functional.step,
+            functional._costly,
+            functional._checked,
+        )
+
+    update = model._once(("update", problem.backward, problem.n_backward is None, functional), make)
+    return model._kernel(
+        sweep_template,
+        *model._forms(guided=use_proposal(model, "auto")),
+        functional.initial,
+        update,
+        functional=functional._functions(),
+    )
+
+
+class SweepChain:
+    """Work space and state of one chain of sweeps.
+
+    The chain starts with an unconditional sweep; each further sweep is conditional on the path
+    that the one before drew. Without `trace` no path is drawn and the memory is O(N).
+    """
+
+    def __init__(self, problem: Problem, key: np.uint64, chain: int, *, trace: bool) -> None:
+        n_times, n = len(problem.y), problem.n_particles
+        p, state = problem.functional.n_out, problem.state_shape
+        rows = n_times if trace else min(2, n_times)
+        self.problem, self.trace = problem, trace
+        self.kernel = sweep_kernel(problem)
+        self.rng = new_stream(key, chain)
+        self.path = np.empty((n_times, *state))
+        self.X, self.log_weights = np.empty((rows, n, *state)), np.empty((2, n))
+        self.chosen = np.empty((rows if trace else 1, n), np.int32)
+        self.A, self.J = np.empty(n, np.int32), np.empty((problem.n_backward or 1, n), np.int32)
+        self.w, self.c, self.work = np.empty(n), np.empty(n), np.empty((3, n))
+        self.guide = np.empty(2 * n, np.int32)
+        self.h = problem.functional._buffer()
+        in_full = problem.n_backward is None and not problem.functional._costly
+        self.values = np.empty((n if in_full else 0, p))
+        self.statistics = np.empty((2, n, p))
+        self.ess, self.totals, self.increments = (np.empty(n_times) for _ in range(3))
+        self.changed = np.zeros(n_times, np.int64)
+        self.info = np.zeros(3, np.int64)
+        self.started = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the work space: the state is the stream and the path."""
+        return _restored, (self.problem, self.trace, self.rng, self.path, self.started)
+
+    def advance(
+        self,
+        begin: int,
+        end: int,
+        estimates: NDArray[np.float64],
+        paths: NDArray[np.float64],
+        theta: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Run times begin, ..., end - 1 of one sweep, or as many whole ones as `estimates` has."""
+        problem = self.problem
+        self.kernel(
+            self.rng, problem.y, problem.observed,
+            problem.model._arguments if theta is None else theta,
+            begin, end, len(estimates), self.started, self.trace, problem.limit, self.path,
+            self.X, self.log_weights, self.chosen, self.A, self.J, self.w, self.c, self.guide,
+            self.work, self.h, self.values, self.statistics, self.totals,
+            estimates, paths, self.changed, self.ess, self.increments, self.info,
+        )  # fmt: skip
+        raise_for_status(self.info)
+        if end == len(problem.y):
+            self.started = True
+
+    def sweeps(
+        self,
+        estimates: NDArray[np.float64],
+        paths: NDArray[np.float64],
+        theta: NDArray[np.float64] | None = None,
+    ) -> Generator[int, None, None]:
+        """Fill `estimates` (k, p) and `paths` (k, T[, d]) by k sweeps, in pieces of about 0.2 s.
+
+        Yields the number of sweeps done after each piece.
+        """
+        n_times, seconds, done = len(self.problem.y), self.problem.seconds(), 0
+        while done < len(estimates):
+            most = len(estimates) - done if self.started else 1
+            n = min(most, int(PIECE_SECONDS / seconds))
+            rows = slice(done, done + max(n, 1))
+            started = time.perf_counter()
+            first_piece = n_times if n > 0 else int(n_times * PIECE_SECONDS / seconds)
+            for begin, end in pieces(n_times, first_piece):
+                self.advance(begin, end, estimates[rows], paths[rows], theta)
+                if end < n_times:
+                    yield done
+            seconds = max((time.perf_counter() - started) / max(n, 1), 1e-6)
+            done += max(n, 1)
+            if done < len(estimates):
+                yield done
+
+
+def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) -> Starting:
+    """Run ``draw()``, the unconditional start of a chain, until particles survive it.
+
+    Each attempt has a stream of its own, which follows from the start of the first one and not
+    from where that stopped: pieces of work are cut by the clock. Returns the number of attempts.
+    """
+    key = chain.rng[0]
+    for attempt in range(1, _MOST_STARTS + 1):
+        try:
+            yield from draw()
+            break
+        except NoSurvivorsError:
+            if attempt == _MOST_STARTS or getattr(chain, "started", False):
+                raise
+            chain.rng = new_stream(key, attempt)
+    return attempt
+
+
+def _restored(
+    problem: Problem, trace: bool, rng: Any, path: NDArray[np.float64], started: bool
+) -> SweepChain:
+    chain = SweepChain(problem, np.uint64(0), 0, trace=trace)
+    chain.rng, chain.path, chain.started = rng, path, started
+    return chain
