@@ -12,11 +12,16 @@ from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
 from randla._validation import as_choice, as_count, as_flag, as_number
-from randla.smoothing._likelihood.ascent import Ascent, SweepRun, exact_ascent, step_sizes
+from randla.smoothing._likelihood.ascent import optimize
 from randla.smoothing._likelihood.em import em_family
-from randla.smoothing._likelihood.newton import SMALLEST_SHARE, Final, newton_exact
+from randla.smoothing._likelihood.newton import (
+    SMALLEST_EIGENVALUE,
+    NewtonResult,
+    newton_exact,
+    newton_particles,
+)
 from randla.smoothing._likelihood.parametrisation import Parametrisation, single_supports
-from randla.smoothing._likelihood.scores import ExactScores, SweepSettings
+from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
 from randla.smoothing._particles.checks import as_model, as_observations
@@ -305,12 +310,13 @@ def maximum_likelihood(
     if step_size is not None:
         first = as_number(step_size, "step_size", low=0.0, closed="neither")
     decay = as_number(decay, "decay", low=0.0, high=1.0)
-    settings = SweepSettings(
+    settings = ParticleSettings(
         method,
         as_count(n_particles, "n_particles", minimum=2),
         as_count(n_backward, "n_backward"),
         backward,
         as_count(n_chains, "n_chains"),
+        n_sweeps,
         draw_key(rng),
         executor,
     )
@@ -320,45 +326,56 @@ def maximum_likelihood(
     n_observed = int(observed.sum())
     if n_observed == 0:
         raise ValueError("y must hold an observation to learn from, got NaN in every row")
-    final: Final | None = None
-    with progress_bar(
-        n_steps + (1 if n_final else 0), as_flag(progress, "progress"), "maximum likelihood"
-    ) as report:
+    newton: NewtonResult | None = None
+    n_units = n_steps + (1 if n_final else 0)
+    with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
+        scores: ExactScores | ParticleScores
         if method == "exact":
-            scores = ExactScores(model, y)
-            parameters.find_units(
-                lambda theta: scores.value_and_score(model.replace(theta))[1], n_observed
-            )
-            ascent = exact_ascent(
-                scores, model, parameters, family, optimizer,
-                steps=step_sizes(n_steps, first, decay),
-                n_observed=n_observed, report=report,
-            )  # fmt: skip
-            if n_final:
-                parameters = parameters.moved(model, ascent.theta)
-                final = newton_exact(scores, parameters, model, ascent.theta)
+            scores = ExactScores(model, y, family)
         else:
-            run = SweepRun(model, values, parameters, settings, family, n_sweeps)
-            if not parameters.limited.all():
-                run.find_units(n_observed)
-            ascent = run.ascend(optimizer, n_steps, first, decay, n_observed, report)
-            if n_final:
-                final = run.finish(ascent.theta, n_final)
-        report(n_steps + (1 if n_final else 0))
-    _warn(final, "exact" if method == "exact" else "sweeps")
-    return _result(model, parameters, ascent, final, method, optimizer)
+            scores = ParticleScores(model, values, settings, family)
+        if not parameters.limited.all():
+            parameters.find_units(scores.gradient_from(model), n_observed)
+        optimization = optimize(
+            scores, model, parameters, family, optimizer, n_steps=n_steps, step_size=first,
+            decay=decay, n_observed=n_observed, report=report,
+        )  # fmt: skip
+        theta = optimization.theta
+        if n_final:
+            parameters = parameters.moved(model, theta)
+            if isinstance(scores, ExactScores):
+                newton = newton_exact(scores, parameters, model, theta)
+            else:
+                newton = newton_particles(scores, parameters, model, theta, n_final)
+        report(n_units)
+    if newton is not None:
+        theta = newton.theta
+        _warn(newton, "exact" if method == "exact" else "particles")
+    covariance = None if newton is None else newton.covariance
+    return MaximumLikelihoodResult(
+        theta=theta[parameters.free],
+        names=parameters.names,
+        parameter_standard_error=_root(covariance),
+        monte_carlo_error=None if newton is None else _root(newton.monte_carlo),
+        parameter_covariance=covariance,
+        trace=optimization.trace[:, parameters.free],
+        model=model.replace(theta),
+        log_likelihood=None if newton is None else newton.value,
+        last_step_size=optimization.last_step,
+        converged=None if newton is None else newton.converged,
+        method=method,
+        optimizer=optimizer,
+    )
 
 
-def _warn(final: Final | None, kind: str) -> None:
-    if final is None:
-        return
-    if not final.converged:
+def _warn(newton: NewtonResult, kind: str) -> None:
+    if not newton.converged:
         warn_caller(
-            f"the final stage still moved by {final.distance:.2g} statistical standard errors: "
+            f"the final stage still moved by {newton.distance:.2g} statistical standard errors: "
             "use more steps (n_steps) or sweeps (n_final), or another start",
             MaximumLikelihoodWarning,
         )
-    elif final.smallest_share < SMALLEST_SHARE[kind]:
+    elif newton.smallest_eigenvalue < SMALLEST_EIGENVALUE[kind]:
         warn_caller(
             "some combination of the free parameters is hardly determined by the data (the "
             "observed information is not positive definite), or an estimate lies at the edge of "
@@ -368,31 +385,6 @@ def _warn(final: Final | None, kind: str) -> None:
         )
 
 
-def _result(
-    model: StateSpaceModel,
-    parameters: Parametrisation,
-    ascent: Ascent,
-    final: Final | None,
-    method: str,
-    optimizer: str,
-) -> MaximumLikelihoodResult:
-    free, theta = parameters.free, ascent.theta if final is None else final.theta
-    monte_carlo = None if final is None else final.monte_carlo
-    return MaximumLikelihoodResult(
-        theta=theta[free],
-        names=parameters.names,
-        parameter_standard_error=None if final is None else _root(final.covariance),
-        monte_carlo_error=None if monte_carlo is None else _root(monte_carlo),
-        parameter_covariance=None if final is None else final.covariance,
-        trace=ascent.trace[:, free],
-        model=model.replace(theta),
-        log_likelihood=None if final is None else final.value,
-        last_step_size=ascent.last_step,
-        converged=None if final is None else final.converged,
-        method=method,
-        optimizer=optimizer,
-    )
-
-
-def _root(covariance: FloatArray) -> FloatArray:
-    return np.sqrt(np.maximum(np.diag(covariance), 0.0))
+def _root(covariance: FloatArray | None) -> FloatArray | None:
+    """Standard errors from a covariance, if there is one."""
+    return None if covariance is None else np.sqrt(np.maximum(np.diag(covariance), 0.0))

@@ -1,4 +1,8 @@
-"""The final stage of `maximum_likelihood`: Newton steps, and the two errors."""
+"""The final stage of `maximum_likelihood`: Newton steps, and the two errors.
+
+All is done on the unconstrained scale z. A Newton step is J^{-1} s, s the score and J the observed
+information; its length in statistical standard errors is sqrt(s' J^{-1} s).
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla.smoothing._likelihood.parametrisation import Parametrisation
-from randla.smoothing._likelihood.scores import ExactScores, PathScores
+from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, PathScores
 from randla.smoothing._model.state_space import StateSpaceModel
 
 FloatArray = NDArray[np.float64]
@@ -15,30 +19,27 @@ FloatArray = NDArray[np.float64]
 _RADIUS = 1.5  # of a Newton step, in statistical standard errors
 _FARTHEST = 1.0  # of an unconstrained parameter in one Newton step
 _ROUNDS, _NEAR_ROUNDS, _EXACT_ROUNDS = 8, 2, 50
-_NEAR = 0.15  # a round is close to the maximum if its step is below (apart from noise),
-_NOISE = 0.5  # and the noise of the step is below
+# A round is close to the maximum if its step, apart from noise, is shorter than the first number,
+# and the noise of the step than the second, both in statistical standard errors.
+_NEAR, _NOISE = 0.15, 0.5
 _DIFFERENCE = 1e-4
 _EDGE = 10.0  # error of a logarithm (or the like) that shows a parameter at the edge of its range
+_PATHS_PER_SWEEP = 32  # paths drawn through each filter: they cost about as much as the filter
 _CURVATURE_STRIDE = 7  # odd, so that all places among the paths of a sweep are hit
-#: Share of the complete-data information below which a direction is not told by the data.
-SMALLEST_SHARE = {"sweeps": 0.005, "exact": 1e-6}
-#: Share below which Louis' difference of two large terms is not accurate enough.
-_UNSURE_SHARE = 0.15
-#: Share taken for smaller ones while the steps are long: too short a step in such a direction is
-#: made good by the next one, too long a step is not.
-_SAFE_SHARE = 0.05
-#: Step of the difference that replaces it: a longer one has less noise, but third derivatives.
-_ACROSS = 0.5
+#: Eigenvalue of the scaled information below which a direction is not told by the data.
+SMALLEST_EIGENVALUE = {"particles": 0.005, "exact": 1e-6}
+#: Floor of these eigenvalues in all Newton steps but the last.
+_EIGENVALUE_FLOOR = 0.05
 
 
-class Final(NamedTuple):
+class NewtonResult(NamedTuple):
     """The last value of theta and what is known of its two errors (free parameters only)."""
 
     theta: FloatArray
     covariance: FloatArray  # statistical
     monte_carlo: FloatArray | None  # covariance of the algorithm's error
-    value: float | None
-    smallest_share: float
+    value: float | None  # of the log-likelihood
+    smallest_eigenvalue: float
     distance: float  # length of the last step, in statistical standard errors
     converged: bool
 
@@ -46,42 +47,21 @@ class Final(NamedTuple):
 class Information:
     """A symmetric matrix of observed information, beside a positive scale for each parameter.
 
-    Shares are the eigenvalues of D^{-1/2} matrix D^{-1/2}, D the scale; where that is the
-    complete-data information they lie between 0 and 1, up to noise.
+    The eigenvalues are those of D^{-1/2} matrix D^{-1/2}, D the scale; where that is the
+    complete-data information they are the shares of it that the observations tell, between 0 and
+    1, up to noise.
     """
 
     def __init__(self, matrix: FloatArray, scale: FloatArray, smallest: float) -> None:
         self.root, self.smallest = np.sqrt(np.maximum(scale, 1e-12)), smallest
-        self.scaled = matrix / np.outer(self.root, self.root)
-        self.shares, self.vectors = np.linalg.eigh(self.scaled)
+        scaled = matrix / np.outer(self.root, self.root)
+        self.eigenvalues, self.vectors = np.linalg.eigh(scaled)
 
     def inverse(self, smallest: float | None = None) -> FloatArray:
-        """Inverse with shares that are raised to the smallest one."""
-        raised = np.maximum(self.shares, smallest or self.smallest)
-        half = self.vectors / (self.root[:, None] * np.sqrt(raised))
+        """Inverse with eigenvalues that are raised to the smallest one."""
+        raised = np.maximum(self.eigenvalues, smallest or self.smallest)
+        half = self.vectors / (self.root[:, None] * np.sqrt(raised))  # D^{-1/2} V raised^{-1/2}
         return half @ half.T
-
-    def step(self, k: int) -> tuple[FloatArray, float]:
-        """Direction k as a step of `_ACROSS` statistical standard errors at most, and its length.
-
-        The length is that of D^{1/2} step, which is a multiple of eigenvector k.
-        """
-        unit = self.vectors[:, k] / self.root
-        raised = max(float(self.shares[k]), self.smallest)
-        length = min(_ACROSS * raised**-0.5, _FARTHEST / float(np.abs(unit).max()))
-        return unit * length, length
-
-    def replaced(self, products: dict[int, FloatArray]) -> "Information":
-        """The same with better values ``products[k]`` of matrix @ step / length of direction k."""
-        inside = np.diag(self.shares)
-        columns = {k: self.vectors.T @ (p / self.root) for k, p in products.items()}
-        for k, column in columns.items():
-            inside[:, k] = inside[k, :] = column
-        for k in columns:
-            for h in columns:  # two values of one entry
-                inside[k, h] = 0.5 * (columns[k][h] + columns[h][k])
-        scaled = self.vectors @ inside @ self.vectors.T
-        return Information(scaled * np.outer(self.root, self.root), self.root**2, self.smallest)
 
 
 def _shorten(move: FloatArray, distance: float) -> FloatArray:
@@ -93,9 +73,7 @@ def _shorten(move: FloatArray, distance: float) -> FloatArray:
 def _differences(gradient: Callable[[FloatArray], FloatArray], z: FloatArray) -> FloatArray:
     """Minus the symmetric matrix of second derivatives, from differences of a gradient."""
     columns = []
-    for j in range(len(z)):
-        step = np.zeros_like(z)
-        step[j] = _DIFFERENCE
+    for step in _DIFFERENCE * np.eye(len(z)):
         columns.append((gradient(z - step) - gradient(z + step)) / (2.0 * _DIFFERENCE))
     matrix = np.array(columns)
     return 0.5 * (matrix + matrix.T)
@@ -103,7 +81,7 @@ def _differences(gradient: Callable[[FloatArray], FloatArray], z: FloatArray) ->
 
 def newton_exact(
     scores: ExactScores, parameters: Parametrisation, model: StateSpaceModel, theta: FloatArray
-) -> Final:
+) -> NewtonResult:
     """Newton steps on the exact log-likelihood, halved until it grows."""
     z = parameters.to_free(theta)
 
@@ -117,7 +95,7 @@ def newton_exact(
     distance, converged = np.inf, False
     for _ in range(_EXACT_ROUNDS):
         matrix = _differences(lambda v: at(v)[1], z)
-        information = Information(matrix, np.abs(np.diag(matrix)), SMALLEST_SHARE["exact"])
+        information = Information(matrix, np.abs(np.diag(matrix)), SMALLEST_EIGENVALUE["exact"])
         move = information.inverse() @ gradient
         distance = max(float(np.dot(gradient, move)), 0.0) ** 0.5
         if distance < 1e-7:
@@ -136,103 +114,80 @@ def newton_exact(
             converged = True
             break
     jacobian, inverse = parameters.jacobian(z), information.inverse()
-    covariance = jacobian @ inverse @ jacobian.T
+    covariance = jacobian @ inverse @ jacobian.T  # delta method
     at_the_edge = parameters.at_the_edge or (np.diag(inverse)[parameters.limited] > _EDGE**2).any()
-    return Final(
+    return NewtonResult(
         parameters.to_theta(z),
         covariance,
         np.zeros_like(covariance),
         value,
-        0.0 if at_the_edge else float(information.shares[0]),
+        0.0 if at_the_edge else float(information.eigenvalues[0]),
         distance,
         converged,
     )
 
 
-def _nothing_free(parameters: Parametrisation, theta: FloatArray, value: float | None) -> Final:
+def _nothing_free(
+    parameters: Parametrisation, theta: FloatArray, value: float | None
+) -> NewtonResult:
     """All probabilities are zero or one, and stay so."""
     none = np.zeros((len(parameters.free), len(parameters.free)))
-    return Final(theta, none, none, value, 0.0, 0.0, True)
+    return NewtonResult(theta, none, none, value, 0.0, 0.0, True)
 
 
-def newton_sweeps(
-    paths: PathScores,
+def newton_particles(
+    scores: ParticleScores,
     parameters: Parametrisation,
     model: StateSpaceModel,
     theta: FloatArray,
     n_sweeps: int,
-) -> Final:
+) -> NewtonResult:
     """Newton steps with the mean score of many paths at fixed parameters, and Louis' information.
 
     At a fixed parameter the score has no error from the size of the steps, so this removes what
     the ascent leaves; the spread of the chains' scores gives the algorithm's error. Rounds that
     begin close to the maximum are pooled: the mean of their points, scores and informations.
     """
-    z, near = parameters.to_free(theta), list[_Louis]()
+    paths = PathScores(model, scores.y, scores.settings, scores.paths(), _PATHS_PER_SWEEP)
+    z, near = parameters.to_free(theta), list[LouisInformation]()
     if not len(z):
         return _nothing_free(parameters, theta, None)
     for _ in range(_ROUNDS):
-        louis = _Louis(paths, parameters, model, z)
+        louis = LouisInformation(paths, parameters, model, z)
         louis.run(n_sweeps)
         information = _pooled_information([louis])
-        move, noise, _, distance = _newton_step([louis], information.inverse(_SAFE_SHARE))
+        move, noise, _, distance = _newton_step([louis], information.inverse(_EIGENVALUE_FLOOR))
         if noise <= _NOISE**2 and distance**2 <= _NEAR**2 + noise:
             near.append(louis)
             if len(near) == _NEAR_ROUNDS:
                 break
         z = z + _shorten(move, distance)
     pooled = near or [louis]
-    z = np.mean([part.z for part in pooled], axis=0)
     information = _pooled_information(pooled)
-    information = _sharpen(information, paths, parameters, model, z, n_sweeps)
+    z = np.mean([part.z for part in pooled], axis=0)
     move, _, spread, step = _newton_step(pooled, information.inverse())
     z = z + _shorten(move, step)
     jacobian = parameters.jacobian(z)
     half = jacobian @ information.inverse()
-    return Final(
+    return NewtonResult(
         parameters.to_theta(z),
         half @ jacobian.T,
         None if spread is None else half @ spread @ half.T,
         None,
-        0.0 if parameters.at_the_edge else float(information.shares[0]),
+        0.0 if parameters.at_the_edge else float(information.eigenvalues[0]),
         distance,
         bool(near),
     )
 
 
-def _pooled_information(rounds: "list[_Louis]") -> Information:
+def _pooled_information(rounds: "list[LouisInformation]") -> Information:
     matrix = np.mean([r.information() for r in rounds], axis=0)
     scale = np.abs(np.mean([np.diag(r.curvature) for r in rounds], axis=0))
-    return Information(matrix, scale, SMALLEST_SHARE["sweeps"])
-
-
-def _sharpen(
-    information: Information,
-    paths: PathScores,
-    parameters: Parametrisation,
-    model: StateSpaceModel,
-    z: FloatArray,
-    n_sweeps: int,
-) -> Information:
-    """Measure directions of small share by the difference of the smoothed score across them.
-
-    In Louis' identity such a share is the small difference of two large terms, of which one has
-    the noise of a variance over paths; the smoothed score itself is far more accurate.
-    """
-    products: dict[int, FloatArray] = {}
-    for k in np.flatnonzero(information.shares < _UNSURE_SHARE):
-        step, length = information.step(int(k))
-        sides = []
-        for sign in (-1.0, 1.0):
-            side = _Louis(paths, parameters, model, z + sign * step)
-            side.run(n_sweeps, curvature=False)
-            sides.append(side.chain_scores().mean(0))
-        products[int(k)] = (sides[0] - sides[1]) / (2.0 * length)
-    return information.replaced(products) if products else information
+    return Information(matrix, scale, SMALLEST_EIGENVALUE["particles"])
 
 
 def _newton_step(
-    rounds: "list[_Louis]", inverse: FloatArray
+    rounds: "list[LouisInformation]", inverse: FloatArray
 ) -> tuple[FloatArray, float, FloatArray | None, float]:
     """Newton step, squared length to be expected from noise, covariance of the score, length.
 
@@ -243,15 +198,15 @@ def _newton_step(
     move, noise = inverse @ score, 0.0
     if len(chains) > 1:
         spread = np.atleast_2d(np.cov(chains, rowvar=False)) / len(chains)
-        noise = float(np.trace(inverse @ spread))
+        noise = float(np.trace(inverse @ spread))  # E[e' J^{-1} e], e the score's error
     return move, noise, spread, float(np.dot(score, move)) ** 0.5
 
 
-class _Louis:
+class LouisInformation:
     """Sums over paths for Louis' identity at one point.
 
     Observed information = E[-second derivative] - Var[score] of the complete-data log density,
-    over the smoothing law of the path.
+    over the smoothing law of the path (Louis 1982, equation 3.2').
     """
 
     def __init__(
@@ -265,10 +220,10 @@ class _Louis:
     def _along(self, paths: FloatArray, z: FloatArray) -> FloatArray:
         """Complete-data scores (n, m) of paths at z."""
         model = self.start.replace(self.parameters.to_theta(z))
-        return self.parameters.pull_back(z, self.paths.scores(model, paths))
+        return self.parameters.pull_back(z, self.paths.along(model, paths))
 
-    def run(self, n_sweeps: int, *, curvature: bool = True) -> None:
-        """Draw the paths, after some that are left out; `information` needs the curvature."""
+    def run(self, n_sweeps: int) -> None:
+        """Draw the paths, after some that are left out."""
         batch, done, left_out = self.paths.batch_size(), 0, max(5, n_sweeps // 5)
         while left_out > 0:
             self.paths.draw(self.model, min(batch, left_out))
@@ -279,10 +234,10 @@ class _Louis:
             flat = drawn.reshape(-1, *drawn.shape[2:])
             self.scores.append(self._along(flat, self.z).reshape(*drawn.shape[:2], -1))
             done += n
-            if curvature:  # which has much less noise than the variance: a few of the paths do
-                some = flat[::_CURVATURE_STRIDE]
-                mean = _differences(lambda z: self._along(some, z).mean(0), self.z)  # noqa: B023
-                self.curvature += n / n_sweeps * mean
+            # The curvature has much less noise than the variance: a few of the paths do.
+            sample = flat[::_CURVATURE_STRIDE]
+            mean = _differences(lambda z: self._along(sample, z).mean(0), self.z)  # noqa: B023
+            self.curvature += n / n_sweeps * mean
 
     def chain_scores(self) -> FloatArray:
         """Mean score (n_chains, m) of each chain."""

@@ -10,24 +10,27 @@ from numpy.typing import NDArray
 
 from randla._random import new_stream
 from randla.smoothing._exact.exact import as_rows, as_symbols, hmm_smoothing, linear_gaussian_score
+from randla.smoothing._likelihood.em import Family
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.ready import DiscreteHMM
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.ffbs import PathSmoother, path_sums
-from randla.smoothing._particles.problem import Backward, Problem, make_problem
-from randla.smoothing._particles.sweeps import SweepChain, surviving_start
+from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
+from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
 FloatArray = NDArray[np.float64]
+Gradient = Callable[[FloatArray], FloatArray]
 
-#: Numbers in the paths that are held at once.
+# Numbers in the paths that are held at once: 64 MB.
 _BATCH = 1 << 23
 
 
 class ExactScores:
     """Log-likelihood and gradient of a model that is known exactly."""
 
-    def __init__(self, model: StateSpaceModel, y: Any) -> None:
+    def __init__(self, model: StateSpaceModel, y: Any, family: Family | None = None) -> None:
+        self.family = family
         if isinstance(model, LinearGaussian):
             self.y: Any = as_rows(y, len(model.observation_matrix))
         elif isinstance(model, DiscreteHMM):
@@ -46,8 +49,16 @@ class ExactScores:
         result = hmm_smoothing(self.y, tables, len(tables[0]))
         return result.log_likelihood, result.expectation("score")
 
+    def expect(self, model: StateSpaceModel) -> FloatArray:
+        """What a step needs: the gradient, or the statistics of EM."""
+        return self.value_and_score(model)[1] if self.family is None else self.family.exact(model)
 
-class SweepSettings(NamedTuple):
+    def gradient_from(self, model: StateSpaceModel) -> Gradient:
+        """Gradient in theta, for values of theta near those of the model."""
+        return lambda theta: self.value_and_score(model.replace(theta))[1]
+
+
+class ParticleSettings(NamedTuple):
     """How particle methods estimate an expectation."""
 
     method: str  # "ppg", "path" or "paris"
@@ -55,51 +66,92 @@ class SweepSettings(NamedTuple):
     n_backward: int
     backward: Backward
     n_chains: int
+    n_sweeps: int  # of each chain in each step
     key: np.uint64
     executor: Executor | None = None
 
-    def problem(self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool) -> Problem:
+    def problem(
+        self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool
+    ) -> SmoothingProblem:
         """Check model, observations and functional."""
         return make_problem(
             model, y, functional, self.n_particles, self.n_backward, self.backward,
             paths=("n_sweeps", 1) if trace else None,
         )  # fmt: skip
 
+    def run(
+        self,
+        make: Callable[..., Generator[int, None, Any]],
+        arguments: list[tuple[Any, ...]],
+        problem: SmoothingProblem,
+        model: StateSpaceModel,
+        n_sweeps: int,
+    ) -> list[Any]:
+        """Run all chains to the end; errors get a note with the parameters."""
+        seconds = problem.seconds() * len(arguments) * n_sweeps
+        try:
+            return run_chains(make, arguments, executor=self.executor, seconds=seconds)
+        except ValueError as error:
+            error.add_note(f"This was for {model!r}.")
+            raise
 
-class SweepScores:
-    """Smoothed expectations of a functional at a value of theta that changes from call to call.
 
-    Each chain keeps its path from one call to the next ("ppg", "path"), so that its bias does not
-    start anew; "paris" begins each sweep without a path.
+class ParticleScores:
+    """Smoothed expectations at a value of theta that changes from call to call.
+
+    They are of the score, or of the statistics of a family for EM. Each chain keeps its path from
+    one call to the next ("ppg", "path"), so that its bias does not start anew; "paris" begins each
+    sweep without a path.
     """
 
     def __init__(
-        self, model: StateSpaceModel, y: Any, functional: Any, settings: SweepSettings
+        self,
+        model: StateSpaceModel,
+        y: FloatArray,
+        settings: ParticleSettings,
+        family: Family | None = None,
     ) -> None:
-        self.settings = settings
+        self.y, self.settings = y, settings
+        functional = "score" if family is None else family.functional
+        # Expected counts are probabilities times their scores.
+        self.counts = family is not None and functional == "score"
         self.trace = settings.method != "paris"
         self.problem = settings.problem(model, y, functional, trace=self.trace)
         self.chains = [
-            SweepChain(self.problem, settings.key, c, trace=self.trace)
+            GibbsChain(self.problem, settings.key, c, trace=self.trace)
             for c in range(settings.n_chains)
         ]
+
+    def expect(self, model: StateSpaceModel) -> FloatArray:
+        """Mean (p,) of the estimates of the next sweeps of each chain."""
+        n_sweeps = self.settings.n_sweeps
+        arguments = [(chain, model, n_sweeps) for chain in self.chains]
+        make = partial(_estimate, problem=self.problem, method=self.settings.method)
+        results = self.settings.run(make, arguments, self.problem, model, n_sweeps)
+        self.chains = [chain for _, chain in results]
+        mean = np.mean([estimate for estimate, _ in results], axis=0)
+        return mean * model.theta if self.counts else mean
 
     def paths(self) -> list[FloatArray | None]:
         """Return the present path of each chain, None where there is none."""
         return [c.path if self.trace and c.started else None for c in self.chains]
 
-    def mean(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
-        """Mean (p,) of the estimates of `n_sweeps` sweeps of each chain."""
-        arguments = [(chain, model, n_sweeps) for chain in self.chains]
-        make = partial(_estimate, problem=self.problem, method=self.settings.method)
-        found = _run(make, arguments, self.settings.executor, self.problem, model, n_sweeps)
-        self.chains = [chain for _, chain in found]
-        return np.mean([estimate for estimate, _ in found], axis=0)
+    def gradient_from(self, model: StateSpaceModel) -> Gradient:
+        """Gradient near a model's theta, from the complete-data scores of a path of each chain."""
+        scores = PathScores(model, self.y, self.settings, [None] * self.settings.n_chains, 1)
+        drawn = scores.draw(model, 1)
+        paths = drawn.reshape(-1, *drawn.shape[2:])
+        return lambda theta: scores.along(model.replace(theta), paths).mean(0)
 
 
 def _estimate(
-    chain: SweepChain, model: StateSpaceModel, n_sweeps: int, *, problem: Problem, method: str
-) -> Generator[int, None, tuple[FloatArray, SweepChain]]:
+    chain: GibbsChain,
+    model: StateSpaceModel,
+    n_sweeps: int,
+    *,
+    problem: SmoothingProblem,
+    method: str,
+) -> Generator[int, None, tuple[FloatArray, GibbsChain]]:
     """Mean estimate of the next sweeps of a chain, and the chain after them."""
     estimates, trace = np.empty((n_sweeps, problem.functional.n_out)), method != "paris"
     n_times = len(problem.y) if trace else 0
@@ -111,7 +163,7 @@ def _estimate(
             chain.started = False
             yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model._arguments)
             yield i
-    if method == "path":
+    if method == "path":  # the functional of the path itself, not averaged over the particles
         estimates = path_sums(problem._replace(model=model), paths)
     return estimates.mean(0), chain
 
@@ -122,8 +174,8 @@ class PathScores:
     def __init__(
         self,
         model: StateSpaceModel,
-        y: Any,
-        settings: SweepSettings,
+        y: FloatArray,
+        settings: ParticleSettings,
         paths: list[FloatArray | None],
         per_sweep: int,
     ) -> None:
@@ -131,7 +183,7 @@ class PathScores:
         self.problem = settings.problem(model, y, "score", trace=True)
         self.conditional, self.per_sweep = settings.method != "paris", per_sweep
         self.present = [None if p is None else p.copy() for p in paths]
-        self.smoothers = [  # streams of their own, behind those of the ascent
+        self.smoothers = [  # streams of their own, behind those of the optimizer
             PathSmoother(self.problem, new_stream(settings.key, settings.n_chains + c), per_sweep)
             for c in range(settings.n_chains)
         ]
@@ -148,15 +200,12 @@ class PathScores:
             (smoother, path, model, n_sweeps)
             for smoother, path in zip(self.smoothers, self.present, strict=True)
         ]
-        make = partial(
-            _draw, problem=self.problem, per_sweep=self.per_sweep, conditional=self.conditional
-        )
-        found = _run(make, arguments, self.settings.executor, self.problem, model, n_sweeps)
-        self.smoothers = [smoother for _, smoother, _ in found]
-        self.present = [path for _, _, path in found]
-        return np.array([paths for paths, _, _ in found])
+        make = partial(_draw, per_sweep=self.per_sweep, conditional=self.conditional)
+        results = self.settings.run(make, arguments, self.problem, model, n_sweeps)
+        paths, self.smoothers, self.present = map(list, zip(*results, strict=True))
+        return np.array(paths)
 
-    def scores(self, model: StateSpaceModel, paths: FloatArray) -> FloatArray:
+    def along(self, model: StateSpaceModel, paths: FloatArray) -> FloatArray:
         """Complete-data scores (n, p) along paths (n, T[, d])."""
         return path_sums(self.problem._replace(model=model), paths)
 
@@ -167,41 +216,17 @@ def _draw(
     model: StateSpaceModel,
     n_sweeps: int,
     *,
-    problem: Problem,
     per_sweep: int,
     conditional: bool,
 ) -> Generator[int, None, tuple[FloatArray, PathSmoother, FloatArray | None]]:
     """Paths of the next sweeps of a chain, and its smoother and present path after them."""
+    problem = smoother.problem
     paths = np.empty((n_sweeps * per_sweep, len(problem.y), *problem.state_shape))
     for i in range(n_sweeps):
         part = paths[i * per_sweep : (i + 1) * per_sweep]
         draw = partial(smoother.draw, part, present, model._arguments)
         yield from surviving_start(smoother, draw) if conditional and present is None else draw()
         if conditional:
-            present = part[0].copy()
+            present = part[0].copy()  # one of the paths, all of which have the same law
         yield i
     return paths, smoother, present
-
-
-def _run(
-    make: Callable[..., Generator[int, None, Any]],
-    arguments: list[tuple[Any, ...]],
-    executor: Executor | None,
-    problem: Problem,
-    model: StateSpaceModel,
-    n_sweeps: int,
-) -> list[Any]:
-    """Run all chains to the end; an error is told the parameters."""
-    try:
-        return run_chains(
-            make,
-            arguments,
-            executor=executor,
-            seconds=problem.seconds() * len(arguments) * n_sweeps,
-            n_units=1,
-            progress=False,
-            description="",
-        )
-    except ValueError as error:
-        error.add_note(f"This was for {model!r}.")
-        raise

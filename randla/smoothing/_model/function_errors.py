@@ -64,8 +64,8 @@ def naming_errors(
     Parameters
     ----------
     kernel : jitted function
-        One of its arguments is `y`, unless none of its functions is given observations. It keeps
-        the time of the state that it works on in ``info[1]``.
+        One of its arguments, or of the fields of its records, is `y`, unless none of its functions
+        is given observations. It keeps the time of the state that it works on in ``info[1]``.
     functions : mapping
         The user's functions in it by name, in the order of their calls.
     scalar : bool
@@ -74,10 +74,12 @@ def naming_errors(
     names = tuple(inspect.signature(plain_function(kernel)).parameters)
 
     def call(*arguments: Any) -> Any:
-        try:
-            return kernel(*arguments)
+        try:  # Numba looks up the type of a plain tuple in a third of the time
+            return kernel(*(tuple(a) if isinstance(a, tuple) else a for a in arguments))
         except Exception as error:
-            values = dict(zip(names, arguments, strict=True))
+            values: dict[str, Any] = {}
+            for name, value in zip(names, arguments, strict=True):
+                values |= value._asdict() if isinstance(value, tuple) else {name: value}
             if isinstance(error, (*_COMPILER_ERRORS, TypeError)):  # TypeError: None, not a number
                 row = float64 if getattr(values.get("y"), "ndim", 1) < 2 else _ROW
                 message = _not_compiled(functions, scalar, row)
@@ -208,7 +210,7 @@ def _calls(
     if name == "observe":
         size = values["observations"].shape[-1]
     elif name.endswith("functional"):
-        size = values["h"].size
+        size = values["increment"].size
     given = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
     for i in range(min(map(len, needed), default=_MOST_STATES)):
         given |= {a: states[i] for a, states in of.items() if a in tried.arguments}
@@ -226,11 +228,11 @@ def _extremes_first(states: FloatArray) -> FloatArray:
 
 def _states(values: dict[str, Any], time: int) -> tuple[FloatArray, FloatArray]:
     """The states of the time before and of a time, as far as a kernel has them."""
-    if "states" in values:
+    if "start" in values:
         states, k = values["states"], time - values["start_time"]
         return (states[:, k - 1] if k else values["start"]), states[:, k]
-    X = values["X"] if "X" in values else values["paths"].swapaxes(0, 1)
-    return X[(time - 1) % len(X)], X[time % len(X)]
+    states = values["states"] if "states" in values else values["paths"].swapaxes(0, 1)
+    return states[(time - 1) % len(states)], states[time % len(states)]
 
 
 class _Naming:

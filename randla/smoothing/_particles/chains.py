@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 from randla._parallel import map_chains, progress_bar, run_parts
 from randla._random import draw_key
 from randla._validation import as_count, as_flag
-from randla.smoothing._particles.problem import Problem
+from randla.smoothing._particles.problem import SmoothingProblem
 
 T = TypeVar("T")
 
 
 def independent_chains(
     make: Callable[..., Generator[int, None, tuple[Any, ...]]],
-    problem: Problem,
+    problem: SmoothingProblem,
     *arguments: Any,
     n_chains: int,
     executor: Executor | None,
@@ -48,9 +48,9 @@ def run_chains(
     *,
     executor: Executor | None,
     seconds: float,
-    n_units: int,
-    progress: bool,
-    description: str,
+    n_units: int = 1,
+    progress: bool = False,
+    description: str = "",
 ) -> list[T]:
     """Run one generator for each tuple of arguments to its end and return what they return.
 

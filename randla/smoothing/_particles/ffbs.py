@@ -15,9 +15,10 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import pieces, raise_for_status
 from randla.smoothing._particles.filter import FilterRun, use_proposal
-from randla.smoothing._particles.problem import Backward, Problem, make_problem
-from randla.smoothing._particles.result import SmoothingResult, summarise, warn_if_degenerate
-from randla.smoothing._particles.sweeps import backward_form
+from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
+from randla.smoothing._particles.records import BackwardDraws, FloatArray, PathEnds
+from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
+from randla.smoothing._particles.sweeps import backward_kernel
 
 
 def ffbs(
@@ -115,91 +116,85 @@ def ffbs(
     per_chain = None
     if functional is not None:
         per_chain = np.array([path_sums(problem, p).mean(axis=0) for p in paths])
-    return summarise(per_chain, logs, problem, paths=paths)
+    return SmoothingResult.of(per_chain, logs, problem, paths=paths)
 
 
 def _chain(
-    problem: Problem, key: np.uint64, c: int, n_paths: int
+    problem: SmoothingProblem, key: np.uint64, c: int, n_paths: int
 ) -> Generator[int, None, tuple[NDArray[np.float64], float, NDArray[np.float64]]]:
     smoother = PathSmoother(problem, new_stream(key, c), n_paths)
     paths = np.empty((n_paths, len(problem.y), *problem.state_shape))
     yield from smoother.draw(paths)
-    return paths, smoother.filter.log_likelihood(), smoother.filter.ess
+    return paths, smoother.filter.log_likelihood(), smoother.filter.track.ess
 
 
 class PathSmoother:
     """A stored filter, plain or conditional on a path, and the paths drawn through it."""
 
-    def __init__(self, problem: Problem, rng: NDArray[np.uint64], n_paths: int) -> None:
+    def __init__(self, problem: SmoothingProblem, rng: NDArray[np.uint64], n_paths: int) -> None:
         model, n, n_times = problem.model, problem.n_particles, len(problem.y)
+        guided = use_proposal(model, "auto")
         self.problem, self.rng = problem, rng
-        self.filter = FilterRun(
-            model,
-            problem.y,
-            problem.observed,
-            n,
-            guided=use_proposal(model, "auto"),
-            store=True,
-        )
+        self.filter = FilterRun(model, problem.y, problem.observed, n, guided=guided, store=True)
         self.kernel = model._kernel(
             backward_template,
-            backward_form(model, problem.backward),
+            backward_kernel(model, problem.backward),
             problem.backward in ("reject", "mcmc"),
         )
-        mcmc = problem.backward == "mcmc"
-        self.weights = np.empty(n), np.empty(n), np.empty(2 * n, np.int32)
-        self.heads = (
-            np.empty(n_paths),
-            np.empty(n_paths, np.int32),
-            np.empty(n_paths, np.int32),
+        mcmc = problem.backward == "mcmc"  # which needs two draws: the ancestor and one step
+        self.path_ends = PathEnds(
+            np.empty(n_paths), np.empty(n_paths, np.int32), np.empty(n_paths, np.int32)
         )
-        self.J = np.empty((2 if mcmc else 1, n_paths), np.int32)
-        self.work = np.empty((3, n_paths)) if mcmc else np.empty((2, n))
+        self.backward = BackwardDraws(
+            np.empty((2 if mcmc else 1, n_paths), np.int32),
+            np.empty((3, n_paths) if mcmc else (2, n)),
+            problem.limit,
+        )
         # Time first: a time step then writes to one place, which halved the time at 1000 paths.
         self.drawn = np.empty((n_times, n_paths, *problem.state_shape))
         self.changed = np.zeros(n_times, np.int64)
-        self.info = np.zeros(3, np.int64)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without the work space: all that is kept from call to call is the stream."""
-        return PathSmoother, (self.problem, self.rng, len(self.heads[0]))
+        return PathSmoother, (self.problem, self.rng, len(self.path_ends.indices))
 
     def draw(
         self,
-        paths: NDArray[np.float64],
-        given: NDArray[np.float64] | None = None,
-        theta: NDArray[np.float64] | None = None,
+        paths: FloatArray,
+        given: FloatArray | None = None,
+        theta: FloatArray | None = None,
     ) -> Generator[int, None, None]:
         """Fill `paths` (n, T[, d]) from one filter, conditional on the path `given`; in pieces."""
         problem, run = self.problem, self.filter
-        theta = problem.model._arguments if theta is None else theta
+        run.rng = self.rng
+        run.series = problem.series(theta)
         n_times = len(problem.y)
         for begin, end in pieces(n_times, run.first_piece()):
-            run.advance(self.rng if begin == 0 else None, begin, end, path=given, theta=theta)
+            run.advance(begin, end, path=given)
             if end < n_times:
                 yield 0
         n, n_paths = problem.n_particles, paths.shape[0]
         work = n + n_paths * (n if problem.backward == "exact" else 10)
         for done, until in pieces(n_times, int(1e7 / work)):
             self.kernel(
-                self.rng, theta, n_times - until, n_times - done, problem.limit,
-                run.X, run.log_weights, run.ancestors, *self.weights, *self.heads, self.J,
-                self.work, self.drawn, self.changed, self.info,
+                self.rng, run.series.theta, n_times - until, n_times - done, run.particles,
+                run.weights, self.path_ends, self.backward, self.drawn, self.changed,
+                run.track.info,
             )  # fmt: skip
-            raise_for_status(self.info)
+            raise_for_status(run.track.info)
             if until < n_times:
                 yield 0
         paths[...] = np.moveaxis(self.drawn, 1, 0)
 
 
-def path_sums(problem: Problem, paths: NDArray[np.float64]) -> NDArray[np.float64]:
+def path_sums(problem: SmoothingProblem, paths: FloatArray) -> FloatArray:
     """Values (n, p) of the functional along paths (n, T[, d])."""
     functional = problem.functional
     sums = np.empty((len(paths), functional.n_out))
-    h, info = functional._buffer(), np.zeros(3, np.int64)
+    increment, info = functional._buffer(), np.zeros(3, np.int64)
     kernel = problem.model._kernel(
         path_sum_template, functional.initial, functional.step, functional=functional._functions()
     )
-    kernel(problem.y, problem.model._arguments, paths, h, sums, info)
+    kernel(problem.y, problem.model._arguments, paths, increment, sums, info)
     raise_for_status(info)
     return sums

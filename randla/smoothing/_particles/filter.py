@@ -1,6 +1,5 @@
 """The particle filter: what is known of the state at each time from the observations so far."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +16,7 @@ from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import as_model, as_observations, pieces, raise_for_status
 from randla.smoothing._particles.problem import require_memory
+from randla.smoothing._particles.records import FloatArray, IntArray, Moments, ParticleRun, Series
 
 _SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -24,7 +24,7 @@ _SCHEMES = {
     "stratified": resample.STRATIFIED,
     "residual": resample.RESIDUAL,
 }
-#: Above every ESS: resample at each step.
+#: Share of N above every effective sample size: resample at each step.
 ALWAYS = 2.0
 
 
@@ -52,14 +52,14 @@ class FilterResult(Result):
         drawn; row 0 counts 0..N-1.
     """
 
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    ess: NDArray[np.float64]
+    mean: FloatArray
+    variance: FloatArray
+    ess: FloatArray
     log_likelihood: float
-    log_likelihood_increments: NDArray[np.float64]
-    particles: NDArray[np.float64] | None
-    log_weights: NDArray[np.float64] | None
-    ancestors: NDArray[np.int32] | None
+    log_likelihood_increments: FloatArray
+    particles: FloatArray | None
+    log_weights: FloatArray | None
+    ancestors: IntArray | None
 
     _shown: ClassVar[tuple[str, ...]] = ("mean", "variance", "ess", "log_likelihood", "particles")
 
@@ -161,22 +161,21 @@ def particle_filter(
     store = as_flag(store, "store")
     if store:
         require_memory(len(values), n_particles, model.dim or 1)
-    key = draw_key(rng)
     run = FilterRun(model, values, observed, n_particles, guided=guided, store=store)
+    run.rng = new_stream(draw_key(rng))
     with progress_bar(len(values), as_flag(progress, "progress"), "particle filter") as bar:
         for begin, end in pieces(len(values), run.first_piece()):
-            run.advance(new_stream(key) if begin == 0 else None, begin, end, scheme, threshold)
+            run.advance(begin, end, scheme, threshold)
             bar(end)
-    shape = (len(values), n_particles, model.dim or 1)
+    (states, log_weights, ancestors), track = run.particles, run.track
     return FilterResult(
-        mean=run.mean,
-        variance=run.variance,
-        ess=run.ess,
-        log_likelihood=float(run.increments.sum()),
-        log_likelihood_increments=run.increments,
-        particles=run.X.reshape(shape) if store else None,
-        log_weights=run.log_weights - run.levels[:, None] if store else None,
-        ancestors=run.ancestors if store else None,
+        *run.moments,
+        ess=track.ess,
+        log_likelihood=run.log_likelihood(),
+        log_likelihood_increments=track.increments,
+        particles=states.reshape(*states.shape[:2], -1) if store else None,
+        log_weights=log_weights - track.levels[:, None] if store else None,
+        ancestors=ancestors if store else None,
     )
 
 
@@ -189,60 +188,44 @@ def use_proposal(model: StateSpaceModel, proposal: str) -> bool:
     return has_one and proposal != "bootstrap"
 
 
-class FilterRun:
+class FilterRun(ParticleRun):
     """Work space of one filter, advanced piece by piece."""
 
     def __init__(
         self,
         model: StateSpaceModel,
-        y: NDArray[np.float64],
+        y: FloatArray,
         observed: NDArray[np.bool_],
         n_particles: int,
         *,
         guided: bool,
         store: bool,
     ) -> None:
-        n_times, n = len(y), n_particles
+        n_times = len(y)
         rows = n_times if store else min(2, n_times)
-        state = () if model.dim is None else (model.dim,)
+        super().__init__(model, n_times, n_particles, (rows, rows, rows))
         self.kernel = model._kernel(filter_template, *model._forms(guided=guided))
-        self.model, self.y, self.observed = model, y, observed
-        self.X = np.empty((rows, n, *state))
-        self.log_weights = np.empty((rows, n))
-        self.ancestors = np.empty((rows, n), np.int32)
-        self.work = np.empty(n), np.empty(n), np.empty(2 * n, np.int32), np.empty(n)
-        self.mean = np.empty((n_times, model.dim or 1))
-        self.variance = np.empty((n_times, model.dim or 1))
-        self.ess, self.levels, self.totals, self.increments = (np.empty(n_times) for _ in range(4))
-        self.info = np.zeros(3, np.int64)
-        self.no_path = np.empty((0, *state))
+        self.series = Series(y, observed, model._arguments)
+        self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
+        self.no_path = np.empty((0, *self.state_shape))
         self.rng = np.empty(4, np.uint64)
 
     def first_piece(self) -> int:
         """Times that take well below a second unless the model is very slow."""
-        return max(1, int(1e6 / (self.X[0].size + 1)))
+        return max(1, int(1e6 / (self.particles.states[0].size + 1)))
 
     def advance(
         self,
-        rng: NDArray[np.uint64] | None,
         begin: int,
         end: int,
         scheme: int = resample.MULTINOMIAL,
         threshold: float = ALWAYS,
-        path: NDArray[np.float64] | None = None,
-        theta: NDArray[np.float64] | None = None,
+        path: FloatArray | None = None,
     ) -> None:
         """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""
-        if rng is not None:
-            self.rng = rng
         self.kernel(
-            self.rng, self.y, self.observed, self.model._arguments if theta is None else theta,
-            begin, end, scheme, threshold, path is not None, self.no_path if path is None else path,
-            self.X, self.log_weights, self.ancestors, *self.work, self.mean, self.variance,
-            self.ess, self.levels, self.totals, self.increments, self.info,
+            self.rng, self.series, begin, end, scheme, threshold,
+            self.no_path if path is None else path, self.particles, self.weights, self.moments,
+            self.track,
         )  # fmt: skip
-        raise_for_status(self.info)
-
-    def log_likelihood(self) -> float:
-        """Logarithm of the estimated likelihood of the times that were run."""
-        return math.fsum(self.increments)
+        raise_for_status(self.track.info)

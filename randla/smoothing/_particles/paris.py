@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
-from randla.smoothing._particles.problem import Backward, Problem, make_problem
-from randla.smoothing._particles.result import SmoothingResult, summarise, warn_if_degenerate
-from randla.smoothing._particles.sweeps import SweepChain
+from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
+from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
+from randla.smoothing._particles.sweeps import GibbsChain
 
 
 def paris(
@@ -122,13 +122,13 @@ def paris(
         executor=executor, progress=progress, rng=rng, description="paris",
     )  # fmt: skip
     warn_if_degenerate(ess, problem)
-    return summarise(np.array(estimates), logs, problem)
+    return SmoothingResult.of(np.array(estimates), logs, problem)
 
 
 def _chain(
-    problem: Problem, key: np.uint64, c: int
+    problem: SmoothingProblem, key: np.uint64, c: int
 ) -> Generator[int, None, tuple[NDArray[np.float64], float, NDArray[np.float64]]]:
-    chain = SweepChain(problem, key, c, trace=False)
+    chain = GibbsChain(problem, key, c, trace=False)
     estimates = np.empty((1, problem.functional.n_out))
     yield from chain.sweeps(estimates, np.empty((1, 0, *problem.state_shape)))
-    return estimates[0], float(chain.increments.sum()), chain.ess
+    return estimates[0], chain.log_likelihood(), chain.track.ess

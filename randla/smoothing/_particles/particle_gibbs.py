@@ -15,9 +15,14 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import PIECE_SECONDS
 from randla.smoothing._particles.ffbs import PathSmoother, path_sums
-from randla.smoothing._particles.problem import Backward, Problem, choose_backward, make_problem
-from randla.smoothing._particles.result import SmoothingResult, summarise, warn_if_short
-from randla.smoothing._particles.sweeps import SweepChain, surviving_start
+from randla.smoothing._particles.problem import (
+    Backward,
+    SmoothingProblem,
+    choose_backward,
+    make_problem,
+)
+from randla.smoothing._particles.result import SmoothingResult, warn_if_short
+from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
 
 def ppg(
@@ -139,7 +144,7 @@ def ppg(
         executor=executor, progress=progress, rng=rng, description="ppg",
     )  # fmt: skip
     per_iteration = np.array(estimates)
-    result = summarise(
+    result = SmoothingResult.of(
         per_iteration[:, burn_in:].mean(axis=1),
         logs,
         problem,
@@ -155,14 +160,14 @@ def ppg(
 
 
 def _ppg_chain(
-    problem: Problem, key: np.uint64, c: int, n_iterations: int
+    problem: SmoothingProblem, key: np.uint64, c: int, n_iterations: int
 ) -> Generator[int, None, tuple[Any, ...]]:
-    chain = SweepChain(problem, key, c, trace=True)
+    chain = GibbsChain(problem, key, c, trace=True)
     start = np.empty((1, problem.functional.n_out))
     estimates = np.empty((n_iterations, problem.functional.n_out))
     paths = np.empty((n_iterations, len(problem.y), *problem.state_shape))
     n_starts = yield from surviving_start(chain, lambda: chain.sweeps(start, paths[:1]))
-    log_likelihood = float(chain.increments.sum())
+    log_likelihood = chain.log_likelihood()
     chain.changed[:] = 0
     yield from chain.sweeps(estimates, paths)
     return start[0], estimates, paths, chain.changed, log_likelihood, n_starts
@@ -264,7 +269,7 @@ def particle_gibbs(
     if functional is not None:
         per_iteration = np.array([path_sums(problem, p) for p in paths])
         per_chain = per_iteration[:, burn_in:].mean(axis=1)
-    result = summarise(
+    result = SmoothingResult.of(
         per_chain,
         logs,
         problem,
@@ -279,7 +284,7 @@ def particle_gibbs(
 
 
 def _gibbs_chain(
-    problem: Problem, key: np.uint64, c: int, n_iterations: int
+    problem: SmoothingProblem, key: np.uint64, c: int, n_iterations: int
 ) -> Generator[int, None, tuple[Any, ...]]:
     smoother = PathSmoother(problem, new_stream(key, c), 1)
     paths = np.empty((n_iterations + 1, len(problem.y), *problem.state_shape))

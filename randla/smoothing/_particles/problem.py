@@ -10,6 +10,7 @@ from randla._validation import as_choice, as_count, read_only
 from randla.smoothing._model.additive_functional import AdditiveFunctional, as_functional
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import as_model, as_observations
+from randla.smoothing._particles.records import Series
 
 Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
 #: A history of more bytes than this is refused before it is allocated, for each chain.
@@ -20,7 +21,7 @@ class DegenerateSmoothingWarning(RandlaWarning):
     """Only the genealogy of the particles can be used, as the model has no transition density."""
 
 
-class Problem(NamedTuple):
+class SmoothingProblem(NamedTuple):
     """A model with observations, and how to smooth; the same for all chains. Picklable."""
 
     model: StateSpaceModel
@@ -37,6 +38,11 @@ class Problem(NamedTuple):
         """Shape of one state in the kernels' arrays."""
         return () if self.model.dim is None else (self.model.dim,)
 
+    def series(self, theta: NDArray[np.float64] | None = None) -> Series:
+        """What the kernels read, with the model's parameters or others."""
+        arguments = self.model._arguments if theta is None else theta
+        return Series(self.y, self.observed, arguments)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, tuple(self)
 
@@ -48,9 +54,9 @@ class Problem(NamedTuple):
         return len(self.y) * n * (5e-8 + draws * each) * (self.model.dim or 1)
 
 
-def _unpickled(*fields: Any) -> Problem:
+def _unpickled(*fields: Any) -> SmoothingProblem:
     """The problem again, with observations that are read-only: kernels are compiled for that."""
-    problem = Problem(*fields)
+    problem = SmoothingProblem(*fields)
     return problem._replace(y=read_only(problem.y), observed=read_only(problem.observed))
 
 
@@ -63,7 +69,7 @@ def make_problem(
     backward: Backward,
     *,
     paths: tuple[str, int] | None,
-) -> Problem:
+) -> SmoothingProblem:
     """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
     model = as_model(model)
     values, observed = as_observations(y, model)
@@ -77,8 +83,9 @@ def make_problem(
         n_backward = 1
     if paths is not None:
         require_memory(len(values), n, model.dim or 1, *paths)
-    chosen = as_functional(functional, model, values)
-    return Problem(model, values, observed, chosen, n, n_backward, backward, max(16, n // 4))
+    functional = as_functional(functional, model, values)
+    limit = max(16, n // 4)  # where the proposals begin to cost more than an exact draw
+    return SmoothingProblem(model, values, observed, functional, n, n_backward, backward, limit)
 
 
 def choose_backward(

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._results import RandlaWarning, Result, t_interval, t_quantile, warn_caller
 from randla._validation import as_array
 from randla.smoothing._model.plot import plot_band
-from randla.smoothing._particles.problem import Problem
+from randla.smoothing._particles.problem import SmoothingProblem
 
 FloatArray = NDArray[np.float64]
 
@@ -79,6 +79,50 @@ class SmoothingResult(Result):
         "suggested_burn_in",
         "log_likelihood",
     )
+
+    @classmethod
+    def of(
+        cls,
+        per_chain: FloatArray | None,
+        log_likelihoods: ArrayLike,
+        problem: SmoothingProblem,
+        *,
+        paths: list[FloatArray] | None = None,
+        n_starts: int | None = None,
+        **fields: Any,
+    ) -> "SmoothingResult":
+        """Make the result of independent chains from their estimates (n_chains, p) and paths.
+
+        `n_starts` is the number of filters that were run until one survived in each of R chains.
+        The mean of the survivors' likelihoods then is multiplied by (R - 1) / (n_starts - 1),
+        Haldane's unbiased estimate of the probability to survive.
+        """
+        from scipy.special import logsumexp
+
+        stacked = estimate = error = None
+        if paths is not None:
+            shape = (len(paths), *paths[0].shape[:2], problem.model.dim or 1)
+            stacked = np.array(paths).reshape(shape)
+        if per_chain is not None:
+            estimate = per_chain.mean(axis=0)
+            if len(per_chain) > 1:
+                error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
+        logs = np.asarray(log_likelihoods, dtype=float)
+        log_likelihood = float(logsumexp(logs)) - math.log(logs.size)
+        if n_starts is not None and n_starts > logs.size:
+            share = (logs.size - 1) / (n_starts - 1)
+            log_likelihood += math.log(share) if share > 0.0 else -math.inf
+        empty = dict.fromkeys(("per_iteration", "start", "update_rate", "burn_in"))
+        return cls(
+            estimate=estimate,
+            standard_error=error,
+            per_chain=per_chain,
+            log_likelihood=log_likelihood,
+            n_particles=problem.n_particles,
+            backward="all particles" if problem.n_backward is None else problem.backward,
+            paths=stacked,
+            **{**empty, **fields},
+        )
 
     @property
     def n_chains(self) -> int:
@@ -204,50 +248,7 @@ class SmoothingResult(Result):
         return self.paths[:, self.burn_in or 0 :]
 
 
-def summarise(
-    per_chain: FloatArray | None,
-    log_likelihoods: ArrayLike,
-    problem: Problem,
-    *,
-    paths: list[FloatArray] | None = None,
-    n_starts: int | None = None,
-    **fields: Any,
-) -> SmoothingResult:
-    """Make the result of independent chains from their estimates (n_chains, p) and paths.
-
-    `n_starts` is the number of filters that were run until one survived in each of R chains. The
-    mean of the survivors' likelihoods then is multiplied by (R - 1) / (n_starts - 1), Haldane's
-    unbiased estimate of the probability to survive.
-    """
-    stacked = None
-    if paths is not None:
-        shape = (len(paths), *paths[0].shape[:2], problem.model.dim or 1)
-        stacked = np.array(paths).reshape(shape)
-    estimate = error = None
-    if per_chain is not None:
-        estimate = per_chain.mean(axis=0)
-        if len(per_chain) > 1:
-            error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
-    logs = np.asarray(log_likelihoods, dtype=float)
-    top = logs.max()
-    log_likelihood = float(top + np.log(np.exp(logs - top).mean()))
-    if n_starts is not None and n_starts > logs.size:
-        share = (logs.size - 1) / (n_starts - 1)
-        log_likelihood += math.log(share) if share > 0.0 else -math.inf
-    empty = dict.fromkeys(("per_iteration", "start", "update_rate", "burn_in"))
-    return SmoothingResult(
-        estimate=estimate,
-        standard_error=error,
-        per_chain=per_chain,
-        log_likelihood=log_likelihood,
-        n_particles=problem.n_particles,
-        backward="all particles" if problem.n_backward is None else problem.backward,
-        paths=stacked,
-        **{**empty, **fields},
-    )
-
-
-def warn_if_degenerate(ess: list[FloatArray], problem: Problem) -> None:
+def warn_if_degenerate(ess: list[FloatArray], problem: SmoothingProblem) -> None:
     """Warn if the effective sample size of a chain (T,) falls so low that the bias may be large."""
     least = np.min(ess, axis=0)
     t = int(least.argmin())

@@ -5,13 +5,12 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._random import new_stream
-from randla.smoothing._kernels.particles import backward as forms
+from randla.smoothing._kernels.particles import backward as kernels
 from randla.smoothing._kernels.particles.sweep import (
-    full_update_form,
-    sampled_update_form,
+    make_full_update,
+    make_sampled_update,
     sweep_template,
 )
 from randla.smoothing._model.state_space import StateSpaceModel
@@ -22,7 +21,15 @@ from randla.smoothing._particles.checks import (
     raise_for_status,
 )
 from randla.smoothing._particles.filter import use_proposal
-from randla.smoothing._particles.problem import Problem
+from randla.smoothing._particles.problem import SmoothingProblem
+from randla.smoothing._particles.records import (
+    BackwardDraws,
+    FloatArray,
+    ParticleRun,
+    Span,
+    Sums,
+    SweepResults,
+)
 
 #: Unconditional starts that a chain tries.
 _MOST_STARTS = 100
@@ -30,74 +37,63 @@ _MOST_STARTS = 100
 Starting = Generator[int, None, int]
 
 
-def backward_form(model: StateSpaceModel, backward: str) -> Any:
+def backward_kernel(model: StateSpaceModel, backward: str) -> Any:
     """Return the function that fills a table of backward draws, made once for the model."""
-
-    def make() -> Any:
-        if backward == "ancestor":
-            return forms.ancestor_form()
-        if backward == "reject":
-            return forms.reject_form(model.log_transition, model.log_transition_bound)
-        if backward == "exact":
-            return forms.exact_form(model.log_transition)
-        return forms.mcmc_form(model.log_transition, model.dim is None)
-
+    q = model.log_transition
+    make = {
+        "ancestor": kernels.make_ancestor,
+        "reject": lambda: kernels.make_reject(q, model.log_transition_bound),
+        "exact": lambda: kernels.make_exact(q),
+        "mcmc": lambda: kernels.make_mcmc(q, model.dim is None),
+    }[backward]
     return model._once(("backward", backward), make)
 
 
-def sweep_kernel(problem: Problem) -> Any:
+def sweep_kernel(problem: SmoothingProblem) -> Any:
     """Return the kernel of `randla.smoothing._kernels.particles.sweep` for a problem."""
-    model, functional = problem.model, problem.functional
+    model, functional, in_full = problem.model, problem.functional, problem.n_backward is None
 
     def make() -> Any:
-        if problem.n_backward is None:
-            return full_update_form(
-                model.log_transition, functional.step, functional._costly, functional._checked
-            )
-        return sampled_update_form(
-            backward_form(model, problem.backward),
-            functional.step,
-            functional._costly,
-            functional._checked,
-        )
+        q = model.log_transition if in_full else backward_kernel(model, problem.backward)
+        make_update = make_full_update if in_full else make_sampled_update
+        return make_update(q, functional.step, functional._costly, functional._checked)
 
-    update = model._once(("update", problem.backward, problem.n_backward is None, functional), make)
     return model._kernel(
         sweep_template,
         *model._forms(guided=use_proposal(model, "auto")),
         functional.initial,
-        update,
+        model._once(("update", problem.backward, in_full, functional), make),
         functional=functional._functions(),
     )
 
 
-class SweepChain:
+class GibbsChain(ParticleRun):
     """Work space and state of one chain of sweeps.
 
     The chain starts with an unconditional sweep; each further sweep is conditional on the path
     that the one before drew. Without `trace` no path is drawn and the memory is O(N).
     """
 
-    def __init__(self, problem: Problem, key: np.uint64, chain: int, *, trace: bool) -> None:
-        n_times, n = len(problem.y), problem.n_particles
-        p, state = problem.functional.n_out, problem.state_shape
+    def __init__(
+        self, problem: SmoothingProblem, key: np.uint64, chain: int, *, trace: bool
+    ) -> None:
+        functional, n_times, n = problem.functional, len(problem.y), problem.n_particles
         rows = n_times if trace else min(2, n_times)
+        super().__init__(problem.model, n_times, n, (rows, 2, 1))
         self.problem, self.trace = problem, trace
         self.kernel = sweep_kernel(problem)
         self.rng = new_stream(key, chain)
-        self.path = np.empty((n_times, *state))
-        self.X, self.log_weights = np.empty((rows, n, *state)), np.empty((2, n))
-        self.chosen = np.empty((rows if trace else 1, n), np.int32)
-        self.A, self.J = np.empty(n, np.int32), np.empty((problem.n_backward or 1, n), np.int32)
-        self.w, self.c, self.work = np.empty(n), np.empty(n), np.empty((3, n))
-        self.guide = np.empty(2 * n, np.int32)
-        self.h = problem.functional._buffer()
-        in_full = problem.n_backward is None and not problem.functional._costly
-        self.values = np.empty((n if in_full else 0, p))
-        self.statistics = np.empty((2, n, p))
-        self.ess, self.totals, self.increments = (np.empty(n_times) for _ in range(3))
+        self.path = np.empty((n_times, *self.state_shape))
+        self.traced_indices = np.empty((rows if trace else 1, n), np.int32)
+        draws = np.empty((problem.n_backward or 1, n), np.int32)
+        self.backward = BackwardDraws(draws, np.empty((3, n)), problem.limit)
+        at_once = problem.n_backward is None and not functional._costly
+        self.sums = Sums(
+            functional._buffer(),
+            np.empty((n if at_once else 0, functional.n_out)),
+            np.empty((2, n, functional.n_out)),
+        )
         self.changed = np.zeros(n_times, np.int64)
-        self.info = np.zeros(3, np.int64)
         self.started = False
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -108,29 +104,30 @@ class SweepChain:
         self,
         begin: int,
         end: int,
-        estimates: NDArray[np.float64],
-        paths: NDArray[np.float64],
-        theta: NDArray[np.float64] | None = None,
+        estimates: FloatArray,
+        paths: FloatArray,
+        theta: FloatArray | None = None,
     ) -> None:
         """Run times begin, ..., end - 1 of one sweep, or as many whole ones as `estimates` has."""
-        problem = self.problem
         self.kernel(
-            self.rng, problem.y, problem.observed,
-            problem.model._arguments if theta is None else theta,
-            begin, end, len(estimates), self.started, self.trace, problem.limit, self.path,
-            self.X, self.log_weights, self.chosen, self.A, self.J, self.w, self.c, self.guide,
-            self.work, self.h, self.values, self.statistics, self.totals,
-            estimates, paths, self.changed, self.ess, self.increments, self.info,
-        )  # fmt: skip
-        raise_for_status(self.info)
-        if end == len(problem.y):
+            self.rng,
+            self.problem.series(theta),
+            Span(begin, end, len(estimates), self.started, self.trace),
+            self.path,
+            self.particles,
+            self.weights,
+            self.backward,
+            self.traced_indices,
+            self.sums,
+            self.track,
+            SweepResults(estimates, paths, self.changed),
+        )
+        raise_for_status(self.track.info)
+        if end == len(self.problem.y):
             self.started = True
 
     def sweeps(
-        self,
-        estimates: NDArray[np.float64],
-        paths: NDArray[np.float64],
-        theta: NDArray[np.float64] | None = None,
+        self, estimates: FloatArray, paths: FloatArray, theta: FloatArray | None = None
     ) -> Generator[int, None, None]:
         """Fill `estimates` (k, p) and `paths` (k, T[, d]) by k sweeps, in pieces of about 0.2 s.
 
@@ -139,7 +136,7 @@ class SweepChain:
         n_times, seconds, done = len(self.problem.y), self.problem.seconds(), 0
         while done < len(estimates):
             most = len(estimates) - done if self.started else 1
-            n = min(most, int(PIECE_SECONDS / seconds))
+            n = min(most, int(PIECE_SECONDS / seconds))  # whole sweeps in a piece; 0: less than one
             rows = slice(done, done + max(n, 1))
             started = time.perf_counter()
             first_piece = n_times if n > 0 else int(n_times * PIECE_SECONDS / seconds)
@@ -172,8 +169,8 @@ def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) 
 
 
 def _restored(
-    problem: Problem, trace: bool, rng: Any, path: NDArray[np.float64], started: bool
-) -> SweepChain:
-    chain = SweepChain(problem, np.uint64(0), 0, trace=trace)
+    problem: SmoothingProblem, trace: bool, rng: Any, path: FloatArray, started: bool
+) -> GibbsChain:
+    chain = GibbsChain(problem, np.uint64(0), 0, trace=trace)
     chain.rng, chain.path, chain.started = rng, path, started
     return chain

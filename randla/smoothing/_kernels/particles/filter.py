@@ -2,78 +2,76 @@
 
 import math
 
-from randla.smoothing._kernels.particles.borrow import borrow, keep, on_stack
-from randla.smoothing._kernels.particles.resample import comb, multinomial, resample
+from randla.smoothing._kernels.particles.resample import multinomial, resample
 from randla.smoothing._kernels.particles.status import INFINITE_STATE, OK
+from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
 from randla.smoothing._kernels.particles.weights import blame_states, normalise, weighted_moments
 
 
 def filter_template(draw_first, draw_next, weigh_first, weigh_next):
     def particle_filter(
-        stream, y, observed, theta, begin, end, scheme, threshold, conditional, path,
-        X, logw, A, w, c, guide, gaps, mean, variance, ess, levels, totals, increments, info,
-    ):  # fmt: skip
+        stream, series, begin, end, scheme, threshold, path, particles, weights, moments, track
+    ):
         """Advance the filter over the times begin, ..., end - 1.
 
-        X (R, N) or (R, N, d), logw (R, N) and A (R, N) int32 hold time t in row t modulo R: all of
-        the history with R = T, the last two times with R = 2. w, c, gaps (N,) and guide (2 N,) are
-        work space, w and c carry the weights from one call to the next. The filter is resampled
-        where ESS < threshold * N. With `conditional` slot 0 follows `path` (T,) or (T, d) and the
-        resampling is multinomial. Filled are mean and variance (T, d), ess (T,), levels (T,) with
-        log sum exp(logw), totals (T,) with the sums that c leads to, increments (T,) of the
-        log-likelihood, and info with the status.
+        The arguments are records of `randla.smoothing._particles.records`, where the shapes are
+        told; `weights` carries the weights from one call to the next. The filter is resampled
+        where ESS < threshold * N. If `path` (T,) or (T, d) has rows slot 0 follows it and the
+        resampling is multinomial. Filled are the moments (T, d) and the track.
         """
-        rng, y, observed, theta = on_stack(stream), borrow(y), borrow(observed), borrow(theta)
-        path, X, logw, A = borrow(path), borrow(X), borrow(logw), borrow(A)
-        w, c, guide, gaps = borrow(w), borrow(c), borrow(guide), borrow(gaps)
-        mean, variance, info = borrow(mean), borrow(variance), borrow(info)
-        n_rows, n = logw.shape
+        rng, path, weights = stack_copy(stream), unowned(path), unowned(weights)
+        y, observed, theta = unowned(series)
+        states, log_weights, all_ancestors = unowned(particles)
+        mean, variance = unowned(moments)
+        ess, levels, totals, increments, info = unowned(track)
+        w, cumulative, _, _ = weights
+        n_rows, n = log_weights.shape
+        conditional = path.shape[0] > 0
         first_free = 1 if conditional else 0
         log_n = math.log(n)
         for t in range(begin, end):
             info[1] = t  # for errors of the functions
             row = t % n_rows
-            Xt, lt, At = X[row], logw[row], A[row]
+            xn, log_wn, ancestors = states[row], log_weights[row], all_ancestors[row]
             yt, seen = y[t], observed[t]
-            base = log_n
+            base = log_n  # log of the sum of the weights before those of time t come to them
             if conditional:
-                Xt[0] = path[t]
+                xn[0] = path[t]
             if t == 0:
                 for i in range(n):
-                    At[i] = i
+                    ancestors[i] = i
                 for i in range(first_free, n):
-                    draw_first(rng, yt, seen, theta, Xt, i)
+                    draw_first(rng, yt, seen, theta, xn, i)
                 for i in range(n):
-                    lt[i] = weigh_first(Xt, i, yt, seen, theta)
+                    log_wn[i] = weigh_first(xn, i, yt, seen, theta)
             else:
                 previous = (t - 1) % n_rows
-                Xp, lp = X[previous], logw[previous]
+                x, log_w = states[previous], log_weights[previous]
                 resampled = ess[t - 1] < threshold * n
                 if not resampled:
-                    base = levels[t - 1]
+                    base = levels[t - 1]  # the weights are carried on
                     for i in range(n):
-                        At[i] = i
+                        ancestors[i] = i
                 elif conditional:
-                    At[0] = 0
-                    comb(c, totals[t - 1], 0.0, guide)
-                    multinomial(rng, c, totals[t - 1], At, 1, guide, gaps)
+                    ancestors[0] = 0  # the path is its own ancestor
+                    multinomial(rng, weights, totals[t - 1], ancestors, 1)
                 else:
-                    resample(rng, scheme, w, c, totals[t - 1], At, guide, gaps)
+                    resample(rng, scheme, weights, totals[t - 1], ancestors)
                 for i in range(first_free, n):
-                    draw_next(rng, t - 1, Xp[At[i]], yt, seen, theta, Xt, i)
+                    draw_next(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
                 for i in range(n):
-                    lt[i] = weigh_next(t - 1, Xp[At[i]], Xt, i, yt, seen, theta)
+                    log_wn[i] = weigh_next(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
                 if not resampled:
                     for i in range(n):
-                        lt[i] += lp[i]
-            levels[t], totals[t], ess[t] = normalise(lt, w, c, t, info)
+                        log_wn[i] += log_w[i]
+            levels[t], totals[t], ess[t] = normalise(log_wn, w, cumulative, t, info)
             if info[0] != OK:
-                blame_states(Xt, t, info)
+                blame_states(xn, t, info)
                 return
-            increments[t] = levels[t] - base
-            if not weighted_moments(w, Xt.reshape(n, mean.shape[1]), mean[t], variance[t]):
+            increments[t] = levels[t] - base  # log of an estimate of p(y_t | y_0, ..., y_{t-1})
+            if not weighted_moments(w, xn.reshape(n, mean.shape[1]), mean[t], variance[t]):
                 info[0], info[1] = INFINITE_STATE, t
                 return
-        keep(rng, stream)
+        store_stream(rng, stream)
 
     return particle_filter

@@ -3,81 +3,79 @@
 import math
 
 from randla._jit import kernel
-from randla.smoothing._kernels.particles.borrow import borrow
 from randla.smoothing._kernels.particles.feynman_kac import blank
-from randla.smoothing._kernels.particles.resample import comb, guided_draw
+from randla.smoothing._kernels.particles.resample import guided_draw, systematic_indices
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
+from randla.smoothing._kernels.particles.unowned import unowned
 from randla.smoothing._kernels.particles.weights import normalise
 
 
 def backward_template(fill, needs_weights):
     def backward_paths(
-        rng, theta, begin, end, limit, X, logw, A, w, c, guide, logwn, ancestors, indices, J,
-        work, paths, changed, info,
-    ):  # fmt: skip
+        rng, theta, begin, end, particles, weights, path_ends, backward, paths, changed, info
+    ):
         """Extend paths from time end - 1 down to time begin (Godsill, Doucet and West 2004).
 
-        X (T, N) or (T, N, d), logw and A (T, N) are the history of a filter. The n paths go to
-        `paths` (T, n) or (T, n, d), changed (T,) counts those that are not in slot 0. w, c (N,),
-        guide (2 N,), J (M, n) and work are work space as in `backward`; logwn, ancestors and
-        indices (n,) carry the paths from one call to the next.
+        `particles` is the history of a filter. The n paths go to `paths` (T, n) or (T, n, d),
+        changed (T,) counts those that are not in slot 0. path_ends = (log_weights, ancestors,
+        indices), each (n,), carries the paths from one call to the next.
         """
-        rng, theta, X, logw, A = borrow(rng), borrow(theta), borrow(X), borrow(logw), borrow(A)
-        w, c, guide, logwn = borrow(w), borrow(c), borrow(guide), borrow(logwn)
-        ancestors, indices, J = borrow(ancestors), borrow(indices), borrow(J)
-        work, paths, changed, info = borrow(work), borrow(paths), borrow(changed), borrow(info)
-        n_times, n = logw.shape[0], indices.size
+        rng, theta, weights, backward = (
+            unowned(rng), unowned(theta), unowned(weights), unowned(backward),
+        )  # fmt: skip
+        states, log_weights, ancestors = unowned(particles)
+        end_weights, end_ancestors, indices = unowned(path_ends)
+        paths, changed, info = unowned(paths), unowned(changed), unowned(info)
+        w, cumulative, guide, _ = weights
+        draws, _, _ = backward
+        n_times, n = log_weights.shape[0], indices.size
         total = 1.0
         for t in range(end - 1, begin - 1, -1):
             if needs_weights or t == n_times - 1:
-                _, total, _ = normalise(logw[t], w, c, t, info)
-                comb(c, total, 0.0, guide)
-            if t == n_times - 1:
+                _, total, _ = normalise(log_weights[t], w, cumulative, t, info)
+                systematic_indices(cumulative, total, 0.0, guide)
+            if t == n_times - 1:  # from the last weights
                 for b in range(n):
-                    indices[b] = guided_draw(rng, c, total, guide)
-            else:
+                    indices[b] = guided_draw(rng, cumulative, total, guide)
+            else:  # from B_t(x, .) for the state x of the path at t + 1
                 info[1] = t + 1  # for errors of the functions
                 fill(
-                    rng, t, X[t], logw[t], w, c, total, guide, paths[t + 1], logwn, ancestors,
-                    theta, limit, J, work, info,
+                    rng, t, theta, states[t], log_weights[t], paths[t + 1], end_weights,
+                    end_ancestors, weights, total, backward, info,
                 )  # fmt: skip
-                last = J[J.shape[0] - 1]
                 for b in range(n):
-                    indices[b] = last[b]
+                    indices[b] = draws[draws.shape[0] - 1, b]
             if info[0] != OK:
                 return
             for b in range(n):
                 i = indices[b]
-                paths[t, b] = X[t, i]
-                logwn[b] = logw[t, i]
-                ancestors[b] = A[t, i]
+                paths[t, b] = states[t, i]
+                end_weights[b] = log_weights[t, i]
+                end_ancestors[b] = ancestors[t, i]
                 changed[t] += i != 0
 
     return backward_paths
 
 
 def path_sum_template(first, step):
-    def path_sums(y, theta, paths, h, sums, info):
+    def path_sums(y, theta, paths, increment, sums, info):
         """Fill sums (n, p) with the values of a functional along paths (n, T) or (n, T, d)."""
-        y, theta, paths, h = borrow(y), borrow(theta), borrow(paths), borrow(h)
-        sums, info = borrow(sums), borrow(info)
+        y, theta, paths = unowned(y), unowned(theta), unowned(paths)
+        increment, sums, info = unowned(increment), unowned(sums), unowned(info)
         n, p = sums.shape
         for b in range(n):
             path = paths[b]
-            info[1] = 0  # for errors of the functions
-            blank(h)  # so that a component which is not written is found
-            first(path[0], y[0], theta, h)
             for k in range(p):
-                sums[b, k] = h[k]
-            if not is_finite(sums[b]):
-                info[0], info[1] = NAN_FUNCTIONAL, 0
-                return
-            for t in range(1, y.shape[0]):
-                info[1] = t
-                blank(h)
-                step(t - 1, path[t - 1], path[t], y[t], theta, h)
+                sums[b, k] = 0.0
+            for t in range(y.shape[0]):  # h_0(x_0) + sum_t h_t(x_t, x_{t+1})
+                info[1] = t  # for errors of the functions
+                blank(increment)  # so that a component which is not written is found
+                if t == 0:
+                    first(path[0], y[0], theta, increment)
+                else:
+                    step(t - 1, path[t - 1], path[t], y[t], theta, increment)
                 for k in range(p):
-                    sums[b, k] += h[k]
+                    sums[b, k] += increment[k]
                 if not is_finite(sums[b]):
                     info[0], info[1] = NAN_FUNCTIONAL, t
                     return

@@ -1,14 +1,20 @@
 """Drawing ancestors, and the guide table for single draws in O(1).
 
-`c` (N,) holds the cumulative sums of the weights and `total` their sum; the last entry of `c` is
-inf, so that a search never runs past the end, whatever the rounding.
+The weights of a cloud come as a record ``weights = (normalised, cumulative, guide, spacings)``:
+`normalised` (N,) sums to one, `cumulative` (N,) holds its partial sums and their end `total`
+stands beside it; the last entry of `cumulative` is inf, so that a search never runs past the end,
+whatever the rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
+
+Sources: Douc, Cappe and Moulines, "Comparison of resampling schemes for particle filtering",
+ISPA (2005); Chen and Asau, "On generating random variates from an empirical distribution", AIIE
+Trans. 6 (1974) for the guide table.
 """
 
 import numpy as np
 
 from randla._jit import inline, kernel
 from randla._random import exponential, uniform
-from randla.smoothing._kernels.particles.borrow import keep, on_stack
+from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream
 
 MULTINOMIAL, SYSTEMATIC, STRATIFIED, RESIDUAL = 0, 1, 2, 3
 
@@ -18,56 +24,56 @@ _SORT_FROM = 1 << 15
 
 
 @kernel
-def fill_gaps(A, n):
-    """Replace A[:n] by its running maximum."""
-    last = A[0]
+def fill_gaps(indices, n):
+    """Replace indices[:n] by its running maximum."""
+    last = indices[0]
     for i in range(n):
-        last = max(last, A[i])
-        A[i] = last
+        last = max(last, indices[i])
+        indices[i] = last
 
 
 @kernel
-def comb(c, total, offset, A):
-    """A[i] = first j with c[j] > (i + offset) total / A.size, for 0 <= offset < 1.
+def systematic_indices(cumulative, total, offset, indices):
+    """indices[i] = first j with cumulative[j] > (i + offset) total / n, for 0 <= offset < 1.
 
     Without a branch that depends on data: point i belongs to the last j whose predecessors cover
     at most i points, a later j overwrites the entry of those that cover none, and a running
     maximum fills the gaps.
     """
-    n = A.size
+    n = indices.size
     scale = n / total
     for i in range(n):
-        A[i] = 0
-    for j in range(c.size - 1):
-        first = np.int64(np.ceil(c[j] * scale - offset))  # points up to the end of j
+        indices[i] = 0
+    for j in range(cumulative.size - 1):
+        first = np.int64(np.ceil(cumulative[j] * scale - offset))  # points up to the end of j
         if first < n:
-            A[first] = j + 1
-    fill_gaps(A, n)
+            indices[first] = j + 1  # the point behind them is the first one of j + 1, or later
+    fill_gaps(indices, n)
 
 
 @inline
-def guided_draw(rng, c, total, guide):
-    """One index with probability proportional to the weights; `guide` is a comb of offset 0.
+def guided_draw(rng, cumulative, total, guide):
+    """One index with probability proportional to the weights; `guide` has offset 0.
 
     With two cells of the table for each weight, one step without a branch is nearly always
     enough.
     """
     u = uniform(rng)
     position = u * total
-    j = np.int64(guide[np.int64(u * guide.size)])
-    j += np.int64(c[j] <= position)
-    while c[j] <= position:
+    j = np.int64(guide[np.int64(u * guide.size)])  # where the cell of u begins: never too far
+    j += np.int64(cumulative[j] <= position)
+    while cumulative[j] <= position:
         j += 1
     return j
 
 
 @kernel
-def search(c, position):
-    """First i with c[i] > position, by bisection."""
-    low, high = 0, c.size - 1
+def search(cumulative, position):
+    """First i with cumulative[i] > position, by bisection."""
+    low, high = 0, cumulative.size - 1
     while low < high:
         middle = (low + high) >> 1
-        if c[middle] > position:
+        if cumulative[middle] > position:
             high = middle
         else:
             low = middle + 1
@@ -75,74 +81,83 @@ def search(c, position):
 
 
 @kernel
-def stratified(rng, c, total, A):
-    comb(c, total, 0.0, A)
-    scale = total / A.size
-    for i in range(A.size):
+def stratified(rng, cumulative, total, ancestors):
+    """One point uniform in each stratum [i, i + 1) total / N."""
+    systematic_indices(cumulative, total, 0.0, ancestors)  # of the left ends of the strata
+    scale = total / ancestors.size
+    for i in range(ancestors.size):
         position = (i + uniform(rng)) * scale
-        j = np.int64(A[i])
-        j += np.int64(c[j] <= position)
-        while c[j] <= position:
+        j = np.int64(ancestors[i])
+        j += np.int64(cumulative[j] <= position)
+        while cumulative[j] <= position:
             j += 1
-        A[i] = j
+        ancestors[i] = j
 
 
 @kernel
-def sorted_multinomial(rng, c, total, A, first, gaps):
-    """A[first:] i.i.d. and sorted: normalised partial sums of exponentials are order statistics."""
+def sorted_multinomial(rng, cumulative, total, ancestors, first, spacings):
+    """ancestors[first:] i.i.d. and sorted, in O(N).
+
+    S_1 / S_{n+1}, ..., S_n / S_{n+1}, partial sums S of exponentials, are distributed as the order
+    statistics of n uniform numbers (Devroye 1986, V.2).
+    """
     reached, j = 0.0, 0
-    for i in range(first, A.size):
+    for i in range(first, ancestors.size):
         reached += exponential(rng)
-        gaps[i] = reached
+        spacings[i] = reached
     scale = total / (reached + exponential(rng))
-    for i in range(first, A.size):
-        position = gaps[i] * scale
-        while c[j] <= position:
+    for i in range(first, ancestors.size):
+        position = spacings[i] * scale
+        while cumulative[j] <= position:
             j += 1
-        A[i] = j
+        ancestors[i] = j
 
 
 @kernel
-def multinomial(stream, c, total, A, first, guide, gaps):
-    """A[first:] i.i.d.; `guide` (2 N,) is a comb of offset 0, `gaps` (N,) is work space."""
-    if c.size >= _SORT_FROM:
-        sorted_multinomial(stream, c, total, A, first, gaps)
+def multinomial(stream, weights, total, ancestors, first):
+    """ancestors[first:] i.i.d. from the weights, of which the guide table is filled."""
+    _, cumulative, guide, spacings = weights
+    systematic_indices(cumulative, total, 0.0, guide)
+    if cumulative.size >= _SORT_FROM:
+        sorted_multinomial(stream, cumulative, total, ancestors, first, spacings)
     else:
-        rng = on_stack(stream)
-        for i in range(first, A.size):
-            A[i] = guided_draw(rng, c, total, guide)
-        keep(rng, stream)
+        rng = stack_copy(stream)
+        for i in range(first, ancestors.size):
+            ancestors[i] = guided_draw(rng, cumulative, total, guide)
+        store_stream(rng, stream)
 
 
 @kernel
-def residual(rng, w, c, A, gaps):
-    """floor(N w) copies each, the rest multinomial from what is left; c is overwritten."""
-    n, filled, rest = w.size, 0, 0.0
+def residual(rng, weights, ancestors):
+    """floor(N w) copies each, the others multinomial from N w - floor(N w)."""
+    normalised, cumulative, _, spacings = weights
+    n, filled, remainder = normalised.size, 0, 0.0
     for i in range(n):
-        A[i] = 0
+        ancestors[i] = 0
     for j in range(n):
-        expected = n * w[j]
+        expected = n * normalised[j]
         copies = np.int64(expected)
         if filled < n:
-            A[filled] = j
+            ancestors[filled] = j  # `fill_gaps` makes the other copies
         filled += copies
-        rest += expected - copies
-        c[j] = rest
-    c[n - 1] = np.inf
+        remainder += expected - copies
+        cumulative[j] = remainder  # in place: of what is left of the weights
+    cumulative[n - 1] = np.inf
     filled = min(filled, n)
-    fill_gaps(A, filled)
+    fill_gaps(ancestors, filled)
     if filled < n:
-        sorted_multinomial(rng, c, rest, A, filled, gaps)
+        sorted_multinomial(rng, cumulative, remainder, ancestors, filled, spacings)
 
 
 @kernel
-def resample(rng, scheme, w, c, total, A, guide, gaps):
+def resample(rng, scheme, weights, total, ancestors):
+    """All ancestors by a scheme; E[number of copies of j] = N w_j for each of them."""
+    cumulative = weights[1]
     if scheme == SYSTEMATIC:
-        comb(c, total, uniform(rng), A)
+        systematic_indices(cumulative, total, uniform(rng), ancestors)
     elif scheme == STRATIFIED:
-        stratified(rng, c, total, A)
+        stratified(rng, cumulative, total, ancestors)
     elif scheme == MULTINOMIAL:
-        comb(c, total, 0.0, guide)
-        multinomial(rng, c, total, A, 0, guide, gaps)
+        multinomial(rng, weights, total, ancestors, 0)
     else:
-        residual(rng, w, c, A, gaps)
+        residual(rng, weights, ancestors)

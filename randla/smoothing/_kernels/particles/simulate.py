@@ -1,7 +1,7 @@
 """Drawing states and observations forward in time."""
 
 from randla._random import seed_stream
-from randla.smoothing._kernels.particles.borrow import borrow
+from randla.smoothing._kernels.particles.unowned import unowned
 
 
 def simulate_template(draw_first, draw_next, observe):
@@ -11,8 +11,8 @@ def simulate_template(draw_first, draw_next, observe):
         If `start` has rows the path goes on from ``start[i]``, a state of time `start_time`; else
         it begins at time 0. rng (4,) is work space, info[1] the present time.
         """
-        rng, start, theta = borrow(rng), borrow(start), borrow(theta)
-        states, observations, info = borrow(states), borrow(observations), borrow(info)
+        rng, start, theta = unowned(rng), unowned(start), unowned(theta)
+        states, observations, info = unowned(states), unowned(observations), unowned(info)
         for i in range(states.shape[0]):
             seed_stream(rng, key, i)
             path = states[i]

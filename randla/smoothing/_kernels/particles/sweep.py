@@ -1,18 +1,22 @@
-"""One pass of PaRIS over the series, plain or conditional on a path (particle Gibbs)."""
+"""One pass of PaRIS over the series, plain or conditional on a path (particle Gibbs).
+
+Each particle carries a statistic beta, an estimate of the expectation of the functional over the
+paths that end in it; equation and algorithm numbers are those of Olsson and Westerborn (2017).
+"""
 
 import math
 
 from randla._jit import summing_kernel, unsaved_inline, unsaved_kernel
 from randla._random import uniform
-from randla.smoothing._kernels.particles.backward import backward_row_form, cumulate
-from randla.smoothing._kernels.particles.borrow import borrow, keep, on_stack
+from randla.smoothing._kernels.particles.backward import cumulate, make_backward_row
 from randla.smoothing._kernels.particles.feynman_kac import blank
-from randla.smoothing._kernels.particles.resample import comb, multinomial, search
+from randla.smoothing._kernels.particles.resample import multinomial, search
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
+from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
 from randla.smoothing._kernels.particles.weights import blame_states, normalise
 
 
-def sampled_update_form(fill, step, costly, checked):
+def make_sampled_update(fill, step, costly, checked):
     """Statistics averaged over backward draws (Olsson and Westerborn 2017, algorithm 2).
 
     A `costly` functional is not evaluated again where a draw equals the one before. A component
@@ -21,20 +25,23 @@ def sampled_update_form(fill, step, costly, checked):
 
     @unsaved_inline
     def update(
-        rng, t, x, logw, w, c, total, guide, xn, logwn, A, yn, theta, limit, J, work,
-        h, values, old, new, trace, info,
+        rng, t, theta, x, log_w, xn, log_wn, ancestors, weights, total, backward, yn, sums, trace,
+        info,
     ):  # fmt: skip
-        fill(rng, t, x, logw, w, c, total, guide, xn, logwn, A, theta, limit, J, work, info)
-        n_draws, n = J.shape
+        fill(rng, t, theta, x, log_w, xn, log_wn, ancestors, weights, total, backward, info)
+        indices, increment, statistics = backward[0], sums[0], sums[2]
+        old, new = statistics[t % 2], statistics[(t + 1) % 2]
+        n_draws, n = indices.shape
         p = new.shape[1]
         share = 1.0 / n_draws
+        # beta_{t+1}^i = (1 / M) sum_m beta_t^J + h_t(X_t^J, X_{t+1}^i), J = indices[m, i].
         if p == 1 and not costly:
             for i in range(n):
                 value = 0.0
                 for m in range(n_draws):
-                    j = J[m, i]
-                    step(t, x[j], xn[i], yn, theta, h)
-                    value += old[j, 0] + h[0]
+                    j = indices[m, i]
+                    step(t, x[j], xn[i], yn, theta, increment)
+                    value += old[j, 0] + increment[0]
                 new[i, 0] = value * share
             return
         for i in range(n):
@@ -42,14 +49,14 @@ def sampled_update_form(fill, step, costly, checked):
                 new[i, k] = 0.0
             last = -1
             for m in range(n_draws):
-                j = J[m, i]
+                j = indices[m, i]
                 if not costly or j != last:
                     if checked:
-                        blank(h)
-                    step(t, x[j], xn[i], yn, theta, h)
+                        blank(increment)
+                    step(t, x[j], xn[i], yn, theta, increment)
                     last = j
                 for k in range(p):
-                    new[i, k] += share * (old[j, k] + h[k])
+                    new[i, k] += share * (old[j, k] + increment[k])
 
     return update
 
@@ -65,43 +72,47 @@ def weighted_sum(row, old, values, share, out):
         out[k] = total * share
 
 
-def full_update_form(log_transition, step, costly, checked):
+def make_full_update(log_transition, step, costly, checked):
     """Statistics averaged over all particles (Del Moral, Doucet and Singh 2010), O(N^2).
 
     A cheap functional is evaluated at all particles, in a loop that vectorises; a `costly` one
     only where the weight is positive.
     """
-    backward_row = backward_row_form(log_transition)
+    backward_row = make_backward_row(log_transition)
 
     @unsaved_kernel
     def update(
-        rng, t, x, logw, w, c, total, guide, xn, logwn, A, yn, theta, limit, J, work,
-        h, values, old, new, trace, info,
+        rng, t, theta, x, log_w, xn, log_wn, ancestors, weights, total, backward, yn, sums, trace,
+        info,
     ):  # fmt: skip
+        indices, work, _ = backward
+        increment, values, statistics = sums
+        old, new = statistics[t % 2], statistics[(t + 1) % 2]
         n, p = new.shape
         row = work[0]
         for i in range(n):
-            J[0, i] = A[i]
-            mass = backward_row(t, x, logw, xn[i], logwn[i], theta, work, info)
-            share = 1.0 / mass if mass > 0.0 else 0.0
+            indices[0, i] = ancestors[i]
+            mass = backward_row(t, theta, x, log_w, xn[i], log_wn[i], work, info)
+            share = 1.0 / mass if mass > 0.0 else 0.0  # B_t(i, j) = share * row[j]
+            # beta_{t+1}^i = sum_j B_t(i, j) (beta_t^j + h_t(X_t^j, X_{t+1}^i)).
             if costly:
                 for k in range(p):
                     new[i, k] = 0.0
                 for j in range(n):
                     if mass > 0.0 and row[j] > 0.0:
                         if checked:
-                            blank(h)
-                        step(t, x[j], xn[i], yn, theta, h)
+                            blank(increment)
+                        step(t, x[j], xn[i], yn, theta, increment)
                         b = row[j] * share
                         for k in range(p):
-                            new[i, k] += b * (old[j, k] + h[k])
+                            new[i, k] += b * (old[j, k] + increment[k])
             else:
                 xi = xn[i]
                 for j in range(n):
                     step(t, x[j], xi, yn, theta, values[j])
                 weighted_sum(row, old, values, share, new[i])
-            if trace and mass > 0.0:
-                J[0, i] = search(row, uniform(rng) * cumulate(row))
+            if trace and mass > 0.0:  # the path still needs one draw from B_t(i, .)
+                indices[0, i] = search(row, uniform(rng) * cumulate(row))
 
     return update
 
@@ -119,86 +130,87 @@ def weighted_mean(w, values, out):
 
 def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, update):
     def sweep(
-        stream, y, observed, theta, begin, end, n_sweeps, conditional, trace, limit, path,
-        X, logw, chosen, A, J, w, c, guide, work, h, values, statistics, totals,
-        estimates, paths, changed, ess, increments, info,
-    ):  # fmt: skip
+        stream, series, span, path, particles, weights, backward, traced, sums, track, results
+    ):
         """Advance over the times begin, ..., end - 1 of a sweep, or over `n_sweeps` whole ones.
 
-        X (R, N) or (R, N, d) and chosen (R, N) int32, the traced backward draws, hold time t in
-        row t modulo R, with R = T if paths are drawn (`trace`) and 2 if not; logw (2, N) and
-        statistics (2, N, p) hold it in row t modulo 2. A, w, c (N,), guide (2 N,), work (3, N),
-        J (M, N), h and values (N, p) or (0, p) are work space. With
-        `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its estimate goes
-        to estimates[s], the new path to `path` and paths[s], and changed (T,) counts the times at
-        which it left the old one. ess, totals, increments (T,) and info are as in the filter.
+        The arguments are records of `randla.smoothing._particles.records`, where the shapes are
+        told. With `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its
+        estimate goes to estimates[s] and, if a path is traced, the new one to `path` and paths[s];
+        changed (T,) counts the times at which it left the old one.
         """
-        rng, y, observed, theta = on_stack(stream), borrow(y), borrow(observed), borrow(theta)
-        path, X, logw, chosen = borrow(path), borrow(X), borrow(logw), borrow(chosen)
-        A, J, w, c, guide = borrow(A), borrow(J), borrow(w), borrow(c), borrow(guide)
-        work, h, values, statistics = borrow(work), borrow(h), borrow(values), borrow(statistics)
-        estimates, paths, changed = borrow(estimates), borrow(paths), borrow(changed)
-        ess, totals, increments = borrow(ess), borrow(totals), borrow(increments)
-        info = borrow(info)
-        n_rows, n = X.shape[:2]
+        rng = stack_copy(stream)
+        y, observed, theta = unowned(series)
+        begin, end, n_sweeps, conditional, trace = span
+        path, traced = unowned(path), unowned(traced)
+        weights, backward, sums = unowned(weights), unowned(backward), unowned(sums)
+        states, log_weights, all_ancestors = unowned(particles)
+        ess, _, totals, increments, info = unowned(track)
+        estimates, paths, changed = unowned(results)
+        w, cumulative, _, _ = weights
+        indices, _, _ = backward
+        increment, _, statistics = sums
+        ancestors = all_ancestors[0]
+        n_rows, n = states.shape[:2]
         n_times, p = y.shape[0], statistics.shape[2]
         first_free = 1 if conditional else 0
         log_n = math.log(n)
         for s in range(n_sweeps):
             for t in range(begin, end):
                 info[1] = t  # for errors of the functions
-                Xt, lt = X[t % n_rows], logw[t % 2]
+                xn, log_wn = states[t % n_rows], log_weights[t % 2]
                 yt, seen = y[t], observed[t]
                 new = statistics[t % 2]
                 if conditional:
-                    Xt[0] = path[t]
+                    xn[0] = path[t]
                 if t == 0:
                     for i in range(first_free, n):
-                        draw_first(rng, yt, seen, theta, Xt, i)
+                        draw_first(rng, yt, seen, theta, xn, i)
                     for i in range(n):
-                        lt[i] = weigh_first(Xt, i, yt, seen, theta)
-                    for i in range(n):
-                        blank(h)
-                        begin_sum(Xt[i], yt, theta, h)
+                        log_wn[i] = weigh_first(xn, i, yt, seen, theta)
+                    for i in range(n):  # beta_0^i = h_0(X_0^i)
+                        blank(increment)
+                        begin_sum(xn[i], yt, theta, increment)
                         for k in range(p):
-                            new[i, k] = h[k]
+                            new[i, k] = increment[k]
                 else:
-                    Xp, lp, total = X[(t - 1) % n_rows], logw[(t - 1) % 2], totals[t - 1]
-                    A[0] = 0
-                    comb(c, total, 0.0, guide)
-                    multinomial(rng, c, total, A, first_free, guide, work[0])
+                    x, log_w = states[(t - 1) % n_rows], log_weights[(t - 1) % 2]
+                    # Multinomial at every step: with other schemes the ancestors would not be
+                    # independent given the cloud, and a conditional sweep not keep its law.
+                    ancestors[0] = 0
+                    multinomial(rng, weights, totals[t - 1], ancestors, first_free)
                     for i in range(first_free, n):
-                        draw_next(rng, t - 1, Xp[A[i]], yt, seen, theta, Xt, i)
+                        draw_next(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
                     for i in range(n):
-                        lt[i] = weigh_next(t - 1, Xp[A[i]], Xt, i, yt, seen, theta)
+                        log_wn[i] = weigh_next(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
                     update(
-                        rng, t - 1, Xp, lp, w, c, total, guide, Xt, lt, A, yt, theta, limit, J,
-                        work, h, values, statistics[(t - 1) % 2], new, trace, info,
+                        rng, t - 1, theta, x, log_w, xn, log_wn, ancestors, weights, totals[t - 1],
+                        backward, yt, sums, trace, info,
                     )  # fmt: skip
                     if info[0] != OK:
                         return
-                    if trace:
-                        drawn, last = chosen[t], J[J.shape[0] - 1]
+                    if trace:  # any draw will do that is chosen beforehand: the last one
                         for i in range(n):
-                            drawn[i] = last[i]
-                level, totals[t], ess[t] = normalise(lt, w, c, t, info)
+                            traced[t, i] = indices[indices.shape[0] - 1, i]
+                level, totals[t], ess[t] = normalise(log_wn, w, cumulative, t, info)
                 if info[0] != OK:
-                    blame_states(Xt, t, info)
+                    blame_states(xn, t, info)
                     return
-                increments[t] = level - log_n
-                weighted_mean(w, new, estimates[s])
+                increments[t] = level - log_n  # of log Z: the log of the mean weight
+                weighted_mean(w, new, estimates[s])  # sum_i W_t^i beta_t^i
                 for k in range(p):
                     if not abs(estimates[s, k]) < math.inf:
                         info[0], info[1] = NAN_FUNCTIONAL, t
                         return
             if end == n_times and trace:
-                i = search(c, uniform(rng) * totals[n_times - 1])
+                # The last index from the weights, earlier ones along the traced draws.
+                i = search(cumulative, uniform(rng) * totals[n_times - 1])
                 for t in range(n_times - 1, -1, -1):
-                    path[t] = X[t, i]
-                    paths[s, t] = X[t, i]
-                    changed[t] += i != 0
+                    path[t] = states[t, i]
+                    paths[s, t] = states[t, i]
+                    changed[t] += i != 0  # slot 0 holds the path of the sweep before
                     if t > 0:
-                        i = chosen[t, i]
-        keep(rng, stream)
+                        i = traced[t, i]
+        store_stream(rng, stream)
 
     return sweep

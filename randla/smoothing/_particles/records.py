@@ -1,0 +1,121 @@
+"""Records of arrays that the particle kernels take, and the one place that allocates them.
+
+Shapes: T times, N particles of d components (no last axis if the model is scalar), M backward
+draws, p components of the functional. An array of R rows holds time t in row t modulo R: R = T
+keeps the history, R = 2 the last two times.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla.smoothing._model.state_space import StateSpaceModel
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int32]
+
+
+class Series(NamedTuple):
+    """Observations and parameters, all read-only."""
+
+    y: FloatArray  # (T,) or (T, k)
+    observed: NDArray[np.bool_]  # (T,), rows that are not wholly NaN
+    theta: FloatArray  # (p,), or what a ready model packs for its functions
+
+
+class Particles(NamedTuple):
+    """The clouds, each array with a number of rows of its own."""
+
+    states: FloatArray  # (R, N) or (R, N, d)
+    log_weights: FloatArray  # (R, N), before resampling
+    ancestors: IntArray  # (R, N), particles of time t - 1 from which those of t were drawn
+
+
+class Weights(NamedTuple):
+    """The weights of the last cloud, in the forms that draws from it need."""
+
+    normalised: FloatArray  # (N,), sum to one
+    cumulative: FloatArray  # (N,), their partial sums, the last one inf
+    guide: IntArray  # (2 N,), guide table of `guided_draw`
+    spacings: FloatArray  # (N,), work space of sorted draws
+
+
+class Moments(NamedTuple):
+    """Filtered moments, component by component."""
+
+    mean: FloatArray  # (T, d), d = 1 for a scalar model
+    variance: FloatArray  # (T, d)
+
+
+class Track(NamedTuple):
+    """What a filter leaves of each time, and its status."""
+
+    ess: FloatArray  # (T,), effective sample sizes
+    levels: FloatArray  # (T,), log sum exp(log_weights)
+    totals: FloatArray  # (T,), the ends of the cumulative weights: one, up to rounding
+    increments: FloatArray  # (T,), of the log-likelihood
+    info: NDArray[np.int64]  # (3,): code, time, count (see `status`)
+
+
+class BackwardDraws(NamedTuple):
+    """Backward draws for n particles or paths."""
+
+    indices: IntArray  # (M, n)
+    work: FloatArray  # (2, N) or (3, n), by the back-end
+    limit: int  # proposals of "reject" before an exact draw
+
+
+class Sums(NamedTuple):
+    """The statistics of a sweep."""
+
+    increment: FloatArray  # (p,) and scratch space behind it: one value of the functional
+    values: FloatArray  # (N, p) where all are wanted at once, else (0, p)
+    statistics: FloatArray  # (2, N, p)
+
+
+class Span(NamedTuple):
+    """The part of a sweep, or the whole ones, that a call of its kernel runs."""
+
+    begin: int
+    end: int
+    n_sweeps: int
+    conditional: bool  # on a path
+    trace: bool  # and draw the next path
+
+
+class SweepResults(NamedTuple):
+    """What k sweeps return."""
+
+    estimates: FloatArray  # (k, p)
+    paths: FloatArray  # (k, T) or (k, T, d)
+    changed: NDArray[np.int64]  # (T,), sweeps in which the path left the one before
+
+
+class PathEnds(NamedTuple):
+    """Where n paths stand that are drawn backward in time."""
+
+    end_log_weights: FloatArray  # (n,)
+    end_ancestors: IntArray  # (n,)
+    indices: IntArray  # (n,)
+
+
+class ParticleRun:
+    """Work space of a filter or a chain of sweeps; `rows` are those of the `Particles`."""
+
+    def __init__(
+        self, model: StateSpaceModel, n_times: int, n: int, rows: tuple[int, int, int]
+    ) -> None:
+        self.state_shape = () if model.dim is None else (model.dim,)
+        self.particles = Particles(
+            np.empty((rows[0], n, *self.state_shape)),
+            np.empty((rows[1], n)),
+            np.empty((rows[2], n), np.int32),
+        )
+        self.weights = Weights(np.empty(n), np.empty(n), np.empty(2 * n, np.int32), np.empty(n))
+        self.track = Track(*(np.empty(n_times) for _ in range(4)), np.zeros(3, np.int64))
+
+    def log_likelihood(self) -> float:
+        """Logarithm of the estimated likelihood of the times that were run."""
+        return math.fsum(self.track.increments)
