@@ -6,14 +6,14 @@ import numpy as np
 from benchmarks.smoothing import peer
 from randla import particle_filter
 from randla._random import new_stream, normal
-from randla.smoothing._kernels.particles.borrow import borrow
-from randla.smoothing._kernels.particles.resample import comb
+from randla.smoothing._kernels.particles.resample import systematic_indices
+from randla.smoothing._kernels.particles.unowned import unowned
 from randla.smoothing._kernels.particles.weights import exponentiate
 
 
 @numba.njit(error_model="numpy")
 def normals(rng, x):
-    rng, x = borrow(rng), borrow(x)
+    rng, x = unowned(rng), unowned(x)
     for i in range(x.size):
         x[i] = normal(rng)
 
@@ -48,4 +48,4 @@ class Filter:
         for _ in range(self.burst * peer.N_TIMES):
             normals(self.stream, self.x)
             exponentiate(self.x, self.w, 9.0)
-            comb(self.c, 1.0, 0.5, self.A)
+            systematic_indices(self.c, 1.0, 0.5, self.A)

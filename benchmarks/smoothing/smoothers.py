@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.smoothing import peer
 from randla import ffbs, paris, particle_filter, ppg
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._particles.sweeps import SweepChain
+from randla.smoothing._particles.sweeps import GibbsChain
 
 
 class Paris:
@@ -87,7 +87,7 @@ class Sweep:
     def setup(self, n):
         paths = ("n_iterations", 1)
         problem = make_problem(peer.WALK, peer.Y, "state", n, 2, "mcmc", paths=paths)
-        self.chain = SweepChain(problem, np.uint64(0), 0, trace=True)
+        self.chain = GibbsChain(problem, np.uint64(0), 0, trace=True)
         self.out, self.paths = np.empty((1, 1)), np.empty((1, peer.N_TIMES))
         self.time_randla(n)
         self.time_floor_own_filter(n)

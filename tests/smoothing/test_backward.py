@@ -7,8 +7,8 @@ import pytest
 
 from randla._jit import unsaved_kernel
 from randla._random import new_stream
-from randla.smoothing._kernels.particles.backward import exact_form, reject_form
-from randla.smoothing._kernels.particles.resample import comb
+from randla.smoothing._kernels.particles.backward import make_exact, make_reject
+from randla.smoothing._kernels.particles.resample import systematic_indices
 from randla.smoothing._kernels.particles.status import OK, ZERO_TRANSITION
 
 
@@ -25,7 +25,7 @@ def zero(t, theta):
 @pytest.mark.parametrize("backward", ["exact", "reject"])
 def test_a_particle_without_a_predecessor_keeps_its_ancestor(backward):
     """The others have one predecessor each; where a weight says so, none is an error."""
-    fill = exact_form(stay) if backward == "exact" else reject_form(stay, zero)
+    fill = make_exact(stay) if backward == "exact" else make_reject(stay, zero)
     n = 6
     x, w = np.arange(float(n)), np.arange(1.0, n + 1)
     xn = np.array([-1.0, 5.0, 2.0, -1.0, 0.0, -1.0])
@@ -33,12 +33,13 @@ def test_a_particle_without_a_predecessor_keeps_its_ancestor(backward):
     c, guide = np.cumsum(w), np.empty(2 * n, np.int32)
     total = c[-1]
     c[-1] = np.inf
-    comb(c, total, 0.0, guide)
+    systematic_indices(c, total, 0.0, guide)
     for logwn, status in ((np.where(xn < 0, -np.inf, 0.0), OK), (np.zeros(n), ZERO_TRANSITION)):
-        J, info = np.full((3, n), -1, np.int32), np.zeros(3, np.int64)
+        indices, info = np.full((3, n), -1, np.int32), np.zeros(3, np.int64)
+        weights, draws = (w, c, guide, np.empty(n)), (indices, np.empty((2, n)), 3)
         fill(
-            new_stream(np.uint64(1)), 7, x, np.log(w), w, c, total, guide, xn, logwn, A,
-            np.empty(0), 3, J, np.empty((2, n)), info,
+            new_stream(np.uint64(1)), 7, np.empty(0), x, np.log(w), xn, logwn, A, weights, total,
+            draws, info,
         )  # fmt: skip
-        np.testing.assert_array_equal(J, np.tile(A, (3, 1)))
+        np.testing.assert_array_equal(indices, np.tile(A, (3, 1)))
         assert info[0] == status

@@ -13,10 +13,11 @@ import pytest
 from randla._jit import unsaved_kernel
 from randla._random import draw_key, uniform
 from randla.smoothing._kernels.particles import sweep as sweep_module
-from randla.smoothing._kernels.particles.backward import count_impossible, densities_form
+from randla.smoothing._kernels.particles.backward import count_impossible, make_densities
+from randla.smoothing._kernels.particles.resample import search, systematic_indices
 from randla.smoothing._particles import sweeps as sweeps_module
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._particles.sweeps import SweepChain
+from randla.smoothing._particles.sweeps import GibbsChain
 from tests.smoothing import models
 from tests.smoothing.reference import chain_paths
 from tests.statistical import claim
@@ -62,7 +63,7 @@ def run_from_the_smoothing_law(problem, trial):
     out = np.empty((N_SWEEPS, 3))
     drawn = np.empty((N_SWEEPS, len(y), *problem.state_shape))
     for r, start in enumerate(rng.choice(len(paths), trial.replicates, p=weights / weights.sum())):
-        chain = SweepChain(problem, key, r, trace=True)
+        chain = GibbsChain(problem, key, r, trace=True)
         chain.started = True
         chain.path[...] = paths[start].astype(float).reshape(-1, *(1,) * len(problem.state_shape))
         if problem.state_shape:
@@ -100,15 +101,13 @@ def test_sweep_is_exact(case, trial):
 
 
 @unsaved_kernel
-def systematic_slots(rng, c, total, A, first, guide, gaps):
+def systematic_slots(rng, weights, total, ancestors, first):
     """A silent bug: plain systematic resampling for the slots beside the frozen one."""
-    u, slots = uniform(rng), A.size - first
-    for i in range(first, A.size):
-        position = (i - first + u) / slots * total
-        j = 0
-        while c[j] <= position:
-            j += 1
-        A[i] = j
+    _, cumulative, guide, _ = weights
+    systematic_indices(cumulative, total, 0.0, guide)
+    u, slots = uniform(rng), ancestors.size - first
+    for i in range(first, ancestors.size):
+        ancestors[i] = search(cumulative, (i - first + u) / slots * total)
 
 
 @unsaved_kernel
@@ -157,8 +156,8 @@ def test_densities_of_pairs(dim):
     if dim is not None:
         log_transition = log_transition_of_vectors
     out = np.empty(5)
-    densities = densities_form(unsaved_kernel(log_transition), dim is None)
-    assert densities(0, x, J, xn, np.empty(0), out) == 1
+    densities = make_densities(unsaved_kernel(log_transition), dim is None)
+    assert densities(0, np.empty(0), x, J, xn, out) == 1
     expected = [log_transition(0, x[J[i]], xn[i], None) for i in range(5)]
     np.testing.assert_allclose(out, expected, rtol=1e-12)
 
@@ -181,13 +180,13 @@ def test_likelihood_times_estimate_is_unbiased(case, n_particles, trial):
     model, backward, _, n_backward, y = CASES[case]
     problem = chain_problem(model, backward, n_particles, n_backward, y)
     key = draw_key(trial.rng())
-    chain = SweepChain(problem, key, 0, trace=False)
+    chain = GibbsChain(problem, key, 0, trace=False)
     draws = np.empty((trial.replicates, 4))
     out, no_paths = np.empty((1, 3)), np.empty((1, 0))
     for r in range(trial.replicates):
         chain.started = False
         chain.advance(0, len(y), out, no_paths)
-        draws[r] = np.exp(chain.increments.sum())
+        draws[r] = np.exp(chain.log_likelihood())
         draws[r, 1:] *= out[0]
     _, weights, sums = chain_paths(y)
     trial.assert_mean(draws, np.append(weights.sum(), weights @ sums))

@@ -104,10 +104,10 @@ def cloud(n, seed=0, zeros=True):
 
 @pytest.mark.parametrize("offset", [0.0, 0.3, 0.999])
 @pytest.mark.parametrize(("n", "cells"), [(1, 1), (2, 4), (5, 5), (100, 200), (1000, 1000)])
-def test_comb_is_a_search(n, cells, offset):
+def test_systematic_indices_are_a_search(n, cells, offset):
     _, c, total = cloud(n, zeros=n > 5)
     A = np.empty(cells, np.int32)
-    resample.comb(c, total, offset, A)
+    resample.systematic_indices(c, total, offset, A)
     expected = np.searchsorted(c, (np.arange(cells) + offset) / cells * total, side="right")
     np.testing.assert_array_equal(A, np.minimum(expected, n - 1))
 
@@ -127,7 +127,7 @@ def test_offspring(scheme, trial):
     code = SCHEMES.index(scheme)
     code = (resample.SYSTEMATIC, resample.STRATIFIED, resample.MULTINOMIAL, resample.RESIDUAL)[code]
     for r in range(trial.replicates):
-        resample.resample(stream, code, w.copy(), c.copy(), total, A, guide, gaps)
+        resample.resample(stream, code, (w.copy(), c.copy(), guide, gaps), total, A)
         counts[r] = np.bincount(A, minlength=n)
     trial.assert_mean(counts[:, w > 0], n * w[w > 0])
     assert counts[:, w == 0].sum() == 0
@@ -151,9 +151,8 @@ def test_multinomial_ancestors(n, trial):
     middle = np.searchsorted(w.cumsum(), 0.4)
     share = w[: middle + 1].sum()
     for _ in range(repeats):
-        resample.comb(c, total, 0.0, guide)
         A[0] = 7 % n
-        resample.multinomial(stream, c, total, A, 1, guide, gaps)
+        resample.multinomial(stream, (w, c, guide, gaps), total, A, 1)
         assert A[0] == 7 % n
         counts += np.bincount(A[1:], minlength=n)
         sides += (A[1:] <= middle).sum(), (A[1:] > middle).sum()

@@ -26,7 +26,7 @@ from randla import (
 from randla.smoothing import MaximumLikelihoodWarning
 from randla.smoothing._likelihood.em import em_family
 from randla.smoothing._likelihood.parametrisation import Parametrisation
-from randla.smoothing._likelihood.scores import SweepScores, SweepSettings
+from randla.smoothing._likelihood.scores import ParticleScores, ParticleSettings
 from tests.smoothing.exact_reference import central_difference, log_space_smoother
 from tests.statistical import claim
 
@@ -283,9 +283,9 @@ def test_statistical_errors():
 )
 def test_scores_of_paris(trial):
     n, key = trial.replicates, np.uint64(trial.seed)
-    settings = SweepSettings("paris", 5, 2, "auto", 1, key)
-    scores = SweepScores(START, SERIES[:20], "score", settings)
-    ours = np.array([scores.mean(START, 1) for _ in range(n)])
+    settings = ParticleSettings("paris", 5, 2, "auto", 1, 1, key)
+    scores = ParticleScores(START, SERIES[:20], settings)
+    ours = np.array([scores.expect(START) for _ in range(n)])
     theirs = paris(START, SERIES[:20], "score", n_particles=5, n_chains=n, rng=trial.rng())
     trial.assert_mean(ours - theirs.per_chain, np.zeros(6))
 

@@ -13,7 +13,7 @@ from randla import LinearGaussian, StateSpaceModel, maximum_likelihood, paris, p
 from randla._random import draw_key
 from randla.smoothing import BiasWarning, DegenerateSmoothingWarning
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._particles.sweeps import SweepChain
+from randla.smoothing._particles.sweeps import GibbsChain
 from tests.smoothing import models, reference
 from tests.statistical import claim
 
@@ -43,7 +43,7 @@ def one_sweep(model, backward, n_backward, key, chain, n_particles=30):
         backward=backward,
         paths=("n_iterations", 1),
     )
-    run = SweepChain(problem, key, chain, trace=True)
+    run = GibbsChain(problem, key, chain, trace=True)
     estimates = np.empty((1, 3))
     run.advance(0, len(Y), estimates, np.empty((1, len(Y))))
     return run, estimates[0]
@@ -51,17 +51,17 @@ def one_sweep(model, backward, n_backward, key, chain, n_particles=30):
 
 def smoothed_on(run):
     """Forward-only smoothing on the cloud of a sweep, for the three sums."""
-    noise = models.walk.theta[2]
-    logw = np.nan_to_num(-0.5 * ((Y[:, None] - run.X) / noise) ** 2)  # zero where missing
+    noise, states = models.walk.theta[2], run.particles.states
+    logw = np.nan_to_num(-0.5 * ((Y[:, None] - states) / noise) ** 2)  # zero where missing
     logw -= np.logaddexp.reduce(logw, axis=1, keepdims=True)
-    zero = np.zeros(run.X.shape[1])
+    zero = np.zeros(states.shape[1])
     functions = [
         (lambda x: x, lambda t, x, xn: xn + 0 * x),
         (lambda x: x * x, lambda t, x, xn: xn * xn + 0 * x),
         (lambda x: zero, lambda t, x, xn: x * xn),
     ]
     return np.array(
-        [reference.forward_smoothing(run.X, logw, log_transition, *h) for h in functions]
+        [reference.forward_smoothing(states, logw, log_transition, *h) for h in functions]
     )
 
 

@@ -27,7 +27,7 @@ from randla.smoothing._particles import ffbs as ffbs_module, sweeps as sweeps_mo
 from randla.smoothing._particles.ffbs import PathSmoother
 from randla.smoothing._particles.particle_gibbs import as_burn_in
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._particles.result import summarise, warn_if_short
+from randla.smoothing._particles.result import SmoothingResult, warn_if_short
 from tests.smoothing import models, reference
 from tests.smoothing.test_exactness import chain_problem, pooled
 from tests.statistical import claim
@@ -249,7 +249,7 @@ def test_short_burn_in_is_reported():
         ppg(models.walk, Y, models.SUMS, n_particles=5, n_iterations=20, burn_in=0, rng=0)
     problem = make_problem(models.walk, Y, models.SUMS, 5, 2, "mcmc", paths=None)
     drifting = np.random.default_rng(0).normal(size=(6, 40, 1)) + np.arange(40)[:, None] / 10
-    result = summarise(
+    result = SmoothingResult.of(
         drifting.mean(1),
         np.zeros(6),
         problem,
@@ -261,7 +261,7 @@ def test_short_burn_in_is_reported():
     assert result.r_hat[0] > 1.2
     with pytest.warns(BurnInWarning, match="still drift"):
         warn_if_short(result)
-    still = summarise(
+    still = SmoothingResult.of(
         drifting.mean(1),
         np.zeros(6),
         problem,

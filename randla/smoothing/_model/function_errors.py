@@ -75,7 +75,7 @@ def naming_errors(
 
     def call(*arguments: Any) -> Any:
         try:  # Numba looks up the type of a plain tuple in a third of the time
-            return kernel(*(tuple(a) if isinstance(a, tuple) else a for a in arguments))
+            return kernel(*[tuple(a) if isinstance(a, tuple) else a for a in arguments])
         except Exception as error:
             values: dict[str, Any] = {}
             for name, value in zip(names, arguments, strict=True):

@@ -5,7 +5,6 @@ draws, p components of the functional. An array of R rows holds time t in row t 
 keeps the history, R = 2 the last two times.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -118,4 +117,4 @@ class ParticleRun:
 
     def log_likelihood(self) -> float:
         """Logarithm of the estimated likelihood of the times that were run."""
-        return math.fsum(self.track.increments)
+        return float(self.track.increments.sum())

@@ -97,8 +97,6 @@ class SmoothingResult(Result):
         The mean of the survivors' likelihoods then is multiplied by (R - 1) / (n_starts - 1),
         Haldane's unbiased estimate of the probability to survive.
         """
-        from scipy.special import logsumexp
-
         stacked = estimate = error = None
         if paths is not None:
             shape = (len(paths), *paths[0].shape[:2], problem.model.dim or 1)
@@ -108,7 +106,7 @@ class SmoothingResult(Result):
             if len(per_chain) > 1:
                 error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
         logs = np.asarray(log_likelihoods, dtype=float)
-        log_likelihood = float(logsumexp(logs)) - math.log(logs.size)
+        log_likelihood = float(np.logaddexp.reduce(logs)) - math.log(logs.size)
         if n_starts is not None and n_starts > logs.size:
             share = (logs.size - 1) / (n_starts - 1)
             log_likelihood += math.log(share) if share > 0.0 else -math.inf
