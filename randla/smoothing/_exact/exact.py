@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._results import Result
-from randla._validation import as_array, as_choice, read_only
+from randla._validation import as_choice, read_only
 from randla.smoothing._kernels.exact.hmm import forward_backward
 from randla.smoothing._kernels.exact.kalman import smooth
 from randla.smoothing._kernels.exact.kalman_score import likelihood_gradient
+from randla.smoothing._model.observations import as_rows, as_symbols
 from randla.smoothing._model.plot import plot_band, plot_shares
 
 if TYPE_CHECKING:
@@ -162,20 +163,6 @@ def linear_gaussian_system(model: Any) -> tuple[FloatArray, ...]:
     if not isinstance(model, LinearGaussian):
         raise TypeError(f"model must be a LinearGaussian, got {type(model).__name__}")
     return model._system
-
-
-def as_rows(y: Any, k: int) -> FloatArray:
-    """Observations `y` as a read-only (T, k) array that may hold NaN, T at least 1."""
-    array = as_array(y, "y", finite=False)
-    if array.ndim == 1 and k == 1:
-        array = array[:, None]
-    if array.ndim != 2 or array.shape[1] != k or len(array) == 0:
-        expected = "(T,) or (T, 1)" if k == 1 else f"(T, {k})"
-        raise ValueError(f"y must have shape {expected} with T >= 1, got {np.shape(y)}")
-    if np.isinf(array).any():
-        time = int(np.argmax(np.isinf(array).any(1)))
-        raise ValueError(f"y must be finite, or NaN where missing, got inf at time {time}")
-    return read_only(np.ascontiguousarray(array, np.float64))
 
 
 def _require_density(value: float, time: int) -> None:
@@ -361,17 +348,3 @@ def hmm_smoothing(
             "probability zero given the earlier ones"
         )
     return HMMSmootherResult(probs, pair_probs, value, system, symbols)
-
-
-def as_symbols(y: Any, n_symbols: int) -> NDArray[np.int64]:
-    """`y` as int64 symbols, -1 where it is NaN."""
-    array = as_rows(y, 1)[:, 0]
-    missing = np.isnan(array)
-    bad = ~missing & ~((array >= 0) & (array < n_symbols) & (array == np.floor(array)))
-    if bad.any():
-        time = int(np.argmax(bad))
-        raise ValueError(
-            f"y must hold symbols 0..{n_symbols - 1}, or NaN where missing, "
-            f"got {array[time]:g} at time {time}"
-        )
-    return np.where(missing, -1.0, array).astype(np.int64)

@@ -11,7 +11,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
@@ -22,6 +22,7 @@ from numba.core.types import Array, Boolean, Float, Integer, Type, float64, int6
 from numpy.typing import NDArray
 
 from randla._random import new_stream
+from randla.smoothing._model.functions import UserFunction
 from randla.smoothing._model.specialise import (
     compiled_type,
     is_library,
@@ -46,14 +47,6 @@ _OF_ONE_TIME = ("log_potential", "observe")
 _LOOKS_AT_Y = (
     "log_potential", "initial_proposal", "log_initial_proposal", "proposal", "log_proposal",
 )  # fmt: skip
-
-
-class UserFunction(NamedTuple):
-    """A function, the names of its arguments, and the size of its `out` where that is known."""
-
-    function: Any
-    arguments: tuple[str, ...]
-    out_size: int = 0
 
 
 def naming_errors(

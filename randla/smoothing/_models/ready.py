@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._validation import as_array, as_number, read_only
-from randla.smoothing._exact.exact import as_symbols
 from randla.smoothing._kernels.models import chaotic, discrete_hmm, volatility
+from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.packing import pack_chaotic, pack_hmm, pack_volatility
 
@@ -43,11 +43,6 @@ class ReadyModel(StateSpaceModel):
     """
 
     _is_ready = True
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__ and not name.startswith("_"):
-            raise AttributeError(f"a model does not change: {name} is set (see replace)")
-        super().__setattr__(name, value)
 
     @property
     def _observation_shape(self) -> tuple[int, ...]:
@@ -360,9 +355,11 @@ class DiscreteHMM(ReadyModel):
         for name, table in tables.items():
             self.__dict__[name] = as_probabilities(table, f"theta ({name})")
 
-    def _require_observations(self, y: NDArray[Any]) -> None:
-        """Raise ValueError unless `y` holds symbols and NaN."""
-        as_symbols(y, self.emission_probs.shape[1])
+    def _as_observations(self, y: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """The same, or ValueError unless `y` holds symbols and NaN."""
+        values, observed = super()._as_observations(y)
+        as_symbols(values, self.emission_probs.shape[1])
+        return values, observed
 
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError unless `states` are numbers of states."""

@@ -17,7 +17,6 @@ from randla.smoothing._particles.checks import pieces, raise_for_status
 from randla.smoothing._particles.filter import FilterRun, use_proposal
 from randla.smoothing._particles.problem import Backward, Problem, make_problem
 from randla.smoothing._particles.result import SmoothingResult, summarise, warn_if_degenerate
-from randla.smoothing._particles.sweeps import backward_form
 
 
 def ffbs(
@@ -141,9 +140,9 @@ class PathSmoother:
             guided=use_proposal(model, "auto"),
             store=True,
         )
-        self.kernel = model._kernel(
+        self.kernel = model._compiled.kernel(
             backward_template,
-            backward_form(model, problem.backward),
+            model._compiled.backward(problem.backward),
             problem.backward in ("reject", "mcmc"),
         )
         mcmc = problem.backward == "mcmc"
@@ -197,8 +196,8 @@ def path_sums(problem: Problem, paths: NDArray[np.float64]) -> NDArray[np.float6
     functional = problem.functional
     sums = np.empty((len(paths), functional.n_out))
     h, info = functional._buffer(), np.zeros(3, np.int64)
-    kernel = problem.model._kernel(
-        path_sum_template, functional.initial, functional.step, functional=functional._functions()
+    kernel = problem.model._compiled.kernel(
+        path_sum_template, functional.initial, functional.step, functional=functional
     )
     kernel(problem.y, problem.model._arguments, paths, h, sums, info)
     raise_for_status(info)

@@ -15,7 +15,7 @@ from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.filter import filter_template
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.state_space import StateSpaceModel
-from randla.smoothing._particles.checks import as_model, as_observations, pieces, raise_for_status
+from randla.smoothing._particles.checks import as_model, pieces, raise_for_status
 from randla.smoothing._particles.problem import require_memory
 
 _SCHEMES = {
@@ -153,7 +153,7 @@ def particle_filter(
     ((100, 1), (100,))
     """
     model = as_model(model)
-    values, observed = as_observations(y, model)
+    values, observed = model._as_observations(y)
     n_particles = as_count(n_particles, "n_particles", minimum=2)
     scheme = _SCHEMES[as_choice(resampling, "resampling", tuple(_SCHEMES))]
     threshold = as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0)
@@ -205,7 +205,9 @@ class FilterRun:
         n_times, n = len(y), n_particles
         rows = n_times if store else min(2, n_times)
         state = () if model.dim is None else (model.dim,)
-        self.kernel = model._kernel(filter_template, *model._forms(guided=guided))
+        self.kernel = model._compiled.kernel(
+            filter_template, *model._compiled.feynman_kac(guided=guided)
+        )
         self.model, self.y, self.observed = model, y, observed
         self.X = np.empty((rows, n, *state))
         self.log_weights = np.empty((rows, n))

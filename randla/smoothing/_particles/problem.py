@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._results import RandlaWarning, warn_caller
 from randla._validation import as_choice, as_count, read_only
-from randla.smoothing._model.additive_functional import AdditiveFunctional, as_functional
+from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
-from randla.smoothing._particles.checks import as_model, as_observations
+from randla.smoothing._particles.checks import as_model
 
 Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
 #: A history of more bytes than this is refused before it is allocated, for each chain.
@@ -66,7 +66,7 @@ def make_problem(
 ) -> Problem:
     """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
     model = as_model(model)
-    values, observed = as_observations(y, model)
+    values, observed = model._as_observations(y)
     n = as_count(n_particles, "n_particles", minimum=2)
     backward = choose_backward(model, backward)
     if n_backward is not None:
@@ -77,7 +77,7 @@ def make_problem(
         n_backward = 1
     if paths is not None:
         require_memory(len(values), n, model.dim or 1, *paths)
-    chosen = as_functional(functional, model, values)
+    chosen = model._compiled.functional(functional, values.ndim)
     return Problem(model, values, observed, chosen, n, n_backward, backward, max(16, n // 4))
 
 

@@ -8,13 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._random import new_stream
-from randla.smoothing._kernels.particles import backward as forms
-from randla.smoothing._kernels.particles.sweep import (
-    full_update_form,
-    sampled_update_form,
-    sweep_template,
-)
-from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._kernels.particles.sweep import sweep_template
 from randla.smoothing._particles.checks import (
     PIECE_SECONDS,
     NoSurvivorsError,
@@ -30,44 +24,17 @@ _MOST_STARTS = 100
 Starting = Generator[int, None, int]
 
 
-def backward_form(model: StateSpaceModel, backward: str) -> Any:
-    """Return the function that fills a table of backward draws, made once for the model."""
-
-    def make() -> Any:
-        if backward == "ancestor":
-            return forms.ancestor_form()
-        if backward == "reject":
-            return forms.reject_form(model.log_transition, model.log_transition_bound)
-        if backward == "exact":
-            return forms.exact_form(model.log_transition)
-        return forms.mcmc_form(model.log_transition, model.dim is None)
-
-    return model._once(("backward", backward), make)
-
-
 def sweep_kernel(problem: Problem) -> Any:
     """Return the kernel of `randla.smoothing._kernels.particles.sweep` for a problem."""
-    model, functional = problem.model, problem.functional
-
-    def make() -> Any:
-        if problem.n_backward is None:
-            return full_update_form(
-                model.log_transition, functional.step, functional._costly, functional._checked
-            )
-        return sampled_update_form(
-            backward_form(model, problem.backward),
-            functional.step,
-            functional._costly,
-            functional._checked,
-        )
-
-    update = model._once(("update", problem.backward, problem.n_backward is None, functional), make)
-    return model._kernel(
+    model, functional = problem.model._compiled, problem.functional
+    guided = use_proposal(problem.model, "auto")
+    kind = None if problem.n_backward is None else problem.backward
+    return model.kernel(
         sweep_template,
-        *model._forms(guided=use_proposal(model, "auto")),
+        *model.feynman_kac(guided=guided),
         functional.initial,
-        update,
-        functional=functional._functions(),
+        model.update(kind, functional),
+        functional=functional,
     )
 
 
