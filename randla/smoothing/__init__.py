@@ -6,12 +6,8 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 `paris` and from `ffbs`.
 """
 
-from randla.smoothing._exact.exact import (
-    HMMSmootherResult,
-    KalmanSmootherResult,
-    hmm_smoother,
-    kalman_smoother,
-)
+from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
+from randla.smoothing._exact.kalman import KalmanSmootherResult, kalman_smoother
 from randla.smoothing._likelihood.maximum_likelihood import (
     MaximumLikelihoodResult,
     MaximumLikelihoodWarning,
@@ -19,8 +15,10 @@ from randla.smoothing._likelihood.maximum_likelihood import (
 )
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._models.chaotic import ChaoticRNN
+from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
-from randla.smoothing._models.ready import ChaoticRNN, DiscreteHMM, StochasticVolatility
+from randla.smoothing._models.volatility import StochasticVolatility
 from randla.smoothing._particles.ffbs import ffbs
 from randla.smoothing._particles.filter import FilterResult, particle_filter
 from randla.smoothing._particles.paris import paris

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from randla import AdditiveFunctional, LinearGaussian, StateSpaceModel, ffbs, paris, ppg
-from randla.smoothing._model.additive_functional import as_functional
 from tests.smoothing import models, reference
 
 # Few particles, so that the tests are quick.
@@ -47,7 +46,7 @@ def test_named_functionals_take_the_same_steps_as_others():
     eye = np.eye(2)
     model = LinearGaussian([[0.9, 0.2], [0.0, 0.7]], eye, eye, eye, [1.0, -1.0], eye)
     y = model.simulate(10, rng=1)[1]
-    named = as_functional("lag_product", model, y)
+    named = model._compiled.functional("lag_product", y.ndim)
     own = AdditiveFunctional(named.n_out, initial=named.initial, step=named.step)
     options = {"n_particles": 20, "n_chains": 2, "rng": 0}
     got, expected = (paris(model, y, f, **options).per_chain for f in ("lag_product", own))
@@ -86,7 +85,7 @@ def test_score_by_differences_knows_the_support(unit, a):
         **{**models.WALK, "log_initial": stationary_log_initial, "theta": theta}
     )
     first, then, y = 0.8 * unit, -0.3 * unit, 1.7 * unit
-    score = as_functional("score", model, np.zeros(1))
+    score = model._compiled.functional("score", 1)
     got, out = [], np.zeros(6)
     score.initial(first, y, theta, out)
     got.append(out[:3].copy())
@@ -109,7 +108,7 @@ def test_score_by_differences_of_a_parameter_without_a_bound():
         theta = np.array([unit, 0.5 * (unit or 1.0), 1.0])
         model = StateSpaceModel(**{**models.WALK, "theta": theta, "support": ["real"] * 3})
         out, x, xn = np.zeros(6), 0.8, 0.3 * (unit or 1.0)
-        as_functional("score", model, np.zeros(1)).step(0, x, xn, 0.0, theta, out)
+        model._compiled.functional("score", 1).step(0, x, xn, 0.0, theta, out)
         expected = (xn - theta[0] * x) * x / theta[1] ** 2
         assert out[0] == pytest.approx(expected, rel=1e-3), unit
 

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from randla.smoothing._exact.exact import hmm_smoother, kalman_smoother
+from randla.smoothing._exact.hmm import hmm_smoother
+from randla.smoothing._exact.kalman import kalman_smoother
 from randla.smoothing._kernels.models import sufficient
 from randla.smoothing._likelihood.parametrisation import Parametrisation, Simplex
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
-from randla.smoothing._models.ready import DiscreteHMM, StochasticVolatility
+from randla.smoothing._models.volatility import StochasticVolatility
 
 FloatArray = NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from randla.smoothing._likelihood.parametrisation import Parametrisation, single
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
-from randla.smoothing._particles.checks import as_model, as_observations
+from randla.smoothing._particles.checks import as_model
 
 FloatArray = NDArray[np.float64]
 
@@ -320,7 +320,7 @@ def maximum_likelihood(
         draw_key(rng),
         executor,
     )
-    values, observed = as_observations(y, model)
+    values, observed = model._as_observations(y)
     parameters = Parametrisation(model, free)
     family = em_family(model, values, parameters) if optimizer == "em" else None
     n_observed = int(observed.sum())

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._random import new_stream
-from randla.smoothing._exact.exact import as_rows, as_symbols, hmm_smoothing, linear_gaussian_score
+from randla.smoothing._exact.hmm import HMMSmootherResult
+from randla.smoothing._exact.kalman import linear_gaussian_score
 from randla.smoothing._likelihood.em import Family
+from randla.smoothing._model.observations import as_rows, as_symbols
 from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
-from randla.smoothing._models.ready import DiscreteHMM
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.ffbs import PathSmoother, path_sums
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
@@ -45,8 +47,7 @@ class ExactScores:
         """Log-likelihood and its gradient (p,) in theta."""
         if isinstance(model, LinearGaussian):
             return linear_gaussian_score(self.y, model._system, model.are_parameters)
-        tables = model.initial_probs, model.transition_matrix, model.emission_probs
-        result = hmm_smoothing(self.y, tables, len(tables[0]))
+        result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
 
     def expect(self, model: StateSpaceModel) -> FloatArray:

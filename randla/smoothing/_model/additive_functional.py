@@ -8,11 +8,16 @@ from numpy.typing import NDArray
 
 from randla._validation import as_count
 from randla.smoothing._kernels.particles import functionals
-from randla.smoothing._model.function_errors import UserFunction
-from randla.smoothing._model.functions import FIRST, NEXT, as_function
-from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._model.functions import (
+    FIRST,
+    NEXT,
+    ModelFunctions,
+    UserFunction,
+    as_function,
+)
 
-_NAMES = ("state", "square", "lag_product", "score")
+#: Functionals that have a name.
+NAMES = ("state", "square", "lag_product", "score")
 
 
 class AdditiveFunctional:
@@ -75,8 +80,8 @@ class AdditiveFunctional:
         self.n_out = as_count(n_out, "n_out")
         self.initial = as_function(initial, "initial", FIRST)
         self.step = as_function(step, "step", NEXT)
-        self._costly = self._checked = True
-        self._scratch = 0
+        self._costly = self._checked = True  # what kernels do with a functional of a user
+        self._scratch = 0  # entries of `out` behind the components
 
     def __repr__(self) -> str:
         return f"AdditiveFunctional(n_out={self.n_out})"
@@ -85,7 +90,7 @@ class AdditiveFunctional:
         """Place for one value, with scratch space behind it."""
         return np.empty(self.n_out + self._scratch)
 
-    def _functions(self) -> dict[str, UserFunction]:
+    def _of_user(self) -> dict[str, UserFunction]:
         """The functions for the errors that they raise; none of the library's own."""
         if self._scratch or not self._costly:
             return {}
@@ -95,60 +100,40 @@ class AdditiveFunctional:
         }
 
 
-def _ready(first: Any, step: Any, n_out: int) -> AdditiveFunctional:
-    functional = AdditiveFunctional(n_out, initial=first, step=step)
+def named_functional(name: str, functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
+    """Return the functional that a name of `NAMES` stands for, for a model and the form of y."""
+    if name == "score":
+        return _score(functions, y_ndim)
+    prefix = "" if functions.dim is None else "vector_"
+    first, step = (getattr(functionals, f"{prefix}{name}_{part}") for part in ("first", "next"))
+    functional = AdditiveFunctional(functions.dim or 1, initial=first, step=step)
     functional._costly = functional._checked = False
     return functional
 
 
-def as_functional(functional: Any, model: StateSpaceModel, y: NDArray[Any]) -> AdditiveFunctional:
-    """`functional` if it is one, or the one that a name stands for."""
-    if isinstance(functional, AdditiveFunctional):
-        return functional
-    if not isinstance(functional, str):
-        raise TypeError(
-            f"functional must be an AdditiveFunctional or one of {', '.join(map(repr, _NAMES))}, "
-            f"got {type(functional).__name__}"
-        )
-    if functional not in _NAMES:
-        raise ValueError(
-            f"functional must be an AdditiveFunctional or one of {', '.join(map(repr, _NAMES))}, "
-            f"got {functional!r}"
-        )
-    if functional == "score":
-        return model._once(("score", y.ndim), lambda: _score(model, y.ndim))
-    prefix = "" if model.dim is None else "vector_"
-    return model._once(
-        ("functional", functional),
-        lambda: _ready(
-            getattr(functionals, f"{prefix}{functional}_first"),
-            getattr(functionals, f"{prefix}{functional}_next"),
-            model.dim or 1,
-        ),
-    )
-
-
-def _score(model: StateSpaceModel, y_ndim: int) -> AdditiveFunctional:
+def _score(functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
     """The model's score functions, or central differences of its log densities."""
-    n_theta = model.theta.size
+    n_theta = len(functions.support)
     if n_theta == 0:
         raise ValueError("functional='score' needs a model with parameters, got theta of size 0")
-    if model.score_initial is not None:
-        own = AdditiveFunctional(n_theta, initial=model.score_initial, step=model.score_step)
-        own._checked = not model._is_ready
+    if functions.score_initial is not None:
+        own = AdditiveFunctional(
+            n_theta, initial=functions.score_initial, step=functions.score_step
+        )
+        own._checked = not functions.is_ready
         return own
     for name in ("log_initial", "log_transition"):
-        if getattr(model, name) is None:
+        if getattr(functions, name) is None:
             raise ValueError(
                 f"functional='score' needs a model with score_initial and score_step, or with "
                 f"log_initial and log_transition, got {name}=None"
             )
-    first, step = functionals.numeric_score_forms(
-        model.log_initial,
-        model.log_transition,
-        model.log_potential,
+    first, step = functionals.make_numeric_score(
+        functions.log_initial,
+        functions.log_transition,
+        functions.log_potential,
         functionals.is_missing_number if y_ndim == 1 else functionals.is_missing_row,
-        tuple(getattr(functionals, kind.upper()) for kind in model.support),
+        tuple(getattr(functionals, kind.upper()) for kind in functions.support),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)
     functional._scratch, functional._checked = n_theta, False

@@ -3,15 +3,16 @@
 Compiled code says neither which function an error comes from nor what it was given. So when a
 kernel fails its functions are called again one by one: for an error of compilation each is
 compiled alone, and for an error that was raised while it ran each is called as plain Python, at
-the time that the kernel had reached, with the states that it was working on. An index out of bounds
-then also tells which array it was used on.
+the time that the kernel had reached, with the states that it was working on. The traceback of
+plain Python then also tells the expression whose index is out of bounds.
 """
 
 import inspect
+import linecache
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
@@ -22,6 +23,7 @@ from numba.core.types import Array, Boolean, Float, Integer, Type, float64, int6
 from numpy.typing import NDArray
 
 from randla._random import new_stream
+from randla.smoothing._model.functions import UserFunction
 from randla.smoothing._model.specialise import (
     compiled_type,
     is_library,
@@ -38,7 +40,7 @@ _STREAM = Array(uint64, 1, "C")
 
 _COMPILER_ERRORS = (NumbaError, UnsupportedBytecodeError)
 
-# Pairs of states that the functions are tried with.
+# Pairs of states that a function is tried with: some 0.1 s of plain Python if it is short.
 _MOST_STATES = 10_000
 # Functions of the state at t, at any t; others with an argument `t` make the step from t - 1.
 _OF_ONE_TIME = ("log_potential", "observe")
@@ -46,14 +48,6 @@ _OF_ONE_TIME = ("log_potential", "observe")
 _LOOKS_AT_Y = (
     "log_potential", "initial_proposal", "log_initial_proposal", "proposal", "log_proposal",
 )  # fmt: skip
-
-
-class UserFunction(NamedTuple):
-    """A function, the names of its arguments, and the size of its `out` where that is known."""
-
-    function: Any
-    arguments: tuple[str, ...]
-    out_size: int = 0
 
 
 def naming_errors(
@@ -88,10 +82,10 @@ def naming_errors(
                     message = f"{everyone} must compile under Numba: {_reason(error)}"
                 if message is not None:
                     raise TypeError(message) from error
-            told = _told(error, functions, values)
-            if told is error:
+            named = _named(error, functions, values)
+            if named is error:
                 raise
-            raise told from error
+            raise named from error
 
     return call
 
@@ -146,18 +140,18 @@ def _reason(error: Exception) -> str:
 # Errors while it ran -----------------------------------------------------------------------------
 
 
-def _told(
+def _named(
     error: Exception, functions: Mapping[str, UserFunction], values: dict[str, Any]
 ) -> Exception:
     """`error` with the name of the function that raises it, or the ValueError of a bad index."""
     time = int(values["info"][1])
     bad_index = isinstance(error, IndexError) and "out of" in str(error)
-    done: dict[Any, Any] = {}
+    copies: dict[Any, Any] = {}
     with np.errstate(all="ignore"):
-        for name, tried in functions.items():
+        for name, user in functions.items():
             at = time if name in _OF_ONE_TIME else max(time - 1, 0)
-            function = _plain(tried.function, done)
-            for arguments in _calls(name, tried, time, at, values):
+            function = _plain(user.function, copies)
+            for arguments in _calls(name, user, time, at, values):
                 try:
                     function(*arguments)
                 except Exception as again:
@@ -166,7 +160,7 @@ def _told(
                     if bad_index:
                         return ValueError(
                             f"{name} must keep its indices within bounds, but at t = {at} "
-                            f"{_bad_index(again)}"
+                            f"{again}{_expression(again)}"
                         )
                     first, *others = error.args or ("",)
                     error.args = f"{first} (raised by {name} at t = {at})".lstrip(), *others
@@ -179,43 +173,48 @@ def _told(
     return error
 
 
-def _bad_index(error: Exception) -> str:
-    """What an IndexError says, with the user's line of code if it does not name an array."""
-    frames = (
-        (frame, number)
-        for frame, number in traceback.walk_tb(error.__traceback__)
+def _expression(error: Exception) -> str:
+    """The user's expression that raised an error, where its source can be read."""
+    trace = error.__traceback__
+    *_, place = (
+        entry
+        for (frame, _), entry in zip(
+            traceback.walk_tb(trace), traceback.extract_tb(trace), strict=True
+        )
         if frame.f_globals is not globals() and not is_library(frame.f_globals.get("__name__", ""))
     )
-    line = traceback.StackSummary.extract(frames)[-1].line
-    return f"{error} in {line}" if line and "]" not in str(error) else str(error)
+    line = linecache.getline(place.filename, place.lineno or 0)
+    if place.colno is not None and place.end_lineno == place.lineno:  # offsets count bytes
+        line = line.encode()[place.colno : place.end_colno].decode()
+    return f" in {line.strip()}" if line.strip() else ""
 
 
 def _calls(
-    name: str, tried: UserFunction, time: int, at: int, values: dict[str, Any]
+    name: str, user: UserFunction, time: int, at: int, values: dict[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
     """Arguments for the calls of a function that a kernel may have made at a time."""
     draws = "observations" in values  # as `simulate` does
-    takes_step = "t" in tried.arguments and name not in _OF_ONE_TIME
+    takes_step = "t" in user.arguments and name not in _OF_ONE_TIME
     if (name not in ("initial", "transition", "observe")) if draws else (name == "observe"):
         return
-    if name not in _OF_ONE_TIME and takes_step != (time > 0):
+    if name not in _OF_ONE_TIME and takes_step != (time > 0):  # a start is drawn at time 0 only
         return
     y = values["y"][time] if "y" in values else None
     if y is not None and np.isnan(y).all() and name in _LOOKS_AT_Y:
         return
     before, now = (_extremes_first(states) for states in _states(values, time))
-    of = {"x": before if takes_step else now, "xn": now}
-    needed = [states for a, states in of.items() if a in tried.arguments]
-    size = tried.out_size
+    states = {"x": before if takes_step else now, "xn": now}
+    states = {argument: states[argument] for argument in user.arguments if argument in states}
+    size = user.out_size
     if name == "observe":
         size = values["observations"].shape[-1]
     elif name.endswith("functional"):
         size = values["increment"].size
-    given = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
-    for i in range(min(map(len, needed), default=_MOST_STATES)):
-        given |= {a: states[i] for a, states in of.items() if a in tried.arguments}
-        given["out"] = np.full(size, np.nan)
-        yield tuple(_named(a, given[a]) for a in tried.arguments)
+    call = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
+    for i in range(min(map(len, states.values()), default=_MOST_STATES)):
+        call |= {argument: rows[i] for argument, rows in states.items()}
+        call["out"] = np.full(size, np.nan)
+        yield tuple(call[argument] for argument in user.arguments)
 
 
 def _extremes_first(states: FloatArray) -> FloatArray:
@@ -228,71 +227,25 @@ def _extremes_first(states: FloatArray) -> FloatArray:
 
 def _states(values: dict[str, Any], time: int) -> tuple[FloatArray, FloatArray]:
     """The states of the time before and of a time, as far as a kernel has them."""
-    if "start" in values:
+    if "start" in values:  # of `simulate`, a path a row
         states, k = values["states"], time - values["start_time"]
         return (states[:, k - 1] if k else values["start"]), states[:, k]
     states = values["states"] if "states" in values else values["paths"].swapaxes(0, 1)
-    return states[(time - 1) % len(states)], states[time % len(states)]
+    return states[(time - 1) % len(states)], states[time % len(states)]  # all times, or two
 
 
-class _Naming:
-    """A table that says its name when an index is out of bounds."""
-
-    name = ""
-
-    def __getitem__(self, index: Any) -> Any:
-        try:
-            part = super().__getitem__(index)  # type: ignore[misc]
-        except IndexError as error:
-            raise self._told(index, error) from None
-        return _named(self._indexed(index), part)
-
-    def _indexed(self, index: Any) -> str:
-        inside = ", ".join(map(str, index)) if isinstance(index, tuple) else str(index)
-        return f"{self.name}[{inside}]" if self.name else ""
-
-    def _told(self, index: Any, error: IndexError) -> IndexError:
-        return IndexError(f"{error} in {self._indexed(index)}" if self.name else f"{error}")
-
-
-class _NamedTuple(_Naming, tuple[Any, ...]):
-    pass
-
-
-class _NamedArray(_Naming, np.ndarray[Any, Any]):
-    def __setitem__(self, index: Any, value: Any) -> None:
-        try:
-            super().__setitem__(index, value)
-        except IndexError as error:
-            raise self._told(index, error) from None
-
-
-def _named(name: str, value: Any) -> Any:
-    """A table that knows its name; other values as they are, and the stream of random numbers."""
-    named: Any
-    if type(value) is tuple:
-        named = _NamedTuple(value)
-    elif isinstance(value, np.ndarray) and name != "rng":
-        named = value.view(_NamedArray)
-    else:
-        return value
-    named.name = name
-    return named
-
-
-def _plain(function: Any, done: dict[Any, Any]) -> Any:
-    """A plain twin of `function`, which calls plain twins and whose tables know their names."""
-    if function in done:
-        return done[function]
+def _plain(function: Any, copies: dict[Any, Any]) -> Any:
+    """A plain twin of `function`, which calls plain twins; `copies` holds those made so far."""
+    if function in copies:
+        return copies[function]
 
     def finish(copy: FunctionType) -> FunctionType:
-        done[function] = copy
+        copies[function] = copy
         return copy
 
-    def convert(name: str, value: Any) -> Any:
+    def convert(_: str, value: Any) -> Any:
         original = plain_function(value)
-        if isinstance(original, FunctionType) and not is_library(original.__module__ or ""):
-            return _plain(value, done)
-        return _named(name, value)
+        users = isinstance(original, FunctionType) and not is_library(original.__module__ or "")
+        return _plain(value, copies) if users else value
 
     return rebuild(plain_function(function), finish, convert)

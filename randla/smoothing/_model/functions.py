@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -9,7 +10,6 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from randla._jit import unsaved_kernel
-from randla.smoothing._kernels.particles import feynman_kac
 from randla.smoothing._model.specialise import config, plain_function, values_used
 
 #: Arguments of the functions of an additive functional, for time 0 and for a step.
@@ -35,7 +35,7 @@ ARGUMENTS = {
 }
 _DRAWS = ("initial", "transition", "initial_proposal", "proposal")
 _REQUIRED = ("initial", "transition", "log_potential")
-_PARTNERS = {
+_PARTNERS = {  # functions that make no sense without others
     "proposal": ("log_proposal", "log_transition"),
     "log_proposal": ("proposal",),
     "initial_proposal": ("log_initial_proposal", "log_initial"),
@@ -44,27 +44,73 @@ _PARTNERS = {
     "score_initial": ("score_step",),
     "score_step": ("score_initial",),
 }
+_KNOWN = frozenset(("rng", "t", "x", "xn", "y", "theta", "out"))
+_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
+_VARIADIC = 0x04 | 0x08  # flags of code with *args or **kwargs
 
 
-def arguments_of(name: str, dim: int | None) -> tuple[str, ...]:
-    """Return the names of the arguments that a function must take, for a state of this size."""
-    extra = ("out",) if dim is not None and name in _DRAWS else ()
-    return ARGUMENTS[name] + extra
+class UserFunction(NamedTuple):
+    """A user's function, the names of its arguments, and the size of its `out` where known."""
+
+    function: Any
+    arguments: tuple[str, ...]
+    out_size: int = 0
 
 
-def as_model_functions(given: Mapping[str, Any], dim: int | None) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class ModelFunctions:
+    """The jitted functions of a model, None where it has none, and what they work on."""
+
+    initial: Any
+    transition: Any
+    log_potential: Any
+    log_transition: Any
+    log_initial: Any
+    log_transition_bound: Any
+    initial_proposal: Any
+    log_initial_proposal: Any
+    proposal: Any
+    log_proposal: Any
+    observe: Any
+    score_initial: Any
+    score_step: Any
+    dim: int | None  # of the state; None: a number
+    support: tuple[str, ...]  # of each parameter
+    is_ready: bool  # whether the functions are the library's own
+
+    def of_user(self) -> dict[str, UserFunction]:
+        """The user's functions for the errors that they raise, those that draw first."""
+        names = sorted(ARGUMENTS, key=lambda name: "rng" not in ARGUMENTS[name])
+        out_sizes = dict.fromkeys(("score_initial", "score_step"), len(self.support))
+        return {
+            name: UserFunction(
+                getattr(self, name),
+                _arguments_of(name, self.dim),
+                out_sizes.get(name, self.dim or 0),
+            )
+            for name in names
+            if getattr(self, name) is not None and not self.is_ready
+        }
+
+
+def as_functions(functions: Mapping[str, Any], dim: int | None) -> dict[str, Any]:
     """Jitted functions of a model by name, None where there is none; or an error that names one."""
     compiled = {
         name: None
         if function is None and name not in _REQUIRED
-        else as_function(function, name, arguments_of(name, dim))
-        for name, function in given.items()
+        else as_function(function, name, _arguments_of(name, dim))
+        for name, function in functions.items()
     }
     for name, partners in _PARTNERS.items():
         for partner in partners:
             if compiled[name] is not None and compiled[partner] is None:
                 raise ValueError(f"{partner} must be given together with {name}, got None")
     return compiled
+
+
+def _arguments_of(name: str, dim: int | None) -> tuple[str, ...]:
+    """Return the names of the arguments that a function must take, for a state of this size."""
+    return ARGUMENTS[name] + (("out",) if dim is not None and name in _DRAWS else ())
 
 
 def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> Any:
@@ -80,30 +126,27 @@ def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> Any:
             f"{name} must be a function, jitted by numba.njit or plain, "
             f"got {type(function).__name__}"
         )
-    given = code.co_varnames[: code.co_argcount]
-    wrong = len(given) != len(arguments) or code.co_kwonlyargcount or code.co_flags & 0x0C
-    by_name = set(given) == set(arguments)
-    if not wrong and not by_name:
-        wrong = any(g in _KNOWN and g != a for g, a in zip(given, arguments, strict=True))
+    own = code.co_varnames[: code.co_argcount]
+    wrong = len(own) != len(arguments) or code.co_kwonlyargcount or code.co_flags & _VARIADIC
+    by_name = set(own) == set(arguments)
+    if not wrong and not by_name:  # a known name must then stand in its own place
+        wrong = any(o in _KNOWN and o != a for o, a in zip(own, arguments, strict=True))
     if wrong:
         raise ValueError(
-            f"{name} must take ({', '.join(arguments)}), got ({', '.join(given)}): these names in "
+            f"{name} must take ({', '.join(arguments)}), got ({', '.join(own)}): these names in "
             "any order, or others in this order"
         )
     require_own_randomness(name, plain)
     if not isinstance(function, Dispatcher) and not config.DISABLE_JIT:
         function = unsaved_kernel(function)
-    return function if given == arguments or not by_name else _reordered(function, given, arguments)
+    return function if own == arguments or not by_name else _reordered(function, own, arguments)
 
 
-def _reordered(function: Any, given: tuple[str, ...], arguments: tuple[str, ...]) -> Any:
+def _reordered(function: Any, own: tuple[str, ...], arguments: tuple[str, ...]) -> Any:
     """`function` with its arguments in another order."""
     module = plain_function(function).__globals__.get("__name__", "__main__")
     scope = {"function": function, "__name__": module}
-    exec(
-        f"def reordered({', '.join(arguments)}):\n    return function({', '.join(given)})",
-        scope,
-    )
+    exec(f"def reordered({', '.join(arguments)}):\n    return function({', '.join(own)})", scope)
     return scope["reordered"] if config.DISABLE_JIT else unsaved_kernel(scope["reordered"])
 
 
@@ -114,41 +157,10 @@ def require_own_randomness(name: str, function: Any) -> None:
     seed that is known here: they differ from run to run and with the number of threads.
     """
     for where, value in values_used(function):
-        owner = getattr(value, "__self__", value)
+        owner = getattr(value, "__self__", value)  # of a bound method, such as Generator.normal
         module = getattr(value, "__name__" if isinstance(value, ModuleType) else "__module__", "")
         if isinstance(owner, _GENERATORS) or f"{module}.".startswith(("random.", "numpy.random.")):
             raise ValueError(
                 f"{name} must draw from its stream rng by the functions of randla.random, so that "
                 f"the same seed gives the same result, but it uses {where}, a generator of its own"
             )
-
-
-_KNOWN = frozenset(("rng", "t", "x", "xn", "y", "theta", "out"))
-_GENERATORS = (
-    random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator,
-)  # fmt: skip
-
-
-class Forms(NamedTuple):
-    """What the kernels call instead of a model's functions, see `_kernels.particles.feynman_kac`.
-
-    A kernel then need not know whether states are numbers or vectors, and who proposes them.
-    """
-
-    draw_first: Any
-    draw_next: Any
-    weigh_first: Any
-    weigh_next: Any
-
-    @classmethod
-    def of(cls, model: Any, *, guided: bool) -> "Forms":
-        """Those of a model, with its proposals where it has them and the filter is `guided`."""
-        scalar = model.dim is None
-        first = (model.initial_proposal, model.log_initial_proposal) if guided else (None, None)
-        after = (model.proposal, model.log_proposal) if guided else (None, None)
-        return cls(
-            feynman_kac.draw_first_form(model.initial, first[0], scalar),
-            feynman_kac.draw_next_form(model.transition, after[0], scalar),
-            feynman_kac.weigh_first_form(model.log_potential, model.log_initial, first[1]),
-            feynman_kac.weigh_next_form(model.log_potential, model.log_transition, after[1]),
-        )

@@ -1,24 +1,17 @@
 """State-space models as a handful of small functions."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import ArrayLike, NDArray
 
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
-from randla.smoothing._model.function_errors import UserFunction, naming_errors
-from randla.smoothing._model.functions import (
-    ARGUMENTS,
-    Forms,
-    arguments_of,
-    as_model_functions,
-    require_own_randomness,
-)
+from randla.smoothing._model.compiled import CompiledModel
+from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
+from randla.smoothing._model.observations import as_observations
 from randla.smoothing._model.simulation import draw_paths
-from randla.smoothing._model.specialise import frozen, specialise
 from randla.smoothing._model.supports import SUPPORTS
 
 
@@ -191,26 +184,12 @@ class StateSpaceModel:
         score_step: Callable[..., Any] | None = None,
         observation_dim: int | None = None,
     ) -> None:
+        functions = {name: value for name, value in locals().items() if name in ARGUMENTS}
         self.dim = None if dim is None else as_count(dim, "dim")
         self.observation_dim = (
             None if observation_dim is None else as_count(observation_dim, "observation_dim")
         )
-        given = {
-            "initial": initial,
-            "transition": transition,
-            "log_potential": log_potential,
-            "log_transition": log_transition,
-            "log_initial": log_initial,
-            "log_transition_bound": log_transition_bound,
-            "initial_proposal": initial_proposal,
-            "log_initial_proposal": log_initial_proposal,
-            "proposal": proposal,
-            "log_proposal": log_proposal,
-            "observe": observe,
-            "score_initial": score_initial,
-            "score_step": score_step,
-        }
-        for name, function in as_model_functions(given, self.dim).items():
+        for name, function in as_functions(functions, self.dim).items():
             setattr(self, name, function)
         self.theta = self._as_theta(theta)
         size = self.theta.size
@@ -222,15 +201,15 @@ class StateSpaceModel:
         if len(set(self.names)) < size:
             raise ValueError(f"names must differ from one another, got {list(self.names)}")
         self._require_in_support(self.theta)
-        self._kernels: dict[Any, Any] = {}
+        laws = {name: getattr(self, name) for name in ARGUMENTS}
+        self._compiled = CompiledModel(
+            ModelFunctions(**laws, dim=self.dim, support=self.support, is_ready=self._is_ready)
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in StateSpaceModel.__annotations__ and name in self.__dict__:
+        if name in self.__dict__ and not name.startswith("_"):
             raise AttributeError(f"a model does not change: {name} is set (see replace)")
         super().__setattr__(name, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kernels": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -259,13 +238,21 @@ class StateSpaceModel:
                     f"{high:g}, got {value:g}"
                 )
 
+    def _supported(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """Return `theta` as a read-only array, or raise ValueError outside of the support."""
+        values = self._as_theta(theta, self.theta.size)
+        self._require_in_support(values)
+        return values
+
+    def _each(self, function: str, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Apply a function of `Support` to the value of each parameter."""
+        pairs = zip(self.support, values, strict=True)
+        return np.array([getattr(SUPPORTS[kind], function)(v) for kind, v in pairs], np.float64)
+
     def replace(self, theta: ArrayLike) -> "StateSpaceModel":
         """Return the same model with other parameters; nothing is compiled again."""
         other = copy.copy(self)
-        values = self._as_theta(theta, self.theta.size)
-        self._require_in_support(values)
-        other.__dict__["theta"] = values
-        other.__dict__["_kernels"] = self._kernels
+        other.__dict__["theta"] = self._supported(theta)
         return other
 
     def transform(self, theta: ArrayLike) -> NDArray[np.float64]:
@@ -280,11 +267,7 @@ class StateSpaceModel:
         -------
         z : (p,) ndarray
         """
-        values = np.array(self._as_theta(theta, self.theta.size))
-        self._require_in_support(values)
-        for k, kind in enumerate(self.support):
-            values[k] = SUPPORTS[kind].transform(values[k])
-        return values
+        return self._each("transform", self._supported(theta))
 
     def inverse(self, z: ArrayLike) -> NDArray[np.float64]:
         """Parameters from their unconstrained values, the inverse of `transform`.
@@ -298,10 +281,7 @@ class StateSpaceModel:
         -------
         theta : (p,) ndarray
         """
-        values = np.array(as_vector(z, "z", size=self.theta.size), dtype=np.float64)
-        for k, kind in enumerate(self.support):
-            values[k] = SUPPORTS[kind].inverse(values[k])
-        return values
+        return self._each("inverse", as_vector(z, "z", size=self.theta.size))
 
     def slope(self, theta: ArrayLike) -> NDArray[np.float64]:
         """Derivatives of the parameters in their unconstrained values.
@@ -316,11 +296,7 @@ class StateSpaceModel:
         slope : (p,) ndarray
             A gradient in theta times `slope` is the gradient in the unconstrained values.
         """
-        values = np.array(self._as_theta(theta, self.theta.size))
-        self._require_in_support(values)
-        for k, kind in enumerate(self.support):
-            values[k] = SUPPORTS[kind].slope(values[k])
-        return values
+        return self._each("slope", self._supported(theta))
 
     # Drawing -------------------------------------------------------------------------------------
 
@@ -356,7 +332,7 @@ class StateSpaceModel:
         ((50, 1), (50,))
         """
         n_steps = as_count(n_steps, "n_steps")
-        states, observations = draw_paths(self, None, 0, n_steps, rng)
+        states, observations = self._draw_paths(None, 0, n_steps, rng)
         return states[0], observations[0]
 
     def forecast(
@@ -406,7 +382,7 @@ class StateSpaceModel:
         start_time = as_count(start_time, "start_time", minimum=0)
         lead, rows = start.shape[:-1], start.reshape(-1, d)
         self._require_states(rows)
-        paths, observations = draw_paths(self, rows, start_time + 1, n_steps, rng)
+        paths, observations = self._draw_paths(rows, start_time + 1, n_steps, rng)
         return (
             paths.reshape(*lead, *paths.shape[1:]),
             observations.reshape(*lead, *observations.shape[1:]),
@@ -424,60 +400,19 @@ class StateSpaceModel:
         """Shape of one observation; None where only the functions know it."""
         return None if self.observation_dim is None else (self.observation_dim,)
 
-    def _require_observations(self, y: NDArray[Any]) -> None:
-        """Raise ValueError if a ready model cannot make such observations."""
-
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
-    def _user_functions(self) -> dict[str, UserFunction]:
-        """The functions for the errors that they raise, those that draw first."""
-        sizes = dict.fromkeys(("score_initial", "score_step"), self.theta.size)
-        found = {
-            name: UserFunction(
-                getattr(self, name), arguments_of(name, self.dim), sizes.get(name, self.dim or 0)
-            )
-            for name in sorted(ARGUMENTS, key=lambda name: "rng" not in ARGUMENTS[name])
-            if getattr(self, name) is not None
-        }
-        return {} if self._is_ready else found
+    def _as_observations(self, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """`y` as the functions take it, read-only, and which rows are not wholly missing."""
+        return as_observations(y, self._observation_shape, self._compiled.row_ndim)
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """``make()``, called once for the model and its copies, by one thread."""
-        with global_compiler_lock:
-            if key not in self._kernels:
-                self._kernels[key] = make()
-            return self._kernels[key]
-
-    def _forms(self, *, guided: bool) -> Forms:
-        """Return the functions that the kernels call, see `_kernels.particles.feynman_kac`."""
-        return self._once(("forms", guided), lambda: Forms.of(self, guided=guided))
-
-    def _kernel(
-        self,
-        template: Callable[..., Any],
-        *functions: Any,
-        functional: Mapping[str, UserFunction] | None = None,
-    ) -> Any:
-        """Return a template's kernel for these functions, compiled once for the model.
-
-        `functional` are the functions of a user's functional among them.
-        """
-
-        def make() -> Callable[..., Any]:
-            users, copies = self._user_functions(), self._once("copies", dict)
-            for user in users.values():  # also those that only other algorithms call
-                frozen(user.function, copies)
-            users = {
-                name: user._replace(function=frozen(user.function, copies))
-                for name, user in {**users, **(functional or {})}.items()
-            }
-            for name, user in users.items():  # what a name stood for when the model was made
-                require_own_randomness(name, user.function)
-            kernel = specialise(template, *(frozen(f, copies) for f in functions))
-            return naming_errors(kernel, users, self.dim is None)
-
-        return self._once((template, *functions), make)
+    def _draw_paths(
+        self, start: NDArray[Any] | None, start_time: int, n_steps: int, rng: Any
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """States and observations from `start_time` on, see `simulation.draw_paths`."""
+        theta, k = self._arguments, self.observation_dim
+        return draw_paths(self._compiled, theta, k, start, start_time, n_steps, rng)
 
 
 def _labels(values: Sequence[str], name: str, size: int) -> tuple[str, ...]:

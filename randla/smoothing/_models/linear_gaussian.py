@@ -1,7 +1,5 @@
 """The linear Gaussian model."""
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,7 +7,6 @@ from randla._validation import as_array, read_only
 from randla.smoothing._kernels.exact.kalman import covariance_root
 from randla.smoothing._kernels.models import (
     linear_gaussian as vector,
-    linear_gaussian_proposal as vector_proposal,
     linear_gaussian_scalar as scalar,
     linear_gaussian_score as vector_score,
 )
@@ -128,61 +125,62 @@ class LinearGaussian(ReadyModel):
             "initial_mean": np.array(mean, np.float64),
             "initial_cov": _as_covariance(initial_cov, d, "initial_cov"),
         }
-        regular = {n: not n.endswith("cov") or _is_regular(p, n) for n, p in parts.items()}
+        regular = {n: not n.endswith("cov") or _is_regular(_root(p, n)) for n, p in parts.items()}
         regular["initial_mean"] = regular["initial_cov"]
-        self._constants = {n: read_only(p) for n, p in parts.items() if not regular[n]}
         self.are_parameters = tuple(regular.values())
-        self._shapes = {n: p.shape for n, p in parts.items() if regular[n]}
-        named = [_named_entries(n, parts[n]) for n in self._shapes]
+        self._constants = {n: read_only(p) for n, p in parts.items() if not regular[n]}
+        self._entries = {n: _entries(n, p) for n, p in parts.items() if regular[n]}
+        ends = np.cumsum([len(entries) for entries in self._entries.values()])
+        self._ends = ends  # in theta, of each argument that is a parameter
         wanted = ("transition_matrix", "transition_cov", "observation_cov")
         self.default_free = tuple(n for n in wanted if regular[n])
-        self.joint_parameters = _covariance_indices(self._shapes)
-        simple = d == 1 and k == 1
-        laws = functions(scalar if simple else vector, LAWS)
-        score = scalar if simple else vector_score
-        proposals = scalar if simple else vector_proposal
+        self.joint_parameters = tuple(  # covariances with more than one entry
+            ("covariance", np.arange(end - len(entries), end))
+            for (n, entries), end in zip(self._entries.items(), ends, strict=True)
+            if n.endswith("cov") and len(entries) > 1
+        )
+        simple = d == 1 and k == 1  # then state and observation are numbers
+        kernels, scores = (scalar, scalar) if simple else (vector, vector_score)
+        laws = functions(kernels, LAWS)
         if regular["transition_cov"] and regular["observation_cov"]:
-            laws |= functions(score, SCORES) | functions(proposals, PROPOSAL)
+            laws |= functions(scores, SCORES) | functions(kernels, PROPOSAL)
             if regular["initial_cov"]:
-                laws |= functions(proposals, INITIAL_PROPOSAL)
+                laws |= functions(kernels, INITIAL_PROPOSAL)
         if not regular["transition_cov"]:
             laws["log_transition"] = laws["log_transition_bound"] = None
         if not regular["initial_cov"]:
             laws["log_initial"] = None
+        named = [(n, i) for n, entries in self._entries.items() for i in entries]
         super().__init__(
             **laws,
             dim=None if simple else d,
             observation_dim=None if k == 1 else k,
-            theta=np.concatenate([values for _, values, _ in named]),
-            names=[name for names, _, _ in named for name in names],
-            support=[kind for _, _, kinds in named for kind in kinds],
+            theta=[parts[n][i] for n, i in named],
+            names=[f"{n}{list(i)}".replace(" ", "") if parts[n].size > 1 else n for n, i in named],
+            support=["log" if n.endswith("cov") and i[0] == i[1] else "real" for n, i in named],
         )
         self._derive()
 
     def _derive(self) -> None:
-        parts = dict(self._constants)
-        first = 0
-        for name, shape in self._shapes.items():
-            n = shape[0]
+        self.__dict__.update(self._constants)
+        for (name, entries), values in zip(
+            self._entries.items(), np.split(self.theta, self._ends[:-1]), strict=True
+        ):
+            index = tuple(np.transpose(entries))
+            part = np.empty(np.max(entries, axis=0) + 1)
+            part[index] = values
             if name.endswith("cov"):
-                part = np.empty(shape)
-                rows, columns = np.tril_indices(n)
-                last = first + len(rows)
-                part[rows, columns] = part[columns, rows] = self.theta[first:last]
-            else:
-                last = first + math.prod(shape)
-                part = self.theta[first:last].reshape(shape)
-            parts[name] = read_only(part)
-            first = last
-        for name, part in parts.items():
-            self.__dict__[name] = part
-            if name in self._shapes and name.endswith("cov") and not _is_regular(part, name):
-                raise ValueError(f"{name} must stay positive definite, got a singular one")
-        Q, R, P0 = (
-            _root(parts[n], n) for n in ("transition_cov", "observation_cov", "initial_cov")
-        )
+                part[index[::-1]] = values  # the upper triangle
+                if not _is_regular(_root(part, name)):
+                    raise ValueError(f"{name} must stay positive definite, got a singular one")
+            self.__dict__[name] = read_only(part)
         A, B, m0 = self.transition_matrix, self.observation_matrix, self.initial_mean
-        self._system = tuple(read_only(np.ascontiguousarray(p)) for p in (A, Q, B, R, m0, P0))
+        Q_root, R_root, P0_root = (
+            _root(getattr(self, n), n) for n in ("transition_cov", "observation_cov", "initial_cov")
+        )
+        self._system = tuple(
+            read_only(np.ascontiguousarray(p)) for p in (A, Q_root, B, R_root, m0, P0_root)
+        )
 
     def _pack(self) -> FloatArray:
         A, Q_root, B, R_root, m0, P0_root = self._system
@@ -221,29 +219,10 @@ def _root(P: FloatArray, name: str) -> FloatArray:
     return root
 
 
-def _is_regular(P: FloatArray, name: str) -> bool:
-    return bool((np.diag(_root(P, name)) > 0).all())
+def _is_regular(root: FloatArray) -> bool:
+    return bool((np.diag(root) > 0).all())
 
 
-def _covariance_indices(
-    shapes: dict[str, tuple[int, ...]],
-) -> tuple[tuple[str, NDArray[np.intp]], ...]:
-    """Positions in theta of the covariances that have more than one entry."""
-    joint, first = [], 0
-    for name, shape in shapes.items():
-        n = shape[0]
-        size = n * (n + 1) // 2 if name.endswith("cov") else math.prod(shape)
-        if name.endswith("cov") and n > 1:
-            joint.append(("covariance", np.arange(first, first + size)))
-        first += size
-    return tuple(joint)
-
-
-def _named_entries(name: str, part: FloatArray) -> tuple[list[str], FloatArray, list[str]]:
-    """Names, values and supports of the parameters in one argument."""
-    indices = list(zip(*np.tril_indices(len(part)), strict=True))
-    if not name.endswith("cov"):
-        indices = list(np.ndindex(part.shape))
-    labels = [f"{name}[{','.join(map(str, i))}]" for i in indices] if part.size > 1 else [name]
-    supports = ["log" if name.endswith("cov") and i[0] == i[1] else "real" for i in indices]
-    return labels, np.array([part[i] for i in indices]), supports
+def _entries(name: str, part: FloatArray) -> list[tuple[int, ...]]:
+    """Indices of the parameters in one argument: of covariances the lower triangle, row by row."""
+    return [i for i in np.ndindex(part.shape) if not name.endswith("cov") or i[1] <= i[0]]

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from randla.smoothing._kernels.models.linear_gaussian import N_BLOCKS
+
 FloatArray = NDArray[np.float64]
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # of a log normaliser, one component
 
 
 def pack_linear_gaussian(
@@ -28,41 +30,30 @@ def pack_linear_gaussian(
     m0: FloatArray,
     P0_root: FloatArray,
 ) -> FloatArray:
-    """Layout of `randla.smoothing._kernels.models.linear_gaussian`.
+    """Layout of `randla.smoothing._kernels.models.linear_gaussian`, its blocks in their order.
 
-    Blocks that have no meaning because a covariance is singular are zero, its log normaliser
-    -inf.
+    Those that have no meaning because a covariance is singular are zero, its log normaliser -inf.
     """
     W_Q, Q_inv, log_Q = _whitener(Q_root)
     W_R, R_inv, log_R = _whitener(R_root)
     W_0, P0_inv, log_0 = _whitener(P0_root)
-    parts = [
-        theta,
-        np.array([log_Q, log_R, log_0]),
+    blocks: list[FloatArray | float] = [
+        *(log_Q, log_R, log_0),
         *(A, Q_root, W_Q, W_Q @ A, Q_inv, Q_inv @ A, P0_root, W_0, P0_inv),
         *(m0, W_0 @ m0, P0_inv @ m0),
         *(B, W_R @ B, R_inv @ B, R_root, W_R, R_inv, R),
     ]
-    sizes = np.array([float(len(B)), float(len(theta))])
-    if np.isinf(log_R):
-        return _join([*parts, np.zeros(_proposal_size(*B.shape)), sizes])
-    K, root = _condition(Q_root, B, R_root)
-    W, _, log_P = _whitener(root)
-    M = A - K @ (B @ A)
-    K0, root0 = _condition(P0_root, B, R_root)
-    W0, _, log_P0 = _whitener(root0)
-    c = m0 - K0 @ (B @ m0)
-    parts += [np.array([log_P, log_P0]), root, W, M, W @ M, K, W @ K]
-    parts += [root0, W0, c, W0 @ c, K0, W0 @ K0]
-    return _join([*parts, sizes])
-
-
-def _proposal_size(k: int, d: int) -> int:
-    return 2 + 6 * d * d + 4 * d * k + 2 * d
-
-
-def _join(parts: list[FloatArray]) -> FloatArray:
-    return np.concatenate([np.ravel(p) for p in parts])
+    if np.isinf(log_R):  # no density of y to condition on, so no proposals
+        blocks += [0.0] * (N_BLOCKS - len(blocks))
+    else:
+        K, root = _condition(Q_root, B, R_root)
+        K0, root0 = _condition(P0_root, B, R_root)
+        (W, _, log_P), (W0, _, log_P0) = _whitener(root), _whitener(root0)
+        M, c = A - K @ (B @ A), m0 - K0 @ (B @ m0)  # N(M x + K y, ..), at time 0 N(c + K0 y, ..)
+        blocks += [log_P, log_P0, root, W, M, W @ M, K, W @ K, root0, W0, c, W0 @ c, K0, W0 @ K0]
+    flat = [np.ravel(part) for part in (theta, *blocks)]
+    begins = np.cumsum([part.size for part in flat])[:-1]  # where each block begins
+    return np.concatenate([*flat, [len(B)], begins])
 
 
 def _whitener(root: FloatArray) -> tuple[FloatArray, FloatArray, float]:
@@ -85,15 +76,15 @@ def _condition(
     k, d = B.shape
     pre = np.block([[R_root, B @ root], [np.zeros((d, k)), root]])
     post = np.asarray(np.linalg.qr(pre.T, mode="r")).T
-    post *= np.where(np.diag(post) < 0, -1.0, 1.0)
-    F_root = post[:k, :k]
+    post *= np.where(np.diag(post) < 0, -1.0, 1.0)  # QR leaves the signs of the columns open
+    F_root = post[:k, :k]  # F = B P B' + R
     K = solve_triangular(F_root.T, post[k:, :k].T, lower=False, check_finite=False).T
     return K, np.tril(post[k:, k:])
 
 
 def pack_volatility(phi: float, sigma: float, beta: float) -> FloatArray:
     """Layout of `randla.smoothing._kernels.models.volatility`."""
-    sd_0 = sigma / math.sqrt((1.0 - phi) * (1.0 + phi))
+    sd_0 = sigma / math.sqrt((1.0 - phi) * (1.0 + phi))  # of the stationary law
     return np.array(
         [
             *(phi, sigma, beta, sd_0, 1.0 / sigma, 1.0 / sd_0, beta**-2),
@@ -109,7 +100,7 @@ def pack_hmm(initial: FloatArray, transition: FloatArray, emission: FloatArray) 
         logs = [np.log(p).ravel() for p in tables]
     sums = [np.cumsum(p, axis=-1) for p in tables]
     inverses = [np.divide(1.0, p, out=np.zeros_like(p), where=p > 0).ravel() for p in tables]
-    normal = [(s / s[..., -1:]).ravel() for s in sums]
+    normal = [(s / s[..., -1:]).ravel() for s in sums]  # the last one is one
     tail = np.array([logs[1].max(), len(initial), emission.shape[1]])
     return np.concatenate([*(p.ravel() for p in tables), *normal, *logs, *inverses, tail])
 
@@ -126,9 +117,9 @@ def pack_chaotic(
 ) -> FloatArray:
     """Layout of `randla.smoothing._kernels.models.chaotic`."""
     d = len(weights)
-    if math.isinf(df):
+    if math.isinf(df):  # normal noise
         log_g = -_HALF_LOG_2PI
-    else:
+    else:  # log Gamma((df + 1) / 2) - log Gamma(df / 2) - 1/2 log(df pi), Student's t
         log_g = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df)
         log_g -= 0.5 * math.log(df * math.pi)
     numbers = [
@@ -136,6 +127,7 @@ def pack_chaotic(
         -d * (math.log(process_sd) + _HALF_LOG_2PI),
         log_g - math.log(scale),
         -d * (math.log(initial_sd) + _HALF_LOG_2PI),
+        # Posterior standard deviations (s^-2 + scale^-2)^(-1/2), of the proposals.
         *(s / math.hypot(1.0, s / scale) for s in (process_sd, initial_sd)),
     ]
     return np.concatenate([theta, rate * weights.ravel(), numbers])

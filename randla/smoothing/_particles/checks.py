@@ -1,16 +1,13 @@
-"""Observations, the errors that kernels report, and pieces of work that can be interrupted."""
+"""Models, the errors that kernels report, and pieces of work that can be interrupted."""
 
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numba.core.types import Array, float64, int64
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from randla._validation import as_array, read_only
 from randla.smoothing._kernels.particles import status
-from randla.smoothing._model.specialise import returns_number
 from randla.smoothing._model.state_space import StateSpaceModel
 
 #: Work after which the smoothers look for Ctrl-C.
@@ -22,56 +19,6 @@ def as_model(model: Any) -> StateSpaceModel:
     if not isinstance(model, StateSpaceModel):
         raise TypeError(f"model must be a StateSpaceModel, got {type(model).__name__}")
     return model
-
-
-def as_observations(
-    y: ArrayLike, model: StateSpaceModel
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """`y` as read-only float64, (T,) or (T, k), and which rows are not wholly NaN.
-
-    (T,) and (T, 1) stand for one another: the functions of the model are given what they take.
-    """
-    values = as_array(y, "y", finite=False)
-    if values.ndim not in (1, 2) or values.size == 0:
-        raise ValueError(f"y must be non-empty with shape (T,) or (T, k), got shape {values.shape}")
-    if np.isinf(values).any():
-        raise ValueError("y must hold numbers, or NaN where an observation is missing, got inf")
-    row = model._observation_shape
-    if row is not None and values.shape[1:] != row:
-        if values.size != len(values) or row not in ((), (1,)):
-            expected = f"({', '.join(['T', *map(str, row)])}{'' if row else ','})"
-            raise ValueError(
-                f"y must have shape {expected} as the model observes it, got shape {values.shape}"
-            )
-        values = values.reshape(len(values), *row)
-    if values.size == len(values):
-        values = values.reshape(len(values), *[1] * _row_ndim(model, values.ndim - 1))
-    elif row is None and _row_ndim(model, 1) == 0:
-        raise ValueError(
-            "y must have shape (T,), since log_potential takes an observation as a number, got "
-            f"shape {values.shape}"
-        )
-    values = np.ascontiguousarray(values, dtype=np.float64)
-    model._require_observations(values)
-    observed = np.asarray(~np.isnan(values).reshape(len(values), -1).all(axis=1))
-    return read_only(values), read_only(observed)
-
-
-def _row_ndim(model: StateSpaceModel, given: int) -> int:
-    """0 if `log_potential` takes single observations as floats, 1 if as arrays of one entry.
-
-    `given` where it takes both, or neither (its own error then tells more).
-    """
-    row = Array(float64, 1, "C", readonly=True)
-    x = float64 if model.dim is None else Array(float64, 1, "C")
-
-    def takes(ndim: int) -> bool:
-        return returns_number(model.log_potential, int64, x, row if ndim else float64, row)
-
-    return model._once(
-        ("dimensions of a row", given),
-        lambda: given if takes(given) or not takes(1 - given) else 1 - given,
-    )
 
 
 class NoSurvivorsError(ValueError):

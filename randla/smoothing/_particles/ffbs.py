@@ -18,7 +18,6 @@ from randla.smoothing._particles.filter import FilterRun, use_proposal
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.records import BackwardDraws, FloatArray, PathEnds
 from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
-from randla.smoothing._particles.sweeps import backward_kernel
 
 
 def ffbs(
@@ -136,9 +135,9 @@ class PathSmoother:
         guided = use_proposal(model, "auto")
         self.problem, self.rng = problem, rng
         self.filter = FilterRun(model, problem.y, problem.observed, n, guided=guided, store=True)
-        self.kernel = model._kernel(
+        self.kernel = model._compiled.kernel(
             backward_template,
-            backward_kernel(model, problem.backward),
+            model._compiled.backward(problem.backward),
             problem.backward in ("reject", "mcmc"),
         )
         mcmc = problem.backward == "mcmc"  # which needs two draws: the ancestor and one step
@@ -192,8 +191,8 @@ def path_sums(problem: SmoothingProblem, paths: FloatArray) -> FloatArray:
     functional = problem.functional
     sums = np.empty((len(paths), functional.n_out))
     increment, info = functional._buffer(), np.zeros(3, np.int64)
-    kernel = problem.model._kernel(
-        path_sum_template, functional.initial, functional.step, functional=functional._functions()
+    kernel = problem.model._compiled.kernel(
+        path_sum_template, functional.initial, functional.step, functional=functional
     )
     kernel(problem.y, problem.model._arguments, paths, increment, sums, info)
     raise_for_status(info)

@@ -14,7 +14,7 @@ from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.filter import filter_template
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.state_space import StateSpaceModel
-from randla.smoothing._particles.checks import as_model, as_observations, pieces, raise_for_status
+from randla.smoothing._particles.checks import as_model, pieces, raise_for_status
 from randla.smoothing._particles.problem import require_memory
 from randla.smoothing._particles.records import FloatArray, IntArray, Moments, ParticleRun, Series
 
@@ -153,7 +153,7 @@ def particle_filter(
     ((100, 1), (100,))
     """
     model = as_model(model)
-    values, observed = as_observations(y, model)
+    values, observed = model._as_observations(y)
     n_particles = as_count(n_particles, "n_particles", minimum=2)
     scheme = _SCHEMES[as_choice(resampling, "resampling", tuple(_SCHEMES))]
     threshold = as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0)
@@ -204,7 +204,9 @@ class FilterRun(ParticleRun):
         n_times = len(y)
         rows = n_times if store else min(2, n_times)
         super().__init__(model, n_times, n_particles, (rows, rows, rows))
-        self.kernel = model._kernel(filter_template, *model._forms(guided=guided))
+        self.kernel = model._compiled.kernel(
+            filter_template, *model._compiled.feynman_kac(guided=guided)
+        )
         self.series = Series(y, observed, model._arguments)
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
         self.no_path = np.empty((0, *self.state_shape))

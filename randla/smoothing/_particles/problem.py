@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._results import RandlaWarning, warn_caller
 from randla._validation import as_choice, as_count, read_only
-from randla.smoothing._model.additive_functional import AdditiveFunctional, as_functional
+from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
-from randla.smoothing._particles.checks import as_model, as_observations
+from randla.smoothing._particles.checks import as_model
 from randla.smoothing._particles.records import Series
 
 Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
@@ -72,7 +72,7 @@ def make_problem(
 ) -> SmoothingProblem:
     """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
     model = as_model(model)
-    values, observed = as_observations(y, model)
+    values, observed = model._as_observations(y)
     n = as_count(n_particles, "n_particles", minimum=2)
     backward = choose_backward(model, backward)
     if n_backward is not None:
@@ -83,7 +83,7 @@ def make_problem(
         n_backward = 1
     if paths is not None:
         require_memory(len(values), n, model.dim or 1, *paths)
-    functional = as_functional(functional, model, values)
+    functional = model._compiled.functional(functional, values.ndim)
     limit = max(16, n // 4)  # where the proposals begin to cost more than an exact draw
     return SmoothingProblem(model, values, observed, functional, n, n_backward, backward, limit)
 

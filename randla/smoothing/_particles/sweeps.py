@@ -7,13 +7,7 @@ from typing import Any
 import numpy as np
 
 from randla._random import new_stream
-from randla.smoothing._kernels.particles import backward as kernels
-from randla.smoothing._kernels.particles.sweep import (
-    make_full_update,
-    make_sampled_update,
-    sweep_template,
-)
-from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._kernels.particles.sweep import sweep_template
 from randla.smoothing._particles.checks import (
     PIECE_SECONDS,
     NoSurvivorsError,
@@ -37,33 +31,17 @@ _MOST_STARTS = 100
 Starting = Generator[int, None, int]
 
 
-def backward_kernel(model: StateSpaceModel, backward: str) -> Any:
-    """Return the function that fills a table of backward draws, made once for the model."""
-    q = model.log_transition
-    make = {
-        "ancestor": kernels.make_ancestor,
-        "reject": lambda: kernels.make_reject(q, model.log_transition_bound),
-        "exact": lambda: kernels.make_exact(q),
-        "mcmc": lambda: kernels.make_mcmc(q, model.dim is None),
-    }[backward]
-    return model._once(("backward", backward), make)
-
-
 def sweep_kernel(problem: SmoothingProblem) -> Any:
     """Return the kernel of `randla.smoothing._kernels.particles.sweep` for a problem."""
-    model, functional, in_full = problem.model, problem.functional, problem.n_backward is None
-
-    def make() -> Any:
-        q = model.log_transition if in_full else backward_kernel(model, problem.backward)
-        make_update = make_full_update if in_full else make_sampled_update
-        return make_update(q, functional.step, functional._costly, functional._checked)
-
-    return model._kernel(
+    model, functional = problem.model._compiled, problem.functional
+    guided = use_proposal(problem.model, "auto")
+    kind = None if problem.n_backward is None else problem.backward
+    return model.kernel(
         sweep_template,
-        *model._forms(guided=use_proposal(model, "auto")),
+        *model.feynman_kac(guided=guided),
         functional.initial,
-        model._once(("update", problem.backward, in_full, functional), make),
-        functional=functional._functions(),
+        model.update(kind, functional),
+        functional=functional,
     )
 
 

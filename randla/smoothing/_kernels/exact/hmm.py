@@ -18,8 +18,8 @@ import numpy as np
 
 from randla._jit import kernel
 
-_SAFE = 1e-250
-_SAFE_PAIRS = 1e-16
+_SAFE = 1e-250  # a total above it does not feel terms that underflow, each below 1e-308
+_SAFE_PAIRS = 1e-16  # above it no pair of probability over 1e-290 has underflowed
 
 
 @kernel
@@ -56,9 +56,9 @@ def forward_backward(y, log_initial, P, log_P, log_emission, log_alpha, probs, p
     is returned is the first at which the observations so far have probability zero.
     """
     n_steps, K = probs.shape
-    a, terms, total = np.empty(K), np.empty(K), 0.0
+    a, terms, total = np.empty(K), np.empty(K), 0.0  # a: filtered law at t - 1, largest entry one
     top = 0.0
-    for t in range(n_steps):
+    for t in range(n_steps):  # forward: alpha_t(j) = g_t(j) sum_i alpha_{t-1}(i) P_ij, normalised
         now = log_alpha[t]
         for j in range(K):
             if t == 0:
@@ -69,13 +69,13 @@ def forward_backward(y, log_initial, P, log_P, log_emission, log_alpha, probs, p
                     s += a[i] * P[i, j]
                 if s > _SAFE:
                     now[j] = top + math.log(s)
-                else:
+                else:  # term by term in logarithms
                     for i in range(K):
                         terms[i] = log_alpha[t - 1, i] + log_P[i, j]
                     now[j] = log_sum(terms, K)
             if y[t] >= 0:
                 now[j] += log_emission[j, y[t]]
-        level = log_sum(now, K)
+        level = log_sum(now, K)  # log p(y_t | y_0, ..., y_{t-1})
         if level == -math.inf:
             return level, t
         total += level
@@ -83,10 +83,10 @@ def forward_backward(y, log_initial, P, log_P, log_emission, log_alpha, probs, p
             now[j] -= level
         top = shift_to_one(now, a)
     b, after = np.empty(K), np.empty(K)
-    probs[n_steps - 1] = 0.0
-    for t in range(n_steps - 2, -1, -1):
+    probs[n_steps - 1] = 0.0  # log beta_{T-1}
+    for t in range(n_steps - 2, -1, -1):  # beta_t(i) = sum_j P_ij g_{t+1}(j) beta_{t+1}(j)
         for j in range(K):
-            after[j] = probs[t + 1, j]
+            after[j] = probs[t + 1, j]  # log g_{t+1}(j) beta_{t+1}(j)
             if y[t + 1] >= 0:
                 after[j] += log_emission[j, y[t + 1]]
         top_b = shift_to_one(after, b)
@@ -101,11 +101,11 @@ def forward_backward(y, log_initial, P, log_P, log_emission, log_alpha, probs, p
                     terms[j] = log_P[i, j] + after[j]
                 probs[t, i] = log_sum(terms, K)
         shift_to_one(log_alpha[t], a)
-        pairs(a, b, log_alpha[t], after, P, log_P, pair_probs[t])
+        pairs(a, b, log_alpha[t], after, P, log_P, pair_probs[t])  # the law of (x_t, x_{t+1})
         level = log_sum(probs[t], K)  # keeps log beta near zero
         for i in range(K):
             probs[t, i] -= level
-    for t in range(n_steps):
+    for t in range(n_steps):  # P(x_t = i | y) proportional to alpha_t(i) beta_t(i)
         for i in range(K):
             terms[i] = log_alpha[t, i] + probs[t, i]
         level = log_sum(terms, K)
@@ -122,7 +122,7 @@ def pairs(a, b, log_a, log_b, P, log_P, out):
         for j in range(K):
             out[i, j] = a[i] * P[i, j] * b[j]
             total += out[i, j]
-    if not total > _SAFE_PAIRS:
+    if not total > _SAFE_PAIRS:  # again, in logarithms
         top = -math.inf
         for i in range(K):
             for j in range(K):

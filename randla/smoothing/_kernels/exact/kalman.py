@@ -34,25 +34,25 @@ def covariance_root(P, root):
     Returns 0, or 1 + i if row i shows that P is not positive semidefinite.
     """
     d = P.shape[0]
-    for j in range(d):
+    for j in range(d):  # Cholesky, column by column
         pivot = P[j, j]
         for k in range(j):
             pivot -= root[j, k] * root[j, k]
-        if not (P[j, j] >= 0.0 and pivot >= -1e-8 * P[j, j]):
+        if not (P[j, j] >= 0.0 and pivot >= -1e-8 * P[j, j]):  # below what rounding explains
             return 1 + j
-        singular = pivot <= 4.0 * d * _EPS * P[j, j]
+        singular = pivot <= 4.0 * d * _EPS * P[j, j]  # the rounding error of the pivot
         root[j, j] = 0.0 if singular else math.sqrt(pivot)
         for i in range(j):
             root[i, j] = 0.0
         for i in range(j + 1, d):
-            rest = P[i, j]
+            remainder = P[i, j]
             for k in range(j):
-                rest -= root[i, k] * root[j, k]
+                remainder -= root[i, k] * root[j, k]
             if not singular:
-                root[i, j] = rest / root[j, j]
-            else:
+                root[i, j] = remainder / root[j, j]
+            else:  # semidefinite only if the whole column vanishes with its pivot
                 root[i, j] = 0.0
-                if abs(rest) > 1e-7 * math.sqrt(P[i, i] * P[j, j]):
+                if abs(remainder) > 1e-7 * math.sqrt(P[i, i] * P[j, j]):
                     return 1 + i
     return 0
 
@@ -65,9 +65,9 @@ def triangularise(M, n_pivots, n_rows, n_cols, floor, pivots):
     the part is set to zero and ``pivots[i] = -1``. Else ``pivots[i]`` is the column of its last
     entry, which is positive. Returns the number of pivots.
     """
-    c = 0
+    c = 0  # column of the next pivot
     for i in range(n_pivots):
-        norm = 0.0
+        norm = 0.0  # of what the rows above leave of row i
         for k in range(c, n_cols):
             norm += M[i, k] * M[i, k]
         norm = math.sqrt(norm)
@@ -77,10 +77,10 @@ def triangularise(M, n_pivots, n_rows, n_cols, floor, pivots):
             pivots[i] = -1
             continue
         for k in range(c, n_cols):
-            M[i, k] /= norm
+            M[i, k] /= norm  # so that 1e-300 and 1e300 do not under- or overflow below
         head = M[i, c]
         sign = -1.0 if head > 0.0 else 1.0  # the reflection maps the row to sign * norm
-        M[i, c] = head - sign
+        M[i, c] = head - sign  # v = row - sign e_c, without cancellation
         scale = 1.0 / (1.0 + abs(head))  # 2 / (v'v)
         for j in range(i + 1, n_rows):
             dot = 0.0
@@ -88,8 +88,8 @@ def triangularise(M, n_pivots, n_rows, n_cols, floor, pivots):
                 dot += M[j, k] * M[i, k]
             dot *= scale
             for k in range(c, n_cols):
-                M[j, k] -= dot * M[i, k]
-            M[j, c] *= sign
+                M[j, k] -= dot * M[i, k]  # row j times I - 2 v v' / (v'v)
+            M[j, c] *= sign  # turns the column, so that the pivot is positive
         M[i, c] = norm
         for k in range(c + 1, n_cols):
             M[i, k] = 0.0
@@ -111,6 +111,20 @@ def row_norm(M, i, n_cols):
     for k in range(n_cols):
         total += M[i, k] * M[i, k]
     return math.sqrt(total)
+
+
+@summing_kernel
+def product_row(X, i, S, M, a, first, scale):
+    """Write row i of X S to M[a, first:]; returns `scale` plus its size before cancellation."""
+    d = S.shape[0]
+    for b in range(d):
+        M[a, first + b] = 0.0
+    for j in range(d):
+        if X[i, j] != 0.0:
+            scale += abs(X[i, j]) * row_norm(S, j, d)
+            for b in range(d):
+                M[a, first + b] += X[i, j] * S[j, b]
+    return scale
 
 
 @kernel
@@ -135,7 +149,7 @@ def observe_row(y, H, R_root, m, S, M, floor, pivots, seen, e):
     """
     k, d = H.shape
     n = find_observed(y, seen)
-    if n == 0:
+    if n == 0:  # a missing row: the prediction stands
         return 0, 0.0
     width = n + d
     if n == k:
@@ -148,19 +162,12 @@ def observe_row(y, H, R_root, m, S, M, floor, pivots, seen, e):
                 M[a, b] = R_root[seen[a], b]
         floor[:n] = 0.0
         triangularise(M, n, n, k, floor, pivots)
-    tiny = 16.0 * _EPS * width
+    tiny = 16.0 * _EPS * width  # relative rounding error of a row of the pre-array
     for a in range(n):
         i = seen[a]
-        for b in range(n, width):
-            M[a, b] = 0.0
-        scale = row_norm(R_root, i, k)
-        for j in range(d):
-            if H[i, j] != 0.0:
-                scale += abs(H[i, j]) * row_norm(S, j, d)
-                for b in range(d):
-                    M[a, n + b] += H[i, j] * S[j, b]
+        scale = product_row(H, i, S, M, a, n, row_norm(R_root, i, k))  # H S beside R_root
         floor[a] = tiny * scale
-    for j in range(d):
+    for j in range(d):  # the second block row, [0, S]
         for b in range(n):
             M[n + j, b] = 0.0
         for b in range(d):
@@ -168,17 +175,17 @@ def observe_row(y, H, R_root, m, S, M, floor, pivots, seen, e):
     if triangularise(M, n, width, width, floor, pivots) < n:
         return -1, 0.0
     log_density = -0.5 * n * _LOG_2PI
-    for a in range(n):
-        rest = y[seen[a]]
+    for a in range(n):  # e = F_root^-1 (y - H m) by forward substitution
+        remainder = y[seen[a]]
         for j in range(d):
-            rest -= H[seen[a], j] * m[j]
+            remainder -= H[seen[a], j] * m[j]
         for b in range(a):
-            rest -= M[a, b] * e[b]
-        e[a] = rest / M[a, a]
-        log_density -= 0.5 * e[a] * e[a] + math.log(M[a, a])
+            remainder -= M[a, b] * e[b]
+        e[a] = remainder / M[a, a]
+        log_density -= 0.5 * e[a] * e[a] + math.log(M[a, a])  # log N(y; H m, F)
     for j in range(d):
         for a in range(n):
-            m[j] += M[n + j, a] * e[a]
+            m[j] += M[n + j, a] * e[a]  # m + K (y - H m), as M[n:, :n] = K F_root
         before = row_norm(S, j, d)
         for b in range(d):
             S[j, b] = M[n + j, n + b]
@@ -198,37 +205,31 @@ def predict(A, Q_root, m, S, M, floor, pivots, G, C):
     d = A.shape[0]
     tiny = 32.0 * _EPS * d
     for i in range(d):
-        scale = row_norm(Q_root, i, d)
+        scale = product_row(A, i, S, M, i, 0, row_norm(Q_root, i, d))  # A S beside Q_root
         for b in range(d):
-            M[i, b] = 0.0
             M[i, d + b] = Q_root[i, b]
             M[d + i, b] = S[i, b]
             M[d + i, d + b] = 0.0
-        for j in range(d):
-            if A[i, j] != 0.0:
-                scale += abs(A[i, j]) * row_norm(S, j, d)
-                for b in range(d):
-                    M[i, b] += A[i, j] * S[j, b]
         floor[i] = tiny * scale
     floor[d:] = 0.0
     triangularise(M, 2 * d, 2 * d, 2 * d, floor, pivots)
-    rank = 0
+    rank = 0  # of the predicted covariance A P A' + Q
     for i in range(d):
         rank += pivots[i] >= 0
         G[i] = 0.0
     for i in range(d):
         for b in range(d):
             C[i, b] = M[d + i, rank + b]
-            S[i, b] = M[i, b] if b < rank else 0.0
+            S[i, b] = M[i, b] if b < rank else 0.0  # S_next
     for p in range(d - 1, -1, -1):  # G S_next = M[d:, :rank], from the last pivot to the first
         c = pivots[p]
         if c >= 0:
             for i in range(d):
-                rest = M[d + i, c]
+                remainder = M[d + i, c]
                 for q in range(p + 1, d):
-                    rest -= G[i, q] * M[q, c]
-                G[i, p] = rest / M[p, c]
-    for i in range(d):
+                    remainder -= G[i, q] * M[q, c]
+                G[i, p] = remainder / M[p, c]
+    for i in range(d):  # m = A m, in the memory of floor on the way
         floor[i] = 0.0
         for j in range(d):
             floor[i] += A[i, j] * m[j]
@@ -244,26 +245,26 @@ def step_back(A, mean, S, m, G, C, M, pivots, move, covariance, lag):
     Cov(x_t, x_{t+1}) = G P_{t+1} and `covariance` (that of C) gets P_t.
     """
     d = A.shape[0]
-    for i in range(d):
+    for i in range(d):  # E(x_{t+1} | y) - A m, what the later observations move
         move[i] = mean[i]
         for j in range(d):
             move[i] -= A[i, j] * m[j]
     for i in range(d):
         mean[i] = m[i]
         for b in range(d):
-            mean[i] += G[i, b] * move[b]
+            mean[i] += G[i, b] * move[b]  # m + G (E(x_{t+1} | y) - A m)
             M[i, b] = C[i, b]
             M[i, d + b] = 0.0
         for j in range(d):
             for b in range(d):
-                M[i, d + b] += G[i, j] * S[j, b]
+                M[i, d + b] += G[i, j] * S[j, b]  # the pre-array [C, G S] of P_t
     for i in range(d):
         for j in range(d):
             lag[i, j] = 0.0
             for b in range(d):
-                lag[i, j] += M[i, d + b] * S[j, b]
-    move[:] = 0.0
-    triangularise(M, d, d, 2 * d, move, pivots)
+                lag[i, j] += M[i, d + b] * S[j, b]  # G S S'
+    move[:] = 0.0  # as the floor: each row keeps what it has
+    triangularise(M, d, d, 2 * d, move, pivots)  # [S_t, 0], S_t S_t' = C C' + G P_{t+1} G'
     for i in range(d):
         for b in range(d):
             S[i, b] = M[i, b]
@@ -294,15 +295,15 @@ def smooth(y, A, Q_root, H, R_root, m0, P0_root, mean, covariance, lag):
     floor, e, move = np.empty(k + 2 * d), np.empty(k), np.empty(d)
     pivots, seen = np.empty(k + 2 * d, np.int64), np.empty(k, np.int64)
     m, S, total = m0.copy(), P0_root.copy(), 0.0
-    for t in range(n_steps):
+    for t in range(n_steps):  # forward: filtered means to `mean`
         if t > 0:
             predict(A, Q_root, m, S, M, floor, pivots, lag[t - 1], covariance[t - 1])
         n, log_density = observe_row(y[t], H, R_root, m, S, M, floor, pivots, seen, e)
         if n < 0:
             return 0.0, t
-        total += log_density
+        total += log_density  # log p(y_t | y_0, ..., y_{t-1})
         copy_to(m, mean[t])
-    square(S, covariance[n_steps - 1])
+    square(S, covariance[n_steps - 1])  # at the last time the filter is the smoother
     for t in range(n_steps - 2, -1, -1):  # lag and covariance hold G and C until they are used
         step_back(A, m, S, mean[t], lag[t], covariance[t], M, pivots, move, covariance[t], lag[t])
         copy_to(m, mean[t])

@@ -46,23 +46,23 @@ def multiply_left(X, Y, out):
 @summing_kernel
 def keep_gain(M, n, d, e, K, U, Fv):
     """U = F_root^{-1}, Fv = F^{-1} v and the gain K, from the pre-array of one time."""
-    for b in range(n):
+    for b in range(n):  # forward substitution, column by column
         for a in range(n):
             U[a, b] = 0.0
         for a in range(b, n):
-            rest = 1.0 if a == b else 0.0
+            remainder = 1.0 if a == b else 0.0
             for c in range(b, a):
-                rest -= M[a, c] * U[c, b]
-            U[a, b] = rest / M[a, a]
+                remainder -= M[a, c] * U[c, b]
+            U[a, b] = remainder / M[a, a]
     for b in range(n):
         Fv[b] = 0.0
         for a in range(b, n):
-            Fv[b] += U[a, b] * e[a]
+            Fv[b] += U[a, b] * e[a]  # U' e, as e = U v and F^-1 = U' U
     for j in range(d):
         for b in range(n):
             K[j, b] = 0.0
             for a in range(b, n):
-                K[j, b] += M[n + j, a] * U[a, b]
+                K[j, b] += M[n + j, a] * U[a, b]  # (K F_root) U
 
 
 @kernel
@@ -80,7 +80,7 @@ def likelihood_gradient(y, A, Q_root, H, R_root, m0, P0_root, gA, gQ, gH, gR, gm
     filtered, G = np.empty((n_steps, d)), np.empty((n_steps, d, d))
     K, U, Fv = np.empty((n_steps, d, k)), np.empty((n_steps, k, k)), np.empty((n_steps, k))
     m, S, total = m0.copy(), P0_root.copy(), 0.0
-    for t in range(n_steps):
+    for t in range(n_steps):  # the filter, which keeps gains and innovations
         if t > 0:
             predict(A, Q_root, m, S, M, floor, pivots, G[t - 1], C)
         n, log_density = observe_row(y[t], H, R_root, m, S, M, floor, pivots, seen[t], e)
@@ -102,18 +102,18 @@ def likelihood_gradient(y, A, Q_root, H, R_root, m0, P0_root, gA, gQ, gH, gR, gm
                 rho[i] = 0.0
                 for j in range(d):
                     move[i] -= A[i, j] * filtered[t, j]
-                    rho[i] += A[j, i] * r[j]
+                    rho[i] += A[j, i] * r[j]  # A' r
             for i in range(d):
                 m[i] = filtered[t, i]
                 for j in range(d):
-                    m[i] += G[t, i, j] * move[j]
+                    m[i] += G[t, i, j] * move[j]  # m_f + G (m_s at t + 1 - A m_f)
             for i in range(d):
                 for j in range(d):
-                    gA[i, j] += r[i] * m[j] - Y[i, j]
-                    gQ[i, j] += 0.5 * (r[i] * r[j] - N[i, j])
+                    gA[i, j] += r[i] * m[j] - Y[i, j]  # r m_s' - Y
+                    gQ[i, j] += 0.5 * (r[i] * r[j] - N[i, j])  # 1/2 (r r' - N)
             multiply_left(A, N, AN)
-            multiply(AN, A, ANA)
-            multiply_left(A, Y, AY)
+            multiply(AN, A, ANA)  # A' N A
+            multiply_left(A, Y, AY)  # A' Y
         observe_back(n, seen[t], H, K[t], U[t], Fv[t], rho, ANA, AY, m, u, gH, gR, J, W, r, N, Y)
         if t > 0:  # Y: from N_{t-1} P_t to N_{t-1} A P_f
             for i in range(d):
@@ -121,8 +121,8 @@ def likelihood_gradient(y, A, Q_root, H, R_root, m0, P0_root, gA, gQ, gH, gR, gm
                 for j in range(d):
                     Y[i, j] = 0.0
                     for b in range(d):
-                        Y[i, j] += W[i, b] * G[t - 1, j, b]
-    copy_to(r, gm)
+                        Y[i, j] += W[i, b] * G[t - 1, j, b]  # Y G'
+    copy_to(r, gm)  # dl/dm_0 = r and dl/dP_0 = 1/2 (r r' - N), before time 0
     for i in range(d):
         for j in range(d):
             gP[i, j] = 0.5 * (r[i] * r[j] - N[i, j])
@@ -133,18 +133,18 @@ def likelihood_gradient(y, A, Q_root, H, R_root, m0, P0_root, gA, gQ, gH, gR, gm
 def observe_back(n, seen, H, K, U, Fv, rho, ANA, AY, m, u, gH, gR, J, W, r, N, Y):
     """One row of y in the backward pass: adds to gH and gR; from rho, A'NA, A'Y to r, N, Y."""
     d = ANA.shape[0]
-    for a in range(n):
+    for a in range(n):  # u = F^-1 v - K' A' r
         u[a] = Fv[a]
         for j in range(d):
             u[a] -= K[j, a] * rho[j]
     for a in range(n):
         i = seen[a]
         for j in range(d):
-            gH[i, j] += u[a] * m[j] - K[j, a]
+            gH[i, j] += u[a] * m[j] - K[j, a]  # u m_s' - K'
             for b in range(d):
-                gH[i, j] += K[b, a] * AY[b, j]
+                gH[i, j] += K[b, a] * AY[b, j]  # + K' A' Y
         for b in range(n):
-            D = 0.0
+            D = 0.0  # F^-1 + K' A' N A K
             for c in range(n):
                 D += U[c, a] * U[c, b]
             for j in range(d):
@@ -156,16 +156,16 @@ def observe_back(n, seen, H, K, U, Fv, rho, ANA, AY, m, u, gH, gR, J, W, r, N, Y
             J[i, j] = 1.0 if i == j else 0.0
             for a in range(n):
                 J[i, j] -= K[i, a] * H[seen[a], j]
-    multiply_left(J, AY, Y)
+    multiply_left(J, AY, Y)  # (I - K H)' A' Y
     multiply_left(J, ANA, W)
-    multiply(W, J, N)
+    multiply(W, J, N)  # J' A' N A J
     for i in range(d):
         r[i] = rho[i]
         for a in range(n):
-            r[i] += H[seen[a], i] * u[a]
+            r[i] += H[seen[a], i] * u[a]  # A' r + H' u
             for j in range(d):
-                Y[i, j] += H[seen[a], i] * K[j, a]
-    for c in range(n):  # N += (U H)' (U H)
+                Y[i, j] += H[seen[a], i] * K[j, a]  # + H' K'
+    for c in range(n):  # N += H' F^-1 H = (U H)' (U H)
         for i in range(d):
             W[0, i] = 0.0
             for a in range(c + 1):

@@ -12,6 +12,8 @@ import numpy as np
 from randla._jit import kernel
 from randla._random import normal, student_t
 
+# Standard deviations of the process, of the start and of the proposals (SD_P, SD_P0); log
+# normalisers of the transition, of one component of y and of the start.
 RATE, GAIN, SD, INV_SD, SCALE, INV_SCALE, DF, SD_0, LOG_Q, LOG_G, LOG_0, SD_P, SD_P0 = range(-13, 0)
 
 
@@ -26,7 +28,7 @@ def drive(x, theta, out):
 def recurrent(theta, i, h):
     """Component i of (rate W) h."""
     d, total = h.size, 0.0
-    first = d * d + 3 + i * d
+    first = d * d + 3 + i * d  # behind the d^2 + 3 parameters
     for j in range(d):
         total += theta[first + j] * h[j]
     return total
@@ -65,7 +67,7 @@ def log_transition(t, x, xn, theta):
     h, total = np.empty(x.size), 0.0
     drive(x, theta, h)
     for i in range(x.size):
-        e = (xn[i] - flow(theta, i, x, h)) * theta[INV_SD]
+        e = (xn[i] - flow(theta, i, x, h)) * theta[INV_SD]  # (x' - F(x)) / s
         total += e * e
     return theta[LOG_Q] - 0.5 * total
 
@@ -76,44 +78,40 @@ def log_transition_bound(t, theta):
 
 
 @kernel
-def log_potential_normal(t, x, y, theta):
-    total = 0.0
-    for i in range(x.size):
-        e = (y[i] - x[i]) * theta[INV_SCALE]
-        if not math.isnan(e):
-            total += theta[LOG_G] - 0.5 * e * e
-    return total
-
-
-@kernel
-def log_potential_student(t, x, y, theta):
+def log_potential(t, x, y, theta):
     df, total = theta[DF], 0.0
     for i in range(x.size):
         e = (y[i] - x[i]) * theta[INV_SCALE]
-        if not math.isnan(e):
+        if math.isnan(e):  # a missing entry is left out
+            continue
+        if df == math.inf:
+            total += theta[LOG_G] - 0.5 * e * e
+        else:  # Student's t
             total += theta[LOG_G] - 0.5 * (df + 1.0) * math.log1p(e * e / df)
     return total
 
 
 @kernel
-def observe_normal(rng, t, x, theta, out):
+def observe(rng, t, x, theta, out):
+    df = theta[DF]
     for i in range(x.size):
-        out[i] = x[i] + theta[SCALE] * normal(rng)
-
-
-@kernel
-def observe_student(rng, t, x, theta, out):
-    for i in range(x.size):
-        out[i] = x[i] + theta[SCALE] * student_t(rng, theta[DF])
+        out[i] = x[i] + theta[SCALE] * (normal(rng) if df == math.inf else student_t(rng, df))
 
 
 # Optimal proposals for normal observation noise: all is diagonal.
 
 
 @kernel
-def posterior_mean(mean, y, prior_sd, posterior_sd, theta):
+def posterior(mean, y, prior_sd, posterior_sd, theta):
+    """Mean and standard deviation of a component given y; those before it if y is missing.
+
+    The precisions s^-2 and scale^-2 add up to that of the posterior and weigh mean and y.
+    """
+    if math.isnan(y):
+        return mean, prior_sd
     shrink = posterior_sd / prior_sd
-    return shrink * shrink * mean + (posterior_sd * theta[INV_SCALE]) ** 2 * y
+    mean = shrink * shrink * mean + (posterior_sd * theta[INV_SCALE]) ** 2 * y
+    return mean, posterior_sd
 
 
 @kernel
@@ -124,22 +122,16 @@ def log_normal(e, sd):
 @kernel
 def initial_proposal(rng, y, theta, out):
     for i in range(out.size):
-        if math.isnan(y[i]):
-            out[i] = theta[SD_0] * normal(rng)
-        else:
-            mean = posterior_mean(0.0, y[i], theta[SD_0], theta[SD_P0], theta)
-            out[i] = mean + theta[SD_P0] * normal(rng)
+        mean, sd = posterior(0.0, y[i], theta[SD_0], theta[SD_P0], theta)
+        out[i] = mean + sd * normal(rng)
 
 
 @kernel
 def log_initial_proposal(x, y, theta):
     total = 0.0
     for i in range(x.size):
-        if math.isnan(y[i]):
-            total += log_normal(x[i], theta[SD_0])
-        else:
-            mean = posterior_mean(0.0, y[i], theta[SD_0], theta[SD_P0], theta)
-            total += log_normal(x[i] - mean, theta[SD_P0])
+        mean, sd = posterior(0.0, y[i], theta[SD_0], theta[SD_P0], theta)
+        total += log_normal(x[i] - mean, sd)
     return total
 
 
@@ -148,12 +140,8 @@ def proposal(rng, t, x, y, theta, out):
     h = np.empty(x.size)
     drive(x, theta, h)
     for i in range(x.size):
-        mean = flow(theta, i, x, h)
-        if math.isnan(y[i]):
-            out[i] = mean + theta[SD] * normal(rng)
-        else:
-            mean = posterior_mean(mean, y[i], theta[SD], theta[SD_P], theta)
-            out[i] = mean + theta[SD_P] * normal(rng)
+        mean, sd = posterior(flow(theta, i, x, h), y[i], theta[SD], theta[SD_P], theta)
+        out[i] = mean + sd * normal(rng)
 
 
 @kernel
@@ -161,12 +149,8 @@ def log_proposal(t, x, xn, y, theta):
     h, total = np.empty(x.size), 0.0
     drive(x, theta, h)
     for i in range(x.size):
-        mean = flow(theta, i, x, h)
-        if math.isnan(y[i]):
-            total += log_normal(xn[i] - mean, theta[SD])
-        else:
-            mean = posterior_mean(mean, y[i], theta[SD], theta[SD_P], theta)
-            total += log_normal(xn[i] - mean, theta[SD_P])
+        mean, sd = posterior(flow(theta, i, x, h), y[i], theta[SD], theta[SD_P], theta)
+        total += log_normal(xn[i] - mean, sd)
     return total
 
 
@@ -180,7 +164,7 @@ def scale_score(x, y, theta):
         e = (y[i] - x[i]) * theta[INV_SCALE]
         if not math.isnan(e):
             weight = 1.0 if df == math.inf else (df + 1.0) / (df + e * e)
-            total += (weight * e * e - 1.0) * theta[INV_SCALE]
+            total += (weight * e * e - 1.0) * theta[INV_SCALE]  # d log density / d scale
     return total
 
 
@@ -200,8 +184,8 @@ def score_step(t, x, xn, y, theta, out):
         inner = recurrent(theta, i, h)
         e = (xn[i] - (1.0 - theta[RATE]) * x[i] - theta[GAIN] * inner) * theta[INV_SD]
         for j in range(d):
-            out[i * d + j] = factor * e * h[j]
-        gain += e * theta[INV_SD] * inner
+            out[i * d + j] = factor * e * h[j]  # e / s times dF_i / dW_ij = rate gain h_j
+        gain += e * theta[INV_SD] * inner  # dF_i / dgain = (rate W h)_i
         sd += (e * e - 1.0) * theta[INV_SD]
     out[d * d] = gain
     out[d * d + 1] = sd

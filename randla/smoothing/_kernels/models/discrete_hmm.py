@@ -26,7 +26,7 @@ def n_symbols(theta):
 def table(theta, which, part):
     """Start of a table: which 1 sums, 2 logs, 3 inverses; part 0 initial, 1 moves, 2 emissions."""
     K, M = n_states(theta), n_symbols(theta)
-    first = which * (K + K * K + K * M)
+    first = which * (K + K * K + K * M)  # each kind of table holds all three parts
     return first if part == 0 else first + K if part == 1 else first + K + K * K
 
 
@@ -34,7 +34,7 @@ def table(theta, which, part):
 def draw(rng, theta, first, n):
     """Index drawn by the cumulative sums theta[first : first + n], the last of which is 1."""
     u, low, high = uniform(rng), 0, n - 1
-    while low < high:
+    while low < high:  # bisection for the first sum above u
         middle = (low + high) // 2
         if u < theta[first + middle]:
             high = middle
@@ -66,13 +66,13 @@ def log_transition(t, x, xn, theta):
 
 @kernel
 def log_transition_bound(t, theta):
-    return theta[theta.size - 3]
+    return theta[theta.size - 3]  # the largest entry of log P
 
 
 @kernel
 def log_potential(t, x, y, theta):
     symbol, M = component(y, 0), n_symbols(theta)
-    if not (0.0 <= symbol < M and symbol == math.floor(symbol)):
+    if not (0.0 <= symbol < M and symbol == math.floor(symbol)):  # no symbol: impossible
         return -math.inf
     return theta[table(theta, 2, 2) + int(x) * M + int(symbol)]
 
@@ -89,13 +89,13 @@ def emission_score(x, y, theta, out):
     symbol = component(y, 0)
     if 0.0 <= symbol < M:  # not where it is missing (NaN)
         place = int(x) * M + int(symbol)
-        out[K + K * K + place] = theta[table(theta, 3, 2) + place]
+        out[K + K * K + place] = theta[table(theta, 3, 2) + place]  # 1 / G[x, y]
 
 
 @kernel
 def score_initial(x, y, theta, out):
     out[:] = 0.0
-    out[int(x)] = theta[table(theta, 3, 0) + int(x)]
+    out[int(x)] = theta[table(theta, 3, 0) + int(x)]  # 1 / mu[x], the gradient of log mu[x]
     emission_score(x, y, theta, out)
 
 
@@ -104,5 +104,5 @@ def score_step(t, x, xn, y, theta, out):
     K = n_states(theta)
     out[:] = 0.0
     place = int(x) * K + int(xn)
-    out[K + place] = theta[table(theta, 3, 1) + place]
+    out[K + place] = theta[table(theta, 3, 1) + place]  # 1 / P[x, x']
     emission_score(xn, y, theta, out)

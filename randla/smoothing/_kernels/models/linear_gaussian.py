@@ -1,12 +1,13 @@
 """The functions of a linear Gaussian model with a vector state.
 
-`theta` comes in packed form (`randla.smoothing._models.packing`): behind the parameters stands
-what follows from them, above all the inverse W of each root of a covariance, computed once. With
-it the log density -1/2 |W x' - (W A) x|^2 + const needs neither a division nor a place for W x'.
+`theta` comes in packed form (`randla.smoothing._models.packing`): the parameters, the blocks that
+are named below, the number k of observed components, and where each block begins. Above all it
+holds the inverse W of each root of a covariance, computed once. With it the log density
+-1/2 |W x' - (W A) x|^2 + const needs neither a division nor a place for W x'.
 
-Layout behind the parameters, for state dimension d and k observed components: HEAD numbers, nine
-(d, d) blocks, three vectors, three (k, d) and four (k, k) blocks, the optimal proposals, then k
-and the number of parameters.
+The optimal proposals are the law of the new state given the old one and the new row of
+observations, N(M x + K y, S S') and at time 0 N(c + K y, S S'), where that row is observed wholly;
+else the transition (or the initial law), and its density.
 """
 
 import math
@@ -18,9 +19,19 @@ from numba.extending import overload
 from randla._jit import kernel
 from randla._random import normal
 
-HEAD = 3  # log normalisers of transition, potential and initial law
-A, ROOT_Q, W_Q, WA, Q_INV, Q_INV_A, ROOT_0, W_0, P0_INV = range(9)  # (d, d) blocks
-M0, W_M0, P0_INV_M0 = range(3)  # (d,) vectors
+# The blocks, in the order in which they lie. Log normalisers of transition, potential, start;
+(
+    NORM_Q, NORM_R, NORM_0,
+    A, ROOT_Q, W_Q, W_A, Q_INV, Q_INV_A,  # (d, d): A, L with L L' = Q, W = L^-1, W A, ...
+    ROOT_0, W_0, P0_INV,  # (d, d): the same of the initial covariance P_0
+    M0, W_M0, P0_INV_M0,  # (d,): initial mean m_0, W m_0, P_0^-1 m_0
+    B, W_B, R_INV_B,  # (k, d): B, W B and R^-1 B, with W the inverse root of R
+    ROOT_R, W_R, R_INV, R,  # (k, k)
+    NORM_P, NORM_P0,  # log normalisers of the proposals
+    ROOT_P, W_P, M, W_M, K, W_K,  # proposal: S, W = S^-1, M and W M (d, d), K and W K (d, k)
+    ROOT_P0, W_P0, C0, W_C0, K0, W_K0,  # at time 0: S, W (d, d), c, W c (d,), K, W K (d, k)
+) = range(36)  # fmt: skip
+N_BLOCKS = 36
 LOG_2PI = math.log(2.0 * math.pi)
 
 
@@ -37,49 +48,15 @@ def _component(y, i):
 
 
 @kernel
-def start(theta):
-    """Number of parameters, behind which the packed numbers begin."""
-    return int(theta[theta.size - 1])
+def block(theta, b):
+    """Index at which a block begins."""
+    return int(theta[theta.size - N_BLOCKS + b])
 
 
 @kernel
 def observed_size(theta):
-    return int(theta[theta.size - 2])
-
-
-@kernel
-def square_block(theta, d, b):
-    return start(theta) + HEAD + b * d * d
-
-
-@kernel
-def vector_block(theta, d, b):
-    return start(theta) + HEAD + 9 * d * d + b * d
-
-
-@kernel
-def observation_block(theta, d, k, b):
-    """(k, d) blocks 0 B, 1 W_R B, 2 R^{-1} B; (k, k) blocks 3 root of R, 4 W_R, 5 R^{-1}, 6 R."""
-    first = start(theta) + HEAD + 9 * d * d + 3 * d
-    return first + b * k * d if b <= 3 else first + 3 * k * d + (b - 3) * k * k
-
-
-@kernel
-def proposal_block(theta, d, k, b):
-    """0 head (2), 1 root, 2 W, 3 M, 4 W M (d, d); 5 K, 6 W K (d, k); 7.. the same at time 0."""
-    first = start(theta) + HEAD + 9 * d * d + 3 * d + 3 * k * d + 4 * k * k
-    if b == 0:
-        return first
-    if b <= 5:
-        return first + 2 + (b - 1) * d * d
-    first += 2 + 4 * d * d
-    if b <= 7:
-        return first + (b - 5) * d * k
-    first += 2 * d * k  # 7 root, 8 W (d, d); 9 c, 10 W c (d,); 11 K, 12 W K (d, k)
-    if b <= 9:
-        return first + (b - 7) * d * d
-    first += 2 * d * d
-    return first + (b - 9) * d if b <= 11 else first + 2 * d + d * k
+    """Number k of observed components."""
+    return int(theta[theta.size - N_BLOCKS - 1])
 
 
 @kernel
@@ -91,50 +68,34 @@ def any_missing(y, k):
 
 
 @kernel
+def dot(theta, first, n, x):
+    """Scalar product of x with theta[first : first + n], a row of a block or its beginning."""
+    total = 0.0
+    for j in range(n):
+        total += theta[first + j] * component(x, j)
+    return total
+
+
+@kernel
 def draw_noise(rng, theta, root, n, out):
-    """Write root z to out, for a lower triangular (n, n) block."""
+    """Write L z to out, for a lower triangular (n, n) block L and z ~ N(0, I)."""
     for i in range(n):
         out[i] = normal(rng)
-    for i in range(n - 1, -1, -1):
-        total = 0.0
-        for j in range(i + 1):
-            total += theta[root + i * n + j] * out[j]
-        out[i] = total
+    for i in range(n - 1, -1, -1):  # from the last row on, as row i needs z_0, ..., z_i
+        out[i] = dot(theta, root + i * n, i + 1, out)
 
 
 @kernel
-def add_product(theta, block, n, m, x, out):
-    """Add X x to out, for an (n, m) block."""
+def add_product(theta, first, n, m, x, out):
+    """Add X x to out, for an (n, m) block X."""
     for i in range(n):
-        total = 0.0
-        for j in range(m):
-            total += theta[block + i * m + j] * component(x, j)
-        out[i] += total
-
-
-@kernel
-def whitened(theta, W, i, n, x):
-    """Component i of W x for a lower triangular (n, n) block."""
-    total = 0.0
-    for j in range(i + 1):
-        total += theta[W + i * n + j] * component(x, j)
-    return total
-
-
-@kernel
-def row_product(theta, block, i, m, x):
-    """Component i of X x for a block of m columns."""
-    total = 0.0
-    for j in range(m):
-        total += theta[block + i * m + j] * component(x, j)
-    return total
+        out[i] += dot(theta, first + i * m, m, x)
 
 
 @kernel
 def initial(rng, theta, out):
-    d = out.size
-    draw_noise(rng, theta, square_block(theta, d, ROOT_0), d, out)
-    mean = vector_block(theta, d, M0)
+    d, mean = out.size, block(theta, M0)
+    draw_noise(rng, theta, block(theta, ROOT_0), d, out)
     for i in range(d):
         out[i] += theta[mean + i]
 
@@ -142,82 +103,134 @@ def initial(rng, theta, out):
 @kernel
 def transition(rng, t, x, theta, out):
     d = x.size
-    draw_noise(rng, theta, square_block(theta, d, ROOT_Q), d, out)
-    add_product(theta, square_block(theta, d, A), d, d, x, out)
+    draw_noise(rng, theta, block(theta, ROOT_Q), d, out)  # Q^(1/2) z
+    add_product(theta, block(theta, A), d, d, x, out)
 
 
 @kernel
 def log_initial(x, theta):
-    d = x.size
-    W, mean, total = square_block(theta, d, W_0), vector_block(theta, d, W_M0), 0.0
+    d, W, mean, total = x.size, block(theta, W_0), block(theta, W_M0), 0.0
     for i in range(d):
-        e = whitened(theta, W, i, d, x) - theta[mean + i]
+        e = dot(theta, W + i * d, i + 1, x) - theta[mean + i]  # component i of W (x - m_0)
         total += e * e
-    return theta[start(theta) + 2] - 0.5 * total
+    return theta[block(theta, NORM_0)] - 0.5 * total
 
 
 @kernel
 def log_transition(t, x, xn, theta):
-    d = x.size
-    W, M, total = square_block(theta, d, W_Q), square_block(theta, d, WA), 0.0
+    d, W, WA, total = x.size, block(theta, W_Q), block(theta, W_A), 0.0
     for i in range(d):
-        e = whitened(theta, W, i, d, xn) - row_product(theta, M, i, d, x)
+        e = dot(theta, W + i * d, i + 1, xn) - dot(theta, WA + i * d, d, x)  # W (x' - A x)
         total += e * e
-    return theta[start(theta)] - 0.5 * total
+    return theta[block(theta, NORM_Q)] - 0.5 * total
 
 
 @kernel
 def log_transition_bound(t, theta):
-    return theta[start(theta)]
+    return theta[block(theta, NORM_Q)]  # the density at its mode
 
 
 @kernel
 def log_potential(t, x, y, theta):
     d, k = x.size, observed_size(theta)
-    W, M, total = observation_block(theta, d, k, 4), observation_block(theta, d, k, 1), 0.0
+    W, WB, total = block(theta, W_R), block(theta, W_B), 0.0
     for i in range(k):
-        e = whitened(theta, W, i, k, y) - row_product(theta, M, i, d, x)
+        e = dot(theta, W + i * k, i + 1, y) - dot(theta, WB + i * d, d, x)  # W (y - B x)
         total += e * e
     if math.isnan(total) and any_missing(y, k):
         return log_part(x, y, theta)
-    return theta[start(theta) + 1] - 0.5 * total
+    return theta[block(theta, NORM_R)] - 0.5 * total
 
 
 @kernel
 def observe(rng, t, x, theta, out):
     d, k = x.size, observed_size(theta)
-    draw_noise(rng, theta, observation_block(theta, d, k, 3), k, out)
-    add_product(theta, observation_block(theta, d, k, 0), k, d, x, out)
+    draw_noise(rng, theta, block(theta, ROOT_R), k, out)  # R^(1/2) z
+    add_product(theta, block(theta, B), k, d, x, out)
+
+
+# Rows that are observed in part: the density of those components, for the root of a part of R.
 
 
 @kernel
 def part_of_noise(y, theta, d, k):
     """The observed components of y (a count and their numbers) and the root of their part of R."""
-    seen, n, R = np.empty(k, np.int64), 0, observation_block(theta, d, k, 6)
+    seen, n, first = np.empty(k, np.int64), 0, block(theta, R)
     for i in range(k):
         if not math.isnan(component(y, i)):
             seen[n] = i
             n += 1
     root = np.zeros((n, n))
-    for i in range(n):
+    for i in range(n):  # Cholesky, row by row
         for j in range(i + 1):
-            rest = theta[R + seen[i] * k + seen[j]]
+            remainder = theta[first + seen[i] * k + seen[j]]
             for c in range(j):
-                rest -= root[i, c] * root[j, c]
-            root[i, j] = math.sqrt(rest) if i == j else rest / root[j, j]
+                remainder -= root[i, c] * root[j, c]
+            root[i, j] = math.sqrt(remainder) if i == j else remainder / root[j, j]
     return n, seen, root
 
 
 @kernel
 def log_part(x, y, theta):
     """Log density of the observed part of a row."""
-    d, k = x.size, observed_size(theta)
+    d, k, first = x.size, observed_size(theta), block(theta, B)
     n, seen, root = part_of_noise(y, theta, d, k)
-    e, B, total = np.empty(n), observation_block(theta, d, k, 0), -0.5 * n * LOG_2PI
-    for i in range(n):
-        rest = component(y, seen[i]) - row_product(theta, B, seen[i], d, x)
+    e, total = np.empty(n), -0.5 * n * LOG_2PI
+    for i in range(n):  # e = root^-1 (y - B x) by forward substitution
+        remainder = component(y, seen[i]) - dot(theta, first + seen[i] * d, d, x)
         for j in range(i):
-            rest -= root[i, j] * e[j]
-        e[i] = rest / root[i, i]
+            remainder -= root[i, j] * e[j]
+        e[i] = remainder / root[i, i]
         total -= 0.5 * e[i] * e[i] + math.log(root[i, i])
     return total
+
+
+# Optimal proposals.
+
+
+@kernel
+def initial_proposal(rng, y, theta, out):
+    d, k, mean = out.size, observed_size(theta), block(theta, C0)
+    if any_missing(y, k):
+        initial(rng, theta, out)
+        return
+    draw_noise(rng, theta, block(theta, ROOT_P0), d, out)  # S z
+    for i in range(d):
+        out[i] += theta[mean + i]
+    add_product(theta, block(theta, K0), d, k, y, out)
+
+
+@kernel
+def log_initial_proposal(x, y, theta):
+    d, k = x.size, observed_size(theta)
+    if any_missing(y, k):
+        return log_initial(x, theta)
+    W, mean, WK, total = block(theta, W_P0), block(theta, W_C0), block(theta, W_K0), 0.0
+    for i in range(d):  # W (x - c - K y)
+        e = dot(theta, W + i * d, i + 1, x) - theta[mean + i] - dot(theta, WK + i * k, k, y)
+        total += e * e
+    return theta[block(theta, NORM_P0)] - 0.5 * total
+
+
+@kernel
+def proposal(rng, t, x, y, theta, out):
+    d, k = x.size, observed_size(theta)
+    if any_missing(y, k):
+        transition(rng, t, x, theta, out)
+        return
+    draw_noise(rng, theta, block(theta, ROOT_P), d, out)  # S z
+    add_product(theta, block(theta, M), d, d, x, out)
+    add_product(theta, block(theta, K), d, k, y, out)
+
+
+@kernel
+def log_proposal(t, x, xn, y, theta):
+    d, k = x.size, observed_size(theta)
+    if any_missing(y, k):
+        return log_transition(t, x, xn, theta)
+    W, WM, WK, total = block(theta, W_P), block(theta, W_M), block(theta, W_K), 0.0
+    for i in range(d):  # W (x' - M x - K y)
+        e = dot(theta, W + i * d, i + 1, xn) - dot(theta, WM + i * d, d, x)
+        e -= dot(theta, WK + i * k, k, y)
+        total += e * e
+    return theta[block(theta, NORM_P)] - 0.5 * total

@@ -1,22 +1,20 @@
 """The functions of a linear Gaussian model with one state and one observed component.
 
-As `randla.smoothing._kernels.models.linear_gaussian` and its proposals and scores, with numbers
-in the place of blocks: the layout of the packed `theta` is that of d = k = 1, counted from the end.
+As `randla.smoothing._kernels.models.linear_gaussian` and its scores, with numbers in the place of
+blocks: each block of the packed `theta` is one entry, counted from the end.
 """
 
 import math
 
 from randla._jit import kernel
 from randla._random import normal
-from randla.smoothing._kernels.models.linear_gaussian import component
+from randla.smoothing._kernels.models.linear_gaussian import N_BLOCKS, component
 
-_SIZE = 38
-_NORM_Q, _NORM_R, _NORM_P0 = range(-_SIZE, -_SIZE + 3)
-_A, _ROOT_Q, _W_Q, _WA, _Q_INV, _Q_INV_A, _ROOT_0, _W_0, _P0_INV = range(-_SIZE + 3, -_SIZE + 12)
-_M0, _W_M0, _P0_INV_M0 = range(-_SIZE + 12, -_SIZE + 15)
-_B, _WB, _R_INV_B, _ROOT_R, _W_R, _R_INV = range(-_SIZE + 15, -_SIZE + 21)
-_NORM, _NORM_0, _ROOT, _W, _M, _WM, _K, _WK = range(-_SIZE + 22, -_SIZE + 30)
-_ROOT_P0, _W_P0, _C0, _WC0, _K0, _WK0 = range(-_SIZE + 30, -_SIZE + 36)
+(
+    _NORM_Q, _NORM_R, _NORM_0, _A, _ROOT_Q, _W_Q, _WA, _Q_INV, _Q_INV_A, _ROOT_0, _W_0, _P0_INV,
+    _M0, _W_M0, _P0_INV_M0, _B, _WB, _R_INV_B, _ROOT_R, _W_R, _R_INV, _,
+    _NORM_P, _NORM_P0, _ROOT_P, _W_P, _M, _WM, _K, _WK, _ROOT_P0, _W_P0, _C0, _WC0, _K0, _WK0,
+) = range(-2 * N_BLOCKS - 1, -N_BLOCKS - 1)  # fmt: skip
 
 
 @kernel
@@ -31,13 +29,13 @@ def transition(rng, t, x, theta):
 
 @kernel
 def log_initial(x, theta):
-    e = theta[_W_0] * x - theta[_W_M0]
-    return theta[_NORM_P0] - 0.5 * e * e
+    e = theta[_W_0] * x - theta[_W_M0]  # (x - m_0) / sd
+    return theta[_NORM_0] - 0.5 * e * e
 
 
 @kernel
 def log_transition(t, x, xn, theta):
-    e = theta[_W_Q] * xn - theta[_WA] * x
+    e = theta[_W_Q] * xn - theta[_WA] * x  # Q^(-1/2) (x' - A x)
     return theta[_NORM_Q] - 0.5 * e * e
 
 
@@ -48,7 +46,7 @@ def log_transition_bound(t, theta):
 
 @kernel
 def log_potential(t, x, y, theta):
-    e = theta[_W_R] * component(y, 0) - theta[_WB] * x
+    e = theta[_W_R] * component(y, 0) - theta[_WB] * x  # R^(-1/2) (y - B x)
     return theta[_NORM_R] - 0.5 * e * e
 
 
@@ -65,18 +63,18 @@ def initial_proposal(rng, y, theta):
 @kernel
 def log_initial_proposal(x, y, theta):
     e = theta[_W_P0] * x - theta[_WC0] - theta[_WK0] * component(y, 0)
-    return theta[_NORM_0] - 0.5 * e * e
+    return theta[_NORM_P0] - 0.5 * e * e
 
 
 @kernel
 def proposal(rng, t, x, y, theta):
-    return theta[_M] * x + theta[_K] * component(y, 0) + theta[_ROOT] * normal(rng)
+    return theta[_M] * x + theta[_K] * component(y, 0) + theta[_ROOT_P] * normal(rng)
 
 
 @kernel
 def log_proposal(t, x, xn, y, theta):
-    e = theta[_W] * xn - theta[_WM] * x - theta[_WK] * component(y, 0)
-    return theta[_NORM] - 0.5 * e * e
+    e = theta[_W_P] * xn - theta[_WM] * x - theta[_WK] * component(y, 0)
+    return theta[_NORM_P] - 0.5 * e * e
 
 
 @kernel
@@ -86,9 +84,9 @@ def observation_score(x, y, theta, out):
         out[2] = 0.0
         out[3] = 0.0
     else:
-        u = theta[_R_INV] * value - theta[_R_INV_B] * x
-        out[2] = u * x
-        out[3] = 0.5 * (u * u - theta[_R_INV])
+        u = theta[_R_INV] * value - theta[_R_INV_B] * x  # R^-1 (y - B x)
+        out[2] = u * x  # in B
+        out[3] = 0.5 * (u * u - theta[_R_INV])  # in R
 
 
 @kernel
@@ -96,17 +94,17 @@ def score_initial(x, y, theta, out):
     out[0] = 0.0
     out[1] = 0.0
     observation_score(x, y, theta, out)
-    if out.size > 4:
-        u = theta[_P0_INV] * x - theta[_P0_INV_M0]
-        out[4] = u
-        out[5] = 0.5 * (u * u - theta[_P0_INV])
+    if out.size > 4:  # the initial law is no constant
+        u = theta[_P0_INV] * x - theta[_P0_INV_M0]  # P_0^-1 (x - m_0)
+        out[4] = u  # in m_0
+        out[5] = 0.5 * (u * u - theta[_P0_INV])  # in P_0
 
 
 @kernel
 def score_step(t, x, xn, y, theta, out):
-    u = theta[_Q_INV] * xn - theta[_Q_INV_A] * x
-    out[0] = u * x
-    out[1] = 0.5 * (u * u - theta[_Q_INV])
+    u = theta[_Q_INV] * xn - theta[_Q_INV_A] * x  # Q^-1 (x' - A x)
+    out[0] = u * x  # in A
+    out[1] = 0.5 * (u * u - theta[_Q_INV])  # in Q
     observation_score(xn, y, theta, out)
     for i in range(4, out.size):
         out[i] = 0.0

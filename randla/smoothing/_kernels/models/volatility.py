@@ -10,6 +10,8 @@ from randla._jit import kernel
 from randla._random import normal
 from randla.smoothing._kernels.models.linear_gaussian import component
 
+# phi, sigma, beta; the stationary standard deviation sigma / sqrt(1 - phi^2); inverses; log
+# normalisers of transition, start and potential.
 _PHI, _SIGMA, _BETA, _SD_0, _INV_SIGMA, _INV_SD_0, _INV_BETA_2, _LOG_Q, _LOG_0, _LOG_G = range(10)
 
 
@@ -42,7 +44,7 @@ def log_transition_bound(t, theta):
 
 @kernel
 def log_potential(t, x, y, theta):
-    value = component(y, 0)
+    value = component(y, 0)  # of variance beta^2 e^x
     return theta[_LOG_G] - 0.5 * (x + value * value * theta[_INV_BETA_2] * math.exp(-x))
 
 
@@ -64,6 +66,7 @@ def beta_score(x, y, theta):
 def score_initial(x, y, theta, out):
     e = x * theta[_INV_SD_0]
     phi, inv_sigma = theta[_PHI], theta[_INV_SIGMA]
+    # The variance sigma^2 / (1 - phi^2) of the start depends on both.
     out[0] = phi * (x * x * inv_sigma * inv_sigma - 1.0 / ((1.0 - phi) * (1.0 + phi)))
     out[1] = inv_sigma * (e * e - 1.0)
     out[2] = beta_score(x, y, theta)
@@ -72,7 +75,7 @@ def score_initial(x, y, theta, out):
 @kernel
 def score_step(t, x, xn, y, theta, out):
     inv_sigma = theta[_INV_SIGMA]
-    e = (xn - theta[_PHI] * x) * inv_sigma
-    out[0] = e * x * inv_sigma
-    out[1] = inv_sigma * (e * e - 1.0)
+    e = (xn - theta[_PHI] * x) * inv_sigma  # N(0, 1) under the model
+    out[0] = e * x * inv_sigma  # in phi
+    out[1] = inv_sigma * (e * e - 1.0)  # in sigma
     out[2] = beta_score(xn, y, theta)

@@ -1,4 +1,4 @@
-"""One form for the functions of scalar and vector models, bootstrap and guided.
+"""A Feynman-Kac model from the functions of a scalar or vector model, bootstrap or guided.
 
 A scalar model returns a state as a float, a vector model writes it to an array. Clouds are arrays
 ``X`` of shape (N,) or (N, d), so that ``X[i]`` is a state in either case and only the drawing of
@@ -7,9 +7,9 @@ a jitted function.
 
 ========================================================  =====================================
 ``draw_first(rng, y, observed, theta, X, i)``             draws the state i of time 0 into X
-``draw_next(rng, t, x, y, observed, theta, X, i)``        draws from x at time t a state of t + 1
+``mutate(rng, t, x, y, observed, theta, X, i)``           draws from x at time t a state of t + 1
 ``weigh_first(X, i, y, observed, theta)``                 its log weight at time 0
-``weigh_next(t, x, X, i, y, observed, theta)``            its log weight at time t + 1
+``weigh(t, x, X, i, y, observed, theta)``                 its log weight at time t + 1
 ========================================================  =====================================
 
 `y` is the row of the new state. On a missing row (``observed`` false) the potential is one and a
@@ -28,7 +28,7 @@ def blank(out):
         out[k] = math.nan
 
 
-def draw_first_form(initial, proposal, scalar):
+def make_draw_first(initial, proposal, scalar):
     if proposal is None and scalar:
 
         @unsaved_inline
@@ -64,24 +64,24 @@ def draw_first_form(initial, proposal, scalar):
     return draw_first
 
 
-def draw_next_form(transition, proposal, scalar):
+def make_mutate(transition, proposal, scalar):
     if proposal is None and scalar:
 
         @unsaved_inline
-        def draw_next(rng, t, x, y, observed, theta, X, i):
+        def mutate(rng, t, x, y, observed, theta, X, i):
             X[i] = transition(rng, t, x, theta)
 
     elif proposal is None:
 
         @unsaved_inline
-        def draw_next(rng, t, x, y, observed, theta, X, i):
+        def mutate(rng, t, x, y, observed, theta, X, i):
             blank(X[i])
             transition(rng, t, x, theta, X[i])
 
     elif scalar:
 
         @unsaved_inline
-        def draw_next(rng, t, x, y, observed, theta, X, i):
+        def mutate(rng, t, x, y, observed, theta, X, i):
             if observed:
                 X[i] = proposal(rng, t, x, y, theta)
             else:
@@ -90,17 +90,17 @@ def draw_next_form(transition, proposal, scalar):
     else:
 
         @unsaved_inline
-        def draw_next(rng, t, x, y, observed, theta, X, i):
+        def mutate(rng, t, x, y, observed, theta, X, i):
             blank(X[i])
             if observed:
                 proposal(rng, t, x, y, theta, X[i])
             else:
                 transition(rng, t, x, theta, X[i])
 
-    return draw_next
+    return mutate
 
 
-def weigh_first_form(log_potential, log_initial, log_proposal):
+def make_weigh_first(log_potential, log_initial, log_proposal):
     if log_proposal is None:
 
         @unsaved_inline
@@ -121,11 +121,11 @@ def weigh_first_form(log_potential, log_initial, log_proposal):
     return weigh_first
 
 
-def weigh_next_form(log_potential, log_transition, log_proposal):
+def make_weigh(log_potential, log_transition, log_proposal):
     if log_proposal is None:
 
         @unsaved_inline
-        def weigh_next(t, x, X, i, y, observed, theta):
+        def weigh(t, x, X, i, y, observed, theta):
             if observed:
                 return log_potential(t + 1, X[i], y, theta)
             return 0.0
@@ -133,7 +133,7 @@ def weigh_next_form(log_potential, log_transition, log_proposal):
     else:
 
         @unsaved_inline
-        def weigh_next(t, x, X, i, y, observed, theta):
+        def weigh(t, x, X, i, y, observed, theta):
             if not observed:
                 return 0.0
             xn = X[i]
@@ -143,4 +143,4 @@ def weigh_next_form(log_potential, log_transition, log_proposal):
                 - log_proposal(t, x, xn, y, theta)
             )
 
-    return weigh_next
+    return weigh

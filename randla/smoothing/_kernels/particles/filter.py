@@ -8,7 +8,7 @@ from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream
 from randla.smoothing._kernels.particles.weights import blame_states, normalise, weighted_moments
 
 
-def filter_template(draw_first, draw_next, weigh_first, weigh_next):
+def filter_template(draw_first, mutate, weigh_first, weigh):
     def particle_filter(
         stream, series, begin, end, scheme, threshold, path, particles, weights, moments, track
     ):
@@ -58,9 +58,9 @@ def filter_template(draw_first, draw_next, weigh_first, weigh_next):
                 else:
                     resample(rng, scheme, weights, totals[t - 1], ancestors)
                 for i in range(first_free, n):
-                    draw_next(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
+                    mutate(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
                 for i in range(n):
-                    log_wn[i] = weigh_next(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
+                    log_wn[i] = weigh(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
                 if not resampled:
                     for i in range(n):
                         log_wn[i] += log_w[i]

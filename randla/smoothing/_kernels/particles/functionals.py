@@ -107,7 +107,7 @@ def is_missing_row(y):
     return True
 
 
-def numeric_score_forms(log_initial, log_transition, log_potential, is_missing, kinds):
+def make_numeric_score(log_initial, log_transition, log_potential, is_missing, kinds):
     """Functions that write the score; `kinds` are the supports of the parameters, as above."""
 
     @unsaved_kernel

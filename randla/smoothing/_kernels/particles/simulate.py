@@ -4,7 +4,7 @@ from randla._random import seed_stream
 from randla.smoothing._kernels.particles.unowned import unowned
 
 
-def simulate_template(draw_first, draw_next, observe):
+def simulate_template(draw_first, mutate, observe):
     def simulate(rng, key, start, start_time, theta, states, observations, info):
         """Path i, of stream i: states (n, T) or (n, T, d), observations (n, T, k).
 
@@ -20,9 +20,9 @@ def simulate_template(draw_first, draw_next, observe):
                 t = start_time + s
                 info[1] = t
                 if s > 0:
-                    draw_next(rng, t - 1, path[s - 1], 0.0, False, theta, path, s)
+                    mutate(rng, t - 1, path[s - 1], 0.0, False, theta, path, s)
                 elif start.shape[0] > 0:
-                    draw_next(rng, t - 1, start[i], 0.0, False, theta, path, s)
+                    mutate(rng, t - 1, start[i], 0.0, False, theta, path, s)
                 else:
                     draw_first(rng, 0.0, False, theta, path, s)
                 observe(rng, t, path[s], theta, observations[i, s])

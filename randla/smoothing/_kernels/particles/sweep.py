@@ -128,7 +128,7 @@ def weighted_mean(w, values, out):
         out[k] = total
 
 
-def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, update):
+def sweep_template(draw_first, mutate, weigh_first, weigh, begin_sum, update):
     def sweep(
         stream, series, span, path, particles, weights, backward, traced, sums, track, results
     ):
@@ -180,9 +180,9 @@ def sweep_template(draw_first, draw_next, weigh_first, weigh_next, begin_sum, up
                     ancestors[0] = 0
                     multinomial(rng, weights, totals[t - 1], ancestors, first_free)
                     for i in range(first_free, n):
-                        draw_next(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
+                        mutate(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
                     for i in range(n):
-                        log_wn[i] = weigh_next(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
+                        log_wn[i] = weigh(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
                     update(
                         rng, t - 1, theta, x, log_w, xn, log_wn, ancestors, weights, totals[t - 1],
                         backward, yt, sums, trace, info,

@@ -1,0 +1,144 @@
+"""What is compiled for a model: kernels, and the functions that they call instead of its own."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
+
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.types import Array, float64, int64
+
+from randla.smoothing._kernels.particles import backward, feynman_kac, sweep
+from randla.smoothing._model.additive_functional import NAMES, AdditiveFunctional, named_functional
+from randla.smoothing._model.function_errors import naming_errors
+from randla.smoothing._model.functions import ModelFunctions, require_own_randomness
+from randla.smoothing._model.specialise import frozen, returns_number, specialise
+
+_T = TypeVar("_T")
+
+
+def _once(method: Callable[..., _T]) -> Callable[..., _T]:
+    """Call a method of `CompiledModel` once for each value of its arguments, by one thread."""
+
+    @wraps(method)
+    def cached(self: "CompiledModel", *args: Any, **options: Any) -> _T:
+        key = (method.__name__, *args, *sorted(options.items()))
+        with global_compiler_lock:
+            if key not in self._results:
+                self._results[key] = method(self, *args, **options)
+            return self._results[key]
+
+    return cached
+
+
+class FeynmanKac(NamedTuple):
+    """The Feynman-Kac model that a filter runs, see `_kernels.particles.feynman_kac`.
+
+    A kernel then need not know whether states are numbers or vectors, and who proposes them.
+    """
+
+    draw_first: Any
+    mutate: Any
+    weigh_first: Any
+    weigh: Any
+
+
+class CompiledModel:
+    """What is made of the functions of a model, each thing when it is first asked for.
+
+    Shared by the copies of a model that differ in their parameters. A pickled copy starts anew.
+    """
+
+    def __init__(self, functions: ModelFunctions) -> None:
+        self.functions = functions
+        #: Entries that `observe` writes, once it has been tried.
+        self.observation_size: int | None = None
+        self._results: dict[Any, Any] = {}
+        self._copies: dict[Any, Any] = {}  # of users' functions, see `frozen`
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CompiledModel, (self.functions,)
+
+    @_once
+    def feynman_kac(self, *, guided: bool) -> FeynmanKac:
+        """Return the functions of a filter; with `guided` it draws from the model's proposals."""
+        f, scalar = self.functions, self.functions.dim is None
+        first = (f.initial_proposal, f.log_initial_proposal) if guided else (None, None)
+        later = (f.proposal, f.log_proposal) if guided else (None, None)
+        return FeynmanKac(
+            feynman_kac.make_draw_first(f.initial, first[0], scalar),
+            feynman_kac.make_mutate(f.transition, later[0], scalar),
+            feynman_kac.make_weigh_first(f.log_potential, f.log_initial, first[1]),
+            feynman_kac.make_weigh(f.log_potential, f.log_transition, later[1]),
+        )
+
+    @_once
+    def backward(self, kind: str) -> Any:
+        """Return the function that fills a table of backward draws."""
+        f = self.functions
+        if kind == "ancestor":
+            return backward.make_ancestor()
+        if kind == "reject":
+            return backward.make_reject(f.log_transition, f.log_transition_bound)
+        if kind == "exact":
+            return backward.make_exact(f.log_transition)
+        return backward.make_mcmc(f.log_transition, f.dim is None)
+
+    @_once
+    def update(self, kind: str | None, functional: AdditiveFunctional) -> Any:
+        """Return the update of the statistics of PaRIS; `kind` None sums over all particles."""
+        step = functional.step, functional._costly, functional._checked
+        if kind is None:
+            return sweep.make_full_update(self.functions.log_transition, *step)
+        return sweep.make_sampled_update(self.backward(kind), *step)
+
+    @_once
+    def kernel(
+        self,
+        template: Callable[..., Any],
+        *functions: Any,
+        functional: AdditiveFunctional | None = None,
+    ) -> Any:
+        """Return a template's kernel for these functions; some may be those of `functional`."""
+        users = self.functions.of_user()
+        for user in users.values():  # also those that only other algorithms call
+            frozen(user.function, self._copies)
+        users |= functional._of_user() if functional is not None else {}
+        users = {
+            name: user._replace(function=frozen(user.function, self._copies))
+            for name, user in users.items()
+        }
+        for name, user in users.items():  # what a name stood for when the model first ran
+            require_own_randomness(name, user.function)
+        kernel = specialise(template, *(frozen(f, self._copies) for f in functions))
+        return naming_errors(kernel, users, self.functions.dim is None)
+
+    @_once
+    def _named_functional(self, name: str, y_ndim: int) -> AdditiveFunctional:
+        return named_functional(name, self.functions, y_ndim)
+
+    def functional(self, functional: Any, y_ndim: int) -> AdditiveFunctional:
+        """`functional` if it is one, or the one that a name stands for."""
+        if isinstance(functional, AdditiveFunctional):
+            return functional
+        names = ", ".join(map(repr, NAMES))
+        expected = f"functional must be an AdditiveFunctional or one of {names}"
+        if not isinstance(functional, str):
+            raise TypeError(f"{expected}, got {type(functional).__name__}")
+        if functional not in NAMES:
+            raise ValueError(f"{expected}, got {functional!r}")
+        return self._named_functional(functional, y_ndim)
+
+    @_once
+    def row_ndim(self, default: int) -> int:
+        """0 if `log_potential` takes single observations as floats, 1 if as arrays of one entry.
+
+        `default` where it takes both, or neither (its own error then tells more).
+        """
+        row = Array(float64, 1, "C", readonly=True)
+        x = float64 if self.functions.dim is None else Array(float64, 1, "C")
+
+        def takes(ndim: int) -> bool:
+            y = row if ndim else float64
+            return returns_number(self.functions.log_potential, int64, x, y, row)
+
+        return default if takes(default) or not takes(1 - default) else 1 - default

@@ -1,0 +1,143 @@
+"""The chaotic recurrent neural network."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._validation import as_array, as_number
+from randla.smoothing._kernels.models import chaotic
+from randla.smoothing._models.packing import pack_chaotic
+from randla.smoothing._models.ready import (
+    INITIAL_PROPOSAL,
+    LAWS,
+    PROPOSAL,
+    SCORES,
+    ReadyModel,
+    functions,
+)
+
+FloatArray = NDArray[np.float64]
+
+
+class ChaoticRNN(ReadyModel):
+    r"""Chaotic recurrent neural network with noisy states, all of which are observed with noise.
+
+    .. math::
+        x_{t+1} = x_t + \frac{\Delta}{\tau} \left(-x_t + \gamma W \tanh(x_t)\right)
+        + s \varepsilon_t, \qquad y_t = x_t + r \eta_t,
+
+    with normal :math:`\varepsilon` and Student-t :math:`\eta`, independent between components.
+    Entries of y that are missing are left out. With normal observation noise the model has the
+    optimal proposal.
+
+    Parameters
+    ----------
+    weights : (d, d) array_like
+        W; with independent N(0, 1/d) entries and a gain above 1 the network is chaotic.
+    gain : float, optional
+        :math:`\gamma`.
+    process_sd, observation_scale : float, optional
+        s and r, positive.
+    df : float, optional
+        Degrees of freedom of the observation noise; inf for normal noise.
+    time_step, time_constant : float, optional
+        :math:`\Delta` and :math:`\tau`, positive.
+    initial_sd : float, optional
+        The components of :math:`x_0` are independent N(0, initial_sd^2).
+
+    Attributes
+    ----------
+    theta, names
+        ``"weights[0,0]"``, ..., ``"gain"``, ``"process_sd"``, ``"observation_scale"``. The other
+        arguments are constants of the model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `weights` is not square and finite, or a number is not in its range.
+
+    Notes
+    -----
+    A bound on the transition density grows like process_sd^-d, so ``backward="reject"`` is slow
+    in many dimensions.
+
+    References
+    ----------
+    .. [1] Sompolinsky, Crisanti and Sommers, "Chaos in random neural networks", Phys. Rev. Lett.
+       61 (1988), 259-262.
+    .. [2] Zhao, Nassar, Jordan, Bugallo and Park, "Streaming variational Monte Carlo", IEEE Trans.
+       Pattern Anal. Mach. Intell. 45 (2023), 1150-1161: the values of the defaults.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import ChaoticRNN
+    >>> weights = np.random.default_rng(0).standard_normal((3, 3)) / np.sqrt(3)
+    >>> x, y = ChaoticRNN(weights).simulate(200, rng=1)
+    >>> x.shape, y.shape
+    ((200, 3), (200, 3))
+    """
+
+    default_free = ("weights", "process_sd", "observation_scale")
+
+    def __init__(
+        self,
+        weights: ArrayLike,
+        *,
+        gain: float = 2.5,
+        process_sd: float = 0.01,
+        observation_scale: float = 0.1,
+        df: float = 2.0,
+        time_step: float = 0.001,
+        time_constant: float = 0.025,
+        initial_sd: float = 1.0,
+    ) -> None:
+        W = np.array(as_array(weights, "weights", ndim=2), np.float64)
+        d = len(W)
+        if W.shape != (d, d) or d == 0:
+            raise ValueError(f"weights must be square (d, d), got shape {W.shape}")
+        numbers = {
+            "process_sd": process_sd,
+            "observation_scale": observation_scale,
+            "time_step": time_step,
+            "time_constant": time_constant,
+            "initial_sd": initial_sd,
+        }
+        positive = {
+            name: as_number(value, name, low=0.0, closed="neither")
+            for name, value in numbers.items()
+        }
+        self.df = as_number(df, "df", low=0.0, closed="right", infinite=True)
+        if self.df == 0.0:
+            raise ValueError("df must be greater than 0, got 0")
+        self.time_step, self.time_constant = positive["time_step"], positive["time_constant"]
+        self.initial_sd = positive["initial_sd"]
+        laws = functions(chaotic, LAWS, SCORES)
+        if math.isinf(self.df):
+            laws |= functions(chaotic, PROPOSAL, INITIAL_PROPOSAL)
+        scales = [positive["process_sd"], positive["observation_scale"]]
+        super().__init__(
+            **laws,
+            dim=d,
+            observation_dim=d,
+            theta=[*W.ravel(), as_number(gain, "gain"), *scales],
+            names=[
+                *(f"weights[{i},{j}]" for i in range(d) for j in range(d)),
+                *("gain", "process_sd", "observation_scale"),
+            ],
+            support=["real"] * (d * d + 1) + ["log", "log"],
+        )
+
+    @property
+    def weights(self) -> FloatArray:
+        """The matrix W (d, d)."""
+        d = len(self.theta[:-3])
+        return self.theta[:-3].reshape(math.isqrt(d), math.isqrt(d))
+
+    def _pack(self) -> FloatArray:
+        gain, process_sd, scale = map(float, self.theta[-3:])
+        rate = self.time_step / self.time_constant
+        return pack_chaotic(
+            self.theta, self.weights, gain, process_sd, scale, self.df, rate, self.initial_sd
+        )

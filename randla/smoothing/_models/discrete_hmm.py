@@ -1,0 +1,141 @@
+"""The hidden Markov model with finitely many states and symbols."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from randla._validation import as_array, read_only
+from randla.smoothing._kernels.models import discrete_hmm
+from randla.smoothing._model.observations import as_symbols
+from randla.smoothing._models.packing import pack_hmm
+from randla.smoothing._models.ready import LAWS, SCORES, ReadyModel, functions
+
+FloatArray = NDArray[np.float64]
+
+
+class DiscreteHMM(ReadyModel):
+    r"""Hidden Markov chain with finitely many states and symbols.
+
+    .. math::
+        P(x_0 = i) = \mu_i, \qquad P(x_{t+1} = j \mid x_t = i) = P_{ij}, \qquad
+        P(y_t = m \mid x_t = i) = G_{im}.
+
+    States are the numbers 0..K-1 (as floats, a scalar state), symbols 0..M-1. It is known exactly
+    (`hmm_smoother`), so it is the model on which particle methods are tested in law.
+
+    Parameters
+    ----------
+    initial_probs : (K,) array_like
+        :math:`\mu`.
+    transition_matrix : (K, K) array_like
+        P; each row sums to one.
+    emission_probs : (K, M) array_like
+        G; each row sums to one.
+
+    Attributes
+    ----------
+    theta, names
+        The entries of the three arguments in their order, ``"initial_probs[0]"``,
+        ``"transition_matrix[0,1]"``, ``"emission_probs[0,2]"``. In the score each is taken as
+        free.
+    initial_probs, transition_matrix, emission_probs : ndarray
+        The arguments, with sums that are exactly one, as arrays that cannot be written to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a shape does not fit, a probability is negative or a sum is not one (to 1e-6).
+
+    See Also
+    --------
+    hmm_smoother : exact smoothing.
+
+    Examples
+    --------
+    >>> from randla import DiscreteHMM
+    >>> model = DiscreteHMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.8, 0.2], [0.2, 0.8]])
+    >>> states, symbols = model.simulate(6, rng=0)
+    >>> states.shape, symbols.shape
+    ((6, 1), (6,))
+    """
+
+    initial_probs: FloatArray
+    transition_matrix: FloatArray
+    emission_probs: FloatArray
+    default_free = ("transition_matrix", "emission_probs")
+
+    def __init__(
+        self,
+        initial_probs: ArrayLike,
+        transition_matrix: ArrayLike,
+        emission_probs: ArrayLike,
+    ) -> None:
+        mu = as_probabilities(as_array(initial_probs, "initial_probs", ndim=1), "initial_probs")
+        P = as_array(transition_matrix, "transition_matrix", ndim=2)
+        G = as_array(emission_probs, "emission_probs", ndim=2)
+        K = len(mu)
+        if P.shape != (K, K):
+            raise ValueError(f"transition_matrix must have shape ({K}, {K}), got {P.shape}")
+        if G.shape[0] != K or G.shape[1] == 0:
+            raise ValueError(f"emission_probs must have shape ({K}, M), got {G.shape}")
+        tables = {
+            "initial_probs": mu,
+            "transition_matrix": as_probabilities(P, "transition_matrix"),
+            "emission_probs": as_probabilities(G, "emission_probs"),
+        }
+        names = [
+            f"{name}[{','.join(map(str, index))}]"
+            for name, table in tables.items()
+            for index in np.ndindex(table.shape)
+        ]
+        theta = np.concatenate([table.ravel() for table in tables.values()])
+        super().__init__(**functions(discrete_hmm, LAWS, SCORES), theta=theta, names=names)
+        self._n_states = K
+        rows = [K] * (K + 1) + [G.shape[1]] * K  # sizes of the rows of theta that sum to one
+        ends = np.cumsum(rows)
+        self.joint_parameters = tuple(
+            ("simplex", np.arange(end - size, end)) for size, end in zip(rows, ends, strict=True)
+        )
+        self._derive()
+
+    def _derive(self) -> None:
+        K = self._n_states
+        shapes = {"initial_probs": (K,), "transition_matrix": (K, K), "emission_probs": (K, -1)}
+        parts = np.split(self.theta, [K, K + K * K])
+        for (name, shape), part in zip(shapes.items(), parts, strict=True):
+            self.__dict__[name] = as_probabilities(part.reshape(shape), f"theta ({name})")
+
+    @property
+    def _tables(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return self.initial_probs, self.transition_matrix, self.emission_probs
+
+    def _as_observations(self, y: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """The same, or ValueError unless `y` holds symbols and NaN."""
+        values, observed = super()._as_observations(y)
+        as_symbols(values, self.emission_probs.shape[1])
+        return values, observed
+
+    def _require_states(self, states: NDArray[Any]) -> None:
+        """Raise ValueError unless `states` are numbers of states."""
+        K = self._n_states
+        bad = ~((states >= 0) & (states < K) & (states == np.floor(states)))
+        if bad.any():
+            raise ValueError(f"states must be numbers 0..{K - 1}, got {states[bad][0]:g}")
+
+    def _pack(self) -> FloatArray:
+        return pack_hmm(*self._tables)
+
+
+def as_probabilities(table: NDArray[Any], name: str) -> FloatArray:
+    """Return `table` as read-only float64 with sums over the last axis that are one."""
+    table = np.array(table, np.float64)
+    if table.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {table.shape}")
+    if (table < 0).any():
+        raise ValueError(f"{name} must be non-negative, got {table.min():g}")
+    sums = table.sum(-1, keepdims=True)
+    worst = sums.flat[np.argmax(np.abs(sums - 1.0))]
+    if abs(worst - 1.0) > 1e-6:
+        raise ValueError(f"{name} must have sums of one, got {worst:g}")
+    return read_only(table / sums)
