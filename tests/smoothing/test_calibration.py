@@ -79,7 +79,7 @@ def after_alternating(rng, key, n_steps, wrong=False):
         y = MODEL.theta[2] * np.exp(path / 2) * rng.standard_normal(N_TIMES)
         problem = make_problem(MODEL, y, "state", 5, 2, "exact", paths=("n_iterations", 1))
         given = np.zeros(N_TIMES) if wrong else path
-        for _ in PathSmoother(problem, stream, 1).draw(drawn, given=given):
+        for _ in PathSmoother(problem, stream, 1).draw(drawn, frozen=given):
             pass
         path = drawn[0].copy()
     return path

@@ -4,14 +4,12 @@ import math
 import pickle
 import warnings
 
-import numba
 import numpy as np
 import pytest
 from scipy import stats
 from scipy.optimize import minimize
 
 from randla import (
-    ChaoticRNN,
     DiscreteHMM,
     LinearGaussian,
     StateSpaceModel,
@@ -21,92 +19,22 @@ from randla import (
     kalman_smoother,
     maximum_likelihood,
     paris,
-    random,
 )
 from randla.smoothing import MaximumLikelihoodWarning
-from randla.smoothing._likelihood.em import em_family
 from randla.smoothing._likelihood.parametrisation import Parametrisation
 from randla.smoothing._likelihood.scores import ParticleScores, ParticleSettings
-from tests.smoothing.exact_reference import central_difference, log_space_smoother
-from tests.statistical import claim
-
-AR1 = LinearGaussian(0.8, 1.0, 1.0, 0.5, 0.0, 2.75)
-SERIES = AR1.simulate(60, rng=1)[1]
-SERIES[20:23] = np.nan
-START = LinearGaussian(0.5, 0.5, 1.0, 0.5, 0.0, 2.75)
-FREE = ("transition_matrix", "transition_cov")
-HMM = DiscreteHMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
-SYMBOLS = HMM.simulate(200, rng=0)[1]
-SYMBOLS[50] = np.nan
-HMM_START = DiscreteHMM([0.5, 0.5], [[0.7, 0.3], [0.3, 0.7]], [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
-PLANE = LinearGaussian(
-    [[0.8, 0.1], [0.0, 0.5]], [[1.0, 0.3], [0.3, 0.5]], np.eye(2), [[0.6, 0.1], [0.1, 0.4]],
-    [0.0, 0.0], 2 * np.eye(2),
-)  # fmt: skip
-PLANE_SERIES = PLANE.simulate(80, rng=2)[1]
-
-
-# Transforms --------------------------------------------------------------------------------------
-
-PARAMETRISATIONS = {
-    "single": (StochasticVolatility(0.9, 0.3, 0.5), None),
-    "real": (START, "initial_mean"),
-    "matrix and covariance": (PLANE, ["transition_matrix", "transition_cov"]),
-    "variances": (
-        LinearGaussian(np.eye(2), np.diag([1.0, 2.0]), np.eye(2), np.eye(2), [0, 0], np.eye(2)),
-        ["transition_cov[0,0]", "transition_cov[1,1]"],
-    ),
-    "rows": (HMM, None),
-    "row with a zero": (
-        DiscreteHMM([1.0, 0.0], np.full((2, 2), 0.5), [[0.5, 0.5, 0.0], [0.2, 0.7, 0.1]]),
-        ["emission_probs"],
-    ),
-    "network": (ChaoticRNN([[0.5, -1.0], [2.0, 0.1]]), None),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", PARAMETRISATIONS)
-def test_transforms(name):
-    model, free = PARAMETRISATIONS[name]
-    parameters = Parametrisation(model, free)
-    z = parameters.to_free(np.array(model.theta))
-    np.testing.assert_allclose(parameters.to_theta(z), model.theta, rtol=1e-12, atol=1e-15)
-    z = z + np.random.default_rng(0).standard_normal(len(z))
-    theta = parameters.to_theta(z)
-    np.testing.assert_allclose(model.replace(theta).theta, theta)  # stays in the support
-    np.testing.assert_allclose(parameters.to_free(theta), z, rtol=1e-9, atol=1e-9)
-    jacobian = parameters.jacobian(z)
-    for j in range(len(z)):
-
-        def value(x, j=j):
-            moved = z.copy()
-            moved[j] = x
-            return parameters.to_theta(moved)[parameters.free]
-
-        expected = central_difference(value, z[j], 1e-3)
-        np.testing.assert_allclose(jacobian[:, j], expected, rtol=1e-8, atol=1e-8)
-    gradient = np.random.default_rng(1).standard_normal((3, len(theta)))
-    np.testing.assert_allclose(
-        parameters.pull_back(z, gradient), gradient[:, parameters.free] @ jacobian
-    )
-
-
-@pytest.mark.parametrize(
-    ("model", "free", "error", "text"),
-    [
-        (START, "phi", ValueError, r"free must name parameters of the model \(transition_matrix"),
-        (START, 3, TypeError, "free must be None, a name or a sequence"),
-        (START, [1], TypeError, "free must be None, a name or a sequence"),
-        (START, [], ValueError, "free must name at least one"),
-        (HMM, "transition_matrix[0,1]", ValueError, "whole rows of transition_matrix, got 1"),
-        (PLANE, "transition_cov[1,0]", ValueError, "all entries of transition_cov"),
-        (PLANE, "transition_cov[0,0]", ValueError, "all entries of transition_cov"),
-    ],
+from tests.smoothing import models
+from tests.smoothing.likelihood_cases import (
+    FREE,
+    HMM,
+    HMM_START,
+    PLANE,
+    PLANE_SERIES,
+    SERIES,
+    START,
+    SYMBOLS,
 )
-def test_bad_free_parameters(model, free, error, text):
-    with pytest.raises(error, match=text):
-        Parametrisation(model, free)
-
+from tests.statistical import claim
 
 # Exact -------------------------------------------------------------------------------------------
 
@@ -149,80 +77,6 @@ def test_exact_maximum(start, y, free, optimizer):
     expected = np.sqrt(np.diag(J @ np.linalg.inv(information) @ J.T))
     np.testing.assert_allclose(result.parameter_standard_error, expected, rtol=1e-2)
     assert (result.monte_carlo_error == 0).all()
-
-
-def test_em_is_baum_welch():
-    # The textbook reestimation formulas, on the series without the gap.
-    y = np.delete(SYMBOLS, 50).astype(int)
-    model, free = HMM_START, ["initial_probs", "transition_matrix", "emission_probs"]
-    result = maximum_likelihood(
-        model, y, free=free, method="exact", optimizer="em", n_steps=5, n_final=0
-    )
-    for step in range(5):
-        probs, pairs, _ = log_space_smoother(model, y)
-        emission = np.array([probs[y == m].sum(0) for m in range(3)]).T
-        model = DiscreteHMM(
-            probs[0],
-            pairs.sum(0) / pairs.sum((0, 2))[:, None],
-            emission / emission.sum(1, keepdims=True),
-        )
-        np.testing.assert_allclose(result.trace[step + 1], model.theta, rtol=1e-10)
-
-
-@pytest.mark.parametrize(
-    "free",
-    [
-        ["transition_matrix", "observation_matrix", "observation_cov", "initial_mean"],
-        ["transition_cov", "observation_cov"],  # with what they are the residuals of fixed
-    ],
-)
-def test_linear_gaussian_em_climbs_to_the_maximum(free):
-    model = LinearGaussian(0.8, 0.5, 0.8, 0.2, 0.0, 2.75)
-    result = maximum_likelihood(
-        model, SERIES, free=free, method="exact", optimizer="em", n_steps=300, n_final=0
-    )
-    names = list(result.names)
-    values = []
-    for row in result.trace:
-        theta = model.theta.copy()
-        theta[[model.names.index(n) for n in names]] = row
-        values.append(kalman_smoother(model.replace(theta), SERIES).log_likelihood)
-    assert (np.diff(values) > -1e-9).all()
-    best = maximum_likelihood(model, SERIES, free=free, method="exact").log_likelihood
-    assert values[-1] == pytest.approx(best, abs=1e-3)
-
-
-def test_volatility_maximiser():
-    # The M step against numerical maximisation of the expected complete-data likelihood.
-    model = StochasticVolatility(0.5, 0.8, 1.3)
-    x, y = StochasticVolatility(0.9, 0.4, 0.6).simulate(40, rng=0)
-    x = x[:, 0]
-    y[7] = np.nan
-    statistics = np.array([x[0] ** 2, (x[:-1] ** 2).sum(), x[:-1] @ x[1:], (x[1:] ** 2).sum(),
-                           np.nansum(y**2 * np.exp(-x))])  # fmt: skip
-    seen = ~np.isnan(y)
-
-    def loss(theta):
-        phi, sigma, beta = np.tanh(theta[0]), np.exp(theta[1]), np.exp(theta[2])
-        value = stats.norm(0, sigma / np.sqrt(1 - phi**2)).logpdf(x[0])
-        value += stats.norm(phi * x[:-1], sigma).logpdf(x[1:]).sum()
-        return -value - stats.norm(0, beta * np.exp(x / 2)).logpdf(y)[seen].sum()
-
-    for free in (None, ["phi"], ["sigma"], ["phi", "beta"]):
-        parameters = Parametrisation(model, free)
-        got = em_family(model, y, parameters).maximise(model, statistics)
-        base = np.array([np.arctanh(0.5), np.log(0.8), np.log(1.3)])
-
-        def part(v, parameters=parameters, base=base):
-            theta = base.copy()
-            theta[parameters.free] = v
-            return loss(theta)
-
-        best = minimize(part, base[parameters.free], options={"gtol": 1e-8}).x
-        z = base.copy()
-        z[parameters.free] = best
-        expected = [np.tanh(z[0]), np.exp(z[1]), np.exp(z[2])]
-        np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 # Particles ---------------------------------------------------------------------------------------
@@ -309,42 +163,6 @@ def test_gradient_steps():
     assert error.max() < 0.3
 
 
-def test_particle_em_of_a_chain():
-    start = DiscreteHMM([0.5, 0.5], HMM_START.transition_matrix, HMM.emission_probs)
-    free = "transition_matrix"
-    exact = maximum_likelihood(start, SYMBOLS, free=free, method="exact")
-    result = maximum_likelihood(start, SYMBOLS, free=free, optimizer="em", rng=0, **QUICK)
-    error = np.abs(result.theta - exact.theta) / exact.parameter_standard_error
-    assert error.max() < 0.3
-
-
-@pytest.mark.parametrize("model", [AR1, PLANE], ids=["scalar", "vector"])
-def test_statistics_of_a_path(model):
-    # The compiled functional along a path against the definition, with rows missing in part.
-    x, y = model.simulate(7, rng=4)
-    y[2] = np.nan
-    y[4].flat[0] = np.nan
-    parameters = Parametrisation(model, "transition_matrix")
-    functional = em_family(model, y, parameters).functional
-    total = np.zeros(functional.n_out)
-    state = x[:, 0] if model.dim is None else x
-    for t in range(7):
-        out = np.empty_like(total)
-        if t == 0:
-            functional.initial(state[0], y[0], model._arguments, out)
-        else:
-            functional.step(t - 1, state[t - 1], state[t], y[t], model._arguments, out)
-        total += out
-    low, Y = np.tril_indices(x.shape[1]), y.reshape(7, -1)
-    seen = ~np.isnan(Y).any(1)
-    squares = np.einsum("ti,tj->tij", x, x)
-    expected = [
-        x[0], squares[0][low], squares[:-1].sum(0)[low], squares[1:].sum(0)[low],
-        (x[1:].T @ x[:-1]).ravel(), squares[seen].sum(0)[low], (Y[seen].T @ x[seen]).ravel(),
-    ]  # fmt: skip
-    np.testing.assert_allclose(total, np.concatenate(expected), rtol=1e-12, atol=1e-12)
-
-
 def test_stochastic_volatility():
     truth = StochasticVolatility(0.95, 0.3, 0.7)
     y = truth.simulate(300, rng=3)[1]
@@ -361,47 +179,20 @@ def test_stochastic_volatility():
     assert (np.abs(again.theta - result.theta) < 0.3 * result.parameter_standard_error).all()
 
 
-@numba.njit
-def own_initial(rng, theta):
-    return math.sqrt(2.75) * random.normal(rng)
-
-
-@numba.njit
-def own_transition(rng, t, x, theta):
-    return theta[0] * x + math.sqrt(theta[1]) * random.normal(rng)
-
-
-@numba.njit
-def own_log_initial(x, theta):
-    return -0.5 * x * x / 2.75
-
-
-@numba.njit
-def own_log_transition(t, x, xn, theta):
-    return -0.5 * (xn - theta[0] * x) ** 2 / theta[1] - 0.5 * math.log(theta[1])
-
-
-@numba.njit
-def own_log_potential(t, x, y, theta):
-    return -0.5 * (y - x) ** 2 / 0.5
-
-
-def own_model(**more):
-    return StateSpaceModel(
-        initial=own_initial, transition=own_transition, log_potential=own_log_potential,
-        log_transition=own_log_transition, log_initial=own_log_initial, theta=[0.5, 0.5],
-        names=["a", "v"], support=["tanh", "log"], **more,
-    )  # fmt: skip
-
-
 def test_a_users_own_model():
     # No score functions: central differences of the log densities.
-    result = maximum_likelihood(own_model(), SERIES, rng=0, **QUICK)
-    assert result.names == ("a", "v")
-    error = np.abs(result.theta - EXACT.theta) / EXACT.parameter_standard_error
-    assert error.max() < 0.3
+    start = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)
+    exact = maximum_likelihood(start, SERIES, free=FREE, method="exact")
+    result = maximum_likelihood(models.walk, SERIES, free=["coefficient", "step"], rng=0, **QUICK)
+    assert result.names == ("coefficient", "step")
+    scale = np.array([1.0, 2.0 * result.theta[1]])  # of the variance in the step
+    error = (result.theta ** [1, 2] - exact.theta) / exact.parameter_standard_error
+    assert np.abs(error).max() < 0.3
+    np.testing.assert_allclose(
+        scale * result.parameter_standard_error, exact.parameter_standard_error, rtol=0.25
+    )
     assert isinstance(result.model, StateSpaceModel)
-    np.testing.assert_array_equal(result.model.theta, result.theta)
+    np.testing.assert_array_equal(result.model.theta[:2], result.theta)
 
 
 def test_the_rest_stays():
@@ -469,16 +260,6 @@ def test_the_unit_of_a_real_parameter_does_not_matter_to_sweeps():
     assert abs(result.theta[0] - 1111.668) < 5 * error
 
 
-def test_a_parameter_without_curvature_keeps_its_unit():
-    for name in ("initial_mean", "observation_matrix"):  # one starts at 0, the other does not
-        parameters = Parametrisation(START, name)
-        parameters.find_units(np.zeros_like, 100)
-        assert parameters.blocks[0].scale == 1.0
-    parameters = Parametrisation(START, "initial_mean")
-    parameters.find_units(lambda theta: -1e-10 * theta, 100)
-    assert parameters.blocks[0].scale == pytest.approx(1e6)
-
-
 def test_intervals_stay_in_the_range_of_a_parameter():
     result = maximum_likelihood(HMM, SYMBOLS, free="transition_matrix", method="exact")
     low, high = result.confidence_interval(1 - 1e-9)
@@ -493,43 +274,6 @@ def test_intervals_stay_in_the_range_of_a_parameter():
         [low[1], high[1]], theta[1] * np.exp([-q * error[1] / theta[1], q * error[1] / theta[1]])
     )
     np.testing.assert_allclose([low[0], high[0]], theta[0] + [-q * error[0], q * error[0]])
-
-
-@pytest.mark.filterwarnings("ignore::randla.smoothing.MaximumLikelihoodWarning")
-@pytest.mark.parametrize("method", ["exact", "ppg"])
-@pytest.mark.parametrize("emission", [[0.3, 0.3, 0.4], [0.4, 0.4, 0.2]])
-def test_em_where_a_symbol_is_not_used(method, emission):
-    model = DiscreteHMM([0.5, 0.5], [[0.8, 0.2], [0.3, 0.7]], [emission, [0.2, 0.3, 0.5]])
-    y = np.minimum(model.simulate(300, rng=0)[1], 1.0)
-    options = {"n_steps": 40, "n_final": 20, "n_particles": 20, "rng": 0}
-    result = maximum_likelihood(model, y, optimizer="em", method=method, **options)
-    assert result.theta[[6, 9]].tolist() == [0.0, 0.0]
-    assert (result.parameter_standard_error[:6] > 0).all()
-    if method == "exact":
-        other = maximum_likelihood(model, y, method="exact")
-        assert result.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-6)
-    low, high = result.confidence_interval()
-    assert low[6] == high[6] == 0.0
-    with pytest.warns(MaximumLikelihoodWarning, match="edge of its range"):
-        one = maximum_likelihood(
-            model, 0.0 * y, free="emission_probs", optimizer="em", method=method, **options
-        )
-    assert one.theta.tolist() == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
-    assert one.parameter_standard_error.tolist() == [0.0] * 6
-
-
-@pytest.mark.parametrize(
-    ("model", "y", "text"),
-    [
-        (AR1, np.full(9, np.nan), "y must hold an observation for optimizer='em'"),
-        (HMM, np.full(9, np.nan), "y must hold an observation for optimizer='em'"),
-        (StochasticVolatility(0.9, 0.3, 0.6), [np.nan], "y must hold an observation"),
-        (AR1, [1.0], "y must have at least two times .* transition_cov, got 1"),
-    ],
-)
-def test_em_names_observations_that_are_too_few(model, y, text):
-    with pytest.raises(ValueError, match=text):
-        maximum_likelihood(model, y, optimizer="em", n_steps=5, n_final=5)
 
 
 def test_directions_that_the_data_do_not_determine():
@@ -569,8 +313,8 @@ def test_impossible_parameters_are_named():
         (START, {"n_steps": -1}, ValueError, "n_steps must be at least 0"),
         (START, {"n_particles": 1}, ValueError, "n_particles must be at least 2"),
         (START, {"backward": "ancestor"}, ValueError, "backward must be one of"),
-        (own_model(), {"method": "exact"}, ValueError, "method='exact' needs a LinearGaussian"),
-        (own_model(), {"optimizer": "em"}, ValueError, "optimizer='em' needs a LinearGaussian"),
+        (models.walk, {"method": "exact"}, ValueError, "method='exact' needs a LinearGaussian"),
+        (models.walk, {"optimizer": "em"}, ValueError, "optimizer='em' needs a LinearGaussian"),
         (StochasticVolatility(0.5, 1, 1), {"method": "exact"}, ValueError, "method='exact' needs"),
         (PLANE, {"optimizer": "em", "free": "transition_matrix[0,0]"}, ValueError,
          "all entries of transition_matrix"),
@@ -581,17 +325,6 @@ def test_bad_arguments(model, options, error, text):
     y = PLANE_SERIES if model is PLANE else SERIES
     with pytest.raises(error, match=text):
         maximum_likelihood(model, y, **options)
-
-
-def test_em_refuses_rows_that_are_missing_in_part():
-    y = PLANE_SERIES.copy()
-    y[3, 0] = np.nan
-    with pytest.raises(ValueError, match="missing in part"):
-        maximum_likelihood(PLANE, y, optimizer="em", method="exact")
-    result = maximum_likelihood(
-        PLANE, y, free="transition_matrix", optimizer="em", method="exact", n_steps=20
-    )
-    assert result.converged
 
 
 @pytest.mark.parametrize("method", ["exact", "ppg"])

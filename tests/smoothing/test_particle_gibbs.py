@@ -69,7 +69,7 @@ def test_paths_keep_their_law(model, backward, trial):
     for r, start in enumerate(rng.choice(len(law), trial.replicates, p=law)):
         drawn[0] = np.c_[paths[start], -paths[start]] if vector else paths[start]
         for s in range(n_sweeps):
-            for _ in smoother.draw(drawn[s + 1 : s + 2], given=drawn[s]):
+            for _ in smoother.draw(drawn[s + 1 : s + 2], frozen=drawn[s]):
                 pass
         states = drawn[1:].reshape(n_sweeps, 4, -1)[:, :, 0].astype(int)
         shares[r] = np.bincount(states @ [27, 9, 3, 1], minlength=81) / n_sweeps

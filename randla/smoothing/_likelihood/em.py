@@ -179,19 +179,18 @@ class _LinearGaussian:
     def maximise(self, model: LinearGaussian, statistics: FloatArray) -> FloatArray:
         x0, x00, s00, s11, s10, sxx, syx = self._split(statistics)
         new: dict[str, FloatArray] = {}
-        A, B = model.transition_matrix, model.observation_matrix
-        m0 = model.initial_mean
+        A, B, m0 = model.transition_matrix, model.observation_matrix, model.initial_mean
         y = self.y[self.seen]
+        # Regressions: A = S10 S00^{-1} and Q = mean of (x_{t+1} - A x_t)(x_{t+1} - A x_t)', with
+        # whichever A is in force; likewise B and R of y_t on x_t, over the observed times.
         if "transition_matrix" in self.parts:
             A = new["transition_matrix"] = _regress(s10, s00)
         if "transition_cov" in self.parts:
-            rest = s11 - A @ s10.T - s10 @ A.T + A @ s00 @ A.T
-            new["transition_cov"] = rest / (len(self.y) - 1)
+            new["transition_cov"] = _residuals(s11, A, s10, s00) / (len(self.y) - 1)
         if "observation_matrix" in self.parts:
             B = new["observation_matrix"] = _regress(syx, sxx)
         if "observation_cov" in self.parts:
-            rest = y.T @ y - B @ syx.T - syx @ B.T + B @ sxx @ B.T
-            new["observation_cov"] = rest / len(y)
+            new["observation_cov"] = _residuals(y.T @ y, B, syx, sxx) / len(y)
         if "initial_mean" in self.parts:
             m0 = new["initial_mean"] = x0
         if "initial_cov" in self.parts:
@@ -211,3 +210,8 @@ class _LinearGaussian:
 def _regress(cross: FloatArray, square: FloatArray) -> FloatArray:
     """Return cross square^{-1}."""
     return solve(square, cross.T, assume_a="sym").T
+
+
+def _residuals(yy: FloatArray, A: FloatArray, yx: FloatArray, xx: FloatArray) -> FloatArray:
+    """Sum of (y - A x)(y - A x)', from sums of products."""
+    return yy - A @ yx.T - yx @ A.T + A @ xx @ A.T

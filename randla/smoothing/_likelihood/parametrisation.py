@@ -236,24 +236,24 @@ def _free_indices(model: StateSpaceModel, free: Any) -> IntArray:
         wanted = free
     else:
         raise TypeError(f"free must be None, a name or a sequence of names, got {free!r}")
-    chosen: set[int] = set()
+    indices: set[int] = set()
     for name in wanted:
-        found = [i for i, n in enumerate(names) if n == name or n.startswith(f"{name}[")]
-        if not found:
+        named = [i for i, n in enumerate(names) if n == name or n.startswith(f"{name}[")]
+        if not named:
             known = describe(dict.fromkeys(n.split("[")[0] for n in names))
             raise ValueError(f"free must name parameters of the model ({known}), got {name!r}")
-        chosen.update(found)
-    if not chosen:
+        indices.update(named)
+    if not indices:
         raise ValueError("free must name at least one parameter, got none")
-    return np.array(sorted(chosen))
+    return np.array(sorted(indices))
 
 
 def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
-    """Joint blocks of the model first, then what is left, one by one."""
+    """Joint blocks of the model first, then the single parameters."""
     blocks: list[Block] = []
-    left = set(free.tolist())
+    singles = set(free.tolist())
     for kind, indices in getattr(model, "joint_parameters", ()):
-        inside = left.intersection(indices.tolist())
+        inside = singles.intersection(indices.tolist())
         if not inside:
             continue
         what = model.names[indices[0]].split("[")[0]
@@ -264,7 +264,7 @@ def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
                 blocks.append(Covariance(indices, n))
             else:
                 blocks.append(Simplex(indices, start))
-            left -= inside
+            singles -= inside
         elif kind == "simplex":
             raise ValueError(f"free must name whole rows of {what}, got {len(inside)} of a row's "
                              f"{len(indices)} entries")  # fmt: skip
@@ -273,7 +273,7 @@ def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
                 f"free must name all entries of {what}, or diagonal ones where all others in "
                 "the row are zero"
             )
-    for index in sorted(left):
+    for index in sorted(singles):
         blocks.append(Single(index, model.support[index], float(model.theta[index])))
     return blocks
 
@@ -281,14 +281,10 @@ def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
 def _only_free_variances(model: StateSpaceModel, indices: IntArray, inside: set[int]) -> bool:
     """Whether the free entries of a covariance are variances of uncorrelated components."""
     n = int(np.sqrt(2 * len(indices)))
-    correlated: set[int] = set()
-    inside_rows: set[int] = set()
-    for index, i, j in zip(indices.tolist(), *np.tril_indices(n), strict=True):
-        if i != j and (index in inside or model.theta[index] != 0.0):
-            correlated.update((int(i), int(j)))
-        elif i == j and index in inside:
-            inside_rows.add(int(i))
-    return not (inside_rows & correlated) and all(
-        index not in inside or i == j
-        for index, i, j in zip(indices.tolist(), *np.tril_indices(n), strict=True)
-    )
+    lower, free = np.tril_indices(n), np.zeros((n, n), dtype=bool)
+    free[lower] = [index in inside for index in indices.tolist()]
+    covariances = np.zeros((n, n), dtype=bool)
+    covariances[lower] = model.theta[indices] != 0.0
+    np.fill_diagonal(covariances, False)
+    correlated = covariances.any(axis=0) | covariances.any(axis=1)
+    return not np.tril(free, -1).any() and not (np.diag(free) & correlated).any()

@@ -104,8 +104,7 @@ def named_functional(name: str, functions: ModelFunctions, y_ndim: int) -> Addit
     """Return the functional that a name of `NAMES` stands for, for a model and the form of y."""
     if name == "score":
         return _score(functions, y_ndim)
-    prefix = "" if functions.dim is None else "vector_"
-    first, step = (getattr(functionals, f"{prefix}{name}_{part}") for part in ("first", "next"))
+    first, step = functionals.make_named(name, functions.dim is None)
     functional = AdditiveFunctional(functions.dim or 1, initial=first, step=step)
     functional._costly = functional._checked = False
     return functional

@@ -160,16 +160,16 @@ class PathSmoother:
     def draw(
         self,
         paths: FloatArray,
-        given: FloatArray | None = None,
+        frozen: FloatArray | None = None,
         theta: FloatArray | None = None,
     ) -> Generator[int, None, None]:
-        """Fill `paths` (n, T[, d]) from one filter, conditional on the path `given`; in pieces."""
+        """Fill `paths` (n, T[, d]) from one filter, conditional on the path `frozen`; in pieces."""
         problem, run = self.problem, self.filter
         run.rng = self.rng
         run.series = problem.series(theta)
         n_times = len(problem.y)
         for begin, end in pieces(n_times, run.first_piece()):
-            run.advance(begin, end, path=given)
+            run.advance(begin, end, path=frozen)
             if end < n_times:
                 yield 0
         n, n_paths = problem.n_particles, paths.shape[0]

@@ -89,14 +89,9 @@ def paris(
     Notes
     -----
     **The estimate has a bias of order T / N that the spread of the chains does not show**: it is
-    the same for all of them, and `standard_error` and `confidence_interval` leave it out. With 20
-    or 30 particles, 95 % intervals from eight chains held in 64 to 94 % of the cases, by the model;
-    with 20 times as many, in 93 to 95 %. Where `BiasWarning` is given they may hold much less
-    often: it missed 0.1 % of the biases above one standard error over 360 settings of an
-    autoregression, and was given in 26 % of the settings where the bias was below half of one,
-    mostly for long series with a single bad time. What is unbiased is the product of the
-    likelihood estimate with the estimate. Resampling is multinomial at every step, for which this
-    holds exactly.
+    the same for all of them, and `standard_error` and `confidence_interval` leave it out; the guide
+    tells how often intervals held. What is unbiased is the product of the likelihood estimate with
+    the estimate. Resampling is multinomial at every step, for which this holds exactly.
 
     Time O(T N M), memory O(N p).
 

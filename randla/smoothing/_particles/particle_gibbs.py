@@ -21,6 +21,7 @@ from randla.smoothing._particles.problem import (
     choose_backward,
     make_problem,
 )
+from randla.smoothing._particles.records import FloatArray
 from randla.smoothing._particles.result import SmoothingResult, warn_if_short
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
@@ -143,17 +144,31 @@ def ppg(
         _ppg_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
         executor=executor, progress=progress, rng=rng, description="ppg",
     )  # fmt: skip
-    per_iteration = np.array(estimates)
+    start, per_iteration = np.array(starts), np.array(estimates)
+    return _result(problem, burn_in, paths, changed, logs, n_starts, per_iteration, start)
+
+
+def _result(
+    problem: SmoothingProblem,
+    burn_in: int,
+    paths: list[FloatArray],
+    changed: list[Any],
+    logs: list[float],
+    n_starts: list[int],
+    per_iteration: FloatArray | None,
+    start: FloatArray | None = None,
+) -> SmoothingResult:
+    """Averages over the sweeps after the burn-in, with a warning if they are too few."""
     result = SmoothingResult.of(
-        per_iteration[:, burn_in:].mean(axis=1),
+        None if per_iteration is None else per_iteration[:, burn_in:].mean(axis=1),
         logs,
         problem,
         per_iteration=per_iteration,
-        start=np.array(starts),
         paths=paths,
-        update_rate=np.mean(changed, axis=0) / n_iterations,
+        update_rate=np.mean(changed, axis=0) / len(paths[0]),
         burn_in=burn_in,
         n_starts=sum(n_starts),
+        start=start,
     )
     warn_if_short(result)
     return result
@@ -265,22 +280,10 @@ def particle_gibbs(
         _gibbs_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
         executor=executor, progress=progress, rng=rng, description="particle Gibbs",
     )  # fmt: skip
-    per_iteration = per_chain = None
+    per_iteration = None
     if functional is not None:
         per_iteration = np.array([path_sums(problem, p) for p in paths])
-        per_chain = per_iteration[:, burn_in:].mean(axis=1)
-    result = SmoothingResult.of(
-        per_chain,
-        logs,
-        problem,
-        per_iteration=per_iteration,
-        paths=paths,
-        update_rate=np.mean(changed, axis=0) / n_iterations,
-        burn_in=burn_in,
-        n_starts=sum(n_starts),
-    )
-    warn_if_short(result)
-    return result
+    return _result(problem, burn_in, paths, changed, logs, n_starts, per_iteration)
 
 
 def _gibbs_chain(
@@ -293,7 +296,7 @@ def _gibbs_chain(
     smoother.changed[:] = 0
     last_yield = time.perf_counter()
     for k in range(n_iterations):
-        yield from smoother.draw(paths[k + 1 : k + 2], given=paths[k])
+        yield from smoother.draw(paths[k + 1 : k + 2], frozen=paths[k])
         if time.perf_counter() - last_yield > PIECE_SECONDS and k + 1 < n_iterations:
             yield k + 1
             last_yield = time.perf_counter()
@@ -304,10 +307,5 @@ def as_burn_in(burn_in: Any, n_iterations: int) -> int:
     """Sweeps to leave out, or the default."""
     if burn_in is None:
         return min(max(4, n_iterations // 4), n_iterations - 1)
-    return as_count(
-        burn_in,
-        "burn_in",
-        minimum=0,
-        maximum=n_iterations - 1,
-        note=" (n_iterations - 1)",
-    )
+    note, most = " (n_iterations - 1)", n_iterations - 1
+    return as_count(burn_in, "burn_in", minimum=0, maximum=most, note=note)

@@ -28,74 +28,62 @@ def blank(out):
         out[k] = math.nan
 
 
-def make_draw_first(initial, proposal, scalar):
-    if proposal is None and scalar:
+def make_writer(draw, scalar):
+    """`draw` of a scalar or vector model, with its state written to X[i]."""
+    if scalar:
 
         @unsaved_inline
-        def draw_first(rng, y, observed, theta, X, i):
-            X[i] = initial(rng, theta)
-
-    elif proposal is None:
-
-        @unsaved_inline
-        def draw_first(rng, y, observed, theta, X, i):
-            blank(X[i])
-            initial(rng, theta, X[i])
-
-    elif scalar:
-
-        @unsaved_inline
-        def draw_first(rng, y, observed, theta, X, i):
-            if observed:
-                X[i] = proposal(rng, y, theta)
-            else:
-                X[i] = initial(rng, theta)
+        def write(X, i, arguments):
+            X[i] = draw(*arguments)
 
     else:
 
         @unsaved_inline
-        def draw_first(rng, y, observed, theta, X, i):
+        def write(X, i, arguments):
             blank(X[i])
+            draw(*(arguments + (X[i],)))
+
+    return write
+
+
+def make_draw_first(initial, proposal, scalar):
+    draw = make_writer(initial, scalar)
+    if proposal is None:
+
+        @unsaved_inline
+        def draw_first(rng, y, observed, theta, X, i):
+            draw(X, i, (rng, theta))
+
+    else:
+        propose = make_writer(proposal, scalar)
+
+        @unsaved_inline
+        def draw_first(rng, y, observed, theta, X, i):
             if observed:
-                proposal(rng, y, theta, X[i])
+                propose(X, i, (rng, y, theta))
             else:
-                initial(rng, theta, X[i])
+                draw(X, i, (rng, theta))
 
     return draw_first
 
 
 def make_mutate(transition, proposal, scalar):
-    if proposal is None and scalar:
+    draw = make_writer(transition, scalar)
+    if proposal is None:
 
         @unsaved_inline
         def mutate(rng, t, x, y, observed, theta, X, i):
-            X[i] = transition(rng, t, x, theta)
-
-    elif proposal is None:
-
-        @unsaved_inline
-        def mutate(rng, t, x, y, observed, theta, X, i):
-            blank(X[i])
-            transition(rng, t, x, theta, X[i])
-
-    elif scalar:
-
-        @unsaved_inline
-        def mutate(rng, t, x, y, observed, theta, X, i):
-            if observed:
-                X[i] = proposal(rng, t, x, y, theta)
-            else:
-                X[i] = transition(rng, t, x, theta)
+            draw(X, i, (rng, t, x, theta))
 
     else:
+        propose = make_writer(proposal, scalar)
 
         @unsaved_inline
         def mutate(rng, t, x, y, observed, theta, X, i):
-            blank(X[i])
             if observed:
-                proposal(rng, t, x, y, theta, X[i])
+                propose(X, i, (rng, t, x, y, theta))
             else:
-                transition(rng, t, x, theta, X[i])
+                draw(X, i, (rng, t, x, theta))
 
     return mutate
 

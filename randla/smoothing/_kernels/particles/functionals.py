@@ -2,73 +2,36 @@
 
 import math
 
-from randla._jit import inline, kernel, unsaved_kernel
+from randla._jit import inline, kernel, unsaved_inline, unsaved_kernel
 
 
-@kernel
-def state_first(x, y, theta, out):
-    out[0] = x
+def make_named(name, scalar):
+    """The functions of "state", "square" or "lag_product", entry by entry of a state."""
+    square, lag = name == "square", name == "lag_product"
 
+    @unsaved_inline
+    def term(x, xn):
+        return x * xn if lag else xn * xn if square else xn
 
-@kernel
-def state_next(t, x, xn, y, theta, out):
-    out[0] = xn
+    @unsaved_kernel
+    def next_number(t, x, xn, y, theta, out):
+        out[0] = term(x, xn)
 
+    @unsaved_kernel
+    def first_number(x, y, theta, out):
+        out[0] = 0.0 if lag else term(x, x)
 
-@kernel
-def square_first(x, y, theta, out):
-    out[0] = x * x
+    @unsaved_kernel
+    def next_vector(t, x, xn, y, theta, out):
+        for k in range(x.size):
+            out[k] = term(x[k], xn[k])
 
+    @unsaved_kernel
+    def first_vector(x, y, theta, out):
+        for k in range(x.size):
+            out[k] = 0.0 if lag else term(x[k], x[k])
 
-@kernel
-def square_next(t, x, xn, y, theta, out):
-    out[0] = xn * xn
-
-
-@kernel
-def lag_product_first(x, y, theta, out):
-    out[0] = 0.0
-
-
-@kernel
-def lag_product_next(t, x, xn, y, theta, out):
-    out[0] = x * xn
-
-
-@kernel
-def vector_state_first(x, y, theta, out):
-    for k in range(x.size):
-        out[k] = x[k]
-
-
-@kernel
-def vector_state_next(t, x, xn, y, theta, out):
-    for k in range(x.size):
-        out[k] = xn[k]
-
-
-@kernel
-def vector_square_first(x, y, theta, out):
-    for k in range(x.size):
-        out[k] = x[k] * x[k]
-
-
-@kernel
-def vector_square_next(t, x, xn, y, theta, out):
-    for k in range(x.size):
-        out[k] = xn[k] * xn[k]
-
-
-@kernel
-def vector_lag_product_first(x, y, theta, out):
-    for k in range(x.size):
-        out[k] = 0.0
-
-
-@kernel
-def vector_lag_product_next(t, x, xn, y, theta, out):
-    for k in range(x.size):
-        out[k] = x[k] * xn[k]
+    return (first_number, next_number) if scalar else (first_vector, next_vector)
 
 
 # The score by central differences. Behind the p entries of the gradient `out` has p more for the
