@@ -14,7 +14,6 @@ from randla.smoothing._model.state_space import StateSpaceModel
 FloatArray = NDArray[np.float64]
 
 _LARGEST_MOVE = 0.5  # of an unconstrained parameter in one step of the ascent
-_LARGEST_GRADIENT = 1e150  # has a square
 _FIRST_MOMENT, _SECOND_MOMENT = 0.9, 0.99  # Adam's decay rates, the second one for short runs
 # Particle EM: share of the steps before the statistics are averaged.
 _EM_WARM_UP = 0.25
@@ -89,7 +88,6 @@ def ascend(
     places, trace = [z], [parameters.start]
     for s, size in enumerate(steps):
         gradient = parameters.pull_back(z, score(parameters.to_theta(z)))
-        gradient = np.clip(gradient, -_LARGEST_GRADIENT, _LARGEST_GRADIENT)
         if optimizer == "adam":  # Kingma and Ba (2015), algorithm 1
             first += (1.0 - _FIRST_MOMENT) * (gradient - first)
             second += (1.0 - _SECOND_MOMENT) * (gradient**2 - second)

@@ -67,7 +67,7 @@ class _Chain:
     def maximise(self, model: DiscreteHMM, statistics: FloatArray) -> FloatArray:
         theta = np.array(model.theta)
         for row in self.rows:
-            counts = np.maximum(statistics[row], 0.0)
+            counts = np.maximum(statistics[row], 0.0)  # Baum and Welch; averages may round below 0
             if counts.sum() > 0.0:  # a state that is never visited keeps its row
                 theta[row] = counts / counts.sum()
         return theta
@@ -91,10 +91,11 @@ class _Volatility:
         first, s00, s10, s11, scaled = map(float, statistics)
         n = self.n_times
         if "beta" in self.free:
-            beta = math.sqrt(scaled / self.n_seen)
+            beta = math.sqrt(scaled / self.n_seen)  # mean of y_t^2 exp(-x_t)
         # sigma^2 n = c(phi) = s11 + first - 2 phi s10 + phi^2 (s00 - first), given phi.
         c = np.polynomial.Polynomial([s11 + first, -2.0 * s10, s00 - first])
         if "phi" in self.free:
+            # d/dphi of log(1 - phi^2) - n log c, or - c / sigma^2, times c (1 - phi^2).
             slope, one = c.deriv(), np.polynomial.Polynomial([1.0, 0.0, -1.0])
             profile = n * slope * one if "sigma" in self.free else slope * one / sigma**2
             other = np.polynomial.Polynomial([0.0, 2.0])
@@ -117,7 +118,7 @@ class _LinearGaussian:
     def __init__(self, model: LinearGaussian, y: FloatArray, parameters: Parametrisation) -> None:
         self.y = y.reshape(len(y), -1)
         k, d = model.observation_matrix.shape
-        self.d, self.k, self.tri = d, k, d * (d + 1) // 2
+        self.d, self.k, self.tri = d, k, d * (d + 1) // 2  # of the lower triangle of a square
         self.functional = AdditiveFunctional(
             d + 4 * self.tri + d * d + k * d,
             initial=sufficient.linear_gaussian_first,
@@ -149,18 +150,18 @@ class _LinearGaussian:
     def exact(self, model: LinearGaussian) -> FloatArray:
         result = kalman_smoother(model, self.y)
         m, y = result.mean, self.y[self.seen]
-        squares = result.covariance + m[:, :, None] * m[:, None, :]
-        lag = result.lag_covariance.sum(0).T + m[1:].T @ m[:-1]
+        squares = result.covariance + m[:, :, None] * m[:, None, :]  # E[x_t x_t']
+        lag = result.lag_covariance.sum(0).T + m[1:].T @ m[:-1]  # sum of E[x_{t+1} x_t']
         lower = np.tril_indices(self.d)
         return np.concatenate(
             [
                 m[0],
                 squares[0][lower],
-                squares[:-1].sum(0)[lower],
-                squares[1:].sum(0)[lower],
-                lag.ravel(),
-                squares[self.seen].sum(0)[lower],
-                (y.T @ m[self.seen]).ravel(),
+                squares[:-1].sum(0)[lower],  # S00
+                squares[1:].sum(0)[lower],  # S11
+                lag.ravel(),  # S10
+                squares[self.seen].sum(0)[lower],  # Sxx, of observed times
+                (y.T @ m[self.seen]).ravel(),  # Syx
             ]
         )
 
@@ -194,6 +195,7 @@ class _LinearGaussian:
         if "initial_mean" in self.parts:
             m0 = new["initial_mean"] = x0
         if "initial_cov" in self.parts:
+            # E[(x_0 - m0)(x_0 - m0)']
             new["initial_cov"] = x00 - np.outer(m0, x0) - np.outer(x0, m0) + np.outer(m0, m0)
         return self._insert(model, new)
 

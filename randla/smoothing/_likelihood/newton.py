@@ -113,18 +113,35 @@ def newton_exact(
         if gain <= 1e-12 * (1.0 + abs(value)) and distance < 1e-4:
             converged = True
             break
+    none, inverse = np.zeros((len(z), len(z))), information.inverse()
+    at_the_edge = bool((np.diag(inverse)[parameters.limited] > _EDGE**2).any())
+    result = _result(parameters, z, information, none, distance, converged, at_the_edge)
+    return result._replace(value=value)
+
+
+def _result(
+    parameters: Parametrisation,
+    z: FloatArray,
+    information: "Information",
+    spread: FloatArray | None,
+    distance: float,
+    converged: bool,
+    at_the_edge: bool = False,
+) -> NewtonResult:
+    """Both covariances in theta by the delta method; `spread` is that of the score."""
     jacobian, inverse = parameters.jacobian(z), information.inverse()
-    covariance = jacobian @ inverse @ jacobian.T  # delta method
-    at_the_edge = parameters.at_the_edge or (np.diag(inverse)[parameters.limited] > _EDGE**2).any()
-    return NewtonResult(
-        parameters.to_theta(z),
-        covariance,
-        np.zeros_like(covariance),
-        value,
-        0.0 if at_the_edge else float(information.eigenvalues[0]),
-        distance,
-        converged,
-    )
+    half = jacobian @ inverse
+    at_the_edge = at_the_edge or parameters.at_the_edge
+    with np.errstate(over="ignore"):  # a variance of 1e234 has no square
+        return NewtonResult(
+            parameters.to_theta(z),
+            half @ jacobian.T,  # J^{-1} in z
+            None if spread is None else half @ spread @ half.T,  # of J^{-1} times the score
+            None,
+            0.0 if at_the_edge else float(information.eigenvalues[0]),
+            distance,
+            converged,
+        )
 
 
 def _nothing_free(
@@ -167,17 +184,7 @@ def newton_particles(
     z = np.mean([part.z for part in pooled], axis=0)
     move, _, spread, step = _newton_step(pooled, information.inverse())
     z = z + _shorten(move, step)
-    jacobian = parameters.jacobian(z)
-    half = jacobian @ information.inverse()
-    return NewtonResult(
-        parameters.to_theta(z),
-        half @ jacobian.T,
-        None if spread is None else half @ spread @ half.T,
-        None,
-        0.0 if parameters.at_the_edge else float(information.eigenvalues[0]),
-        distance,
-        bool(near),
-    )
+    return _result(parameters, z, information, spread, distance, bool(near))
 
 
 def _pooled_information(rounds: "list[LouisInformation]") -> Information:

@@ -22,6 +22,7 @@ FloatArray = NDArray[np.float64]
 _SAME_UNIT = 10.0
 # Differences by which a standard error is looked for.
 _UNIT_ROUNDS = 12
+_LARGEST_GRADIENT = 1e150
 IntArray = NDArray[np.intp]
 
 
@@ -73,7 +74,7 @@ class Covariance:
         P = np.empty((self.n, self.n))
         P[self.rows, self.columns] = P[self.columns, self.rows] = theta
         L = np.linalg.cholesky(P)
-        z = L / np.diag(L)[:, None]
+        z = L / np.diag(L)[:, None]  # z_ij = L_ij / L_ii below the diagonal
         np.fill_diagonal(z, np.log(np.diag(L)))
         return z[self.rows, self.columns]
 
@@ -94,8 +95,8 @@ class Covariance:
         for k, (i, j) in enumerate(zip(self.rows, self.columns, strict=True)):
             change = np.zeros_like(L)  # z_ii scales the row i of L
             change[i] = L[i] if i == j else 0.0
-            change[i, j] = L[i, i]
-            move = change @ L.T
+            change[i, j] = L[i, i]  # for i = j: dL_ii = L_ii dz_ii, too
+            move = change @ L.T  # d(L L') = dL L' + L dL'
             out[:, k] = (move + move.T)[self.rows, self.columns]
         return out
 
@@ -104,7 +105,7 @@ class Simplex:
     """A row of probabilities by log(p_i / p_r), r its largest entry. Zeros stay zero."""
 
     def __init__(self, indices: IntArray, start: FloatArray) -> None:
-        reference = int(np.argmax(start))
+        reference = int(np.argmax(start))  # its logarithm is finite and well determined
         others = [i for i in np.flatnonzero(start > 0) if i != reference]
         self.indices, self.size = indices, len(others)
         self.reference, self.others = reference, np.array(others, dtype=np.intp)
@@ -113,14 +114,14 @@ class Simplex:
         return np.log(theta[self.others] / theta[self.reference])
 
     def to_theta(self, z: FloatArray) -> FloatArray:
-        top = max(0.0, z.max(initial=0.0))
+        top = max(0.0, z.max(initial=0.0))  # of all logits, the reference's 0 too: no overflow
         p = np.zeros(len(self.indices))
         p[self.others], p[self.reference] = np.exp(z - top), np.exp(-top)
         return p / p.sum()
 
     def jacobian(self, z: FloatArray) -> FloatArray:
         p = self.to_theta(z)
-        return (np.diag(p) - np.outer(p, p))[:, self.others]
+        return (np.diag(p) - np.outer(p, p))[:, self.others]  # of the softmax
 
 
 class Parametrisation:
@@ -189,26 +190,27 @@ class Parametrisation:
         return out
 
     def pull_back(self, z: FloatArray, gradient: FloatArray) -> FloatArray:
-        """Gradients in z from gradients (..., p) in all of theta."""
-        return gradient[..., self.free] @ self.jacobian(z)
+        """Gradients in z from gradients (..., p) in all of theta, cut to what has a square."""
+        pulled = gradient[..., self.free] @ self.jacobian(z)
+        return np.clip(pulled, -_LARGEST_GRADIENT, _LARGEST_GRADIENT)
 
 
 def _standard_error(
     score: Callable[[FloatArray], FloatArray], theta: FloatArray, k: int
 ) -> float | None:
     """Standard error of theta[k] from differences of its score over a tenth of that error."""
-    step = abs(float(theta[k])) or 1.0
+    step = abs(float(theta[k])) or 1.0  # any unit will do to begin with
     for _ in range(_UNIT_ROUNDS):
         ends = np.array([theta, theta])
         ends[:, k] += [-step, step]
         try:
             low, high = (float(score(end)[k]) for end in ends)
-            error = abs((low - high) / (2.0 * step)) ** -0.5
+            error = abs((low - high) / (2.0 * step)) ** -0.5  # root of the inverse curvature
         except (ValueError, ZeroDivisionError):  # impossible parameters, or no curvature at all
             error = np.nan
         if not 0.0 < error < np.inf:
-            step *= 1e-2
-        elif 0.03 < step / error < 0.3:
+            step *= 1e-2  # too far for the model, or for doubles
+        elif 0.03 < step / error < 0.3:  # small enough to be local, large enough for its rounding
             return error
         else:
             step = 0.1 * error

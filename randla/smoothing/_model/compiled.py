@@ -40,6 +40,7 @@ class FeynmanKac(NamedTuple):
     mutate: Any
     weigh_first: Any
     weigh: Any
+    propagate: Any  # all of these, for a whole cloud
 
 
 class CompiledModel:
@@ -64,12 +65,13 @@ class CompiledModel:
         f, scalar = self.functions, self.functions.dim is None
         first = (f.initial_proposal, f.log_initial_proposal) if guided else (None, None)
         later = (f.proposal, f.log_proposal) if guided else (None, None)
-        return FeynmanKac(
+        parts = (
             feynman_kac.make_draw_first(f.initial, first[0], scalar),
             feynman_kac.make_mutate(f.transition, later[0], scalar),
             feynman_kac.make_weigh_first(f.log_potential, f.log_initial, first[1]),
             feynman_kac.make_weigh(f.log_potential, f.log_transition, later[1]),
         )
+        return FeynmanKac(*parts, feynman_kac.make_propagate(*parts))
 
     @_once
     def backward(self, kind: str) -> Any:

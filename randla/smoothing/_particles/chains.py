@@ -64,19 +64,19 @@ def run_chains(
         )
     chains = [make(*a) for a in arguments]
     results: list[Any] = [None] * len(chains)
-    done, running = [0] * len(chains), list(range(len(chains)))
+    done, running = [0] * len(chains), list(range(len(chains)))  # units of work; chains not ended
 
     def advance(c: int) -> bool:
         try:
             done[c] = next(chains[c])
         except StopIteration as stop:
-            results[c], done[c] = stop.value, n_units
+            results[c], done[c] = stop.value, n_units  # what the generator returns
             return False
         return True
 
     with progress_bar(n_units * len(chains), progress, description) as bar:
         while running:
-            order = list(running)
+            order = list(running)  # one part a chain: results do not depend on the threads
             alive = run_parts(lambda k: advance(order[k]), len(order), seconds=seconds)  # noqa: B023
             running = [c for c, goes_on in zip(order, alive, strict=True) if goes_on]
             bar(sum(done))

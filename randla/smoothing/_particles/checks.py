@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from randla.smoothing._kernels.particles import status
 from randla.smoothing._model.state_space import StateSpaceModel
 
-#: Work after which the smoothers look for Ctrl-C.
+#: Work after which the smoothers look for Ctrl-C, in seconds: Ctrl-C is seen within a second even
+#: where the first estimate is wrong by a factor of 4.
 PIECE_SECONDS = 0.2
 
 
@@ -81,5 +82,6 @@ def pieces(n: int, first_size: int) -> Iterator[tuple[int, int]]:
         started = time.perf_counter()
         yield begin, end
         elapsed = max(time.perf_counter() - started, 1e-6)
+        # As many units as take 0.2 s, but no jump after a piece that was too short to be timed.
         size = max(1, min(4 * size, int(size * PIECE_SECONDS / elapsed)))
         begin = end

@@ -112,7 +112,7 @@ def ffbs(
         executor=executor, progress=progress, rng=rng, description="ffbs",
     )  # fmt: skip
     warn_if_degenerate(ess, problem)
-    per_chain = None
+    per_chain = None  # paths only
     if functional is not None:
         per_chain = np.array([path_sums(problem, p).mean(axis=0) for p in paths])
     return SmoothingResult.of(per_chain, logs, problem, paths=paths)
@@ -138,7 +138,7 @@ class PathSmoother:
         self.kernel = model._compiled.kernel(
             backward_template,
             model._compiled.backward(problem.backward),
-            problem.backward in ("reject", "mcmc"),
+            problem.backward in ("reject", "mcmc"),  # those that propose from the weights
         )
         mcmc = problem.backward == "mcmc"  # which needs two draws: the ancestor and one step
         self.path_ends = PathEnds(
@@ -173,6 +173,7 @@ class PathSmoother:
             if end < n_times:
                 yield 0
         n, n_paths = problem.n_particles, paths.shape[0]
+        # Weights and draws of one time, about 10 ns each: a piece of 1e7 takes some 0.1 s.
         work = n + n_paths * (n if problem.backward == "exact" else 10)
         for done, until in pieces(n_times, int(1e7 / work)):
             self.kernel(
@@ -183,7 +184,7 @@ class PathSmoother:
             raise_for_status(run.track.info)
             if until < n_times:
                 yield 0
-        paths[...] = np.moveaxis(self.drawn, 1, 0)
+        paths[...] = np.moveaxis(self.drawn, 1, 0)  # (T, n[, d]) to (n, T[, d])
 
 
 def path_sums(problem: SmoothingProblem, paths: FloatArray) -> FloatArray:

@@ -174,7 +174,7 @@ def particle_filter(
         log_likelihood=run.log_likelihood(),
         log_likelihood_increments=track.increments,
         particles=states.reshape(*states.shape[:2], -1) if store else None,
-        log_weights=log_weights - track.levels[:, None] if store else None,
+        log_weights=log_weights - track.levels[:, None] if store else None,  # normalised
         ancestors=ancestors if store else None,
     )
 
@@ -202,19 +202,18 @@ class FilterRun(ParticleRun):
         store: bool,
     ) -> None:
         n_times = len(y)
-        rows = n_times if store else min(2, n_times)
+        rows = n_times if store else min(2, n_times)  # all times, or the last two
         super().__init__(model, n_times, n_particles, (rows, rows, rows))
-        self.kernel = model._compiled.kernel(
-            filter_template, *model._compiled.feynman_kac(guided=guided)
-        )
+        propagate = model._compiled.feynman_kac(guided=guided).propagate
+        self.kernel = model._compiled.kernel(filter_template, propagate)
         self.series = Series(y, observed, model._arguments)
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
-        self.no_path = np.empty((0, *self.state_shape))
+        self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
         self.rng = np.empty(4, np.uint64)
 
     def first_piece(self) -> int:
         """Times that take well below a second unless the model is very slow."""
-        return max(1, int(1e6 / (self.particles.states[0].size + 1)))
+        return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # some 30 ms
 
     def advance(
         self,

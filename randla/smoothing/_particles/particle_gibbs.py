@@ -165,7 +165,7 @@ def _result(
         problem,
         per_iteration=per_iteration,
         paths=paths,
-        update_rate=np.mean(changed, axis=0) / len(paths[0]),
+        update_rate=np.mean(changed, axis=0) / len(paths[0]),  # (T,), over chains and sweeps
         burn_in=burn_in,
         n_starts=sum(n_starts),
         start=start,
@@ -182,8 +182,8 @@ def _ppg_chain(
     estimates = np.empty((n_iterations, problem.functional.n_out))
     paths = np.empty((n_iterations, len(problem.y), *problem.state_shape))
     n_starts = yield from surviving_start(chain, lambda: chain.sweeps(start, paths[:1]))
-    log_likelihood = chain.log_likelihood()
-    chain.changed[:] = 0
+    log_likelihood = chain.log_likelihood()  # of the unconditional sweep: unbiased
+    chain.changed[:] = 0  # the first path left none
     yield from chain.sweeps(estimates, paths)
     return start[0], estimates, paths, chain.changed, log_likelihood, n_starts
 
@@ -272,7 +272,7 @@ def particle_gibbs(
     n_iterations = as_count(n_iterations, "n_iterations")
     burn_in = as_burn_in(burn_in, n_iterations)
     if isinstance(model, StateSpaceModel):
-        backward = choose_backward(model, backward, default="exact")
+        backward = choose_backward(model, backward, default="exact")  # O(N) for one path
     chosen = "state" if functional is None else functional
     stored = ("n_iterations", n_iterations)
     problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
@@ -290,10 +290,10 @@ def _gibbs_chain(
     problem: SmoothingProblem, key: np.uint64, c: int, n_iterations: int
 ) -> Generator[int, None, tuple[Any, ...]]:
     smoother = PathSmoother(problem, new_stream(key, c), 1)
-    paths = np.empty((n_iterations + 1, len(problem.y), *problem.state_shape))
+    paths = np.empty((n_iterations + 1, len(problem.y), *problem.state_shape))  # 0: the start
     n_starts = yield from surviving_start(smoother, lambda: smoother.draw(paths[:1]))
     log_likelihood = smoother.filter.log_likelihood()
-    smoother.changed[:] = 0
+    smoother.changed[:] = 0  # of the unconditional start
     last_yield = time.perf_counter()
     for k in range(n_iterations):
         yield from smoother.draw(paths[k + 1 : k + 2], frozen=paths[k])

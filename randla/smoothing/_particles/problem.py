@@ -25,8 +25,8 @@ class SmoothingProblem(NamedTuple):
     """A model with observations, and how to smooth; the same for all chains. Picklable."""
 
     model: StateSpaceModel
-    y: NDArray[np.float64]
-    observed: NDArray[np.bool_]
+    y: NDArray[np.float64]  # (T,) or (T, k)
+    observed: NDArray[np.bool_]  # (T,)
     functional: AdditiveFunctional
     n_particles: int
     n_backward: int | None  # None: all particles instead of draws
@@ -49,6 +49,7 @@ class SmoothingProblem(NamedTuple):
     def seconds(self) -> float:
         """Rough duration of one sweep."""
         n, draws = self.n_particles, self.n_backward or 1
+        # Seconds a backward draw: a row of N exponentials, one Metropolis step, or some tries.
         each = 3e-9 * n if self.n_backward is None or self.backward == "exact" else 2e-8
         each = 1e-7 if self.backward == "reject" else each
         return len(self.y) * n * (5e-8 + draws * each) * (self.model.dim or 1)
@@ -80,7 +81,7 @@ def make_problem(
     elif model.log_transition is None:
         raise ValueError("n_backward=None needs a model with log_transition, got one without")
     if backward == "ancestor":
-        n_backward = 1
+        n_backward = 1  # more draws would be the same one again
     if paths is not None:
         require_memory(len(values), n, model.dim or 1, *paths)
     functional = model._compiled.functional(functional, values.ndim)
@@ -93,15 +94,15 @@ def choose_backward(
 ) -> Backward:
     """Return the back-end that "auto" stands for, or an error if the model lacks a function."""
     as_choice(backward, "backward", get_args(Backward))
-    if backward == "auto" and model.log_transition is None:
+    if backward == "auto" and model.log_transition is not None:
+        return default
+    if backward == "auto":
         warn_caller(
             "the model has no log_transition, so backward='auto' uses the genealogy of the "
             "particles, which degenerates over time",
             DegenerateSmoothingWarning,
         )
         return "ancestor"
-    if backward == "auto":
-        return default
     if backward != "ancestor" and model.log_transition is None:
         raise ValueError(
             f"backward={backward!r} needs a model with log_transition; without one only "
@@ -117,8 +118,8 @@ def require_memory(
 ) -> None:
     """Refuse a history that is too large; `name` is the argument that says how many paths."""
     for argument, count, each in (
-        ("n_particles", n_particles, 8 * dim + 12),
-        (name, n_paths, 16 * dim),
+        ("n_particles", n_particles, 8 * dim + 12),  # states, log weights, int32 ancestors
+        (name, n_paths, 16 * dim),  # as they are drawn, and in the result
     ):
         size = n_times * count * each
         if size > MAX_HISTORY_BYTES:

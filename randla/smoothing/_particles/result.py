@@ -103,9 +103,10 @@ class SmoothingResult(Result):
             stacked = np.array(paths).reshape(shape)
         if per_chain is not None:
             estimate = per_chain.mean(axis=0)
-            if len(per_chain) > 1:
+            if len(per_chain) > 1:  # the chains are independent
                 error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
         logs = np.asarray(log_likelihoods, dtype=float)
+        # Log of the mean likelihood: that one is unbiased, not the mean of the logarithms.
         log_likelihood = float(np.logaddexp.reduce(logs)) - math.log(logs.size)
         if n_starts is not None and n_starts > logs.size:
             share = (logs.size - 1) / (n_starts - 1)
@@ -168,9 +169,9 @@ class SmoothingResult(Result):
         if half < 2:
             return None
         halves = np.concatenate([draws[:, :half], draws[:, -half:]])
-        within = halves.var(axis=1, ddof=1).mean(axis=0)
-        between = halves.mean(axis=1).var(axis=0, ddof=1)
-        pooled = within * (half - 1) / half + between
+        within = halves.var(axis=1, ddof=1).mean(axis=0)  # W
+        between = halves.mean(axis=1).var(axis=0, ddof=1)  # B / half
+        pooled = within * (half - 1) / half + between  # var^+ of BDA3, equation 11.3
         constant = pooled <= 0.0  # all draws are equal; inf if only those of each chain are
         with np.errstate(divide="ignore"):
             return np.sqrt(np.where(constant, 1.0, pooled) / np.where(constant, 1.0, within))
@@ -188,6 +189,7 @@ class SmoothingResult(Result):
         paths = self.paths if self.paths is not None else self.per_iteration
         n_sweeps = 1 if paths is None else paths.shape[0] * paths.shape[1]
         slowest = max(float(self.update_rate.min()), 0.5 / n_sweeps)
+        # (1 - u)^k <= 0.05.
         return 1 if slowest >= 0.95 else math.ceil(math.log(0.05) / math.log1p(-slowest))
 
     @property
@@ -248,10 +250,10 @@ class SmoothingResult(Result):
 
 def warn_if_degenerate(ess: list[FloatArray], problem: SmoothingProblem) -> None:
     """Warn if the effective sample size of a chain (T,) falls so low that the bias may be large."""
-    least = np.min(ess, axis=0)
+    least = np.min(ess, axis=0)  # (T,), over the chains
     t = int(least.argmin())
     if least[t] < _LEAST_ESS:
-        suggested = math.ceil(2 * _LEAST_ESS * problem.n_particles / least[t])
+        suggested = math.ceil(2 * _LEAST_ESS * problem.n_particles / least[t])  # ESS grows like N
         warn_caller(
             f"the effective sample size falls to {least[t]:.1f} at t = {t}: the bias, which the "
             "standard error does not show, may be larger than it. Use a proposal that looks at "
@@ -277,9 +279,9 @@ def warn_if_short(result: SmoothingResult) -> None:
         return
     draws = result.per_iteration[:, burn_in:]
     half = draws.shape[1] // 2
-    if half < 1 or len(draws) < 4:
+    if half < 1 or len(draws) < 4:  # no spread to compare with
         return
-    change = draws[:, -half:].mean(axis=1) - draws[:, :half].mean(axis=1)
+    change = draws[:, -half:].mean(axis=1) - draws[:, :half].mean(axis=1)  # (n_chains, p)
     error = change.std(axis=0, ddof=1) / math.sqrt(len(change))
     # As unlikely as three standard errors of a normal, in any component.
     limit = t_quantile(1.0 - 0.0027 / change.shape[1], len(change) - 1)

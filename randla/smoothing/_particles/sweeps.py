@@ -25,7 +25,8 @@ from randla.smoothing._particles.records import (
     SweepResults,
 )
 
-#: Unconditional starts that a chain tries.
+#: Unconditional starts that a chain tries: one in which a share of 5 % survives fails by chance
+#: with probability 0.006.
 _MOST_STARTS = 100
 
 Starting = Generator[int, None, int]
@@ -38,7 +39,7 @@ def sweep_kernel(problem: SmoothingProblem) -> Any:
     kind = None if problem.n_backward is None else problem.backward
     return model.kernel(
         sweep_template,
-        *model.feynman_kac(guided=guided),
+        model.feynman_kac(guided=guided).propagate,
         functional.initial,
         model.update(kind, functional),
         functional=functional,
@@ -56,14 +57,14 @@ class GibbsChain(ParticleRun):
         self, problem: SmoothingProblem, key: np.uint64, chain: int, *, trace: bool
     ) -> None:
         functional, n_times, n = problem.functional, len(problem.y), problem.n_particles
-        rows = n_times if trace else min(2, n_times)
+        rows = n_times if trace else min(2, n_times)  # a path is traced through all times
         super().__init__(problem.model, n_times, n, (rows, 2, 1))
         self.problem, self.trace = problem, trace
         self.kernel = sweep_kernel(problem)
         self.rng = new_stream(key, chain)
         self.path = np.empty((n_times, *self.state_shape))
         self.traced_indices = np.empty((rows if trace else 1, n), np.int32)
-        draws = np.empty((problem.n_backward or 1, n), np.int32)
+        draws = np.empty((problem.n_backward or 1, n), np.int32)  # one for the path at least
         self.backward = BackwardDraws(draws, np.empty((3, n)), problem.limit)
         at_once = problem.n_backward is None and not functional._costly
         self.sums = Sums(
@@ -102,7 +103,7 @@ class GibbsChain(ParticleRun):
         )
         raise_for_status(self.track.info)
         if end == len(self.problem.y):
-            self.started = True
+            self.started = True  # there is a path
 
     def sweeps(
         self, estimates: FloatArray, paths: FloatArray, theta: FloatArray | None = None
@@ -113,7 +114,7 @@ class GibbsChain(ParticleRun):
         """
         n_times, seconds, done = len(self.problem.y), self.problem.seconds(), 0
         while done < len(estimates):
-            most = len(estimates) - done if self.started else 1
+            most = len(estimates) - done if self.started else 1  # the start by itself
             n = min(most, int(PIECE_SECONDS / seconds))  # whole sweeps in a piece; 0: less than one
             rows = slice(done, done + max(n, 1))
             started = time.perf_counter()
@@ -122,7 +123,7 @@ class GibbsChain(ParticleRun):
                 self.advance(begin, end, estimates[rows], paths[rows], theta)
                 if end < n_times:
                     yield done
-            seconds = max((time.perf_counter() - started) / max(n, 1), 1e-6)
+            seconds = max((time.perf_counter() - started) / max(n, 1), 1e-6)  # of one sweep, timed
             done += max(n, 1)
             if done < len(estimates):
                 yield done
@@ -134,7 +135,7 @@ def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) 
     Each attempt has a stream of its own, which follows from the start of the first one and not
     from where that stopped: pieces of work are cut by the clock. Returns the number of attempts.
     """
-    key = chain.rng[0]
+    key = chain.rng[0]  # the first word of the stream, before it is drawn from
     for attempt in range(1, _MOST_STARTS + 1):
         try:
             yield from draw()

@@ -132,3 +132,23 @@ def make_weigh(log_potential, log_transition, log_proposal):
             )
 
     return weigh
+
+
+def make_propagate(draw_first, mutate, weigh_first, weigh):
+    """Draw and weigh the cloud of time t, all of it or all but slot 0, from the one before."""
+
+    @unsaved_inline
+    def propagate(rng, t, first_free, x, ancestors, xn, log_wn, y, observed, theta):
+        n = log_wn.size
+        if t == 0:
+            for i in range(first_free, n):
+                draw_first(rng, y, observed, theta, xn, i)
+            for i in range(n):
+                log_wn[i] = weigh_first(xn, i, y, observed, theta)
+        else:
+            for i in range(first_free, n):
+                mutate(rng, t - 1, x[ancestors[i]], y, observed, theta, xn, i)
+            for i in range(n):  # in a loop of its own, which may vectorise
+                log_wn[i] = weigh(t - 1, x[ancestors[i]], xn, i, y, observed, theta)
+
+    return propagate

@@ -8,7 +8,7 @@ from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream
 from randla.smoothing._kernels.particles.weights import blame_states, normalise, weighted_moments
 
 
-def filter_template(draw_first, mutate, weigh_first, weigh):
+def filter_template(propagate):
     def particle_filter(
         stream, series, begin, end, scheme, threshold, path, particles, weights, moments, track
     ):
@@ -32,38 +32,26 @@ def filter_template(draw_first, mutate, weigh_first, weigh):
         for t in range(begin, end):
             info[1] = t  # for errors of the functions
             row = t % n_rows
+            x, log_w = states[(t - 1) % n_rows], log_weights[(t - 1) % n_rows]  # of time t - 1
             xn, log_wn, ancestors = states[row], log_weights[row], all_ancestors[row]
             yt, seen = y[t], observed[t]
-            base = log_n  # log of the sum of the weights before those of time t come to them
+            base = log_n  # log of the sum of the weights that the particles come with
             if conditional:
                 xn[0] = path[t]
-            if t == 0:
+            resampled = t > 0 and ess[t - 1] < threshold * n
+            if not resampled:
                 for i in range(n):
                     ancestors[i] = i
-                for i in range(first_free, n):
-                    draw_first(rng, yt, seen, theta, xn, i)
-                for i in range(n):
-                    log_wn[i] = weigh_first(xn, i, yt, seen, theta)
+            elif conditional:
+                ancestors[0] = 0  # the path is its own ancestor
+                multinomial(rng, weights, totals[t - 1], ancestors, 1)
             else:
-                previous = (t - 1) % n_rows
-                x, log_w = states[previous], log_weights[previous]
-                resampled = ess[t - 1] < threshold * n
-                if not resampled:
-                    base = levels[t - 1]  # the weights are carried on
-                    for i in range(n):
-                        ancestors[i] = i
-                elif conditional:
-                    ancestors[0] = 0  # the path is its own ancestor
-                    multinomial(rng, weights, totals[t - 1], ancestors, 1)
-                else:
-                    resample(rng, scheme, weights, totals[t - 1], ancestors)
-                for i in range(first_free, n):
-                    mutate(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
+                resample(rng, scheme, weights, totals[t - 1], ancestors)
+            propagate(rng, t, first_free, x, ancestors, xn, log_wn, yt, seen, theta)
+            if t > 0 and not resampled:  # the weights are carried on
+                base = levels[t - 1]
                 for i in range(n):
-                    log_wn[i] = weigh(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
-                if not resampled:
-                    for i in range(n):
-                        log_wn[i] += log_w[i]
+                    log_wn[i] += log_w[i]
             levels[t], totals[t], ess[t] = normalise(log_wn, w, cumulative, t, info)
             if info[0] != OK:
                 blame_states(xn, t, info)

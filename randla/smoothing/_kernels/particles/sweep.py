@@ -128,7 +128,7 @@ def weighted_mean(w, values, out):
         out[k] = total
 
 
-def sweep_template(draw_first, mutate, weigh_first, weigh, begin_sum, update):
+def sweep_template(propagate, begin_sum, update):
     def sweep(
         stream, series, span, path, particles, weights, backward, traced, sums, track, results
     ):
@@ -158,31 +158,25 @@ def sweep_template(draw_first, mutate, weigh_first, weigh, begin_sum, update):
         for s in range(n_sweeps):
             for t in range(begin, end):
                 info[1] = t  # for errors of the functions
+                x, log_w = states[(t - 1) % n_rows], log_weights[(t - 1) % 2]  # of time t - 1
                 xn, log_wn = states[t % n_rows], log_weights[t % 2]
                 yt, seen = y[t], observed[t]
                 new = statistics[t % 2]
                 if conditional:
                     xn[0] = path[t]
+                if t > 0:
+                    # Multinomial at every step: with other schemes the ancestors would not be
+                    # independent given the cloud, and a conditional sweep not keep its law.
+                    ancestors[0] = 0
+                    multinomial(rng, weights, totals[t - 1], ancestors, first_free)
+                propagate(rng, t, first_free, x, ancestors, xn, log_wn, yt, seen, theta)
                 if t == 0:
-                    for i in range(first_free, n):
-                        draw_first(rng, yt, seen, theta, xn, i)
-                    for i in range(n):
-                        log_wn[i] = weigh_first(xn, i, yt, seen, theta)
                     for i in range(n):  # beta_0^i = h_0(X_0^i)
                         blank(increment)
                         begin_sum(xn[i], yt, theta, increment)
                         for k in range(p):
                             new[i, k] = increment[k]
                 else:
-                    x, log_w = states[(t - 1) % n_rows], log_weights[(t - 1) % 2]
-                    # Multinomial at every step: with other schemes the ancestors would not be
-                    # independent given the cloud, and a conditional sweep not keep its law.
-                    ancestors[0] = 0
-                    multinomial(rng, weights, totals[t - 1], ancestors, first_free)
-                    for i in range(first_free, n):
-                        mutate(rng, t - 1, x[ancestors[i]], yt, seen, theta, xn, i)
-                    for i in range(n):
-                        log_wn[i] = weigh(t - 1, x[ancestors[i]], xn, i, yt, seen, theta)
                     update(
                         rng, t - 1, theta, x, log_w, xn, log_wn, ancestors, weights, totals[t - 1],
                         backward, yt, sums, trace, info,

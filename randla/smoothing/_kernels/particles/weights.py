@@ -23,6 +23,7 @@ from randla.smoothing._kernels.particles.status import (
 
 _LOG2_E = 1.0 / math.log(2.0)
 _TO_INTEGER = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
+# log(2) in two parts, the high one with 21 zeros at its end: k times it is exact.
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13 = (
     1.0 / math.factorial(k) for k in range(2, 14)
@@ -34,9 +35,9 @@ _EXPONENT = np.int64(52)
 def exp_negative(x):
     """exp(x) for x <= 0; zero below -708 and for NaN."""
     z = x * _LOG2_E + _TO_INTEGER
-    k = z - _TO_INTEGER
+    k = z - _TO_INTEGER  # x / log 2, rounded
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    p = _C13
+    p = _C13  # Horner: exp(r) = 1 + r + r^2 / 2! + ... + r^13 / 13!, error below 6e-18
     p = p * r + _C12
     p = p * r + _C11
     p = p * r + _C10
@@ -50,6 +51,7 @@ def exp_negative(x):
     p = p * r + _C2
     p = p * r + 1.0
     p = p * r + 1.0
+    # exp(x) = 2^k p: k, in the low bits of z, is added to the exponent of p.
     bits = np.int64(np.float64(p).view(np.int64) + (np.float64(z).view(np.int64) << _EXPONENT))
     return np.float64(bits.view(np.float64)) if x > -708.0 else 0.0
 
@@ -74,13 +76,13 @@ def largest(a):
 
 
 @summing_kernel
-def exponentiate(logw, w, top):
-    """Fill w with exp(logw - top); return the sum, the sum of squares and the number of NaN."""
+def exponentiate(log_weights, w, top):
+    """Fill w with exp(log_weights - top); return sum, sum of squares and number of NaN."""
     n_nan = 0
-    for i in range(logw.size):
-        v = logw[i] - top
+    for i in range(log_weights.size):
+        v = log_weights[i] - top  # <= 0, so that nothing overflows
         w[i] = exp_negative(v)
-        n_nan += v != v
+        n_nan += v != v  # without a branch
     total, squares = 0.0, 0.0  # in a loop that stores nothing, see `summing_kernel`
     for i in range(w.size):
         total += w[i]
@@ -99,7 +101,7 @@ def accumulate(w, c, scale):
     for i in range(0, whole, 4):
         v0, v1, v2, v3 = w[i] * scale, w[i + 1] * scale, w[i + 2] * scale, w[i + 3] * scale
         w[i], w[i + 1], w[i + 2], w[i + 3] = v0, v1, v2, v3
-        two = v0 + v1
+        two = v0 + v1  # does not wait for `total`
         c[i], c[i + 1], c[i + 2] = total + v0, total + two, total + (two + v2)
         total += two + (v2 + v3)
         c[i + 3] = total
@@ -113,27 +115,29 @@ def accumulate(w, c, scale):
 
 
 @kernel
-def normalise(logw, w, c, t, info):
-    """Normalised weights w of logw and their cumulative sums c.
+def normalise(log_weights, weights, cumulative, t, info):
+    """Normalised weights and their cumulative sums.
 
-    Returns log sum exp(logw), the sum that c leads to (one, up to rounding) and the effective
-    sample size; info = (code, t) says what is wrong if they cannot be normalised.
+    Returns log sum exp(log_weights), the end of the cumulative sums (one, up to rounding) and the
+    effective sample size; info = (code, t) says what is wrong if they cannot be normalised.
     """
-    top = largest(logw)
-    total, squares, n_nan = exponentiate(logw, w, top)
+    top = largest(log_weights)  # taken out of the exponentials, so that one of them is 1
+    total, squares, n_nan = exponentiate(log_weights, weights, top)
     if top == math.inf:
         info[0] = INFINITE_WEIGHT
     elif top == -math.inf:  # then every difference is NaN: look at the weights themselves
         info[0] = ALL_ZERO
-        for i in range(logw.size):
-            if logw[i] != logw[i]:
+        for i in range(log_weights.size):
+            if log_weights[i] != log_weights[i]:
                 info[0] = NAN_WEIGHT
     elif n_nan > 0:
         info[0] = NAN_WEIGHT
     info[1] = t
     if info[0] != OK:
         return 0.0, 0.0, 0.0
-    return top + math.log(total), accumulate(w, c, 1.0 / total), total * total / squares
+    # ESS = 1 / sum W^2 of the normalised weights W (Kong, Liu and Wong 1994).
+    end = accumulate(weights, cumulative, 1.0 / total)
+    return top + math.log(total), end, total * total / squares
 
 
 @kernel
@@ -152,13 +156,13 @@ def weighted_moments(w, X, mean, variance):
     Rows of weight zero may hold anything. Returns whether the moments are finite.
     """
     n, d = X.shape
-    if d == 1:
+    if d == 1:  # sums in registers, which vectorise
         m = 0.0
         for i in range(n):
             m += w[i] * X[i, 0] if w[i] > 0.0 else 0.0
         v = 0.0
         for i in range(n):
-            v += w[i] * (X[i, 0] - m) ** 2 if w[i] > 0.0 else 0.0
+            v += w[i] * (X[i, 0] - m) ** 2 if w[i] > 0.0 else 0.0  # 0 * inf would be NaN
         mean[0], variance[0] = m, v
         return v < math.inf
     mean[:] = 0.0
