@@ -296,6 +296,15 @@ def test_a_far_start_is_reported():
         )  # fmt: skip
 
 
+def test_data_far_beyond_the_scale_of_the_start():
+    # Gradients of 1e200 have no square: no overflow, and a warning that says where it stands.
+    for scale in (1e100, 1e117):
+        with pytest.warns(MaximumLikelihoodWarning, match="still moved"):
+            maximum_likelihood(
+                START, scale * SERIES, free=FREE, n_steps=2, n_particles=20, n_final=2, rng=0
+            )
+
+
 def test_impossible_parameters_are_named():
     model = DiscreteHMM([1.0, 0.0], np.eye(2), [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
     with pytest.raises(ValueError, match="t = 1") as error:

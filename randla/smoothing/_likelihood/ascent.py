@@ -95,8 +95,8 @@ def ascend(
             scale = np.sqrt(second / (1.0 - _SECOND_MOMENT ** (s + 1)))
             move = mean / np.where(scale > 0.0, scale, 1.0)
         else:
-            move = gradient / n_observed
-        z = z + np.clip(size * move, -_LARGEST_MOVE, _LARGEST_MOVE)
+            move = gradient / n_observed  # of order one, for any length of the series
+        z = z + np.clip(size * move, -_LARGEST_MOVE, _LARGEST_MOVE)  # ascent: plus the gradient
         places.append(z)
         trace.append(parameters.to_theta(z))
         report(s + 1)

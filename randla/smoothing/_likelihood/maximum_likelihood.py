@@ -28,6 +28,7 @@ from randla.smoothing._particles.checks import as_model
 
 FloatArray = NDArray[np.float64]
 
+# On the unconstrained scale: Adam moves by about a step in each round, 200 of them by some 4.
 _DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0}
 
 
@@ -118,7 +119,7 @@ class MaximumLikelihoodResult(Result):
         if self.parameter_standard_error is None:
             raise ValueError("n_final must be at least 1 for standard errors, got a result without")
         algorithm = 0.0 if self.monte_carlo_error is None else self.monte_carlo_error
-        error = np.hypot(self.parameter_standard_error, algorithm)
+        error = np.hypot(self.parameter_standard_error, algorithm)  # independent errors
         kinds = single_supports(self.model)
         places = [self.model.names.index(name) for name in self.names]
         intervals = [
@@ -322,22 +323,22 @@ def maximum_likelihood(
     if n_observed == 0:
         raise ValueError("y must hold an observation to learn from, got NaN in every row")
     newton: NewtonResult | None = None
-    n_units = n_steps + (1 if n_final else 0)
+    n_units = n_steps + (1 if n_final else 0)  # of the progress bar
     with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
         scores: ExactScores | ParticleScores
         if method == "exact":
             scores = ExactScores(model, y, family)
         else:
             scores = ParticleScores(model, values, settings, family)
-        if not parameters.limited.all():
+        if not parameters.limited.all():  # some range over all real numbers, in unknown units
             parameters.find_units(scores.gradient_from(model), n_observed)
         optimization = optimize(
             scores, model, parameters, family, optimizer, n_steps=n_steps, step_size=first,
             decay=decay, n_observed=n_observed, report=report,
         )  # fmt: skip
-        theta = optimization.theta
+        theta = optimization.theta  # full, those that are not free included
         if n_final:
-            parameters = parameters.moved(model, theta)
+            parameters = parameters.moved(model, theta)  # zeros that EM made stay zero
             if isinstance(scores, ExactScores):
                 newton = newton_exact(scores, parameters, model, theta)
             else:
@@ -353,7 +354,7 @@ def maximum_likelihood(
         parameter_standard_error=_root(covariance),
         monte_carlo_error=None if newton is None else _root(newton.monte_carlo),
         parameter_covariance=covariance,
-        trace=optimization.trace[:, parameters.free],
+        trace=optimization.trace[:, parameters.free],  # (n_steps + 1, f)
         model=model.replace(theta),
         log_likelihood=None if newton is None else newton.value,
         last_step_size=optimization.last_step,
@@ -364,7 +365,7 @@ def maximum_likelihood(
 
 
 def _warn(newton: NewtonResult, kind: str) -> None:
-    if not newton.converged:
+    if not newton.converged:  # then the information is that of another point
         warn_caller(
             f"the final stage still moved by {newton.distance:.2g} statistical standard errors: "
             "use more steps (n_steps) or sweeps (n_final), or another start",

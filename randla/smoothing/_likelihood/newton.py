@@ -22,13 +22,14 @@ _ROUNDS, _NEAR_ROUNDS, _EXACT_ROUNDS = 8, 2, 50
 # A round is close to the maximum if its step, apart from noise, is shorter than the first number,
 # and the noise of the step than the second, both in statistical standard errors.
 _NEAR, _NOISE = 0.15, 0.5
-_DIFFERENCE = 1e-4
+_DIFFERENCE = 1e-4  # of an unconstrained parameter: errors near 1e-8, truncation and rounding
 _EDGE = 10.0  # error of a logarithm (or the like) that shows a parameter at the edge of its range
 _PATHS_PER_SWEEP = 32  # paths drawn through each filter: they cost about as much as the filter
 _CURVATURE_STRIDE = 7  # odd, so that all places among the paths of a sweep are hit
 #: Eigenvalue of the scaled information below which a direction is not told by the data.
 SMALLEST_EIGENVALUE = {"particles": 0.005, "exact": 1e-6}
-#: Floor of these eigenvalues in all Newton steps but the last.
+#: Floor of these eigenvalues in all Newton steps but the last: a step that is too short in such a
+#: direction is made good by the next one, one that is too long is not.
 _EIGENVALUE_FLOOR = 0.05
 
 
@@ -97,14 +98,14 @@ def newton_exact(
         matrix = _differences(lambda v: at(v)[1], z)
         information = Information(matrix, np.abs(np.diag(matrix)), SMALLEST_EIGENVALUE["exact"])
         move = information.inverse() @ gradient
-        distance = max(float(np.dot(gradient, move)), 0.0) ** 0.5
+        distance = max(float(np.dot(gradient, move)), 0.0) ** 0.5  # sqrt(s' J^{-1} s)
         if distance < 1e-7:
             converged = True
             break
-        move *= min(1.0, _FARTHEST / np.abs(move).max())
+        move *= min(1.0, _FARTHEST / np.abs(move).max())  # within what is quadratic
         for _ in range(30):
             new_value, new_gradient = at(z + move)
-            if new_value >= value - 1e-13 * abs(value):
+            if new_value >= value - 1e-13 * abs(value):  # growth, up to rounding
                 break
             move *= 0.5
         else:
@@ -175,7 +176,7 @@ def newton_particles(
         information = _pooled_information([louis])
         move, noise, _, distance = _newton_step([louis], information.inverse(_EIGENVALUE_FLOOR))
         if noise <= _NOISE**2 and distance**2 <= _NEAR**2 + noise:
-            near.append(louis)
+            near.append(louis)  # whatever is left is noise, which the mean of rounds reduces
             if len(near) == _NEAR_ROUNDS:
                 break
         z = z + _shorten(move, distance)

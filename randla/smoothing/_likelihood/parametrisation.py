@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 _SAME_UNIT = 10.0
 # Differences by which a standard error is looked for.
 _UNIT_ROUNDS = 12
-_LARGEST_GRADIENT = 1e150
+_LARGEST_GRADIENT = 1e140  # also g^2 / 1e-14 is finite, which is the length of a Newton step
 IntArray = NDArray[np.intp]
 
 
@@ -49,7 +49,7 @@ class Single:
 
     def __init__(self, index: int, kind: str, start: float) -> None:
         self.indices, self.kind = np.array([index]), kind
-        # Of a real parameter, so that steps have a unit.
+        # Of a real parameter, so that steps have a unit; the others are logarithms or the like.
         self.scale = max(abs(start), 1.0) if kind == "real" else 1.0
 
     def to_free(self, theta: FloatArray) -> FloatArray:
@@ -168,6 +168,7 @@ class Parametrisation:
             if isinstance(block, Single) and block.kind == "real":
                 error = _standard_error(score, self.start, int(block.indices[0]))
                 unit = None if error is None else error * n_observed**0.5
+                # A unit of about the right size stays, so that runs on like data are alike.
                 if unit and not 1 / _SAME_UNIT < unit / block.scale < _SAME_UNIT:
                     block.scale = unit
 
@@ -288,5 +289,5 @@ def _only_free_variances(model: StateSpaceModel, indices: IntArray, inside: set[
     covariances = np.zeros((n, n), dtype=bool)
     covariances[lower] = model.theta[indices] != 0.0
     np.fill_diagonal(covariances, False)
-    correlated = covariances.any(axis=0) | covariances.any(axis=1)
+    correlated = covariances.any(axis=0) | covariances.any(axis=1)  # (n,), row or column
     return not np.tril(free, -1).any() and not (np.diag(free) & correlated).any()

@@ -116,7 +116,7 @@ class ParticleScores:
         functional = "score" if family is None else family.functional
         # Expected counts are probabilities times their scores.
         self.counts = family is not None and functional == "score"
-        self.trace = settings.method != "paris"
+        self.trace = settings.method != "paris"  # whether paths are drawn
         self.problem = settings.problem(model, y, functional, trace=self.trace)
         self.chains = [
             GibbsChain(self.problem, settings.key, c, trace=self.trace)
@@ -126,10 +126,10 @@ class ParticleScores:
     def expect(self, model: StateSpaceModel) -> FloatArray:
         """Mean (p,) of the estimates of the next sweeps of each chain."""
         n_sweeps = self.settings.n_sweeps
-        arguments = [(chain, model, n_sweeps) for chain in self.chains]
+        arguments = [(chain, model, n_sweeps) for chain in self.chains]  # a task each
         make = partial(_estimate, problem=self.problem, method=self.settings.method)
         results = self.settings.run(make, arguments, self.problem, model, n_sweeps)
-        self.chains = [chain for _, chain in results]
+        self.chains = [chain for _, chain in results]  # copies, where processes ran them
         mean = np.mean([estimate for estimate, _ in results], axis=0)
         return mean * model.theta if self.counts else mean
 
@@ -161,7 +161,7 @@ def _estimate(
         yield from surviving_start(chain, lambda: chain.sweeps(estimates, paths, model._arguments))
     else:
         for i in range(n_sweeps):
-            chain.started = False
+            chain.started = False  # each sweep without a path
             yield from chain.sweeps(estimates[i : i + 1], paths[i : i + 1], model._arguments)
             yield i
     if method == "path":  # the functional of the path itself, not averaged over the particles
@@ -183,7 +183,7 @@ class PathScores:
         self.settings = settings
         self.problem = settings.problem(model, y, "score", trace=True)
         self.conditional, self.per_sweep = settings.method != "paris", per_sweep
-        self.present = [None if p is None else p.copy() for p in paths]
+        self.present = [None if p is None else p.copy() for p in paths]  # frozen ones, by chain
         self.smoothers = [  # streams of their own, behind those of the optimizer
             PathSmoother(self.problem, new_stream(settings.key, settings.n_chains + c), per_sweep)
             for c in range(settings.n_chains)
@@ -193,7 +193,7 @@ class PathScores:
         """Sweeps whose paths may be held at once."""
         problem = self.problem
         size = len(problem.y) * (problem.model.dim or 1) * len(self.smoothers) * self.per_sweep
-        return max(1, _BATCH // size)
+        return max(1, _BATCH // size)  # size: numbers in the paths of one sweep of all chains
 
     def draw(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
         """Paths (n_chains, n_sweeps * per_sweep, T[, d])."""
@@ -224,7 +224,7 @@ def _draw(
     problem = smoother.problem
     paths = np.empty((n_sweeps * per_sweep, len(problem.y), *problem.state_shape))
     for i in range(n_sweeps):
-        part = paths[i * per_sweep : (i + 1) * per_sweep]
+        part = paths[i * per_sweep : (i + 1) * per_sweep]  # given the filter they are independent
         draw = partial(smoother.draw, part, present, model._arguments)
         yield from surviving_start(smoother, draw) if conditional and present is None else draw()
         if conditional:

@@ -58,7 +58,7 @@ def run_chains(
     Ctrl-C is seen between the rounds; on a user's executor each is one task.
     """
     if executor is not None:
-        tasks = [(make, a) for a in arguments]
+        tasks = [(make, a) for a in arguments]  # pickled, where the executor has processes
         return map_chains(
             _exhaust, tasks, executor=executor, progress=progress, description=description
         )

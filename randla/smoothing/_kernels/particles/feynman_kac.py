@@ -104,6 +104,7 @@ def make_weigh_first(log_potential, log_initial, log_proposal):
             if not observed:
                 return 0.0
             x = X[i]
+            # g_0 mu / m_0
             return log_potential(0, x, y, theta) + log_initial(x, theta) - log_proposal(x, y, theta)
 
     return weigh_first
@@ -125,7 +126,7 @@ def make_weigh(log_potential, log_transition, log_proposal):
             if not observed:
                 return 0.0
             xn = X[i]
-            return (
+            return (  # g_{t+1} q_t / m_t
                 log_potential(t + 1, xn, y, theta)
                 + log_transition(t, x, xn, theta)
                 - log_proposal(t, x, xn, y, theta)

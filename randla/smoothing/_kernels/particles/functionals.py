@@ -11,7 +11,7 @@ def make_named(name, scalar):
 
     @unsaved_inline
     def term(x, xn):
-        return x * xn if lag else xn * xn if square else xn
+        return x * xn if lag else xn * xn if square else xn  # chosen when it is compiled
 
     @unsaved_kernel
     def next_number(t, x, xn, y, theta, out):
@@ -49,7 +49,7 @@ REAL, LOG, LOGIT, TANH = range(4)
 def difference_step(value, kind):
     """Step in a parameter whose support is `kind`."""
     if kind == LOG:
-        return _STEP * value
+        return _STEP * value  # d theta / d log theta = theta
     if kind == LOGIT:
         return _STEP * value * (1.0 - value)
     if kind == TANH:
@@ -81,7 +81,7 @@ def make_numeric_score(log_initial, log_transition, log_potential, is_missing, k
     @unsaved_kernel
     def score_next(t, x, xn, y, theta, out):
         p = theta.size
-        shifted, missing = out[p : 2 * p], is_missing(y)
+        shifted, missing = out[p : 2 * p], is_missing(y)  # the potential of a missing row is 1
         for k in range(p):
             shifted[k] = theta[k]
         for k in range(p):
@@ -90,11 +90,11 @@ def make_numeric_score(log_initial, log_transition, log_potential, is_missing, k
             up, high = log_term(t, x, xn, y, missing, shifted), shifted[k]
             shifted[k] = theta[k] - step
             down, low = log_term(t, x, xn, y, missing, shifted), shifted[k]
-            out[k] = (up - down) / (high - low)
+            out[k] = (up - down) / (high - low)  # by the step as it was rounded
             shifted[k] = theta[k]
 
     @unsaved_kernel
-    def score_first(x, y, theta, out):
+    def score_first(x, y, theta, out):  # t = -1: log_initial, and the potential of time 0
         score_next(-1, x, x, y, theta, out)
 
     return score_first, score_next

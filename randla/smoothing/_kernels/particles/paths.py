@@ -29,7 +29,7 @@ def backward_template(fill, needs_weights):
         w, cumulative, guide, _ = weights
         draws, _, _ = backward
         n_times, n = log_weights.shape[0], indices.size
-        total = 1.0
+        total = 1.0  # the end of the cumulative weights
         for t in range(end - 1, begin - 1, -1):
             if needs_weights or t == n_times - 1:
                 _, total, _ = normalise(log_weights[t], w, cumulative, t, info)
@@ -52,7 +52,7 @@ def backward_template(fill, needs_weights):
                 paths[t, b] = states[t, i]
                 end_weights[b] = log_weights[t, i]
                 end_ancestors[b] = ancestors[t, i]
-                changed[t] += i != 0
+                changed[t] += i != 0  # slot 0 holds the path that the filter is conditional on
 
     return backward_paths
 

@@ -14,12 +14,13 @@ def simulate_template(draw_first, mutate, observe):
         rng, start, theta = unowned(rng), unowned(start), unowned(theta)
         states, observations, info = unowned(states), unowned(observations), unowned(info)
         for i in range(states.shape[0]):
-            seed_stream(rng, key, i)
+            seed_stream(rng, key, i)  # a path is a function of the key and its number
             path = states[i]
             for s in range(states.shape[1]):
                 t = start_time + s
-                info[1] = t
+                info[1] = t  # for errors of the functions
                 if s > 0:
+                    # Not observed: from the transition, even where there is a proposal.
                     mutate(rng, t - 1, path[s - 1], 0.0, False, theta, path, s)
                 elif start.shape[0] > 0:
                     mutate(rng, t - 1, start[i], 0.0, False, theta, path, s)

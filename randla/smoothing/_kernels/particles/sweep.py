@@ -150,7 +150,7 @@ def sweep_template(propagate, begin_sum, update):
         w, cumulative, _, _ = weights
         indices, _, _ = backward
         increment, _, statistics = sums
-        ancestors = all_ancestors[0]
+        ancestors = all_ancestors[0]  # of the last time only
         n_rows, n = states.shape[:2]
         n_times, p = y.shape[0], statistics.shape[2]
         first_free = 1 if conditional else 0
@@ -163,7 +163,7 @@ def sweep_template(propagate, begin_sum, update):
                 yt, seen = y[t], observed[t]
                 new = statistics[t % 2]
                 if conditional:
-                    xn[0] = path[t]
+                    xn[0] = path[t]  # slot 0: with i.i.d. ancestors any slot would do
                 if t > 0:
                     # Multinomial at every step: with other schemes the ancestors would not be
                     # independent given the cloud, and a conditional sweep not keep its law.

@@ -55,12 +55,13 @@ else:
         def codegen(context, builder, signature, args):
             return _disowned(context, builder, signature.return_type, args[0])
 
-        return record(record), codegen
+        return record(record), codegen  # the same type
 
     @intrinsic
     def stack_copy(typingctx, stream):
         def codegen(context, builder, signature, args):
             view = context.make_array(signature.return_type)(context, builder, args[0])
+            # On the stack of the function: no other array can point there.
             words = cgutils.alloca_once(builder, ir.IntType(64), size=_WORDS)
             for k in range(_WORDS):
                 word = builder.load(cgutils.gep_inbounds(builder, view.data, k))
