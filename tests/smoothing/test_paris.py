@@ -223,11 +223,11 @@ def test_wrong_densities_are_named():
     for backward in ("mcmc", "reject"):
         for k, message in enumerate(messages):
             with pytest.raises(ValueError, match=message):
-                paris(model.replace([k]), Y, models.SUMS, n_particles=30, backward=backward, rng=0)
+                paris(model.replace([k]), Y, "state", n_particles=30, backward=backward, rng=0)
     with pytest.raises(ValueError, match=r"log_transition_bound .* exceeded it \d+ times"):
-        paris(model.replace([2]), Y, models.SUMS, n_particles=30, backward="reject", rng=0)
+        paris(model.replace([2]), Y, "state", n_particles=30, backward="reject", rng=0)
     assert np.isfinite(
-        paris(model.replace([2]), Y, models.SUMS, n_particles=30, rng=0).estimate
+        paris(model.replace([2]), Y, "state", n_particles=30, rng=0).estimate
     ).all()
 
 
