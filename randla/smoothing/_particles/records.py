@@ -33,7 +33,7 @@ class Particles(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The weights of the last cloud, in the forms that draws from it need."""
+    """The weights of the last cloud, in the ways that draws from it need them."""
 
     normalised: FloatArray  # (N,), sum to one
     cumulative: FloatArray  # (N,), their partial sums, the last one inf
