@@ -45,6 +45,7 @@ class HMMSmootherResult(Result):
         """Smooth validated symbols (T,), -1 where missing, by the forward-backward algorithm."""
         initial, transition, _ = tables
         n_steps, n_states = len(symbols), len(initial)
+        # Filtered probabilities, in logarithms; smoothed ones of states and of pairs.
         log_alpha, probs = np.empty((n_steps, n_states)), np.empty((n_steps, n_states))
         pair_probs = np.empty((n_steps - 1, n_states, n_states))
         with np.errstate(divide="ignore"):
@@ -53,7 +54,7 @@ class HMMSmootherResult(Result):
             symbols, log_initial, transition, log_transition, log_emission,
             log_alpha, probs, pair_probs,
         )  # fmt: skip
-        if time >= 0:
+        if time >= 0:  # the kernel names the time
             raise ValueError(
                 f"y is impossible under the model: symbol {symbols[time]} at time {time} has "
                 "probability zero given the earlier ones"
@@ -92,6 +93,7 @@ class HMMSmootherResult(Result):
         name = as_choice(functional, "functional", FUNCTIONALS)
         if name == "score":
             return self._score()
+        # E x_t x_{t+1} is a quadratic form in the pair probabilities, the others are sums of them.
         x = np.arange(self.probs.shape[1], dtype=np.float64)
         if name == "lag_product":
             return np.atleast_1d(x @ self.pair_probs.sum(0) @ x)
@@ -101,6 +103,7 @@ class HMMSmootherResult(Result):
         """Expected uses of each initial state (K,), transition (K, K) and emission (K, M)."""
         emissions = np.zeros_like(self._tables[2])
         seen = self._symbols >= 0  # -1 is missing
+        # Column m of the table gets P(x_t = i | y) of the times at which the symbol is m.
         np.add.at(emissions.T, self._symbols[seen], self.probs[seen])
         return self.probs[0], self.pair_probs.sum(0), emissions
 

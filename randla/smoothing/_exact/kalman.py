@@ -42,6 +42,7 @@ class KalmanSmootherResult(Result):
     covariance: FloatArray
     lag_covariance: FloatArray
     log_likelihood: float
+    # For the score: A, root of Q, B, root of R, m_0, root of P_0; which are no constants; y (T, k).
     _system: tuple[FloatArray, ...] = field(repr=False)
     _are_parameters: tuple[bool, ...] = field(repr=False)
     _y: FloatArray = field(repr=False)
@@ -81,6 +82,7 @@ class KalmanSmootherResult(Result):
             return linear_gaussian_score(self._y, self._system, self._are_parameters)[1]
         if name == "state":
             return self.mean.sum(0)
+        # E x_i^2 = (E x_i)^2 + Var x_i, and likewise for x_t and x_{t+1}.
         if name == "square":
             return (self.mean**2 + np.einsum("tii->ti", self.covariance)).sum(0)
         products = self.mean[:-1] * self.mean[1:]
@@ -156,7 +158,7 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
 
 
 def _require_density(value: float, time: int) -> None:
-    if time >= 0:
+    if time >= 0:  # the kernel names the time
         raise ValueError(
             f"y has no density at time {time}: given the earlier observations some combination "
             "of its entries is certain. Give these a positive variance in observation_cov"
@@ -172,7 +174,7 @@ def linear_gaussian_score(
 
     `are_parameters` says which of the six arguments of the model are not constants.
     """
-    gradients = [np.empty_like(part) for part in system]
+    gradients = [np.empty_like(part) for part in system]  # in A, Q, B, R, m_0 and P_0
     # A pickled copy of the result has lost this flag, and kernels are compiled for it.
     value, time = likelihood_gradient(read_only(y), *map(read_only, system), *gradients)
     _require_density(value, time)

@@ -104,9 +104,10 @@ def named_functional(name: str, functions: ModelFunctions, y_ndim: int) -> Addit
     """Return the functional that a name of `NAMES` stands for, for a model and the form of y."""
     if name == "score":
         return _score(functions, y_ndim)
-    prefix = "" if functions.dim is None else "vector_"
+    prefix = "" if functions.dim is None else "vector_"  # of the kernels' names
     first, step = (getattr(functionals, f"{prefix}{name}_{part}") for part in ("first", "next"))
     functional = AdditiveFunctional(functions.dim or 1, initial=first, step=step)
+    # Kernels may evaluate it again instead of keeping a value, and it writes all of `out`.
     functional._costly = functional._checked = False
     return functional
 
@@ -120,7 +121,7 @@ def _score(functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
         own = AdditiveFunctional(
             n_theta, initial=functions.score_initial, step=functions.score_step
         )
-        own._checked = not functions.is_ready
+        own._checked = not functions.is_ready  # a user's may leave entries of `out`
         return own
     for name in ("log_initial", "log_transition"):
         if getattr(functions, name) is None:
@@ -136,5 +137,5 @@ def _score(functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
         tuple(getattr(functionals, kind.upper()) for kind in functions.support),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)
-    functional._scratch, functional._checked = n_theta, False
+    functional._scratch, functional._checked = n_theta, False  # for the shifted parameters
     return functional

@@ -34,8 +34,8 @@ from randla.smoothing._model.specialise import (
 
 FloatArray = NDArray[np.float64]
 
-_STATE = Array(float64, 1, "C")
-_ROW = Array(float64, 1, "C", readonly=True)
+_STATE = Array(float64, 1, "C")  # also of `out`
+_ROW = Array(float64, 1, "C", readonly=True)  # of y, and of theta
 _STREAM = Array(uint64, 1, "C")
 
 _COMPILER_ERRORS = (NumbaError, UnsupportedBytecodeError)
@@ -71,7 +71,7 @@ def naming_errors(
         try:
             return kernel(*arguments)
         except Exception as error:
-            values = dict(zip(names, arguments, strict=True))
+            values = dict(zip(names, arguments, strict=True))  # of the kernel's arguments
             if isinstance(error, (*_COMPILER_ERRORS, TypeError)):  # TypeError: None, not a number
                 row = float64 if getattr(values.get("y"), "ndim", 1) < 2 else _ROW
                 message = _not_compiled(functions, scalar, row)
@@ -97,7 +97,7 @@ def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type
     types = {"rng": _STREAM, "t": int64, "x": state, "xn": state, "y": row, "theta": _ROW}
     types["out"] = _STATE
     for name, (function, arguments, _) in functions.items():
-        if not isinstance(function, Dispatcher):
+        if not isinstance(function, Dispatcher):  # the compiler is off
             continue
         try:
             result = compiled_type(function, tuple(types[a] for a in arguments))
@@ -142,7 +142,7 @@ def _named(
     error: Exception, functions: Mapping[str, UserFunction], values: dict[str, Any]
 ) -> Exception:
     """`error` with the name of the function that raises it, or the ValueError of a bad index."""
-    time = int(values["info"][1])
+    time = int(values["info"][1])  # of the state that the kernel was working on
     bad_index = isinstance(error, IndexError) and "out of" in str(error)
     copies: dict[Any, Any] = {}
     with np.errstate(all="ignore"):
@@ -154,7 +154,7 @@ def _named(
                     function(*arguments)
                 except Exception as again:
                     if type(again) is not type(error):
-                        continue
+                        continue  # plain Python raises where compiled code gives inf or NaN
                     if bad_index:
                         return ValueError(
                             f"{name} must keep its indices within bounds, but at t = {at} "
@@ -163,7 +163,7 @@ def _named(
                     first, *others = error.args or ("",)
                     error.args = f"{first} (raised by {name} at t = {at})".lstrip(), *others
                     return error
-    if bad_index:
+    if bad_index:  # not met again: its state may be overwritten by now
         return ValueError(
             f"{', '.join(functions)} must keep their indices within bounds, but in one of them "
             f"an {error} on the way to t = {time}"
@@ -197,13 +197,13 @@ def _calls(
         return
     if name not in _OF_ONE_TIME and takes_step != (time > 0):  # a start is drawn at time 0 only
         return
-    y = values["y"][time] if "y" in values else None
+    y = values["y"][time] if "y" in values else None  # of the new state
     if y is not None and np.isnan(y).all() and name in _LOOKS_AT_Y:
         return
     before, now = (_extremes_first(states) for states in _states(values, time))
     states = {"x": before if takes_step else now, "xn": now}
     states = {argument: states[argument] for argument in user.arguments if argument in states}
-    size = user.out_size
+    size = user.out_size  # of `out`
     if name == "observe":
         size = values["observations"].shape[-1]
     elif name.endswith("functional"):
@@ -211,7 +211,7 @@ def _calls(
     call = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
     for i in range(min(map(len, states.values()), default=_MOST_STATES)):
         call |= {argument: rows[i] for argument, rows in states.items()}
-        call["out"] = np.full(size, np.nan)
+        call["out"] = np.full(size, np.nan)  # as the kernels hand it over
         yield tuple(call[argument] for argument in user.arguments)
 
 

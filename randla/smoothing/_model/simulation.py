@@ -35,6 +35,7 @@ def draw_paths(
     n_paths, d = 1 if start is None else len(start), dim or 1
     first = np.array(np.empty((0, d)) if start is None else start, dtype=np.float64, order="C")
     first = read_only(first[:, 0].copy() if dim is None else first)
+    # NaN, so that entries which the functions do not write are seen.
     states = np.full((n_paths, n_steps) if dim is None else (n_paths, n_steps, d), np.nan)
     laws = model.feynman_kac(guided=False)
     kernel = model.kernel(simulate_template, laws.draw_first, laws.mutate, observe)
@@ -47,11 +48,12 @@ def draw_paths(
     if k is None:
         one = np.full((1, 1, _LARGEST_OBSERVATION), _UNTOUCHED)
         run(states[:1, :1], one)
+        # The first observation is drawn to see how far `observe` writes.
         touched = np.flatnonzero(one != _UNTOUCHED)
         # All of `out` filled, as by ``out[:] = x``, tells no size: one number then.
         k = 1 if touched.size in (0, one.size) else int(touched[-1]) + 1
         model.observation_size = k
     observations = np.full((n_paths, n_steps, k), np.nan)
     run(states, observations)
-    single = observation_dim is None and k == 1
+    single = observation_dim is None and k == 1  # then observations are numbers
     return states.reshape(n_paths, n_steps, d), observations[..., 0] if single else observations

@@ -143,12 +143,12 @@ class StateSpaceModel:
 
     _is_ready = False  # whether the functions are the library's own
 
-    theta: NDArray[np.float64]
+    theta: NDArray[np.float64]  # (p,), read-only
     names: tuple[str, ...]
     support: tuple[str, ...]
     dim: int | None
     observation_dim: int | None
-    initial: Any
+    initial: Any  # this one and those below: jitted functions, or None
     transition: Any
     log_potential: Any
     log_transition: Any
@@ -184,6 +184,7 @@ class StateSpaceModel:
         score_step: Callable[..., Any] | None = None,
         observation_dim: int | None = None,
     ) -> None:
+        # The arguments that are functions, by name.
         functions = {name: value for name, value in locals().items() if name in ARGUMENTS}
         self.dim = None if dim is None else as_count(dim, "dim")
         self.observation_dim = (
@@ -191,7 +192,7 @@ class StateSpaceModel:
         )
         for name, function in as_functions(functions, self.dim).items():
             setattr(self, name, function)
-        self.theta = self._as_theta(theta)
+        self.theta = read_only(np.array(as_vector(theta, "theta"), np.float64))  # a copy
         size = self.theta.size
         default_names = [f"theta[{k}]" for k in range(size)]
         self.names = _labels(default_names if names is None else names, "names", size)
@@ -200,7 +201,7 @@ class StateSpaceModel:
             as_choice(kind, "support", tuple(SUPPORTS))
         if len(set(self.names)) < size:
             raise ValueError(f"names must differ from one another, got {list(self.names)}")
-        self._require_in_support(self.theta)
+        self._supported(self.theta)
         laws = {name: getattr(self, name) for name in ARGUMENTS}
         self._compiled = CompiledModel(
             ModelFunctions(**laws, dim=self.dim, support=self.support, is_ready=self._is_ready)
@@ -220,29 +221,23 @@ class StateSpaceModel:
     def __repr__(self) -> str:
         kind = "scalar state" if self.dim is None else f"dim={self.dim}"
         values = [f"{n}={v:.6g}" for n, v in zip(self.names, self.theta, strict=True)]
+        # No more than fits on a line or two.
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
         return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
 
     # Parameters ----------------------------------------------------------------------------------
 
-    def _as_theta(self, theta: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
-        values = as_vector(theta, "theta", size=size)
-        return read_only(np.array(values, dtype=np.float64))
-
-    def _require_in_support(self, theta: NDArray[np.float64]) -> None:
-        for name, kind, value in zip(self.names, self.support, theta, strict=True):
+    def _supported(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """Return `theta` as a read-only array, or raise ValueError outside of the support."""
+        values = np.array(as_vector(theta, "theta", size=self.theta.size), np.float64)
+        for name, kind, value in zip(self.names, self.support, values, strict=True):
             low, high = SUPPORTS[kind][:2]
             if not low < value < high:
                 raise ValueError(
                     f"theta must lie in its support: {name} ({kind!r}) between {low:g} and "
                     f"{high:g}, got {value:g}"
                 )
-
-    def _supported(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """Return `theta` as a read-only array, or raise ValueError outside of the support."""
-        values = self._as_theta(theta, self.theta.size)
-        self._require_in_support(values)
-        return values
+        return read_only(values)
 
     def _each(self, function: str, values: NDArray[Any]) -> NDArray[np.float64]:
         """Apply a function of `Support` to the value of each parameter."""
@@ -251,7 +246,7 @@ class StateSpaceModel:
 
     def replace(self, theta: ArrayLike) -> "StateSpaceModel":
         """Return the same model with other parameters; nothing is compiled again."""
-        other = copy.copy(self)
+        other = copy.copy(self)  # with the same `_compiled`
         other.__dict__["theta"] = self._supported(theta)
         return other
 
@@ -373,15 +368,16 @@ class StateSpaceModel:
         """
         start = as_array(states, "states")
         d = self.dim or 1
-        if self.dim is None and start.ndim == 1:
+        if self.dim is None and start.ndim == 1:  # n states of a scalar model
             start = start[:, None]
         if start.ndim == 0 or start.shape[-1] != d or start.size == 0:
             expected = f"(..., {d})" if self.dim is not None else "(n,) or (..., 1)"
             raise ValueError(f"states must have shape {expected}, got shape {np.shape(states)}")
         n_steps = as_count(n_steps, "n_steps")
         start_time = as_count(start_time, "start_time", minimum=0)
-        lead, rows = start.shape[:-1], start.reshape(-1, d)
+        lead, rows = start.shape[:-1], start.reshape(-1, d)  # a path for each row
         self._require_states(rows)
+        # (n, h, d) and (n, h[, k])
         paths, observations = self._draw_paths(rows, start_time + 1, n_steps, rng)
         return (
             paths.reshape(*lead, *paths.shape[1:]),
@@ -394,6 +390,8 @@ class StateSpaceModel:
     def _arguments(self) -> NDArray[np.float64]:
         """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
+
+    # The rest is for ready models to override.
 
     @property
     def _observation_shape(self) -> tuple[int, ...] | None:
