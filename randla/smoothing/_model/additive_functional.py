@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._kernels.particles import functionals
 from randla.smoothing._model.functions import (
@@ -86,7 +86,7 @@ class AdditiveFunctional:
     def __repr__(self) -> str:
         return f"AdditiveFunctional(n_out={self.n_out})"
 
-    def _buffer(self) -> NDArray[np.float64]:
+    def _buffer(self) -> Array:
         """Place for one value, with scratch space behind it."""
         return np.empty(self.n_out + self._scratch)
 

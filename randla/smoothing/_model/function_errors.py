@@ -32,8 +32,6 @@ from randla.smoothing._model.specialise import (
     values_used,
 )
 
-FloatArray = NDArray[np.float64]
-
 _STATE = Array(float64, 1, "C")  # also of `out`
 _ROW = Array(float64, 1, "C", readonly=True)  # of y, and of theta
 _STREAM = Array(uint64, 1, "C")
@@ -96,7 +94,7 @@ def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type
     state = float64 if scalar else _STATE
     types = {"rng": _STREAM, "t": int64, "x": state, "xn": state, "y": row, "theta": _ROW}
     types["out"] = _STATE
-    for name, (function, arguments, _) in functions.items():
+    for name, (function, arguments) in functions.items():
         if not isinstance(function, Dispatcher):  # the compiler is off
             continue
         try:
@@ -203,11 +201,13 @@ def _calls(
     before, now = (_extremes_first(states) for states in _states(values, time))
     states = {"x": before if takes_step else now, "xn": now}
     states = {argument: states[argument] for argument in user.arguments if argument in states}
-    size = user.out_size  # of `out`
+    size = now.shape[-1]  # of `out`
     if name == "observe":
         size = values["observations"].shape[-1]
     elif name.endswith("functional"):
         size = values["h"].size
+    elif name.startswith("score"):
+        size = values["theta"].size
     call = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
     for i in range(min(map(len, states.values()), default=_MOST_STATES)):
         call |= {argument: rows[i] for argument, rows in states.items()}
@@ -215,7 +215,7 @@ def _calls(
         yield tuple(call[argument] for argument in user.arguments)
 
 
-def _extremes_first(states: FloatArray) -> FloatArray:
+def _extremes_first(states: NDArray[Any]) -> NDArray[Any]:
     """States that are finite, those with an extreme entry first: indices made of them are large."""
     rows = states[:, None] if states.ndim == 1 else states
     rows, states = (each[np.isfinite(rows).all(axis=1)] for each in (rows, states))
@@ -223,7 +223,7 @@ def _extremes_first(states: FloatArray) -> FloatArray:
     return states[np.argsort(-far, kind="stable")[:_MOST_STATES]]
 
 
-def _states(values: dict[str, Any], time: int) -> tuple[FloatArray, FloatArray]:
+def _states(values: dict[str, Any], time: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The states of the time before and of a time, as far as a kernel has them."""
     if "states" in values:  # of `simulate`, a path a row
         states, k = values["states"], time - values["start_time"]

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._typing import Array
 from randla._validation import as_array, read_only
-
-FloatArray = NDArray[np.float64]
 
 
 def as_observations(
     y: ArrayLike, row_shape: tuple[int, ...] | None, row_ndim: Callable[[int], int]
-) -> tuple[FloatArray, NDArray[np.bool_]]:
+) -> tuple[Array, NDArray[np.bool_]]:
     """`y` as read-only float64, (T,) or (T, k), and which rows are not wholly NaN.
 
     (T,) and (T, 1) stand for one another: the functions of the model are given what they take.
@@ -52,7 +51,7 @@ def as_observations(
     return read_only(values), read_only(observed)
 
 
-def as_rows(y: Any, k: int) -> FloatArray:
+def as_rows(y: Any, k: int) -> Array:
     """Observations `y` as a read-only (T, k) array that may hold NaN, T at least 1."""
     array = as_array(y, "y", finite=False)
     if array.ndim == 1 and k == 1:  # (T,) for (T, 1)

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._random import draw_key
+from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._kernels.particles.simulate import simulate_template
 from randla.smoothing._model.compiled import CompiledModel
-
-FloatArray = NDArray[np.float64]
 
 # To find the size of an observation, `observe` is given so many entries of this value.
 _LARGEST_OBSERVATION, _UNTOUCHED = 4096, 1.2345678e300
@@ -18,13 +17,13 @@ _LARGEST_OBSERVATION, _UNTOUCHED = 4096, 1.2345678e300
 
 def draw_paths(
     model: CompiledModel,
-    theta: FloatArray,
+    theta: Array,
     observation_dim: int | None,
     start: NDArray[Any] | None,
     start_time: int,
     n_steps: int,
     rng: Any,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Array, Array]:
     """States (n, h, d) and observations (n, h[, k]) of the times from `start_time` on.
 
     A path for each row of `start` (n, d), a state of the time before; one from time 0 if None.
@@ -40,7 +39,7 @@ def draw_paths(
     laws = model.feynman_kac(guided=False)
     kernel = model.kernel(simulate_template, laws.draw_first, laws.mutate, observe)
 
-    def run(states: FloatArray, observations: FloatArray) -> None:
+    def run(states: Array, observations: Array) -> None:
         stream, info = np.empty(4, np.uint64), np.zeros(3, np.int64)
         kernel(stream, key, first, start_time, theta, states, observations, info)
 

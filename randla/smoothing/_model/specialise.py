@@ -73,7 +73,7 @@ _LIBRARIES = ("builtins", "cmath", "llvmlite", "math", "numba", "numpy", "operat
 _CACHE_FILE = re.compile(r"_[0-9a-f]{16}-\d+\.py[0-9a-z]+(\.\d+)?\.nb[ic]$")
 
 _kernels: dict[str, Any] = {}  # kernels of this process by digest
-_clones: dict[str, Any] = {}  # copies of user functions of this process by digest
+_copies: dict[str, Any] = {}  # copies of user functions of this process by digest
 
 
 class UnhashableError(Exception):
@@ -448,34 +448,32 @@ def _is_ours(function: Any) -> bool:
     return _module(function.py_func).split(".")[0] in ("randla", *_LIBRARIES)
 
 
-def frozen(function: Any, done: dict[Any, Any]) -> Any:
-    """Copy of a jitted function that keeps the values it refers to now; `done` holds others."""
-    return _clone(function, done) if isinstance(function, Dispatcher) else function
+def frozen(function: Any, copies: dict[Any, Any]) -> Any:
+    """Copy of a jitted function that keeps the values it refers to now; other things as they are.
 
-
-def _clone(function: Any, done: dict[Any, Any]) -> Any:
-    """Copy of a jitted function, with its digest in its name, that calls copies likewise."""
-    if function in done:
-        return done[function]
+    It has its digest in its name and calls copies likewise; `copies` holds those made so far.
+    """
+    if not isinstance(function, Dispatcher) or function in copies:
+        return copies.get(function, function)
     options = {k: v for k, v in function.targetoptions.items() if k not in ("nopython", "cache")}
     if not _is_ours(function):
         options["boundscheck"] = True
 
     def finish(copy: FunctionType) -> Any:
         copy.__qualname__ = function.py_func.__qualname__
-        done[function] = numba.njit(locals=function.locals, **options)(copy)
-        return done[function]
+        copies[function] = numba.njit(locals=function.locals, **options)(copy)
+        return copies[function]
 
     def convert(_: str, value: Any) -> Any:
         if isinstance(value, np.ndarray):  # whose entries may change
             return value.copy(order="K")
         if isinstance(value, Dispatcher) and (not _is_ours(value) or value.py_func.__closure__):
-            return _clone(value, done)  # ours only if a factory made it: one name, many functions
+            return frozen(value, copies)  # ours only if a factory made it: one name, many functions
         return value
 
-    clone = rebuild(function.py_func, finish, convert)
+    copy = rebuild(function.py_func, finish, convert)
     with suppress(UnhashableError):  # then its name does not matter: it is in no cache
-        digest = content_key(clone)
-        clone.py_func.__qualname__ += f"_{digest[:16]}"
-        done[function] = _clones.setdefault(digest, clone)
-    return done[function]
+        digest = content_key(copy)
+        copy.py_func.__qualname__ += f"_{digest[:16]}"
+        copies[function] = _copies.setdefault(digest, copy)
+    return copies[function]

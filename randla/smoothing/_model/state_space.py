@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
 from randla.smoothing._model.compiled import CompiledModel
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
@@ -106,8 +107,8 @@ class StateSpaceModel:
     again by the content of the functions.
 
     Indices are checked as the algorithms run. One that is out of bounds is a ValueError that names
-    the function, the array and the time t that the function was called with; other exceptions are
-    passed on with the name of the function.
+    the function, the time t that it was called with and the expression, such as ``theta[2]``; other
+    exceptions are passed on with the name of the function.
 
     Examples
     --------
@@ -143,7 +144,7 @@ class StateSpaceModel:
 
     _is_ready = False  # whether the functions are the library's own
 
-    theta: NDArray[np.float64]  # (p,), read-only
+    theta: Array  # (p,), read-only
     names: tuple[str, ...]
     support: tuple[str, ...]
     dim: int | None
@@ -227,7 +228,7 @@ class StateSpaceModel:
 
     # Parameters ----------------------------------------------------------------------------------
 
-    def _supported(self, theta: ArrayLike) -> NDArray[np.float64]:
+    def _supported(self, theta: ArrayLike) -> Array:
         """Return `theta` as a read-only array, or raise ValueError outside of the support."""
         values = np.array(as_vector(theta, "theta", size=self.theta.size), np.float64)
         for name, kind, value in zip(self.names, self.support, values, strict=True):
@@ -239,7 +240,7 @@ class StateSpaceModel:
                 )
         return read_only(values)
 
-    def _each(self, function: str, values: NDArray[Any]) -> NDArray[np.float64]:
+    def _each(self, function: str, values: NDArray[Any]) -> Array:
         """Apply a function of `Support` to the value of each parameter."""
         pairs = zip(self.support, values, strict=True)
         return np.array([getattr(SUPPORTS[kind], function)(v) for kind, v in pairs], np.float64)
@@ -250,7 +251,7 @@ class StateSpaceModel:
         other.__dict__["theta"] = self._supported(theta)
         return other
 
-    def transform(self, theta: ArrayLike) -> NDArray[np.float64]:
+    def transform(self, theta: ArrayLike) -> Array:
         """Parameters on the unconstrained scale that `support` names.
 
         Parameters
@@ -264,7 +265,7 @@ class StateSpaceModel:
         """
         return self._each("transform", self._supported(theta))
 
-    def inverse(self, z: ArrayLike) -> NDArray[np.float64]:
+    def inverse(self, z: ArrayLike) -> Array:
         """Parameters from their unconstrained values, the inverse of `transform`.
 
         Parameters
@@ -278,7 +279,7 @@ class StateSpaceModel:
         """
         return self._each("inverse", as_vector(z, "z", size=self.theta.size))
 
-    def slope(self, theta: ArrayLike) -> NDArray[np.float64]:
+    def slope(self, theta: ArrayLike) -> Array:
         """Derivatives of the parameters in their unconstrained values.
 
         Parameters
@@ -295,9 +296,7 @@ class StateSpaceModel:
 
     # Drawing -------------------------------------------------------------------------------------
 
-    def simulate(
-        self, n_steps: int, *, rng: Any = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def simulate(self, n_steps: int, *, rng: Any = None) -> tuple[Array, Array]:
         """Draw states and observations from the model.
 
         Parameters
@@ -332,7 +331,7 @@ class StateSpaceModel:
 
     def forecast(
         self, states: ArrayLike, n_steps: int, *, start_time: int = 0, rng: Any = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Array, Array]:
         """Draw the future of given states, one path for each.
 
         Parameters
@@ -387,7 +386,7 @@ class StateSpaceModel:
     # What the algorithms use ---------------------------------------------------------------------
 
     @property
-    def _arguments(self) -> NDArray[np.float64]:
+    def _arguments(self) -> Array:
         """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
 
@@ -401,13 +400,13 @@ class StateSpaceModel:
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
-    def _as_observations(self, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """`y` as the functions take it, read-only, and which rows are not wholly missing."""
         return as_observations(y, self._observation_shape, self._compiled.row_ndim)
 
     def _draw_paths(
         self, start: NDArray[Any] | None, start_time: int, n_steps: int, rng: Any
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Array, Array]:
         """States and observations from `start_time` on, see `simulation.draw_paths`."""
         theta, k = self._arguments, self.observation_dim
         return draw_paths(self._compiled, theta, k, start, start_time, n_steps, rng)

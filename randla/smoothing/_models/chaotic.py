@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from randla._typing import Array
 from randla._validation import as_array, as_number
 from randla.smoothing._kernels.models import chaotic
 from randla.smoothing._models.ready import (
@@ -17,8 +18,6 @@ from randla.smoothing._models.ready import (
     entry_name,
     functions,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 class ChaoticRNN(ReadyModel):
@@ -128,12 +127,12 @@ class ChaoticRNN(ReadyModel):
         )
 
     @property
-    def weights(self) -> FloatArray:
+    def weights(self) -> Array:
         """The matrix W (d, d)."""
         d = math.isqrt(self.theta.size - 3)
         return self.theta[:-3].reshape(d, d)
 
-    def _pack(self) -> FloatArray:
+    def _pack(self) -> Array:
         gain, process_sd, scale = map(float, self.theta[-3:])
         W, df, sd_0 = self.weights, self.df, self.initial_sd
         rate = self.time_step / self.time_constant  # Delta / tau

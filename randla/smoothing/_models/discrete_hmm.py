@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._typing import Array
 from randla._validation import as_array, read_only
 from randla.smoothing._kernels.models import discrete_hmm
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._models.ready import LAWS, SCORES, ReadyModel, entry_name, functions
-
-FloatArray = NDArray[np.float64]
 
 
 class DiscreteHMM(ReadyModel):
@@ -59,9 +58,9 @@ class DiscreteHMM(ReadyModel):
     ((6, 1), (6,))
     """
 
-    initial_probs: FloatArray
-    transition_matrix: FloatArray
-    emission_probs: FloatArray
+    initial_probs: Array
+    transition_matrix: Array
+    emission_probs: Array
     default_free = ("transition_matrix", "emission_probs")
 
     def __init__(
@@ -102,10 +101,10 @@ class DiscreteHMM(ReadyModel):
             self.__dict__[name] = as_probabilities(part.reshape(shape), f"theta ({name})")
 
     @property
-    def _tables(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _tables(self) -> tuple[Array, Array, Array]:
         return self.initial_probs, self.transition_matrix, self.emission_probs
 
-    def _as_observations(self, y: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """The same, or ValueError unless `y` holds symbols and NaN."""
         values, observed = super()._as_observations(y)
         as_symbols(values, self.emission_probs.shape[1])  # for its errors
@@ -118,7 +117,7 @@ class DiscreteHMM(ReadyModel):
         if bad.any():
             raise ValueError(f"states must be numbers 0..{K - 1}, got {states[bad][0]:g}")
 
-    def _pack(self) -> FloatArray:
+    def _pack(self) -> Array:
         tables = self._tables
         sums = [np.cumsum(p, axis=-1) for p in tables]  # to draw by inversion
         sums = [s / s[..., -1:] for s in sums]  # the last one is one, in spite of rounding
@@ -130,7 +129,7 @@ class DiscreteHMM(ReadyModel):
         return np.concatenate([*blocks, [logs[1].max()], self.emission_probs.shape])
 
 
-def as_probabilities(table: NDArray[Any], name: str) -> FloatArray:
+def as_probabilities(table: NDArray[Any], name: str) -> Array:
     """Return `table` as read-only float64 with sums over the last axis that are one."""
     table = np.array(table, np.float64)
     if table.size == 0:

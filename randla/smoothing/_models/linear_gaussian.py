@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
+from randla._typing import Array
 from randla._validation import as_array, read_only
 from randla.smoothing._kernels.exact.kalman import covariance_root
 from randla.smoothing._kernels.models import (
@@ -23,8 +24,6 @@ from randla.smoothing._models.ready import (
     entry_name,
     functions,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 class LinearGaussian(ReadyModel):
@@ -93,12 +92,12 @@ class LinearGaussian(ReadyModel):
     (100,)
     """
 
-    transition_matrix: FloatArray
-    transition_cov: FloatArray
-    observation_matrix: FloatArray
-    observation_cov: FloatArray
-    initial_mean: FloatArray
-    initial_cov: FloatArray
+    transition_matrix: Array
+    transition_cov: Array
+    observation_matrix: Array
+    observation_cov: Array
+    initial_mean: Array
+    initial_cov: Array
 
     def __init__(
         self,
@@ -184,14 +183,14 @@ class LinearGaussian(ReadyModel):
             read_only(np.ascontiguousarray(p)) for p in (A, Q_root, B, R_root, m0, P0_root)
         )
 
-    def _pack(self) -> FloatArray:
+    def _pack(self) -> Array:
         # Of numbers near the edge of the range densities are not finite, and the filters tell.
         with np.errstate(over="ignore", invalid="ignore"):
             flat = [np.ravel(part) for part in (self.theta, *self._blocks())]
         begins = np.cumsum([part.size for part in flat])[:-1]  # where each block begins
         return np.concatenate([*flat, [len(self.observation_matrix)], begins])
 
-    def _blocks(self) -> list[FloatArray | float]:
+    def _blocks(self) -> list[Array | float]:
         """What the kernels are handed, in their order.
 
         Blocks that have no meaning because a covariance is singular are zero, its log normaliser
@@ -201,7 +200,7 @@ class LinearGaussian(ReadyModel):
         W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normaliser
         W_R, R_inv, log_R = _whitener(R_root)
         W_0, P0_inv, log_0 = _whitener(P0_root)
-        blocks: list[FloatArray | float] = [
+        blocks: list[Array | float] = [
             *(log_Q, log_R, log_0),
             *(A, Q_root, W_Q, W_Q @ A, Q_inv, Q_inv @ A, P0_root, W_0, P0_inv),  # (d, d)
             *(m0, W_0 @ m0, P0_inv @ m0),  # (d,)
@@ -217,7 +216,7 @@ class LinearGaussian(ReadyModel):
         return blocks
 
 
-def _as_block(value: ArrayLike, name: str) -> FloatArray:
+def _as_block(value: ArrayLike, name: str) -> Array:
     array = as_array(value, name)
     array = array.reshape(1, 1) if array.ndim == 0 else array
     if array.ndim != 2:
@@ -225,7 +224,7 @@ def _as_block(value: ArrayLike, name: str) -> FloatArray:
     return np.array(array, np.float64)
 
 
-def _as_covariance(value: ArrayLike, n: int, name: str) -> FloatArray:
+def _as_covariance(value: ArrayLike, n: int, name: str) -> Array:
     P = _as_block(value, name)
     if P.shape != (n, n):
         raise ValueError(f"{name} must have shape ({n}, {n}), got {P.shape}")
@@ -235,7 +234,7 @@ def _as_covariance(value: ArrayLike, n: int, name: str) -> FloatArray:
     return 0.5 * (P + P.T)
 
 
-def _root(P: FloatArray, name: str) -> FloatArray:
+def _root(P: Array, name: str) -> Array:
     root = np.empty(P.shape)  # lower triangular L, L L' = P
     bad = covariance_root(read_only(np.ascontiguousarray(P)), root)
     if bad:
@@ -245,17 +244,17 @@ def _root(P: FloatArray, name: str) -> FloatArray:
     return root
 
 
-def _is_regular(root: FloatArray) -> bool:
+def _is_regular(root: Array) -> bool:
     return bool((np.diag(root) > 0).all())
 
 
-def _index(name: str, part: FloatArray) -> tuple[NDArray[np.intp], ...]:
+def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:
     """Indices of the parameters in one argument: of covariances the lower triangle, row by row."""
     every = np.ones(part.shape)
     return np.nonzero(np.tril(every) if name.endswith("cov") else every)
 
 
-def _whitener(root: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+def _whitener(root: Array) -> tuple[Array, Array, float]:
     """Inverse W of a lower triangular root, W'W and the log normaliser of its normal law."""
     diagonal = np.diag(root)
     if not (diagonal > 0).all():
@@ -264,9 +263,7 @@ def _whitener(root: FloatArray) -> tuple[FloatArray, FloatArray, float]:
     return W, W.T @ W, float(-np.log(diagonal).sum() - len(root) * HALF_LOG_2PI)
 
 
-def _condition(
-    root: FloatArray, B: FloatArray, R_root: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _condition(root: Array, B: Array, R_root: Array) -> tuple[Array, Array]:
     """Gain K and posterior root for a prior root and an observation through B with noise R.
 
     The array algorithm: [[R_root, B root], [0, root]] times an orthogonal matrix is

@@ -10,13 +10,11 @@ import math
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._model.state_space import StateSpaceModel
-
-FloatArray = NDArray[np.float64]
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # in a log normaliser, for each component
 
@@ -54,7 +52,7 @@ class ReadyModel(StateSpaceModel):
         return super()._observation_shape or ()  # known: a number where there is no size
 
     @property
-    def _arguments(self) -> FloatArray:
+    def _arguments(self) -> Array:
         """The packed array that the functions are handed as `theta`; made when first asked for."""
         packed = self.__dict__.get("_packed")
         if packed is None:
@@ -72,6 +70,6 @@ class ReadyModel(StateSpaceModel):
     def _derive(self) -> None:
         """Set the attributes that follow from `theta`, or raise ValueError."""
 
-    def _pack(self) -> FloatArray:
+    def _pack(self) -> Array:
         """Return the parameters, and behind them what is computed once from them."""
         return self.theta

@@ -3,13 +3,11 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla._validation import as_number
 from randla.smoothing._kernels.models import volatility
 from randla.smoothing._models.ready import HALF_LOG_2PI, LAWS, SCORES, ReadyModel, functions
-
-FloatArray = NDArray[np.float64]
 
 
 class StochasticVolatility(ReadyModel):
@@ -64,7 +62,7 @@ class StochasticVolatility(ReadyModel):
             support=("tanh", "log", "log"),  # stationary; positive
         )
 
-    def _pack(self) -> FloatArray:
+    def _pack(self) -> Array:
         phi, sigma, beta = map(float, self.theta)
         sd_0 = sigma / math.sqrt((1.0 - phi) * (1.0 + phi))  # of the stationary law
         # Log normalisers of the normal laws of a step, of the start and of a return at x = 0.
