@@ -155,7 +155,7 @@ def counts(rng, theta):
 
 @numba.njit
 def counts_on(rng, t, x, theta):
-    return x + 1.0 + theta[int(theta[0]) * (t == 2)]
+    return x + 1.0 + 0.0 * theta[int(theta[0]) * (t == 2)]
 
 
 @numba.njit

@@ -226,9 +226,7 @@ def test_wrong_densities_are_named():
                 paris(model.replace([k]), Y, "state", n_particles=30, backward=backward, rng=0)
     with pytest.raises(ValueError, match=r"log_transition_bound .* exceeded it \d+ times"):
         paris(model.replace([2]), Y, "state", n_particles=30, backward="reject", rng=0)
-    assert np.isfinite(
-        paris(model.replace([2]), Y, "state", n_particles=30, rng=0).estimate
-    ).all()
+    assert np.isfinite(paris(model.replace([2]), Y, "state", n_particles=30, rng=0).estimate).all()
 
 
 # Degenerate filters: |bias| <= cv(likelihood) sd(estimate) allows for any bias there.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_choice
 from randla.smoothing._exact.kalman import FUNCTIONALS, Functional
 from randla.smoothing._kernels.exact.hmm import forward_backward
@@ -14,8 +15,7 @@ from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.plot import plot_shares
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 
-FloatArray = NDArray[np.float64]
-Tables = tuple[FloatArray, FloatArray, FloatArray]  # mu (K,), P (K, K) and G (K, M)
+Tables = tuple[Array, Array, Array]  # mu (K,), P (K, K) and G (K, M)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,8 +32,8 @@ class HMMSmootherResult(Result):
         log P(y), over the observed entries of y.
     """
 
-    probs: FloatArray
-    pair_probs: FloatArray
+    probs: Array
+    pair_probs: Array
     log_likelihood: float
     _tables: Tables = field(repr=False)
     _symbols: NDArray[np.int64] = field(repr=False)
@@ -45,6 +45,7 @@ class HMMSmootherResult(Result):
         """Smooth validated symbols (T,), -1 where missing, by the forward-backward algorithm."""
         initial, transition, _ = tables
         n_steps, n_states = len(symbols), len(initial)
+        # Filtered probabilities, in logarithms; smoothed ones of states and of pairs.
         log_alpha, probs = np.empty((n_steps, n_states)), np.empty((n_steps, n_states))
         pair_probs = np.empty((n_steps - 1, n_states, n_states))
         with np.errstate(divide="ignore"):
@@ -53,7 +54,7 @@ class HMMSmootherResult(Result):
             symbols, log_initial, transition, log_transition, log_emission,
             log_alpha, probs, pair_probs,
         )  # fmt: skip
-        if time >= 0:
+        if time >= 0:  # the kernel names the time
             raise ValueError(
                 f"y is impossible under the model: symbol {symbols[time]} at time {time} has "
                 "probability zero given the earlier ones"
@@ -74,7 +75,7 @@ class HMMSmootherResult(Result):
         """
         return plot_shares(ax, self.probs)
 
-    def expectation(self, functional: Functional) -> FloatArray:
+    def expectation(self, functional: Functional) -> Array:
         """Exact smoothed expectation of an additive functional, given by name.
 
         Parameters
@@ -92,19 +93,21 @@ class HMMSmootherResult(Result):
         name = as_choice(functional, "functional", FUNCTIONALS)
         if name == "score":
             return self._score()
+        # E x_t x_{t+1} is a quadratic form in the pair probabilities, the others are sums of them.
         x = np.arange(self.probs.shape[1], dtype=np.float64)
         if name == "lag_product":
             return np.atleast_1d(x @ self.pair_probs.sum(0) @ x)
         return np.atleast_1d(self.probs.sum(0) @ (x if name == "state" else x * x))
 
-    def counts(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def counts(self) -> tuple[Array, Array, Array]:
         """Expected uses of each initial state (K,), transition (K, K) and emission (K, M)."""
         emissions = np.zeros_like(self._tables[2])
         seen = self._symbols >= 0  # -1 is missing
+        # Column m of the table gets P(x_t = i | y) of the times at which the symbol is m.
         np.add.at(emissions.T, self._symbols[seen], self.probs[seen])
         return self.probs[0], self.pair_probs.sum(0), emissions
 
-    def _score(self) -> FloatArray:
+    def _score(self) -> Array:
         """Expected number of uses over the probability (Fisher's identity)."""
         ratios = [
             np.divide(n, p, out=np.zeros_like(p), where=p > 0).ravel()

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_choice, read_only
 from randla.smoothing._kernels.exact.kalman import smooth
 from randla.smoothing._kernels.exact.kalman_score import likelihood_gradient
@@ -14,7 +15,6 @@ from randla.smoothing._model.observations import as_rows
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 
-FloatArray = NDArray[np.float64]
 Functional = Literal["state", "square", "lag_product", "score"]
 
 #: Functionals whose expectation is known exactly.
@@ -38,13 +38,14 @@ class KalmanSmootherResult(Result):
         log p(y), over the observed entries of y.
     """
 
-    mean: FloatArray
-    covariance: FloatArray
-    lag_covariance: FloatArray
+    mean: Array
+    covariance: Array
+    lag_covariance: Array
     log_likelihood: float
-    _system: tuple[FloatArray, ...] = field(repr=False)
+    # For the score: A, root of Q, B, root of R, m_0, root of P_0; which are no constants; y (T, k).
+    _system: tuple[Array, ...] = field(repr=False)
     _are_parameters: tuple[bool, ...] = field(repr=False)
-    _y: FloatArray = field(repr=False)
+    _y: Array = field(repr=False)
 
     _shown: ClassVar[tuple[str, ...]] = ("mean", "covariance", "lag_covariance", "log_likelihood")
 
@@ -63,7 +64,7 @@ class KalmanSmootherResult(Result):
         half = _NORMAL_95 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
         return plot_band(ax, self.mean, self.mean - half, self.mean + half)
 
-    def expectation(self, functional: Functional) -> FloatArray:
+    def expectation(self, functional: Functional) -> Array:
         """Exact smoothed expectation of an additive functional, given by name.
 
         Parameters
@@ -81,6 +82,7 @@ class KalmanSmootherResult(Result):
             return linear_gaussian_score(self._y, self._system, self._are_parameters)[1]
         if name == "state":
             return self.mean.sum(0)
+        # E x_i^2 = (E x_i)^2 + Var x_i, and likewise for x_t and x_{t+1}.
         if name == "square":
             return (self.mean**2 + np.einsum("tii->ti", self.covariance)).sum(0)
         products = self.mean[:-1] * self.mean[1:]
@@ -156,7 +158,7 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
 
 
 def _require_density(value: float, time: int) -> None:
-    if time >= 0:
+    if time >= 0:  # the kernel names the time
         raise ValueError(
             f"y has no density at time {time}: given the earlier observations some combination "
             "of its entries is certain. Give these a positive variance in observation_cov"
@@ -166,13 +168,13 @@ def _require_density(value: float, time: int) -> None:
 
 
 def linear_gaussian_score(
-    y: FloatArray, system: tuple[FloatArray, ...], are_parameters: tuple[bool, ...]
-) -> tuple[float, FloatArray]:
+    y: Array, system: tuple[Array, ...], are_parameters: tuple[bool, ...]
+) -> tuple[float, Array]:
     """Log-likelihood and its gradient in the order of ``LinearGaussian.names``.
 
     `are_parameters` says which of the six arguments of the model are not constants.
     """
-    gradients = [np.empty_like(part) for part in system]
+    gradients = [np.empty_like(part) for part in system]  # in A, Q, B, R, m_0 and P_0
     # A pickled copy of the result has lost this flag, and kernels are compiled for it.
     value, time = likelihood_gradient(read_only(y), *map(read_only, system), *gradients)
     _require_density(value, time)

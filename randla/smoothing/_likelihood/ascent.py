@@ -4,14 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.smoothing._likelihood.em import Family
 from randla.smoothing._likelihood.parametrisation import Parametrisation
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores
 from randla.smoothing._model.state_space import StateSpaceModel
-
-FloatArray = NDArray[np.float64]
 
 _LARGEST_MOVE = 0.5  # of an unconstrained parameter in one step of the ascent
 _FIRST_MOMENT, _SECOND_MOMENT = 0.9, 0.99  # Adam's decay rates, the second one for short runs
@@ -22,18 +20,18 @@ _EM_WARM_UP = 0.25
 class Optimization(NamedTuple):
     """Full theta after each step, the final one, the last step size."""
 
-    trace: FloatArray
-    theta: FloatArray
+    trace: Array
+    theta: Array
     last_step: float
 
 
-def step_sizes(n_steps: int, first: float, decay: float) -> FloatArray:
+def step_sizes(n_steps: int, first: float, decay: float) -> Array:
     """Steps first / (1 + s / s_0)^decay with s_0 a quarter of the run, 50 at most."""
     s = np.arange(n_steps)
     return first / (1.0 + s / max(1.0, min(50.0, n_steps / 4))) ** decay
 
 
-def em_weights(n_steps: int, decay: float) -> FloatArray:
+def em_weights(n_steps: int, decay: float) -> Array:
     """Weights of new statistics: one in the warm-up, then (1 + s)^-decay (SAEM)."""
     n_warm = int(np.ceil(_EM_WARM_UP * n_steps))
     weights = np.ones(n_steps)
@@ -71,11 +69,11 @@ def optimize(
 
 
 def ascend(
-    score: Callable[[FloatArray], FloatArray],
+    score: Callable[[Array], Array],
     parameters: Parametrisation,
     optimizer: str,
     *,
-    steps: FloatArray,
+    steps: Array,
     n_observed: int,
     report: Callable[[int], None],
 ) -> Optimization:
@@ -106,10 +104,10 @@ def ascend(
 
 
 def expectation_maximisation(
-    expect: Callable[[StateSpaceModel], FloatArray],
+    expect: Callable[[StateSpaceModel], Array],
     family: Family,
     model: StateSpaceModel,
-    weights: FloatArray,
+    weights: Array,
     report: Callable[[int], None],
 ) -> Optimization:
     """EM; with weights below one the statistics are averaged over the steps (SAEM)."""

@@ -8,9 +8,9 @@ import math
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import solve
 
+from randla._typing import Array
 from randla.smoothing._exact.hmm import hmm_smoother
 from randla.smoothing._exact.kalman import kalman_smoother
 from randla.smoothing._kernels.models import sufficient
@@ -21,22 +21,20 @@ from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.volatility import StochasticVolatility
 
-FloatArray = NDArray[np.float64]
-
 
 class Family(Protocol):
     """What EM needs of a model and its observations."""
 
     functional: Any
 
-    def exact(self, model: Any) -> FloatArray:
+    def exact(self, model: Any) -> Array:
         """Exact expectation of the statistics."""
 
-    def maximise(self, model: Any, statistics: FloatArray) -> FloatArray:
+    def maximise(self, model: Any, statistics: Array) -> Array:
         """Full theta that maximises the expected complete-data log-likelihood."""
 
 
-def em_family(model: StateSpaceModel, y: FloatArray, parameters: Parametrisation) -> Family:
+def em_family(model: StateSpaceModel, y: Array, parameters: Parametrisation) -> Family:
     """Return the family of a model, or an error if its maximiser has no closed form."""
     if np.isnan(y).all():
         raise ValueError("y must hold an observation for optimizer='em', got NaN alone")
@@ -57,14 +55,14 @@ class _Chain:
 
     functional = "score"
 
-    def __init__(self, y: FloatArray, parameters: Parametrisation) -> None:
+    def __init__(self, y: Array, parameters: Parametrisation) -> None:
         self.y = y
         self.rows = [b.indices for b in parameters.blocks if isinstance(b, Simplex)]
 
-    def exact(self, model: DiscreteHMM) -> FloatArray:
+    def exact(self, model: DiscreteHMM) -> Array:
         return hmm_smoother(model, self.y).expectation("score") * model.theta
 
-    def maximise(self, model: DiscreteHMM, statistics: FloatArray) -> FloatArray:
+    def maximise(self, model: DiscreteHMM, statistics: Array) -> Array:
         theta = np.array(model.theta)
         for row in self.rows:
             counts = np.maximum(statistics[row], 0.0)  # Baum and Welch; averages may round below 0
@@ -76,17 +74,17 @@ class _Chain:
 class _Volatility:
     """Stochastic volatility. The stationary start makes phi the root of a cubic."""
 
-    def __init__(self, y: FloatArray, parameters: Parametrisation) -> None:
+    def __init__(self, y: Array, parameters: Parametrisation) -> None:
         self.functional = AdditiveFunctional(
             5, initial=sufficient.volatility_first, step=sufficient.volatility_next
         )
         self.n_seen, self.n_times = int((~np.isnan(y)).sum()), len(y)
         self.free = set(parameters.names)
 
-    def exact(self, model: StochasticVolatility) -> FloatArray:
+    def exact(self, model: StochasticVolatility) -> Array:
         raise ValueError("method='exact' needs a LinearGaussian or DiscreteHMM model")
 
-    def maximise(self, model: StochasticVolatility, statistics: FloatArray) -> FloatArray:
+    def maximise(self, model: StochasticVolatility, statistics: Array) -> Array:
         phi, sigma, beta = map(float, model.theta)
         first, s00, s10, s11, scaled = map(float, statistics)
         n = self.n_times
@@ -115,7 +113,7 @@ class _Volatility:
 class _LinearGaussian:
     """Linear Gaussian: regressions of x_{t+1} on x_t and of y_t on x_t."""
 
-    def __init__(self, model: LinearGaussian, y: FloatArray, parameters: Parametrisation) -> None:
+    def __init__(self, model: LinearGaussian, y: Array, parameters: Parametrisation) -> None:
         self.y = y.reshape(len(y), -1)
         k, d = model.observation_matrix.shape
         self.d, self.k, self.tri = d, k, d * (d + 1) // 2  # of the lower triangle of a square
@@ -147,7 +145,7 @@ class _LinearGaussian:
                 "observation_matrix or observation_cov"
             )
 
-    def exact(self, model: LinearGaussian) -> FloatArray:
+    def exact(self, model: LinearGaussian) -> Array:
         result = kalman_smoother(model, self.y)
         m, y = result.mean, self.y[self.seen]
         squares = result.covariance + m[:, :, None] * m[:, None, :]  # E[x_t x_t']
@@ -165,7 +163,7 @@ class _LinearGaussian:
             ]
         )
 
-    def _split(self, statistics: FloatArray) -> list[FloatArray]:
+    def _split(self, statistics: Array) -> list[Array]:
         d, k, tri = self.d, self.k, self.tri
         sizes = np.cumsum([d, tri, tri, tri, d * d, tri])
         parts = np.split(statistics, sizes)
@@ -177,9 +175,9 @@ class _LinearGaussian:
         parts[4], parts[6] = parts[4].reshape(d, d), parts[6].reshape(k, d)
         return parts
 
-    def maximise(self, model: LinearGaussian, statistics: FloatArray) -> FloatArray:
+    def maximise(self, model: LinearGaussian, statistics: Array) -> Array:
         x0, x00, s00, s11, s10, sxx, syx = self._split(statistics)
-        new: dict[str, FloatArray] = {}
+        new: dict[str, Array] = {}
         A, B, m0 = model.transition_matrix, model.observation_matrix, model.initial_mean
         y = self.y[self.seen]
         # Regressions: A = S10 S00^{-1} and Q = mean of (x_{t+1} - A x_t)(x_{t+1} - A x_t)', with
@@ -199,7 +197,7 @@ class _LinearGaussian:
             new["initial_cov"] = x00 - np.outer(m0, x0) - np.outer(x0, m0) + np.outer(m0, m0)
         return self._insert(model, new)
 
-    def _insert(self, model: LinearGaussian, new: dict[str, FloatArray]) -> FloatArray:
+    def _insert(self, model: LinearGaussian, new: dict[str, Array]) -> Array:
         """Full theta with the free entries from `new`."""
         theta = np.array(model.theta)
         for index in self.parameters.free:
@@ -209,11 +207,11 @@ class _LinearGaussian:
         return theta
 
 
-def _regress(cross: FloatArray, square: FloatArray) -> FloatArray:
+def _regress(cross: Array, square: Array) -> Array:
     """Return cross square^{-1}."""
     return solve(square, cross.T, assume_a="sym").T
 
 
-def _residuals(yy: FloatArray, A: FloatArray, yx: FloatArray, xx: FloatArray) -> FloatArray:
+def _residuals(yy: Array, A: Array, yx: Array, xx: Array) -> Array:
     """Sum of (y - A x)(y - A x)', from sums of products."""
     return yy - A @ yx.T - yx @ A.T + A @ xx @ A.T

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
+from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._likelihood.ascent import optimize
 from randla.smoothing._likelihood.em import em_family
@@ -25,8 +26,6 @@ from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, Par
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
 from randla.smoothing._particles.checks import as_model
-
-FloatArray = NDArray[np.float64]
 
 # On the unconstrained scale: Adam moves by about a step in each round, 200 of them by some 4.
 _DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0}
@@ -71,12 +70,12 @@ class MaximumLikelihoodResult(Result):
     method, optimizer : str
     """
 
-    theta: FloatArray
+    theta: Array
     names: tuple[str, ...]
-    parameter_standard_error: FloatArray | None
-    monte_carlo_error: FloatArray | None
-    parameter_covariance: FloatArray | None
-    trace: FloatArray
+    parameter_standard_error: Array | None
+    monte_carlo_error: Array | None
+    parameter_covariance: Array | None
+    trace: Array
     model: StateSpaceModel
     log_likelihood: float | None
     last_step_size: float
@@ -94,7 +93,7 @@ class MaximumLikelihoodResult(Result):
         "optimizer",
     )
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence intervals of the parameters, with both errors.
 
         Normal on the whole line to which `StateSpaceModel.support` takes a parameter (variances
@@ -381,6 +380,6 @@ def _warn(newton: NewtonResult, kind: str) -> None:
         )
 
 
-def _root(covariance: FloatArray | None) -> FloatArray | None:
+def _root(covariance: Array | None) -> Array | None:
     """Standard errors from a covariance, if there is one."""
     return None if covariance is None else np.sqrt(np.maximum(np.diag(covariance), 0.0))

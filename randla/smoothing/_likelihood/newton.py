@@ -8,13 +8,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.smoothing._likelihood.parametrisation import Parametrisation
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, PathScores
 from randla.smoothing._model.state_space import StateSpaceModel
-
-FloatArray = NDArray[np.float64]
 
 _RADIUS = 1.5  # of a Newton step, in statistical standard errors
 _FARTHEST = 1.0  # of an unconstrained parameter in one Newton step
@@ -36,9 +34,9 @@ _EIGENVALUE_FLOOR = 0.05
 class NewtonResult(NamedTuple):
     """The last value of theta and what is known of its two errors (free parameters only)."""
 
-    theta: FloatArray
-    covariance: FloatArray  # statistical
-    monte_carlo: FloatArray | None  # covariance of the algorithm's error
+    theta: Array
+    covariance: Array  # statistical
+    monte_carlo: Array | None  # covariance of the algorithm's error
     value: float | None  # of the log-likelihood
     smallest_eigenvalue: float
     distance: float  # length of the last step, in statistical standard errors
@@ -53,25 +51,25 @@ class Information:
     1, up to noise.
     """
 
-    def __init__(self, matrix: FloatArray, scale: FloatArray, smallest: float) -> None:
+    def __init__(self, matrix: Array, scale: Array, smallest: float) -> None:
         self.root, self.smallest = np.sqrt(np.maximum(scale, 1e-12)), smallest
         scaled = matrix / np.outer(self.root, self.root)
         self.eigenvalues, self.vectors = np.linalg.eigh(scaled)
 
-    def inverse(self, smallest: float | None = None) -> FloatArray:
+    def inverse(self, smallest: float | None = None) -> Array:
         """Inverse with eigenvalues that are raised to the smallest one."""
         raised = np.maximum(self.eigenvalues, smallest or self.smallest)
         half = self.vectors / (self.root[:, None] * np.sqrt(raised))  # D^{-1/2} V raised^{-1/2}
         return half @ half.T
 
 
-def _shorten(move: FloatArray, distance: float) -> FloatArray:
+def _shorten(move: Array, distance: float) -> Array:
     """Keep a Newton step within its radius, and each unconstrained parameter within its."""
     farthest = float(np.abs(move).max())
     return move * min(1.0, _RADIUS / max(distance, 1e-300), _FARTHEST / max(farthest, 1e-300))
 
 
-def _differences(gradient: Callable[[FloatArray], FloatArray], z: FloatArray) -> FloatArray:
+def _differences(gradient: Callable[[Array], Array], z: Array) -> Array:
     """Minus the symmetric matrix of second derivatives, from differences of a gradient."""
     columns = []
     for step in _DIFFERENCE * np.eye(len(z)):
@@ -81,12 +79,12 @@ def _differences(gradient: Callable[[FloatArray], FloatArray], z: FloatArray) ->
 
 
 def newton_exact(
-    scores: ExactScores, parameters: Parametrisation, model: StateSpaceModel, theta: FloatArray
+    scores: ExactScores, parameters: Parametrisation, model: StateSpaceModel, theta: Array
 ) -> NewtonResult:
     """Newton steps on the exact log-likelihood, halved until it grows."""
     z = parameters.to_free(theta)
 
-    def at(z: FloatArray) -> tuple[float, FloatArray]:
+    def at(z: Array) -> tuple[float, Array]:
         value, gradient = scores.value_and_score(model.replace(parameters.to_theta(z)))
         return value, parameters.pull_back(z, gradient)
 
@@ -122,9 +120,9 @@ def newton_exact(
 
 def _result(
     parameters: Parametrisation,
-    z: FloatArray,
+    z: Array,
     information: "Information",
-    spread: FloatArray | None,
+    spread: Array | None,
     distance: float,
     converged: bool,
     at_the_edge: bool = False,
@@ -145,9 +143,7 @@ def _result(
         )
 
 
-def _nothing_free(
-    parameters: Parametrisation, theta: FloatArray, value: float | None
-) -> NewtonResult:
+def _nothing_free(parameters: Parametrisation, theta: Array, value: float | None) -> NewtonResult:
     """All probabilities are zero or one, and stay so."""
     none = np.zeros((len(parameters.free), len(parameters.free)))
     return NewtonResult(theta, none, none, value, 0.0, 0.0, True)
@@ -157,7 +153,7 @@ def newton_particles(
     scores: ParticleScores,
     parameters: Parametrisation,
     model: StateSpaceModel,
-    theta: FloatArray,
+    theta: Array,
     n_sweeps: int,
 ) -> NewtonResult:
     """Newton steps with the mean score of many paths at fixed parameters, and Louis' information.
@@ -195,8 +191,8 @@ def _pooled_information(rounds: "list[LouisInformation]") -> Information:
 
 
 def _newton_step(
-    rounds: "list[LouisInformation]", inverse: FloatArray
-) -> tuple[FloatArray, float, FloatArray | None, float]:
+    rounds: "list[LouisInformation]", inverse: Array
+) -> tuple[Array, float, Array | None, float]:
     """Newton step, squared length to be expected from noise, covariance of the score, length.
 
     Lengths are in statistical standard errors; the covariance is over independent chains.
@@ -218,14 +214,14 @@ class LouisInformation:
     """
 
     def __init__(
-        self, paths: PathScores, parameters: Parametrisation, model: StateSpaceModel, z: FloatArray
+        self, paths: PathScores, parameters: Parametrisation, model: StateSpaceModel, z: Array
     ) -> None:
         self.paths, self.parameters, self.z, self.start = paths, parameters, z, model
         self.model = model.replace(parameters.to_theta(z))
-        self.scores: list[FloatArray] = []  # (n_chains, n, m)
+        self.scores: list[Array] = []  # (n_chains, n, m)
         self.curvature = np.zeros((len(z), len(z)))
 
-    def _along(self, paths: FloatArray, z: FloatArray) -> FloatArray:
+    def _along(self, paths: Array, z: Array) -> Array:
         """Complete-data scores (n, m) of paths at z."""
         model = self.start.replace(self.parameters.to_theta(z))
         return self.parameters.pull_back(z, self.paths.along(model, paths))
@@ -247,11 +243,11 @@ class LouisInformation:
             mean = _differences(lambda z: self._along(sample, z).mean(0), self.z)  # noqa: B023
             self.curvature += n / n_sweeps * mean
 
-    def chain_scores(self) -> FloatArray:
+    def chain_scores(self) -> Array:
         """Mean score (n_chains, m) of each chain."""
         return np.concatenate(self.scores, axis=1).mean(1)
 
-    def information(self) -> FloatArray:
+    def information(self) -> Array:
         """Louis' observed information (m, m)."""
         scores = np.concatenate(self.scores, axis=1)
         return self.curvature - np.atleast_2d(

@@ -12,11 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla._validation import describe
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import SUPPORTS
-
-FloatArray = NDArray[np.float64]
 
 # A unit that differs by less than this from 1, or from the start if that is larger, is not used.
 _SAME_UNIT = 10.0
@@ -32,13 +31,13 @@ class Block(Protocol):
     indices: IntArray
     size: int
 
-    def to_free(self, theta: FloatArray) -> FloatArray:
+    def to_free(self, theta: Array) -> Array:
         """Unconstrained numbers of theta[indices]."""
 
-    def to_theta(self, z: FloatArray) -> FloatArray:
+    def to_theta(self, z: Array) -> Array:
         """Values of theta[indices]."""
 
-    def jacobian(self, z: FloatArray) -> FloatArray:
+    def jacobian(self, z: Array) -> Array:
         """Derivatives (len(indices), size) of theta[indices] in z."""
 
 
@@ -52,13 +51,13 @@ class Single:
         # Of a real parameter, so that steps have a unit; the others are logarithms or the like.
         self.scale = max(abs(start), 1.0) if kind == "real" else 1.0
 
-    def to_free(self, theta: FloatArray) -> FloatArray:
+    def to_free(self, theta: Array) -> Array:
         return SUPPORTS[self.kind].transform(theta) / self.scale
 
-    def to_theta(self, z: FloatArray) -> FloatArray:
+    def to_theta(self, z: Array) -> Array:
         return SUPPORTS[self.kind].inverse(z * self.scale)
 
-    def jacobian(self, z: FloatArray) -> FloatArray:
+    def jacobian(self, z: Array) -> Array:
         slope = SUPPORTS[self.kind].slope(self.to_theta(z))
         return np.full((1, 1), slope * self.scale)
 
@@ -70,7 +69,7 @@ class Covariance:
         self.indices, self.n, self.size = indices, n, len(indices)
         self.rows, self.columns = np.tril_indices(n)
 
-    def to_free(self, theta: FloatArray) -> FloatArray:
+    def to_free(self, theta: Array) -> Array:
         P = np.empty((self.n, self.n))
         P[self.rows, self.columns] = P[self.columns, self.rows] = theta
         L = np.linalg.cholesky(P)
@@ -78,18 +77,18 @@ class Covariance:
         np.fill_diagonal(z, np.log(np.diag(L)))
         return z[self.rows, self.columns]
 
-    def _root(self, z: FloatArray) -> FloatArray:
+    def _root(self, z: Array) -> Array:
         L = np.zeros((self.n, self.n))
         L[self.rows, self.columns] = z
         scale = np.exp(np.diag(L))
         np.fill_diagonal(L, 1.0)
         return L * scale[:, None]
 
-    def to_theta(self, z: FloatArray) -> FloatArray:
+    def to_theta(self, z: Array) -> Array:
         L = self._root(z)
         return (L @ L.T)[self.rows, self.columns]
 
-    def jacobian(self, z: FloatArray) -> FloatArray:
+    def jacobian(self, z: Array) -> Array:
         L = self._root(z)
         out = np.empty((self.size, self.size))
         for k, (i, j) in enumerate(zip(self.rows, self.columns, strict=True)):
@@ -104,22 +103,22 @@ class Covariance:
 class Simplex:
     """A row of probabilities by log(p_i / p_r), r its largest entry. Zeros stay zero."""
 
-    def __init__(self, indices: IntArray, start: FloatArray) -> None:
+    def __init__(self, indices: IntArray, start: Array) -> None:
         reference = int(np.argmax(start))  # its logarithm is finite and well determined
         others = [i for i in np.flatnonzero(start > 0) if i != reference]
         self.indices, self.size = indices, len(others)
         self.reference, self.others = reference, np.array(others, dtype=np.intp)
 
-    def to_free(self, theta: FloatArray) -> FloatArray:
+    def to_free(self, theta: Array) -> Array:
         return np.log(theta[self.others] / theta[self.reference])
 
-    def to_theta(self, z: FloatArray) -> FloatArray:
+    def to_theta(self, z: Array) -> Array:
         top = max(0.0, z.max(initial=0.0))  # of all logits, the reference's 0 too: no overflow
         p = np.zeros(len(self.indices))
         p[self.others], p[self.reference] = np.exp(z - top), np.exp(-top)
         return p / p.sum()
 
-    def jacobian(self, z: FloatArray) -> FloatArray:
+    def jacobian(self, z: Array) -> Array:
         p = self.to_theta(z)
         return (np.diag(p) - np.outer(p, p))[:, self.others]  # of the softmax
 
@@ -146,7 +145,7 @@ class Parametrisation:
             self._slices.append(slice(first, first + block.size))
             first += block.size
 
-    def moved(self, model: StateSpaceModel, theta: FloatArray) -> "Parametrisation":
+    def moved(self, model: StateSpaceModel, theta: Array) -> "Parametrisation":
         """Return the same parameters with `theta` as start.
 
         Probabilities that became zero, as EM may make them, stay zero.
@@ -158,7 +157,7 @@ class Parametrisation:
                 new.scale = old.scale
         return other
 
-    def find_units(self, score: Callable[[FloatArray], FloatArray], n_observed: int) -> None:
+    def find_units(self, score: Callable[[Array], Array], n_observed: int) -> None:
         """Measure real parameters in units of their own, where 1 or the start are no such units.
 
         `score` gives a gradient (p,) in theta. The unit is a standard error at the start times the
@@ -172,33 +171,31 @@ class Parametrisation:
                 if unit and not 1 / _SAME_UNIT < unit / block.scale < _SAME_UNIT:
                     block.scale = unit
 
-    def to_free(self, theta: FloatArray) -> FloatArray:
+    def to_free(self, theta: Array) -> Array:
         """Unconstrained vector of a full theta."""
         return np.concatenate([np.zeros(0), *(b.to_free(theta[b.indices]) for b in self.blocks)])
 
-    def to_theta(self, z: FloatArray) -> FloatArray:
+    def to_theta(self, z: Array) -> Array:
         """Full theta; what is not free stays as it was."""
         theta = self.start.copy()
         for block, part in zip(self.blocks, self._slices, strict=True):
             theta[block.indices] = block.to_theta(z[part])
         return theta
 
-    def jacobian(self, z: FloatArray) -> FloatArray:
+    def jacobian(self, z: Array) -> Array:
         """Derivatives (number of free parameters, m) of the free parameters in z."""
         out = np.zeros((len(self.free), self.size))
         for block, rows, part in zip(self.blocks, self._rows, self._slices, strict=True):
             out[rows, part] = block.jacobian(z[part])
         return out
 
-    def pull_back(self, z: FloatArray, gradient: FloatArray) -> FloatArray:
+    def pull_back(self, z: Array, gradient: Array) -> Array:
         """Gradients in z from gradients (..., p) in all of theta, cut to what has a square."""
         pulled = gradient[..., self.free] @ self.jacobian(z)
         return np.clip(pulled, -_LARGEST_GRADIENT, _LARGEST_GRADIENT)
 
 
-def _standard_error(
-    score: Callable[[FloatArray], FloatArray], theta: FloatArray, k: int
-) -> float | None:
+def _standard_error(score: Callable[[Array], Array], theta: Array, k: int) -> float | None:
     """Standard error of theta[k] from differences of its score over a tenth of that error."""
     step = abs(float(theta[k])) or 1.0  # any unit will do to begin with
     for _ in range(_UNIT_ROUNDS):

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._random import new_stream
+from randla._typing import Array
 from randla.smoothing._exact.hmm import HMMSmootherResult
 from randla.smoothing._exact.kalman import linear_gaussian_score
 from randla.smoothing._likelihood.em import Family
@@ -21,8 +21,7 @@ from randla.smoothing._particles.ffbs import PathSmoother, path_sums
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
-FloatArray = NDArray[np.float64]
-Gradient = Callable[[FloatArray], FloatArray]
+Gradient = Callable[[Array], Array]
 
 # Numbers in the paths that are held at once: 64 MB.
 _BATCH = 1 << 23
@@ -43,14 +42,14 @@ class ExactScores:
                 f"got {type(model).__name__}"
             )
 
-    def value_and_score(self, model: Any) -> tuple[float, FloatArray]:
+    def value_and_score(self, model: Any) -> tuple[float, Array]:
         """Log-likelihood and its gradient (p,) in theta."""
         if isinstance(model, LinearGaussian):
             return linear_gaussian_score(self.y, model._system, model.are_parameters)
         result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
 
-    def expect(self, model: StateSpaceModel) -> FloatArray:
+    def expect(self, model: StateSpaceModel) -> Array:
         """What a step needs: the gradient, or the statistics of EM."""
         return self.value_and_score(model)[1] if self.family is None else self.family.exact(model)
 
@@ -108,7 +107,7 @@ class ParticleScores:
     def __init__(
         self,
         model: StateSpaceModel,
-        y: FloatArray,
+        y: Array,
         settings: ParticleSettings,
         family: Family | None = None,
     ) -> None:
@@ -123,7 +122,7 @@ class ParticleScores:
             for c in range(settings.n_chains)
         ]
 
-    def expect(self, model: StateSpaceModel) -> FloatArray:
+    def expect(self, model: StateSpaceModel) -> Array:
         """Mean (p,) of the estimates of the next sweeps of each chain."""
         n_sweeps = self.settings.n_sweeps
         arguments = [(chain, model, n_sweeps) for chain in self.chains]  # a task each
@@ -133,7 +132,7 @@ class ParticleScores:
         mean = np.mean([estimate for estimate, _ in results], axis=0)
         return mean * model.theta if self.counts else mean
 
-    def paths(self) -> list[FloatArray | None]:
+    def paths(self) -> list[Array | None]:
         """Return the present path of each chain, None where there is none."""
         return [c.path if self.trace and c.started else None for c in self.chains]
 
@@ -152,7 +151,7 @@ def _estimate(
     *,
     problem: SmoothingProblem,
     method: str,
-) -> Generator[int, None, tuple[FloatArray, GibbsChain]]:
+) -> Generator[int, None, tuple[Array, GibbsChain]]:
     """Mean estimate of the next sweeps of a chain, and the chain after them."""
     estimates, trace = np.empty((n_sweeps, problem.functional.n_out)), method != "paris"
     n_times = len(problem.y) if trace else 0
@@ -175,9 +174,9 @@ class PathScores:
     def __init__(
         self,
         model: StateSpaceModel,
-        y: FloatArray,
+        y: Array,
         settings: ParticleSettings,
-        paths: list[FloatArray | None],
+        paths: list[Array | None],
         per_sweep: int,
     ) -> None:
         self.settings = settings
@@ -195,7 +194,7 @@ class PathScores:
         size = len(problem.y) * (problem.model.dim or 1) * len(self.smoothers) * self.per_sweep
         return max(1, _BATCH // size)  # size: numbers in the paths of one sweep of all chains
 
-    def draw(self, model: StateSpaceModel, n_sweeps: int) -> FloatArray:
+    def draw(self, model: StateSpaceModel, n_sweeps: int) -> Array:
         """Paths (n_chains, n_sweeps * per_sweep, T[, d])."""
         arguments = [
             (smoother, path, model, n_sweeps)
@@ -206,20 +205,20 @@ class PathScores:
         paths, self.smoothers, self.present = map(list, zip(*results, strict=True))
         return np.array(paths)
 
-    def along(self, model: StateSpaceModel, paths: FloatArray) -> FloatArray:
+    def along(self, model: StateSpaceModel, paths: Array) -> Array:
         """Complete-data scores (n, p) along paths (n, T[, d])."""
         return path_sums(self.problem._replace(model=model), paths)
 
 
 def _draw(
     smoother: PathSmoother,
-    present: FloatArray | None,
+    present: Array | None,
     model: StateSpaceModel,
     n_sweeps: int,
     *,
     per_sweep: int,
     conditional: bool,
-) -> Generator[int, None, tuple[FloatArray, PathSmoother, FloatArray | None]]:
+) -> Generator[int, None, tuple[Array, PathSmoother, Array | None]]:
     """Paths of the next sweeps of a chain, and its smoother and present path after them."""
     problem = smoother.problem
     paths = np.empty((n_sweeps * per_sweep, len(problem.y), *problem.state_shape))

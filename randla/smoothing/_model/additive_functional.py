@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._kernels.particles import functionals
 from randla.smoothing._model.functions import (
@@ -86,7 +86,7 @@ class AdditiveFunctional:
     def __repr__(self) -> str:
         return f"AdditiveFunctional(n_out={self.n_out})"
 
-    def _buffer(self) -> NDArray[np.float64]:
+    def _buffer(self) -> Array:
         """Place for one value, with scratch space behind it."""
         return np.empty(self.n_out + self._scratch)
 
@@ -106,6 +106,7 @@ def named_functional(name: str, functions: ModelFunctions, y_ndim: int) -> Addit
         return _score(functions, y_ndim)
     first, step = functionals.make_named(name, functions.dim is None)
     functional = AdditiveFunctional(functions.dim or 1, initial=first, step=step)
+    # Kernels may evaluate it again instead of keeping a value, and it writes all of `out`.
     functional._costly = functional._checked = False
     return functional
 
@@ -119,7 +120,7 @@ def _score(functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
         own = AdditiveFunctional(
             n_theta, initial=functions.score_initial, step=functions.score_step
         )
-        own._checked = not functions.is_ready
+        own._checked = not functions.is_ready  # a user's may leave entries of `out`
         return own
     for name in ("log_initial", "log_transition"):
         if getattr(functions, name) is None:
@@ -135,5 +136,5 @@ def _score(functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
         tuple(getattr(functionals, kind.upper()) for kind in functions.support),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)
-    functional._scratch, functional._checked = n_theta, False
+    functional._scratch, functional._checked = n_theta, False  # for the shifted parameters
     return functional

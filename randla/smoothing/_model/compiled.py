@@ -22,6 +22,7 @@ def _once(method: Callable[..., _T]) -> Callable[..., _T]:
     @wraps(method)
     def cached(self: "CompiledModel", *args: Any, **options: Any) -> _T:
         key = (method.__name__, *args, *sorted(options.items()))
+        # Numba's own lock, as making a result takes it: two locks could wait for one another.
         with global_compiler_lock:
             if key not in self._results:
                 self._results[key] = method(self, *args, **options)
@@ -36,10 +37,10 @@ class FeynmanKac(NamedTuple):
     A kernel then need not know whether states are numbers or vectors, and who proposes them.
     """
 
-    draw_first: Any
-    mutate: Any
-    weigh_first: Any
-    weigh: Any
+    draw_first: Any  # x_0 ~ M_0
+    mutate: Any  # x_{t+1} ~ M_{t+1}(x_t, .)
+    weigh_first: Any  # log G_0(x_0)
+    weigh: Any  # log G_{t+1}(x_t, x_{t+1})
     propagate: Any  # all of these, for a whole cloud
 
 
@@ -54,7 +55,8 @@ class CompiledModel:
         #: Entries that `observe` writes, once it has been tried.
         self.observation_size: int | None = None
         self._results: dict[Any, Any] = {}
-        self._copies: dict[Any, Any] = {}  # of users' functions, see `frozen`
+        # Copies of users' functions, all made when the first kernel is: see `frozen`.
+        self._copies: dict[Any, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CompiledModel, (self.functions,)
@@ -63,6 +65,7 @@ class CompiledModel:
     def feynman_kac(self, *, guided: bool) -> FeynmanKac:
         """Return the functions of a filter; with `guided` it draws from the model's proposals."""
         f, scalar = self.functions, self.functions.dim is None
+        # A draw from a proposal is weighed by potential times law over the density of the proposal.
         first = (f.initial_proposal, f.log_initial_proposal) if guided else (None, None)
         later = (f.proposal, f.log_proposal) if guided else (None, None)
         parts = (
@@ -89,7 +92,7 @@ class CompiledModel:
     def update(self, kind: str | None, functional: AdditiveFunctional) -> Any:
         """Return the update of the statistics of PaRIS; `kind` None sums over all particles."""
         step = functional.step, functional._costly, functional._checked
-        if kind is None:
+        if kind is None:  # no draws
             return sweep.make_full_update(self.functions.log_transition, *step)
         return sweep.make_sampled_update(self.backward(kind), *step)
 
@@ -136,7 +139,7 @@ class CompiledModel:
 
         `default` where it takes both, or neither (its own error then tells more).
         """
-        row = Array(float64, 1, "C", readonly=True)
+        row = Array(float64, 1, "C", readonly=True)  # the type of y[t], and of theta
         x = float64 if self.functions.dim is None else Array(float64, 1, "C")
 
         def takes(ndim: int) -> bool:

@@ -32,10 +32,8 @@ from randla.smoothing._model.specialise import (
     values_used,
 )
 
-FloatArray = NDArray[np.float64]
-
-_STATE = Array(float64, 1, "C")
-_ROW = Array(float64, 1, "C", readonly=True)
+_STATE = Array(float64, 1, "C")  # also of `out`
+_ROW = Array(float64, 1, "C", readonly=True)  # of y, and of theta
 _STREAM = Array(uint64, 1, "C")
 
 _COMPILER_ERRORS = (NumbaError, UnsupportedBytecodeError)
@@ -71,7 +69,7 @@ def naming_errors(
         try:  # Numba looks up the type of a plain tuple in a third of the time
             return kernel(*[tuple(a) if isinstance(a, tuple) else a for a in arguments])
         except Exception as error:
-            values: dict[str, Any] = {}
+            values: dict[str, Any] = {}  # of the kernel's arguments, and of the fields of records
             for name, value in zip(names, arguments, strict=True):
                 values |= value._asdict() if isinstance(value, tuple) else {name: value}
             if isinstance(error, (*_COMPILER_ERRORS, TypeError)):  # TypeError: None, not a number
@@ -98,8 +96,8 @@ def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type
     state = float64 if scalar else _STATE
     types = {"rng": _STREAM, "t": int64, "x": state, "xn": state, "y": row, "theta": _ROW}
     types["out"] = _STATE
-    for name, (function, arguments, _) in functions.items():
-        if not isinstance(function, Dispatcher):
+    for name, (function, arguments) in functions.items():
+        if not isinstance(function, Dispatcher):  # the compiler is off
             continue
         try:
             result = compiled_type(function, tuple(types[a] for a in arguments))
@@ -144,7 +142,7 @@ def _named(
     error: Exception, functions: Mapping[str, UserFunction], values: dict[str, Any]
 ) -> Exception:
     """`error` with the name of the function that raises it, or the ValueError of a bad index."""
-    time = int(values["info"][1])
+    time = int(values["info"][1])  # of the state that the kernel was working on
     bad_index = isinstance(error, IndexError) and "out of" in str(error)
     copies: dict[Any, Any] = {}
     with np.errstate(all="ignore"):
@@ -156,7 +154,7 @@ def _named(
                     function(*arguments)
                 except Exception as again:
                     if type(again) is not type(error):
-                        continue
+                        continue  # plain Python raises where compiled code gives inf or NaN
                     if bad_index:
                         return ValueError(
                             f"{name} must keep its indices within bounds, but at t = {at} "
@@ -165,7 +163,7 @@ def _named(
                     first, *others = error.args or ("",)
                     error.args = f"{first} (raised by {name} at t = {at})".lstrip(), *others
                     return error
-    if bad_index:
+    if bad_index:  # not met again: its state may be overwritten by now
         return ValueError(
             f"{', '.join(functions)} must keep their indices within bounds, but in one of them "
             f"an {error} on the way to t = {time}"
@@ -199,25 +197,27 @@ def _calls(
         return
     if name not in _OF_ONE_TIME and takes_step != (time > 0):  # a start is drawn at time 0 only
         return
-    y = values["y"][time] if "y" in values else None
+    y = values["y"][time] if "y" in values else None  # of the new state
     if y is not None and np.isnan(y).all() and name in _LOOKS_AT_Y:
         return
     before, now = (_extremes_first(states) for states in _states(values, time))
     states = {"x": before if takes_step else now, "xn": now}
     states = {argument: states[argument] for argument in user.arguments if argument in states}
-    size = user.out_size
+    size = now.shape[-1]  # of `out`
     if name == "observe":
         size = values["observations"].shape[-1]
     elif name.endswith("functional"):
         size = values["increment"].size
+    elif name.startswith("score"):
+        size = values["theta"].size
     call = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
     for i in range(min(map(len, states.values()), default=_MOST_STATES)):
         call |= {argument: rows[i] for argument, rows in states.items()}
-        call["out"] = np.full(size, np.nan)
+        call["out"] = np.full(size, np.nan)  # as the kernels hand it over
         yield tuple(call[argument] for argument in user.arguments)
 
 
-def _extremes_first(states: FloatArray) -> FloatArray:
+def _extremes_first(states: NDArray[Any]) -> NDArray[Any]:
     """States that are finite, those with an extreme entry first: indices made of them are large."""
     rows = states[:, None] if states.ndim == 1 else states
     rows, states = (each[np.isfinite(rows).all(axis=1)] for each in (rows, states))
@@ -225,7 +225,7 @@ def _extremes_first(states: FloatArray) -> FloatArray:
     return states[np.argsort(-far, kind="stable")[:_MOST_STATES]]
 
 
-def _states(values: dict[str, Any], time: int) -> tuple[FloatArray, FloatArray]:
+def _states(values: dict[str, Any], time: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The states of the time before and of a time, as far as a kernel has them."""
     if "start" in values:  # of `simulate`, a path a row
         states, k = values["states"], time - values["start_time"]

@@ -50,11 +50,10 @@ _VARIADIC = 0x04 | 0x08  # flags of code with *args or **kwargs
 
 
 class UserFunction(NamedTuple):
-    """A user's function, the names of its arguments, and the size of its `out` where known."""
+    """A user's function and the names of its arguments."""
 
     function: Any
     arguments: tuple[str, ...]
-    out_size: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +79,13 @@ class ModelFunctions:
 
     def of_user(self) -> dict[str, UserFunction]:
         """The user's functions for the errors that they raise, those that draw first."""
+        if self.is_ready:
+            return {}
         names = sorted(ARGUMENTS, key=lambda name: "rng" not in ARGUMENTS[name])
-        out_sizes = dict.fromkeys(("score_initial", "score_step"), len(self.support))
         return {
-            name: UserFunction(
-                getattr(self, name),
-                _arguments_of(name, self.dim),
-                out_sizes.get(name, self.dim or 0),
-            )
+            name: UserFunction(getattr(self, name), _arguments_of(name, self.dim))
             for name in names
-            if getattr(self, name) is not None and not self.is_ready
+            if getattr(self, name) is not None
         }
 
 

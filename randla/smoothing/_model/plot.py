@@ -12,6 +12,7 @@ def plot_band(ax: Any, mean: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
     ax, times = axes_or_new(ax), range(len(mean))
     for k in range(mean.shape[1]):
         (line,) = ax.plot(times, mean[:, k], label=f"component {k}" if mean.shape[1] > 1 else "")
+        # The colour of the line, at a quarter of its strength.
         ax.fill_between(times, low[:, k], high[:, k], color=line.get_color(), alpha=0.25, lw=0)
     if mean.shape[1] > 1:
         ax.legend()

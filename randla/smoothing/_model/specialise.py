@@ -46,7 +46,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -73,7 +73,7 @@ _LIBRARIES = ("builtins", "cmath", "llvmlite", "math", "numba", "numpy", "operat
 _CACHE_FILE = re.compile(r"_[0-9a-f]{16}-\d+\.py[0-9a-z]+(\.\d+)?\.nb[ic]$")
 
 _kernels: dict[str, Any] = {}  # kernels of this process by digest
-_clones: dict[str, Any] = {}  # copies of user functions of this process by digest
+_copies: dict[str, Any] = {}  # copies of user functions of this process by digest
 
 
 class UnhashableError(Exception):
@@ -155,15 +155,15 @@ class _ContentCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            found = super().load_overload(sig, target_context)
+            overload = super().load_overload(sig, target_context)
         except Exception:  # whatever a damaged file may raise: compile instead
             with suppress(OSError):
                 self.flush()  # else what is compiled could not be added to a damaged index
             return None
-        if found is not None:
+        if overload is not None:
             with suppress(OSError):  # mark as used, for `_evict`
                 os.utime(self._cache_file._index_path)
-        return found
+        return overload
 
     def save_overload(self, sig: Any, data: Any) -> None:
         super().save_overload(sig, data)
@@ -192,50 +192,53 @@ def _evict(folder: str) -> None:
 # The key -----------------------------------------------------------------------------------------
 
 
+class _Reads(NamedTuple):
+    """What a code object reads from outside, nested code included."""
+
+    #: Globals and variables of outer functions, with the attributes that are taken of them:
+    #: ``("np", "random", "normal")``.
+    paths: tuple[tuple[str, ...], ...]
+    names: frozenset[str]  # of globals
+    attributes: frozenset[str]  # of anything
+
+
 @lru_cache(maxsize=4096)
-def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of globals and of attributes that a code object uses, nested code included."""
+def _reads(code: CodeType) -> _Reads:
+    paths: list[tuple[str, ...]] = []
     names: set[str] = set()
     attributes: set[str] = set()
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            names.add(instruction.argval)
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            attributes.add(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            inner_names, inner_attributes = names_in(constant)
-            names |= inner_names
-            attributes |= inner_attributes
-    return frozenset(names), frozenset(attributes)
-
-
-@lru_cache(maxsize=4096)
-def _paths_in(code: CodeType) -> tuple[tuple[str, ...], ...]:
-    """Globals and variables of outer functions that a code object reads, with the attributes that
-    it takes of them: ``("np", "random", "normal")``.
-    """
-    paths: list[tuple[str, ...]] = []
     other_names: dict[str, tuple[str, ...]] = {}  # q after ``q = np``
-    follows = False
+    follows = False  # whether the last path is what the instruction takes
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
-            paths.append((instruction.argval,))
+        kind, name = instruction.opname, instruction.argval
+        if kind in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
+            names |= {name} if kind != "LOAD_DEREF" else set()
+            paths.append((name,))
             follows = True
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and follows:
-            paths[-1] += (instruction.argval,)
-        elif instruction.opname == "STORE_FAST" and follows:
-            other_names[instruction.argval] = paths[-1]
+        elif kind in ("LOAD_ATTR", "LOAD_METHOD"):
+            attributes.add(name)
+            if follows:
+                paths[-1] += (name,)
+        elif kind == "STORE_FAST" and follows:
+            other_names[name] = paths[-1]
             follows = False
-        elif instruction.opname.startswith("LOAD_FAST") and instruction.argval in other_names:
-            paths.append(other_names[instruction.argval])
+        elif kind.startswith("LOAD_FAST") and name in other_names:
+            paths.append(other_names[name])
             follows = True
         else:
             follows = False
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            paths += [path for path in _paths_in(constant) if path[0] not in code.co_cellvars]
-    return tuple(dict.fromkeys(paths))
+            inner = _reads(constant)
+            paths += [path for path in inner.paths if path[0] not in code.co_cellvars]
+            names |= inner.names
+            attributes |= inner.attributes
+    return _Reads(tuple(dict.fromkeys(paths)), frozenset(names), frozenset(attributes))
+
+
+def _cells(function: FunctionType) -> list[tuple[str, CellType]]:
+    """What a function closes over: variables of outer functions with their cells."""
+    return list(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
 
 
 def plain_function(function: Any) -> Any:
@@ -257,22 +260,22 @@ def values_used(function: Any) -> Iterator[tuple[str, Any]]:
             continue
         seen.add(plain)
         scope = dict(plain.__globals__)
-        for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
+        for name, cell in _cells(plain):
             with suppress(ValueError):  # an empty cell
                 scope[name] = cell.cell_contents
-        found = [("a default", value) for value in plain.__defaults__ or ()]
-        for path in _paths_in(plain.__code__):
+        values = [("a default", value) for value in plain.__defaults__ or ()]
+        for path in _reads(plain.__code__).paths:
             if path[0] in scope:
                 value, k = scope[path[0]], 1
                 while isinstance(value, ModuleType) and path[k:] and hasattr(value, path[k]):
                     value, k = getattr(value, path[k]), k + 1
-                found.append((".".join(path[:k]), value))
-        for name, value in found:
+                values.append((".".join(path[:k]), value))
+        for name, value in values:
             for item in (value, *value) if isinstance(value, (tuple, list)) else (value,):
                 yield name, item
                 for part in _parts(item):
                     inner = plain_function(part)
-                    if isinstance(inner, FunctionType) and not _is_library(inner):
+                    if isinstance(inner, FunctionType) and not is_library(_module(inner)):
                         todo.append(inner)
 
 
@@ -292,17 +295,11 @@ def is_library(module: str) -> bool:
     return module.split(".")[0] in _LIBRARIES
 
 
-def _package(value: Any) -> str:
-    """Top-level package in which something was defined."""
+def _module(value: Any) -> str:
+    """Module in which something was defined."""
     if isinstance(value, FunctionType):  # exec leaves a wrong __module__, "builtins"
-        module = value.__globals__.get("__name__", "")
-    else:
-        module = getattr(value, "__module__", None) or "numpy"  # NumPy's ufuncs have none
-    return str(module).split(".")[0]
-
-
-def _is_library(value: Any) -> bool:
-    return is_library(_package(value))
+        return str(value.__globals__.get("__name__", ""))
+    return str(getattr(value, "__module__", None) or "numpy")  # NumPy's ufuncs have none
 
 
 class _Hasher:
@@ -328,14 +325,12 @@ class _Hasher:
             self.put("seen", self.seen[function])
             return
         self.seen[function] = len(self.seen)
-        names, attributes = names_in(function.__code__)
+        _, names, attributes = _reads(function.__code__)
         self.put("function", function.__module__)  # a cached kernel imports it when it is loaded
         self.put_code(function.__code__)
         self.put_value(function.__defaults__ or (), attributes)
         self.put_value(tuple(sorted((function.__kwdefaults__ or {}).items())), attributes)
-        for name, cell in zip(
-            function.__code__.co_freevars, function.__closure__ or (), strict=True
-        ):
+        for name, cell in _cells(function):
             self.put("cell", name)
             self.put_value(cell.cell_contents, attributes)
         for name in sorted(names & function.__globals__.keys()):
@@ -369,7 +364,7 @@ class _Hasher:
             self.put("jit", _options(value))
             self.put_function(value.py_func)
         elif isinstance(value, (FunctionType, BuiltinFunctionType, type, np.ufunc)) and (
-            _is_library(value)
+            is_library(_module(value))
         ):
             self.put("library", getattr(value, "__module__", ""), value.__name__)
         elif isinstance(value, FunctionType):
@@ -427,7 +422,7 @@ def rebuild(
     )
     copy.__kwdefaults__, copy.__module__ = function.__kwdefaults__, function.__module__
     result = finish(copy)
-    names, attributes = names_in(function.__code__)
+    _, names, attributes = _reads(function.__code__)
     modules: dict[ModuleType, ModuleType] = {}
 
     def converted(name: str, value: Any) -> Any:
@@ -442,52 +437,43 @@ def rebuild(
             return modules[value]
         return convert(name, value)
 
-    for name, cell, old in zip(
-        function.__code__.co_freevars, cells, function.__closure__ or (), strict=True
-    ):
+    for cell, (name, old) in zip(cells, _cells(function), strict=True):
         cell.cell_contents = converted(name, old.cell_contents)
     for name in sorted(names & scope.keys()):
         scope[name] = converted(name, scope[name])
     return result
 
 
-def _is_copied(value: Any) -> bool:
-    """Jitted functions of users are copied, and ours if a factory made them (one name, many)."""
-    return isinstance(value, Dispatcher) and (
-        not _is_ours(value) or bool(value.py_func.__closure__)
-    )
-
-
 def _is_ours(function: Any) -> bool:
-    return _package(function.py_func) in ("randla", *_LIBRARIES)
+    return _module(function.py_func).split(".")[0] in ("randla", *_LIBRARIES)
 
 
-def frozen(function: Any, done: dict[Any, Any]) -> Any:
-    """Copy of a jitted function that keeps the values it refers to now; `done` holds others."""
-    return _clone(function, done) if isinstance(function, Dispatcher) else function
+def frozen(function: Any, copies: dict[Any, Any]) -> Any:
+    """Copy of a jitted function that keeps the values it refers to now; other things as they are.
 
-
-def _clone(function: Any, done: dict[Any, Any]) -> Any:
-    """Copy of a jitted function, with its digest in its name, that calls copies likewise."""
-    if function in done:
-        return done[function]
+    It has its digest in its name and calls copies likewise; `copies` holds those made so far.
+    """
+    if not isinstance(function, Dispatcher) or function in copies:
+        return copies.get(function, function)
     options = {k: v for k, v in function.targetoptions.items() if k not in ("nopython", "cache")}
     if not _is_ours(function):
         options["boundscheck"] = True
 
     def finish(copy: FunctionType) -> Any:
         copy.__qualname__ = function.py_func.__qualname__
-        done[function] = numba.njit(locals=function.locals, **options)(copy)
-        return done[function]
+        copies[function] = numba.njit(locals=function.locals, **options)(copy)
+        return copies[function]
 
     def convert(_: str, value: Any) -> Any:
         if isinstance(value, np.ndarray):  # whose entries may change
             return value.copy(order="K")
-        return _clone(value, done) if _is_copied(value) else value
+        if isinstance(value, Dispatcher) and (not _is_ours(value) or value.py_func.__closure__):
+            return frozen(value, copies)  # ours only if a factory made it: one name, many functions
+        return value
 
-    clone = rebuild(function.py_func, finish, convert)
+    copy = rebuild(function.py_func, finish, convert)
     with suppress(UnhashableError):  # then its name does not matter: it is in no cache
-        digest = content_key(clone)
-        clone.py_func.__qualname__ += f"_{digest[:16]}"
-        done[function] = _clones.setdefault(digest, clone)
-    return done[function]
+        digest = content_key(copy)
+        copy.py_func.__qualname__ += f"_{digest[:16]}"
+        copies[function] = _copies.setdefault(digest, copy)
+    return copies[function]

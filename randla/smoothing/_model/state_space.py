@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
 from randla.smoothing._model.compiled import CompiledModel
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
@@ -106,8 +107,8 @@ class StateSpaceModel:
     again by the content of the functions.
 
     Indices are checked as the algorithms run. One that is out of bounds is a ValueError that names
-    the function, the array and the time t that the function was called with; other exceptions are
-    passed on with the name of the function.
+    the function, the time t that it was called with and the expression, such as ``theta[2]``; other
+    exceptions are passed on with the name of the function.
 
     Examples
     --------
@@ -143,12 +144,12 @@ class StateSpaceModel:
 
     _is_ready = False  # whether the functions are the library's own
 
-    theta: NDArray[np.float64]
+    theta: Array  # (p,), read-only
     names: tuple[str, ...]
     support: tuple[str, ...]
     dim: int | None
     observation_dim: int | None
-    initial: Any
+    initial: Any  # this one and those below: jitted functions, or None
     transition: Any
     log_potential: Any
     log_transition: Any
@@ -184,6 +185,7 @@ class StateSpaceModel:
         score_step: Callable[..., Any] | None = None,
         observation_dim: int | None = None,
     ) -> None:
+        # The arguments that are functions, by name.
         functions = {name: value for name, value in locals().items() if name in ARGUMENTS}
         self.dim = None if dim is None else as_count(dim, "dim")
         self.observation_dim = (
@@ -191,7 +193,7 @@ class StateSpaceModel:
         )
         for name, function in as_functions(functions, self.dim).items():
             setattr(self, name, function)
-        self.theta = self._as_theta(theta)
+        self.theta = read_only(np.array(as_vector(theta, "theta"), np.float64))  # a copy
         size = self.theta.size
         default_names = [f"theta[{k}]" for k in range(size)]
         self.names = _labels(default_names if names is None else names, "names", size)
@@ -200,7 +202,7 @@ class StateSpaceModel:
             as_choice(kind, "support", tuple(SUPPORTS))
         if len(set(self.names)) < size:
             raise ValueError(f"names must differ from one another, got {list(self.names)}")
-        self._require_in_support(self.theta)
+        self._supported(self.theta)
         laws = {name: getattr(self, name) for name in ARGUMENTS}
         self._compiled = CompiledModel(
             ModelFunctions(**laws, dim=self.dim, support=self.support, is_ready=self._is_ready)
@@ -220,42 +222,36 @@ class StateSpaceModel:
     def __repr__(self) -> str:
         kind = "scalar state" if self.dim is None else f"dim={self.dim}"
         values = [f"{n}={v:.6g}" for n, v in zip(self.names, self.theta, strict=True)]
+        # No more than fits on a line or two.
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
         return f"{type(self).__name__}({kind}{'; ' if shown else ''}{shown})"
 
     # Parameters ----------------------------------------------------------------------------------
 
-    def _as_theta(self, theta: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
-        values = as_vector(theta, "theta", size=size)
-        return read_only(np.array(values, dtype=np.float64))
-
-    def _require_in_support(self, theta: NDArray[np.float64]) -> None:
-        for name, kind, value in zip(self.names, self.support, theta, strict=True):
+    def _supported(self, theta: ArrayLike) -> Array:
+        """Return `theta` as a read-only array, or raise ValueError outside of the support."""
+        values = np.array(as_vector(theta, "theta", size=self.theta.size), np.float64)
+        for name, kind, value in zip(self.names, self.support, values, strict=True):
             low, high = SUPPORTS[kind][:2]
             if not low < value < high:
                 raise ValueError(
                     f"theta must lie in its support: {name} ({kind!r}) between {low:g} and "
                     f"{high:g}, got {value:g}"
                 )
+        return read_only(values)
 
-    def _supported(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """Return `theta` as a read-only array, or raise ValueError outside of the support."""
-        values = self._as_theta(theta, self.theta.size)
-        self._require_in_support(values)
-        return values
-
-    def _each(self, function: str, values: NDArray[Any]) -> NDArray[np.float64]:
+    def _each(self, function: str, values: NDArray[Any]) -> Array:
         """Apply a function of `Support` to the value of each parameter."""
         pairs = zip(self.support, values, strict=True)
         return np.array([getattr(SUPPORTS[kind], function)(v) for kind, v in pairs], np.float64)
 
     def replace(self, theta: ArrayLike) -> "StateSpaceModel":
         """Return the same model with other parameters; nothing is compiled again."""
-        other = copy.copy(self)
+        other = copy.copy(self)  # with the same `_compiled`
         other.__dict__["theta"] = self._supported(theta)
         return other
 
-    def transform(self, theta: ArrayLike) -> NDArray[np.float64]:
+    def transform(self, theta: ArrayLike) -> Array:
         """Parameters on the unconstrained scale that `support` names.
 
         Parameters
@@ -269,7 +265,7 @@ class StateSpaceModel:
         """
         return self._each("transform", self._supported(theta))
 
-    def inverse(self, z: ArrayLike) -> NDArray[np.float64]:
+    def inverse(self, z: ArrayLike) -> Array:
         """Parameters from their unconstrained values, the inverse of `transform`.
 
         Parameters
@@ -283,7 +279,7 @@ class StateSpaceModel:
         """
         return self._each("inverse", as_vector(z, "z", size=self.theta.size))
 
-    def slope(self, theta: ArrayLike) -> NDArray[np.float64]:
+    def slope(self, theta: ArrayLike) -> Array:
         """Derivatives of the parameters in their unconstrained values.
 
         Parameters
@@ -300,9 +296,7 @@ class StateSpaceModel:
 
     # Drawing -------------------------------------------------------------------------------------
 
-    def simulate(
-        self, n_steps: int, *, rng: Any = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def simulate(self, n_steps: int, *, rng: Any = None) -> tuple[Array, Array]:
         """Draw states and observations from the model.
 
         Parameters
@@ -337,7 +331,7 @@ class StateSpaceModel:
 
     def forecast(
         self, states: ArrayLike, n_steps: int, *, start_time: int = 0, rng: Any = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Array, Array]:
         """Draw the future of given states, one path for each.
 
         Parameters
@@ -373,15 +367,16 @@ class StateSpaceModel:
         """
         start = as_array(states, "states")
         d = self.dim or 1
-        if self.dim is None and start.ndim == 1:
+        if self.dim is None and start.ndim == 1:  # n states of a scalar model
             start = start[:, None]
         if start.ndim == 0 or start.shape[-1] != d or start.size == 0:
             expected = f"(..., {d})" if self.dim is not None else "(n,) or (..., 1)"
             raise ValueError(f"states must have shape {expected}, got shape {np.shape(states)}")
         n_steps = as_count(n_steps, "n_steps")
         start_time = as_count(start_time, "start_time", minimum=0)
-        lead, rows = start.shape[:-1], start.reshape(-1, d)
+        lead, rows = start.shape[:-1], start.reshape(-1, d)  # a path for each row
         self._require_states(rows)
+        # (n, h, d) and (n, h[, k])
         paths, observations = self._draw_paths(rows, start_time + 1, n_steps, rng)
         return (
             paths.reshape(*lead, *paths.shape[1:]),
@@ -391,9 +386,11 @@ class StateSpaceModel:
     # What the algorithms use ---------------------------------------------------------------------
 
     @property
-    def _arguments(self) -> NDArray[np.float64]:
+    def _arguments(self) -> Array:
         """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
+
+    # The rest is for ready models to override.
 
     @property
     def _observation_shape(self) -> tuple[int, ...] | None:
@@ -403,13 +400,13 @@ class StateSpaceModel:
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
-    def _as_observations(self, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """`y` as the functions take it, read-only, and which rows are not wholly missing."""
         return as_observations(y, self._observation_shape, self._compiled.row_ndim)
 
     def _draw_paths(
         self, start: NDArray[Any] | None, start_time: int, n_steps: int, rng: Any
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Array, Array]:
         """States and observations from `start_time` on, see `simulation.draw_paths`."""
         theta, k = self._arguments, self.observation_dim
         return draw_paths(self._compiled, theta, k, start, start_time, n_steps, rng)

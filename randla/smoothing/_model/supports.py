@@ -24,7 +24,7 @@ class Support(NamedTuple):
 SUPPORTS = {
     "real": Support(-np.inf, np.inf, lambda x: x, lambda z: z, lambda x: 1.0),
     "log": Support(0.0, np.inf, np.log, np.exp, lambda x: x),
-    "logit": Support(
+    "logit": Support(  # log(x / (1 - x)), its inverse 1 / (1 + exp(-z)) without overflow
         0.0,
         1.0,
         lambda x: np.log(x) - np.log1p(-x),
@@ -41,7 +41,7 @@ def support_interval(
     """Interval that is normal on the whole line, for an estimate in a support of this kind."""
     low, high, transform, inverse, slope = SUPPORTS[kind]
     with np.errstate(all="ignore"):
-        z, spread = transform(estimate), standard_error / slope(estimate)
+        z, spread = transform(estimate), standard_error / slope(estimate)  # the delta method
         if np.isfinite(z) and np.isfinite(spread):
             ends = inverse(np.array(t_interval(z, spread, np.inf, level)))
         else:  # an estimate on the edge has no place on the line

@@ -3,21 +3,21 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from randla._typing import Array
 from randla._validation import as_array, as_number
 from randla.smoothing._kernels.models import chaotic
-from randla.smoothing._models.packing import pack_chaotic
 from randla.smoothing._models.ready import (
+    HALF_LOG_2PI,
     INITIAL_PROPOSAL,
     LAWS,
     PROPOSAL,
     SCORES,
     ReadyModel,
+    entry_name,
     functions,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 class ChaoticRNN(ReadyModel):
@@ -97,47 +97,56 @@ class ChaoticRNN(ReadyModel):
         d = len(W)
         if W.shape != (d, d) or d == 0:
             raise ValueError(f"weights must be square (d, d), got shape {W.shape}")
-        numbers = {
-            "process_sd": process_sd,
-            "observation_scale": observation_scale,
-            "time_step": time_step,
-            "time_constant": time_constant,
-            "initial_sd": initial_sd,
-        }
-        positive = {
-            name: as_number(value, name, low=0.0, closed="neither")
-            for name, value in numbers.items()
-        }
+
+        def positive(value: float, name: str) -> float:
+            return as_number(value, name, low=0.0, closed="neither")
+
+        scales = [
+            positive(process_sd, "process_sd"),
+            positive(observation_scale, "observation_scale"),
+        ]
+        self.time_step = positive(time_step, "time_step")
+        self.time_constant = positive(time_constant, "time_constant")
+        self.initial_sd = positive(initial_sd, "initial_sd")
         self.df = as_number(df, "df", low=0.0, closed="right", infinite=True)
         if self.df == 0.0:
             raise ValueError("df must be greater than 0, got 0")
-        self.time_step, self.time_constant = positive["time_step"], positive["time_constant"]
-        self.initial_sd = positive["initial_sd"]
         laws = functions(chaotic, LAWS, SCORES)
-        if math.isinf(self.df):
+        if math.isinf(self.df):  # normal noise: the posterior of a state is normal
             laws |= functions(chaotic, PROPOSAL, INITIAL_PROPOSAL)
-        scales = [positive["process_sd"], positive["observation_scale"]]
         super().__init__(
             **laws,
             dim=d,
             observation_dim=d,
             theta=[*W.ravel(), as_number(gain, "gain"), *scales],
             names=[
-                *(f"weights[{i},{j}]" for i in range(d) for j in range(d)),
+                *(entry_name("weights", i) for i in np.ndindex(W.shape)),
                 *("gain", "process_sd", "observation_scale"),
             ],
             support=["real"] * (d * d + 1) + ["log", "log"],
         )
 
     @property
-    def weights(self) -> FloatArray:
+    def weights(self) -> Array:
         """The matrix W (d, d)."""
-        d = len(self.theta[:-3])
-        return self.theta[:-3].reshape(math.isqrt(d), math.isqrt(d))
+        d = math.isqrt(self.theta.size - 3)
+        return self.theta[:-3].reshape(d, d)
 
-    def _pack(self) -> FloatArray:
+    def _pack(self) -> Array:
         gain, process_sd, scale = map(float, self.theta[-3:])
-        rate = self.time_step / self.time_constant
-        return pack_chaotic(
-            self.theta, self.weights, gain, process_sd, scale, self.df, rate, self.initial_sd
-        )
+        W, df, sd_0 = self.weights, self.df, self.initial_sd
+        rate = self.time_step / self.time_constant  # Delta / tau
+        if math.isinf(df):  # normal noise
+            log_g = -HALF_LOG_2PI
+        else:  # Student's t: log Gamma((df + 1) / 2) - log Gamma(df / 2) - 1/2 log(df pi)
+            log_g = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df)
+            log_g -= 0.5 * math.log(df * math.pi)
+        numbers = [
+            *(rate, gain, process_sd, 1.0 / process_sd, scale, 1.0 / scale, df, sd_0),
+            -len(W) * (math.log(process_sd) + HALF_LOG_2PI),  # of N(0, process_sd^2 I)
+            log_g - math.log(scale),  # of one component of y
+            -len(W) * (math.log(sd_0) + HALF_LOG_2PI),  # of the start
+            # Posterior standard deviations (s^-2 + scale^-2)^(-1/2), of the proposals.
+            *(s / math.hypot(1.0, s / scale) for s in (process_sd, sd_0)),
+        ]
+        return np.concatenate([self.theta, rate * W.ravel(), numbers])

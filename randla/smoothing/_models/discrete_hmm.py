@@ -5,13 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._typing import Array
 from randla._validation import as_array, read_only
 from randla.smoothing._kernels.models import discrete_hmm
 from randla.smoothing._model.observations import as_symbols
-from randla.smoothing._models.packing import pack_hmm
-from randla.smoothing._models.ready import LAWS, SCORES, ReadyModel, functions
-
-FloatArray = NDArray[np.float64]
+from randla.smoothing._models.ready import LAWS, SCORES, ReadyModel, entry_name, functions
 
 
 class DiscreteHMM(ReadyModel):
@@ -60,9 +58,9 @@ class DiscreteHMM(ReadyModel):
     ((6, 1), (6,))
     """
 
-    initial_probs: FloatArray
-    transition_matrix: FloatArray
-    emission_probs: FloatArray
+    initial_probs: Array
+    transition_matrix: Array
+    emission_probs: Array
     default_free = ("transition_matrix", "emission_probs")
 
     def __init__(
@@ -74,7 +72,7 @@ class DiscreteHMM(ReadyModel):
         mu = as_probabilities(as_array(initial_probs, "initial_probs", ndim=1), "initial_probs")
         P = as_array(transition_matrix, "transition_matrix", ndim=2)
         G = as_array(emission_probs, "emission_probs", ndim=2)
-        K = len(mu)
+        K = len(mu)  # states
         if P.shape != (K, K):
             raise ValueError(f"transition_matrix must have shape ({K}, {K}), got {P.shape}")
         if G.shape[0] != K or G.shape[1] == 0:
@@ -84,11 +82,7 @@ class DiscreteHMM(ReadyModel):
             "transition_matrix": as_probabilities(P, "transition_matrix"),
             "emission_probs": as_probabilities(G, "emission_probs"),
         }
-        names = [
-            f"{name}[{','.join(map(str, index))}]"
-            for name, table in tables.items()
-            for index in np.ndindex(table.shape)
-        ]
+        names = [entry_name(name, i) for name, p in tables.items() for i in np.ndindex(p.shape)]
         theta = np.concatenate([table.ravel() for table in tables.values()])
         super().__init__(**functions(discrete_hmm, LAWS, SCORES), theta=theta, names=names)
         self._n_states = K
@@ -102,18 +96,18 @@ class DiscreteHMM(ReadyModel):
     def _derive(self) -> None:
         K = self._n_states
         shapes = {"initial_probs": (K,), "transition_matrix": (K, K), "emission_probs": (K, -1)}
-        parts = np.split(self.theta, [K, K + K * K])
+        parts = np.split(self.theta, [K, K + K * K])  # mu, P, G one after another
         for (name, shape), part in zip(shapes.items(), parts, strict=True):
             self.__dict__[name] = as_probabilities(part.reshape(shape), f"theta ({name})")
 
     @property
-    def _tables(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _tables(self) -> tuple[Array, Array, Array]:
         return self.initial_probs, self.transition_matrix, self.emission_probs
 
-    def _as_observations(self, y: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """The same, or ValueError unless `y` holds symbols and NaN."""
         values, observed = super()._as_observations(y)
-        as_symbols(values, self.emission_probs.shape[1])
+        as_symbols(values, self.emission_probs.shape[1])  # for its errors
         return values, observed
 
     def _require_states(self, states: NDArray[Any]) -> None:
@@ -123,11 +117,19 @@ class DiscreteHMM(ReadyModel):
         if bad.any():
             raise ValueError(f"states must be numbers 0..{K - 1}, got {states[bad][0]:g}")
 
-    def _pack(self) -> FloatArray:
-        return pack_hmm(*self._tables)
+    def _pack(self) -> Array:
+        tables = self._tables
+        sums = [np.cumsum(p, axis=-1) for p in tables]  # to draw by inversion
+        sums = [s / s[..., -1:] for s in sums]  # the last one is one, in spite of rounding
+        with np.errstate(divide="ignore"):
+            logs = [np.log(p) for p in tables]  # -inf for what is impossible
+        # Gradients of the logarithms, for scores.
+        inverses = [np.divide(1.0, p, out=np.zeros_like(p), where=p > 0) for p in tables]
+        blocks = [np.ravel(p) for p in (*tables, *sums, *logs, *inverses)]
+        return np.concatenate([*blocks, [logs[1].max()], self.emission_probs.shape])
 
 
-def as_probabilities(table: NDArray[Any], name: str) -> FloatArray:
+def as_probabilities(table: NDArray[Any], name: str) -> Array:
     """Return `table` as read-only float64 with sums over the last axis that are one."""
     table = np.array(table, np.float64)
     if table.size == 0:
@@ -136,6 +138,6 @@ def as_probabilities(table: NDArray[Any], name: str) -> FloatArray:
         raise ValueError(f"{name} must be non-negative, got {table.min():g}")
     sums = table.sum(-1, keepdims=True)
     worst = sums.flat[np.argmax(np.abs(sums - 1.0))]
-    if abs(worst - 1.0) > 1e-6:
+    if abs(worst - 1.0) > 1e-6:  # beyond what printing to six digits does
         raise ValueError(f"{name} must have sums of one, got {worst:g}")
     return read_only(table / sums)

@@ -1,8 +1,12 @@
 """The linear Gaussian model."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solve_triangular
 
+from randla._typing import Array
 from randla._validation import as_array, read_only
 from randla.smoothing._kernels.exact.kalman import covariance_root
 from randla.smoothing._kernels.models import (
@@ -10,17 +14,16 @@ from randla.smoothing._kernels.models import (
     linear_gaussian_scalar as scalar,
     linear_gaussian_score as vector_score,
 )
-from randla.smoothing._models.packing import pack_linear_gaussian
 from randla.smoothing._models.ready import (
+    HALF_LOG_2PI,
     INITIAL_PROPOSAL,
     LAWS,
     PROPOSAL,
     SCORES,
     ReadyModel,
+    entry_name,
     functions,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 class LinearGaussian(ReadyModel):
@@ -89,12 +92,12 @@ class LinearGaussian(ReadyModel):
     (100,)
     """
 
-    transition_matrix: FloatArray
-    transition_cov: FloatArray
-    observation_matrix: FloatArray
-    observation_cov: FloatArray
-    initial_mean: FloatArray
-    initial_cov: FloatArray
+    transition_matrix: Array
+    transition_cov: Array
+    observation_matrix: Array
+    observation_cov: Array
+    initial_mean: Array
+    initial_cov: Array
 
     def __init__(
         self,
@@ -106,11 +109,11 @@ class LinearGaussian(ReadyModel):
         initial_cov: ArrayLike,
     ) -> None:
         A = _as_block(transition_matrix, "transition_matrix")
-        d = len(A)
+        d = len(A)  # components of the state
         if A.shape != (d, d) or d == 0:
             raise ValueError(f"transition_matrix must be square (d, d), got shape {A.shape}")
         B = _as_block(observation_matrix, "observation_matrix")
-        k = len(B)
+        k = len(B)  # observed components
         if B.shape != (k, d) or k == 0:
             raise ValueError(f"observation_matrix must have shape (k, {d}), got {B.shape}")
         mean = as_array(initial_mean, "initial_mean")
@@ -126,51 +129,49 @@ class LinearGaussian(ReadyModel):
             "initial_cov": _as_covariance(initial_cov, d, "initial_cov"),
         }
         regular = {n: not n.endswith("cov") or _is_regular(_root(p, n)) for n, p in parts.items()}
-        regular["initial_mean"] = regular["initial_cov"]
+        regular["initial_mean"] = regular["initial_cov"]  # a known start is one constant
         self.are_parameters = tuple(regular.values())
         self._constants = {n: read_only(p) for n, p in parts.items() if not regular[n]}
-        self._entries = {n: _entries(n, p) for n, p in parts.items() if regular[n]}
-        ends = np.cumsum([len(entries) for entries in self._entries.values()])
-        self._ends = ends  # in theta, of each argument that is a parameter
+        self._index = {n: _index(n, p) for n, p in parts.items() if regular[n]}
+        sizes = [len(index[0]) for index in self._index.values()]
+        self._ends = np.cumsum(sizes)  # in theta, of each argument that is a parameter
         wanted = ("transition_matrix", "transition_cov", "observation_cov")
         self.default_free = tuple(n for n in wanted if regular[n])
         self.joint_parameters = tuple(  # covariances with more than one entry
-            ("covariance", np.arange(end - len(entries), end))
-            for (n, entries), end in zip(self._entries.items(), ends, strict=True)
-            if n.endswith("cov") and len(entries) > 1
+            ("covariance", np.arange(end - size, end))
+            for n, size, end in zip(self._index, sizes, self._ends, strict=True)
+            if n.endswith("cov") and size > 1
         )
         simple = d == 1 and k == 1  # then state and observation are numbers
         kernels, scores = (scalar, scalar) if simple else (vector, vector_score)
         laws = functions(kernels, LAWS)
-        if regular["transition_cov"] and regular["observation_cov"]:
+        if regular["transition_cov"] and regular["observation_cov"]:  # what has inverses in it
             laws |= functions(scores, SCORES) | functions(kernels, PROPOSAL)
             if regular["initial_cov"]:
                 laws |= functions(kernels, INITIAL_PROPOSAL)
-        if not regular["transition_cov"]:
+        if not regular["transition_cov"]:  # no density
             laws["log_transition"] = laws["log_transition_bound"] = None
         if not regular["initial_cov"]:
             laws["log_initial"] = None
-        named = [(n, i) for n, entries in self._entries.items() for i in entries]
+        entries = [(n, i) for n, index in self._index.items() for i in zip(*index, strict=True)]
         super().__init__(
             **laws,
             dim=None if simple else d,
             observation_dim=None if k == 1 else k,
-            theta=[parts[n][i] for n, i in named],
-            names=[f"{n}{list(i)}".replace(" ", "") if parts[n].size > 1 else n for n, i in named],
-            support=["log" if n.endswith("cov") and i[0] == i[1] else "real" for n, i in named],
+            theta=[parts[n][i] for n, i in entries],
+            names=[entry_name(n, i) if parts[n].size > 1 else n for n, i in entries],
+            support=["log" if n.endswith("cov") and i[0] == i[1] else "real" for n, i in entries],
         )
         self._derive()
 
     def _derive(self) -> None:
         self.__dict__.update(self._constants)
-        for (name, entries), values in zip(
-            self._entries.items(), np.split(self.theta, self._ends[:-1]), strict=True
-        ):
-            index = tuple(np.transpose(entries))
-            part = np.empty(np.max(entries, axis=0) + 1)
-            part[index] = values
+        values = np.split(self.theta, self._ends[:-1])
+        for (name, index), entries in zip(self._index.items(), values, strict=True):
+            part = np.empty([k[-1] + 1 for k in index])  # the last entry is in the last corner
+            part[index] = entries
             if name.endswith("cov"):
-                part[index[::-1]] = values  # the upper triangle
+                part[index[::-1]] = entries  # the upper triangle
                 if not _is_regular(_root(part, name)):
                     raise ValueError(f"{name} must stay positive definite, got a singular one")
             self.__dict__[name] = read_only(part)
@@ -182,16 +183,40 @@ class LinearGaussian(ReadyModel):
             read_only(np.ascontiguousarray(p)) for p in (A, Q_root, B, R_root, m0, P0_root)
         )
 
-    def _pack(self) -> FloatArray:
-        A, Q_root, B, R_root, m0, P0_root = self._system
+    def _pack(self) -> Array:
         # Of numbers near the edge of the range densities are not finite, and the filters tell.
         with np.errstate(over="ignore", invalid="ignore"):
-            return pack_linear_gaussian(
-                self.theta, A, Q_root, B, self.observation_cov, R_root, m0, P0_root
-            )
+            flat = [np.ravel(part) for part in (self.theta, *self._blocks())]
+        begins = np.cumsum([part.size for part in flat])[:-1]  # where each block begins
+        return np.concatenate([*flat, [len(self.observation_matrix)], begins])
+
+    def _blocks(self) -> list[Array | float]:
+        """What the kernels are handed, in their order.
+
+        Blocks that have no meaning because a covariance is singular are zero, its log normaliser
+        -inf.
+        """
+        A, Q_root, B, R_root, m0, P0_root = self._system
+        W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normaliser
+        W_R, R_inv, log_R = _whitener(R_root)
+        W_0, P0_inv, log_0 = _whitener(P0_root)
+        blocks: list[Array | float] = [
+            *(log_Q, log_R, log_0),
+            *(A, Q_root, W_Q, W_Q @ A, Q_inv, Q_inv @ A, P0_root, W_0, P0_inv),  # (d, d)
+            *(m0, W_0 @ m0, P0_inv @ m0),  # (d,)
+            *(B, W_R @ B, R_inv @ B, R_root, W_R, R_inv, self.observation_cov),  # (k, d), (k, k)
+        ]
+        if np.isinf(log_R):  # no density of y to condition on, so no proposals
+            return blocks + [0.0] * (vector.N_BLOCKS - len(blocks))
+        K, root = _condition(Q_root, B, R_root)
+        K0, root0 = _condition(P0_root, B, R_root)  # the same with the initial law as prior
+        (W, _, log_P), (W0, _, log_P0) = _whitener(root), _whitener(root0)
+        M, c = A - K @ (B @ A), m0 - K0 @ (B @ m0)  # N(M x + K y, ..), at time 0 N(c + K0 y, ..)
+        blocks += [log_P, log_P0, root, W, M, W @ M, K, W @ K, root0, W0, c, W0 @ c, K0, W0 @ K0]
+        return blocks
 
 
-def _as_block(value: ArrayLike, name: str) -> FloatArray:
+def _as_block(value: ArrayLike, name: str) -> Array:
     array = as_array(value, name)
     array = array.reshape(1, 1) if array.ndim == 0 else array
     if array.ndim != 2:
@@ -199,18 +224,18 @@ def _as_block(value: ArrayLike, name: str) -> FloatArray:
     return np.array(array, np.float64)
 
 
-def _as_covariance(value: ArrayLike, n: int, name: str) -> FloatArray:
+def _as_covariance(value: ArrayLike, n: int, name: str) -> Array:
     P = _as_block(value, name)
     if P.shape != (n, n):
         raise ValueError(f"{name} must have shape ({n}, {n}), got {P.shape}")
-    scale = np.sqrt(np.abs(np.diag(P)))
+    scale = np.sqrt(np.abs(np.diag(P)))  # an entry is judged by those of its row and column
     if (np.abs(P - P.T) > 1e-6 * np.outer(scale, scale)).any():
         raise ValueError(f"{name} must be symmetric, got {np.abs(P - P.T).max():g} off")
     return 0.5 * (P + P.T)
 
 
-def _root(P: FloatArray, name: str) -> FloatArray:
-    root = np.empty(P.shape)
+def _root(P: Array, name: str) -> Array:
+    root = np.empty(P.shape)  # lower triangular L, L L' = P
     bad = covariance_root(read_only(np.ascontiguousarray(P)), root)
     if bad:
         raise ValueError(
@@ -219,10 +244,36 @@ def _root(P: FloatArray, name: str) -> FloatArray:
     return root
 
 
-def _is_regular(root: FloatArray) -> bool:
+def _is_regular(root: Array) -> bool:
     return bool((np.diag(root) > 0).all())
 
 
-def _entries(name: str, part: FloatArray) -> list[tuple[int, ...]]:
+def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:
     """Indices of the parameters in one argument: of covariances the lower triangle, row by row."""
-    return [i for i in np.ndindex(part.shape) if not name.endswith("cov") or i[1] <= i[0]]
+    every = np.ones(part.shape)
+    return np.nonzero(np.tril(every) if name.endswith("cov") else every)
+
+
+def _whitener(root: Array) -> tuple[Array, Array, float]:
+    """Inverse W of a lower triangular root, W'W and the log normaliser of its normal law."""
+    diagonal = np.diag(root)
+    if not (diagonal > 0).all():
+        return np.zeros_like(root), np.zeros_like(root), -math.inf
+    W = solve_triangular(root, np.eye(len(root)), lower=True, check_finite=False)
+    return W, W.T @ W, float(-np.log(diagonal).sum() - len(root) * HALF_LOG_2PI)
+
+
+def _condition(root: Array, B: Array, R_root: Array) -> tuple[Array, Array]:
+    """Gain K and posterior root for a prior root and an observation through B with noise R.
+
+    The array algorithm: [[R_root, B root], [0, root]] times an orthogonal matrix is
+    [[F_root, 0], [K F_root, posterior root]].
+    """
+    k, d = B.shape
+    # Transposed for NumPy, whose Householder QR works on columns.
+    pre = np.block([[R_root, B @ root], [np.zeros((d, k)), root]])
+    post = np.asarray(np.linalg.qr(pre.T, mode="r")).T
+    post *= np.where(np.diag(post) < 0, -1.0, 1.0)  # QR leaves the signs of the columns open
+    F_root = post[:k, :k]  # F = B P B' + R
+    K = solve_triangular(F_root.T, post[k:, :k].T, lower=False, check_finite=False).T
+    return K, np.tril(post[k:, k:])

@@ -1,25 +1,28 @@
-"""What the ready models have in common: functions of the library, handed a packed array."""
+"""What the ready models have in common: functions of the library, handed a packed array.
 
+A particle algorithm evaluates densities millions of times at one value of the parameters, so
+logarithms, inverses and roots of covariances are not left to the functions: they are handed one
+array that holds them all, the parameters first (which is what a user's functional reads). The
+layouts are described beside the functions, in `randla.smoothing._kernels.models`.
+"""
+
+import math
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._model.state_space import StateSpaceModel
 
-FloatArray = NDArray[np.float64]
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # in a log normaliser, for each component
 
+# Functions that a module of kernels has, for `functions`.
 LAWS = (
-    "initial",
-    "transition",
-    "log_potential",
-    "log_transition",
-    "log_initial",
-    "log_transition_bound",
-    "observe",
-)
+    "initial", "transition", "log_potential", "log_transition", "log_initial",
+    "log_transition_bound", "observe",
+)  # fmt: skip
 SCORES = ("score_initial", "score_step")
 PROPOSAL = ("proposal", "log_proposal")
 INITIAL_PROPOSAL = ("initial_proposal", "log_initial_proposal")
@@ -28,6 +31,11 @@ INITIAL_PROPOSAL = ("initial_proposal", "log_initial_proposal")
 def functions(module: ModuleType, *groups: tuple[str, ...]) -> dict[str, Any]:
     """Return the functions of a module of kernels by their names."""
     return {name: getattr(module, name) for group in groups for name in group}
+
+
+def entry_name(name: str, index: tuple[int, ...]) -> str:
+    """Return the name of a parameter that is an entry of an argument."""
+    return f"{name}[{','.join(map(str, index))}]"
 
 
 class ReadyModel(StateSpaceModel):
@@ -41,10 +49,10 @@ class ReadyModel(StateSpaceModel):
     @property
     def _observation_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
-        return super()._observation_shape or ()
+        return super()._observation_shape or ()  # known: a number where there is no size
 
     @property
-    def _arguments(self) -> FloatArray:
+    def _arguments(self) -> Array:
         """The packed array that the functions are handed as `theta`; made when first asked for."""
         packed = self.__dict__.get("_packed")
         if packed is None:
@@ -55,13 +63,13 @@ class ReadyModel(StateSpaceModel):
         """Return the same model with other parameters; nothing is compiled again."""
         other = super().replace(theta)
         assert isinstance(other, ReadyModel)
-        other.__dict__.pop("_packed", None)
+        other.__dict__.pop("_packed", None)  # of the old parameters
         other._derive()
         return other
 
     def _derive(self) -> None:
         """Set the attributes that follow from `theta`, or raise ValueError."""
 
-    def _pack(self) -> FloatArray:
-        """Return `arguments`: the parameters, and behind them what is computed once from them."""
+    def _pack(self) -> Array:
+        """Return the parameters, and behind them what is computed once from them."""
         return self.theta

@@ -1,14 +1,13 @@
 """The stochastic volatility model."""
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
+import numpy as np
+
+from randla._typing import Array
 from randla._validation import as_number
 from randla.smoothing._kernels.models import volatility
-from randla.smoothing._models.packing import pack_volatility
-from randla.smoothing._models.ready import LAWS, SCORES, ReadyModel, functions
-
-FloatArray = NDArray[np.float64]
+from randla.smoothing._models.ready import HALF_LOG_2PI, LAWS, SCORES, ReadyModel, functions
 
 
 class StochasticVolatility(ReadyModel):
@@ -60,8 +59,12 @@ class StochasticVolatility(ReadyModel):
             **functions(volatility, LAWS, SCORES),
             theta=theta,
             names=("phi", "sigma", "beta"),
-            support=("tanh", "log", "log"),
+            support=("tanh", "log", "log"),  # stationary; positive
         )
 
-    def _pack(self) -> FloatArray:
-        return pack_volatility(*map(float, self.theta))
+    def _pack(self) -> Array:
+        phi, sigma, beta = map(float, self.theta)
+        sd_0 = sigma / math.sqrt((1.0 - phi) * (1.0 + phi))  # of the stationary law
+        # Log normalisers of the normal laws of a step, of the start and of a return at x = 0.
+        norms = [-math.log(s) - HALF_LOG_2PI for s in (sigma, sd_0, beta)]
+        return np.array([phi, sigma, beta, sd_0, 1.0 / sigma, 1.0 / sd_0, beta**-2, *norms])

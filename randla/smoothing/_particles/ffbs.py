@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import new_stream
+from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._kernels.particles.paths import backward_template, path_sum_template
 from randla.smoothing._model.additive_functional import AdditiveFunctional
@@ -16,7 +17,7 @@ from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import pieces, raise_for_status
 from randla.smoothing._particles.filter import FilterRun, use_proposal
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
-from randla.smoothing._particles.records import BackwardDraws, FloatArray, PathEnds
+from randla.smoothing._particles.records import BackwardDraws, PathEnds
 from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
 
 
@@ -120,7 +121,7 @@ def ffbs(
 
 def _chain(
     problem: SmoothingProblem, key: np.uint64, c: int, n_paths: int
-) -> Generator[int, None, tuple[NDArray[np.float64], float, NDArray[np.float64]]]:
+) -> Generator[int, None, tuple[Array, float, Array]]:
     smoother = PathSmoother(problem, new_stream(key, c), n_paths)
     paths = np.empty((n_paths, len(problem.y), *problem.state_shape))
     yield from smoother.draw(paths)
@@ -159,9 +160,9 @@ class PathSmoother:
 
     def draw(
         self,
-        paths: FloatArray,
-        frozen: FloatArray | None = None,
-        theta: FloatArray | None = None,
+        paths: Array,
+        frozen: Array | None = None,
+        theta: Array | None = None,
     ) -> Generator[int, None, None]:
         """Fill `paths` (n, T[, d]) from one filter, conditional on the path `frozen`; in pieces."""
         problem, run = self.problem, self.filter
@@ -187,7 +188,7 @@ class PathSmoother:
         paths[...] = np.moveaxis(self.drawn, 1, 0)  # (T, n[, d]) to (n, T[, d])
 
 
-def path_sums(problem: SmoothingProblem, paths: FloatArray) -> FloatArray:
+def path_sums(problem: SmoothingProblem, paths: Array) -> Array:
     """Values (n, p) of the functional along paths (n, T[, d])."""
     functional = problem.functional
     sums = np.empty((len(paths), functional.n_out))

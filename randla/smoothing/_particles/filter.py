@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import progress_bar
 from randla._random import draw_key, new_stream
 from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.filter import filter_template
@@ -16,7 +17,7 @@ from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import as_model, pieces, raise_for_status
 from randla.smoothing._particles.problem import require_memory
-from randla.smoothing._particles.records import FloatArray, IntArray, Moments, ParticleRun, Series
+from randla.smoothing._particles.records import IntArray, Moments, ParticleRun, Series
 
 _SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -52,13 +53,13 @@ class FilterResult(Result):
         drawn; row 0 counts 0..N-1.
     """
 
-    mean: FloatArray
-    variance: FloatArray
-    ess: FloatArray
+    mean: Array
+    variance: Array
+    ess: Array
     log_likelihood: float
-    log_likelihood_increments: FloatArray
-    particles: FloatArray | None
-    log_weights: FloatArray | None
+    log_likelihood_increments: Array
+    particles: Array | None
+    log_weights: Array | None
     ancestors: IntArray | None
 
     _shown: ClassVar[tuple[str, ...]] = ("mean", "variance", "ess", "log_likelihood", "particles")
@@ -194,7 +195,7 @@ class FilterRun(ParticleRun):
     def __init__(
         self,
         model: StateSpaceModel,
-        y: FloatArray,
+        y: Array,
         observed: NDArray[np.bool_],
         n_particles: int,
         *,
@@ -221,7 +222,7 @@ class FilterRun(ParticleRun):
         end: int,
         scheme: int = resample.MULTINOMIAL,
         threshold: float = ALWAYS,
-        path: FloatArray | None = None,
+        path: Array | None = None,
     ) -> None:
         """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""
         self.kernel(

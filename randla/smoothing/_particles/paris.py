@@ -5,8 +5,9 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from randla._typing import Array
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
@@ -122,7 +123,7 @@ def paris(
 
 def _chain(
     problem: SmoothingProblem, key: np.uint64, c: int
-) -> Generator[int, None, tuple[NDArray[np.float64], float, NDArray[np.float64]]]:
+) -> Generator[int, None, tuple[Array, float, Array]]:
     chain = GibbsChain(problem, key, c, trace=False)
     estimates = np.empty((1, problem.functional.n_out))
     yield from chain.sweeps(estimates, np.empty((1, 0, *problem.state_shape)))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._random import new_stream
+from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
@@ -21,7 +22,6 @@ from randla.smoothing._particles.problem import (
     choose_backward,
     make_problem,
 )
-from randla.smoothing._particles.records import FloatArray
 from randla.smoothing._particles.result import SmoothingResult, warn_if_short
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
@@ -151,12 +151,12 @@ def ppg(
 def _result(
     problem: SmoothingProblem,
     burn_in: int,
-    paths: list[FloatArray],
+    paths: list[Array],
     changed: list[Any],
     logs: list[float],
     n_starts: list[int],
-    per_iteration: FloatArray | None,
-    start: FloatArray | None = None,
+    per_iteration: Array | None,
+    start: Array | None = None,
 ) -> SmoothingResult:
     """Averages over the sweeps after the burn-in, with a warning if they are too few."""
     result = SmoothingResult.of(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._results import RandlaWarning, warn_caller
+from randla._typing import Array
 from randla._validation import as_choice, as_count, read_only
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
@@ -25,7 +26,7 @@ class SmoothingProblem(NamedTuple):
     """A model with observations, and how to smooth; the same for all chains. Picklable."""
 
     model: StateSpaceModel
-    y: NDArray[np.float64]  # (T,) or (T, k)
+    y: Array  # (T,) or (T, k)
     observed: NDArray[np.bool_]  # (T,)
     functional: AdditiveFunctional
     n_particles: int
@@ -38,7 +39,7 @@ class SmoothingProblem(NamedTuple):
         """Shape of one state in the kernels' arrays."""
         return () if self.model.dim is None else (self.model.dim,)
 
-    def series(self, theta: NDArray[np.float64] | None = None) -> Series:
+    def series(self, theta: Array | None = None) -> Series:
         """What the kernels read, with the model's parameters or others."""
         arguments = self.model._arguments if theta is None else theta
         return Series(self.y, self.observed, arguments)

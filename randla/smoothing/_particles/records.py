@@ -10,51 +10,51 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.smoothing._model.state_space import StateSpaceModel
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int32]
 
 
 class Series(NamedTuple):
     """Observations and parameters, all read-only."""
 
-    y: FloatArray  # (T,) or (T, k)
+    y: Array  # (T,) or (T, k)
     observed: NDArray[np.bool_]  # (T,), rows that are not wholly NaN
-    theta: FloatArray  # (p,), or what a ready model packs for its functions
+    theta: Array  # (p,), or what a ready model packs for its functions
 
 
 class Particles(NamedTuple):
     """The clouds, each array with a number of rows of its own."""
 
-    states: FloatArray  # (R, N) or (R, N, d)
-    log_weights: FloatArray  # (R, N), before resampling
+    states: Array  # (R, N) or (R, N, d)
+    log_weights: Array  # (R, N), before resampling
     ancestors: IntArray  # (R, N), particles of time t - 1 from which those of t were drawn
 
 
 class Weights(NamedTuple):
     """The weights of the last cloud, in the ways that draws from it need them."""
 
-    normalised: FloatArray  # (N,), sum to one
-    cumulative: FloatArray  # (N,), their partial sums, the last one inf
+    normalised: Array  # (N,), sum to one
+    cumulative: Array  # (N,), their partial sums, the last one inf
     guide: IntArray  # (2 N,), guide table of `guided_draw`
-    spacings: FloatArray  # (N,), work space of sorted draws
+    spacings: Array  # (N,), work space of sorted draws
 
 
 class Moments(NamedTuple):
     """Filtered moments, component by component."""
 
-    mean: FloatArray  # (T, d), d = 1 for a scalar model
-    variance: FloatArray  # (T, d)
+    mean: Array  # (T, d), d = 1 for a scalar model
+    variance: Array  # (T, d)
 
 
 class Track(NamedTuple):
     """What a filter leaves of each time, and its status."""
 
-    ess: FloatArray  # (T,), effective sample sizes
-    levels: FloatArray  # (T,), log sum exp(log_weights)
-    totals: FloatArray  # (T,), the ends of the cumulative weights: one, up to rounding
-    increments: FloatArray  # (T,), of the log-likelihood
+    ess: Array  # (T,), effective sample sizes
+    levels: Array  # (T,), log sum exp(log_weights)
+    totals: Array  # (T,), the ends of the cumulative weights: one, up to rounding
+    increments: Array  # (T,), of the log-likelihood
     info: NDArray[np.int64]  # (3,): code, time, count (see `status`)
 
 
@@ -62,16 +62,16 @@ class BackwardDraws(NamedTuple):
     """Backward draws for n particles or paths."""
 
     indices: IntArray  # (M, n)
-    work: FloatArray  # (2, N) or (3, n), by the back-end
+    work: Array  # (2, N) or (3, n), by the back-end
     limit: int  # proposals of "reject" before an exact draw
 
 
 class Sums(NamedTuple):
     """The statistics of a sweep."""
 
-    increment: FloatArray  # (p,) and scratch space behind it: one value of the functional
-    values: FloatArray  # (N, p) where all are wanted at once, else (0, p)
-    statistics: FloatArray  # (2, N, p)
+    increment: Array  # (p,) and scratch space behind it: one value of the functional
+    values: Array  # (N, p) where all are wanted at once, else (0, p)
+    statistics: Array  # (2, N, p)
 
 
 class Span(NamedTuple):
@@ -87,15 +87,15 @@ class Span(NamedTuple):
 class SweepResults(NamedTuple):
     """What k sweeps return."""
 
-    estimates: FloatArray  # (k, p)
-    paths: FloatArray  # (k, T) or (k, T, d)
+    estimates: Array  # (k, p)
+    paths: Array  # (k, T) or (k, T, d)
     changed: NDArray[np.int64]  # (T,), sweeps in which the path left the one before
 
 
 class PathEnds(NamedTuple):
     """Where n paths stand that are drawn backward in time."""
 
-    end_log_weights: FloatArray  # (n,)
+    end_log_weights: Array  # (n,)
     end_ancestors: IntArray  # (n,)
     indices: IntArray  # (n,)
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._results import RandlaWarning, Result, t_interval, t_quantile, warn_caller
+from randla._typing import Array
 from randla._validation import as_array
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._particles.problem import SmoothingProblem
-
-FloatArray = NDArray[np.float64]
 
 # Below it, over times and chains, the bias of paris and ffbs often exceeded one standard error.
 _LEAST_ESS = 5.0
@@ -57,15 +56,15 @@ class SmoothingResult(Result):
         The back-end that was used.
     """
 
-    estimate: FloatArray | None
-    standard_error: FloatArray | None
-    per_chain: FloatArray | None
-    per_iteration: FloatArray | None
-    start: FloatArray | None
-    update_rate: FloatArray | None
+    estimate: Array | None
+    standard_error: Array | None
+    per_chain: Array | None
+    per_iteration: Array | None
+    start: Array | None
+    update_rate: Array | None
     burn_in: int | None
     log_likelihood: float
-    paths: FloatArray | None
+    paths: Array | None
     n_particles: int
     backward: str
 
@@ -83,11 +82,11 @@ class SmoothingResult(Result):
     @classmethod
     def of(
         cls,
-        per_chain: FloatArray | None,
+        per_chain: Array | None,
         log_likelihoods: ArrayLike,
         problem: SmoothingProblem,
         *,
-        paths: list[FloatArray] | None = None,
+        paths: list[Array] | None = None,
         n_starts: int | None = None,
         **fields: Any,
     ) -> "SmoothingResult":
@@ -129,7 +128,7 @@ class SmoothingResult(Result):
         source = self.per_chain if self.per_chain is not None else self.paths
         return 0 if source is None else len(source)
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Student intervals from the spread of the chains, component by component.
 
         They have no part for a bias that all chains share, see `burn_in` of `ppg`.
@@ -155,7 +154,7 @@ class SmoothingResult(Result):
         return t_interval(self.estimate, self.standard_error, self.n_chains - 1, level)
 
     @property
-    def r_hat(self) -> FloatArray | None:
+    def r_hat(self) -> Array | None:
         """Split R-hat of the sweeps after the burn-in, component by component.
 
         The ratio of the pooled standard deviation to that within half chains: near 1 if the chains
@@ -193,11 +192,11 @@ class SmoothingResult(Result):
         return 1 if slowest >= 0.95 else math.ceil(math.log(0.05) / math.log1p(-slowest))
 
     @property
-    def mean(self) -> FloatArray:
+    def mean(self) -> Array:
         """Smoothed means of the states (T, d), averages over the paths."""
         return self._paths().mean(axis=(0, 1))
 
-    def quantile(self, q: ArrayLike) -> FloatArray:
+    def quantile(self, q: ArrayLike) -> Array:
         """Smoothed quantiles of the states, from the paths.
 
         Parameters
@@ -239,7 +238,7 @@ class SmoothingResult(Result):
         low, high = self.quantile([0.05, 0.95])
         return plot_band(ax, self.mean, low, high)
 
-    def _paths(self) -> FloatArray:
+    def _paths(self) -> Array:
         if self.paths is None:
             raise ValueError(
                 "paths are drawn by ppg, particle_gibbs and ffbs, not by paris: without them there "
@@ -248,7 +247,7 @@ class SmoothingResult(Result):
         return self.paths[:, self.burn_in or 0 :]
 
 
-def warn_if_degenerate(ess: list[FloatArray], problem: SmoothingProblem) -> None:
+def warn_if_degenerate(ess: list[Array], problem: SmoothingProblem) -> None:
     """Warn if the effective sample size of a chain (T,) falls so low that the bias may be large."""
     least = np.min(ess, axis=0)  # (T,), over the chains
     t = int(least.argmin())

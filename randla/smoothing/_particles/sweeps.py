@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from randla._random import new_stream
+from randla._typing import Array
 from randla.smoothing._kernels.particles.sweep import sweep_template
 from randla.smoothing._particles.checks import (
     PIECE_SECONDS,
@@ -18,7 +19,6 @@ from randla.smoothing._particles.filter import use_proposal
 from randla.smoothing._particles.problem import SmoothingProblem
 from randla.smoothing._particles.records import (
     BackwardDraws,
-    FloatArray,
     ParticleRun,
     Span,
     Sums,
@@ -83,9 +83,9 @@ class GibbsChain(ParticleRun):
         self,
         begin: int,
         end: int,
-        estimates: FloatArray,
-        paths: FloatArray,
-        theta: FloatArray | None = None,
+        estimates: Array,
+        paths: Array,
+        theta: Array | None = None,
     ) -> None:
         """Run times begin, ..., end - 1 of one sweep, or as many whole ones as `estimates` has."""
         self.kernel(
@@ -106,7 +106,7 @@ class GibbsChain(ParticleRun):
             self.started = True  # there is a path
 
     def sweeps(
-        self, estimates: FloatArray, paths: FloatArray, theta: FloatArray | None = None
+        self, estimates: Array, paths: Array, theta: Array | None = None
     ) -> Generator[int, None, None]:
         """Fill `estimates` (k, p) and `paths` (k, T[, d]) by k sweeps, in pieces of about 0.2 s.
 
@@ -148,7 +148,7 @@ def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) 
 
 
 def _restored(
-    problem: SmoothingProblem, trace: bool, rng: Any, path: FloatArray, started: bool
+    problem: SmoothingProblem, trace: bool, rng: Any, path: Array, started: bool
 ) -> GibbsChain:
     chain = GibbsChain(problem, np.uint64(0), 0, trace=trace)
     chain.rng, chain.path, chain.started = rng, path, started

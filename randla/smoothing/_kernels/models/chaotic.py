@@ -1,8 +1,7 @@
 """The functions of the chaotic recurrent neural network, x' = F(x) + noise, y = x + noise.
 
-`theta` comes in packed form (`randla.smoothing._models.packing`): the parameters, the (d, d)
-weights times the rate, then thirteen numbers, counted from the end.
-F(x) = (1 - rate) x + gain (rate W) tanh(x).
+`theta` comes in packed form (`_pack` of the model): the parameters, the (d, d) weights times the
+rate, then thirteen numbers, counted from the end. F(x) = (1 - rate) x + gain (rate W) tanh(x).
 """
 
 import math

@@ -1,8 +1,8 @@
 """The functions of a hidden Markov model with states 0..K-1 (as floats) and symbols 0..M-1.
 
-`theta` comes in packed form (`randla.smoothing._models.packing`): the probabilities (K, K x K
-and K x M); the cumulative sums of their rows; their logarithms; their inverses (0 for 0); and the
-largest log transition probability, K and M.
+`theta` comes in packed form (`_pack` of the model): the probabilities (K, K x K and K x M); the
+cumulative sums of their rows; their logarithms; their inverses (0 for 0); and the largest log
+transition probability, K and M.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The functions of the stochastic volatility model.
 
-`theta` comes in packed form (`randla.smoothing._models.packing`): phi, sigma, beta, then what
-is computed from them once.
+`theta` comes in packed form (`_pack` of the model): phi, sigma, beta, then what is computed from
+them once.
 """
 
 import math
