@@ -71,7 +71,7 @@ def naming_errors(
         except Exception as error:
             values: dict[str, Any] = {}  # of the kernel's arguments, and of the fields of records
             for name, value in zip(names, arguments, strict=True):
-                values |= value._asdict() if isinstance(value, tuple) else {name: value}
+                values |= value._asdict() if hasattr(value, "_asdict") else {name: value}
             if isinstance(error, (*_COMPILER_ERRORS, TypeError)):  # TypeError: None, not a number
                 row = float64 if getattr(values.get("y"), "ndim", 1) < 2 else _ROW
                 message = _not_compiled(functions, scalar, row)

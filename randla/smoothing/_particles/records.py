@@ -113,7 +113,8 @@ class ParticleRun:
             np.empty((rows[2], n), np.int32),
         )
         self.weights = Weights(np.empty(n), np.empty(n), np.empty(2 * n, np.int32), np.empty(n))
-        self.track = Track(*(np.empty(n_times) for _ in range(4)), np.zeros(3, np.int64))
+        ess, levels, totals, increments = (np.empty(n_times) for _ in range(4))
+        self.track = Track(ess, levels, totals, increments, np.zeros(3, np.int64))
 
     def log_likelihood(self) -> float:
         """Logarithm of the estimated likelihood of the times that were run."""
