@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from randla import AdditiveFunctional, LinearGaussian, StateSpaceModel, ffbs, paris, ppg
+from randla import AdditiveFunctional, StateSpaceModel, ffbs, paris, ppg
 from tests.smoothing import models, reference
 
 # Few particles, so that the tests are quick.
@@ -43,9 +43,7 @@ def test_names_of_vector_models():
 
 def test_named_functionals_take_the_same_steps_as_others():
     """They have loops of their own, which evaluate a step again instead of keeping it."""
-    eye = np.eye(2)
-    model = LinearGaussian([[0.9, 0.2], [0.0, 0.7]], eye, eye, eye, [1.0, -1.0], eye)
-    y = model.simulate(10, rng=1)[1]
+    model, y = models.vector_chain, models.SYMBOLS[:, None]
     named = model._compiled.functional("lag_product", y.ndim)
     own = AdditiveFunctional(named.n_out, initial=named.initial, step=named.step)
     options = {"n_particles": 20, "n_chains": 2, "rng": 0}
