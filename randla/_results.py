@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla._validation import as_level
 
 _MAX_LINES = 10
@@ -103,7 +103,7 @@ def t_interval(
     level: float = 0.95,
     *,
     n_together: int = 1,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array]:
     """``estimate -+ t * standard_error``, elementwise.
 
     With `n_together` that many intervals hold together at `level` (Bonferroni).

@@ -8,15 +8,13 @@ Point clouds: `gaussian_clouds`, `mixture_clouds`, `torus_and_box`.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._random import as_generator
+from randla._typing import Array
 from randla._validation import as_count, as_number
 
-Matrix = NDArray[np.float64]
 
-
-def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Matrix, Matrix]:
+def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
     r"""Least squares in which one collision ruins one coefficient.
 
     :math:`A = [I_d; 0]` and :math:`b` is constant on `n_heavy` rows outside of the first d, with
@@ -57,7 +55,7 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Matrix, Matrix]:
     return np.eye(n, d), b
 
 
-def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tuple[Array, Array]:
     r"""Least squares in which leverage scores see nothing and one sampled row decides.
 
     A is n/d copies of :math:`\sqrt{d/n}\, I_d` (all leverages are d/n), b the indicator of
@@ -99,7 +97,7 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     return A, b / size
 
 
-def aligned_pairs(n: int, d: int) -> tuple[Matrix, Matrix]:
+def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:
     r"""Columns and residual on neighbouring pairs of rows, where a plain SRHT is unreliable.
 
     Column j is 1 on rows 2j and 2j + 1, b on the next pair: the solution is zero. The rows of a
@@ -133,7 +131,7 @@ def aligned_pairs(n: int, d: int) -> tuple[Matrix, Matrix]:
 
 def ill_conditioned(
     n: int, d: int, *, condition: float, residual: float = 1.0, rng: Any = None
-) -> tuple[Matrix, Matrix, Matrix]:
+) -> tuple[Array, Array, Array]:
     """Least squares with random singular vectors and log-spaced singular values from 1 down.
 
     Parameters
@@ -175,9 +173,7 @@ def ill_conditioned(
     return A, A @ x + residual / np.linalg.norm(r) * r, x
 
 
-def gaussian_blocks(
-    n: int, d: int, n_units: int, n_copies: int, *, rng: Any = None
-) -> NDArray[np.float64]:
+def gaussian_blocks(n: int, d: int, n_units: int, n_copies: int, *, rng: Any = None) -> Array:
     """A Gaussian block and, in columns of their own, repeated unit rows.
 
     On this matrix l_p sensitivities and Lewis weights share out a sample very differently: for
@@ -218,9 +214,7 @@ def gaussian_blocks(
     return A
 
 
-def heavy_tailed_rows(
-    n: int, d: int, *, exponent: float = 1.0, rng: Any = None
-) -> NDArray[np.float64]:
+def heavy_tailed_rows(n: int, d: int, *, exponent: float = 1.0, rng: Any = None) -> Array:
     """Gaussian rows, each multiplied by a Pareto variable: a few rows carry nearly everything.
 
     Parameters
@@ -248,7 +242,7 @@ def heavy_tailed_rows(
     return scale[:, None] * generator.standard_normal((n, d))
 
 
-def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> NDArray[np.float64]:
+def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> Array:
     """One-hot columns of groups whose sizes fall by halves, and an intercept.
 
     The design of an analysis of variance with rare groups: its rows are highly tied, the smallest
@@ -285,7 +279,7 @@ def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> NDArray[np.floa
     return A
 
 
-def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     """Two Gaussian clouds with different random covariances and a shift.
 
     Parameters
@@ -310,7 +304,7 @@ def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]
     return X, generator.standard_normal((n, d)) @ H + 0.5 * generator.standard_normal(d)
 
 
-def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     """Two clouds of 3 and of 4 narrow clusters: far from Gaussian, hard for smooth controls.
 
     Parameters
@@ -332,7 +326,7 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
     n, d = as_count(n, "n"), as_count(d, "d")
     generator = as_generator(rng)
 
-    def cloud(n_clusters: int) -> Matrix:
+    def cloud(n_clusters: int) -> Array:
         centres = 3.0 * generator.standard_normal((n_clusters, d))
         return centres[generator.integers(n_clusters, size=n)] + 0.2 * generator.standard_normal(
             (n, d)
@@ -341,7 +335,7 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
     return cloud(3), cloud(4)
 
 
-def torus_and_box(n: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def torus_and_box(n: int, *, rng: Any = None) -> tuple[Array, Array]:
     """Points on a torus and on the surface of a box, in three dimensions.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._results import shortened
+from randla._typing import Array
 
 
 def _read(name: str) -> str:
@@ -25,7 +26,7 @@ def _short_repr(columns: Any) -> str:
     return f"{type(columns).__name__}({shown})"
 
 
-def nile() -> NDArray[np.float64]:
+def nile() -> Array:
     """Annual flow of the Nile at Aswan, 1871 to 1970.
 
     Returns
@@ -51,8 +52,8 @@ def nile() -> NDArray[np.float64]:
 class Engel(NamedTuple):
     """Result of `engel`: ``income`` and ``food``, both (235,), in Belgian francs a year."""
 
-    income: NDArray[np.float64]
-    food: NDArray[np.float64]
+    income: Array
+    food: Array
 
     def __repr__(self) -> str:
         return _short_repr(self)
@@ -84,7 +85,7 @@ def engel() -> Engel:
 class Digits(NamedTuple):
     """Result of `digits`: ``images`` (1797, 64), values 0 to 16, and ``labels`` (1797,)."""
 
-    images: NDArray[np.float64]
+    images: Array
     labels: NDArray[np.int64]
 
     def __repr__(self) -> str:
@@ -121,7 +122,7 @@ class CrudeOil(NamedTuple):
     """Result of `crude_oil`: ``dates`` (n,) datetime64[D] and ``prices`` (n,), dollars a barrel."""
 
     dates: NDArray[np.datetime64]
-    prices: NDArray[np.float64]
+    prices: Array
 
     def __repr__(self) -> str:
         return _short_repr(self)

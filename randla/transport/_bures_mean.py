@@ -21,9 +21,9 @@ rounding.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
+from randla._typing import Array
 
 _STEP, _LOG_STEP = 0.8, 0.4
 _FIRST_LOG_T = -25.0
@@ -36,7 +36,7 @@ _NEGLIGIBLE = 1e-8  # at the last node; with the geometric sum of the rest the e
 RELATIVE_ERROR = 1e-9
 
 
-def bures_mean(S1: NDArray[np.float64], S2: NDArray[np.float64], dim: int | None = None) -> float:
+def bures_mean(S1: Array, S2: Array, dim: int | None = None) -> float:
     """E sqrt(theta' S1 theta theta' S2 theta) for theta uniform on the sphere of R^d.
 
     Parameters
@@ -71,7 +71,7 @@ def bures_mean(S1: NDArray[np.float64], S2: NDArray[np.float64], dim: int | None
     return (1.0 + total * _STEP / math.pi) / d * math.sqrt(trace_1) * math.sqrt(trace_2)
 
 
-def _rest(values: NDArray[np.float64]) -> float:
+def _rest(values: Array) -> float:
     """Sum of the nodes further out, by a geometric series through the last two."""
     if values[-2] == 0.0 or abs(values[-1]) < 1e-14:
         return 0.0
@@ -79,9 +79,7 @@ def _rest(values: NDArray[np.float64]) -> float:
     return float(values[-1] * ratio / (1.0 - ratio))
 
 
-def _differences(
-    A: NDArray[np.float64], B: NDArray[np.float64], x: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _differences(A: Array, B: Array, x: Array) -> Array:
     """The integrand at each node, times d, minus 1 / (2 cosh(x / 2))."""
     d = len(A)
     n_parts = len(x) if d >= _LARGE else 1
@@ -93,9 +91,7 @@ def _differences(
     return np.concatenate(values) - 0.5 / np.cosh(0.5 * x)
 
 
-def _inner(
-    A: NDArray[np.float64], B: NDArray[np.float64], x: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _inner(A: Array, B: Array, x: Array) -> Array:
     """e^{x/2} int_0^inf E[Q_1 Q_2 e^{-tQ}] dt, with t scaled so that the eigenvalues sum to one."""
     second = 1.0 / (1.0 + np.exp(-x))
     first = 1.0 / (1.0 + np.exp(x))

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from randla._typing import Array
 from randla._validation import as_choice
 from randla.transport._control_variates import (
     FAMILIES,
@@ -17,7 +17,7 @@ from randla.transport._directions import Design
 
 ControlVariate: TypeAlias = (
     Literal["lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics", "auto"]
-    | tuple[Callable[[NDArray[np.float64]], ArrayLike], ArrayLike]
+    | tuple[Callable[[Array], ArrayLike], ArrayLike]
     | None
 )
 

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import part_bounds, run_parts
+from randla._typing import Array
 from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
 from randla.transport._kernels.prepare import column_statistics, snap_centres, transpose_centred
 from randla.transport._memory import empty_arrays
 
 T = TypeVar("T")
-WithMass: TypeAlias = tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.intp] | None]
+WithMass: TypeAlias = tuple[NDArray[Any], Array | None, NDArray[np.intp] | None]
 
 _BLOCK_BYTES = 1 << 18  # what is multiplied at a time
 _PART_NUMBERS = 1 << 17  # coordinates of a part of the copy
@@ -50,8 +51,8 @@ class Cloud:
     """
 
     points: NDArray[Any]
-    centre: NDArray[np.float64]
-    weights: NDArray[np.float64] | None
+    centre: Array
+    weights: Array | None
     dim: int
     kept: NDArray[np.intp] | None
 
@@ -69,7 +70,7 @@ class Cloud:
         return units
 
     @cached_property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Array:
         """Weighted mean (d,)."""
         points = self.points[: self.dim]
         if self.weights is None:
@@ -87,13 +88,11 @@ class Cloud:
         return max(total - float(offset @ offset), 0.0)
 
     @cached_property
-    def covariance(self) -> NDArray[np.float64]:
+    def covariance(self) -> Array:
         """Weighted covariance (d, d), divided by the total weight."""
         return self.covariance_of(self.points[: self.dim], self.mean - self.centre)
 
-    def covariance_of(
-        self, coordinates: NDArray[Any], offset: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def covariance_of(self, coordinates: NDArray[Any], offset: Array) -> Array:
         """Covariance (r, r) of some coordinates (r, n) of the points, given their mean."""
         r, n = coordinates.shape
         second = np.zeros((r, r))
@@ -123,13 +122,13 @@ class PairMoments:
         d.
     """
 
-    basis: NDArray[np.float64] | None
-    delta: NDArray[np.float64]
-    first: NDArray[np.float64]
-    second: NDArray[np.float64]
+    basis: Array | None
+    delta: Array
+    first: Array
+    second: Array
     dim: int
 
-    def coordinates(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def coordinates(self, theta: Array) -> Array:
         """Coordinates (L, r) of directions (L, d)."""
         return theta if self.basis is None else theta @ self.basis
 
@@ -156,9 +155,9 @@ class Clouds:
 
     items: tuple[Cloud, ...]
     exponent: int
-    origin: NDArray[np.float64]
+    origin: Array
 
-    def from_common_units(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def from_common_units(self, points: Array) -> Array:
         """Points about the centres of the clouds, in the units of the input."""
         out = points + self.origin
         times_power_of_two(out, self.exponent, out)
@@ -282,7 +281,7 @@ def _scales(exponent: int) -> tuple[float, float]:
     return math.ldexp(1.0, -half), math.ldexp(1.0, half - exponent)
 
 
-def _statistics(with_mass: Sequence[WithMass], exponent: int) -> NDArray[np.float64]:
+def _statistics(with_mass: Sequence[WithMass], exponent: int) -> Array:
     """(Weighted) mean, least and largest value of each column of each cloud, (K, 3, d), in units
     of 2^exponent.
     """
@@ -290,7 +289,7 @@ def _statistics(with_mass: Sequence[WithMass], exponent: int) -> NDArray[np.floa
     weights = [np.empty(0) if w is None else w for _, w, _ in with_mass]
     scales, d = _scales(exponent), points[0].shape[1]
 
-    def statistics(k: int, first: int, last: int) -> NDArray[np.float64]:
+    def statistics(k: int, first: int, last: int) -> Array:
         part = np.empty((3, d))
         some = np.ascontiguousarray(points[k][first:last])
         column_statistics(some, weights[k][first:last], *scales, part)
@@ -310,7 +309,7 @@ def _statistics(with_mass: Sequence[WithMass], exponent: int) -> NDArray[np.floa
 
 def _centred(
     points: list[NDArray[Any]],
-    centres: NDArray[np.float64],
+    centres: Array,
     exponent: int,
     again: int,
     dtype: np.dtype[Any],
@@ -332,12 +331,12 @@ def _centred(
 
 
 def snapped(
-    mean: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
+    mean: Array,
+    low: Array,
+    high: Array,
     dtype: np.dtype[Any],
     is_line: bool,
-) -> tuple[NDArray[np.float64], float]:
+) -> tuple[Array, float]:
     """Means rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and how far
     the points are from them at most.
 

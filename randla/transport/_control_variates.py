@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
 from randla.transport._clouds import Cloud, pair_moments
 
@@ -50,8 +51,8 @@ class Columns:
         Typical size of each before that.
     """
 
-    centred: NDArray[np.float64]
-    sizes: NDArray[np.float64]
+    centred: Array
+    sizes: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +76,10 @@ class Controls:
 
     name: str
     k: int
-    evaluate: Callable[[NDArray[np.float64]], Columns]
-    scales: NDArray[np.float64]
-    degrees: NDArray[np.float64]
-    mean_errors: NDArray[np.float64]
+    evaluate: Callable[[Array], Columns]
+    scales: Array
+    degrees: Array
+    mean_errors: Array
 
 
 class Forms:
@@ -106,9 +107,7 @@ class Forms:
         self.dim, self.matrices = d, matrices
         self.means = np.array(traces) / d
 
-    def values(
-        self, theta: NDArray[np.float64]
-    ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    def values(self, theta: Array) -> tuple[list[Array], Array]:
         """l, q_1, q_2 over their means, each (L,) of mean one unless the form vanishes; and the
         cosine (L,) of the angle with Delta.
         """
@@ -142,7 +141,7 @@ def _papers(name: str, forms: Forms) -> Controls:
     parts = forms.means * ((1.0, 0.0, 0.0) if name == "lower" else (1.0, 1.0, 1.0))
     mean = float(parts @ [forms.mean(i) for i in range(3)])
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
+    def evaluate(theta: Array) -> Columns:
         value = np.stack(forms.values(theta)[0], axis=1) @ parts
         return Columns(value[:, None] - mean, np.array([mean]))
 
@@ -171,7 +170,7 @@ def _adapted(name: str, forms: Forms, p: float) -> Controls:
     scales = [1.0 / size if size > 0.0 else 0.0 for size in sizes]
     exact = np.array(means)
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
+    def evaluate(theta: Array) -> Columns:
         value, cosine = forms.values(theta)
         columns = [_product(value, which) for which in pairs]
         if root:
@@ -228,7 +227,7 @@ def _harmonics(d: int) -> Controls:
     means = np.array([_monomial_mean(d, np.bincount(w, minlength=d)) for w in which])
     sizes = np.full(len(which), 1.0 / d ** (degree // 2))
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
+    def evaluate(theta: Array) -> Columns:
         columns = np.stack([theta[:, w].prod(axis=1) for w in map(list, which)], axis=1)
         return Columns(columns - means, sizes)
 
@@ -262,7 +261,7 @@ def custom_controls(pair: Any) -> Controls:
         raise ValueError(_CUSTOM.format(f"got means of shape {means.shape}, dtype {means.dtype}"))
     means = np.atleast_1d(means).astype(np.float64)
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
+    def evaluate(theta: Array) -> Columns:
         theta = theta.view()
         theta.flags.writeable = False
         values = np.asarray(function(theta))

@@ -4,9 +4,9 @@ import math
 import threading
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
+from randla._typing import Array
 from randla.transport._clouds import Cloud
 from randla.transport._kernels.directions import cost_directions
 from randla.transport._kernels.project import project_rows
@@ -55,14 +55,12 @@ class ProjectedCosts:
         per_number = SECONDS_SORT * (2.5 if self._weighted else 1.0)
         self.seconds = (x.size + y.size) * (per_number + SECONDS_PROJECT * x.dim)
 
-    def __call__(
-        self, theta: NDArray[np.float64], *, progress: bool = False
-    ) -> NDArray[np.float64]:
+    def __call__(self, theta: Array, *, progress: bool = False) -> Array:
         """Costs (L,) for directions (L, d)."""
         self.choose_unit(theta)
         return self._costs(theta, self._coupling, progress)
 
-    def choose_unit(self, theta: NDArray[np.float64]) -> None:
+    def choose_unit(self, theta: Array) -> None:
         """Make the largest W_p^p one, so that squares of costs stay in range; by a power that is
         safe first. Nothing if p itself is.
         """
@@ -76,9 +74,7 @@ class ProjectedCosts:
             self.unit = float(safe_unit(largest, q))
         self.unit *= unit_of_costs(self._costs(theta, self._coupling, False), self._coupling.p)
 
-    def _costs(
-        self, theta: NDArray[np.float64], coupling: Coupling, progress: bool
-    ) -> NDArray[np.float64]:
+    def _costs(self, theta: Array, coupling: Coupling, progress: bool) -> Array:
         x, y, L = self._x, self._y, len(theta)
         batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._weighted)
         n_parts = min(math.ceil(L * self.seconds / _PART_SECONDS), max(L // min(batch, 8), 1))

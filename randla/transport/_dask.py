@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from randla._parallel import showing_progress, single_thread, single_threaded_blas
 from randla._tall import dask_arrays
+from randla._typing import Array
 from randla._validation import as_points, as_weights, is_dask
 from randla.transport._clouds import as_pair, unit_exponent
 from randla.transport._costs import ProjectedCosts
 from randla.transport._one_dimensional import wasserstein_1d
 from randla.transport._projections import SAFE_POWER, SECONDS_PROJECT, SECONDS_SORT, unit_of_costs
-
-Array = NDArray[np.float64]
 
 #: Bytes of projections that one task sorts, and that one pass makes, unless one direction has more.
 _TASK_BYTES, _PASS_BYTES = 1 << 25, 1 << 28

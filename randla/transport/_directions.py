@@ -9,10 +9,11 @@ import math
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._random import counter_hash, generator_from_key, normal_rows
 from randla._results import RandlaWarning, warn_caller
+from randla._typing import Array
 from randla._validation import as_array, as_choice
 
 Kind = Literal["iid", "orthogonal", "rqmc", "array"]
@@ -52,7 +53,7 @@ class Directions:
             self.kind = "iid"  # too few for a frame of two in each of eight blocks
         self.n = -(-n // self.block) * self.block if kind != "rqmc" else N_BLOCKS * self.block
 
-    def rows(self, first: int, last: int) -> NDArray[np.float64]:
+    def rows(self, first: int, last: int) -> Array:
         """Directions first..last - 1, (last - first, d)."""
         if self.kind == "iid":
             return _normalised(normal_rows(self._key, first, last, self.dim))
@@ -67,7 +68,7 @@ class Directions:
         """The same design with other random numbers."""
         return Directions(self.kind, self.dim, self._asked, key)
 
-    def _frames(self, start: int, stop: int, s: int) -> NDArray[np.float64]:
+    def _frames(self, start: int, stop: int, s: int) -> Array:
         """(stop - start, s, d): s orthonormal rows with Haar's distribution for each block: QR of
         normals, signs by the diagonal of R.
         """
@@ -77,7 +78,7 @@ class Directions:
         signs = np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)
         return (Q * signs[:, None, :]).transpose(0, 2, 1)
 
-    def _randomized(self, start: int, stop: int) -> NDArray[np.float64]:
+    def _randomized(self, start: int, stop: int) -> Array:
         """Quasi-random sets, each randomized by itself; on half a sphere, as costs are even."""
         n, d = self.block, self.dim
         if d == 2:  # equal angles on half a circle, one random shift
@@ -101,11 +102,11 @@ class GivenDirections:
 
     kind: Kind = "array"
 
-    def __init__(self, theta: NDArray[np.float64]) -> None:
+    def __init__(self, theta: Array) -> None:
         self._theta = theta
         self.n, self.dim, self.block = len(theta), theta.shape[1], 1
 
-    def rows(self, first: int, last: int) -> NDArray[np.float64]:
+    def rows(self, first: int, last: int) -> Array:
         """Directions first..last - 1."""
         return self._theta[first:last]
 
@@ -123,7 +124,7 @@ def _block_size(kind: str, dim: int, n: int) -> int:
     return 1
 
 
-def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> Array:
     """Scrambled Sobol points through the normal quantile (n, d); n a power of two."""
     from inspect import signature
 
@@ -140,7 +141,7 @@ def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> NDArray[np.float
     return normals
 
 
-def _normalised(G: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalised(G: Array) -> Array:
     """Rows divided by their length; a row of zeros, of probability zero, becomes e_1."""
     length = np.sqrt(np.einsum("ld,ld->l", G, G))
     G[length == 0.0, 0] = 1.0

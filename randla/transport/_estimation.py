@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._results import warn_caller
+from randla._typing import Array
 from randla._validation import as_number
 from randla.transport._choice import HARMFUL, affordable, auto_family
 from randla.transport._clouds import Clouds, length_of, times_unit
@@ -118,9 +118,9 @@ class Problem:
         self,
         design: Design,
         controls: Controls | None,
-        f: NDArray[np.float64],
-        columns: NDArray[np.float64],
-        sizes: NDArray[np.float64],
+        f: Array,
+        columns: Array,
+        sizes: Array,
     ) -> SlicedWassersteinResult:
         """The estimate from costs and controls at the directions of a design."""
         return self._final(self._estimate(design, controls, f, columns, sizes))
@@ -135,9 +135,9 @@ class Problem:
         self,
         design: Design,
         controls: Controls | None,
-        f: NDArray[np.float64],
-        columns: NDArray[np.float64],
-        sizes: NDArray[np.float64],
+        f: Array,
+        columns: Array,
+        sizes: Array,
         converged: bool = True,
     ) -> SlicedWassersteinResult:
         if len(f) == 1:  # a single direction of the user
@@ -171,8 +171,8 @@ class Problem:
         design: Design | None,
         controls: Controls | None,
         fitted: Fit,
-        f: NDArray[np.float64],
-        adjusted: NDArray[np.float64],
+        f: Array,
+        adjusted: Array,
         converged: bool,
     ) -> SlicedWassersteinResult:
         p, L = self.p, len(f)
@@ -254,7 +254,7 @@ class Problem:
             f, columns = np.concatenate([f, new]), np.concatenate([columns, more])
 
 
-def _variance_reduction(f: NDArray[np.float64], error: float) -> float:
+def _variance_reduction(f: Array, error: float) -> float:
     """Variance of the plain mean of independent directions over the squared error."""
     deviations = f - f.mean()
     if error == 0.0:

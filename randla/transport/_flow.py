@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import progress_bar
 from randla._random import draw_key, generator_from_key
 from randla._results import Result, axes_or_new
+from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._clouds import prepare
 from randla.transport._directions import as_design, child_key
@@ -41,15 +42,13 @@ class SlicedWassersteinFlow(Result):
         Directions of each step.
     """
 
-    points: NDArray[np.float64]
-    trace: NDArray[np.float64]
-    trace_standard_error: NDArray[np.float64]
+    points: Array
+    trace: Array
+    trace_standard_error: Array
     degrees_of_freedom: float
     n_projections: int
 
-    def confidence_interval(
-        self, level: float = 0.95
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Student t intervals for the exact distances of `trace`, each step by itself.
 
         Parameters
@@ -293,9 +292,7 @@ def sliced_wasserstein_barycenter(
     )  # fmt: skip
 
 
-def _gaussian_start(
-    ys: list[NDArray[Any]], shares: NDArray[np.float64], n: int, key: np.uint64
-) -> NDArray[np.float64]:
+def _gaussian_start(ys: list[NDArray[Any]], shares: Array, n: int, key: np.uint64) -> Array:
     """Normal points with the mean moments of the clouds."""
     clouds = prepare(ys, [None] * len(ys))
     rng, d = generator_from_key(key), clouds.dim
@@ -358,7 +355,7 @@ def _descend(
     return SlicedWassersteinFlow(points, trace, errors, freedom, design.n)
 
 
-def _root(f: NDArray[np.float64], block: int, exponent: int) -> tuple[float, float, float]:
+def _root(f: Array, block: int, exponent: int) -> tuple[float, float, float]:
     """Root of the mean of f, its error to first order, and the degrees of freedom of that."""
     length = math.ldexp(1.0, exponent)
     if len(f) == 1:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_key
 from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Clouds, as_pair, length_of, times_unit
 from randla.transport._directions import Design, as_design
@@ -48,16 +49,14 @@ class SlicedWassersteinGradient(Result):
     value: float
     power: float
     power_standard_error: float | None
-    gradient: NDArray[np.float64]
-    standard_error: NDArray[np.float64] | None
+    gradient: Array
+    standard_error: Array | None
     degrees_of_freedom: float | None
     n_projections: int
     directions: str
-    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, float, float]
+    _scaled: tuple[Array, Array | None, float, float]
 
-    def confidence_interval(
-        self, level: float = 0.95
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Student t intervals for the entries of `gradient`, each by itself.
 
         Parameters
@@ -91,7 +90,7 @@ class SlicedWassersteinGradient(Result):
         return times_unit(low, unit), times_unit(high, unit)
 
     @property
-    def value_gradient(self) -> NDArray[np.float64]:
+    def value_gradient(self) -> Array:
         """Gradient of `value`: that of `power` times value^(1 - p) / p; zero where value is 0.
 
         It has no unit of length, and stays in range where `gradient` leaves it.
@@ -229,9 +228,7 @@ def _wrap(
     )
 
 
-def _with_zeros(
-    rows: NDArray[np.float64], kept: NDArray[np.intp], size: int
-) -> NDArray[np.float64]:
+def _with_zeros(rows: Array, kept: NDArray[np.intp], size: int) -> Array:
     """An array of `size` rows, zero but for those that are given."""
     full = np.zeros((size, rows.shape[1]))
     full[kept] = rows

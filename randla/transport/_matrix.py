@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_array, as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._choice import (
     HARMFUL,
@@ -62,21 +63,19 @@ class SlicedWassersteinMatrix(Result):
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     """
 
-    values: NDArray[np.float64]
-    standard_errors: NDArray[np.float64] | None
-    powers: NDArray[np.float64]
-    power_standard_errors: NDArray[np.float64] | None
+    values: Array
+    standard_errors: Array | None
+    powers: Array
+    power_standard_errors: Array | None
     degrees_of_freedom: float | None
     n_projections: int
     control_variate: str | None
     directions: str
     _p: float
-    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.float64]]
-    _freedom: NDArray[np.float64]
+    _scaled: tuple[Array, Array | None, Array]
+    _freedom: Array
 
-    def confidence_interval(
-        self, level: float = 0.95
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Intervals for `values`, each pair by itself: Student's t for `powers`, through the root.
 
         Parameters
@@ -274,14 +273,12 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
     ]
 
 
-def _plain(
-    pairs: PairCosts, design: Design, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _plain(pairs: PairCosts, design: Design, progress: bool) -> tuple[Array, Array, Array]:
     """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
     numbers = max(n_pairs, pairs.items[0].dim)
     step = max(_ROUND_COSTS // (numbers * block), 1) * block
-    pilot: NDArray[np.float64] | None = None
+    pilot: Array | None = None
     total, square = np.zeros(n_pairs), np.zeros(n_pairs)
     for first in range(0, L, step):
         theta = design.rows(first, min(first + step, L))
@@ -302,7 +299,7 @@ def _plain(
 
 def _controlled(
     pairs: PairCosts, design: Design, control: str | Controls, limit: float, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array, Array]:
     """A regression for each pair."""
     theta = design.rows(0, design.n)
     f = pairs(theta, progress=progress)
@@ -335,9 +332,9 @@ def _wrap(
     design: Design,
     name: str | None,
     K: int,
-    means: NDArray[np.float64],
-    errors: NDArray[np.float64],
-    freedom: NDArray[np.float64],
+    means: Array,
+    errors: Array,
+    freedom: Array,
     exponents: NDArray[np.int64],
 ) -> SlicedWassersteinMatrix:
     length = np.ldexp(1.0, exponents)
@@ -366,7 +363,7 @@ def _wrap(
     )
 
 
-def _symmetric(K: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
+def _symmetric(K: int, upper: Array) -> Array:
     out = np.zeros((K, K))
     out[np.triu_indices(K, 1)] = upper
     return out + out.T

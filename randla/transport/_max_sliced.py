@@ -12,6 +12,7 @@ from scipy.linalg import eigh
 from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Cloud, as_pair, pair_moments
 from randla.transport._costs import ProjectedCosts
@@ -43,7 +44,7 @@ class MaxSlicedWasserstein(Result):
     """
 
     value: float
-    direction: NDArray[np.float64]
+    direction: Array
     is_lower_bound: bool
     n_iterations: int
     converged: bool
@@ -160,7 +161,7 @@ def max_sliced_wasserstein(
     return MaxSlicedWasserstein(value, direction, True, n_iterations, bool(converged[top]))
 
 
-def _moment_starts(x: Cloud, y: Cloud) -> NDArray[np.float64]:
+def _moment_starts(x: Cloud, y: Cloud) -> Array:
     """Directions in which the first two moments differ most."""
     moments = pair_moments(x, y)
     S1, S2 = moments.first, moments.second
@@ -185,11 +186,11 @@ class _Ascent:
 
     def run(
         self,
-        theta: NDArray[np.float64],
+        theta: Array,
         rtol: float,
         max_iterations: int,
         bar: Callable[[int], None],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int, NDArray[np.bool_]]:
+    ) -> tuple[Array, Array, int, NDArray[np.bool_]]:
         """Directions at the end, their costs, the number of steps, and which ascents ended."""
         theta, f = theta.copy(), self._costs(theta)
         lengths, done = np.full(len(theta), 0.25), np.zeros(len(theta), bool)
@@ -221,7 +222,7 @@ class _Ascent:
             bar(int(done.sum()))
         return theta, f, n_iterations, done
 
-    def _gradient(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _gradient(self, theta: Array) -> Array:
         """Tangential part of the derivative of f with respect to the direction."""
         design, d = GivenDirections(theta), theta.shape[1]
         out = np.zeros_like(theta)
@@ -232,6 +233,6 @@ class _Ascent:
         return _tangential(out, theta)
 
 
-def _tangential(vectors: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+def _tangential(vectors: Array, theta: Array) -> Array:
     """The parts of vectors (L, d) at right angles to unit vectors (L, d)."""
     return vectors - np.einsum("ld,ld->l", vectors, theta)[:, None] * theta

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import part_bounds, run_parts
+from randla._typing import Array
 from randla._validation import as_array, as_flag, as_number, as_weights
 from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
@@ -138,7 +139,7 @@ def _as_row_weights(w: ArrayLike | None, points: NDArray[Any], name: str) -> NDA
 
 def _distances(
     rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: float, progress: bool
-) -> NDArray[np.float64]:
+) -> Array:
     (L, n), m = rows[0].shape, rows[1].shape[1]
     dtype = np.result_type(*rows)
     weighted = any(w is not None for w in weights)
@@ -173,7 +174,7 @@ def _sides(
     weights: list[NDArray[Any] | None],
     dtype: np.dtype[Any],
     weighted: bool,
-) -> tuple[Side, Side, NDArray[np.int32], NDArray[np.float64]]:
+) -> tuple[Side, Side, NDArray[np.int32], Array]:
     """Both sides scaled, centred and sorted; the exponent of the unit and the shift of each row."""
     k = len(rows[0])
     largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]
@@ -205,7 +206,7 @@ def _sides(
     return sides[0], sides[1], exponents + again, np.ldexp(shifts, -again)
 
 
-def _units(w: NDArray[np.float64] | None, n: int) -> NDArray[np.int64]:
+def _units(w: Array | None, n: int) -> NDArray[np.int64]:
     """Weights of k rows of n as integers, (k, n), or (1, n) if they are the same for all."""
     table = np.ones((1, n)) if w is None else w[:1] if (w == w[0]).all() else w
     units = np.empty(table.shape, np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._parallel import run_parts
+from randla._typing import Array
 from randla.transport._clouds import Clouds
 from randla.transport._kernels.project import project_rows
 from randla.transport._projections import (
@@ -52,7 +53,7 @@ class PairCosts:
         weighted = self._weighted[i] or self._weighted[j]
         return self.items[i].size, self.items[j].size, weighted
 
-    def __call__(self, theta: NDArray[np.float64], *, progress: bool = False) -> NDArray[Any]:
+    def __call__(self, theta: Array, *, progress: bool = False) -> NDArray[Any]:
         """Costs (L, P) of the pairs at directions (L, d)."""
         L, d = len(theta), self.items[0].dim
         out = np.empty((L, len(self.pairs)))

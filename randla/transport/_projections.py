@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.transport._kernels.cost import (
     accumulate_weights,
     cost_equal,
@@ -52,7 +53,7 @@ def safe_unit(distance: Any, power: float) -> Any:
     return 1.0 / np.where(distance > 0.0, 2.0 ** (31.0 / power) * distance, 1.0)
 
 
-def unit_of_costs(costs: NDArray[np.float64], p: float) -> float:
+def unit_of_costs(costs: Array, p: float) -> float:
     """A factor of lengths that makes the largest of some p-th powers one."""
     largest = float(costs.max())
     return largest ** (-1.0 / p) if largest > 0.0 else 1.0
@@ -214,9 +215,9 @@ class Coupling:
         self,
         left: Side,
         right: Side,
-        shifts: NDArray[np.float64],
-        units: NDArray[np.float64],
-        out: NDArray[np.float64],
+        shifts: Array,
+        units: Array,
+        out: Array,
     ) -> None:
         """Costs of the first len(out) sorted rows."""
         k = len(out)

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dgeqp3, dorgqr, dtrtrs
 
+from randla._typing import Array
+
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
 _EXPLAINED = 1e-6  # residual over spread of the costs, from which a single control explains all
@@ -52,14 +54,14 @@ class Fit:
     estimate: float
     standard_error: float
     degrees_of_freedom: float
-    coefficients: NDArray[np.float64]
+    coefficients: Array
 
 
 def fit(
-    f: NDArray[np.float64],
-    controls: NDArray[np.float64],
-    sizes: NDArray[np.float64],
-    mean_errors: NDArray[np.float64] | None = None,
+    f: Array,
+    controls: Array,
+    sizes: Array,
+    mean_errors: Array | None = None,
     *,
     block: int = 1,
     family: str | None = None,
@@ -123,10 +125,10 @@ def fit(
 
 
 def fit_or_mean(
-    f: NDArray[np.float64],
-    controls: NDArray[np.float64],
-    sizes: NDArray[np.float64],
-    mean_errors: NDArray[np.float64],
+    f: Array,
+    controls: Array,
+    sizes: Array,
+    mean_errors: Array,
     *,
     limit: float = math.inf,
     block: int = 1,
@@ -147,9 +149,9 @@ def fit_or_mean(
 
 
 def _regress(
-    f: NDArray[np.float64],
-    controls: NDArray[np.float64],
-    sizes: NDArray[np.float64],
+    f: Array,
+    controls: Array,
+    sizes: Array,
     block: int,
     family: str | None,
     cross_fit: bool | None,
@@ -209,7 +211,7 @@ def _regress(
     return Fit(float(estimate), math.sqrt(variance), freedom, coefficients)
 
 
-def _freedom(terms: NDArray[np.float64]) -> float:
+def _freedom(terms: Array) -> float:
     """Degrees of freedom of the sum of squares of independent terms of unequal size.
 
     Satterthwaite's 2 E^2 / Var of the sum, with L times the sample variance of the squares as Var:
@@ -225,9 +227,7 @@ def _freedom(terms: NDArray[np.float64]) -> float:
     return 2.0 * total**2 * (L - 1) / (L * spread) if spread > 0.0 else math.inf
 
 
-def _basis(
-    controls: NDArray[np.float64], sizes: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+def _basis(controls: Array, sizes: Array) -> tuple[Array, Array, NDArray[np.intp]]:
     """Orthonormal basis Q of the centred columns, R and the columns kept: c[:, kept] = Q R."""
     L = len(controls)
     centred = controls - controls.mean(axis=0)
@@ -246,9 +246,7 @@ def _basis(
     return Q[:, :rank], R[:rank, :rank] * norms[pivot], varying[pivot]
 
 
-def _deleted(
-    residual: NDArray[np.float64], basis: NDArray[np.float64], block: int
-) -> NDArray[np.float64] | None:
+def _deleted(residual: Array, basis: Array, block: int) -> Array | None:
     """Residuals of each block when the fit is made without it: (I - H_bb)^{-1} r_b.
 
     H_bb = Q_b Q_b' has the rank of Q, so that the inverse is I + Q_b (I - Q_b' Q_b)^{-1} Q_b'.
@@ -267,11 +265,11 @@ def _deleted(
     return (r + Q @ np.linalg.solve(left, T @ r)).reshape(L)
 
 
-def _paper_cross_fit(f: NDArray[np.float64], c: NDArray[np.float64], block: int) -> float:
+def _paper_cross_fit(f: Array, c: Array, block: int) -> float:
     """The estimate with, for each block, the paper's coefficient of all other blocks."""
     L = len(f)
 
-    def others(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def others(x: Array) -> Array:
         return x.sum() - x.reshape(-1, block).sum(axis=1)
 
     left = L - block

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._results import Result, axes_or_new, t_interval
+from randla._typing import Array
 from randla.transport._clouds import times_unit
-
-Arrays = NDArray[np.float64]
 
 
 def directions_interval(
     estimate: Any, standard_error: Any, degrees_of_freedom: Any, level: float
-) -> tuple[Arrays, Arrays]:
+) -> tuple[Array, Array]:
     """`t_interval` of means over random directions; there is none if the directions were given."""
     if standard_error is None:
         raise ValueError(
@@ -25,7 +23,7 @@ def directions_interval(
 
 def root_interval(
     scaled: tuple[Any, Any, Any], p: float, degrees_of_freedom: Any, level: float
-) -> tuple[Arrays, Arrays]:
+) -> tuple[Array, Array]:
     """Intervals of distances: those of their powers, cut off at zero, through the root.
 
     `scaled` are the powers, their standard errors, and the unit of length in which they are.
@@ -87,10 +85,10 @@ class SlicedWassersteinResult(Result):
     variance_reduction: float | None
     control_variate: str | None
     directions: str
-    coefficients: NDArray[np.float64]
+    coefficients: Array
     converged: bool
-    projected_costs: NDArray[np.float64]
-    adjusted_costs: NDArray[np.float64]
+    projected_costs: Array
+    adjusted_costs: Array
     _p: float
     _scaled: tuple[float, float | None, float]
 

@@ -5,9 +5,9 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, progress_bar, run_parts
+from randla._typing import Array
 from randla.transport._clouds import Cloud
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design
@@ -46,9 +46,9 @@ class Slopes:
         From the spread over blocks; zero if there is one block.
     """
 
-    costs: NDArray[np.float64]
-    gradient: NDArray[np.float64]
-    standard_error: NDArray[np.float64]
+    costs: Array
+    gradient: Array
+    standard_error: Array
 
 
 class ProjectedSlopes:
@@ -80,7 +80,7 @@ class ProjectedSlopes:
             sizes = [math.sqrt(y.total_variance) for y in ys]  # a ratio of squares may overflow
             self._ratios = [1.0 - size / math.sqrt(own) for size in sizes]
 
-    def choose_unit(self, theta: NDArray[np.float64]) -> None:
+    def choose_unit(self, theta: Array) -> None:
         """Make squares of powers stay in range where p is large (one target)."""
         costs = ProjectedCosts(self._x, self._ys[0], self.p)
         unit = unit_of_costs(costs(theta), self.p)
@@ -123,7 +123,7 @@ class ProjectedSlopes:
             self._add_exact_part(total)
         return Slopes(costs, total, square)
 
-    def rows(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def rows(self, theta: Array) -> Array:
         """Slopes (L, n) at some directions, nothing taken off."""
         self._is_linear = False
         R = np.zeros((len(theta), self._x.size))
@@ -132,7 +132,7 @@ class ProjectedSlopes:
 
     # The linear control ---------------------------------------------------------------------------
 
-    def _lines(self, theta: NDArray[np.float64], k: int) -> tuple[NDArray[np.float64], float]:
+    def _lines(self, theta: Array, k: int) -> tuple[Array, float]:
         """What is taken off the slopes is alpha + beta u_i: alpha (L,) and beta."""
         if not self._is_linear:
             return np.zeros(len(theta)), 0.0
@@ -140,7 +140,7 @@ class ProjectedSlopes:
         x, y = self._x, self._ys[k]
         return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
 
-    def _add_exact_part(self, gradient: NDArray[np.float64]) -> None:
+    def _add_exact_part(self, gradient: Array) -> None:
         """Add sum_k weight_k a_i c_i / d, the mean of what was taken off."""
         x, d = self._x, self._x.dim
         masses = 1.0 / x.size if x.weights is None else x.weights[:, None]
@@ -156,9 +156,7 @@ class ProjectedSlopes:
 
     # Slopes and their sums ------------------------------------------------------------------------
 
-    def _fill(
-        self, theta: NDArray[np.float64], R: NDArray[np.float64], costs: NDArray[np.float64]
-    ) -> None:
+    def _fill(self, theta: Array, R: Array, costs: Array) -> None:
         """Slopes R (L, n) and costs (L, K) at some directions."""
         x, L = self._x, len(theta)
         batch = batch_rows(x.size, max(y.size for y in self._ys), x.dim, L)
@@ -193,10 +191,10 @@ class ProjectedSlopes:
         own: Side,
         other: Side,
         i: int,
-        shifts: NDArray[np.float64],
-        alphas: NDArray[np.float64],
+        shifts: Array,
+        alphas: Array,
         beta: float,
-        R: NDArray[np.float64],
+        R: Array,
     ) -> None:
         k, coupling = len(R), self._couplings[i]
         u, v = own.values[:k], other.values[:k]
@@ -222,12 +220,12 @@ class ProjectedSlopes:
 
     def _accumulate(
         self,
-        theta: NDArray[np.float64],
-        R: NDArray[np.float64],
+        theta: Array,
+        R: Array,
         block: int,
-        total: NDArray[np.float64],
-        square: NDArray[np.float64],
-        pilot: NDArray[np.float64],
+        total: Array,
+        square: Array,
+        pilot: Array,
         is_first: bool,
     ) -> None:
         """Add the gradients of whole blocks, and their squares, less those of the first block.
