@@ -12,56 +12,15 @@ any order, and the two totals agree. Weights in the ratio of small whole numbers
 counts) are summed as these and then rounded, so that equal shares of the total are equal integers.
 """
 
-import math
-
 import numpy as np
 
+from randla._elementary import power
 from randla._jit import fused_kernel, inline, kernel, summing_kernel
 
 STRETCH = 1024  # steps of a plan that are made before they are used
 _TOTAL = np.int64(1 << 62)
 _WHOLE = 1 << 20  # sums of whole weights up to which a share of the total keeps 42 bits
 _UNIT = 2.0**-62
-_LOW52, _ONE_BITS = np.int64((1 << 52) - 1), np.int64(1023 << 52)
-_SQRT2 = math.sqrt(2.0)
-
-# log2((1 + z) / (1 - z)) = sum of 2 / (ln 2 (2 k + 1)) z^(2k + 1); 2^r = sum (r ln 2)^k / k!
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9 = (
-    2.0 / (math.log(2.0) * (2 * k + 1)) for k in range(10)
-)
-_E1, _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12 = (
-    math.log(2.0) ** k / math.factorial(k) for k in range(1, 13)
-)
-
-
-@inline
-def abs_power(t, p):
-    """|t|^p for 1 <= p, to about 1e-15 (1 + |p log2 t|), without a branch, so that it vectorises.
-
-    |t| below 2^-1022 counts as zero.
-    """
-    bits = np.float64(abs(t)).view(np.int64)
-    exponent = np.float64((bits >> np.int64(52)) - np.int64(1023))
-    mantissa = np.int64((bits & _LOW52) | _ONE_BITS).view(np.float64)
-    above = mantissa > _SQRT2
-    mantissa = 0.5 * mantissa if above else mantissa
-    exponent = exponent + 1.0 if above else exponent
-    z = (mantissa - 1.0) / (mantissa + 1.0)
-    s = z * z
-    series = _L5 + s * (_L6 + s * (_L7 + s * (_L8 + s * _L9)))
-    series = _L0 + s * (_L1 + s * (_L2 + s * (_L3 + s * (_L4 + s * series))))
-    y = p * (exponent + z * series)
-    y = -1100.0 if y < -1100.0 else (1100.0 if y > 1100.0 else y)
-    k = np.floor(y + 0.5)
-    r = y - k
-    value = _E7 + r * (_E8 + r * (_E9 + r * (_E10 + r * (_E11 + r * _E12))))
-    value = _E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * (_E6 + r * value)))))
-    value = 1.0 + r * value
-    half = np.int64(0.5 * k)  # two factors, as 2^k alone may leave the range of doubles
-    rest = np.int64(k) - half
-    first = np.int64((half + np.int64(1023)) << np.int64(52)).view(np.float64)
-    second = np.int64((rest + np.int64(1023)) << np.int64(52)).view(np.float64)
-    return value * first * second if bits > _LOW52 else 0.0
 
 
 @summing_kernel
@@ -76,7 +35,7 @@ def _sum_equal(u, v, shift, unit, p):
             total += abs(np.float64(u[k]) - np.float64(v[k]) + shift)
     else:
         for k in range(u.size):
-            total += abs_power((np.float64(u[k]) - np.float64(v[k]) + shift) * unit, p)
+            total += power(abs(np.float64(u[k]) - np.float64(v[k]) + shift) * unit, p)
     return total
 
 
@@ -113,7 +72,7 @@ def _sum_planned(u, v, left, right, mass, shift, unit, p):
     total = 0.0
     for k in range(left.size):
         t = _gap(u, v, left, right, np.uint64(k), shift)
-        cost = mass[k] * abs_power(t * unit, p)
+        cost = mass[k] * power(abs(t) * unit, p)
         total += cost if mass[k] > 0.0 else 0.0  # 0 * inf, of points that do not meet
     return total
 

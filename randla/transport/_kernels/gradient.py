@@ -8,8 +8,9 @@ gradient is known exactly.
 
 import numpy as np
 
+from randla._elementary import power
 from randla._jit import inline, kernel
-from randla.transport._kernels.cost import STRETCH, abs_power, next_stretch
+from randla.transport._kernels.cost import STRETCH, next_stretch
 
 
 @inline
@@ -20,7 +21,7 @@ def _slope(t, unit, p):
     sign = 1.0 if t > 0.0 else (-1.0 if t < 0.0 else 0.0)
     if p == 1.0:
         return sign * unit
-    return sign * p * unit * abs_power(t * unit, p - 1.0)
+    return sign * p * unit * power(abs(t) * unit, p - 1.0)
 
 
 @kernel
