@@ -15,12 +15,12 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._memory import aligned_empty
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
 from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
 from randla.transport._kernels.prepare import column_statistics, snap_centres, transpose_centred
-from randla.transport._memory import empty_arrays
 
 T = TypeVar("T")
 WithMass: TypeAlias = tuple[NDArray[Any], Array | None, NDArray[np.intp] | None]
@@ -178,11 +178,12 @@ def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None
     """Validate two weighted clouds and make them ready."""
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
-    weights = [
-        None if w is None else as_weights(w, len(points), name)
-        for w, points, name in ((a, x, "a"), (b, y, "b"))
-    ]
-    return prepare([x, y], weights)
+    return prepare([x, y], [as_weights_or_none(a, len(x), "a"), as_weights_or_none(b, len(y), "b")])
+
+
+def as_weights_or_none(w: ArrayLike | None, n: int, name: str) -> NDArray[Any] | None:
+    """Validate the weights of n points; None stands for equal ones."""
+    return None if w is None else as_weights(w, n, name)
 
 
 def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> Clouds:
@@ -218,12 +219,6 @@ def unit_exponent(largest: float) -> int:
     return min(math.frexp(largest)[1], _LAST_EXPONENT)
 
 
-def length_of(x: float, exponent: int) -> float:
-    """A length of x units of 2^exponent, inf if that is out of range."""
-    with np.errstate(over="ignore"):
-        return float(np.ldexp(x, exponent))
-
-
 def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> None:
     """Set ``out = x * 2^exponent``, exact unless the result leaves the range of doubles.
 
@@ -234,16 +229,6 @@ def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> Non
     np.multiply(x, np.ldexp(1.0, half), out=out, casting="same_kind")
     if np.any(half != exponent):
         np.multiply(out, np.ldexp(1.0, exponent - half), out=out, casting="same_kind")
-
-
-def times_unit(x: Any, unit: Any) -> Any:
-    """Numbers in another unit, which may be out of range, 0 or inf: zeros stay zeros."""
-    if isinstance(x, float):
-        return float(x) * float(unit) if x != 0.0 else 0.0
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        out = np.asarray(np.multiply(x, unit))
-        np.copyto(out, 0.0, where=np.equal(x, 0.0))
-        return out
 
 
 def _drop_zeros(x: NDArray[Any], w: NDArray[Any] | None) -> WithMass:
@@ -316,7 +301,7 @@ def _centred(
 ) -> list[NDArray[Any]]:
     """Transposed points (x 2^-exponent - centre) 2^-again of each cloud, read-only."""
     d = centres.shape[1]
-    copies = empty_arrays(*[((-(-d // 4) * 4, len(x)), dtype) for x in points])
+    copies = [aligned_empty((-(-d // 4) * 4, len(x)), dtype) for x in points]
     scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
 
     def copy(k: int, first: int, last: int) -> None:

@@ -1,6 +1,5 @@
 """Gradient of the sliced Wasserstein distance with respect to the points."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,12 +10,13 @@ from randla._random import draw_key
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
-from randla.transport._clouds import Clouds, as_pair, length_of, times_unit
+from randla.transport._clouds import Clouds, as_pair
+from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design, as_design
 from randla.transport._projections import MAX_POWER, SAFE_POWER
-from randla.transport._regression import fit
-from randla.transport._result import directions_interval
-from randla.transport._slopes import ProjectedSlopes
+from randla.transport._regression import plain_mean
+from randla.transport._result import MeanCost, directions_interval, times_unit
+from randla.transport._slopes import ProjectedSlopes, Slopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
 
@@ -54,7 +54,10 @@ class SlicedWassersteinGradient(Result):
     degrees_of_freedom: float | None
     n_projections: int
     directions: str
-    _scaled: tuple[Array, Array | None, float, float]
+    _slopes: Array  # `gradient` in units in which it is moderate ...
+    _slope_errors: Array | None  # ... and its errors
+    _unit: float  # ... times this unit
+    _to_value: float  # d value / d power, in these units
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Student t intervals for the entries of `gradient`, each by itself.
@@ -85,9 +88,9 @@ class SlicedWassersteinGradient(Result):
         >>> low.shape, bool((low < result.gradient).all() and (result.gradient < high).all())
         ((50, 4), True)
         """
-        slopes, spread, unit, _ = self._scaled
-        low, high = directions_interval(slopes, spread, self.degrees_of_freedom, level)
-        return times_unit(low, unit), times_unit(high, unit)
+        spread = self._slope_errors, self.degrees_of_freedom
+        low, high = directions_interval(self._slopes, *spread, level)
+        return times_unit(low, self._unit), times_unit(high, self._unit)
 
     @property
     def value_gradient(self) -> Array:
@@ -95,8 +98,7 @@ class SlicedWassersteinGradient(Result):
 
         It has no unit of length, and stays in range where `gradient` leaves it.
         """
-        slopes, _, _, factor = self._scaled
-        return slopes * factor
+        return self._slopes * self._to_value
 
 
 def sliced_wasserstein_gradient(
@@ -188,43 +190,40 @@ def sliced_wasserstein_gradient(
     slopes = ProjectedSlopes(x, [y], [1.0], p)
     if 2.0 * p > SAFE_POWER:  # the squares of slopes
         given = design.kind == "array"  # these may begin with the directions of the smallest costs
-        slopes.choose_unit(design.rows(0, design.n if given else min(design.n, 1024)))
-    size = len(np.atleast_1d(np.asarray(X)))
-    return _wrap(clouds, p, design, slopes.units[0], slopes(design, progress=progress), size)
+        theta = design.rows(0, design.n if given else min(design.n, 1024))
+        slopes.unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
+    n_points = len(np.atleast_1d(np.asarray(X)))
+    return _wrap(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)
 
 
 def _wrap(
-    clouds: Clouds, p: float, design: Design, unit: float, slopes: Any, size: int
+    clouds: Clouds, p: float, design: Design, unit: float, slopes: Slopes, n_points: int
 ) -> SlicedWassersteinGradient:
-    x, L = clouds.items[0], design.n
-    f = slopes.costs[:, 0]
     exact, given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
-    power, error = float(f.mean()), 0.0
-    freedom: float | None = math.inf if exact else None
-    if not (exact or given):
-        fitted = fit(f, np.empty((L, 0)), np.empty(0), block=design.block)
-        assert fitted is not None
-        error, freedom = fitted.standard_error, fitted.degrees_of_freedom
-    length = np.float64(length_of(1.0 / unit, clouds.exponent))
+    mean = plain_mean(slopes.costs[:, 0], 1 if given else design.block)
+    error, freedom = (None, None) if given else (mean.standard_error, mean.degrees_of_freedom)
+    power = float(slopes.costs[:, 0].mean())
+    cost = MeanCost.of(power, error, freedom, p, clouds.exponent, unit)
     with np.errstate(over="ignore", under="ignore"):
-        scale = float(length**p)
-        slope = float(length ** (p - 1.0)) / unit  # costs are those of lengths times unit
+        # d power / d x, where power is (unit length)^p and x in units of the clouds, unit * length
+        slope_unit = float(cost.length ** (p - 1.0)) / unit
     gradient, spread = slopes.gradient, slopes.standard_error
-    del slopes
-    if x.kept is not None:
-        gradient = _with_zeros(gradient, x.kept, size)
-        spread = _with_zeros(spread, x.kept, size)
-    to_value = power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0
+    kept = clouds.items[0].kept
+    if kept is not None:
+        gradient, spread = (_with_zeros(rows, kept, n_points) for rows in (gradient, spread))
     return SlicedWassersteinGradient(
-        value=power ** (1.0 / p) * float(length),
-        power=float(times_unit(power, scale)),
-        power_standard_error=None if given else float(times_unit(error, scale)),
-        gradient=times_unit(gradient, slope),
-        standard_error=None if given else times_unit(spread, slope),
+        value=float(cost.value),
+        power=float(cost.powers(power)),
+        power_standard_error=None if given else float(cost.powers(error)),
+        gradient=times_unit(gradient, slope_unit),
+        standard_error=None if given else times_unit(spread, slope_unit),
         degrees_of_freedom=freedom,
-        n_projections=L,
+        n_projections=design.n,
         directions="exact" if exact else design.kind,
-        _scaled=(gradient, None if given else spread, slope, to_value),
+        _slopes=gradient,
+        _slope_errors=None if given else spread,
+        _unit=slope_unit,
+        _to_value=power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0,
     )
 
 

@@ -8,18 +8,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._parallel import progress_bar
+from randla._parallel import progress_bar, showing_progress
 from randla._random import draw_key
 from randla._results import Result
 from randla._typing import Array
-from randla._validation import as_array, as_count, as_flag, as_number, as_points, as_weights
+from randla._validation import as_array, as_count, as_flag, as_number, as_points
 from randla.transport._choice import (
     HARMFUL,
     ControlVariate,
     as_control,
     auto_family,
 )
-from randla.transport._clouds import Clouds, prepare, times_unit
+from randla.transport._clouds import Clouds, as_weights_or_none, prepare
 from randla.transport._control_variates import (
     Controls,
     directions_for,
@@ -30,7 +30,7 @@ from randla.transport._directions import Design, as_design
 from randla.transport._pair_costs import PairCosts
 from randla.transport._projections import SAFE_POWER
 from randla.transport._regression import fit_or_mean
-from randla.transport._result import root_interval
+from randla.transport._result import MeanCost
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
 
@@ -71,9 +71,7 @@ class SlicedWassersteinMatrix(Result):
     n_projections: int
     control_variate: str | None
     directions: str
-    _p: float
-    _scaled: tuple[Array, Array | None, Array]
-    _freedom: Array
+    _cost: MeanCost  # of the pairs i < j
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Intervals for `values`, each pair by itself: Student's t for `powers`, through the root.
@@ -103,7 +101,7 @@ class SlicedWassersteinMatrix(Result):
         >>> low.shape, bool(low[0, 1] <= high[0, 1])
         ((2, 2), True)
         """
-        low, high = root_interval(self._scaled, self._p, self._freedom, level)
+        low, high = self._cost.interval(level)
         return _symmetric(len(self.values), low), _symmetric(len(self.values), high)
 
 
@@ -213,7 +211,7 @@ def sliced_wasserstein_matrix(
             which = tuple(members[np.array(pairs.pairs).T])
             exponents[which] = common.exponent
             if control is None:
-                tables[:, *which] = _plain(pairs, design, progress)
+                tables[:, *which] = _plain(pairs, design)
             else:
                 tables[:, *which] = _controlled(pairs, design, control, limit, progress)
         for group in pairs.groups:
@@ -221,11 +219,24 @@ def sliced_wasserstein_matrix(
             own = prepare([points[k] for k in inner], [masses[k] for k in inner])
             fill(inner, own, PairCosts(own, p))
 
-    fill(np.arange(K), common, pairs)
+    with showing_progress("sliced_wasserstein_matrix", progress):
+        fill(np.arange(K), common, pairs)
     upper = np.triu_indices(K, 1)
-    name = control.name if isinstance(control, Controls) else control
+    exact, given = d == 1, design.kind == "array" and d > 1
     means, errors, freedom = tables[:, *upper]
-    return _wrap(d == 1, p, design, name, K, means, errors, freedom, exponents[upper])
+    freedom = np.full_like(means, math.inf) if exact else freedom
+    cost = MeanCost.of(means, None if given else errors, freedom, p, exponents[upper])
+    return SlicedWassersteinMatrix(
+        values=_symmetric(K, cost.value),
+        standard_errors=None if given else _symmetric(K, cost.value_error),
+        powers=_symmetric(K, cost.powers(means)),
+        power_standard_errors=None if given else _symmetric(K, cost.powers(errors)),
+        degrees_of_freedom=None if given else float(freedom.min(initial=math.inf)),
+        n_projections=design.n,
+        control_variate=control.name if isinstance(control, Controls) else control,
+        directions="exact" if exact else design.kind,
+        _cost=cost,
+    )
 
 
 def _check_projections(design: Design, control: str | Controls, p: float) -> None:
@@ -267,13 +278,11 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
         raise ValueError(
             f"weights must have one entry for each of the {len(points)} clouds, got {len(weights)}"
         )
-    return [
-        None if w is None else as_weights(w, len(x), f"weights[{k}]")
-        for k, (w, x) in enumerate(zip(weights, points, strict=True))
-    ]
+    pairs = enumerate(zip(weights, points, strict=True))
+    return [as_weights_or_none(w, len(x), f"weights[{k}]") for k, (w, x) in pairs]
 
 
-def _plain(pairs: PairCosts, design: Design, progress: bool) -> tuple[Array, Array, Array]:
+def _plain(pairs: PairCosts, design: Design) -> tuple[Array, Array, Array]:
     """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
     numbers = max(n_pairs, pairs.items[0].dim)
@@ -282,7 +291,7 @@ def _plain(pairs: PairCosts, design: Design, progress: bool) -> tuple[Array, Arr
     total, square = np.zeros(n_pairs), np.zeros(n_pairs)
     for first in range(0, L, step):
         theta = design.rows(first, min(first + step, L))
-        f = pairs(theta, progress=progress).reshape(len(theta) // block, block, n_pairs)
+        f = pairs(theta).reshape(len(theta) // block, block, n_pairs)
         means = f.mean(axis=1)
         if pilot is None:
             pilot, units = means[0].copy(), np.ldexp(1.0, np.frexp(means.max(axis=0))[1])
@@ -302,7 +311,7 @@ def _controlled(
 ) -> tuple[Array, Array, Array]:
     """A regression for each pair."""
     theta = design.rows(0, design.n)
-    f = pairs(theta, progress=progress)
+    f = pairs(theta)
     means, errors, freedom = np.empty((3, len(pairs.pairs)))
     if isinstance(control, Controls):
         controls, columns = control, control.evaluate(theta)
@@ -324,43 +333,6 @@ def _controlled(
             freedom[column] = fitted.degrees_of_freedom
             bar(column + 1)
     return means, errors, freedom
-
-
-def _wrap(
-    exact: bool,
-    p: float,
-    design: Design,
-    name: str | None,
-    K: int,
-    means: Array,
-    errors: Array,
-    freedom: Array,
-    exponents: NDArray[np.int64],
-) -> SlicedWassersteinMatrix:
-    length = np.ldexp(1.0, exponents)
-    given = design.kind == "array" and not exact
-    freedom = np.full_like(means, math.inf) if exact else freedom
-    roots = np.maximum(means, 0.0) ** (1.0 / p)
-    spread = np.where(errors > 0.0, np.inf, 0.0)
-    positive = means > 0.0
-    spread[positive] = errors[positive] * means[positive] ** (1.0 / p - 1.0) / p
-    with np.errstate(over="ignore", under="ignore"):
-        unit = length**p
-    units = (roots, length), (spread, length), (means, unit), (errors, unit)
-    tables = [_symmetric(K, times_unit(x, size)) for x, size in units]
-    return SlicedWassersteinMatrix(
-        values=tables[0],
-        standard_errors=None if given else tables[1],
-        powers=tables[2],
-        power_standard_errors=None if given else tables[3],
-        degrees_of_freedom=None if given else float(freedom.min(initial=math.inf)),
-        n_projections=design.n,
-        control_variate=name,
-        directions="exact" if exact else design.kind,
-        _p=p,
-        _scaled=(means, None if given else errors, length),
-        _freedom=freedom,
-    )
 
 
 def _symmetric(K: int, upper: Array) -> Array:

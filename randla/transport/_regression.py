@@ -56,6 +56,11 @@ class Fit:
     degrees_of_freedom: float
     coefficients: Array
 
+    def divided_by(self, scale: float) -> "Fit":
+        """The same for costs that are smaller by a factor."""
+        estimate, error = self.estimate / scale, self.standard_error / scale
+        return Fit(estimate, error, self.degrees_of_freedom, self.coefficients / scale)
+
 
 def fit(
     f: Array,
@@ -95,33 +100,43 @@ def fit(
     Fit or None
         None if leaving out some block makes the controls collinear.
     """
-    largest = float(np.abs(f).max())
-    if 0.0 < largest < _SMALL:  # squares would vanish
-        scale = math.ldexp(1.0, min(-math.frexp(largest)[1], 1000))
-        options: Any = {"block": block, "family": family, "cross_fit": cross_fit}
-        fitted = fit(f * scale, controls, sizes, mean_errors, **options)
-        return fitted and Fit(
-            fitted.estimate / scale,
-            fitted.standard_error / scale,
-            fitted.degrees_of_freedom,
-            fitted.coefficients / scale,
-        )
-    fitted = _regress(f, controls, sizes, block, family, cross_fit)
+    scale = _scale_of(f)
+    how = block, family, cross_fit
+    fitted = _regress(f * scale, controls, sizes, *how)
     if fitted is None or mean_errors is None or not mean_errors.any():
-        return fitted
+        return fitted and fitted.divided_by(scale)
     statistical = fitted.standard_error
     known = math.hypot(*(fitted.coefficients * mean_errors))
     fitted = replace(fitted, standard_error=math.hypot(statistical, known))
-    if known <= _COMPARABLE * statistical:
-        return fitted
-    exact = mean_errors == 0.0
-    smaller = "quadratic" if family == "bures" else family
-    other = _regress(f, controls[:, exact], sizes[exact], block, smaller, cross_fit)
-    if other is None or other.standard_error >= fitted.standard_error:
-        return fitted
-    coefficients = np.zeros(len(sizes))
-    coefficients[exact] = other.coefficients
-    return replace(other, coefficients=coefficients)
+    if known > _COMPARABLE * statistical:  # is it better without these controls?
+        exact = mean_errors == 0.0
+        how = block, "quadratic" if family == "bures" else family, cross_fit
+        other = _regress(f * scale, controls[:, exact], sizes[exact], *how)
+        if other is not None and other.standard_error < fitted.standard_error:
+            coefficients = np.zeros(len(sizes))
+            coefficients[exact] = other.coefficients
+            fitted = replace(other, coefficients=coefficients)
+    return fitted.divided_by(scale)
+
+
+def plain_mean(f: Array, block: int = 1) -> Fit:
+    """The mean of costs, with its error from the spread over blocks; none if there is one block."""
+    n_blocks, scale = len(f) // block, _scale_of(f)
+    means = f * scale if block == 1 else (f * scale).reshape(n_blocks, block).mean(axis=1)
+    estimate = float(means.sum()) / n_blocks
+    if n_blocks == 1:
+        return Fit(estimate / scale, 0.0, math.inf, np.empty(0))
+    deviations = means - estimate
+    variance = float(deviations @ deviations) / (n_blocks - 1)
+    error = math.sqrt(variance / n_blocks)
+    return Fit(estimate, error, n_blocks - 1.0, np.empty(0)).divided_by(scale)
+
+
+def _scale_of(f: Array) -> float:
+    """A power of two that makes squares of the costs stay in range; one for ordinary costs."""
+    largest = float(np.abs(f).max())
+    small = 0.0 < largest < _SMALL
+    return math.ldexp(1.0, min(-math.frexp(largest)[1], 1000)) if small else 1.0
 
 
 def fit_or_mean(
@@ -141,8 +156,7 @@ def fit_or_mean(
     differ by two, so that such a choice leaves intervals as they are.)
     """
     fitted = fit(f, controls, sizes, mean_errors, block=block, **options)
-    plain = fit(f, controls[:, :0], sizes[:0], block=block)
-    assert plain is not None  # without controls there is nothing to be collinear
+    plain = plain_mean(f, block)
     if fitted is None or fitted.standard_error / limit > plain.standard_error:
         return plain, False
     return fitted, True
@@ -156,59 +170,83 @@ def _regress(
     family: str | None,
     cross_fit: bool | None,
 ) -> Fit | None:
-    """`fit` for controls whose means are exact."""
-    L, n_blocks = len(f), len(f) // block
+    """`fit` for controls whose means are exact, and costs whose squares are in range."""
     if controls.shape[1] == 0:
-        means = f if block == 1 else f.reshape(n_blocks, block).mean(axis=1)
-        estimate = float(means.sum()) / n_blocks
-        deviations = means - estimate
-        variance = float(deviations @ deviations) / (n_blocks - 1)
-        return Fit(estimate, math.sqrt(variance / n_blocks), n_blocks - 1.0, np.empty(0))
-    basis, triangle, kept = _basis(controls, sizes)
-    mean = f.mean()
-    residual = f - mean
-    projection = basis.T @ residual
-    spread = math.sqrt(residual @ residual)
-    residual = residual - basis @ projection
-    paper = family in _PAPER and len(kept) > 0
-    paper = paper and math.sqrt(residual @ residual) > _EXPLAINED * spread
-    coefficients = np.zeros(controls.shape[1])
-    weights = np.full(L, 1.0 / L)
-    if len(kept):
-        coefficients[kept] = dtrtrs(triangle, projection)[0]
-        average = controls[:, kept].mean(axis=0)
-        weights -= basis @ dtrtrs(triangle, average, trans=1)[0]
-    estimate = mean - controls.mean(axis=0) @ coefficients
-    if paper:
-        c = controls[:, 0]
-        weights = 1.0 / L - c.mean() * (c - c.mean()) / (c @ c)
-        coefficients = np.array([(f - mean) @ c / (c @ c)])
-        estimate = mean - coefficients[0] * c.mean()
-        residual = f - estimate - coefficients[0] * c
-    deleted = _deleted(residual, basis, block)
+        return plain_mean(f, block)
+    L, n_blocks = len(f), len(f) // block
+    few = L < MANY
+    corrected = few and family == "quadratic"
+    line = _least_squares(f, controls, sizes)
+    basis, rank = line.basis, line.basis.shape[1]
+    if family in _PAPER and rank > 0 and line.unexplained > _EXPLAINED:
+        line = _papers_line(f, controls[:, 0], basis)
+    else:
+        family = None if family in _PAPER else family
+    deleted = _deleted(line.residual, basis, block)  # r_l / (1 - h_l) for blocks of one
     if deleted is None:
         return None
-    changes = (weights * deleted).reshape(n_blocks, block).sum(axis=1)
-    variance, freedom = (n_blocks - 1) / n_blocks * float(changes @ changes), L - 1.0 - len(kept)
+    # what leaving out each block takes from the estimate: w_l r_l / (1 - h_l)
+    changes = (line.weights * deleted).reshape(n_blocks, block).sum(axis=1)
+    variance, freedom = (n_blocks - 1) / n_blocks * float(changes @ changes), L - 1.0 - rank
     if block > 1:
         # Residuals of one variance make the jackknife's larger by 1 + k / L, and its intervals have
         # few degrees of freedom besides: with half of it they were neither too wide nor too narrow.
-        variance, freedom = variance * (1.0 - 0.5 * len(kept) / L), n_blocks - 1.0
-    is_few = L < MANY
-    if cross_fit is None:
-        cross_fit = is_few and family == "quadratic"
-    if is_few and (family == "quadratic" or (family == "bures" and block == 1)):
+        variance, freedom = variance * (1.0 - 0.5 * rank / L), n_blocks - 1.0
+    if corrected or (few and family == "bures" and block == 1):
         freedom = min(freedom, _freedom(changes))
-    if cross_fit and paper:
-        estimate = _paper_cross_fit(f, controls[:, 0], block)
-    elif cross_fit:
+    estimate = line.estimate
+    if cross_fit if cross_fit is not None else corrected:
+        # z_l: the costs less the controls, with the coefficients of all other blocks
         crossed = estimate - changes + deleted.reshape(n_blocks, block).mean(axis=1)
         estimate = crossed.mean()
-        if is_few and family == "quadratic":
+        if corrected:
             deviations = crossed - estimate
             variance = max(variance, float(deviations @ deviations) / (n_blocks - 1) / n_blocks)
             freedom = min(freedom, _freedom(deviations))
-    return Fit(float(estimate), math.sqrt(variance), freedom, coefficients)
+        if family in _PAPER:
+            estimate = _paper_cross_fit(f, controls[:, 0], block)
+    return Fit(float(estimate), math.sqrt(variance), freedom, line.coefficients)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """A fit f = estimate + c' coefficients + residual, where estimate = sum_l weights_l f_l."""
+
+    estimate: Any
+    coefficients: Array  # (k,)
+    residual: Array  # (L,)
+    weights: Array  # (L,)
+    basis: Array  # (L, rank), orthonormal, of the centred controls
+    unexplained: float = 1.0  # norm of the residual over that of f - mean f
+
+
+def _least_squares(f: Array, controls: Array, sizes: Array) -> _Line:
+    """The least-squares fit on (1, c), by an orthonormal basis c - mean c = Q R."""
+    basis, triangle, kept = _basis(controls, sizes)
+    mean, average = f.mean(), controls.mean(axis=0)
+    centred = f - mean
+    projection = basis.T @ centred
+    residual = centred - basis @ projection
+    coefficients, weights = np.zeros(controls.shape[1]), np.full(len(f), 1.0 / len(f))
+    if len(kept):
+        coefficients[kept] = dtrtrs(triangle, projection)[0]  # R beta = Q'(f - mean f)
+        # e_1'(Z'Z)^{-1} Z' = 1'/L - (mean c)' R^{-1} Q', as E c = 0
+        weights -= basis @ dtrtrs(triangle, controls[:, kept].mean(axis=0), trans=1)[0]
+    spread = math.sqrt(centred @ centred)
+    unexplained = math.sqrt(residual @ residual) / spread if spread > 0.0 else 0.0
+    estimate = mean - average @ coefficients
+    return _Line(estimate, coefficients, residual, weights, basis, unexplained)
+
+
+def _papers_line(f: Array, c: Array, basis: Array) -> _Line:
+    """The fit on one control with the coefficient of Nguyen and Ho (2024), section 3:
+    sum (f - mean f) c / sum c^2.
+    """
+    squares, average = c @ c, c.mean()
+    weights = 1.0 / len(f) - average * (c - average) / squares
+    coefficient = (f - f.mean()) @ c / squares
+    estimate = f.mean() - coefficient * average
+    return _Line(estimate, np.array([coefficient]), f - estimate - coefficient * c, weights, basis)
 
 
 def _freedom(terms: Array) -> float:

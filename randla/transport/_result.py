@@ -7,7 +7,6 @@ import numpy as np
 
 from randla._results import Result, axes_or_new, t_interval
 from randla._typing import Array
-from randla.transport._clouds import times_unit
 
 
 def directions_interval(
@@ -21,17 +20,72 @@ def directions_interval(
     return t_interval(estimate, standard_error, degrees_of_freedom, level)
 
 
-def root_interval(
-    scaled: tuple[Any, Any, Any], p: float, degrees_of_freedom: Any, level: float
-) -> tuple[Array, Array]:
-    """Intervals of distances: those of their powers, cut off at zero, through the root.
+def times_unit(x: Any, unit: Any) -> Any:
+    """Numbers in another unit, which may be out of range, 0 or inf: zeros stay zeros."""
+    if isinstance(x, float):
+        return float(x) * float(unit) if x != 0.0 else 0.0
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        out = np.asarray(np.multiply(x, unit))
+        np.copyto(out, 0.0, where=np.equal(x, 0.0))
+        return out
 
-    `scaled` are the powers, their standard errors, and the unit of length in which they are.
+
+@dataclass(frozen=True, eq=False)
+class MeanCost:
+    """Means of projected costs, elementwise, in a unit of length in which they are moderate.
+
+    Powers W_p^p may leave the range of floating-point numbers where distances W_p do not.
+
+    Attributes
+    ----------
+    mean : float or ndarray
+        Of W_p^p, in units of ``length^p``; controls may make it negative.
+    error : float, ndarray or None
+        Its standard error; None for directions of the user.
+    freedom : float or ndarray
+        Degrees of freedom of the error.
+    p : float
+    length : float or ndarray
+        Units of the input; inf where it is out of range.
     """
-    power, error, length = scaled
-    ends = directions_interval(power, error, degrees_of_freedom, level)
-    low, high = (times_unit(np.maximum(end, 0.0) ** (1.0 / p), length) for end in ends)
-    return low, high
+
+    mean: Any
+    error: Any
+    freedom: Any
+    p: float
+    length: Any
+
+    @classmethod
+    def of(
+        cls, mean: Any, error: Any, freedom: Any, p: float, exponent: Any, unit: float = 1.0
+    ) -> "MeanCost":
+        """From costs of clouds in units of 2^exponent, whose lengths were multiplied by `unit`."""
+        with np.errstate(over="ignore"):
+            return cls(mean, error, freedom, p, np.ldexp(1.0 / unit, exponent))
+
+    @property
+    def value(self) -> Any:
+        """Distances in the units of the input, zero where the mean is negative."""
+        return times_unit(np.maximum(self.mean, 0.0) ** (1.0 / self.p), self.length)
+
+    @property
+    def value_error(self) -> Any:
+        """Standard errors of `value`, to first order; inf where the mean is not positive."""
+        is_positive, q = np.greater(self.mean, 0.0), 1.0 / self.p
+        slope = np.where(is_positive, self.mean, 1.0)[()] ** (q - 1.0)  # p times d value / d mean
+        unknown = np.where(np.greater(self.error, 0.0), np.inf, 0.0)
+        return times_unit(np.where(is_positive, self.error * slope * q, unknown)[()], self.length)
+
+    def powers(self, costs: Any) -> Any:
+        """Costs in the units of the input."""
+        with np.errstate(over="ignore", under="ignore"):
+            return times_unit(costs, self.length**self.p)
+
+    def interval(self, level: float) -> tuple[Any, Any]:
+        """Map intervals for W_p^p to W_p: clip at zero, take the p-th root."""
+        ends = directions_interval(self.mean, self.error, self.freedom, level)
+        low, high = (np.maximum(end, 0.0) ** (1.0 / self.p) for end in ends)
+        return times_unit(low, self.length), times_unit(high, self.length)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,8 +143,7 @@ class SlicedWassersteinResult(Result):
     converged: bool
     projected_costs: Array
     adjusted_costs: Array
-    _p: float
-    _scaled: tuple[float, float | None, float]
+    _cost: MeanCost
 
     _shown: ClassVar[tuple[str, ...]] = (
         "value",
@@ -134,7 +187,7 @@ class SlicedWassersteinResult(Result):
         >>> print(f"{low:.3f} {high:.3f}")
         1.036 1.038
         """
-        low, high = root_interval(self._scaled, self._p, self.degrees_of_freedom, level)
+        low, high = self._cost.interval(level)
         return float(low), float(high)
 
     def plot(self, ax: Any = None) -> Any:

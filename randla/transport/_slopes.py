@@ -1,7 +1,7 @@
 """Derivatives of projected costs with respect to the points, for many directions at a time."""
 
 import math
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,23 +9,14 @@ import numpy as np
 from randla._parallel import part_bounds, progress_bar, run_parts
 from randla._typing import Array
 from randla.transport._clouds import Cloud
-from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design
-from randla.transport._kernels.gradient import (
-    add_slopes_equal,
-    add_slopes_planned,
-    add_slopes_weighted,
-)
-from randla.transport._kernels.project import project_rows
 from randla.transport._projections import (
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,
+    Projector,
     Side,
-    SideRequest,
     batch_rows,
-    make_sides,
-    unit_of_costs,
 )
 
 _ROUND_NUMBERS = 1 << 21  # slopes that are held at a time: 16 MiB
@@ -54,6 +45,8 @@ class Slopes:
 class ProjectedSlopes:
     """Gradients of E sum_k weight_k W_p^p(theta' x, theta' y_k) with respect to the points of x.
 
+    Lengths are multiplied by `unit`, which keeps squares of powers in range where p is large.
+
     At p = 2 the slope of a point is close to a linear function of its own projection,
     a_i theta' c_i with c_i = 2 sum_k weight_k (m_x - m_k + (1 - s_k)(x_i - m_x)), m the means and
     s_k^2 = tr S_k / tr S_x. Its part in the gradient, a_i theta theta' c_i, has mean a_i c_i / d:
@@ -62,29 +55,22 @@ class ProjectedSlopes:
     of the user nothing is taken off, so that the gradient is that of the mean over them.)
     """
 
-    def __init__(self, x: Cloud, ys: list[Cloud], weights: list[float], p: float) -> None:
+    def __init__(self, x: Cloud, ys: Sequence[Cloud], weights: Sequence[float], p: float) -> None:
         self._x, self._ys, self._weights, self.p = x, ys, weights, p
-        self._ordered = [x.weights is not None or y.weights is not None for y in ys]
+        weighted = [x.weights is not None or y.weights is not None for y in ys]
         self._couplings = [
-            Coupling(x.size, y.size, p, weighted=weighted)
-            for y, weighted in zip(ys, self._ordered, strict=True)
+            Coupling(x.size, y.size, weighted=w) for y, w in zip(ys, weighted, strict=True)
         ]
-        self.units = [1.0] * len(ys)
-        self.seconds = sum(
-            (x.size + y.size) * (2.5 * SECONDS_SORT + SECONDS_PROJECT * x.dim) for y in ys
-        )
+        self._projector = Projector((x, *ys), (any(weighted), *weighted), ordered=True)
+        self.unit = 1.0
+        n_points = sum(x.size + y.size for y in ys)
+        self.seconds = n_points * (2.5 * SECONDS_SORT + SECONDS_PROJECT * x.dim)
         self._is_linear = False
-        self._ratios = [0.0] * len(ys)
+        self._ratios = [0.0] * len(ys)  # 1 - s_k
         own = x.total_variance if p == 2.0 else 0.0
         if own > 0.0:
-            sizes = [math.sqrt(y.total_variance) for y in ys]  # a ratio of squares may overflow
-            self._ratios = [1.0 - size / math.sqrt(own) for size in sizes]
-
-    def choose_unit(self, theta: Array) -> None:
-        """Make squares of powers stay in range where p is large (one target)."""
-        costs = ProjectedCosts(self._x, self._ys[0], self.p)
-        unit = unit_of_costs(costs(theta), self.p)
-        self.units = [unit * (costs.unit or 1.0)]
+            roots = [math.sqrt(y.total_variance) for y in ys]  # a ratio of squares may overflow
+            self._ratios = [1.0 - root / math.sqrt(own) for root in roots]
 
     def __call__(self, design: Design, *, progress: bool = False) -> Slopes:
         """Costs and gradient over all directions of a design."""
@@ -101,8 +87,7 @@ class ProjectedSlopes:
             for first in range(0, L, step):
                 last = min(first + step, L)
                 theta = design.rows(first, last)
-                R = np.zeros((len(theta), n))
-                self._fill(theta, R, costs[first:last])
+                R = self._fill(theta, costs[first:last])
                 self._accumulate(theta, R, block, total, square, pilot, first == 0)
                 bar(last)
         n_blocks = L // block
@@ -126,9 +111,7 @@ class ProjectedSlopes:
     def rows(self, theta: Array) -> Array:
         """Slopes (L, n) at some directions, nothing taken off."""
         self._is_linear = False
-        R = np.zeros((len(theta), self._x.size))
-        self._fill(theta, R, np.empty((len(theta), len(self._ys))))
-        return R
+        return self._fill(theta, np.empty((len(theta), len(self._ys))))
 
     # The linear control ---------------------------------------------------------------------------
 
@@ -156,67 +139,27 @@ class ProjectedSlopes:
 
     # Slopes and their sums ------------------------------------------------------------------------
 
-    def _fill(self, theta: Array, R: Array, costs: Array) -> None:
-        """Slopes R (L, n) and costs (L, K) at some directions."""
-        x, L = self._x, len(theta)
-        batch = batch_rows(x.size, max(y.size for y in self._ys), x.dim, L)
-        padded = np.zeros((L, x.points.shape[0]), x.points.dtype)
-        padded[:, : x.dim] = theta
-        shifts = [theta @ (x.centre - y.centre) for y in self._ys]
-        lines = [self._lines(theta, k) for k in range(len(self._ys))]
-        work = threading.local()
+    def _fill(self, theta: Array, costs: Array) -> Array:
+        """Return slopes (L, n), and fill the costs (L, K), at some directions."""
+        x, ys, L = self._x, self._ys, len(theta)
+        R = np.zeros((L, x.size))
+        shifts = [theta @ (x.centre - y.centre) for y in ys]
+        lines = [self._lines(theta, k) for k in range(len(ys))]
 
-        def task(part: int) -> None:
-            if not hasattr(work, "sides"):
-                work.sides = self._sides(batch)
-            own, *others = work.sides
-            rows = slice(part * batch, min((part + 1) * batch, L))
-            k = rows.stop - rows.start
-            project_rows(padded[rows], x.points, own.values[:k])
-            own.sort(k)
-            for i, (y, other) in enumerate(zip(self._ys, others, strict=True)):
-                project_rows(padded[rows], y.points, other.values[:k])
-                other.sort(k)
-                cost = np.empty(k)
-                coupling, units = self._couplings[i], np.full(k, self.units[i])
-                coupling.cost(own, other, shifts[i][rows], units, cost)
-                costs[rows, i] = cost
-                alphas, beta = lines[i]
-                self._add_slopes(own, other, i, shifts[i][rows], alphas[rows], beta, R[rows])
+        def task(rows: slice, sides: list[Side]) -> None:
+            own, *others = sides
+            cost = np.empty(rows.stop - rows.start)
+            for k, (coupling, other) in enumerate(zip(self._couplings, others, strict=True)):
+                shift, (alphas, beta) = shifts[k][rows], lines[k]
+                units = np.full(len(cost), self.unit)
+                coupling.costs(own, other, shift, self.p, cost, units)
+                costs[rows, k] = cost
+                line = shift, alphas[rows], beta, self._weights[k], self.unit, self.p
+                coupling.add_slopes(own, other, *line, R[rows])
 
-        run_parts(task, -(-L // batch), seconds=L * self.seconds)
-
-    def _add_slopes(
-        self,
-        own: Side,
-        other: Side,
-        i: int,
-        shifts: Array,
-        alphas: Array,
-        beta: float,
-        R: Array,
-    ) -> None:
-        k, coupling = len(R), self._couplings[i]
-        u, v = own.values[:k], other.values[:k]
-        assert own.order is not None
-        order = own.order[:k]
-        rest = (shifts, alphas, beta, self._weights[i], self.units[i], self.p, R)
-        if coupling.weighted:
-            assert own.sums is not None
-            assert other.sums is not None
-            add_slopes_weighted(u, v, order, own.sums[:k], other.sums[:k], *rest)
-        elif coupling.plan is not None:
-            add_slopes_planned(u, v, order, *coupling.plan, *rest)
-        else:
-            add_slopes_equal(u, v, order, *rest)
-
-    def _sides(self, batch: int) -> list[Side]:
-        """That of the cloud itself, and those of its targets."""
-        x, needs_units = self._x, any(self._ordered)
-        requests = [SideRequest(x.size, x.units if needs_units else None, ordered=True)]
-        for y, weighted in zip(self._ys, self._ordered, strict=True):
-            requests.append(SideRequest(y.size, y.units if weighted else None))
-        return make_sides(batch, x.points.dtype, requests)
+        batch = batch_rows(x.size, max(y.size for y in ys), x.dim, L)
+        self._projector.visit(theta, batch, task, L * self.seconds)
+        return R
 
     def _accumulate(
         self,

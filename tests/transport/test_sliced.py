@@ -574,10 +574,10 @@ def test_memory_does_not_grow_with_the_projections():
 
 
 PROGRESS_CALLS = {
-    "sliced_wasserstein": (sliced_wasserstein, "randla"),
+    "sliced_wasserstein": (sliced_wasserstein, "sliced_wasserstein"),
     "sliced_wasserstein_gradient": (sliced_wasserstein_gradient, "gradient"),
     "max_sliced_wasserstein": (max_sliced_wasserstein, "ascents"),
-    "wasserstein_1d": (wasserstein_1d, "randla"),
+    "wasserstein_1d": (wasserstein_1d, "wasserstein_1d"),
     "sliced_wasserstein_matrix": (
         lambda X, Y, **kw: sliced_wasserstein_matrix([X, Y], control_variate="quartic", **kw),
         "controls",
@@ -586,7 +586,8 @@ PROGRESS_CALLS = {
 
 
 @pytest.mark.parametrize("name", PROGRESS_CALLS)
-def test_a_progress_bar_is_drawn_to_the_end(name, capsys):
+def test_a_progress_bar_is_drawn_to_the_end(name, capsys, monkeypatch):
+    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
     X, Y = clouds("gauss", 3, 30)
     call, label = PROGRESS_CALLS[name]
     call(X, Y, progress=True)
@@ -602,7 +603,7 @@ def test_ctrl_c_stops_between_parts(monkeypatch):
         raise KeyboardInterrupt
 
     X, Y = clouds("gauss", 3, 30)
-    monkeypatch.setattr("randla.transport._costs.project_rows", interrupted)
+    monkeypatch.setattr("randla.transport._projections.project_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sliced_wasserstein(X, Y, rng=0)
     assert randla._parallel._blas_users == 0

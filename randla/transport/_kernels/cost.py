@@ -24,7 +24,8 @@ _UNIT = 2.0**-62
 
 
 @summing_kernel
-def _sum_equal(u, v, shift, unit, p):
+def row_cost(u, v, shift, unit, p):
+    """Mean over k of (|u[k] - v[k] + shift| unit)^p; p = 1, 2 ignore `unit`."""
     total = 0.0
     if p == 2.0:
         for k in range(u.size):
@@ -36,7 +37,7 @@ def _sum_equal(u, v, shift, unit, p):
     else:
         for k in range(u.size):
             total += power(abs(np.float64(u[k]) - np.float64(v[k]) + shift) * unit, p)
-    return total
+    return total / u.size
 
 
 @inline
@@ -84,8 +85,7 @@ def cost_equal(U, V, shifts, units, p, out):
     Here and below `units` keeps high powers within the range of doubles; p = 1, 2 ignore it.
     """
     for row in range(U.shape[0]):
-        total = _sum_equal(U[row], V[row], shifts[row], units[row], p)
-        out[row] = total / U.shape[1]
+        out[row] = row_cost(U[row], V[row], shifts[row], units[row], p)
 
 
 @kernel

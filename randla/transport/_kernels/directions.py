@@ -1,13 +1,13 @@
 """All that a range of directions needs, in one call, for clouds of equal size without weights."""
 
 from randla._jit import kernel
-from randla.transport._kernels.cost import cost_equal
+from randla.transport._kernels.cost import row_cost
 from randla.transport._kernels.project import project_rows
 from randla.transport._kernels.sort import sort_rows
 
 
 @kernel
-def cost_directions(theta, X, Y, shifts, units, p, U, V, spare, keys, counts, out):
+def cost_directions(theta, X, Y, shifts, p, U, V, spare, keys, counts, out):
     """out[r] = cost of the projections of X and Y (d, n) onto theta[r], as `cost_equal` has it.
 
     The steps are those of three kernels on batches U, V (B, n) that stay in cache. Called one by
@@ -21,4 +21,5 @@ def cost_directions(theta, X, Y, shifts, units, p, U, V, spare, keys, counts, ou
         sort_rows(u, spare, keys, counts)
         project_rows(theta[rows], Y, v)
         sort_rows(v, spare, keys, counts)
-        cost_equal(u, v, shifts[rows], units[rows], p, out[rows])
+        for r in range(last - first):
+            out[first + r] = row_cost(u[r], v[r], shifts[first + r], 1.0, p)

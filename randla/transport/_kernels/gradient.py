@@ -65,18 +65,6 @@ def add_slopes_weighted(U, V, order, A, B, shifts, alphas, beta, factor, unit, p
             next_stretch(A[first:last], B[first:last], at, reached, left, right, mass, k)
             for r in range(last - first):
                 row = slice(first + r, first + r + 1)
-                add_slopes_planned(
-                    U[row],
-                    V[row],
-                    order[row],
-                    left[r, :k],
-                    right[r, :k],
-                    mass[r, :k],
-                    shifts[row],
-                    alphas[row],
-                    beta,
-                    factor,
-                    unit,
-                    p,
-                    R[row],
-                )
+                pairs = left[r, :k], right[r, :k], mass[r, :k]
+                line = shifts[row], alphas[row], beta, factor, unit, p, R[row]
+                add_slopes_planned(U[row], V[row], order[row], *pairs, *line)
