@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import shortened
+from randla._results import short_repr
 from randla._typing import Array
 
 
@@ -22,7 +22,7 @@ def _table(name: str, *, header: int = 1, dtype: type = float) -> NDArray:
 
 def _short_repr(columns: Any) -> str:
     """Return a repr that does not print the data."""
-    shown = ", ".join(f"{name}={shortened(v)}" for name, v in columns._asdict().items())
+    shown = ", ".join(f"{name}={short_repr(v)}" for name, v in columns._asdict().items())
     return f"{type(columns).__name__}({shown})"
 
 

@@ -109,8 +109,8 @@ class ProjectedCosts(PairOfClouds):
             left, right = local.sides
             rows = slice(*bounds[part])
             clouds = padded[rows], x.points, y.points, shifts[rows]
-            sorting = left.sorting[:3]  # without an order
-            cost_directions(*clouds, self.p, left.values, right.values, *sorting, out[rows])
+            sides = left.values, right.values, *left.sorting
+            cost_directions(*clouds, self.p, *sides, out[rows])
 
         run_parts(task, n_parts, seconds=L * self.seconds)
 

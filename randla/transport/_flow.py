@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key, generator_from_key
-from randla._results import Result, axes_or_new
+from randla._results import axes_or_new
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._clouds import as_weights_or_none, prepare
@@ -18,12 +18,12 @@ from randla.transport._directions import as_design, child_key
 from randla.transport._gradient import Kinds
 from randla.transport._matrix import as_clouds
 from randla.transport._regression import plain_mean
-from randla.transport._result import MeanCost, directions_interval
+from randla.transport._result import DirectionsResult, MeanCost, directions_interval
 from randla.transport._slopes import ProjectedSlopes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinFlow(Result):
+class SlicedWassersteinFlow(DirectionsResult):
     """Where a cloud has moved, and how its distance to the target fell.
 
     Attributes
@@ -48,33 +48,7 @@ class SlicedWassersteinFlow(Result):
     degrees_of_freedom: float
     n_projections: int
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """Student t intervals for the exact distances of `trace`, each step by itself.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions of a step, that its interval covers.
-
-        Returns
-        -------
-        low, high : (n_steps,) ndarray
-            Not below zero; both equal to `trace` where it is exact.
-
-        Raises
-        ------
-        ValueError
-            If `level` is not between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein_flow
-        >>> X, Y = np.random.default_rng(0).standard_normal((2, 50, 4))
-        >>> low, high = sliced_wasserstein_flow(X, Y, n_steps=20, rng=0).confidence_interval()
-        >>> bool(high[-1] < low[0])  # the distance has fallen
-        True
-        """
+    def _interval(self, level: float) -> tuple[Array, Array]:
         spread = self.trace_standard_error, self.degrees_of_freedom
         low, high = directions_interval(self.trace, *spread, level)
         return np.maximum(low, 0.0), high

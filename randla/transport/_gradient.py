@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_key
-from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Clouds, as_pair
@@ -15,14 +14,14 @@ from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design, as_design
 from randla.transport._projections import MAX_POWER, SAFE_POWER
 from randla.transport._regression import plain_mean
-from randla.transport._result import MeanCost, directions_interval, times_unit
+from randla.transport._result import DirectionsResult, MeanCost, directions_interval, times_unit
 from randla.transport._slopes import ProjectedSlopes, Slopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinGradient(Result):
+class SlicedWassersteinGradient(DirectionsResult):
     """The sliced Wasserstein distance of two clouds and its gradient, with errors.
 
     The errors are those of the random directions, given the clouds.
@@ -59,35 +58,7 @@ class SlicedWassersteinGradient(Result):
     _unit: float  # ... times this unit
     _to_value: float  # d value / d power, in these units
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """Student t intervals for the entries of `gradient`, each by itself.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions, that an interval covers.
-
-        Returns
-        -------
-        low, high : (n, d) ndarray
-            Both equal to `gradient` where it is exact.
-
-        Raises
-        ------
-        ValueError
-            If the directions were given, so that there is no standard error; or if `level` is not
-            between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein_gradient
-        >>> X, Y = np.random.default_rng(0).standard_normal((2, 50, 4))
-        >>> result = sliced_wasserstein_gradient(X, Y, rng=0)
-        >>> low, high = result.confidence_interval()
-        >>> low.shape, bool((low < result.gradient).all() and (result.gradient < high).all())
-        ((50, 4), True)
-        """
+    def _interval(self, level: float) -> tuple[Array, Array]:
         spread = self._slope_errors, self.degrees_of_freedom
         low, high = directions_interval(self._slopes, *spread, level)
         return times_unit(low, self._unit), times_unit(high, self._unit)

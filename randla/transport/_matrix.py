@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar, showing_progress
 from randla._random import draw_key
-from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_array, as_count, as_flag, as_number, as_points
 from randla.transport._choice import (
@@ -30,13 +29,13 @@ from randla.transport._directions import Design, as_design
 from randla.transport._pair_costs import PairCosts
 from randla.transport._projections import SAFE_POWER
 from randla.transport._regression import fit_or_mean
-from randla.transport._result import MeanCost
+from randla.transport._result import DirectionsResult, MeanCost
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinMatrix(Result):
+class SlicedWassersteinMatrix(DirectionsResult):
     """Sliced Wasserstein distances of all pairs of K clouds, on common directions.
 
     The errors are those of the random directions, given the clouds; as the directions are common,
@@ -73,34 +72,7 @@ class SlicedWassersteinMatrix(Result):
     directions: str
     _cost: MeanCost  # of the pairs i < j
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """Intervals for `values`, each pair by itself: Student's t for `powers`, through the root.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions, that an interval covers.
-
-        Returns
-        -------
-        low, high : (K, K) ndarray
-            Symmetric, zero on the diagonal; both equal to `values` where these are exact.
-
-        Raises
-        ------
-        ValueError
-            If the directions were given, so that there are no standard errors; or if `level` is
-            not between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein_matrix
-        >>> X = np.random.default_rng(0).standard_normal((100, 2))
-        >>> low, high = sliced_wasserstein_matrix([X, 2.0 * X], rng=0).confidence_interval()
-        >>> low.shape, bool(low[0, 1] <= high[0, 1])
-        ((2, 2), True)
-        """
+    def _interval(self, level: float) -> tuple[Array, Array]:
         low, high = self._cost.interval(level)
         return _symmetric(len(self.values), low), _symmetric(len(self.values), high)
 

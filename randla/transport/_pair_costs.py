@@ -54,11 +54,12 @@ class PairCosts:
         shifts = theta @ (centres - centres[0]).T  # (L, K)
 
         def task(rows: slice, sides: list[Side]) -> None:
-            cost = np.empty(rows.stop - rows.start)
+            cost, ones = np.empty((2, rows.stop - rows.start))
+            ones[:] = 1.0
             for column, (i, j) in enumerate(self.pairs):
                 coupling = self._couplings[self._kind(i, j)]
                 difference = shifts[rows, i] - shifts[rows, j]
-                coupling.costs(sides[i], sides[j], difference, self.p, cost)
+                coupling.costs(sides[i], sides[j], difference, self.p, cost, ones)
                 out[rows, column] = cost
 
         batch = batch_rows(self._n_points, 0, d, L)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._memory import aligned_empty
 from randla._parallel import run_parts
 from randla._typing import Array
 from randla.transport._clouds import Cloud
@@ -29,7 +28,7 @@ from randla.transport._kernels.gradient import (
     add_slopes_weighted,
 )
 from randla.transport._kernels.project import project_rows
-from randla.transport._kernels.sort import MAX_CELLS, sort_rows, sort_rows_with_order
+from randla.transport._kernels.sort import MAX_CELLS, sort_rows
 
 _BATCH_NUMBERS = 1 << 16  # of both sides together: 512 KiB of float64
 _BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
@@ -63,15 +62,15 @@ class SortArrays(NamedTuple):
     """What our sort overwrites, for rows of up to n numbers; one for each thread."""
 
     spare: NDArray[Any]  # (n,), of the dtype of the rows
+    spare_order: NDArray[np.int32]  # (n,)
     keys: NDArray[np.int32]  # (n,)
     counts: NDArray[np.uint32]  # (2, MAX_CELLS)
-    spare_order: NDArray[np.int32]  # (n,)
 
     @classmethod
     def of(cls, n: int, dtype: Any) -> "SortArrays":
         """Uninitialised arrays."""
-        keys, order = aligned_empty(n, np.int32), aligned_empty(n, np.int32)
-        return cls(aligned_empty(n, dtype), keys, np.empty((2, MAX_CELLS), np.uint32), order)
+        order, keys = np.empty((2, n), np.int32)
+        return cls(np.empty(n, dtype), order, keys, np.empty((2, MAX_CELLS), np.uint32))
 
 
 class Side:
@@ -88,21 +87,17 @@ class Side:
         ordered: bool = False,
     ) -> None:
         shape, self.sorting, self._units = (batch, n), sorting, units
-        self.values = aligned_empty(shape, sorting.spare.dtype)
-        self.order = aligned_empty(shape, np.int32) if ordered or units is not None else None
-        self.sums = None if units is None else aligned_empty(shape, np.int64)
+        self.values = np.empty(shape, sorting.spare.dtype)
+        self.order = np.empty(shape, np.int32) if ordered or units is not None else None
+        self.sums = None if units is None else np.empty(shape, np.int64)
 
     def sort(self, k: int) -> None:
         """Sort the first k rows of `values`, with `order` and `sums` if there are any."""
-        P, work = self.values[:k], self.sorting
-        if self.order is None:
-            if P.shape[1] < OUR_SORT_FROM[P.itemsize]:
-                P.sort(axis=1)
-            else:
-                sort_rows(P, work.spare, work.keys, work.counts)
-            return
-        order = self.order[:k]
-        sort_rows_with_order(P, order, work.spare, work.spare_order, work.keys, work.counts)
+        P, order = self.values[:k], None if self.order is None else self.order[:k]
+        if order is None and P.shape[1] < OUR_SORT_FROM[P.itemsize]:
+            P.sort(axis=1)
+        else:
+            sort_rows(P, order, *self.sorting)
         if self.sums is not None:
             accumulate_weights(self._units, order, self.sums[:k])
 

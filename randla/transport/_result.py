@@ -88,8 +88,51 @@ class MeanCost:
         return times_unit(low, self.length), times_unit(high, self.length)
 
 
+class DirectionsResult(Result):
+    """Base of the results whose errors are those of random directions."""
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Student t intervals for distances (through the root of their powers) or gradients.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability, over the draw of the directions, that an interval covers; each number has
+            one by itself.
+
+        Returns
+        -------
+        low, high : float or ndarray
+            Of the shape of the estimate: `value`, `values`, `gradient`, or `trace` (where the
+            directions are those of a step). Both equal to it where it is exact; those of distances
+            are not below zero.
+
+        Raises
+        ------
+        ValueError
+            If the directions were given, so that there is no standard error; or if `level` is not
+            between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import sliced_wasserstein, sliced_wasserstein_flow
+        >>> X, Y = np.random.default_rng(0).standard_normal((2, 100, 4))
+        >>> low, high = sliced_wasserstein(X, Y + 1.0, rng=0).confidence_interval(0.99)
+        >>> print(f"{low:.3f} {high:.3f}")
+        1.036 1.038
+        >>> low, high = sliced_wasserstein_flow(X, Y, n_steps=20, rng=0).confidence_interval()
+        >>> bool(high[-1] < low[0])  # the distance has fallen
+        True
+        """
+        return self._interval(level)
+
+    def _interval(self, level: float) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinResult(Result):
+class SlicedWassersteinResult(DirectionsResult):
     """An estimate of the sliced Wasserstein distance of two clouds, with its error.
 
     All errors are those of the random directions, given the two clouds: they say nothing of the
@@ -159,34 +202,7 @@ class SlicedWassersteinResult(Result):
     def __float__(self) -> float:
         return self.value
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval for `value`: that of Student's t for `power`, through the root.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions, that the interval covers.
-
-        Returns
-        -------
-        low, high : float
-            Both equal to `value` where it is exact.
-
-        Raises
-        ------
-        ValueError
-            If the directions were given, so that there is no standard error; or if `level` is not
-            between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein
-        >>> X, Y = np.random.default_rng(0).standard_normal((2, 100, 4))
-        >>> low, high = sliced_wasserstein(X, Y + 1.0, rng=0).confidence_interval(0.99)
-        >>> print(f"{low:.3f} {high:.3f}")
-        1.036 1.038
-        """
+    def _interval(self, level: float) -> tuple[Any, Any]:
         low, high = self._cost.interval(level)
         return float(low), float(high)
 

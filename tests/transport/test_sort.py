@@ -35,8 +35,7 @@ SINGLE = [name for name in ROWS if name not in ("wide", "extreme")]
 
 def ours(P):
     """Sort the rows of P in place, whatever their length."""
-    work = SortArrays.of(P.shape[1], P.dtype)
-    sort_rows(P, work.spare, work.keys, work.counts)
+    sort_rows(P, None, *SortArrays.of(P.shape[1], P.dtype))
     return P
 
 

@@ -205,33 +205,27 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
 
 
 @kernel
-def sort_rows(P, spare, keys, counts):
-    """Sort the rows of P (B, n) in place. `spare` (n,) of its dtype, `keys` (n,) int32, `counts`
-    (2, MAX_CELLS) uint32 are overwritten. Floor: two scattered copies of P.
+def sort_rows(P, order, spare, spare_order, keys, counts):
+    """Sort the rows of P (B, n) in place; row r of `order` (B, n) int32 gets the stable argsort,
+    unless `order` is None.
+
+    `spare` (n,) of P's dtype, `spare_order` (n,) and `keys` (n,) int32, and `counts` (2, MAX_CELLS)
+    uint32 are overwritten. Floor: two scattered copies of P.
     """
     by_bits = False
     for row in range(P.shape[0]):
         x = P[row]
-        if by_bits or not _sort_by_keys(x, None, spare, None, keys, counts, 2 * x.size + _FEW):
+        if order is None:
+            index = None
+        else:
+            index = order[row]
+        if not by_bits:
+            limit = 2 * x.size + _FEW
+            if _sort_by_keys(x, index, spare, spare_order, keys, counts, limit):
+                continue
             by_bits = True  # the other rows of this cloud will not be easier
-            _sort_by_bits(x, None, spare, None, counts)
-
-
-@kernel
-def sort_rows_with_order(P, order, spare, spare_order, keys, counts):
-    """Sort the rows of P (B, n) in place; row r of `order` (B, n) int32 gets the stable argsort.
-
-    `spare` (n,) of P's dtype, `spare_order` (n,) and `keys` (n,) int32, `counts` as in `sort_rows`
-    are overwritten.
-    """
-    by_bits = False
-    for row in range(P.shape[0]):
-        x, index = P[row], order[row]
-        limit = 2 * x.size + _FEW
-        if by_bits:
+        elif order is not None:
             for i in range(x.size):
                 index[i] = i
-        elif _sort_by_keys(x, index, spare, spare_order, keys, counts, limit):
-            continue
-        by_bits = True  # what the first attempt left is a stable rearrangement: go on from there
+        # what a first attempt left is a stable rearrangement: go on from there
         _sort_by_bits(x, index, spare, spare_order, counts)
