@@ -41,7 +41,7 @@ def as_control(control_variate: Any) -> str | Controls | None:
 def affordable(name: str | None, d: int, n: int, p: float) -> str | None:
     """The family, or what stands for it where n directions are too few."""
     while name is not None and n < needed_projections(name, d, p):
-        name = _FALLBACK.get(name)
+        name = _FALLBACK.get(name)  # the next smaller family; in the end none
     return name
 
 

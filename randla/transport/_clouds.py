@@ -100,10 +100,10 @@ class Cloud:
         for first in range(0, n, step):
             block = coordinates[:, first : first + step].astype(np.float64, copy=False)
             if self.weights is None:
-                second += block @ block.T / n
+                second += block @ block.T / n  # sum of a_i x_i x_i'
             else:
                 second += (block * self.weights[first : first + step]) @ block.T
-        return second - np.outer(offset, offset)
+        return second - np.outer(offset, offset)  # about the mean, not the centre
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ def pair_moments(x: Cloud, y: Cloud) -> PairMoments:
     if d <= x.size + y.size:
         return PairMoments(None, delta, x.covariance, y.covariance, d)
     span = np.concatenate([x.points[:d], y.points[:d], delta[:, None]], axis=1, dtype=np.float64)
-    basis = np.linalg.qr(span)[0]
+    basis = np.linalg.qr(span)[0]  # (d, r), r = n + m + 1 columns that span what theta can see
     covariances = [
         cloud.covariance_of(basis.T @ cloud.points[:d], basis.T @ (cloud.mean - cloud.centre))
         for cloud in (x, y)
@@ -190,10 +190,10 @@ def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> C
     """Scale and centre validated clouds; float32 only if all of them are."""
     dtype = np.result_type(*points)
     with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
-    tables = _statistics(with_mass, 0)
+    tables = _statistics(with_mass, 0)  # (K, 3, d): mean, least, largest
     exponent = unit_exponent(float(np.abs(tables[:, 1:]).max()))
     if abs(exponent) < _SAFE_EXPONENT:
-        tables *= 2.0**-exponent
+        tables *= 2.0**-exponent  # now the largest coordinate of all clouds is in [1/2, 1)
     else:  # the sums may have left the range of doubles
         tables = _statistics(with_mass, exponent)
     is_line = tables.shape[2] == 1  # a distance on the line is exact
@@ -235,12 +235,12 @@ def _drop_zeros(x: NDArray[Any], w: NDArray[Any] | None) -> WithMass:
     """Points of positive weight, weights with sum 1 (None if they are equal), and row numbers."""
     if w is None:
         return x, None, None
-    w = np.ldexp(w, -math.frexp(w.max())[1])
+    w = np.ldexp(w, -math.frexp(w.max())[1])  # so that their sum is in range
     kept = None
     if w.min() == 0.0:
         kept = np.flatnonzero(w)
         x, w = x[kept], w[kept]
-    return x, None if w.min() == w.max() else w / w.sum(), kept
+    return x, None if w.min() == w.max() else w / w.sum(), kept  # equal weights are none
 
 
 def _run(task: Callable[[int, int, int], T], points: list[NDArray[Any]]) -> list[list[T]]:
@@ -284,11 +284,11 @@ def _statistics(with_mass: Sequence[WithMass], exponent: int) -> Array:
     for table, parts, x, w in zip(tables, _run(statistics, points), points, weights, strict=True):
         table[:] = parts[0]
         for part in parts[1:]:
-            table[0] += part[0]
+            table[0] += part[0]  # sums, in the order of the parts
             np.minimum(table[1], part[1], out=table[1])
             np.maximum(table[2], part[2], out=table[2])
         if not len(w):
-            table[0] /= len(x)
+            table[0] /= len(x)  # weights have sum 1: there the sum is the mean
     return tables
 
 
@@ -301,7 +301,7 @@ def _centred(
 ) -> list[NDArray[Any]]:
     """Transposed points (x 2^-exponent - centre) 2^-again of each cloud, read-only."""
     d = centres.shape[1]
-    copies = [aligned_empty((-(-d // 4) * 4, len(x)), dtype) for x in points]
+    copies = [aligned_empty((-(-d // 4) * 4, len(x)), dtype) for x in points]  # (d', n)
     scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
 
     def copy(k: int, first: int, last: int) -> None:
@@ -310,7 +310,7 @@ def _centred(
 
     _run(copy, points)
     for rows in copies:
-        rows[d:] = 0.0
+        rows[d:] = 0.0  # what pads d to a multiple of four
         rows.flags.writeable = False
     return copies
 
@@ -331,11 +331,11 @@ def snapped(
     mean of (0, 1, 1e20) zero and one would be the same.
     """
     flat = np.empty(mean.size)
-    resolution = -22 if dtype == np.float32 else -51
+    resolution = -22 if dtype == np.float32 else -51  # bits below the size: exact in the dtype
     farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
     centres = flat.reshape(mean.shape)
     if is_line:
-        spread = np.maximum(high - centres, centres - low)
+        spread = np.maximum(high - centres, centres - low)  # how far points are from the centre
         centres[2.0 * spread > np.abs(centres)] = 0.0
         farthest = float(np.maximum(high - centres, centres - low).max())
     return centres, farthest

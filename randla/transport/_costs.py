@@ -47,7 +47,7 @@ class PairOfClouds:
         distances = self.distances(theta)
         if not self._is_unit_known:
             self.unit, self._is_unit_known = 1.0 / (float(distances.max()) or 1.0), True
-        return (self.unit * distances) ** self.p
+        return (self.unit * distances) ** self.p  # at most one where p is large
 
     def distances(self, theta: Array) -> Array:
         """W_p (L,) in units of the clouds."""

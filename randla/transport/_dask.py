@@ -62,7 +62,7 @@ class Units:
         """The z of a block; points without weight may be anywhere, but not out of range."""
         block = as_points(block)
         with np.errstate(over="ignore"):
-            z = np.ldexp(block - self.centre.astype(self.dtype), -self.exponent)
+            z = np.ldexp(block - self.centre.astype(self.dtype), -self.exponent)  # of order one
         return np.clip(z, -32.0, 32.0).astype(self.dtype, copy=False)
 
 
@@ -72,14 +72,14 @@ class DaskCloud:
     def __init__(self, X: Any, weights: Array | None, units: Units) -> None:
         self.X, self.units = X, units
         self.size, self.dim = X.shape
-        self.weights = None if weights is None else weights / weights.max()
+        self.weights = None if weights is None else weights / weights.max()  # sums stay in range
 
     @cached_property
     def _moments(self) -> Array:
         w = None if self.weights is None else dask_arrays.as_vector(self.weights, self.X, "weights")
         shape = self.dim + 1, self.dim + 1
         total = compute(dask_arrays.join_rows(_moments, self.X, w, shape=shape, units=self.units))
-        return np.array(total / total[-1, -1])
+        return np.array(total / total[-1, -1])  # the last entry is the sum of the weights
 
     @property
     def mean(self) -> Array:
@@ -89,8 +89,8 @@ class DaskCloud:
     @property
     def covariance(self) -> Array:
         """Weighted covariance (d, d), divided by the total weight."""
-        about_centre = self._moments[-1, :-1]
-        return self._moments[:-1, :-1] - np.outer(about_centre, about_centre)
+        about_centre = self._moments[-1, :-1]  # of this cloud, not of the second
+        return self._moments[:-1, :-1] - np.outer(about_centre, about_centre)  # E zz' - Ez Ez'
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class DaskClouds:
         centres = (0.5 * high + 0.5 * low).astype(dtype).astype(np.float64)
         if centres.shape[1] == 1:  # a distance on the line is exact: see `snapped`
             centres[:] = 0.0
-        half_gap = 0.5 * centres[0] - 0.5 * centres[1]
+        half_gap = 0.5 * centres[0] - 0.5 * centres[1]  # halves, as the gap may be out of range
         reach = [(high - centres).max(), (centres - low).max(), np.abs(half_gap).max()]
         exponent = unit_exponent(float(max(reach)))
         offset = np.ldexp(half_gap, 1 - exponent)
@@ -140,8 +140,8 @@ class DaskCosts(PairOfClouds):
         """W_p (L,) in units of the clouds, from some passes over all blocks."""
         x, y = self._sides
         row_bytes = (x.size + y.size) * np.dtype(x.units.dtype).itemsize
-        per_task = max(_TASK_BYTES // row_bytes, 1)
-        per_pass = max(_PASS_BYTES // (row_bytes * per_task), 1) * per_task
+        per_task = max(_TASK_BYTES // row_bytes, 1)  # directions that one task sorts
+        per_pass = max(_PASS_BYTES // (row_bytes * per_task), 1) * per_task  # that one read serves
         blocks = [side.X.to_delayed().ravel() for side in (x, y)]
         weights = [None if s.weights is None else dask.delayed(s.weights) for s in (x, y)]
         project, sort = dask.delayed(_project), dask.delayed(_couple)
@@ -164,14 +164,14 @@ def _box(first: int, block: Any, weights: Any) -> Array:
     """Largest coordinates, and largest of their negatives, of the points with a weight."""
     block = as_points(block).astype(np.float64, copy=False)
     if weights is not None:
-        block = block[weights > 0.0]
+        block = block[weights > 0.0]  # others may be anywhere
     return np.stack([part.max(axis=0, initial=-np.inf) for part in (block, -block)])
 
 
 def _moments(first: int, block: Any, weights: Any, *, units: Units) -> Array:
     """Weighted sums of the products of z and 1."""
     z = np.append(units.read(block).astype(np.float64), np.ones((len(block), 1)), axis=1)
-    return (z if weights is None else z * weights[:, None]).T @ z
+    return (z if weights is None else z * weights[:, None]).T @ z  # (d + 1, d + 1)
 
 
 def _project(block: Any, theta: Array, units: Units) -> NDArray[Any]:

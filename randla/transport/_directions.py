@@ -59,7 +59,7 @@ class Directions:
             return _normalised(normal_rows(self._key, first, last, self.dim))
         start, stop = first // self.block, -(-last // self.block)
         if self.kind == "orthogonal":
-            theta = self._frames(start, stop, self.block).reshape(-1, self.dim)
+            theta = self._frames(start, stop, self.block).reshape(-1, self.dim)  # s of each block
         else:
             theta = self._randomized(start, stop)
         return theta[first - start * self.block : last - start * self.block]
@@ -74,7 +74,7 @@ class Directions:
         """
         d = self.dim
         G = normal_rows(self._key, start * s, stop * s, d).reshape(stop - start, s, d)
-        Q, R = np.linalg.qr(G.transpose(0, 2, 1))
+        Q, R = np.linalg.qr(G.transpose(0, 2, 1))  # (d, s), orthonormal columns
         signs = np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)
         return (Q * signs[:, None, :]).transpose(0, 2, 1)
 
@@ -83,12 +83,12 @@ class Directions:
         n, d = self.block, self.dim
         if d == 2:  # equal angles on half a circle, one random shift
             x, y = normal_rows(self._key, start, stop, 2).T
-            shift = np.arctan2(y, x) / (2.0 * math.pi)
-            angle = ((np.arange(n) + shift[:, None]) * (math.pi / n)).ravel()
+            shift = np.arctan2(y, x) / (2.0 * math.pi)  # uniform on a circle
+            angle = ((np.arange(n) + shift[:, None]) * (math.pi / n)).ravel()  # steps of pi / n
             return np.column_stack([np.cos(angle), np.sin(angle)])
         if d == 3:  # Fibonacci points on half a sphere, one random rotation
-            height = (np.arange(n) + 0.5) / n
-            angle = 2.0 * math.pi * np.arange(n) / _GOLDEN
+            height = (np.arange(n) + 0.5) / n  # uniform on [0, 1]: half a sphere (Archimedes)
+            angle = 2.0 * math.pi * np.arange(n) / _GOLDEN  # the golden angle
             radius = np.sqrt(1.0 - height**2)
             points = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), height])
             return (points @ self._frames(start, stop, 3)).reshape(-1, 3)
@@ -119,7 +119,7 @@ def _block_size(kind: str, dim: int, n: int) -> int:
     if kind == "orthogonal":
         return max(min(dim, n // N_BLOCKS), 1)
     if kind == "rqmc":
-        size = -(-n // N_BLOCKS)
+        size = -(-n // N_BLOCKS)  # eight randomizations of one set
         return size if dim <= 3 else 1 << (size - 1).bit_length()  # Sobol: powers of two
     return 1
 
@@ -136,14 +136,14 @@ def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> Array:
     piece = min(n, 1 << max((_SOBOL_NUMBERS // d).bit_length() - 1, 0))
     normals = np.empty((n, d))
     for first in range(0, n, piece):  # so that Ctrl-C is heard
-        uniform = np.clip(points.random(piece), 2.0**-32, 1.0 - 2.0**-32)
+        uniform = np.clip(points.random(piece), 2.0**-32, 1.0 - 2.0**-32)  # finite quantiles
         ndtri(uniform, out=normals[first : first + piece])
     return normals
 
 
 def _normalised(G: Array) -> Array:
     """Rows divided by their length; a row of zeros, of probability zero, becomes e_1."""
-    length = np.sqrt(np.einsum("ld,ld->l", G, G))
+    length = np.sqrt(np.einsum("ld,ld->l", G, G))  # normals over their length are uniform
     G[length == 0.0, 0] = 1.0
     length[length == 0.0] = 1.0
     G /= length[:, None]

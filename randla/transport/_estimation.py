@@ -49,7 +49,7 @@ class Tolerance:
         """Half of the interval over what is wanted: at most 1 if the tolerances are met."""
         low, high = result.confidence_interval(_CONFIDENCE)
         wanted = max(self.atol, self.rtol * result.value)
-        half = 0.5 * (high - low)
+        half = 0.5 * (high - low)  # of the interval
         return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
 
 
@@ -156,7 +156,7 @@ class SlicedEstimator:
         coefficients = fitted.coefficients
         if controls is not None:
             with np.errstate(over="ignore", under="ignore"):
-                powers = cost.length ** (p - controls.degrees)
+                powers = cost.length ** (p - controls.degrees)  # of length, see `Controls`
                 powers *= unit**-controls.degrees  # controls are in units of the clouds
                 coefficients = times_unit(coefficients * controls.scales, powers)
         mean = fitted.estimate
@@ -241,4 +241,4 @@ def _variance_reduction(f: Array, error: float) -> float:
     if error == 0.0:
         return math.inf if deviations.any() else 1.0
     deviations /= error  # squares of costs may vanish
-    return float(deviations @ deviations) / (max(len(f) - 1, 1) * len(f))
+    return float(deviations @ deviations) / (max(len(f) - 1, 1) * len(f))  # s^2 / L over error^2

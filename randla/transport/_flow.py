@@ -267,13 +267,13 @@ def _gaussian_start(ys: list[NDArray[Any]], shares: Array, n: int, key: np.uint6
     rng, d = generator_from_key(key), clouds.dim
     points = np.zeros((n, d))
     for share, cloud in zip(shares, clouds.items, strict=True):
-        points += share * cloud.mean
+        points += share * cloud.mean  # sum_k lambda_k m_k
         if d <= cloud.size:
             eigenvalues, V = np.linalg.eigh(cloud.covariance)
-            root = V * np.sqrt(np.maximum(eigenvalues, 0.0))
+            root = V * np.sqrt(np.maximum(eigenvalues, 0.0))  # V diag(lambda)^(1/2): root root' = S
         else:  # a root of the covariance that needs no array of d^2 numbers
             offset = (cloud.mean - cloud.centre)[:, None]
-            root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)
+            root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)  # (d, n)
         points += math.sqrt(share) * rng.standard_normal((n, root.shape[1])) @ root.T
     return clouds.from_common_units(points)
 
@@ -322,11 +322,11 @@ class _Descent:
         weights = [start.weights, *(target.weights for target in targets)]
         with progress_bar(n_steps, self.progress, "flow") as bar:
             for k in range(n_steps):
-                design = design.renewed(child_key(key, k))
+                design = design.renewed(child_key(key, k))  # new directions, of the same kind
                 clouds = prepare([points, *(target.points for target in targets)], weights)
                 own, *others = clouds.items
                 slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
-                mean = plain_mean(slopes.costs @ shares, design.block)
+                mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k
                 freedom = mean.degrees_of_freedom
                 cost = MeanCost.of(
                     mean.estimate, mean.standard_error, freedom, 2.0, clouds.exponent

@@ -161,7 +161,7 @@ def sliced_wasserstein_gradient(
     slopes = ProjectedSlopes(x, [y], [1.0], p)
     if 2.0 * p > SAFE_POWER:  # the squares of slopes
         given = design.kind == "array"  # these may begin with the directions of the smallest costs
-        theta = design.rows(0, design.n if given else min(design.n, 1024))
+        theta = design.rows(0, design.n if given else min(design.n, 1024))  # to choose a unit by
         slopes.unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
     n_points = len(np.atleast_1d(np.asarray(X)))
     return _wrap(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)
@@ -201,5 +201,5 @@ def _wrap(
 def _with_zeros(rows: Array, kept: NDArray[np.intp], size: int) -> Array:
     """An array of `size` rows, zero but for those that are given."""
     full = np.zeros((size, rows.shape[1]))
-    full[kept] = rows
+    full[kept] = rows  # points without weight do not matter
     return full

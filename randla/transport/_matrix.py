@@ -181,13 +181,13 @@ def sliced_wasserstein_matrix(
         """Enter means, errors and degrees of freedom, and the units of length of the means."""
         if pairs.pairs:
             which = tuple(members[np.array(pairs.pairs).T])
-            exponents[which] = common.exponent
+            exponents[which] = common.exponent  # groups have units of their own
             if control is None:
                 tables[:, *which] = _plain(pairs, design)
             else:
                 tables[:, *which] = _controlled(pairs, design, control, limit, progress)
         for group in pairs.groups:
-            inner = members[group]
+            inner = members[group]  # pairs that are small by the standard of all
             own = prepare([points[k] for k in inner], [masses[k] for k in inner])
             fill(inner, own, PairCosts(own, p))
 
@@ -196,7 +196,7 @@ def sliced_wasserstein_matrix(
     upper = np.triu_indices(K, 1)
     exact, given = d == 1, design.kind == "array" and d > 1
     means, errors, freedom = tables[:, *upper]
-    freedom = np.full_like(means, math.inf) if exact else freedom
+    freedom = np.full_like(means, math.inf) if exact else freedom  # no error on the line
     cost = MeanCost.of(means, None if given else errors, freedom, p, exponents[upper])
     return SlicedWassersteinMatrix(
         values=_symmetric(K, cost.value),
@@ -257,24 +257,24 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
 def _plain(pairs: PairCosts, design: Design) -> tuple[Array, Array, Array]:
     """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
-    numbers = max(n_pairs, pairs.items[0].dim)
+    numbers = max(n_pairs, pairs.items[0].dim)  # held for each direction
     step = max(_ROUND_COSTS // (numbers * block), 1) * block
     pilot: Array | None = None
     total, square = np.zeros(n_pairs), np.zeros(n_pairs)
     for first in range(0, L, step):
         theta = design.rows(first, min(first + step, L))
-        f = pairs(theta).reshape(len(theta) // block, block, n_pairs)
-        means = f.mean(axis=1)
+        f = pairs(theta).reshape(len(theta) // block, block, n_pairs)  # blocks of directions
+        means = f.mean(axis=1)  # (blocks, P)
         if pilot is None:
             pilot, units = means[0].copy(), np.ldexp(1.0, np.frexp(means.max(axis=0))[1])
         means = (means - pilot) / units  # squares of costs may vanish
         total += means.sum(axis=0)
-        square += np.einsum("bp,bp->p", means, means)
-    M = L // block
+        square += np.einsum("bp,bp->p", means, means)  # squares of costs less the first block's
+    M = L // block  # independent blocks
     assert pilot is not None
     errors = np.zeros(n_pairs)
     if M > 1:
-        errors = np.sqrt(np.maximum(square - total * total / M, 0.0) / (M - 1) / M)
+        errors = np.sqrt(np.maximum(square - total * total / M, 0.0) / (M - 1) / M)  # of means of M
     return pilot + units * (total / M), units * errors, np.full(n_pairs, M - 1.0)
 
 
@@ -310,4 +310,4 @@ def _controlled(
 def _symmetric(K: int, upper: Array) -> Array:
     out = np.zeros((K, K))
     out[np.triu_indices(K, 1)] = upper
-    return out + out.T
+    return out + out.T  # the diagonal is zero

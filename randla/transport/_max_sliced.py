@@ -148,14 +148,14 @@ def max_sliced_wasserstein(
         value = float(costs(np.ones((1, 1)))[0]) ** (1.0 / p) * length
         return MaxSlicedWasserstein(value, np.ones(1), False, 0, True)
     candidates = Directions("iid", clouds.dim, _CANDIDATES, key).rows(0, _CANDIDATES)
-    best = candidates[np.argsort(-costs(candidates), kind="stable")[:n_starts]]
+    best = candidates[np.argsort(-costs(candidates), kind="stable")[:n_starts]]  # the largest first
     starts = np.concatenate([_moment_starts(x, y), best])
     ascent = _Ascent(x, y, p, costs)
     with progress_bar(len(starts), progress, "ascents") as bar:
         theta, f, n_iterations, converged = ascent.run(starts, rtol, max_iterations, bar)
     top = int(np.argmax(f))
     direction = theta[top]
-    if direction[np.flatnonzero(direction)[0]] < 0.0:
+    if direction[np.flatnonzero(direction)[0]] < 0.0:  # costs are even in the direction
         direction = -direction
     value = float(f[top]) ** (1.0 / p) * length
     return MaxSlicedWasserstein(value, direction, True, n_iterations, bool(converged[top]))
@@ -169,9 +169,9 @@ def _moment_starts(x: Cloud, y: Cloud) -> Array:
     reach = max(float(np.abs(cloud.points).max()) for cloud in (x, y))
     # above the rounding of the covariances, which is all of them where one point has all the weight
     size = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
-    floor = 1e-6 * size * np.eye(r)
-    relative = eigh(S1 + floor, S2 + floor)[1]
-    difference = eigh(S1 - S2)[1]
+    floor = 1e-6 * size * np.eye(r)  # of both covariances, so that they can be inverted
+    relative = eigh(S1 + floor, S2 + floor)[1]  # S_1 v = lambda S_2 v: extreme ratios q_1 / q_2
+    difference = eigh(S1 - S2)[1]  # extreme differences q_1 - q_2
     starts = [moments.delta, relative[:, 0], relative[:, -1], difference[:, 0], difference[:, -1]]
     table = np.array([v / size for v in starts if (size := math.sqrt(v @ v)) > 0.0])
     return table if moments.basis is None else table @ moments.basis.T
@@ -192,7 +192,7 @@ class _Ascent:
         bar: Callable[[int], None],
     ) -> tuple[Array, Array, int, NDArray[np.bool_]]:
         """Directions at the end, their costs, the number of steps, and which ascents ended."""
-        theta, f = theta.copy(), self._costs(theta)
+        theta, f = theta.copy(), self._costs(theta)  # (A, d), (A,)
         lengths, done = np.full(len(theta), 0.25), np.zeros(len(theta), bool)
         n_iterations = 0
         for _ in range(max_iterations):
@@ -204,21 +204,21 @@ class _Ascent:
             norm = np.sqrt(np.einsum("ld,ld->l", gradient, gradient))
             unit = gradient / np.where(norm > 0.0, norm, 1.0)[:, None]
             unit = _tangential(unit, theta[active])  # at a maximum all of it may be rounding
-            steps = lengths[active, None] * _STEPS
-            tried = theta[active, None, :] + steps[:, :, None] * unit[:, None, :]
-            tried /= np.linalg.norm(tried, axis=2, keepdims=True)
+            steps = lengths[active, None] * _STEPS  # 1/64 to 4 times the last one
+            tried = theta[active, None, :] + steps[:, :, None] * unit[:, None, :]  # (A, 9, d)
+            tried /= np.linalg.norm(tried, axis=2, keepdims=True)  # back to the sphere
             costs = self._costs(tried.reshape(-1, theta.shape[1])).reshape(steps.shape)
             choice = np.argmax(costs, axis=1)
             rows = np.arange(len(active))
-            gained = costs[rows, choice] - f[active]
+            gained = costs[rows, choice] - f[active]  # of the best of nine steps
             better = gained > 0.0
             moved = active[better]
             theta[moved] = tried[rows, choice][better]
-            lengths[active] = np.minimum(steps[rows, choice], 1.0)
-            lengths[active[~better]] *= 2.0**-6
+            lengths[active] = np.minimum(steps[rows, choice], 1.0)  # where to look next time
+            lengths[active[~better]] *= 2.0**-6  # all steps were too long
             f[moved] = costs[rows, choice][better]
             done[active] = (gained <= rtol * f[active]) & (better | (lengths[active] < 1e-9))
-            done[active[norm == 0.0]] = True
+            done[active[norm == 0.0]] = True  # a point of rest
             bar(int(done.sum()))
         return theta, f, n_iterations, done
 
@@ -227,9 +227,9 @@ class _Ascent:
         design, d = GivenDirections(theta), theta.shape[1]
         out = np.zeros_like(theta)
         for cloud, slopes in zip((self._x, self._y), self._slopes, strict=True):
-            R = slopes.rows(design.rows(0, design.n))
-            out += R @ cloud.points[:d].T.astype(np.float64)
-            out += R.sum(axis=1)[:, None] * cloud.centre
+            R = slopes.rows(design.rows(0, design.n))  # (L, n): df / d(theta' x_i)
+            out += R @ cloud.points[:d].T.astype(np.float64)  # sum_i r_i (x_i - c)
+            out += R.sum(axis=1)[:, None] * cloud.centre  # and what the centre adds
         return _tangential(out, theta)
 
 

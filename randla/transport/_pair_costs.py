@@ -58,7 +58,7 @@ class PairCosts:
             ones[:] = 1.0
             for column, (i, j) in enumerate(self.pairs):
                 coupling = self._couplings[self._kind(i, j)]
-                difference = shifts[rows, i] - shifts[rows, j]
+                difference = shifts[rows, i] - shifts[rows, j]  # theta' (c_i - c_j)
                 coupling.costs(sides[i], sides[j], difference, self.p, cost, ones)
                 out[rows, column] = cost
 
@@ -72,7 +72,7 @@ def _labels(clouds: Clouds) -> NDArray[np.intp]:
     K = len(clouds.items)
     centres = np.array([x.centre for x in clouds.items])
     reach = np.array([max(float(x.points.max()), -float(x.points.min())) for x in clouds.items])
-    gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])
+    gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])  # (K, K)
     sizes = np.maximum(gaps, np.maximum(reach[:, None], reach))
     near = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)
     labels = np.arange(K)

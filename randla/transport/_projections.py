@@ -164,7 +164,7 @@ class Coupling:
         self.weighted, self.is_equal = weighted, n == m and not weighted
         self.plan: tuple[NDArray[Any], ...] | None = None
         if not weighted and n != m:  # the pairs are the same for every row
-            steps = n + m - np.gcd(n, m)
+            steps = n + m - np.gcd(n, m)  # pairs of the plan
             plan = (np.empty(steps, np.uint32), np.empty(steps, np.uint32), np.empty(steps))
             fill_uniform_plan(n, m, *plan)
             self.plan = plan
@@ -205,5 +205,5 @@ class Coupling:
         units = np.ones(len(out))
         for q in [*(q for q in (SAFE_POWER, SAFE_POWER**2) if q < p), p]:
             self.costs(left, right, shifts, q, out, units)
-            out[:] = out ** (1.0 / q) / units
+            out[:] = out ** (1.0 / q) / units  # W_q
             units = 1.0 / np.where(out > 0.0, 2.0 ** (31.0 / q) * out, 1.0)

@@ -106,7 +106,7 @@ def fit(
     if fitted is None or mean_errors is None or not mean_errors.any():
         return fitted and fitted.divided_by(scale)
     statistical = fitted.standard_error
-    known = math.hypot(*(fitted.coefficients * mean_errors))
+    known = math.hypot(*(fitted.coefficients * mean_errors))  # errors of the means are independent
     fitted = replace(fitted, standard_error=math.hypot(statistical, known))
     if known > _COMPARABLE * statistical:  # is it better without these controls?
         exact = mean_errors == 0.0
@@ -123,12 +123,12 @@ def plain_mean(f: Array, block: int = 1) -> Fit:
     """The mean of costs, with its error from the spread over blocks; none if there is one block."""
     n_blocks, scale = len(f) // block, _scale_of(f)
     means = f * scale if block == 1 else (f * scale).reshape(n_blocks, block).mean(axis=1)
-    estimate = float(means.sum()) / n_blocks
+    estimate = float(means.sum()) / n_blocks  # means of blocks: independent, of one law
     if n_blocks == 1:
         return Fit(estimate / scale, 0.0, math.inf, np.empty(0))
     deviations = means - estimate
     variance = float(deviations @ deviations) / (n_blocks - 1)
-    error = math.sqrt(variance / n_blocks)
+    error = math.sqrt(variance / n_blocks)  # of the mean
     return Fit(estimate, error, n_blocks - 1.0, np.empty(0)).divided_by(scale)
 
 
@@ -156,8 +156,8 @@ def fit_or_mean(
     differ by two, so that such a choice leaves intervals as they are.)
     """
     fitted = fit(f, controls, sizes, mean_errors, block=block, **options)
-    plain = plain_mean(f, block)
-    if fitted is None or fitted.standard_error / limit > plain.standard_error:
+    plain = plain_mean(f, block)  # without controls
+    if fitted is None or fitted.standard_error / limit > plain.standard_error:  # limit may be inf
         return plain, False
     return fitted, True
 
@@ -198,7 +198,7 @@ def _regress(
     if cross_fit if cross_fit is not None else corrected:
         # z_l: the costs less the controls, with the coefficients of all other blocks
         crossed = estimate - changes + deleted.reshape(n_blocks, block).mean(axis=1)
-        estimate = crossed.mean()
+        estimate = crossed.mean()  # unbiased: no f_l meets its own coefficients
         if corrected:
             deviations = crossed - estimate
             variance = max(variance, float(deviations @ deviations) / (n_blocks - 1) / n_blocks)
@@ -225,8 +225,8 @@ def _least_squares(f: Array, controls: Array, sizes: Array) -> _Line:
     basis, triangle, kept = _basis(controls, sizes)
     mean, average = f.mean(), controls.mean(axis=0)
     centred = f - mean
-    projection = basis.T @ centred
-    residual = centred - basis @ projection
+    projection = basis.T @ centred  # Q'(f - mean f)
+    residual = centred - basis @ projection  # r
     coefficients, weights = np.zeros(controls.shape[1]), np.full(len(f), 1.0 / len(f))
     if len(kept):
         coefficients[kept] = dtrtrs(triangle, projection)[0]  # R beta = Q'(f - mean f)
@@ -234,7 +234,7 @@ def _least_squares(f: Array, controls: Array, sizes: Array) -> _Line:
         weights -= basis @ dtrtrs(triangle, controls[:, kept].mean(axis=0), trans=1)[0]
     spread = math.sqrt(centred @ centred)
     unexplained = math.sqrt(residual @ residual) / spread if spread > 0.0 else 0.0
-    estimate = mean - average @ coefficients
+    estimate = mean - average @ coefficients  # intercept at c = E c = 0
     return _Line(estimate, coefficients, residual, weights, basis, unexplained)
 
 
@@ -242,7 +242,7 @@ def _papers_line(f: Array, c: Array, basis: Array) -> _Line:
     """The fit on one control with the coefficient of Nguyen and Ho (2024), section 3:
     sum (f - mean f) c / sum c^2.
     """
-    squares, average = c @ c, c.mean()
+    squares, average = c @ c, c.mean()  # about the known mean, zero, not about `average`
     weights = 1.0 / len(f) - average * (c - average) / squares
     coefficient = (f - f.mean()) @ c / squares
     estimate = f.mean() - coefficient * average
@@ -258,7 +258,7 @@ def _freedom(terms: Array) -> float:
     L, largest = len(terms), np.abs(terms).max()
     if largest == 0.0:
         return math.inf
-    squares = (terms / largest) ** 2
+    squares = (terms / largest) ** 2  # in a unit in which squares stay in range
     total = float(squares.sum())
     deviations = squares - total / L
     spread = float(deviations @ deviations)
@@ -268,9 +268,9 @@ def _freedom(terms: Array) -> float:
 def _basis(controls: Array, sizes: Array) -> tuple[Array, Array, NDArray[np.intp]]:
     """Orthonormal basis Q of the centred columns, R and the columns kept: c[:, kept] = Q R."""
     L = len(controls)
-    centred = controls - controls.mean(axis=0)
+    centred = controls - controls.mean(axis=0)  # orthogonal to the constant
     norms = np.sqrt(np.einsum("lk,lk->k", centred, centred))
-    varying = np.flatnonzero(norms > _CONSTANT * sizes * math.sqrt(L))
+    varying = np.flatnonzero(norms > _CONSTANT * sizes * math.sqrt(L))  # not of rounding alone
     none = np.empty((L, 0)), np.empty((0, 0)), np.empty(0, np.intp)
     if not len(varying):
         return none
@@ -278,9 +278,9 @@ def _basis(controls: Array, sizes: Array) -> tuple[Array, Array, NDArray[np.intp
     # pivoted QR; SciPy's wrappers around these routines take longer than they do
     factors, pivot, tau, _, _ = dgeqp3(centred[:, varying] / norms)
     Q, R, pivot = dorgqr(factors, tau)[0], np.triu(factors[: len(norms)]), pivot - 1
-    diagonal = np.abs(R.diagonal())
+    diagonal = np.abs(R.diagonal())  # falls, by the pivoting
     rank = int((diagonal > _RANK_TOLERANCE * diagonal[0]).sum())
-    pivot = pivot[:rank]
+    pivot = pivot[:rank]  # columns kept, the longest first
     return Q[:, :rank], R[:rank, :rank] * norms[pivot], varying[pivot]
 
 
@@ -290,13 +290,13 @@ def _deleted(residual: Array, basis: Array, block: int) -> Array | None:
     H_bb = Q_b Q_b' has the rank of Q, so that the inverse is I + Q_b (I - Q_b' Q_b)^{-1} Q_b'.
     """
     L = len(residual)
-    Q = np.column_stack([np.full(L, 1.0 / math.sqrt(L)), basis])
+    Q = np.column_stack([np.full(L, 1.0 / math.sqrt(L)), basis])  # basis of (1, c): H = Q Q'
     if block == 1:
         rest = 1.0 - np.einsum("lk,lk->l", Q, Q)
         return None if rest.min() < 1e-9 else residual / rest
     Q = Q.reshape(L // block, block, -1)
     r = residual.reshape(L // block, block, 1)
-    T = Q.transpose(0, 2, 1)
+    T = Q.transpose(0, 2, 1)  # Q_b'
     left = np.eye(Q.shape[2]) - T @ Q
     if np.linalg.eigvalsh(left).min() < 1e-9:
         return None

@@ -87,21 +87,21 @@ class ProjectedSlopes:
             for first in range(0, L, step):
                 last = min(first + step, L)
                 theta = design.rows(first, last)
-                R = self._fill(theta, costs[first:last])
+                R = self._fill(theta, costs[first:last])  # (L', n)
                 self._accumulate(theta, R, block, total, square, pilot, first == 0)
                 bar(last)
         n_blocks = L // block
-        total /= n_blocks
+        total /= n_blocks  # mean less the pilot
         if n_blocks > 1:
             product = total * total
             product *= n_blocks
-            square -= product
+            square -= product  # sum of squares about the mean
             del product
-            np.maximum(square, 0.0, out=square)
-            square /= (n_blocks - 1) * n_blocks
+            np.maximum(square, 0.0, out=square)  # rounding where all blocks agree
+            square /= (n_blocks - 1) * n_blocks  # variance of the mean over blocks
             np.sqrt(square, out=square)
         else:
-            square[:] = 0.0
+            square[:] = 0.0  # one direction of the user, or d = 1
         total += pilot
         del pilot
         if self._is_linear:
@@ -119,7 +119,7 @@ class ProjectedSlopes:
         """What is taken off the slopes is alpha + beta u_i: alpha (L,) and beta."""
         if not self._is_linear:
             return np.zeros(len(theta)), 0.0
-        beta = 2.0 * self._ratios[k]
+        beta = 2.0 * self._ratios[k]  # 2 (1 - s_k)
         x, y = self._x, self._ys[k]
         return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
 
@@ -130,11 +130,11 @@ class ProjectedSlopes:
         constant, slope = np.zeros(d), 0.0  # of the sum over k, a linear function of x_i - m_x
         for y, weight, ratio in zip(self._ys, self._weights, self._ratios, strict=True):
             constant += 2.0 * weight * (x.mean - y.mean)
-            slope += 2.0 * weight * ratio
-        part = np.subtract(x.points[:d].T, x.mean - x.centre, dtype=np.float64)
+            slope += 2.0 * weight * ratio  # of x_i - m_x in c_i
+        part = np.subtract(x.points[:d].T, x.mean - x.centre, dtype=np.float64)  # x_i - m_x, (n, d)
         part *= slope
-        part += constant
-        part *= masses / d
+        part += constant  # c_i
+        part *= masses / d  # a_i c_i / d = E a_i theta theta' c_i
         gradient += part
 
     # Slopes and their sums ------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class ProjectedSlopes:
         """Return slopes (L, n), and fill the costs (L, K), at some directions."""
         x, ys, L = self._x, self._ys, len(theta)
         R = np.zeros((L, x.size))
-        shifts = [theta @ (x.centre - y.centre) for y in ys]
+        shifts = [theta @ (x.centre - y.centre) for y in ys]  # (L,) each
         lines = [self._lines(theta, k) for k in range(len(ys))]
 
         def task(rows: slice, sides: list[Side]) -> None:
@@ -183,14 +183,14 @@ class ProjectedSlopes:
             rows = slice(*bounds[part])
             slopes = R[:, rows]
             if block == 1:
-                total[rows] += slopes.T @ theta
-                square[rows] += (slopes * slopes).T @ squares
+                total[rows] += slopes.T @ theta  # sum over l of r_il theta_l
+                square[rows] += (slopes * slopes).T @ squares  # entry by entry: (r_il theta_lj)^2
                 return
             for first in range(0, len(theta), block):
                 last = first + block
-                mean = slopes[first:last].T @ theta[first:last] / block
+                mean = slopes[first:last].T @ theta[first:last] / block  # (n', d) of one block
                 if is_first and first == 0:
-                    pilot[rows] = mean
+                    pilot[rows] = mean  # close to all others, so that squares lose no digits
                 mean -= pilot[rows]
                 total[rows] += mean
                 square[rows] += mean * mean

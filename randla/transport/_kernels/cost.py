@@ -18,9 +18,9 @@ from randla._elementary import power
 from randla._jit import fused_kernel, inline, kernel, summing_kernel
 
 STRETCH = 1024  # steps of a plan that are made before they are used
-_TOTAL = np.int64(1 << 62)
+_TOTAL = np.int64(1 << 62)  # of the integer weights: two of them still fit into an int64
 _WHOLE = 1 << 20  # sums of whole weights up to which a share of the total keeps 42 bits
-_UNIT = 2.0**-62
+_UNIT = 2.0**-62  # what a unit of weight is of the total
 
 
 @summing_kernel
@@ -29,11 +29,11 @@ def row_cost(u, v, shift, unit, p):
     total = 0.0
     if p == 2.0:
         for k in range(u.size):
-            t = np.float64(u[k]) - np.float64(v[k]) + shift
-            total += t * t
+            t = np.float64(u[k]) - np.float64(v[k]) + shift  # shift = theta' (c_1 - c_2)
+            total += t * t  # p = 2: |t|^p without its power
     elif p == 1.0:
         for k in range(u.size):
-            total += abs(np.float64(u[k]) - np.float64(v[k]) + shift)
+            total += abs(np.float64(u[k]) - np.float64(v[k]) + shift)  # p = 1
     else:
         for k in range(u.size):
             total += power(abs(np.float64(u[k]) - np.float64(v[k]) + shift) * unit, p)
@@ -42,7 +42,7 @@ def row_cost(u, v, shift, unit, p):
 
 @inline
 def _gap(u, v, left, right, k, shift):
-    return np.float64(u[left[k]]) - np.float64(v[right[k]]) + shift
+    return np.float64(u[left[k]]) - np.float64(v[right[k]]) + shift  # u_i - v_j + shift
 
 
 @fused_kernel
@@ -55,7 +55,7 @@ def _sum_planned_simple(u, v, left, right, mass, shift, square):
         t2, t3 = _gap(u, v, left, right, k2, shift), _gap(u, v, left, right, k3, shift)
         if square:
             t0, t1, t2, t3 = t0 * t0, t1 * t1, t2 * t2, t3 * t3
-        s0 += mass[k] * abs(t0)
+        s0 += mass[k] * abs(t0)  # mass |t|, or mass t^2
         s1 += mass[k1] * abs(t1)
         s2 += mass[k2] * abs(t2)
         s3 += mass[k3] * abs(t3)
@@ -63,7 +63,7 @@ def _sum_planned_simple(u, v, left, right, mass, shift, square):
     for i in range(left.size - left.size % 4, left.size):
         t = _gap(u, v, left, right, np.uint64(i), shift)
         s0 += mass[i] * (t * t if square else abs(t))
-    return (s0 + s1) + (s2 + s3)
+    return (s0 + s1) + (s2 + s3)  # in one order, whatever the length
 
 
 @summing_kernel
@@ -104,17 +104,17 @@ def fill_uniform_plan(n, m, left, right, mass):
     """
     g, rest = n, m
     while rest:
-        g, rest = rest, g % rest
-    unit_left, unit_right, total = m // g, n // g, 1.0 / (n * (m / g))
+        g, rest = rest, g % rest  # Euclid's algorithm
+    unit_left, unit_right, total = m // g, n // g, 1.0 / (n * (m / g))  # n m / g units in all
     i, j, free_left, free_right = 0, 0, unit_left, unit_right
     for k in range(left.size):
-        step = min(free_left, free_right)
-        left[k], right[k], mass[k] = i, j, step * total
+        step = min(free_left, free_right)  # what both points still have
+        left[k], right[k], mass[k] = i, j, step * total  # of the quantile functions on one level
         free_left -= step
         free_right -= step
-        if free_left == 0:
+        if free_left == 0:  # this point is spent: F^{-1} jumps
             i, free_left = i + 1, unit_left
-        if free_right == 0:
+        if free_right == 0:  # so is this one: G^{-1} jumps
             j, free_right = j + 1, unit_right
 
 
@@ -125,10 +125,10 @@ def _denominator(x, limit):
     """
     rest, q, before = x, 1.0, 0.0
     while q <= limit:
-        if abs(q * x - np.rint(q * x)) <= 1e-15 * q * x:
+        if abs(q * x - np.rint(q * x)) <= 1e-15 * q * x:  # x = r / q to rounding
             return q
-        rest = 1.0 / (rest - np.floor(rest))
-        q, before = np.floor(rest) * q + before, q
+        rest = 1.0 / (rest - np.floor(rest))  # the next partial quotient is floor(rest)
+        q, before = np.floor(rest) * q + before, q  # q_{k+1} = a_{k+1} q_k + q_{k-1}
     return 0.0
 
 
@@ -144,10 +144,10 @@ def _fill_whole_weights(weights, units):
         least = min(least, weights[i]) if weights[i] > 0.0 else least
     first, total, i = 1.0, 0.0, 0
     while i < weights.size:
-        multiple = weights[i] / least * first
-        if not multiple <= _WHOLE:
+        multiple = weights[i] / least * first  # in units of which the least weight has `first`
+        if not multiple <= _WHOLE:  # NaN too
             return False
-        factor = _denominator(multiple, _WHOLE / first)
+        factor = _denominator(multiple, _WHOLE / first)  # what makes it whole
         if factor == 0.0:
             return False
         if factor > 1.0:  # at most twenty times
@@ -174,7 +174,7 @@ def fill_integer_weights(weights, units):
     for i in range(n):
         largest = max(largest, weights[i])
     for i in range(n):
-        total += np.int64(weights[i] / largest * (1.0 / _UNIT / n))
+        total += np.int64(weights[i] / largest * (1.0 / _UNIT / n))  # each at most 2^62 / n
     whole = np.float64(total) * n * _UNIT  # the sum of the weights in units of the largest
     for i in range(n):
         units[i] = np.int64(np.rint(weights[i] / largest / whole * (1.0 / _UNIT)))
@@ -186,7 +186,7 @@ def _accumulate_whole(unit, total, index, out):
     quotient, rest, c = _TOTAL // total, _TOTAL % total, np.int64(0)
     inverse = 1.0 / np.float64(total)
     for k in range(index.size):
-        c += unit[index[k]]
+        c += unit[index[k]]  # below 2^20
         # c rest < 2^40; with the half the product is 2^-21 or more from all integers
         out[k] = c * quotient + np.int64((np.float64(c * rest) + 0.5) * inverse)
 
@@ -205,29 +205,29 @@ def accumulate_weights(units, order, sums):
         index, out = order[row], sums[row]
         residue, largest, total = _TOTAL, np.int64(0), np.int64(0)
         for k in range(unit.size):
-            residue -= unit[k]
-            largest = max(largest, unit[k])
+            residue -= unit[k]  # 2^62 less the sum
+            largest = max(largest, unit[k])  # the weight that takes the residue
         if _TOTAL - residue <= _WHOLE:
             _accumulate_whole(unit, _TOTAL - residue, index, out)
         else:
             for k in range(index.size):
                 mass = unit[index[k]]
                 total += mass
-                if mass == largest:
+                if mass == largest:  # the first of them: then the residue is spent
                     total += residue
                     residue = np.int64(0)
                 out[k] = total
-        out[index.size - 1] = _TOTAL + 1
+        out[index.size - 1] = _TOTAL + 1  # above all masses: this side does not move on
 
 
 @inline
 def _advance(a, b, i, j, done, k, left, right, mass):
     """One step of a plan: the next piece of mass, and the side that has spent its own moves on."""
-    x, y = a[i], b[j]
+    x, y = a[i], b[j]  # levels up to which both points reach
     reached = min(min(x, y), _TOTAL)
-    left[k], right[k], mass[k] = i, j, np.float64(reached - done) * _UNIT
-    first = np.uint64(x <= y)
-    return i + first, j + (np.uint64(1) - first), reached
+    left[k], right[k], mass[k] = i, j, np.float64(reached - done) * _UNIT  # from level `done` on
+    first = np.uint64(x <= y)  # without a branch, which would be a coin toss
+    return i + first, j + (np.uint64(1) - first), reached  # ties: left first, then a step of mass 0
 
 
 @kernel
@@ -238,7 +238,7 @@ def next_stretch(A, B, at, reached, left, right, mass, n_steps):
     each row stands, from zero; left, right (4, steps) uint32, mass (4, steps). A row has
     n + m - 1 steps in all. Rows beyond the last repeat it.
     """
-    last = A.shape[0] - 1
+    last = A.shape[0] - 1  # rows beyond it repeat it
     r1, r2, r3 = min(1, last), min(2, last), min(3, last)
     a0, a1, a2, a3 = A[0], A[r1], A[r2], A[r3]
     b0, b1, b2, b3 = B[0], B[r1], B[r2], B[r3]
@@ -270,7 +270,7 @@ def cost_weighted(U, V, A, B, shifts, units, p, out):
         at[:] = 0
         reached[:] = 0
         out[first:last] = 0.0
-        for start in range(0, total, STRETCH):
+        for start in range(0, total, STRETCH):  # a stretch of four plans, then its costs
             k = min(STRETCH, total - start)
             next_stretch(A[first:last], B[first:last], at, reached, left, right, mass, k)
             for r in range(last - first):

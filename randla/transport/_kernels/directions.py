@@ -14,7 +14,7 @@ def cost_directions(theta, X, Y, shifts, p, U, V, spare, spare_order, keys, coun
     one they are so short that two threads spend a fifth of their time waiting for each other's
     Python. The last arrays but `out` as in `sort_rows`.
     """
-    for first in range(0, out.size, U.shape[0]):
+    for first in range(0, out.size, U.shape[0]):  # batches that stay in cache
         last = min(first + U.shape[0], out.size)
         rows, u, v = slice(first, last), U[: last - first], V[: last - first]
         project_rows(theta[rows], X, u)

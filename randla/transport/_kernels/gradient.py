@@ -17,11 +17,11 @@ from randla.transport._kernels.cost import STRETCH, next_stretch
 def _slope(t, unit, p):
     """Derivative of (|t| unit)^p."""
     if p == 2.0:
-        return 2.0 * t * unit * unit
+        return 2.0 * t * unit * unit  # d (t unit)^2 / dt
     sign = 1.0 if t > 0.0 else (-1.0 if t < 0.0 else 0.0)
     if p == 1.0:
-        return sign * unit
-    return sign * p * unit * power(abs(t) * unit, p - 1.0)
+        return sign * unit  # one of several at t = 0
+    return sign * p * unit * power(abs(t) * unit, p - 1.0)  # p sign(t) unit^p |t|^(p-1)
 
 
 @kernel
@@ -32,8 +32,8 @@ def add_slopes_equal(U, V, order, shifts, alphas, beta, factor, unit, p, R):
         for k in range(u.size):
             value = np.float64(u[k])
             t = value - np.float64(v[k]) + shifts[row]
-            slope = _slope(t, unit, p) - alphas[row] - beta * value
-            out[np.uint64(index[k])] += scale * slope
+            slope = _slope(t, unit, p) - alphas[row] - beta * value  # less the control variate
+            out[np.uint64(index[k])] += scale * slope  # of the point of this rank
 
 
 @kernel
@@ -46,7 +46,7 @@ def add_slopes_planned(U, V, order, left, right, mass, shifts, alphas, beta, fac
             t = value - np.float64(v[right[k]]) + shifts[row]
             slope = _slope(t, unit, p) - alphas[row] - beta * value
             if mass[k] > 0.0:  # else the slope of points that do not meet may be inf
-                out[np.uint64(index[left[k]])] += factor * mass[k] * slope
+                out[np.uint64(index[left[k]])] += factor * mass[k] * slope  # r_i, a sum over j
 
 
 @kernel
@@ -58,8 +58,8 @@ def add_slopes_weighted(U, V, order, A, B, shifts, alphas, beta, factor, unit, p
     mass = np.empty((4, STRETCH))
     for first in range(0, n_rows, 4):
         last = min(first + 4, n_rows)
-        at[:] = 0
-        reached[:] = 0
+        at[:] = 0  # where the plans of these four rows stand
+        reached[:] = 0  # up to which level of mass
         for start in range(0, total, STRETCH):
             k = min(STRETCH, total - start)
             next_stretch(A[first:last], B[first:last], at, reached, left, right, mass, k)

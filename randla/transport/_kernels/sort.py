@@ -22,12 +22,12 @@ import numpy as np
 
 from randla._jit import kernel, summing_kernel
 
-MAX_CELLS = 1 << 13
+MAX_CELLS = 1 << 13  # of a digit: its counts are 32 KiB, the first-level cache
 _FEW = 4096  # shifts that cost less than counting passes over all bits
 _ONE32 = np.uint32(1)
 _SIGN = np.uint64(1 << 63)
 _S63, _S11 = np.uint64(63), np.uint64(11)
-_LOW11 = np.uint64(2047)
+_LOW11 = np.uint64(2047)  # a digit of 11 bits: 6 of them hold the 64 of a double
 
 
 @kernel
@@ -36,7 +36,7 @@ def digit_bits(n):
     log = 0
     while (1 << log) < n:
         log += 1
-    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)
+    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # some 2^8 keys a number
 
 
 @summing_kernel
@@ -46,16 +46,16 @@ def _scale(x):
     for i in range(x.size):
         size = np.float64(abs(x[i]))
         total += size
-        top = max(top, np.float64(size).view(np.int64))
+        top = max(top, np.float64(size).view(np.int64))  # positive doubles are ordered as integers
     return total / x.size, top
 
 
 @kernel
 def _make_keys(x, scale, base, shift, half, keys):
     for i in range(x.size):
-        size = np.float64(abs(x[i])) + scale
-        k = np.int32((np.float64(size).view(np.int64) - base) >> shift)
-        keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k
+        size = np.float64(abs(x[i])) + scale  # s + |x|, at least s
+        k = np.int32((np.float64(size).view(np.int64) - base) >> shift)  # bits(s + |x|) - bits(s)
+        keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k  # mirrored for negative numbers
 
 
 @kernel
@@ -64,7 +64,7 @@ def _starts(low, high):
     low_total, high_total = np.uint32(0), np.uint32(0)
     for c in range(low.size):
         low_count, high_count = low[c], high[c]
-        low[c], high[c] = low_total, high_total
+        low[c], high[c] = low_total, high_total  # exclusive sums
         low_total += low_count
         high_total += high_count
 
@@ -83,9 +83,9 @@ def _count_keys(x, keys, low, high, bits):
     scale, top = _scale(x)
     base = np.float64(scale).view(np.int64)
     largest = np.int64(top).view(np.float64) + scale
-    half = np.int32(1 << (2 * bits - 1))
+    half = np.int32(1 << (2 * bits - 1))  # keys have two digits: half of them for each sign
     span, shift = np.float64(largest).view(np.int64) - base, np.int64(0)
-    while (span >> shift) >= half:
+    while (span >> shift) >= half:  # the finest keys that hold the largest number
         shift += 1
     _make_keys(x, scale, base, shift, half, keys)
     mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
@@ -94,7 +94,7 @@ def _count_keys(x, keys, low, high, bits):
         high[c] = 0
     for i in range(np.uint64(x.size)):
         k = np.uint64(keys[i])
-        low[k & mask] += _ONE32
+        low[k & mask] += _ONE32  # both digits are counted in one pass
         high[k >> up] += _ONE32
     _starts(low, high)
     return scale, base, shift
@@ -111,7 +111,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
     n = np.uint64(x.size)
     for i in range(n):
-        c = np.uint64(keys[i]) & mask
+        c = np.uint64(keys[i]) & mask  # first pass: by the low digit, into `spare`
         j = low[c]
         low[c] = j + _ONE32
         spare[j] = x[i]
@@ -119,7 +119,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
             spare_order[j] = np.int32(i)
     _make_keys(spare, scale, base, shift, np.int32(1 << (2 * bits - 1)), keys)
     for i in range(n):
-        c = np.uint64(keys[i]) >> up
+        c = np.uint64(keys[i]) >> up  # second pass: by the high digit, back into `x`
         j = high[c]
         high[c] = j + _ONE32
         x[j] = spare[i]
@@ -128,7 +128,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     shifts = 0
     for first in range(0, x.size - 1, 32):  # whole stretches in order are passed over in vectors
         last = min(first + 33, x.size)
-        if _n_descents(x[first:last]) > 0:
+        if _n_descents(x[first:last]) > 0:  # neighbours of one key out of order
             shifts += _insert(x, order, first + 1, last)
             if shifts > limit:
                 return False
@@ -142,7 +142,7 @@ def _insert(x, order, first, last):
     for i in range(first, last):
         value, k = x[i], i - 1
         index = 0 if order is None else order[i]
-        while k >= 0 and x[k] > value:
+        while k >= 0 and x[k] > value:  # strictly: equal numbers keep their order
             x[k + 1] = x[k]
             if order is not None:
                 order[k + 1] = order[k]
@@ -158,7 +158,7 @@ def _insert(x, order, first, last):
 def _ordered_bits(value):
     """Unsigned integers in the order of the numbers; -0.0 and 0.0 are one."""
     bits = np.float64(value + 0.0).view(np.uint64)
-    return ~bits if bits >> _S63 else bits | _SIGN
+    return ~bits if bits >> _S63 else bits | _SIGN  # negative numbers below, in reverse
 
 
 @kernel
@@ -169,7 +169,7 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
     """
     n, cells = np.uint64(x.size), counts[0, :2048]
     flipped = False
-    for digit in range(6):
+    for digit in range(6):  # 11 bits each, the lowest first
         shift = np.uint64(11 * digit)
         for c in range(cells.size):
             cells[c] = 0
@@ -177,7 +177,7 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
             value = np.float64(spare[i] if flipped else x[i])
             cells[(_ordered_bits(value) >> shift) & _LOW11] += _ONE32
         value = np.float64(spare[0] if flipped else x[0])
-        if cells[(_ordered_bits(value) >> shift) & _LOW11] == n:
+        if cells[(_ordered_bits(value) >> shift) & _LOW11] == n:  # all in one cell
             continue
         total = np.uint32(0)
         for c in range(cells.size):
@@ -197,7 +197,7 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
                 spare[j] = value
                 if order is not None:
                     spare_order[j] = order[i]
-        flipped = not flipped
+        flipped = not flipped  # where the row lies now
     if flipped:
         x[:] = spare[: x.size]
         if order is not None:
@@ -220,7 +220,7 @@ def sort_rows(P, order, spare, spare_order, keys, counts):
         else:
             index = order[row]
         if not by_bits:
-            limit = 2 * x.size + _FEW
+            limit = 2 * x.size + _FEW  # shifts that cost as much as passes over all bits
             if _sort_by_keys(x, index, spare, spare_order, keys, counts, limit):
                 continue
             by_bits = True  # the other rows of this cloud will not be easier
