@@ -253,9 +253,9 @@ def _interval(low: float, high: float, closed: str) -> str:
         return f"at least {low:g}" if closed in ("both", "left") else f"greater than {low:g}"
     if math.isinf(low):
         return f"at most {high:g}" if closed in ("both", "right") else f"less than {high:g}"
-    left = "[" if closed in ("both", "left") else "("
-    right = "]" if closed in ("both", "right") else ")"
-    return f"in {left}{low:g}, {high:g}{right}"
+    opening = "[" if closed in ("both", "left") else "("
+    closing = "]" if closed in ("both", "right") else ")"
+    return f"in {opening}{low:g}, {high:g}{closing}"
 
 
 def as_choice(value: Any, name: str, choices: Sequence[str | None]) -> Any:

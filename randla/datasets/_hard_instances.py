@@ -91,10 +91,10 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     b = np.zeros(n)
     b[as_generator(rng).choice(n, n_heavy, replace=False)] = 1.0
     b -= A @ (A.T @ b)
-    size = np.linalg.norm(b)
-    if size < 1e-7:  # rounding errors: the rows lie in the range of A
+    norm = np.linalg.norm(b)
+    if norm < 1e-7:  # rounding errors: the rows lie in the range of A
         return A, np.zeros(n)
-    return A, b / size
+    return A, b / norm
 
 
 def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:

@@ -118,15 +118,12 @@ class PairMoments:
     delta : (r,) ndarray
     first, second : (r, r) ndarray
         Covariances.
-    dim : int
-        d.
     """
 
     basis: Array | None
     delta: Array
     first: Array
     second: Array
-    dim: int
 
     def coordinates(self, theta: Array) -> Array:
         """Coordinates (L, r) of directions (L, d)."""
@@ -139,14 +136,14 @@ def pair_moments(x: Cloud, y: Cloud) -> PairMoments:
     if np.abs(delta).max() <= 4e-16:  # in units of the clouds: the rounding of equal means
         delta = np.zeros(d)
     if d <= x.size + y.size:
-        return PairMoments(None, delta, x.covariance, y.covariance, d)
+        return PairMoments(None, delta, x.covariance, y.covariance)
     span = np.concatenate([x.points[:d], y.points[:d], delta[:, None]], axis=1, dtype=np.float64)
     basis = np.linalg.qr(span)[0]  # (d, r), r = n + m + 1 columns that span what theta can see
     covariances = [
         cloud.covariance_of(basis.T @ cloud.points[:d], basis.T @ (cloud.mean - cloud.centre))
         for cloud in (x, y)
     ]
-    return PairMoments(basis, basis.T @ delta, covariances[0], covariances[1], d)
+    return PairMoments(basis, basis.T @ delta, *covariances)  # B'Delta, B'SB
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +164,6 @@ class Clouds:
     def dim(self) -> int:
         """Dimension of the space."""
         return self.items[0].dim
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the projections."""
-        return self.items[0].points.dtype
 
 
 def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None) -> Clouds:
@@ -244,20 +236,16 @@ def _drop_zeros(x: NDArray[Any], w: NDArray[Any] | None) -> WithMass:
 
 
 def _run(task: Callable[[int, int, int], T], points: list[NDArray[Any]]) -> list[list[T]]:
-    """task(k, first, last) on ranges of the points of each cloud k, by the shapes only."""
+    """``task(k, first, last)`` on ranges of the points of each cloud k, by the shapes only."""
     n_numbers = sum(x.size for x in points)
-    if n_numbers <= _PART_NUMBERS:
-        return [[task(k, 0, len(x))] for k, x in enumerate(points)]
     parts = [
         (k, first, last)
         for k, x in enumerate(points)
         for first, last in part_bounds(len(x), -(-x.size // _PART_NUMBERS))
     ]
     results = run_parts(lambda i: task(*parts[i]), len(parts), seconds=5e-10 * n_numbers)
-    grouped: list[list[T]] = [[] for _ in points]
-    for (k, _, _), result in zip(parts, results, strict=True):
-        grouped[k].append(result)
-    return grouped
+    pairs = list(zip(parts, results, strict=True))
+    return [[result for (k, _, _), result in pairs if k == cloud] for cloud in range(len(points))]
 
 
 def _scales(exponent: int) -> tuple[float, float]:
@@ -276,8 +264,8 @@ def _statistics(with_mass: Sequence[WithMass], exponent: int) -> Array:
 
     def statistics(k: int, first: int, last: int) -> Array:
         part = np.empty((3, d))
-        some = np.ascontiguousarray(points[k][first:last])
-        column_statistics(some, weights[k][first:last], *scales, part)
+        block = np.ascontiguousarray(points[k][first:last])
+        column_statistics(block, weights[k][first:last], *scales, part)
         return part
 
     tables = np.empty((len(points), 3, d))
@@ -305,8 +293,8 @@ def _centred(
     scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
 
     def copy(k: int, first: int, last: int) -> None:
-        some = np.ascontiguousarray(points[k][first:last])
-        transpose_centred(some, *scales, centres[k], last_scale, copies[k][:, first:last])
+        block = np.ascontiguousarray(points[k][first:last])
+        transpose_centred(block, *scales, centres[k], last_scale, copies[k][:, first:last])
 
     _run(copy, points)
     for rows in copies:
@@ -335,7 +323,7 @@ def snapped(
     farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
     centres = flat.reshape(mean.shape)
     if is_line:
-        spread = np.maximum(high - centres, centres - low)  # how far points are from the centre
-        centres[2.0 * spread > np.abs(centres)] = 0.0
+        reach = np.maximum(high - centres, centres - low)  # how far points are from the centre
+        centres[2.0 * reach > np.abs(centres)] = 0.0
         farthest = float(np.maximum(high - centres, centres - low).max())
     return centres, farthest

@@ -82,7 +82,7 @@ class Controls:
     mean_errors: Array
 
 
-class Forms:
+class QuadraticForms:
     """The three quadratic forms of a pair of clouds, each divided by its mean over the sphere.
 
     Attributes
@@ -130,13 +130,13 @@ def make_controls(name: str, x: Cloud, y: Cloud, p: float) -> Controls:
     """The controls of a named family for two clouds."""
     if name == "harmonics":
         return _harmonics(x.dim)
-    forms = Forms(x, y)
+    forms = QuadraticForms(x, y)
     if name in _PAPER:
         return _papers(name, forms)
     return _adapted(name, forms, p)
 
 
-def _papers(name: str, forms: Forms) -> Controls:
+def _papers(name: str, forms: QuadraticForms) -> Controls:
     """The two families of Nguyen and Ho: one control each, bounds of the cost of Gaussians."""
     parts = forms.means * ((1.0, 0.0, 0.0) if name == "lower" else (1.0, 1.0, 1.0))
     mean = float(parts @ [forms.mean(i) for i in range(3)])
@@ -148,7 +148,7 @@ def _papers(name: str, forms: Forms) -> Controls:
     return Controls(name, 1, evaluate, np.ones(1), np.full(1, 2.0), np.zeros(1))
 
 
-def _adapted(name: str, forms: Forms, p: float) -> Controls:
+def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
     """Quadratic forms of the clouds, their products, sqrt(q_1 q_2), and |theta' Delta|^p."""
     pairs: list[tuple[int, ...]] = [(0,), (1,), (2,)]  # quadratic: l, q_1, q_2
     if name in ("quartic", "full"):

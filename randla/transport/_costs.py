@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,37 +69,36 @@ class ProjectedCosts(PairOfClouds):
         """Costs (L,) for directions (L, d)."""
         if self.p > SAFE_POWER:
             return super().__call__(theta)
-        shifts, out = theta @ (self._x.centre - self._y.centre), np.empty(len(theta))
         points = self._x.points
         if self._coupling.is_equal and points.shape[1] >= OUR_SORT_FROM[points.itemsize]:
-            self._fill_in_one_call(theta, shifts, out)
-            return out
-
-        def task(rows: slice, sides: list[Side]) -> None:
-            left, right = sides
-            self._coupling.costs(left, right, shifts[rows], self.p, out[rows])
-
-        self._projector.visit(theta, self._batch(len(theta)), task, len(theta) * self.seconds)
-        return out
+            return self._in_one_call(theta)
+        return self._visit(theta, self._coupling.costs)
 
     def distances(self, theta: Array) -> Array:
         """W_p (L,) in units of the clouds."""
-        shifts, out = theta @ (self._x.centre - self._y.centre), np.empty(len(theta))
+        return self._visit(theta, self._coupling.distances)
+
+    def _visit(self, theta: Array, couple: Callable[..., None]) -> Array:
+        shifts, out = self._shifts(theta), np.empty(len(theta))
 
         def task(rows: slice, sides: list[Side]) -> None:
-            left, right = sides
-            self._coupling.distances(left, right, shifts[rows], self.p, out[rows])
+            couple(*sides, shifts[rows], self.p, out[rows])
 
         self._projector.visit(theta, self._batch(len(theta)), task, len(theta) * self.seconds)
         return out
+
+    def _shifts(self, theta: Array) -> Array:
+        """What the projections of the centred clouds lack: theta' (c_1 - c_2)."""
+        return theta @ (self._x.centre - self._y.centre)
 
     def _batch(self, L: int) -> int:
         x, y = self._x, self._y
         return batch_rows(x.size, y.size, x.dim, L, weighted=self._coupling.weighted)
 
-    def _fill_in_one_call(self, theta: Array, shifts: Array, out: Array) -> None:
+    def _in_one_call(self, theta: Array) -> Array:
         """Costs of equal weights: the kernels of a batch are so short that one calls them all."""
-        x, y, L = self._x, self._y, len(theta)
+        x, y, L, shifts = self._x, self._y, len(theta), self._shifts(theta)
+        out = np.empty(L)
         batch, padded, local = self._batch(L), self._projector.padded(theta), threading.local()
         n_parts = min(math.ceil(L * self.seconds / _PART_SECONDS), max(L // min(batch, 8), 1))
         bounds = part_bounds(L, n_parts, 4)  # four directions are projected at a time
@@ -113,6 +113,7 @@ class ProjectedCosts(PairOfClouds):
             cost_directions(*clouds, self.p, *sides, out[rows])
 
         run_parts(task, n_parts, seconds=L * self.seconds)
+        return out
 
 
 def open_pair(X: Any, Y: Any, a: Any, b: Any, p: float) -> tuple[Any, PairOfClouds]:

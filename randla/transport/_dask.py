@@ -43,8 +43,11 @@ def as_arrays(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any, list[Array | No
         raise ValueError(
             f"Y must have points of dimension {x.shape[1]} as X has, got shape {y.shape}"
         )
-    given = ((compute(a), x, "a"), (compute(b), y, "b"))
-    return x, y, [as_weights_or_none(w, len(points), name) for w, points, name in given]
+    weights = (
+        as_weights_or_none(compute(a), len(x), "a"),
+        as_weights_or_none(compute(b), len(y), "b"),
+    )
+    return x, y, list(weights)
 
 
 @dataclass(frozen=True)

@@ -149,9 +149,10 @@ class SlicedEstimator:
         f: Array,
         adjusted: Array,
     ) -> SlicedWassersteinResult:
-        p, unit, given = self.p, self.costs.unit, design is not None and design.kind == "array"
-        error = None if given else fitted.standard_error
-        freedom = None if given else fitted.degrees_of_freedom
+        p, unit = self.p, self.costs.unit
+        is_given = design is not None and design.kind == "array"
+        error = None if is_given else fitted.standard_error
+        freedom = None if is_given else fitted.degrees_of_freedom
         cost = MeanCost.of(fitted.estimate, error, freedom, p, self.clouds.exponent, unit)
         coefficients = fitted.coefficients
         if controls is not None:
@@ -160,15 +161,17 @@ class SlicedEstimator:
                 powers *= unit**-controls.degrees  # controls are in units of the clouds
                 coefficients = times_unit(coefficients * controls.scales, powers)
         mean = fitted.estimate
-        known = not given and (mean > 0.0 or mean == error == 0.0)  # else the interval speaks
+        is_positive = not is_given and (
+            mean > 0.0 or mean == error == 0.0
+        )  # else the interval speaks
         return SlicedWassersteinResult(
             value=float(cost.value),
-            standard_error=float(cost.value_error) if known else None,
+            standard_error=float(cost.value_error) if is_positive else None,
             power=float(cost.powers(mean)),
-            power_standard_error=None if given else float(cost.powers(error)),
+            power_standard_error=None if is_given else float(cost.powers(error)),
             degrees_of_freedom=freedom,
             n_projections=len(f),
-            variance_reduction=None if given else _variance_reduction(f, fitted.standard_error),
+            variance_reduction=None if is_given else _variance_reduction(f, fitted.standard_error),
             control_variate=None if controls is None else controls.name,
             directions="exact" if design is None else design.kind,
             coefficients=coefficients,

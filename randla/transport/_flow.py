@@ -49,8 +49,8 @@ class SlicedWassersteinFlow(DirectionsResult):
     n_projections: int
 
     def _interval(self, level: float) -> tuple[Array, Array]:
-        spread = self.trace_standard_error, self.degrees_of_freedom
-        low, high = directions_interval(self.trace, *spread, level)
+        error = self.trace_standard_error, self.degrees_of_freedom
+        low, high = directions_interval(self.trace, *error, level)
         return np.maximum(low, 0.0), high
 
     def plot(self, ax: Any = None) -> Any:

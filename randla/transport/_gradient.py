@@ -59,8 +59,8 @@ class SlicedWassersteinGradient(DirectionsResult):
     _to_value: float  # d value / d power, in these units
 
     def _interval(self, level: float) -> tuple[Array, Array]:
-        spread = self._slope_errors, self.degrees_of_freedom
-        low, high = directions_interval(self._slopes, *spread, level)
+        errors = self._slope_errors, self.degrees_of_freedom
+        low, high = directions_interval(self._slopes, *errors, level)
         return times_unit(low, self._unit), times_unit(high, self._unit)
 
     @property
@@ -160,8 +160,10 @@ def sliced_wasserstein_gradient(
     x, y = clouds.items
     slopes = ProjectedSlopes(x, [y], [1.0], p)
     if 2.0 * p > SAFE_POWER:  # the squares of slopes
-        given = design.kind == "array"  # these may begin with the directions of the smallest costs
-        theta = design.rows(0, design.n if given else min(design.n, 1024))  # to choose a unit by
+        is_given = (
+            design.kind == "array"
+        )  # these may begin with the directions of the smallest costs
+        theta = design.rows(0, design.n if is_given else min(design.n, 1024))  # to choose a unit by
         slopes.unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
     n_points = len(np.atleast_1d(np.asarray(X)))
     return _wrap(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)
@@ -170,29 +172,29 @@ def sliced_wasserstein_gradient(
 def _wrap(
     clouds: Clouds, p: float, design: Design, unit: float, slopes: Slopes, n_points: int
 ) -> SlicedWassersteinGradient:
-    exact, given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
-    mean = plain_mean(slopes.costs[:, 0], 1 if given else design.block)
-    error, freedom = (None, None) if given else (mean.standard_error, mean.degrees_of_freedom)
+    is_exact, is_given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
+    mean = plain_mean(slopes.costs[:, 0], 1 if is_given else design.block)
+    error, freedom = (None, None) if is_given else (mean.standard_error, mean.degrees_of_freedom)
     power = float(slopes.costs[:, 0].mean())
     cost = MeanCost.of(power, error, freedom, p, clouds.exponent, unit)
     with np.errstate(over="ignore", under="ignore"):
         # d power / d x, where power is (unit length)^p and x in units of the clouds, unit * length
         slope_unit = float(cost.length ** (p - 1.0)) / unit
-    gradient, spread = slopes.gradient, slopes.standard_error
+    gradient, errors = slopes.gradient, slopes.standard_error
     kept = clouds.items[0].kept
     if kept is not None:
-        gradient, spread = (_with_zeros(rows, kept, n_points) for rows in (gradient, spread))
+        gradient, errors = (_with_zeros(rows, kept, n_points) for rows in (gradient, errors))
     return SlicedWassersteinGradient(
         value=float(cost.value),
         power=float(cost.powers(power)),
-        power_standard_error=None if given else float(cost.powers(error)),
+        power_standard_error=None if is_given else float(cost.powers(error)),
         gradient=times_unit(gradient, slope_unit),
-        standard_error=None if given else times_unit(spread, slope_unit),
+        standard_error=None if is_given else times_unit(errors, slope_unit),
         degrees_of_freedom=freedom,
         n_projections=design.n,
-        directions="exact" if exact else design.kind,
+        directions="exact" if is_exact else design.kind,
         _slopes=gradient,
-        _slope_errors=None if given else spread,
+        _slope_errors=None if is_given else errors,
         _unit=slope_unit,
         _to_value=power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0,
     )

@@ -194,19 +194,19 @@ def sliced_wasserstein_matrix(
     with showing_progress("sliced_wasserstein_matrix", progress):
         fill(np.arange(K), common, pairs)
     upper = np.triu_indices(K, 1)
-    exact, given = d == 1, design.kind == "array" and d > 1
+    is_exact, is_given = d == 1, design.kind == "array" and d > 1
     means, errors, freedom = tables[:, *upper]
-    freedom = np.full_like(means, math.inf) if exact else freedom  # no error on the line
-    cost = MeanCost.of(means, None if given else errors, freedom, p, exponents[upper])
+    freedom = np.full_like(means, math.inf) if is_exact else freedom  # no error on the line
+    cost = MeanCost.of(means, None if is_given else errors, freedom, p, exponents[upper])
     return SlicedWassersteinMatrix(
         values=_symmetric(K, cost.value),
-        standard_errors=None if given else _symmetric(K, cost.value_error),
+        standard_errors=None if is_given else _symmetric(K, cost.value_error),
         powers=_symmetric(K, cost.powers(means)),
-        power_standard_errors=None if given else _symmetric(K, cost.powers(errors)),
-        degrees_of_freedom=None if given else float(freedom.min(initial=math.inf)),
+        power_standard_errors=None if is_given else _symmetric(K, cost.powers(errors)),
+        degrees_of_freedom=None if is_given else float(freedom.min(initial=math.inf)),
         n_projections=design.n,
         control_variate=control.name if isinstance(control, Controls) else control,
-        directions="exact" if exact else design.kind,
+        directions="exact" if is_exact else design.kind,
         _cost=cost,
     )
 
@@ -232,11 +232,11 @@ def as_clouds(clouds: Any) -> list[NDArray[Any]]:
         clouds = as_array(clouds, "clouds")
     clouds = list(clouds)
     first = as_points(clouds[0], "clouds[0]")
-    rest = [
+    others = [
         as_points(cloud, f"clouds[{k}]", dim=first.shape[1], of="clouds[0]")
         for k, cloud in enumerate(clouds[1:], 1)
     ]
-    return [first, *rest]
+    return [first, *others]
 
 
 def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[Any] | None]:

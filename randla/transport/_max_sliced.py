@@ -168,12 +168,12 @@ def _moment_starts(x: Cloud, y: Cloud) -> Array:
     r = len(S1)
     reach = max(float(np.abs(cloud.points).max()) for cloud in (x, y))
     # above the rounding of the covariances, which is all of them where one point has all the weight
-    size = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
-    floor = 1e-6 * size * np.eye(r)  # of both covariances, so that they can be inverted
+    variance = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
+    floor = 1e-6 * variance * np.eye(r)  # of both covariances, so that they can be inverted
     relative = eigh(S1 + floor, S2 + floor)[1]  # S_1 v = lambda S_2 v: extreme ratios q_1 / q_2
     difference = eigh(S1 - S2)[1]  # extreme differences q_1 - q_2
     starts = [moments.delta, relative[:, 0], relative[:, -1], difference[:, 0], difference[:, -1]]
-    table = np.array([v / size for v in starts if (size := math.sqrt(v @ v)) > 0.0])
+    table = np.array([v / norm for v in starts if (norm := math.sqrt(v @ v)) > 0.0])
     return table if moments.basis is None else table @ moments.basis.T
 
 

@@ -74,10 +74,10 @@ def _labels(clouds: Clouds) -> NDArray[np.intp]:
     reach = np.array([max(float(x.points.max()), -float(x.points.min())) for x in clouds.items])
     gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])  # (K, K)
     sizes = np.maximum(gaps, np.maximum(reach[:, None], reach))
-    near = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)
+    linked = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)
     labels = np.arange(K)
     while True:
-        joined = np.where(near, labels, K).min(axis=1)
+        joined = np.where(linked, labels, K).min(axis=1)
         if (joined == labels).all():
             # in a chain of a thousand clouds the ends may be far apart: no group at all
             return labels if labels.any() else np.arange(K)

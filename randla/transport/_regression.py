@@ -174,8 +174,8 @@ def _regress(
     if controls.shape[1] == 0:
         return plain_mean(f, block)
     L, n_blocks = len(f), len(f) // block
-    few = L < MANY
-    corrected = few and family == "quadratic"
+    is_small = L < MANY
+    corrected = is_small and family == "quadratic"
     line = _least_squares(f, controls, sizes)
     basis, rank = line.basis, line.basis.shape[1]
     if family in _PAPER and rank > 0 and line.unexplained > _EXPLAINED:
@@ -192,7 +192,7 @@ def _regress(
         # Residuals of one variance make the jackknife's larger by 1 + k / L, and its intervals have
         # few degrees of freedom besides: with half of it they were neither too wide nor too narrow.
         variance, freedom = variance * (1.0 - 0.5 * rank / L), n_blocks - 1.0
-    if corrected or (few and family == "bures" and block == 1):
+    if corrected or (is_small and family == "bures" and block == 1):
         freedom = min(freedom, _freedom(changes))
     estimate = line.estimate
     if cross_fit if cross_fit is not None else corrected:
@@ -232,8 +232,8 @@ def _least_squares(f: Array, controls: Array, sizes: Array) -> _Line:
         coefficients[kept] = dtrtrs(triangle, projection)[0]  # R beta = Q'(f - mean f)
         # e_1'(Z'Z)^{-1} Z' = 1'/L - (mean c)' R^{-1} Q', as E c = 0
         weights -= basis @ dtrtrs(triangle, controls[:, kept].mean(axis=0), trans=1)[0]
-    spread = math.sqrt(centred @ centred)
-    unexplained = math.sqrt(residual @ residual) / spread if spread > 0.0 else 0.0
+    norm = math.sqrt(centred @ centred)
+    unexplained = math.sqrt(residual @ residual) / norm if norm > 0.0 else 0.0
     estimate = mean - average @ coefficients  # intercept at c = E c = 0
     return _Line(estimate, coefficients, residual, weights, basis, unexplained)
 
@@ -261,8 +261,8 @@ def _freedom(terms: Array) -> float:
     squares = (terms / largest) ** 2  # in a unit in which squares stay in range
     total = float(squares.sum())
     deviations = squares - total / L
-    spread = float(deviations @ deviations)
-    return 2.0 * total**2 * (L - 1) / (L * spread) if spread > 0.0 else math.inf
+    squares_about = float(deviations @ deviations)
+    return 2.0 * total**2 * (L - 1) / (L * squares_about) if squares_about > 0.0 else math.inf
 
 
 def _basis(controls: Array, sizes: Array) -> tuple[Array, Array, NDArray[np.intp]]:
@@ -292,15 +292,15 @@ def _deleted(residual: Array, basis: Array, block: int) -> Array | None:
     L = len(residual)
     Q = np.column_stack([np.full(L, 1.0 / math.sqrt(L)), basis])  # basis of (1, c): H = Q Q'
     if block == 1:
-        rest = 1.0 - np.einsum("lk,lk->l", Q, Q)
-        return None if rest.min() < 1e-9 else residual / rest
+        remainder = 1.0 - np.einsum("lk,lk->l", Q, Q)
+        return None if remainder.min() < 1e-9 else residual / remainder
     Q = Q.reshape(L // block, block, -1)
     r = residual.reshape(L // block, block, 1)
     T = Q.transpose(0, 2, 1)  # Q_b'
-    left = np.eye(Q.shape[2]) - T @ Q
-    if np.linalg.eigvalsh(left).min() < 1e-9:
+    remainder = np.eye(Q.shape[2]) - T @ Q
+    if np.linalg.eigvalsh(remainder).min() < 1e-9:
         return None
-    return (r + Q @ np.linalg.solve(left, T @ r)).reshape(L)
+    return (r + Q @ np.linalg.solve(remainder, T @ r)).reshape(L)
 
 
 def _paper_cross_fit(f: Array, c: Array, block: int) -> float:
@@ -310,7 +310,7 @@ def _paper_cross_fit(f: Array, c: Array, block: int) -> float:
     def others(x: Array) -> Array:
         return x.sum() - x.reshape(-1, block).sum(axis=1)
 
-    left = L - block
-    products = others(f * c) - others(f) * others(c) / left
+    n_others = L - block
+    products = others(f * c) - others(f) * others(c) / n_others
     coefficients = products / others(c * c)
     return float(f.mean() - np.mean(np.repeat(coefficients, block) * c))

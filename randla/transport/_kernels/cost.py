@@ -102,9 +102,9 @@ def fill_uniform_plan(n, m, left, right, mass):
     With g = gcd(n, m) each of the n has m/g units and each of the m has n/g: integers, so that no
     rounding decides a match. There are n + m - g pairs.
     """
-    g, rest = n, m
-    while rest:
-        g, rest = rest, g % rest  # Euclid's algorithm
+    g, remainder = n, m
+    while remainder:
+        g, remainder = remainder, g % remainder  # Euclid's algorithm
     unit_left, unit_right, total = m // g, n // g, 1.0 / (n * (m / g))  # n m / g units in all
     i, j, free_left, free_right = 0, 0, unit_left, unit_right
     for k in range(left.size):
@@ -123,12 +123,14 @@ def _denominator(x, limit):
     """Least q <= limit, a float, for which q x is whole to rounding, or 0: that of a convergent
     of the continued fraction of x.
     """
-    rest, q, before = x, 1.0, 0.0
+    remainder, q, before = x, 1.0, 0.0
     while q <= limit:
         if abs(q * x - np.rint(q * x)) <= 1e-15 * q * x:  # x = r / q to rounding
             return q
-        rest = 1.0 / (rest - np.floor(rest))  # the next partial quotient is floor(rest)
-        q, before = np.floor(rest) * q + before, q  # q_{k+1} = a_{k+1} q_k + q_{k-1}
+        remainder = 1.0 / (
+            remainder - np.floor(remainder)
+        )  # the next partial quotient is floor(remainder)
+        q, before = np.floor(remainder) * q + before, q  # q_{k+1} = a_{k+1} q_k + q_{k-1}
     return 0.0
 
 
@@ -183,12 +185,12 @@ def fill_integer_weights(weights, units):
 @kernel
 def _accumulate_whole(unit, total, index, out):
     """out[k] = floor(2^62 c / total), c the sum of the first k + 1 whole numbers."""
-    quotient, rest, c = _TOTAL // total, _TOTAL % total, np.int64(0)
+    quotient, remainder, c = _TOTAL // total, _TOTAL % total, np.int64(0)
     inverse = 1.0 / np.float64(total)
     for k in range(index.size):
         c += unit[index[k]]  # below 2^20
-        # c rest < 2^40; with the half the product is 2^-21 or more from all integers
-        out[k] = c * quotient + np.int64((np.float64(c * rest) + 0.5) * inverse)
+        # c remainder < 2^40; with the half the product is 2^-21 or more from all integers
+        out[k] = c * quotient + np.int64((np.float64(c * remainder) + 0.5) * inverse)
 
 
 @kernel

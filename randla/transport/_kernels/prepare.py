@@ -54,9 +54,9 @@ def snap_centres(mean, low, high, resolution, centres):
     """
     farthest = 0.0
     for i in range(mean.size):
-        spread = max(high[i] - mean[i], mean[i] - low[i])  # 2^-10 of it moves no digit that counts
+        reach = max(high[i] - mean[i], mean[i] - low[i])  # 2^-10 of it moves no digit that counts
         size = max(abs(low[i]), abs(high[i]))
-        grid = max(math.frexp(spread)[1] - 10, math.frexp(size)[1] + resolution)
+        grid = max(math.frexp(reach)[1] - 10, math.frexp(size)[1] + resolution)
         centre = math.ldexp(np.rint(math.ldexp(mean[i], -grid)), grid)  # a multiple of 2^grid
         centres[i] = low[i] if low[i] == high[i] else centre  # no point is off a constant
         farthest = max(farthest, max(high[i] - centres[i], centres[i] - low[i]))

@@ -44,17 +44,21 @@ def _scale(x):
     """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorised)."""
     total, top = 0.0, np.int64(0)
     for i in range(x.size):
-        size = np.float64(abs(x[i]))
-        total += size
-        top = max(top, np.float64(size).view(np.int64))  # positive doubles are ordered as integers
+        magnitude = np.float64(abs(x[i]))
+        total += magnitude
+        top = max(
+            top, np.float64(magnitude).view(np.int64)
+        )  # positive doubles are ordered as integers
     return total / x.size, top
 
 
 @kernel
 def _make_keys(x, scale, base, shift, half, keys):
     for i in range(x.size):
-        size = np.float64(abs(x[i])) + scale  # s + |x|, at least s
-        k = np.int32((np.float64(size).view(np.int64) - base) >> shift)  # bits(s + |x|) - bits(s)
+        magnitude = np.float64(abs(x[i])) + scale  # s + |x|, at least s
+        k = np.int32(
+            (np.float64(magnitude).view(np.int64) - base) >> shift
+        )  # bits(s + |x|) - bits(s)
         keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k  # mirrored for negative numbers
 
 
@@ -168,40 +172,38 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
     `order`, unless it is None, carries what it holds.
     """
     n, cells = np.uint64(x.size), counts[0, :2048]
+    source, target = x, spare[: x.size]
+    if order is not None:
+        source_order, target_order = order, spare_order[: x.size]
     flipped = False
     for digit in range(6):  # 11 bits each, the lowest first
         shift = np.uint64(11 * digit)
         for c in range(cells.size):
             cells[c] = 0
         for i in range(n):
-            value = np.float64(spare[i] if flipped else x[i])
-            cells[(_ordered_bits(value) >> shift) & _LOW11] += _ONE32
-        value = np.float64(spare[0] if flipped else x[0])
-        if cells[(_ordered_bits(value) >> shift) & _LOW11] == n:  # all in one cell
+            cells[(_ordered_bits(np.float64(source[i])) >> shift) & _LOW11] += _ONE32
+        if cells[(_ordered_bits(np.float64(source[0])) >> shift) & _LOW11] == n:  # all in one cell
             continue
         total = np.uint32(0)
-        for c in range(cells.size):
+        for c in range(cells.size):  # counts become the positions at which cells start
             count = cells[c]
             cells[c] = total
             total += count
         for i in range(n):
-            value = spare[i] if flipped else x[i]
-            c = (_ordered_bits(np.float64(value)) >> shift) & _LOW11
+            c = (_ordered_bits(np.float64(source[i])) >> shift) & _LOW11
             j = cells[c]
             cells[c] = j + _ONE32
-            if flipped:
-                x[j] = value
-                if order is not None:
-                    order[j] = spare_order[i]
-            else:
-                spare[j] = value
-                if order is not None:
-                    spare_order[j] = order[i]
-        flipped = not flipped  # where the row lies now
-    if flipped:
-        x[:] = spare[: x.size]
+            target[j] = source[i]
+            if order is not None:
+                target_order[j] = source_order[i]
+        flipped = not flipped  # the row lies in `spare` now, or in `x` again
+        source, target = target, source
         if order is not None:
-            order[:] = spare_order[: x.size]
+            source_order, target_order = target_order, source_order
+    if flipped:
+        x[:] = source
+        if order is not None:
+            order[:] = source_order
 
 
 @kernel
