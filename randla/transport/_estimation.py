@@ -161,12 +161,10 @@ class SlicedEstimator:
                 powers *= unit**-controls.degrees  # controls are in units of the clouds
                 coefficients = times_unit(coefficients * controls.scales, powers)
         mean = fitted.estimate
-        is_positive = not is_given and (
-            mean > 0.0 or mean == error == 0.0
-        )  # else the interval speaks
+        has_error = not is_given and (mean > 0.0 or mean == error == 0.0)  # else see the interval
         return SlicedWassersteinResult(
             value=float(cost.value),
-            standard_error=float(cost.value_error) if is_positive else None,
+            standard_error=float(cost.value_error) if has_error else None,
             power=float(cost.powers(mean)),
             power_standard_error=None if is_given else float(cost.powers(error)),
             degrees_of_freedom=freedom,

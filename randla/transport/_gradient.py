@@ -160,10 +160,9 @@ def sliced_wasserstein_gradient(
     x, y = clouds.items
     slopes = ProjectedSlopes(x, [y], [1.0], p)
     if 2.0 * p > SAFE_POWER:  # the squares of slopes
-        is_given = (
-            design.kind == "array"
-        )  # these may begin with the directions of the smallest costs
-        theta = design.rows(0, design.n if is_given else min(design.n, 1024))  # to choose a unit by
+        # directions of the user may begin with those of the smallest costs
+        n_first = design.n if design.kind == "array" else min(design.n, 1024)
+        theta = design.rows(0, n_first)  # to choose a unit by
         slopes.unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
     n_points = len(np.atleast_1d(np.asarray(X)))
     return _wrap(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)

@@ -127,9 +127,7 @@ def _denominator(x, limit):
     while q <= limit:
         if abs(q * x - np.rint(q * x)) <= 1e-15 * q * x:  # x = r / q to rounding
             return q
-        remainder = 1.0 / (
-            remainder - np.floor(remainder)
-        )  # the next partial quotient is floor(remainder)
+        remainder = 1.0 / (remainder - np.floor(remainder))  # floor: the next partial quotient
         q, before = np.floor(remainder) * q + before, q  # q_{k+1} = a_{k+1} q_k + q_{k-1}
     return 0.0
 

@@ -46,19 +46,16 @@ def _scale(x):
     for i in range(x.size):
         magnitude = np.float64(abs(x[i]))
         total += magnitude
-        top = max(
-            top, np.float64(magnitude).view(np.int64)
-        )  # positive doubles are ordered as integers
+        # positive doubles are ordered as integers
+        top = max(top, np.float64(magnitude).view(np.int64))
     return total / x.size, top
 
 
 @kernel
 def _make_keys(x, scale, base, shift, half, keys):
     for i in range(x.size):
-        magnitude = np.float64(abs(x[i])) + scale  # s + |x|, at least s
-        k = np.int32(
-            (np.float64(magnitude).view(np.int64) - base) >> shift
-        )  # bits(s + |x|) - bits(s)
+        bits = np.float64(np.float64(abs(x[i])) + scale).view(np.int64)  # of s + |x|
+        k = np.int32((bits - base) >> shift)  # base = bits(s)
         keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k  # mirrored for negative numbers
 
 
