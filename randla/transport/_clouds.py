@@ -243,7 +243,10 @@ def _run(task: Callable[[int, int, int], T], points: list[NDArray[Any]]) -> list
         for k, x in enumerate(points)
         for first, last in part_bounds(len(x), -(-x.size // _PART_NUMBERS))
     ]
-    results = run_parts(lambda i: task(*parts[i]), len(parts), seconds=5e-10 * n_numbers)
+    if n_numbers <= _PART_NUMBERS:  # not worth the call
+        results = [task(*part) for part in parts]
+    else:
+        results = run_parts(lambda i: task(*parts[i]), len(parts), seconds=5e-10 * n_numbers)
     pairs = list(zip(parts, results, strict=True))
     return [[result for (k, _, _), result in pairs if k == cloud] for cloud in range(len(points))]
 

@@ -93,7 +93,8 @@ class ProjectedCosts(PairOfClouds):
 
     def _batch(self, L: int) -> int:
         x, y = self._x, self._y
-        return batch_rows(x.size, y.size, x.dim, L, weighted=self._coupling.weighted)
+        batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._coupling.weighted)
+        return min(batch, max(int(_PART_SECONDS / self.seconds) // 4 * 4, 8))
 
     def _in_one_call(self, theta: Array) -> Array:
         """Costs of equal weights: the kernels of a batch are so short that one calls them all."""

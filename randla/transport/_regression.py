@@ -155,8 +155,10 @@ def fit_or_mean(
     controls is more than `limit` times the plain one. (Two estimates of the same error hardly
     differ by two, so that such a choice leaves intervals as they are.)
     """
-    fitted = fit(f, controls, sizes, mean_errors, block=block, **options)
     plain = plain_mean(f, block)  # without controls
+    if not controls.shape[1]:
+        return plain, True
+    fitted = fit(f, controls, sizes, mean_errors, block=block, **options)
     if fitted is None or fitted.standard_error / limit > plain.standard_error:  # limit may be inf
         return plain, False
     return fitted, True

@@ -1,6 +1,7 @@
 """The result of `sliced_wasserstein`, and the intervals of all results of random directions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,8 +79,12 @@ class MeanCost:
 
     def powers(self, costs: Any) -> Any:
         """Costs in the units of the input."""
+        return times_unit(costs, self._power_of_length)
+
+    @cached_property
+    def _power_of_length(self) -> Any:
         with np.errstate(over="ignore", under="ignore"):
-            return times_unit(costs, self.length**self.p)
+            return self.length**self.p
 
     def interval(self, level: float) -> tuple[Any, Any]:
         """Map intervals for W_p^p to W_p: clip at zero, take the p-th root."""
