@@ -38,11 +38,11 @@ WORTH_A_BAR = 0.5
 #: How long Ctrl-C waits for parts that run, in seconds.
 _PATIENCE = 0.7
 
-_local = threading.local()
+_local = threading.local()  # of each thread: depth of `single_thread`, bar of the block
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _blas: ThreadpoolController | None = None
-_blas_users = 0
+_blas_users = 0  # calls that hold BLAS at one thread now
 _blas_limit: Any = None
 _known_tasks: set[Any] = set()  # code of tasks that have run: their kernels are compiled
 
@@ -138,13 +138,13 @@ class _Parts:
         self.task = task
         self.results: list[Any] = [None] * n_parts
         self.n_done = 0
-        self._next = 0
+        self._next = 0  # number of the next part
         self._lock = threading.Lock()
         self._stopped = False
 
     def take(self) -> int | None:
         with self._lock:
-            if self._stopped or self._next == len(self.results):
+            if self._stopped or self._next == len(self.results):  # an error elsewhere, or none left
                 return None
             self._next += 1
             return self._next - 1
@@ -158,7 +158,7 @@ class _Parts:
         k = self.take()
         if k is None:
             return False
-        self.results[k] = self.task(k)
+        self.results[k] = self.task(k)  # outside of the lock: parts run at the same time
         with self._lock:
             self.n_done += 1
         return True
@@ -169,7 +169,7 @@ class _Parts:
             try:
                 while self.run_one():
                     pass
-            except BaseException:
+            except BaseException:  # the others end after the part that they are at
                 self.stop()
                 raise
 
@@ -201,7 +201,7 @@ def run_parts(
         perhaps one whose kernel is being compiled; its results go nowhere.
     """
     n_threads = min(thread_count(), n_parts) if seconds >= WORTH_THE_POOL else 1
-    hold_blas = blas and seconds >= WORTH_THE_POOL
+    hold_blas = blas and seconds >= WORTH_THE_POOL  # for short work it costs more than it saves
     parts = _Parts(task, n_parts)
     with single_threaded_blas() if hold_blas else nullcontext():
         _work(parts, n_threads, _bar_of_parts(n_parts))
@@ -213,8 +213,8 @@ def _bar_of_parts(n_parts: int) -> Callable[[int], None]:
     bar = None if getattr(_local, "serial", 0) else getattr(_local, "bar", None)
     if bar is None:
         return lambda n_done: None
-    before = bar.total
-    bar.total += n_parts
+    before = bar.total  # parts of earlier passes of the block
+    bar.total += n_parts  # the bar grows with each pass
     return lambda n_done: bar.update(before + n_done - bar.n)
 
 
@@ -231,7 +231,7 @@ def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
             if n_threads > 1:
                 pool = _get_pool()
                 helpers = [pool.submit(parts.help) for _ in range(n_threads - 1)]
-            while parts.run_one():
+            while parts.run_one():  # between two parts Python looks for Ctrl-C
                 bar(parts.n_done)
     except KeyboardInterrupt as error:
         interrupt = error
@@ -249,7 +249,7 @@ def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
     if interrupt is not None:
         raise interrupt
     for helper in started:
-        helper.result()
+        helper.result()  # raises what a part raised
     bar(parts.n_done)
 
 
@@ -314,7 +314,7 @@ def map_chains(
                 results.append(future.result())
                 bar(k + 1)
     finally:
-        for future in futures[len(results) :]:
+        for future in futures[len(results) :]:  # after an error: what has not begun
             future.cancel()
     return results
 

@@ -18,8 +18,8 @@ import numpy as np
 from randla._typing import Array
 from randla._validation import as_level
 
-_MAX_LINES = 10
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_MAX_LINES = 10  # of a repr, with its first and last
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep  # where our own frames lie
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -31,7 +31,7 @@ class Result:
 
     def _summary(self) -> list[tuple[str, str]]:
         names = self._shown or tuple(f.name for f in dataclasses.fields(self))
-        names = tuple(name for name in names if not name.startswith("_"))
+        names = tuple(name for name in names if not name.startswith("_"))  # what is internal
         return [(name, short_repr(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ def t_interval(
 
     With `n_together` that many intervals hold together at `level` (Bonferroni).
     """
-    tail = 0.5 * (1.0 - as_level(level)) / n_together
+    tail = 0.5 * (1.0 - as_level(level)) / n_together  # of each side of each interval
     half = t_of_tail(tail, degrees_of_freedom) * np.asarray(standard_error, dtype=float)
     return np.asarray(estimate - half), np.asarray(estimate + half)
 
@@ -133,7 +133,7 @@ class RandlaWarning(UserWarning):
 def warn_caller(message: str, category: type[RandlaWarning]) -> None:
     """Warn at the line outside of this library that called it, however deep the call has gone."""
     frame: FrameType | None = sys._getframe(1)
-    level = 2
+    level = 2  # 1 is this function
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

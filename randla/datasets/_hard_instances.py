@@ -51,7 +51,7 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
     n_heavy = as_count(n_heavy, "n_heavy")
     n = as_count(n, "n", minimum=d + n_heavy)
     b = np.zeros(n)
-    b[d : d + n_heavy] = 1.0 / np.sqrt(n_heavy)
+    b[d : d + n_heavy] = 1.0 / np.sqrt(n_heavy)  # orthogonal to the range of A, of norm one
     return np.eye(n, d), b
 
 
@@ -87,10 +87,10 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     n_heavy = as_count(n_heavy, "n_heavy", maximum=n)
     if n % d:
         raise ValueError(f"n must be a multiple of d = {d}, got {n}")
-    A = np.tile(np.eye(d), (n // d, 1)) * np.sqrt(d / n)
+    A = np.tile(np.eye(d), (n // d, 1)) * np.sqrt(d / n)  # orthonormal columns
     b = np.zeros(n)
     b[as_generator(rng).choice(n, n_heavy, replace=False)] = 1.0
-    b -= A @ (A.T @ b)
+    b -= A @ (A.T @ b)  # off the range
     norm = np.linalg.norm(b)
     if norm < 1e-7:  # rounding errors: the rows lie in the range of A
         return A, np.zeros(n)
@@ -124,8 +124,8 @@ def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:
     d = as_count(d, "d")
     n = as_count(n, "n", minimum=2 * d + 2)
     A, b = np.zeros((n, d)), np.zeros(n)
-    A[: 2 * d] = np.repeat(np.eye(d), 2, axis=0)
-    b[2 * d : 2 * d + 2] = 1.0
+    A[: 2 * d] = np.repeat(np.eye(d), 2, axis=0)  # pairs of equal rows
+    b[2 * d : 2 * d + 2] = 1.0  # the next pair
     return A, b
 
 
@@ -168,8 +168,8 @@ def ill_conditioned(
     V = np.linalg.qr(generator.standard_normal((d, d)))[0]
     x, r = generator.standard_normal(d), generator.standard_normal(n)
     x /= np.linalg.norm(x)
-    r -= U @ (U.T @ r)
-    A = (U * np.logspace(0.0, -np.log10(condition), d)) @ V.T
+    r -= U @ (U.T @ r)  # residual, orthogonal to the range
+    A = (U * np.logspace(0.0, -np.log10(condition), d)) @ V.T  # U diag(s) V'
     return A, A @ x + residual / np.linalg.norm(r) * r, x
 
 
@@ -210,7 +210,7 @@ def gaussian_blocks(n: int, d: int, n_units: int, n_copies: int, *, rng: Any = N
     n_units, n_copies = as_count(n_units, "n_units"), as_count(n_copies, "n_copies")
     A = np.zeros((n + n_units * n_copies, d + n_units))
     A[:n, :d] = as_generator(rng).standard_normal((n, d))
-    A[n:, d:] = np.repeat(np.eye(n_units), n_copies, axis=0)
+    A[n:, d:] = np.repeat(np.eye(n_units), n_copies, axis=0)  # in columns of their own
     return A
 
 
@@ -238,7 +238,7 @@ def heavy_tailed_rows(n: int, d: int, *, exponent: float = 1.0, rng: Any = None)
     n, d = as_count(n, "n"), as_count(d, "d")
     exponent = as_number(exponent, "exponent", low=0.0, closed="neither")
     generator = as_generator(rng)
-    scale = (1.0 - generator.random(n)) ** (-1.0 / exponent)
+    scale = (1.0 - generator.random(n)) ** (-1.0 / exponent)  # Pareto, by inversion
     return scale[:, None] * generator.standard_normal((n, d))
 
 
@@ -270,12 +270,12 @@ def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> Array:
     """
     n_groups = as_count(n_groups, "n_groups")
     n = as_count(n, "n", minimum=n_groups)
-    share = 0.5 ** np.arange(n_groups)
+    share = 0.5 ** np.arange(n_groups)  # of the rows
     edges = np.rint(np.cumsum(share / share.sum()) * (n - n_groups)).astype(int)
-    sizes = np.diff(edges, prepend=0) + 1
+    sizes = np.diff(edges, prepend=0) + 1  # no group is empty
     group = as_generator(rng).permutation(np.repeat(np.arange(n_groups), sizes))
     A = np.eye(n_groups)[group]
-    A[:, 0] = 1.0
+    A[:, 0] = 1.0  # the baseline's column becomes the intercept
     return A
 
 
@@ -299,7 +299,7 @@ def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     """
     n, d = as_count(n, "n"), as_count(d, "d")
     generator = as_generator(rng)
-    G, H = generator.standard_normal((2, d, d)) / np.sqrt(d)
+    G, H = generator.standard_normal((2, d, d)) / np.sqrt(d)  # roots of the covariances
     X = generator.standard_normal((n, d)) @ G
     return X, generator.standard_normal((n, d)) @ H + 0.5 * generator.standard_normal(d)
 
@@ -360,10 +360,10 @@ def torus_and_box(n: int, *, rng: Any = None) -> tuple[Array, Array]:
     """
     n = as_count(n, "n")
     generator = as_generator(rng)
-    u, v = 2.0 * np.pi * generator.random((2, n))
-    ring = 1.0 + 0.4 * np.cos(v)
+    u, v = 2.0 * np.pi * generator.random((2, n))  # the angles
+    ring = 1.0 + 0.4 * np.cos(v)  # distance from the axis
     X = np.column_stack([ring * np.cos(u), ring * np.sin(u), 0.4 * np.sin(v)])
     Y = generator.uniform(-1.0, 1.0, (n, 3))
-    face = generator.integers(3, size=n)
-    Y[np.arange(n), face] = np.where(generator.random(n) < 0.5, -1.0, 1.0)
+    face = generator.integers(3, size=n)  # coordinate that is +-1
+    Y[np.arange(n), face] = np.where(generator.random(n) < 0.5, -1.0, 1.0)  # one of its two sides
     return X, Y
