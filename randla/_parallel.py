@@ -175,11 +175,7 @@ class _Parts:
 
 
 def run_parts(
-    task: Callable[[int], T],
-    n_parts: int,
-    *,
-    seconds: float = float("inf"),
-    blas: bool = False,
+    task: Callable[[int], T], n_parts: int, *, seconds: float = float("inf"), blas: bool = False
 ) -> list[T]:
     """Return ``[task(0), ..., task(n_parts - 1)]``, computed on several threads.
 

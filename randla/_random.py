@@ -156,10 +156,7 @@ _NORMAL_WIDTH, _NORMAL_EDGE, _NORMAL_DENSITY = _ziggurat_tables(
 )
 _EXP_TAIL = 7.69711747013104972
 _EXP_WIDTH, _EXP_EDGE, _EXP_DENSITY = _ziggurat_tables(
-    _EXP_TAIL,
-    0.0039496598225815571993,
-    lambda x: np.exp(-x),
-    lambda y: -math.log(y),
+    _EXP_TAIL, 0.0039496598225815571993, lambda x: np.exp(-x), lambda y: -math.log(y)
 )
 
 

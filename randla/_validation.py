@@ -22,12 +22,7 @@ _LARGEST_COUNT = 1 << 62
 
 
 def as_array(
-    x: Any,
-    name: str,
-    *,
-    finite: bool = True,
-    ndim: int | None = None,
-    missing: bool | None = None,
+    x: Any, name: str, *, finite: bool = True, ndim: int | None = None, missing: bool | None = None
 ) -> FloatArray:
     """`x` as a read-only real array, float32 or float64, in the memory order that it has.
 

@@ -284,11 +284,7 @@ def _statistics(with_mass: Sequence[WithMass], exponent: int) -> Array:
 
 
 def _centred(
-    points: list[NDArray[Any]],
-    centres: Array,
-    exponent: int,
-    again: int,
-    dtype: np.dtype[Any],
+    points: list[NDArray[Any]], centres: Array, exponent: int, again: int, dtype: np.dtype[Any]
 ) -> list[NDArray[Any]]:
     """Transposed points (x 2^-exponent - centre) 2^-again of each cloud, read-only."""
     d = centres.shape[1]
@@ -307,11 +303,7 @@ def _centred(
 
 
 def snapped(
-    mean: Array,
-    low: Array,
-    high: Array,
-    dtype: np.dtype[Any],
-    is_line: bool,
+    mean: Array, low: Array, high: Array, dtype: np.dtype[Any], is_line: bool
 ) -> tuple[Array, float]:
     """Means rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and how far
     the points are from them at most.

@@ -183,12 +183,7 @@ def _project(block: Any, theta: Array, units: Units) -> NDArray[Any]:
 
 
 def _couple(
-    left: list[Any],
-    right: list[Any],
-    shifts: Array,
-    a: Array | None,
-    b: Array | None,
-    p: float,
+    left: list[Any], right: list[Any], shifts: Array, a: Array | None, b: Array | None, p: float
 ) -> Array:
     """Distances of the projections on a few directions, the left ones moved by `shifts`."""
     with single_thread(), single_threaded_blas():

@@ -12,12 +12,7 @@ from randla._parallel import progress_bar, showing_progress
 from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_array, as_count, as_flag, as_number, as_points
-from randla.transport._choice import (
-    HARMFUL,
-    ControlVariate,
-    as_control,
-    auto_family,
-)
+from randla.transport._choice import HARMFUL, ControlVariate, as_control, auto_family
 from randla.transport._clouds import Clouds, as_weights_or_none, prepare
 from randla.transport._control_variates import (
     Controls,

@@ -185,11 +185,7 @@ class _Ascent:
         self._slopes = ProjectedSlopes(x, [y], [1.0], p), ProjectedSlopes(y, [x], [1.0], p)
 
     def run(
-        self,
-        theta: Array,
-        rtol: float,
-        max_iterations: int,
-        bar: Callable[[int], None],
+        self, theta: Array, rtol: float, max_iterations: int, bar: Callable[[int], None]
     ) -> tuple[Array, Array, int, NDArray[np.bool_]]:
         """Directions at the end, their costs, the number of steps, and which ascents ended."""
         theta, f = theta.copy(), self._costs(theta)  # (A, d), (A,)

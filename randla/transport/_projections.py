@@ -136,11 +136,7 @@ class Projector:
         return [Side(batch, n, sorting, units, order) for n, units, order in kinds]
 
     def visit(
-        self,
-        theta: Array,
-        batch: int,
-        task: Callable[[slice, list[Side]], None],
-        seconds: float,
+        self, theta: Array, batch: int, task: Callable[[slice, list[Side]], None], seconds: float
     ) -> None:
         """``task(rows, sides)`` for the sorted projections on ``theta[rows]``, batch by batch."""
         padded, L, local = self.padded(theta), len(theta), threading.local()

@@ -165,12 +165,7 @@ def fit_or_mean(
 
 
 def _regress(
-    f: Array,
-    controls: Array,
-    sizes: Array,
-    block: int,
-    family: str | None,
-    cross_fit: bool | None,
+    f: Array, controls: Array, sizes: Array, block: int, family: str | None, cross_fit: bool | None
 ) -> Fit | None:
     """`fit` for controls whose means are exact, and costs whose squares are in range."""
     if controls.shape[1] == 0:
