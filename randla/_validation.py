@@ -91,6 +91,11 @@ def is_dask(x: Any) -> bool:
     return module is not None and isinstance(x, module.Array)
 
 
+def are_in_memory(*operands: Any) -> bool:
+    """Whether none of them is a Dask array."""
+    return not any(is_dask(operand) for operand in operands)
+
+
 def as_matrix(A: Any, name: str = "A", *, finite: bool = True, sparse: bool = False) -> Any:
     """`A` as a read-only (n, d) array in C, Fortran or strided order, as it lies.
 

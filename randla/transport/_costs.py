@@ -9,7 +9,7 @@ import numpy as np
 
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
-from randla._validation import is_dask
+from randla._validation import are_in_memory
 from randla.transport._clouds import Cloud, as_pair
 from randla.transport._kernels.directions import cost_directions
 from randla.transport._projections import (
@@ -119,7 +119,7 @@ class ProjectedCosts(PairOfClouds):
 
 def open_pair(X: Any, Y: Any, a: Any, b: Any, p: float) -> tuple[Any, PairOfClouds]:
     """Two clouds in common units, in memory or in blocks of a Dask array, and their costs."""
-    if is_dask(X) or is_dask(Y):
+    if not are_in_memory(X, Y):
         from randla.transport import _dask
 
         x, y, weights = _dask.as_arrays(X, Y, a, b)
