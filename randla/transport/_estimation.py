@@ -20,7 +20,7 @@ from randla.transport._directions import (
     child_key,
     choose_design,
 )
-from randla.transport._regression import Fit, fit_or_mean
+from randla.transport._regression import Fit, fit_or_mean, plain_mean
 from randla.transport._result import MeanCost, SlicedWassersteinResult, times_unit
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run
@@ -57,11 +57,7 @@ class SlicedEstimator:
     """A pair of clouds, what is known of it once and for all, and how to estimate from a design."""
 
     def __init__(
-        self,
-        clouds: Any,
-        costs: PairOfClouds,
-        control: str | Controls | None,
-        cross_fit: bool | None,
+        self, clouds: Any, costs: PairOfClouds, control: str | Controls | None, cross_fit: Any
     ) -> None:
         self.clouds, self.costs, self.p = clouds, costs, costs.p
         self._control, self._cross_fit = control, cross_fit
@@ -116,7 +112,7 @@ class SlicedEstimator:
     def exact(self) -> SlicedWassersteinResult:
         """In one dimension there is one direction, up to its sign."""
         f = self.costs(np.ones((1, 1)))
-        return self._wrap(None, None, Fit(float(f[0]), 0.0, math.inf, np.empty(0)), f, f)
+        return self._wrap(None, None, plain_mean(f), f, f)
 
     def _final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
         """A result after a warning, if need be, of controls that were asked for and not used."""
@@ -125,21 +121,21 @@ class SlicedEstimator:
         return result
 
     def _estimate(self, design: Design, draws: "Draws") -> SlicedWassersteinResult:
-        controls, f, columns = draws.controls, draws.costs, draws.columns
-        if len(f) == 1:  # a single direction of the user
-            return self._wrap(design, None, Fit(float(f[0]), 0.0, 0.0, np.empty(0)), f, f)
+        controls, f, block = draws.controls, draws.costs, design.block
+        if controls is None:
+            return self._wrap(design, None, plain_mean(f, block), f, f)
         is_auto = self._control == "auto"
-        none = np.zeros(0), None
-        errors, name = none if controls is None else (controls.mean_errors, controls.name)
-        limit = HARMFUL if is_auto else math.inf
-        options: Any = {"block": design.block, "family": name, "cross_fit": self._cross_fit}
-        fitted, used = fit_or_mean(f, columns, draws.sizes, errors, limit=limit, **options)
-        if not used:
-            if not is_auto:
-                self._warning = "control_variate is collinear without some of the directions: none"
-            controls, columns = None, columns[:, :0]
-        # f - sum_k beta_k (c_k - E c_k)
-        return self._wrap(design, controls, fitted, f, f - columns @ fitted.coefficients)
+        fitted, used = fit_or_mean(
+            f, draws.columns, draws.sizes, controls.mean_errors,
+            limit=HARMFUL if is_auto else math.inf,
+            block=block, family=controls.name, cross_fit=self._cross_fit,
+        )  # fmt: skip
+        if used:  # costs less the controls: f - sum_k beta_k (c_k - E c_k)
+            adjusted = f - draws.columns @ fitted.coefficients
+            return self._wrap(design, controls, fitted, f, adjusted)
+        if not is_auto:
+            self._warning = "control_variate is collinear without some of the directions: none"
+        return self._wrap(design, None, fitted, f, f)
 
     def _wrap(
         self,

@@ -156,8 +156,6 @@ def fit_or_mean(
     differ by two, so that such a choice leaves intervals as they are.)
     """
     plain = plain_mean(f, block)  # without controls
-    if not controls.shape[1]:
-        return plain, True
     fitted = fit(f, controls, sizes, mean_errors, block=block, **options)
     if fitted is None or fitted.standard_error / limit > plain.standard_error:  # limit may be inf
         return plain, False
