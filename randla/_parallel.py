@@ -164,7 +164,7 @@ class _Parts:
         return True
 
     def help(self) -> None:
-        """What a thread of the pool does: run parts until there are none."""
+        """Run parts on a thread of the pool until there are none."""
         with single_thread():
             try:
                 while self.run_one():

@@ -49,7 +49,7 @@ class Result:
 
 
 def short_repr(value: Any) -> str:
-    """The repr of a value, or what kind of array it is."""
+    """The repr of a value, or dtype and shape of an array that is not short."""
     if isinstance(value, np.ndarray):
         if value.ndim == 0 or value.size == 0 or value.size > 8 or value.ndim > 1:
             return f"<{value.dtype} array of shape {value.shape}>"
@@ -131,7 +131,7 @@ class RandlaWarning(UserWarning):
 
 
 def warn_caller(message: str, category: type[RandlaWarning]) -> None:
-    """Warn at the line outside of this library that called it, however deep the call has gone."""
+    """Warn at the line outside of this library that called it, at any depth of calls."""
     frame: FrameType | None = sys._getframe(1)
     level = 2  # 1 is this function
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):

@@ -207,12 +207,12 @@ def family_size(name: str, d: int, p: float) -> int:
 
 
 def directions_for(k: int) -> int:
-    """Directions from which the intervals of a regression on k controls hold."""
+    """Least number of directions for an interval from a regression on k controls."""
     return 4 if k == 1 else 3 * k + 10  # the limit that users are told
 
 
 def needed_projections(name: str, d: int, p: float) -> int:
-    """Directions that a named family needs."""
+    """Least number of directions for a named family."""
     k = family_size(name, d, p)
     # the harmonics know nothing of the clouds: with fewer the intervals become too wide
     return max(directions_for(k), 5 * k if name == "harmonics" else 0)
@@ -246,7 +246,7 @@ def _monomial_mean(d: int, powers: NDArray[np.int64]) -> float:
 
 
 def custom_controls(pair: Any) -> Controls:
-    """Controls of the user: (function of (L, d) directions -> (L, k), means (k,))."""
+    """Controls from a user's pair: (function of (L, d) directions -> (L, k), means (k,))."""
     try:
         function, means = pair
     except (TypeError, ValueError):

@@ -88,7 +88,7 @@ class ProjectedCosts(PairOfClouds):
         return out
 
     def _shifts(self, theta: Array) -> Array:
-        """What the projections of the centred clouds lack: theta' (c_1 - c_2)."""
+        """Difference of the projected centres, theta' (c_1 - c_2)."""
         return theta @ (self._x.centre - self._y.centre)
 
     def _batch(self, L: int) -> int:
@@ -97,7 +97,7 @@ class ProjectedCosts(PairOfClouds):
         return min(batch, max(int(_PART_SECONDS / self.seconds) // 4 * 4, 8))
 
     def _in_one_call(self, theta: Array) -> Array:
-        """Costs of equal weights: the kernels of a batch are so short that one calls them all."""
+        """Costs of clouds of equal size and weights, by one kernel for all steps of a batch."""
         x, y, L, shifts = self._x, self._y, len(theta), self._shifts(theta)
         out = np.empty(L)
         batch, padded, local = self._batch(L), self._projector.padded(theta), threading.local()

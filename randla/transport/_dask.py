@@ -30,7 +30,7 @@ _TASK_BYTES, _PASS_BYTES = 1 << 25, 1 << 28
 
 
 def as_arrays(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any, list[Array | None]]:
-    """Validate two clouds, one of them a Dask array: both as such, and weights in memory."""
+    """Validate two clouds, at least one a Dask array: Dask arrays, and their weights in memory."""
     clouds = []
     for points, name in ((X, "X"), (Y, "Y")):
         if isinstance(points, dask.array.Array):
@@ -62,7 +62,7 @@ class Units:
     dtype: Any
 
     def read(self, block: Any) -> NDArray[Any]:
-        """The z of a block; points without weight may be anywhere, but not out of range."""
+        """The z of a block, clipped: points without weight may lie anywhere."""
         block = as_points(block)
         with np.errstate(over="ignore"):
             z = np.ldexp(block - self.centre.astype(self.dtype), -self.exponent)  # of order one
@@ -70,7 +70,7 @@ class Units:
 
 
 class DaskCloud:
-    """What `randla.transport._clouds.Cloud` says of a cloud, from passes over its blocks."""
+    """The moments and sizes of `randla.transport._clouds.Cloud`, from passes over blocks."""
 
     def __init__(self, X: Any, weights: Array | None, units: Units) -> None:
         self.X, self.units = X, units
@@ -185,7 +185,7 @@ def _project(block: Any, theta: Array, units: Units) -> NDArray[Any]:
 def _couple(
     left: list[Any], right: list[Any], shifts: Array, a: Array | None, b: Array | None, p: float
 ) -> Array:
-    """Distances of the projections on a few directions, the left ones moved by `shifts`."""
+    """W_p of the projections on a few directions, after moving the left ones by `shifts`."""
     with single_thread(), single_threaded_blas():
         u, v = np.concatenate(left, axis=1), np.concatenate(right, axis=1)
         if shifts.any():

@@ -29,7 +29,7 @@ class FewProjectionsWarning(RandlaWarning):
 
 
 def child_key(key: np.uint64, k: int) -> np.uint64:
-    """Key number k of those that a key stands for."""
+    """The k-th key derived from a key."""
     return np.uint64(counter_hash(key, k))
 
 
@@ -111,7 +111,7 @@ class GivenDirections:
         return self._theta[first:last]
 
     def renewed(self, key: np.uint64) -> "GivenDirections":
-        """The same: they are not random."""
+        """The same directions: they are not random."""
         return self
 
 
@@ -200,7 +200,7 @@ def choose_design(
 def as_design(
     directions: Any, dim: int, n: int | None, key: np.uint64, default: int = 256
 ) -> Design:
-    """A design for what frames are best for: gradients and many pairs."""
+    """The design of gradients and matrices, for which "auto" means orthogonal frames."""
     if not isinstance(directions, str):
         return as_directions(directions, dim, n)
     kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))

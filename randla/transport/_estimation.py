@@ -46,7 +46,7 @@ class Tolerance:
         )
 
     def miss(self, result: SlicedWassersteinResult) -> float:
-        """Half of the interval over what is wanted: at most 1 if the tolerances are met."""
+        """Half-width of the interval over the tolerance: at most 1 if it is met."""
         low, high = result.confidence_interval(_CONFIDENCE)
         wanted = max(self.atol, self.rtol * result.value)
         half = 0.5 * (high - low)  # of the interval
@@ -54,7 +54,7 @@ class Tolerance:
 
 
 class SlicedEstimator:
-    """A pair of clouds, what is known of it once and for all, and how to estimate from a design."""
+    """Estimates the mean cost of a pair of clouds from a design; keeps controls between designs."""
 
     def __init__(
         self, clouds: Any, costs: PairOfClouds, control: str | Controls | None, cross_fit: Any
@@ -67,7 +67,7 @@ class SlicedEstimator:
     # Choices -------------------------------------------------------------------------------------
 
     def controls(self, design: Design) -> Controls | None:
-        """The family asked for, or that suits the design, if there are directions enough."""
+        """The controls for a design: those asked for, or fewer where directions are too few."""
         d, n, p = self.clouds.dim, design.n, self.p
         if isinstance(self._control, Controls):
             wanted: str | None = self._control.name
@@ -110,12 +110,12 @@ class SlicedEstimator:
         return self._final(self._estimate(design, self.draw(design)))
 
     def exact(self) -> SlicedWassersteinResult:
-        """In one dimension there is one direction, up to its sign."""
+        """The exact cost of clouds on a line."""
         f = self.costs(np.ones((1, 1)))
         return self._wrap(None, None, plain_mean(f), f, f)
 
     def _final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
-        """A result after a warning, if need be, of controls that were asked for and not used."""
+        """Return the result, and warn if controls were asked for but not used."""
         if self._warning is not None:
             warn_caller(self._warning, FewProjectionsWarning)
         return result
@@ -227,7 +227,7 @@ class Draws:
     sizes: Array
 
     def followed_by(self, other: "Draws") -> "Draws":
-        """These directions and then the others, on the same controls."""
+        """Append further directions with the same controls."""
         costs = np.concatenate([self.costs, other.costs])
         return replace(self, costs=costs, columns=np.concatenate([self.columns, other.columns]))
 

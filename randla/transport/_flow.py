@@ -262,7 +262,7 @@ def sliced_wasserstein_barycenter(
 
 
 def _gaussian_start(ys: list[NDArray[Any]], shares: Array, n: int, key: np.uint64) -> Array:
-    """Normal points with the mean moments of the clouds."""
+    """Normal points whose mean and covariance are the weighted means of those of the clouds."""
     clouds = prepare(ys, [None] * len(ys))
     rng, d = generator_from_key(key), clouds.dim
     points = np.zeros((n, d))
@@ -287,7 +287,7 @@ class _Weighted(NamedTuple):
 
 @dataclass(frozen=True)
 class _Descent:
-    """Descent on sum_k share_k SW_2^2(X, Y_k): what is the same for flows and barycenters."""
+    """Options of a descent on sum_k share_k SW_2^2(X, Y_k), for flows and barycenters."""
 
     n_steps: int
     step: float

@@ -200,7 +200,7 @@ def _wrap(
 
 
 def _with_zeros(rows: Array, kept: NDArray[np.intp], size: int) -> Array:
-    """An array of `size` rows, zero but for those that are given."""
+    """Spread rows over an array of `size` rows; all others are zero."""
     full = np.zeros((size, rows.shape[1]))
     full[kept] = rows  # points without weight do not matter
     return full

@@ -250,7 +250,7 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
 
 
 def _plain(pairs: PairCosts, design: Design) -> tuple[Array, Array, Array]:
-    """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
+    """Means of the costs of all pairs and their errors over blocks, without controls."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
     numbers = max(n_pairs, pairs.items[0].dim)  # held for each direction
     step = max(_ROUND_COSTS // (numbers * block), 1) * block
@@ -276,7 +276,7 @@ def _plain(pairs: PairCosts, design: Design) -> tuple[Array, Array, Array]:
 def _controlled(
     pairs: PairCosts, design: Design, control: str | Controls, limit: float, progress: bool
 ) -> tuple[Array, Array, Array]:
-    """A regression for each pair."""
+    """Means of the costs of all pairs by regression on controls, pair by pair."""
     theta = design.rows(0, design.n)
     f = pairs(theta)
     means, errors, freedom = np.empty((3, len(pairs.pairs)))

@@ -57,7 +57,7 @@ class Fit:
     coefficients: Array
 
     def divided_by(self, scale: float) -> "Fit":
-        """The same for costs that are smaller by a factor."""
+        """The fit of the costs divided by `scale`."""
         estimate, error = self.estimate / scale, self.standard_error / scale
         return Fit(estimate, error, self.degrees_of_freedom, self.coefficients / scale)
 
@@ -120,7 +120,7 @@ def fit(
 
 
 def plain_mean(f: Array, block: int = 1) -> Fit:
-    """The mean of costs, with its error from the spread over blocks; none if there is one block."""
+    """Mean of the costs, with its error from the spread over blocks (0 if there is one block)."""
     n_blocks, scale = len(f) // block, _scale_of(f)
     means = f * scale if block == 1 else (f * scale).reshape(n_blocks, block).mean(axis=1)
     estimate = float(means.sum()) / n_blocks  # means of blocks: independent, of one law
@@ -165,7 +165,7 @@ def fit_or_mean(
 def _regress(
     f: Array, controls: Array, sizes: Array, block: int, family: str | None, cross_fit: bool | None
 ) -> Fit | None:
-    """`fit` for controls whose means are exact, and costs whose squares are in range."""
+    """`fit` with exact means of the controls, for costs whose squares are in range."""
     if controls.shape[1] == 0:
         return plain_mean(f, block)
     L, n_blocks = len(f), len(f) // block
@@ -280,7 +280,7 @@ def _basis(controls: Array, sizes: Array) -> tuple[Array, Array, NDArray[np.intp
 
 
 def _deleted(residual: Array, basis: Array, block: int) -> Array | None:
-    """Residuals of each block when the fit is made without it: (I - H_bb)^{-1} r_b.
+    """Residuals of each block under the fit to all other blocks: (I - H_bb)^{-1} r_b.
 
     H_bb = Q_b Q_b' has the rank of Q, so that the inverse is I + Q_b (I - Q_b' Q_b)^{-1} Q_b'.
     """
@@ -299,7 +299,7 @@ def _deleted(residual: Array, basis: Array, block: int) -> Array | None:
 
 
 def _paper_cross_fit(f: Array, c: Array, block: int) -> float:
-    """The estimate with, for each block, the paper's coefficient of all other blocks."""
+    """Cross-fitted estimate: each block gets the paper's coefficient from all other blocks."""
     L = len(f)
 
     def others(x: Array) -> Array:

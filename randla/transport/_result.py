@@ -22,7 +22,7 @@ def directions_interval(
 
 
 def times_unit(x: Any, unit: Any) -> Any:
-    """Numbers in another unit, which may be out of range, 0 or inf: zeros stay zeros."""
+    """``x * unit`` where the unit may be out of range (0 or inf): zeros stay zeros."""
     if isinstance(x, float):
         return float(x) * float(unit) if x != 0.0 else 0.0
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -60,7 +60,7 @@ class MeanCost:
     def of(
         cls, mean: Any, error: Any, freedom: Any, p: float, exponent: Any, unit: float = 1.0
     ) -> "MeanCost":
-        """From costs of clouds in units of 2^exponent, whose lengths were multiplied by `unit`."""
+        """From costs of lengths times `unit`, of clouds in units of 2^exponent."""
         with np.errstate(over="ignore"):
             return cls(mean, error, freedom, p, np.ldexp(1.0 / unit, exponent))
 

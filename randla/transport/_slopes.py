@@ -25,7 +25,7 @@ _POINTS = 2048  # points of a part of the accumulation
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """What a design says of the objective sum_k weight_k f_k, for one cloud against several.
+    """Costs and gradient of sum_k weight_k E f_k, estimated from a design.
 
     Attributes
     ----------
@@ -109,14 +109,14 @@ class ProjectedSlopes:
         return Slopes(costs, total, square)
 
     def rows(self, theta: Array) -> Array:
-        """Slopes (L, n) at some directions, nothing taken off."""
+        """Slopes (L, n) at some directions, without the linear control."""
         self._is_linear = False
         return self._fill(theta, np.empty((len(theta), len(self._ys))))
 
     # The linear control ---------------------------------------------------------------------------
 
     def _lines(self, theta: Array, k: int) -> tuple[Array, float]:
-        """What is taken off the slopes is alpha + beta u_i: alpha (L,) and beta."""
+        """The linear control alpha + beta u_i of a target: alpha (L,), and beta."""
         if not self._is_linear:
             return np.zeros(len(theta)), 0.0
         beta = 2.0 * self._ratios[k]  # 2 (1 - s_k)
@@ -124,7 +124,7 @@ class ProjectedSlopes:
         return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
 
     def _add_exact_part(self, gradient: Array) -> None:
-        """Add sum_k weight_k a_i c_i / d, the mean of what was taken off."""
+        """Add the exact mean of the linear control, sum_k weight_k a_i c_i / d."""
         x, d = self._x, self._x.dim
         masses = 1.0 / x.size if x.weights is None else x.weights[:, None]
         constant, slope = np.zeros(d), 0.0  # of the sum over k, a linear function of x_i - m_x
@@ -171,7 +171,7 @@ class ProjectedSlopes:
         pilot: Array,
         is_first: bool,
     ) -> None:
-        """Add the gradients of whole blocks, and their squares, less those of the first block.
+        """Add the gradients of whole blocks and their squares, relative to the first block.
 
         A part is a range of points, so that each sum has one order and one thread.
         """

@@ -47,7 +47,7 @@ def _gap(u, v, left, right, k, shift):
 
 @fused_kernel
 def _sum_planned_simple(u, v, left, right, mass, shift, square):
-    """For p = 1 or 2. Four sums that take turns: vector gathers are slower than loads here."""
+    """Cost for p = 1 or 2, in four interleaved sums (vector gathers are slower than loads here)."""
     s0, s1, s2, s3, k = 0.0, 0.0, 0.0, 0.0, np.uint64(0)
     for _ in range(left.size // 4):
         k1, k2, k3 = k + np.uint64(1), k + np.uint64(2), k + np.uint64(3)
@@ -222,7 +222,7 @@ def accumulate_weights(units, order, sums):
 
 @inline
 def _advance(a, b, i, j, done, k, left, right, mass):
-    """One step of a plan: the next piece of mass, and the side that has spent its own moves on."""
+    """One step of a plan: write the next pair and its mass, and advance the side that is spent."""
     x, y = a[i], b[j]  # levels up to which both points reach
     reached = min(min(x, y), _TOTAL)
     left[k], right[k], mass[k] = i, j, np.float64(reached - done) * _UNIT  # from level `done` on
@@ -232,7 +232,7 @@ def _advance(a, b, i, j, done, k, left, right, mass):
 
 @kernel
 def next_stretch(A, B, at, reached, left, right, mass, n_steps):
-    """Go on with the plans of (up to) four rows: fill `n_steps` pairs of each.
+    """Continue the plans of (up to) four rows by `n_steps` pairs each.
 
     A (R, n), B (R, m): accumulated integer weights; at (4, 2) uint64 and reached (4,) int64: where
     each row stands, from zero; left, right (4, steps) uint32, mass (4, steps). A row has

@@ -1,4 +1,4 @@
-"""All that a range of directions needs, in one call, for clouds of equal size without weights."""
+"""Project, sort and cost in one kernel, for clouds of equal size without weights."""
 
 from randla._jit import kernel
 from randla.transport._kernels.cost import row_cost

@@ -38,7 +38,7 @@ def add_slopes_equal(U, V, order, shifts, alphas, beta, factor, unit, p, R):
 
 @kernel
 def add_slopes_planned(U, V, order, left, right, mass, shifts, alphas, beta, factor, unit, p, R):
-    """The same for uniform weights and unequal sizes, along the common plan."""
+    """`add_slopes_equal` for uniform weights and unequal sizes, along the common plan."""
     for row in range(U.shape[0]):
         u, v, index, out = U[row], V[row], order[row], R[row]
         for k in range(np.uint64(left.size)):
@@ -51,7 +51,7 @@ def add_slopes_planned(U, V, order, left, right, mass, shifts, alphas, beta, fac
 
 @kernel
 def add_slopes_weighted(U, V, order, A, B, shifts, alphas, beta, factor, unit, p, R):
-    """The same for weighted clouds; A, B are the accumulated integer weights of the rows."""
+    """`add_slopes_equal` for weighted clouds; A, B are the rows' accumulated integer weights."""
     n_rows, total = U.shape[0], U.shape[1] + V.shape[1] - 1
     at, reached = np.empty((4, 2), np.uint64), np.empty(4, np.int64)
     left, right = np.empty((4, STRETCH), np.uint32), np.empty((4, STRETCH), np.uint32)
