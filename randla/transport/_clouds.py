@@ -35,26 +35,15 @@ _LAST_EXPONENT = 1020  # of a unit: a length of some units stays in range
 class Cloud:
     """n points of dimension d, ready for projection.
 
-    Attributes
-    ----------
-    points : (d', n) ndarray
-        Coordinates about `centre`, float32 or float64; rows of zeros make d' a multiple of four.
-    centre : (d,) ndarray
-        Near the mean: the mean rounded to a multiple of 1/1024 of the spread, so that a cloud
-        and a permutation of it have the same centre.
-    weights : (n,) ndarray or None
-        Positive, with sum 1; None means uniform.
-    dim : int
-        d.
-    kept : (n,) ndarray or None
-        Row numbers of the points in the input; None if all have a positive weight.
+    The centre is the mean rounded to a multiple of 1/1024 of the spread, so that a cloud and a
+    permutation of it have the same centre.
     """
 
-    points: NDArray[Any]
-    centre: Array
-    weights: Array | None
-    dim: int
-    kept: NDArray[np.intp] | None
+    points: NDArray[Any]  # (d', n) about the centre; rows of zeros make d' a multiple of four
+    centre: Array  # (d,)
+    weights: Array | None  # (n,), positive, with sum 1; None means uniform
+    dim: int  # d
+    kept: NDArray[np.intp] | None  # (n,) rows of the input; None if all weights are positive
 
     @property
     def size(self) -> int:
@@ -110,20 +99,14 @@ class Cloud:
 class PairMoments:
     """Difference of the means and covariances of two clouds, in few coordinates.
 
-    Attributes
-    ----------
-    basis : (d, r) ndarray or None
-        Orthonormal columns that span all differences of points, if there are fewer points than
-        coordinates; else None, and r = d.
-    delta : (r,) ndarray
-    first, second : (r, r) ndarray
-        Covariances.
+    With fewer points than coordinates there is a basis, orthonormal columns that span all
+    differences of points; else it is None, and r = d.
     """
 
-    basis: Array | None
-    delta: Array
-    first: Array
-    second: Array
+    basis: Array | None  # (d, r)
+    delta: Array  # (r,)
+    first: Array  # (r, r), covariance
+    second: Array  # (r, r)
 
     def coordinates(self, theta: Array) -> Array:
         """Coordinates (L, r) of directions (L, d)."""

@@ -41,45 +41,26 @@ _PAPER = ("lower", "upper")
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Values of the controls at some directions.
+    """Values of the controls at some directions."""
 
-    Attributes
-    ----------
-    centred : (L, k) ndarray
-        Minus their exact means.
-    sizes : (k,) ndarray
-        Typical size of each before that.
-    """
-
-    centred: Array
-    sizes: Array
+    centred: Array  # (L, k), minus their exact means
+    sizes: Array  # (k,), typical magnitude of each before that
 
 
 @dataclass(frozen=True, eq=False)
 class Controls:
     """A family of controls for one pair of clouds.
 
-    Attributes
-    ----------
-    name : str
-    k : int
-        Number of controls.
-    evaluate : callable
-        Directions (L, d) -> `Columns`.
-    scales : (k,) ndarray
-        The coefficient of a control as documented is that of `evaluate` times its scale ...
-    degrees : (k,) ndarray
-        ... in units of length^(p - degree).
-    mean_errors : (k,) ndarray
-        Absolute errors of the means (of quadrature); zero where they are closed forms.
+    The coefficient of a control as documented is that of `evaluate` times its scale, in units of
+    length^(p - degree).
     """
 
     name: str
-    k: int
-    evaluate: Callable[[Array], Columns]
-    scales: Array
-    degrees: Array
-    mean_errors: Array
+    k: int  # number of controls
+    evaluate: Callable[[Array], Columns]  # at directions (L, d)
+    scales: Array  # (k,)
+    degrees: Array  # (k,)
+    mean_errors: Array  # (k,), absolute, of quadrature; zero where means are closed forms
 
 
 class QuadraticForms:

@@ -39,22 +39,14 @@ MANY = 128
 class Fit:
     """An estimate of a mean, with its error.
 
-    Attributes
-    ----------
-    estimate : float
-        Intercept, or the cross-fitted estimate.
-    standard_error : float
-        With the errors of the known means.
-    degrees_of_freedom : float
-    coefficients : (k,) ndarray
-        Of the controls; zero for those that were dropped as collinear or constant, or as their
-        means are not known well enough.
+    Coefficients are zero for controls that were dropped: as collinear or constant, or as their
+    means are not known well enough.
     """
 
-    estimate: float
-    standard_error: float
+    estimate: float  # the intercept, or the cross-fitted estimate
+    standard_error: float  # with the errors of the known means
     degrees_of_freedom: float
-    coefficients: Array
+    coefficients: Array  # (k,), of the controls
 
     def divided_by(self, scale: float) -> "Fit":
         """The fit of the costs divided by `scale`."""

@@ -36,25 +36,13 @@ class MeanCost:
     """Means of projected costs, elementwise, in a unit of length in which they are moderate.
 
     Powers W_p^p may leave the range of floating-point numbers where distances W_p do not.
-
-    Attributes
-    ----------
-    mean : float or ndarray
-        Of W_p^p, in units of ``length^p``; controls may make it negative.
-    error : float, ndarray or None
-        Its standard error; None for directions of the user.
-    freedom : float or ndarray
-        Degrees of freedom of the error.
-    p : float
-    length : float or ndarray
-        Units of the input; inf where it is out of range.
     """
 
-    mean: Any
-    error: Any
-    freedom: Any
+    mean: Any  # of W_p^p, in units of length^p; controls may make it negative
+    error: Any  # its standard error; None for directions of the user
+    freedom: Any  # degrees of freedom of the error
     p: float
-    length: Any
+    length: Any  # in units of the input; inf where it is out of range
 
     @classmethod
     def of(

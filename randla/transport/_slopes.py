@@ -25,21 +25,11 @@ _POINTS = 2048  # points of a part of the accumulation
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """Costs and gradient of sum_k weight_k E f_k, estimated from a design.
+    """Costs and gradient of sum_k weight_k E f_k, estimated from a design."""
 
-    Attributes
-    ----------
-    costs : (L, K) ndarray
-        f_k at each direction.
-    gradient : (n, d) ndarray
-        Mean over the blocks of the design.
-    standard_error : (n, d) ndarray
-        From the spread over blocks; zero if there is one block.
-    """
-
-    costs: Array
-    gradient: Array
-    standard_error: Array
+    costs: Array  # (L, K): f_k at each direction
+    gradient: Array  # (n, d): mean over the blocks of the design
+    standard_error: Array  # (n, d): from the spread over blocks; zero if there is one block
 
 
 class ProjectedSlopes:
