@@ -19,72 +19,29 @@ __version__ = "0.1.0"
 
 _FAMILIES = {
     "sketching": (
-        "SRHT",
-        "BlockSRHT",
-        "CountSketch",
-        "GaussianSketch",
-        "KroneckerProduct",
-        "KroneckerSRHT",
-        "SparseSignSketch",
-        "fwht",
-        "sketch_size",
+        "SRHT BlockSRHT CountSketch GaussianSketch KroneckerProduct KroneckerSRHT SparseSignSketch "
+        "fwht sketch_size"
     ),
     "sampling": (
-        "NotConvergedWarning",
-        "RowSample",
-        "Scores",
-        "leverage_scores",
-        "lewis_weights",
-        "lp_sensitivities",
-        "max_sensitivity",
-        "sample_rows",
-        "total_sensitivity",
+        "NotConvergedWarning RowSample Scores leverage_scores lewis_weights lp_sensitivities "
+        "max_sensitivity sample_rows total_sensitivity"
     ),
-    "regression": (
-        "LpRegressionResult",
-        "LstsqResult",
-        "LstsqWarning",
-        "lp_regression",
-        "lstsq",
-    ),
+    "regression": "LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq",
     "transport": (
-        "FewProjectionsWarning",
-        "SlicedWassersteinResult",
-        "max_sliced_wasserstein",
-        "sliced_wasserstein",
-        "sliced_wasserstein_barycenter",
-        "sliced_wasserstein_flow",
-        "sliced_wasserstein_gradient",
-        "sliced_wasserstein_matrix",
-        "wasserstein_1d",
+        "FewProjectionsWarning SlicedWassersteinResult max_sliced_wasserstein sliced_wasserstein "
+        "sliced_wasserstein_barycenter sliced_wasserstein_flow sliced_wasserstein_gradient "
+        "sliced_wasserstein_matrix wasserstein_1d"
     ),
     "smoothing": (
-        "AdditiveFunctional",
-        "BiasWarning",
-        "BurnInWarning",
-        "ChaoticRNN",
-        "DegenerateSmoothingWarning",
-        "DiscreteHMM",
-        "FilterResult",
-        "LinearGaussian",
-        "MaximumLikelihoodResult",
-        "MaximumLikelihoodWarning",
-        "SmoothingResult",
-        "StateSpaceModel",
-        "StochasticVolatility",
-        "ffbs",
-        "hmm_smoother",
-        "kalman_smoother",
-        "maximum_likelihood",
-        "paris",
-        "particle_filter",
-        "particle_gibbs",
-        "ppg",
+        "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateSmoothingWarning "
+        "DiscreteHMM FilterResult LinearGaussian MaximumLikelihoodResult MaximumLikelihoodWarning "
+        "SmoothingResult StateSpaceModel StochasticVolatility ffbs hmm_smoother kalman_smoother "
+        "maximum_likelihood paris particle_filter particle_gibbs ppg"
     ),
-    "datasets": (),
-    "random": (),
+    "datasets": "",
+    "random": "",
 }
-_FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names}
+_FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names.split()}
 _FAMILY_OF["RandlaWarning"] = "_results"
 
 __all__ = ["__version__", *sorted([*_FAMILIES, *_FAMILY_OF])]

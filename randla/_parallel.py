@@ -21,7 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -33,16 +33,16 @@ T = TypeVar("T")
 
 #: Estimated work below which the pool is not worth its price, in seconds.
 WORTH_THE_POOL = 1e-3
-#: Estimated work from which a pass has a progress bar under `showing_progress`, in seconds.
+#: How long a call runs before the bar of its parts is drawn, in seconds.
 WORTH_A_BAR = 0.5
 #: How long Ctrl-C waits for parts that run, in seconds.
 _PATIENCE = 0.7
 
-_local = threading.local()
+_local = threading.local()  # of each thread: depth of `single_thread`, bar of the block
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _blas: ThreadpoolController | None = None
-_blas_users = 0
+_blas_users = 0  # calls that hold BLAS at one thread now
 _blas_limit: Any = None
 _known_tasks: set[Any] = set()  # code of tasks that have run: their kernels are compiled
 
@@ -138,13 +138,13 @@ class _Parts:
         self.task = task
         self.results: list[Any] = [None] * n_parts
         self.n_done = 0
-        self._next = 0
+        self._next = 0  # number of the next part
         self._lock = threading.Lock()
         self._stopped = False
 
     def take(self) -> int | None:
         with self._lock:
-            if self._stopped or self._next == len(self.results):
+            if self._stopped or self._next == len(self.results):  # an error elsewhere, or none left
                 return None
             self._next += 1
             return self._next - 1
@@ -158,30 +158,24 @@ class _Parts:
         k = self.take()
         if k is None:
             return False
-        self.results[k] = self.task(k)
+        self.results[k] = self.task(k)  # outside of the lock: parts run at the same time
         with self._lock:
             self.n_done += 1
         return True
 
     def help(self) -> None:
-        """What a thread of the pool does: run parts until there are none."""
+        """Run parts on a thread of the pool until there are none."""
         with single_thread():
             try:
                 while self.run_one():
                     pass
-            except BaseException:
+            except BaseException:  # the others end after the part that they are at
                 self.stop()
                 raise
 
 
 def run_parts(
-    task: Callable[[int], T],
-    n_parts: int,
-    *,
-    seconds: float = float("inf"),
-    blas: bool = False,
-    progress: bool = False,
-    description: str = "randla",
+    task: Callable[[int], T], n_parts: int, *, seconds: float = float("inf"), blas: bool = False
 ) -> list[T]:
     """Return ``[task(0), ..., task(n_parts - 1)]``, computed on several threads.
 
@@ -195,10 +189,6 @@ def run_parts(
         Rough estimate of the whole work; short work runs on the calling thread alone.
     blas : bool
         Whether parts call BLAS, which is then held at one thread.
-    progress : bool
-        Show a progress bar (needs tqdm).
-    description : str
-        Label of the progress bar.
 
     Raises
     ------
@@ -207,17 +197,21 @@ def run_parts(
         perhaps one whose kernel is being compiled; its results go nowhere.
     """
     n_threads = min(thread_count(), n_parts) if seconds >= WORTH_THE_POOL else 1
+    hold_blas = blas and seconds >= WORTH_THE_POOL  # for short work it costs more than it saves
     parts = _Parts(task, n_parts)
-    shown = shown_progress()
-    if shown and not progress and seconds >= WORTH_A_BAR:
-        progress, description = True, shown
-    with progress_bar(n_parts, progress, description) as bar:
-        if blas and seconds >= WORTH_THE_POOL:
-            with single_threaded_blas():
-                _work(parts, n_threads, bar)
-        else:
-            _work(parts, n_threads, bar)
+    with single_threaded_blas() if hold_blas else nullcontext():
+        _work(parts, n_threads, _bar_of_parts(n_parts))
     return parts.results
+
+
+def _bar_of_parts(n_parts: int) -> Callable[[int], None]:
+    """Add parts to the bar of the block that this thread is in; parts of parts are not shown."""
+    bar = None if getattr(_local, "serial", 0) else getattr(_local, "bar", None)
+    if bar is None:
+        return lambda n_done: None
+    before = bar.total  # parts of earlier passes of the block
+    bar.total += n_parts  # the bar grows with each pass
+    return lambda n_done: bar.update(before + n_done - bar.n)
 
 
 def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
@@ -233,7 +227,7 @@ def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
             if n_threads > 1:
                 pool = _get_pool()
                 helpers = [pool.submit(parts.help) for _ in range(n_threads - 1)]
-            while parts.run_one():
+            while parts.run_one():  # between two parts Python looks for Ctrl-C
                 bar(parts.n_done)
     except KeyboardInterrupt as error:
         interrupt = error
@@ -251,38 +245,45 @@ def _work(parts: _Parts, n_threads: int, bar: Callable[[int], None]) -> None:
     if interrupt is not None:
         raise interrupt
     for helper in started:
-        helper.result()
+        helper.result()  # raises what a part raised
     bar(parts.n_done)
 
 
 @contextmanager
-def progress_bar(total: int, show: bool, description: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many steps are done; it draws a bar if `show` is set."""
-    if not show:
+def progress_bar(
+    total: int, show: bool, description: str, *, counts_parts: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how many steps are done; it moves a bar if `show` is set.
+
+    With `counts_parts` the bar is moved by each `run_parts` of this thread in the block instead,
+    and is not drawn for short work.
+    """
+    if not show:  # the bar of a block around this one stays as it is
         yield lambda n_done: None
         return
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("progress=True needs tqdm: pip install 'randla[progress]'") from None
-    with tqdm(total=total, desc=description, file=sys.stderr) as bar:
-        yield lambda n_done: bar.update(n_done - bar.n)
+    outer, delay = getattr(_local, "bar", None), WORTH_A_BAR if counts_parts else 0.0
+    with tqdm(total=total, desc=description, file=sys.stderr, delay=delay) as bar:
+        _local.bar = bar if counts_parts else None
+        try:
+            yield lambda n_done: bar.update(n_done - bar.n)
+        finally:
+            _local.bar = outer
 
 
 @contextmanager
 def showing_progress(description: str, show: bool) -> Iterator[None]:
-    """Draw a bar for each long `run_parts` of this thread in the block, if `show` is set."""
-    before = shown_progress()
-    _local.description = description if show else before
-    try:
+    """Show one bar of all parts that this thread runs in the block, if `show` is set."""
+    with progress_bar(0, show and not shown_progress(), description, counts_parts=True):
         yield
-    finally:
-        _local.description = before
 
 
-def shown_progress() -> str:
-    """The description that `showing_progress` gives to bars at present; empty: none."""
-    return getattr(_local, "description", "")
+def shown_progress() -> bool:
+    """Whether this thread is in a block of `showing_progress`."""
+    return getattr(_local, "bar", None) is not None
 
 
 def map_chains(
@@ -299,13 +300,8 @@ def map_chains(
     With an executor `task` and the arguments must be picklable, and each task keeps to one thread.
     """
     if executor is None:
-        return run_parts(
-            lambda k: task(*arguments[k]),
-            len(arguments),
-            seconds=seconds,
-            progress=progress,
-            description=description,
-        )
+        with showing_progress(description, progress):
+            return run_parts(lambda k: task(*arguments[k]), len(arguments), seconds=seconds)
     futures = [executor.submit(_call_alone, task, a) for a in arguments]
     results = []
     try:
@@ -314,7 +310,7 @@ def map_chains(
                 results.append(future.result())
                 bar(k + 1)
     finally:
-        for future in futures[len(results) :]:
+        for future in futures[len(results) :]:  # after an error: what has not begun
             future.cancel()
     return results
 

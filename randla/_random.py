@@ -97,7 +97,7 @@ def hash_to_range(bits, n):
 @kernel
 def seed_stream(state, key, i):
     """Fill the four words of `state` with the start of stream i of a key."""
-    start = counter_hash(key, i)
+    start = counter_hash(key, i)  # a key of its own: streams of neighbours share nothing
     for k in range(4):
         state[k] = counter_hash(start, k)
 
@@ -113,7 +113,7 @@ def new_stream(key: np.uint64, i: int = 0) -> np.ndarray:
 def next_bits(state):
     """64 random bits: one step of xoshiro256++."""
     s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
-    total = s0 + s3
+    total = s0 + s3  # the output mixes the first word and the last
     result = ((total << _R23) | (total >> _R41)) + s0
     s2 ^= s0
     s3 ^= s1
@@ -127,7 +127,7 @@ def next_bits(state):
 @kernel
 def uniform(state):
     """Uniform on [0, 1)."""
-    return np.float64(next_bits(state) >> _S11) * _TO_UNIT
+    return np.float64(next_bits(state) >> _S11) * _TO_UNIT  # 53 bits
 
 
 # The ziggurat: the area under the density is covered by 256 layers of equal area `v`, the lowest
@@ -140,10 +140,10 @@ def _ziggurat_tables(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Widths x_k over 2^52, thresholds on 52 random bits, and densities f(x_k)."""
     x = np.empty(257)
-    x[0], x[1] = v / density(r), r
+    x[0], x[1] = v / density(r), r  # the base: a rectangle of area v that stands for the tail too
     for k in range(2, 256):
         x[k] = inverse(density(x[k - 1]) + v / x[k - 1])
-    x[256] = 0.0
+    x[256] = 0.0  # the top
     return x[:256] * 2.0**-52, (x[1:] / x[:256] * 2.0**52).astype(np.uint64), density(x)
 
 
@@ -156,10 +156,7 @@ _NORMAL_WIDTH, _NORMAL_EDGE, _NORMAL_DENSITY = _ziggurat_tables(
 )
 _EXP_TAIL = 7.69711747013104972
 _EXP_WIDTH, _EXP_EDGE, _EXP_DENSITY = _ziggurat_tables(
-    _EXP_TAIL,
-    0.0039496598225815571993,
-    lambda x: np.exp(-x),
-    lambda y: -math.log(y),
+    _EXP_TAIL, 0.0039496598225815571993, lambda x: np.exp(-x), lambda y: -math.log(y)
 )
 
 
@@ -170,9 +167,9 @@ def normal(state):
         bits = next_bits(state)
         layer = np.int64(bits & _LOW8)
         position = bits >> _S12  # 52 bits that share none with the layer or the sign
-        sign = 1.0 - 2.0 * np.float64((bits >> _S8) & _ONE)
+        sign = 1.0 - 2.0 * np.float64((bits >> _S8) & _ONE)  # bit 8: not one of the layer's
         x = np.float64(position) * _NORMAL_WIDTH[layer]
-        if position < _NORMAL_EDGE[layer]:
+        if position < _NORMAL_EDGE[layer]:  # left of x_{k+1}: under the density whatever the height
             return sign * x
         if layer == 0:  # the tail beyond r (Marsaglia 1964)
             while True:
@@ -180,7 +177,7 @@ def normal(state):
                 y = -math.log1p(-uniform(state))
                 if 2.0 * y > x * x:
                     return sign * (_NORMAL_TAIL + x)
-        low, high = _NORMAL_DENSITY[layer], _NORMAL_DENSITY[layer + 1]
+        low, high = _NORMAL_DENSITY[layer], _NORMAL_DENSITY[layer + 1]  # the strip beside the curve
         if low + uniform(state) * (high - low) < math.exp(-0.5 * x * x):
             return sign * x
 
@@ -197,7 +194,7 @@ def exponential(state):
         if position < _EXP_EDGE[layer]:
             return shift + x
         if layer == 0:  # the tail of an exponential is an exponential
-            shift += _EXP_TAIL
+            shift += _EXP_TAIL  # memoryless: start again beyond r
             continue
         low, high = _EXP_DENSITY[layer], _EXP_DENSITY[layer + 1]
         if low + uniform(state) * (high - low) < math.exp(-x):
@@ -207,17 +204,17 @@ def exponential(state):
 @kernel
 def gamma(state, shape):
     """Gamma with the given shape and scale 1 (Marsaglia and Tsang; NaN unless shape > 0)."""
-    if not shape > 0.0:
+    if not shape > 0.0:  # NaN too
         return math.nan
     if shape == math.inf:
         return math.inf
-    a = shape if shape >= 1.0 else shape + 1.0
-    d = a - 1.0 / 3.0
+    a = shape if shape >= 1.0 else shape + 1.0  # the method needs a >= 1
+    d = a - 1.0 / 3.0  # d v is nearly gamma for v = (1 + c x)^3 (Wilson and Hilferty)
     c = 1.0 / math.sqrt(9.0 * d)
     while True:
         x = normal(state)
         v = 1.0 + c * x
-        if v <= 0.0:
+        if v <= 0.0:  # outside of the support
             continue
         v = v * v * v
         if exponential(state) > -0.5 * x * x - d + d * v - d * math.log(v):
@@ -232,7 +229,7 @@ def student_t(state, df):
     """Student's t with `df` degrees of freedom (normal for df = inf; NaN unless df > 0)."""
     if df == math.inf:
         return normal(state)
-    return normal(state) * math.sqrt(0.5 * df / gamma(state, 0.5 * df))
+    return normal(state) * math.sqrt(0.5 * df / gamma(state, 0.5 * df))  # z / sqrt(chi^2 / df)
 
 
 _LARGE_MEAN = 1e8
@@ -255,11 +252,11 @@ def poisson(state, mean):
     v_r = 0.9277 - 3.6224 / (b - 2.0)
     log_mean = math.log(mean)
     while True:
-        u = uniform(state) - 0.5
+        u = uniform(state) - 0.5  # constants below: Hoermann (1993), PTRS
         v = 1.0 - uniform(state)
         us = 0.5 - abs(u)
         k = math.floor((2.0 * a / us + b) * u + mean + 0.43) if us > 0.0 else -1.0
-        if us >= 0.07 and v <= v_r:
+        if us >= 0.07 and v <= v_r:  # the squeeze: up to 80 % of the draws end here
             return np.int64(k)
         if k < 0.0 or (us < 0.013 and v > us):
             continue
@@ -270,7 +267,7 @@ def poisson(state, mean):
             e = (k - mean) / mean
             log_probability = -mean * ((1.0 + e) * math.log1p(e) - e)
             log_probability -= 0.5 * math.log(2.0 * math.pi * k)
-        if left <= log_probability:
+        if left <= log_probability:  # accepted against the mass at k
             return np.int64(k)
 
 
@@ -287,7 +284,7 @@ def categorical(state, probabilities):
         lowest = min(lowest, probabilities[k])
     if not (0.0 < total < math.inf and lowest >= -1e-12 * total):
         return np.int64(-1)
-    level, last = uniform(state) * total, -1
+    level, last = uniform(state) * total, -1  # inversion; `last`: rounding may pass the end
     for k in range(probabilities.size):
         if probabilities[k] > 0.0:
             last = k
@@ -304,7 +301,7 @@ def categorical(state, probabilities):
 def fill_normal_rows(out, key, first):
     """Row k of `out` gets the first normals of stream first + k of the key."""
     state = np.empty(4, np.uint64)
-    for k in range(out.shape[0]):
+    for k in range(out.shape[0]):  # a stream for each row
         seed_stream(state, key, first + k)
         for j in range(out.shape[1]):
             out[k, j] = normal(state)

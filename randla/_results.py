@@ -14,12 +14,12 @@ from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla._validation import as_level
 
-_MAX_LINES = 10
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_MAX_LINES = 10  # of a repr, with its first and last
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep  # where our own frames lie
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -31,8 +31,8 @@ class Result:
 
     def _summary(self) -> list[tuple[str, str]]:
         names = self._shown or tuple(f.name for f in dataclasses.fields(self))
-        names = tuple(name for name in names if not name.startswith("_"))
-        return [(name, shortened(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
+        names = tuple(name for name in names if not name.startswith("_"))  # what is internal
+        return [(name, short_repr(getattr(self, name))) for name in names[: _MAX_LINES - 2]]
 
     def __repr__(self) -> str:
         lines = [f"  {name}={value}," for name, value in self._summary()]
@@ -48,8 +48,8 @@ class Result:
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
-def shortened(value: Any) -> str:
-    """The repr of a value, or what kind of array it is."""
+def short_repr(value: Any) -> str:
+    """The repr of a value, or dtype and shape of an array that is not short."""
     if isinstance(value, np.ndarray):
         if value.ndim == 0 or value.size == 0 or value.size > 8 or value.ndim > 1:
             return f"<{value.dtype} array of shape {value.shape}>"
@@ -77,23 +77,14 @@ def t_quantile(level: float, degrees_of_freedom: Any) -> Any:
 
 
 def t_of_tail(tail: float, degrees_of_freedom: Any) -> Any:
-    """The t that a Student variable exceeds with probability `tail`, at most 1/2, down to 1e-307.
+    """The t that a Student variable exceeds with probability `tail`, at most 1/2.
 
     A tail near 0 keeps all its digits, which a level near 1 has lost.
     """
-    from scipy.special import gammaln, ndtri, stdtrit
+    from scipy.special import ndtri, stdtrit
 
     df = np.asarray(degrees_of_freedom, dtype=float)
-    infinite = np.isinf(df)
-    df = np.where(infinite, 1.0, df)
-    # Far out the tail is c t^-df up to a relative df/t^2. There `stdtrit` can be inf (3 degrees of
-    # freedom, 1e-300).
-    log_c = gammaln((df + 1.0) / 2.0) - gammaln(df / 2.0) - 0.5 * np.log(np.pi)
-    log_c += (0.5 * df - 1.0) * np.log(df)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        far = np.exp((log_c - np.log(tail)) / df)
-        t = np.where(far > 1e9 * np.sqrt(df), far, -stdtrit(df, tail))
-        return np.where(infinite, -ndtri(tail), t)
+    return np.where(np.isinf(df), -ndtri(tail), -stdtrit(df, tail))
 
 
 def t_interval(
@@ -103,12 +94,12 @@ def t_interval(
     level: float = 0.95,
     *,
     n_together: int = 1,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array]:
     """``estimate -+ t * standard_error``, elementwise.
 
     With `n_together` that many intervals hold together at `level` (Bonferroni).
     """
-    tail = 0.5 * (1.0 - as_level(level)) / n_together
+    tail = 0.5 * (1.0 - as_level(level)) / n_together  # of each side of each interval
     half = t_of_tail(tail, degrees_of_freedom) * np.asarray(standard_error, dtype=float)
     return np.asarray(estimate - half), np.asarray(estimate + half)
 
@@ -140,9 +131,9 @@ class RandlaWarning(UserWarning):
 
 
 def warn_caller(message: str, category: type[RandlaWarning]) -> None:
-    """Warn at the line outside of this library that called it, however deep the call has gone."""
+    """Warn at the line outside of this library that called it, at any depth of calls."""
     frame: FrameType | None = sys._getframe(1)
-    level = 2
+    level = 2  # 1 is this function
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

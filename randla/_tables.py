@@ -27,7 +27,7 @@ def from_table(x: Any, name: str, *, missing: bool) -> Any:
     """
     columns = None
     for module, read in (("pandas", _pandas), ("polars", _polars), ("pyarrow", _pyarrow)):
-        library = sys.modules.get(module)
+        library = sys.modules.get(module)  # absent: then x is not one of its tables
         if library is not None and columns is None:
             columns = read(library, x)
     if columns is None:
@@ -40,11 +40,11 @@ def from_table(x: Any, name: str, *, missing: bool) -> Any:
         if column.n_missing and not missing:
             raise ValueError(f"{name} must have no missing values, got {column.n_missing}{where}")
     arrays = [column.values() for column in columns]
-    if len(getattr(x, "shape", ())) < 2:
+    if len(getattr(x, "shape", ())) < 2:  # a column: 1-D
         return arrays[0]
     out: NDArray[Any] = np.empty(x.shape, np.result_type(*arrays) if arrays else np.float64)
     for j, array in enumerate(arrays):
-        out[:, j] = array
+        out[:, j] = array  # each converted to the common dtype
     return out
 
 
@@ -52,11 +52,11 @@ def _pandas(pandas: Any, x: Any) -> list[_Column] | None:
     if isinstance(x, pandas.Series):
         parts = [(x.name, x)]
     elif isinstance(x, pandas.DataFrame):
-        parts = [(x.columns[j], x.iloc[:, j]) for j in range(x.shape[1])]
+        parts = [(x.columns[j], x.iloc[:, j]) for j in range(x.shape[1])]  # labels may repeat
     else:
         return None
     kinds = {getattr(part.dtype, "kind", "O") for _, part in parts}
-    plain = all(isinstance(part.dtype, np.dtype) for _, part in parts)
+    plain = all(isinstance(part.dtype, np.dtype) for _, part in parts)  # no extension types
     if plain and (kinds <= set("iuf") or kinds <= set("b")):
         return None  # NumPy reads it, where it can without a copy
 
@@ -84,7 +84,7 @@ def _polars(polars: Any, x: Any) -> list[_Column] | None:
         return None
 
     def column(part: Any) -> _Column:
-        real = part.dtype.is_numeric() or part.dtype == polars.Boolean
+        real = part.dtype.is_numeric() or part.dtype == polars.Boolean  # decimals too
         return _Column(
             part.name or None,
             "f" if real else "O",

@@ -24,14 +24,6 @@ Examples
 ...     return theta[0] * x + theta[1] * random.normal(rng)
 """
 
-from randla._random import (
-    categorical,
-    exponential,
-    gamma,
-    normal,
-    poisson,
-    student_t,
-    uniform,
-)
+from randla._random import categorical, exponential, gamma, normal, poisson, student_t, uniform
 
 __all__ = ["categorical", "exponential", "gamma", "normal", "poisson", "student_t", "uniform"]

@@ -214,29 +214,43 @@ def test_interrupt_stops_between_parts(n_threads):
     )
 
 
-def test_progress_bar_reaches_the_end(four_threads, capsys):
-    pytest.importorskip("tqdm")
-    _parallel.run_parts(lambda k: None, 7, progress=True, description="parts")
-    assert "7/7" in capsys.readouterr().err
-
-
-def test_long_passes_of_a_block_have_a_bar(capsys):
+def test_one_bar_for_all_parts_of_a_block(four_threads, monkeypatch, capsys):
     pytest.importorskip("tqdm")
     with _parallel.showing_progress("passes", True):
-        _parallel.run_parts(lambda k: None, 7, seconds=0.1)  # too short
-        assert capsys.readouterr().err == ""
-        _parallel.run_parts(lambda k: None, 7, seconds=1.0)
-        assert "passes: 100%" in capsys.readouterr().err
-    _parallel.run_parts(lambda k: None, 7, seconds=1.0)
+        _parallel.run_parts(lambda k: None, 7)
+    assert capsys.readouterr().err == ""  # too short
+    monkeypatch.setattr(_parallel, "WORTH_A_BAR", 0.0)
+    with _parallel.showing_progress("passes", True):
+        with _parallel.showing_progress("more passes", True):
+            _parallel.run_parts(lambda k: _parallel.run_parts(lambda j: None, 50), 7)
+        _parallel.run_parts(lambda k: None, 4)
+    shown = capsys.readouterr().err
+    assert "passes: 100%" in shown
+    assert "11/11" in shown
+    assert "more passes" not in shown
+    _parallel.run_parts(lambda k: None, 7)
     with _parallel.showing_progress("passes", False):
-        _parallel.run_parts(lambda k: None, 7, seconds=1.0)
+        _parallel.run_parts(lambda k: None, 7)
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_of_steps_counts_no_parts(capsys):
+    pytest.importorskip("tqdm")
+    with _parallel.progress_bar(3, True, "steps") as tell:
+        assert not _parallel.shown_progress()
+        for k in range(3):
+            _parallel.run_parts(lambda j: None, 5)
+            tell(k + 1)
+    assert "3/3" in capsys.readouterr().err
 
 
 def test_progress_without_tqdm_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with pytest.raises(ImportError, match=r"randla\[progress\]"):
-        _parallel.run_parts(lambda k: None, 2, progress=True)
+    with (
+        pytest.raises(ImportError, match=r"randla\[progress\]"),
+        _parallel.showing_progress("parts", True),
+    ):
+        pass
 
 
 def chain(a, b):

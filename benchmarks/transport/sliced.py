@@ -3,7 +3,7 @@
 import numpy as np
 
 from randla.transport import sliced_wasserstein
-from randla.transport._projections import Sorter
+from randla.transport._projections import Side, SortArrays
 
 SIZES = [
     *[(3, 1_000, 100), (3, 1_000, 1_000), (3, 10_000, 100), (3, 100_000, 40)],
@@ -33,7 +33,7 @@ class EqualSizes:
         self.projected = self.X @ self.columns, self.Y @ self.columns
         self.rows = [np.ascontiguousarray(P.T) for P in self.projected]
         self.spare = [P.copy() for P in self.rows]
-        self.sorter = Sorter(n, float, 2 * n * L)
+        self.side = Side(L, n, SortArrays.of(n, float))
         self.time_randla(size)
 
     def time_randla(self, size):
@@ -50,9 +50,9 @@ class EqualSizes:
         return np.sqrt(((U - V) ** 2).mean())
 
     def time_floor_our_sorts_on_one_thread(self, size):
-        for rows, spare in zip(self.rows, self.spare, strict=True):
-            np.copyto(spare, rows)
-            self.sorter.sort(spare)
+        for rows in self.rows:
+            np.copyto(self.side.values, rows)
+            self.side.sort(len(rows))
 
     def time_floor_numpy_sorts_on_one_thread(self, size):
         for rows, spare in zip(self.rows, self.spare, strict=True):
@@ -73,7 +73,7 @@ class Float32(EqualSizes):
         self.columns = self.columns.astype(np.float32)
         self.rows = [P.astype(np.float32) for P in self.rows]
         self.spare = [P.copy() for P in self.rows]
-        self.sorter = Sorter(size[1], np.float32, 2 * size[1] * size[2])
+        self.side = Side(size[2], size[1], SortArrays.of(size[1], np.float32))
         self.time_randla(size)
 
 

@@ -8,15 +8,13 @@ Point clouds: `gaussian_clouds`, `mixture_clouds`, `torus_and_box`.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._random import as_generator
+from randla._typing import Array
 from randla._validation import as_count, as_number
 
-Matrix = NDArray[np.float64]
 
-
-def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Matrix, Matrix]:
+def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Array, Array]:
     r"""Least squares in which one collision ruins one coefficient.
 
     :math:`A = [I_d; 0]` and :math:`b` is constant on `n_heavy` rows outside of the first d, with
@@ -53,11 +51,11 @@ def collision_attack(n: int, d: int, n_heavy: int = 1) -> tuple[Matrix, Matrix]:
     n_heavy = as_count(n_heavy, "n_heavy")
     n = as_count(n, "n", minimum=d + n_heavy)
     b = np.zeros(n)
-    b[d : d + n_heavy] = 1.0 / np.sqrt(n_heavy)
+    b[d : d + n_heavy] = 1.0 / np.sqrt(n_heavy)  # orthogonal to the range of A, of norm one
     return np.eye(n, d), b
 
 
-def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tuple[Array, Array]:
     r"""Least squares in which leverage scores see nothing and one sampled row decides.
 
     A is n/d copies of :math:`\sqrt{d/n}\, I_d` (all leverages are d/n), b the indicator of
@@ -89,17 +87,17 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     n_heavy = as_count(n_heavy, "n_heavy", maximum=n)
     if n % d:
         raise ValueError(f"n must be a multiple of d = {d}, got {n}")
-    A = np.tile(np.eye(d), (n // d, 1)) * np.sqrt(d / n)
+    A = np.tile(np.eye(d), (n // d, 1)) * np.sqrt(d / n)  # orthonormal columns
     b = np.zeros(n)
     b[as_generator(rng).choice(n, n_heavy, replace=False)] = 1.0
-    b -= A @ (A.T @ b)
-    size = np.linalg.norm(b)
-    if size < 1e-7:  # rounding errors: the rows lie in the range of A
+    b -= A @ (A.T @ b)  # off the range
+    norm = np.linalg.norm(b)
+    if norm < 1e-7:  # rounding errors: the rows lie in the range of A
         return A, np.zeros(n)
-    return A, b / size
+    return A, b / norm
 
 
-def aligned_pairs(n: int, d: int) -> tuple[Matrix, Matrix]:
+def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:
     r"""Columns and residual on neighbouring pairs of rows, where a plain SRHT is unreliable.
 
     Column j is 1 on rows 2j and 2j + 1, b on the next pair: the solution is zero. The rows of a
@@ -126,14 +124,14 @@ def aligned_pairs(n: int, d: int) -> tuple[Matrix, Matrix]:
     d = as_count(d, "d")
     n = as_count(n, "n", minimum=2 * d + 2)
     A, b = np.zeros((n, d)), np.zeros(n)
-    A[: 2 * d] = np.repeat(np.eye(d), 2, axis=0)
-    b[2 * d : 2 * d + 2] = 1.0
+    A[: 2 * d] = np.repeat(np.eye(d), 2, axis=0)  # pairs of equal rows
+    b[2 * d : 2 * d + 2] = 1.0  # the next pair
     return A, b
 
 
 def ill_conditioned(
     n: int, d: int, *, condition: float, residual: float = 1.0, rng: Any = None
-) -> tuple[Matrix, Matrix, Matrix]:
+) -> tuple[Array, Array, Array]:
     """Least squares with random singular vectors and log-spaced singular values from 1 down.
 
     Parameters
@@ -170,14 +168,12 @@ def ill_conditioned(
     V = np.linalg.qr(generator.standard_normal((d, d)))[0]
     x, r = generator.standard_normal(d), generator.standard_normal(n)
     x /= np.linalg.norm(x)
-    r -= U @ (U.T @ r)
-    A = (U * np.logspace(0.0, -np.log10(condition), d)) @ V.T
+    r -= U @ (U.T @ r)  # residual, orthogonal to the range
+    A = (U * np.logspace(0.0, -np.log10(condition), d)) @ V.T  # U diag(s) V'
     return A, A @ x + residual / np.linalg.norm(r) * r, x
 
 
-def gaussian_blocks(
-    n: int, d: int, n_units: int, n_copies: int, *, rng: Any = None
-) -> NDArray[np.float64]:
+def gaussian_blocks(n: int, d: int, n_units: int, n_copies: int, *, rng: Any = None) -> Array:
     """A Gaussian block and, in columns of their own, repeated unit rows.
 
     On this matrix l_p sensitivities and Lewis weights share out a sample very differently: for
@@ -214,13 +210,11 @@ def gaussian_blocks(
     n_units, n_copies = as_count(n_units, "n_units"), as_count(n_copies, "n_copies")
     A = np.zeros((n + n_units * n_copies, d + n_units))
     A[:n, :d] = as_generator(rng).standard_normal((n, d))
-    A[n:, d:] = np.repeat(np.eye(n_units), n_copies, axis=0)
+    A[n:, d:] = np.repeat(np.eye(n_units), n_copies, axis=0)  # in columns of their own
     return A
 
 
-def heavy_tailed_rows(
-    n: int, d: int, *, exponent: float = 1.0, rng: Any = None
-) -> NDArray[np.float64]:
+def heavy_tailed_rows(n: int, d: int, *, exponent: float = 1.0, rng: Any = None) -> Array:
     """Gaussian rows, each multiplied by a Pareto variable: a few rows carry nearly everything.
 
     Parameters
@@ -244,11 +238,11 @@ def heavy_tailed_rows(
     n, d = as_count(n, "n"), as_count(d, "d")
     exponent = as_number(exponent, "exponent", low=0.0, closed="neither")
     generator = as_generator(rng)
-    scale = (1.0 - generator.random(n)) ** (-1.0 / exponent)
+    scale = (1.0 - generator.random(n)) ** (-1.0 / exponent)  # Pareto, by inversion
     return scale[:, None] * generator.standard_normal((n, d))
 
 
-def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> NDArray[np.float64]:
+def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> Array:
     """One-hot columns of groups whose sizes fall by halves, and an intercept.
 
     The design of an analysis of variance with rare groups: its rows are highly tied, the smallest
@@ -276,16 +270,16 @@ def unequal_groups(n: int, n_groups: int, *, rng: Any = None) -> NDArray[np.floa
     """
     n_groups = as_count(n_groups, "n_groups")
     n = as_count(n, "n", minimum=n_groups)
-    share = 0.5 ** np.arange(n_groups)
+    share = 0.5 ** np.arange(n_groups)  # of the rows
     edges = np.rint(np.cumsum(share / share.sum()) * (n - n_groups)).astype(int)
-    sizes = np.diff(edges, prepend=0) + 1
+    sizes = np.diff(edges, prepend=0) + 1  # no group is empty
     group = as_generator(rng).permutation(np.repeat(np.arange(n_groups), sizes))
     A = np.eye(n_groups)[group]
-    A[:, 0] = 1.0
+    A[:, 0] = 1.0  # the baseline's column becomes the intercept
     return A
 
 
-def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     """Two Gaussian clouds with different random covariances and a shift.
 
     Parameters
@@ -305,12 +299,12 @@ def gaussian_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]
     """
     n, d = as_count(n, "n"), as_count(d, "d")
     generator = as_generator(rng)
-    G, H = generator.standard_normal((2, d, d)) / np.sqrt(d)
+    G, H = generator.standard_normal((2, d, d)) / np.sqrt(d)  # roots of the covariances
     X = generator.standard_normal((n, d)) @ G
     return X, generator.standard_normal((n, d)) @ H + 0.5 * generator.standard_normal(d)
 
 
-def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     """Two clouds of 3 and of 4 narrow clusters: far from Gaussian, hard for smooth controls.
 
     Parameters
@@ -332,7 +326,7 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
     n, d = as_count(n, "n"), as_count(d, "d")
     generator = as_generator(rng)
 
-    def cloud(n_clusters: int) -> Matrix:
+    def cloud(n_clusters: int) -> Array:
         centres = 3.0 * generator.standard_normal((n_clusters, d))
         return centres[generator.integers(n_clusters, size=n)] + 0.2 * generator.standard_normal(
             (n, d)
@@ -341,7 +335,7 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
     return cloud(3), cloud(4)
 
 
-def torus_and_box(n: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
+def torus_and_box(n: int, *, rng: Any = None) -> tuple[Array, Array]:
     """Points on a torus and on the surface of a box, in three dimensions.
 
     Parameters
@@ -366,10 +360,10 @@ def torus_and_box(n: int, *, rng: Any = None) -> tuple[Matrix, Matrix]:
     """
     n = as_count(n, "n")
     generator = as_generator(rng)
-    u, v = 2.0 * np.pi * generator.random((2, n))
-    ring = 1.0 + 0.4 * np.cos(v)
+    u, v = 2.0 * np.pi * generator.random((2, n))  # the angles
+    ring = 1.0 + 0.4 * np.cos(v)  # distance from the axis
     X = np.column_stack([ring * np.cos(u), ring * np.sin(u), 0.4 * np.sin(v)])
     Y = generator.uniform(-1.0, 1.0, (n, 3))
-    face = generator.integers(3, size=n)
-    Y[np.arange(n), face] = np.where(generator.random(n) < 0.5, -1.0, 1.0)
+    face = generator.integers(3, size=n)  # coordinate that is +-1
+    Y[np.arange(n), face] = np.where(generator.random(n) < 0.5, -1.0, 1.0)  # one of its two sides
     return X, Y

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._results import shortened
+from randla._results import short_repr
+from randla._typing import Array
 
 
 def _read(name: str) -> str:
@@ -21,11 +22,11 @@ def _table(name: str, *, header: int = 1, dtype: type = float) -> NDArray:
 
 def _short_repr(columns: Any) -> str:
     """Return a repr that does not print the data."""
-    shown = ", ".join(f"{name}={shortened(v)}" for name, v in columns._asdict().items())
+    shown = ", ".join(f"{name}={short_repr(v)}" for name, v in columns._asdict().items())
     return f"{type(columns).__name__}({shown})"
 
 
-def nile() -> NDArray[np.float64]:
+def nile() -> Array:
     """Annual flow of the Nile at Aswan, 1871 to 1970.
 
     Returns
@@ -51,8 +52,8 @@ def nile() -> NDArray[np.float64]:
 class Engel(NamedTuple):
     """Result of `engel`: ``income`` and ``food``, both (235,), in Belgian francs a year."""
 
-    income: NDArray[np.float64]
-    food: NDArray[np.float64]
+    income: Array
+    food: Array
 
     def __repr__(self) -> str:
         return _short_repr(self)
@@ -84,7 +85,7 @@ def engel() -> Engel:
 class Digits(NamedTuple):
     """Result of `digits`: ``images`` (1797, 64), values 0 to 16, and ``labels`` (1797,)."""
 
-    images: NDArray[np.float64]
+    images: Array
     labels: NDArray[np.int64]
 
     def __repr__(self) -> str:
@@ -121,7 +122,7 @@ class CrudeOil(NamedTuple):
     """Result of `crude_oil`: ``dates`` (n,) datetime64[D] and ``prices`` (n,), dollars a barrel."""
 
     dates: NDArray[np.datetime64]
-    prices: NDArray[np.float64]
+    prices: Array
 
     def __repr__(self) -> str:
         return _short_repr(self)

@@ -21,9 +21,9 @@ rounding.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
+from randla._typing import Array
 
 _STEP, _LOG_STEP = 0.8, 0.4
 _FIRST_LOG_T = -25.0
@@ -36,7 +36,7 @@ _NEGLIGIBLE = 1e-8  # at the last node; with the geometric sum of the rest the e
 RELATIVE_ERROR = 1e-9
 
 
-def bures_mean(S1: NDArray[np.float64], S2: NDArray[np.float64], dim: int | None = None) -> float:
+def bures_mean(S1: Array, S2: Array, dim: int | None = None) -> float:
     """E sqrt(theta' S1 theta theta' S2 theta) for theta uniform on the sphere of R^d.
 
     Parameters
@@ -55,33 +55,31 @@ def bures_mean(S1: NDArray[np.float64], S2: NDArray[np.float64], dim: int | None
     trace_1, trace_2 = float(np.trace(S1)), float(np.trace(S2))
     if trace_1 <= 0.0 or trace_2 <= 0.0:
         return 0.0
-    A, B = S1 / trace_1, S2 / trace_2
-    x = _STEP * np.arange(1.0 - _FIRST_NODES, _FIRST_NODES)
+    A, B = S1 / trace_1, S2 / trace_2  # trace one
+    x = _STEP * np.arange(1.0 - _FIRST_NODES, _FIRST_NODES)  # nodes of the outer sum
     values = _differences(A, B, x)
     total = values.sum() + _rest(values) + _rest(values[::-1])
     for side, last in ((1.0, values[-2:]), (-1.0, values[1::-1])):
         first = _FIRST_NODES
         while abs(last[-1]) > _NEGLIGIBLE and first <= _LAST_NODE:
-            total -= _rest(last)
+            total -= _rest(last)  # the guess of what lay beyond
             x = side * _STEP * np.arange(float(first), first + _MORE_NODES)
             last = _differences(A, B, x)
-            total += last.sum() + _rest(last)
-            first += _MORE_NODES
+            total += last.sum() + _rest(last)  # more nodes, and a new guess
+            first += _MORE_NODES  # further out
     # the subtracted function integrates to pi: the mean of sqrt(q_1 q_2) is 1/d if q_1 = q_2
     return (1.0 + total * _STEP / math.pi) / d * math.sqrt(trace_1) * math.sqrt(trace_2)
 
 
-def _rest(values: NDArray[np.float64]) -> float:
+def _rest(values: Array) -> float:
     """Sum of the nodes further out, by a geometric series through the last two."""
     if values[-2] == 0.0 or abs(values[-1]) < 1e-14:
         return 0.0
     ratio = min(max(values[-1] / values[-2], 0.0), math.exp(-0.5 * _STEP))
-    return float(values[-1] * ratio / (1.0 - ratio))
+    return float(values[-1] * ratio / (1.0 - ratio))  # of a geometric series
 
 
-def _differences(
-    A: NDArray[np.float64], B: NDArray[np.float64], x: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _differences(A: Array, B: Array, x: Array) -> Array:
     """The integrand at each node, times d, minus 1 / (2 cosh(x / 2))."""
     d = len(A)
     n_parts = len(x) if d >= _LARGE else 1
@@ -93,15 +91,13 @@ def _differences(
     return np.concatenate(values) - 0.5 / np.cosh(0.5 * x)
 
 
-def _inner(
-    A: NDArray[np.float64], B: NDArray[np.float64], x: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _inner(A: Array, B: Array, x: Array) -> Array:
     """e^{x/2} int_0^inf E[Q_1 Q_2 e^{-tQ}] dt, with t scaled so that the eigenvalues sum to one."""
     second = 1.0 / (1.0 + np.exp(-x))
     first = 1.0 / (1.0 + np.exp(x))
     eigenvalues, V = np.linalg.eigh(first[:, None, None] * A + second[:, None, None] * B)
     eigenvalues = np.maximum(eigenvalues, 0.0)
-    T = V.transpose(0, 2, 1)
+    T = V.transpose(0, 2, 1)  # V'
     turned_A, turned_B = T @ A @ V, T @ B @ V
     diagonals = np.stack([np.diagonal(F, axis1=1, axis2=2) for F in (turned_A, turned_B)], axis=2)
     product, ones = turned_A * turned_B, np.ones(len(A))
@@ -109,8 +105,8 @@ def _inner(
     n_steps = _MANY if len(A) < _LARGE else _FEW
     while True:
         steps = log_t + _LOG_STEP * np.arange(n_steps)
-        scaled = 2.0 * np.exp(steps)[:, None] * eigenvalues[:, None, :]
-        c = 1.0 / (1.0 + scaled)
+        scaled = 2.0 * np.exp(steps)[:, None] * eigenvalues[:, None, :]  # 2 t lambda_i, (x, t, d)
+        c = 1.0 / (1.0 + scaled)  # c_i
         traces = c @ diagonals  # below: no sums over short last axes, which NumPy is slow at
         value = traces[..., 0] * traces[..., 1] + 2.0 * np.einsum("xti,xti->xt", c @ product, c)
         value *= np.exp(steps - 0.5 * (np.log1p(scaled) @ ones))

@@ -1,11 +1,11 @@
-"""Which family of control variates: the one asked for, or that suits, if the directions suffice."""
+"""Choice of the family of control variates, given the number of directions."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from randla._typing import Array
 from randla._validation import as_choice
 from randla.transport._control_variates import (
     FAMILIES,
@@ -17,7 +17,7 @@ from randla.transport._directions import Design
 
 ControlVariate: TypeAlias = (
     Literal["lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics", "auto"]
-    | tuple[Callable[[NDArray[np.float64]], ArrayLike], ArrayLike]
+    | tuple[Callable[[Array], ArrayLike], ArrayLike]
     | None
 )
 
@@ -39,14 +39,14 @@ def as_control(control_variate: Any) -> str | Controls | None:
 
 
 def affordable(name: str | None, d: int, n: int, p: float) -> str | None:
-    """The family, or what stands for it where n directions are too few."""
+    """The family, or the largest smaller one that n directions suffice for."""
     while name is not None and n < needed_projections(name, d, p):
-        name = _FALLBACK.get(name)
+        name = _FALLBACK.get(name)  # the next smaller family; in the end none
     return name
 
 
 def auto_family(design: Design, p: float, seconds: float, n_pairs: int = 1) -> str | None:
-    """The family that suits a design whose costs take so many seconds for all pairs."""
+    """The family for control_variate="auto"; `seconds` is the time of all projected costs."""
     d, n = design.dim, design.n
     if design.kind == "array" or (design.kind == "rqmc" and d == 2) or p > _SMOOTH_POWER:
         return None

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
 from randla.transport._clouds import Cloud, pair_moments
 
@@ -40,48 +41,29 @@ _PAPER = ("lower", "upper")
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Values of the controls at some directions.
+    """Values of the controls at some directions."""
 
-    Attributes
-    ----------
-    centred : (L, k) ndarray
-        Minus their exact means.
-    sizes : (k,) ndarray
-        Typical size of each before that.
-    """
-
-    centred: NDArray[np.float64]
-    sizes: NDArray[np.float64]
+    centred: Array  # (L, k), minus their exact means
+    sizes: Array  # (k,), typical magnitude of each before that
 
 
 @dataclass(frozen=True, eq=False)
 class Controls:
     """A family of controls for one pair of clouds.
 
-    Attributes
-    ----------
-    name : str
-    k : int
-        Number of controls.
-    evaluate : callable
-        Directions (L, d) -> `Columns`.
-    scales : (k,) ndarray
-        The coefficient of a control as documented is that of `evaluate` times its scale ...
-    degrees : (k,) ndarray
-        ... in units of length^(p - degree).
-    mean_errors : (k,) ndarray
-        Absolute errors of the means (of quadrature); zero where they are closed forms.
+    The coefficient of a control as documented is that of `evaluate` times its scale, in units of
+    length^(p - degree).
     """
 
     name: str
-    k: int
-    evaluate: Callable[[NDArray[np.float64]], Columns]
-    scales: NDArray[np.float64]
-    degrees: NDArray[np.float64]
-    mean_errors: NDArray[np.float64]
+    k: int  # number of controls
+    evaluate: Callable[[Array], Columns]  # at directions (L, d)
+    scales: Array  # (k,)
+    degrees: Array  # (k,)
+    mean_errors: Array  # (k,), absolute, of quadrature; zero where means are closed forms
 
 
-class Forms:
+class QuadraticForms:
     """The three quadratic forms of a pair of clouds, each divided by its mean over the sphere.
 
     Attributes
@@ -96,26 +78,24 @@ class Forms:
     def __init__(self, x: Cloud, y: Cloud) -> None:
         self._moments = moments = pair_moments(x, y)
         d, delta = x.dim, moments.delta
-        length = math.sqrt(delta @ delta)
+        length = math.sqrt(delta @ delta)  # |Delta|
         self._direction = delta / length if length > 0.0 else delta
         traces, matrices = [length**2], [np.outer(self._direction, self._direction) * d]
         for S in (moments.first, moments.second):
             traces.append(max(float(np.trace(S)), 0.0))
             S = S / S.max() if traces[-1] > 0.0 else np.zeros_like(S)  # it may be subnormal
-            matrices.append(S * (d / (np.trace(S) or 1.0)))
+            matrices.append(S * (d / (np.trace(S) or 1.0)))  # trace d: theta' S theta has mean one
         self.dim, self.matrices = d, matrices
-        self.means = np.array(traces) / d
+        self.means = np.array(traces) / d  # E theta' A theta = tr A / d
 
-    def values(
-        self, theta: NDArray[np.float64]
-    ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    def values(self, theta: Array) -> tuple[list[Array], Array]:
         """l, q_1, q_2 over their means, each (L,) of mean one unless the form vanishes; and the
         cosine (L,) of the angle with Delta.
         """
         theta = self._moments.coordinates(theta)
         cosine = theta @ self._direction
-        forms = [cosine**2 * self.dim]
-        forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices[1:]]
+        forms = [cosine**2 * self.dim]  # l over its mean |Delta|^2 / d
+        forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices[1:]]  # q_1, q_2
         return [np.maximum(form, 0.0) for form in forms], cosine
 
     def mean(self, *which: int) -> float:
@@ -131,58 +111,58 @@ def make_controls(name: str, x: Cloud, y: Cloud, p: float) -> Controls:
     """The controls of a named family for two clouds."""
     if name == "harmonics":
         return _harmonics(x.dim)
-    forms = Forms(x, y)
+    forms = QuadraticForms(x, y)
     if name in _PAPER:
         return _papers(name, forms)
     return _adapted(name, forms, p)
 
 
-def _papers(name: str, forms: Forms) -> Controls:
+def _papers(name: str, forms: QuadraticForms) -> Controls:
     """The two families of Nguyen and Ho: one control each, bounds of the cost of Gaussians."""
     parts = forms.means * ((1.0, 0.0, 0.0) if name == "lower" else (1.0, 1.0, 1.0))
     mean = float(parts @ [forms.mean(i) for i in range(3)])
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
-        value = np.stack(forms.values(theta)[0], axis=1) @ parts
+    def evaluate(theta: Array) -> Columns:
+        value = np.stack(forms.values(theta)[0], axis=1) @ parts  # l, or l + q_1 + q_2
         return Columns(value[:, None] - mean, np.array([mean]))
 
     return Controls(name, 1, evaluate, np.ones(1), np.full(1, 2.0), np.zeros(1))
 
 
-def _adapted(name: str, forms: Forms, p: float) -> Controls:
+def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
     """Quadratic forms of the clouds, their products, sqrt(q_1 q_2), and |theta' Delta|^p."""
-    pairs: list[tuple[int, ...]] = [(0,), (1,), (2,)]
+    pairs: list[tuple[int, ...]] = [(0,), (1,), (2,)]  # quadratic: l, q_1, q_2
     if name in ("quartic", "full"):
-        pairs += list(combinations_with_replacement(range(3), 2))
+        pairs += list(combinations_with_replacement(range(3), 2))  # the six products of two
     means = [forms.mean(*which) for which in pairs]
     sizes = [float(_product(forms.means, which)) for which in pairs]
     degrees = [2.0 * len(which) for which in pairs]
     root, gap = name in ("bures", "full"), p != 2.0
     if root:
-        means.append(bures_mean(forms.matrices[1], forms.matrices[2], forms.dim))
-        sizes.append(math.sqrt(forms.means[1] * forms.means[2]))
-        degrees.append(2.0)
+        means.append(bures_mean(forms.matrices[1], forms.matrices[2], forms.dim))  # E sqrt(q_1 q_2)
+        sizes.append(math.sqrt(forms.means[1] * forms.means[2]))  # what was divided by
+        degrees.append(2.0)  # of length
     if gap:
         length = math.sqrt(forms.means[0] * forms.dim)
         means.append(abs_moment(forms.dim, p) if length > 0.0 else 0.0)
         with np.errstate(over="ignore", under="ignore"):  # where 0 and inf mean no scale
             sizes.append(float(np.float64(length) ** p))
         degrees.append(p)
-    scales = [1.0 / size if size > 0.0 else 0.0 for size in sizes]
+    scales = [1.0 / size if size > 0.0 else 0.0 for size in sizes]  # from normalised controls back
     exact = np.array(means)
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
+    def evaluate(theta: Array) -> Columns:
         value, cosine = forms.values(theta)
         columns = [_product(value, which) for which in pairs]
         if root:
-            columns.append(np.sqrt(value[1] * value[2]))
+            columns.append(np.sqrt(value[1] * value[2]))  # each of mean one before the root
         if gap:
-            columns.append(np.abs(cosine) ** p)
+            columns.append(np.abs(cosine) ** p)  # |theta' Delta|^p over |Delta|^p
         return Columns(np.stack(columns, axis=1) - exact, np.maximum(exact, 1e-300))
 
     errors = np.zeros(len(exact))
     if root:
-        errors[len(pairs)] = RELATIVE_ERROR * exact[len(pairs)]
+        errors[len(pairs)] = RELATIVE_ERROR * exact[len(pairs)]  # all other means are closed forms
     return Controls(name, len(exact), evaluate, np.array(scales), np.array(degrees), errors)
 
 
@@ -204,16 +184,16 @@ def family_size(name: str, d: int, p: float) -> int:
     if name == "harmonics":
         return math.comb(d + 3, 4) - 1 if d <= 3 else math.comb(d + 1, 2) - 1
     k = {"lower": 1, "upper": 1, "quadratic": 3, "bures": 4, "quartic": 9, "full": 10}[name]
-    return k + int(p != 2.0 and k > 1)
+    return k + int(p != 2.0 and k > 1)  # |theta' Delta|^p
 
 
 def directions_for(k: int) -> int:
-    """Directions from which the intervals of a regression on k controls hold."""
-    return 4 if k == 1 else 3 * k + 10
+    """Least number of directions for an interval from a regression on k controls."""
+    return 4 if k == 1 else 3 * k + 10  # the limit that users are told
 
 
 def needed_projections(name: str, d: int, p: float) -> int:
-    """Directions that a named family needs."""
+    """Least number of directions for a named family."""
     k = family_size(name, d, p)
     # the harmonics know nothing of the clouds: with fewer the intervals become too wide
     return max(directions_for(k), 5 * k if name == "harmonics" else 0)
@@ -223,12 +203,12 @@ def _harmonics(d: int) -> Controls:
     """Monomials of degree 2 (4 for d <= 3), all but the last: with a constant they span the even
     polynomials to that degree, as |theta|^2 = 1.
     """
-    degree = 4 if d <= 3 else 2
+    degree = 4 if d <= 3 else 2  # of polynomials
     which = list(combinations_with_replacement(range(d), degree))[:-1]
     means = np.array([_monomial_mean(d, np.bincount(w, minlength=d)) for w in which])
-    sizes = np.full(len(which), 1.0 / d ** (degree // 2))
+    sizes = np.full(len(which), 1.0 / d ** (degree // 2))  # a coordinate is of size 1 / sqrt(d)
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
+    def evaluate(theta: Array) -> Columns:
         columns = np.stack([theta[:, w].prod(axis=1) for w in map(list, which)], axis=1)
         return Columns(columns - means, sizes)
 
@@ -242,12 +222,12 @@ def _monomial_mean(d: int, powers: NDArray[np.int64]) -> float:
         return 0.0
     product = 1.0
     for a in powers:
-        product *= math.prod(range(1, int(a), 2))
+        product *= math.prod(range(1, int(a), 2))  # (a - 1)!!
     return product / math.prod(d + 2 * i for i in range(int(powers.sum()) // 2))
 
 
 def custom_controls(pair: Any) -> Controls:
-    """Controls of the user: (function of (L, d) directions -> (L, k), means (k,))."""
+    """Controls from a user's pair: (function of (L, d) directions -> (L, k), means (k,))."""
     try:
         function, means = pair
     except (TypeError, ValueError):
@@ -260,14 +240,14 @@ def custom_controls(pair: Any) -> Controls:
         raise ValueError(_CUSTOM.format(f"got means {means!r}")) from None
     if means.dtype.kind not in "biuf" or means.ndim > 1 or not np.isfinite(means).all():
         raise ValueError(_CUSTOM.format(f"got means of shape {means.shape}, dtype {means.dtype}"))
-    means = np.atleast_1d(means).astype(np.float64)
+    means = np.atleast_1d(means).astype(np.float64)  # (k,)
 
-    def evaluate(theta: NDArray[np.float64]) -> Columns:
+    def evaluate(theta: Array) -> Columns:
         theta = theta.view()
-        theta.flags.writeable = False
+        theta.flags.writeable = False  # the function is the caller's
         values = np.asarray(function(theta))
         if values.dtype.kind in "biuf" and values.ndim == 1 and len(means) == 1:
-            values = values[:, None]
+            values = values[:, None]  # (L,) stands for one control
         shape = (len(theta), len(means))
         if values.dtype.kind not in "biuf" or values.shape != shape:
             got = f"its function returned shape {values.shape}, dtype {values.dtype}"

@@ -2,115 +2,131 @@
 
 import math
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
-from randla.transport._clouds import Cloud
+from randla._typing import Array
+from randla._validation import are_in_memory
+from randla.transport._clouds import Cloud, as_pair
 from randla.transport._kernels.directions import cost_directions
-from randla.transport._kernels.project import project_rows
 from randla.transport._projections import (
+    OUR_SORT_FROM,
     SAFE_POWER,
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,
+    Projector,
     Side,
-    SideRequest,
     batch_rows,
-    make_sides,
-    powers_to,
-    safe_unit,
-    unit_of_costs,
 )
 
-_PART_SECONDS = 3.5e-4
+_PART_SECONDS = 3.5e-4  # of directions in one call of a kernel
 
 
-class ProjectedCosts:
-    """f(theta) = W_p^p of the projections of two clouds, for many directions at a time.
-
-    Parameters
-    ----------
-    x, y : Cloud
-        In common units.
-    p : float
-        At least 1.
+class PairOfClouds:
+    """f(theta) = W_p^p of the projections of two clouds, from their distances.
 
     Attributes
     ----------
     unit : float
-        Costs are those of the clouds in units of 1 / `unit`: 1 unless p is large, where powers
-        of plain distances would leave the range of doubles.
+        Costs are those of lengths times `unit`. One unless p is large, where powers of plain
+        distances would leave the range of doubles: then the largest of the first costs is one.
     seconds : float
         Rough time for one direction.
     """
 
-    def __init__(self, x: Cloud, y: Cloud, p: float) -> None:
-        self._x, self._y = x, y
-        self._shift = x.centre - y.centre
-        self._weighted = x.weights is not None or y.weights is not None
-        self._coupling = Coupling(x.size, y.size, p, weighted=self._weighted)
-        self.unit: float | None = 1.0 if p <= SAFE_POWER else None
-        per_number = SECONDS_SORT * (2.5 if self._weighted else 1.0)
-        self.seconds = (x.size + y.size) * (per_number + SECONDS_PROJECT * x.dim)
+    def __init__(self, p: float, n_points: int, dim: int, weighted: bool) -> None:
+        self.p, self.unit, self._is_unit_known = p, 1.0, p <= SAFE_POWER
+        per_number = SECONDS_SORT * (2.5 if weighted else 1.0)
+        self.seconds = n_points * (per_number + SECONDS_PROJECT * dim)
 
-    def __call__(
-        self, theta: NDArray[np.float64], *, progress: bool = False
-    ) -> NDArray[np.float64]:
+    def __call__(self, theta: Array) -> Array:
         """Costs (L,) for directions (L, d)."""
-        self.choose_unit(theta)
-        return self._costs(theta, self._coupling, progress)
+        distances = self.distances(theta)
+        if not self._is_unit_known:
+            self.unit, self._is_unit_known = 1.0 / (float(distances.max()) or 1.0), True
+        return (self.unit * distances) ** self.p  # at most one where p is large
 
-    def choose_unit(self, theta: NDArray[np.float64]) -> None:
-        """Make the largest W_p^p one, so that squares of costs stay in range; by a power that is
-        safe first. Nothing if p itself is.
-        """
-        if self.unit is not None:
-            return
-        x, y = self._x, self._y
-        self.unit = 1.0
-        for q in powers_to(self._coupling.p)[:-1]:
-            coupling = Coupling(x.size, y.size, q, weighted=self._weighted)
-            largest = self._costs(theta, coupling, False).max() ** (1.0 / q) / self.unit
-            self.unit = float(safe_unit(largest, q))
-        self.unit *= unit_of_costs(self._costs(theta, self._coupling, False), self._coupling.p)
+    def distances(self, theta: Array) -> Array:
+        """W_p (L,) in units of the clouds."""
+        raise NotImplementedError
 
-    def _costs(
-        self, theta: NDArray[np.float64], coupling: Coupling, progress: bool
-    ) -> NDArray[np.float64]:
-        x, y, L = self._x, self._y, len(theta)
-        batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._weighted)
-        n_parts = min(math.ceil(L * self.seconds / _PART_SECONDS), max(L // min(batch, 8), 1))
-        bounds = part_bounds(L, n_parts, 4)
-        shifts, out = theta @ self._shift, np.empty(L)
-        units = np.full(L, self.unit)
-        padded = np.zeros((L, x.points.shape[0]), x.points.dtype)
-        padded[:, : x.dim] = theta
-        work = threading.local()
 
-        def task(part: int) -> None:
-            if not hasattr(work, "sides"):
-                work.sides = self._sides(batch, L)
-            left, right = work.sides
-            first, last = bounds[part]
-            if coupling.is_equal and not left.sorter.uses_numpy(x.size):
-                rows = slice(first, last)
-                given = padded[rows], x.points, y.points, shifts[rows], units[rows], coupling.p
-                cost_directions(*given, left.values, right.values, *left.sorter.work, out[rows])
-                return
-            for start in range(first, last, batch):
-                rows = slice(start, min(start + batch, last))
-                k = rows.stop - rows.start
-                for side, cloud in ((left, x), (right, y)):
-                    project_rows(padded[rows], cloud.points, side.values[:k])
-                    side.sort(k)
-                coupling.cost(left, right, shifts[rows], units[rows], out[rows])
+class ProjectedCosts(PairOfClouds):
+    """The costs of two `Cloud` in common units."""
 
-        run_parts(task, n_parts, seconds=L * self.seconds, progress=progress)
+    def __init__(self, x: Cloud, y: Cloud, p: float) -> None:
+        weighted = x.weights is not None or y.weights is not None
+        super().__init__(p, x.size + y.size, x.dim, weighted)
+        self._x, self._y = x, y
+        self._coupling = Coupling(x.size, y.size, weighted=weighted)
+        self._projector = Projector((x, y), (weighted, weighted))
+
+    def __call__(self, theta: Array) -> Array:
+        """Costs (L,) for directions (L, d)."""
+        if self.p > SAFE_POWER:
+            return super().__call__(theta)
+        points = self._x.points
+        if self._coupling.is_equal and points.shape[1] >= OUR_SORT_FROM[points.itemsize]:
+            return self._in_one_call(theta)
+        return self._visit(theta, self._coupling.costs)
+
+    def distances(self, theta: Array) -> Array:
+        """W_p (L,) in units of the clouds."""
+        return self._visit(theta, self._coupling.distances)
+
+    def _visit(self, theta: Array, couple: Callable[..., None]) -> Array:
+        shifts, out = self._shifts(theta), np.empty(len(theta))
+
+        def task(rows: slice, sides: list[Side]) -> None:
+            couple(*sides, shifts[rows], self.p, out[rows])
+
+        self._projector.visit(theta, self._batch(len(theta)), task, len(theta) * self.seconds)
         return out
 
-    def _sides(self, batch: int, L: int) -> list[Side]:
+    def _shifts(self, theta: Array) -> Array:
+        """Difference of the projected centres, theta' (c_1 - c_2)."""
+        return theta @ (self._x.centre - self._y.centre)
+
+    def _batch(self, L: int) -> int:
         x, y = self._x, self._y
-        requests = [SideRequest(c.size, c.units if self._weighted else None) for c in (x, y)]
-        return make_sides(batch, x.points.dtype, requests, L * max(x.size, y.size))
+        batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._coupling.weighted)
+        return min(batch, max(int(_PART_SECONDS / self.seconds) // 4 * 4, 8))
+
+    def _in_one_call(self, theta: Array) -> Array:
+        """Costs of clouds of equal size and weights, by one kernel for all steps of a batch."""
+        x, y, L, shifts = self._x, self._y, len(theta), self._shifts(theta)
+        out = np.empty(L)
+        batch, padded, local = self._batch(L), self._projector.padded(theta), threading.local()
+        n_parts = min(math.ceil(L * self.seconds / _PART_SECONDS), max(L // min(batch, 8), 1))
+        bounds = part_bounds(L, n_parts, 4)  # four directions are projected at a time
+
+        def task(part: int) -> None:
+            if not hasattr(local, "sides"):
+                local.sides = self._projector.sides(batch)
+            left, right = local.sides
+            rows = slice(*bounds[part])
+            clouds = padded[rows], x.points, y.points, shifts[rows]
+            sides = left.values, right.values, *left.sorting
+            cost_directions(*clouds, self.p, *sides, out[rows])
+
+        run_parts(task, n_parts, seconds=L * self.seconds)
+        return out
+
+
+def open_pair(X: Any, Y: Any, a: Any, b: Any, p: float) -> tuple[Any, PairOfClouds]:
+    """Two clouds in common units, in memory or in blocks of a Dask array, and their costs."""
+    if not are_in_memory(X, Y):
+        from randla.transport import _dask
+
+        x, y, weights = _dask.as_arrays(X, Y, a, b)
+        if len(x) + len(y) >= x.shape[1]:
+            clouds = _dask.DaskClouds.of(x, y, weights)
+            return clouds, _dask.DaskCosts(*clouds.items, p)
+        # few points: the moments live in their span
+        (X, Y), (a, b) = _dask.compute(x, y), weights
+    pair = as_pair(X, Y, a, b)
+    return pair, ProjectedCosts(pair.items[0], pair.items[1], p)

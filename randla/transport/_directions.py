@@ -9,10 +9,11 @@ import math
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._random import counter_hash, generator_from_key, normal_rows
 from randla._results import RandlaWarning, warn_caller
+from randla._typing import Array
 from randla._validation import as_array, as_choice
 
 Kind = Literal["iid", "orthogonal", "rqmc", "array"]
@@ -28,7 +29,7 @@ class FewProjectionsWarning(RandlaWarning):
 
 
 def child_key(key: np.uint64, k: int) -> np.uint64:
-    """Key number k of those that a key stands for."""
+    """The k-th key derived from a key."""
     return np.uint64(counter_hash(key, k))
 
 
@@ -52,13 +53,13 @@ class Directions:
             self.kind = "iid"  # too few for a frame of two in each of eight blocks
         self.n = -(-n // self.block) * self.block if kind != "rqmc" else N_BLOCKS * self.block
 
-    def rows(self, first: int, last: int) -> NDArray[np.float64]:
+    def rows(self, first: int, last: int) -> Array:
         """Directions first..last - 1, (last - first, d)."""
         if self.kind == "iid":
             return _normalised(normal_rows(self._key, first, last, self.dim))
         start, stop = first // self.block, -(-last // self.block)
         if self.kind == "orthogonal":
-            theta = self._frames(start, stop, self.block).reshape(-1, self.dim)
+            theta = self._frames(start, stop, self.block).reshape(-1, self.dim)  # s of each block
         else:
             theta = self._randomized(start, stop)
         return theta[first - start * self.block : last - start * self.block]
@@ -67,27 +68,27 @@ class Directions:
         """The same design with other random numbers."""
         return Directions(self.kind, self.dim, self._asked, key)
 
-    def _frames(self, start: int, stop: int, s: int) -> NDArray[np.float64]:
+    def _frames(self, start: int, stop: int, s: int) -> Array:
         """(stop - start, s, d): s orthonormal rows with Haar's distribution for each block: QR of
         normals, signs by the diagonal of R.
         """
         d = self.dim
         G = normal_rows(self._key, start * s, stop * s, d).reshape(stop - start, s, d)
-        Q, R = np.linalg.qr(G.transpose(0, 2, 1))
+        Q, R = np.linalg.qr(G.transpose(0, 2, 1))  # (d, s), orthonormal columns
         signs = np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)
         return (Q * signs[:, None, :]).transpose(0, 2, 1)
 
-    def _randomized(self, start: int, stop: int) -> NDArray[np.float64]:
+    def _randomized(self, start: int, stop: int) -> Array:
         """Quasi-random sets, each randomized by itself; on half a sphere, as costs are even."""
         n, d = self.block, self.dim
         if d == 2:  # equal angles on half a circle, one random shift
             x, y = normal_rows(self._key, start, stop, 2).T
-            shift = np.arctan2(y, x) / (2.0 * math.pi)
-            angle = ((np.arange(n) + shift[:, None]) * (math.pi / n)).ravel()
+            shift = np.arctan2(y, x) / (2.0 * math.pi)  # uniform on a circle
+            angle = ((np.arange(n) + shift[:, None]) * (math.pi / n)).ravel()  # steps of pi / n
             return np.column_stack([np.cos(angle), np.sin(angle)])
         if d == 3:  # Fibonacci points on half a sphere, one random rotation
-            height = (np.arange(n) + 0.5) / n
-            angle = 2.0 * math.pi * np.arange(n) / _GOLDEN
+            height = (np.arange(n) + 0.5) / n  # uniform on [0, 1]: half a sphere (Archimedes)
+            angle = 2.0 * math.pi * np.arange(n) / _GOLDEN  # the golden angle
             radius = np.sqrt(1.0 - height**2)
             points = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), height])
             return (points @ self._frames(start, stop, 3)).reshape(-1, 3)
@@ -101,16 +102,16 @@ class GivenDirections:
 
     kind: Kind = "array"
 
-    def __init__(self, theta: NDArray[np.float64]) -> None:
+    def __init__(self, theta: Array) -> None:
         self._theta = theta
         self.n, self.dim, self.block = len(theta), theta.shape[1], 1
 
-    def rows(self, first: int, last: int) -> NDArray[np.float64]:
+    def rows(self, first: int, last: int) -> Array:
         """Directions first..last - 1."""
         return self._theta[first:last]
 
     def renewed(self, key: np.uint64) -> "GivenDirections":
-        """The same: they are not random."""
+        """The same directions: they are not random."""
         return self
 
 
@@ -118,12 +119,12 @@ def _block_size(kind: str, dim: int, n: int) -> int:
     if kind == "orthogonal":
         return max(min(dim, n // N_BLOCKS), 1)
     if kind == "rqmc":
-        size = -(-n // N_BLOCKS)
+        size = -(-n // N_BLOCKS)  # eight randomizations of one set
         return size if dim <= 3 else 1 << (size - 1).bit_length()  # Sobol: powers of two
     return 1
 
 
-def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> Array:
     """Scrambled Sobol points through the normal quantile (n, d); n a power of two."""
     from inspect import signature
 
@@ -135,14 +136,14 @@ def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> NDArray[np.float
     piece = min(n, 1 << max((_SOBOL_NUMBERS // d).bit_length() - 1, 0))
     normals = np.empty((n, d))
     for first in range(0, n, piece):  # so that Ctrl-C is heard
-        uniform = np.clip(points.random(piece), 2.0**-32, 1.0 - 2.0**-32)
+        uniform = np.clip(points.random(piece), 2.0**-32, 1.0 - 2.0**-32)  # finite quantiles
         ndtri(uniform, out=normals[first : first + piece])
     return normals
 
 
-def _normalised(G: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalised(G: Array) -> Array:
     """Rows divided by their length; a row of zeros, of probability zero, becomes e_1."""
-    length = np.sqrt(np.einsum("ld,ld->l", G, G))
+    length = np.sqrt(np.einsum("ld,ld->l", G, G))  # normals over their length are uniform
     G[length == 0.0, 0] = 1.0
     length[length == 0.0] = 1.0
     G /= length[:, None]
@@ -199,7 +200,7 @@ def choose_design(
 def as_design(
     directions: Any, dim: int, n: int | None, key: np.uint64, default: int = 256
 ) -> Design:
-    """A design for what frames are best for: gradients and many pairs."""
+    """The design of gradients and matrices, for which "auto" means orthogonal frames."""
     if not isinstance(directions, str):
         return as_directions(directions, dim, n)
     kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._results import warn_caller
+from randla._typing import Array
 from randla._validation import as_number
 from randla.transport._choice import HARMFUL, affordable, auto_family
-from randla.transport._clouds import Clouds, length_of, times_unit
 from randla.transport._control_variates import Controls, directions_for, make_controls
-from randla.transport._costs import ProjectedCosts
+from randla.transport._costs import PairOfClouds
 from randla.transport._directions import (
     N_BLOCKS,
     Design,
@@ -21,8 +20,8 @@ from randla.transport._directions import (
     child_key,
     choose_design,
 )
-from randla.transport._regression import Fit, fit_or_mean
-from randla.transport._result import SlicedWassersteinResult
+from randla.transport._regression import Fit, fit_or_mean, plain_mean
+from randla.transport._result import MeanCost, SlicedWassersteinResult, times_unit
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run
 _CONFIDENCE = 0.95  # of the interval that the tolerances bound
@@ -47,35 +46,28 @@ class Tolerance:
         )
 
     def miss(self, result: SlicedWassersteinResult) -> float:
-        """Half of the interval over what is wanted: at most 1 if the tolerances are met."""
+        """Half-width of the interval over the tolerance: at most 1 if it is met."""
         low, high = result.confidence_interval(_CONFIDENCE)
         wanted = max(self.atol, self.rtol * result.value)
-        half = 0.5 * (high - low)
+        half = 0.5 * (high - low)  # of the interval
         return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
 
 
-class Problem:
-    """A pair of clouds, what is known of it once and for all, and how to estimate from a design."""
+class SlicedEstimator:
+    """Estimates the mean cost of a pair of clouds from a design; keeps controls between designs."""
 
     def __init__(
-        self,
-        clouds: Clouds,
-        p: float,
-        control: str | Controls | None,
-        cross_fit: bool | None,
-        show: bool,
-        costs: type[ProjectedCosts],
+        self, clouds: Any, costs: PairOfClouds, control: str | Controls | None, cross_fit: Any
     ) -> None:
-        self.clouds, self.p, self._control = clouds, p, control
-        self._cross_fit, self._progress = cross_fit, show
-        self.costs = costs(clouds.items[0], clouds.items[1], p)
+        self.clouds, self.costs, self.p = clouds, costs, costs.p
+        self._control, self._cross_fit = control, cross_fit
         self._made = {control.name: control} if isinstance(control, Controls) else {}
         self._warning: str | None = None  # of the latest estimate
 
     # Choices -------------------------------------------------------------------------------------
 
     def controls(self, design: Design) -> Controls | None:
-        """The family asked for, or that suits the design, if there are directions enough."""
+        """The controls for a design: those asked for, or fewer where directions are too few."""
         d, n, p = self.clouds.dim, design.n, self.p
         if isinstance(self._control, Controls):
             wanted: str | None = self._control.name
@@ -87,129 +79,100 @@ class Problem:
         used = "none" if name is None else repr(name)
         message = f"control_variate={wanted!r} needs more than {n} projections: {used}"
         self._warning = message if name != wanted else None
-        return None if name is None else self._make(name)
-
-    def _make(self, name: str) -> Controls:
+        if name is None:
+            return None
         if name not in self._made:
-            self._made[name] = make_controls(
-                name, self.clouds.items[0], self.clouds.items[1], self.p
-            )
+            x, y = self.clouds.items
+            self._made[name] = make_controls(name, x, y, p)
         return self._made[name]
 
     # Estimates -----------------------------------------------------------------------------------
 
-    def draw(self, design: Design, first: int, last: int) -> tuple[Any, ...]:
-        """Controls, costs (L,), their centred columns (L, k) and sizes at some directions."""
-        controls = self.controls(design)
-        block, d = design.block, self.clouds.dim
-        step = max(_CHUNK_NUMBERS // (d * block), 1) * block
-        costs, columns, sizes = [], [], np.zeros(0 if controls is None else controls.k)
-        for start in range(first, last, step):
-            theta = design.rows(start, min(start + step, last))
-            costs.append(self.costs(theta, progress=self._progress))
+    def draw(self, design: Design, first: int = 0) -> "Draws":
+        """Costs and controls at the directions of a design, from number `first` on."""
+        controls, block = self.controls(design), design.block
+        step = max(_CHUNK_NUMBERS // (self.clouds.dim * block), 1) * block
+        k = 0 if controls is None else controls.k
+        costs, columns, sizes = [], [], np.zeros(k)
+        for start in range(first, design.n, step):
+            theta = design.rows(start, min(start + step, design.n))
+            costs.append(self.costs(theta))
             if controls is not None:
                 column = controls.evaluate(theta)
                 columns.append(column.centred)
                 sizes = np.maximum(sizes, column.sizes)
-        table = np.concatenate(columns) if columns else np.empty((last - first, 0))
-        return controls, np.concatenate(costs), table, sizes
+        f = np.concatenate(costs)
+        table = np.concatenate(columns) if columns else np.empty((len(f), 0))
+        return Draws(controls, f, table, sizes)
 
-    def result(
-        self,
-        design: Design,
-        controls: Controls | None,
-        f: NDArray[np.float64],
-        columns: NDArray[np.float64],
-        sizes: NDArray[np.float64],
-    ) -> SlicedWassersteinResult:
-        """The estimate from costs and controls at the directions of a design."""
-        return self._final(self._estimate(design, controls, f, columns, sizes))
+    def result(self, design: Design) -> SlicedWassersteinResult:
+        """The estimate from the directions of a design."""
+        return self._final(self._estimate(design, self.draw(design)))
+
+    def exact(self) -> SlicedWassersteinResult:
+        """The exact cost of clouds on a line."""
+        f = self.costs(np.ones((1, 1)))
+        return self._wrap(None, None, plain_mean(f), f, f)
 
     def _final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
-        """A result after a warning, if need be, of controls that were asked for and not used."""
+        """Return the result, and warn if controls were asked for but not used."""
         if self._warning is not None:
             warn_caller(self._warning, FewProjectionsWarning)
         return result
 
-    def _estimate(
-        self,
-        design: Design,
-        controls: Controls | None,
-        f: NDArray[np.float64],
-        columns: NDArray[np.float64],
-        sizes: NDArray[np.float64],
-        converged: bool = True,
-    ) -> SlicedWassersteinResult:
-        if len(f) == 1:  # a single direction of the user
-            only = Fit(float(f[0]), 0.0, 0.0, np.empty(0))
-            return self._wrap(design, None, only, f, f, converged)
+    def _estimate(self, design: Design, draws: "Draws") -> SlicedWassersteinResult:
+        controls, f, block = draws.controls, draws.costs, design.block
+        if controls is None:
+            return self._wrap(design, None, plain_mean(f, block), f, f)
         is_auto = self._control == "auto"
         fitted, used = fit_or_mean(
-            f,
-            columns,
-            sizes,
-            np.zeros(0) if controls is None else controls.mean_errors,
+            f, draws.columns, draws.sizes, controls.mean_errors,
             limit=HARMFUL if is_auto else math.inf,
-            block=design.block,
-            family=None if controls is None else controls.name,
-            cross_fit=self._cross_fit,
-        )
-        if not used:
-            if not is_auto:
-                self._warning = "control_variate is collinear without some of the directions: none"
-            controls, columns = None, columns[:, :0]
-        adjusted = f - columns @ fitted.coefficients
-        return self._wrap(design, controls, fitted, f, adjusted, converged)
-
-    def exact(self) -> SlicedWassersteinResult:
-        """In one dimension there is one direction, up to its sign."""
-        f = self.costs(np.ones((1, 1)))
-        return self._wrap(None, None, Fit(float(f[0]), 0.0, math.inf, np.empty(0)), f, f, True)
+            block=block, family=controls.name, cross_fit=self._cross_fit,
+        )  # fmt: skip
+        if used:  # costs less the controls: f - sum_k beta_k (c_k - E c_k)
+            adjusted = f - draws.columns @ fitted.coefficients
+            return self._wrap(design, controls, fitted, f, adjusted)
+        if not is_auto:
+            self._warning = "control_variate is collinear without some of the directions: none"
+        return self._wrap(design, None, fitted, f, f)
 
     def _wrap(
         self,
         design: Design | None,
         controls: Controls | None,
         fitted: Fit,
-        f: NDArray[np.float64],
-        adjusted: NDArray[np.float64],
-        converged: bool,
+        f: Array,
+        adjusted: Array,
     ) -> SlicedWassersteinResult:
-        p, L = self.p, len(f)
-        costs_unit = self.costs.unit or 1.0
-        length = length_of(1.0 / costs_unit, self.clouds.exponent)
+        p, unit = self.p, self.costs.unit
+        is_given = design is not None and design.kind == "array"
+        error = None if is_given else fitted.standard_error
+        freedom = None if is_given else fitted.degrees_of_freedom
+        cost = MeanCost.of(fitted.estimate, error, freedom, p, self.clouds.exponent, unit)
         coefficients = fitted.coefficients
-        scaled, error = fitted.estimate, fitted.standard_error
-        with np.errstate(over="ignore", under="ignore"):
-            unit = float(np.float64(length) ** p)
-            if controls is not None:
-                powers = np.float64(length) ** (p - controls.degrees)
-                powers *= costs_unit**-controls.degrees  # controls are in units of the clouds
+        if controls is not None:
+            with np.errstate(over="ignore", under="ignore"):
+                powers = cost.length ** (p - controls.degrees)  # of length, see `Controls`
+                powers *= unit**-controls.degrees  # controls are in units of the clouds
                 coefficients = times_unit(coefficients * controls.scales, powers)
-        given = design is not None and design.kind == "array"
-        value = max(scaled, 0.0) ** (1.0 / p)
-        standard_error: float | None = None
-        if not given and scaled > 0.0:
-            standard_error = error * scaled ** (1.0 / p - 1.0) / p * length
-        elif not given and scaled == error == 0.0:
-            standard_error = 0.0
-        reduction = None if given else _variance_reduction(f, error)
+        mean = fitted.estimate
+        has_error = not is_given and (mean > 0.0 or mean == error == 0.0)  # else see the interval
         return SlicedWassersteinResult(
-            value=value * length,
-            standard_error=standard_error,
-            power=float(times_unit(scaled, unit)),
-            power_standard_error=None if given else float(times_unit(error, unit)),
-            degrees_of_freedom=None if given else fitted.degrees_of_freedom,
-            n_projections=L,
-            variance_reduction=reduction,
+            value=float(cost.value),
+            standard_error=float(cost.value_error) if has_error else None,
+            power=float(cost.powers(mean)),
+            power_standard_error=None if is_given else float(cost.powers(error)),
+            degrees_of_freedom=freedom,
+            n_projections=len(f),
+            variance_reduction=None if is_given else _variance_reduction(f, fitted.standard_error),
             control_variate=None if controls is None else controls.name,
             directions="exact" if design is None else design.kind,
             coefficients=coefficients,
-            converged=converged,
-            projected_costs=times_unit(f, unit),
-            adjusted_costs=times_unit(adjusted, unit),
-            _p=p,
-            _scaled=(scaled, None if given else error, length),
+            converged=True,
+            projected_costs=cost.powers(f),
+            adjusted_costs=cost.powers(adjusted),
+            _cost=cost,
         )
 
     def adaptive(
@@ -225,10 +188,9 @@ class Problem:
         if kind == "orthogonal":
             n = max(n, N_BLOCKS * self.clouds.dim)  # whole frames from the start
         design = choose_design(kind, self.clouds.dim, min(n, max_projections), key)
-        controls, f, columns, sizes = self.draw(design, 0, design.n)
-        stage = 0
+        draws, stage = self.draw(design), 0
         while True:
-            result = self._estimate(design, controls, f, columns, sizes)
+            result = self._estimate(design, draws)
             miss = tolerance.miss(result)
             if miss <= 1.0:
                 return self._final(result)
@@ -240,24 +202,40 @@ class Problem:
                     FewProjectionsWarning,
                 )
                 return self._final(replace(result, converged=False))
-            factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)
+            factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)  # errors fall like n^(-1/2)
             n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1
+            before = design.n
             if design.kind == "rqmc":  # such sets do not grow: a new one, of another size
                 design = Directions("rqmc", self.clouds.dim, n, child_key(key, stage))
-                controls, f, columns, sizes = self.draw(design, 0, design.n)
-                continue
-            before, design = design.n, Directions(design.kind, self.clouds.dim, n, key)
-            if self.controls(design) is not controls:  # "auto" now affords more: start again
-                controls, f, columns, sizes = self.draw(design, 0, design.n)
-                continue
-            _, new, more, _ = self.draw(design, before, design.n)
-            f, columns = np.concatenate([f, new]), np.concatenate([columns, more])
+            else:
+                design = Directions(design.kind, self.clouds.dim, n, key)
+            if design.kind == "rqmc" or self.controls(design) is not draws.controls:
+                draws = self.draw(design)  # "auto" now affords more: start again
+            else:
+                draws = draws.followed_by(self.draw(design, before))
 
 
-def _variance_reduction(f: NDArray[np.float64], error: float) -> float:
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Costs (L,) at some directions, and the controls there: their centred columns (L, k), sizes
+    (k,) as in `Columns`.
+    """
+
+    controls: Controls | None
+    costs: Array
+    columns: Array
+    sizes: Array
+
+    def followed_by(self, other: "Draws") -> "Draws":
+        """Append further directions with the same controls."""
+        costs = np.concatenate([self.costs, other.costs])
+        return replace(self, costs=costs, columns=np.concatenate([self.columns, other.columns]))
+
+
+def _variance_reduction(f: Array, error: float) -> float:
     """Variance of the plain mean of independent directions over the squared error."""
     deviations = f - f.mean()
     if error == 0.0:
         return math.inf if deviations.any() else 1.0
     deviations /= error  # squares of costs may vanish
-    return float(deviations @ deviations) / (max(len(f) - 1, 1) * len(f))
+    return float(deviations @ deviations) / (max(len(f) - 1, 1) * len(f))  # s^2 / L over error^2

@@ -3,26 +3,27 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key, generator_from_key
-from randla._results import Result, axes_or_new
+from randla._results import axes_or_new
+from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
-from randla.transport._clouds import prepare
+from randla.transport._clouds import as_weights_or_none, prepare
 from randla.transport._directions import as_design, child_key
 from randla.transport._gradient import Kinds
 from randla.transport._matrix import as_clouds
-from randla.transport._regression import fit
-from randla.transport._result import directions_interval
+from randla.transport._regression import plain_mean
+from randla.transport._result import DirectionsResult, MeanCost, directions_interval
 from randla.transport._slopes import ProjectedSlopes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinFlow(Result):
+class SlicedWassersteinFlow(DirectionsResult):
     """Where a cloud has moved, and how its distance to the target fell.
 
     Attributes
@@ -41,43 +42,15 @@ class SlicedWassersteinFlow(Result):
         Directions of each step.
     """
 
-    points: NDArray[np.float64]
-    trace: NDArray[np.float64]
-    trace_standard_error: NDArray[np.float64]
+    points: Array
+    trace: Array
+    trace_standard_error: Array
     degrees_of_freedom: float
     n_projections: int
 
-    def confidence_interval(
-        self, level: float = 0.95
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Student t intervals for the exact distances of `trace`, each step by itself.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions of a step, that its interval covers.
-
-        Returns
-        -------
-        low, high : (n_steps,) ndarray
-            Not below zero; both equal to `trace` where it is exact.
-
-        Raises
-        ------
-        ValueError
-            If `level` is not between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein_flow
-        >>> X, Y = np.random.default_rng(0).standard_normal((2, 50, 4))
-        >>> low, high = sliced_wasserstein_flow(X, Y, n_steps=20, rng=0).confidence_interval()
-        >>> bool(high[-1] < low[0])  # the distance has fallen
-        True
-        """
-        spread = self.trace_standard_error, self.degrees_of_freedom
-        low, high = directions_interval(self.trace, *spread, level)
+    def _interval(self, level: float) -> tuple[Array, Array]:
+        error = self.trace_standard_error, self.degrees_of_freedom
+        low, high = directions_interval(self.trace, *error, level)
         return np.maximum(low, 0.0), high
 
     def plot(self, ax: Any = None) -> Any:
@@ -187,14 +160,10 @@ def sliced_wasserstein_flow(
     """
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
-    weights = [
-        None if a is None else as_weights(a, len(x), "a"),
-        None if b is None else as_weights(b, len(y), "b"),
-    ]
-    return _descend(
-        x, weights[0], [y], weights[1:], [1.0], n_steps, step, n_projections, directions,
-        draw_key(rng), progress,
-    )  # fmt: skip
+    start = _Weighted(x, as_weights_or_none(a, len(x), "a"))
+    target = _Weighted(y, as_weights_or_none(b, len(y), "b"))
+    descent = _Descent.of(n_steps, step, n_projections, directions, progress)
+    return descent.run(start, [target], [1.0], draw_key(rng))
 
 
 def sliced_wasserstein_barycenter(
@@ -287,84 +256,86 @@ def sliced_wasserstein_barycenter(
     else:
         n = max(map(len, ys)) if n_points is None else as_count(n_points, "n_points")
         x = _gaussian_start(ys, shares, n, child_key(key, 0))
-    return _descend(
-        x, None, ys, [None] * len(ys), list(shares), n_steps, step, n_projections, directions,
-        child_key(key, 1), progress,
-    )  # fmt: skip
+    descent = _Descent.of(n_steps, step, n_projections, directions, progress)
+    targets = [_Weighted(y, None) for y in ys]
+    return descent.run(_Weighted(x, None), targets, list(shares), child_key(key, 1))
 
 
-def _gaussian_start(
-    ys: list[NDArray[Any]], shares: NDArray[np.float64], n: int, key: np.uint64
-) -> NDArray[np.float64]:
-    """Normal points with the mean moments of the clouds."""
+def _gaussian_start(ys: list[NDArray[Any]], shares: Array, n: int, key: np.uint64) -> Array:
+    """Normal points whose mean and covariance are the weighted means of those of the clouds."""
     clouds = prepare(ys, [None] * len(ys))
     rng, d = generator_from_key(key), clouds.dim
     points = np.zeros((n, d))
     for share, cloud in zip(shares, clouds.items, strict=True):
-        points += share * cloud.mean
+        points += share * cloud.mean  # sum_k lambda_k m_k
         if d <= cloud.size:
             eigenvalues, V = np.linalg.eigh(cloud.covariance)
-            root = V * np.sqrt(np.maximum(eigenvalues, 0.0))
+            root = V * np.sqrt(np.maximum(eigenvalues, 0.0))  # V diag(lambda)^(1/2): root root' = S
         else:  # a root of the covariance that needs no array of d^2 numbers
             offset = (cloud.mean - cloud.centre)[:, None]
-            root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)
+            root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)  # (d, n)
         points += math.sqrt(share) * rng.standard_normal((n, root.shape[1])) @ root.T
     return clouds.from_common_units(points)
 
 
-def _descend(
-    x: NDArray[Any],
-    a: NDArray[Any] | None,
-    ys: list[NDArray[Any]],
-    bs: list[NDArray[Any] | None],
-    shares: list[float],
-    n_steps: Any,
-    step: Any,
-    n_projections: Any,
-    directions: Any,
-    key: np.uint64,
-    progress: Any,
-) -> SlicedWassersteinFlow:
-    n_steps = as_count(n_steps, "n_steps")
-    step = as_number(step, "step", low=0.0, high=2.0, closed="right")
-    if n_projections is not None:
-        n_projections = as_count(n_projections, "n_projections", minimum=2)
-    if not isinstance(directions, str):
-        raise TypeError(
-            f"directions must be 'iid', 'orthogonal', 'rqmc' or 'auto', "
-            f"got {type(directions).__name__}"
-        )
-    points = x.astype(np.float64)
-    dim = points.shape[1]
-    design = as_design(directions, dim, n_projections, key, 64)
-    trace, errors, freedom = np.empty(n_steps), np.empty(n_steps), math.inf
-    with progress_bar(n_steps, as_flag(progress, "progress"), "flow") as bar:
-        for k in range(n_steps):
-            design = design.renewed(child_key(key, k))
-            clouds = prepare([points, *ys], [a, *bs])
-            own = clouds.items[0]
-            slopes = ProjectedSlopes(own, list(clouds.items[1:]), shares, 2.0)(design)
-            trace[k], errors[k], freedom = _root(
-                slopes.costs @ shares, design.block, clouds.exponent
+class _Weighted(NamedTuple):
+    """Points (n, d) with weights (n,), or None for equal ones."""
+
+    points: NDArray[Any]
+    weights: NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """Options of a descent on sum_k share_k SW_2^2(X, Y_k), for flows and barycenters."""
+
+    n_steps: int
+    step: float
+    n_projections: int | None
+    directions: str
+    progress: bool
+
+    @classmethod
+    def of(
+        cls, n_steps: Any, step: Any, n_projections: Any, directions: Any, progress: Any
+    ) -> "_Descent":
+        """Validate the options."""
+        n_steps = as_count(n_steps, "n_steps")
+        step = as_number(step, "step", low=0.0, high=2.0, closed="right")
+        if n_projections is not None:
+            n_projections = as_count(n_projections, "n_projections", minimum=2)
+        if not isinstance(directions, str):
+            raise TypeError(
+                f"directions must be 'iid', 'orthogonal', 'rqmc' or 'auto', "
+                f"got {type(directions).__name__}"
             )
-            masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
-            move = slopes.gradient * (-0.5 * dim * step) / masses
-            move *= math.ldexp(1.0, clouds.exponent)
-            if own.kept is None:
-                points += move
-            else:
-                points[own.kept] += move
-            bar(k + 1)
-    return SlicedWassersteinFlow(points, trace, errors, freedom, design.n)
+        return cls(n_steps, step, n_projections, directions, as_flag(progress, "progress"))
 
-
-def _root(f: NDArray[np.float64], block: int, exponent: int) -> tuple[float, float, float]:
-    """Root of the mean of f, its error to first order, and the degrees of freedom of that."""
-    length = math.ldexp(1.0, exponent)
-    if len(f) == 1:
-        return math.sqrt(float(f[0])) * length, 0.0, math.inf
-    fitted = fit(f, np.empty((len(f), 0)), np.empty(0), block=block)
-    assert fitted is not None
-    root = math.sqrt(max(fitted.estimate, 0.0))
-    error = fitted.standard_error / (2.0 * root) if root > 0.0 else 0.0
-    return root * length, error * length, fitted.degrees_of_freedom
+    def run(
+        self, start: _Weighted, targets: list[_Weighted], shares: list[float], key: np.uint64
+    ) -> SlicedWassersteinFlow:
+        """Move the points of `start`, with new directions for each step."""
+        points = start.points.astype(np.float64)
+        dim, n_steps = points.shape[1], self.n_steps
+        design = as_design(self.directions, dim, self.n_projections, key, 64)
+        trace, errors, freedom = np.empty(n_steps), np.empty(n_steps), math.inf
+        weights = [start.weights, *(target.weights for target in targets)]
+        with progress_bar(n_steps, self.progress, "flow") as bar:
+            for k in range(n_steps):
+                design = design.renewed(child_key(key, k))  # new directions, of the same kind
+                clouds = prepare([points, *(target.points for target in targets)], weights)
+                own, *others = clouds.items
+                slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
+                mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k
+                freedom = mean.degrees_of_freedom
+                cost = MeanCost.of(
+                    mean.estimate, mean.standard_error, freedom, 2.0, clouds.exponent
+                )
+                trace[k], errors[k] = cost.value, cost.value_error
+                # x_i - eta d / (2 a_i) times the gradient, in the units of the input
+                masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
+                move = slopes.gradient * (-0.5 * dim * self.step) / masses
+                move *= math.ldexp(1.0, clouds.exponent)
+                points[slice(None) if own.kept is None else own.kept] += move
+                bar(k + 1)
+        return SlicedWassersteinFlow(points, trace, errors, freedom, design.n)

@@ -1,6 +1,5 @@
 """Gradient of the sliced Wasserstein distance with respect to the points."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,20 +7,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_key
-from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
-from randla.transport._clouds import Clouds, as_pair, length_of, times_unit
+from randla.transport._clouds import Clouds, as_pair
+from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design, as_design
 from randla.transport._projections import MAX_POWER, SAFE_POWER
-from randla.transport._regression import fit
-from randla.transport._result import directions_interval
-from randla.transport._slopes import ProjectedSlopes
+from randla.transport._regression import plain_mean
+from randla.transport._result import DirectionsResult, MeanCost, directions_interval, times_unit
+from randla.transport._slopes import ProjectedSlopes, Slopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinGradient(Result):
+class SlicedWassersteinGradient(DirectionsResult):
     """The sliced Wasserstein distance of two clouds and its gradient, with errors.
 
     The errors are those of the random directions, given the clouds.
@@ -48,56 +48,28 @@ class SlicedWassersteinGradient(Result):
     value: float
     power: float
     power_standard_error: float | None
-    gradient: NDArray[np.float64]
-    standard_error: NDArray[np.float64] | None
+    gradient: Array
+    standard_error: Array | None
     degrees_of_freedom: float | None
     n_projections: int
     directions: str
-    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, float, float]
+    _slopes: Array  # `gradient` in units in which it is moderate ...
+    _slope_errors: Array | None  # ... and its errors
+    _unit: float  # ... times this unit
+    _to_value: float  # d value / d power, in these units
 
-    def confidence_interval(
-        self, level: float = 0.95
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Student t intervals for the entries of `gradient`, each by itself.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions, that an interval covers.
-
-        Returns
-        -------
-        low, high : (n, d) ndarray
-            Both equal to `gradient` where it is exact.
-
-        Raises
-        ------
-        ValueError
-            If the directions were given, so that there is no standard error; or if `level` is not
-            between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein_gradient
-        >>> X, Y = np.random.default_rng(0).standard_normal((2, 50, 4))
-        >>> result = sliced_wasserstein_gradient(X, Y, rng=0)
-        >>> low, high = result.confidence_interval()
-        >>> low.shape, bool((low < result.gradient).all() and (result.gradient < high).all())
-        ((50, 4), True)
-        """
-        slopes, spread, unit, _ = self._scaled
-        low, high = directions_interval(slopes, spread, self.degrees_of_freedom, level)
-        return times_unit(low, unit), times_unit(high, unit)
+    def _interval(self, level: float) -> tuple[Array, Array]:
+        errors = self._slope_errors, self.degrees_of_freedom
+        low, high = directions_interval(self._slopes, *errors, level)
+        return times_unit(low, self._unit), times_unit(high, self._unit)
 
     @property
-    def value_gradient(self) -> NDArray[np.float64]:
+    def value_gradient(self) -> Array:
         """Gradient of `value`: that of `power` times value^(1 - p) / p; zero where value is 0.
 
         It has no unit of length, and stays in range where `gradient` leaves it.
         """
-        slopes, _, _, factor = self._scaled
-        return slopes * factor
+        return self._slopes * self._to_value
 
 
 def sliced_wasserstein_gradient(
@@ -188,51 +160,47 @@ def sliced_wasserstein_gradient(
     x, y = clouds.items
     slopes = ProjectedSlopes(x, [y], [1.0], p)
     if 2.0 * p > SAFE_POWER:  # the squares of slopes
-        given = design.kind == "array"  # these may begin with the directions of the smallest costs
-        slopes.choose_unit(design.rows(0, design.n if given else min(design.n, 1024)))
-    size = len(np.atleast_1d(np.asarray(X)))
-    return _wrap(clouds, p, design, slopes.units[0], slopes(design, progress=progress), size)
+        # directions of the user may begin with those of the smallest costs
+        n_first = design.n if design.kind == "array" else min(design.n, 1024)
+        theta = design.rows(0, n_first)  # to choose a unit by
+        slopes.unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
+    n_points = len(np.atleast_1d(np.asarray(X)))
+    return _wrap(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)
 
 
 def _wrap(
-    clouds: Clouds, p: float, design: Design, unit: float, slopes: Any, size: int
+    clouds: Clouds, p: float, design: Design, unit: float, slopes: Slopes, n_points: int
 ) -> SlicedWassersteinGradient:
-    x, L = clouds.items[0], design.n
-    f = slopes.costs[:, 0]
-    exact, given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
-    power, error = float(f.mean()), 0.0
-    freedom: float | None = math.inf if exact else None
-    if not (exact or given):
-        fitted = fit(f, np.empty((L, 0)), np.empty(0), block=design.block)
-        assert fitted is not None
-        error, freedom = fitted.standard_error, fitted.degrees_of_freedom
-    length = np.float64(length_of(1.0 / unit, clouds.exponent))
+    is_exact, is_given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
+    mean = plain_mean(slopes.costs[:, 0], 1 if is_given else design.block)
+    error, freedom = (None, None) if is_given else (mean.standard_error, mean.degrees_of_freedom)
+    power = float(slopes.costs[:, 0].mean())
+    cost = MeanCost.of(power, error, freedom, p, clouds.exponent, unit)
     with np.errstate(over="ignore", under="ignore"):
-        scale = float(length**p)
-        slope = float(length ** (p - 1.0)) / unit  # costs are those of lengths times unit
-    gradient, spread = slopes.gradient, slopes.standard_error
-    del slopes
-    if x.kept is not None:
-        gradient = _with_zeros(gradient, x.kept, size)
-        spread = _with_zeros(spread, x.kept, size)
-    to_value = power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0
+        # d power / d x, where power is (unit length)^p and x in units of the clouds, unit * length
+        slope_unit = float(cost.length ** (p - 1.0)) / unit
+    gradient, errors = slopes.gradient, slopes.standard_error
+    kept = clouds.items[0].kept
+    if kept is not None:
+        gradient, errors = (_with_zeros(rows, kept, n_points) for rows in (gradient, errors))
     return SlicedWassersteinGradient(
-        value=power ** (1.0 / p) * float(length),
-        power=float(times_unit(power, scale)),
-        power_standard_error=None if given else float(times_unit(error, scale)),
-        gradient=times_unit(gradient, slope),
-        standard_error=None if given else times_unit(spread, slope),
+        value=float(cost.value),
+        power=float(cost.powers(power)),
+        power_standard_error=None if is_given else float(cost.powers(error)),
+        gradient=times_unit(gradient, slope_unit),
+        standard_error=None if is_given else times_unit(errors, slope_unit),
         degrees_of_freedom=freedom,
-        n_projections=L,
-        directions="exact" if exact else design.kind,
-        _scaled=(gradient, None if given else spread, slope, to_value),
+        n_projections=design.n,
+        directions="exact" if is_exact else design.kind,
+        _slopes=gradient,
+        _slope_errors=None if is_given else errors,
+        _unit=slope_unit,
+        _to_value=power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0,
     )
 
 
-def _with_zeros(
-    rows: NDArray[np.float64], kept: NDArray[np.intp], size: int
-) -> NDArray[np.float64]:
-    """An array of `size` rows, zero but for those that are given."""
+def _with_zeros(rows: Array, kept: NDArray[np.intp], size: int) -> Array:
+    """Spread rows over an array of `size` rows; all others are zero."""
     full = np.zeros((size, rows.shape[1]))
-    full[kept] = rows
+    full[kept] = rows  # points without weight do not matter
     return full

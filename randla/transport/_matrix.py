@@ -8,17 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._parallel import progress_bar
+from randla._parallel import progress_bar, showing_progress
 from randla._random import draw_key
-from randla._results import Result
-from randla._validation import as_array, as_count, as_flag, as_number, as_points, as_weights
-from randla.transport._choice import (
-    HARMFUL,
-    ControlVariate,
-    as_control,
-    auto_family,
-)
-from randla.transport._clouds import Clouds, prepare, times_unit
+from randla._typing import Array
+from randla._validation import as_array, as_count, as_flag, as_number, as_points
+from randla.transport._choice import HARMFUL, ControlVariate, as_control, auto_family
+from randla.transport._clouds import Clouds, as_weights_or_none, prepare
 from randla.transport._control_variates import (
     Controls,
     directions_for,
@@ -29,13 +24,13 @@ from randla.transport._directions import Design, as_design
 from randla.transport._pair_costs import PairCosts
 from randla.transport._projections import SAFE_POWER
 from randla.transport._regression import fit_or_mean
-from randla.transport._result import root_interval
+from randla.transport._result import DirectionsResult, MeanCost
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinMatrix(Result):
+class SlicedWassersteinMatrix(DirectionsResult):
     """Sliced Wasserstein distances of all pairs of K clouds, on common directions.
 
     The errors are those of the random directions, given the clouds; as the directions are common,
@@ -62,49 +57,18 @@ class SlicedWassersteinMatrix(Result):
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
     """
 
-    values: NDArray[np.float64]
-    standard_errors: NDArray[np.float64] | None
-    powers: NDArray[np.float64]
-    power_standard_errors: NDArray[np.float64] | None
+    values: Array
+    standard_errors: Array | None
+    powers: Array
+    power_standard_errors: Array | None
     degrees_of_freedom: float | None
     n_projections: int
     control_variate: str | None
     directions: str
-    _p: float
-    _scaled: tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.float64]]
-    _freedom: NDArray[np.float64]
+    _cost: MeanCost  # of the pairs i < j
 
-    def confidence_interval(
-        self, level: float = 0.95
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Intervals for `values`, each pair by itself: Student's t for `powers`, through the root.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions, that an interval covers.
-
-        Returns
-        -------
-        low, high : (K, K) ndarray
-            Symmetric, zero on the diagonal; both equal to `values` where these are exact.
-
-        Raises
-        ------
-        ValueError
-            If the directions were given, so that there are no standard errors; or if `level` is
-            not between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein_matrix
-        >>> X = np.random.default_rng(0).standard_normal((100, 2))
-        >>> low, high = sliced_wasserstein_matrix([X, 2.0 * X], rng=0).confidence_interval()
-        >>> low.shape, bool(low[0, 1] <= high[0, 1])
-        ((2, 2), True)
-        """
-        low, high = root_interval(self._scaled, self._p, self._freedom, level)
+    def _interval(self, level: float) -> tuple[Array, Array]:
+        low, high = self._cost.interval(level)
         return _symmetric(len(self.values), low), _symmetric(len(self.values), high)
 
 
@@ -212,21 +176,34 @@ def sliced_wasserstein_matrix(
         """Enter means, errors and degrees of freedom, and the units of length of the means."""
         if pairs.pairs:
             which = tuple(members[np.array(pairs.pairs).T])
-            exponents[which] = common.exponent
+            exponents[which] = common.exponent  # groups have units of their own
             if control is None:
-                tables[:, *which] = _plain(pairs, design, progress)
+                tables[:, *which] = _plain(pairs, design)
             else:
                 tables[:, *which] = _controlled(pairs, design, control, limit, progress)
         for group in pairs.groups:
-            inner = members[group]
+            inner = members[group]  # pairs that are small by the standard of all
             own = prepare([points[k] for k in inner], [masses[k] for k in inner])
             fill(inner, own, PairCosts(own, p))
 
-    fill(np.arange(K), common, pairs)
+    with showing_progress("sliced_wasserstein_matrix", progress):
+        fill(np.arange(K), common, pairs)
     upper = np.triu_indices(K, 1)
-    name = control.name if isinstance(control, Controls) else control
+    is_exact, is_given = d == 1, design.kind == "array" and d > 1
     means, errors, freedom = tables[:, *upper]
-    return _wrap(d == 1, p, design, name, K, means, errors, freedom, exponents[upper])
+    freedom = np.full_like(means, math.inf) if is_exact else freedom  # no error on the line
+    cost = MeanCost.of(means, None if is_given else errors, freedom, p, exponents[upper])
+    return SlicedWassersteinMatrix(
+        values=_symmetric(K, cost.value),
+        standard_errors=None if is_given else _symmetric(K, cost.value_error),
+        powers=_symmetric(K, cost.powers(means)),
+        power_standard_errors=None if is_given else _symmetric(K, cost.powers(errors)),
+        degrees_of_freedom=None if is_given else float(freedom.min(initial=math.inf)),
+        n_projections=design.n,
+        control_variate=control.name if isinstance(control, Controls) else control,
+        directions="exact" if is_exact else design.kind,
+        _cost=cost,
+    )
 
 
 def _check_projections(design: Design, control: str | Controls, p: float) -> None:
@@ -250,11 +227,11 @@ def as_clouds(clouds: Any) -> list[NDArray[Any]]:
         clouds = as_array(clouds, "clouds")
     clouds = list(clouds)
     first = as_points(clouds[0], "clouds[0]")
-    rest = [
+    others = [
         as_points(cloud, f"clouds[{k}]", dim=first.shape[1], of="clouds[0]")
         for k, cloud in enumerate(clouds[1:], 1)
     ]
-    return [first, *rest]
+    return [first, *others]
 
 
 def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[Any] | None]:
@@ -268,44 +245,40 @@ def _as_weight_list(weights: Any, points: list[NDArray[Any]]) -> list[NDArray[An
         raise ValueError(
             f"weights must have one entry for each of the {len(points)} clouds, got {len(weights)}"
         )
-    return [
-        None if w is None else as_weights(w, len(x), f"weights[{k}]")
-        for k, (w, x) in enumerate(zip(weights, points, strict=True))
-    ]
+    pairs = enumerate(zip(weights, points, strict=True))
+    return [as_weights_or_none(w, len(x), f"weights[{k}]") for k, (w, x) in pairs]
 
 
-def _plain(
-    pairs: PairCosts, design: Design, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Means over blocks and their errors, in rounds of directions; sums less the first block's."""
+def _plain(pairs: PairCosts, design: Design) -> tuple[Array, Array, Array]:
+    """Means of the costs of all pairs and their errors over blocks, without controls."""
     L, block, n_pairs = design.n, design.block, len(pairs.pairs)
-    numbers = max(n_pairs, pairs.items[0].dim)
+    numbers = max(n_pairs, pairs.items[0].dim)  # held for each direction
     step = max(_ROUND_COSTS // (numbers * block), 1) * block
-    pilot: NDArray[np.float64] | None = None
+    pilot: Array | None = None
     total, square = np.zeros(n_pairs), np.zeros(n_pairs)
     for first in range(0, L, step):
         theta = design.rows(first, min(first + step, L))
-        f = pairs(theta, progress=progress).reshape(len(theta) // block, block, n_pairs)
-        means = f.mean(axis=1)
+        f = pairs(theta).reshape(len(theta) // block, block, n_pairs)  # blocks of directions
+        means = f.mean(axis=1)  # (blocks, P)
         if pilot is None:
             pilot, units = means[0].copy(), np.ldexp(1.0, np.frexp(means.max(axis=0))[1])
         means = (means - pilot) / units  # squares of costs may vanish
         total += means.sum(axis=0)
-        square += np.einsum("bp,bp->p", means, means)
-    M = L // block
+        square += np.einsum("bp,bp->p", means, means)  # squares of costs less the first block's
+    M = L // block  # independent blocks
     assert pilot is not None
     errors = np.zeros(n_pairs)
     if M > 1:
-        errors = np.sqrt(np.maximum(square - total * total / M, 0.0) / (M - 1) / M)
+        errors = np.sqrt(np.maximum(square - total * total / M, 0.0) / (M - 1) / M)  # of means of M
     return pilot + units * (total / M), units * errors, np.full(n_pairs, M - 1.0)
 
 
 def _controlled(
     pairs: PairCosts, design: Design, control: str | Controls, limit: float, progress: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """A regression for each pair."""
+) -> tuple[Array, Array, Array]:
+    """Means of the costs of all pairs by regression on controls, pair by pair."""
     theta = design.rows(0, design.n)
-    f = pairs(theta, progress=progress)
+    f = pairs(theta)
     means, errors, freedom = np.empty((3, len(pairs.pairs)))
     if isinstance(control, Controls):
         controls, columns = control, control.evaluate(theta)
@@ -329,44 +302,7 @@ def _controlled(
     return means, errors, freedom
 
 
-def _wrap(
-    exact: bool,
-    p: float,
-    design: Design,
-    name: str | None,
-    K: int,
-    means: NDArray[np.float64],
-    errors: NDArray[np.float64],
-    freedom: NDArray[np.float64],
-    exponents: NDArray[np.int64],
-) -> SlicedWassersteinMatrix:
-    length = np.ldexp(1.0, exponents)
-    given = design.kind == "array" and not exact
-    freedom = np.full_like(means, math.inf) if exact else freedom
-    roots = np.maximum(means, 0.0) ** (1.0 / p)
-    spread = np.where(errors > 0.0, np.inf, 0.0)
-    positive = means > 0.0
-    spread[positive] = errors[positive] * means[positive] ** (1.0 / p - 1.0) / p
-    with np.errstate(over="ignore", under="ignore"):
-        unit = length**p
-    units = (roots, length), (spread, length), (means, unit), (errors, unit)
-    tables = [_symmetric(K, times_unit(x, size)) for x, size in units]
-    return SlicedWassersteinMatrix(
-        values=tables[0],
-        standard_errors=None if given else tables[1],
-        powers=tables[2],
-        power_standard_errors=None if given else tables[3],
-        degrees_of_freedom=None if given else float(freedom.min(initial=math.inf)),
-        n_projections=design.n,
-        control_variate=name,
-        directions="exact" if exact else design.kind,
-        _p=p,
-        _scaled=(means, None if given else errors, length),
-        _freedom=freedom,
-    )
-
-
-def _symmetric(K: int, upper: NDArray[np.float64]) -> NDArray[np.float64]:
+def _symmetric(K: int, upper: Array) -> Array:
     out = np.zeros((K, K))
     out[np.triu_indices(K, 1)] = upper
-    return out + out.T
+    return out + out.T  # the diagonal is zero

@@ -12,6 +12,7 @@ from scipy.linalg import eigh
 from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import Result
+from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Cloud, as_pair, pair_moments
 from randla.transport._costs import ProjectedCosts
@@ -43,7 +44,7 @@ class MaxSlicedWasserstein(Result):
     """
 
     value: float
-    direction: NDArray[np.float64]
+    direction: Array
     is_lower_bound: bool
     n_iterations: int
     converged: bool
@@ -147,32 +148,32 @@ def max_sliced_wasserstein(
         value = float(costs(np.ones((1, 1)))[0]) ** (1.0 / p) * length
         return MaxSlicedWasserstein(value, np.ones(1), False, 0, True)
     candidates = Directions("iid", clouds.dim, _CANDIDATES, key).rows(0, _CANDIDATES)
-    best = candidates[np.argsort(-costs(candidates), kind="stable")[:n_starts]]
+    best = candidates[np.argsort(-costs(candidates), kind="stable")[:n_starts]]  # the largest first
     starts = np.concatenate([_moment_starts(x, y), best])
     ascent = _Ascent(x, y, p, costs)
     with progress_bar(len(starts), progress, "ascents") as bar:
         theta, f, n_iterations, converged = ascent.run(starts, rtol, max_iterations, bar)
     top = int(np.argmax(f))
     direction = theta[top]
-    if direction[np.flatnonzero(direction)[0]] < 0.0:
+    if direction[np.flatnonzero(direction)[0]] < 0.0:  # costs are even in the direction
         direction = -direction
     value = float(f[top]) ** (1.0 / p) * length
     return MaxSlicedWasserstein(value, direction, True, n_iterations, bool(converged[top]))
 
 
-def _moment_starts(x: Cloud, y: Cloud) -> NDArray[np.float64]:
+def _moment_starts(x: Cloud, y: Cloud) -> Array:
     """Directions in which the first two moments differ most."""
     moments = pair_moments(x, y)
     S1, S2 = moments.first, moments.second
     r = len(S1)
     reach = max(float(np.abs(cloud.points).max()) for cloud in (x, y))
     # above the rounding of the covariances, which is all of them where one point has all the weight
-    size = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
-    floor = 1e-6 * size * np.eye(r)
-    relative = eigh(S1 + floor, S2 + floor)[1]
-    difference = eigh(S1 - S2)[1]
+    variance = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
+    floor = 1e-6 * variance * np.eye(r)  # of both covariances, so that they can be inverted
+    relative = eigh(S1 + floor, S2 + floor)[1]  # S_1 v = lambda S_2 v: extreme ratios q_1 / q_2
+    difference = eigh(S1 - S2)[1]  # extreme differences q_1 - q_2
     starts = [moments.delta, relative[:, 0], relative[:, -1], difference[:, 0], difference[:, -1]]
-    table = np.array([v / size for v in starts if (size := math.sqrt(v @ v)) > 0.0])
+    table = np.array([v / norm for v in starts if (norm := math.sqrt(v @ v)) > 0.0])
     return table if moments.basis is None else table @ moments.basis.T
 
 
@@ -184,14 +185,10 @@ class _Ascent:
         self._slopes = ProjectedSlopes(x, [y], [1.0], p), ProjectedSlopes(y, [x], [1.0], p)
 
     def run(
-        self,
-        theta: NDArray[np.float64],
-        rtol: float,
-        max_iterations: int,
-        bar: Callable[[int], None],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int, NDArray[np.bool_]]:
+        self, theta: Array, rtol: float, max_iterations: int, bar: Callable[[int], None]
+    ) -> tuple[Array, Array, int, NDArray[np.bool_]]:
         """Directions at the end, their costs, the number of steps, and which ascents ended."""
-        theta, f = theta.copy(), self._costs(theta)
+        theta, f = theta.copy(), self._costs(theta)  # (A, d), (A,)
         lengths, done = np.full(len(theta), 0.25), np.zeros(len(theta), bool)
         n_iterations = 0
         for _ in range(max_iterations):
@@ -203,35 +200,35 @@ class _Ascent:
             norm = np.sqrt(np.einsum("ld,ld->l", gradient, gradient))
             unit = gradient / np.where(norm > 0.0, norm, 1.0)[:, None]
             unit = _tangential(unit, theta[active])  # at a maximum all of it may be rounding
-            steps = lengths[active, None] * _STEPS
-            tried = theta[active, None, :] + steps[:, :, None] * unit[:, None, :]
-            tried /= np.linalg.norm(tried, axis=2, keepdims=True)
+            steps = lengths[active, None] * _STEPS  # 1/64 to 4 times the last one
+            tried = theta[active, None, :] + steps[:, :, None] * unit[:, None, :]  # (A, 9, d)
+            tried /= np.linalg.norm(tried, axis=2, keepdims=True)  # back to the sphere
             costs = self._costs(tried.reshape(-1, theta.shape[1])).reshape(steps.shape)
             choice = np.argmax(costs, axis=1)
             rows = np.arange(len(active))
-            gained = costs[rows, choice] - f[active]
+            gained = costs[rows, choice] - f[active]  # of the best of nine steps
             better = gained > 0.0
             moved = active[better]
             theta[moved] = tried[rows, choice][better]
-            lengths[active] = np.minimum(steps[rows, choice], 1.0)
-            lengths[active[~better]] *= 2.0**-6
+            lengths[active] = np.minimum(steps[rows, choice], 1.0)  # where to look next time
+            lengths[active[~better]] *= 2.0**-6  # all steps were too long
             f[moved] = costs[rows, choice][better]
             done[active] = (gained <= rtol * f[active]) & (better | (lengths[active] < 1e-9))
-            done[active[norm == 0.0]] = True
+            done[active[norm == 0.0]] = True  # a point of rest
             bar(int(done.sum()))
         return theta, f, n_iterations, done
 
-    def _gradient(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _gradient(self, theta: Array) -> Array:
         """Tangential part of the derivative of f with respect to the direction."""
         design, d = GivenDirections(theta), theta.shape[1]
         out = np.zeros_like(theta)
         for cloud, slopes in zip((self._x, self._y), self._slopes, strict=True):
-            R = slopes.rows(design.rows(0, design.n))
-            out += R @ cloud.points[:d].T.astype(np.float64)
-            out += R.sum(axis=1)[:, None] * cloud.centre
+            R = slopes.rows(design.rows(0, design.n))  # (L, n): df / d(theta' x_i)
+            out += R @ cloud.points[:d].T.astype(np.float64)  # sum_i r_i (x_i - c)
+            out += R.sum(axis=1)[:, None] * cloud.centre  # and what the centre adds
         return _tangential(out, theta)
 
 
-def _tangential(vectors: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+def _tangential(vectors: Array, theta: Array) -> Array:
     """The parts of vectors (L, d) at right angles to unit vectors (L, d)."""
     return vectors - np.einsum("ld,ld->l", vectors, theta)[:, None] * theta

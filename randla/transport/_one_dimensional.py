@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._parallel import part_bounds, run_parts
+from randla._parallel import part_bounds, run_parts, showing_progress
+from randla._typing import Array
 from randla._validation import as_array, as_flag, as_number, as_weights
 from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
@@ -14,11 +15,8 @@ from randla.transport._projections import (
     SECONDS_SORT,
     Coupling,
     Side,
-    SideRequest,
+    SortArrays,
     batch_rows,
-    make_sides,
-    powers_to,
-    safe_unit,
 )
 
 
@@ -118,8 +116,8 @@ def wasserstein_1d(
         None if k is None else np.broadcast_to(k, lead + k.shape[-1:]).reshape(-1, k.shape[-1])
         for k in w
     ]
-    distances = _distances(rows, weights, p, progress).reshape(lead)
-    return distances[()]
+    with showing_progress("wasserstein_1d", progress):
+        return _distances(rows, weights, p).reshape(lead)[()]
 
 
 def _as_row_weights(w: ArrayLike | None, points: NDArray[Any], name: str) -> NDArray[Any] | None:
@@ -136,76 +134,62 @@ def _as_row_weights(w: ArrayLike | None, points: NDArray[Any], name: str) -> NDA
     return table
 
 
-def _distances(
-    rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: float, progress: bool
-) -> NDArray[np.float64]:
+def _distances(rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: float) -> Array:
     (L, n), m = rows[0].shape, rows[1].shape[1]
     dtype = np.result_type(*rows)
     weighted = any(w is not None for w in weights)
-    couplings = [Coupling(n, m, q, weighted=weighted) for q in powers_to(p)]
+    coupling = Coupling(n, m, weighted=weighted)
     batch = batch_rows(n, m, 1, L)
     bounds = part_bounds(L, -(-L // batch), 1)
     out = np.empty(L)
 
     def task(k: int) -> None:
-        first, last = bounds[k]
-        left, right, exponents, shifts = _sides(
-            [x[first:last] for x in rows],
-            [None if w is None else w[first:last] for w in weights],
-            dtype,
-            weighted,
-        )
-        costs, units = out[first:last], np.ones(last - first)
-        for coupling in couplings:
-            coupling.cost(left, right, shifts, units, costs)
-            if coupling.p < p:
-                units = safe_unit(costs ** (1.0 / coupling.p) / units, coupling.p)
+        which = slice(*bounds[k])
+        pairs = zip(rows, weights, strict=True)
+        parts = [(x[which], None if w is None else w[which]) for x, w in pairs]
+        left, right, exponents, shifts = _sides(parts, dtype, weighted)
+        distances = out[which]
+        coupling.distances(left, right, shifts, p, distances)
         with np.errstate(over="ignore"):  # then a distance is out of range, and inf
-            costs[:] = np.ldexp(costs ** (1.0 / p) / units, exponents)
+            distances[:] = np.ldexp(distances, exponents)
 
-    seconds = L * (n + m) * 2.0 * SECONDS_SORT
-    run_parts(task, len(bounds), seconds=seconds, progress=progress)
+    run_parts(task, len(bounds), seconds=L * (n + m) * 2.0 * SECONDS_SORT)
     return out
 
 
 def _sides(
-    rows: list[NDArray[Any]],
-    weights: list[NDArray[Any] | None],
-    dtype: np.dtype[Any],
-    weighted: bool,
-) -> tuple[Side, Side, NDArray[np.int32], NDArray[np.float64]]:
+    parts: list[tuple[NDArray[Any], NDArray[Any] | None]], dtype: np.dtype[Any], weighted: bool
+) -> tuple[Side, Side, NDArray[np.int32], Array]:
     """Both sides scaled, centred and sorted; the exponent of the unit and the shift of each row."""
-    k = len(rows[0])
-    largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]
+    rows = [x for x, _ in parts]
+    k, sorting = len(rows[0]), SortArrays.of(max(x.shape[1] for x in rows), dtype)
+    largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]  # coordinate of each row
     exponents = np.frexp(np.maximum(*largest).astype(np.float64))[1]
-    requests = [
-        SideRequest(x.shape[1], _units(w, x.shape[1]) if weighted else None)
-        for x, w in zip(rows, weights, strict=True)
-    ]
-    sides = make_sides(k, dtype, requests, max(x.size for x in rows))
-    centres = []
-    for x, w, side in zip(rows, weights, sides, strict=True):
-        times_power_of_two(x, -exponents[:, None], side.values)
+    sides, centres = [], []
+    for x, w in parts:
+        n = x.shape[1]
+        side = Side(k, n, sorting, _units(w, n) if weighted else None)
+        times_power_of_two(x, -exponents[:, None], side.values)  # at most one
         if w is not None:  # points without weight must not set the scale
-            some = side.values[np.arange(k), np.argmax(w > 0, axis=1)]
-            np.copyto(side.values, some[:, None], where=w == 0)
+            first = side.values[np.arange(k), np.argmax(w > 0, axis=1)]
+            np.copyto(side.values, first[:, None], where=w == 0)
         low, high = (side.values.min(axis=1), side.values.max(axis=1))
         mean = side.values.mean(axis=1, dtype=np.float64)
         centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype, True)
-        side.values -= centre.astype(dtype)[:, None]
+        side.values -= centre.astype(dtype)[:, None]  # exact, see `snapped`
+        sides.append(side)
         centres.append(centre)
-    shifts = centres[0] - centres[1]
-    spread = np.abs(shifts)
-    for side in sides:
-        spread = np.maximum(spread, np.abs(side.values).max(axis=1))
-    again = np.frexp(spread)[1]
+    shifts = centres[0] - centres[1]  # what coupling must add to u - v
+    # far from the origin what is left may be small: scale again
+    reach = np.maximum.reduce([np.abs(shifts), *(np.abs(s.values).max(axis=1) for s in sides)])
+    again = np.frexp(reach)[1]  # at most zero: points lie closer to their centres
     for side in sides:
         times_power_of_two(side.values, -again[:, None], side.values)
         side.sort(k)
     return sides[0], sides[1], exponents + again, np.ldexp(shifts, -again)
 
 
-def _units(w: NDArray[np.float64] | None, n: int) -> NDArray[np.int64]:
+def _units(w: Array | None, n: int) -> NDArray[np.int64]:
     """Weights of k rows of n as integers, (k, n), or (1, n) if they are the same for all."""
     table = np.ones((1, n)) if w is None else w[:1] if (w == w[0]).all() else w
     units = np.empty(table.shape, np.int64)

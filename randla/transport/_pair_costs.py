@@ -1,22 +1,19 @@
 """Projected costs of all pairs of several clouds, each projected and sorted once."""
 
-import threading
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._parallel import run_parts
+from randla._typing import Array
 from randla.transport._clouds import Clouds
-from randla.transport._kernels.project import project_rows
 from randla.transport._projections import (
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,
-    SideRequest,
+    Projector,
+    Side,
     batch_rows,
-    make_sides,
 )
 
 _SMALL = 2.0**-10  # size of a pair over that of all clouds, from which it loses no digits
@@ -36,51 +33,37 @@ class PairCosts:
         everyone = combinations(range(len(self.items)), 2)
         self.pairs = [(i, j) for i, j in everyone if labels[i] != labels[j]]
         self._weighted = [x.weights is not None for x in self.items]
-        needs_units = any(self._weighted)
-        self._units: list[Any] = [x.units if needs_units else None for x in self.items]
-        self._couplings: dict[tuple[int, int, bool], Coupling] = {}
-        for i, j in self.pairs:
-            kind = self._kind(i, j)
-            if kind not in self._couplings:
-                self._couplings[kind] = Coupling(kind[0], kind[1], p, weighted=kind[2])
-        total = sum(x.size for x in self.items)
+        needs_units = any(self._weighted)  # a cloud without weights may meet one with weights
+        self._projector = Projector(self.items, [needs_units] * len(self.items))
+        kinds = {self._kind(i, j) for i, j in self.pairs}
+        self._couplings = {(n, m, w): Coupling(n, m, weighted=w) for n, m, w in kinds}
+        self._n_points = sum(x.size for x in self.items)
         sorting = SECONDS_SORT * (1.5 if needs_units else 1.0)
         coupling = (2e-9 if needs_units else 2e-10) * len(self.items)
-        self.seconds = total * (sorting + SECONDS_PROJECT * clouds.dim + coupling)
+        self.seconds = self._n_points * (sorting + SECONDS_PROJECT * clouds.dim + coupling)
 
     def _kind(self, i: int, j: int) -> tuple[int, int, bool]:
         weighted = self._weighted[i] or self._weighted[j]
         return self.items[i].size, self.items[j].size, weighted
 
-    def __call__(self, theta: NDArray[np.float64], *, progress: bool = False) -> NDArray[Any]:
+    def __call__(self, theta: Array) -> Array:
         """Costs (L, P) of the pairs at directions (L, d)."""
-        L, d = len(theta), self.items[0].dim
+        L, d = theta.shape
         out = np.empty((L, len(self.pairs)))
-        total = sum(x.size for x in self.items)
-        batch = batch_rows(total, 0, d, L)
         centres = np.array([x.centre for x in self.items])
-        shifts = theta @ (centres - centres[0]).T
-        padded = np.zeros((L, self.items[0].points.shape[0]), self.items[0].points.dtype)
-        padded[:, :d] = theta
-        work = threading.local()
+        shifts = theta @ (centres - centres[0]).T  # (L, K)
 
-        def task(part: int) -> None:
-            if not hasattr(work, "sides"):
-                requests = map(SideRequest, [x.size for x in self.items], self._units)
-                work.sides = make_sides(batch, padded.dtype, list(requests))
-            rows = slice(part * batch, min((part + 1) * batch, L))
-            k = rows.stop - rows.start
-            for x, side in zip(self.items, work.sides, strict=True):
-                project_rows(padded[rows], x.points, side.values[:k])
-                side.sort(k)
-            cost, ones = np.empty(k), np.ones(k)
+        def task(rows: slice, sides: list[Side]) -> None:
+            cost, ones = np.empty((2, rows.stop - rows.start))
+            ones[:] = 1.0
             for column, (i, j) in enumerate(self.pairs):
                 coupling = self._couplings[self._kind(i, j)]
-                difference = shifts[rows, i] - shifts[rows, j]
-                coupling.cost(work.sides[i], work.sides[j], difference, ones, cost)
+                difference = shifts[rows, i] - shifts[rows, j]  # theta' (c_i - c_j)
+                coupling.costs(sides[i], sides[j], difference, self.p, cost, ones)
                 out[rows, column] = cost
 
-        run_parts(task, -(-L // batch), seconds=L * self.seconds, progress=progress)
+        batch = batch_rows(self._n_points, 0, d, L)
+        self._projector.visit(theta, batch, task, L * self.seconds)
         return out
 
 
@@ -89,12 +72,12 @@ def _labels(clouds: Clouds) -> NDArray[np.intp]:
     K = len(clouds.items)
     centres = np.array([x.centre for x in clouds.items])
     reach = np.array([max(float(x.points.max()), -float(x.points.min())) for x in clouds.items])
-    gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])
+    gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])  # (K, K)
     sizes = np.maximum(gaps, np.maximum(reach[:, None], reach))
-    near = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)
+    linked = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)
     labels = np.arange(K)
     while True:
-        joined = np.where(near, labels, K).min(axis=1)
+        joined = np.where(linked, labels, K).min(axis=1)
         if (joined == labels).all():
             # in a chain of a thousand clouds the ends may be far apart: no group at all
             return labels if labels.any() else np.arange(K)

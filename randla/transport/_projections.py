@@ -1,19 +1,20 @@
-"""Batches of rows on the line: sort them, couple them, cost them.
+"""Clouds on the line: project them, sort them, couple them, cost them, a batch of rows at a time.
 
 A `Side` holds the rows of one cloud in the workspace of one thread; a `Coupling` is what the rows
 of a call have in common. Batches are small enough to stay in the second-level cache from projection
 to cost.
 """
 
-from collections.abc import Sequence
-from functools import cache
-from itertools import chain
-from time import perf_counter
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._parallel import run_parts
+from randla._typing import Array
+from randla.transport._clouds import Cloud
 from randla.transport._kernels.cost import (
     accumulate_weights,
     cost_equal,
@@ -21,110 +22,29 @@ from randla.transport._kernels.cost import (
     cost_weighted,
     fill_uniform_plan,
 )
-from randla.transport._kernels.sort import MAX_CELLS, sort_rows, sort_rows_with_order
-from randla.transport._memory import empty_arrays
+from randla.transport._kernels.gradient import (
+    add_slopes_equal,
+    add_slopes_planned,
+    add_slopes_weighted,
+)
+from randla.transport._kernels.project import project_rows
+from randla.transport._kernels.sort import MAX_CELLS, sort_rows
 
 _BATCH_NUMBERS = 1 << 16  # of both sides together: 512 KiB of float64
 _BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
-_CALIBRATION_SIZES = (128, 272, 544, 1088, 2176, 8704, 34816)  # above steps of SIMD sorts
-_WORTH_CALIBRATION = 1 << 22  # numbers to sort from which a calibration pays
-_DEFAULT_CROSSOVER = 256
+
+#: Numbers of a row from which our sort is used, by their bytes. Both sorts give the same bits. On
+#: 10^4 and 10^5 points in 3 and 10 dimensions the whole of `sliced_wasserstein` took 5 to 8 times
+#: as long (float32: 4 to 5 times) with NumPy's sort for AVX-512 on an AMD EPYC, whose stores of
+#: compressed vectors are slow; at 300 points, 1.5 times (float32: as long).
+OUR_SORT_FROM = {8: 256, 4: 512}
 
 #: Powers up to which costs stay in range in units of the clouds: differences are 0 or above 2^-53
-#: of these. Beyond it, up to `MAX_POWER`, costs are taken in a unit of their own.
+#: of these. Beyond it, up to `MAX_POWER`, distances are found by a ladder of powers.
 SAFE_POWER, MAX_POWER = 16.0, 1000.0
 
 #: Seconds for a number to be sorted and costed, and to be projected, a coordinate. Rough.
 SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
-
-
-def powers_to(p: float) -> list[float]:
-    """Powers up to p, each of which is in range in the `safe_unit` of the one before."""
-    return [q for q in (SAFE_POWER, SAFE_POWER**2) if q < p] + [p]
-
-
-def safe_unit(distance: Any, power: float) -> Any:
-    """A factor that keeps W_p^p in range up to p = power^2, given W_power.
-
-    All masses are 2^-62 or more, so that W_power <= W_p <= 2^(62 / power) W_power, and the middle
-    of the two becomes one: W_p^p is between 1e-150 and 1e150 for power = 16, p = 256.
-    """
-    return 1.0 / np.where(distance > 0.0, 2.0 ** (31.0 / power) * distance, 1.0)
-
-
-def unit_of_costs(costs: NDArray[np.float64], p: float) -> float:
-    """A factor of lengths that makes the largest of some p-th powers one."""
-    largest = float(costs.max())
-    return largest ** (-1.0 / p) if largest > 0.0 else 1.0
-
-
-class Sorter:
-    """Sorts rows of up to n numbers in place; not for two threads at once.
-
-    Two sorts give the same bits: NumPy's, whose speed differs tenfold between processors, and
-    ours (`_kernels.sort`), which has the same speed everywhere but an overhead for short rows.
-    """
-
-    def __init__(
-        self, n: int, dtype: Any, n_numbers: int = 0, work: list[NDArray[Any]] | None = None
-    ) -> None:
-        self._numpy_below = _crossover(np.dtype(dtype), n_numbers >= _WORTH_CALIBRATION)
-        arrays = empty_arrays(*self.specs(n, dtype)) if work is None else work
-        spare, keys, self._spare_order, counts = arrays
-        self.work = spare, keys, counts
-
-    @staticmethod
-    def specs(n: int, dtype: Any) -> list[tuple[tuple[int, ...], Any]]:
-        """Shapes and dtypes of the work arrays."""
-        counts = (2, MAX_CELLS), np.uint32
-        return [((n,), dtype), ((n,), np.int32), ((n,), np.int32), counts]
-
-    def uses_numpy(self, n: int) -> bool:
-        """Whether rows of n numbers are sorted by NumPy."""
-        return n < self._numpy_below
-
-    def sort(self, P: NDArray[Any]) -> None:
-        """Sort the rows of P."""
-        if P.shape[1] == 1:
-            return
-        if self.uses_numpy(P.shape[1]):
-            P.sort(axis=1)
-        else:
-            sort_rows(P, *self.work)
-
-    def sort_with_order(self, P: NDArray[Any], order: NDArray[np.int32]) -> None:
-        """Sort the rows of P and fill `order` with the stable permutation."""
-        spare, keys, counts = self.work
-        sort_rows_with_order(P, order, spare, self._spare_order, keys, counts)
-
-
-def _crossover(dtype: np.dtype[Any], calibrate: bool) -> float:
-    """Length of rows from which our sort is the faster one."""
-    return _measured_crossover(dtype) if calibrate else _DEFAULT_CROSSOVER
-
-
-@cache
-def _measured_crossover(dtype: np.dtype[Any]) -> float:
-    """A few milliseconds, once for each dtype in a process; both sorts give the same result."""
-    rng = np.random.default_rng(0)
-    for n in _CALIBRATION_SIZES:
-        rows = rng.standard_normal((max(16384 // n, 1), n)).astype(dtype)
-        ours = Sorter(n, dtype)
-        ours._numpy_below = 0
-        seconds = []
-        for sort in (ours.sort, lambda P: P.sort(axis=1)):
-            spare = rows.copy()
-            sort(spare)
-            best = np.inf
-            for _ in range(2):
-                np.copyto(spare, rows)
-                start = perf_counter()
-                sort(spare)
-                best = min(best, perf_counter() - start)
-            seconds.append(best)
-        if seconds[0] < seconds[1]:
-            return n
-    return np.inf
 
 
 def batch_rows(n: int, m: int, dim: int, n_rows: int, *, weighted: bool = False) -> int:
@@ -138,92 +58,148 @@ def batch_rows(n: int, m: int, dim: int, n_rows: int, *, weighted: bool = False)
     return -(-batch // 4) * 4
 
 
+class SortArrays(NamedTuple):
+    """What our sort overwrites, for rows of up to n numbers; one for each thread."""
+
+    spare: NDArray[Any]  # (n,), of the dtype of the rows
+    spare_order: NDArray[np.int32]  # (n,)
+    keys: NDArray[np.int32]  # (n,)
+    counts: NDArray[np.uint32]  # (2, MAX_CELLS)
+
+    @classmethod
+    def of(cls, n: int, dtype: Any) -> "SortArrays":
+        """Uninitialised arrays."""
+        order, keys = np.empty((2, n), np.int32)
+        return cls(np.empty(n, dtype), order, keys, np.empty((2, MAX_CELLS), np.uint32))
+
+
 class Side:
-    """The rows of one cloud: `values` (batch, n), and if asked for the `order` that sorted them and
-    the accumulated integer weights `sums`.
+    """The rows of one cloud: `values` (batch, n), and if asked for the `order` that sorted them
+    and, for integer weights `units`, their accumulated `sums`.
     """
 
     def __init__(
-        self, arrays: list[NDArray[Any]], units: NDArray[np.int64] | None, sorter: Sorter
+        self,
+        batch: int,
+        n: int,
+        sorting: SortArrays,
+        units: NDArray[np.int64] | None = None,
+        ordered: bool = False,
     ) -> None:
-        self.values = arrays[0]
-        self.order = arrays[1] if len(arrays) > 1 else None
-        self.sums = arrays[2] if len(arrays) > 2 else None
-        self._units, self.sorter = units, sorter
-
-    @staticmethod
-    def specs(batch: int, request: "SideRequest", dtype: Any) -> list[tuple[tuple[int, int], Any]]:
-        """Shapes and dtypes of the arrays."""
-        shape = batch, request.size
-        specs: list[tuple[tuple[int, int], Any]] = [(shape, dtype)]
-        if request.ordered or request.units is not None:
-            specs.append((shape, np.int32))
-        if request.units is not None:
-            specs.append((shape, np.int64))
-        return specs
+        shape, self.sorting, self._units = (batch, n), sorting, units
+        self.values = np.empty(shape, sorting.spare.dtype)
+        self.order = np.empty(shape, np.int32) if ordered or units is not None else None
+        self.sums = None if units is None else np.empty(shape, np.int64)
 
     def sort(self, k: int) -> None:
-        """Sort the first k rows of `values`, with `order` and accumulated weights if asked for."""
-        if self.order is None:
-            self.sorter.sort(self.values[:k])
-            return
-        self.sorter.sort_with_order(self.values[:k], self.order[:k])
+        """Sort the first k rows of `values`, with `order` and `sums` if there are any."""
+        P, order = self.values[:k], None if self.order is None else self.order[:k]
+        if order is None and P.shape[1] < OUR_SORT_FROM[P.itemsize]:
+            P.sort(axis=1)
+        else:
+            sort_rows(P, order, *self.sorting)
         if self.sums is not None:
-            accumulate_weights(self._units, self.order[:k], self.sums[:k])
+            accumulate_weights(self._units, order, self.sums[:k])
 
 
-class SideRequest(NamedTuple):
-    """What a `Side` is for: points to a row, integer weights if any, and whether order matters."""
+class Projector:
+    """Sorted projections of clouds in common units, a batch of directions at a time.
 
-    size: int
-    units: NDArray[np.int64] | None = None
-    ordered: bool = False
-
-
-def make_sides(
-    batch: int, dtype: Any, requests: Sequence[SideRequest], n_numbers: int = 0
-) -> list[Side]:
-    """The workspace of one thread: a `Side` for each cloud, and one sorter for all of them.
-
-    `n_numbers` is how many numbers the longest of them will have to sort in all.
+    Parameters
+    ----------
+    clouds : sequence of Cloud
+    weighted : sequence of bool
+        Which of them are to be coupled by their weights, equal ones as well.
+    ordered : bool
+        Whether the permutation of the first cloud matters.
     """
-    longest = max(request.size for request in requests)
-    per_side = [Side.specs(batch, request, dtype) for request in requests]
-    sorting = Sorter.specs(longest, dtype)
-    arrays = iter(empty_arrays(*sorting, *chain.from_iterable(per_side)))
-    sorter = Sorter(longest, dtype, n_numbers, [next(arrays) for _ in sorting])
-    return [
-        Side([next(arrays) for _ in specs], request.units, sorter)
-        for specs, request in zip(per_side, requests, strict=True)
-    ]
+
+    def __init__(
+        self, clouds: Sequence[Cloud], weighted: Sequence[bool], *, ordered: bool = False
+    ) -> None:
+        self._clouds, self._ordered = clouds, ordered
+        self._units = [c.units if w else None for c, w in zip(clouds, weighted, strict=True)]
+
+    def padded(self, theta: Array) -> NDArray[Any]:
+        """Directions (L, d) in the dtype of the points, with zeros for the rows that pad these."""
+        points = self._clouds[0].points
+        out = np.zeros((len(theta), len(points)), points.dtype)
+        out[:, : theta.shape[1]] = theta
+        return out
+
+    def sides(self, batch: int) -> list[Side]:
+        """The workspace of one thread."""
+        sizes = [cloud.size for cloud in self._clouds]
+        sorting = SortArrays.of(max(sizes), self._clouds[0].points.dtype)
+        ordered = [self._ordered] + [False] * (len(sizes) - 1)
+        kinds = zip(sizes, self._units, ordered, strict=True)
+        return [Side(batch, n, sorting, units, order) for n, units, order in kinds]
+
+    def visit(
+        self, theta: Array, batch: int, task: Callable[[slice, list[Side]], None], seconds: float
+    ) -> None:
+        """``task(rows, sides)`` for the sorted projections on ``theta[rows]``, batch by batch."""
+        padded, L, local = self.padded(theta), len(theta), threading.local()
+
+        def part(k: int) -> None:
+            if not hasattr(local, "sides"):
+                local.sides = self.sides(batch)
+            rows = slice(k * batch, min((k + 1) * batch, L))
+            for cloud, side in zip(self._clouds, local.sides, strict=True):
+                project_rows(padded[rows], cloud.points, side.values[: rows.stop - rows.start])
+                side.sort(rows.stop - rows.start)
+            task(rows, local.sides)
+
+        run_parts(part, -(-L // batch), seconds=seconds)
 
 
 class Coupling:
     """The monotone coupling of rows of n with rows of m numbers."""
 
-    def __init__(self, n: int, m: int, p: float, *, weighted: bool) -> None:
-        self.p, self.weighted, self.is_equal = p, weighted, n == m and not weighted
+    def __init__(self, n: int, m: int, *, weighted: bool) -> None:
+        self.weighted, self.is_equal = weighted, n == m and not weighted
         self.plan: tuple[NDArray[Any], ...] | None = None
-        if not weighted and n != m:
-            steps = n + m - np.gcd(n, m)
+        if not weighted and n != m:  # the pairs are the same for every row
+            steps = n + m - np.gcd(n, m)  # pairs of the plan
             plan = (np.empty(steps, np.uint32), np.empty(steps, np.uint32), np.empty(steps))
             fill_uniform_plan(n, m, *plan)
             self.plan = plan
 
-    def cost(
-        self,
-        left: Side,
-        right: Side,
-        shifts: NDArray[np.float64],
-        units: NDArray[np.float64],
-        out: NDArray[np.float64],
+    def costs(
+        self, left: Side, right: Side, shifts: Array, p: float, out: Array, units: Any = None
     ) -> None:
-        """Costs of the first len(out) sorted rows."""
+        """W_p^p of the first len(out) sorted rows, of lengths times `units` if there are any."""
         k = len(out)
-        u, v = left.values[:k], right.values[:k]
-        if left.sums is not None and right.sums is not None:
-            cost_weighted(u, v, left.sums[:k], right.sums[:k], shifts, units, self.p, out)
+        u, v, units = left.values[:k], right.values[:k], np.ones(k) if units is None else units
+        if left.sums is not None and right.sums is not None and self.weighted:
+            cost_weighted(u, v, left.sums[:k], right.sums[:k], shifts, units, p, out)
         elif self.plan is not None:
-            cost_planned(u, v, *self.plan, shifts, units, self.p, out)
+            cost_planned(u, v, *self.plan, shifts, units, p, out)
         else:
-            cost_equal(u, v, shifts, units, self.p, out)
+            cost_equal(u, v, shifts, units, p, out)
+
+    def add_slopes(self, left: Side, right: Side, shifts: Array, *line: Any) -> None:
+        """Add derivatives of costs to the last of the arguments, see `_kernels.gradient`."""
+        k = len(shifts)
+        u, v = left.values[:k], right.values[:k]
+        assert left.order is not None
+        if left.sums is not None and right.sums is not None and self.weighted:
+            sums = left.sums[:k], right.sums[:k]
+            add_slopes_weighted(u, v, left.order[:k], *sums, shifts, *line)
+        elif self.plan is not None:
+            add_slopes_planned(u, v, left.order[:k], *self.plan, shifts, *line)
+        else:
+            add_slopes_equal(u, v, left.order[:k], shifts, *line)
+
+    def distances(self, left: Side, right: Side, shifts: Array, p: float, out: Array) -> None:
+        """W_p of the first len(out) sorted rows.
+
+        Beyond `SAFE_POWER` the distance of one power q gives the unit for the next, q^2. As all
+        masses are 2^-62 or more, W_q <= W_{q^2} <= 2^(62 / q) W_q. The middle of the two becomes
+        one, so that W_256^256 is between 1e-150 and 1e150.
+        """
+        units = np.ones(len(out))
+        for q in [*(q for q in (SAFE_POWER, SAFE_POWER**2) if q < p), p]:
+            self.costs(left, right, shifts, q, out, units)
+            out[:] = out ** (1.0 / q) / units  # W_q
+            units = 1.0 / np.where(out > 0.0, 2.0 ** (31.0 / q) * out, 1.0)

@@ -1,20 +1,18 @@
 """The result of `sliced_wasserstein`, and the intervals of all results of random directions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._results import Result, axes_or_new, t_interval
-from randla.transport._clouds import times_unit
-
-Arrays = NDArray[np.float64]
+from randla._typing import Array
 
 
 def directions_interval(
     estimate: Any, standard_error: Any, degrees_of_freedom: Any, level: float
-) -> tuple[Arrays, Arrays]:
+) -> tuple[Array, Array]:
     """`t_interval` of means over random directions; there is none if the directions were given."""
     if standard_error is None:
         raise ValueError(
@@ -23,21 +21,111 @@ def directions_interval(
     return t_interval(estimate, standard_error, degrees_of_freedom, level)
 
 
-def root_interval(
-    scaled: tuple[Any, Any, Any], p: float, degrees_of_freedom: Any, level: float
-) -> tuple[Arrays, Arrays]:
-    """Intervals of distances: those of their powers, cut off at zero, through the root.
+def times_unit(x: Any, unit: Any) -> Any:
+    """``x * unit`` where the unit may be out of range (0 or inf): zeros stay zeros."""
+    if isinstance(x, float):
+        return float(x) * float(unit) if x != 0.0 else 0.0
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        out = np.asarray(np.multiply(x, unit))
+        np.copyto(out, 0.0, where=np.equal(x, 0.0))
+        return out
 
-    `scaled` are the powers, their standard errors, and the unit of length in which they are.
+
+@dataclass(frozen=True, eq=False)
+class MeanCost:
+    """Means of projected costs, elementwise, in a unit of length in which they are moderate.
+
+    Powers W_p^p may leave the range of floating-point numbers where distances W_p do not.
     """
-    power, error, length = scaled
-    ends = directions_interval(power, error, degrees_of_freedom, level)
-    low, high = (times_unit(np.maximum(end, 0.0) ** (1.0 / p), length) for end in ends)
-    return low, high
+
+    mean: Any  # of W_p^p, in units of length^p; controls may make it negative
+    error: Any  # its standard error; None for directions of the user
+    freedom: Any  # degrees of freedom of the error
+    p: float
+    length: Any  # in units of the input; inf where it is out of range
+
+    @classmethod
+    def of(
+        cls, mean: Any, error: Any, freedom: Any, p: float, exponent: Any, unit: float = 1.0
+    ) -> "MeanCost":
+        """From costs of lengths times `unit`, of clouds in units of 2^exponent."""
+        with np.errstate(over="ignore"):
+            return cls(mean, error, freedom, p, np.ldexp(1.0 / unit, exponent))
+
+    @property
+    def value(self) -> Any:
+        """Distances in the units of the input, zero where the mean is negative."""
+        return times_unit(np.maximum(self.mean, 0.0) ** (1.0 / self.p), self.length)
+
+    @property
+    def value_error(self) -> Any:
+        """Standard errors of `value`, to first order; inf where the mean is not positive."""
+        is_positive, q = np.greater(self.mean, 0.0), 1.0 / self.p
+        slope = np.where(is_positive, self.mean, 1.0)[()] ** (q - 1.0)  # p times d value / d mean
+        unknown = np.where(np.greater(self.error, 0.0), np.inf, 0.0)
+        return times_unit(np.where(is_positive, self.error * slope * q, unknown)[()], self.length)
+
+    def powers(self, costs: Any) -> Any:
+        """Costs in the units of the input."""
+        return times_unit(costs, self._power_of_length)
+
+    @cached_property
+    def _power_of_length(self) -> Any:
+        with np.errstate(over="ignore", under="ignore"):
+            return self.length**self.p
+
+    def interval(self, level: float) -> tuple[Any, Any]:
+        """Map intervals for W_p^p to W_p: clip at zero, take the p-th root."""
+        ends = directions_interval(self.mean, self.error, self.freedom, level)
+        low, high = (np.maximum(end, 0.0) ** (1.0 / self.p) for end in ends)
+        return times_unit(low, self.length), times_unit(high, self.length)
+
+
+class DirectionsResult(Result):
+    """Base of the results whose errors are those of random directions."""
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Student t intervals for distances (through the root of their powers) or gradients.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability, over the draw of the directions, that an interval covers; each number has
+            one by itself.
+
+        Returns
+        -------
+        low, high : float or ndarray
+            Of the shape of the estimate: `value`, `values`, `gradient`, or `trace` (where the
+            directions are those of a step). Both equal to it where it is exact; those of distances
+            are not below zero.
+
+        Raises
+        ------
+        ValueError
+            If the directions were given, so that there is no standard error; or if `level` is not
+            between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import sliced_wasserstein, sliced_wasserstein_flow
+        >>> X, Y = np.random.default_rng(0).standard_normal((2, 100, 4))
+        >>> low, high = sliced_wasserstein(X, Y + 1.0, rng=0).confidence_interval(0.99)
+        >>> print(f"{low:.3f} {high:.3f}")
+        1.036 1.038
+        >>> low, high = sliced_wasserstein_flow(X, Y, n_steps=20, rng=0).confidence_interval()
+        >>> bool(high[-1] < low[0])  # the distance has fallen
+        True
+        """
+        return self._interval(level)
+
+    def _interval(self, level: float) -> tuple[Any, Any]:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinResult(Result):
+class SlicedWassersteinResult(DirectionsResult):
     """An estimate of the sliced Wasserstein distance of two clouds, with its error.
 
     All errors are those of the random directions, given the two clouds: they say nothing of the
@@ -87,12 +175,11 @@ class SlicedWassersteinResult(Result):
     variance_reduction: float | None
     control_variate: str | None
     directions: str
-    coefficients: NDArray[np.float64]
+    coefficients: Array
     converged: bool
-    projected_costs: NDArray[np.float64]
-    adjusted_costs: NDArray[np.float64]
-    _p: float
-    _scaled: tuple[float, float | None, float]
+    projected_costs: Array
+    adjusted_costs: Array
+    _cost: MeanCost
 
     _shown: ClassVar[tuple[str, ...]] = (
         "value",
@@ -108,35 +195,8 @@ class SlicedWassersteinResult(Result):
     def __float__(self) -> float:
         return self.value
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval for `value`: that of Student's t for `power`, through the root.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability, over the draw of the directions, that the interval covers.
-
-        Returns
-        -------
-        low, high : float
-            Both equal to `value` where it is exact.
-
-        Raises
-        ------
-        ValueError
-            If the directions were given, so that there is no standard error; or if `level` is not
-            between 0 and 1.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import sliced_wasserstein
-        >>> X, Y = np.random.default_rng(0).standard_normal((2, 100, 4))
-        >>> low, high = sliced_wasserstein(X, Y + 1.0, rng=0).confidence_interval(0.99)
-        >>> print(f"{low:.3f} {high:.3f}")
-        1.036 1.038
-        """
-        low, high = root_interval(self._scaled, self._p, self.degrees_of_freedom, level)
+    def _interval(self, level: float) -> tuple[Any, Any]:
+        low, high = self._cost.interval(level)
         return float(low), float(high)
 
     def plot(self, ax: Any = None) -> Any:

@@ -5,13 +5,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from randla._parallel import showing_progress
 from randla._random import draw_key
-from randla._validation import as_choice, as_count, as_flag, as_number, is_dask
+from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.transport._choice import ControlVariate, as_control
-from randla.transport._clouds import as_pair
-from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import as_directions, choose_design
-from randla.transport._estimation import Problem, Tolerance
+from randla.transport._costs import open_pair
+from randla.transport._directions import Design, as_directions, choose_design
+from randla.transport._estimation import SlicedEstimator, Tolerance
 from randla.transport._projections import MAX_POWER
 from randla.transport._result import SlicedWassersteinResult
 
@@ -145,26 +145,10 @@ def sliced_wasserstein(
     beyond the input is one centred copy of the clouds, a few megabytes for each thread (some rows
     of n + m numbers if these are long), and 8 (k + 4) L bytes.
 
-    The intervals rest on the normal approximation. At p = 1 and 2, for Gaussian, clustered,
-    heavy-tailed and weighted clouds, surfaces and images in 2 to 100 dimensions, those of nominal
-    90 and 95 % from 60 directions were up to 3.6 points short (few controls) or 5.3 over (many
-    controls), and from 240 directions up to 1.7 short or 3.6 over. With 20 to 40 directions at
-    p = 2, those of "auto" ("quadratic", from 40 "quartic") were up to 4.2 points short, and plain
-    ones up to 5.7.
-
-    Exceptions are costs whose mean hangs on a few directions, which a sample may lack. At p = 1, f
-    is :math:`|\theta^T \Delta|` on all but a few directions if the clouds lie apart, as two classes
-    of a table of measurements do: intervals of "auto" of nominal 95 % then covered in 72 % or more
-    with 60 directions, 82 with 120, 87 with 240 and 94 with 1000, while `value` was mostly off by
-    less than a thousandth. At p = 2, f is a quadratic form on all but a few directions if each
-    point of Y lies next to one of X. Frames, and equal angles in the plane, have the exact mean of
-    such forms: all blocks may agree to rounding, while `power` is off by a relative 1 / (n L) or
-    so.
-
-    Higher powers make f heavy-tailed. At p = 4 the families that "auto" takes fell short by up to 6
-    points from 60 directions (a torus and a box, where plain intervals do no better) and 2.3 from
-    240; others by up to 16 and 6 ("lower" on images). At p = 8 all of them, and plain intervals,
-    fell short by up to 12 points from 240 directions. The documentation has the tables.
+    The intervals rest on the normal approximation: from 60 directions those of nominal 95 % were up
+    to 3.6 points short at p = 1 and 2, and 6 at p = 4. Exceptions are costs whose mean hangs on a
+    few directions, which a sample may lack: p = 1 for clouds that lie apart, p = 2 where each point
+    of Y lies next to one of X, and p = 8. The documentation (theory, coverage) has the tables.
 
     References
     ----------
@@ -184,15 +168,8 @@ def sliced_wasserstein(
     >>> print(f"{result.value:.3f} +- {result.standard_error:.0e} ({result.control_variate})")
     1.019 +- 1e-04 (full)
     """
-    clouds: Any
-    costs: Any = ProjectedCosts
-    if is_dask(X) or is_dask(Y):
-        from randla.transport import _dask
-
-        clouds, costs = _dask.read_pair(X, Y, a, b)
-    else:
-        clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=MAX_POWER)
+    clouds, costs = open_pair(X, Y, a, b, p)
     cross_fit = None if cross_fit is None else as_flag(cross_fit, "cross_fit")
     progress = as_flag(progress, "progress")
     drawn = isinstance(directions, str) and clouds.dim > 1
@@ -201,23 +178,23 @@ def sliced_wasserstein(
     max_projections = as_count(max_projections, "max_projections", minimum=2)
     if n_projections is not None:
         n_projections = as_count(n_projections, "n_projections", minimum=1)
-    control = as_control(control_variate)
-    given, kind = None, "array"
-    if isinstance(directions, str):
+    estimator = SlicedEstimator(clouds, costs, as_control(control_variate), cross_fit)
+    design: Design | None = None
+    if not isinstance(directions, str):
+        design = as_directions(directions, clouds.dim, n_projections)
+        if tolerance is not None:
+            raise ValueError("rtol and atol need random directions, got directions as an array")
+    else:
         kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
         if n_projections == 1 and clouds.dim > 1:
             raise ValueError("n_projections must be at least 2 for a standard error, got 1")
-    else:
-        given = as_directions(directions, clouds.dim, n_projections)
-        if tolerance is not None:
-            raise ValueError("rtol and atol need random directions, got directions as an array")
-    problem = Problem(clouds, p, control, cross_fit, progress, costs)
-    if clouds.dim == 1:
-        return problem.exact()
-    if given is not None:
-        return problem.result(given, *problem.draw(given, 0, given.n))
-    if tolerance is None:
-        n = _DEFAULT_PROJECTIONS if n_projections is None else n_projections
-        design = choose_design(kind, clouds.dim, n, key)
-        return problem.result(design, *problem.draw(design, 0, design.n))
-    return problem.adaptive(kind, n_projections, key, tolerance, max_projections)
+        if tolerance is None and clouds.dim > 1:
+            n = _DEFAULT_PROJECTIONS if n_projections is None else n_projections
+            design = choose_design(kind, clouds.dim, n, key)
+    with showing_progress("sliced_wasserstein", progress):
+        if clouds.dim == 1:
+            return estimator.exact()
+        if design is not None:
+            return estimator.result(design)
+        assert tolerance is not None
+        return estimator.adaptive(kind, n_projections, key, tolerance, max_projections)

@@ -1,31 +1,22 @@
 """Derivatives of projected costs with respect to the points, for many directions at a time."""
 
 import math
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, progress_bar, run_parts
+from randla._typing import Array
 from randla.transport._clouds import Cloud
-from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design
-from randla.transport._kernels.gradient import (
-    add_slopes_equal,
-    add_slopes_planned,
-    add_slopes_weighted,
-)
-from randla.transport._kernels.project import project_rows
 from randla.transport._projections import (
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,
+    Projector,
     Side,
-    SideRequest,
     batch_rows,
-    make_sides,
-    unit_of_costs,
 )
 
 _ROUND_NUMBERS = 1 << 21  # slopes that are held at a time: 16 MiB
@@ -34,25 +25,17 @@ _POINTS = 2048  # points of a part of the accumulation
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """What a design says of the objective sum_k weight_k f_k, for one cloud against several.
+    """Costs and gradient of sum_k weight_k E f_k, estimated from a design."""
 
-    Attributes
-    ----------
-    costs : (L, K) ndarray
-        f_k at each direction.
-    gradient : (n, d) ndarray
-        Mean over the blocks of the design.
-    standard_error : (n, d) ndarray
-        From the spread over blocks; zero if there is one block.
-    """
-
-    costs: NDArray[np.float64]
-    gradient: NDArray[np.float64]
-    standard_error: NDArray[np.float64]
+    costs: Array  # (L, K): f_k at each direction
+    gradient: Array  # (n, d): mean over the blocks of the design
+    standard_error: Array  # (n, d): from the spread over blocks; zero if there is one block
 
 
 class ProjectedSlopes:
     """Gradients of E sum_k weight_k W_p^p(theta' x, theta' y_k) with respect to the points of x.
+
+    Lengths are multiplied by `unit`, which keeps squares of powers in range where p is large.
 
     At p = 2 the slope of a point is close to a linear function of its own projection,
     a_i theta' c_i with c_i = 2 sum_k weight_k (m_x - m_k + (1 - s_k)(x_i - m_x)), m the means and
@@ -62,29 +45,22 @@ class ProjectedSlopes:
     of the user nothing is taken off, so that the gradient is that of the mean over them.)
     """
 
-    def __init__(self, x: Cloud, ys: list[Cloud], weights: list[float], p: float) -> None:
+    def __init__(self, x: Cloud, ys: Sequence[Cloud], weights: Sequence[float], p: float) -> None:
         self._x, self._ys, self._weights, self.p = x, ys, weights, p
-        self._ordered = [x.weights is not None or y.weights is not None for y in ys]
+        weighted = [x.weights is not None or y.weights is not None for y in ys]
         self._couplings = [
-            Coupling(x.size, y.size, p, weighted=weighted)
-            for y, weighted in zip(ys, self._ordered, strict=True)
+            Coupling(x.size, y.size, weighted=w) for y, w in zip(ys, weighted, strict=True)
         ]
-        self.units = [1.0] * len(ys)
-        self.seconds = sum(
-            (x.size + y.size) * (2.5 * SECONDS_SORT + SECONDS_PROJECT * x.dim) for y in ys
-        )
+        self._projector = Projector((x, *ys), (any(weighted), *weighted), ordered=True)
+        self.unit = 1.0
+        n_points = sum(x.size + y.size for y in ys)
+        self.seconds = n_points * (2.5 * SECONDS_SORT + SECONDS_PROJECT * x.dim)
         self._is_linear = False
-        self._ratios = [0.0] * len(ys)
+        self._ratios = [0.0] * len(ys)  # 1 - s_k
         own = x.total_variance if p == 2.0 else 0.0
         if own > 0.0:
-            sizes = [math.sqrt(y.total_variance) for y in ys]  # a ratio of squares may overflow
-            self._ratios = [1.0 - size / math.sqrt(own) for size in sizes]
-
-    def choose_unit(self, theta: NDArray[np.float64]) -> None:
-        """Make squares of powers stay in range where p is large (one target)."""
-        costs = ProjectedCosts(self._x, self._ys[0], self.p)
-        unit = unit_of_costs(costs(theta), self.p)
-        self.units = [unit * (costs.unit or 1.0)]
+            roots = [math.sqrt(y.total_variance) for y in ys]  # a ratio of squares may overflow
+            self._ratios = [1.0 - root / math.sqrt(own) for root in roots]
 
     def __call__(self, design: Design, *, progress: bool = False) -> Slopes:
         """Costs and gradient over all directions of a design."""
@@ -101,136 +77,91 @@ class ProjectedSlopes:
             for first in range(0, L, step):
                 last = min(first + step, L)
                 theta = design.rows(first, last)
-                R = np.zeros((len(theta), n))
-                self._fill(theta, R, costs[first:last])
+                R = self._fill(theta, costs[first:last])  # (L', n)
                 self._accumulate(theta, R, block, total, square, pilot, first == 0)
                 bar(last)
         n_blocks = L // block
-        total /= n_blocks
+        total /= n_blocks  # mean less the pilot
         if n_blocks > 1:
             product = total * total
             product *= n_blocks
-            square -= product
+            square -= product  # sum of squares about the mean
             del product
-            np.maximum(square, 0.0, out=square)
-            square /= (n_blocks - 1) * n_blocks
+            np.maximum(square, 0.0, out=square)  # rounding where all blocks agree
+            square /= (n_blocks - 1) * n_blocks  # variance of the mean over blocks
             np.sqrt(square, out=square)
         else:
-            square[:] = 0.0
+            square[:] = 0.0  # one direction of the user, or d = 1
         total += pilot
         del pilot
         if self._is_linear:
             self._add_exact_part(total)
         return Slopes(costs, total, square)
 
-    def rows(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Slopes (L, n) at some directions, nothing taken off."""
+    def rows(self, theta: Array) -> Array:
+        """Slopes (L, n) at some directions, without the linear control."""
         self._is_linear = False
-        R = np.zeros((len(theta), self._x.size))
-        self._fill(theta, R, np.empty((len(theta), len(self._ys))))
-        return R
+        return self._fill(theta, np.empty((len(theta), len(self._ys))))
 
     # The linear control ---------------------------------------------------------------------------
 
-    def _lines(self, theta: NDArray[np.float64], k: int) -> tuple[NDArray[np.float64], float]:
-        """What is taken off the slopes is alpha + beta u_i: alpha (L,) and beta."""
+    def _lines(self, theta: Array, k: int) -> tuple[Array, float]:
+        """The linear control alpha + beta u_i of a target: alpha (L,), and beta."""
         if not self._is_linear:
             return np.zeros(len(theta)), 0.0
-        beta = 2.0 * self._ratios[k]
+        beta = 2.0 * self._ratios[k]  # 2 (1 - s_k)
         x, y = self._x, self._ys[k]
         return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
 
-    def _add_exact_part(self, gradient: NDArray[np.float64]) -> None:
-        """Add sum_k weight_k a_i c_i / d, the mean of what was taken off."""
+    def _add_exact_part(self, gradient: Array) -> None:
+        """Add the exact mean of the linear control, sum_k weight_k a_i c_i / d."""
         x, d = self._x, self._x.dim
         masses = 1.0 / x.size if x.weights is None else x.weights[:, None]
         constant, slope = np.zeros(d), 0.0  # of the sum over k, a linear function of x_i - m_x
         for y, weight, ratio in zip(self._ys, self._weights, self._ratios, strict=True):
             constant += 2.0 * weight * (x.mean - y.mean)
-            slope += 2.0 * weight * ratio
-        part = np.subtract(x.points[:d].T, x.mean - x.centre, dtype=np.float64)
+            slope += 2.0 * weight * ratio  # of x_i - m_x in c_i
+        part = np.subtract(x.points[:d].T, x.mean - x.centre, dtype=np.float64)  # x_i - m_x, (n, d)
         part *= slope
-        part += constant
-        part *= masses / d
+        part += constant  # c_i
+        part *= masses / d  # a_i c_i / d = E a_i theta theta' c_i
         gradient += part
 
     # Slopes and their sums ------------------------------------------------------------------------
 
-    def _fill(
-        self, theta: NDArray[np.float64], R: NDArray[np.float64], costs: NDArray[np.float64]
-    ) -> None:
-        """Slopes R (L, n) and costs (L, K) at some directions."""
-        x, L = self._x, len(theta)
-        batch = batch_rows(x.size, max(y.size for y in self._ys), x.dim, L)
-        padded = np.zeros((L, x.points.shape[0]), x.points.dtype)
-        padded[:, : x.dim] = theta
-        shifts = [theta @ (x.centre - y.centre) for y in self._ys]
-        lines = [self._lines(theta, k) for k in range(len(self._ys))]
-        work = threading.local()
+    def _fill(self, theta: Array, costs: Array) -> Array:
+        """Return slopes (L, n), and fill the costs (L, K), at some directions."""
+        x, ys, L = self._x, self._ys, len(theta)
+        R = np.zeros((L, x.size))
+        shifts = [theta @ (x.centre - y.centre) for y in ys]  # (L,) each
+        lines = [self._lines(theta, k) for k in range(len(ys))]
 
-        def task(part: int) -> None:
-            if not hasattr(work, "sides"):
-                work.sides = self._sides(batch)
-            own, *others = work.sides
-            rows = slice(part * batch, min((part + 1) * batch, L))
-            k = rows.stop - rows.start
-            project_rows(padded[rows], x.points, own.values[:k])
-            own.sort(k)
-            for i, (y, other) in enumerate(zip(self._ys, others, strict=True)):
-                project_rows(padded[rows], y.points, other.values[:k])
-                other.sort(k)
-                cost = np.empty(k)
-                coupling, units = self._couplings[i], np.full(k, self.units[i])
-                coupling.cost(own, other, shifts[i][rows], units, cost)
-                costs[rows, i] = cost
-                alphas, beta = lines[i]
-                self._add_slopes(own, other, i, shifts[i][rows], alphas[rows], beta, R[rows])
+        def task(rows: slice, sides: list[Side]) -> None:
+            own, *others = sides
+            cost = np.empty(rows.stop - rows.start)
+            for k, (coupling, other) in enumerate(zip(self._couplings, others, strict=True)):
+                shift, (alphas, beta) = shifts[k][rows], lines[k]
+                units = np.full(len(cost), self.unit)
+                coupling.costs(own, other, shift, self.p, cost, units)
+                costs[rows, k] = cost
+                line = shift, alphas[rows], beta, self._weights[k], self.unit, self.p
+                coupling.add_slopes(own, other, *line, R[rows])
 
-        run_parts(task, -(-L // batch), seconds=L * self.seconds)
-
-    def _add_slopes(
-        self,
-        own: Side,
-        other: Side,
-        i: int,
-        shifts: NDArray[np.float64],
-        alphas: NDArray[np.float64],
-        beta: float,
-        R: NDArray[np.float64],
-    ) -> None:
-        k, coupling = len(R), self._couplings[i]
-        u, v = own.values[:k], other.values[:k]
-        assert own.order is not None
-        order = own.order[:k]
-        rest = (shifts, alphas, beta, self._weights[i], self.units[i], self.p, R)
-        if coupling.weighted:
-            assert own.sums is not None
-            assert other.sums is not None
-            add_slopes_weighted(u, v, order, own.sums[:k], other.sums[:k], *rest)
-        elif coupling.plan is not None:
-            add_slopes_planned(u, v, order, *coupling.plan, *rest)
-        else:
-            add_slopes_equal(u, v, order, *rest)
-
-    def _sides(self, batch: int) -> list[Side]:
-        """That of the cloud itself, and those of its targets."""
-        x, needs_units = self._x, any(self._ordered)
-        requests = [SideRequest(x.size, x.units if needs_units else None, ordered=True)]
-        for y, weighted in zip(self._ys, self._ordered, strict=True):
-            requests.append(SideRequest(y.size, y.units if weighted else None))
-        return make_sides(batch, x.points.dtype, requests)
+        batch = batch_rows(x.size, max(y.size for y in ys), x.dim, L)
+        self._projector.visit(theta, batch, task, L * self.seconds)
+        return R
 
     def _accumulate(
         self,
-        theta: NDArray[np.float64],
-        R: NDArray[np.float64],
+        theta: Array,
+        R: Array,
         block: int,
-        total: NDArray[np.float64],
-        square: NDArray[np.float64],
-        pilot: NDArray[np.float64],
+        total: Array,
+        square: Array,
+        pilot: Array,
         is_first: bool,
     ) -> None:
-        """Add the gradients of whole blocks, and their squares, less those of the first block.
+        """Add the gradients of whole blocks and their squares, relative to the first block.
 
         A part is a range of points, so that each sum has one order and one thread.
         """
@@ -242,14 +173,14 @@ class ProjectedSlopes:
             rows = slice(*bounds[part])
             slopes = R[:, rows]
             if block == 1:
-                total[rows] += slopes.T @ theta
-                square[rows] += (slopes * slopes).T @ squares
+                total[rows] += slopes.T @ theta  # sum over l of r_il theta_l
+                square[rows] += (slopes * slopes).T @ squares  # entry by entry: (r_il theta_lj)^2
                 return
             for first in range(0, len(theta), block):
                 last = first + block
-                mean = slopes[first:last].T @ theta[first:last] / block
+                mean = slopes[first:last].T @ theta[first:last] / block  # (n', d) of one block
                 if is_first and first == 0:
-                    pilot[rows] = mean
+                    pilot[rows] = mean  # close to all others, so that squares lose no digits
                 mean -= pilot[rows]
                 total[rows] += mean
                 square[rows] += mean * mean

@@ -45,7 +45,8 @@ def order_of_tests(bench, mutant, results):
 def test_files():
     families = ("sketching", "sampling", "regression", "transport", "smoothing")
     paths = [p for family in families for p in sorted((ROOT / "tests" / family).glob("test_*.py"))]
-    return [p.relative_to(ROOT).as_posix() for p in [*paths, ROOT / "tests" / "test_random.py"]]
+    ground = [ROOT / "tests" / name for name in ("test_random.py", "test_elementary.py")]
+    return [p.relative_to(ROOT).as_posix() for p in [*paths, *ground]]
 
 
 def report(results):

@@ -122,7 +122,8 @@ def mutate(path, site):
 
 def all_mutants():
     """Every change of every kernel file, in a fixed order."""
-    files = sorted((ROOT / "randla").glob("**/_kernels/**/*.py")) + [ROOT / "randla" / "_random.py"]
+    files = sorted((ROOT / "randla").glob("**/_kernels/**/*.py"))
+    files += [ROOT / "randla" / name for name in ("_random.py", "_elementary.py")]
     for path in files:
         mutator = Mutator()
         visit_functions(path, mutator)

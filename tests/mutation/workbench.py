@@ -204,7 +204,8 @@ def compiled_functions(tree):
 def importers(tree, file):
     """Last names of the module of a file and of all modules of kernels that import it."""
     imports = {}
-    for path in [*(tree / "randla").glob("**/_kernels/**/*.py"), tree / "randla" / "_random.py"]:
+    ground = [tree / "randla" / name for name in ("_random.py", "_elementary.py")]
+    for path in [*(tree / "randla").glob("**/_kernels/**/*.py"), *ground]:
         name = ".".join(path.relative_to(tree).with_suffix("").parts)
         nodes = ast.walk(ast.parse(path.read_text()))
         imports[name] = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}

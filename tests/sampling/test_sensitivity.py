@@ -359,8 +359,9 @@ def test_a_part_of_heavy_tailed_rows_is_short_too(p, monkeypatch):
     assert iterations.sum() * row_seconds(*A.shape, p) < 0.5  # Ctrl-C is looked for between parts
 
 
-def test_progress_is_shown(capsys):
+def test_progress_is_shown(capsys, monkeypatch):
     pytest.importorskip("tqdm")
+    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
     A = MATRICES["gaussian"]
     lp_sensitivities(A, 1, progress=True)
     total_sensitivity(A, 1, n_draws=5, progress=True)

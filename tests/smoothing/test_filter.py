@@ -8,7 +8,6 @@ from randla import StateSpaceModel, paris, particle_filter
 from randla._random import new_stream
 from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.weights import (
-    exp_negative,
     exponentiate,
     largest,
     normalise,
@@ -30,7 +29,7 @@ def test_largest_entry_wherever_it_is(n):
     assert largest(np.full(n, np.nan)) == -np.inf
 
 
-def test_exponential_to_the_last_bit():
+def test_exponentials_and_their_sums():
     x = np.concatenate(
         [-np.geomspace(1e-300, 707.0, 20001), [0.0, -708.5, -800.0, -np.inf, np.nan]]
     )
@@ -42,7 +41,6 @@ def test_exponential_to_the_last_bit():
     assert n_nan == 1
     assert total == pytest.approx(w.sum(), rel=1e-12)
     assert squares == pytest.approx((w * w).sum(), rel=1e-12)
-    assert exp_negative is not None
 
 
 @pytest.mark.parametrize("n", [2, 9, 20, 31, 200])

@@ -59,3 +59,9 @@ def clouds(kind, d, n, seed=1):
     face = rng.integers(0, 3, n)
     box[np.arange(n), face] = np.sign(box[np.arange(n), face]) * np.array([1.0, 0.7, 0.5])[face]
     return torus, box
+
+
+def unit_vectors(rng, L, d):
+    """L random directions (L, d)."""
+    theta = rng.standard_normal((L, d))
+    return theta / np.linalg.norm(theta, axis=1)[:, None]

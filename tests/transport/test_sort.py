@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 
 from randla.transport import _projections
-from randla.transport._kernels.sort import _n_descents, _sort_by_bits, _sort_by_keys
-from randla.transport._projections import Sorter
+from randla.transport._kernels.sort import (
+    _n_descents,
+    _sort_by_bits,
+    _sort_by_keys,
+    sort_rows,
+)
+from randla.transport._projections import Side, SortArrays
 
 RNG = np.random.default_rng(1)
 ROWS = {
@@ -28,10 +33,10 @@ ROWS = {
 SINGLE = [name for name in ROWS if name not in ("wide", "extreme")]
 
 
-def ours(n, dtype):
-    sorter = Sorter(n, dtype)
-    sorter._numpy_below = 0
-    return sorter
+def ours(P):
+    """Sort the rows of P in place, whatever their length."""
+    sort_rows(P, None, *SortArrays.of(P.shape[1], P.dtype))
+    return P
 
 
 @pytest.mark.parametrize(
@@ -39,13 +44,12 @@ def ours(n, dtype):
 )
 def test_equals_the_stable_sort(name, dtype):
     P = ROWS[name].astype(dtype)
-    plain, ordered, order = P.copy(), P.copy(), np.empty(P.shape, np.int32)
-    sorter = ours(P.shape[1], dtype)
-    sorter.sort(plain)
-    sorter.sort_with_order(ordered, order)
-    np.testing.assert_array_equal(plain, np.sort(P))
-    np.testing.assert_array_equal(ordered, np.sort(P))
-    np.testing.assert_array_equal(order, np.argsort(P + 0.0, kind="stable"))
+    side = Side(len(P), P.shape[1], SortArrays.of(P.shape[1], dtype), ordered=True)
+    side.values[:] = P
+    side.sort(len(P))
+    np.testing.assert_array_equal(ours(P.copy()), np.sort(P))
+    np.testing.assert_array_equal(side.values, np.sort(P))
+    np.testing.assert_array_equal(side.order, np.argsort(P + 0.0, kind="stable"))
 
 
 @pytest.mark.parametrize("name", ["normal", "long", "ties", "short", "zeros"])
@@ -74,19 +78,13 @@ def test_passes_that_move_nothing_are_left_out(row):
     np.testing.assert_array_equal(order, np.arange(n))
 
 
-def test_numpys_sort_gives_the_same_bits():
-    P = ROWS["normal"]
-    ours_sorted, numpy_sorted = P.copy(), P.copy()
-    ours(P.shape[1], float).sort(ours_sorted)
-    sorter = Sorter(P.shape[1], float)
-    sorter._numpy_below = np.inf
-    sorter.sort(numpy_sorted)
-    np.testing.assert_array_equal(ours_sorted, numpy_sorted)
-
-
-def test_the_faster_sort_is_measured_once():
-    _projections._measured_crossover.cache_clear()
-    first = _projections._measured_crossover(np.dtype(float))
-    assert first in (*_projections._CALIBRATION_SIZES, np.inf)
-    assert _projections._measured_crossover(np.dtype(float)) == first
-    assert _projections._measured_crossover.cache_info().misses == 1
+@pytest.mark.parametrize("dtype", [float, np.float32])
+def test_both_sorts_give_the_same_bits(dtype, monkeypatch):
+    P, results = ROWS["normal"].astype(dtype), []
+    side = Side(len(P), P.shape[1], SortArrays.of(P.shape[1], dtype))
+    for limit in (0, 10**6):
+        monkeypatch.setitem(_projections.OUR_SORT_FROM, P.itemsize, limit)
+        side.values[:] = P
+        side.sort(len(P))
+        results.append(side.values.copy())
+    np.testing.assert_array_equal(*results)

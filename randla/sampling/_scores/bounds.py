@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._kernels.columns import LANES, fill_blocks
-from randla._parallel import part_bounds, run_parts
+from randla._parallel import part_bounds, run_parts, showing_progress
 from randla._tall.tiles import Array, Factor, Tiles
 from randla._tall.whitening import evaluation_error, whiten
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
@@ -245,6 +245,7 @@ class RowSolver:
                     self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
 
-        run_parts(part, n_parts, seconds=seconds, progress=progress, description="sensitivities")
+        with showing_progress("sensitivities", progress):
+            run_parts(part, n_parts, seconds=seconds)
         lower[alive], upper[alive], iterations[alive] = low, high, count
         return lower, upper, iterations

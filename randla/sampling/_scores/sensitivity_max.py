@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._parallel import part_bounds, run_parts
+from randla._parallel import part_bounds, run_parts, showing_progress
 from randla._tall.tiles import Array, Tiles
 from randla.sampling._kernels.sensitivity_max import bounds_of_rows
 from randla.sampling._scores.bounds import orthonormal_rows
@@ -39,7 +39,8 @@ def max_norm_sensitivities(
         def part(k: int) -> None:
             bounds_of_rows(X, norms, rows, *bounds[k], _STEPS * d, low, high, rounds)
 
-        run_parts(part, n_parts, seconds=seconds, progress=progress, description="sensitivities")
+        with showing_progress("sensitivities", progress):
+            run_parts(part, n_parts, seconds=seconds)
     late = np.flatnonzero(high - low > rtol * high)
 
     def row(k: int) -> None:
@@ -48,7 +49,8 @@ def max_norm_sensitivities(
         low[late[k]], high[late[k]] = max(low[late[k]], least), min(high[late[k]], most)
         rounds[late[k]] += count
 
-    run_parts(row, len(late), progress=progress and len(late) > 0, description="sensitivities")
+    with showing_progress("sensitivities", progress):
+        run_parts(row, len(late))
     own = np.minimum(np.broadcast_to(own, tiles.n)[rows], 1.0)
     low = np.minimum(np.where(own < 1.0, low, 0.0) * (1.0 - own), 1.0)
     low *= 1.0 - min(rounding, 1.0)

@@ -12,82 +12,42 @@ any order, and the two totals agree. Weights in the ratio of small whole numbers
 counts) are summed as these and then rounded, so that equal shares of the total are equal integers.
 """
 
-import math
-
 import numpy as np
 
+from randla._elementary import power
 from randla._jit import fused_kernel, inline, kernel, summing_kernel
 
 STRETCH = 1024  # steps of a plan that are made before they are used
-_TOTAL = np.int64(1 << 62)
+_TOTAL = np.int64(1 << 62)  # of the integer weights: two of them still fit into an int64
 _WHOLE = 1 << 20  # sums of whole weights up to which a share of the total keeps 42 bits
-_UNIT = 2.0**-62
-_LOW52, _ONE_BITS = np.int64((1 << 52) - 1), np.int64(1023 << 52)
-_SQRT2 = math.sqrt(2.0)
-
-# log2((1 + z) / (1 - z)) = sum of 2 / (ln 2 (2 k + 1)) z^(2k + 1); 2^r = sum (r ln 2)^k / k!
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9 = (
-    2.0 / (math.log(2.0) * (2 * k + 1)) for k in range(10)
-)
-_E1, _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12 = (
-    math.log(2.0) ** k / math.factorial(k) for k in range(1, 13)
-)
-
-
-@inline
-def abs_power(t, p):
-    """|t|^p for 1 <= p, to about 1e-15 (1 + |p log2 t|), without a branch, so that it vectorises.
-
-    |t| below 2^-1022 counts as zero.
-    """
-    bits = np.float64(abs(t)).view(np.int64)
-    exponent = np.float64((bits >> np.int64(52)) - np.int64(1023))
-    mantissa = np.int64((bits & _LOW52) | _ONE_BITS).view(np.float64)
-    above = mantissa > _SQRT2
-    mantissa = 0.5 * mantissa if above else mantissa
-    exponent = exponent + 1.0 if above else exponent
-    z = (mantissa - 1.0) / (mantissa + 1.0)
-    s = z * z
-    series = _L5 + s * (_L6 + s * (_L7 + s * (_L8 + s * _L9)))
-    series = _L0 + s * (_L1 + s * (_L2 + s * (_L3 + s * (_L4 + s * series))))
-    y = p * (exponent + z * series)
-    y = -1100.0 if y < -1100.0 else (1100.0 if y > 1100.0 else y)
-    k = np.floor(y + 0.5)
-    r = y - k
-    value = _E7 + r * (_E8 + r * (_E9 + r * (_E10 + r * (_E11 + r * _E12))))
-    value = _E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * (_E6 + r * value)))))
-    value = 1.0 + r * value
-    half = np.int64(0.5 * k)  # two factors, as 2^k alone may leave the range of doubles
-    rest = np.int64(k) - half
-    first = np.int64((half + np.int64(1023)) << np.int64(52)).view(np.float64)
-    second = np.int64((rest + np.int64(1023)) << np.int64(52)).view(np.float64)
-    return value * first * second if bits > _LOW52 else 0.0
+_UNIT = 2.0**-62  # what a unit of weight is of the total
 
 
 @summing_kernel
-def _sum_equal(u, v, shift, unit, p):
+def row_cost(u, v, shift, unit, p):
+    """Mean over k of (|u[k] - v[k] + shift| unit)^p; p = 1, 2 ignore `unit`."""
     total = 0.0
     if p == 2.0:
         for k in range(u.size):
-            t = np.float64(u[k]) - np.float64(v[k]) + shift
-            total += t * t
+            t = np.float64(u[k]) - np.float64(v[k]) + shift  # shift = theta' (c_1 - c_2)
+            total += t * t  # p = 2: |t|^p without its power
     elif p == 1.0:
         for k in range(u.size):
-            total += abs(np.float64(u[k]) - np.float64(v[k]) + shift)
+            total += abs(np.float64(u[k]) - np.float64(v[k]) + shift)  # p = 1
     else:
         for k in range(u.size):
-            total += abs_power((np.float64(u[k]) - np.float64(v[k]) + shift) * unit, p)
-    return total
+            total += power(abs(np.float64(u[k]) - np.float64(v[k]) + shift) * unit, p)
+    return total / u.size
 
 
 @inline
 def _gap(u, v, left, right, k, shift):
-    return np.float64(u[left[k]]) - np.float64(v[right[k]]) + shift
+    return np.float64(u[left[k]]) - np.float64(v[right[k]]) + shift  # u_i - v_j + shift
 
 
 @fused_kernel
 def _sum_planned_simple(u, v, left, right, mass, shift, square):
-    """For p = 1 or 2. Four sums that take turns: vector gathers are slower than loads here."""
+    """Cost for p = 1 or 2, in four interleaved sums (vector gathers are slower than loads here)."""
     s0, s1, s2, s3, k = 0.0, 0.0, 0.0, 0.0, np.uint64(0)
     for _ in range(left.size // 4):
         k1, k2, k3 = k + np.uint64(1), k + np.uint64(2), k + np.uint64(3)
@@ -95,7 +55,7 @@ def _sum_planned_simple(u, v, left, right, mass, shift, square):
         t2, t3 = _gap(u, v, left, right, k2, shift), _gap(u, v, left, right, k3, shift)
         if square:
             t0, t1, t2, t3 = t0 * t0, t1 * t1, t2 * t2, t3 * t3
-        s0 += mass[k] * abs(t0)
+        s0 += mass[k] * abs(t0)  # mass |t|, or mass t^2
         s1 += mass[k1] * abs(t1)
         s2 += mass[k2] * abs(t2)
         s3 += mass[k3] * abs(t3)
@@ -103,7 +63,7 @@ def _sum_planned_simple(u, v, left, right, mass, shift, square):
     for i in range(left.size - left.size % 4, left.size):
         t = _gap(u, v, left, right, np.uint64(i), shift)
         s0 += mass[i] * (t * t if square else abs(t))
-    return (s0 + s1) + (s2 + s3)
+    return (s0 + s1) + (s2 + s3)  # in one order, whatever the length
 
 
 @summing_kernel
@@ -113,7 +73,7 @@ def _sum_planned(u, v, left, right, mass, shift, unit, p):
     total = 0.0
     for k in range(left.size):
         t = _gap(u, v, left, right, np.uint64(k), shift)
-        cost = mass[k] * abs_power(t * unit, p)
+        cost = mass[k] * power(abs(t) * unit, p)
         total += cost if mass[k] > 0.0 else 0.0  # 0 * inf, of points that do not meet
     return total
 
@@ -125,8 +85,7 @@ def cost_equal(U, V, shifts, units, p, out):
     Here and below `units` keeps high powers within the range of doubles; p = 1, 2 ignore it.
     """
     for row in range(U.shape[0]):
-        total = _sum_equal(U[row], V[row], shifts[row], units[row], p)
-        out[row] = total / U.shape[1]
+        out[row] = row_cost(U[row], V[row], shifts[row], units[row], p)
 
 
 @kernel
@@ -143,19 +102,19 @@ def fill_uniform_plan(n, m, left, right, mass):
     With g = gcd(n, m) each of the n has m/g units and each of the m has n/g: integers, so that no
     rounding decides a match. There are n + m - g pairs.
     """
-    g, rest = n, m
-    while rest:
-        g, rest = rest, g % rest
-    unit_left, unit_right, total = m // g, n // g, 1.0 / (n * (m / g))
+    g, remainder = n, m
+    while remainder:
+        g, remainder = remainder, g % remainder  # Euclid's algorithm
+    unit_left, unit_right, total = m // g, n // g, 1.0 / (n * (m / g))  # n m / g units in all
     i, j, free_left, free_right = 0, 0, unit_left, unit_right
     for k in range(left.size):
-        step = min(free_left, free_right)
-        left[k], right[k], mass[k] = i, j, step * total
+        step = min(free_left, free_right)  # what both points still have
+        left[k], right[k], mass[k] = i, j, step * total  # of the quantile functions on one level
         free_left -= step
         free_right -= step
-        if free_left == 0:
+        if free_left == 0:  # this point is spent: F^{-1} jumps
             i, free_left = i + 1, unit_left
-        if free_right == 0:
+        if free_right == 0:  # so is this one: G^{-1} jumps
             j, free_right = j + 1, unit_right
 
 
@@ -164,12 +123,12 @@ def _denominator(x, limit):
     """Least q <= limit, a float, for which q x is whole to rounding, or 0: that of a convergent
     of the continued fraction of x.
     """
-    rest, q, before = x, 1.0, 0.0
+    remainder, q, before = x, 1.0, 0.0
     while q <= limit:
-        if abs(q * x - np.rint(q * x)) <= 1e-15 * q * x:
+        if abs(q * x - np.rint(q * x)) <= 1e-15 * q * x:  # x = r / q to rounding
             return q
-        rest = 1.0 / (rest - np.floor(rest))
-        q, before = np.floor(rest) * q + before, q
+        remainder = 1.0 / (remainder - np.floor(remainder))  # floor: the next partial quotient
+        q, before = np.floor(remainder) * q + before, q  # q_{k+1} = a_{k+1} q_k + q_{k-1}
     return 0.0
 
 
@@ -185,10 +144,10 @@ def _fill_whole_weights(weights, units):
         least = min(least, weights[i]) if weights[i] > 0.0 else least
     first, total, i = 1.0, 0.0, 0
     while i < weights.size:
-        multiple = weights[i] / least * first
-        if not multiple <= _WHOLE:
+        multiple = weights[i] / least * first  # in units of which the least weight has `first`
+        if not multiple <= _WHOLE:  # NaN too
             return False
-        factor = _denominator(multiple, _WHOLE / first)
+        factor = _denominator(multiple, _WHOLE / first)  # what makes it whole
         if factor == 0.0:
             return False
         if factor > 1.0:  # at most twenty times
@@ -215,7 +174,7 @@ def fill_integer_weights(weights, units):
     for i in range(n):
         largest = max(largest, weights[i])
     for i in range(n):
-        total += np.int64(weights[i] / largest * (1.0 / _UNIT / n))
+        total += np.int64(weights[i] / largest * (1.0 / _UNIT / n))  # each at most 2^62 / n
     whole = np.float64(total) * n * _UNIT  # the sum of the weights in units of the largest
     for i in range(n):
         units[i] = np.int64(np.rint(weights[i] / largest / whole * (1.0 / _UNIT)))
@@ -224,12 +183,12 @@ def fill_integer_weights(weights, units):
 @kernel
 def _accumulate_whole(unit, total, index, out):
     """out[k] = floor(2^62 c / total), c the sum of the first k + 1 whole numbers."""
-    quotient, rest, c = _TOTAL // total, _TOTAL % total, np.int64(0)
+    quotient, remainder, c = _TOTAL // total, _TOTAL % total, np.int64(0)
     inverse = 1.0 / np.float64(total)
     for k in range(index.size):
-        c += unit[index[k]]
-        # c rest < 2^40; with the half the product is 2^-21 or more from all integers
-        out[k] = c * quotient + np.int64((np.float64(c * rest) + 0.5) * inverse)
+        c += unit[index[k]]  # below 2^20
+        # c remainder < 2^40; with the half the product is 2^-21 or more from all integers
+        out[k] = c * quotient + np.int64((np.float64(c * remainder) + 0.5) * inverse)
 
 
 @kernel
@@ -246,40 +205,40 @@ def accumulate_weights(units, order, sums):
         index, out = order[row], sums[row]
         residue, largest, total = _TOTAL, np.int64(0), np.int64(0)
         for k in range(unit.size):
-            residue -= unit[k]
-            largest = max(largest, unit[k])
+            residue -= unit[k]  # 2^62 less the sum
+            largest = max(largest, unit[k])  # the weight that takes the residue
         if _TOTAL - residue <= _WHOLE:
             _accumulate_whole(unit, _TOTAL - residue, index, out)
         else:
             for k in range(index.size):
                 mass = unit[index[k]]
                 total += mass
-                if mass == largest:
+                if mass == largest:  # the first of them: then the residue is spent
                     total += residue
                     residue = np.int64(0)
                 out[k] = total
-        out[index.size - 1] = _TOTAL + 1
+        out[index.size - 1] = _TOTAL + 1  # above all masses: this side does not move on
 
 
 @inline
 def _advance(a, b, i, j, done, k, left, right, mass):
-    """One step of a plan: the next piece of mass, and the side that has spent its own moves on."""
-    x, y = a[i], b[j]
+    """One step of a plan: write the next pair and its mass, and advance the side that is spent."""
+    x, y = a[i], b[j]  # levels up to which both points reach
     reached = min(min(x, y), _TOTAL)
-    left[k], right[k], mass[k] = i, j, np.float64(reached - done) * _UNIT
-    first = np.uint64(x <= y)
-    return i + first, j + (np.uint64(1) - first), reached
+    left[k], right[k], mass[k] = i, j, np.float64(reached - done) * _UNIT  # from level `done` on
+    first = np.uint64(x <= y)  # without a branch, which would be a coin toss
+    return i + first, j + (np.uint64(1) - first), reached  # ties: left first, then a step of mass 0
 
 
 @kernel
 def next_stretch(A, B, at, reached, left, right, mass, n_steps):
-    """Go on with the plans of (up to) four rows: fill `n_steps` pairs of each.
+    """Continue the plans of (up to) four rows by `n_steps` pairs each.
 
     A (R, n), B (R, m): accumulated integer weights; at (4, 2) uint64 and reached (4,) int64: where
     each row stands, from zero; left, right (4, steps) uint32, mass (4, steps). A row has
     n + m - 1 steps in all. Rows beyond the last repeat it.
     """
-    last = A.shape[0] - 1
+    last = A.shape[0] - 1  # rows beyond it repeat it
     r1, r2, r3 = min(1, last), min(2, last), min(3, last)
     a0, a1, a2, a3 = A[0], A[r1], A[r2], A[r3]
     b0, b1, b2, b3 = B[0], B[r1], B[r2], B[r3]
@@ -311,7 +270,7 @@ def cost_weighted(U, V, A, B, shifts, units, p, out):
         at[:] = 0
         reached[:] = 0
         out[first:last] = 0.0
-        for start in range(0, total, STRETCH):
+        for start in range(0, total, STRETCH):  # a stretch of four plans, then its costs
             k = min(STRETCH, total - start)
             next_stretch(A[first:last], B[first:last], at, reached, left, right, mass, k)
             for r in range(last - first):

@@ -22,9 +22,9 @@ def column_statistics(X, weights, first_scale, second_scale, out):
     for i in range(X.shape[0]):
         weight = weights[i] if weights.size else 1.0
         for j in range(X.shape[1]):
-            value = np.float64(X[i, j]) * first_scale * second_scale
-            total[j] += weight * value
-            low[j] = value if value < low[j] else low[j]
+            value = np.float64(X[i, j]) * first_scale * second_scale  # x 2^-exponent
+            total[j] += weight * value  # the mean, but for the division
+            low[j] = value if value < low[j] else low[j]  # a branch-free minimum, vectorised over j
             high[j] = value if value > high[j] else high[j]
 
 
@@ -37,8 +37,8 @@ def transpose_centred(X, first_scale, second_scale, centre, last_scale, out):
         for j in range(d):
             row, c = out[j], centre[j]
             for i in range(_BLOCK):  # of fixed length, so that it is unrolled
-                value = np.float64(X[first + i, j]) * first_scale * second_scale
-                row[first + i] = (value - c) * last_scale
+                value = np.float64(X[first + i, j]) * first_scale * second_scale  # x 2^-exponent
+                row[first + i] = (value - c) * last_scale  # rounded once, to the dtype of `out`
     for i in range(whole, n):
         for j in range(d):
             value = np.float64(X[i, j]) * first_scale * second_scale
@@ -54,10 +54,10 @@ def snap_centres(mean, low, high, resolution, centres):
     """
     farthest = 0.0
     for i in range(mean.size):
-        spread = max(high[i] - mean[i], mean[i] - low[i])
+        reach = max(high[i] - mean[i], mean[i] - low[i])  # 2^-10 of it moves no digit that counts
         size = max(abs(low[i]), abs(high[i]))
-        grid = max(math.frexp(spread)[1] - 10, math.frexp(size)[1] + resolution)
-        centre = math.ldexp(np.rint(math.ldexp(mean[i], -grid)), grid)
-        centres[i] = low[i] if low[i] == high[i] else centre
+        grid = max(math.frexp(reach)[1] - 10, math.frexp(size)[1] + resolution)
+        centre = math.ldexp(np.rint(math.ldexp(mean[i], -grid)), grid)  # a multiple of 2^grid
+        centres[i] = low[i] if low[i] == high[i] else centre  # no point is off a constant
         farthest = max(farthest, max(high[i] - centres[i], centres[i] - low[i]))
     return farthest

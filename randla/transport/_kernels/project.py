@@ -7,17 +7,17 @@ _TILE = 1024  # points at a time: four rows of results and four of coordinates s
 
 @inline
 def _four(t, j):
-    return t[j], t[j + 1], t[j + 2], t[j + 3]
+    return t[j], t[j + 1], t[j + 2], t[j + 3]  # coordinates j .. j + 3 of a direction
 
 
 @fused_kernel
 def _project_one(t, points, first, last, u):
     a, b, c, e = _four(t, 0)
-    x, y = points[0, first:last], points[1, first:last]
+    x, y = points[0, first:last], points[1, first:last]  # coordinates of a tile of points
     z, w = points[2, first:last], points[3, first:last]
     for i in range(u.size):
-        u[i] = a * x[i] + b * y[i] + c * z[i] + e * w[i]
-    for j in range(4, points.shape[0], 4):
+        u[i] = a * x[i] + b * y[i] + c * z[i] + e * w[i]  # the first four coordinates set u
+    for j in range(4, points.shape[0], 4):  # d is padded by zeros to a multiple of four
         a, b, c, e = _four(t, j)
         x, y = points[j, first:last], points[j + 1, first:last]
         z, w = points[j + 2, first:last], points[j + 3, first:last]
@@ -27,14 +27,14 @@ def _project_one(t, points, first, last, u):
 
 @fused_kernel
 def _project_four(t0, t1, t2, t3, points, first, last, u0, u1, u2, u3):
-    a0, b0, c0, e0 = _four(t0, 0)
+    a0, b0, c0, e0 = _four(t0, 0)  # sixteen numbers that stay in registers
     a1, b1, c1, e1 = _four(t1, 0)
     a2, b2, c2, e2 = _four(t2, 0)
     a3, b3, c3, e3 = _four(t3, 0)
     x, y = points[0, first:last], points[1, first:last]
     z, w = points[2, first:last], points[3, first:last]
     for i in range(x.size):
-        xi, yi, zi, wi = x[i], y[i], z[i], w[i]
+        xi, yi, zi, wi = x[i], y[i], z[i], w[i]  # four loads for sixteen multiply-adds
         u0[i] = a0 * xi + b0 * yi + c0 * zi + e0 * wi
         u1[i] = a1 * xi + b1 * yi + c1 * zi + e1 * wi
         u2[i] = a2 * xi + b2 * yi + c2 * zi + e2 * wi
@@ -63,7 +63,7 @@ def project_rows(theta, points, out):
     B n d multiply-adds.
     """
     n_rows, n = out.shape
-    whole = n_rows - n_rows % 4
+    whole = n_rows - n_rows % 4  # directions in groups of four; the rest one by one
     for first in range(0, n, _TILE):
         last = min(first + _TILE, n)
         for r in range(0, whole, 4):

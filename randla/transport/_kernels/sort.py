@@ -22,12 +22,12 @@ import numpy as np
 
 from randla._jit import kernel, summing_kernel
 
-MAX_CELLS = 1 << 13
+MAX_CELLS = 1 << 13  # of a digit: its counts are 32 KiB, the first-level cache
 _FEW = 4096  # shifts that cost less than counting passes over all bits
 _ONE32 = np.uint32(1)
 _SIGN = np.uint64(1 << 63)
 _S63, _S11 = np.uint64(63), np.uint64(11)
-_LOW11 = np.uint64(2047)
+_LOW11 = np.uint64(2047)  # a digit of 11 bits: 6 of them hold the 64 of a double
 
 
 @kernel
@@ -36,7 +36,7 @@ def digit_bits(n):
     log = 0
     while (1 << log) < n:
         log += 1
-    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)
+    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # some 2^8 keys a number
 
 
 @summing_kernel
@@ -44,18 +44,19 @@ def _scale(x):
     """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorised)."""
     total, top = 0.0, np.int64(0)
     for i in range(x.size):
-        size = np.float64(abs(x[i]))
-        total += size
-        top = max(top, np.float64(size).view(np.int64))
+        magnitude = np.float64(abs(x[i]))
+        total += magnitude
+        # positive doubles are ordered as integers
+        top = max(top, np.float64(magnitude).view(np.int64))
     return total / x.size, top
 
 
 @kernel
 def _make_keys(x, scale, base, shift, half, keys):
     for i in range(x.size):
-        size = np.float64(abs(x[i])) + scale
-        k = np.int32((np.float64(size).view(np.int64) - base) >> shift)
-        keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k
+        bits = np.float64(np.float64(abs(x[i])) + scale).view(np.int64)  # of s + |x|
+        k = np.int32((bits - base) >> shift)  # base = bits(s)
+        keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k  # mirrored for negative numbers
 
 
 @kernel
@@ -64,7 +65,7 @@ def _starts(low, high):
     low_total, high_total = np.uint32(0), np.uint32(0)
     for c in range(low.size):
         low_count, high_count = low[c], high[c]
-        low[c], high[c] = low_total, high_total
+        low[c], high[c] = low_total, high_total  # exclusive sums
         low_total += low_count
         high_total += high_count
 
@@ -83,9 +84,9 @@ def _count_keys(x, keys, low, high, bits):
     scale, top = _scale(x)
     base = np.float64(scale).view(np.int64)
     largest = np.int64(top).view(np.float64) + scale
-    half = np.int32(1 << (2 * bits - 1))
+    half = np.int32(1 << (2 * bits - 1))  # keys have two digits: half of them for each sign
     span, shift = np.float64(largest).view(np.int64) - base, np.int64(0)
-    while (span >> shift) >= half:
+    while (span >> shift) >= half:  # the finest keys that hold the largest number
         shift += 1
     _make_keys(x, scale, base, shift, half, keys)
     mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
@@ -94,7 +95,7 @@ def _count_keys(x, keys, low, high, bits):
         high[c] = 0
     for i in range(np.uint64(x.size)):
         k = np.uint64(keys[i])
-        low[k & mask] += _ONE32
+        low[k & mask] += _ONE32  # both digits are counted in one pass
         high[k >> up] += _ONE32
     _starts(low, high)
     return scale, base, shift
@@ -111,7 +112,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     mask, up = np.uint64((1 << bits) - 1), np.uint64(bits)
     n = np.uint64(x.size)
     for i in range(n):
-        c = np.uint64(keys[i]) & mask
+        c = np.uint64(keys[i]) & mask  # first pass: by the low digit, into `spare`
         j = low[c]
         low[c] = j + _ONE32
         spare[j] = x[i]
@@ -119,7 +120,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
             spare_order[j] = np.int32(i)
     _make_keys(spare, scale, base, shift, np.int32(1 << (2 * bits - 1)), keys)
     for i in range(n):
-        c = np.uint64(keys[i]) >> up
+        c = np.uint64(keys[i]) >> up  # second pass: by the high digit, back into `x`
         j = high[c]
         high[c] = j + _ONE32
         x[j] = spare[i]
@@ -128,7 +129,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     shifts = 0
     for first in range(0, x.size - 1, 32):  # whole stretches in order are passed over in vectors
         last = min(first + 33, x.size)
-        if _n_descents(x[first:last]) > 0:
+        if _n_descents(x[first:last]) > 0:  # neighbours of one key out of order
             shifts += _insert(x, order, first + 1, last)
             if shifts > limit:
                 return False
@@ -142,7 +143,7 @@ def _insert(x, order, first, last):
     for i in range(first, last):
         value, k = x[i], i - 1
         index = 0 if order is None else order[i]
-        while k >= 0 and x[k] > value:
+        while k >= 0 and x[k] > value:  # strictly: equal numbers keep their order
             x[k + 1] = x[k]
             if order is not None:
                 order[k + 1] = order[k]
@@ -158,7 +159,7 @@ def _insert(x, order, first, last):
 def _ordered_bits(value):
     """Unsigned integers in the order of the numbers; -0.0 and 0.0 are one."""
     bits = np.float64(value + 0.0).view(np.uint64)
-    return ~bits if bits >> _S63 else bits | _SIGN
+    return ~bits if bits >> _S63 else bits | _SIGN  # negative numbers below, in reverse
 
 
 @kernel
@@ -168,70 +169,62 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
     `order`, unless it is None, carries what it holds.
     """
     n, cells = np.uint64(x.size), counts[0, :2048]
+    source, target = x, spare[: x.size]
+    if order is not None:
+        source_order, target_order = order, spare_order[: x.size]
     flipped = False
-    for digit in range(6):
+    for digit in range(6):  # 11 bits each, the lowest first
         shift = np.uint64(11 * digit)
         for c in range(cells.size):
             cells[c] = 0
         for i in range(n):
-            value = np.float64(spare[i] if flipped else x[i])
-            cells[(_ordered_bits(value) >> shift) & _LOW11] += _ONE32
-        value = np.float64(spare[0] if flipped else x[0])
-        if cells[(_ordered_bits(value) >> shift) & _LOW11] == n:
+            cells[(_ordered_bits(np.float64(source[i])) >> shift) & _LOW11] += _ONE32
+        if cells[(_ordered_bits(np.float64(source[0])) >> shift) & _LOW11] == n:  # all in one cell
             continue
         total = np.uint32(0)
-        for c in range(cells.size):
+        for c in range(cells.size):  # counts become the positions at which cells start
             count = cells[c]
             cells[c] = total
             total += count
         for i in range(n):
-            value = spare[i] if flipped else x[i]
-            c = (_ordered_bits(np.float64(value)) >> shift) & _LOW11
+            c = (_ordered_bits(np.float64(source[i])) >> shift) & _LOW11
             j = cells[c]
             cells[c] = j + _ONE32
-            if flipped:
-                x[j] = value
-                if order is not None:
-                    order[j] = spare_order[i]
-            else:
-                spare[j] = value
-                if order is not None:
-                    spare_order[j] = order[i]
-        flipped = not flipped
-    if flipped:
-        x[:] = spare[: x.size]
+            target[j] = source[i]
+            if order is not None:
+                target_order[j] = source_order[i]
+        flipped = not flipped  # the row lies in `spare` now, or in `x` again
+        source, target = target, source
         if order is not None:
-            order[:] = spare_order[: x.size]
+            source_order, target_order = target_order, source_order
+    if flipped:
+        x[:] = source
+        if order is not None:
+            order[:] = source_order
 
 
 @kernel
-def sort_rows(P, spare, keys, counts):
-    """Sort the rows of P (B, n) in place. `spare` (n,) of its dtype, `keys` (n,) int32, `counts`
-    (2, MAX_CELLS) uint32 are overwritten. Floor: two scattered copies of P.
+def sort_rows(P, order, spare, spare_order, keys, counts):
+    """Sort the rows of P (B, n) in place; row r of `order` (B, n) int32 gets the stable argsort,
+    unless `order` is None.
+
+    `spare` (n,) of P's dtype, `spare_order` (n,) and `keys` (n,) int32, and `counts` (2, MAX_CELLS)
+    uint32 are overwritten. Floor: two scattered copies of P.
     """
     by_bits = False
     for row in range(P.shape[0]):
         x = P[row]
-        if by_bits or not _sort_by_keys(x, None, spare, None, keys, counts, 2 * x.size + _FEW):
+        if order is None:
+            index = None
+        else:
+            index = order[row]
+        if not by_bits:
+            limit = 2 * x.size + _FEW  # shifts that cost as much as passes over all bits
+            if _sort_by_keys(x, index, spare, spare_order, keys, counts, limit):
+                continue
             by_bits = True  # the other rows of this cloud will not be easier
-            _sort_by_bits(x, None, spare, None, counts)
-
-
-@kernel
-def sort_rows_with_order(P, order, spare, spare_order, keys, counts):
-    """Sort the rows of P (B, n) in place; row r of `order` (B, n) int32 gets the stable argsort.
-
-    `spare` (n,) of P's dtype, `spare_order` (n,) and `keys` (n,) int32, `counts` as in `sort_rows`
-    are overwritten.
-    """
-    by_bits = False
-    for row in range(P.shape[0]):
-        x, index = P[row], order[row]
-        limit = 2 * x.size + _FEW
-        if by_bits:
+        elif order is not None:
             for i in range(x.size):
                 index[i] = i
-        elif _sort_by_keys(x, index, spare, spare_order, keys, counts, limit):
-            continue
-        by_bits = True  # what the first attempt left is a stable rearrangement: go on from there
+        # what a first attempt left is a stable rearrangement: go on from there
         _sort_by_bits(x, index, spare, spare_order, counts)

@@ -29,6 +29,7 @@ that vectorises against a uniform one.
 
 import math
 
+from randla._elementary import exp
 from randla._jit import kernel, unsaved_inline, unsaved_kernel
 from randla._random import exponential, uniform
 from randla.smoothing._kernels.particles.resample import guided_draw, search
@@ -39,7 +40,7 @@ from randla.smoothing._kernels.particles.status import (
     ZERO_TRANSITION,
 )
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream
-from randla.smoothing._kernels.particles.weights import exp_negative, exponentiate, largest
+from randla.smoothing._kernels.particles.weights import exponentiate, largest
 
 # A proposal that is accepted with probability below exp(-40) is refused without a draw.
 _HOPELESS = 40.0
@@ -197,7 +198,7 @@ def choose(levels, last, now, kept, proposed):
     """
     for i in range(now.size):
         j, k, u, v = now[i], last[i], kept[i], proposed[i]
-        accepted = levels[i] < exp_negative(min(v - u, 0.0))  # false if both are -inf
+        accepted = levels[i] < exp(min(v - u, 0.0))  # false if both are -inf
         now[i] = j if accepted else k
         kept[i] = v if accepted else u
 

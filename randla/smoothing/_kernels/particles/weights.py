@@ -1,18 +1,9 @@
-"""Log weights to weights: exponentials, sums, moments.
-
-`exp_negative` is free of branches and of table look-ups, so that the loops which use it vectorise:
-x = k log 2 + r with |r| <= log(2)/2, a Taylor polynomial for exp(r), and k added to the exponent
-bits. Its error is below one unit in the last place; results that would be subnormal (x < -708) are
-zero.
-
-Source: Cody and Waite, "Software Manual for the Elementary Functions", Prentice-Hall (1980).
-"""
+"""Log weights to weights: exponentials, sums, moments."""
 
 import math
 
-import numpy as np
-
-from randla._jit import inline, kernel, summing_kernel
+from randla._elementary import exp
+from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.particles.status import (
     ALL_ZERO,
     INFINITE_STATE,
@@ -20,40 +11,6 @@ from randla.smoothing._kernels.particles.status import (
     NAN_WEIGHT,
     OK,
 )
-
-_LOG2_E = 1.0 / math.log(2.0)
-_TO_INTEGER = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
-# log(2) in two parts, the high one with 21 zeros at its end: k times it is exact.
-_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-_C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13 = (
-    1.0 / math.factorial(k) for k in range(2, 14)
-)
-_EXPONENT = np.int64(52)
-
-
-@inline
-def exp_negative(x):
-    """exp(x) for x <= 0; zero below -708 and for NaN."""
-    z = x * _LOG2_E + _TO_INTEGER
-    k = z - _TO_INTEGER  # x / log 2, rounded
-    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    p = _C13  # Horner: exp(r) = 1 + r + r^2 / 2! + ... + r^13 / 13!, error below 6e-18
-    p = p * r + _C12
-    p = p * r + _C11
-    p = p * r + _C10
-    p = p * r + _C9
-    p = p * r + _C8
-    p = p * r + _C7
-    p = p * r + _C6
-    p = p * r + _C5
-    p = p * r + _C4
-    p = p * r + _C3
-    p = p * r + _C2
-    p = p * r + 1.0
-    p = p * r + 1.0
-    # exp(x) = 2^k p: k, in the low bits of z, is added to the exponent of p.
-    bits = np.int64(np.float64(p).view(np.int64) + (np.float64(z).view(np.int64) << _EXPONENT))
-    return np.float64(bits.view(np.float64)) if x > -708.0 else 0.0
 
 
 @kernel
@@ -81,7 +38,7 @@ def exponentiate(log_weights, w, top):
     n_nan = 0
     for i in range(log_weights.size):
         v = log_weights[i] - top  # <= 0, so that nothing overflows
-        w[i] = exp_negative(v)
+        w[i] = exp(v)
         n_nan += v != v  # without a branch
     total, squares = 0.0, 0.0  # in a loop that stores nothing, see `summing_kernel`
     for i in range(w.size):
