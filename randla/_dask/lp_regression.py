@@ -234,7 +234,13 @@ class Globs:
         far = np.zeros(small.n)
         far[-2:] = 1.0, -1.0
         return solve_rows(
-            small, self.tau, x0=x, far=far, spread=spread, rtol=rtol, crossover=crossover
+            small,
+            self.tau,
+            x0=x,
+            known_side=far,
+            residual_scale=spread,
+            rtol=rtol,
+            crossover=crossover,
         )
 
     def check(self, x: Array, z: Array, *, repair: bool) -> tuple[int, float, float]:

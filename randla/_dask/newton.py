@@ -31,7 +31,7 @@ from randla.regression._lp.newton import FLOOR, derivatives
 from randla.regression._lp.norm import norm_plane
 from randla.regression._lp.quantile import Plane
 from randla.regression._lp.sampled import smoothed_share
-from randla.regression._panels.cholesky import Factor
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.weighted import ROUNDING, Rows
 
 Array = NDArray[np.float64]
@@ -99,7 +99,7 @@ def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane
         total = dask_arrays.compute(
             dask_arrays.join_rows(_gram_and_gradient, *data.operands, shape=(r, r + 1), point=point)
         )
-        y = Factor(total[:, :r]).solve(total[:, r])
+        y = Cholesky(total[:, :r]).solve(total[:, r])
         point = Point(x, unit, eps, transform, p, y, nothing)
         left, table = dask_arrays.compute(
             dask_arrays.join_rows(_left, *data.operands, shape=(1, r), point=point),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from randla._panels import PANEL, Panels
 from randla.regression import lp_regression
 from randla.regression._kernels import screening as kernels
-from randla.regression._panels.panels import PANEL, Panels
 from randla.regression._quantile import preprocessing as globbing
 from randla.regression._quantile.preprocessing import Globbing, sample_size
 from randla.regression._quantile.weighted import Rows

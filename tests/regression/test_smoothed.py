@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from randla._panels import PANEL, Panels
 from randla.regression import lp_regression
 from randla.regression._kernels.smoothed import smoothed_pass
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import PANEL, Panels
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.smoothed import SamplePlanes
 from tests.regression.lp_regression_reference import pinball
 
@@ -44,7 +44,7 @@ def test_planes_are_nearly_those_of_all_rows(tau, noise):
     )(n)
     b = A.sum(axis=1) + e
     P = Panels(n, d).fill(A, b)
-    factor = Factor(P.gram())
+    factor = Cholesky(P.gram())
     sizes = P.norms(factor.whitener()).ravel()[:n]
     np.testing.assert_allclose(sizes, np.linalg.norm(np.linalg.qr(A)[0], axis=1), rtol=1e-10)
     found = SamplePlanes(P, factor, sizes).plane(tau)
@@ -61,7 +61,7 @@ def test_planes_of_bad_data_fall_back():
     A = np.column_stack([np.ones(n), rng.standard_cauchy((n, d - 1))])
     b = A.sum(axis=1) + rng.standard_cauchy(n)
     P = Panels(n, d).fill(A, b)
-    factor = Factor(P.gram())
+    factor = Cholesky(P.gram())
     found = SamplePlanes(P, factor, P.norms(factor.whitener()).ravel()[:n]).plane(0.98)
     assert found.n_rows >= n // 3
     best = lp_regression(A, b, tau=0.98, method="full").value

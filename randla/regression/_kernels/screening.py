@@ -8,18 +8,16 @@ import math
 
 import numpy as np
 
-from randla._jit import inline, kernel, summing_kernel
-from randla._kernels.panels import square_norms
+from randla._jit import kernel, summing_kernel
+from randla._kernels.panels import add_adjoints, add_multiple, square_norms
 
 
-@inline
+@summing_kernel
 def _residuals(P, rhs, x, r):
     """Fill r with rhs - P'x for one panel."""
     for t in range(r.size):
         r[t] = rhs[t]
-    for i in range(0, P.shape[0], 2):
-        for t in range(r.size):
-            r[t] -= x[i] * P[i, t] + x[i + 1] * P[i + 1, t]
+    add_multiple(P, -1.0, x, r)
 
 
 @summing_kernel
@@ -51,13 +49,7 @@ def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
             for t in range(m, B):
                 work[2, t], work[3, t] = 0.0, 0.0
                 side[k, q, t] = 0
-            for i in range(w):
-                s0, s1 = 0.0, 0.0
-                for t in range(B):
-                    s0 += work[2, t] * P[i, t]
-                    s1 += work[3, t] * P[i, t]
-                sums[q, 0, i] += s0
-                sums[q, 1, i] += s1
+            add_adjoints(P, work[2], work[3], sums[q])
             sums[q, 0, w] += above
             sums[q, 1, w] += below
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._panels import Array
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._results import Result, warn_caller
 from randla._tall.tiles import as_tall
@@ -16,7 +17,6 @@ from randla.regression._lp.norm import norm_plane
 from randla.regression._lp.options import Options, read_options
 from randla.regression._lp.quantile import Plane, quantile_planes
 from randla.regression._lp.sampled import sampled_norm, sampled_quantiles
-from randla.regression._panels.panels import Array
 from randla.regression._quantile.weighted import ROUNDING, Rows, power_of_two_scale
 from randla.sampling._scores.result import NotConvergedWarning
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._panels import Array, Panels
 from randla.regression._lp.newton import solve_power
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array, Panels
+from randla.regression._panels.cholesky import Cholesky
 
 #: Rows at the start and rows that join a round, for each column.
 _FIRST, _MORE = 10, 4
@@ -50,7 +50,7 @@ class MinimaxSolution:
     n_iterations: int
 
 
-def solve_minimax(rows: Panels, factor: Factor, rtol: float) -> MinimaxSolution:
+def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> MinimaxSolution:
     """Minimise max_i |b_i - a_i'x| over well conditioned rows."""
     n, d = rows.n, rows.d
     near = solve_power(rows, factor, _NEARBY, 1e-3)

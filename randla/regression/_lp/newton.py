@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array, Panels
+from randla._panels import Array, Panels
+from randla.regression._panels.cholesky import Cholesky
 
 #: The exponent grows by this factor from step to step.
 _GROWTH = 1.5
@@ -45,7 +45,7 @@ class PowerSolution:
     n_iterations: int
 
 
-def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSolution:
+def solve_power(rows: Panels, factor: Cholesky, p: float, rtol: float) -> PowerSolution:
     """Minimise |b - Ax|_p over well conditioned rows, to a relative gap.
 
     `factor` is that of A'A.
@@ -77,7 +77,7 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
         if p > 2.0:
             curvature = np.maximum(curvature, FLOOR * float(curvature.max()))
         slope, curvature = slope * live, curvature * live
-        y = Factor(rows.gram(curvature)).solve(rows.transposed_product(slope))
+        y = Cholesky(rows.gram(curvature)).solve(rows.transposed_product(slope))
         step = -rows.residuals(y, np.zeros_like(r))
         z = _projected(rows, factor, slope - curvature * step)
         size_z = norm(z, q)
@@ -121,7 +121,7 @@ def derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
     return weight * r, np.where(total > 0.0, curvature, 0.0)
 
 
-def _projected(rows: Panels, factor: Factor, z: Array) -> Array:
+def _projected(rows: Panels, factor: Cholesky, z: Array) -> Array:
     """Take from z its component in the range of A, which rounding left there."""
     for _ in range(2):
         z = z + rows.residuals(factor.solve(rows.transposed_product(z)), np.zeros_like(z))

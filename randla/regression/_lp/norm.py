@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from randla._panels import Array
 from randla.regression._lp.certificate import Span, prove, span_of
 from randla.regression._lp.minimax import solve_minimax
 from randla.regression._lp.newton import norm, solve_power
 from randla.regression._lp.quantile import Plane, proven_plane
-from randla.regression._panels.panels import Array
 from randla.regression._quantile.weighted import (
     FEASIBLE,
     SHARP,

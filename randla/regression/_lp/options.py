@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from randla._panels import Array
 from randla._random import as_generator
 from randla._validation import as_array, as_choice, as_count, as_number, as_power, as_vector
 from randla.regression._lp.sampled import default_size
-from randla.regression._panels.panels import Array
 
 _METHODS = ("auto", "full", "preprocess", "sample")
 

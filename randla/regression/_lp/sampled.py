@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from randla._panels import Array
 from randla._tall.tiles import Tiles
 from randla._tall.whitening import whiten
 from randla._validation import is_sparse
@@ -20,8 +21,7 @@ from randla.regression._lp.certificate import span_of, span_of_whitening
 from randla.regression._lp.newton import derivatives, norm
 from randla.regression._lp.norm import certified_norm, norm_plane
 from randla.regression._lp.quantile import Plane, certified_loss, penalty_rows, quantile_planes
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.weighted import FEASIBLE, Rows, condition, solve_rows
 from randla.sampling._samples.sample_rows import sample_rows
 
@@ -146,7 +146,7 @@ class _Metric:
     def projected(self, z: Array, metric: Array) -> Array:
         """Add to z what makes A'V z = 0 and is least in a metric (n,)."""
         V = np.ones(self.rows.n) if self.rows.weight is None else self.rows.weight
-        factor = Factor(self.tiles.gram(self.T, V * np.sqrt(metric)))
+        factor = Cholesky(self.tiles.gram(self.T, V * np.sqrt(metric)))
         y = self.scale * (self.T @ factor.solve(self.transposed(z)))
         return z - metric * V * (self.rows.A @ y)
 
@@ -171,7 +171,7 @@ def _certified(rows: Rows, extra: Array, tau: float, plane: Plane, size: int) ->
     far[-2:] = 1.0, -1.0
     spread = float(np.abs(r).mean())
     solution = solve_rows(
-        small, tau, x0=x, far=far, spread=spread, rtol=_TOLERANCE, crossover=False
+        small, tau, x0=x, known_side=far, residual_scale=spread, rtol=_TOLERANCE, crossover=False
     )
     z = np.where(side > 0.0, solution.z[-2], solution.z[-1])
     z[keep] = solution.z[: len(keep)]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array, Panels
+from randla._panels import Array, Panels
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.interior_point import MAX_ITERATIONS, InteriorPoint
 
 #: Residuals beyond this many medians are cut.
@@ -47,24 +47,24 @@ class PinballSolution:
 
 def solve_pinball(
     rows: Panels,
-    factor: Factor,
+    factor: Cholesky,
     tau: float,
     *,
-    far: Array | None = None,
-    spread: float = 1.0,
+    known_side: Array | None = None,
+    residual_scale: float = 1.0,
     rtol: float = 1e-8,
     crossover: bool = True,
-    most: int = MAX_ITERATIONS,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> PinballSolution:
     """Minimise sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
 
-    A solve of `most` iterations is the last.
+    A solve of `max_iterations` iterations is the last.
 
-    `factor` is that of A'A. `far` and `spread`, see `InteriorPoint`, say that x = 0 is near the
+    `factor` is that of A'A. `known_side` and `residual_scale`, see `InteriorPoint`, say that x = 0 is near the
     solution.
     """
     x, residuals, n_iterations = np.zeros(rows.d), rows.rhs, 0
-    if far is None:
+    if known_side is None:
         x = factor.solve(rows.transposed_product(residuals))
         residuals = rows.residuals(x)
         if rows.unweighted(residuals).max() > 5.0 * _cut(rows, residuals):
@@ -72,14 +72,21 @@ def solve_pinball(
             x, residuals = x + step, rows.residuals(step, residuals)
     free = np.zeros(rows.rhs.shape, bool)
     for attempt in range(_MAX_ATTEMPTS):
-        cut = np.inf if far is not None or attempt == _MAX_ATTEMPTS - 1 else _cut(rows, residuals)
+        cut = (
+            np.inf
+            if known_side is not None or attempt == _MAX_ATTEMPTS - 1
+            else _cut(rows, residuals)
+        )
         shortened, clipped = _shortened(rows, factor, residuals, cut, ~free)
-        if far is None:  # least squares are a better start than a point near the optimum
+        if known_side is None:  # least squares are a better start than a point near the optimum
             step = factor.solve(rows.transposed_product(shortened))
             inner = InteriorPoint(rows, rows.residuals(step, shortened), tau)
         else:
-            step, inner = np.zeros(rows.d), InteriorPoint(rows, shortened, tau, far, spread)
-        solution = inner.solve(rtol, crossover, most)
+            step, inner = (
+                np.zeros(rows.d),
+                InteriorPoint(rows, shortened, tau, known_side, residual_scale),
+            )
+        solution = inner.solve(rtol, crossover, max_iterations)
         n_iterations += solution.n_iterations
         x = x + step + solution.step
         end = solution.residuals * np.sign(residuals)
@@ -88,7 +95,7 @@ def solve_pinball(
         if solution.stalled:
             break
         size = rows.unweighted(residuals)
-        if crossover and far is None and solution.vertex is None:
+        if crossover and known_side is None and solution.vertex is None:
             start = float(rows.unweighted(shortened).max())
             if _cut(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
                 free[:] = False
@@ -121,7 +128,7 @@ def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
     bound = np.where(side > 0.0, tau, tau - 1.0)
     for start in (np.where(side == 0.0, clipped, bound), clipped):
         z, metric = start, (start - (tau - 1.0)) * (tau - start)
-        factor = Factor(rows.gram(metric))
+        factor = Cholesky(rows.gram(metric))
         for _ in range(3):
             step = factor.solve(rows.transposed_product(z))
             z = z + metric * rows.residuals(step, np.zeros_like(z))
@@ -150,7 +157,7 @@ def _cut(rows: Panels, residuals: Array) -> float:
 
 
 def _shortened(
-    rows: Panels, factor: Factor, residuals: Array, cut: float, allowed: NDArray[np.bool_]
+    rows: Panels, factor: Cholesky, residuals: Array, cut: float, allowed: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Residuals cut where that is allowed, and which ones were.
 
@@ -180,7 +187,7 @@ def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, 
     some = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows will do
     few = rows.subset(some, residuals)
     everywhere = np.ones(few.rhs.shape, bool)
-    factor = Factor(few.gram())
+    factor = Cholesky(few.gram())
     total, end, cut, n_iterations = np.zeros(rows.d), few.rhs, np.inf, 0
     for _ in range(_MAX_ATTEMPTS):
         last, cut = cut, _cut(few, end)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._panels import PACE, PANEL, Array, Panels
 from randla._parallel import run_parts
 from randla.regression._kernels import screening as kernels
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import PACE, PANEL, Array, Panels
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.passes import RowPasses
 from randla.regression._quantile.smoothed import SamplePlanes
 from randla.regression._quantile.weighted import (
@@ -272,7 +272,13 @@ class Globbing:
         far = np.zeros(few.n)
         far[-2:] = 1.0, -1.0
         found = solve_rows(
-            few, plane.tau, x0=plane.x, far=far, spread=plane.spread, rtol=rtol, most=_PATIENCE
+            few,
+            plane.tau,
+            x0=plane.x,
+            known_side=far,
+            residual_scale=plane.spread,
+            rtol=rtol,
+            max_iterations=_PATIENCE,
         )
         plane.n_iterations += found.n_iterations
         if found.stalled:
@@ -364,4 +370,4 @@ def _whitener(A: NDArray[Any]) -> Array:
     G = scaled.T @ scaled
     norms = np.sqrt(np.where(np.diagonal(G) > 0.0, np.diagonal(G), 1.0))
     G = G / np.outer(norms, norms) + _RIDGE * np.eye(len(G))
-    return Factor(G).whitener() / norms * scale
+    return Cholesky(G).whitener() / norms * scale

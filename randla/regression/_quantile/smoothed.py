@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from randla._panels import PANEL, Array, Panels
 from randla.regression._kernels.smoothed import smoothed_pass
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import PANEL, Array, Panels
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.heavy_tails import solve_pinball
 
 #: The part that is solved first, as a share of the sample, and its smallest size.
@@ -48,21 +48,21 @@ class SamplePlanes:
     ----------
     rows : Panels
         Those beyond the length of `sizes` are penalties.
-    factor : Factor
+    factor : Cholesky
         That of A'A.
     sizes : (n,) ndarray
         Norms of the rows where A is whitened: a plane is off by that much at a row. The band is as
         wide as its root, between this and a uniform width.
     """
 
-    def __init__(self, rows: Panels, factor: Factor, sizes: Array) -> None:
+    def __init__(self, rows: Panels, factor: Cholesky, sizes: Array) -> None:
         self.rows, self.factor, self.n = rows, factor, len(sizes)
         self._inverse = np.ones(rows.n)
         np.divide(1.0, np.sqrt(sizes), out=self._inverse[: self.n], where=sizes > 0.0)
         self._lines = rows.lines(self._inverse)
         self._size = min(max(int(_PART * self.n), _SMALLEST, 20 * rows.d), self.n)
         self._part = self._part_of(self._size)
-        self._part_factor = Factor(self._part.gram())
+        self._part_factor = Cholesky(self._part.gram())
 
     def plane(self, tau: float) -> SamplePlane:
         """The plane of a quantile; safe to call from several threads."""
@@ -79,14 +79,14 @@ class SamplePlanes:
             if not width > 0.0:
                 break
             smoothed, _, G = self._pass(x, tau, width, residuals)
-            x = x + 2.0 * width * Factor(G).solve(smoothed)
+            x = x + 2.0 * width * Cholesky(G).solve(smoothed)
         _, exact, _ = self._pass(x, tau, np.inf, residuals)
         excess = float(exact @ self.factor.solve(exact)) / (tau * (1.0 - tau) * rows.d)
         if excess <= _ACCEPTED:
             return SamplePlane(x, residuals, n / (1.0 + excess), n_iterations)
         size = max(int(_LARGE_PART * n), 1)
         part = self._part_of(size)
-        found = solve_pinball(part, Factor(part.gram()), tau, rtol=_TOLERANCE, crossover=False)
+        found = solve_pinball(part, Cholesky(part.gram()), tau, rtol=_TOLERANCE, crossover=False)
         x, n_iterations = found.x, n_iterations + found.n_iterations
         return SamplePlane(x, rows.residuals(x), float(size), n_iterations)
 

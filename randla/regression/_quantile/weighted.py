@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._panels import Array, Panels
 from randla._parallel import part_bounds, run_parts
 from randla._tall.tiles import Tiles
 from randla._tall.whitening import SIMPLE, is_proven, whiten
 from randla._validation import is_sparse, read_only
 from randla.regression._kernels import accurate as kernels
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array, Panels
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.heavy_tails import into_box, solve_pinball
 from randla.regression._quantile.interior_point import MAX_ITERATIONS
 
@@ -170,7 +170,7 @@ class Conditioned:
 
     panels: Panels
     transform: Array
-    factor: Factor
+    factor: Cholesky
     scale: Array
     columns: NDArray[np.intp]
     plain: bool
@@ -202,12 +202,12 @@ class RowsSolution:
 def condition(rows: Rows) -> Conditioned:
     """Scale the columns by powers of two; make them orthonormal where that is not enough."""
     n, d = rows.n, rows.d
-    panels = Panels(n, d).fill(rows.dense(), np.zeros(n), rows.weight)
+    panels = Panels(n, d).fill(rows.dense(), weight=rows.weight)
     scale = power_of_two_scale(panels.column_maxima())
     panels.data[:, :d] *= scale[:, None]
     G = panels.gram()
     if n >= d and np.diagonal(G).min(initial=1.0) > 0.0:
-        factor = Factor(G)
+        factor = Cholesky(G)
         if factor.reciprocal_condition() > _WELL_CONDITIONED:
             return Conditioned(panels, np.diag(scale), factor, scale, np.arange(d), True)
     scaled = np.ascontiguousarray(panels.data[:, :d].transpose(0, 2, 1)).reshape(-1, d)[:n]
@@ -216,7 +216,7 @@ def condition(rows: Rows) -> Conditioned:
     orthonormal = Panels(n, T.shape[1])
     orthonormal.weight = panels.weight
     np.matmul(T.T, panels.data[:, :d], out=orthonormal.data[:, : T.shape[1]])
-    factor = Factor(orthonormal.gram())
+    factor = Cholesky(orthonormal.gram())
     found = Conditioned(orthonormal, scale[:, None] * T, factor, scale, white.columns, False)
     found.proven, found.doubtful = is_proven(white), white.left_out or 0.0 < white.doubt < 1.0
     if white.rank < d:
@@ -267,16 +267,16 @@ def solve_rows(
     *,
     conditioned: Conditioned | None = None,
     x0: Array | None = None,
-    far: Array | None = None,
-    spread: float = 0.0,
+    known_side: Array | None = None,
+    residual_scale: float = 0.0,
     rtol: float = 1e-8,
     crossover: bool = True,
-    most: int = MAX_ITERATIONS,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> RowsSolution:
-    """Minimise the weighted sum of rho_tau(b_i - a_i'x), in at most `most` iterations a solve.
+    """Minimise the weighted sum of rho_tau(b_i - a_i'x), in at most `max_iterations` iterations a solve.
 
-    `x0` is given if it is near the solution; far (n,) then has +1 or -1 for rows that are known
-    to lie above or below the optimal plane, and `spread` is a typical residual.
+    `x0` is given if it is near the solution; known_side (n,) then has +1 or -1 for rows that are known
+    to lie above or below the optimal plane, and `residual_scale` a typical residual.
     """
     n = rows.n
     problem = condition(rows) if conditioned is None else conditioned
@@ -292,11 +292,11 @@ def solve_rows(
         panels,
         problem.factor,
         tau,
-        far=None if far is None else panels.lines(far),
-        spread=spread / unit,
+        known_side=None if known_side is None else panels.lines(known_side),
+        residual_scale=residual_scale / unit,
         rtol=rtol,
         crossover=crossover,
-        most=most,
+        max_iterations=max_iterations,
     )
     with np.errstate(over="ignore", invalid="ignore"):  # told by the caller
         x = start + problem.transform @ (unit * solution.x)
@@ -359,7 +359,7 @@ def _polished_dual(rows: Rows, problem: Conditioned, tau: float, z: Array) -> Ar
     """The same for a dual that is not at a vertex: the least change in the metric of its slacks."""
     panels, n = problem.panels, rows.n
     metric = panels.lines(np.maximum((z - (tau - 1.0)) * (tau - z), 0.0))
-    factor = Factor(panels.gram(metric))
+    factor = Cholesky(panels.gram(metric))
     for _ in range(2):
         left = factor.solve(problem.scaled_transform.T @ rows.dual_sums(z, problem.scale)[0])
         z = z + (metric * panels.residuals(left, np.zeros_like(metric))).ravel()[:n]

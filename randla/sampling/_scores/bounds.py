@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._kernels.columns import LANES, fill_blocks
+from randla._panels import Panels
 from randla._parallel import part_bounds, run_parts
 from randla._tall.tiles import Array, Factor, Tiles
 from randla._tall.whitening import evaluation_error, whiten
@@ -193,8 +193,7 @@ class RowSolver:
         self.X, self.p, self.kappa = X, p, kappa
         self.norms = np.sqrt(np.einsum("ij,ij->i", X, X))
         self.total = (np.abs(X[:, 0]) ** p).sum() if X.shape[1] == 1 else 0.0
-        self.blocks = np.empty((max(-(-len(X) // LANES), 1), X.shape[1], LANES))
-        fill_blocks(X, self.blocks)
+        self.panels = Panels(*X.shape).fill(X).data
 
     def seconds(self, n_rows: int, iterations: float = 3.0) -> float:
         """Rough time that `n_rows` rows take on one core."""
@@ -236,12 +235,12 @@ class RowSolver:
             first, last = bounds[index]
             if self.p == 1.0:
                 sensitivity_one.bounds_of_rows(
-                    targets, places, first, last, self.X, self.norms, self.blocks,
+                    targets, places, first, last, self.X, self.norms, self.panels,
                     self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
             else:
                 sensitivity_power.bounds_of_rows(
-                    targets, places, first, last, self.X, self.blocks, self.p,
+                    targets, places, first, last, self.X, self.panels, self.p,
                     self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
 
