@@ -6,7 +6,7 @@ import pytest
 from randla._kernels import columns
 from randla._kernels.columns import LANES
 from randla._tall._kernels.tiles import invert_lower, row_norms
-from randla._tall.tiles import add_gram
+from randla._tall.memory import add_gram
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._kernels.rows import counter_uniforms
 

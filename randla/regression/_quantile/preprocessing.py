@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._parallel import run_parts
+from randla._scaling import power_of_two_scale
 from randla.regression._kernels import screening as kernels
 from randla.regression._panels.cholesky import Factor
 from randla.regression._panels.panels import PACE, PANEL, Array, Panels
@@ -30,7 +31,6 @@ from randla.regression._quantile.weighted import (
     Rows,
     condition,
     exact_fit,
-    power_of_two_scale,
     shortest,
     solve_rows,
     with_rhs,
