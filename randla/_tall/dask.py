@@ -46,7 +46,7 @@ class DaskMatrix(TallMatrix):
         **constants: Any,
     ) -> Any:
         """What ``function(block, *vectors, **constants)`` says of each row, lazy."""
-        constants.update(function=function, view=self.view)
+        constants.update(visit=function, view=self.view)
         return dask_arrays.map_rows(_of_block, self.A, *vectors, width=width, **constants)
 
     def join_rows(
@@ -54,7 +54,7 @@ class DaskMatrix(TallMatrix):
         **constants: Any,
     ) -> Any:  # fmt: skip
         """Arrays of one shape from all blocks, joined pair by pair, lazy."""
-        constants.update(function=function, view=self.view)
+        constants.update(visit=function, view=self.view)
         return dask_arrays.join_rows(
             _of_block, self.A, *vectors, shape=shape, join=join, **constants
         )
@@ -96,7 +96,9 @@ class DaskMatrix(TallMatrix):
 
     def vector(self, values: Any, name: str) -> Any:
         """A caller's vector, chunked like the rows, and checked when it is computed."""
-        return self.map_vectors(_checked, dask_arrays.as_vector(values, self.A, name), name=name)
+        return self.map_vectors(
+            _checked, dask_arrays.as_vector(values, self.A, name), argument=name
+        )
 
     def ones(self) -> Any:
         """A lazy vector of ones."""
@@ -170,15 +172,15 @@ def _of_block(
     first: int,
     block: Any,
     *vectors: Any,
-    function: Callable[..., Any],
+    visit: Callable[..., Any],
     view: View,
     **constants: Any,
 ) -> Any:
-    return function(_viewed(block, view, first), *vectors, **constants)
+    return visit(_viewed(block, view, first), *vectors, **constants)
 
 
-def _checked(first: int, values: Any, *, name: str) -> Array:
-    return as_weights(values, len(values), name, positive_sum=False)  # type: ignore[return-value]
+def _checked(first: int, values: Any, *, argument: str) -> Array:
+    return as_weights(values, len(values), argument, positive_sum=False)  # type: ignore[return-value]
 
 
 def _gram(block: MemoryMatrix, row_scale: Any, *, T: Array | None) -> Array:
