@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from randla._kernels import panels as kernels
 from randla._kernels.panels import PANEL
 from randla._parallel import run_parts
+from randla._typing import Array
 
-Array = NDArray[np.float64]
 T = TypeVar("T")
 
 #: Panels of a part, the unit that threads share.

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._dask.residuals import Data
-from randla._dask.sketching import as_block
 from randla._tall import dask_arrays
-from randla._tall.dask_tiles import DaskTiles
+from randla._tall.blocks import as_block
+from randla._tall.dask import DaskMatrix
 from randla._tall.whitening import whiten
 from randla.regression._lp.certificate import Span, prove, span_of, span_of_whitening
 from randla.regression._lp.quantile import Plane, proven_plane
@@ -54,11 +54,11 @@ def span_of_some(data: Data, some: Rows) -> Span:
     span = span_of(condition(some))
     if span.rank == some.d and span.certified:
         return span
-    tiles = DaskTiles(data.A)
+    tiles = DaskMatrix(data.A)
     return span_of_tiles(tiles, data.weight)
 
 
-def span_of_tiles(tiles: DaskTiles, weight: Any, white: Any = None) -> Span:
+def span_of_tiles(tiles: DaskMatrix, weight: Any, white: Any = None) -> Span:
     """The span of all rows."""
     white = whiten(tiles, weight) if white is None else white
     scale = np.ones(tiles.d) if tiles.column_scale is None else tiles.column_scale

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla._dask.sketching import as_block, prepared
 from randla._scaling import exponents_of
 from randla._tall import dask_arrays
-from randla._tall.dense import DenseRows
+from randla._tall.blocks import as_block
+from randla._tall.dask import prepared
+from randla._tall.dense_rows import DenseRows
 from randla._tall.operator import SparseRows
 from randla._tall.problem import OutOfRange, Rows
 from randla._validation import as_weights, is_sparse, require_finite

@@ -30,6 +30,7 @@ from randla._dask.residuals import (
     stacked,
     taken,
 )
+from randla._scaling import power_of_two_scale
 from randla._tall import dask_arrays
 from randla._validation import as_weights
 from randla.regression._lp.lp_regression import LpRegressionResult, wrap
@@ -42,7 +43,6 @@ from randla.regression._quantile.weighted import (
     Rows,
     RowsSolution,
     condition,
-    power_of_two_scale,
     solve_rows,
 )
 

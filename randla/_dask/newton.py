@@ -23,9 +23,9 @@ from randla._dask.residuals import (
     residuals_and_rounding,
     zeros,
 )
-from randla._dask.sketching import as_block
 from randla._tall import dask_arrays
-from randla._tall.dask_tiles import DaskTiles
+from randla._tall.blocks import as_block
+from randla._tall.dask import DaskMatrix
 from randla._tall.whitening import whiten
 from randla.regression._lp.newton import FLOOR, derivatives
 from randla.regression._lp.norm import norm_plane
@@ -80,7 +80,7 @@ class Point:
 def solve(data: Data, few: Rows, p: float, rtol: float, *, exact: bool) -> Plane:
     """The minimiser of a sample with its gap over all rows, or, with `exact`, of all rows."""
     found = norm_plane(few, p, rtol)
-    tiles, x, q = DaskTiles(data.A), found.x, p / (p - 1.0)
+    tiles, x, q = DaskMatrix(data.A), found.x, p / (p - 1.0)
     white = whiten(tiles, data.weight)
     T = white.transform if white.rank else np.zeros((few.d, 1))  # one zero column for a zero matrix
     transform = T if tiles.column_scale is None else tiles.column_scale[:, None] * T

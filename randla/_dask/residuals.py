@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._dask.rows import draw_poisson
-from randla._dask.sketching import as_block
 from randla._random import draw_keys, generator_from_key
 from randla._tall import dask_arrays
+from randla._tall.blocks import as_block
+from randla._tall.dask import DaskMatrix
 from randla._validation import is_sparse, require_finite
 from randla.regression._lp.quantile import Plane
 from randla.regression._quantile.weighted import Rows
 from randla.sampling._samples.sample_rows import kind_of, named_scores
+from randla.sampling._scores.draws import draw_poisson
 
 Array = NDArray[np.float64]
 
@@ -47,13 +48,13 @@ def draw(
     data: Data, p: float, size: int, generator: np.random.Generator
 ) -> tuple[Rows, NDArray[np.int64]]:
     """A sample of the weighted rows of [A b], whose p-th powers are unbiased for those of all."""
-    M = dask_arrays.map_rows(joined_columns, *data.operands, width=data.A.shape[1] + 1)
+    M = DaskMatrix(dask_arrays.map_rows(joined_columns, *data.operands, width=data.A.shape[1] + 1))
     key, _, sketch_key = draw_keys(generator, 3)
     power = p if p < np.inf else 2.0
     name = kind_of("auto", power)
     u = named_scores(M, power, name, generator_from_key(sketch_key))
-    indices, pi = draw_poisson(u, size, key)
-    if indices is None or len(indices) == 0:  # nothing to fit: any row will do
+    indices, pi = draw_poisson(M, u, size, key)
+    if len(indices) == 0:  # nothing to fit: any row will do
         indices, pi = np.arange(1), np.ones(1)
     few = data.take(indices)
     if p < np.inf:  # which rows bind matters there, not how many there are

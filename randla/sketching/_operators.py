@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from randla._tall.open import sketch_lazily, transposed
 from randla._validation import (
     as_array,
     as_count,
     as_matrix,
-    is_dask,
     is_sparse,
     read_only,
     require_finite,
@@ -202,10 +202,9 @@ class Sketch(LinearOperator, ABC):
 
     def _product(self, A: Any) -> NDArray[Any]:
         """S @ A for what a user may pass as A."""
-        if is_dask(A):
-            from randla._dask import sketching
-
-            return sketching.product(self, A)
+        lazy = sketch_lazily(self, A)
+        if lazy is not None:
+            return lazy
         if isinstance(A, RowsOnDemand):
             pass
         elif is_sparse(A):
@@ -377,9 +376,7 @@ class TransposedSketch(LinearOperator):
         """``A.T @ S.T``, from the rows of A as they lie."""
         if isinstance(x, LinearOperator) or np.isscalar(x):
             return super()._rdot(x)
-        if not (is_sparse(x) or is_dask(x)):
-            x = as_array(x, "A", finite=False)
-        return self._sketch._product(x.T).T
+        return self._sketch._product(transposed(x)).T
 
     def _matvec(self, x: Any) -> NDArray[Any]:
         return self._sketch._adjoint_product(x)

@@ -10,7 +10,7 @@ from scipy.linalg import qr, solve_triangular
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import SRHT, CountSketch, _parallel, lstsq
-from randla._tall.dense import DenseRows
+from randla._tall.dense_rows import DenseRows
 from randla.datasets import ill_conditioned
 from randla.regression._least_squares import choice, options as options_module
 from randla.regression._least_squares.choice import LstsqWarning, measure_backward_error

@@ -7,7 +7,7 @@ from randla._kernels import cholesky, panels
 from randla._kernels.interior_point import DUAL, FIELDS, RESIDUAL, Part
 from randla._panels import PANEL, Panels
 from randla._tall._kernels.tiles import invert_lower, row_norms
-from randla._tall.tiles import add_gram
+from randla._tall.memory import add_gram
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._kernels.power import power
 from randla.sampling._kernels.rows import counter_uniforms

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
 from randla._panels import PANEL
-from randla._tall.tiles import Tiles
+from randla._tall.dense import DenseMatrix
 from randla.datasets import engel
 from randla.sampling import (
     leverage_scores,
@@ -137,7 +137,7 @@ def test_bounds_hold_for_any_weights(seed, p, noise, name):
 @each_matrix
 @pytest.mark.parametrize("p", [1, 1.5, 3, 6])
 def test_bounds_and_norm_constant_are_those_of_the_formula(A, p):
-    space = geometry(Tiles(A), p)
+    space = geometry(DenseMatrix(A), p)
     v = space.state.row_scale**2
     lower, upper = reference.bounds_from_weights(np.linalg.qr(A)[0], p, v)
     tau = np.asarray(leverage_scores(A)) ** (p / 2)
@@ -147,7 +147,7 @@ def test_bounds_and_norm_constant_are_those_of_the_formula(A, p):
         lower = np.maximum(lower, tau)
     np.testing.assert_allclose(space.lower, lower, rtol=1e-5)
     np.testing.assert_allclose(space.upper, np.minimum(upper, 1), rtol=1e-5)
-    X = A @ space.state.factor.transform
+    X = A @ space.state.white.transform
     for x in np.random.default_rng(0).standard_normal((200, X.shape[1])):
         assert np.linalg.norm(x) <= space.kappa * np.linalg.norm(X @ x, p) * (1 + 1e-9)
 
@@ -337,7 +337,7 @@ def test_the_largest(name, p):
 @pytest.mark.parametrize("p", [1, 1.5, 3])
 def test_rows_that_are_left_early_keep_valid_bounds(p):
     A = MATRICES["gaussian"]
-    space = geometry(Tiles(A), p)
+    space = geometry(DenseMatrix(A), p)
     low, high, early = exact_rows(space, None, 1e-6, cutoff=float(np.median(space.upper)) / 2)
     exact = lp_sensitivities(A, p, rtol=1e-6)
     assert (low <= exact.upper).all()
@@ -349,7 +349,7 @@ def test_rows_that_are_left_early_keep_valid_bounds(p):
 @pytest.mark.parametrize("p", [1.0, 1.02])
 def test_a_part_of_heavy_tailed_rows_is_short_too(p, monkeypatch):
     A = np.random.default_rng(0).standard_cauchy((20_000, 20))
-    solver, places = full_solver(geometry(Tiles(A), p)), np.arange(len(A))
+    solver, places = full_solver(geometry(DenseMatrix(A), p)), np.arange(len(A))
     n_parts = []
     with monkeypatch.context() as patch:
         patch.setattr(bounds_module, "run_parts", lambda part, n, **options: n_parts.append(n))

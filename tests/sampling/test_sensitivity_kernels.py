@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 
 from randla._kernels.panels import PANEL, fill
 from randla._panels import Panels
-from randla._tall.tiles import Tiles
+from randla._tall.dense import DenseMatrix
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._scores.bounds import geometry
 
@@ -60,8 +60,8 @@ def test_the_reflection_of_a_row_onto_the_first_axis(a):
 
 def solve_rows(A, rows, rtol=1e-6):
     """Lower and upper bounds and iterations of rows of A, p = 1."""
-    space = geometry(Tiles(A), 1.0)
-    X = np.ascontiguousarray(A @ space.state.factor.transform)
+    space = geometry(DenseMatrix(A), 1.0)
+    X = np.ascontiguousarray(A @ space.state.white.transform)
     (n, d), k = X.shape, len(rows)
     P = Panels(n, d).fill(X).data
     lower, upper, iterations = np.zeros(k), np.zeros(k), np.zeros(k, np.int64)

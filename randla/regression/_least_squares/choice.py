@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._results import warn_caller
-from randla._tall.dense import DenseRows
+from randla._tall.dense_rows import DenseRows
 from randla._tall.operator import SparseRows
 from randla._tall.problem import OutOfRange, Rows
 from randla.regression._least_squares.options import LstsqWarning, Recipe

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._tall.dense import DenseRows
+from randla._tall.dense_rows import DenseRows
 from randla._tall.problem import Rows
 from randla.regression._least_squares.choice import checked, solve
 from randla.regression._least_squares.options import Recipe

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from randla._parallel import single_threaded_blas
 from randla._random import as_generator
 from randla._results import RandlaWarning, warn_caller
-from randla._tall.dense import DenseRows
+from randla._tall.dense_rows import DenseRows
 from randla._tall.operator import OperatorRows, SparseRows, is_operator
 from randla._tall.problem import Rows
 from randla._validation import (

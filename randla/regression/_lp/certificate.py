@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from randla._panels import Array
 from randla._tall.whitening import Whitening, is_proven
+from randla._typing import Array
 from randla.regression._quantile.weighted import PART_ENTRIES, Conditioned
 
 _UNIT = 0.5 * float(np.finfo(np.float64).eps)

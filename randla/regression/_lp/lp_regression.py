@@ -7,17 +7,18 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._panels import Array
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._results import Result, warn_caller
-from randla._tall.tiles import as_tall
-from randla._validation import as_flag, as_rhs, as_weights, is_dask
+from randla._scaling import power_of_two_scale
+from randla._tall.open import is_dask, open_tall
+from randla._typing import Array
+from randla._validation import as_flag, as_rhs, as_weights
 from randla.regression._lp.newton import norm
 from randla.regression._lp.norm import norm_plane
 from randla.regression._lp.options import Options, read_options
 from randla.regression._lp.quantile import Plane, quantile_planes
 from randla.regression._lp.sampled import sampled_norm, sampled_quantiles
-from randla.regression._quantile.weighted import ROUNDING, Rows, power_of_two_scale
+from randla.regression._quantile.weighted import ROUNDING, Rows
 from randla.sampling._scores.result import NotConvergedWarning
 
 
@@ -246,7 +247,7 @@ def _in_memory(
     A: Any, b: Any, p: Any, *, tau: Any, weights: Any, l1: Any, method: Any, size: Any, rtol: Any,
     rng: Any,
 ) -> LpRegressionResult:  # fmt: skip
-    matrix = as_tall(A)
+    matrix = open_tall(A, finite=True).A
     n, d = matrix.shape
     rhs = as_rhs(b, n, single=True).astype(np.float64, copy=False)
     options = read_options(

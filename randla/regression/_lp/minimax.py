@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._panels import Array, Panels
+from randla._panels import Panels
+from randla._typing import Array
 from randla.regression._lp.newton import solve_power
 from randla.regression._panels.cholesky import Cholesky
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from randla._panels import Array, Panels
+from randla._panels import Panels
+from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 
 #: The exponent grows by this factor from step to step.

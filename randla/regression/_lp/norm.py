@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from randla._panels import Array
+from randla._typing import Array
 from randla.regression._lp.certificate import Span, prove, span_of
 from randla.regression._lp.minimax import solve_minimax
 from randla.regression._lp.newton import norm, solve_power

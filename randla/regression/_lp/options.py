@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from randla._panels import Array
 from randla._random import as_generator
+from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_number, as_power, as_vector
 from randla.regression._lp.sampled import default_size
 

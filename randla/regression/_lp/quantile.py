@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from randla._panels import Array
+from randla._typing import Array
 from randla.regression._lp.certificate import Proof, Span, loss_and_gap, prove, span_of
 from randla.regression._quantile.preprocessing import GlobbedSolution, Globbing, worthwhile
 from randla.regression._quantile.weighted import Conditioned, Rows, condition, solve_rows

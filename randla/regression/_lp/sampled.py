@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from randla._panels import Array
-from randla._tall.tiles import Tiles
+from randla._tall.blocks import open_block
 from randla._tall.whitening import whiten
+from randla._typing import Array
 from randla._validation import is_sparse
 from randla.regression._lp.certificate import span_of, span_of_whitening
 from randla.regression._lp.newton import derivatives, norm
@@ -131,7 +131,7 @@ class _Metric:
     """Projections on the dual points of V A, tile by tile."""
 
     def __init__(self, rows: Rows) -> None:
-        self.rows, self.tiles = rows, Tiles(rows.A)
+        self.rows, self.tiles = rows, open_block(rows.A)
         white, scale = whiten(self.tiles, rows.weight), self.tiles.column_scale
         self.T = white.transform if white.rank else np.zeros((rows.d, 1))  # as in `condition`
         self.scale = np.ones(rows.d) if scale is None else scale

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import lapack
 
-from randla._panels import Array
+from randla._typing import Array
 
 
 class Cholesky:

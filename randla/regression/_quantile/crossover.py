@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._kernels import interior_point as kernels
-from randla._panels import PANEL, Array, Panels
+from randla._panels import PANEL, Panels
+from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 
 #: A dual value may leave its box by so much.

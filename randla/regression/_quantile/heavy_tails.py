@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._panels import Array, Panels
+from randla._panels import Panels
+from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.interior_point import MAX_ITERATIONS, InteriorPoint
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._kernels import interior_point as kernels, mehrotra
-from randla._panels import PANEL, Array, Panels
+from randla._panels import PANEL, Panels
+from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.crossover import optimal_vertex
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._panels import PACE, PANEL, Array, Panels, fill_lines
+from randla._panels import PACE, PANEL, Panels, fill_lines
 from randla._parallel import run_parts
+from randla._typing import Array
 from randla.regression._kernels import screening as kernels
 from randla.regression._quantile.weighted import Rows
 

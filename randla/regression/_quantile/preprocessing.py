@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._panels import PACE, PANEL, Array, Panels
+from randla._panels import PACE, PANEL, Panels
 from randla._parallel import run_parts
+from randla._scaling import power_of_two_scale
+from randla._typing import Array
 from randla.regression._kernels import screening as kernels
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.passes import RowPasses
@@ -30,7 +32,6 @@ from randla.regression._quantile.weighted import (
     Rows,
     condition,
     exact_fit,
-    power_of_two_scale,
     shortest,
     solve_rows,
     with_rhs,

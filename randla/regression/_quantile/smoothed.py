@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from randla._panels import PANEL, Array, Panels
+from randla._panels import PANEL, Panels
+from randla._typing import Array
 from randla.regression._kernels.smoothed import smoothed_pass
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.heavy_tails import solve_pinball

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._panels import Array, Panels
+from randla._panels import Panels
 from randla._parallel import part_bounds, run_parts
-from randla._tall.tiles import Tiles
+from randla._scaling import power_of_two_scale
+from randla._tall.dense import DenseMatrix
 from randla._tall.whitening import SIMPLE, is_proven, whiten
+from randla._typing import Array
 from randla._validation import is_sparse, read_only
 from randla.regression._kernels import accurate as kernels
 from randla.regression._panels.cholesky import Cholesky
@@ -211,14 +213,14 @@ def condition(rows: Rows) -> Conditioned:
         if factor.reciprocal_condition() > _WELL_CONDITIONED:
             return Conditioned(panels, np.diag(scale), factor, scale, np.arange(d), True)
     scaled = np.ascontiguousarray(panels.data[:, :d].transpose(0, 2, 1)).reshape(-1, d)[:n]
-    white = whiten(Tiles(scaled))
+    white = whiten(DenseMatrix(scaled))
     T = white.transform if white.rank else np.zeros((d, 1))  # one zero column for a zero matrix
     orthonormal = Panels(n, T.shape[1])
     orthonormal.weight = panels.weight
     np.matmul(T.T, panels.data[:, :d], out=orthonormal.data[:, : T.shape[1]])
     factor = Cholesky(orthonormal.gram())
     found = Conditioned(orthonormal, scale[:, None] * T, factor, scale, white.columns, False)
-    found.proven, found.doubtful = is_proven(white), white.left_out or 0.0 < white.doubt < 1.0
+    found.proven, found.doubtful = is_proven(white), white.left_out or white.shortened
     if white.rank < d:
         found.null, exact = _null_space(panels, orthonormal, T, scale, white.columns)
         found.proven &= exact
@@ -253,12 +255,6 @@ def _null_space(
     basis *= (scale / scale.max())[:, None]
     Q: Array = np.linalg.qr(basis / np.abs(basis).max(axis=0))[0]
     return Q, exact
-
-
-def power_of_two_scale(largest: Any) -> Any:
-    """Powers of two that bring numbers to [1/2, 1); 1 for a zero."""
-    _, exponent = np.frexp(largest)
-    return np.where(largest > 0.0, np.ldexp(1.0, -np.clip(exponent, -1020, 1020)), 1.0)
 
 
 def solve_rows(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.dense import DenseRows
+from randla._tall.dense_rows import DenseRows
 from randla.regression._solvers.preconditioner import SpectralFactor, TriangularFactor, column_norms
 from randla.regression._solvers.rank import (
     EPS,
