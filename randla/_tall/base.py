@@ -90,6 +90,12 @@ class TallMatrix(ABC):
         """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
 
     @abstractmethod
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
+
+    @abstractmethod
     def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Any:
         """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
 
@@ -124,6 +130,10 @@ class TallMatrix(ABC):
     @abstractmethod
     def vector(self, values: Any, name: str) -> Any:
         """A caller's vector with a number for each row; numbers are checked where they are read."""
+
+    @abstractmethod
+    def right_hand_side(self, b: Any, name: str, *, single: bool = False) -> Any:
+        """A caller's b, (n,) or (n, k); k = 1 if `single`. Checked now, if it is in memory."""
 
     @abstractmethod
     def ones(self) -> Any:

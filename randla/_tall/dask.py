@@ -59,6 +59,13 @@ class DaskMatrix(TallMatrix):
             _of_block, self.A, *vectors, shape=shape, join=join, **constants
         )
 
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(block, *vectors, **constants)`` returns, of each block, computed."""
+        constants.update(visit=function, view=self.view)
+        return dask_arrays.gather(_of_block, self.A, *vectors, **constants)
+
     def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Any:
         """What ``function(first, *vectors, **constants)`` says of each row, lazy."""
         return dask_arrays.map_rows(function, *vectors, width=None, **constants)
@@ -99,6 +106,10 @@ class DaskMatrix(TallMatrix):
         return self.map_vectors(
             _checked, dask_arrays.as_vector(values, self.A, name), argument=name
         )
+
+    def right_hand_side(self, b: Any, name: str, *, single: bool = False) -> Any:
+        """A caller's b, chunked like the rows."""
+        return dask_arrays.as_columns(b, self.A, name, single=single)
 
     def ones(self) -> Any:
         """A lazy vector of ones."""

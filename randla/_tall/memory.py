@@ -19,7 +19,7 @@ from randla._tall._kernels import tiles as kernels
 from randla._tall.base import TallMatrix
 from randla._tall.vectors import by_blocks
 from randla._typing import Array
-from randla._validation import as_weights, read_only
+from randla._validation import as_rhs, as_weights, read_only
 
 _TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product stay in cache
 _FLOPS = 1e10  # operations a second, roughly, to see what is worth the pool
@@ -94,6 +94,12 @@ class MemoryMatrix(TallMatrix):
         """What ``function(block, *vectors, **constants)`` returns."""
         return function(self, *vectors, **constants)
 
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(block, *vectors, **constants)`` returns, in a list."""
+        return [function(self, *vectors, **constants)]
+
     def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Array:
         """What ``function(first, *vectors, **constants)`` says of each row, on several threads."""
         out = np.empty(len(vectors[0]))
@@ -125,6 +131,10 @@ class MemoryMatrix(TallMatrix):
     def vector(self, values: Any, name: str) -> Array:
         """A caller's vector, finite and not negative."""
         return as_weights(values, self.n, name, positive_sum=False)  # type: ignore[return-value]
+
+    def right_hand_side(self, b: Any, name: str, *, single: bool = False) -> Array:
+        """A caller's b in float64, finite."""
+        return as_rhs(b, self.n, name, single=single).astype(np.float64, copy=False)
 
     def ones(self) -> Array:
         """A vector of ones."""

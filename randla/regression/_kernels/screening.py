@@ -1,14 +1,14 @@
 """Passes over all rows for quantile regression that is solved on few of them.
 
-Rows far from a plane are summed into two rows: those above it and those below it. A pass serves
-several planes at once, since copying and whitening the rows costs more than a product.
+Rows far from a fit are summed into two rows: those above it and those below it. A pass serves
+several fits at once, since copying and whitening the rows costs more than a product.
 """
 
 import math
 
 import numpy as np
 
-from randla._jit import kernel, summing_kernel
+from randla._jit import summing_kernel
 from randla._kernels.panels import add_adjoints, add_multiple, square_norms
 
 
@@ -22,7 +22,7 @@ def _residuals(P, rhs, x, r):
 
 @summing_kernel
 def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
-    """For each plane X[q], choose the rows that stay and sum the others.
+    """For each fit X[q], choose the rows that stay and sum the others.
 
     side (K, k, B) gets 0 where the row stays (|b - a'x| <= limits[q] h, or h^2 > heavy, with
     h = |whitener a|), else the sign of b - a'x. sums (k, 2, w + 1) are added to: the weighted rows
@@ -75,12 +75,3 @@ def check(panels, rhs, weight, n, X, taus, duals, side, work, wrong, sums):
                 wrong[k, q, t] = s if s * r < 0.0 else 0
             sums[q, 0] += value
             sums[q, 1] += gap
-
-
-@kernel
-def spread_duals(side, q, above, below, z):
-    """Give the rows of plane q the dual value of their sum; any to the rows that stay."""
-    B = side.shape[2]
-    for k in range(side.shape[0]):
-        for t in range(min(B, z.size - k * B)):
-            z[k * B + t] = above if side[k, q, t] > 0 else below

@@ -7,8 +7,6 @@ to those points dual values within the box. Rows that the fit happens to meet as
 take any value of the box, so that all of them share what is left.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
@@ -28,22 +26,13 @@ _LARGEST = 50
 _ROUNDS = 6
 
 
-@dataclass
-class Vertex:
-    """The vertex; its dual and residuals, both (K, PANEL); the d rows that define it."""
-
-    x: Array
-    z: Array
-    residuals: Array
-    index: NDArray[np.intp]
-
-
 def optimal_vertex(
     rows: Panels, start: Array, x: Array, state: Array, tau: float, mean: float
-) -> Vertex | None:
+) -> tuple[Array, Array, Array, NDArray[np.intp]] | None:
     """The vertex next to an interior point if it is optimal; `mean` is the mean loss of a row.
 
-    `start` are the residuals at x = 0, `state` is that of `kernels.interior_point`.
+    Its x; its dual and residuals, both (K, PANEL); the d rows that define it. `start` are the
+    residuals at x = 0, `state` is that of `kernels.interior_point`.
     """
     index = _nearest_rows(rows, state)
     if index is None:
@@ -78,7 +67,7 @@ def optimal_vertex(
     x = x + step
     for _ in range(2):  # the residuals of the state carry the rounding errors of its way
         x = x + inverse @ rows.residuals(x, start)[at]
-    return Vertex(x, z, rows.residuals(x, start), index)
+    return x, z, rows.residuals(x, start), index
 
 
 def _nearest_rows(rows: Panels, state: Array) -> NDArray[np.intp] | None:

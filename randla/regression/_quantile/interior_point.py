@@ -41,10 +41,10 @@ _FEASIBLE = 1e-10
 
 
 @dataclass
-class InteriorSolution:
-    """Step from the start to the minimiser; dual z and final residuals, both (K, PANEL)."""
+class PinballSolution:
+    """Minimiser; dual z and residuals, both (K, PANEL); and how they were found."""
 
-    step: Array
+    x: Array
     z: Array
     residuals: Array
     n_iterations: int
@@ -84,13 +84,11 @@ class InteriorPoint:
         self.x = np.zeros(rows.d)
         self.value = self.gap = self.mu = 0.0
         self._g, self._G = np.zeros((n_parts, 2, w)), np.zeros((n_parts, w, w))
-        self.parts = [
-            kernels.Part(
-                rows.data[span], count, self.state[span], *np.empty((2, 2, PANEL)),
-                self._g[part], self._G[part],
-            )
-            for part, span, count in map(rows.part, range(n_parts))
-        ]  # fmt: skip
+        self.parts = []
+        for k, span, count in map(rows.part, range(n_parts)):
+            work, lanes = np.empty((2, 2, PANEL))
+            part = rows.data[span], count, self.state[span], work, lanes, self._g[k], self._G[k]
+            self.parts.append(kernels.Part(*part))
         self._far = np.flatnonzero(known_side) if known_side is not None else np.arange(0)
         live = rows.lines(np.ones(rows.n))
         self.goal = (1.0 - tau) * rows.transposed_product(live)
@@ -107,7 +105,7 @@ class InteriorPoint:
 
     def solve(
         self, rtol: float, crossover: bool = True, max_iterations: int = MAX_ITERATIONS
-    ) -> InteriorSolution:
+    ) -> PinballSolution:
         """Iterate to a relative duality gap of `rtol`, or to an exact vertex."""
         self._form(0.0, 0.0)
         iteration, limit = 0, max(_NEAR, rtol) if crossover else rtol
@@ -123,9 +121,8 @@ class InteriorPoint:
                         self.rows, self._start, self.x, self.state, self.tau, mean
                     )
                 if vertex is not None:
-                    return InteriorSolution(
-                        vertex.x, vertex.z, vertex.residuals, iteration, vertex.index
-                    )
+                    x, z, residuals, index = vertex
+                    return PinballSolution(x, z, residuals, iteration, index)
             small = self.gap <= rtol * max(near, _SHARE * self.value)
             done = feasible and small
             if done or last:
@@ -140,7 +137,7 @@ class InteriorPoint:
         z = self.state[:, kernels.DUAL] - (1.0 - self.tau)
         z.ravel()[self.rows.n :] = 0.0
         residuals = self.rows.residuals(self.x, self._start)
-        return InteriorSolution(self.x, z, residuals, iteration, None, stalled=not done)
+        return PinballSolution(self.x, z, residuals, iteration, None, stalled=not done)
 
     def _far_loss(self) -> float:
         """Loss of the rows that are far from the fit."""
