@@ -345,8 +345,9 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
     if value <= ROUNDING * noise:
         return _fitted(data, x, float(value), sample.n, start.n_iterations, white.rank)
     fraction = _SMALL if exact else smoothed_fraction(data.d, sample.n)
-    errors = np.abs(sample.b - sample.A @ x)
-    eps = float(np.quantile(errors, fraction)) / unit if p < 2.0 else 0.0
+    rows = replace(sample, weight=None) if data.A.lazy else data.in_memory  # no pass for this
+    errors = np.abs(rows.residuals(x))
+    eps = float(np.quantile(errors[errors > 0.0], fraction)) / unit if p < 2.0 else 0.0
     best, best_point, best_norm, steps = -np.inf, None, 1.0, 0
     while True:
         point = Point(x, unit, eps, scale[:, None] * T, p, np.zeros(r), np.zeros(r))
