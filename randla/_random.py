@@ -85,6 +85,13 @@ def counter_hash(key, i):
     return _finalise(np.uint64(key) + (np.uint64(i) + _ONE) * _GOLDEN)
 
 
+def hashes(key: np.uint64, n: int) -> np.ndarray:
+    """``counter_hash(key, i)`` for i < n, by the kernel's own formula on an array."""
+    finalise = getattr(_finalise, "py_func", _finalise)  # plain where the JIT is off
+    with np.errstate(over="ignore"):
+        return finalise(key + np.arange(1, n + 1, dtype=np.uint64) * _GOLDEN)
+
+
 @kernel
 def hash_to_range(bits, n):
     """Map the low 32 bits to 0..n-1 without a division (n < 2^32; bias below n 2^-32)."""

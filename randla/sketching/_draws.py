@@ -9,14 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-
-def hashes(key: np.uint64, n: int) -> NDArray[np.uint64]:
-    """``counter_hash(key, i)`` for i < n, with NumPy."""
-    with np.errstate(over="ignore"):
-        z = key + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+from randla._random import hashes
 
 
 def random_signs(key: np.uint64, n: int) -> NDArray[np.float64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ _BLOCK_ENTRIES = 1 << 17
 _SECONDS_PER_ENTRY = 6e-9
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class GaussianSketch(Sketch):
     r"""Sketch with independent :math:`N(0, 1/m)` entries.
 
@@ -72,10 +74,10 @@ class GaussianSketch(Sketch):
     True
     """
 
-    has_linf_guarantee = True
+    has_linf_guarantee: ClassVar[bool] = True
 
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
-        self._initialise(as_count(m, "m"), as_count(n, "n"), draw_key(rng))
+        vars(self).update(shape=(as_count(m, "m"), as_count(n, "n")), _key=draw_key(rng))
 
     def _rows(self, buffer: NDArray[np.float64], first: int, dtype: Any) -> NDArray[Any]:
         """Rows first, first + 1, ... of sqrt(m) S^T, drawn into `buffer` (k, m)."""

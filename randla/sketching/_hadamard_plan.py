@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
 from randla._validation import is_sparse, read_only
 from randla.sketching._draws import random_permutation
 from randla.sketching._kernels import hadamard as kernels, vector_code
 from randla.sketching._operators import Sketch
-from randla.sketching._working_memory import OrderedSum, aligned_zeros, as_source, part_count
+from randla.sketching._working_memory import OrderedSum, strided_view, part_count
 
 #: Rough seconds per entry of A, to decide whether the pool is worth its price.
 _SECONDS_PER_ENTRY = 8e-10
@@ -39,10 +41,11 @@ def padded(n: int) -> int:
     return max(kernels.SMALLEST_BLOCK, 1 << max(n - 1, 0).bit_length())
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class HadamardSketch(Sketch):
     """What the exact and the block form share: all but the draw."""
 
-    has_linf_guarantee = True
+    has_linf_guarantee: ClassVar[bool] = True
 
     @cached_property
     def _draw(self) -> kernels.Draw:
@@ -135,7 +138,7 @@ def _sum_blocks(
     """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
     n_rows, d = A.shape
     lo, hi = min(strip.lo, d), min(strip.hi, d)
-    right = as_source(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
+    right = strided_view(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
     common = right, weights, first_row, n_rows
     lanes = vector_code.lanes(A.dtype)
     step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
@@ -147,7 +150,7 @@ def _sum_blocks(
                 *common, i, end, draw, work, lanes, total,
             )  # fmt: skip
         else:
-            left = as_source(A[:, lo:hi])
+            left = strided_view(A[:, lo:hi])
             kernels.sketch_blocks(left, *common, i, end, draw, work, lanes, total)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._random import counter_hash, draw_key, hash_to_range
+from randla._random import counter_hash, draw_key, hash_to_range, hashes
 from randla._validation import as_count, as_matrix
-from randla.sketching._draws import hashes, random_permutation, random_signs
+from randla.sketching._draws import random_permutation, random_signs
 from randla.sketching._hadamard import fwht
 from randla.sketching._hadamard_plan import (
     USUAL_BLOCK,
@@ -131,6 +132,7 @@ def _product(A1: NDArray[Any], A2: NDArray[Any], X: NDArray[Any]) -> NDArray[Any
     return np.matmul(A2, Z.reshape(len(A1), d2, k)).reshape(-1, k)
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class KroneckerSRHT(HadamardSketch):
     r"""Subsampled Hadamard sketch of vectors that are Kronecker products (TensorSRHT).
 
@@ -193,14 +195,10 @@ class KroneckerSRHT(HadamardSketch):
         n1, n2 = as_count(n[0], "n[0]"), as_count(n[1], "n[1]")
         if n1 * n2 >= UNBOUNDED:
             raise ValueError(f"n must have a product below 2**62, got {n1 * n2}")
-        self._initialise(m, (n1, n2), draw_key(rng))
+        vars(self).update(shape=(m, n1 * n2), _key=draw_key(rng), factor_rows=(n1, n2))
 
-    def _initialise(self, m: int, n: tuple[int, int], key: np.uint64) -> None:  # type: ignore[override]
-        self.factor_rows = n
-        super()._initialise(m, n[0] * n[1], key)
-
-    def _parameters(self) -> dict[str, Any]:
-        return {"m": self.shape[0], "n": self.factor_rows}
+    def _options(self) -> dict[str, Any]:
+        return {"n": self.factor_rows}
 
     @cached_property
     def _first(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -39,36 +40,26 @@ class RowsOnDemand(LinearOperator, ABC):
         """Rows first..last as an array."""
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Sketch(LinearOperator, ABC):
     """Base of the sketching operators: S of shape (m, n) with E[S^T S] = I.
 
     ``S @ A`` is the sketch of a matrix or vector, ``S.T @ Y`` the exact adjoint. Operators are
-    immutable; pickling one stores its parameters and its key, a few bytes.
+    immutable; pickling one stores the fields, that is its parameters and its key, a few bytes.
     """
 
-    #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
-    has_linf_guarantee: bool = False
-
+    shape: tuple[int, int]  # (m, n)
     _key: np.uint64
 
-    def _initialise(self, m: int, n: int, key: np.uint64) -> None:
-        LinearOperator.__init__(self, np.dtype(np.float64), (m, n))
-        self._key = key
-        self._frozen = True
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "_frozen" in self.__dict__:
-            raise AttributeError(f"{type(self).__name__} is immutable, cannot set {name!r}")
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable, cannot delete {name!r}")
+    dtype: ClassVar[np.dtype[np.float64]] = np.dtype(np.float64)
+    #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
+    has_linf_guarantee: ClassVar[bool] = False
 
     # What a subclass says ------------------------------------------------------------------------
 
-    def _parameters(self) -> dict[str, Any]:
-        """Arguments of the constructor, without rng."""
-        return {"m": self.shape[0], "n": self.shape[1]}
+    def _options(self) -> dict[str, Any]:
+        """Further arguments of the constructor, for the repr."""
+        return {}
 
     @abstractmethod
     def _apply(
@@ -306,23 +297,21 @@ class Sketch(LinearOperator, ABC):
         eye = np.eye(self.shape[0], dtype=dtype)
         return np.ascontiguousarray(self._adjoint_product(eye).T)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._parameters(), self._key)
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, without what was drawn from them and kept."""
+        return {field.name: vars(self)[field.name] for field in fields(self)}
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return type(self).__name__, tuple(sorted(self._parameters().items())), int(self._key)
+        return type(self).__name__, tuple(self.__getstate__().items())
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self._parameters().items())
-        return f"{type(self).__name__}({options})"
+        m, n = self.shape
+        arguments = {"m": m, "n": None if n == UNBOUNDED else n, **self._options()}
+        listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        return f"{type(self).__name__}({listed})"
 
 
-def _rebuild(cls: type[Sketch], parameters: dict[str, Any], key: np.uint64) -> Sketch:
-    sketch = cls.__new__(cls)
-    sketch._initialise(key=key, **parameters)
-    return sketch
-
-
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class SketchColumns(Sketch):
     """Columns first..last of a sketch; made by `Sketch.columns`."""
 
@@ -333,9 +322,13 @@ class SketchColumns(Sketch):
     def __init__(self, whole: Sketch, first: int, last: int) -> None:
         if isinstance(whole, SketchColumns):
             whole, first, last = whole._whole, whole._first + first, whole._first + last
-        self._whole, self._first, self._last = whole, first, last
-        self.has_linf_guarantee = whole.has_linf_guarantee
-        self._initialise(whole.shape[0], last - first, whole._key)
+        shape = whole.shape[0], last - first
+        vars(self).update(shape=shape, _key=whole._key, _whole=whole, _first=first, _last=last)
+
+    @property
+    def has_linf_guarantee(self) -> bool:  # type: ignore[override]
+        """That of the whole sketch."""
+        return self._whole.has_linf_guarantee
 
     @property
     def population(self) -> int | None:
@@ -349,12 +342,6 @@ class SketchColumns(Sketch):
 
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
         return self._whole._apply_adjoint(Y, self._first + first, self._first + last)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return SketchColumns, (self._whole, self._first, self._last)
-
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return self._whole.__dask_tokenize__(), self._first, self._last
 
     def __repr__(self) -> str:
         return f"{self._whole!r}.columns({self._first}, {self._last})"
