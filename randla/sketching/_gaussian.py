@@ -77,7 +77,7 @@ class GaussianSketch(Sketch):
     has_linf_guarantee: ClassVar[bool] = True
 
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
-        vars(self).update(shape=(as_count(m, "m"), as_count(n, "n")), _key=draw_key(rng))
+        self.__dict__.update(shape=(as_count(m, "m"), as_count(n, "n")), _key=draw_key(rng))
 
     def _rows(self, buffer: NDArray[np.float64], first: int, dtype: Any) -> NDArray[Any]:
         """Rows first, first + 1, ... of sqrt(m) S^T, drawn into `buffer` (k, m)."""

@@ -91,7 +91,7 @@ class SRHT(HadamardSketch):
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
         n = as_count(n, "n")
         m = as_count(m, "m", maximum=padded(n), note=" (n padded to a power of two)")
-        vars(self).update(shape=(m, n), _key=draw_key(rng))
+        self.__dict__.update(shape=(m, n), _key=draw_key(rng))
 
     @property
     def population(self) -> int:
@@ -186,7 +186,7 @@ class BlockSRHT(HadamardSketch):
             block_size = min(max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK)
             block_size = block_size if n is None else min(block_size, padded(n))
         shape = m, UNBOUNDED if n is None else n
-        vars(self).update(shape=shape, _key=draw_key(rng), block_size=block_size)
+        self.__dict__.update(shape=shape, _key=draw_key(rng), block_size=block_size)
 
     def _options(self) -> dict[str, Any]:
         return {"block_size": self.block_size}

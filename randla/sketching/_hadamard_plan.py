@@ -17,7 +17,7 @@ from randla._validation import is_sparse, read_only
 from randla.sketching._draws import random_permutation
 from randla.sketching._kernels import hadamard as kernels, vector_code
 from randla.sketching._operators import Sketch
-from randla.sketching._working_memory import OrderedSum, strided_view, part_count
+from randla.sketching._working_memory import OrderedSum, part_count, strided_view
 
 #: Rough seconds per entry of A, to decide whether the pool is worth its price.
 _SECONDS_PER_ENTRY = 8e-10

@@ -195,7 +195,7 @@ class KroneckerSRHT(HadamardSketch):
         n1, n2 = as_count(n[0], "n[0]"), as_count(n[1], "n[1]")
         if n1 * n2 >= UNBOUNDED:
             raise ValueError(f"n must have a product below 2**62, got {n1 * n2}")
-        vars(self).update(shape=(m, n1 * n2), _key=draw_key(rng), factor_rows=(n1, n2))
+        self.__dict__.update(shape=(m, n1 * n2), _key=draw_key(rng), factor_rows=(n1, n2))
 
     def _options(self) -> dict[str, Any]:
         return {"n": self.factor_rows}

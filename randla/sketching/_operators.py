@@ -89,7 +89,7 @@ class Sketch(LinearOperator, ABC):
                 first_row + i,
             )
             SA += part
-            if Sb is not None:
+            if Sb is not None and part_b is not None:
                 Sb += part_b
         return SA, Sb
 
@@ -323,7 +323,7 @@ class SketchColumns(Sketch):
         if isinstance(whole, SketchColumns):
             whole, first, last = whole._whole, whole._first + first, whole._first + last
         shape = whole.shape[0], last - first
-        vars(self).update(shape=shape, _key=whole._key, _whole=whole, _first=first, _last=last)
+        self.__dict__.update(shape=shape, _key=whole._key, _whole=whole, _first=first, _last=last)
 
     @property
     def has_linf_guarantee(self) -> bool:  # type: ignore[override]
@@ -342,6 +342,9 @@ class SketchColumns(Sketch):
 
     def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
         return self._whole._apply_adjoint(Y, self._first + first, self._first + last)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return self._whole.__dask_tokenize__(), self._first, self._last
 
     def __repr__(self) -> str:
         return f"{self._whole!r}.columns({self._first}, {self._last})"

@@ -15,7 +15,7 @@ from randla._random import draw_key
 from randla._validation import as_count, is_sparse, read_only
 from randla.sketching._kernels import sparse as kernels, vector_code
 from randla.sketching._operators import Sketch
-from randla.sketching._working_memory import OrderedSum, strided_view, part_count
+from randla.sketching._working_memory import OrderedSum, part_count, strided_view
 
 #: Entries of a slab of rows, which stays in the second-level cache.
 _SLAB_ENTRIES = 1 << 14
@@ -90,7 +90,7 @@ class SparseSignSketch(Sketch):
     def __init__(self, m: int, n: int, *, nonzeros: int = 8, rng: Any = None) -> None:
         m, n = as_count(m, "m"), as_count(n, "n")
         nonzeros = as_count(nonzeros, "nonzeros", maximum=m, note=" (m)")
-        vars(self).update(shape=(m, n), _key=draw_key(rng), nonzeros=nonzeros)
+        self.__dict__.update(shape=(m, n), _key=draw_key(rng), nonzeros=nonzeros)
 
     def _options(self) -> dict[str, Any]:
         return {"nonzeros": self.nonzeros}
