@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from randla.regression._least_squares.sketch_factory import (
 )
 from randla.regression._solvers.cholesky import solve_by_cholesky, solve_by_sketched_cholesky
 from randla.regression._solvers.refinement import Solution
-from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor
+from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor, draw_factor
 from randla.sketching._operators import Sketch
 
 Matrix = NDArray[np.float64]
@@ -119,7 +120,9 @@ def _automatically(
     if solution is None:
         m = preconditioner_size(rows, factory, 4)
         with suppress(BadSketch):
-            solution = solve_by_sketched_cholesky(rows, factory.draw, m, options.rcond, sketched)
+            solution = solve_by_sketched_cholesky(
+                rows, partial(draw_factor, rows, factory.draw, options.rcond), m, sketched
+            )
     if solution is None:
         raise np.linalg.LinAlgError(
             "A must not be so ill-conditioned that four sketches lose its rank"

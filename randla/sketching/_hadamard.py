@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
-from randla._random import draw_key, hashes
+from randla._random import draw_key, hashes, random_permutation, sample_without_replacement
 from randla._validation import as_array, as_count, read_only, require_finite
-from randla.sketching._draws import random_permutation, sample_without_replacement
 from randla.sketching._hadamard_plan import (
     USUAL_BLOCK,
     HadamardSketch,

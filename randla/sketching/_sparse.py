@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key
 from randla._validation import as_count, is_sparse, read_only
 from randla.sketching._kernels import sparse as kernels, vector_code
-from randla.sketching._operators import Sketch
+from randla.sketching._operators import AnyArray, Sketch
 from randla.sketching._working_memory import OrderedSum, part_count, strided_view
 
 #: Entries of a slab of rows, which stays in the second-level cache.
@@ -95,23 +94,18 @@ class SparseSignSketch(Sketch):
     def _options(self) -> dict[str, Any]:
         return {"nonzeros": self.nonzeros}
 
-    def _apply(
-        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def _apply(self, A: Any, b: AnyArray, weights: AnyArray, first_row: int) -> AnyArray:
         m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
-        right = np.empty((n_rows, 0), A.dtype) if b is None else b
-        width = d + right.shape[1]
+        width = d + b.shape[1]
         line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
         step = -(-width // line) * line
-        weights = np.empty(0) if row_scale is None else row_scale
-        weights = read_only(weights.astype(A.dtype, copy=False))
         slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
-        entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * right.shape[1]
+        entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * b.shape[1]
         n_parts = part_count(-(-n_rows // slab_rows), zeta * entries / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)
         rows_per_call = _ADDITIONS_PER_CALL * n_rows // (zeta * max(entries, 1)) + 1
         sums = OrderedSum(lambda: aligned_zeros(m * step, A.dtype))
-        common = strided_view(right), weights, first_row
+        common = strided_view(b), weights, first_row
         spare: list[kernels.Work] = []  # one for each thread
 
         def sketch_part(part: int) -> None:
@@ -132,10 +126,9 @@ class SparseSignSketch(Sketch):
 
         run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * entries)
         sums.total *= 1.0 / math.sqrt(zeta)
-        total = sums.total.reshape(m, step)
-        return total[:, :d], None if b is None else total[:, d:width]
+        return sums.total.reshape(m, step)[:, :width]
 
-    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+    def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         zeta, width = self.nonzeros, Y.shape[1]
         scaled = read_only((Y * Y.dtype.type(1.0 / math.sqrt(zeta))).reshape(-1))
         out = np.empty((last - first, width), Y.dtype)

@@ -28,7 +28,7 @@ from randla.regression._solvers.kronecker import solve_by_factors
 from randla.regression._solvers.lsqr import plain_scales, solve_by_lsqr, solve_by_plain_lsqr
 from randla.regression._solvers.polyak import solve_by_iteration
 from randla.regression._solvers.refinement import Solution
-from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor
+from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor, draw_factor
 
 #: Entries below which LAPACK alone is faster than anything of several calls.
 _SMALL = 20_000
@@ -102,7 +102,7 @@ def _solve(
     else:
         solver, multiple = _SKETCHED_SOLVERS[method]
         m = options.sketch_size or preconditioner_size(rows, factory, multiple)
-        solution = solver(rows, factory.draw, m, rcond, sketched)
+        solution = solver(rows, partial(draw_factor, rows, factory.draw, rcond), m, sketched)
     if solution is None:
         raise np.linalg.LinAlgError(
             f"method={method!r} broke down, as A is too ill-conditioned or rank-deficient for it: "
@@ -129,12 +129,13 @@ def _solve_dense(
             return solution
     if rows.root_ridge is not None or rcond is not None:  # a sketch has other singular values
         return solve_by_lapack(rows, rcond)
+    draw = partial(draw_factor, rows, factory.draw, None)
     methods = ["iterative"] if d >= _ITERATIVE_FROM * rows.k else []
     with suppress(BadSketch):
         for method in (*methods, "sketch-cholesky"):
             solver, multiple = _SKETCHED_SOLVERS[method]
             m = preconditioner_size(rows, factory, multiple)
-            solution = solver(rows, factory.draw, m, rcond, sketched)
+            solution = solver(rows, draw, m, sketched)
             if solution is not None and solution.converged:
                 return solution
     return solve_by_lapack(rows, rcond)
@@ -162,10 +163,10 @@ def _solve_by_products(
             return solution
     is_sparse = isinstance(rows, SparseRows)
     if 2 * d <= n and d <= (_MAX_SPARSE_FACTOR if is_sparse else _MAX_OPERATOR_FACTOR):
-        draw = partial(factory.draw, default="sparse-sign" if is_sparse else "srht")
+        make_sketch = partial(factory.draw, default="sparse-sign" if is_sparse else "srht")
+        draw = partial(draw_factor, rows, make_sketch, rcond)
         with suppress(BadSketch):
-            m = min(max(8 * d, 64), n)
-            return checked(rows, solve_by_lsqr(rows, draw, m, rcond, sketched))
+            return checked(rows, solve_by_lsqr(rows, draw, min(max(8 * d, 64), n), sketched))
     return checked(rows, solve_by_plain_lsqr(rows, plain_scales(rows)))
 
 

@@ -30,7 +30,7 @@ from randla._typing import Array
 from randla.regression._solvers.preconditioner import TriangularPreconditioner
 from randla.regression._solvers.rank import EPS, has_lost_rank
 from randla.regression._solvers.refinement import Solution, refine
-from randla.regression._solvers.sketched_factor import MakeSketch, SketchedFactor, draw_factor
+from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 
 #: Condition number of AD up to which refinement of plain Cholesky pays.
 CHOLESKY_LIMIT = 3e7
@@ -82,15 +82,11 @@ def _condition(R: Array, G: Array) -> float:
 
 
 def solve_by_sketched_cholesky(
-    rows: Rows,
-    make_sketch: MakeSketch,
-    m: int,
-    rcond: float | None,
-    sketched: SketchedFactor | None = None,
+    rows: Rows, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
 ) -> Solution | None:
     """Sketch-preconditioned Cholesky with refinement; None if four sketches are not good enough."""
     for _ in range(4):
-        sketched = sketched or draw_factor(rows, make_sketch, m, rcond)
+        sketched = sketched or draw(m)
         exponents, rank = sketched.exponents, sketched.rank
         if rank == 0:  # A is zero
             X, squares = np.zeros((rows.d, rows.k)), rows.rhs_squares()

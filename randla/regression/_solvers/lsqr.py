@@ -25,7 +25,7 @@ from randla.regression._solvers.polyak import HeavyBall
 from randla.regression._solvers.preconditioner import Preconditioner
 from randla.regression._solvers.rank import EPS, Exponents, column_norms
 from randla.regression._solvers.refinement import LEAST_GAIN, Solution, refine
-from randla.regression._solvers.sketched_factor import MakeSketch, SketchedFactor, draw_factor
+from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 
 Product = Callable[[Array], Array]
 
@@ -146,14 +146,10 @@ class Unpreconditioned(Preconditioner):
 
 
 def solve_by_lsqr(
-    rows: Rows,
-    make_sketch: MakeSketch,
-    m: int,
-    rcond: float | None,
-    sketched: SketchedFactor | None = None,
+    rows: Rows, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
 ) -> Solution:
     """LSQR with a sketched preconditioner, restarted until the backward error is at rounding."""
-    sketched = sketched or draw_factor(rows, make_sketch, m, rcond)
+    sketched = sketched or draw(m)
     P, exponents, rank = sketched.preconditioner(), sketched.exponents, sketched.rank
     runs = LsqrSteps(rows, P, exponents, _MAX_PRECONDITIONED_STEPS)
     ball = HeavyBall(rows, P, exponents, sketched.distortion())

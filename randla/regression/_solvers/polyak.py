@@ -20,7 +20,7 @@ from randla._typing import Array
 from randla.regression._solvers.preconditioner import Preconditioner, column_norms
 from randla.regression._solvers.rank import Exponents
 from randla.regression._solvers.refinement import LEAST_GAIN, Solution, refine
-from randla.regression._solvers.sketched_factor import MakeSketch, SketchedFactor, draw_factor
+from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 
 #: A run reduces its residual at most by this factor.
 _STEP_TOLERANCE = 1e-8
@@ -64,14 +64,10 @@ class HeavyBall:
 
 
 def solve_by_iteration(
-    rows: Rows,
-    make_sketch: MakeSketch,
-    m: int,
-    rcond: float | None,
-    sketched: SketchedFactor | None = None,
+    rows: Rows, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
 ) -> Solution:
     """Polyak's iteration with a sketched preconditioner, restarted on the residual."""
-    sketched = sketched or draw_factor(rows, make_sketch, m, rcond)
+    sketched = sketched or draw(m)
     P = sketched.preconditioner()
     ball = HeavyBall(rows, P, sketched.exponents, sketched.distortion())
     solution = refine(

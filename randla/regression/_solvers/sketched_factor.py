@@ -33,8 +33,6 @@ from randla.regression._solvers.rank import (
 from randla.regression._solvers.refinement import Solution
 from randla.sketching._operators import Sketch
 
-#: Draws a sketch of at least that many rows for the rows of the problem.
-MakeSketch = Callable[[int], Sketch]
 #: What a sketch maps to zero and A to more than this many rounding errors it has lost; below, the
 #: rank of A is in doubt itself.
 _LOST = 1e3
@@ -120,7 +118,13 @@ class SketchedFactor:
         return replace(solution, Y=Y)
 
 
-def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None) -> SketchedFactor:
+#: Draws the factor of a sketch of at least that many rows.
+DrawFactor = Callable[[int], SketchedFactor]
+
+
+def draw_factor(
+    rows: Rows, make_sketch: Callable[[int], Sketch], rcond: float | None, m: int
+) -> SketchedFactor:
     """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
     for _ in range(4):
         S = make_sketch(m)
