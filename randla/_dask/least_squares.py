@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,18 @@ from randla._tall.dense_rows import DenseRows
 from randla._tall.operator import SparseRows
 from randla._tall.problem import OutOfRange, Rows
 from randla._validation import as_weights, is_sparse, require_finite
-from randla.regression._least_squares.choice import checked, default_size, solve, zero_solution
-from randla.regression._least_squares.options import Options, Recipe, recipe_for, rows_of_sketch
-from randla.regression._least_squares.result import LstsqResult, Origin, estimated, exact_result
-from randla.regression._solvers.cholesky import solve_by_cholesky
+from randla.regression._least_squares.choice import checked, solve, zero_solution
+from randla.regression._least_squares.options import LstsqOptions
+from randla.regression._least_squares.result import LstsqResult, RefinementState
+from randla.regression._least_squares.sketch_and_solve import solve_from_sketch
+from randla.regression._least_squares.sketch_factory import (
+    SketchFactory,
+    estimate_size,
+    preconditioner_size,
+)
+from randla.regression._solvers.cholesky import solve_by_cholesky, solve_by_sketched_cholesky
 from randla.regression._solvers.refinement import Solution
-from randla.regression._solvers.sketched_cholesky import solve_by_sketched_cholesky
-from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor
+from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor, draw_factor
 from randla.sketching._operators import Sketch
 
 Matrix = NDArray[np.float64]
@@ -35,7 +41,7 @@ _SMALLEST, _LARGEST = 1e-280, 1e280
 _REGULAR = 1e-7
 
 
-def lstsq(A: Any, b: Any, options: Options, ridge: float, weights: Any) -> LstsqResult:
+def lstsq(A: Any, b: Any, options: LstsqOptions, ridge: float, weights: Any) -> LstsqResult:
     """`randla.lstsq` of a Dask array: one pass with a single sketch, else a few."""
     if options.method not in _METHODS:
         listed = ", ".join(repr(method) for method in _METHODS)
@@ -47,30 +53,35 @@ def lstsq(A: Any, b: Any, options: Options, ridge: float, weights: Any) -> Lstsq
         root_weights = dask_arrays.map_rows(_root_weights, weights, width=None)
     rows, one_dimensional = _read(A, b, ridge, root_weights)
     with np.errstate(all="ignore"):  # what may overflow is looked at
-        recipe = recipe_for(rows, options)
+        factory = SketchFactory.of(rows, options)
         if options.wants_one_sketch:
-            m = rows_of_sketch(rows, options, recipe)
+            m = estimate_size(rows, options, factory)
             if m is not None:
-                return estimated(rows, options, recipe, m, root_weights, one_dimensional)
+                sketched = solve_from_sketch(rows, factory, m, options)
+                if sketched is None:
+                    return LstsqResult.of(rows, zero_solution(rows), one_dimensional)
+                return LstsqResult.of_sketch(
+                    rows, sketched, one_dimensional, options, factory, root_weights
+                )
             options = options.exact()
-            recipe = recipe_for(rows, options)
-        solution = _exactly(rows, options, recipe)
-        return exact_result(rows, solution, one_dimensional, options.rcond)
+            factory = SketchFactory.of(rows, options)
+        solution = _exactly(rows, options, factory)
+        return LstsqResult.of(rows, solution, one_dimensional, options.rcond)
 
 
-def refine(origin: Origin, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
+def refine(state: RefinementState, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
     """Go on to full precision from one sketch."""
     A = dask_arrays.as_rows(A)
-    origin.require_shape(A.shape)
-    root_weights = origin.root_weights
+    state.require_shape(A.shape)
+    root_weights = state.root_weights
     if root_weights is not None:  # of an array in memory, or cut into other chunks
         root_weights = dask_arrays.as_vector(root_weights, A, "weights")
-    rows, one_dimensional = _read(A, b, origin.ridge, root_weights)
+    rows, one_dimensional = _read(A, b, state.ridge, root_weights)
     with np.errstate(all="ignore"):
-        options = Options(rcond=origin.rcond)
-        solution = _exactly(rows, options, origin.recipe, origin.factor_for(rows))
+        options = LstsqOptions(rcond=state.rcond)
+        solution = _exactly(rows, options, state.factory, state.factor_for(rows))
         rows.n_passes += first.n_passes
-        return exact_result(rows, solution, one_dimensional, origin.rcond)
+        return LstsqResult.of(rows, solution, one_dimensional, state.rcond)
 
 
 def _read(A: Any, b: Any, ridge: float, root_weights: Any) -> tuple[DaskRows, bool]:
@@ -84,30 +95,35 @@ def _read(A: Any, b: Any, ridge: float, root_weights: Any) -> tuple[DaskRows, bo
 
 
 def _exactly(
-    rows: DaskRows, options: Options, recipe: Recipe, sketched: SketchedFactor | None = None
+    rows: DaskRows,
+    options: LstsqOptions,
+    factory: SketchFactory,
+    sketched: SketchedFactor | None = None,
 ) -> Solution:
     if options.method != "auto":
-        return solve(rows, options.method, recipe, options.sketch_size, options.rcond, sketched)
+        return solve(rows, options, factory, sketched)
     try:
-        return _automatically(rows, options, recipe, sketched)
+        return _automatically(rows, options, factory, sketched)
     except OutOfRange:
         rows.equilibrate()
     if rows.d == 0:
         return zero_solution(rows)
-    return _automatically(rows, options, recipe, None)
+    return _automatically(rows, options, factory, None)
 
 
 def _automatically(
-    rows: DaskRows, options: Options, recipe: Recipe, sketched: SketchedFactor | None
+    rows: DaskRows, options: LstsqOptions, factory: SketchFactory, sketched: SketchedFactor | None
 ) -> Solution:
     """Plain Cholesky where that is accurate, which a sketch knows beforehand; else sketched."""
     solution = None
     if sketched is None or lapack.dtrcon(sketched.R)[0] > _REGULAR:
         solution = solve_by_cholesky(rows, options.rcond)
     if solution is None:
-        m = default_size(rows, recipe, 4)
+        m = preconditioner_size(rows, factory, 4)
         with suppress(BadSketch):
-            solution = solve_by_sketched_cholesky(rows, recipe.draw, m, options.rcond, sketched)
+            solution = solve_by_sketched_cholesky(
+                rows, partial(draw_factor, rows, factory.draw, options.rcond), m, sketched
+            )
     if solution is None:
         raise np.linalg.LinAlgError(
             "A must not be so ill-conditioned that four sketches lose its rank"
