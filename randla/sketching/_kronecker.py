@@ -19,6 +19,7 @@ from randla._random import (
     random_permutation,
     random_signs,
 )
+from randla._tall.operator import RowsOnDemand
 from randla._validation import as_count, as_matrix
 from randla.sketching._hadamard import fwht
 from randla.sketching._hadamard_plan import (
@@ -29,7 +30,7 @@ from randla.sketching._hadamard_plan import (
     sort_samples,
 )
 from randla.sketching._kernels import hadamard as kernels
-from randla.sketching._operators import UNBOUNDED, AnyArray, RowsOnDemand
+from randla.sketching._operators import UNBOUNDED, AnyArray
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)

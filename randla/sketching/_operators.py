@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from randla._tall.open import sketch_lazily, transposed
+from randla._tall.operator import RowsOnDemand
 from randla._validation import (
     as_array,
     as_count,
@@ -31,14 +32,6 @@ AnyArray = NDArray[Any]
 UNBOUNDED = 1 << 62
 #: Entries of a block of rows that are made on demand.
 _ON_DEMAND_ENTRIES = 1 << 20
-
-
-class RowsOnDemand(LinearOperator, ABC):
-    """An operand that is too large to be formed and makes blocks of its rows when asked."""
-
-    @abstractmethod
-    def row_block(self, first: int, last: int) -> AnyArray:
-        """Rows first..last as an array."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)

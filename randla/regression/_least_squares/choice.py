@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from scipy.linalg import lapack
 
 from randla._results import warn_caller
-from randla._tall.dense_rows import DenseRows
-from randla._tall.operator import SparseRows
-from randla._tall.problem import OutOfRange, Rows
+from randla._tall.dense import DenseMatrix
+from randla._tall.problem import LeastSquaresMatrix, OutOfRange, ScaledProblem
+from randla._tall.sparse import SparseMatrix
 from randla.regression._least_squares.options import LstsqOptions, LstsqWarning
 from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_factory import SketchFactory, preconditioner_size
@@ -46,6 +47,10 @@ _COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
 #: them: errors of the penalised sum are of the order of its square times 1e-32.
 _RIDGE_LIMIT = 1e10
 
+#: Methods whose passes leave nothing but sums.
+_OUT_OF_CORE = ("auto", "cholesky", "sketch-cholesky", "iterative", "sketch-and-solve")
+#: Reciprocal condition number of a sketch above which plain Cholesky will do, out of core.
+_REGULAR = 1e-7
 #: Methods with a sketched preconditioner: solver, and rows of the sketch for each column.
 _SKETCHED_SOLVERS: dict[str, tuple[Callable[..., Solution | None], int]] = {
     "sketch-cholesky": (solve_by_sketched_cholesky, 4),
@@ -54,8 +59,15 @@ _SKETCHED_SOLVERS: dict[str, tuple[Callable[..., Solution | None], int]] = {
 }
 
 
+def require_method(tall: LeastSquaresMatrix, method: str) -> None:
+    """Raise ValueError for a Dask array and a method whose passes leave more than sums."""
+    if tall.lazy and method not in _OUT_OF_CORE:
+        listed = ", ".join(repr(choice) for choice in _OUT_OF_CORE)
+        raise ValueError(f"method must be one of {listed} for a Dask array, got {method!r}")
+
+
 def solve(
-    rows: Rows,
+    rows: ScaledProblem,
     options: LstsqOptions,
     factory: SketchFactory,
     sketched: SketchedFactor | None = None,
@@ -75,26 +87,31 @@ def solve(
     return _solve(rows, options, factory, None)  # the sketch had other scales
 
 
-def _solve_part(factory: SketchFactory, rows: DenseRows, rcond: float | None) -> Solution:
+def _solve_part(factory: SketchFactory, rows: ScaledProblem, rcond: float | None) -> Solution:
     """Solve with one factor of a Kronecker product."""
     return solve(rows, LstsqOptions(rcond=rcond), SketchFactory("auto", rows.n, factory.rng))
 
 
-def zero_solution(rows: Rows) -> Solution:
+def zero_solution(rows: ScaledProblem) -> Solution:
     """The solution if all columns of A are zero."""
     return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0, 0, "lapack")
 
 
 def _solve(
-    rows: Rows, options: LstsqOptions, factory: SketchFactory, sketched: SketchedFactor | None
+    rows: ScaledProblem,
+    options: LstsqOptions,
+    factory: SketchFactory,
+    sketched: SketchedFactor | None,
 ) -> Solution:
     method, rcond = options.method, options.rcond
-    if method == "auto" and isinstance(rows, DenseRows):
+    if method == "auto" and isinstance(rows.tall, DenseMatrix):
         return _solve_dense(rows, factory, rcond, sketched)
+    if method == "auto" and rows.tall.lazy:
+        return _solve_out_of_core(rows, factory, rcond, sketched)
     if method == "auto":
         return _solve_by_products(rows, factory, rcond, sketched)
     if method == "lapack":
-        assert isinstance(rows, DenseRows)  # other kinds of A are made dense before
+        assert isinstance(rows.tall, DenseMatrix)  # other kinds of A are made dense before
         return solve_by_lapack(rows, rcond)
     solution: Solution | None
     if method == "cholesky":
@@ -112,7 +129,10 @@ def _solve(
 
 
 def _solve_dense(
-    rows: DenseRows, factory: SketchFactory, rcond: float | None, sketched: SketchedFactor | None
+    rows: ScaledProblem,
+    factory: SketchFactory,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
 ) -> Solution:
     n, d = rows.n, rows.d
     if n * d <= _SMALL or n < 4 * d:
@@ -141,13 +161,38 @@ def _solve_dense(
     return solve_by_lapack(rows, rcond)
 
 
+def _solve_out_of_core(
+    rows: ScaledProblem,
+    factory: SketchFactory,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
+) -> Solution:
+    """Plain Cholesky where that is accurate, which a sketch knows beforehand; else sketched."""
+    solution = None
+    if sketched is None or lapack.dtrcon(sketched.R)[0] > _REGULAR:
+        solution = solve_by_cholesky(rows, rcond)
+    if solution is None:
+        draw = partial(draw_factor, rows, factory.draw, rcond)
+        with suppress(BadSketch):
+            m = preconditioner_size(rows, factory, 4)
+            solution = solve_by_sketched_cholesky(rows, draw, m, sketched)
+    if solution is None:
+        raise np.linalg.LinAlgError(
+            "A must not be so ill-conditioned that four sketches lose its rank"
+        )
+    return checked(rows, solution)
+
+
 def _solve_by_products(
-    rows: Rows, factory: SketchFactory, rcond: float | None, sketched: SketchedFactor | None
+    rows: ScaledProblem,
+    factory: SketchFactory,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
 ) -> Solution:
     """A is sparse, or an operator, and large."""
     n, d = rows.n, rows.d
     solution: Solution | None
-    if isinstance(rows, SparseRows) and rows.exponents is None and rcond is None:
+    if isinstance(rows.tall, SparseMatrix) and rows.exponents is None and rcond is None:
         # On many sparse matrices with many columns LSQR takes some tens of steps as they are. An
         # attempt may cost as much as a Cholesky factor.
         steps = min(d**3 / (_COST_OF_STEP * max(rows.A.nnz, 1) * rows.k), _MAX_ATTEMPT)
@@ -157,11 +202,11 @@ def _solve_by_products(
                 solution = solve_by_plain_lsqr(rows, exponents, steps)
                 if solution.converged:
                     return solution
-    if isinstance(rows, SparseRows) and d <= min(n, _MAX_GRAM):
+    if isinstance(rows.tall, SparseMatrix) and d <= min(n, _MAX_GRAM):
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
             return solution
-    is_sparse = isinstance(rows, SparseRows)
+    is_sparse = isinstance(rows.tall, SparseMatrix)
     if 2 * d <= n and d <= (_MAX_SPARSE_FACTOR if is_sparse else _MAX_OPERATOR_FACTOR):
         make_sketch = partial(factory.draw, default="sparse-sign" if is_sparse else "srht")
         draw = partial(draw_factor, rows, make_sketch, rcond)
@@ -170,7 +215,7 @@ def _solve_by_products(
     return checked(rows, solve_by_plain_lsqr(rows, plain_scales(rows)))
 
 
-def checked(rows: Rows, solution: Solution) -> Solution:
+def checked(rows: ScaledProblem, solution: Solution) -> Solution:
     """The solution; warn if it falls short of full precision."""
     if rows.root_ridge is not None and solution.method != "lapack" and _hides_ridge(rows, solution):
         warn_caller(
@@ -189,7 +234,7 @@ def checked(rows: Rows, solution: Solution) -> Solution:
     return solution
 
 
-def _hides_ridge(rows: Rows, solution: Solution) -> bool:
+def _hides_ridge(rows: ScaledProblem, solution: Solution) -> bool:
     """Whether rounding errors may hide the ridge from columns that depend on one another."""
     P, exponents = solution.preconditioner, solution.exponents
     if P is None:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._parallel import showing_progress
-from randla._tall.problem import Rows
-from randla._validation import as_flag, as_number, is_dask
-from randla.regression._least_squares.choice import solve, zero_solution
+from randla._tall.open import open_operand
+from randla._tall.problem import ScaledProblem
+from randla._validation import as_flag, as_number
+from randla.regression._least_squares.choice import require_method, solve, zero_solution
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import (
-    as_operand,
     as_problem,
     as_root_weights,
     single_blas,
@@ -164,19 +164,17 @@ def lstsq(
     )  # fmt: skip
     ridge = as_number(ridge, "ridge", low=0.0, closed="left")
     bars = showing_progress("lstsq", as_flag(progress, "progress"))
-    if is_dask(A):
-        from randla._dask import least_squares
-
-        with bars:
-            return least_squares.lstsq(A, b, options, ridge, weights)
-    A = as_operand(A)
-    root_weights = as_root_weights(weights, A.shape[0])
-    with np.errstate(all="ignore"), single_blas(A.shape), bars:  # what may overflow is looked at
-        rows, is_vector = as_problem(A, b, root_weights, ridge, options)
+    tall = open_operand(A)
+    require_method(tall, options.method)
+    root_weights = as_root_weights(tall, weights)
+    with np.errstate(all="ignore"), single_blas(tall), bars:  # what may overflow is looked at
+        rows, is_vector = as_problem(tall, b, root_weights, ridge, options)
         return answer(rows, is_vector, options, root_weights)
 
 
-def answer(rows: Rows, is_vector: bool, options: LstsqOptions, root_weights: Any) -> LstsqResult:
+def answer(
+    rows: ScaledProblem, is_vector: bool, options: LstsqOptions, root_weights: Any
+) -> LstsqResult:
     """Solve the problem from one sketch, if that is asked for and pays, or to full precision."""
     factory = SketchFactory.of(rows, options)
     if options.wants_one_sketch:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from randla._parallel import single_threaded_blas
-from randla._tall.dense_rows import DenseRows
-from randla._tall.operator import OperatorRows, SparseRows, is_operator
-from randla._tall.problem import Rows
+from randla._tall.dense import DenseMatrix
+from randla._tall.problem import LazyProblem, LeastSquaresMatrix, ScaledProblem
 from randla._typing import Array
-from randla._validation import as_matrix, as_rhs, as_weights, read_only
 from randla.regression._least_squares.options import DEFAULT, LstsqOptions
 from randla.sketching._kronecker import KroneckerProduct
 
@@ -25,43 +23,40 @@ _LARGEST_SPREAD = 1e9
 _MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 
 
-def as_operand(A: Any) -> Any:
-    """The matrix, sparse matrix or operator; NaN and inf are found later, on the way."""
-    if not is_operator(A):
-        A = as_matrix(A, finite=False, sparse=True)
-    if 0 in A.shape:
-        raise ValueError(f"A must have at least one row and one column, got shape {A.shape}")
-    return A
-
-
-def as_root_weights(weights: Any, n: int) -> Array | None:
-    """Square roots of the weights; None stands for weights of one."""
+def as_root_weights(tall: LeastSquaresMatrix, weights: Any) -> Any:
+    """Square roots of the weights, lazy where A is; None stands for weights of one."""
     if weights is None:
         return None
-    return read_only(np.sqrt(as_weights(weights, n, "weights")))
+    return np.sqrt(tall.vector(weights, "weights", positive_sum=True))
 
 
 def as_problem(
-    A: Any, b: Any, root_weights: Array | None, ridge: float, options: LstsqOptions = DEFAULT
-) -> tuple[Rows, bool]:
-    """The problem of an operand that was read by `as_operand`, and whether b is a vector."""
-    n, d = A.shape
-    rhs = as_rhs(b, n, finite=False)
-    if rhs.size == 0:
-        raise ValueError(f"b must have at least one column, got shape {rhs.shape}")
-    B: Any = rhs if rhs.dtype == np.float64 else rhs.astype(np.float64)
-    B = B.reshape(n, -1)
-    if not isinstance(A, np.ndarray):
-        kind = OperatorRows if is_operator(A) else SparseRows
+    tall: LeastSquaresMatrix,
+    b: Any,
+    root_weights: Any,
+    ridge: float,
+    options: LstsqOptions = DEFAULT,
+) -> tuple[ScaledProblem, bool]:
+    """The problem, and whether b is a vector."""
+    n, d = tall.A.shape
+    B = tall.right_hand_sides(b)
+    if tall.lazy:
+        if n < d:
+            raise ValueError(
+                f"A must have at least as many rows as columns if it is a Dask array, got shape "
+                f"{(n, d)}: use A.compute()"
+            )
+        return LazyProblem(tall, B, root_weights, ridge), B.ndim == 1
+    if not isinstance(tall, DenseMatrix):
         is_small = options.method == "auto" and not options.wants_one_sketch
         is_small &= n * d < _MAX_DENSE_ENTRIES
-        if options.method != "lapack" and (_splits(A, root_weights, ridge) or not is_small):
-            return kind(A, B, root_weights, ridge), rhs.ndim == 1
-        A = kind(A, B).toarray()
-    return DenseRows(A, B, root_weights, ridge), rhs.ndim == 1
+        keeps = _splits(tall.A, root_weights, ridge) or not is_small
+        if options.method == "lapack" or not keeps:
+            tall = DenseMatrix(tall.toarray())
+    return ScaledProblem(tall, B.reshape(n, -1), root_weights, ridge), B.ndim == 1
 
 
-def is_structured(rows: Rows) -> bool:
+def is_structured(rows: ScaledProblem) -> bool:
     """Whether the problem splits into those of the factors of a Kronecker product."""
     return _splits(rows.A, rows.root_weights, rows.ridge)
 
@@ -80,14 +75,14 @@ def _spread(A: Array) -> float:
     return float(norms.max() / norms.min(where=norms > 0.0, initial=np.inf))
 
 
-def single_blas(shape: tuple[int, int]) -> AbstractContextManager[None]:
+def single_blas(tall: LeastSquaresMatrix) -> AbstractContextManager[None]:
     """Hold BLAS at one thread where its threads cost more than they gain.
 
     The passes over A run on threads of our own. A small factor, or one inner product of the length
     of b, would wake those of BLAS, which then spin for some time on the cores that a pass needs
     (measured: 1.2 times the time of a whole solution).
     """
-    n, d = shape
-    if n * d <= _MIN_SINGLE or d > _MAX_SINGLE:
+    n, d = tall.A.shape
+    if tall.lazy or n * d <= _MIN_SINGLE or d > _MAX_SINGLE:
         return nullcontext()
     return single_threaded_blas()

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._results import Result, axes_or_new, t_interval
-from randla._tall.problem import Rows
+from randla._tall.open import open_operand
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
-from randla._validation import as_flag, is_dask, read_only
+from randla._validation import as_flag
 from randla.regression._least_squares.choice import solve
 from randla.regression._least_squares.options import LstsqOptions
-from randla.regression._least_squares.problem import as_operand, as_problem, single_blas
+from randla.regression._least_squares.problem import as_problem, single_blas
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._least_squares.sketch_factory import SketchFactory
 from randla.regression._solvers.backward_error import measure_backward_error
@@ -88,7 +89,11 @@ class LstsqResult(Result):
 
     @classmethod
     def of(
-        cls, rows: Rows, solution: Solution, one_dimensional: bool, rcond: float | None = None
+        cls,
+        rows: ScaledProblem,
+        solution: Solution,
+        one_dimensional: bool,
+        rcond: float | None = None,
     ) -> LstsqResult:
         """The result of a solution to full precision."""
         if rcond is not None and solution.rank is not None and solution.rank < len(solution.Y):
@@ -123,7 +128,7 @@ class LstsqResult(Result):
     @classmethod
     def of_sketch(
         cls,
-        rows: Rows,
+        rows: ScaledProblem,
         solution: SketchedSolution,
         one_dimensional: bool,
         options: LstsqOptions,
@@ -299,28 +304,18 @@ class RefinementState:
 
     def refine(self, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
         """Solve to full precision."""
-        if is_dask(A):
-            from randla._dask import least_squares
-
-            return least_squares.refine(self, A, b, first)
-        A = as_operand(A)
-        self.require_shape(A.shape)
-        root_weights = self.root_weights
-        if is_dask(root_weights):
-            root_weights = read_only(root_weights.compute())
-        with np.errstate(all="ignore"), single_blas(A.shape):
-            rows, one_dimensional = as_problem(A, b, root_weights, self.ridge)
+        tall = open_operand(A)
+        if tall.A.shape != self.shape:
+            raise ValueError(f"A must have shape {self.shape} as before, got shape {tall.A.shape}")
+        root_weights = None if self.root_weights is None else tall.aligned(self.root_weights)
+        with np.errstate(all="ignore"), single_blas(tall):
+            rows, one_dimensional = as_problem(tall, b, root_weights, self.ridge)
             rows.n_passes += first.n_passes
             options = LstsqOptions(rcond=self.rcond)
             solution = solve(rows, options, self.factory, self.factor_for(rows))
             return LstsqResult.of(rows, solution, one_dimensional, self.rcond)
 
-    def require_shape(self, shape: tuple[int, int]) -> None:
-        """Raise ValueError unless A has the shape that was sketched."""
-        if shape != self.shape:
-            raise ValueError(f"A must have shape {self.shape} as before, got shape {shape}")
-
-    def factor_for(self, rows: Rows) -> SketchedFactor | None:
+    def factor_for(self, rows: ScaledProblem) -> SketchedFactor | None:
         """Give `rows` the scales that the sketch had; return the factor of the sketch.
 
         None if the sketch lacks rank, as A itself may not.
@@ -338,7 +333,9 @@ class RefinementState:
         return self.sketched.shifted(change) if change else self.sketched
 
 
-def _shaped(rows: Rows, Y: Array, exponents: Exponents | None, one_dimensional: bool) -> Array:
+def _shaped(
+    rows: ScaledProblem, Y: Array, exponents: Exponents | None, one_dimensional: bool
+) -> Array:
     """Coefficients as the caller's b suggests: (d,) or (d, k)."""
     X = rows.unscale(Y, exponents)
     if X is not Y and not np.isfinite(X).all():
@@ -348,6 +345,6 @@ def _shaped(rows: Rows, Y: Array, exponents: Exponents | None, one_dimensional: 
     return X[:, 0] if one_dimensional else np.ascontiguousarray(X)
 
 
-def _norms(rows: Rows, squares: Array, one_dimensional: bool) -> Any:
+def _norms(rows: ScaledProblem, squares: Array, one_dimensional: bool) -> Any:
     norms = rows.unscale_norm(np.sqrt(squares))
     return float(norms[0]) if one_dimensional else norms

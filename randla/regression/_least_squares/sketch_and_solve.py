@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.problem import OutOfRange, Rows
+from randla._tall.problem import OutOfRange, ScaledProblem
 from randla._typing import Array
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.sketch_factory import SketchFactory
@@ -49,13 +49,13 @@ class SketchedSolution:
     converged: bool = True
 
 
-def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolution:
+def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> SketchedSolution:
     """Solve ``min |S (A x - b)|``; the standard errors are those of the module `_inference`."""
     SA, SB = rows.sketch(S, with_b=True)
     m, d = SA.shape
     largest = np.abs(SA).max(axis=0, initial=0.0)
     small = not largest.min(initial=np.inf) > 1e-290
-    if small and rows.scalable and rows.exponents is None:
+    if small and rows.tall.scalable and rows.exponents is None:
         raise OutOfRange  # zero columns are left out, tiny ones scaled up
     exponents = -exponents_of(largest)
     # The last columns of R of [SA, SB] hold Q'SB and the residual.
@@ -101,7 +101,7 @@ def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolu
 
 
 def solve_from_sketch(
-    rows: Rows, factory: SketchFactory, m: int, options: LstsqOptions
+    rows: ScaledProblem, factory: SketchFactory, m: int, options: LstsqOptions
 ) -> SketchedSolution | None:
     """Solve from m sketched rows, or from a second, larger sketch if the first broke its promise.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from randla._random import as_generator
-from randla._tall.problem import Rows
+from randla._tall.problem import ScaledProblem
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import is_structured
 from randla.sketching._gaussian import GaussianSketch
@@ -48,7 +48,7 @@ class SketchFactory:
             )
 
     @classmethod
-    def of(cls, rows: Rows, options: LstsqOptions) -> SketchFactory:
+    def of(cls, rows: ScaledProblem, options: LstsqOptions) -> SketchFactory:
         """The factory of a problem; with a fixed seed where the answer is exact."""
         rng = 0 if options.rng is None and not options.wants_one_sketch else options.rng
         if rows.ridge > 0.0:
@@ -98,12 +98,12 @@ class SketchFactory:
         return padded(self.n) if self.sketch_class(default) is SRHT and not self.is_fixed else None
 
 
-def preconditioner_size(rows: Rows, factory: SketchFactory, multiple: int) -> int:
+def preconditioner_size(rows: ScaledProblem, factory: SketchFactory, multiple: int) -> int:
     """Rows of a sketch that serves as a preconditioner: `multiple` for each column."""
     return min(max(multiple * rows.d, 64), factory.largest() or UNBOUNDED)
 
 
-def estimate_size(rows: Rows, options: LstsqOptions, factory: SketchFactory) -> int | None:
+def estimate_size(rows: ScaledProblem, options: LstsqOptions, factory: SketchFactory) -> int | None:
     """Rows of the sketch for an estimate; None if an exact solution is cheaper."""
     kind, largest = factory.sketch_class("srht"), factory.largest()
     if options.eps is None:

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.dense_rows import DenseRows
-from randla._tall.problem import Rows
+from randla._tall.dense import DenseMatrix
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.householder import load_all
 from randla.regression._solvers.preconditioner import shrunk_norms
@@ -17,7 +17,7 @@ from randla.regression._solvers.rank import column_norms
 from randla.regression._solvers.refinement import Solution
 
 
-def measure_backward_error(rows: Rows, solution: Solution) -> float:
+def measure_backward_error(rows: ScaledProblem, solution: Solution) -> float:
     """The columnwise backward error of a solution, for one pass over A."""
     Y, exponents = solution.Y, solution.exponents
     D = np.ones((len(Y), 1)) if exponents is None else np.ldexp(1.0, exponents)[:, None]
@@ -26,7 +26,7 @@ def measure_backward_error(rows: Rows, solution: Solution) -> float:
         if solution.preconditioner is not None:
             R = solution.preconditioner.matrix()
         else:
-            assert isinstance(rows, DenseRows)
+            assert isinstance(rows.tall, DenseMatrix)
             R = load_all(rows) * D.T
             if rows.root_ridge is not None:
                 stacked = np.asfortranarray(np.vstack([R, np.diag(rows.root_ridge * D[:, 0])]))

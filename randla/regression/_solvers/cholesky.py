@@ -24,8 +24,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.dense_rows import DenseRows
-from randla._tall.problem import Rows
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import TriangularPreconditioner
 from randla.regression._solvers.rank import EPS, has_lost_rank
@@ -42,7 +41,7 @@ _WORST_GRAM = 1e-4
 
 
 def solve_by_cholesky(
-    rows: Rows, rcond: float | None, *, forced: bool = False, single: bool = False
+    rows: ScaledProblem, rcond: float | None, *, forced: bool = False, single: bool = False
 ) -> Solution | None:
     """Scaled Cholesky with refinement; None where the condition number is too large for it.
 
@@ -82,7 +81,7 @@ def _condition(R: Array, G: Array) -> float:
 
 
 def solve_by_sketched_cholesky(
-    rows: Rows, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
+    rows: ScaledProblem, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
 ) -> Solution | None:
     """Sketch-preconditioned Cholesky with refinement; None if four sketches are not good enough."""
     for _ in range(4):
@@ -130,12 +129,12 @@ class SampleOfRows(NamedTuple):
     fits_single: bool  # whether the columns have norms that float32 can square
 
 
-def look_at_sample(rows: DenseRows) -> SampleOfRows:
+def look_at_sample(rows: ScaledProblem) -> SampleOfRows:
     """Estimate from a sample of rows how plain Cholesky would fare, to save a pass over all."""
     n_sample = 2 * rows.d
     if rows.n < 16 * n_sample:
         return SampleOfRows(math.nan, False)
-    sample = rows.load_every(rows.n // n_sample)
+    sample = rows.tall.load_every(rows.n // n_sample)
     G = sample.T @ sample
     norms = np.sqrt(G.diagonal())
     if not (norms.min() > 0.0 and np.isfinite(norms).all()):

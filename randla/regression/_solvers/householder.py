@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.dense_rows import DenseRows
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import (
     SpectralPreconditioner,
@@ -41,7 +41,7 @@ _RIDGE_COUNTS = 1e-5
 _SMALL_SHARE = 1e-6
 
 
-def solve_by_lapack(rows: DenseRows, rcond: float | None) -> Solution:
+def solve_by_lapack(rows: ScaledProblem, rcond: float | None) -> Solution:
     """Solve by one QR; minimum norm if the rank is below the number of columns."""
     n, d = rows.n, rows.d
     if rows.root_ridge is None:
@@ -51,7 +51,7 @@ def solve_by_lapack(rows: DenseRows, rcond: float | None) -> Solution:
     return _solve_tall(rows, rcond)
 
 
-def _solve_tall(rows: DenseRows, rcond: float | None) -> Solution:
+def _solve_tall(rows: ScaledProblem, rcond: float | None) -> Solution:
     if rows.root_ridge is not None:
         return _solve_with_ridge(rows, rcond)
     n, d = rows.n, rows.d
@@ -68,7 +68,7 @@ def _solve_tall(rows: DenseRows, rcond: float | None) -> Solution:
     return _solve_scaled(rows, scaled, QtB, squares, exponents, rcond)
 
 
-def _load_with_rhs(rows: DenseRows, root_ridge: Array | None) -> Array:
+def _load_with_rhs(rows: ScaledProblem, root_ridge: Array | None) -> Array:
     """[A B], scaled, with the rows of a ridge below."""
     n, d = rows.n, rows.d
     F = np.empty((n if root_ridge is None else n + d, d + rows.k), order="F")
@@ -104,7 +104,7 @@ def _triangular(F: Array, d: int) -> tuple[Array, Array, Array]:
     return np.asfortranarray(R), QtB, squares
 
 
-def _scaled(rows: DenseRows, R: Array) -> tuple[Array, Exponents]:
+def _scaled(rows: ScaledProblem, R: Array) -> tuple[Array, Exponents]:
     """R with columns of norm about 1, cleared below its diagonal, and their scales."""
     R = np.triu(R)
     largest = np.abs(R).max(axis=0)
@@ -114,7 +114,7 @@ def _scaled(rows: DenseRows, R: Array) -> tuple[Array, Exponents]:
 
 
 def _solve_scaled(
-    rows: DenseRows,
+    rows: ScaledProblem,
     R: Array,
     QtB: Array,
     squares: Array,
@@ -138,7 +138,7 @@ def _solve_scaled(
     return Solution(Y, exponents, TriangularPreconditioner(R), d, squares, None, 0, "lapack")
 
 
-def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
+def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
     """Solve with the rows of the ridge below A."""
     n, d, root_ridge = rows.n, rows.d, rows.root_ridge
     assert root_ridge is not None
@@ -177,7 +177,7 @@ def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
     return replace(dependent, Y=Y, squares=squares)
 
 
-def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
+def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
     r"""Solve for dependent columns, from a QR of A without the ridge; None if there are none.
 
     A ridge that is small beside dependent columns decides how they share their coefficients, but
@@ -193,7 +193,7 @@ def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
     R = np.triu(R)
     largest = np.abs(R).max(axis=0)
     if not np.isfinite(largest).all():
-        rows._require_finite()
+        rows.tall.require_finite()
     own = -exponents_of(largest)
     R = np.ldexp(R, own)
     if rows.n >= d and is_clearly_regular(R, (rows.n, d), None):
@@ -233,7 +233,7 @@ def _better(Y: Array, squares: Array, Z: Array, others: Array) -> tuple[Array, A
     return np.where(better, Z, Y), np.where(better, others, squares)
 
 
-def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
+def _solve_wide(rows: ScaledProblem, rcond: float | None) -> Solution:
     """Fewer rows than columns: the shortest solution, from a QR of A' or an SVD.
 
     With a ridge it is the shortest solution of ``[A, sqrt(ridge) I] (x, t) = b``.
@@ -291,15 +291,15 @@ def _has_regular_columns(R: Array) -> bool:
     return bool(lapack.dtrcon(np.ldexp(R, -exponents_of(largest)))[0] > 1e-8)
 
 
-def load_all(rows: DenseRows) -> Array:
+def load_all(rows: ScaledProblem) -> Array:
     """The scaled A."""
     A = np.empty((rows.n, rows.d))
     _load_all(rows, A)
     return A
 
 
-def _load_all(rows: DenseRows, out: Array) -> None:
+def _load_all(rows: ScaledProblem, out: Array) -> None:
     """Fill `out` (n, d) with the rows of the scaled A, without a second copy of all."""
     for i in range(0, rows.n, _LOAD_ROWS):
         j = min(i + _LOAD_ROWS, rows.n)
-        out[i:j] = rows.load(i, j)
+        out[i:j] = rows.tall.load(i, j)

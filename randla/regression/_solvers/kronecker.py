@@ -15,21 +15,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from randla._tall.dense_rows import DenseRows
-from randla._tall.problem import Rows
+from randla._tall.dense import DenseMatrix
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.rank import EPS, column_norms, numerical_rank
 from randla.regression._solvers.refinement import ENOUGH, Solution
 
 #: Solves a problem with one factor of the product.
-SolvePart = Callable[[DenseRows, float | None], Solution]
+SolvePart = Callable[[ScaledProblem, float | None], Solution]
 _MAX_REFINEMENTS = 4
 
 
 class _Spectra:
     """Singular values and vectors of both factors."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: ScaledProblem) -> None:
         (s1, self.V1), (s2, self.V2) = map(_spectrum, (rows.A.A1, rows.A.A2))
         self.s = np.multiply.outer(s1, s2)[:, :, None]
         self.ridge = rows.ridge
@@ -59,7 +59,7 @@ class _Spectra:
 class _PseudoInverse:
     """``A1^+ (x) A2^+``; the rank is known once it was applied."""
 
-    def __init__(self, rows: Rows, rcond: float | None, solve: SolvePart) -> None:
+    def __init__(self, rows: ScaledProblem, rcond: float | None, solve: SolvePart) -> None:
         self.A1, self.A2, self.rcond, self.solve = rows.A.A1, rows.A.A2, rcond, solve
         self.ranks = [0, 0]
 
@@ -71,7 +71,7 @@ class _PseudoInverse:
         return X.transpose(1, 0, 2).reshape(d1 * d2, k)
 
     def _solve(self, which: int, A: Array, Z: Array) -> Array:
-        part = DenseRows(A, np.ascontiguousarray(Z))
+        part = ScaledProblem(DenseMatrix(A), np.ascontiguousarray(Z))
         solution = self.solve(part, self.rcond)
         self.ranks[which] = int(solution.rank or 0)
         return part.unscale(solution.Y, solution.exponents)
@@ -84,7 +84,7 @@ class _PseudoInverse:
 class _RidgeInverse:
     """``(A'A + ridge)^-1 A'`` by the singular vectors of both factors."""
 
-    def __init__(self, rows: Rows, spectra: _Spectra) -> None:
+    def __init__(self, rows: ScaledProblem, spectra: _Spectra) -> None:
         self.spectra, self.rank = spectra, rows.d
         self.shifted = np.hypot(spectra.s, rows.ridge**0.5)
 
@@ -95,13 +95,13 @@ class _RidgeInverse:
         return self.spectra.expand(in_range / self.shifted / self.shifted)
 
 
-def solve_by_factors(rows: Rows, rcond: float | None, solve: SolvePart) -> Solution:
+def solve_by_factors(rows: ScaledProblem, rcond: float | None, solve: SolvePart) -> Solution:
     """Solve with A a `KroneckerProduct` to full precision; `solve` does so with a factor."""
     spectra = _Spectra(rows)
     inverse: _PseudoInverse | _RidgeInverse = (
         _RidgeInverse(rows, spectra) if rows.ridge > 0.0 else _PseudoInverse(rows, rcond, solve)
     )
-    best = Y = inverse.step(rows.B, rows._transposed(rows.B))
+    best = Y = inverse.step(rows.B, rows.tall.transposed(rows.B))
     best_error, n_refinements = np.inf, 0
     for n_refinements in range(_MAX_REFINEMENTS + 1):
         R = rows.residual_vectors(Y)

@@ -19,7 +19,7 @@ import numpy as np
 
 from randla._parallel import progress_bar, shown_progress
 from randla._scaling import exponents_of
-from randla._tall.problem import Rows
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.polyak import HeavyBall
 from randla.regression._solvers.preconditioner import Preconditioner
@@ -91,7 +91,7 @@ class LsqrSteps:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: ScaledProblem,
         P: Preconditioner,
         exponents: Exponents,
         max_steps: int,
@@ -125,7 +125,7 @@ class Unpreconditioned(Preconditioner):
 
     condition = math.inf
 
-    def __init__(self, rows: Rows, exponents: Exponents) -> None:
+    def __init__(self, rows: ScaledProblem, exponents: Exponents) -> None:
         rng, D = np.random.default_rng(0), np.ldexp(1.0, exponents)[:, None]
         v = rng.standard_normal((rows.d, 1))
         for _ in range(_POWER_STEPS):
@@ -146,7 +146,7 @@ class Unpreconditioned(Preconditioner):
 
 
 def solve_by_lsqr(
-    rows: Rows, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
+    rows: ScaledProblem, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
 ) -> Solution:
     """LSQR with a sketched preconditioner, restarted until the backward error is at rounding."""
     sketched = sketched or draw(m)
@@ -162,7 +162,7 @@ def solve_by_lsqr(
     return sketched.shortest(rows, replace(solution, n_iterations=n_iterations))
 
 
-def plain_scales(rows: Rows) -> Exponents:
+def plain_scales(rows: ScaledProblem) -> Exponents:
     """Exponents of the columns for LSQR without a preconditioner.
 
     The minimum norm asks for one scale. But LSQR stops at an error relative to the largest columns,
@@ -172,7 +172,7 @@ def plain_scales(rows: Rows) -> Exponents:
     mixtures = rows.transposed(np.random.default_rng(0).standard_normal((n, 4)))
     norms = np.abs(mixtures).max(axis=1)
     if not np.isfinite(norms).all():
-        rows._require_finite()
+        rows.tall.require_finite()
     used, exponents = norms > 0.0, np.clip(-exponents_of(norms), -1020, 1020)
     if not used.any():
         return exponents
@@ -182,7 +182,7 @@ def plain_scales(rows: Rows) -> Exponents:
 
 
 def solve_by_plain_lsqr(
-    rows: Rows, exponents: Exponents, total_steps: float = math.inf
+    rows: ScaledProblem, exponents: Exponents, total_steps: float = math.inf
 ) -> Solution:
     """LSQR without a preconditioner, where a triangular factor would cost too much.
 

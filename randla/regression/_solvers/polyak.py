@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from randla._tall.problem import Rows
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import Preconditioner, column_norms
 from randla.regression._solvers.rank import Exponents
@@ -35,7 +35,9 @@ class HeavyBall:
     it, drift, and stall at condition numbers from 1e12 on (measured).
     """
 
-    def __init__(self, rows: Rows, P: Preconditioner, exponents: Exponents, eta: float) -> None:
+    def __init__(
+        self, rows: ScaledProblem, P: Preconditioner, exponents: Exponents, eta: float
+    ) -> None:
         self.rows, self.P, self.eta = rows, P, eta
         self.D = np.ldexp(1.0, exponents)[:, None]
         self.n_iterations = 0
@@ -64,7 +66,7 @@ class HeavyBall:
 
 
 def solve_by_iteration(
-    rows: Rows, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
+    rows: ScaledProblem, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
 ) -> Solution:
     """Polyak's iteration with a sketched preconditioner, restarted on the residual."""
     sketched = sketched or draw(m)

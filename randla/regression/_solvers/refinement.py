@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from randla._tall.problem import Rows
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import Preconditioner, column_norms
 from randla.regression._solvers.rank import EPS, Exponents
@@ -54,7 +54,7 @@ class Solution:
 
 
 def refine(
-    rows: Rows,
+    rows: ScaledProblem,
     preconditioner: Preconditioner,
     exponents: Exponents,
     Y: Array,

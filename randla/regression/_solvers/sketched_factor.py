@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.problem import Rows
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import (
     Preconditioner,
@@ -110,7 +110,7 @@ class SketchedFactor:
         other.exponents = self.exponents + change
         return other
 
-    def shortest(self, rows: Rows, solution: Solution) -> Solution:
+    def shortest(self, rows: ScaledProblem, solution: Solution) -> Solution:
         """The solution itself, or that of minimum norm if the rank is below d."""
         if self.spectrum is None:
             return solution
@@ -123,7 +123,7 @@ DrawFactor = Callable[[int], SketchedFactor]
 
 
 def draw_factor(
-    rows: Rows, make_sketch: Callable[[int], Sketch], rcond: float | None, m: int
+    rows: ScaledProblem, make_sketch: Callable[[int], Sketch], rcond: float | None, m: int
 ) -> SketchedFactor:
     """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
     for _ in range(4):
@@ -154,7 +154,7 @@ def draw_factor(
     return sketched
 
 
-def require_rank(rows: Rows, m: int) -> None:
+def require_rank(rows: ScaledProblem, m: int) -> None:
     """Refuse a sketch of fewer rows than the rank may be: it would be taken for the rank of A."""
     n = rows.n if rows.root_ridge is None else rows.n + rows.d
     if m < min(n, rows.d):
