@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import SRHT, CountSketch, _parallel, lstsq
 from randla._tall.dense import DenseMatrix
+from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
 from randla.datasets import ill_conditioned
 from randla.regression._least_squares import choice, problem
@@ -467,7 +468,7 @@ def test_the_columnwise_backward_error_in_200_digits(decades, change):
     b = normal(12, seed=1)
     x = lstsq(A, b).x
     x[3] *= 1.0 + change  # of the smallest column
-    rows, _ = as_problem(A, b, None, 0.0)
+    rows, _ = as_problem(open_operand(A), b, None, 0.0)
     R = np.linalg.qr(A, mode="r")
     solution = Solution(x[:, None], None, TriangularPreconditioner(R), 4, None, None, 0, "lapack")
     error = measure_backward_error(rows, solution)
