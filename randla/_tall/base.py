@@ -9,21 +9,22 @@ and the parts of the vectors that belong to it. A function of vectors alone gets
 place of the block. It depends on nothing else, so that the answer does not depend on the cuts.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from randla._scaling import exponents_of, median_exponents, power_of_two_scale
+from randla._tall.problem import LeastSquaresMatrix
 from randla._typing import Array
 
 _MEASURED = 2000  # rows that tell how large the entries of a column, and the rows, are
 _ZERO = -(1 << 13)  # exponent that stands for the length of a row of zeros
 
 
-class TallMatrix(ABC):
+class TallMatrix(LeastSquaresMatrix):
     """A matrix (n, d) with optional scales of its columns.
 
     Parameters
@@ -43,9 +44,6 @@ class TallMatrix(ABC):
     entry_error : float
         Relative rounding error of the entries themselves, where they are float32; else 0.
     """
-
-    #: Whether vectors over the rows are lazy, and each number costs a pass over data on disk.
-    lazy: ClassVar[bool] = False
 
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
         self.A, self.ridge = A, ridge
@@ -128,14 +126,6 @@ class TallMatrix(ABC):
         return value, None
 
     @abstractmethod
-    def vector(self, values: Any, name: str) -> Any:
-        """A caller's vector with a number for each row; numbers are checked where they are read."""
-
-    @abstractmethod
-    def right_hand_side(self, b: Any, name: str, *, single: bool = False) -> Any:
-        """A caller's b, (n,) or (n, k); k = 1 if `single`. Checked now, if it is in memory."""
-
-    @abstractmethod
     def ones(self) -> Any:
         """A vector of ones."""
 
@@ -172,10 +162,6 @@ class TallMatrix(ABC):
     @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> Any:
         """The chosen rows, of ascending numbers, in memory and with the same scales."""
-
-    @abstractmethod
-    def require_finite(self) -> None:
-        """Raise ValueError if an entry is NaN or inf."""
 
     # Scales --------------------------------------------------------------------------------------
 

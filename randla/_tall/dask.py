@@ -15,7 +15,7 @@ from randla._tall.base import TallMatrix
 from randla._tall.blocks import as_block, open_block
 from randla._tall.memory import MemoryMatrix, r_factor
 from randla._typing import Array
-from randla._validation import as_weights
+from randla._validation import as_weights, require_finite
 
 #: Scales and numbers of the columns that are read, for the blocks.
 View = tuple[Array | None, NDArray[np.intp] | None]
@@ -66,9 +66,15 @@ class DaskMatrix(TallMatrix):
         constants.update(visit=function, view=self.view)
         return dask_arrays.gather(_of_block, self.A, *vectors, **constants)
 
-    def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Any:
+    def map_vectors(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        width: int | None = None,
+        **constants: Any,
+    ) -> Any:
         """What ``function(first, *vectors, **constants)`` says of each row, lazy."""
-        return dask_arrays.map_rows(function, *vectors, width=None, **constants)
+        return dask_arrays.map_rows(function, *vectors, width=width, **constants)
 
     def join_vectors(
         self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
@@ -101,15 +107,19 @@ class DaskMatrix(TallMatrix):
         return_value = following()
         return self._brought, return_value
 
-    def vector(self, values: Any, name: str) -> Any:
+    def vector(self, values: Any, name: str, *, positive_sum: bool = False) -> Any:
         """A caller's vector, chunked like the rows, and checked when it is computed."""
         return self.map_vectors(
             _checked, dask_arrays.as_vector(values, self.A, name), argument=name
         )
 
-    def right_hand_side(self, b: Any, name: str, *, single: bool = False) -> Any:
-        """A caller's b, chunked like the rows."""
-        return dask_arrays.as_columns(b, self.A, name, single=single)
+    def aligned(self, vector: Any) -> Any:
+        """A checked vector, of an array in memory or cut into other chunks, as a vector of A."""
+        return dask_arrays.as_vector(vector, self.A, "weights")
+
+    def right_hand_sides(self, b: Any, *, single: bool = False, finite: bool = False) -> Any:
+        """A caller's b, (n,) or (n, k), as it is: it is checked, and cast, in the passes."""
+        return dask_arrays.as_columns(b, self.A, "b", single=single)
 
     def ones(self) -> Any:
         """A lazy vector of ones."""
@@ -172,6 +182,58 @@ class DaskMatrix(TallMatrix):
         width = self.A.shape[1]
         self.A = dask_arrays.map_rows(_divided, self.A, exponents, width=width)
 
+    # Least squares -------------------------------------------------------------------------------
+
+    def _total(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Array:
+        """The sum of what a function of a block, its root weights and other vectors returns."""
+        exponents = self.column_exponents
+        total: Array = self.compute(
+            self.join_rows(function, self.row_scale, *vectors, exponents=exponents, **options)
+        )
+        return total
+
+    def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
+        """``A'A``, and ``A'B`` with the squared norms of the columns of B below."""
+        d = self.d
+        total = self._total(_normal_equations, B, shape=(d + 1, d + B.shape[1]))
+        return total[:d, :d], total[:, d:]
+
+    def normal_equations_after(
+        self, P: Array, B: Any, *, triangular: bool, single: bool = False
+    ) -> tuple[Array, Array]:
+        """``Y'Y`` for Y = A P, and ``Y'B`` with the squared norms of the columns of B below."""
+        r = P.shape[1]
+        total = self._total(
+            _normal_equations, B, shape=(r + 1, r + B.shape[1]), P=P, triangular=triangular
+        )
+        return total[:r, :r], total[:, r:]
+
+    def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
+        """``A'R`` and the squared norms of the columns of R = B - A X."""
+        total = self._total(_residual_gradient, B, shape=(self.d + 1, X.shape[1]), X=X)
+        return total[:-1], total[-1]
+
+    def normal_product(self, X: Array) -> Array:
+        """``A'A X``."""
+        return self._total(_normal_product, shape=X.shape, X=X)
+
+    def sketch_with(self, S: Any, B: Any) -> tuple[Array, Array | None]:
+        """``S W^(1/2) A`` of all columns, unscaled, and ``S W^(1/2) B`` unless B is None."""
+        d = self.A.shape[1]
+        shape = S.shape[0], d + (0 if B is None else B.shape[1])
+        total = self._total(_sketch_with, B, shape=shape, S=S)
+        return total[:, :d], None if B is None else total[:, d:]
+
+    def weighted_maxima_with(self, b: Any) -> tuple[Array, Array]:
+        """Largest absolute weighted entries of all columns of A and b, which must be finite."""
+        d, k = self.A.shape[1], 1 if b.ndim == 1 else b.shape[1]
+        top = self._total(_weighted_maxima, b, shape=(1, d + k), join=np.maximum)[0]
+        return top[:d], top[d:]
+
+    def weighted_maxima(self) -> Array:
+        """Largest absolute weighted entry of each of all columns, which must be finite."""
+        return self.weighted_maxima_with(self.ones())[0]
+
 
 def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
     matrix = open_block(block, first=first)
@@ -227,6 +289,59 @@ def _divided(first: int, block: Any, exponents: Any) -> Any:
 
 def _require_finite(first: int, block: Any) -> None:
     open_block(block, first=first).require_finite()
+
+
+# Least squares -----------------------------------------------------------------------------------
+
+
+def _rescaled(block: Any, root_weights: Any, exponents: Any) -> Any:
+    block.rescale(root_weights, exponents, block.columns)
+    return block
+
+
+@np.errstate(all="ignore")
+def _normal_equations(
+    block: Any, root_weights: Any, B: Array, *, exponents: Any, P: Array | None = None,
+    triangular: bool = False,
+) -> Array:  # fmt: skip
+    block = _rescaled(block, root_weights, exponents)
+    if P is None:
+        G, C = block.normal_equations(B)
+    else:
+        G, C = block.normal_equations_after(P, B, triangular=triangular)
+    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))
+    return np.vstack([np.hstack([G, C]), below])
+
+
+@np.errstate(all="ignore")
+def _residual_gradient(
+    block: Any, root_weights: Any, B: Array, *, exponents: Any, X: Array
+) -> Array:
+    return np.vstack(_rescaled(block, root_weights, exponents).residual_gradient(X, B))
+
+
+@np.errstate(all="ignore")
+def _normal_product(block: Any, root_weights: Any, *, exponents: Any, X: Array) -> Array:
+    return _rescaled(block, root_weights, exponents).normal_product(X)  # type: ignore[no-any-return]
+
+
+def _sketch_with(block: Any, root_weights: Any, B: Any, *, exponents: Any, S: Any) -> Array:
+    """S A of the block, and S B beside it; all columns, unscaled."""
+    block.row_scale = root_weights
+    S = prepared(S).columns(block.first, block.first + block.n)
+    SA, SB = block.sketch_with(S, B)
+    return SA if SB is None else np.hstack([SA, SB])
+
+
+@np.errstate(all="ignore")
+def _weighted_maxima(block: Any, root_weights: Any, b: Any, *, exponents: Any) -> Array:
+    """The largest absolute weighted entries of the columns of A and b, which must be finite."""
+    block.require_finite()
+    B = np.abs(np.asarray(b, np.float64).reshape(len(b), -1))
+    require_finite(B, "b")
+    block.row_scale = root_weights
+    B = B if root_weights is None else B * root_weights[:, None]
+    return np.append(block.weighted_maxima(), B.max(axis=0))[None]
 
 
 # Sketches ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from randla._tall._kernels import tiles as kernels
 from randla._tall.base import TallMatrix
 from randla._tall.vectors import by_blocks
 from randla._typing import Array
-from randla._validation import as_rhs, as_weights, read_only
+from randla._validation import read_only
 
 _TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product stay in cache
 _FLOPS = 1e10  # operations a second, roughly, to see what is worth the pool
@@ -127,14 +127,6 @@ class MemoryMatrix(TallMatrix):
     def compute(self, *values: Any) -> Any:
         """The values, which are known."""
         return values[0] if len(values) == 1 else values
-
-    def vector(self, values: Any, name: str) -> Array:
-        """A caller's vector, finite and not negative."""
-        return as_weights(values, self.n, name, positive_sum=False)  # type: ignore[return-value]
-
-    def right_hand_side(self, b: Any, name: str, *, single: bool = False) -> Array:
-        """A caller's b in float64, finite."""
-        return as_rhs(b, self.n, name, single=single).astype(np.float64, copy=False)
 
     def ones(self) -> Array:
         """A vector of ones."""

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator
 
 from randla._tall.base import TallMatrix
 from randla._tall.blocks import as_block, open_block
+from randla._tall.operator import OperatorMatrix
+from randla._tall.problem import LeastSquaresMatrix
 from randla._validation import as_array, as_matrix, is_sparse, require_rhs_shape
 
 
@@ -15,6 +18,15 @@ def is_dask(x: Any) -> bool:
     """Whether `x` is a Dask array, without importing Dask."""
     module = sys.modules.get("dask.array")
     return module is not None and isinstance(x, module.Array)
+
+
+def open_operand(A: Any) -> LeastSquaresMatrix:
+    """`A` with the passes of least squares; a `LinearOperator` is welcome too."""
+    if not isinstance(A, LinearOperator):
+        return open_tall(A)  # type: ignore[return-value]
+    if 0 in A.shape:
+        raise ValueError(f"A must have rows and columns, got shape {A.shape}")
+    return OperatorMatrix(A)
 
 
 def open_tall(

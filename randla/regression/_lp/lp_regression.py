@@ -277,7 +277,7 @@ def lp_regression(
     bars = showing_progress("lp_regression", as_flag(progress, "progress"))
     with bars, np.errstate(over="ignore", invalid="ignore"):  # overflow is told in the end
         tall = open_tall(A, finite=True)
-        rhs = tall.right_hand_side(b, "b", single=True)
+        rhs = tall.right_hand_sides(b, single=True, finite=True)
         options = as_options(
             tall.n, tall.d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng,
             column=rhs.ndim == 2, lazy=tall.lazy,
