@@ -8,7 +8,7 @@ from randla._kernels.panels import PANEL, fill
 from randla._panels import Panels
 from randla._tall.dense import DenseMatrix
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
-from randla.sampling._scores.bounds import geometry
+from randla.sampling._scores.bounds import sensitivity_bounds
 
 
 @pytest.mark.parametrize("p", [1.0001, 1.5, 1.99, 2.01, 2.5, 3.0, 4.0, 8.0, 50.0])
@@ -60,14 +60,14 @@ def test_the_reflection_of_a_row_onto_the_first_axis(a):
 
 def solve_rows(A, rows, rtol=1e-6):
     """Lower and upper bounds and iterations of rows of A, p = 1."""
-    space = geometry(DenseMatrix(A), 1.0)
-    X = np.ascontiguousarray(A @ space.state.white.transform)
+    bounds = sensitivity_bounds(DenseMatrix(A), 1.0)
+    X = np.ascontiguousarray(A @ bounds.state.white.transform)
     (n, d), k = X.shape, len(rows)
     P = Panels(n, d).fill(X).data
     lower, upper, iterations = np.zeros(k), np.zeros(k), np.zeros(k, np.int64)
     norms = np.linalg.norm(X, axis=1)
     sensitivity_one.bounds_of_rows(
-        X[rows], rows, 0, k, X, norms, P, space.kappa, rtol, 0.0, lower, upper, iterations
+        X[rows], rows, 0, k, X, norms, P, bounds.kappa, rtol, 0.0, lower, upper, iterations
     )
     return lower, upper, iterations
 

@@ -1,4 +1,4 @@
-"""The geometry in which sensitivities are bounded and solved: rows whitened by Lewis weights.
+"""Bounds of sensitivities, and certified single ones, from rows whitened by Lewis weights.
 
 With v > 0, M = A' diag(v) A and g_i = a_i' M^-1 a_i, every row has, for any v (Hoelder):
 
@@ -35,7 +35,7 @@ _SECONDS = (6e-11, 80.0), (4e-11, 400.0)
 
 
 @dataclass(frozen=True)
-class Geometry:
+class SensitivityBounds:
     """Certified bounds of all rows and the factor T with X = A T.
 
     Attributes
@@ -67,7 +67,9 @@ class Geometry:
         return certified_bounds(low, high, self.state.rank_is_certain)
 
 
-def geometry(tall: TallMatrix, p: float, state: LewisState | None = None) -> Geometry:
+def sensitivity_bounds(
+    tall: TallMatrix, p: float, state: LewisState | None = None
+) -> SensitivityBounds:
     """Bounds of all rows, 1 <= p < inf, for a few leverage computations, or by given weights."""
     if state is None:
         state = solve_lewis(tall, p, *LEWIS)
@@ -88,7 +90,7 @@ def geometry(tall: TallMatrix, p: float, state: LewisState | None = None) -> Geo
     lower = tall.map_vectors(_lower_bounds, *vectors, shift=from_below, **options)
     upper = tall.map_vectors(_upper_bounds, *vectors, shift=from_above, **options)
     kappa = float(np.exp(from_above / p))
-    return Geometry(tall, p, state, lower, upper, kappa, rounding, own)
+    return SensitivityBounds(tall, p, state, lower, upper, kappa, rounding, own)
 
 
 def _extremes(first: int, norms: Array, row_scale: Array, *, p: float) -> Array:
@@ -160,13 +162,15 @@ def _log_bounds(norms: Array, p: float, shift: float) -> Array:
         return 0.5 * p * (2.0 * np.log(norms)) + shift  # type: ignore[no-any-return]
 
 
-def whitened_rows(space: Geometry, rows: NDArray[np.int64] | slice | None = None) -> Array:
+def whitened_rows(
+    bounds: SensitivityBounds, rows: NDArray[np.int64] | slice | None = None
+) -> Array:
     """Rows of A T, all by default, C-ordered."""
-    T = space.state.white.transform
+    T = bounds.state.white.transform
     if isinstance(rows, slice):
-        assert isinstance(space.tall, MemoryMatrix)
-        return space.tall.times(T, rows.start, rows.stop)
-    matrix = space.tall if rows is None else space.tall.take(rows)
+        assert isinstance(bounds.tall, MemoryMatrix)
+        return bounds.tall.times(T, rows.start, rows.stop)
+    matrix = bounds.tall if rows is None else bounds.tall.take(rows)
     return matrix.times(T)  # type: ignore[no-any-return]
 
 
@@ -184,7 +188,7 @@ def row_seconds(m: int, d: int, p: float) -> float:
     return m * (d * d + others) * unit
 
 
-class RowSolver:
+class SensitivitySolver:
     """Certified sensitivities of chosen rows beside the rows of X.
 
     Parameters
@@ -237,10 +241,10 @@ class RowSolver:
         seconds = self.seconds(len(alive))
         # Heavy tails take ten times the iterations: a part has to be short for them, too.
         n_parts = min(len(alive), max(8, int(seconds / 0.03)))
-        bounds = part_bounds(len(alive), n_parts)
+        spans = part_bounds(len(alive), n_parts)
 
         def part(index: int) -> None:
-            first, last = bounds[index]
+            first, last = spans[index]
             if self.p == 1.0:
                 sensitivity_one.bounds_of_rows(
                     targets, places, first, last, self.X, self.norms, self.panels,
