@@ -154,7 +154,7 @@ def total_sensitivity(
         return TotalSensitivity(float(scores.sum()), 0.0, low, high, n, p)
     bounds = sensitivity_bounds(tall, p)
     least, most = bounds.certified(bounds.lower, bounds.upper)
-    bounds = float(least.sum()), float(most.sum())
+    ends = float(least.sum()), float(most.sum())
     if not bounds.upper.any():
         return TotalSensitivity(0.0, 0.0, 0.0, 0.0, n_draws, p)
     weights = np.exp(bounds.state.log_weights)
@@ -165,7 +165,7 @@ def total_sensitivity(
     draws = np.repeat(0.5 * (low_rows + high_rows) * (n_draws / expected), counts)
     halves = np.repeat(0.5 * (high_rows - low_rows) * (n_draws / expected), counts)
     error = float(draws.std(ddof=1) / np.sqrt(n_draws) + halves.mean())
-    return TotalSensitivity(float(draws.mean()), error, *bounds, n_draws, p)
+    return TotalSensitivity(float(draws.mean()), error, *ends, n_draws, p)
 
 
 def max_sensitivity(

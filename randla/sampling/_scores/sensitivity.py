@@ -177,8 +177,8 @@ def _by_method(
         from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
 
         low, high, iterations, is_certain = max_norm_sensitivities(tall, rows, rtol, progress)
-        bounds = certified_bounds(low, high, is_certain)
-        return _enclosed(low, high, iterations, p, rtol, bounds)
+        ends = certified_bounds(low, high, is_certain)
+        return _enclosed(low, high, iterations, p, rtol, ends)
     bounds, solver = sensitivity_bounds(tall, p), None
     if method == "auto" and not tall.lazy:
         solver = _affordable_solver(bounds, rows, rtol)
