@@ -91,6 +91,43 @@ def hash_to_range(bits, n):
     return np.int64(((bits & _LOW32) * np.uint64(n)) >> _S32)
 
 
+# Small choices, made once -------------------------------------------------------------------------
+# NumPy promises no fixed stream for ``Generator.choice`` or ``permutation``, and a pickled sketch
+# must not depend on a version: so these are functions of a key, the same on every machine.
+
+
+def hashes(key: np.uint64, n: int) -> np.ndarray:
+    """``counter_hash(key, i)`` for i < n, by the kernel's own formula on an array."""
+    finalise = getattr(_finalise, "py_func", _finalise)  # plain where the JIT is off
+    with np.errstate(over="ignore"):
+        return finalise(key + np.arange(1, n + 1, dtype=np.uint64) * _GOLDEN)
+
+
+def random_signs(key: np.uint64, n: int) -> np.ndarray:
+    """The first n bits of the stream of bits that the kernels use, as +1 and -1."""
+    words = hashes(key, -(-n // 64))
+    bits = (words[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
+    return 1.0 - 2.0 * bits.reshape(-1)[:n].astype(np.float64)
+
+
+def random_permutation(key: np.uint64, n: int) -> np.ndarray:
+    """A uniform permutation of n, the same on every machine."""
+    return np.argsort(hashes(key, n), kind="stable").astype(np.int64)
+
+
+def sample_without_replacement(key: np.uint64, n: int, m: int) -> np.ndarray:
+    """Draw m different numbers below n = 2^k, uniformly, the same on every machine."""
+    if 2 * m > n:
+        return random_permutation(key, n)[:m]
+    n_draws = m + m // 2 + 16  # enough but for rare repetitions
+    while True:
+        numbers = (hashes(key, n_draws) % np.uint64(n)).astype(np.int64)
+        _, first = np.unique(numbers, return_index=True)
+        if len(first) >= m:
+            return numbers[np.sort(first)[:m]]
+        n_draws *= 2
+
+
 # Streams -----------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,30 @@
 """Scales as powers of two: no rounding, no overflow."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: Powers of two up to this one, and their reciprocals, are numbers with all their digits.
+MAX_EXPONENT = 1020
 
-def exponents_of(size: NDArray[Any]) -> NDArray[np.int64]:
-    """Exponents e that bring positive sizes to ``size * 2^-e`` in [1/2, 1); zero for zero."""
-    return np.frexp(size)[1].astype(np.int64)
+
+def exponents_of(norms: NDArray[Any]) -> NDArray[np.int64]:
+    """Exponents e that bring positive norms to ``norm * 2^-e`` in [1/2, 1); zero for zero."""
+    return np.frexp(norms)[1].astype(np.int64)
+
+
+def power_of_two_scale(largest: Any) -> Any:
+    """Powers of two that bring numbers to [1/2, 1); 1 for a zero."""
+    exponents = np.clip(np.frexp(largest)[1], -MAX_EXPONENT, MAX_EXPONENT)
+    return np.where(largest > 0, np.ldexp(1.0, -exponents), 1.0)
+
+
+def median_exponents(X: NDArray[Any]) -> NDArray[np.int64]:
+    """Exponents of the medians of the entries of each column that are not zero (else of 1)."""
+    magnitudes = np.abs(X)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column of zeros
+        medians = np.nanmedian(np.where(magnitudes > 0.0, magnitudes, np.nan), axis=0)
+    return exponents_of(np.where(np.isfinite(medians), medians, 1.0))

@@ -1,16 +1,21 @@
-"""Vectors with an entry for each row of a matrix, read in blocks that stay in cache."""
+"""A block of rows in memory, dense or sparse."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
-from randla._parallel import part_bounds, run_parts
-
-T = TypeVar("T")
-
-_BLOCK = 16384  # rows whose logarithms and differences stay in the second-level cache
+from randla._tall.dense import DenseMatrix
+from randla._tall.memory import MemoryMatrix
+from randla._tall.sparse import SparseMatrix
+from randla._validation import as_array, as_matrix, is_sparse
 
 
-def by_blocks(visit: Callable[[slice], T], n: int) -> list[T]:
-    """What `visit` returns for each block of n rows, on several threads."""
-    bounds = part_bounds(n, -(-n // _BLOCK))
-    return run_parts(lambda k: visit(slice(*bounds[k])), len(bounds), seconds=1e-8 * n, blas=True)
+def open_block(block: Any, ridge: float = 0.0, first: int = 0) -> MemoryMatrix:
+    """A block with its passes; its rows are those from number `first` on in a larger matrix."""
+    matrix = as_block(block)
+    return (SparseMatrix if is_sparse(matrix) else DenseMatrix)(matrix, ridge, first)
+
+
+def as_block(block: Any, name: str = "A") -> Any:
+    """A block as a dense or CSR matrix; NaN and inf are found later, on the way."""
+    if is_sparse(block):
+        return as_matrix(block, name, finite=False, sparse=True)
+    return as_array(block, name, finite=False)

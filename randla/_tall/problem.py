@@ -1,4 +1,4 @@
-r"""The rows of a regression as its solvers see them: weighted, scaled, in float64.
+r"""A least-squares problem as its solvers see it: weighted, scaled, in float64.
 
 Solvers work on
 
@@ -6,7 +6,7 @@ Solvers work on
 
 below which a ridge puts the rows :math:`\sqrt\lambda\, C` and zeros. C and E are diagonal matrices
 of powers of two (no rounding), and columns of A that are zero are left out. Nothing of the size of
-A is stored: dense blocks of rows are weighted and scaled as they are loaded.
+A is stored: blocks of dense rows are weighted and scaled as they are loaded.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._scaling import exponents_of
-from randla._validation import require_finite
-from randla.sketching._operators import Sketch
+from randla._scaling import MAX_EXPONENT, exponents_of
+from randla._typing import Array
+from randla._validation import as_rhs, as_weights, read_only, require_finite
 
-Matrix = NDArray[np.float64]
-
-#: Column norms for which sums of squares and products of two columns stay in range.
+#: Norms of columns for which sums of squares and products of two columns stay in range.
 _SMALLEST, _LARGEST = 1e-140, 1e140
 
 
@@ -31,8 +29,127 @@ class OutOfRange(Exception):
     """The columns must be scaled first: sums of squares would overflow or underflow."""
 
 
-class Rows(ABC):
-    """Base: what all kinds of A share. `n_passes` counts the reads of A.
+class LeastSquaresMatrix(ABC):
+    """What a kind of A must say: passes over the rows of ``W^(1/2) A C``.
+
+    B are right-hand sides (n, k) that were weighted and scaled before, lazy where A is.
+    """
+
+    #: Whether columns can be scaled and left out.
+    scalable: ClassVar[bool] = True
+    #: Whether vectors over the rows are lazy, and each number costs a pass over data on disk.
+    lazy: ClassVar[bool] = False
+
+    A: Any
+    n: int
+    row_scale: Any = None  # square roots of the weights, (n,)
+    column_exponents: NDArray[np.int64] | None = None  # of C; None: C = I
+
+    def rescale(
+        self,
+        row_scale: Any,
+        exponents: NDArray[np.int64] | None = None,
+        columns: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Weight the rows and scale the columns from now on; leave out all but `columns`."""
+        self.row_scale, self.column_exponents, self.columns = row_scale, exponents, columns
+        self.column_scale = None if exponents is None else np.ldexp(1.0, exponents)
+        self._prepare()
+
+    def _prepare(self) -> None:  # noqa: B027
+        """Take note of new scales, if there is anything to note."""
+
+    @abstractmethod
+    def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
+        """``A'A`` and ``A'B``. With `single` products in A'A may be rounded to float32."""
+
+    @abstractmethod
+    def normal_equations_after(
+        self, P: Array, B: Any, *, triangular: bool, single: bool = False
+    ) -> tuple[Array, Array]:
+        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular."""
+
+    @abstractmethod
+    def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
+        """``A'R`` (d, k) and the squared norms of the columns of R = B - A X."""
+
+    @abstractmethod
+    def normal_product(self, X: Array) -> Array:
+        """``A'A X``."""
+
+    @abstractmethod
+    def sketch_with(self, S: Any, B: Any) -> tuple[Array, Array | None]:
+        """``S W^(1/2) A`` of all columns, unscaled, and ``S W^(1/2) B`` unless B is None.
+
+        S is a sketching operator with a column for each row.
+        """
+
+    def weighted_maxima(self) -> Array:
+        """Largest absolute weighted entry of each of all columns, which must be finite."""
+        raise NotImplementedError
+
+    def require_finite(self) -> None:
+        """Raise ValueError if an entry of A is NaN or inf."""
+        raise NotImplementedError
+
+    def toarray(self) -> Array:
+        """The unscaled A as a dense array, if it is sparse or an operator."""
+        raise NotImplementedError
+
+    def require_range(self, norms: NDArray[Any]) -> bool:
+        """Whether these norms of columns allow sums of products; ValueError for NaN."""
+        if norms.size and _SMALLEST < norms.min() and norms.max() < _LARGEST:
+            return True
+        if not np.isfinite(norms).all():
+            self.require_finite()
+        return False
+
+    # What a caller gives beside A ----------------------------------------------------------------
+
+    def vector(self, values: Any, name: str, *, positive_sum: bool = False) -> Any:
+        """A caller's vector, finite and not negative, and not of zeros with `positive_sum`."""
+        return as_weights(values, self.n, name, positive_sum=positive_sum)
+
+    def aligned(self, vector: Any) -> Any:
+        """A vector that was checked before, perhaps one of a Dask array, as a vector of A."""
+        return read_only(np.asarray(vector))
+
+    def right_hand_sides(self, b: Any, *, single: bool = False, finite: bool = False) -> Any:
+        """A caller's b, (n,) or (n, k), as float64; k = 1 if it is to be a `single` column.
+
+        NaN and inf are found later, on the way, unless `finite` asks for a look now (in memory).
+        """
+        B = as_rhs(b, self.n, finite=finite, single=single)
+        if B.size == 0:
+            raise ValueError(f"b must have at least one column, got shape {B.shape}")
+        return B if B.dtype == np.float64 else B.astype(np.float64)
+
+    # What LSQR needs, which keeps vectors of n entries -------------------------------------------
+
+    def image(self, X: Array) -> Array:
+        """``A X``."""
+        raise NotImplementedError
+
+    def transposed(self, R: Array) -> Array:
+        """``A'R``."""
+        raise NotImplementedError
+
+
+class ProductPasses(LeastSquaresMatrix):
+    """What follows from products with A and its transpose."""
+
+    def residual_gradient(self, X: Array, B: Array) -> tuple[Array, Array]:
+        """``A'R`` and the squared norms of the columns of R = B - A X."""
+        R = B - self.image(X)
+        return self.transposed(R), (R * R).sum(axis=0)
+
+    def normal_product(self, X: Array) -> Array:
+        """``A'A X``."""
+        return self.transposed(self.image(X))
+
+
+class ScaledProblem:
+    """A, B, the weights and a ridge, with their scales. `n_passes` counts the reads of A.
 
     Attributes
     ----------
@@ -44,41 +161,41 @@ class Rows(ABC):
         Diagonal of the rows that the ridge puts below.
     """
 
-    #: Whether columns can be scaled and left out.
-    scalable: ClassVar[bool] = True
-
     def __init__(
         self,
-        A: Any,
-        B: Matrix,
-        root_weights: Matrix | None = None,
+        tall: LeastSquaresMatrix,
+        B: Any,
+        root_weights: Any = None,
         ridge: float = 0.0,
     ) -> None:
-        self.A = A
-        self.n, self.d = A.shape
-        self.k = B.shape[1]
+        self.tall: Any = tall  # whose kind may have passes of its own
+        self.A = tall.A
+        self.n, self.d = self.A.shape
+        self.k = 1 if B.ndim == 1 else B.shape[1]
         self.n_columns = self.d
         self.root_weights = root_weights
         self.weight_exponent = 0
         self.ridge = ridge
-        self.root_ridge: Matrix | None = None
+        self.root_ridge: Array | None = None
         self.active: NDArray[np.int64] | None = None  # None: all columns
         self.exponents: NDArray[np.int64] | None = None  # of C; None: C = I
         self.b_exponents: NDArray[np.int64] | None = None  # of E; None: E = I
         self.n_passes = 0
-        if root_weights is not None:
-            self.weight_exponent = int(exponents_of(root_weights.max()))
-            root_weights = np.ldexp(root_weights, -self.weight_exponent)
-            self.root_weights = root_weights
-        self._unweighted = self._scaled_rhs(np.ascontiguousarray(B))
-        self.B = self._unweighted
-        if root_weights is not None:
-            self.B = self._unweighted * root_weights[:, None]
+        self._read(B)
         if ridge > 0.0:
             self.root_ridge = np.ldexp(np.full(self.d, ridge**0.5), -self.weight_exponent)
-        self._prepare()
+        tall.rescale(self.root_weights)
 
-    def _scaled_rhs(self, B: Matrix) -> Matrix:
+    def _read(self, B: Array) -> None:
+        """Scale the weights and the right-hand sides."""
+        if self.root_weights is not None:
+            self.weight_exponent = int(exponents_of(self.root_weights.max()))
+            self.root_weights = np.ldexp(self.root_weights, -self.weight_exponent)
+        self._unweighted = self.B = self._scaled_rhs(np.ascontiguousarray(B))
+        if self.root_weights is not None:
+            self.B = self._unweighted * self.root_weights[:, None]
+
+    def _scaled_rhs(self, B: Array) -> Array:
         """Scale the columns of B that are very large or very small."""
         if self.k == 1 and 1e-200 < B[:, 0] @ B[:, 0] < 1e200:
             return B
@@ -95,7 +212,7 @@ class Rows(ABC):
 
     def equilibrate(self) -> None:
         """Scale every column so that its largest entry is near 1; leave out the zero columns."""
-        top = self._column_maxima()
+        top = self._maxima()
         self.n_passes += 1
         active = None
         if self.ridge > 0.0:
@@ -103,7 +220,7 @@ class Rows(ABC):
         elif not top.all():
             active = np.flatnonzero(top)
             top = top[active]
-        self.scale(np.clip(-exponents_of(top), -1020, 1020), active)
+        self.scale(np.clip(-exponents_of(top), -MAX_EXPONENT, MAX_EXPONENT), active)
 
     def scale(self, exponents: NDArray[np.int64], active: NDArray[np.int64] | None) -> None:
         """Use these scales of the active columns from now on."""
@@ -111,18 +228,15 @@ class Rows(ABC):
         if self.ridge > 0.0:
             root = np.ldexp(self.ridge**0.5, -self.weight_exponent)
             self.root_ridge = np.ldexp(np.full(self.d, root), exponents)
-        self._prepare()
+        self.tall.rescale(self.root_weights, exponents, active)
 
-    def _prepare(self) -> None:  # noqa: B027
-        """Take note of the scaling, at first and when it is new, if there is anything to note."""
+    def _maxima(self) -> Array:
+        """Largest absolute weighted entry of each of all columns."""
+        return self.tall.weighted_maxima()
 
     def require_range(self, norms: NDArray[Any]) -> None:
         """Raise OutOfRange unless all column norms allow sums of products; ValueError for NaN."""
-        if norms.size and _SMALLEST < norms.min() and norms.max() < _LARGEST:
-            return
-        if not np.isfinite(norms).all():
-            self._require_finite()
-        if self.exponents is None:
+        if not self.tall.require_range(norms) and self.exponents is None:
             raise OutOfRange
 
     def total_exponents(self, exponents: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -130,8 +244,8 @@ class Rows(ABC):
         return exponents if self.exponents is None else exponents + self.exponents
 
     def unscale(
-        self, Y: Matrix, exponents: NDArray[np.int64] | None = None, *, of_b: bool = True
-    ) -> Matrix:
+        self, Y: Array, exponents: NDArray[np.int64] | None = None, *, of_b: bool = True
+    ) -> Array:
         """Coefficients for the caller's A and b from 2^e Y, those of the scaled problem.
 
         With ``of_b=False`` the columns of Y do not belong to right-hand sides.
@@ -153,88 +267,89 @@ class Rows(ABC):
         full[self.active] = X
         return full
 
-    def unscale_norm(self, size: Matrix) -> Matrix:
+    def unscale_norm(self, norm: Array) -> Array:
         """Norms of columns of the caller's residual from those of the scaled problem."""
         if self.b_exponents is not None:
-            size = np.ldexp(size, -self.b_exponents)
-        return np.ldexp(size, self.weight_exponent) if self.weight_exponent else size
+            norm = np.ldexp(norm, -self.b_exponents)
+        return np.ldexp(norm, self.weight_exponent) if self.weight_exponent else norm
 
     # Passes --------------------------------------------------------------------------------------
 
-    def gram(self, *, single: bool = False) -> tuple[Matrix, Matrix]:
+    def gram(self, *, single: bool = False) -> tuple[Array, Array]:
         """Return ``A'A`` (d, d) and ``A'B`` (d, k), with the rows of the ridge.
 
         With `single` the products in ``A'A`` may be rounded to float32, where that is faster.
         """
         self.n_passes += 1
-        G, C = self._gram_in_single() if single else self._gram()
+        G, C = self._in_range(*self.tall.normal_equations(self.B, single=single))
         if self.root_ridge is not None:
             G.flat[:: self.d + 1] += self.root_ridge**2
         return G, C
 
     def gram_after(
-        self, P: Matrix, *, triangular: bool, single: bool = False
-    ) -> tuple[Matrix, Matrix]:
+        self, P: Array, *, triangular: bool, single: bool = False
+    ) -> tuple[Array, Array]:
         """Return ``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular.
 
         With `single` the products in ``Y'Y`` may be rounded to float32, but not those in A P.
         """
         self.n_passes += 1
-        gram_after = self._gram_after_in_single if single else self._gram_after
-        G, C = gram_after(P, triangular)
+        G, C = self._in_range(
+            *self.tall.normal_equations_after(P, self.B, triangular=triangular, single=single)
+        )
         if self.root_ridge is not None:
             below = self.root_ridge[:, None] * P
             G += below.T @ below
         return G, C
 
-    def residual(self, X: Matrix) -> tuple[Matrix, Matrix]:
+    def residual(self, X: Array) -> tuple[Array, Array]:
         """Return ``A'R`` (d, k) and the squared column norms of R = B - A X."""
         self.n_passes += 1
-        g, squares = self._residual(X)
+        g, squares = self.tall.residual_gradient(X, self.B)
         if self.root_ridge is not None:
             below = self.root_ridge[:, None] * X
             g -= self.root_ridge[:, None] * below
             squares += (below * below).sum(axis=0)
         return g, squares
 
-    def normal_product(self, X: Matrix) -> Matrix:
+    def normal_product(self, X: Array) -> Array:
         """Return ``A'A X``."""
         self.n_passes += 1
-        G = self._normal_product(X)
+        G = self.tall.normal_product(X)
         if self.root_ridge is not None:
             G += (self.root_ridge**2)[:, None] * X
         return G
 
-    def times(self, X: Matrix) -> Matrix:
+    def times(self, X: Array) -> Array:
         """Return ``A X`` with the rows of the ridge below."""
         self.n_passes += 1
-        image = self._times(X)
+        image = self.tall.image(X)
         if self.root_ridge is None:
             return image
         return np.vstack([image, self.root_ridge[:, None] * X])
 
-    def transposed(self, R: Matrix) -> Matrix:
+    def transposed(self, R: Array) -> Array:
         """Return ``A'R`` for R with the rows of the ridge below."""
         self.n_passes += 1
-        g = self._transposed(R[: self.n])
+        g = self.tall.transposed(R[: self.n])
         if self.root_ridge is not None:
             g = g + self.root_ridge[:, None] * R[self.n :]
         return g
 
-    def residual_vectors(self, X: Matrix) -> Matrix:
+    def residual_vectors(self, X: Array) -> Array:
         """Return ``B - A X`` with the rows of the ridge below."""
         R = -self.times(X)
         R[: self.n] += self.B
         return R
 
-    def sketch(self, S: Sketch, *, with_b: bool) -> tuple[Matrix, Matrix | None]:
+    def sketch(self, S: Any, *, with_b: bool) -> tuple[Array, Array | None]:
         """Sketch of the columns of A, and of B in the same pass; columns n.. of S are the ridge's.
 
         The result is Fortran ordered, ready for LAPACK.
         """
         self.n_passes += 1
         S = S._for_rows(self.n + (self.n_columns if self.root_ridge is not None else 0))
-        SA, SB = self._sketch(S, with_b)
+        SA, SB = self.tall.sketch_with(S, self._unweighted if with_b else None)
         SA = np.asfortranarray(SA if self.active is None else SA[:, self.active])
         if self.exponents is not None:
             SA = np.ldexp(SA, self.exponents)
@@ -242,79 +357,77 @@ class Rows(ABC):
             SA += S._sketch(np.diag(self.root_ridge), first_row=self.n)[0]
         return SA, SB
 
-    def rhs_squares(self) -> Matrix:
+    def rhs_squares(self) -> Array:
         """Squared norms of the columns of B."""
         return (self.B * self.B).sum(axis=0)
 
-    # What a kind of A must say -------------------------------------------------------------------
-
-    @abstractmethod
-    def _gram(self) -> tuple[Matrix, Matrix]: ...
-
-    @abstractmethod
-    def _gram_after(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]: ...
-
-    def _gram_in_single(self) -> tuple[Matrix, Matrix]:
-        return self._gram()
-
-    def _gram_after_in_single(self, P: Matrix, triangular: bool) -> tuple[Matrix, Matrix]:
-        return self._gram_after(P, triangular)
-
-    @abstractmethod
-    def _residual(self, X: Matrix) -> tuple[Matrix, Matrix]: ...
-
-    @abstractmethod
-    def _normal_product(self, X: Matrix) -> Matrix: ...
-
-    @abstractmethod
-    def _sketch(self, S: Sketch, with_b: bool) -> tuple[Matrix, Matrix | None]:
-        """All columns of A, unscaled."""
-
-    # What it must say if its columns can be scaled -----------------------------------------------
-
-    def _require_finite(self) -> None:
-        """Raise ValueError if an entry of A is NaN or inf."""
-        raise NotImplementedError
-
-    def _column_maxima(self) -> Matrix:
-        """Largest absolute weighted entry of each of all columns."""
-        raise NotImplementedError
-
-    # What LSQR needs, which keeps vectors of n entries -------------------------------------------
-
-    def _times(self, X: Matrix) -> Matrix:
-        raise NotImplementedError
-
-    def _transposed(self, R: Matrix) -> Matrix:
-        raise NotImplementedError
+    def _in_range(self, G: Array, C: Array) -> tuple[Array, Array]:
+        """A Gram matrix and A'B, whose B is in range: it was looked at before."""
+        return G, C
 
 
-class CarefulSum:
-    """Running sums of several arrays, with compensation where they may cancel."""
+class LazyProblem(ScaledProblem):
+    """A problem whose B and weights are lazy: what they hold is seen in the passes over A.
 
-    def __init__(self, compensated: bool) -> None:
-        self.compensated = compensated
-        self.sums: list[Matrix] = []
-        self.carries: list[Matrix] = []
+    The weights are not scaled, and B only where a pass has shown that it must be.
+    """
 
-    def add(self, values: list[Matrix]) -> None:
-        """Add arrays, which from now on belong to the total."""
-        if not self.sums:
-            self.sums = [value.astype(np.float64, copy=False) for value in values]
-        elif not self.compensated:
-            for total, value in zip(self.sums, values, strict=True):
-                total += value
-        else:
-            if not self.carries:
-                self.carries = [np.zeros_like(value) for value in values]
-            for k, value in enumerate(values):  # Knuth's two-sum
-                total = self.sums[k] + value
-                added = total - self.sums[k]
-                self.carries[k] += (self.sums[k] - (total - added)) + (value - added)
-                self.sums[k] = total
+    #: Squared norms of right-hand sides that are far from the ends of the range.
+    _SQUARES = 1e-280, 1e280
 
-    def value(self) -> list[Matrix]:
-        """The sums."""
-        if self.carries:
-            return [total + carry for total, carry in zip(self.sums, self.carries, strict=True)]
-        return self.sums
+    def _read(self, B: Any) -> None:
+        self._given = B
+        self._scale_rhs(None)
+
+    def _scale_rhs(self, exponents: NDArray[np.int64] | None) -> None:
+        self.b_exponents = exponents
+        options = {"width": self.k, "exponents": exponents}
+        self._unweighted = self.tall.map_vectors(_scaled_columns, self._given, None, **options)
+        self.B = self.tall.map_vectors(_scaled_columns, self._given, self.root_weights, **options)
+
+    def _require_moderate(self, squares: Array) -> None:
+        """Raise OutOfRange for squared norms of B that are near the ends of the range, or NaN."""
+        moderate = (squares > self._SQUARES[0]) & (squares < self._SQUARES[1])
+        if self.b_exponents is None and not moderate.all():
+            raise OutOfRange  # the maxima are looked at next
+
+    def _in_range(self, G: Array, C: Array) -> tuple[Array, Array]:
+        self._require_moderate(C[-1])  # below A'B are the squared norms of B
+        return G, C[:-1]
+
+    def residual(self, X: Array) -> tuple[Array, Array]:
+        """Return ``A'R`` (d, k) and the squared column norms of R = B - A X."""
+        g, squares = super().residual(X)
+        if not X.any():  # the start of an iteration: R = B
+            self._require_moderate(squares)
+        return g, squares
+
+    def sketch(self, S: Any, *, with_b: bool) -> tuple[Array, Array | None]:
+        """Sketch of the columns of A, and of B in the same pass."""
+        SA, SB = super().sketch(S, with_b=with_b)
+        if SB is not None and self.b_exponents is None:
+            top = np.abs(SB).max(axis=0)
+            if not ((top == 0.0) | ((top > _SMALLEST) & (top < _LARGEST))).all():
+                self._scale_rhs(-exponents_of(top))
+                SB = np.ldexp(SB, -exponents_of(top))
+        return SA, SB
+
+    def _maxima(self) -> Array:
+        top, top_of_b = self.tall.weighted_maxima_with(self._given)
+        self._scale_rhs(-exponents_of(top_of_b))
+        if self.root_weights is not None and not top.any():
+            as_weights(self.tall.compute(self.root_weights), self.n, "weights")
+        return top
+
+    def rhs_squares(self) -> Array:
+        """Squared norms of the columns of B."""
+        squares: Array = self.tall.compute((self.B * self.B).sum(axis=0))
+        return squares
+
+
+def _scaled_columns(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:
+    """The right-hand sides of a block, (rows, k), scaled and weighted."""
+    B = np.asarray(B, np.float64).reshape(len(B), -1)
+    if exponents is not None:
+        B = np.ldexp(B, exponents)
+    return B if root_weights is None else B * root_weights[:, None]

@@ -18,9 +18,10 @@ import numpy as np
 from scipy.linalg import lapack, qr
 
 from randla._tall._kernels.tiles import invert_lower
-from randla._tall.tiles import Array, Tiles
+from randla._tall.base import TallMatrix
+from randla._typing import Array
 
-_EPS = float(np.finfo(np.float64).eps)
+EPS = float(np.finfo(np.float64).eps)
 _TWO_STEP_LIMIT = 1e7  # condition up to which Cholesky QR repairs itself in one more step
 _GOOD_ERROR = 1e-9  # no need to look closer
 _SMALL = 64  # columns
@@ -45,12 +46,11 @@ class Whitening:
         Logarithm of the determinant of A'A, of its independent columns in their original scale.
     columns : (rank,) ndarray of int
         Independent columns that span the rest.
-    doubt : float
-        By how much scores may be wrong, at most 1, because the rank hangs on digits that are not
-        there, or because rows were shortened.
     dropped : float
         The largest pivot that was left out, over `pivot_noise`; 0 where the columns are exact sums
         of others, inf where rows of equal lengths have another rank.
+    shortened : bool
+        Whether rows that hid the rank were shortened.
     """
 
     transform: Array
@@ -58,8 +58,16 @@ class Whitening:
     error: float
     log_det: float
     columns: np.ndarray
-    doubt: float = 0.0
     dropped: float = 0.0
+    shortened: bool = False
+
+    @property
+    def rank_is_certain(self) -> bool:
+        """Whether the rank hangs on no digits that are not there.
+
+        If not, all that can be said of a score is that it lies between 0 and 1.
+        """
+        return self.dropped <= 1.0 and not self.shortened
 
     @property
     def left_out(self) -> bool:
@@ -67,55 +75,51 @@ class Whitening:
         return self.dropped > _CLEAR
 
 
-def whiten(tiles: Tiles, row_scale: Array | None = None, rtol: float = 1e-9) -> Whitening:
+def whiten(tall: TallMatrix, row_scale: Any = None, rtol: float = 1e-9) -> Whitening:
     """Whiten ``diag(row_scale) A``; the error estimate is below `rtol` where that is possible.
 
-    Rows that hide the rank are shortened, in `tiles`.
+    Rows that hide the rank are shortened, in `tall`.
     """
-    factor = _whiten(tiles, row_scale, rtol)
-    if factor.rank < min(tiles.n, tiles.d) and tiles.shorten_rows(
-        0.01 / rank_tolerance(tiles), row_scale
-    ):
-        factor = _whiten(tiles, row_scale, rtol)
-    deficient = 0 < factor.rank < min(tiles.n, tiles.d)
-    if deficient and not factor.left_out and _hidden_by_rows(tiles, row_scale, factor.rank):
-        factor = replace(factor, doubt=1.0, dropped=np.inf)
-    if tiles.gaps is None:
-        return factor
-    sums = tiles.level_sums(factor.transform, len(tiles.gaps.above) + 1, row_scale)
-    return replace(factor, doubt=max(factor.doubt, tiles.gaps.doubt(sums, factor.rank)))
+    white = _whiten(tall, row_scale, rtol)
+    largest_rank = min(tall.n, tall.d)
+    if white.rank < largest_rank and tall.shorten_rows(0.01 / rank_tolerance(tall), row_scale):
+        white = _whiten(tall, row_scale, rtol)
+    deficient = 0 < white.rank < largest_rank
+    if deficient and not white.left_out and _hidden_by_rows(tall, row_scale, white.rank):
+        white = replace(white, dropped=np.inf)
+    return replace(white, shortened=True) if tall.has_shortened_rows else white
 
 
-def _whiten(tiles: Tiles, row_scale: Array | None, rtol: float) -> Whitening:
-    d = tiles.d
+def _whiten(tall: TallMatrix, row_scale: Any, rtol: float) -> Whitening:
+    d = tall.d
     with np.errstate(over="ignore", invalid="ignore"):
-        G = tiles.gram(None, row_scale)
+        G = tall.gram(None, row_scale)
     squares = np.diag(G)
-    if tiles.column_scale is None and not (
+    if tall.column_scale is None and not (
         (squares > _SAFE[0]).all() and (squares < _SAFE[1]).all()
     ):
         if not np.isfinite(squares).all():
-            tiles.require_finite()
-        tiles.rescale_columns()
-        G = tiles.gram(None, row_scale)
+            tall.require_finite()
+        tall.rescale_columns()
+        G = tall.gram(None, row_scale)
         squares = np.diag(G)
-    if (squares > 0).all() and tiles.n + (d if tiles.ridge else 0) >= d:
+    if (squares > 0).all() and tall.n + (d if tall.ridge else 0) >= d:
         scale = np.sqrt(squares)
         step = _cholesky_step(G / np.outer(scale, scale))
         if step is not None:
             T, norm, log_det = step
             T, log_det = (
                 np.ascontiguousarray(T / scale[:, None]),
-                log_det + _log_det_of_scales(tiles, scale),
+                log_det + _log_det_of_scales(tall, scale),
             )
-            error = (10.0 + d) * _EPS * norm**2
+            error = (10.0 + d) * EPS * norm**2
             if error <= rtol:
                 return Whitening(T, d, error, log_det, np.arange(d))
             condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))
-            if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tiles)):
-                T, more = _corrected(tiles, row_scale, T)
-                return Whitening(T, d, (8.0 + d) * _EPS * condition, log_det + more, np.arange(d))
-    return _whiten_by_rank(tiles, row_scale)
+            if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tall)):
+                T, more = _corrected(tall, row_scale, T)
+                return Whitening(T, d, (8.0 + d) * EPS * condition, log_det + more, np.arange(d))
+    return _whiten_by_rank(tall, row_scale)
 
 
 def _cholesky_step(G: Array) -> tuple[Array, float, float] | None:
@@ -130,11 +134,11 @@ def _cholesky_step(G: Array) -> tuple[Array, float, float] | None:
     return T, spectral_norm(T), 2.0 * np.log(np.diag(L)).sum()
 
 
-def _corrected(tiles: Tiles, row_scale: Array | None, T: Array) -> tuple[Array, float]:
+def _corrected(tall: TallMatrix, row_scale: Any, T: Array) -> tuple[Array, float]:
     """`T` after one more Cholesky QR step (two if the first was far off), and its log det."""
     log_det = 0.0
     for _ in range(3):
-        G = tiles.gram(T, row_scale)
+        G = tall.gram(T, row_scale)
         step = _cholesky_step(G)
         if step is None:
             break
@@ -144,69 +148,68 @@ def _corrected(tiles: Tiles, row_scale: Array | None, T: Array) -> tuple[Array, 
     return T, log_det
 
 
-def _whiten_by_rank(tiles: Tiles, row_scale: Array | None) -> Whitening:
+def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
     """The same from a Householder factor with column pivoting, which finds the rank."""
-    R = tiles.triangular(row_scale)
+    R = tall.triangular(row_scale)
     scale = np.sqrt(np.einsum("ij,ij->j", R, R))
     scale[scale == 0.0] = 1.0
-    scale *= 1.0 + 1e-3 * np.arange(tiles.d) / tiles.d  # rounding must not choose among equal ones
+    scale *= 1.0 + 1e-3 * np.arange(tall.d) / tall.d  # rounding must not choose among equal ones
     R, pivots = qr(R / scale, mode="r", pivoting=True)
     diagonal = np.abs(np.diag(R))
-    rank = int((diagonal > rank_tolerance(tiles) * diagonal[0]).sum())
+    rank = int((diagonal > rank_tolerance(tall) * diagonal[0]).sum())
     dropped = float(diagonal[rank:].max(initial=0.0))
-    dropped /= pivot_noise(tiles) * max(diagonal[0], 1e-300)
+    dropped /= pivot_noise(tall) * max(diagonal[0], 1e-300)
     if rank == 0:
-        return Whitening(np.zeros((tiles.d, 0)), 0, 0.0, 0.0, np.arange(0))
+        return Whitening(np.zeros((tall.d, 0)), 0, 0.0, 0.0, np.arange(0))
     rest, R, columns = R[:rank, rank:], R[:rank, :rank], pivots[:rank]
     inverse = lower_inverse(np.ascontiguousarray(R.T)).T
-    if dropped > 1.0 and _depend_exactly(tiles, pivots, scale, inverse @ rest):
+    if dropped > 1.0 and _depend_exactly(tall, pivots, scale, inverse @ rest):
         dropped = 0.0
-    doubt = float(dropped > 1.0)
-    T = np.zeros((tiles.d, rank))
+    T = np.zeros((tall.d, rank))
     T[columns] = inverse / scale[columns, None]
-    log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tiles, scale, columns)
-    error = (8.0 + rank) * _EPS * spectral_norm(R) * spectral_norm(inverse)
-    T, more = _corrected(tiles, row_scale, T)
-    return Whitening(T, rank, error, log_det + more, columns, doubt, dropped)
+    log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tall, scale, columns)
+    error = (8.0 + rank) * EPS * spectral_norm(R) * spectral_norm(inverse)
+    T, more = _corrected(tall, row_scale, T)
+    return Whitening(T, rank, error, log_det + more, columns, dropped)
 
 
-def _depend_exactly(tiles: Tiles, pivots: Any, scale: Array, made_of: Array) -> bool:
+def _depend_exactly(tall: TallMatrix, pivots: Any, scale: Array, made_of: Array) -> bool:
     """Whether the last of `pivots` are made of the first ones with simple coefficients.
 
     `made_of` are their coefficients for columns over `scale`. Indicators beside a column of ones
     and repeated columns are so.
     """
     columns, others = np.split(pivots, [len(made_of)])
-    null = np.zeros((tiles.d, len(others)))
+    null = np.zeros((tall.d, len(others)))
     null[columns] = -made_of * (scale[others] / scale[columns, None])
     null = np.rint(null * SIMPLE) / SIMPLE
     null[others, np.arange(len(others))] = 1.0
-    return not tiles.gram(null).any()
+    return not tall.gram(null).any()
 
 
-def _hidden_by_rows(tiles: Tiles, row_scale: Array | None, rank: int) -> bool:
+def _hidden_by_rows(tall: TallMatrix, row_scale: Any, rank: int) -> bool:
     """Whether rows of equal lengths have another rank.
 
     Beside one long row, what sets columns apart in the others may be less than a rounding error.
     """
-    largest = tiles.column_maxima()
-    units = np.divide(1.0, largest, out=np.zeros(tiles.d), where=largest > 0.0)
-    norms = tiles.norms(np.diag(units))
+    largest = tall.column_maxima()
+    units = np.divide(1.0, largest, out=np.zeros(tall.d), where=largest > 0.0)
+    norms = tall.row_norms(np.diag(units))
     alive = norms > 0.0 if row_scale is None else (norms > 0.0) & (row_scale > 0.0)
-    equal = _whiten_by_rank(tiles, np.where(alive, 1.0 / np.where(alive, norms, 1.0), 0.0))
+    equal = _whiten_by_rank(tall, np.where(alive, 1.0 / np.where(alive, norms, 1.0), 0.0))
     return equal.rank != rank or equal.left_out
 
 
-def _log_det_of_scales(tiles: Tiles, scale: Array, columns: Any = slice(None)) -> float:
+def _log_det_of_scales(tall: TallMatrix, scale: Array, columns: Any = slice(None)) -> float:
     """What the norms of the columns, and their powers of two, add to log det."""
     total = np.log(scale[columns]).sum()
-    if tiles.column_scale is not None:
-        total -= np.log(tiles.column_scale[columns]).sum()
+    if tall.column_scale is not None:
+        total -= np.log(tall.column_scale[columns]).sum()
     return 2.0 * float(total)
 
 
 def evaluation_error(
-    tiles: Tiles, factor: Whitening, norms: Array, row_scale: Array | None = None
+    tall: TallMatrix, factor: Whitening, norms: Array, row_scale: Any = None
 ) -> tuple[Any, float]:
     """Sharper estimates of `factor.error` from the rows themselves: of each row, and common to all.
 
@@ -216,36 +219,36 @@ def evaluation_error(
     """
     if factor.error <= _GOOD_ERROR or factor.rank == 0:
         return 0.0, factor.error
-    own = own_errors(tiles, factor.transform, norms)
+    own = own_errors(tall, factor.transform, norms)
     leverage = (norms if row_scale is None else norms * row_scale) ** 2
     heavy = (leverage > 0.5) & (own > _GOOD_ERROR)
     apart = np.sqrt(np.maximum(1.0 - leverage, 1e-12))  # not below what 1 - leverage can tell
-    others = max(float((own * np.where(heavy, 0.0, apart)).max()), (8.0 + factor.rank) * _EPS)
+    others = max(float((own * np.where(heavy, 0.0, apart)).max()), (8.0 + factor.rank) * EPS)
     if (rows := np.flatnonzero(np.asarray(heavy))).size:
         light = np.where(heavy, 0.0, 1.0 if row_scale is None else row_scale)
-        others = max(others, _reach(tiles, factor.transform, np.asarray(own[rows]), rows, light))
+        others = max(others, _reach(tall, factor.transform, np.asarray(own[rows]), rows, light))
     return np.minimum(own, factor.error), min(others, factor.error)
 
 
-def own_errors(tiles: Tiles, T: Array, norms: Any) -> Any:
+def own_errors(tall: TallMatrix, T: Array, norms: Any) -> Any:
     """Relative rounding errors of the squared norms of the rows of A T."""
-    lengths = tiles.norms(np.diag(np.abs(T).max(axis=1)))  # of the rows, each column in units of T
+    # Norms of the rows of A, each column in units of T.
+    lengths = tall.row_norms(np.diag(np.abs(T).max(axis=1)))
     alive = norms > 0.0
-    return (8.0 + T.shape[1]) * _EPS * np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0)
+    return (8.0 + T.shape[1]) * EPS * np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0)
 
 
-def _reach(tiles: Tiles, T: Array, own: Array, rows: Any, light: Any) -> float:
+def _reach(tall: TallMatrix, T: Array, own: Array, rows: Any, light: Any) -> float:
     """How much errors of rows of large leverage move the other scores, at most.
 
     For a row x of the whitened matrix, ``(1 - |x|^2) |x|^2`` is the sum of ``(x'y)^2`` over the
     other rows y, which has the digits that 1 - leverage has lost.
     """
-    few = tiles.take(rows)
-    X = few.tile(0, few.n) @ T
+    X = tall.take(rows).times(T)
     X /= np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
     between = np.abs(X @ X.T) + own + own[:, None]
     np.fill_diagonal(between, 0.0)
-    squares = np.square(between).sum(axis=1) + np.diag(tiles.gram(T @ X.T, light))
+    squares = np.square(between).sum(axis=1) + np.diag(tall.gram(T @ X.T, light))
     return float((own * np.sqrt(np.minimum(squares, 1.0))).max())
 
 
@@ -254,30 +257,26 @@ def is_proven(white: Whitening) -> bool:
     return white.rank * white.error <= 0.1
 
 
-def rank_tolerance(tiles: Tiles) -> float:
+def rank_tolerance(tall: TallMatrix) -> float:
     """Relative size of a pivot below which a column counts as dependent.
 
     A generous bound of `pivot_noise`.
     """
-    return max(32.0 * _rounding(tiles), 4.0 * _data_rounding(tiles))
+    return max(32.0 * _rounding(tall), 4.0 * tall.entry_error)
 
 
-def pivot_noise(tiles: Tiles) -> float:
+def pivot_noise(tall: TallMatrix) -> float:
     """Relative size of the pivots of columns that depend on others up to rounding.
 
     That is a rounding error of the factorisation, which grows like the square root of n, or of the
     data themselves where they are float32. The largest such pivots are up to three times as large,
     by the order in which a BLAS adds, so that columns above are looked at once more.
     """
-    return max(0.5 * _rounding(tiles), _data_rounding(tiles))
+    return max(0.5 * _rounding(tall), tall.entry_error)
 
 
-def _rounding(tiles: Tiles) -> float:
-    return float(_EPS * max(tiles.d, np.sqrt(tiles.n)))
-
-
-def _data_rounding(tiles: Tiles) -> float:
-    return float(np.finfo(np.float32).eps) if tiles.A.dtype == np.float32 else 0.0
+def _rounding(tall: TallMatrix) -> float:
+    return float(EPS * max(tall.d, np.sqrt(tall.n)))
 
 
 def lower_inverse(L: Array) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key, fill_normal_rows
 from randla._validation import as_count, is_sparse
-from randla.sketching._operators import Sketch
+from randla.sketching._operators import AnyArray, Sketch
 from randla.sketching._working_memory import OrderedSum
 
 #: Entries of a block, which is drawn and multiplied while it is in cache.
@@ -20,6 +21,7 @@ _BLOCK_ENTRIES = 1 << 17
 _SECONDS_PER_ENTRY = 6e-9
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class GaussianSketch(Sketch):
     r"""Sketch with independent :math:`N(0, 1/m)` entries.
 
@@ -72,12 +74,12 @@ class GaussianSketch(Sketch):
     True
     """
 
-    has_linf_guarantee = True
+    has_linf_guarantee: ClassVar[bool] = True
 
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
-        self._initialise(as_count(m, "m"), as_count(n, "n"), draw_key(rng))
+        self.__dict__.update(shape=(as_count(m, "m"), as_count(n, "n")), _key=draw_key(rng))
 
-    def _rows(self, buffer: NDArray[np.float64], first: int, dtype: Any) -> NDArray[Any]:
+    def _rows(self, buffer: NDArray[np.float64], first: int, dtype: Any) -> AnyArray:
         """Rows first, first + 1, ... of sqrt(m) S^T, drawn into `buffer` (k, m)."""
         fill_normal_rows(buffer, self._key, first)
         return buffer.astype(dtype, copy=False)
@@ -85,11 +87,8 @@ class GaussianSketch(Sketch):
     def _block_rows(self) -> int:
         return min(max(_BLOCK_ENTRIES // self.shape[0], 64), 2048)
 
-    def _apply(
-        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        m, (n_rows, d) = self.shape[0], A.shape
-        k = 0 if b is None else b.shape[1]
+    def _apply(self, A: Any, b: AnyArray, weights: AnyArray, first_row: int) -> AnyArray:
+        m, (n_rows, d), k = self.shape[0], A.shape, b.shape[1]
         block = self._block_rows()
         # Parts by shape: an accumulator is at most a quarter of the entries that a part draws.
         bounds = part_bounds(n_rows, max(1, min(n_rows // max(4 * (d + k), block), 64)))
@@ -101,21 +100,21 @@ class GaussianSketch(Sketch):
             for i in range(bounds[part][0], bounds[part][1], block):
                 end = min(i + block, bounds[part][1])
                 E = self._rows(buffer[: end - i], first_row + i, A.dtype)
-                if row_scale is not None:
-                    E = E * row_scale[i:end, None].astype(A.dtype, copy=False)
+                if weights.size:
+                    E = E * weights[i:end, None]
                 rows = A[i:end]
                 with np.errstate(invalid="ignore", over="ignore"):
                     total[:, :d] += (rows.T @ E).T if is_sparse(rows) else E.T @ rows
-                    if b is not None:
+                    if k:
                         total[:, d:] += E.T @ b[i:end]
             sums.add(part, total)
 
         seconds = _SECONDS_PER_ENTRY * n_rows * m
         run_parts(sketch_part, len(bounds), seconds=seconds, blas=True)
         sums.total *= 1.0 / math.sqrt(m)
-        return sums.total[:, :d], None if b is None else sums.total[:, d:]
+        return sums.total
 
-    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+    def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         m, block = self.shape[0], self._block_rows()
         scaled = Y * Y.dtype.type(1.0 / math.sqrt(m))
         out = np.empty((last - first, Y.shape[1]), Y.dtype)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
-from randla._random import draw_key
+from randla._random import draw_key, hashes, random_permutation, sample_without_replacement
 from randla._validation import as_array, as_count, read_only, require_finite
-from randla.sketching._draws import hashes, random_permutation, sample_without_replacement
 from randla.sketching._hadamard_plan import (
     USUAL_BLOCK,
     HadamardSketch,
@@ -23,7 +24,6 @@ from randla.sketching._hadamard_plan import (
 )
 from randla.sketching._kernels import hadamard as kernels, vector_code, walsh
 from randla.sketching._operators import UNBOUNDED
-from randla.sketching._working_memory import aligned_zeros
 
 #: Rough seconds per entry and pass.
 _SECONDS_PER_ENTRY = 1e-9
@@ -31,6 +31,7 @@ _SECONDS_PER_ENTRY = 1e-9
 _TILE_ENTRIES, _MOST_ROWS = 1 << 15, 1 << 12
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class SRHT(HadamardSketch):
     r"""Subsampled randomized Hadamard transform with permuted positions.
 
@@ -89,7 +90,7 @@ class SRHT(HadamardSketch):
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
         n = as_count(n, "n")
         m = as_count(m, "m", maximum=padded(n), note=" (n padded to a power of two)")
-        self._initialise(m, n, draw_key(rng))
+        self.__dict__.update(shape=(m, n), _key=draw_key(rng))
 
     @property
     def population(self) -> int:
@@ -108,6 +109,7 @@ class SRHT(HadamardSketch):
         return sort_samples(keys, block, samples // block, samples % block, labels)
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class BlockSRHT(HadamardSketch):
     r"""Subsampled randomized Hadamard transforms of row blocks, with independent signs.
 
@@ -179,20 +181,14 @@ class BlockSRHT(HadamardSketch):
             )
             if block_size & (block_size - 1):
                 raise ValueError(f"block_size must be a power of two, got {block_size}")
-        self._initialise(m, n, draw_key(rng), block_size)
-
-    def _initialise(  # type: ignore[override]
-        self, m: int, n: int | None, key: np.uint64, block_size: int | None
-    ) -> None:
-        if block_size is None:
+        else:
             block_size = min(max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK)
             block_size = block_size if n is None else min(block_size, padded(n))
-        self.block_size = block_size
-        super()._initialise(m, UNBOUNDED if n is None else n, key)
+        shape = m, UNBOUNDED if n is None else n
+        self.__dict__.update(shape=shape, _key=draw_key(rng), block_size=block_size)
 
-    def _parameters(self) -> dict[str, Any]:
-        m, n = self.shape
-        return {"m": m, "n": None if n == UNBOUNDED else n, "block_size": self.block_size}
+    def _options(self) -> dict[str, Any]:
+        return {"block_size": self.block_size}
 
     @cached_property
     def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:

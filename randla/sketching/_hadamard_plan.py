@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
+from randla._random import random_permutation
 from randla._validation import is_sparse, read_only
-from randla.sketching._draws import random_permutation
 from randla.sketching._kernels import hadamard as kernels, vector_code
-from randla.sketching._operators import Sketch
-from randla.sketching._working_memory import OrderedSum, aligned_zeros, as_source, part_count
+from randla.sketching._operators import AnyArray, Sketch
+from randla.sketching._working_memory import OrderedSum, part_count, strided_view
 
 #: Rough seconds per entry of A, to decide whether the pool is worth its price.
 _SECONDS_PER_ENTRY = 8e-10
@@ -39,10 +41,11 @@ def padded(n: int) -> int:
     return max(kernels.SMALLEST_BLOCK, 1 << max(n - 1, 0).bit_length())
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class HadamardSketch(Sketch):
     """What the exact and the block form share: all but the draw."""
 
-    has_linf_guarantee = True
+    has_linf_guarantee: ClassVar[bool] = True
 
     @cached_property
     def _draw(self) -> kernels.Draw:
@@ -58,15 +61,11 @@ class HadamardSketch(Sketch):
     def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
         """The draw with its samples sorted, and the place of each sample; drawn once."""
 
-    def _apply(
-        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def _apply(self, A: Any, b: AnyArray, weights: AnyArray, first_row: int) -> AnyArray:
         draw, m = self._draw, self.shape[0]
         n_rows, d = A.shape
-        right = np.empty((n_rows, 0), A.dtype) if b is None else np.ascontiguousarray(b)
+        right = np.ascontiguousarray(b)
         width = d + right.shape[1]
-        weights = np.empty(0) if row_scale is None else row_scale
-        weights = read_only(weights.astype(A.dtype, copy=False))
         strips = _strips(width, A.dtype)
         first, last = _block_range(draw, first_row, first_row + n_rows)
         n_parts = part_count(last - first, n_rows / (96 * m))
@@ -92,9 +91,9 @@ class HadamardSketch(Sketch):
                 read_only(total), strip.padded, self._rank, A.dtype.type(m**-0.5), out, strip.lo,
                 strip.hi - strip.lo,
             )  # fmt: skip
-        return out[:, :d], None if b is None else out[:, d:]
+        return out
 
-    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+    def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         draw, (m, k) = self._draw, Y.shape
         out = np.empty((last - first, k), Y.dtype)
         low, high = _block_range(draw, first, last)
@@ -123,19 +122,19 @@ class HadamardSketch(Sketch):
 
 def _sum_blocks(
     A: Any,
-    b: NDArray[Any],
-    weights: NDArray[Any],
+    b: AnyArray,
+    weights: AnyArray,
     first_row: int,
     blocks: tuple[int, int],
     strip: _Strip,
     draw: kernels.Draw,
     work: kernels.Work,
-    total: NDArray[Any],
+    total: AnyArray,
 ) -> None:
     """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
     n_rows, d = A.shape
     lo, hi = min(strip.lo, d), min(strip.hi, d)
-    right = as_source(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
+    right = strided_view(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
     common = right, weights, first_row, n_rows
     lanes = vector_code.lanes(A.dtype)
     step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
@@ -147,7 +146,7 @@ def _sum_blocks(
                 *common, i, end, draw, work, lanes, total,
             )  # fmt: skip
         else:
-            left = as_source(A[:, lo:hi])
+            left = strided_view(A[:, lo:hi])
             kernels.sketch_blocks(left, *common, i, end, draw, work, lanes, total)
 
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._random import counter_hash, draw_key, hash_to_range
+from randla._random import (
+    counter_hash,
+    draw_key,
+    hash_to_range,
+    hashes,
+    random_permutation,
+    random_signs,
+)
+from randla._tall.operator import RowsOnDemand
 from randla._validation import as_count, as_matrix
-from randla.sketching._draws import hashes, random_permutation, random_signs
 from randla.sketching._hadamard import fwht
 from randla.sketching._hadamard_plan import (
     USUAL_BLOCK,
@@ -22,9 +30,10 @@ from randla.sketching._hadamard_plan import (
     sort_samples,
 )
 from randla.sketching._kernels import hadamard as kernels
-from randla.sketching._operators import UNBOUNDED, RowsOnDemand
+from randla.sketching._operators import UNBOUNDED, AnyArray
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class KroneckerProduct(RowsOnDemand):
     r"""The Kronecker product of two matrices, never formed.
 
@@ -69,47 +78,39 @@ class KroneckerProduct(RowsOnDemand):
     array([ 3., 30.])
     """
 
+    A1: AnyArray  # (n1, d1)
+    A2: AnyArray  # (n2, d2)
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
     def __init__(self, A1: ArrayLike, A2: ArrayLike) -> None:
-        self._factors = as_matrix(A1, "A1"), as_matrix(A2, "A2")
-        for factor, name in ((self.A1, "A1"), (self.A2, "A2")):
+        factors = {"A1": as_matrix(A1, "A1"), "A2": as_matrix(A2, "A2")}
+        for name, factor in factors.items():
             if 0 in factor.shape:
                 raise ValueError(f"{name} must have rows and columns, got shape {factor.shape}")
-        (n1, d1), (n2, d2) = self.A1.shape, self.A2.shape
-        super().__init__(np.result_type(self.A1, self.A2), (n1 * n2, d1 * d2))
+        (n1, d1), (n2, d2) = (factor.shape for factor in factors.values())
+        dtype = np.result_type(*factors.values())
+        self.__dict__.update(shape=(n1 * n2, d1 * d2), dtype=dtype, **factors)
 
-    @property
-    def A1(self) -> NDArray[Any]:
-        """The first factor, (n1, d1)."""
-        return self._factors[0]
-
-    @property
-    def A2(self) -> NDArray[Any]:
-        """The second factor, (n2, d2)."""
-        return self._factors[1]
-
-    def row_block(self, first: int, last: int) -> NDArray[Any]:
+    def row_block(self, first: int, last: int) -> AnyArray:
         """Rows first..last of the product."""
         i, j = np.divmod(np.arange(first, last), len(self.A2))
         return (self.A1[i][:, :, None] * self.A2[j][:, None, :]).reshape(len(i), self.shape[1])
 
-    def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
-        return _product(self.A1, self.A2, X)
+    def _matvec(self, x: AnyArray) -> AnyArray:
+        return _product(self.A1, self.A2, x.reshape(self.shape[1], -1))
 
-    def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
-        return _product(self.A1, self.A2, x.reshape(-1, 1))
+    def _rmatvec(self, x: AnyArray) -> AnyArray:
+        return _product(self.A1.T, self.A2.T, x.reshape(self.shape[0], -1))
 
-    def _rmatmat(self, X: NDArray[Any]) -> NDArray[Any]:
-        return _product(self.A1.T, self.A2.T, X)
-
-    def _rmatvec(self, x: NDArray[Any]) -> NDArray[Any]:
-        return _product(self.A1.T, self.A2.T, x.reshape(-1, 1))
+    _matmat, _rmatmat = _matvec, _rmatvec
 
     def _transpose(self) -> KroneckerProduct:
         return KroneckerProduct(self.A1.T, self.A2.T)
 
     _adjoint = _transpose
 
-    def toarray(self) -> NDArray[Any]:
+    def toarray(self) -> AnyArray:
         """The product as an (n1 n2, d1 d2) array; for tests and small examples."""
         with np.errstate(over="ignore", invalid="ignore"):
             product = np.kron(self.A1, self.A2)
@@ -124,13 +125,14 @@ class KroneckerProduct(RowsOnDemand):
         return f"KroneckerProduct(<{self.A1.shape}>, <{self.A2.shape}>)"
 
 
-def _product(A1: NDArray[Any], A2: NDArray[Any], X: NDArray[Any]) -> NDArray[Any]:
+def _product(A1: AnyArray, A2: AnyArray, X: AnyArray) -> AnyArray:
     """(A1 (x) A2) X, column by column A1 Z A2^T for the matrix Z that the column holds."""
     d1, d2, k = A1.shape[1], A2.shape[1], X.shape[1]
     Z = A1 @ X.reshape(d1, d2 * k)  # (n1, d2 k)
     return np.matmul(A2, Z.reshape(len(A1), d2, k)).reshape(-1, k)
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class KroneckerSRHT(HadamardSketch):
     r"""Subsampled Hadamard sketch of vectors that are Kronecker products (TensorSRHT).
 
@@ -193,14 +195,10 @@ class KroneckerSRHT(HadamardSketch):
         n1, n2 = as_count(n[0], "n[0]"), as_count(n[1], "n[1]")
         if n1 * n2 >= UNBOUNDED:
             raise ValueError(f"n must have a product below 2**62, got {n1 * n2}")
-        self._initialise(m, (n1, n2), draw_key(rng))
+        self.__dict__.update(shape=(m, n1 * n2), _key=draw_key(rng), factor_rows=(n1, n2))
 
-    def _initialise(self, m: int, n: tuple[int, int], key: np.uint64) -> None:  # type: ignore[override]
-        self.factor_rows = n
-        super()._initialise(m, n[0] * n[1], key)
-
-    def _parameters(self) -> dict[str, Any]:
-        return {"m": self.shape[0], "n": self.factor_rows}
+    def _options(self) -> dict[str, Any]:
+        return {"n": self.factor_rows}
 
     @cached_property
     def _first(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
@@ -226,28 +224,23 @@ class KroneckerSRHT(HadamardSketch):
         return sort_samples(keys, B, p, columns % B, labels, n2, outer)
 
     def _apply_on_demand(
-        self,
-        A: RowsOnDemand,
-        b: NDArray[Any] | None,
-        row_scale: NDArray[Any] | None,
-        first_row: int,
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        if (
-            not isinstance(A, KroneckerProduct)
-            or (len(A.A1), len(A.A2)) != self.factor_rows
-            or row_scale is not None
-        ):
-            return super()._apply_on_demand(A, b, row_scale, first_row)
+        self, A: RowsOnDemand, b: AnyArray, weights: AnyArray, first_row: int
+    ) -> AnyArray:
+        is_product = isinstance(A, KroneckerProduct)
+        if not is_product or (len(A.A1), len(A.A2)) != self.factor_rows or weights.size:
+            return super()._apply_on_demand(A, b, weights, first_row)
         m = self.shape[0]
         T1, T2 = self._sketch_first(A.A1), self._sketch_second(A.A2)
         SA = (T1[:, :, None] * T2[:, None, :]).reshape(m, -1) / math.sqrt(m)
-        return SA.astype(A.dtype, copy=False), None if b is None else self._sketch(b)[0]
+        if b.shape[1]:
+            SA = np.hstack([SA, self._apply(b, b[:, :0], weights, 0)])
+        return SA.astype(A.dtype, copy=False)
 
-    def _sketch_first(self, A1: NDArray[Any]) -> NDArray[Any]:
+    def _sketch_first(self, A1: AnyArray) -> AnyArray:
         positions, signs, samples = self._first
         return _sampled_transform(A1, padded(len(A1)), positions, signs, samples)
 
-    def _sketch_second(self, A2: NDArray[Any]) -> NDArray[Any]:
+    def _sketch_second(self, A2: AnyArray) -> AnyArray:
         draw, n2 = self._draw, len(A2)
         row, block = np.arange(n2) % draw.block, np.arange(n2) // draw.block
         turns = np.array(
@@ -264,12 +257,12 @@ class KroneckerSRHT(HadamardSketch):
 
 
 def _sampled_transform(
-    A: NDArray[Any],
+    A: AnyArray,
     N: int,
     positions: NDArray[np.int64],
     signs: NDArray[np.float64],
     samples: NDArray[np.int64],
-) -> NDArray[Any]:
+) -> AnyArray:
     """Rows of H_N P D A; A is a factor, so a copy of it is small."""
     X = np.zeros((N, A.shape[1]))
     X[positions] = signs[:, None] * A

@@ -9,101 +9,74 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from randla._tall.open import sketch_lazily, transposed
+from randla._tall.operator import RowsOnDemand
 from randla._validation import (
     as_array,
     as_count,
     as_matrix,
-    is_dask,
     is_sparse,
     read_only,
     require_finite,
 )
 
+AnyArray = NDArray[Any]
 #: Number of rows of a sketch to which rows can be appended for ever (`BlockSRHT` without n).
 UNBOUNDED = 1 << 62
 #: Entries of a block of rows that are made on demand.
 _ON_DEMAND_ENTRIES = 1 << 20
 
 
-class RowsOnDemand(LinearOperator, ABC):
-    """An operand that is too large to be formed and makes blocks of its rows when asked."""
-
-    @abstractmethod
-    def row_block(self, first: int, last: int) -> NDArray[Any]:
-        """Rows first..last as an array."""
-
-
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Sketch(LinearOperator, ABC):
     """Base of the sketching operators: S of shape (m, n) with E[S^T S] = I.
 
     ``S @ A`` is the sketch of a matrix or vector, ``S.T @ Y`` the exact adjoint. Operators are
-    immutable; pickling one stores its parameters and its key, a few bytes.
+    immutable; pickling one stores the fields, that is its parameters and its key, a few bytes.
     """
 
-    #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
-    has_linf_guarantee: bool = False
-
+    shape: tuple[int, int]  # (m, n)
     _key: np.uint64
 
-    def _initialise(self, m: int, n: int, key: np.uint64) -> None:
-        LinearOperator.__init__(self, np.dtype(np.float64), (m, n))
-        self._key = key
-        self._frozen = True
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "_frozen" in self.__dict__:
-            raise AttributeError(f"{type(self).__name__} is immutable, cannot set {name!r}")
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable, cannot delete {name!r}")
+    dtype: ClassVar[np.dtype[np.float64]] = np.dtype(np.float64)
+    #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
+    has_linf_guarantee: ClassVar[bool] = False
 
     # What a subclass says ------------------------------------------------------------------------
 
-    def _parameters(self) -> dict[str, Any]:
-        """Arguments of the constructor, without rng."""
-        return {"m": self.shape[0], "n": self.shape[1]}
+    def _options(self) -> dict[str, Any]:
+        """Further arguments of the constructor, for the repr."""
+        return {}
 
     @abstractmethod
-    def _apply(
-        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """`_sketch` without the checks of the result; b is (k, c) and of the dtype of A."""
+    def _apply(self, A: Any, b: AnyArray, weights: AnyArray, first_row: int) -> AnyArray:
+        """``S W [A b]`` as one array (m, d + c), without checks; all operands are of one dtype.
+
+        b is (k, c), c = 0 if there is none; weights are (k,), or (0,) for weights of one.
+        """
 
     def _apply_on_demand(
-        self,
-        A: RowsOnDemand,
-        b: NDArray[Any] | None,
-        row_scale: NDArray[Any] | None,
-        first_row: int,
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        self, A: RowsOnDemand, b: AnyArray, weights: AnyArray, first_row: int
+    ) -> AnyArray:
         """`_apply` of rows that are made a block at a time."""
         n, d = A.shape
         block = min(max(_ON_DEMAND_ENTRIES // d, 512), 4096)
         block = 1 << (block.bit_length() - 1)  # blocks of Hadamard sketches fit into it
-        SA = np.zeros((self.shape[0], d), A.dtype)
-        Sb = None if b is None else np.zeros((self.shape[0], b.shape[1]), A.dtype)
+        total = np.zeros((self.shape[0], d + b.shape[1]), A.dtype)
         for i in range(0, n, block):
-            end = min(i + block, n)
-            part, part_b = self._apply(
-                read_only(A.row_block(i, end)),
-                None if b is None else b[i:end],
-                None if row_scale is None else row_scale[i:end],
-                first_row + i,
-            )
-            SA += part
-            if Sb is not None:
-                Sb += part_b
-        return SA, Sb
+            rows = read_only(A.row_block(i, min(i + block, n)))
+            total += self._apply(rows, b[i : i + block], weights[i : i + block], first_row + i)
+        return total
 
     @abstractmethod
-    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+    def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         """Rows first..last of S^T Y, (last - first, k)."""
 
     @property
@@ -120,11 +93,11 @@ class Sketch(LinearOperator, ABC):
     def _sketch(
         self,
         A: Any,
-        b: NDArray[Any] | None = None,
+        b: AnyArray | None = None,
         *,
-        row_scale: NDArray[Any] | None = None,
+        row_scale: AnyArray | None = None,
         first_row: int = 0,
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    ) -> tuple[AnyArray, AnyArray | None]:
         """Sketch rows first_row..first_row + k of an operand, and b in the same pass.
 
         Parameters
@@ -147,65 +120,53 @@ class Sketch(LinearOperator, ABC):
         ValueError
             If A, b or row_scale holds NaN or inf, or the result overflows.
         """
-        columns = None if b is None else b.reshape(len(b), -1)
-        if columns is not None and columns.dtype == A.dtype:
-            SA, Sb = self._apply_safely(A, columns, row_scale, first_row)
+        d = A.shape[1]
+        columns = np.empty((A.shape[0], 0), A.dtype) if b is None else b.reshape(len(b), -1)
+        if columns.dtype == A.dtype:
+            total = self._apply_safely(A, columns, row_scale, first_row)
+            SA, Sb = total[:, :d], total[:, d:]
         else:
-            SA, _ = self._apply_safely(A, None, row_scale, first_row)
-            Sb = None
-            if columns is not None and A.dtype == np.float64:  # a float32 b is exact in float64
+            if A.dtype == np.float64:  # a float32 b is exact in float64
                 columns = columns.astype(np.float64)
-            if columns is not None:
-                Sb, _ = self._apply_safely(columns, None, row_scale, first_row, name="b")
-        if b is not None and Sb is not None:
-            Sb = Sb.reshape(Sb.shape[:1] + b.shape[1:])
-        return SA, Sb
+            SA = self._apply_safely(A, np.empty((len(columns), 0), A.dtype), row_scale, first_row)
+            Sb = self._apply_safely(columns, columns[:, :0], row_scale, first_row, name="b")
+        return SA, None if b is None else Sb.reshape(Sb.shape[:1] + b.shape[1:])
 
     def _apply_safely(
-        self,
-        A: Any,
-        b: NDArray[Any] | None,
-        row_scale: NDArray[Any] | None,
-        first_row: int,
-        name: str = "A",
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        self, A: Any, b: AnyArray, row_scale: AnyArray | None, first_row: int, name: str = "A"
+    ) -> AnyArray:
         """`_apply`, whose sums show whether there was a NaN or an inf, without another pass."""
-        if 0 in A.shape and (b is None or 0 in b.shape):
-            m, c = self.shape[0], 0 if b is None else b.shape[1]
-            return np.zeros((m, A.shape[1]), A.dtype), None if b is None else np.zeros((m, c))
-        on_demand = isinstance(A, RowsOnDemand)
-        apply = self._apply_on_demand if on_demand else self._apply
+        (n, d), m = A.shape, self.shape[0]
+        if 0 in A.shape and b.size == 0:
+            return np.zeros((m, d + b.shape[1]), A.dtype)
+        apply = self._apply_on_demand if isinstance(A, RowsOnDemand) else self._apply
+        weights = np.empty(0) if row_scale is None else row_scale
         with np.errstate(invalid="ignore", over="ignore"):
-            SA, Sb = apply(A, b, row_scale, first_row)
-        if _is_finite(SA) and _is_finite(Sb):
-            return SA, Sb
-        if not on_demand:  # whose parts were checked when it was made
+            total = apply(A, b, read_only(weights.astype(A.dtype, copy=False)), first_row)
+        if _is_finite(total):
+            return total
+        if not isinstance(A, RowsOnDemand):  # whose parts were checked when it was made
             require_finite(A.data if is_sparse(A) else A, name)
-        if b is not None:
-            require_finite(b, "b")
-        if row_scale is not None:
-            require_finite(row_scale, "weights")
+        require_finite(b, "b")
+        require_finite(weights, "weights")
         # All is finite, so a sum has overflowed: again, scaled down by a power of two.
-        down = A.shape[0].bit_length() + 2
-        scale = np.ones(A.shape[0]) if row_scale is None else row_scale
-        SA, Sb = apply(A, b, read_only(np.ldexp(scale, -down)), first_row)
+        down = n.bit_length() + 2
+        weights = np.ldexp(weights if weights.size else np.ones(n), -down)
+        total = apply(A, b, read_only(weights.astype(A.dtype, copy=False)), first_row)
         with np.errstate(over="ignore"):
-            SA = np.ldexp(SA, down)
-            Sb = None if Sb is None else np.ldexp(Sb, down)
-        if not _is_finite(SA):
-            raise ValueError(f"{name} must be scaled down: its sketch overflows {SA.dtype}")
-        if not _is_finite(Sb):
-            raise ValueError(f"b must be scaled down: its sketch overflows {SA.dtype}")
-        return SA, Sb
+            total = np.ldexp(total, down)
+        if not _is_finite(total):
+            name = "b" if _is_finite(total[:, :d]) else name
+            raise ValueError(f"{name} must be scaled down: its sketch overflows {total.dtype}")
+        return total
 
     # Products ------------------------------------------------------------------------------------
 
-    def _product(self, A: Any) -> NDArray[Any]:
+    def _product(self, A: Any) -> AnyArray:
         """S @ A for what a user may pass as A."""
-        if is_dask(A):
-            from randla._dask import sketching
-
-            return sketching.product(self, A)
+        lazy = sketch_lazily(self, A)
+        if lazy is not None:
+            return lazy
         if isinstance(A, RowsOnDemand):
             pass
         elif is_sparse(A):
@@ -219,7 +180,7 @@ class Sketch(LinearOperator, ABC):
             return self._sketch(A[:, None])[0][:, 0]
         return self._sketch(A)[0]
 
-    def _adjoint_product(self, Y: Any, first: int = 0, last: int | None = None) -> NDArray[Any]:
+    def _adjoint_product(self, Y: Any, first: int = 0, last: int | None = None) -> AnyArray:
         """Rows first..last of S^T Y for what a user may pass as Y."""
         last = self.shape[1] if last is None else last
         if is_sparse(Y):
@@ -251,17 +212,13 @@ class Sketch(LinearOperator, ABC):
             return super().dot(x)
         return self._product(x)
 
-    def _matvec(self, x: Any) -> NDArray[Any]:
+    def _matvec(self, x: Any) -> AnyArray:
         return self._product(x)
 
-    def _matmat(self, X: Any) -> NDArray[Any]:
-        return self._product(X)
-
-    def _rmatvec(self, x: Any) -> NDArray[Any]:
+    def _rmatvec(self, x: Any) -> AnyArray:
         return self._adjoint_product(x)
 
-    def _rmatmat(self, X: Any) -> NDArray[Any]:
-        return self._adjoint_product(X)
+    _matmat, _rmatmat = _matvec, _rmatvec
 
     def _transpose(self) -> TransposedSketch:
         return TransposedSketch(self)
@@ -299,30 +256,28 @@ class Sketch(LinearOperator, ABC):
         """Return the sketch for an operand of k rows: itself, or columns of an unbounded one."""
         return self if self.shape[1] == k else self.columns(0, k)
 
-    def toarray(self, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    def toarray(self, dtype: DTypeLike = np.float64) -> AnyArray:
         """S as an (m, n) array of float64 or float32; for tests and small examples."""
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
         eye = np.eye(self.shape[0], dtype=dtype)
         return np.ascontiguousarray(self._adjoint_product(eye).T)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._parameters(), self._key)
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, without what was drawn from them and kept."""
+        return {field.name: vars(self)[field.name] for field in fields(self)}
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return type(self).__name__, tuple(sorted(self._parameters().items())), int(self._key)
+        return type(self).__name__, tuple(self.__getstate__().items())
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self._parameters().items())
-        return f"{type(self).__name__}({options})"
+        m, n = self.shape
+        arguments = {"m": m, "n": None if n == UNBOUNDED else n, **self._options()}
+        listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        return f"{type(self).__name__}({listed})"
 
 
-def _rebuild(cls: type[Sketch], parameters: dict[str, Any], key: np.uint64) -> Sketch:
-    sketch = cls.__new__(cls)
-    sketch._initialise(key=key, **parameters)
-    return sketch
-
-
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class SketchColumns(Sketch):
     """Columns first..last of a sketch; made by `Sketch.columns`."""
 
@@ -333,25 +288,24 @@ class SketchColumns(Sketch):
     def __init__(self, whole: Sketch, first: int, last: int) -> None:
         if isinstance(whole, SketchColumns):
             whole, first, last = whole._whole, whole._first + first, whole._first + last
-        self._whole, self._first, self._last = whole, first, last
-        self.has_linf_guarantee = whole.has_linf_guarantee
-        self._initialise(whole.shape[0], last - first, whole._key)
+        shape = whole.shape[0], last - first
+        self.__dict__.update(shape=shape, _key=whole._key, _whole=whole, _first=first, _last=last)
+
+    @property
+    def has_linf_guarantee(self) -> bool:  # type: ignore[override]
+        """That of the whole sketch."""
+        return self._whole.has_linf_guarantee
 
     @property
     def population(self) -> int | None:
         """The population of the whole sketch."""
         return self._whole.population
 
-    def _apply(
-        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        return self._whole._apply(A, b, row_scale, self._first + first_row)
+    def _apply(self, A: Any, b: AnyArray, weights: AnyArray, first_row: int) -> AnyArray:
+        return self._whole._apply(A, b, weights, self._first + first_row)
 
-    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+    def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         return self._whole._apply_adjoint(Y, self._first + first, self._first + last)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return SketchColumns, (self._whole, self._first, self._last)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return self._whole.__dask_tokenize__(), self._first, self._last
@@ -377,28 +331,22 @@ class TransposedSketch(LinearOperator):
         """``A.T @ S.T``, from the rows of A as they lie."""
         if isinstance(x, LinearOperator) or np.isscalar(x):
             return super()._rdot(x)
-        if not (is_sparse(x) or is_dask(x)):
-            x = as_array(x, "A", finite=False)
-        return self._sketch._product(x.T).T
+        return self._sketch._product(transposed(x)).T
 
-    def _matvec(self, x: Any) -> NDArray[Any]:
+    def _matvec(self, x: Any) -> AnyArray:
         return self._sketch._adjoint_product(x)
 
-    def _matmat(self, X: Any) -> NDArray[Any]:
-        return self._sketch._adjoint_product(X)
-
-    def _rmatvec(self, x: Any) -> NDArray[Any]:
+    def _rmatvec(self, x: Any) -> AnyArray:
         return self._sketch._product(x)
 
-    def _rmatmat(self, X: Any) -> NDArray[Any]:
-        return self._sketch._product(X)
+    _matmat, _rmatmat = _matvec, _rmatvec
 
     def _transpose(self) -> Sketch:
         return self._sketch
 
     _adjoint = _transpose
 
-    def toarray(self) -> NDArray[Any]:
+    def toarray(self) -> AnyArray:
         """S^T as an (n, m) array."""
         return self._sketch.toarray().T
 
@@ -406,8 +354,6 @@ class TransposedSketch(LinearOperator):
         return f"{self._sketch!r}.T"
 
 
-def _is_finite(X: NDArray[Any] | None) -> bool:
-    if X is None or X.size == 0:
-        return True
+def _is_finite(X: AnyArray) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         return math.isfinite(X.sum(dtype=np.float64)) or bool(np.isfinite(X).all())

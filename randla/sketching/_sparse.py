@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key
 from randla._validation import as_count, is_sparse, read_only
 from randla.sketching._kernels import sparse as kernels, vector_code
-from randla.sketching._operators import Sketch
-from randla.sketching._working_memory import OrderedSum, aligned_zeros, as_source, part_count
+from randla.sketching._operators import AnyArray, Sketch
+from randla.sketching._working_memory import OrderedSum, part_count, strided_view
 
 #: Entries of a slab of rows, which stays in the second-level cache.
 _SLAB_ENTRIES = 1 << 14
@@ -25,6 +26,7 @@ _ADDITIONS_PER_CALL = 1 << 28
 _SECONDS_PER_ADDITION = 4e-10
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class SparseSignSketch(Sketch):
     r"""Sketch with a few entries :math:`\pm 1/\sqrt{\zeta}` in each column.
 
@@ -87,32 +89,23 @@ class SparseSignSketch(Sketch):
     def __init__(self, m: int, n: int, *, nonzeros: int = 8, rng: Any = None) -> None:
         m, n = as_count(m, "m"), as_count(n, "n")
         nonzeros = as_count(nonzeros, "nonzeros", maximum=m, note=" (m)")
-        self._initialise(m, n, draw_key(rng), nonzeros)
+        self.__dict__.update(shape=(m, n), _key=draw_key(rng), nonzeros=nonzeros)
 
-    def _initialise(self, m: int, n: int, key: np.uint64, nonzeros: int = 1) -> None:
-        self.nonzeros = nonzeros
-        super()._initialise(m, n, key)
+    def _options(self) -> dict[str, Any]:
+        return {"nonzeros": self.nonzeros}
 
-    def _parameters(self) -> dict[str, Any]:
-        return {**super()._parameters(), "nonzeros": self.nonzeros}
-
-    def _apply(
-        self, A: Any, b: NDArray[Any] | None, row_scale: NDArray[Any] | None, first_row: int
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def _apply(self, A: Any, b: AnyArray, weights: AnyArray, first_row: int) -> AnyArray:
         m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
-        right = np.empty((n_rows, 0), A.dtype) if b is None else b
-        width = d + right.shape[1]
+        width = d + b.shape[1]
         line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
         step = -(-width // line) * line
-        weights = np.empty(0) if row_scale is None else row_scale
-        weights = read_only(weights.astype(A.dtype, copy=False))
         slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
-        entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * right.shape[1]
+        entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * b.shape[1]
         n_parts = part_count(-(-n_rows // slab_rows), zeta * entries / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)
         rows_per_call = _ADDITIONS_PER_CALL * n_rows // (zeta * max(entries, 1)) + 1
         sums = OrderedSum(lambda: aligned_zeros(m * step, A.dtype))
-        common = as_source(right), weights, first_row
+        common = strided_view(b), weights, first_row
         spare: list[kernels.Work] = []  # one for each thread
 
         def sketch_part(part: int) -> None:
@@ -127,16 +120,15 @@ class SparseSignSketch(Sketch):
                         read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *rest
                     )
                 else:
-                    kernels.sketch_rows(as_source(A), *rest)
+                    kernels.sketch_rows(strided_view(A), *rest)
             sums.add(part, total)
             spare.append(work)
 
         run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * entries)
         sums.total *= 1.0 / math.sqrt(zeta)
-        total = sums.total.reshape(m, step)
-        return total[:, :d], None if b is None else total[:, d:width]
+        return sums.total.reshape(m, step)[:, :width]
 
-    def _apply_adjoint(self, Y: NDArray[Any], first: int, last: int) -> NDArray[Any]:
+    def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         zeta, width = self.nonzeros, Y.shape[1]
         scaled = read_only((Y * Y.dtype.type(1.0 / math.sqrt(zeta))).reshape(-1))
         out = np.empty((last - first, width), Y.dtype)
@@ -168,6 +160,7 @@ class SparseSignSketch(Sketch):
         )
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class CountSketch(SparseSignSketch):
     r"""Sketch with one entry :math:`\pm 1` in each column: the case ``nonzeros=1``.
 
@@ -219,5 +212,5 @@ class CountSketch(SparseSignSketch):
     def __init__(self, m: int, n: int, *, rng: Any = None) -> None:
         super().__init__(m, n, nonzeros=1, rng=rng)
 
-    def _parameters(self) -> dict[str, Any]:
-        return {"m": self.shape[0], "n": self.shape[1]}
+    def _options(self) -> dict[str, Any]:
+        return {}

@@ -1,4 +1,4 @@
-"""How kernels meet memory: operands as they lie, accumulators of parts, tiles in cache."""
+"""How kernels read operands in any memory order, and the ordered sum of the parts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from randla._validation import read_only
 
-#: Bytes of a huge page, and of arrays that are worth it.
-_HUGE_PAGE, _WORTH_HUGE_PAGES = 1 << 21, 1 << 19
 
-
-class Source(NamedTuple):
+class StridedView(NamedTuple):
     """A dense matrix as it lies: (i, j) at ``flat[start + i * row_step + j * column_step]``.
 
     One type for C, Fortran and strided order, so that a kernel is compiled once for all of them.
@@ -28,13 +25,13 @@ class Source(NamedTuple):
     width: int
 
 
-def as_source(A: NDArray[Any]) -> Source:
+def strided_view(A: NDArray[Any]) -> StridedView:
     """The flat view of a matrix, without a copy unless a stride is no multiple of the itemsize."""
     size, width = A.itemsize, A.shape[1]
     if any(stride % size for stride in A.strides):
         A = np.ascontiguousarray(A)
     if A.size == 0:
-        return Source(read_only(np.empty(0, A.dtype)), 0, 0, 1, width)
+        return StridedView(read_only(np.empty(0, A.dtype)), 0, 0, 1, width)
     steps = [stride // size if k > 1 else 0 for stride, k in zip(A.strides, A.shape, strict=True)]
     reach = [step * (k - 1) for step, k in zip(steps, A.shape, strict=True)]
     low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
@@ -43,7 +40,7 @@ def as_source(A: NDArray[Any]) -> Source:
     row_step, column_step = steps
     if width == 1:
         column_step = 1  # one column: any step will do, and this one takes the fast loop
-    return Source(flat, -low, row_step, column_step, width)
+    return StridedView(flat, -low, row_step, column_step, width)
 
 
 class OrderedSum:
@@ -84,19 +81,3 @@ class OrderedSum:
 def part_count(n_blocks: int, wanted: float) -> int:
     """Parts by shape: the power of two nearest to `wanted`, at most 64 and the blocks."""
     return 1 << round(np.log2(min(max(wanted, 1.0), n_blocks, 64)))
-
-
-def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
-    """Zeros that begin at a cache line: vectors that straddle two lines cost a tenth.
-
-    Large ones begin at a huge page. NumPy asks for such pages from 4 MiB on, and a tile whose
-    pages are strewn over memory does not fit into the second-level cache that it would fill
-    (measured: a sketch of 200 columns took 1.1 to 1.2 times as long).
-    """
-    dtype = np.dtype(dtype)
-    n_bytes, alignment, allocated = size * dtype.itemsize, 64, 0
-    if n_bytes >= _WORTH_HUGE_PAGES:
-        alignment, allocated = _HUGE_PAGE, 2 * _HUGE_PAGE
-    buffer = np.zeros(max(n_bytes + alignment, allocated), np.uint8)
-    start = -buffer.ctypes.data % alignment
-    return buffer[start : start + n_bytes].view(dtype)

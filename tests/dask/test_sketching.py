@@ -7,7 +7,8 @@ import pytest
 from scipy.sparse import csr_array
 
 import randla
-from randla.regression._least_squares.options import read_rows
+from randla._tall.open import open_operand
+from randla.regression._least_squares.problem import as_problem
 from tests.dask.cases import N, cut, cut_sparse, da, dask
 from tests.dask.data import A, B, b, weights
 
@@ -136,10 +137,10 @@ def test_lstsq_is_refined_across_memory_and_dask(matrix, options):
 @pytest.mark.parametrize("name", ["large weights", "a zero column"])
 def test_the_factor_of_a_sketch_fits_the_scales_of_the_other_kind(name):
     matrix, options = REFINED[name]
-    origin = randla.lstsq(cut(matrix), b, sketch_size=100, rng=1, **options)._origin
-    rows, _ = read_rows(matrix, b, np.sqrt(options["weights"]), 0.0)
-    factor = origin.factor_for(rows)
-    P = np.ldexp(1.0, factor.exponents)[:, None] * factor.preconditioner()
+    state = randla.lstsq(cut(matrix), b, sketch_size=100, rng=1, **options)._refinement
+    rows, _ = as_problem(open_operand(matrix), b, np.sqrt(options["weights"]), 0.0)
+    factor = state.factor_for(rows)
+    P = np.ldexp(1.0, factor.exponents)[:, None] * factor.inverse()
     s = np.linalg.eigvalsh(rows.gram_after(P, triangular=False)[0])  # near 1
     assert 0.2 < s[0] <= s[-1] < 5.0
 

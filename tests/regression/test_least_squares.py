@@ -10,13 +10,16 @@ from scipy.linalg import qr, solve_triangular
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import SRHT, CountSketch, _parallel, lstsq
-from randla._tall.dense import DenseRows
+from randla._tall.dense import DenseMatrix
+from randla._tall.open import open_operand
+from randla._tall.problem import ScaledProblem
 from randla.datasets import ill_conditioned
-from randla.regression._least_squares import choice, options as options_module
-from randla.regression._least_squares.choice import LstsqWarning, measure_backward_error
-from randla.regression._least_squares.options import read_rows
-from randla.regression._solvers import cholesky as cholesky_module, sketched_cholesky
-from randla.regression._solvers.preconditioner import TriangularFactor
+from randla.regression._least_squares import choice, problem
+from randla.regression._least_squares.options import LstsqWarning
+from randla.regression._least_squares.problem import as_problem
+from randla.regression._solvers import cholesky as cholesky_module
+from randla.regression._solvers.backward_error import measure_backward_error
+from randla.regression._solvers.preconditioner import TriangularPreconditioner
 from randla.regression._solvers.refinement import Solution
 from tests.regression.least_squares_reference import (
     augmented,
@@ -115,8 +118,7 @@ def test_several_right_hand_sides_are_solved_one_by_one():
 @pytest.mark.parametrize("condition", [1e0, 1e1, 1e2, 1e3, 1e9])
 @pytest.mark.parametrize("single_from", [1, 1000])
 def test_gram_matrices_in_single_precision(condition, residual, single_from, monkeypatch):
-    for module in (cholesky_module, sketched_cholesky):
-        monkeypatch.setattr(module, "SINGLE_FROM", single_from)
+    monkeypatch.setattr(cholesky_module, "SINGLE_FROM", single_from)
     monkeypatch.setattr(choice, "_ITERATIVE_FROM", 1000)
     A, b, _ = ill_conditioned(6000, 7, condition=condition, residual=residual, rng=4)
     result, exact = lstsq(A, b, rng=0), exact_solution(A, b)
@@ -128,11 +130,16 @@ def test_gram_matrices_in_single_precision(condition, residual, single_from, mon
 
 def single_precision_is_tried(A, b, monkeypatch):
     """Solve, and whether a Gram matrix in float32 was made."""
-    seen, gram = [], DenseRows._gram_in_single
-    monkeypatch.setattr(DenseRows, "_gram_in_single", lambda rows: seen.append(1) or gram(rows))
+    seen, normal_equations = [], DenseMatrix.normal_equations
+
+    def recorded(matrix, B, *, single=False):
+        seen.append(single)
+        return normal_equations(matrix, B, single=single)
+
+    monkeypatch.setattr(DenseMatrix, "normal_equations", recorded)
     result = lstsq(A, b)
     assert backward_error(A, b, result.x) <= 10 * U
-    return len(seen) == 1
+    return sum(seen) == 1
 
 
 def test_single_precision_where_it_fits(monkeypatch):
@@ -461,9 +468,9 @@ def test_the_columnwise_backward_error_in_200_digits(decades, change):
     b = normal(12, seed=1)
     x = lstsq(A, b).x
     x[3] *= 1.0 + change  # of the smallest column
-    rows, _ = read_rows(A, b, None, 0.0)
+    rows, _ = as_problem(open_operand(A), b, None, 0.0)
     R = np.linalg.qr(A, mode="r")
-    solution = Solution(x[:, None], None, TriangularFactor(R), 4, None, None, 0, "lapack")
+    solution = Solution(x[:, None], None, TriangularPreconditioner(R), 4, None, None, 0, "lapack")
     error = measure_backward_error(rows, solution)
     formula, least = columnwise_backward_error(A, b, x)
     if change == 0.0:
@@ -631,7 +638,7 @@ def test_float32_is_solved_in_double_precision(condition):
 @pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
 @pytest.mark.parametrize("method", METHODS)
 def test_sparse(make, method, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     A = make(sparse.random(3000, 20, density=0.2, random_state=0))
     b, weights = normal(3000, 2, seed=1), np.random.default_rng(2).exponential(size=3000)
     for options in ({}, {"weights": weights, "ridge": 2.0}):
@@ -642,7 +649,7 @@ def test_sparse(make, method, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["random", "graded", "fixed effects"])
 def test_sparse_with_many_columns(kind, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     rng = np.random.default_rng(0)
     A = sparse.csr_array(sparse.random(3000, 400, density=0.01, random_state=0))
     if kind == "graded":
@@ -669,7 +676,7 @@ def test_sparse_with_many_columns(kind, monkeypatch):
 @pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
 def test_products_with_columns_of_two_scales(make, shape, ratio, monkeypatch):
     """LSQR stops at an error relative to the largest columns, and must not overlook the others."""
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     A = sparse.random(*shape, density=0.05, random_state=0, format="csr")
     b = normal(shape[0], seed=1) + A[:, 100:] @ np.ones(shape[1] - 100)
     scale = np.where(np.arange(shape[1]) < 100, 1.0, ratio)
@@ -684,7 +691,7 @@ def test_products_with_columns_of_two_scales(make, shape, ratio, monkeypatch):
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-60, 1e60])
 def test_lsqr_on_small_and_large_matrices(scale, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
     b = normal(300, seed=1)
     x = lstsq(sparse.csr_array(A * scale), b).x
@@ -693,7 +700,7 @@ def test_lsqr_on_small_and_large_matrices(scale, monkeypatch):
 
 @pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
 def test_a_ridge_with_lsqr(make, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
     b = normal(300, seed=1)
     for ridge in (1e-2, 1.0):
@@ -710,7 +717,7 @@ def test_a_large_sparse_matrix_of_zeros():
 
 
 def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     b = normal(3000, seed=1)
     for A in (
         sparse.random(3000, 20, density=0.01, random_state=0).toarray(),
@@ -732,14 +739,14 @@ def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):
 def test_operators(condition, method, monkeypatch):
     A, b, _ = ill_conditioned(3000, 20, condition=condition, rng=0)
     for limit in (0, 1 << 22):
-        monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", limit)
+        monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", limit)
         result = lstsq(aslinearoperator(A), b, method=method, rng=0)
         assert backward_error(A, b, result.x) <= 10 * U
         assert result.method == ("lsqr" if limit == 0 and method == "auto" else result.method)
 
 
 def test_operators_with_options(monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     A, b = normal(2000, 12), normal(2000, 3, seed=1)
     A[:, 5] = 0.0
     options = {"weights": np.random.default_rng(2).exponential(size=2000), "ridge": 3.0}
@@ -867,7 +874,7 @@ def test_operators_without_an_adjoint_are_refused(options):
 
 
 def test_operators_that_misbehave(monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     A, b = normal(200, 3), normal(200)
     A[3, 1] = np.nan
     with pytest.raises(ValueError, match="A must be finite"):
@@ -880,7 +887,7 @@ def test_operators_that_misbehave(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(3000, 40), (40, 300)])
 def test_lsqr_without_a_preconditioner(shape, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
     monkeypatch.setattr(choice, "_MAX_GRAM", 0)
     monkeypatch.setattr(choice, "_MAX_SPARSE_FACTOR", 0)
     A, b = normal(*shape), normal(shape[0], 2, seed=1)
@@ -910,7 +917,7 @@ def test_numbers_that_are_not_finite_are_found_on_the_way(shape, options, value)
 
 @pytest.mark.parametrize("shape", [(0, 3), (5, 0)])
 def test_empty(shape):
-    with pytest.raises(ValueError, match="A must have at least one row and one column"):
+    with pytest.raises(ValueError, match="A must have rows and columns"):
         lstsq(np.zeros(shape), np.zeros(shape[0]))
     with pytest.raises(ValueError, match="b must have at least one column"):
         lstsq(np.ones((5, 2)), np.zeros((5, 0)))
@@ -1000,7 +1007,7 @@ def test_the_same_for_any_number_of_threads(shape, condition, each_thread_count)
 
 def residual_pass(A, b, x, **options):
     """Gradient and squared residual as the refinement sees them."""
-    rows = DenseRows(A, b[:, None], **options)
+    rows = ScaledProblem(DenseMatrix(A), b[:, None], **options)
     g, squares = rows.residual(x[:, None])
     return g[:, 0], squares[0]
 
@@ -1034,7 +1041,7 @@ def test_the_estimate_of_the_backward_error(condition, residual, k):
     A, b, x = ill_conditioned(500, 6, condition=condition, residual=residual, rng=0)
     b, x = 30.0 * b, 30.0 * x
     R = np.linalg.qr(A, mode="r")
-    factor = TriangularFactor(R)
+    factor = TriangularPreconditioner(R)
     for size in (1e-2, 1e-7):
         X = x[:, None] + size * normal(6, k, seed=1)
         r = b[:, None] - A @ X

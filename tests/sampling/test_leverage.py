@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from randla._tall.tiles import Tiles
+from randla._tall.dense import DenseMatrix
 from randla._tall.whitening import whiten
 from randla.datasets import ill_conditioned
 from randla.sampling import (
@@ -52,8 +52,8 @@ def test_no_less_accurate_than_householder_up_to_condition_1e10(power):
 
 def test_a_second_gram_matrix_where_one_is_not_enough():
     easy, hard = (ill_conditioned(500, 6, condition=c, rng=0)[0] for c in (10.0, 1e5))
-    assert whiten(Tiles(easy)).error < 1e-12
-    one, two = whiten(Tiles(hard), rtol=1.0), whiten(Tiles(hard))
+    assert whiten(DenseMatrix(easy)).error < 1e-12
+    one, two = whiten(DenseMatrix(hard), rtol=1.0), whiten(DenseMatrix(hard))
     assert one.error > 1e-9 > two.error
     X = hard @ two.transform
     np.testing.assert_allclose(X.T @ X, np.eye(6), atol=1e-9)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
-from randla._tall.tiles import Tiles
+from randla._tall.dense import DenseMatrix
 from randla._tall.whitening import whiten
 from randla.sampling import leverage_scores, lewis_weights
-from randla.sampling._scores.anderson import Mixing
+from randla.sampling._scores.anderson import AndersonAcceleration
 from randla.sampling._scores.lewis import log_error, solve_lewis
 from randla.sampling._scores.result import NotConvergedWarning
 from tests.sampling.matrices import MATRICES
@@ -130,13 +130,13 @@ def test_rows_of_very_different_size():
 def test_the_way_back():
     """A step that made things worse is undone, and a plain one taken from the best point."""
     for p, shrinks in ((1.5, [1.0, 1.0]), (6.0, [1.0, 0.5])):
-        mixing = Mixing(p, 0.1)
+        mixing = AndersonAcceleration(p, 0.1)
         x, good = np.zeros(3), np.array([0.1, -0.2, 0.1])
         mixing.step(x, good, 0.2, 1.0)
         for shrink in shrinks:
             back = mixing.step(x + 5, 10 * good, 2.0, 2.0)
             np.testing.assert_allclose(back, shrink * mixing.eta * good)
-    mixing = Mixing(6.0, 0.1)
+    mixing = AndersonAcceleration(6.0, 0.1)
     mixing.step(x, good, 0.2, 1.0)
     mixing.step(x + 5, 10 * good, 2.0, 0.5)  # the convex function fell: go on from there
     assert len(mixing.points) == 2
@@ -165,7 +165,8 @@ def test_all_leverage_computations_are_counted(monkeypatch):
         calls.append(args)
         return whiten(*args, **options)
 
-    monkeypatch.setattr("randla.sampling._scores.lewis.whiten", counted)
+    for module in ("lewis", "lewis_form"):
+        monkeypatch.setattr(f"randla.sampling._scores.{module}.whiten", counted)
     A = np.random.default_rng(0).standard_normal((300, 4))
     with pytest.warns(NotConvergedWarning, match="in 30 iterations"):
         w = lewis_weights(A, 200, max_iterations=30)  # the best residual is that of the start
@@ -203,8 +204,8 @@ def test_state_belongs_to_the_weights():
     A = MATRICES["pareto 2"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        state = solve_lewis(Tiles(A), 3.0, 1e-8, 50)
-    X = A @ state.factor.transform
+        state = solve_lewis(DenseMatrix(A), 3.0, 1e-8, 50)
+    X = A @ state.white.transform
     np.testing.assert_allclose((X.T * state.row_scale**2) @ X, np.eye(4), atol=1e-10)
     np.testing.assert_allclose(np.linalg.norm(X, axis=1), state.norms, rtol=1e-12)
     np.testing.assert_allclose(state.first_norms**2, leverage_scores(A), rtol=1e-10)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse, stats
 
+from randla._tall.open import open_tall
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
 from randla.sampling._samples.sample_rows import kind_of, named_scores, size_for
-from randla.sampling._scores.bounds import RowSolver
+from randla.sampling._scores.bounds import SensitivitySolver
 from randla.sampling._scores.draws import inclusion_probabilities, systematic
 from randla.sampling._scores.lewis import log_error
 from randla.sampling._scores.result import NotConvergedWarning
@@ -149,7 +150,7 @@ def test_named_scores(scheme):
         "uniform": np.ones(len(A)),
     }
     for name in ("auto", "lewis", "sensitivity"):
-        named[name] = named_scores(A, p, kind_of(name, p), np.random.default_rng(0))
+        named[name] = named_scores(open_tall(A), p, kind_of(name, p), np.random.default_rng(0))
     named["sensitivity+leverage"] = named["sensitivity"] + tau
     for name, u in named.items():
         by_name = sample_rows(A, 30, p=p, scores=name, scheme=scheme, rng=1)
@@ -167,7 +168,7 @@ def test_named_scores(scheme):
 @pytest.mark.parametrize("name", MATRICES)
 def test_scores_for_sampling_are_near_those_that_are_solved(name, p):
     matrix, rng = MATRICES[name], np.random.default_rng(0)
-    w, exact = named_scores(matrix, p, "lewis", rng), lewis_weights(matrix, p, rtol=1e-8)
+    w, exact = named_scores(open_tall(matrix), p, "lewis", rng), lewis_weights(matrix, p, rtol=1e-8)
     alive = exact.values > 0
     assert not w[~alive].any()
     spread = 1.0001 * log_error(p, 0.1, np.linalg.matrix_rank(matrix))
@@ -176,7 +177,7 @@ def test_scores_for_sampling_are_near_those_that_are_solved(name, p):
         return
     exact = np.asarray(lp_sensitivities(matrix, p, method="exact"))[alive]
     for rough in (True, False):
-        s = named_scores(matrix, p, "sensitivity", rng, rough=rough)
+        s = named_scores(open_tall(matrix), p, "sensitivity", rng, rough=rough)
         assert not s[~alive].any()
         assert 0.49 < (s[alive] / exact).min() <= (s[alive] / exact).max() < 2.05
 
@@ -189,8 +190,8 @@ def test_sensitivities_for_sampling_are_solved_only_where_bounds_are_far_apart(m
         solved.append(len(targets))
         return solve_rows(self, targets, *args, **options)
 
-    solve_rows = RowSolver.solve
-    monkeypatch.setattr(RowSolver, "solve", solve)
+    solve_rows = SensitivitySolver.solve
+    monkeypatch.setattr(SensitivitySolver, "solve", solve)
     rng = np.random.default_rng(3)
     for heavy in (rng.standard_t(1, (20_000, 5)), rng.pareto(1, (20_000, 5))):
         assert len(sample_rows(heavy, 500, p=1, scores="sensitivity", scheme="fixed", rng=0)) == 500
@@ -198,7 +199,7 @@ def test_sensitivities_for_sampling_are_solved_only_where_bounds_are_far_apart(m
     sample_rows(rng.standard_normal((500, 20)), 50, p=1, scores="sensitivity", rng=0)
     assert solved == [500]
     wide = rng.standard_normal((3000, 100))  # bounds, as estimates would take too long
-    s = named_scores(wide, 1, "sensitivity", rng)
+    s = named_scores(open_tall(wide), 1, "sensitivity", rng)
     bound = lp_sensitivities(wide, 1, method="bound")
     assert solved == [500]
     np.testing.assert_allclose(s, np.sqrt(bound.lower * bound.upper), rtol=0.2)

@@ -6,8 +6,13 @@ from hypothesis import example, given, settings, strategies as st
 from scipy.linalg import hadamard
 
 from randla import SRHT, BlockSRHT, fwht
-from randla._random import counter_hash, hash_to_range
-from randla.sketching._draws import hashes, random_signs, sample_without_replacement
+from randla._random import (
+    counter_hash,
+    hash_to_range,
+    hashes,
+    random_signs,
+    sample_without_replacement,
+)
 from randla.sketching._kernels.hadamard import Draw, flip_samples
 from tests.sketching import reference
 from tests.statistical import chi_square_pvalue, claim

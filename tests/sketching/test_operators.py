@@ -192,9 +192,9 @@ def test_adjoint_refuses_what_does_not_fit(kind):
 @each_sketch
 def test_is_immutable_picklable_and_small(kind):
     S, A = MAKERS[kind](40, 5040, 9), np.random.default_rng(10).standard_normal((5040, 2))
-    with pytest.raises(AttributeError, match="immutable"):
+    with pytest.raises(AttributeError, match="cannot assign"):
         S.shape = (3, 4)
-    with pytest.raises(AttributeError, match="immutable"):
+    with pytest.raises(AttributeError, match="cannot assign"):
         S.anything = 1
     expected = S @ A
     for T in (S, S.columns(0, 5040)):

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._results import warn_caller
-from randla._tall.dense import DenseRows
-from randla._tall.operator import SparseRows
-from randla._tall.problem import OutOfRange, Rows
-from randla.regression._least_squares.options import LstsqWarning, Recipe
+from randla._tall.dense import DenseMatrix
+from randla._tall.problem import LeastSquaresMatrix, OutOfRange, ScaledProblem
+from randla._tall.sparse import SparseMatrix
+from randla.regression._least_squares.options import LstsqOptions, LstsqWarning
+from randla.regression._least_squares.problem import is_structured
+from randla.regression._least_squares.sketch_factory import SketchFactory, preconditioner_size
 from randla.regression._solvers.cholesky import (
     CHOLESKY_LIMIT,
-    look_at_some_rows,
+    look_at_sample,
     single_limit,
     solve_by_cholesky,
+    solve_by_sketched_cholesky,
 )
-from randla.regression._solvers.householder import load_all, solve_by_lapack
+from randla.regression._solvers.householder import solve_by_lapack
+from randla.regression._solvers.kronecker import solve_by_factors
 from randla.regression._solvers.lsqr import plain_scales, solve_by_lsqr, solve_by_plain_lsqr
 from randla.regression._solvers.polyak import solve_by_iteration
-from randla.regression._solvers.preconditioner import (
-    SpectralFactor,
-    TriangularFactor,
-    columnwise_backward_error,
-)
 from randla.regression._solvers.refinement import Solution
-from randla.regression._solvers.sketched_cholesky import solve_by_sketched_cholesky
-from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor
+from randla.regression._solvers.sketched_factor import BadSketch, SketchedFactor, draw_factor
 
-Matrix = NDArray[np.float64]
 #: Entries below which LAPACK alone is faster than anything of several calls.
 _SMALL = 20_000
 #: Columns for each right-hand side from which some 30 passes cost less than a second Gram matrix
@@ -50,57 +47,79 @@ _COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
 #: them: errors of the penalised sum are of the order of its square times 1e-32.
 _RIDGE_LIMIT = 1e10
 
+#: Methods whose passes leave nothing but sums.
+_OUT_OF_CORE = ("auto", "cholesky", "sketch-cholesky", "iterative", "sketch-and-solve")
+#: Reciprocal condition number of a sketch above which plain Cholesky will do, out of core.
+_REGULAR = 1e-7
+#: Methods with a sketched preconditioner: solver, and rows of the sketch for each column.
+_SKETCHED_SOLVERS: dict[str, tuple[Callable[..., Solution | None], int]] = {
+    "sketch-cholesky": (solve_by_sketched_cholesky, 4),
+    "iterative": (solve_by_iteration, 8),
+    "lsqr": (solve_by_lsqr, 8),
+}
+
+
+def require_method(tall: LeastSquaresMatrix, method: str) -> None:
+    """Raise ValueError for a Dask array and a method whose passes leave more than sums."""
+    if tall.lazy and method not in _OUT_OF_CORE:
+        listed = ", ".join(repr(choice) for choice in _OUT_OF_CORE)
+        raise ValueError(f"method must be one of {listed} for a Dask array, got {method!r}")
+
 
 def solve(
-    rows: Rows,
-    method: str,
-    recipe: Recipe,
-    sketch_size: int | None,
-    rcond: float | None,
+    rows: ScaledProblem,
+    options: LstsqOptions,
+    factory: SketchFactory,
     sketched: SketchedFactor | None = None,
 ) -> Solution:
-    """Solve to full precision; the columns are scaled first where their sizes ask for it."""
+    """Solve to full precision; the columns are scaled first where their norms ask for it.
+
+    `sketched` is the factor of a sketch that was drawn before.
+    """
+    if options.method == "auto" and is_structured(rows):
+        return checked(rows, solve_by_factors(rows, options.rcond, partial(_solve_part, factory)))
     try:
-        return _solve(rows, method, recipe, sketch_size, rcond, sketched)
+        return _solve(rows, options, factory, sketched)
     except OutOfRange:
         rows.equilibrate()
     if rows.d == 0:
         return zero_solution(rows)
-    return _solve(rows, method, recipe, sketch_size, rcond, None)
+    return _solve(rows, options, factory, None)  # the sketch had other scales
 
 
-def zero_solution(rows: Rows) -> Solution:
+def _solve_part(factory: SketchFactory, rows: ScaledProblem, rcond: float | None) -> Solution:
+    """Solve with one factor of a Kronecker product."""
+    return solve(rows, LstsqOptions(rcond=rcond), SketchFactory("auto", rows.n, factory.rng))
+
+
+def zero_solution(rows: ScaledProblem) -> Solution:
     """The solution if all columns of A are zero."""
     return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0, 0, "lapack")
 
 
 def _solve(
-    rows: Rows,
-    method: str,
-    recipe: Recipe,
-    sketch_size: int | None,
-    rcond: float | None,
+    rows: ScaledProblem,
+    options: LstsqOptions,
+    factory: SketchFactory,
     sketched: SketchedFactor | None,
 ) -> Solution:
+    method, rcond = options.method, options.rcond
+    if method == "auto" and isinstance(rows.tall, DenseMatrix):
+        return _solve_dense(rows, factory, rcond, sketched)
+    if method == "auto" and rows.tall.lazy:
+        return _solve_out_of_core(rows, factory, rcond, sketched)
     if method == "auto":
-        if isinstance(rows, DenseRows):
-            return _solve_dense(rows, recipe, rcond, sketched)
-        return _solve_by_products(rows, recipe, rcond, sketched)
+        return _solve_by_products(rows, factory, rcond, sketched)
     if method == "lapack":
-        assert isinstance(rows, DenseRows)  # other kinds of A are made dense before
+        assert isinstance(rows.tall, DenseMatrix)  # other kinds of A are made dense before
         return solve_by_lapack(rows, rcond)
     solution: Solution | None
     if method == "cholesky":
         solution = solve_by_cholesky(rows, rcond, forced=True)
-    elif method == "sketch-cholesky":
-        m = sketch_size or default_size(rows, recipe, 4)
-        solution = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
-    elif method == "iterative":
-        m = sketch_size or default_size(rows, recipe, 8)
-        solution = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
     else:
-        m = sketch_size or default_size(rows, recipe, 8)
-        solution = solve_by_lsqr(rows, recipe.draw, m, rcond, sketched)
+        solver, multiple = _SKETCHED_SOLVERS[method]
+        m = options.sketch_size or preconditioner_size(rows, factory, multiple)
+        solution = solver(rows, partial(draw_factor, rows, factory.draw, rcond), m, sketched)
     if solution is None:
         raise np.linalg.LinAlgError(
             f"method={method!r} broke down, as A is too ill-conditioned or rank-deficient for it: "
@@ -110,42 +129,70 @@ def _solve(
 
 
 def _solve_dense(
-    rows: DenseRows, recipe: Recipe, rcond: float | None, sketched: SketchedFactor | None
+    rows: ScaledProblem,
+    factory: SketchFactory,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
 ) -> Solution:
     n, d = rows.n, rows.d
     if n * d <= _SMALL or n < 4 * d:
         return solve_by_lapack(rows, rcond)
-    look = look_at_some_rows(rows)
-    if look.fits_single and look.condition < single_limit(d):
+    solution: Solution | None
+    sample = look_at_sample(rows)
+    if sample.fits_single and sample.condition < single_limit(d):
         solution = solve_by_cholesky(rows, rcond, single=True)
         if solution is not None:
             return solution
-    if not look.condition > CHOLESKY_LIMIT:
+    if not sample.condition > CHOLESKY_LIMIT:  # nan: not known
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
             return solution
     if rows.root_ridge is not None or rcond is not None:  # a sketch has other singular values
         return solve_by_lapack(rows, rcond)
+    draw = partial(draw_factor, rows, factory.draw, None)
+    methods = ["iterative"] if d >= _ITERATIVE_FROM * rows.k else []
     with suppress(BadSketch):
-        if d >= _ITERATIVE_FROM * rows.k:
-            m = default_size(rows, recipe, 8)
-            solution = solve_by_iteration(rows, recipe.draw, m, rcond, sketched)
-            if solution.converged:
+        for method in (*methods, "sketch-cholesky"):
+            solver, multiple = _SKETCHED_SOLVERS[method]
+            m = preconditioner_size(rows, factory, multiple)
+            solution = solver(rows, draw, m, sketched)
+            if solution is not None and solution.converged:
                 return solution
-        m = default_size(rows, recipe, 4)
-        solution = solve_by_sketched_cholesky(rows, recipe.draw, m, rcond, sketched)
-        if solution is not None and solution.converged:
-            return solution
     return solve_by_lapack(rows, rcond)
 
 
+def _solve_out_of_core(
+    rows: ScaledProblem,
+    factory: SketchFactory,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
+) -> Solution:
+    """Plain Cholesky where that is accurate, which a sketch knows beforehand; else sketched."""
+    solution = None
+    if sketched is None or lapack.dtrcon(sketched.R)[0] > _REGULAR:
+        solution = solve_by_cholesky(rows, rcond)
+    if solution is None:
+        draw = partial(draw_factor, rows, factory.draw, rcond)
+        with suppress(BadSketch):
+            m = preconditioner_size(rows, factory, 4)
+            solution = solve_by_sketched_cholesky(rows, draw, m, sketched)
+    if solution is None:
+        raise np.linalg.LinAlgError(
+            "A must not be so ill-conditioned that four sketches lose its rank"
+        )
+    return checked(rows, solution)
+
+
 def _solve_by_products(
-    rows: Rows, recipe: Recipe, rcond: float | None, sketched: SketchedFactor | None
+    rows: ScaledProblem,
+    factory: SketchFactory,
+    rcond: float | None,
+    sketched: SketchedFactor | None,
 ) -> Solution:
     """A is sparse, or an operator, and large."""
     n, d = rows.n, rows.d
     solution: Solution | None
-    if isinstance(rows, SparseRows) and rows.exponents is None and rcond is None:
+    if isinstance(rows.tall, SparseMatrix) and rows.exponents is None and rcond is None:
         # On many sparse matrices with many columns LSQR takes some tens of steps as they are. An
         # attempt may cost as much as a Cholesky factor.
         steps = min(d**3 / (_COST_OF_STEP * max(rows.A.nnz, 1) * rows.k), _MAX_ATTEMPT)
@@ -155,49 +202,20 @@ def _solve_by_products(
                 solution = solve_by_plain_lsqr(rows, exponents, steps)
                 if solution.converged:
                     return solution
-    if isinstance(rows, SparseRows) and d <= min(n, _MAX_GRAM):
+    if isinstance(rows.tall, SparseMatrix) and d <= min(n, _MAX_GRAM):
         solution = solve_by_cholesky(rows, rcond)
         if solution is not None:
             return solution
-    limit = _MAX_SPARSE_FACTOR if isinstance(rows, SparseRows) else _MAX_OPERATOR_FACTOR
-    solution = None
-    if 2 * d <= n and d <= limit:
-        kind = "sparse-sign" if isinstance(rows, SparseRows) else "srht"
-        m = min(max(8 * d, 64), n)
-        draw = partial(recipe.draw, default=kind)
+    is_sparse = isinstance(rows.tall, SparseMatrix)
+    if 2 * d <= n and d <= (_MAX_SPARSE_FACTOR if is_sparse else _MAX_OPERATOR_FACTOR):
+        make_sketch = partial(factory.draw, default="sparse-sign" if is_sparse else "srht")
+        draw = partial(draw_factor, rows, make_sketch, rcond)
         with suppress(BadSketch):
-            solution = solve_by_lsqr(rows, draw, m, rcond, sketched)
-    if solution is None:
-        solution = solve_by_plain_lsqr(rows, plain_scales(rows))
-    return checked(rows, solution)
+            return checked(rows, solve_by_lsqr(rows, draw, min(max(8 * d, 64), n), sketched))
+    return checked(rows, solve_by_plain_lsqr(rows, plain_scales(rows)))
 
 
-def measure_backward_error(rows: Rows, solution: Solution) -> float:
-    """The columnwise backward error of a solution, for one pass over A."""
-    Y, exponents = solution.Y, solution.exponents
-    D = np.ones((len(Y), 1)) if exponents is None else np.ldexp(1.0, exponents)[:, None]
-    with np.errstate(all="ignore"):
-        g, squares = rows.residual(D * Y)
-        if solution.factor is not None:
-            assert isinstance(solution.factor, TriangularFactor | SpectralFactor)
-            R = solution.factor.matrix()
-        else:
-            assert isinstance(rows, DenseRows)
-            R = load_all(rows) * D.T
-            if rows.root_ridge is not None:
-                stacked = np.asfortranarray(np.vstack([R, np.diag(rows.root_ridge * D[:, 0])]))
-                R = np.triu(lapack.dgeqrf(stacked, overwrite_a=1)[0][: rows.d])
-        return columnwise_backward_error(R, D * g, Y, squares)
-
-
-def default_size(rows: Rows, recipe: Recipe, times: int) -> int:
-    """Rows of a sketch that serves as a preconditioner."""
-    m = max(times * rows.d, 64)
-    largest = recipe.largest()
-    return m if largest is None else min(m, largest)
-
-
-def checked(rows: Rows, solution: Solution) -> Solution:
+def checked(rows: ScaledProblem, solution: Solution) -> Solution:
     """The solution; warn if it falls short of full precision."""
     if rows.root_ridge is not None and solution.method != "lapack" and _hides_ridge(rows, solution):
         warn_caller(
@@ -216,15 +234,15 @@ def checked(rows: Rows, solution: Solution) -> Solution:
     return solution
 
 
-def _hides_ridge(rows: Rows, solution: Solution) -> bool:
+def _hides_ridge(rows: ScaledProblem, solution: Solution) -> bool:
     """Whether rounding errors may hide the ridge from columns that depend on one another."""
-    factor, exponents = solution.factor, solution.exponents
-    if factor is None:
+    P, exponents = solution.preconditioner, solution.exponents
+    if P is None:
         return False
     if solution.rank is not None:
-        return solution.rank != rows.d or factor.condition > _RIDGE_LIMIT
+        return solution.rank != rows.d or P.condition > _RIDGE_LIMIT
     # LSQR without a preconditioner. In columns of one scale it tends to the shortest solution.
     assert rows.root_ridge is not None
     assert exponents is not None
     least = np.ldexp(rows.root_ridge, exponents).min()
-    return bool(np.ptp(exponents) > 0 and factor.top > _RIDGE_LIMIT * least)
+    return bool(np.ptp(exponents) > 0 and P.top > _RIDGE_LIMIT * least)

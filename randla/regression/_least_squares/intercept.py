@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 from scipy.sparse.linalg import LinearOperator
 
+from randla._tall.operator import RowsOnDemand
 from randla._validation import as_matrix, as_weights, is_sparse
 from randla.regression._least_squares.lstsq import lstsq
 from randla.regression._least_squares.result import LstsqResult
 from randla.regression._solvers.rank import EPS, NOISE
-from randla.sketching._operators import RowsOnDemand
 
 Matrix = NDArray[np.float64]
 #: A column that varies by less, relative to its mean, is constant up to rounding errors.

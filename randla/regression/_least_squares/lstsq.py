@@ -8,24 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._parallel import showing_progress
-from randla._validation import as_flag, is_dask
-from randla.regression._least_squares.options import (
-    DEFAULT,
-    few_threads,
-    read_matrix,
-    read_options,
-    read_ridge,
-    read_root_weights,
-    read_rows,
-    recipe_for,
-    rows_of_sketch,
+from randla._tall.open import open_operand
+from randla._tall.problem import ScaledProblem
+from randla._validation import as_flag, as_number
+from randla.regression._least_squares.choice import require_method, solve, zero_solution
+from randla.regression._least_squares.options import LstsqOptions
+from randla.regression._least_squares.problem import (
+    as_problem,
+    as_root_weights,
+    single_blas,
 )
-from randla.regression._least_squares.result import (
-    LstsqResult,
-    estimated,
-    exact_result,
-    solve_exactly,
-)
+from randla.regression._least_squares.result import LstsqResult
+from randla.regression._least_squares.sketch_and_solve import solve_from_sketch
+from randla.regression._least_squares.sketch_factory import SketchFactory, estimate_size
 from randla.sketching._operators import Sketch
 
 Method = Literal[
@@ -163,40 +158,33 @@ def lstsq(
     >>> bool(np.all((low < exact.x) & (exact.x < high)))
     True
     """
-    if (
-        eps is None
-        and sketch_size is None
-        and rcond is None
-        and rng is None
-        and type(sketch) is type(method) is str
-        and sketch == method == "auto"
-        and type(delta) is float
-        and delta == 0.05
-    ):
-        options = DEFAULT
-    else:
-        options = read_options(
-            eps=eps, delta=delta, sketch_size=sketch_size, sketch=sketch, method=method,
-            rcond=rcond, rng=rng,
-        )  # fmt: skip
-    ridge = ridge if type(ridge) is float and ridge == 0.0 else read_ridge(ridge)
-    progress = as_flag(progress, "progress")
-    if is_dask(A):
-        from randla._dask import least_squares
+    options = LstsqOptions.of(
+        eps=eps, delta=delta, sketch_size=sketch_size, sketch=sketch, method=method, rcond=rcond,
+        rng=rng,
+    )  # fmt: skip
+    ridge = as_number(ridge, "ridge", low=0.0, closed="left")
+    bars = showing_progress("lstsq", as_flag(progress, "progress"))
+    tall = open_operand(A)
+    require_method(tall, options.method)
+    root_weights = as_root_weights(tall, weights)
+    with np.errstate(all="ignore"), single_blas(tall), bars:  # what may overflow is looked at
+        rows, is_vector = as_problem(tall, b, root_weights, ridge, options)
+        return answer(rows, is_vector, options, root_weights)
 
-        with showing_progress("lstsq", progress):
-            return least_squares.lstsq(A, b, options, ridge, weights)
-    A = read_matrix(A)
-    root_weights = None if weights is None else read_root_weights(weights, A.shape[0])
-    bars = showing_progress("lstsq", progress)
-    with np.errstate(all="ignore"), few_threads(A.shape), bars:  # what may overflow is looked at
-        rows, one_dimensional = read_rows(A, b, root_weights, ridge, options)
-        recipe = recipe_for(rows, options)
-        if options.wants_one_sketch:
-            m = rows_of_sketch(rows, options, recipe)
-            if m is not None:
-                return estimated(rows, options, recipe, m, root_weights, one_dimensional)
-            options = options.exact()
-            recipe = recipe_for(rows, options)
-        solution = solve_exactly(rows, options, recipe)
-        return exact_result(rows, solution, one_dimensional, options.rcond)
+
+def answer(
+    rows: ScaledProblem, is_vector: bool, options: LstsqOptions, root_weights: Any
+) -> LstsqResult:
+    """Solve the problem from one sketch, if that is asked for and pays, or to full precision."""
+    factory = SketchFactory.of(rows, options)
+    if options.wants_one_sketch:
+        m = estimate_size(rows, options, factory)
+        if m is not None:
+            sketched = solve_from_sketch(rows, factory, m, options)
+            if sketched is None:  # all columns of A are zero
+                return LstsqResult.of(rows, zero_solution(rows), is_vector)
+            return LstsqResult.of_sketch(rows, sketched, is_vector, options, factory, root_weights)
+        options = options.exact()
+        factory = SketchFactory.of(rows, options)
+    solution = solve(rows, options, factory)
+    return LstsqResult.of(rows, solution, is_vector, options.rcond)

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._results import Result, axes_or_new, t_interval
-from randla._tall.problem import Rows
-from randla._validation import as_flag, is_dask, read_only
-from randla.regression._least_squares.choice import measure_backward_error, solve, zero_solution
-from randla.regression._least_squares.kronecker import solve_by_factors
-from randla.regression._least_squares.options import (
-    Options,
-    Recipe,
-    few_threads,
-    is_structured,
-    read_matrix,
-    read_rows,
+from randla._tall.open import open_operand
+from randla._tall.problem import ScaledProblem
+from randla._typing import Array
+from randla._validation import as_flag
+from randla.regression._least_squares.choice import solve
+from randla.regression._least_squares.options import LstsqOptions
+from randla.regression._least_squares.problem import as_problem, single_blas
+from randla.regression._least_squares.sketch_and_solve import SketchedSolution
+from randla.regression._least_squares.sketch_factory import SketchFactory
+from randla.regression._solvers.backward_error import measure_backward_error
+from randla.regression._solvers.preconditioner import (
+    SpectralPreconditioner,
+    TriangularPreconditioner,
 )
-from randla.regression._least_squares.sketch_and_solve import solve_from_sketch
-from randla.regression._solvers.preconditioner import SpectralFactor, TriangularFactor
+from randla.regression._solvers.rank import Exponents
 from randla.regression._solvers.refinement import Solution
 from randla.regression._solvers.sketched_factor import SketchedFactor
 from randla.sketching._inference import implied_eps
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,6 +54,9 @@ class LstsqResult(Result):
         with probability at least 1 - delta it bounds the error of every coefficient. Without
         ``eps=`` that eps which the size of the sketch gives. Zero at full precision, inf for a
         sketch without the guarantee.
+    residual_norm : float or (k,) ndarray
+        Norm of the residual of the exact solution: the square root of the sum that is minimised,
+        with weights and ridge. After a single sketch an estimate.
     rank : int or None
         Numerical rank of A with columns scaled to norm about 1; None if it was not found out
         (LSQR without a preconditioner).
@@ -70,35 +73,107 @@ class LstsqResult(Result):
         whether the sketch kept the promise of `eps`, judged by the standard errors.
     """
 
-    x: Matrix
-    standard_error: Matrix
+    x: Array
+    standard_error: Array
     degrees_of_freedom: float
     linf_bound: Any
+    residual_norm: Any
     rank: int | None
     method: str
     sketch_size: int | None
     n_passes: int
     n_iterations: int
     converged: bool
-    _residual_norm: Any
-    _backward_error: Any
-    _origin: Origin | None
+    _measure: Callable[[], float]  # of the backward error
+    _refinement: RefinementState | None
+
+    @classmethod
+    def of(
+        cls,
+        rows: ScaledProblem,
+        solution: Solution,
+        one_dimensional: bool,
+        rcond: float | None = None,
+    ) -> LstsqResult:
+        """The result of a solution to full precision."""
+        if rcond is not None and solution.rank is not None and solution.rank < len(solution.Y):
+            # The shortest solution has a share in what counts as zero, and so another residual.
+            Y, exponents = solution.Y, solution.exponents
+            _, squares = rows.residual(Y if exponents is None else np.ldexp(Y, exponents[:, None]))
+            solution = replace(solution, squares=squares)
+        x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
+        measure, error = partial(measure_backward_error, rows, solution), solution.error
+        is_known = error is not None and not isinstance(
+            solution.preconditioner, TriangularPreconditioner | SpectralPreconditioner
+        )
+        result = cls(
+            x=x,
+            standard_error=np.zeros(x.shape),
+            degrees_of_freedom=math.inf,
+            linf_bound=0.0 if one_dimensional else np.zeros(rows.k),
+            residual_norm=_norms(rows, solution.squares, one_dimensional),
+            rank=solution.rank,
+            method=solution.method,
+            sketch_size=None,
+            n_passes=rows.n_passes,
+            n_iterations=solution.n_iterations,
+            converged=solution.converged,
+            _measure=measure,
+            _refinement=None,
+        )
+        if is_known:  # relative to A as a whole: see `backward_error`
+            vars(result)["backward_error"] = error
+        return result
+
+    @classmethod
+    def of_sketch(
+        cls,
+        rows: ScaledProblem,
+        solution: SketchedSolution,
+        one_dimensional: bool,
+        options: LstsqOptions,
+        factory: SketchFactory,
+        root_weights: Any,
+    ) -> LstsqResult:
+        """The result of one sketch."""
+        sketched, exponents = solution.sketched, solution.exponents
+        m, rank = sketched.n_rows, sketched.rank
+        bound = np.full(rows.k, math.inf)
+        if solution.has_linf_guarantee:  # eps / sqrt(d) |r| |A^+|
+            eps = options.eps or implied_eps(m, rank, options.delta, solution.population)
+            residual = rows.unscale_norm(np.sqrt(solution.residual_squares))
+            bound = eps / rows.d**0.5 * residual * solution.inverse_norm
+        return cls(
+            x=_shaped(rows, solution.Y, exponents, one_dimensional),
+            standard_error=_shaped(rows, solution.standard_error, exponents, one_dimensional),
+            degrees_of_freedom=float(m - rank),
+            linf_bound=float(bound[0]) if one_dimensional else bound,
+            residual_norm=_norms(rows, solution.residual_squares, one_dimensional),
+            rank=rank,
+            method="sketch-and-solve",
+            sketch_size=m,
+            n_passes=rows.n_passes,
+            n_iterations=0,
+            converged=solution.converged,
+            _measure=partial(float, solution.backward_error),
+            _refinement=RefinementState(
+                (rows.n, rows.n_columns),
+                root_weights,
+                rows.weight_exponent,
+                rows.ridge,
+                options.rcond,
+                factory,
+                sketched,
+                (rows.exponents, rows.active),
+            ),
+        )
 
     @property
     def is_estimate(self) -> bool:
         """Whether the answer comes from one sketch."""
         return self.sketch_size is not None
 
-    @property
-    def residual_norm(self) -> Any:
-        """Norm of the residual of the exact solution, a float or (k,).
-
-        The square root of the sum that is minimised, with weights and ridge. After a single
-        sketch an estimate.
-        """
-        return self._residual_norm
-
-    @property
+    @cached_property
     def backward_error(self) -> float:
         r"""Columnwise backward error of `x`, the largest over k.
 
@@ -110,13 +185,13 @@ class LstsqResult(Result):
         After a single sketch it is the expected size. For a Kronecker product, and after LSQR
         without a preconditioner, it is relative to the norm of A as a whole.
         """
-        if callable(self._backward_error):
-            object.__setattr__(self, "_backward_error", self._backward_error())
-        return float(self._backward_error)
+        value = float(self._measure())
+        vars(self)["_measure"] = partial(float, value)  # lets go of A and b
+        return value
 
     def confidence_interval(
         self, level: float = 0.95, *, simultaneous: bool = False
-    ) -> tuple[Matrix, Matrix]:
+    ) -> tuple[Array, Array]:
         """Student t intervals for the exact least-squares coefficients.
 
         Parameters
@@ -152,15 +227,15 @@ class LstsqResult(Result):
         LstsqResult
             `self` if it is at full precision already.
         """
-        if self._origin is None:
+        if self._refinement is None:
             return self
-        return self._origin.refine(A, b, self)
+        return self._refinement.refine(A, b, self)
 
     @property
     def _shown(self) -> tuple[str, ...]:  # type: ignore[override]
         if self.is_estimate:
             names = ["x", "standard_error", "linf_bound", "residual_norm", "method", "sketch_size"]
-        elif callable(self._backward_error):
+        elif "backward_error" not in vars(self):
             names = ["x", "residual_norm", "rank", "method", "n_iterations"]
         else:
             names = ["x", "residual_norm", "backward_error", "rank", "method", "n_iterations"]
@@ -207,11 +282,11 @@ class LstsqResult(Result):
     def __getstate__(self) -> dict[str, Any]:
         """Leave A and b behind: what they are kept for is computed now."""
         _ = self.backward_error
-        return self.__dict__
+        return vars(self)
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
+class RefinementState:
     """What an estimate from one sketch remembers, so that it can be refined.
 
     `root_weights` are square roots of the weights, an array or a Dask array as A was. The factor
@@ -223,34 +298,24 @@ class Origin:
     weight_exponent: int
     ridge: float
     rcond: float | None
-    recipe: Recipe
+    factory: SketchFactory
     sketched: SketchedFactor
     scaling: tuple[Any, Any]
 
     def refine(self, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
         """Solve to full precision."""
-        if is_dask(A):
-            from randla._dask import least_squares
-
-            return least_squares.refine(self, A, b, first)
-        A = read_matrix(A)
-        self.require_shape(A.shape)
-        root_weights = self.root_weights
-        if is_dask(root_weights):
-            root_weights = read_only(root_weights.compute())
-        with np.errstate(all="ignore"), few_threads(A.shape):
-            rows, one_dimensional = read_rows(A, b, root_weights, self.ridge)
-            sketched = self.factor_for(rows)
-            solution = solve_exactly(rows, Options(rcond=self.rcond), self.recipe, sketched)
+        tall = open_operand(A)
+        if tall.A.shape != self.shape:
+            raise ValueError(f"A must have shape {self.shape} as before, got shape {tall.A.shape}")
+        root_weights = None if self.root_weights is None else tall.aligned(self.root_weights)
+        with np.errstate(all="ignore"), single_blas(tall):
+            rows, one_dimensional = as_problem(tall, b, root_weights, self.ridge)
             rows.n_passes += first.n_passes
-            return exact_result(rows, solution, one_dimensional, self.rcond)
+            options = LstsqOptions(rcond=self.rcond)
+            solution = solve(rows, options, self.factory, self.factor_for(rows))
+            return LstsqResult.of(rows, solution, one_dimensional, self.rcond)
 
-    def require_shape(self, shape: tuple[int, int]) -> None:
-        """Raise ValueError for another matrix than before."""
-        if shape != self.shape:
-            raise ValueError(f"A must have shape {self.shape} as before, got shape {shape}")
-
-    def factor_for(self, rows: Rows) -> SketchedFactor | None:
+    def factor_for(self, rows: ScaledProblem) -> SketchedFactor | None:
         """Give `rows` the scales that the sketch had; return the factor of the sketch.
 
         None if the sketch lacks rank, as A itself may not.
@@ -268,97 +333,9 @@ class Origin:
         return self.sketched.shifted(change) if change else self.sketched
 
 
-def solve_exactly(
-    rows: Rows, options: Options, recipe: Recipe, sketched: SketchedFactor | None = None
-) -> Solution:
-    """Solve to full precision, by the factors of a Kronecker product where A is one."""
-    if options.method == "auto" and is_structured(rows):
-        return solve_by_factors(rows, recipe, options.rcond)
-    return solve(rows, options.method, recipe, options.sketch_size, options.rcond, sketched)
-
-
-def estimated(
-    rows: Rows,
-    options: Options,
-    recipe: Recipe,
-    m: int,
-    root_weights: Any,
-    one_dimensional: bool,
-) -> LstsqResult:
-    """The result of one sketch."""
-    d = rows.d
-    solution = solve_from_sketch(rows, recipe, m, options)
-    if solution is None:
-        return exact_result(rows, zero_solution(rows), one_dimensional)
-    m = solution.sketched.n_rows
-    if not solution.has_linf_guarantee:
-        bound = np.full(rows.k, math.inf)
-    else:
-        eps = options.eps or implied_eps(
-            m, solution.sketched.rank, options.delta, solution.population
-        )
-        residual = rows.unscale_norm(np.sqrt(solution.residual_squares))
-        bound = eps / d**0.5 * residual * solution.inverse_norm
-    origin = Origin(
-        (rows.n, rows.n_columns),
-        root_weights,
-        rows.weight_exponent,
-        rows.ridge,
-        options.rcond,
-        recipe,
-        solution.sketched,
-        (rows.exponents, rows.active),
-    )
-    return LstsqResult(
-        x=_shaped(rows, solution.Y, solution.exponents, one_dimensional),
-        standard_error=_shaped(rows, solution.standard_error, solution.exponents, one_dimensional),
-        degrees_of_freedom=float(solution.degrees_of_freedom),
-        linf_bound=float(bound[0]) if one_dimensional else bound,
-        rank=solution.sketched.rank,
-        method="sketch-and-solve",
-        sketch_size=m,
-        n_passes=rows.n_passes,
-        n_iterations=0,
-        converged=solution.converged,
-        _residual_norm=_norms(rows, solution.residual_squares, one_dimensional),
-        _backward_error=solution.backward_error,
-        _origin=origin,
-    )
-
-
-def exact_result(
-    rows: Rows, solution: Solution, one_dimensional: bool, rcond: float | None = None
-) -> LstsqResult:
-    """Return the result of a solution to full precision."""
-    if rcond is not None and solution.rank is not None and solution.rank < len(solution.Y):
-        # The shortest solution has a share in what counts as zero, and so another residual.
-        Y, exponents = solution.Y, solution.exponents
-        _, squares = rows.residual(Y if exponents is None else np.ldexp(Y, exponents[:, None]))
-        solution = replace(solution, squares=squares)
-    x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
-    error: Any = solution.error
-    if error is None or isinstance(solution.factor, TriangularFactor | SpectralFactor):
-        error = partial(measure_backward_error, rows, solution)
-    return LstsqResult(
-        x=x,
-        standard_error=np.zeros(x.shape),
-        degrees_of_freedom=math.inf,
-        linf_bound=0.0 if one_dimensional else np.zeros(rows.k),
-        rank=solution.rank,
-        method=solution.method,
-        sketch_size=None,
-        n_passes=rows.n_passes,
-        n_iterations=solution.n_iterations,
-        converged=solution.converged,
-        _residual_norm=_norms(rows, solution.squares, one_dimensional),
-        _backward_error=error,
-        _origin=None,
-    )
-
-
 def _shaped(
-    rows: Rows, Y: Matrix, exponents: NDArray[np.int64] | None, one_dimensional: bool
-) -> Matrix:
+    rows: ScaledProblem, Y: Array, exponents: Exponents | None, one_dimensional: bool
+) -> Array:
     """Coefficients as the caller's b suggests: (d,) or (d, k)."""
     X = rows.unscale(Y, exponents)
     if X is not Y and not np.isfinite(X).all():
@@ -368,6 +345,6 @@ def _shaped(
     return X[:, 0] if one_dimensional else np.ascontiguousarray(X)
 
 
-def _norms(rows: Rows, squares: Matrix, one_dimensional: bool) -> Any:
+def _norms(rows: ScaledProblem, squares: Array, one_dimensional: bool) -> Any:
     norms = rows.unscale_norm(np.sqrt(squares))
     return float(norms[0]) if one_dimensional else norms

@@ -6,14 +6,19 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.problem import OutOfRange, Rows
-from randla.regression._least_squares.options import Options, Recipe
-from randla.regression._solvers.preconditioner import column_norms, top_singular_value
-from randla.regression._solvers.rank import minimum_norm
+from randla._tall.problem import OutOfRange, ScaledProblem
+from randla._typing import Array
+from randla.regression._least_squares.options import LstsqOptions
+from randla.regression._least_squares.sketch_factory import SketchFactory
+from randla.regression._solvers.rank import (
+    Exponents,
+    column_norms,
+    minimum_norm,
+    top_singular_value,
+)
 from randla.regression._solvers.sketched_factor import SketchedFactor
 from randla.sketching._inference import (
     inverse_bias,
@@ -23,50 +28,34 @@ from randla.sketching._inference import (
 )
 from randla.sketching._operators import Sketch
 
-Matrix = NDArray[np.float64]
 #: The promise of `eps` is checked on estimated norms; only a larger breach is acted on.
 _PROMISE_SLACK = 1.1
 
 
 @dataclass(frozen=True, eq=False)
 class SketchedSolution:
-    """Solution of the sketched problem in the scaled columns, ``2^exponents Y``.
+    """Solution of the sketched problem in the scaled columns, ``2^exponents Y``."""
 
-    Attributes
-    ----------
-    standard_error : (d, k) ndarray
-        Of Y.
-    residual_squares : (k,) ndarray
-        Estimates of the squared residual norms of the exact solution.
-    inverse_norm : float
-        Estimate of ``|A^+|`` in the caller's columns and weights.
-    worst_ratio : float
-        Largest standard error of a coefficient over residual norm and `inverse_norm`.
-    backward_error : float
-        Estimate of the expected backward error, the largest over the right-hand sides.
-    """
-
-    Y: Matrix
-    exponents: NDArray[np.int64]
-    standard_error: Matrix
-    residual_squares: Matrix
-    inverse_norm: float
-    worst_ratio: float
-    backward_error: float
+    Y: Array  # (d, k)
+    exponents: Exponents  # (d,)
+    standard_error: Array  # of Y
+    residual_squares: Array  # (k,) estimates of the squared residual norms of the exact solution
+    inverse_norm: float  # estimate of |A^+| in the caller's columns and weights
+    worst_ratio: float  # largest standard error of a coefficient over |r| and `inverse_norm`
+    backward_error: float  # its expected value, the largest over the right-hand sides
     sketched: SketchedFactor
-    degrees_of_freedom: int
     population: int | None
     has_linf_guarantee: bool
     converged: bool = True
 
 
-def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolution:
+def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> SketchedSolution:
     """Solve ``min |S (A x - b)|``; the standard errors are those of the module `_inference`."""
     SA, SB = rows.sketch(S, with_b=True)
     m, d = SA.shape
     largest = np.abs(SA).max(axis=0, initial=0.0)
     small = not largest.min(initial=np.inf) > 1e-290
-    if small and rows.scalable and rows.exponents is None:
+    if small and rows.tall.scalable and rows.exponents is None:
         raise OutOfRange  # zero columns are left out, tiny ones scaled up
     exponents = -exponents_of(largest)
     # The last columns of R of [SA, SB] hold Q'SB and the residual.
@@ -74,24 +63,24 @@ def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolu
     stacked[:, :d] = np.ldexp(SA, exponents)
     stacked[:, d:] = SB
     sketched = SketchedFactor(stacked, exponents, (rows.n, rows.d), rcond, n_rhs=rows.k)
-    Z, rest = sketched.turned, sketched.rest
+    QtB, residual = sketched.QtB, sketched.residual_block
     if sketched.spectrum is None:
-        K = lapack.dtrtri(sketched.R)[0]
-        Y = lapack.dtrtrs(sketched.R, Z)[0]
+        K = lapack.dtrtri(sketched.R)[0]  # K K' = C, the inverse of (SA)'SA
+        Y = lapack.dtrtrs(sketched.R, QtB)[0]
     else:
         spectrum, r = sketched.spectrum, sketched.rank
-        inside = spectrum.U[:, :r].T @ Z
-        rest = np.vstack([rest, spectrum.U[:, r:].T @ Z])
+        in_range = spectrum.U[:, :r].T @ QtB
+        residual = np.vstack([residual, spectrum.U[:, r:].T @ QtB])
         # x is a linear function of U'Q'SB, whose entries have equal and independent errors.
         K = spectrum.Vt[:r].T / spectrum.s[:r]
         K = minimum_norm(K, spectrum, rows.total_exponents(exponents))
-        Y = K @ inside
+        Y = K @ in_range
     r, population = sketched.rank, S.population
-    squares = squared_residual((rest * rest).sum(axis=0), m, r, population)
+    squares = squared_residual((residual * residual).sum(axis=0), m, r, population)
     factor = variance_factor(m, r, population)
     # Without full rank rows of K may be so small that their squares underflow.
-    size = exponents_of(np.abs(K).max(axis=1, initial=0.0))
-    spread = np.ldexp(column_norms(np.ldexp(K.T, -size)), size)
+    scale = exponents_of(np.abs(K).max(axis=1, initial=0.0))
+    row_norms = np.ldexp(column_norms(np.ldexp(K.T, -scale)), scale)  # sqrt(C_jj)
     inverse = rows.unscale(K, exponents, of_b=False).T
     shift = int(exponents_of(np.abs(inverse).max(initial=0.0)))
     inverse = np.ldexp(inverse, -shift)  # its squares stay in range
@@ -100,27 +89,26 @@ def sketch_and_solve(rows: Rows, S: Sketch, rcond: float | None) -> SketchedSolu
     return SketchedSolution(
         Y=Y,
         exponents=exponents,
-        standard_error=np.sqrt(factor * squares) * spread[:, None],
+        standard_error=np.sqrt(factor * squares) * row_norms[:, None],
         residual_squares=squares,
         inverse_norm=float(np.ldexp(inverse_norm, shift - rows.weight_exponent)),
         worst_ratio=factor**0.5 * largest_row / inverse_norm if inverse_norm > 0.0 else 0.0,
         backward_error=_expected_backward_error(sketched, Y, squares, factor),
         sketched=sketched,
-        degrees_of_freedom=m - r,
         population=population,
         has_linf_guarantee=S.has_linf_guarantee,
     )
 
 
 def solve_from_sketch(
-    rows: Rows, recipe: Recipe, m: int, options: Options
+    rows: ScaledProblem, factory: SketchFactory, m: int, options: LstsqOptions
 ) -> SketchedSolution | None:
     """Solve from m sketched rows, or from a second, larger sketch if the first broke its promise.
 
     None if all columns of A are zero.
     """
     for _ in range(2):
-        S = recipe.draw(m)
+        S = factory.draw(m)
         try:
             solution = sketch_and_solve(rows, S, options.rcond)
         except OutOfRange:
@@ -134,26 +122,26 @@ def solve_from_sketch(
         if breach <= _PROMISE_SLACK:
             break
         solution = replace(solution, converged=False)
-        if recipe.is_fixed:
+        if factory.is_fixed:
             break
         m = min(rows.d + math.ceil((m - rows.d) * 1.2 * breach**2), rows.n)
     return solution
 
 
 def _expected_backward_error(
-    sketched: SketchedFactor, Y: Matrix, squares: Matrix, factor: float
+    sketched: SketchedFactor, Y: Array, squares: Array, factor: float
 ) -> float:
     """Columnwise, for the error z = R (y' - y) with E z_i^2 = factor |r|^2."""
     # |(R'R + w^2)^(-1/2) R'z| is at most |z| and |R'z| / w, with w = |r| / |y|. With columns of
     # norm 1, |R'z|^2 is d factor |r|^2 in expectation.
-    size = (column_norms(sketched.R)[:, None] * np.abs(Y)).sum(axis=0)
+    norm = (column_norms(sketched.R)[:, None] * np.abs(Y)).sum(axis=0)
     d = sketched.R.shape[1]
-    image = factor**0.5 * np.minimum((sketched.rank * squares) ** 0.5, d**0.5 * size)
-    return float(np.divide(image, size, out=np.zeros_like(size), where=size > 0.0).max())
+    image = factor**0.5 * np.minimum((sketched.rank * squares) ** 0.5, d**0.5 * norm)
+    return float(np.divide(image, norm, out=np.zeros_like(norm), where=norm > 0.0).max())
 
 
 def _promise_factor(solution: SketchedSolution, eps: float, delta: float) -> float:
     """Simultaneous half-width of the coefficients over the promised bound; at most 1 if kept."""
     d = len(solution.Y)
-    t = simultaneous_t(delta, d, solution.degrees_of_freedom)
+    t = simultaneous_t(delta, d, solution.sketched.n_rows - solution.sketched.rank)
     return t * solution.worst_ratio / (eps / max(d, 1) ** 0.5)

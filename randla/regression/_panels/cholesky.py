@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.linalg import lapack
 
-from randla.regression._panels.panels import Array
+from randla._typing import Array
 
 
-class Factor:
+class Cholesky:
     """Cholesky factor of a Gram matrix, scaled to unit diagonal.
 
     A tiny ridge, raised until the factorisation succeeds, makes up for lost rank: it perturbs a

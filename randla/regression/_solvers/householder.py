@@ -9,25 +9,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.dense import DenseRows
-from randla.regression._solvers.preconditioner import SpectralFactor, TriangularFactor, column_norms
+from randla._tall.problem import ScaledProblem
+from randla._typing import Array
+from randla.regression._solvers.preconditioner import (
+    SpectralPreconditioner,
+    TriangularPreconditioner,
+)
 from randla.regression._solvers.rank import (
     EPS,
     LESS_NEGLIGIBLE,
     NEGLIGIBLE,
     NOISE,
     Dependence,
+    Exponents,
+    column_norms,
     is_clearly_regular,
     minimum_norm,
     spectrum_of,
 )
 from randla.regression._solvers.refinement import Solution
 
-Matrix = NDArray[np.float64]
 _LOAD_ROWS = 4096
 #: Rows of a block whose QR has rounding errors well below the noise that `numerical_rank` allows.
 _BLOCK_ROWS = 128
@@ -37,7 +41,7 @@ _RIDGE_COUNTS = 1e-5
 _SMALL_SHARE = 1e-6
 
 
-def solve_by_lapack(rows: DenseRows, rcond: float | None) -> Solution:
+def solve_by_lapack(rows: ScaledProblem, rcond: float | None) -> Solution:
     """Solve by one QR; minimum norm if the rank is below the number of columns."""
     n, d = rows.n, rows.d
     if rows.root_ridge is None:
@@ -47,24 +51,24 @@ def solve_by_lapack(rows: DenseRows, rcond: float | None) -> Solution:
     return _solve_tall(rows, rcond)
 
 
-def _solve_tall(rows: DenseRows, rcond: float | None) -> Solution:
+def _solve_tall(rows: ScaledProblem, rcond: float | None) -> Solution:
     if rows.root_ridge is not None:
         return _solve_with_ridge(rows, rcond)
     n, d = rows.n, rows.d
-    R, Z, squares = _triangular(_load_with_rhs(rows, None), d)
+    R, QtB, squares = _triangular(_load_with_rhs(rows, None), d)
     if rcond is None and 1e-130 < abs(R[0, 0]) < 1e130 and is_clearly_regular(R, (n, d), None):
-        Y = lapack.dtrtrs(R, Z)[0]
-        return Solution(Y, None, TriangularFactor(R), d, squares, None, 0, "lapack")
+        Y = lapack.dtrtrs(R, QtB)[0]
+        return Solution(Y, None, TriangularPreconditioner(R), d, squares, None, 0, "lapack")
     scaled, exponents = _scaled(rows, R)
     if n > 2 * _BLOCK_ROWS and not is_clearly_regular(scaled, (n, d), rcond):
         # Rounding errors of long columns with few distinct entries add up: up to 20 EPS at 2500
         # rows, which would count as rank. Those of a block stay below 3 EPS.
-        R, Z, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
+        R, QtB, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
         scaled, exponents = _scaled(rows, R)
-    return _solve_scaled(rows, scaled, Z, squares, exponents, rcond)
+    return _solve_scaled(rows, scaled, QtB, squares, exponents, rcond)
 
 
-def _load_with_rhs(rows: DenseRows, root_ridge: Matrix | None) -> Matrix:
+def _load_with_rhs(rows: ScaledProblem, root_ridge: Array | None) -> Array:
     """[A B], scaled, with the rows of a ridge below."""
     n, d = rows.n, rows.d
     F = np.empty((n if root_ridge is None else n + d, d + rows.k), order="F")
@@ -77,7 +81,7 @@ def _load_with_rhs(rows: DenseRows, root_ridge: Matrix | None) -> Matrix:
     return F
 
 
-def _reduced(F: Matrix) -> Matrix:
+def _reduced(F: Array) -> Array:
     """A shorter matrix with the same F'F, from QR factorisations of blocks of rows."""
     width = F.shape[1]
     m = max(_BLOCK_ROWS, 4 * width)
@@ -87,20 +91,20 @@ def _reduced(F: Matrix) -> Matrix:
     return F
 
 
-def _triangular(F: Matrix, d: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Reduce F = [A B] to R (d, d), Q'B, and the squared norms of what is left of B.
+def _triangular(F: Array, d: int) -> tuple[Array, Array, Array]:
+    """Reduce F = [A B] to R (d, d), Q'B, and the squared norms of the residuals.
 
     F may be overwritten. With fewer rows than d, R has as many rows. Below its diagonal R is not
     cleared.
     """
     n, k = len(F), F.shape[1] - d
     F = lapack.dgeqrf(np.asfortranarray(F), lwork=32 * (d + k), overwrite_a=1)[0]
-    R, Z, rest = F[:d, :d], F[:d, d:], F[d : d + k, d:]
-    squares = rest[0] ** 2 if k == 1 and n > d else (np.triu(rest) ** 2).sum(axis=0)
-    return np.asfortranarray(R), Z, squares
+    R, QtB, residual = F[:d, :d], F[:d, d:], F[d : d + k, d:]
+    squares = residual[0] ** 2 if k == 1 and n > d else (np.triu(residual) ** 2).sum(axis=0)
+    return np.asfortranarray(R), QtB, squares
 
 
-def _scaled(rows: DenseRows, R: Matrix) -> tuple[Matrix, NDArray[np.int64]]:
+def _scaled(rows: ScaledProblem, R: Array) -> tuple[Array, Exponents]:
     """R with columns of norm about 1, cleared below its diagonal, and their scales."""
     R = np.triu(R)
     largest = np.abs(R).max(axis=0)
@@ -110,11 +114,11 @@ def _scaled(rows: DenseRows, R: Matrix) -> tuple[Matrix, NDArray[np.int64]]:
 
 
 def _solve_scaled(
-    rows: DenseRows,
-    R: Matrix,
-    Z: Matrix,
-    squares: Matrix,
-    exponents: NDArray[np.int64],
+    rows: ScaledProblem,
+    R: Array,
+    QtB: Array,
+    squares: Array,
+    exponents: Exponents,
     rcond: float | None,
 ) -> Solution:
     """Solve with a triangular factor that has scaled columns."""
@@ -123,16 +127,18 @@ def _solve_scaled(
         spectrum = spectrum_of(R, (n, d), rcond)
         r = spectrum.rank
         if r < d:
-            inside = spectrum.U[:, :r].T @ Z
-            squares = squares + column_norms(spectrum.U[:, r:].T @ Z) ** 2
-            Y = spectrum.Vt[:r].T @ (inside / spectrum.s[:r, None])
+            in_range = spectrum.U[:, :r].T @ QtB
+            squares = squares + column_norms(spectrum.U[:, r:].T @ QtB) ** 2
+            Y = spectrum.Vt[:r].T @ (in_range / spectrum.s[:r, None])
             Y = minimum_norm(Y, spectrum, rows.total_exponents(exponents))
-            return Solution(Y, exponents, SpectralFactor(spectrum), r, squares, None, 0, "lapack")
-    Y = lapack.dtrtrs(R, Z)[0]
-    return Solution(Y, exponents, TriangularFactor(R), d, squares, None, 0, "lapack")
+            return Solution(
+                Y, exponents, SpectralPreconditioner(spectrum), r, squares, None, 0, "lapack"
+            )
+    Y = lapack.dtrtrs(R, QtB)[0]
+    return Solution(Y, exponents, TriangularPreconditioner(R), d, squares, None, 0, "lapack")
 
 
-def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
+def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
     """Solve with the rows of the ridge below A."""
     n, d, root_ridge = rows.n, rows.d, rows.root_ridge
     assert root_ridge is not None
@@ -141,26 +147,26 @@ def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
         solution = _solve_dependent_with_ridge(rows)
         if solution is not None:
             return solution
-    R, Z, squares = _triangular(_load_with_rhs(rows, root_ridge), d)
+    R, QtB, squares = _triangular(_load_with_rhs(rows, root_ridge), d)
     is_small = (np.abs(R.diagonal()) > (1.0 + _SMALL_SHARE) * root_ridge).all()
     is_plain = is_small and rcond is None and 1e-130 < abs(R[0, 0]) < 1e130
     if is_plain and lapack.dtrcon(R)[0] > _RIDGE_COUNTS:
-        Y = lapack.dtrtrs(R, Z)[0]
-        return Solution(Y, None, TriangularFactor(R), d, squares, None, 0, "lapack")
+        Y = lapack.dtrtrs(R, QtB)[0]
+        return Solution(Y, None, TriangularPreconditioner(R), d, squares, None, 0, "lapack")
     R, exponents = _scaled(rows, R)
     dependent = None
     if rcond is None and lapack.dtrcon(R)[0] < _RIDGE_COUNTS:
         dependent = _solve_dependent_with_ridge(rows)
-    solution = _solve_scaled(rows, R, Z, squares, exponents, rcond)
+    solution = _solve_scaled(rows, R, QtB, squares, exponents, rcond)
     is_large = np.ldexp(root_ridge, exponents) > (1.0 - _SMALL_SHARE) * column_norms(R)
     if solution.rank == d and is_large.any():
         # Q'b has lost digits to the rows of the ridge, which A'(b - A x) has not.
-        assert solution.factor is not None
-        D = np.ldexp(1.0, exponents)[:, None]
+        P, D = solution.preconditioner, np.ldexp(1.0, exponents)[:, None]
+        assert P is not None
         g, squares = rows.residual(D * solution.Y)
-        step, shorter = solution.factor.step(solution.factor.adjoint(D * g), squares, solution.Y)
-        squares = np.maximum(squares - shorter, 0.0)
-        solution = replace(solution, Y=solution.Y + step, squares=squares)
+        change, decrease = P.step(P.adjoint(D * g), squares, solution.Y)
+        squares = np.maximum(squares - decrease, 0.0)
+        solution = replace(solution, Y=solution.Y + change, squares=squares)
     if dependent is None:
         return solution
     assert dependent.exponents is not None
@@ -171,7 +177,7 @@ def _solve_with_ridge(rows: DenseRows, rcond: float | None) -> Solution:
     return replace(dependent, Y=Y, squares=squares)
 
 
-def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
+def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
     r"""Solve for dependent columns, from a QR of A without the ridge; None if there are none.
 
     A ridge that is small beside dependent columns decides how they share their coefficients, but
@@ -183,11 +189,11 @@ def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
     """
     d, k, root_ridge = rows.d, rows.k, rows.root_ridge
     assert root_ridge is not None
-    R, Z, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
+    R, QtB, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
     R = np.triu(R)
     largest = np.abs(R).max(axis=0)
     if not np.isfinite(largest).all():
-        rows._require_finite()
+        rows.tall.require_finite()
     own = -exponents_of(largest)
     R = np.ldexp(R, own)
     if rows.n >= d and is_clearly_regular(R, (rows.n, d), None):
@@ -199,7 +205,7 @@ def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
     S, D = dependence.S, np.ldexp(1.0, own)[:, None]
     diagonal = np.ldexp(root_ridge, own)[:, None]
     is_large = column_norms(R)[:, None] < _SMALL_SHARE**0.5 * diagonal
-    right = np.vstack([Z, np.zeros((len(S), k))])
+    right = np.vstack([QtB, np.zeros((len(S), k))])
     best = None
     for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):  # what is a rounding error shows in the sum
         B = dependence.ratios(negligible)
@@ -220,14 +226,14 @@ def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
     return Solution(best, own, None, d, squares, None, 0, "lapack")
 
 
-def _better(Y: Matrix, squares: Matrix, Z: Matrix, others: Matrix) -> tuple[Matrix, Matrix]:
+def _better(Y: Array, squares: Array, Z: Array, others: Array) -> tuple[Array, Array]:
     """The columns of Y and their squares, or those of Z where these are smaller beyond rounding."""
     margin = EPS * (NOISE * np.sqrt(squares) + np.abs(Z).sum(axis=0))
     better = np.sqrt(others) + margin < np.sqrt(squares)
     return np.where(better, Z, Y), np.where(better, others, squares)
 
 
-def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
+def _solve_wide(rows: ScaledProblem, rcond: float | None) -> Solution:
     """Fewer rows than columns: the shortest solution, from a QR of A' or an SVD.
 
     With a ridge it is the shortest solution of ``[A, sqrt(ridge) I] (x, t) = b``.
@@ -248,18 +254,18 @@ def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
         Q, tau = lapack.dgeqrf(F, lwork=32 * n, overwrite_a=1)[:2]
         R = np.triu(Q[:n])
         if (rcond is None or root_ridge is not None) and _has_regular_columns(R):
-            turned = np.zeros((height, k), order="F")
-            X, rest = np.zeros((height, k)), rows.B
+            QtX = np.zeros((height, k), order="F")
+            X, residual = np.zeros((height, k)), rows.B
             for _ in range(2):  # one refinement, as small columns see the errors of large ones
-                turned[:n] = lapack.dtrtrs(R, rest, trans=1)[0]
-                step = lapack.dormqr("L", "N", Q, tau, turned, 32 * max(k, 1))[0]
+                QtX[:n] = lapack.dtrtrs(R, residual, trans=1)[0]  # A' = Q R: R' Q'x = b
+                step = lapack.dormqr("L", "N", Q, tau, QtX, 32 * max(k, 1))[0]
                 X[order] += step[:d]
                 X[d:] += step[d:]
                 if root_ridge is not None and is_large:  # as in `_solve_with_ridge`
                     X[:d] = rows.transposed(np.vstack([X[d:], 0.0 * X[:d]])) / root_ridge[0]
-                residual = rows.residual_vectors(X[:d])
-                rest = residual[:n] if root_ridge is None else residual[:n] - root_ridge[0] * X[d:]
-            squares = (residual * residual).sum(axis=0)
+                whole = rows.residual_vectors(X[:d])
+                residual = whole[:n] if root_ridge is None else whole[:n] - root_ridge[0] * X[d:]
+            squares = (whole * whole).sum(axis=0)
             rank = n if root_ridge is None else d
             return Solution(X[:d], None, None, rank, squares, None, 0, "lapack")
         if root_ridge is not None:
@@ -270,14 +276,14 @@ def _solve_wide(rows: DenseRows, rcond: float | None) -> Solution:
     exponents = -exponents_of(largest)
     spectrum = spectrum_of(np.ldexp(A, exponents), (n, d), rcond)
     r = spectrum.rank
-    inside = spectrum.U[:, :r].T @ rows.B
-    Y = spectrum.Vt[:r].T @ (inside / spectrum.s[:r, None])
+    in_range = spectrum.U[:, :r].T @ rows.B
+    Y = spectrum.Vt[:r].T @ (in_range / spectrum.s[:r, None])
     Y = minimum_norm(Y, spectrum, rows.total_exponents(exponents))
     _, squares = rows.residual(np.ldexp(Y, exponents[:, None]))
-    return Solution(Y, exponents, SpectralFactor(spectrum), r, squares, None, 0, "lapack")
+    return Solution(Y, exponents, SpectralPreconditioner(spectrum), r, squares, None, 0, "lapack")
 
 
-def _has_regular_columns(R: Matrix) -> bool:
+def _has_regular_columns(R: Array) -> bool:
     """Whether the columns of R, the rows of A, are independent beyond doubt at any scale."""
     largest = np.abs(R).max(axis=0)
     if not (1e-130 < largest.min() and largest.max() < 1e200):
@@ -285,15 +291,15 @@ def _has_regular_columns(R: Matrix) -> bool:
     return bool(lapack.dtrcon(np.ldexp(R, -exponents_of(largest)))[0] > 1e-8)
 
 
-def load_all(rows: DenseRows) -> Matrix:
+def load_all(rows: ScaledProblem) -> Array:
     """The scaled A."""
     A = np.empty((rows.n, rows.d))
     _load_all(rows, A)
     return A
 
 
-def _load_all(rows: DenseRows, out: Matrix) -> None:
+def _load_all(rows: ScaledProblem, out: Array) -> None:
     """Fill `out` (n, d) with the rows of the scaled A, without a second copy of all."""
     for i in range(0, rows.n, _LOAD_ROWS):
         j = min(i + _LOAD_ROWS, rows.n)
-        out[i:j] = rows.load(i, j)
+        out[i:j] = rows.tall.load(i, j)

@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._parallel import progress_bar, shown_progress
 from randla._scaling import exponents_of
-from randla._tall.problem import Rows
-from randla.regression._solvers.polyak import HeavyBall, IterativeFactor
-from randla.regression._solvers.preconditioner import Factor, column_norms
-from randla.regression._solvers.rank import EPS
-from randla.regression._solvers.refinement import ENOUGH, LEAST_GAIN, Solution, refine
-from randla.regression._solvers.sketched_factor import MakeSketch, SketchedFactor, draw_factor
+from randla._tall.problem import ScaledProblem
+from randla._typing import Array
+from randla.regression._solvers.polyak import HeavyBall
+from randla.regression._solvers.preconditioner import Preconditioner
+from randla.regression._solvers.rank import EPS, Exponents, column_norms
+from randla.regression._solvers.refinement import LEAST_GAIN, Solution, refine
+from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 
-Matrix = NDArray[np.float64]
-Product = Callable[[Matrix], Matrix]
+Product = Callable[[Array], Array]
 
 #: A run reduces the gradient by at most this factor.
 _TOLERANCE = 1e-8
@@ -40,29 +40,31 @@ _SAME_SCALE = 16
 def lsqr(
     times: Product,
     transposed: Product,
-    R: Matrix,
-    enough: Matrix,
+    R: Array,
+    enough: Array,
     max_steps: float,
     tell: Callable[[int], None],
-) -> tuple[Matrix, int]:
+) -> tuple[Array, int]:
     """Z near the minimum of ``|A Z - R|`` column by column, and the number of steps.
 
     Stops when ``|A'(R - A Z)|`` is below `enough` (k,) or below EPS times ``|A| |R - A Z|`` in
     every column. `tell` is called with the number of the step.
     """
-    U, beta = _normalised(R)
-    V, alpha = _normalised(transposed(U))
+    U, beta = _normalised(R)  # beta_1 u_1 = b
+    V, alpha = _normalised(transposed(U))  # alpha_1 v_1 = A'u_1
     Z, W = np.zeros_like(V), V.copy()
     rho_bar, phi_bar = alpha.copy(), beta.copy()
-    squared_norm = alpha**2
-    gradient = alpha * beta
+    squared_norm = alpha**2  # of A in the Frobenius norm, from below
+    gradient = alpha * beta  # |A'(R - A Z)|
     n_steps = 0
     while n_steps < max_steps:
         small = gradient <= np.maximum(enough, EPS * np.sqrt(squared_norm) * phi_bar)
         if small.all():
             break
+        # Golub-Kahan bidiagonalisation: beta u = A v - alpha u, alpha v = A'u - beta v.
         U, beta = _normalised(times(V) - alpha * U)
         V, new_alpha = _normalised(transposed(U) - beta * V)
+        # A plane rotation removes beta from the bidiagonal matrix (section 4 of the paper).
         rho = np.hypot(rho_bar, beta)
         safe = np.where(rho > 0.0, rho, 1.0)
         c, s = rho_bar / safe, beta / safe
@@ -76,100 +78,91 @@ def lsqr(
     return Z, n_steps
 
 
-def _normalised(X: Matrix) -> tuple[Matrix, Matrix]:
-    size = column_norms(X)
-    return X / np.where(size > 0.0, size, 1.0), size
+def _normalised(X: Array) -> tuple[Array, Array]:
+    norm = column_norms(X)
+    return X / np.where(norm > 0.0, norm, 1.0), norm
 
 
-class LsqrFactor(IterativeFactor):
-    """A factor whose step runs LSQR on A P, with P from `base`.
+class LsqrSteps:
+    """Steps of refinement that run LSQR on A P.
 
     A run has at most `max_steps` steps, all runs together at most `total_steps`.
     """
 
     def __init__(
         self,
-        rows: Rows,
-        base: Factor,
-        exponents: NDArray[np.int64],
+        rows: ScaledProblem,
+        P: Preconditioner,
+        exponents: Exponents,
         max_steps: int,
         total_steps: float = math.inf,
     ) -> None:
-        super().__init__(rows, base, exponents)
+        self.rows, self.P = rows, P
+        self.D = np.ldexp(1.0, exponents)[:, None]
         self.max_steps, self.total_steps = max_steps, total_steps
+        self.n_iterations = 0
 
-    def step(self, half: Matrix, goal: Matrix, Y: Matrix) -> tuple[Matrix, Matrix]:
-        size = column_norms(half)
-        enough = np.clip(goal, _TOLERANCE * size, LEAST_GAIN * size)
+    def step(self, Ptg: Array, goal: Array, Y: Array) -> tuple[Array, Array]:
+        """Run LSQR on the residual of Y until ``|P'g|`` is at `goal`."""
+        norm = column_norms(Ptg)
+        enough = np.clip(goal, _TOLERANCE * norm, LEAST_GAIN * norm)
         max_steps = int(min(self.max_steps, self.total_steps - self.n_iterations))
         with progress_bar(max_steps, bool(shown_progress()), "lstsq: steps of LSQR") as tell:
             Z, n_steps = lsqr(
-                lambda Z: self.rows.times(self.D * self.forward(Z)),
-                lambda R: self.adjoint(self.D * self.rows.transposed(R)),
+                lambda Z: self.rows.times(self.D * self.P.forward(Z)),
+                lambda R: self.P.adjoint(self.D * self.rows.transposed(R)),
                 self.rows.residual_vectors(self.D * Y),
                 enough,
                 max_steps,
                 tell,
             )
         self.n_iterations += n_steps
-        return self.forward(Z), (half * Z).sum(axis=0)
+        return self.P.forward(Z), (Ptg * Z).sum(axis=0)
 
 
-class NoFactor(Factor):
+class Unpreconditioned(Preconditioner):
     """No preconditioner: P is the identity, and R is known by its norm only."""
 
     condition = math.inf
 
-    def __init__(self, rows: Rows, exponents: NDArray[np.int64]) -> None:
+    def __init__(self, rows: ScaledProblem, exponents: Exponents) -> None:
         rng, D = np.random.default_rng(0), np.ldexp(1.0, exponents)[:, None]
         v = rng.standard_normal((rows.d, 1))
         for _ in range(_POWER_STEPS):
-            v, size = _normalised(D * rows.normal_product(D * v))
-        self.top = float(np.sqrt(size[0]))
+            v, norm = _normalised(D * rows.normal_product(D * v))
+        self.top = float(np.sqrt(norm[0]))
 
-    def forward(self, Z: Matrix) -> Matrix:
+    def matrix(self) -> Array:
+        raise NotImplementedError
+
+    def forward(self, Z: Array) -> Array:
         return Z
 
-    def adjoint(self, g: Matrix) -> Matrix:
+    def adjoint(self, g: Array) -> Array:
         return g
 
-    def _shrunk_norms(self, g: Matrix, omega: Matrix) -> Matrix:
+    def _shrunk_norms(self, g: Array, omega: Array) -> Array:
         return column_norms(g) / np.where(omega > 0.0, omega, 1.0)
 
 
 def solve_by_lsqr(
-    rows: Rows,
-    make_sketch: MakeSketch,
-    m: int,
-    rcond: float | None,
-    sketched: SketchedFactor | None = None,
+    rows: ScaledProblem, draw: DrawFactor, m: int, sketched: SketchedFactor | None = None
 ) -> Solution:
     """LSQR with a sketched preconditioner, restarted until the backward error is at rounding."""
-    if sketched is None:
-        sketched = draw_factor(rows, make_sketch, m, rcond)
-    base, exponents = sketched.factor(), sketched.exponents
-    factor = LsqrFactor(rows, base, exponents, _MAX_PRECONDITIONED_STEPS)
-    start = np.zeros((rows.d, rows.k))
-    Y, squares, error, _ = refine(rows, factor, exponents, start, min_steps=2)
-    n_iterations = factor.n_iterations
-    if error > ENOUGH:
-        ball = HeavyBall(rows, base, exponents, sketched.distortion())
-        Y, squares, error, _ = refine(rows, ball, exponents, Y)
-        n_iterations += ball.n_iterations
-    return Solution(
-        sketched.finish(rows, Y),
-        exponents,
-        base,
-        sketched.rank,
-        squares,
-        error,
-        n_iterations,
-        "lsqr",
-        error <= ENOUGH,
-    )
+    sketched = sketched or draw(m)
+    P, exponents, rank = sketched.preconditioner(), sketched.exponents, sketched.rank
+    runs = LsqrSteps(rows, P, exponents, _MAX_PRECONDITIONED_STEPS)
+    ball = HeavyBall(rows, P, exponents, sketched.distortion())
+    Y = np.zeros((rows.d, rows.k))
+    solution = refine(rows, P, exponents, Y, method="lsqr", rank=rank, step=runs.step, min_steps=2)
+    if not solution.converged:
+        Y = solution.Y
+        solution = refine(rows, P, exponents, Y, method="lsqr", rank=rank, step=ball.step)
+    n_iterations = runs.n_iterations + ball.n_iterations
+    return sketched.shortest(rows, replace(solution, n_iterations=n_iterations))
 
 
-def plain_scales(rows: Rows) -> NDArray[np.int64]:
+def plain_scales(rows: ScaledProblem) -> Exponents:
     """Exponents of the columns for LSQR without a preconditioner.
 
     The minimum norm asks for one scale. But LSQR stops at an error relative to the largest columns,
@@ -177,10 +170,10 @@ def plain_scales(rows: Rows) -> NDArray[np.int64]:
     """
     n = rows.n if rows.root_ridge is None else rows.n + rows.d
     mixtures = rows.transposed(np.random.default_rng(0).standard_normal((n, 4)))
-    size = np.abs(mixtures).max(axis=1)
-    if not np.isfinite(size).all():
-        rows._require_finite()
-    used, exponents = size > 0.0, np.clip(-exponents_of(size), -1020, 1020)
+    norms = np.abs(mixtures).max(axis=1)
+    if not np.isfinite(norms).all():
+        rows.tall.require_finite()
+    used, exponents = norms > 0.0, np.clip(-exponents_of(norms), -1020, 1020)
     if not used.any():
         return exponents
     one_scale = int(exponents[used].min())
@@ -189,25 +182,15 @@ def plain_scales(rows: Rows) -> NDArray[np.int64]:
 
 
 def solve_by_plain_lsqr(
-    rows: Rows, exponents: NDArray[np.int64], total_steps: float = math.inf
+    rows: ScaledProblem, exponents: Exponents, total_steps: float = math.inf
 ) -> Solution:
     """LSQR without a preconditioner, where a triangular factor would cost too much.
 
     Started at zero, it tends to the solution of minimum norm in the scaled columns. The rank stays
     unknown.
     """
-    max_steps = 4 * min(rows.n, rows.d) + 100
-    factor = LsqrFactor(rows, NoFactor(rows, exponents), exponents, max_steps, total_steps)
-    start = np.zeros((rows.d, rows.k))
-    Y, squares, error, _ = refine(rows, factor, exponents, start, min_steps=1)
-    return Solution(
-        Y,
-        exponents,
-        factor.base,
-        None,
-        squares,
-        error,
-        factor.n_iterations,
-        "lsqr",
-        error <= ENOUGH,
-    )
+    P, max_steps = Unpreconditioned(rows, exponents), 4 * min(rows.n, rows.d) + 100
+    runs = LsqrSteps(rows, P, exponents, max_steps, total_steps)
+    Y = np.zeros((rows.d, rows.k))
+    solution = refine(rows, P, exponents, Y, method="lsqr", rank=None, step=runs.step, min_steps=1)
+    return replace(solution, n_iterations=runs.n_iterations)

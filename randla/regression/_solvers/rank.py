@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-Matrix = NDArray[np.float64]
+from randla._typing import Array
+
+#: Exponents of the powers of two that scale the columns.
+Exponents = NDArray[np.int64]
 
 EPS = float(np.finfo(np.float64).eps)
 #: Singular values of an exactly deficient, scaled matrix come out below 5 EPS (measured up to
@@ -35,9 +38,9 @@ _MAX_RATIO, _SAME_IMAGE, _MAX_GROWTH = 400, 64.0 * EPS, 1e5
 class Spectrum(NamedTuple):
     """Singular value decomposition ``U diag(s) Vt`` of a scaled factor, and its numerical rank."""
 
-    U: Matrix
-    s: Matrix
-    Vt: Matrix
+    U: Array
+    s: Array
+    Vt: Array
     rank: int
 
 
@@ -63,7 +66,7 @@ def numerical_rank(s: NDArray[Any], shape: tuple[int, int], rcond: float | None)
     return rank
 
 
-def is_clearly_regular(R: Matrix, shape: tuple[int, int], rcond: float | None) -> bool:
+def is_clearly_regular(R: Array, shape: tuple[int, int], rcond: float | None) -> bool:
     """Whether an upper triangular factor has full rank by a margin that needs no SVD."""
     d = R.shape[1]
     reciprocal, _ = lapack.dtrcon(R)  # in the 1-norm: within a factor d of the 2-norm
@@ -71,13 +74,13 @@ def is_clearly_regular(R: Matrix, shape: tuple[int, int], rcond: float | None) -
     return bool(reciprocal > 4.0 * d * least)
 
 
-def spectrum_of(R: Matrix, shape: tuple[int, int], rcond: float | None) -> Spectrum:
+def spectrum_of(R: Array, shape: tuple[int, int], rcond: float | None) -> Spectrum:
     """SVD and rank of a scaled factor; its rows may exceed its columns or fall short of them."""
     U, s, Vt = np.linalg.svd(R, full_matrices=False)
     return Spectrum(U, s, Vt, numerical_rank(s, shape, rcond))
 
 
-def has_lost_rank(R: Matrix, shape: tuple[int, int], rcond: float | None) -> bool:
+def has_lost_rank(R: Array, shape: tuple[int, int], rcond: float | None) -> bool:
     """Whether the numerical rank of a scaled factor is below the number of its columns."""
     if is_clearly_regular(R, shape, rcond):
         return False
@@ -85,9 +88,21 @@ def has_lost_rank(R: Matrix, shape: tuple[int, int], rcond: float | None) -> boo
     return numerical_rank(s, shape, rcond) < R.shape[1]
 
 
-def column_norms(X: NDArray[Any]) -> Matrix:
+def column_norms(X: NDArray[Any]) -> Array:
     """Euclidean norms of the columns."""
     return np.sqrt((X * X).sum(axis=0))
+
+
+def top_singular_value(R: Array) -> float:
+    """Spectral norm, from below by at most some percent (power iteration, a few d^2)."""
+    v = R[int(np.argmax(np.abs(R).sum(axis=1)))] if R.size else np.zeros(0)
+    norm = np.linalg.norm(v)
+    if norm == 0.0:
+        return 0.0
+    for _ in range(6):
+        v = R.T @ (R @ (v / norm))
+        norm = np.linalg.norm(v)
+    return float(np.sqrt(norm))
 
 
 class Dependence:
@@ -103,19 +118,19 @@ class Dependence:
     rounding errors count as zero, as the scales would magnify them without bound.
     """
 
-    def __init__(self, spectrum: Spectrum, exponents: NDArray[np.int64]) -> None:
+    def __init__(self, spectrum: Spectrum, exponents: Exponents) -> None:
         self.V = spectrum.Vt[: spectrum.rank].T
         self.s = spectrum.s[: spectrum.rank, None]
         self.exponents = exponents
         self.S, self.T, self.K = _independent_columns(self.V, exponents)
 
-    def ratios(self, negligible: float) -> Matrix:
+    def ratios(self, negligible: float) -> Array:
         """B, with entries of K below `negligible` taken for zero."""
         K = np.where(np.abs(self.K) < negligible, 0.0, self.K)
         powers = self.exponents[self.S][:, None] - self.exponents[self.T]
         return np.ldexp(K, np.minimum(powers, _MAX_RATIO))
 
-    def shortest(self, Y: Matrix) -> Matrix:
+    def shortest(self, Y: Array) -> Array:
         """The Z with the same image as Y, to rounding, for which 2^e Z is shortest."""
         S, T, r, e = self.S, self.T, len(self.S), self.exponents
         f = Y[S] + self.K @ Y[T]
@@ -125,7 +140,7 @@ class Dependence:
         limit = np.maximum(_MAX_GROWTH * image, len(e) ** 0.5 * column_norms(Y))
         X, length = Y, np.full(Y.shape[1], np.inf)
 
-        def consider(Z: Matrix) -> NDArray[np.bool_]:
+        def consider(Z: Array) -> NDArray[np.bool_]:
             """Take the columns of Z that are right, and shorter by more than rounding."""
             nonlocal X, length
             norm, new_length = column_norms(Z), column_norms(np.ldexp(Z, shift[:, None]))
@@ -154,16 +169,14 @@ class Dependence:
         return X
 
 
-def minimum_norm(Y: Matrix, spectrum: Spectrum, exponents: NDArray[np.int64]) -> Matrix:
+def minimum_norm(Y: Array, spectrum: Spectrum, exponents: Exponents) -> Array:
     """The shortest X = 2^e Z with the image of 2^e Y, in the scaled columns: Z."""
     if spectrum.rank in (0, len(Y)):
         return Y if spectrum.rank else np.zeros_like(Y)
     return Dependence(spectrum, exponents).shortest(Y)
 
 
-def _independent_columns(
-    V: Matrix, exponents: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Matrix]:
+def _independent_columns(V: Array, exponents: Exponents) -> tuple[Exponents, Exponents, Array]:
     """Indices S of r rows of V (d, r) that span all, T of the others, and K with V_T' = V_S' K.
 
     A QR with column pivoting of V', one class of scales after the other, those of the largest

@@ -14,16 +14,15 @@ arXiv:2406.03468.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from randla._tall.problem import Rows
-from randla.regression._solvers.preconditioner import Factor, column_norms
-from randla.regression._solvers.rank import EPS
-
-Matrix = NDArray[np.float64]
+from randla._tall.problem import ScaledProblem
+from randla._typing import Array
+from randla.regression._solvers.preconditioner import Preconditioner, column_norms
+from randla.regression._solvers.rank import EPS, Exponents
 
 #: A solution counts as refined at this backward error; good enough is four times as much.
 _TARGET, ENOUGH = EPS, 4.0 * EPS
@@ -34,75 +33,80 @@ _NOISE = 4.0
 #: An iterative step reduces its residual at least by this factor; the next one restarts.
 LEAST_GAIN = 1e-2
 
+#: ``step(Ptg, goal, Y)`` returns ``(A'A)^+ g``, given P'g, and the squares that it takes off the
+#: residual. An iterative step from Y may leave P'g as large as `goal` (k,), which does not matter.
+Step = Callable[[Array, Array, Array], tuple[Array, Array]]
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A solution of the scaled problem, ``2^exponents Y``, and how it came about.
+    """A solution of the scaled problem, ``2^exponents Y``, and how it came about."""
 
-    Attributes
-    ----------
-    squares : (k,) ndarray
-        Squared norms of the scaled residual, with the rows of the ridge.
-    error : float or None
-        Backward error as measured; None: not measured.
-    """
-
-    Y: Matrix
-    exponents: NDArray[np.int64] | None
-    factor: Factor | None
-    rank: int | None
-    squares: Matrix
-    error: float | None
+    Y: Array  # (d, k)
+    exponents: Exponents | None  # (d,)
+    preconditioner: Preconditioner | None
+    rank: int | None  # None: not known
+    squares: Array  # (k,) squared norms of the scaled residual, with the rows of the ridge
+    error: float | None  # backward error as measured; None: not measured
     n_iterations: int
     method: str
     converged: bool = True
 
 
 def refine(
-    rows: Rows,
-    factor: Factor,
-    exponents: NDArray[np.int64],
-    Y: Matrix,
+    rows: ScaledProblem,
+    preconditioner: Preconditioner,
+    exponents: Exponents,
+    Y: Array,
     *,
+    method: str,
+    rank: int | None,
+    step: Step | None = None,
     min_steps: int = 0,
-) -> tuple[Matrix, Matrix, float, int]:
-    """Refine Y = x / 2^exponents; return it, squared residual norms, its error, and passes.
+) -> Solution:
+    """Refine Y = x / 2^exponents by steps with the preconditioner, or by iterative ones (`step`).
 
     Each pass measures the backward error of Y, after which the step that improves Y is free. At
     least `min_steps` are taken.
     """
+    P, step = preconditioner, step or preconditioner.step
+
+    def solution(Y: Array, squares: Array, error: float) -> Solution:
+        return Solution(Y, exponents, P, rank, squares, error, n_passes, method, error <= ENOUGH)
+
     D = np.ldexp(1.0, exponents)[:, None]
     best, best_squares, best_error = Y, np.full(rows.k, np.inf), np.inf
-    last_error = last_size = np.inf
+    last_error = last_distance = np.inf
     for n_passes in range(1, _MAX_REFINEMENTS + 1):
-        g, squares = rows.residual(D * Y)
-        g *= D
-        half = factor.adjoint(g)
-        errors = factor.backward_error(g, half, Y, squares, decide_at=ENOUGH)
+        g, squares = rows.residual(D * Y)  # A'(b - A D Y), |b - A D Y|^2
+        g *= D  # the gradient in the scaled columns
+        Ptg = P.adjoint(g)
+        errors = P.backward_error(g, Ptg, Y, squares, decide_at=ENOUGH)
         error = float(errors.max(initial=0.0))
         # |P'g| is the distance to the solution in the norm of A Y. On consistent problems it falls
         # long before the backward error does.
-        sizes = column_norms(half)
+        distances = column_norms(Ptg)
         if n_passes == 1:
-            unit = np.where(sizes > 0.0, sizes, 1.0)
-        size = float((sizes / unit).max(initial=0.0))
+            unit = np.where(distances > 0.0, distances, 1.0)
+        distance = float((distances / unit).max(initial=0.0))
         if n_passes <= 1 + min_steps or error < best_error:
             best, best_squares, best_error = Y, squares, error
-        stalled = error > 0.5 * last_error and size > 0.5 * last_size
+        stalled = error > 0.5 * last_error and distance > 0.5 * last_distance
         if n_passes > min_steps and (error <= _TARGET or stalled):
             break
-        step, shorter = factor.step(half, 0.1 * _TARGET * factor.top * column_norms(Y), Y)
-        Y = Y + step
-        predicted = error * factor.contraction
+        change, decrease = step(Ptg, 0.1 * _TARGET * P.top * column_norms(Y), Y)
+        Y = Y + change
+        predicted = error * P.contraction
         if predicted <= 0.1 * _TARGET:  # no need to measure again
-            return Y, np.maximum(squares - shorter, 0.0), max(predicted, 0.5 * EPS), n_passes
-        last_error, last_size = error, size
+            return solution(Y, np.maximum(squares - decrease, 0.0), max(predicted, 0.5 * EPS))
+        last_error, last_distance = error, distance
     if error <= _TARGET:
         # A small backward error says little on directions of small singular values. Where the
         # gradient stands out of its rounding errors, the step makes the forward error small.
-        signal = sizes > _NOISE * EPS * factor.condition * np.sqrt(squares / rows.n)
+        signal = distances > _NOISE * EPS * P.condition * np.sqrt(squares / rows.n)
         if signal.any():
-            step, shorter = factor.step(half, 0.0 * sizes, Y)
-            Y = Y + np.where(signal, step, 0.0)
-            return Y, np.maximum(squares - np.where(signal, shorter, 0.0), 0.0), error, n_passes
-    return best, best_squares, best_error, n_passes
+            change, decrease = step(Ptg, 0.0 * distances, Y)
+            Y = Y + np.where(signal, change, 0.0)
+            squares = np.maximum(squares - np.where(signal, decrease, 0.0), 0.0)
+            return solution(Y, squares, error)
+    return solution(best, best_squares, best_error)

@@ -9,26 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.problem import Rows
-from randla.regression._solvers.preconditioner import Factor, SpectralFactor, TriangularFactor
+from randla._tall.problem import ScaledProblem
+from randla._typing import Array
+from randla.regression._solvers.preconditioner import (
+    Preconditioner,
+    SpectralPreconditioner,
+    TriangularPreconditioner,
+)
 from randla.regression._solvers.rank import (
     EPS,
+    Exponents,
     Spectrum,
     is_clearly_regular,
     minimum_norm,
     spectrum_of,
 )
+from randla.regression._solvers.refinement import Solution
 from randla.sketching._operators import Sketch
 
-Matrix = NDArray[np.float64]
-#: Draws a sketch of at least that many rows for the rows of the problem.
-MakeSketch = Callable[[int], Sketch]
 #: What a sketch maps to zero and A to more than this many rounding errors it has lost; below, the
 #: rank of A is in doubt itself.
 _LOST = 1e3
@@ -49,14 +53,14 @@ class SketchedFactor:
         Upper triangular factor of the sketch of A, whose columns are scaled by 2^exponents.
     spectrum : Spectrum or None
         Given if the rank is below d.
-    turned, rest : (d, k), (k, k) ndarray
-        ``Q'SB`` of sketched right-hand sides, and what has the norms of their residuals.
+    QtB, residual_block : (d, k), (k, k) ndarray
+        ``Q'SB`` of sketched right-hand sides, and a block with the norms of their residuals.
     """
 
     def __init__(
         self,
-        sketch: Matrix,
-        exponents: NDArray[np.int64],
+        sketch: Array,
+        exponents: Exponents,
         shape: tuple[int, int],
         rcond: float | None,
         n_rhs: int = 0,
@@ -65,8 +69,8 @@ class SketchedFactor:
         d = width - n_rhs
         factored = lapack.dgeqrf(sketch, lwork=32 * width, overwrite_a=1)[0]
         self.R = np.triu(factored[:d, :d])
-        self.turned = factored[:d, d:].copy()
-        self.rest = np.triu(factored[d : d + n_rhs, d:])
+        self.QtB = factored[:d, d:].copy()
+        self.residual_block = np.triu(factored[d : d + n_rhs, d:])
         self.exponents = exponents
         self.population: int | None = None
         self.spectrum: Spectrum | None = None
@@ -87,18 +91,18 @@ class SketchedFactor:
             eta *= max(1.0 - self.n_rows / self.population, 0.0) ** 0.5
         return min(max(eta, 0.05), 0.9)
 
-    def preconditioner(self) -> Matrix:
+    def inverse(self) -> Array:
         """P (d, rank) with A P nearly orthonormal, in the scaled columns."""
         if self.spectrum is None:
             return lapack.dtrtri(self.R)[0]
         r = self.spectrum.rank
         return self.spectrum.Vt[:r].T / self.spectrum.s[:r]
 
-    def factor(self, inner: Matrix | None = None) -> Factor:
-        """Return the factor of A, better by an upper triangular `inner` with inner'inner = Y'Y."""
+    def preconditioner(self, inner: Array | None = None) -> Preconditioner:
+        """That of R, or better with an upper triangular `inner`: inner'inner = (A P)'(A P)."""
         if self.spectrum is not None:
-            return SpectralFactor(self.spectrum, inner)
-        return TriangularFactor(self.R if inner is None else inner @ self.R)
+            return SpectralPreconditioner(self.spectrum, inner)
+        return TriangularPreconditioner(self.R if inner is None else inner @ self.R)
 
     def shifted(self, change: int) -> SketchedFactor:
         """Return the same factor for a matrix that is divided by 2^change."""
@@ -106,14 +110,21 @@ class SketchedFactor:
         other.exponents = self.exponents + change
         return other
 
-    def finish(self, rows: Rows, Y: Matrix) -> Matrix:
-        """Y itself, or, if the rank is below d, what gives the minimum norm."""
+    def shortest(self, rows: ScaledProblem, solution: Solution) -> Solution:
+        """The solution itself, or that of minimum norm if the rank is below d."""
         if self.spectrum is None:
-            return Y
-        return minimum_norm(Y, self.spectrum, rows.total_exponents(self.exponents))
+            return solution
+        Y = minimum_norm(solution.Y, self.spectrum, rows.total_exponents(self.exponents))
+        return replace(solution, Y=Y)
 
 
-def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None) -> SketchedFactor:
+#: Draws the factor of a sketch of at least that many rows.
+DrawFactor = Callable[[int], SketchedFactor]
+
+
+def draw_factor(
+    rows: ScaledProblem, make_sketch: Callable[[int], Sketch], rcond: float | None, m: int
+) -> SketchedFactor:
     """Sketch the rows and factor the sketch; the null space is confirmed on A itself."""
     for _ in range(4):
         S = make_sketch(m)
@@ -143,7 +154,7 @@ def draw_factor(rows: Rows, make_sketch: MakeSketch, m: int, rcond: float | None
     return sketched
 
 
-def require_rank(rows: Rows, m: int) -> None:
+def require_rank(rows: ScaledProblem, m: int) -> None:
     """Refuse a sketch of fewer rows than the rank may be: it would be taken for the rank of A."""
     n = rows.n if rows.root_ridge is None else rows.n + rows.d
     if m < min(n, rows.d):

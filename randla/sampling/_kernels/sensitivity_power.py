@@ -12,17 +12,9 @@ import math
 import numpy as np
 
 from randla._jit import kernel, summing_kernel
-from randla._kernels.columns import (
-    LANES,
-    adjoint,
-    factor,
-    fill,
-    largest,
-    power,
-    product,
-    solve,
-    weighted_gram,
-)
+from randla._kernels.cholesky import factor, solve
+from randla._kernels.panels import PANEL, adjoint, fill, largest, product, weighted_gram
+from randla.sampling._kernels.power import power
 
 _ITERATIONS, _TRIALS, _PATIENCE = 80, 30, 5
 _FLAT = 1e-14  # a slope of the logarithm of the norm that rounding errors make
@@ -37,7 +29,7 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
     """
     fill(lanes[0], 0.0)
     for k in range(r.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             ratio[k, lane] = abs(r[k, lane])
             lanes[0, lane] = max(lanes[0, lane], ratio[k, lane])
     top = largest(lanes[0])
@@ -45,12 +37,12 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
         return top, 0.0
     inverse, total, slope, n_floored = 1.0 / top, 0.0, 0.0, 0.0
     for k in range(r.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             s = ratio[k, lane] * inverse
             n_floored += 1.0 if s < floor else 0.0
             ratio[k, lane] = max(s, floor)
         power(ratio[k], p - 2.0, W[k], work)
-        for lane in range(LANES):
+        for lane in range(PANEL):
             s = r[k, lane] * inverse
             total += W[k, lane] * s * s
             slope += W[k, lane] * s * (dr[k, lane] * inverse)
@@ -65,17 +57,17 @@ def dual_norm(z, q, ratio, out, work, lanes):
     """|z|_q, rounded up where entries are too small to matter."""
     fill(lanes[0], 0.0)
     for k in range(z.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             lanes[0, lane] = max(lanes[0, lane], abs(z[k, lane]))
     top = largest(lanes[0])
     if top == 0.0 or not top < math.inf:
         return top
     inverse, total = 1.0 / top, 0.0
     for k in range(z.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             ratio[k, lane] = max(abs(z[k, lane]) * inverse, 1e-30)
         power(ratio[k], q, out[k], work)
-        for lane in range(LANES):
+        for lane in range(PANEL):
             total += out[k, lane]
     return top * total ** (1.0 / q)
 
@@ -84,7 +76,7 @@ def dual_norm(z, q, ratio, out, work, lanes):
 def add(r, step, dr, out):
     """``out = r + step dr``."""
     for k in range(r.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             out[k, lane] = r[k, lane] + step * dr[k, lane]
 
 
@@ -96,7 +88,7 @@ def direct(r, W, inverse, dr, z):
     """
     total, slope = 0.0, 0.0
     for k in range(r.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             z[k, lane] = W[k, lane] * dr[k, lane]
             dr[k, lane] = inverse * dr[k, lane] - r[k, lane]
             total += W[k, lane] * r[k, lane] * r[k, lane]
@@ -108,7 +100,7 @@ def direct(r, W, inverse, dr, z):
 def drop(own, values):
     """Zero at place `own` (if it is not -1)."""
     if own >= 0:
-        values[own // LANES, own % LANES] = 0.0
+        values[own // PANEL, own % PANEL] = 0.0
 
 
 @kernel
@@ -158,10 +150,10 @@ def infeasibility(P, a, z, rho):
 @kernel
 def refine(P, W, L, rho, y, z, work):
     """Add the z of the system with right-hand side rho, for what rounding left of X'z = a."""
-    solve(L, rho.size, rho, y)
+    solve(L, L.shape[0], rho, y)
     product(P, y, work)
     for k in range(z.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             z[k, lane] += W[k, lane] * work[k, lane]
 
 
@@ -184,18 +176,17 @@ def share(ratio, p):
 def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, upper, iterations):
     """Bounds of the l_p sensitivities of rows first..last of T, at those places of the outputs.
 
-    X (n, d), d > 1, has the whitened rows, P the same rows in blocks; |x| is at most
+    X (n, d), d > 1, has the whitened rows, P the same rows in panels; |x| is at most
     kappa |X x|_p for every x. ``places[k]`` is where row k of T is among those of X, -1 if it is
     not. Rows of T are not zero. A row is left when its upper bound falls to `cutoff`.
     """
-    d, blocks = X.shape[1], P.shape[0]
-    shape = (blocks, LANES)
+    d, w = X.shape[1], P.shape[1]
+    shape = (P.shape[0], PANEL)
     r, W, dr, z = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
     r2, W2, ratio = np.empty(shape), np.empty(shape), np.empty(shape)
-    work, lanes = np.empty((2, LANES)), np.empty((2, LANES))
-    a, x, y = np.empty(d), np.empty(d), np.empty(d)
-    rho, step_y = np.empty(d), np.empty(d)
-    G, L = np.empty((d, d)), np.empty((d, d))
+    work, lanes = np.empty((2, PANEL)), np.empty((2, PANEL))
+    a, x, y, rho, step_y = np.empty(d), np.zeros(w), np.zeros(w), np.empty(w), np.zeros(w)
+    G, L = np.empty((w, w)), np.empty((d, d))
     q, newton, floor = p / (p - 1.0), 1.0 / (p - 1.0), floor_of(p)
     for index in range(first, last):
         own, norm = places[index], 0.0

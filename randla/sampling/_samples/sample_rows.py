@@ -1,6 +1,7 @@
 """Rows drawn by their scores, with the weights that keep norms unbiased."""
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
@@ -11,31 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_keys, generator_from_key
 from randla._results import Result, axes_or_new
-from randla._tall.tiles import as_tall
-from randla._validation import (
-    as_choice,
-    as_count,
-    as_matrix,
-    as_number,
-    as_power,
-    as_rhs,
-    as_weights,
-    is_dask,
-    is_sparse,
-    read_only,
-)
+from randla._tall.base import TallMatrix
+from randla._tall.open import open_tall, take_rows
+from randla._typing import Array
+from randla._validation import as_choice, as_count, as_number, as_power, is_sparse, read_only
 from randla.sampling._scores.draws import (
+    draw_poisson,
     inclusion_probabilities,
     systematic,
-    uniforms,
     with_replacement,
 )
-from randla.sampling._scores.forms import sampling_weights
-from randla.sampling._scores.leverage import leverage_scores
+from randla.sampling._scores.leverage import leverage
+from randla.sampling._scores.lewis import sampling_weights
 from randla.sampling._scores.result import Scores
 from randla.sampling._scores.sensitivity import sampling_sensitivities
-
-Array = NDArray[np.float64]
 
 _NAMES = (
     "auto",
@@ -116,21 +106,12 @@ class RowSample(Result):
         ndarray or csr_array
             (k,) or (k, d).
         """
+        rows = take_rows(A, self.indices, self.n_rows)
         factors = self.weights ** (1.0 / self.p)
-        if is_dask(A):
-            from randla._dask.rows import apply
-
-            return apply(self, A)
-        if is_sparse(A):
-            rows = as_matrix(A, sparse=True)
-            if rows.shape[0] != self.n_rows:
-                raise ValueError(f"A must have {self.n_rows} rows, got shape {rows.shape}")
-            rows = rows[self.indices]
-            rows.data *= np.repeat(factors, np.diff(rows.indptr)).astype(rows.dtype)
+        if is_sparse(rows):
+            rows.data = rows.data * np.repeat(factors, np.diff(rows.indptr)).astype(rows.dtype)
             return rows
-        array = as_rhs(A, self.n_rows, "A", of="the sampled matrix")
-        rows = array[self.indices]
-        return (rows * (factors if rows.ndim == 1 else factors[:, None])).astype(array.dtype)
+        return (rows * (factors if rows.ndim == 1 else factors[:, None])).astype(rows.dtype)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the weight of each sampled row at its place, on a logarithmic axis.
@@ -252,20 +233,27 @@ def sample_rows(
     >>> bool(abs(np.abs(sample.apply(A) @ x).sum() / np.abs(A @ x).sum() - 1) < 0.3)
     True
     """
-    if is_dask(A):
-        from randla._dask import rows
-
-        return rows.sample_rows(A, size, p, eps, scores, scheme, rng)
-    matrix = as_tall(A)
-    n = matrix.shape[0]
-    p, size, eps = read_options(n, size, p, eps, scores, scheme)
+    tall = open_tall(A, finite=True)
+    p, size, eps = read_options(tall.n, size, p, eps, scores, scheme)
     key, order_key, sketch_key = draw_keys(rng, 3)
     rough = size is not None  # a size for `eps` is found from the sum of the scores
-    u, kind, total = _resolve(matrix, p, scores, generator_from_key(sketch_key), rough)
+    u, part, kind = _resolve(tall, p, scores, generator_from_key(sketch_key), rough)
     if size is None:
-        wanted = size_for(eps, p, matrix.shape[1], kind, total)
-        size = rounded_size(wanted, int((u > 0).sum()))
-    return sample_by(u, size, p, scheme, key, order_key)
+        total, n_positive = tall.compute(part.sum(), (u > 0.0).sum())
+        _require_a_row(n_positive > 0, scores)
+        wanted = size_for(eps, p, tall.d, kind, float(total))
+        size = rounded_size(wanted, int(n_positive))
+    if scheme == "poisson":
+        indices, probabilities = draw_poisson(tall, u, size, key)
+        _require_a_row(len(indices) > 0 or bool(tall.compute((u > 0.0).any())), scores)
+        weights = 1.0 / probabilities
+    else:  # brings one number a row
+        u = np.asarray(tall.compute(u))
+        _require_a_row(bool(u.any()), scores)
+        indices, weights, probabilities = _draw(u, size, scheme, key, order_key)
+    return RowSample(
+        read_only(indices), read_only(weights), read_only(probabilities), p, tall.n, scheme
+    )
 
 
 def read_options(
@@ -289,47 +277,39 @@ def read_options(
     return p, size, eps
 
 
-def sample_by(
-    u: Array, m: int, p: float, scheme: str, key: np.uint64, order_key: np.uint64
-) -> RowSample:
-    """Draw m of the rows by their scores."""
-    n = len(u)
+def _draw(
+    u: Array, size: int, scheme: str, key: np.uint64, order_key: np.uint64
+) -> tuple[NDArray[np.int64], Array, Array]:
+    """Rows, weights and probabilities by the schemes that need all scores at once."""
     if scheme == "replacement":
-        indices, counts, probabilities = with_replacement(u, m, key)
-        weights = counts / probabilities
-    else:
-        pi = inclusion_probabilities(u, m)
-        if scheme == "poisson":
-            indices = np.flatnonzero(uniforms(key, n) < pi)
-        else:
-            indices = systematic(pi, m, key, order_key)
-        probabilities = pi[indices]
-        weights = 1.0 / probabilities
-    return RowSample(read_only(indices), read_only(weights), read_only(probabilities), p, n, scheme)
+        indices, counts, expected = with_replacement(u, size, key)
+        return indices, counts / expected, expected
+    pi = inclusion_probabilities(u, size)
+    indices = systematic(pi, size, key, order_key)
+    return indices, 1.0 / pi[indices], pi[indices]
 
 
-def _resolve(A: Any, p: float, scores: Any, rng: Any, rough: bool) -> tuple[Array, str, float]:
-    """The scores as non-negative numbers, their kind, and the sum of the sensitivities."""
-    n = A.shape[0]
-    if isinstance(scores, Scores):
-        u: Any = scores.values
-        kind = scores.kind.split("-")[0]
-    elif isinstance(scores, str):
+def _resolve(
+    tall: TallMatrix, p: float, scores: Any, rng: Any, rough: bool
+) -> tuple[Any, Any, str]:
+    """The scores as non-negative numbers, those of them that decide about the size, their kind."""
+    if isinstance(scores, str):
         kind = kind_of(scores, p)
-        u = np.ones(n) if kind == "uniform" else named_scores(A, p, kind, rng, rough=rough)
-    else:
-        u, kind = as_weights(scores, n, "scores", positive_sum=False), "array"
-    part = u
-    if isinstance(u, tuple):  # leverage scores, sensitivities
-        part, u = u[1], u[0] + u[1]
-    u = np.asarray(as_weights(u, n, "scores", positive_sum=False), dtype=np.float64)
-    require_a_row(bool(u.any()), scores)
-    return u, kind, float(part.sum())
+        if kind == "uniform":
+            u = tall.ones()
+        else:
+            u = named_scores(tall, p, kind, rng, rough=rough)
+        if isinstance(u, tuple):  # leverage scores, sensitivities
+            return u[0] + u[1], u[1], kind
+        return u, u, kind
+    kind = scores.kind.split("-")[0] if isinstance(scores, Scores) else "array"
+    u = tall.vector(scores.values if isinstance(scores, Scores) else scores, "scores")
+    return u, u, kind
 
 
-def require_a_row(found: bool, scores: Any) -> None:
-    """Raise ValueError if no score is positive: those that were given, or all that A can have."""
-    if found:
+def _require_a_row(is_positive: bool, scores: Any) -> None:
+    """Raise ValueError if no score is positive: a caller's, or all that A can have."""
+    if is_positive:
         return
     if isinstance(scores, str):
         raise ValueError("A must have a row that is not zero, got only zeros")
@@ -342,22 +322,22 @@ def kind_of(name: str, p: float) -> str:
     return name if name != "auto" else ("leverage" if p == 2.0 else "lewis")
 
 
-def named_scores(A: Any, p: float, name: str, rng: Any, *, rough: bool = True) -> Any:
+def named_scores(tall: TallMatrix, p: float, name: str, rng: Any, *, rough: bool = True) -> Any:
     """Scores by name; "sensitivity+leverage" as a pair that is to be added.
 
     They are the same function of a Dask array as of an array in memory. With ``rough``,
     sensitivities only to a constant factor.
     """
     if name == "lewis":
-        return sampling_weights(A, p, _LEWIS_RTOL)
+        return sampling_weights(tall, p, _LEWIS_RTOL)
     if name == "sensitivity":
-        return sampling_sensitivities(A, p, rng, rough=rough)
-    tau = leverage_scores(A, rng=rng).values
+        return sampling_sensitivities(tall, p, rng, rough=rough)
+    tau = leverage(copy(tall), rng=rng).values
     if name == "leverage":
         return tau
     if name == "root-leverage":
         return tau ** (0.5 * p)
-    return tau, sampling_sensitivities(A, p, rng, rough=rough)
+    return tau, sampling_sensitivities(tall, p, rng, rough=rough)
 
 
 def rounded_size(wanted: float, n_positive: int) -> int:

@@ -13,13 +13,13 @@ import math
 
 import numpy as np
 
-from randla._tall.blocks import by_blocks
-from randla._tall.tiles import Array
+from randla._tall.vectors import by_blocks
+from randla._typing import Array
 
 _MEMORY = 4  # steps that are mixed
 
 
-class Mixing:
+class AndersonAcceleration:
     """Anderson mixing in x = log w, with a way back.
 
     Heavy rows count for more, but light ones are not forgotten: the weight of a row is w plus the

@@ -1,4 +1,4 @@
-"""The geometry in which sensitivities are bounded and solved: rows whitened by Lewis weights.
+"""Bounds of sensitivities, and certified single ones, from rows whitened by Lewis weights.
 
 With v > 0, M = A' diag(v) A and g_i = a_i' M^-1 a_i, every row has, for any v (Hoelder):
 
@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._kernels.columns import LANES, fill_blocks
+from randla._panels import Panels
 from randla._parallel import part_bounds, run_parts, showing_progress
-from randla._tall.tiles import Array, Factor, Tiles
+from randla._tall.base import TallMatrix
+from randla._tall.memory import MemoryMatrix
 from randla._tall.whitening import evaluation_error, whiten
+from randla._typing import Array
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
-from randla.sampling._scores.lewis import LewisState, solve_lewis
-from randla.sampling._scores.result import LITTLE_DOUBT, widened
+from randla.sampling._scores.lewis import solve_lewis
+from randla.sampling._scores.lewis_form import LewisState
+from randla.sampling._scores.result import certified_bounds
 
 LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
 #: Seconds of an iteration on one core, for each row that counts: for each squared column, and those
@@ -32,12 +35,12 @@ _SECONDS = (6e-11, 80.0), (4e-11, 400.0)
 
 
 @dataclass(frozen=True)
-class Geometry:
+class SensitivityBounds:
     """Certified bounds of all rows and the factor T with X = A T.
 
     Attributes
     ----------
-    tiles : Tiles
+    tall : TallMatrix
     p : float
     state : LewisState
     lower, upper : (n,) ndarray
@@ -50,7 +53,7 @@ class Geometry:
         that of a row itself, in the ratio s / (1 - s).
     """
 
-    tiles: Tiles
+    tall: TallMatrix
     p: float
     state: LewisState
     lower: Array
@@ -59,115 +62,124 @@ class Geometry:
     rounding: float
     own_rounding: Any
 
-    @property
-    def certified(self) -> bool:
-        """Whether the rank is beyond doubt, and the scores beside long rows are."""
-        return self.state.doubt <= LITTLE_DOUBT
-
-    def of_given_rows(
-        self, low: Array, high: Array, rows: NDArray[np.int64] | slice = slice(None)
-    ) -> tuple[Array, Array]:
-        """Bounds for the matrix as it was given, from those with long rows shortened.
-
-        Long rows U gain, the others S lose, and keep at least the share they have among the x with
-        U x = 0. The x of a row is moved there by X_U^+ X_U x, of norm at most |U x|_p <= 1 times
-        that of X_U^+, in which the rows of S are short: theta, as U has nearly all of its leverage.
-        """
-        tiles, doubt, p = self.tiles, self.state.doubt, self.p
-        if doubt == 0.0:
-            return low, high
-        if tiles.gaps is None or doubt >= 0.5 or tiles.gaps.above[0] > self.state.factor.rank:
-            return widened(low, high, 1.0)
-        scale, long = self.state.row_scale, tiles.levels > 0
-        theta = np.sqrt(doubt / (1.0 - doubt)) * scale[long].max()
-        theta *= float(tiles.gaps.above[0]) ** max(0.5 - 1.0 / p, 0.0)
-        with np.errstate(divide="ignore"):  # zero rows
-            moved = theta / scale
-        if p >= 2.0:
-            most = moved[self.alive].max()
-        else:
-            power = 2.0 * p / (2.0 - p)
-            most = theta * (scale[self.alive] ** -power).sum() ** (1.0 / power)
-        root = np.maximum(low ** (1.0 / p) - moved[rows], 0.0) / (1.0 + most)
-        return root**p, np.where(long[rows] & (high > 0.0), 1.0, high)
-
-    @property
-    def alive(self) -> NDArray[np.bool_]:
-        """Which rows are not zero."""
-        return self.state.norms > 0.0
+    def certified(self, low: Any, high: Any) -> tuple[Any, Any]:
+        """Bounds of the exact sensitivities, from those for the rank that was found."""
+        return certified_bounds(low, high, self.state.rank_is_certain)
 
 
-def geometry(tiles: Tiles, p: float, state: LewisState | None = None) -> Geometry:
+def sensitivity_bounds(
+    tall: TallMatrix, p: float, state: LewisState | None = None
+) -> SensitivityBounds:
     """Bounds of all rows, 1 <= p < inf, for a few leverage computations, or by given weights."""
     if state is None:
-        state = solve_lewis(tiles, p, *LEWIS)
+        state = solve_lewis(tall, p, *LEWIS)
     own: Any = 0.0
-    error = state.factor.error
-    if state.factor.error > 1e-9:  # enough for the weights, not for what is computed from A T
-        factor = whiten(tiles, state.row_scale)
-        norms = tiles.norms(factor.transform)
-        own, error = evaluation_error(tiles, factor, norms, state.row_scale)
-        state = replace(state, factor=factor, norms=norms)
-    alive = state.norms > 0.0
-    lower, upper, kappa = np.zeros(tiles.n), np.zeros(tiles.n), 1.0
+    error = state.white.error
+    if error > 1e-9:  # enough for the weights, not for what is computed from A T
+        white = whiten(tall, state.row_scale)
+        norms = tall.row_norms(white.transform)
+        own, error = evaluation_error(tall, white, norms, state.row_scale)
+        state = replace(state, white=white, norms=norms)
     rounding, own = min(p * error + 1e-13, 1.0), np.minimum(p * own, 1.0)
-    if alive.any():
-        log_g = 2.0 * np.log(state.norms[alive])
-        with np.errstate(divide="ignore"):
-            log_v = 2.0 * np.log(state.row_scale[alive])  # -inf where a weight is below range
-        if p == 2.0:
-            from_below = from_above = 0.0
-        elif p < 2.0:
-            from_below = (0.5 * p - 1.0) * _log_sum_exp(-p / (2.0 - p) * log_v)
-            from_above = float((log_v + (1.0 - 0.5 * p) * log_g).max())
-        else:
-            from_below = -float(((0.5 * p - 1.0) * log_g - log_v).max())
-            from_above = 0.5 * (p - 2.0) * _log_sum_exp(p / (p - 2.0) * log_v)
-        log_tau = 2.0 * np.log(state.first_norms[alive])  # the l_2 sensitivities: norms fall with p
-        below = 0.5 * p * log_g + from_below
-        above = 0.5 * p * log_g + from_above
-        if p >= 2.0:
-            below = np.maximum(below, 0.5 * p * log_tau)
-        else:
-            above = np.minimum(above, 0.5 * p * log_tau)
-        lower[alive], upper[alive] = np.exp(np.minimum(below, 0.0)), np.exp(np.minimum(above, 0.0))
-        lower *= (1.0 - rounding) * (1.0 - own)
-        upper = np.minimum(upper * (1.0 + rounding) * (1.0 + own), 1.0)
-        kappa = float(np.exp(from_above / p))
-    return Geometry(tiles, p, state, lower, upper, kappa, rounding, own)
+    table = tall.join_vectors(
+        _extremes, state.norms, state.row_scale, shape=(1, 3), join=_joined_extremes, p=p
+    )
+    from_below, from_above = _shifts(tall.compute(table)[0], p)
+    vectors = state.norms, state.first_norms, own if np.ndim(own) else None
+    options = {"p": p, "rounding": rounding}
+    lower = tall.map_vectors(_lower_bounds, *vectors, shift=from_below, **options)
+    upper = tall.map_vectors(_upper_bounds, *vectors, shift=from_above, **options)
+    kappa = float(np.exp(from_above / p))
+    return SensitivityBounds(tall, p, state, lower, upper, kappa, rounding, own)
 
 
-def _log_sum_exp(x: Array) -> float:
+def _extremes(first: int, norms: Array, row_scale: Array, *, p: float) -> Array:
+    """What the bounds need of all rows, with g = norms^2 and v = row_scale^2.
+
+    The logarithm of the largest v g^(1 - p/2) (p < 2) or g^(p/2 - 1) / v (p > 2); and the largest
+    logarithm x of a power of v whose sum is needed, with the sum of exp(x) over its exponential.
+    """
+    alive = norms > 0.0
+    if p == 2.0 or not alive.any():
+        return np.array([[-np.inf, -np.inf, 0.0]])
+    log_g = 2.0 * np.log(norms[alive])
+    with np.errstate(divide="ignore"):
+        log_v = 2.0 * np.log(row_scale[alive])  # -inf where a weight is below range
+    if p < 2.0:
+        ratio, x = log_v + (1.0 - 0.5 * p) * log_g, -p / (2.0 - p) * log_v
+    else:
+        ratio, x = (0.5 * p - 1.0) * log_g - log_v, p / (p - 2.0) * log_v
     top = x.max()
-    if np.isinf(top):
-        return float(top)
-    return float(top + np.log(np.exp(x - top).sum()))
+    total = 1.0 if np.isinf(top) else np.exp(x - top).sum()
+    return np.array([[ratio.max(), top, total]])
 
 
-def whitened_rows(space: Geometry, rows: NDArray[np.int64] | slice | None = None) -> Array:
+def _joined_extremes(x: Array, y: Array) -> Array:
+    (ratio, top, _), parts = np.maximum(x, y)[0], np.vstack([x, y])
+    if np.isinf(top):  # of nothing, or of the inverse of a weight below range
+        total = parts[:, 2].max()
+    else:
+        total = (parts[:, 2] * np.exp(parts[:, 1] - top)).sum()
+    return np.array([[ratio, top, total]])
+
+
+def _shifts(extremes: Array, p: float) -> tuple[float, float]:
+    """What is added to p/2 log g for the logarithms of the lower and of the upper bound."""
+    ratio, top, total = (float(number) for number in extremes)
+    if p == 2.0 or total == 0.0:  # or all rows are zero
+        return 0.0, 0.0
+    log_sum = top if np.isinf(top) else top + float(np.log(total))
+    if p < 2.0:
+        return (0.5 * p - 1.0) * log_sum, ratio
+    return -ratio, 0.5 * (p - 2.0) * log_sum
+
+
+def _lower_bounds(
+    first: int, norms: Array, first_norms: Array, own: Array | None, *, p: float, shift: float,
+    rounding: float,
+) -> Array:  # fmt: skip
+    below = _log_bounds(norms, p, shift)
+    if p >= 2.0:  # the l_2 sensitivities: norms fall with p
+        below = np.maximum(below, _log_bounds(first_norms, p, 0.0))
+    lower = np.exp(np.minimum(below, 0.0)) * (1.0 - rounding)
+    return lower if own is None else lower * (1.0 - own)
+
+
+def _upper_bounds(
+    first: int, norms: Array, first_norms: Array, own: Array | None, *, p: float, shift: float,
+    rounding: float,
+) -> Array:  # fmt: skip
+    above = _log_bounds(norms, p, shift)
+    if p < 2.0:
+        above = np.minimum(above, _log_bounds(first_norms, p, 0.0))
+    upper = np.exp(np.minimum(above, 0.0)) * (1.0 + rounding)
+    return np.minimum(upper if own is None else upper * (1.0 + own), 1.0)
+
+
+def _log_bounds(norms: Array, p: float, shift: float) -> Array:
+    """``p/2 log g + shift``; -inf for rows of zeros."""
+    with np.errstate(divide="ignore"):
+        return 0.5 * p * (2.0 * np.log(norms)) + shift  # type: ignore[no-any-return]
+
+
+def whitened_rows(
+    bounds: SensitivityBounds, rows: NDArray[np.int64] | slice | None = None
+) -> Array:
     """Rows of A T, all by default, C-ordered."""
-    tiles, T = space.tiles, Factor(space.state.factor.transform)
-    first, last = 0, tiles.n
+    T = bounds.state.white.transform
     if isinstance(rows, slice):
-        first, last = rows.start, rows.stop
-    elif rows is not None:
-        tiles, last = tiles.take(rows), len(rows)
-    X = np.empty((last - first, T.array.shape[1]))
-    for i in range(first, last, tiles.tile_rows):
-        j = min(i + tiles.tile_rows, last)
-        X[i - first : j - first] = tiles.product(i, j, T, X[i - first :])
-    return X
+        assert isinstance(bounds.tall, MemoryMatrix)
+        return bounds.tall.times(T, rows.start, rows.stop)
+    matrix = bounds.tall if rows is None else bounds.tall.take(rows)
+    return matrix.times(T)  # type: ignore[no-any-return]
 
 
-def orthonormal_rows(tiles: Tiles) -> tuple[Array, tuple[Any, float], float]:
-    """A T with orthonormal columns, its `evaluation_error`, and doubt (see `Whitening`)."""
-    factor = whiten(tiles)
-    X, T = np.empty((tiles.n, factor.rank)), Factor(factor.transform)
-    for i in range(0, tiles.n, tiles.tile_rows):
-        j = min(i + tiles.tile_rows, tiles.n)
-        X[i:j] = tiles.product(i, j, T, X[i:])
+def orthonormal_rows(tall: MemoryMatrix) -> tuple[Array, tuple[Any, float], bool]:
+    """A T with orthonormal columns, its `evaluation_error`, and whether the rank is certain."""
+    white = whiten(tall)
+    X = tall.times(white.transform)
     norms = np.sqrt(np.einsum("ij,ij->i", X, X))
-    return X, evaluation_error(tiles, factor, norms), factor.doubt
+    return X, evaluation_error(tall, white, norms), white.rank_is_certain
 
 
 def row_seconds(m: int, d: int, p: float) -> float:
@@ -176,7 +188,7 @@ def row_seconds(m: int, d: int, p: float) -> float:
     return m * (d * d + others) * unit
 
 
-class RowSolver:
+class SensitivitySolver:
     """Certified sensitivities of chosen rows beside the rows of X.
 
     Parameters
@@ -193,8 +205,7 @@ class RowSolver:
         self.X, self.p, self.kappa = X, p, kappa
         self.norms = np.sqrt(np.einsum("ij,ij->i", X, X))
         self.total = (np.abs(X[:, 0]) ** p).sum() if X.shape[1] == 1 else 0.0
-        self.blocks = np.empty((max(-(-len(X) // LANES), 1), X.shape[1], LANES))
-        fill_blocks(X, self.blocks)
+        self.panels = Panels(*X.shape).fill(X).data
 
     def seconds(self, n_rows: int, iterations: float = 3.0) -> float:
         """Rough time that `n_rows` rows take on one core."""
@@ -230,18 +241,18 @@ class RowSolver:
         seconds = self.seconds(len(alive))
         # Heavy tails take ten times the iterations: a part has to be short for them, too.
         n_parts = min(len(alive), max(8, int(seconds / 0.03)))
-        bounds = part_bounds(len(alive), n_parts)
+        spans = part_bounds(len(alive), n_parts)
 
         def part(index: int) -> None:
-            first, last = bounds[index]
+            first, last = spans[index]
             if self.p == 1.0:
                 sensitivity_one.bounds_of_rows(
-                    targets, places, first, last, self.X, self.norms, self.blocks,
+                    targets, places, first, last, self.X, self.norms, self.panels,
                     self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
             else:
                 sensitivity_power.bounds_of_rows(
-                    targets, places, first, last, self.X, self.blocks, self.p,
+                    targets, places, first, last, self.X, self.panels, self.p,
                     self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
 

@@ -1,13 +1,20 @@
 """Draws of rows with given probabilities; what row i gets depends on the key and on i only."""
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._tall.tiles import Array
+from randla._tall.base import TallMatrix
+from randla._typing import Array
 from randla.sampling._kernels.rows import counter_uniforms
 
 #: Scores are cut here, in units of one that is surely below them: they are in every sample anyway.
 _LARGEST = 1e150
+
+
+# Inclusion probabilities min(1, c u) -------------------------------------------------------------
 
 
 def inclusion_probabilities(u: Array, size: float) -> Array:
@@ -15,33 +22,97 @@ def inclusion_probabilities(u: Array, size: float) -> Array:
 
     At most `size` of them can be 1, so only the largest scores are sorted.
     """
-    positive = int((u > 0).sum())
-    if positive <= size:
-        return (u > 0).astype(np.float64)
-    k = int(size)
-    at_top = np.argpartition(u, len(u) - k)[len(u) - k :]
-    u = in_units(u, u[at_top[0]])
-    top = np.sort(u[at_top])[::-1]
-    return np.minimum(inclusion_factor(top, np.delete(u, at_top).sum(), size) * u, 1.0)
+    unit, factor = _unit_and_factor(_top(0, u, size=int(size))[0], size)
+    return _inclusion(u, unit, factor)
 
 
-def in_units(u: Array, unit: float) -> Array:
-    """Scores, which may lie anywhere in the range of numbers, in units of the k-th largest."""
+def draw_poisson(
+    tall: TallMatrix, u: Any, size: int, key: np.uint64
+) -> tuple[NDArray[np.int64], Array]:
+    """Numbers and inclusion probabilities of rows that are drawn independently, by scores u."""
+    top = tall.join_vectors(_top, u, shape=(1, size + 2), join=_joined_tops, size=size)
+    unit, factor = _unit_and_factor(tall.compute(top)[0], size)
+    parts = tall.gather_vectors(_draw, u, key=key, unit=unit, factor=factor)
+    indices, pi = zip(*parts, strict=True)
+    return np.concatenate(indices), np.concatenate(pi)
+
+
+def _top(first: int, u: Array, *, size: int) -> Array:
+    """The `size` largest scores, falling; the sum of the others; how many scores are positive.
+
+    The sum is in units of the least of the largest, so that it stays in the range of numbers.
+    """
+    return _packed(u, 0.0, float(np.count_nonzero(u)), size)
+
+
+def _packed(u: Array, remainder: float, n_positive: float, size: int) -> Array:
+    """The table of `_top` for scores u, and a remainder in units of the `size`-th of them."""
+    out = np.zeros((1, size + 2))
+    if len(u) > size:
+        at_top = np.argpartition(u, len(u) - size)[len(u) - size :]
+        least = u[at_top[0]]
+        if least > 0.0:
+            remainder += (np.delete(u, at_top) / least).sum()
+        u = u[at_top]
+    out[0, : len(u)] = np.sort(u)[::-1]
+    out[0, size:] = remainder, n_positive
+    return out
+
+
+def _joined_tops(x: Array, y: Array) -> Array:
+    """The table of the scores of both."""
+    size = x.shape[1] - 2
+    both = np.concatenate([x[0, :size], y[0, :size]])
+    least = np.partition(both, size)[size]  # of the largest: the new unit of the remainders
+    remainder = 0.0
+    if least > 0.0:
+        remainder = sum(t[0, size] * (t[0, size - 1] / least) for t in (x, y))
+    return _packed(both, remainder, x[0, -1] + y[0, -1], size)
+
+
+def _unit_and_factor(top: Array, size: float) -> tuple[float, float]:
+    """Unit of the scores, and c for scores in it; c is inf if no more than `size` are positive.
+
+    With the j largest in every sample, c = (size - j) / (sum of the others).
+    """
+    largest, remainder, n_positive = top[:-2], top[-2], top[-1]
+    if n_positive <= size:
+        return 1.0, math.inf
+    unit = largest[-1]
+    largest = _in_units(largest, unit)
+    sums = np.cumsum(largest[::-1])[::-1] + remainder  # without the j largest
+    for j in range(len(largest)):  # ends at size - 1 at the latest
+        factor = (size - j) / sums[j]
+        if factor * largest[j] <= 1.0:
+            break
+    return float(unit), float(factor)
+
+
+def _inclusion(u: Array, unit: float, factor: float) -> Array:
+    """``min(1, c u)``."""
+    if math.isinf(factor):
+        return (u > 0.0).astype(np.float64)
+    return np.minimum(factor * _in_units(u, unit), 1.0)
+
+
+def _in_units(u: Array, unit: float) -> Array:
+    """Scores, which may lie anywhere in the range of numbers, in units of one of the largest."""
     with np.errstate(over="ignore"):
         return np.minimum(u / unit, _LARGEST)
 
 
-def inclusion_factor(top: Array, rest: float, size: float) -> float:
-    """The c for which ``min(1, c u)`` add up to `size`.
+def _draw(
+    first: int, u: Array, *, key: np.uint64, unit: float, factor: float
+) -> tuple[NDArray[np.int64], Array]:
+    """Numbers of the rows of a block that are drawn, and their inclusion probabilities."""
+    random = np.empty(len(u))
+    counter_uniforms(key, first, random)
+    pi = _inclusion(u, unit, factor)
+    drawn = np.flatnonzero(random < pi)
+    return drawn + first, pi[drawn]
 
-    Given are the largest int(size) of the scores u, in falling order, and the sum of the others.
-    """
-    tails = np.cumsum(top[::-1])[::-1] + rest  # without the j largest
-    for j in range(len(top)):  # the j largest are in every sample; ends at size - 1 at the latest
-        c = (size - j) / tails[j]
-        if c * top[j] <= 1.0:
-            break
-    return float(c)
+
+# Exactly so many, and with replacement -----------------------------------------------------------
 
 
 def uniforms(key: np.uint64, n: int) -> Array:
@@ -55,20 +126,20 @@ def systematic(pi: Array, size: int, key: np.uint64, order_key: np.uint64) -> ND
     """Exactly `size` rows: a grid of step 1 with a random start on the stacked probabilities."""
     certain = np.flatnonzero(pi >= 1.0)
     others = np.flatnonzero((pi > 0.0) & (pi < 1.0))
-    n_left = size - len(certain)
-    if n_left > len(others):
+    n_others = size - len(certain)
+    if n_others > len(others):
         raise ValueError(
             f"size must be at most {len(certain) + len(others)}, the number of rows with a "
             f"positive score, for scheme='fixed', got {size}"
         )
-    if n_left <= 0:
+    if n_others <= 0:
         return certain
     others = others[np.argsort(uniforms(order_key, len(pi))[others], kind="stable")]
     edges = np.cumsum(pi[others])
-    edges *= n_left / edges[-1]
+    edges *= n_others / edges[-1]
     start = uniforms(key, 1)[0]
-    chosen = np.searchsorted(edges, start + np.arange(n_left), side="right")
-    return np.sort(np.concatenate([certain, others[np.minimum(chosen, len(others) - 1)]]))
+    places = np.searchsorted(edges, start + np.arange(n_others), side="right")
+    return np.sort(np.concatenate([certain, others[np.minimum(places, len(others) - 1)]]))
 
 
 def with_replacement(

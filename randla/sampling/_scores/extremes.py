@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import progress_bar
 from randla._random import as_generator, draw_key
 from randla._results import Result, t_interval
-from randla._tall.tiles import Tiles, as_tall
+from randla._tall.open import open_tall
 from randla._validation import as_count, as_flag, as_number, as_power
-from randla.sampling._scores.bounds import geometry
+from randla.sampling._scores.bounds import sensitivity_bounds
 from randla.sampling._scores.draws import with_replacement
-from randla.sampling._scores.leverage import leverage_scores
+from randla.sampling._scores.leverage import exact_leverage
 from randla.sampling._scores.sensitivity import exact_rows, full_solver, lp_sensitivities
 
 _DRAW_RTOL = 1e-6
@@ -143,29 +143,29 @@ def total_sensitivity(
     >>> bool(abs(estimate.value - exact) < 4 * estimate.standard_error)
     True
     """
-    matrix = as_tall(A, finite=False)
-    n, p = matrix.shape[0], as_power(p)
+    tall = open_tall(A, dask=False)
+    n, p = tall.n, as_power(p)
     n_draws = as_count(n_draws, "n_draws", minimum=2)
     progress = as_flag(progress, "progress")
     key = draw_key(rng)
     if n_draws >= n or p == 2.0:
-        scores = lp_sensitivities(matrix, p, method="exact", rtol=_DRAW_RTOL, progress=progress)
+        scores = lp_sensitivities(tall.A, p, method="exact", rtol=_DRAW_RTOL, progress=progress)
         low, high = float(scores.lower.sum()), float(scores.upper.sum())
         return TotalSensitivity(float(scores.sum()), 0.0, low, high, n, p)
-    space = geometry(Tiles(matrix), p)
-    least, most = space.of_given_rows(space.lower, space.upper)
-    bounds = float(least.sum()), float(most.sum())
-    if not space.upper.any():
+    bounds = sensitivity_bounds(tall, p)
+    least, most = bounds.certified(bounds.lower, bounds.upper)
+    ends = float(least.sum()), float(most.sum())
+    if not bounds.upper.any():
         return TotalSensitivity(0.0, 0.0, 0.0, 0.0, n_draws, p)
-    weights = np.exp(space.state.log_weights)
+    weights = np.exp(bounds.state.log_weights)
     # The bounds keep single draws below twice their sum, where a light row may be sensitive.
-    weights = weights / weights.sum() + space.upper / space.upper.sum()
+    weights = weights / weights.sum() + bounds.upper / bounds.upper.sum()
     rows, counts, expected = with_replacement(weights, n_draws, key)
-    low_rows, high_rows, _ = exact_rows(space, rows, _DRAW_RTOL, progress=progress)
+    low_rows, high_rows, _ = exact_rows(bounds, rows, _DRAW_RTOL, progress=progress)
     draws = np.repeat(0.5 * (low_rows + high_rows) * (n_draws / expected), counts)
     halves = np.repeat(0.5 * (high_rows - low_rows) * (n_draws / expected), counts)
     error = float(draws.std(ddof=1) / np.sqrt(n_draws) + halves.mean())
-    return TotalSensitivity(float(draws.mean()), error, *bounds, n_draws, p)
+    return TotalSensitivity(float(draws.mean()), error, *ends, n_draws, p)
 
 
 def max_sensitivity(
@@ -216,29 +216,29 @@ def max_sensitivity(
     >>> max_sensitivity(A, 1).row
     7
     """
-    matrix = as_tall(A, finite=False)
+    tall = open_tall(A, dask=False)
     p = as_power(p, infinite=True)
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     progress = as_flag(progress, "progress")
     as_generator(rng)
     if p in (2.0, np.inf):
-        scores = leverage_scores(matrix, method="exact")
+        scores = exact_leverage(tall)
         row = int(np.argmax(scores.values))
         low, high = float(scores.lower.max()), float(scores.upper.max())
         value = float(scores.values[row])
         if p == np.inf:  # of the vectors A x, this row is an entry of largest absolute value
             value = low = high = float(high > 0.0)
         return MaxSensitivity(value, low, high, row, 0, p)
-    space = geometry(Tiles(matrix), p)
-    order = np.argsort(-space.upper, kind="stable")
-    possible = space.upper[order]
-    solver = full_solver(space)
+    bounds = sensitivity_bounds(tall, p)
+    order = np.argsort(-bounds.upper, kind="stable")
+    possible = bounds.upper[order]
+    solver = full_solver(bounds)
     lower, upper, row, first, batch = 0.0, 0.0, int(order[0]), 0, _BRANCH
     with progress_bar(len(order), progress, "sensitivities") as bar:
         while first < len(order) and possible[first] > lower * (1.0 + 0.5 * rtol):
             rows: NDArray[np.int64] = order[first : first + batch]
             cutoff = lower * (1.0 + 0.5 * rtol)
-            low_rows, high_rows, _ = exact_rows(space, rows, rtol, solver=solver, cutoff=cutoff)
+            low_rows, high_rows, _ = exact_rows(bounds, rows, rtol, solver=solver, cutoff=cutoff)
             best = int(np.argmax(low_rows))
             if low_rows[best] > lower:
                 lower, row = float(low_rows[best]), int(rows[best])
@@ -247,7 +247,6 @@ def max_sensitivity(
             bar(first)
     upper = max(upper, float(possible[first])) if first < len(order) else upper
     value = 0.5 * (lower + upper)
-    if space.state.doubt > 0.0:
-        given, _ = space.of_given_rows(np.array([lower]), np.array([upper]), np.array([row]))
-        lower, upper = float(given[0]), 1.0
+    if not bounds.state.rank_is_certain:
+        lower, upper = 0.0, 1.0
     return MaxSensitivity(value, lower, upper, row, first, p)

@@ -6,17 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._random import as_generator, draw_keys, generator_from_key, normal_rows
-from randla._tall._kernels.tiles import row_norms
-from randla._tall.tiles import Array, Factor, Tiles, add_gram, as_tall
+from randla._tall.base import TallMatrix
+from randla._tall.open import open_tall
 from randla._tall.whitening import evaluation_error, whiten
-from randla._validation import as_choice, as_number, as_weights, is_dask
-from randla.sampling._scores.result import (
-    LITTLE_DOUBT,
-    Scores,
-    make_scores,
-    rounding_bounds,
-    widened,
-)
+from randla._validation import as_choice, as_number
+from randla.sampling._scores.result import UNKNOWN, Scores
 
 _EXACT_WORK = 1e13  # operations
 _SKETCH_ROWS = 8  # rows of the sketch for each column
@@ -109,32 +103,36 @@ def leverage_scores(
     ridge = as_number(ridge, "ridge", low=0.0)
     if rng is not None:
         rng = as_generator(rng)
-    if is_dask(A):
-        from randla._dask import scores
-
-        return scores.leverage_scores(A, method, weights, ridge, rng)
-    matrix = as_tall(A, finite=False)
-    n, d = matrix.shape
+    tall = open_tall(A)
     row_scale = None
     if weights is not None:
-        w = as_weights(weights, n, "weights")
-        row_scale, ridge = np.sqrt(w / w.max()), ridge / w.max()
-    tiles = Tiles(matrix, ridge)
-    if (sizes := sketch_sizes(n, d, method)) is not None:
-        return _sketched(tiles, row_scale, *sizes, *draw_keys(rng, 2))
-    factor = whiten(tiles, row_scale)
-    norms = tiles.norms(factor.transform)
-    error: Any = sum(evaluation_error(tiles, factor, norms, row_scale))
-    if row_scale is not None:
-        norms *= row_scale
-    norms *= norms
-    values = np.minimum(norms, 1.0, out=norms)
-    low = high = None
-    if factor.doubt > 0.0 or np.ndim(error):
-        low, high = widened(*rounding_bounds(values, error), factor.doubt)
-    return make_scores(
-        values, low, high, kind="leverage", p=2.0,
-        certified=factor.doubt <= LITTLE_DOUBT, residual=np.max(error),
+        w = tall.vector(weights, "weights")
+        top = float(tall.compute(w.max()))
+        if top == 0.0:
+            raise ValueError("weights must have a positive sum, got only zeros")
+        row_scale, ridge = np.sqrt(w / top), ridge / top
+    tall.ridge = ridge
+    return leverage(tall, row_scale, method, rng)
+
+
+def leverage(
+    tall: TallMatrix, row_scale: Any = None, method: str = "auto", rng: Any = None
+) -> Scores:
+    """Leverage scores of V A, exact or from a sketch."""
+    if (sizes := sketch_sizes(tall.n, tall.d, method)) is not None:
+        return _sketched(tall, row_scale, *sizes, *draw_keys(rng, 2))
+    return exact_leverage(tall, row_scale)
+
+
+def exact_leverage(tall: TallMatrix, row_scale: Any = None) -> Scores:
+    """Squared row norms of V A T, where T makes its columns orthonormal."""
+    white = whiten(tall, row_scale)
+    norms = tall.row_norms(white.transform)
+    error: Any = sum(evaluation_error(tall, white, norms, row_scale))
+    values = np.minimum((norms if row_scale is None else norms * row_scale) ** 2, 1.0)
+    return Scores.of(
+        values, 1.0 + error if white.rank_is_certain else UNKNOWN, kind="leverage", p=2.0,
+        certified=white.rank_is_certain, residual=float(np.max(error)),
     )  # fmt: skip
 
 
@@ -147,8 +145,8 @@ def sketch_sizes(n: int, d: int, method: str) -> tuple[int, int] | None:
 
 
 def _sketched(
-    tiles: Tiles,
-    row_scale: Array | None,
+    tall: TallMatrix,
+    row_scale: Any,
     sketch_rows: int,
     combinations: int,
     key: np.uint64,
@@ -163,43 +161,23 @@ def _sketched(
     """
     from randla.sketching import SparseSignSketch
 
-    n = tiles.n
-    sketch = SparseSignSketch(sketch_rows, n, rng=generator_from_key(sketch_key))
-    SA, _ = sketch._sketch(tiles.A, row_scale=row_scale)
-    small = Tiles(SA, tiles.ridge)
-    factor = whiten(small, rtol=1e-4)
-    if factor.rank == 0:
-        return make_scores(
-            np.zeros(n), np.zeros(n), np.zeros(n),
-            kind="leverage-sketch", p=2.0, certified=False, residual=0.0,
-        )  # fmt: skip
-    tiles.column_scale = small.column_scale
-    G = normal_rows(key, 0, factor.rank, combinations) / np.sqrt(combinations)
-    T = Factor(factor.transform @ G)
-    norms = np.empty(n)
-
-    def visit(i: int, j: int, tile: Array, product: Array, total: Array) -> None:
-        X = tiles.product(i, j, T, product, tile)
-        if row_scale is not None:
-            X *= row_scale[i:j, None]
-        row_norms(X, norms[i:j])
-        add_gram(X, total)
-
-    flops = 2.0 * n * (tiles.density * tiles.d + combinations) * combinations
-    gram = tiles.each(visit, combinations, flops, (combinations, combinations))
-    if tiles.ridge:
-        E = tiles.ridge_rows[:, None] * T.array
-        gram += E.T @ E
+    S = SparseSignSketch(sketch_rows, tall.n, rng=generator_from_key(sketch_key))
+    sketched = open_tall(tall.sketch(S, row_scale), ridge=tall.ridge)
+    white = whiten(sketched, rtol=1e-4)
+    tall.column_scale = sketched.column_scale
+    G = normal_rows(key, 0, white.rank, combinations) / np.sqrt(combinations)
+    T = white.transform @ G  # (d, combinations)
+    gram, norms = tall.gram_and_norms(T, row_scale)
+    total, scaled = np.trace(gram), tall.with_ridge(gram, T)  # tr X'X, and X'X with the ridge
     squares = norms * norms
-    lower = squares * ((1.0 - 1e-9) / np.linalg.norm(gram, 2))
-    total = squares.sum()
-    if not tiles.ridge:
-        expected = float(factor.rank)
-    else:  # the effective dimension is estimated by the same norms, without the ridge's rows
-        expected = factor.rank * total / np.trace(gram)
+    lower = squares * ((1.0 - 1e-9) / max(float(np.linalg.norm(scaled, 2)), 1e-300))
+    expected = float(white.rank)
+    if tall.ridge:  # the effective dimension is estimated by the same norms
+        expected *= total / np.trace(scaled)
     values = np.clip(squares * (expected / total if total > 0.0 else 1.0), lower, 1.0)
-    error = np.sqrt(2.0 / (sketch_rows - factor.rank + 1) + 2.0 / combinations)
-    return make_scores(
-        values, lower, (norms > 0.0).astype(np.float64),
-        kind="leverage-sketch", p=2.0, certified=False, residual=error,
+    error = np.sqrt(2.0 / (sketch_rows - white.rank + 1) + 2.0 / combinations)
+    return Scores.of(
+        values, (lower, (squares > 0.0).astype(np.float64)),
+        kind="leverage-sketch", p=2.0, certified=False,
+        residual=float(error) if white.rank else 0.0,
     )  # fmt: skip

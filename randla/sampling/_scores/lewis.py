@@ -15,7 +15,6 @@ Source: Cohen and Peng, "l_p row sampling by Lewis weights", STOC (2015), 183-19
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,20 @@ from numpy.typing import ArrayLike
 from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._results import warn_caller
-from randla._tall.blocks import by_blocks
-from randla._tall.tiles import Array, Tiles, as_tall
-from randla._tall.whitening import Whitening, whiten
-from randla._validation import as_count, as_flag, as_number, is_dask
-from randla.sampling._scores.anderson import Mixing
-from randla.sampling._scores.result import NotConvergedWarning, Scores, make_scores
+from randla._tall.base import TallMatrix
+from randla._tall.open import open_tall
+from randla._tall.vectors import by_blocks
+from randla._tall.whitening import whiten
+from randla._typing import Array
+from randla._validation import as_count, as_flag, as_number
+from randla.sampling._scores.anderson import AndersonAcceleration
+from randla.sampling._scores.lewis_form import ROUNDED, LewisState, first_whitening, solve_form
+from randla.sampling._scores.result import UNKNOWN, NotConvergedWarning, Scores
 
-ROUNDED = 0.1  # share of the rounding error below which the rest of the residual is left
+#: Rounding error of scores that sampling may still notice: rows by the hundred million.
+SAMPLING_ROUNDING = 1e-9
+#: Leverage computations at most, for sampling.
+ITERATIONS = 200
 _LEAST_NORM = 2.0**-1000  # of a row beside much longer ones: its weight stays a number
 
 
@@ -119,33 +124,16 @@ def lewis_weights(
     max_iterations = as_count(max_iterations, "max_iterations")
     as_generator(rng)
     bars = showing_progress("lewis_weights", as_flag(progress, "progress"))
-    if is_dask(A):
-        from randla._dask import scores
-
-        with bars:
-            return scores.lewis_weights(A, p, rtol, max_iterations)
-    matrix = as_tall(A, finite=False)
+    tall = open_tall(A)
     with bars:
-        state = solve_lewis(Tiles(matrix), p, rtol, max_iterations)
-    warn_unless(state.residual <= rtol, state.residual, rtol, state.n_iterations)
-    residual = state.residual
-    if state.doubt > 0.0:
-        least = float(state.log_weights[state.norms > 0.0].min())
-        residual += log_doubt(state.doubt, least - residual)
-    spread = log_error(p, residual, state.factor.rank)
-    values, low, high = (np.empty(matrix.shape[0]) for _ in range(3))
-
-    def fill(rows: slice) -> None:
-        w = np.exp(state.log_weights[rows])
-        np.minimum(w, 1.0, out=values[rows])
-        np.minimum(w * math.exp(-spread), 1.0, out=low[rows])
-        np.minimum(w * math.exp(min(spread, 700.0)), 1.0, out=high[rows])
-
-    by_blocks(fill, len(values))
-    return make_scores(
+        state = solve_lewis(tall, p, rtol, max_iterations, rounding=min(1e-2 * rtol, 1e-4))
+        warn_unless_converged(state, rtol)
+        residual = state.residual if state.rank_is_certain else math.inf
+        spread = log_error(p, residual, state.white.rank)
+        values = tall.map_vectors(_weights, state.log_weights)
+    return Scores.of(
         values,
-        low,
-        high,
+        math.exp(spread) if spread < 700.0 else UNKNOWN,
         kind="lewis",
         p=p,
         certified=residual <= rtol,
@@ -154,93 +142,80 @@ def lewis_weights(
     )
 
 
-def warn_unless(converged: bool, residual: float, rtol: float, n_iterations: int) -> None:
+def sampling_weights(tall: TallMatrix, p: float, rtol: float) -> Any:
+    """Lewis weights to within `rtol`, the same for a Dask array (then lazy) as in memory."""
+    state = solve_form(tall, p, rtol, ITERATIONS, SAMPLING_ROUNDING, weights_only=True)
+    warn_unless_converged(state, rtol)
+    return tall.map_vectors(_weights, state.log_weights)
+
+
+def _weights(first: int, log_weights: Array) -> Array:
+    return np.minimum(np.exp(log_weights), 1.0)
+
+
+def warn_unless_converged(state: LewisState, rtol: float) -> None:
     """Say that the iteration ended too early."""
-    if not converged:
+    if not state.residual <= rtol:
         warn_caller(
-            f"Lewis weights reached a residual of {residual:.1e}, not rtol={rtol:g}, in "
-            f"{n_iterations} iterations; the bounds are valid all the same",
+            f"Lewis weights reached a residual of {state.residual:.1e}, not rtol={rtol:g}, in "
+            f"{state.n_iterations} iterations; the bounds are valid all the same",
             NotConvergedWarning,
         )
 
 
-@dataclass(frozen=True)
-class LewisState:
-    """Weights w, and the leverage computation of W^(1/2 - 1/p) A that belongs to them.
+def solve_lewis(
+    tall: TallMatrix, p: float, rtol: float, max_iterations: int, rounding: float = 1e-4
+) -> LewisState:
+    """Iterate until the residual, with its rounding error, is at most `rtol`.
 
-    Attributes
-    ----------
-    log_weights : (n,) ndarray
-        log w, -inf for zero rows.
-    row_scale : (n,) ndarray
-        A multiple of w^(1/2 - 1/p), 0 for zero rows.
-    norms : (n,) ndarray
-        Norms of ``a_i T`` where T whitens ``diag(row_scale) A``.
-    first_norms : (n,) ndarray
-        The same for equal weights: square roots of the leverage scores of A.
-    factor : Whitening
-    residual : float
-    n_iterations : int
-        Leverage computations, those after the best weights too.
-    doubt : float
-        By how much the leverage scores may be wrong, see `Whitening`.
+    `rounding` is what the factors of the iteration may be off by.
     """
-
-    log_weights: Array
-    row_scale: Array
-    norms: Array
-    first_norms: Array
-    factor: Whitening
-    residual: float
-    n_iterations: int
-    doubt: float = 0.0
-
-
-def solve_lewis(tiles: Tiles, p: float, rtol: float, max_iterations: int) -> LewisState:
-    """Iterate until the residual, with its rounding error, is at most `rtol`."""
-    n, factor = tiles.n, whiten(tiles)
-    doubt = factor.doubt
-    if 0 < factor.rank < tiles.d:  # a basis of the columns has the same weights
-        tiles.keep_columns(factor.columns)
-        factor = whiten(tiles)
-    first = norms = tiles.norms(factor.transform)
+    if tall.lazy:  # vectors of the last few steps, which Anderson acceleration keeps, are too long
+        return solve_form(tall, p, rtol, max_iterations, rounding)
+    n = tall.n
+    white, is_certain = first_whitening(tall)
+    first = norms = tall.row_norms(white.transform)
     alive: Any = norms > 0.0  # zero rows have no part in the iteration
     log_weights = np.full(n, -np.inf)
-    if factor.rank == 0:
-        return LewisState(log_weights, norms, norms, first, factor, 0.0, 0, doubt)
+
+    def at_once(residual: float, count: int) -> LewisState:
+        scale = alive.astype(np.float64)
+        return LewisState(log_weights, scale, norms, first, white, residual, count, is_certain)
+
+    if white.rank == 0:
+        return at_once(0.0, 0)
     if p == 2.0:  # leverage: no iteration
         log_weights[alive] = 2.0 * np.log(norms[alive])
-        scale = alive.astype(np.float64)
-        return LewisState(log_weights, scale, norms, first, factor, factor.error, 1, doubt)
-    if int(alive.sum()) == factor.rank:  # no row can do without any other: all weights are 1
-        log_weights[alive], scale = 0.0, alive.astype(np.float64)
-        return LewisState(log_weights, scale, norms, first, factor, 0.0, 1, doubt)
+        return at_once(white.error, 1)
+    if int(alive.sum()) == white.rank:  # no row can do without any other: all weights are 1
+        log_weights[alive] = 0.0
+        return at_once(0.0, 1)
     rows = slice(None) if alive.all() else np.flatnonzero(alive)
-    row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(factor.rank / n)
-    x = np.full(len(norms[rows]), math.log(factor.rank / n))
-    mixing, best = Mixing(p, factor.rank / n), None
+    row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(white.rank / n)
+    x = np.full(len(norms[rows]), math.log(white.rank / n))
+    acceleration, best = AndersonAcceleration(p, white.rank / n), None
     for iteration in range(1, max_iterations + 1):
         if iteration > 1:
             row_scale, top = _scale_of(x, p, rows, n)
-            factor = whiten(tiles, row_scale, rtol=min(1e-2 * rtol, 1e-4))
-            norms = tiles.norms(factor.transform)
+            white = whiten(tall, row_scale, rtol=rounding)
+            norms = tall.row_norms(white.transform)
         residual, distance = _log_ratio(norms[rows], x, top, p)
-        delta = distance + factor.error
+        delta = distance + white.error
         if best is None or delta < best[0]:
-            best = delta, x, row_scale, norms, factor
-        if delta <= rtol or distance <= ROUNDED * factor.error:
+            best = delta, x, row_scale, norms, white
+        if delta <= rtol or distance <= ROUNDED * white.error:
             break
         phi = 0.0
-        if p >= 4.0:
+        if p >= 4.0:  # (1 - 2/p) sum w - log det(A' W^(1 - 2/p) A), which the weights minimise
             with np.errstate(over="ignore"):  # then the step is taken back
                 total = np.exp(x).sum()
-            phi = (1.0 - 2.0 / p) * total - factor.log_det - 2.0 * factor.rank * top
-        x = mixing.step(x, residual, delta, phi)
+            phi = (1.0 - 2.0 / p) * total - white.log_det - 2.0 * white.rank * top
+        x = acceleration.step(x, residual, delta, phi)
     assert best is not None
-    delta, x, row_scale, norms, factor = best
+    delta, x, row_scale, norms, white = best
     log_weights[rows] = x
-    doubt = max(doubt, factor.doubt)
-    return LewisState(log_weights, row_scale, norms, first, factor, delta, iteration, doubt)
+    is_certain &= white.rank_is_certain
+    return LewisState(log_weights, row_scale, norms, first, white, delta, iteration, is_certain)
 
 
 def _scale_of(x: Array, p: float, rows: Any, n: int) -> tuple[Array, float]:
@@ -271,12 +246,6 @@ def _log_ratio(norms: Array, x: Array, top: float, p: float) -> tuple[Array, flo
         return float(np.abs(r).max())
 
     return residual, max(by_blocks(fill, len(x)))
-
-
-def log_doubt(doubt: float, least: float) -> float:
-    """How much `doubt` in leverage scores, none below exp(least), adds to the residual."""
-    share = math.log(doubt) - least
-    return -math.log1p(-math.exp(share)) if share < 0.0 else math.inf
 
 
 def log_error(p: float, delta: float, rank: int) -> float:

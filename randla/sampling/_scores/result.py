@@ -1,5 +1,6 @@
 """The result of the functions that score rows: an array of values that carries its bounds."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +11,11 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from randla._results import RandlaWarning, Result, axes_or_new
+from randla._typing import Array
 from randla._validation import read_only
 
-Array = NDArray[np.float64]
-
-
-#: Doubt in scores, see `widened`, up to which they count as certified.
-LITTLE_DOUBT = 1e-8
+#: A ratio of the exact score and the value that says nothing: bounds are 0 and 1.
+UNKNOWN = math.inf
 
 
 class NotConvergedWarning(RandlaWarning):
@@ -40,9 +39,10 @@ class Scores(NDArrayOperatorsMixin, Result):
     certified : bool
         Whether the bounds pin the values down to the tolerance that was asked for (rounding, where
         there is none). The bounds are valid in any case, but say nothing (0 and 1) where the rank
-        of the matrix, or what tells its longest rows apart, hangs on digits that doubles do not
-        have. Columns that depend on others up to rounding, to a relative 1e-16 times
-        ``max(d, sqrt(n))``, count as dependent: the bounds are those of a matrix that near.
+        of the matrix hangs on digits that doubles do not have, as beside a row that is some 1e11
+        times as long as the others. Columns that depend on others up to rounding, to a relative
+        1e-16 times ``max(d, sqrt(n))``, count as dependent: the bounds are those of a matrix that
+        near.
     residual : float
         How far the computation was from its end: the estimated relative rounding or sketching
         error of leverage scores; ``max |log(leverage / weight)|`` of Lewis weights; the largest
@@ -71,8 +71,8 @@ class Scores(NDArrayOperatorsMixin, Result):
     n_iterations: int
     kind: str
     p: float
-    _lower: Array | None = None
-    _upper: Array | None = None
+    #: Lower and upper bounds, or by which factor the exact scores may differ from the values.
+    _bounds: Any = UNKNOWN
 
     _shown: ClassVar[tuple[str, ...]] = (
         "kind",
@@ -83,19 +83,40 @@ class Scores(NDArrayOperatorsMixin, Result):
         "n_iterations",
     )
 
+    @classmethod
+    def of(
+        cls,
+        values: Any,
+        bounds: Any,
+        *,
+        kind: str,
+        p: float,
+        certified: bool,
+        residual: float,
+        n_iterations: int = 0,
+    ) -> "Scores":
+        """Scores from arrays, or Dask vectors; `bounds` are a pair, or a factor (see `_bounds`)."""
+        if isinstance(bounds, tuple):
+            bounds = tuple(map(_frozen, bounds))
+        return cls(
+            _frozen(values), bool(certified), float(residual), n_iterations, kind, float(p), bounds
+        )
+
     @cached_property
     def lower(self) -> Array:
         """Lower bounds of the exact scores."""
-        if self._lower is not None:
-            return self._lower
-        return read_only(rounding_bounds(self.values, self.residual)[0])
+        if isinstance(self._bounds, tuple):
+            return self._bounds[0]  # type: ignore[no-any-return]
+        return _frozen(self.values / self._bounds)
 
     @cached_property
     def upper(self) -> Array:
         """Upper bounds of the exact scores."""
-        if self._upper is not None:
-            return self._upper
-        return read_only(rounding_bounds(self.values, self.residual)[1])
+        if isinstance(self._bounds, tuple):
+            return self._bounds[1]  # type: ignore[no-any-return]
+        if np.ndim(self._bounds) == 0 and math.isinf(self._bounds):  # and 0 inf is no number
+            return _frozen((self.values > 0.0).astype(np.float64))
+        return _frozen(np.minimum(self.values * self._bounds, 1.0))
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the scores in falling order, with their bounds, on logarithmic axes.
@@ -194,30 +215,19 @@ class Scores(NDArrayOperatorsMixin, Result):
         return np.asarray(self.values).argsort(*args, **options)
 
 
-def rounding_bounds(values: Any, error: float) -> tuple[Any, Any]:
-    """Bounds of scores that are exact up to a relative rounding error."""
-    return values / (1.0 + error), np.minimum(values * (1.0 + error), 1.0)
+def _frozen(values: Any) -> Any:
+    """The values, which cannot be written to (Dask arrays are immutable)."""
+    return read_only(values) if isinstance(values, np.ndarray) else values
 
 
-def widened(lower: Any, upper: Any, doubt: float) -> tuple[Any, Any]:
-    """Bounds of scores that may be wrong by `doubt`; a row of zeros stays at 0."""
-    low = np.maximum(lower - doubt, 0.0)
-    return low, np.where(upper > 0.0, np.minimum(upper + doubt, 1.0), 0.0)
+def certified_bounds(low: Any, high: Any, rank_is_certain: bool) -> tuple[Any, Any]:
+    """Bounds of the exact scores: 0 and 1 where the rank is not certain, 0 for a row of zeros."""
+    return (low, high) if rank_is_certain else (0.0 * low, (high > 0.0).astype(np.float64))
 
 
-def make_scores(
-    values: Array,
-    lower: Array | None,
-    upper: Array | None,
-    *,
-    kind: str,
-    p: float,
-    certified: bool,
-    residual: float,
-    n_iterations: int = 0,
-) -> Scores:
-    """Scores with arrays that cannot be written to; without bounds, exact up to the residual."""
-    low, high = (None if b is None else read_only(b) for b in (lower, upper))
-    return Scores(
-        read_only(values), bool(certified), float(residual), n_iterations, kind, float(p), low, high
-    )
+def relative_gap(low: Any, high: Any) -> float:
+    """The largest ``(high - low) / high``."""
+    if len(high) == 0:
+        return 0.0
+    gap = np.where(high > 0.0, high - low, 0.0) / np.where(high > 0.0, high, 1.0)
+    return float(gap.max())

@@ -1,5 +1,7 @@
 """l_p sensitivities: the largest share that a row can have of the norm of a vector A x."""
 
+from copy import copy
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -8,20 +10,29 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import showing_progress
 from randla._random import as_generator, draw_key
 from randla._results import warn_caller
-from randla._tall.tiles import Array, Tiles, as_tall
-from randla._validation import as_choice, as_flag, as_indices, as_number, as_power, is_dask
+from randla._tall.base import TallMatrix
+from randla._tall.memory import MemoryMatrix
+from randla._tall.open import open_tall
+from randla._typing import Array
+from randla._validation import as_choice, as_flag, as_indices, as_number, as_power
 from randla.sampling._scores.bounds import (
     LEWIS,
-    Geometry,
-    RowSolver,
-    geometry,
+    SensitivityBounds,
+    SensitivitySolver,
     row_seconds,
+    sensitivity_bounds,
     whitened_rows,
 )
-from randla.sampling._scores.draws import inclusion_probabilities, uniforms
-from randla.sampling._scores.forms import FormTiles, lewis_state, solve_form
-from randla.sampling._scores.leverage import leverage_scores
-from randla.sampling._scores.result import NotConvergedWarning, Scores, make_scores, widened
+from randla.sampling._scores.draws import draw_poisson
+from randla.sampling._scores.leverage import exact_leverage, leverage
+from randla.sampling._scores.lewis import SAMPLING_ROUNDING
+from randla.sampling._scores.lewis_form import solve_form
+from randla.sampling._scores.result import (
+    NotConvergedWarning,
+    Scores,
+    certified_bounds,
+    relative_gap,
+)
 
 _AFFORDABLE = 10.0  # seconds of one core for which "auto" solves for rows
 _PILOT = 64  # rows whose iterations tell how many all need
@@ -29,6 +40,7 @@ _MAX_NORM_WORK = 1e8  # entries of the programmes, for p = inf
 _NEAR_ONE = 1.01  # powers below are bounded by the sensitivities at p = 1 too
 SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
 SKETCH_RTOL = 1e-2
+_ESTIMATED_ROWS = 1 << 16  # whitened at a time
 #: For sampling: operations up to which scores are estimated beside a sample, and their tolerance.
 _SAMPLING_WORK, SAMPLING_RTOL = 2e9, 0.3
 #: Ratio of bounds up to which their middle will do for sampling. All rows may have the same ratio,
@@ -130,63 +142,70 @@ def lp_sensitivities(
     rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     progress = as_flag(progress, "progress")
     as_generator(rng)
-    if is_dask(A):
-        from randla._dask import sensitivity
-
-        with showing_progress("lp_sensitivities", progress):
-            return sensitivity.lp_sensitivities(A, p, rows, method, rng)
-    if method == "sketch" and p == np.inf:
-        raise ValueError("method must be 'exact' or 'bound' for p=inf, got 'sketch'")
-    matrix = as_tall(A, finite=False)
-    chosen = None if rows is None else as_indices(rows, matrix.shape[0])
+    tall = open_tall(A)
+    _require_method(tall, p, method)
+    rows = None if rows is None else as_indices(rows, tall.n)
     with showing_progress("lp_sensitivities", progress):
-        return _in_memory(matrix, p, chosen, method, rtol, progress, rng)
+        return _by_method(tall, p, rows, method, rtol, progress, rng)
 
 
-def _in_memory(
-    matrix: Any, p: float, chosen: Any, method: str, rtol: float, progress: bool, rng: Any
+def _require_method(tall: TallMatrix, p: float, method: str) -> None:
+    """Raise ValueError for a method that there is not for this kind of A, or this p."""
+    if tall.lazy and method == "exact":
+        raise ValueError(
+            "method must be 'auto', 'sketch' or 'bound' for a Dask array, got 'exact': "
+            "use A.compute()"
+        )
+    if method == "sketch" and p == np.inf:
+        choices, where = (
+            ("'bound'", " and a Dask array") if tall.lazy else ("'exact' or 'bound'", "")
+        )
+        raise ValueError(f"method must be {choices} for p=inf{where}, got 'sketch'")
+
+
+def _by_method(
+    tall: TallMatrix, p: float, rows: Any, method: str, rtol: float, progress: bool, rng: Any
 ) -> Scores:
-    some = slice(None) if chosen is None else chosen
     if p == np.inf and method == "auto":
-        k = matrix.shape[0] if chosen is None else len(chosen)
-        method = "exact" if k * matrix.size <= _MAX_NORM_WORK else "bound"
+        k = tall.n if rows is None else len(rows)
+        exact = not tall.lazy and k * tall.A.size <= _MAX_NORM_WORK
+        method = "exact" if exact else "bound"
     if p == 2.0 or (p == np.inf and method == "bound"):
-        return _from_leverage(matrix, p, chosen)
+        return _from_leverage(tall, p, rows)
     if p == np.inf:
+        assert isinstance(tall, MemoryMatrix)
         from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
 
-        low, high, iterations, doubt = max_norm_sensitivities(Tiles(matrix), chosen, rtol, progress)
-        bounds = widened(low, high, 1.0) if doubt > 0.0 else None
-        return _enclosed(low, high, iterations, p, rtol, bounds)
-    space, solver = geometry(Tiles(matrix), p), None
-    if method == "auto":
-        solver = _affordable_solver(space, chosen, rtol)
-        method = "exact" if solver is not None else "sketch"
-        if solver is None:
-            found = _sketched(space, chosen, draw_key(rng), progress, affordable_only=True)
-            if found is not None:
-                return found
-            method = "bound"
+        low, high, iterations, is_certain = max_norm_sensitivities(tall, rows, rtol, progress)
+        ends = certified_bounds(low, high, is_certain)
+        return _enclosed(low, high, iterations, p, rtol, ends)
+    bounds, solver = sensitivity_bounds(tall, p), None
+    if method == "auto" and not tall.lazy:
+        solver = _affordable_solver(bounds, rows, rtol)
+        method = "auto" if solver is None else "exact"
+    if method in ("auto", "sketch"):
+        estimate = _sketched(
+            bounds, rows, draw_key(rng), progress, affordable_only=method == "auto"
+        )
+        if estimate is not None:
+            return estimate
+        method = "bound"
+    subset = slice(None) if rows is None else rows
     if method == "bound":
-        low, values = space.lower[some], space.upper[some]
-        low, high = space.of_given_rows(low, values, some)
-        return make_scores(
-            values.copy(), low, high, kind="sensitivity-bound", p=p, certified=space.certified,
-            residual=relative_gap(low, high), n_iterations=space.state.n_iterations,
+        low, high = bounds.certified(bounds.lower[subset], bounds.upper[subset])
+        return Scores.of(
+            bounds.upper[subset], (low, high), kind="sensitivity-bound", p=p,
+            certified=bounds.state.rank_is_certain, residual=relative_gap(low, high),
+            n_iterations=bounds.state.n_iterations,
         )  # fmt: skip
-    if method == "sketch":
-        found = _sketched(space, chosen, draw_key(rng), progress)
-        assert found is not None
-        return found
     if 1.0 < p < _NEAR_ONE:
-        least, most, iterations = _from_norm_one(matrix, p, chosen, rtol, progress)
+        least, most, iterations = _from_norm_one(open_tall(tall.A), p, rows, rtol, progress)
         if relative_gap(least, most) <= rtol:
-            bounds = space.of_given_rows(least, most, some)
-            return _enclosed(least, most, iterations, p, rtol, bounds)
-    low, high, iterations = exact_rows(space, chosen, rtol, progress=progress, solver=solver)
+            return _enclosed(least, most, iterations, p, rtol, bounds.certified(least, most))
+    low, high, iterations = exact_rows(bounds, rows, rtol, progress=progress, solver=solver)
     if 1.0 < p < _NEAR_ONE:
         low, high = np.maximum(low, least), np.minimum(high, most)
-    return _enclosed(low, high, iterations, p, rtol, space.of_given_rows(low, high, some))
+    return _enclosed(low, high, iterations, p, rtol, bounds.certified(low, high))
 
 
 def pilot(k: int) -> NDArray[np.int64]:
@@ -196,7 +215,7 @@ def pilot(k: int) -> NDArray[np.int64]:
 
 
 def affordable(
-    solver: RowSolver, k: int, targets: Array, places: NDArray[np.int64], rtol: float
+    solver: SensitivitySolver, k: int, targets: Array, places: NDArray[np.int64], rtol: float
 ) -> bool:
     """Whether k rows can be solved for in some ten seconds, by the iterations of a few."""
     _, _, iterations = solver.solve(targets, places, rtol)
@@ -204,19 +223,19 @@ def affordable(
 
 
 def _affordable_solver(
-    space: Geometry, chosen: NDArray[np.int64] | None, rtol: float
-) -> RowSolver | None:
+    bounds: SensitivityBounds, rows: NDArray[np.int64] | None, rtol: float
+) -> SensitivitySolver | None:
     """A solver on all rows, if the chosen ones can be solved for in some ten seconds."""
-    n = space.tiles.n
-    k = n if chosen is None else len(chosen)
-    if k * row_seconds(n, space.state.factor.rank, space.p) > _AFFORDABLE:
+    n = bounds.tall.n
+    k = n if rows is None else len(rows)
+    if k * row_seconds(n, bounds.state.white.rank, bounds.p) > _AFFORDABLE:
         return None
-    solver, few = full_solver(space), pilot(k)
-    rows = few if chosen is None else chosen[few]
-    return solver if affordable(solver, k, solver.X[rows], rows, rtol) else None
+    solver, places = full_solver(bounds), pilot(k)
+    sample = places if rows is None else rows[places]
+    return solver if affordable(solver, k, solver.X[sample], sample, rtol) else None
 
 
-def sampling_sensitivities(A: Any, p: float, rng: Any, *, rough: bool) -> Any:
+def sampling_sensitivities(tall: TallMatrix, p: float, rng: Any, *, rough: bool) -> Any:
     """Sensitivities for sampling, the same for a Dask array (then lazy) as in memory.
 
     They are estimated beside a sample of the rows where that takes about a second; with ``rough``
@@ -224,17 +243,29 @@ def sampling_sensitivities(A: Any, p: float, rng: Any, *, rough: bool) -> Any:
     geometric means of their bounds (upper bounds, unless rough).
     """
     if p == 2.0:
-        return leverage_scores(A, rng=rng).values
-    if is_dask(A):
-        from randla._dask import sensitivity
+        return leverage(copy(tall), rng=rng).values
+    state = solve_form(tall, p, *LEWIS, SAMPLING_ROUNDING)
+    bounds = sensitivity_bounds(tall, p, state)
+    values, is_open = between(bounds.lower, bounds.upper, rough)
+    k = int(tall.compute(is_open.sum()))
+    if not worth_a_sketch(k, tall.n, state.white.rank, p):
+        return values
+    beside = _Beside.of(bounds, draw_key(rng))
+    T = bounds.state.white.transform
+    return tall.map_rows(
+        _filled, values, is_open, bounds.lower, bounds.upper, T=T, beside=beside, rtol=SAMPLING_RTOL
+    )
 
-        return sensitivity.sampling_sensitivities(A, p, rng, rough=rough)
-    tiles = FormTiles(A)
-    space = geometry(tiles, p, lewis_state(tiles, solve_form(tiles, p, *LEWIS)))
-    values, open_rows = between(space.lower, space.upper, rough)
-    rows = np.flatnonzero(open_rows)
-    if worth_a_sketch(len(rows), tiles.n, space.state.factor.rank, p):
-        values[rows] = np.asarray(_sketched(space, rows, draw_key(rng), False, SAMPLING_RTOL))
+
+def _filled(
+    block: MemoryMatrix, values: Array, is_open: Any, low: Array, high: Array, *, T: Array,
+    beside: "_Beside", rtol: float,
+) -> Array:  # fmt: skip
+    """The values of a block, with estimates where they are open."""
+    rows, values = np.flatnonzero(is_open), np.array(values)
+    if len(rows):
+        estimates, _ = beside.estimates(block.take(rows).times(T), block.first + rows, rtol)
+        values[rows] = np.clip(estimates, low[rows], high[rows])
     return values
 
 
@@ -251,53 +282,47 @@ def worth_a_sketch(k: int, n: int, rank: int, p: float) -> bool:
     return 0.0 < work <= _SAMPLING_WORK and not 1.0 < p < _UNSTABLE
 
 
-def relative_gap(low: Array, high: Array) -> float:
-    """The largest ``(high - low) / high``."""
-    gap = np.divide(high - low, high, out=np.zeros(len(high)), where=high > 0)
-    return float(gap.max(initial=0.0))
-
-
 def exact_rows(
-    space: Geometry,
+    bounds: SensitivityBounds,
     chosen: NDArray[np.int64] | None,
     rtol: float,
     *,
     cutoff: float = 0.0,
     progress: bool = False,
-    solver: RowSolver | None = None,
+    solver: SensitivitySolver | None = None,
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """Certified bounds of the chosen rows (all if None), with the rounding of A T."""
     if solver is None:
-        solver = full_solver(space)
-    rows = np.arange(space.tiles.n) if chosen is None else chosen
+        solver = full_solver(bounds)
+    rows = np.arange(bounds.tall.n) if chosen is None else chosen
     targets = solver.X if chosen is None else solver.X[chosen]
-    rounding, own = space.rounding, np.broadcast_to(space.own_rounding, space.tiles.n)[rows]
+    rounding, own = bounds.rounding, np.broadcast_to(bounds.own_rounding, bounds.tall.n)[rows]
     low, high, iterations = solver.solve(
         targets, rows.astype(np.int64), max(rtol - 2.0 * rounding, 0.1 * rtol),
         cutoff=cutoff * (1.0 - rounding) * (1.0 - own.max(initial=0.0)), progress=progress,
     )  # fmt: skip
     low = low * (1.0 - own) / np.maximum(1.0 - own * low, 1e-300) * (1.0 - rounding)
     high = high * (1.0 + own) / (1.0 + own * high) * (1.0 + rounding)
-    low, high = np.maximum(low, space.lower[rows]), np.minimum(high, space.upper[rows])
+    low, high = np.maximum(low, bounds.lower[rows]), np.minimum(high, bounds.upper[rows])
     return low, np.maximum(high, low), iterations
 
 
 def _from_norm_one(
-    matrix: Any, p: float, chosen: NDArray[np.int64] | None, rtol: float, progress: bool
+    tall: TallMatrix, p: float, rows: NDArray[np.int64] | None, rtol: float, progress: bool
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """Bounds from the sensitivities at 1, for p slightly above, where Newton's method is slow.
 
     Norms fall with p, hence s^(p) >= s^p; and |Ax|_1 <= n^(1 - 1/p) |Ax|_p, hence
     s^(p) <= n^(p - 1) s^p.
     """
-    space = geometry(Tiles(matrix), 1.0)
-    low, high, iterations = exact_rows(space, chosen, 0.25 * rtol, progress=progress)
-    return low**p, np.minimum(float(matrix.shape[0]) ** (p - 1.0) * high**p, 1.0), iterations
+    bounds = sensitivity_bounds(tall, 1.0)
+    low, high, iterations = exact_rows(bounds, rows, 0.25 * rtol, progress=progress)
+    return low**p, np.minimum(float(tall.n) ** (p - 1.0) * high**p, 1.0), iterations
 
 
-def full_solver(space: Geometry) -> RowSolver:
+def full_solver(bounds: SensitivityBounds) -> SensitivitySolver:
     """A solver on all rows."""
-    return RowSolver(whitened_rows(space), space.p, space.kappa)
+    return SensitivitySolver(whitened_rows(bounds), bounds.p, bounds.kappa)
 
 
 def _enclosed(
@@ -306,9 +331,9 @@ def _enclosed(
     iterations: NDArray[np.int64],
     p: float,
     rtol: float,
-    bounds: tuple[Array, Array] | None = None,
+    bounds: tuple[Array, Array],
 ) -> Scores:
-    """Scores in the middle of their bounds; `bounds` are those of the matrix as it was given."""
+    """Scores in the middle of `low` and `high`; `bounds` hold where these may not."""
     gap, values = relative_gap(low, high), 0.5 * (low + high)
     if not gap <= rtol:
         late = int((high - low > rtol * high).sum())
@@ -317,37 +342,70 @@ def _enclosed(
             f"{gap:.1e}, not rtol={rtol:g}; their intervals are valid all the same",
             NotConvergedWarning,
         )
-    if bounds is not None:
-        low, high = bounds
-        gap = relative_gap(low, high)
-    return make_scores(
-        values, low, high, kind="sensitivity", p=p, certified=gap <= rtol,
+    gap = relative_gap(*bounds)
+    return Scores.of(
+        values, bounds, kind="sensitivity", p=p, certified=gap <= rtol,
         residual=gap, n_iterations=int(iterations.max(initial=0)),
     )  # fmt: skip
 
 
-def _from_leverage(matrix: Any, p: float, chosen: NDArray[np.int64] | None) -> Scores:
+def _from_leverage(tall: TallMatrix, p: float, rows: NDArray[np.int64] | None) -> Scores:
     """For p = 2, and for p = inf the bound s_i >= sqrt(leverage), as norms fall with p."""
-    scores = leverage_scores(matrix, method="exact")
+    scores = exact_leverage(tall)
     low, high = scores.lower, scores.upper
     if p == np.inf:
         low, high = np.sqrt(low), (high > 0.0).astype(np.float64)
     values = scores.values if p == 2.0 else high
-    if chosen is not None:
-        values, low, high = values[chosen], low[chosen], high[chosen]
-    return make_scores(
-        values.copy(), low.copy(), high.copy(), p=p, certified=scores.certified,
+    if rows is not None:
+        values, low, high = values[rows], low[rows], high[rows]
+    return Scores.of(
+        values, (low, high), p=p, certified=scores.certified,
         kind="sensitivity" if p == 2.0 else "sensitivity-bound",
         residual=relative_gap(low, high),
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """A weighted sample of the rows, beside which others are solved for, and their numbers."""
+
+    solver: SensitivitySolver
+    sample: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, bounds: SensitivityBounds, key: np.uint64) -> "_Beside":
+        """Some 40 d rows, drawn by their Lewis weights."""
+        weights = np.exp(bounds.state.log_weights)
+        size = SAMPLE_ROWS * bounds.state.white.rank
+        sample, pi = draw_poisson(bounds.tall, weights, size, key)
+        X = whitened_rows(bounds, sample) * pi[:, None] ** (-1.0 / bounds.p)
+        return cls(SensitivitySolver(X, bounds.p, bounds.kappa), sample)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the sample, for tasks that are sent it."""
+        return int(self.solver.X.nbytes)
+
+    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where rows are in the sample, -1 if they are not."""
+        places = np.minimum(np.searchsorted(self.sample, rows), len(self.sample) - 1)
+        return np.where(self.sample[places] == rows, places, -1)
+
+    def estimates(
+        self, targets: Array, rows: NDArray[np.int64], rtol: float, progress: bool = False
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Sensitivities of whitened rows of these numbers, and iterations."""
+        low, high, iterations = self.solver.solve(
+            targets, self.places(rows), rtol, progress=progress
+        )
+        return 0.5 * (low + high), iterations
+
+
 def _sketched(
-    space: Geometry,
-    chosen: NDArray[np.int64] | None,
+    bounds: SensitivityBounds,
+    rows: NDArray[np.int64] | None,
     key: np.uint64,
     progress: bool,
-    rtol: float = SKETCH_RTOL,
     *,
     affordable_only: bool = False,
 ) -> Scores | None:
@@ -355,38 +413,43 @@ def _sketched(
 
     None if `affordable_only` and they would take too long.
     """
-    n, d, p = space.tiles.n, space.state.factor.rank, space.p
-    rows = np.arange(n) if chosen is None else chosen
-    weights = np.exp(space.state.log_weights)
-    if not weights.any():
-        zero = np.zeros(len(rows))
-        return make_scores(
-            zero, zero.copy(), zero.copy(), kind="sensitivity-sketch", p=p, certified=True,
-            residual=0.0,
-        )  # fmt: skip
-    pi = inclusion_probabilities(weights, SAMPLE_ROWS * d)
-    sample = np.flatnonzero(uniforms(key, n) < pi)
-    scale = pi[sample] ** (-1.0 / p)
-    solver = RowSolver(whitened_rows(space, sample) * scale[:, None], p, space.kappa)
-    places = np.full(n, -1, np.int64)
-    places[sample] = np.arange(len(sample))
+    tall, state = bounds.tall, bounds.state
+    subset = slice(None) if rows is None else rows
+    low, high = bounds.lower[subset], bounds.upper[subset]
+    options: dict[str, Any] = {"kind": "sensitivity-sketch", "p": bounds.p}
+    if state.white.rank == 0:
+        return Scores.of(high, (low, high), certified=True, residual=0.0, **options)
+    beside = _Beside.of(bounds, key)
     if affordable_only:
-        few = rows[pilot(len(rows))]
-        if not affordable(solver, len(rows), whitened_rows(space, few), places[few], rtol):
+        k = tall.n if rows is None else len(rows)
+        sample = pilot(k) if rows is None else np.sort(rows[pilot(k)])
+        targets, places = whitened_rows(bounds, sample), beside.places(sample)
+        if not affordable(beside.solver, k, targets, places, SKETCH_RTOL):
             return None
-    values, most = np.empty(len(rows)), 0
-    step = 1 << 16
-    for first in range(0, len(rows), step):
-        part = slice(first, min(first + step, len(rows)))
-        index = part if chosen is None else rows[part]
-        low, high, iterations = solver.solve(
-            whitened_rows(space, index), places[rows[part]], rtol, progress=progress
-        )
-        values[part], most = 0.5 * (low + high), max(most, int(iterations.max(initial=0)))
-    low, high = space.lower[rows], space.upper[rows]
-    np.clip(values, low, high, out=values)
-    low, high = space.of_given_rows(low, high, rows)
-    return make_scores(
-        values, low, high, kind="sensitivity-sketch", p=p, certified=False,
-        residual=relative_gap(low, high), n_iterations=most,
+    T = state.white.transform
+    if tall.lazy:  # all of them, when they are asked for
+        table = tall.map_rows(_estimates, width=2, T=T, beside=beside, progress=False)[subset]
+        n_iterations = state.n_iterations
+    else:
+        block = tall if rows is None else tall.take(rows)
+        table = _estimates(block, rows, T=T, beside=beside, progress=progress)
+        n_iterations = int(table[:, 1].max(initial=0.0))
+    values = np.clip(table[:, 0], low, high)
+    ends = bounds.certified(low, high)
+    return Scores.of(
+        values, ends, certified=False, residual=relative_gap(*ends), n_iterations=n_iterations,
+        **options,
     )  # fmt: skip
+
+
+def _estimates(
+    block: Any, rows: NDArray[np.int64] | None = None, *, T: Array, beside: _Beside, progress: bool
+) -> Array:
+    """Estimates of the rows of a block, (n, 2) with their iterations; whitened rows take memory."""
+    rows = block.first + np.arange(block.n) if rows is None else rows
+    table = np.empty((block.n, 2))
+    for first in range(0, block.n, _ESTIMATED_ROWS):
+        part = slice(first, min(first + _ESTIMATED_ROWS, block.n))
+        targets = block.times(T, part.start, part.stop)
+        table[part] = np.stack(beside.estimates(targets, rows[part], SKETCH_RTOL, progress), axis=1)
+    return table

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts, showing_progress
-from randla._tall.tiles import Array, Tiles
+from randla._tall.memory import MemoryMatrix
+from randla._typing import Array
 from randla.sampling._kernels.sensitivity_max import bounds_of_rows
 from randla.sampling._scores.bounds import orthonormal_rows
 
@@ -15,9 +16,9 @@ _FIRST, _MORE, _ROUNDS = 12, 4, 50  # rows a column at first, then for each roun
 
 
 def max_norm_sensitivities(
-    tiles: Tiles, chosen: NDArray[np.int64] | None, rtol: float, progress: bool
-) -> tuple[Array, Array, NDArray[np.int64], float]:
-    """Lower and upper bounds, rounds and doubt (see `Whitening`) of s_i = max |a_i'x| / |A x|_inf.
+    tall: MemoryMatrix, chosen: NDArray[np.int64] | None, rtol: float, progress: bool
+) -> tuple[Array, Array, NDArray[np.int64], bool]:
+    """Lower and upper bounds of s_i = max |a_i'x| / |A x|_inf, rounds, and if the rank is certain.
 
     The simplex method comes first (see its kernel). Where ties keep it from the optimum, the dual
     problem min |z|_1 subject to A'z = a_i is solved on a few rows, those of largest |A x|
@@ -25,8 +26,8 @@ def max_norm_sensitivities(
     last programme gives a lower bound from all rows; its z, moved onto A'z = a_i by the
     pseudo-inverse, an upper bound.
     """
-    X, (own, rounding), doubt = orthonormal_rows(tiles)
-    rows = np.arange(tiles.n) if chosen is None else chosen
+    X, (own, rounding), is_certain = orthonormal_rows(tall)
+    rows = np.arange(tall.n) if chosen is None else chosen
     low, high = np.zeros(len(rows)), np.zeros(len(rows))
     rounds = np.zeros(len(rows), np.int64)
     n, d = X.shape
@@ -51,10 +52,10 @@ def max_norm_sensitivities(
 
     with showing_progress("sensitivities", progress):
         run_parts(row, len(late))
-    own = np.minimum(np.broadcast_to(own, tiles.n)[rows], 1.0)
+    own = np.minimum(np.broadcast_to(own, tall.n)[rows], 1.0)
     low = np.minimum(np.where(own < 1.0, low, 0.0) * (1.0 - own), 1.0)
     low *= 1.0 - min(rounding, 1.0)
-    return low, np.minimum(high * (1.0 + own) * (1.0 + rounding), 1.0), rounds, doubt
+    return low, np.minimum(high * (1.0 + own) * (1.0 + rounding), 1.0), rounds, is_certain
 
 
 def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:

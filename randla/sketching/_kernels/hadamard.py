@@ -275,7 +275,7 @@ def stages_and_samples(draw, work, count, total, ahead, at, step, turn, back):
 def sketch_blocks(A, b, weights, first_row, n_rows, first, last, draw, work, lanes, total):
     """Add blocks first..last of sqrt(m) S [A b] to `total`, m rows of whole cache lines.
 
-    A, b: Source (b of width 0 if there is none); weights: (n_rows,) or empty.
+    A, b: StridedView (b of width 0 if there is none); weights: (n_rows,) or empty.
     """
     width = A.width + b.width
     count = -(-width // lanes) * lanes

@@ -33,14 +33,6 @@ def butterfly_meaning(R):
     return butterfly
 
 
-def _make_butterfly(R):
-    @vector_function(butterfly_meaning(R))
-    def butterfly(code, x, first_x, step_x, y, first_y, step_y, count):
-        _build_butterfly(code, R, (0, first_x, step_x), (3, first_y, step_y), count)
-
-    return butterfly
-
-
 def butterfly_ahead_meaning(R):
     """The NumPy twin of ``BUTTERFLY_AHEAD[R]``: prefetching changes nothing."""
 
@@ -51,50 +43,49 @@ def butterfly_ahead_meaning(R):
     return butterfly_ahead
 
 
-def _make_butterfly_ahead(R):
-    @vector_function(butterfly_ahead_meaning(R))
-    def butterfly_ahead(code, x, first_x, step_x, y, first_y, step_y, count, ahead, at, step):
-        builder = code.builder
-        lines = [code.at(code.base(7, at), builder.mul(step, I64(k))) for k in range(0, R // 2, 2)]
-        # A turn has half a line of each row. In the first half of the turns the lines of rows
-        # 0, 2, ... are asked for, in the second half those of rows 1, 3, ...
-        second = builder.sub(step, count)
+def _make_butterfly(R, meaning):
+    @vector_function(meaning)
+    def butterfly(code, x, first_x, step_x, y, first_y, step_y, count, *lookahead):
+        prefetch = _prefetcher(code, R, count, *lookahead) if lookahead else None
+        x, y = code.base(0, first_x), code.base(3, first_y)
+        rows_x = [code.at(x, code.builder.mul(step_x, I64(k))) for k in range(R)]
+        rows_y = [code.at(y, code.builder.mul(step_y, I64(k))) for k in range(R)]
 
-        def prefetch(c):
-            if R > 2:
-                c2 = builder.mul(c, I64(2))
-                late = builder.icmp_signed(">=", c2, count)
-                c = builder.select(late, builder.add(second, c2), c2)
-            for line in lines:
-                code.prefetch(code.at(line, c))
+        def body(c, vector):
+            if prefetch is not None and vector:
+                prefetch(c)
+            values = code.hadamard([code.load(code.at(row, c), vector) for row in rows_x])
+            for row, value in zip(rows_y, values, strict=True):
+                code.store(value, code.at(row, c))
 
-        source, target = (0, first_x, step_x), (3, first_y, step_y)
-        _build_butterfly(code, R, source, target, count, prefetch)
+        code.vectors_then_rest(count, body)
 
-    return butterfly_ahead
+    return butterfly
 
 
-def _build_butterfly(code, R, source, target, count, before=None):
-    """Loop over the columns of R rows; source and target are (argument, first, step)."""
+def _prefetcher(code, R, count, ahead, at, step):
+    """Code that asks for the lines of R/2 rows of `ahead` in the turns of a loop over `count`."""
     builder = code.builder
-    x, y = code.base(*source[:2]), code.base(*target[:2])
-    rows_x = [code.at(x, builder.mul(source[2], I64(k))) for k in range(R)]
-    rows_y = [code.at(y, builder.mul(target[2], I64(k))) for k in range(R)]
+    lines = [code.at(code.base(7, at), builder.mul(step, I64(k))) for k in range(0, R // 2, 2)]
+    # A turn has half a line of each row. In the first half of the turns the lines of rows 0, 2, ...
+    # are asked for, in the second half those of rows 1, 3, ...
+    second = builder.sub(step, count)
 
-    def body(c, vector):
-        if before is not None and vector:
-            before(c)
-        values = code.hadamard([code.load(code.at(row, c), vector) for row in rows_x])
-        for row, value in zip(rows_y, values, strict=True):
-            code.store(value, code.at(row, c))
+    def prefetch(c):
+        if R > 2:
+            c2 = builder.mul(c, I64(2))
+            late = builder.icmp_signed(">=", c2, count)
+            c = builder.select(late, builder.add(second, c2), c2)
+        for line in lines:
+            code.prefetch(code.at(line, c))
 
-    code.vectors_then_rest(count, body)
+    return prefetch
 
 
 #: Radix -> function; stages of any power of two up to 16 rows.
-BUTTERFLY = {R: _make_butterfly(R) for R in (1, 2, 4, 8, 16)}
+BUTTERFLY = {R: _make_butterfly(R, butterfly_meaning(R)) for R in (1, 2, 4, 8, 16)}
 #: The same, with prefetching.
-BUTTERFLY_AHEAD = {R: _make_butterfly_ahead(R) for R in (2, 4, 8, 16)}
+BUTTERFLY_AHEAD = {R: _make_butterfly(R, butterfly_ahead_meaning(R)) for R in (2, 4, 8, 16)}
 
 
 def _gather8(x, offsets, factors, k, y, first_y, step_y, count):

@@ -11,72 +11,70 @@ singular vectors of both factors diagonalise the problem,
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
 
-from randla._tall.dense import DenseRows
-from randla._tall.problem import Rows
-from randla.regression._least_squares.choice import checked, solve
-from randla.regression._least_squares.options import Recipe
-from randla.regression._solvers.preconditioner import column_norms
-from randla.regression._solvers.rank import EPS, numerical_rank
+import numpy as np
+
+from randla._tall.dense import DenseMatrix
+from randla._tall.problem import ScaledProblem
+from randla._typing import Array
+from randla.regression._solvers.rank import EPS, column_norms, numerical_rank
 from randla.regression._solvers.refinement import ENOUGH, Solution
 
-Matrix = NDArray[np.float64]
+#: Solves a problem with one factor of the product.
+SolvePart = Callable[[ScaledProblem, float | None], Solution]
 _MAX_REFINEMENTS = 4
 
 
 class _Spectra:
     """Singular values and vectors of both factors."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: ScaledProblem) -> None:
         (s1, self.V1), (s2, self.V2) = map(_spectrum, (rows.A.A1, rows.A.A2))
         self.s = np.multiply.outer(s1, s2)[:, :, None]
         self.ridge = rows.ridge
         self.shape = (self.V1.shape[1], self.V2.shape[1], rows.k)
 
-    def in_row_space(self, G: Matrix) -> Matrix:
+    def in_row_space(self, G: Array) -> Array:
         """``(V1 (x) V2)' G`` as (r1, r2, k)."""
         return np.einsum("ia,abk,jb->ijk", self.V1, G.reshape(self.shape), self.V2, optimize=True)
 
-    def expand(self, C: Matrix) -> Matrix:
+    def expand(self, C: Array) -> Array:
         """``(V1 (x) V2) C``."""
         Y = np.einsum("ia,ijk,jb->abk", self.V1, C, self.V2, optimize=True)
         return Y.reshape(-1, self.shape[2])
 
-    def backward_error(self, g: Matrix, Y: Matrix, squares: Matrix) -> float:
+    def backward_error(self, g: Array, Y: Array, squares: Array) -> float:
         """Karlson and Walden's estimate, the largest over the right-hand sides."""
-        size = column_norms(Y)
-        size = np.where(size > 0.0, size, np.inf)
-        omega = np.hypot(np.sqrt(squares) / size, self.ridge**0.5)
+        norm = column_norms(Y)
+        norm = np.where(norm > 0.0, norm, np.inf)
+        omega = np.hypot(np.sqrt(squares) / norm, self.ridge**0.5)
         below = np.maximum(np.hypot(self.s, omega), np.finfo(np.float64).tiny)
         shrunk = np.sqrt(((self.in_row_space(g) / below) ** 2).sum(axis=(0, 1)))
         top = np.hypot(self.s.max(), self.ridge**0.5)
-        error = np.minimum(shrunk, np.sqrt(squares)) / (size * top) if top > 0.0 else np.zeros(1)
+        error = np.minimum(shrunk, np.sqrt(squares)) / (norm * top) if top > 0.0 else np.zeros(1)
         return float(error.max())
 
 
 class _PseudoInverse:
     """``A1^+ (x) A2^+``; the rank is known once it was applied."""
 
-    def __init__(self, rows: Rows, recipe: Recipe, rcond: float | None) -> None:
-        self.A1, self.A2, self.recipe, self.rcond = rows.A.A1, rows.A.A2, recipe, rcond
+    def __init__(self, rows: ScaledProblem, rcond: float | None, solve: SolvePart) -> None:
+        self.A1, self.A2, self.rcond, self.solve = rows.A.A1, rows.A.A2, rcond, solve
         self.ranks = [0, 0]
 
-    def step(self, R: Matrix, g: Matrix) -> Matrix:
+    def step(self, R: Array, g: Array) -> Array:
         """Return the solution of minimum norm for the right-hand sides R."""
         (n1, d1), (n2, d2), k = self.A1.shape, self.A2.shape, R.shape[1]
         X = self._solve(0, self.A1, R.reshape(n1, n2 * k)).reshape(d1, n2, k)
-        turned = X.transpose(1, 0, 2).reshape(n2, d1 * k)
-        X = self._solve(1, self.A2, turned).reshape(d2, d1, k)
+        X = self._solve(1, self.A2, X.transpose(1, 0, 2).reshape(n2, d1 * k)).reshape(d2, d1, k)
         return X.transpose(1, 0, 2).reshape(d1 * d2, k)
 
-    def _solve(self, which: int, A: Matrix, Z: Matrix) -> Matrix:
-        factor = DenseRows(A, np.ascontiguousarray(Z))
-        recipe = Recipe("auto", factor.n, self.recipe.rng)
-        solution = solve(factor, "auto", recipe, None, self.rcond)
+    def _solve(self, which: int, A: Array, Z: Array) -> Array:
+        part = ScaledProblem(DenseMatrix(A), np.ascontiguousarray(Z))
+        solution = self.solve(part, self.rcond)
         self.ranks[which] = int(solution.rank or 0)
-        return factor.unscale(solution.Y, solution.exponents)
+        return part.unscale(solution.Y, solution.exponents)
 
     @property
     def rank(self) -> int:
@@ -86,24 +84,24 @@ class _PseudoInverse:
 class _RidgeInverse:
     """``(A'A + ridge)^-1 A'`` by the singular vectors of both factors."""
 
-    def __init__(self, rows: Rows, spectra: _Spectra) -> None:
+    def __init__(self, rows: ScaledProblem, spectra: _Spectra) -> None:
         self.spectra, self.rank = spectra, rows.d
         self.shifted = np.hypot(spectra.s, rows.ridge**0.5)
 
-    def step(self, R: Matrix, g: Matrix) -> Matrix:
+    def step(self, R: Array, g: Array) -> Array:
         """Return the step that removes the gradient g = A'R - ridge X."""
         # A x has no share in singular values of zero, where a small ridge would magnify errors.
-        inside = np.where(self.spectra.s > 0.0, self.spectra.in_row_space(g), 0.0)
-        return self.spectra.expand(inside / self.shifted / self.shifted)
+        in_range = np.where(self.spectra.s > 0.0, self.spectra.in_row_space(g), 0.0)
+        return self.spectra.expand(in_range / self.shifted / self.shifted)
 
 
-def solve_by_factors(rows: Rows, recipe: Recipe, rcond: float | None) -> Solution:
-    """Solve with A a `KroneckerProduct`, by its factors, to full precision."""
+def solve_by_factors(rows: ScaledProblem, rcond: float | None, solve: SolvePart) -> Solution:
+    """Solve with A a `KroneckerProduct` to full precision; `solve` does so with a factor."""
     spectra = _Spectra(rows)
     inverse: _PseudoInverse | _RidgeInverse = (
-        _RidgeInverse(rows, spectra) if rows.ridge > 0.0 else _PseudoInverse(rows, recipe, rcond)
+        _RidgeInverse(rows, spectra) if rows.ridge > 0.0 else _PseudoInverse(rows, rcond, solve)
     )
-    best = Y = inverse.step(rows.B, rows._transposed(rows.B))
+    best = Y = inverse.step(rows.B, rows.tall.transposed(rows.B))
     best_error, n_refinements = np.inf, 0
     for n_refinements in range(_MAX_REFINEMENTS + 1):
         R = rows.residual_vectors(Y)
@@ -115,21 +113,13 @@ def solve_by_factors(rows: Rows, recipe: Recipe, rcond: float | None) -> Solutio
         if error <= EPS or not falls:
             break
         Y = Y + inverse.step(R[: rows.n], g)
-    solution = Solution(
-        best,
-        None,
-        None,
-        inverse.rank,
-        best_squares,
-        best_error,
-        n_refinements,
-        "lapack",
-        best_error <= ENOUGH,
+    converged = best_error <= ENOUGH
+    return Solution(
+        best, None, None, inverse.rank, best_squares, best_error, n_refinements, "lapack", converged
     )
-    return checked(rows, solution)
 
 
-def _spectrum(A: Matrix) -> tuple[Matrix, Matrix]:
+def _spectrum(A: Array) -> tuple[Array, Array]:
     """Singular values, zero for those that are rounding errors, and right singular vectors V'."""
     _, s, Vt = np.linalg.svd(A.astype(np.float64, copy=False), full_matrices=False)
     s[numerical_rank(s, A.shape, None) :] = 0.0

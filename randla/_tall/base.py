@@ -1,0 +1,230 @@
+"""A tall matrix, whatever it is, and its passes by name: each reads the rows once, in blocks.
+
+Functions that score or sample rows are written against these passes, so that one body serves an
+array in memory and a Dask array. Vectors with an entry for each row are arrays, or lazy Dask
+vectors that are chunked like the rows; NumPy's operators work on both.
+
+A function of a block gets the block, a matrix in memory that knows the number of its `first` row,
+and the parts of the vectors that belong to it. A function of vectors alone gets that number in
+place of the block. It depends on nothing else, so that the answer does not depend on the cuts.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._scaling import exponents_of, median_exponents, power_of_two_scale
+from randla._tall.problem import LeastSquaresMatrix
+from randla._typing import Array
+
+_MEASURED = 2000  # rows that tell how large the entries of a column, and the rows, are
+_ZERO = -(1 << 13)  # exponent that stands for the length of a row of zeros
+
+
+class TallMatrix(LeastSquaresMatrix):
+    """A matrix (n, d) with optional scales of its columns.
+
+    Parameters
+    ----------
+    A : ndarray, csr_array, LinearOperator or Dask array
+    ridge : float
+        Stands for d more rows, ``sqrt(ridge)`` times the identity, in all Gram matrices.
+
+    Attributes
+    ----------
+    n, d : int
+        Rows, and columns that are read.
+    column_scale : (d,) ndarray or None
+        Powers of two that multiply the columns; set by `rescale_columns`.
+    columns : ndarray of int or None
+        The columns that are read, all if None.
+    entry_error : float
+        Relative rounding error of the entries themselves, where they are float32; else 0.
+    """
+
+    def __init__(self, A: Any, ridge: float = 0.0) -> None:
+        self.A, self.ridge = A, ridge
+        self.n = int(A.shape[0])
+        self.column_scale: Array | None = None
+        self.columns: NDArray[np.intp] | None = None
+        self.entry_error = float(np.finfo(np.float32).eps) if A.dtype == np.float32 else 0.0
+        self.has_shortened_rows = False
+
+    @property
+    def d(self) -> int:
+        """Number of columns that are read."""
+        return len(self.columns) if self.columns is not None else int(self.A.shape[1])
+
+    @property
+    def ridge_rows(self) -> Array:
+        """Diagonal of the rows that the ridge stands for."""
+        scale = np.ones(self.d) if self.column_scale is None else self.column_scale
+        return np.sqrt(self.ridge) * scale
+
+    # Functions of blocks and of vectors ----------------------------------------------------------
+
+    @abstractmethod
+    def map_rows(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        width: int | None = None,
+        **constants: Any,
+    ) -> Any:
+        """What ``function(block, *vectors, **constants)`` says of each row, (n,) or (n, width)."""
+
+    @abstractmethod
+    def join_rows(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        shape: tuple[int, int],
+        join: Callable[[Any, Any], Any] = np.add,
+        **constants: Any,
+    ) -> Any:
+        """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
+
+    @abstractmethod
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
+
+    @abstractmethod
+    def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Any:
+        """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
+
+    @abstractmethod
+    def join_vectors(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        shape: tuple[int, int],
+        join: Callable[[Any, Any], Any] = np.add,
+        **constants: Any,
+    ) -> Any:
+        """`join_rows` of ``function(first, *vectors, **constants)``, without reading A."""
+
+    @abstractmethod
+    def gather_vectors(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """Whatever ``function(first, *vectors, **constants)`` returns, of each block."""
+
+    @abstractmethod
+    def compute(self, *values: Any) -> Any:
+        """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
+
+    def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:
+        """A joined value, and perhaps what `following` returns, whose first pass computes it.
+
+        In memory there is no such pass to save, and nothing follows.
+        """
+        return value, None
+
+    @abstractmethod
+    def ones(self) -> Any:
+        """A vector of ones."""
+
+    # Passes --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def gram(self, T: Array | None = None, row_scale: Any = None) -> Array:
+        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+
+    @abstractmethod
+    def row_norms(self, T: Array) -> Any:
+        """Norms of the rows of A T."""
+
+    @abstractmethod
+    def gram_and_norms(self, T: Array, row_scale: Any = None) -> tuple[Array, Any]:
+        """The Gram matrix of V A T without the ridge, and the norms of its rows."""
+
+    @abstractmethod
+    def times(self, T: Array) -> Any:
+        """A T, (n, k)."""
+
+    @abstractmethod
+    def triangular(self, row_scale: Any = None) -> Array:
+        """R of the QR factorisation of V A (and the ridge), by blocks; at most d rows."""
+
+    @abstractmethod
+    def column_maxima(self) -> Array:
+        """The largest absolute entries of the columns."""
+
+    @abstractmethod
+    def sketch(self, S: Any, row_scale: Any = None) -> Array:
+        """``S V A`` of all columns, unscaled; S is a sketching operator with n columns."""
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64]) -> Any:
+        """The chosen rows, of ascending numbers, in memory and with the same scales."""
+
+    # Scales --------------------------------------------------------------------------------------
+
+    def with_ridge(self, G: Array, T: Array | None) -> Array:
+        """A Gram matrix with the share of the rows that the ridge stands for."""
+        if not self.ridge:
+            return G
+        E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)
+        return G + E.T @ E
+
+    def rescale_columns(self) -> None:
+        """Multiply the columns by powers of two so that their largest entries are about 1."""
+        self.column_scale = power_of_two_scale(
+            np.maximum(self.column_maxima(), np.sqrt(self.ridge))
+        )
+
+    def keep_columns(self, columns: NDArray[np.intp]) -> None:
+        """Read only these columns from now on."""
+        self.columns = columns if self.columns is None else self.columns[columns]
+        if self.column_scale is not None:
+            self.column_scale = self.column_scale[columns]
+
+    def shorten_rows(self, limit: float, row_scale: Any = None) -> bool:
+        """Divide rows longer than `limit` median rows by powers of two; whether there were any.
+
+        Such rows leave no digits for what the others have in their columns. They take up
+        directions of their own, whether they are so long or far longer. (Winsorising.)
+        """
+        if self.has_shortened_rows:  # once: T of the first time is for these rows
+            return False
+        rows = np.arange(0, self.n, max(self.n // _MEASURED, 1))
+        sample = self.take(rows)
+        X = sample.rows(0, sample.n)
+        if row_scale is not None:
+            X = X * np.asarray(self.compute(row_scale[rows]))[:, None]
+        unit = median_exponents(X)  # columns are measured by their medians
+        exponents = _length_exponents(X, unit)
+        exponents = exponents[exponents > _ZERO]
+        if exponents.size == 0:
+            return False
+        longest = int(np.median(exponents)) + int(np.log2(limit))
+        excess = self.map_rows(_excess, row_scale, unit=unit, longest=longest)
+        if not float(self.compute(excess.max())) > 0.0:
+            return False
+        self._divide_rows(excess)
+        self.has_shortened_rows = True
+        return True
+
+    @abstractmethod
+    def _divide_rows(self, exponents: Any) -> None:
+        """Divide row i by ``2^exponents[i]``, from now on."""
+
+
+def _excess(block: Any, row_scale: Array | None, *, unit: Any, longest: int) -> Array:
+    """By how many powers of two the rows of a block are too long."""
+    out = np.empty(block.n)
+    for i in range(0, block.n, block.tile_rows):
+        j = min(i + block.tile_rows, block.n)
+        out[i:j] = _length_exponents(block.rows(i, j, row_scale), unit)
+    return np.maximum(out - longest, 0.0)
+
+
+def _length_exponents(X: Array, unit: Any) -> Array:
+    """Exponent of the largest entry of each row, with its column in units of ``2^unit``."""
+    exponents: Array = np.where(X != 0.0, exponents_of(X) - unit, _ZERO).max(axis=1)
+    return exponents

@@ -1,0 +1,389 @@
+"""A Dask array in blocks of rows: each pass joins what `MemoryMatrix` says of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._tall import dask_arrays
+from randla._tall.base import TallMatrix
+from randla._tall.blocks import as_block, open_block
+from randla._tall.memory import MemoryMatrix, r_factor
+from randla._typing import Array
+from randla._validation import as_weights, require_finite
+
+#: Scales and numbers of the columns that are read, for the blocks.
+View = tuple[Array | None, NDArray[np.intp] | None]
+
+
+class DaskMatrix(TallMatrix):
+    """A Dask array that is chunked along its rows; vectors over the rows are Dask vectors."""
+
+    lazy = True
+
+    def __init__(self, A: Any, ridge: float = 0.0) -> None:
+        super().__init__(dask_arrays.as_rows(A), ridge)
+        self._waiting: Any = None  # what the next `compute` brings along
+        self._brought: Any = None
+
+    @property
+    def view(self) -> View:
+        """Scales and numbers of the columns that are read, for the blocks."""
+        return self.column_scale, self.columns
+
+    # Functions of blocks and of vectors ----------------------------------------------------------
+
+    def map_rows(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        width: int | None = None,
+        **constants: Any,
+    ) -> Any:
+        """What ``function(block, *vectors, **constants)`` says of each row, lazy."""
+        constants.update(visit=function, view=self.view)
+        return dask_arrays.map_rows(_of_block, self.A, *vectors, width=width, **constants)
+
+    def join_rows(
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
+        **constants: Any,
+    ) -> Any:  # fmt: skip
+        """Arrays of one shape from all blocks, joined pair by pair, lazy."""
+        constants.update(visit=function, view=self.view)
+        return dask_arrays.join_rows(
+            _of_block, self.A, *vectors, shape=shape, join=join, **constants
+        )
+
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(block, *vectors, **constants)`` returns, of each block, computed."""
+        constants.update(visit=function, view=self.view)
+        return dask_arrays.gather(_of_block, self.A, *vectors, **constants)
+
+    def map_vectors(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        width: int | None = None,
+        **constants: Any,
+    ) -> Any:
+        """What ``function(first, *vectors, **constants)`` says of each row, lazy."""
+        return dask_arrays.map_rows(function, *vectors, width=width, **constants)
+
+    def join_vectors(
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
+        **constants: Any,
+    ) -> Any:  # fmt: skip
+        """`join_rows` of ``function(first, *vectors, **constants)``."""
+        return dask_arrays.join_rows(function, *vectors, shape=shape, join=join, **constants)
+
+    def gather_vectors(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(first, *vectors, **constants)`` returns, of each block, computed."""
+        return dask_arrays.gather(function, *vectors, **constants)
+
+    def compute(self, *values: Any) -> Any:
+        """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
+        if self._waiting is not None:
+            *found, self._brought = dask_arrays.run((*values, self._waiting))
+            self._waiting = None
+        else:
+            found = list(dask_arrays.run(values))
+        numbers = [np.array(x) for x in found]  # which may be read-only
+        return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+    def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:
+        """A joined value and what `following` returns, whose first pass computes it."""
+        if following is None:
+            return self.compute(value), None
+        self._waiting = value
+        return_value = following()
+        return self._brought, return_value
+
+    def vector(self, values: Any, name: str, *, positive_sum: bool = False) -> Any:
+        """A caller's vector, chunked like the rows, and checked when it is computed."""
+        return self.map_vectors(
+            _checked, dask_arrays.as_vector(values, self.A, name), argument=name
+        )
+
+    def aligned(self, vector: Any) -> Any:
+        """A checked vector, of an array in memory or cut into other chunks, as a vector of A."""
+        return dask_arrays.as_vector(vector, self.A, "weights")
+
+    def right_hand_sides(self, b: Any, *, single: bool = False, finite: bool = False) -> Any:
+        """A caller's b, (n,) or (n, k), as it is: it is checked, and cast, in the passes."""
+        return dask_arrays.as_columns(b, self.A, "b", single=single)
+
+    def ones(self) -> Any:
+        """A lazy vector of ones."""
+        return da.ones(self.n, chunks=(self.A.chunks[0],))
+
+    # Passes --------------------------------------------------------------------------------------
+
+    def gram(self, T: Array | None = None, row_scale: Any = None) -> Array:
+        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+        k = self.d if T is None else T.shape[1]
+        G = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
+        return self.with_ridge(G, T)
+
+    def gram_and_norms(self, T: Array, row_scale: Any = None) -> tuple[Array, Any]:
+        """The Gram matrix of V A T without the ridge, and the norms of its rows, lazy."""
+        k, norms = T.shape[1], self.row_norms(T)
+        G = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
+        return G, norms if row_scale is None else norms * row_scale
+
+    def row_norms(self, T: Array) -> Any:
+        """Norms of the rows of A T, a lazy Dask vector."""
+        return self.map_rows(MemoryMatrix.row_norms, T=T)
+
+    def times(self, T: Array) -> Any:
+        """A T, a lazy Dask array (n, k)."""
+        return self.map_rows(MemoryMatrix.times, T=T, width=T.shape[1])
+
+    def triangular(self, row_scale: Any = None) -> Array:
+        """R of the QR factorisation of V A (and the ridge): those of the blocks, in a tree."""
+        shape = self.d, self.d
+        factors = [
+            self.compute(self.join_rows(_triangular, row_scale, shape=shape, join=_joined_factors))
+        ]
+        if self.ridge:
+            factors.append(np.diag(self.ridge_rows))
+        return r_factor(np.vstack(factors))
+
+    def column_maxima(self) -> Array:
+        """The largest absolute entries of the columns."""
+        largest: Array = self.compute(
+            self.join_rows(_column_maxima, shape=(1, self.d), join=np.maximum)
+        )[0]
+        return largest
+
+    def sketch(self, S: Any, row_scale: Any = None) -> Array:
+        """``S V A`` of all columns, unscaled."""
+        shape = S.shape[0], self.A.shape[1]
+        SA: Array = self.compute(self.join_rows(_sketch, row_scale, shape=shape, S=S))
+        return SA
+
+    def take(self, rows: NDArray[np.int64]) -> MemoryMatrix:
+        """The chosen rows, of ascending numbers, in memory."""
+        return _viewed(dask_arrays.take_rows(self.A, rows), self.view)
+
+    def require_finite(self) -> None:
+        """Raise ValueError if an entry is NaN or inf."""
+        dask_arrays.gather(_require_finite, self.A)
+
+    def _divide_rows(self, exponents: Any) -> None:
+        width = self.A.shape[1]
+        self.A = dask_arrays.map_rows(_divided, self.A, exponents, width=width)
+
+    # Least squares -------------------------------------------------------------------------------
+
+    def _total(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Array:
+        """The sum of what a function of a block, its root weights and other vectors returns."""
+        exponents = self.column_exponents
+        total: Array = self.compute(
+            self.join_rows(function, self.row_scale, *vectors, exponents=exponents, **options)
+        )
+        return total
+
+    def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
+        """``A'A``, and ``A'B`` with the squared norms of the columns of B below."""
+        d = self.d
+        total = self._total(_normal_equations, B, shape=(d + 1, d + B.shape[1]))
+        return total[:d, :d], total[:, d:]
+
+    def normal_equations_after(
+        self, P: Array, B: Any, *, triangular: bool, single: bool = False
+    ) -> tuple[Array, Array]:
+        """``Y'Y`` for Y = A P, and ``Y'B`` with the squared norms of the columns of B below."""
+        r = P.shape[1]
+        total = self._total(
+            _normal_equations, B, shape=(r + 1, r + B.shape[1]), P=P, triangular=triangular
+        )
+        return total[:r, :r], total[:, r:]
+
+    def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
+        """``A'R`` and the squared norms of the columns of R = B - A X."""
+        total = self._total(_residual_gradient, B, shape=(self.d + 1, X.shape[1]), X=X)
+        return total[:-1], total[-1]
+
+    def normal_product(self, X: Array) -> Array:
+        """``A'A X``."""
+        return self._total(_normal_product, shape=X.shape, X=X)
+
+    def sketch_with(self, S: Any, B: Any) -> tuple[Array, Array | None]:
+        """``S W^(1/2) A`` of all columns, unscaled, and ``S W^(1/2) B`` unless B is None."""
+        d = self.A.shape[1]
+        shape = S.shape[0], d + (0 if B is None else B.shape[1])
+        total = self._total(_sketch_with, B, shape=shape, S=S)
+        return total[:, :d], None if B is None else total[:, d:]
+
+    def weighted_maxima_with(self, b: Any) -> tuple[Array, Array]:
+        """Largest absolute weighted entries of all columns of A and b, which must be finite."""
+        d, k = self.A.shape[1], 1 if b.ndim == 1 else b.shape[1]
+        top = self._total(_weighted_maxima, b, shape=(1, d + k), join=np.maximum)[0]
+        return top[:d], top[d:]
+
+    def weighted_maxima(self) -> Array:
+        """Largest absolute weighted entry of each of all columns, which must be finite."""
+        return self.weighted_maxima_with(self.ones())[0]
+
+
+def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
+    matrix = open_block(block, first=first)
+    matrix.column_scale, matrix.columns = view
+    return matrix
+
+
+def _of_block(
+    first: int,
+    block: Any,
+    *vectors: Any,
+    visit: Callable[..., Any],
+    view: View,
+    **constants: Any,
+) -> Any:
+    return visit(_viewed(block, view, first), *vectors, **constants)
+
+
+def _checked(first: int, values: Any, *, argument: str) -> Array:
+    return as_weights(values, len(values), argument, positive_sum=False)  # type: ignore[return-value]
+
+
+def _gram(block: MemoryMatrix, row_scale: Any, *, T: Array | None) -> Array:
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at in the end
+        return block.gram(T, row_scale)
+
+
+def _triangular(block: MemoryMatrix, row_scale: Any) -> Array:
+    return _padded(block.triangular(row_scale), block.d)
+
+
+def _joined_factors(R: Array, other: Array) -> Array:
+    return _padded(r_factor(np.vstack([R, other])), R.shape[1])
+
+
+def _padded(R: Array, d: int) -> Array:
+    return np.vstack([R, np.zeros((d - len(R), d))])
+
+
+def _column_maxima(block: MemoryMatrix) -> Array:
+    return block.column_maxima()[None]
+
+
+def _sketch(block: MemoryMatrix, row_scale: Any, *, S: Any) -> Array:
+    return block.sketch(prepared(S), row_scale)
+
+
+def _divided(first: int, block: Any, exponents: Any) -> Any:
+    matrix = open_block(block, first=first)
+    matrix._divide_rows(exponents)
+    return matrix.A
+
+
+def _require_finite(first: int, block: Any) -> None:
+    open_block(block, first=first).require_finite()
+
+
+# Least squares -----------------------------------------------------------------------------------
+
+
+def _rescaled(block: Any, root_weights: Any, exponents: Any) -> Any:
+    block.rescale(root_weights, exponents, block.columns)
+    return block
+
+
+@np.errstate(all="ignore")
+def _normal_equations(
+    block: Any, root_weights: Any, B: Array, *, exponents: Any, P: Array | None = None,
+    triangular: bool = False,
+) -> Array:  # fmt: skip
+    block = _rescaled(block, root_weights, exponents)
+    if P is None:
+        G, C = block.normal_equations(B)
+    else:
+        G, C = block.normal_equations_after(P, B, triangular=triangular)
+    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))
+    return np.vstack([np.hstack([G, C]), below])
+
+
+@np.errstate(all="ignore")
+def _residual_gradient(
+    block: Any, root_weights: Any, B: Array, *, exponents: Any, X: Array
+) -> Array:
+    return np.vstack(_rescaled(block, root_weights, exponents).residual_gradient(X, B))
+
+
+@np.errstate(all="ignore")
+def _normal_product(block: Any, root_weights: Any, *, exponents: Any, X: Array) -> Array:
+    return _rescaled(block, root_weights, exponents).normal_product(X)  # type: ignore[no-any-return]
+
+
+def _sketch_with(block: Any, root_weights: Any, B: Any, *, exponents: Any, S: Any) -> Array:
+    """S A of the block, and S B beside it; all columns, unscaled."""
+    block.row_scale = root_weights
+    S = prepared(S).columns(block.first, block.first + block.n)
+    SA, SB = block.sketch_with(S, B)
+    return SA if SB is None else np.hstack([SA, SB])
+
+
+@np.errstate(all="ignore")
+def _weighted_maxima(block: Any, root_weights: Any, b: Any, *, exponents: Any) -> Array:
+    """The largest absolute weighted entries of the columns of A and b, which must be finite."""
+    block.require_finite()
+    B = np.abs(np.asarray(b, np.float64).reshape(len(b), -1))
+    require_finite(B, "b")
+    block.row_scale = root_weights
+    B = B if root_weights is None else B * root_weights[:, None]
+    return np.append(block.weighted_maxima(), B.max(axis=0))[None]
+
+
+# Sketches ----------------------------------------------------------------------------------------
+
+
+def sketch_product(S: Any, A: Any) -> Any:
+    """``S @ A`` as a lazy Dask array of one chunk, from one pass over A.
+
+    It is the sum over the blocks of ``S.columns(i, j) @ block``. Each task holds a block of A and
+    an (m, d) sketch of it.
+    """
+    A = dask_arrays.as_rows(A, ndim=(1, 2))
+    S._require_rows(A, "A")
+    columns = A[:, None] if A.ndim == 1 else A
+    dtype = np.dtype(np.float32 if A.dtype == np.float32 else np.float64)
+    shape = S.shape[0], columns.shape[1]
+    SA = dask_arrays.join_rows(_sketch_block, columns, shape=shape, dtype=dtype, S=S)
+    return SA[:, 0] if A.ndim == 1 else SA
+
+
+def _sketch_block(first: int, block: Any, S: Any) -> Any:
+    return prepared(S)._sketch(as_block(block), first_row=first)[0]
+
+
+class _Token:
+    """A sketch that is hashed and compared by its parameters and its key."""
+
+    def __init__(self, S: Any) -> None:
+        self.S, self.key = S, S.__dask_tokenize__()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Token) and self.key == other.key
+
+
+def prepared(S: Any) -> Any:
+    """Return a cached equal sketch, so that tasks of one process share its random numbers."""
+    return _remembered(_Token(S))
+
+
+@lru_cache(maxsize=4)
+def _remembered(token: _Token) -> Any:
+    return token.S

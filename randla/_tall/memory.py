@@ -1,0 +1,268 @@
+"""Passes over a matrix in memory, a tile of rows at a time.
+
+Dense matrices are read as they lie (C, Fortran or strided, float32 or float64), CSR matrices stay
+sparse where a product allows it and are densified a tile at a time where it does not. No pass
+makes a copy of the whole. Tiles and parts are fixed by the shape, and sums are taken in their
+order: the same result for any number of threads.
+"""
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import part_bounds, run_parts
+from randla._tall._kernels import tiles as kernels
+from randla._tall.base import TallMatrix
+from randla._tall.vectors import by_blocks
+from randla._typing import Array
+from randla._validation import read_only
+
+_TILE_ENTRIES = 40_000  # about a third of a megabyte: a tile and its product stay in cache
+_FLOPS = 1e10  # operations a second, roughly, to see what is worth the pool
+_PART_SECONDS = 0.3  # of a part: Ctrl-C waits for one, and a progress bar moves by one
+_FEW_COLUMNS = 32  # up to here a compiled general product is the fastest Gram matrix of a tile
+_TRIANGLE = 16  # columns from which half a product is worth two calls
+
+
+class MemoryMatrix(TallMatrix):
+    """A matrix in memory; also a block of a larger one.
+
+    Attributes
+    ----------
+    first : int
+        The number of its first row in the larger matrix.
+    density : float
+        Share of entries that are stored.
+    """
+
+    def __init__(self, A: Any, ridge: float = 0.0, first: int = 0) -> None:
+        super().__init__(A, ridge)
+        self.first, self.density = first, 1.0
+        rows = max(256, _TILE_ENTRIES // A.shape[1] // 64 * 64)
+        self.tile_rows = min(rows, self.n)
+
+    # Reading -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def rows(self, i: int, j: int, row_scale: Array | None = None, out: Array | None = None) -> Any:
+        """Rows i..j, scaled, dense, in float64: a view where nothing has to be done, else `out`."""
+
+    def _product(
+        self, i: int, j: int, T: "SplitTriangle", out: Array, scratch: Array | None = None
+    ) -> Array:
+        """Rows i..j times `T`, dense; in `out`, where A is dense."""
+        X = self.rows(i, j, out=scratch)
+        for rows, columns, block in T.blocks:
+            np.matmul(X[:, rows], block, out=out[: j - i, columns])
+        return out[: j - i]
+
+    def times(self, T: Array, first: int = 0, last: int | None = None) -> Array:
+        """Rows first..last of A T, all by default."""
+        last, split = self.n if last is None else last, SplitTriangle(T)
+        out = np.empty((last - first, T.shape[1]))
+        for i in range(first, last, self.tile_rows):
+            j = min(i + self.tile_rows, last)
+            out[i - first : j - first] = self._product(i, j, split, out[i - first :])
+        return out
+
+    def take(self, rows: NDArray[np.int64]) -> "MemoryMatrix":
+        """The chosen rows (a copy), with the same scales."""
+        out = type(self)(self.A[rows])
+        out.column_scale, out.columns = self.column_scale, self.columns
+        return out
+
+    # Functions of blocks: there is one ------------------------------------------------------------
+
+    def map_rows(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        width: int | None = None,
+        **constants: Any,
+    ) -> Any:
+        """What ``function(block, *vectors, **constants)`` says of each row."""
+        return function(self, *vectors, **constants)
+
+    def join_rows(
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
+        **constants: Any,
+    ) -> Any:  # fmt: skip
+        """What ``function(block, *vectors, **constants)`` returns."""
+        return function(self, *vectors, **constants)
+
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(block, *vectors, **constants)`` returns, in a list."""
+        return [function(self, *vectors, **constants)]
+
+    def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Array:
+        """What ``function(first, *vectors, **constants)`` says of each row, on several threads."""
+        out = np.empty(len(vectors[0]))
+
+        def fill(rows: slice) -> None:
+            parts = (None if v is None else v[rows] for v in vectors)
+            out[rows] = function(rows.start, *parts, **constants)
+
+        by_blocks(fill, len(out))
+        return out
+
+    def join_vectors(
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
+        **constants: Any,
+    ) -> Any:  # fmt: skip
+        """What ``function(0, *vectors, **constants)`` returns."""
+        return function(0, *vectors, **constants)
+
+    def gather_vectors(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(0, *vectors, **constants)`` returns, in a list."""
+        return [function(0, *vectors, **constants)]
+
+    def compute(self, *values: Any) -> Any:
+        """The values, which are known."""
+        return values[0] if len(values) == 1 else values
+
+    def ones(self) -> Array:
+        """A vector of ones."""
+        return np.ones(self.n)
+
+    # Passes --------------------------------------------------------------------------------------
+
+    def each(
+        self,
+        visit: Callable[[int, int, Array, Array, Array], None],
+        width: int,
+        flops: float,
+        total: tuple[int, ...] = (0,),
+    ) -> Array:
+        """Call ``visit(i, j, tile, product, total)`` for each tile, on several threads.
+
+        `tile` and `product` are work arrays with tile_rows rows and d or `width` columns, which
+        belong to a thread (their memory is touched where it is used); `total` is an array of zeros
+        to which `visit` may add, which belongs to a part. Returns the sum of the totals.
+        """
+        n_tiles = -(-self.n // self.tile_rows)
+        seconds = flops / _FLOPS
+        n_parts = min(n_tiles, max(8, int(seconds / _PART_SECONDS)))
+        bounds, local = part_bounds(n_tiles, n_parts), threading.local()
+
+        def part(k: int) -> Array:
+            if not hasattr(local, "tile"):
+                local.tile = np.empty((self.tile_rows, self.d))
+                local.product = np.empty((self.tile_rows, width))
+            subtotal = np.zeros(total)
+            for number in range(*bounds[k]):
+                i = number * self.tile_rows
+                visit(i, min(i + self.tile_rows, self.n), local.tile, local.product, subtotal)
+            return subtotal
+
+        return sum(run_parts(part, n_parts, seconds=seconds, blas=True), start=np.zeros(total))
+
+    def gram(self, T: Array | None = None, row_scale: Array | None = None) -> Array:
+        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+        return self.with_ridge(self._gram(T, row_scale), T)
+
+    def gram_and_norms(self, T: Array, row_scale: Array | None = None) -> tuple[Array, Array]:
+        """The Gram matrix of V A T without the ridge, and the norms of its rows."""
+        norms = np.empty(self.n)
+        return self._gram(T, row_scale, norms), norms
+
+    def _gram(self, T: Array | None, row_scale: Array | None, norms: Array | None = None) -> Array:
+        d = self.d
+        k = d if T is None else T.shape[1]
+        split = None if T is None else SplitTriangle(T)
+
+        def visit(i: int, j: int, tile: Array, product: Array, total: Array) -> None:
+            if split is None:
+                self._add_gram(i, j, row_scale, tile, total)
+                return
+            X = self._product(i, j, split, product, tile)
+            if row_scale is not None:
+                X *= row_scale[i:j, None]
+            if norms is not None:
+                kernels.row_norms(X, norms[i:j])
+            add_gram(X, total)
+
+        flops = self.density * self.n * d * k * 2.0 + self.n * k * k
+        return self.each(visit, 0 if T is None else k, flops, (k, k))
+
+    def _add_gram(self, i: int, j: int, row_scale: Array | None, tile: Array, total: Array) -> None:
+        """Add the Gram matrix of rows i..j."""
+        add_gram(self.rows(i, j, row_scale, out=tile), total)
+
+    def row_norms(self, T: Array) -> Array:
+        """Norms of the rows of A T."""
+        out, split = np.empty(self.n), SplitTriangle(T)
+
+        def visit(i: int, j: int, tile: Array, product: Array, _: Array) -> None:
+            kernels.row_norms(self._product(i, j, split, product, tile), out[i:j])
+
+        self.each(visit, T.shape[1], self.density * self.n * self.d * T.shape[1] * 2.0)
+        return out
+
+    def triangular(self, row_scale: Array | None = None) -> Array:
+        """R of the QR factorisation of V A (and the ridge), by tiles; at most d rows."""
+
+        def part_of(k: int) -> Array:
+            R: Array = np.empty((0, self.d))
+            first, last = bounds[k]
+            for i in range(first, last, step):  # the R so far, and the next rows below it
+                R = r_factor(np.vstack([R, self.rows(i, min(i + step, last), row_scale)]))
+            return R
+
+        step = max(self.tile_rows, 2 * self.d)
+        seconds = 4.0 * self.n * self.d**2 / _FLOPS
+        n_parts = min(-(-self.n // step), max(8, int(seconds / _PART_SECONDS)))
+        bounds = part_bounds(self.n, n_parts)
+        factors = run_parts(part_of, n_parts, seconds=seconds, blas=True)
+        if self.ridge:
+            factors.append(np.diag(self.ridge_rows))
+        return r_factor(np.vstack(factors))
+
+    def column_maxima(self) -> Array:
+        """The largest absolute entries of the columns."""
+        largest = np.zeros(self.d)
+        with np.errstate(over="ignore"):
+            for i in range(0, self.n, self.tile_rows):
+                X = self.rows(i, min(i + self.tile_rows, self.n))
+                np.maximum(largest, np.abs(X).max(axis=0), out=largest)
+        return largest
+
+    def sketch(self, S: Any, row_scale: Array | None = None) -> Array:
+        """``S V A`` of all columns, unscaled."""
+        SA: Array = S._sketch(self.A, row_scale=row_scale, first_row=self.first)[0]
+        return SA
+
+
+class SplitTriangle:
+    """A factor T of a product A T; an upper triangle as two blocks, which leaves out its zeros."""
+
+    def __init__(self, T: Array) -> None:
+        d, k = T.shape
+        self.array = np.ascontiguousarray(T)
+        whole = slice(None)
+        self.blocks = [(whole, whole, self.array)]
+        h = 4 * round(0.15 * d)
+        if d == k >= _TRIANGLE and not T[h:, :h].any():
+            left, right = np.ascontiguousarray(T[:h, :h]), np.ascontiguousarray(T[:, h:])
+            self.blocks = [(slice(h), slice(h), left), (whole, slice(h, d), right)]
+
+
+def r_factor(X: Array) -> Array:
+    """R of the QR factorisation."""
+    R: Any = np.linalg.qr(X, mode="r")
+    return R
+
+
+def add_gram(X: Array, total: Array) -> None:
+    """Add X'X."""
+    if X.shape[1] <= _FEW_COLUMNS and X.dtype == np.float64 and X.flags.c_contiguous:
+        kernels.add_gram(read_only(X), np.empty_like(total), total)
+    else:
+        total += X.T @ X

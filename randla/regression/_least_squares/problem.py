@@ -1,0 +1,88 @@
+"""The data of `lstsq` as one problem: dense, sparse, an operator or a Kronecker product."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from randla._parallel import single_threaded_blas
+from randla._tall.dense import DenseMatrix
+from randla._tall.problem import LazyProblem, LeastSquaresMatrix, ScaledProblem
+from randla._typing import Array
+from randla.regression._least_squares.options import DEFAULT, LstsqOptions
+from randla.sketching._kronecker import KroneckerProduct
+
+#: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
+_MAX_DENSE_ENTRIES = 1 << 22
+#: Ratio of the scales of two columns of a Kronecker factor up to which its singular values will do.
+_LARGEST_SPREAD = 1e9
+#: BLAS is held at one thread from this many entries, which pay for the call, up to this many
+#: columns, beyond which the factors are worth several threads.
+_MIN_SINGLE, _MAX_SINGLE = 4000, 1500
+
+
+def as_root_weights(tall: LeastSquaresMatrix, weights: Any) -> Any:
+    """Square roots of the weights, lazy where A is; None stands for weights of one."""
+    if weights is None:
+        return None
+    return np.sqrt(tall.vector(weights, "weights", positive_sum=True))
+
+
+def as_problem(
+    tall: LeastSquaresMatrix,
+    b: Any,
+    root_weights: Any,
+    ridge: float,
+    options: LstsqOptions = DEFAULT,
+) -> tuple[ScaledProblem, bool]:
+    """The problem, and whether b is a vector."""
+    n, d = tall.A.shape
+    B = tall.right_hand_sides(b)
+    if tall.lazy:
+        if n < d:
+            raise ValueError(
+                f"A must have at least as many rows as columns if it is a Dask array, got shape "
+                f"{(n, d)}: use A.compute()"
+            )
+        return LazyProblem(tall, B, root_weights, ridge), B.ndim == 1
+    if not isinstance(tall, DenseMatrix):
+        is_small = options.method == "auto" and not options.wants_one_sketch
+        is_small &= n * d < _MAX_DENSE_ENTRIES
+        keeps = _splits(tall.A, root_weights, ridge) or not is_small
+        if options.method == "lapack" or not keeps:
+            tall = DenseMatrix(tall.toarray())
+    return ScaledProblem(tall, B.reshape(n, -1), root_weights, ridge), B.ndim == 1
+
+
+def is_structured(rows: ScaledProblem) -> bool:
+    """Whether the problem splits into those of the factors of a Kronecker product."""
+    return _splits(rows.A, rows.root_weights, rows.ridge)
+
+
+def _splits(A: Any, root_weights: Array | None, ridge: float) -> bool:
+    if not isinstance(A, KroneckerProduct) or root_weights is not None:
+        return False
+    # A ridge asks for the singular values of the factors, and small ones that belong to small
+    # columns have no digits left beside large ones.
+    return ridge == 0.0 or max(_spread(A.A1), _spread(A.A2)) < _LARGEST_SPREAD
+
+
+def _spread(A: Array) -> float:
+    """Ratio of the largest to the least maximum norm of a column; columns of zeros do not count."""
+    norms = np.abs(A).max(axis=0).astype(np.float64)
+    return float(norms.max() / norms.min(where=norms > 0.0, initial=np.inf))
+
+
+def single_blas(tall: LeastSquaresMatrix) -> AbstractContextManager[None]:
+    """Hold BLAS at one thread where its threads cost more than they gain.
+
+    The passes over A run on threads of our own. A small factor, or one inner product of the length
+    of b, would wake those of BLAS, which then spin for some time on the cores that a pass needs
+    (measured: 1.2 times the time of a whole solution).
+    """
+    n, d = tall.A.shape
+    if tall.lazy or n * d <= _MIN_SINGLE or d > _MAX_SINGLE:
+        return nullcontext()
+    return single_threaded_blas()
