@@ -1,7 +1,7 @@
 """Least squares that knows its own error, l_p and quantile regression with a certificate."""
 
-from randla.regression._least_squares.options import LstsqWarning
 from randla.regression._least_squares.lstsq import lstsq
+from randla.regression._least_squares.options import LstsqWarning
 from randla.regression._least_squares.result import LstsqResult
 from randla.regression._lp.lp_regression import LpRegressionResult, lp_regression
 

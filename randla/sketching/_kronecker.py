@@ -20,8 +20,7 @@ from randla._random import (
     random_signs,
 )
 from randla._validation import as_count, as_matrix
-from randla.sketching._hadamard import fwht
-from randla.sketching._hadamard_plan import (
+from randla.sketching._hadamard import (
     USUAL_BLOCK,
     HadamardSketch,
     Purpose,
@@ -30,6 +29,7 @@ from randla.sketching._hadamard_plan import (
 )
 from randla.sketching._kernels import hadamard as kernels
 from randla.sketching._operators import UNBOUNDED, AnyArray, RowsOnDemand
+from randla.sketching._walsh import fwht
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)

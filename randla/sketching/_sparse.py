@@ -114,13 +114,13 @@ class SparseSignSketch(Sketch):
             first, last = bounds[part]
             for i in range(first, last, rows_per_call):
                 rows = i, min(i + rows_per_call, last)
-                rest = *common, *rows, self._draw, work, lanes, total, step
+                arguments = *common, *rows, self._draw, work, lanes, total, step
                 if is_sparse(A):
                     kernels.sketch_sparse_rows(
-                        read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *rest
+                        read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *arguments
                     )
                 else:
-                    kernels.sketch_rows(strided_view(A), *rest)
+                    kernels.sketch_rows(strided_view(A), *arguments)
             sums.add(part, total)
             spare.append(work)
 

@@ -12,17 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 from scipy.sparse.linalg import LinearOperator
 
+from randla._typing import Array
 from randla._validation import as_matrix, as_weights, is_sparse
 from randla.regression._least_squares.lstsq import lstsq
 from randla.regression._least_squares.result import LstsqResult
 from randla.regression._solvers.rank import EPS, NOISE
 from randla.sketching._operators import RowsOnDemand
 
-Matrix = NDArray[np.float64]
 #: A column that varies by less, relative to its mean, is constant up to rounding errors.
 _CONSTANT = 16.0 * EPS
 #: A mean over the spread of its column up to which the centred column has enough digits.
@@ -33,7 +32,7 @@ _DOMINANT = 100
 
 def lstsq_with_intercept(
     A: Any, b: Any, weights: Any, **options: Any
-) -> tuple[LstsqResult, Matrix, Matrix, Any]:
+) -> tuple[LstsqResult, Array, Array, Any]:
     """Return the result of `lstsq`, coefficients and their standard errors, and the intercept.
 
     The `options` are those of `lstsq`; A is dense or sparse, and finite.
@@ -65,7 +64,7 @@ def lstsq_with_intercept(
 
 
 def _solve_dense(
-    A: Any, b: Any, weights: Any, share: Matrix, means: Matrix, options: dict[str, Any]
+    A: Any, b: Any, weights: Any, share: Array, means: Array, options: dict[str, Any]
 ) -> LstsqResult:
     """Solve for a dense A, where needed after a constant column."""
     centred = A - means
@@ -94,7 +93,7 @@ def _solve_dense(
 
 
 def _solve_sparse(
-    A: Any, b: Any, weights: Any, means: Matrix, options: dict[str, Any]
+    A: Any, b: Any, weights: Any, means: Array, options: dict[str, Any]
 ) -> LstsqResult:
     """Solve for a sparse A, mostly after a constant column."""
     spread = A.max(axis=0).toarray() - A.min(axis=0).toarray()
@@ -124,16 +123,16 @@ def _after_constant(A: Any, value: float) -> Any:
 class _Centred(RowsOnDemand):
     """A sparse matrix without the means of its columns, by its products."""
 
-    def __init__(self, A: Any, means: Matrix) -> None:
+    def __init__(self, A: Any, means: Array) -> None:
         LinearOperator.__init__(self, np.dtype(np.float64), A.shape)
         self.A, self.means = A, means
 
-    def _matmat(self, X: Matrix) -> Matrix:
+    def _matmat(self, X: Array) -> Array:
         return self.A @ X - self.means @ X
 
-    def _rmatmat(self, R: Matrix) -> Matrix:
+    def _rmatmat(self, R: Array) -> Array:
         return self.A.T @ R - np.outer(self.means, R.sum(axis=0))
 
-    def row_block(self, first: int, last: int) -> Matrix:
+    def row_block(self, first: int, last: int) -> Array:
         """Rows first..last as an array."""
         return self.A[first:last].toarray() - self.means
