@@ -364,7 +364,7 @@ def _make_work(draw: kernels.Draw, strips: list[_Strip], dtype: Any) -> kernels.
     stride = (-(-strips[0].padded // line) | 1) * line
     return kernels.Work(
         tile=aligned_zeros(B * stride, dtype),
-        few=aligned_zeros(16 * stride, dtype),
+        last_rows=aligned_zeros(16 * stride, dtype),
         stride=stride,
         row=np.empty(B, np.int64),
         position=np.empty(B, np.int64),

@@ -180,19 +180,19 @@ def _independent_columns(V: Array, exponents: Exponents) -> tuple[Exponents, Exp
     """Indices S of r rows of V (d, r) that span all, T of the others, and K with V_T' = V_S' K.
 
     A QR with column pivoting of V', one class of scales after the other, those of the largest
-    columns (smallest exponents) first. What is left of a row must be clear of the span of those
+    columns (smallest exponents) first. What remains of a row must be clear of the span of those
     chosen before, else it waits for another pass.
     """
     r = V.shape[1]
     M = np.asfortranarray(V.T)
     chosen = np.zeros(0, np.int64)
-    left = np.argsort(exponents, kind="stable")
+    others = np.argsort(exponents, kind="stable")
     for threshold in _CLEAR:
         start = 0
-        while start < len(left) and len(chosen) < r:
-            k, e = len(chosen), exponents[left]
+        while start < len(others) and len(chosen) < r:
+            k, e = len(chosen), exponents[others]
             stop = int(np.searchsorted(e, e[start] + _CLASS_WIDTH))
-            block = left[start:stop]
+            block = others[start:stop]
             weights = np.ldexp(1.0, e[start] - exponents[block])
             factor, order, tau, _, _ = lapack.dgeqp3(
                 M[k:, block] * weights, lwork=3 * len(block) + 64
@@ -204,6 +204,6 @@ def _independent_columns(V: Array, exponents: Exponents) -> tuple[Exponents, Exp
                 Q, scales = factor[:, :n_new], tau[:n_new]
                 M[k:] = lapack.dormqr("L", "T", Q, scales, M[k:], 64 * V.shape[0])[0]
                 chosen = np.append(chosen, new)
-                left = left[~np.isin(left, new)]
+                others = others[~np.isin(others, new)]
             start = stop - n_new
-    return chosen, left, lapack.dtrtrs(M[:, chosen], M[:, left])[0]
+    return chosen, others, lapack.dtrtrs(M[:, chosen], M[:, others])[0]
