@@ -72,8 +72,9 @@ class HadamardSketch(Sketch):
         width = d + right.shape[1]
         strips = _strips(width, A.dtype)
         first, last = _block_range(draw, first_row, first_row + n_rows)
+        # A part ends with the addition of m rows: it shall have some 96 rows of A for each.
         n_parts = part_count(last - first, n_rows / (96 * m))
-        bounds = part_bounds(last - first, n_parts)
+        bounds = part_bounds(last - first, n_parts)  # in blocks of rows
         sums = OrderedSum(lambda: aligned_zeros(m * sum(s.padded for s in strips), A.dtype))
         spare: list[kernels.Work] = []  # one for each thread
 
@@ -88,7 +89,7 @@ class HadamardSketch(Sketch):
             spare.append(work)
 
         run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
-        out = np.empty((m, width), A.dtype)
+        out = np.empty((m, width), A.dtype)  # samples in the order of S, times 1/sqrt(m)
         for strip in strips:
             total = sums.total[m * strip.offset : m * (strip.offset + strip.padded)]
             kernels.collect_samples(
@@ -198,7 +199,7 @@ class SRHT(HadamardSketch):
         block = min(N, max(USUAL_BLOCK, min(padded(m // 2), kernels.LARGEST_BLOCK)))
         keys = hashes(self._key, len(Purpose))
         samples = sample_without_replacement(keys[Purpose.SAMPLES], N, m)
-        labels = random_permutation(keys[Purpose.LABELS], N // block)
+        labels = random_permutation(keys[Purpose.LABELS], N // block)  # P on whole blocks
         return sort_samples(keys, block, samples // block, samples % block, labels)
 
 
@@ -275,7 +276,7 @@ class BlockSRHT(HadamardSketch):
             if block_size & (block_size - 1):
                 raise ValueError(f"block_size must be a power of two, got {block_size}")
         else:
-            block_size = min(max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK)
+            block_size = min(max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK)  # no row of H_B twice
             block_size = block_size if n is None else min(block_size, padded(n))
         shape = m, UNBOUNDED if n is None else n
         self.__dict__.update(shape=shape, _key=draw_key(rng), block_size=block_size)
@@ -311,7 +312,7 @@ def _sum_blocks(
 ) -> None:
     """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
     n_rows, d = A.shape
-    lo, hi = min(strip.lo, d), min(strip.hi, d)
+    lo, hi = min(strip.lo, d), min(strip.hi, d)  # columns of A in the strip; the others are of b
     right = strided_view(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
     common = right, weights, first_row, n_rows
     lanes = vector_code.lanes(A.dtype)
@@ -388,9 +389,9 @@ def sort_samples(
     """The draw with its samples sorted for the last stage, and the place of each sample."""
     R = kernels.last_radix(block)
     stride = block // R
-    order = np.lexsort((p, q, q % stride))
+    order = np.lexsort((p, q, q % stride))  # q % stride: which rows the last stage brings
     rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
+    rank[order] = np.arange(len(order))  # the inverse permutation
     p, q = p[order], q[order]
     draw = kernels.Draw(
         block=block,

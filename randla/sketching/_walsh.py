@@ -61,7 +61,7 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
     >>> fwht([1.0, 0.0, 2.0, 0.0])
     array([ 3.,  3., -1., -1.])
     """
-    array = as_array(X, "X", finite=False)
+    array = as_array(X, "X", finite=False)  # NaN and inf show in the norm
     if array.ndim == 0:
         raise ValueError("X must be at least 1-D, got a number")
     axis = as_count(axis, "axis", minimum=-array.ndim, maximum=array.ndim - 1) % array.ndim
@@ -73,7 +73,9 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
     norm = _norm(array)  # one read, which also finds NaN and inf
     if not math.isfinite(norm):
         require_finite(array, "X")
-    if array.flags.f_contiguous and not array.flags.c_contiguous:
+    if (
+        array.flags.f_contiguous and not array.flags.c_contiguous
+    ):  # C contiguous from the other side
         out = _transform(array.T, array.ndim - 1 - axis).T
     else:
         out = _transform(np.ascontiguousarray(array), axis)
@@ -98,16 +100,17 @@ def _transform(X: NDArray[Any], axis: int) -> NDArray[Any]:
         return np.ascontiguousarray(np.moveaxis(_transform(moved, X.ndim - 1), -1, axis))
     out = np.empty(X.shape, X.dtype)
     source, target = read_only(X.reshape(-1)), out.reshape(-1)
-    if n == 1:
+    if n == 1:  # H_1 = 1
         target[:] = source
-    elif stride > 1:
+    elif stride > 1:  # across rows; the columns are the vectors of the kernel
         for rows, step in _passes(n, stride):
             _transform_rows(source, target, rows, step)
             source = read_only(target)
-    elif n < walsh.SHORT:
+    elif n < walsh.SHORT:  # contiguous vectors
         kernel = lambda first, last: walsh.transform_short(source, target, n, first, last)  # noqa: E731
         _run(kernel, X.size // n, X.size)
     else:
+        # H_n = H_{n / SHORT} (x) H_SHORT: the first pass does the inner factor too.
         first_pass, *others = _passes(n // walsh.SHORT, walsh.SHORT) or [(1, walsh.SHORT)]
         _transform_vectors(source, target, first_pass[0])
         for rows, step in others:
@@ -117,7 +120,7 @@ def _transform(X: NDArray[Any], axis: int) -> NDArray[Any]:
 
 def _passes(n: int, stride: int) -> list[tuple[int, int]]:
     """Factors of the axis, nearly equal and of at most `_MOST_ROWS` rows, with their strides."""
-    bits = n.bit_length() - 1
+    bits = n.bit_length() - 1  # n = 2^bits
     n_passes = -(-bits // (_MOST_ROWS.bit_length() - 1))
     passes = []
     for k in range(n_passes):
@@ -130,7 +133,7 @@ def _passes(n: int, stride: int) -> list[tuple[int, int]]:
 def _transform_rows(x: NDArray[Any], out: NDArray[Any], rows: int, stride: int) -> None:
     line = vector_code.line_entries(out.dtype)
     width = min(stride, max(_TILE_ENTRIES // rows // line * line, line))
-    LD = (-(-width // line) | 1) * line
+    LD = (-(-width // line) | 1) * line  # an odd number of lines: rows spread over the cache
     n_items = x.size // (rows * stride) * -(-stride // width)
 
     def run(first: int, last: int) -> None:
