@@ -15,7 +15,7 @@ from randla._validation import as_count, is_sparse
 from randla.sketching._operators import AnyArray, Sketch
 from randla.sketching._working_memory import OrderedSum
 
-#: Entries of a block, which is drawn and multiplied while it is in cache.
+#: Entries of a block of S, which is drawn and multiplied while it is in cache.
 _BLOCK_ENTRIES = 1 << 17
 #: Rough seconds per entry.
 _SECONDS_PER_ENTRY = 6e-9
@@ -99,11 +99,11 @@ class GaussianSketch(Sketch):
             buffer = np.empty((block, m))
             for i in range(bounds[part][0], bounds[part][1], block):
                 end = min(i + block, bounds[part][1])
-                E = self._rows(buffer[: end - i], first_row + i, A.dtype)
+                E = self._rows(buffer[: end - i], first_row + i, A.dtype)  # (rows, m), N(0, 1)
                 if weights.size:
-                    E = E * weights[i:end, None]
+                    E = E * weights[i:end, None]  # E' W A without a copy of A
                 rows = A[i:end]
-                with np.errstate(invalid="ignore", over="ignore"):
+                with np.errstate(invalid="ignore", over="ignore"):  # looked at in the end
                     total[:, :d] += (rows.T @ E).T if is_sparse(rows) else E.T @ rows
                     if k:
                         total[:, d:] += E.T @ b[i:end]
@@ -111,7 +111,7 @@ class GaussianSketch(Sketch):
 
         seconds = _SECONDS_PER_ENTRY * n_rows * m
         run_parts(sketch_part, len(bounds), seconds=seconds, blas=True)
-        sums.total *= 1.0 / math.sqrt(m)
+        sums.total *= 1.0 / math.sqrt(m)  # entries of S have variance 1/m
         return sums.total
 
     def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
@@ -125,7 +125,7 @@ class GaussianSketch(Sketch):
             for i in range(bounds[part][0], bounds[part][1], block):
                 end = min(i + block, bounds[part][1])
                 E = self._rows(buffer[: end - i], first + i, Y.dtype)
-                np.matmul(E, scaled, out=out[i:end])
+                np.matmul(E, scaled, out=out[i:end])  # rows i..end of S'Y
 
         seconds = _SECONDS_PER_ENTRY * m * len(out)
         run_parts(fill_part, len(bounds), seconds=seconds, blas=True)

@@ -98,14 +98,15 @@ class SparseSignSketch(Sketch):
         m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
         width = d + b.shape[1]
         line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
-        step = -(-width // line) * line
+        step = -(-width // line) * line  # a row of the sum takes whole cache lines
         slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
+        # Additions, and parts such that a sum of m rows costs a small share of those of a part.
         entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * b.shape[1]
         n_parts = part_count(-(-n_rows // slab_rows), zeta * entries / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)
         rows_per_call = _ADDITIONS_PER_CALL * n_rows // (zeta * max(entries, 1)) + 1
         sums = OrderedSum(lambda: aligned_zeros(m * step, A.dtype))
-        common = strided_view(b), weights, first_row
+        common = strided_view(b), weights, first_row  # of all calls
         spare: list[kernels.Work] = []  # one for each thread
 
         def sketch_part(part: int) -> None:
@@ -114,22 +115,23 @@ class SparseSignSketch(Sketch):
             first, last = bounds[part]
             for i in range(first, last, rows_per_call):
                 rows = i, min(i + rows_per_call, last)
-                rest = *common, *rows, self._draw, work, lanes, total, step
+                arguments = *common, *rows, self._draw, work, lanes, total, step
                 if is_sparse(A):
                     kernels.sketch_sparse_rows(
-                        read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *rest
+                        read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *arguments
                     )
                 else:
-                    kernels.sketch_rows(strided_view(A), *rest)
+                    kernels.sketch_rows(strided_view(A), *arguments)
             sums.add(part, total)
             spare.append(work)
 
         run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * entries)
-        sums.total *= 1.0 / math.sqrt(zeta)
+        sums.total *= 1.0 / math.sqrt(zeta)  # entries of S are +-1/sqrt(zeta)
         return sums.total.reshape(m, step)[:, :width]
 
     def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         zeta, width = self.nonzeros, Y.shape[1]
+        # S'Y: each row is a sum of zeta rows of Y.
         scaled = read_only((Y * Y.dtype.type(1.0 / math.sqrt(zeta))).reshape(-1))
         out = np.empty((last - first, width), Y.dtype)
         n_parts = part_count(-(-len(out) // _ADJOINT_ROWS), 64)

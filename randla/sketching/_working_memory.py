@@ -33,6 +33,7 @@ def strided_view(A: NDArray[Any]) -> StridedView:
     if A.size == 0:
         return StridedView(read_only(np.empty(0, A.dtype)), 0, 0, 1, width)
     steps = [stride // size if k > 1 else 0 for stride, k in zip(A.strides, A.shape, strict=True)]
+    # Offsets of the far corner, and of the lowest address where strides are negative.
     reach = [step * (k - 1) for step, k in zip(steps, A.shape, strict=True)]
     low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
     lowest = A[tuple(slice(-1, None) if r < 0 else slice(0, 1) for r in reach)]
@@ -70,7 +71,7 @@ class OrderedSum:
         """Take the accumulator of a part back."""
         # Error states belong to a thread; whether sums are finite is looked at in the end.
         with self._lock, np.errstate(invalid="ignore", over="ignore"):
-            self._waiting[part] = array
+            self._waiting[part] = array  # until all parts before it are there
             while self._next in self._waiting:
                 array = self._waiting.pop(self._next)
                 self.total += array

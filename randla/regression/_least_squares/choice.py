@@ -94,7 +94,7 @@ def _solve_part(factory: SketchFactory, rows: ScaledProblem, rcond: float | None
 
 def zero_solution(rows: ScaledProblem) -> Solution:
     """The solution if all columns of A are zero."""
-    return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0, 0, "lapack")
+    return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0)
 
 
 def _solve(

@@ -15,7 +15,7 @@ from randla.regression._least_squares.options import DEFAULT, LstsqOptions
 from randla.sketching._kronecker import KroneckerProduct
 
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
-_MAX_DENSE_ENTRIES = 1 << 22
+MAX_DENSE_ENTRIES = 1 << 22
 #: Ratio of the scales of two columns of a Kronecker factor up to which its singular values will do.
 _LARGEST_SPREAD = 1e9
 #: BLAS is held at one thread from this many entries, which pay for the call, up to this many
@@ -49,7 +49,7 @@ def as_problem(
         return LazyProblem(tall, B, root_weights, ridge), B.ndim == 1
     if not isinstance(tall, DenseMatrix):
         is_small = options.method == "auto" and not options.wants_one_sketch
-        is_small &= n * d < _MAX_DENSE_ENTRIES
+        is_small &= n * d < MAX_DENSE_ENTRIES
         keeps = _splits(tall.A, root_weights, ridge) or not is_small
         if options.method == "lapack" or not keeps:
             tall = DenseMatrix(tall.toarray())

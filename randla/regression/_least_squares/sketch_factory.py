@@ -10,8 +10,7 @@ from randla._tall.problem import ScaledProblem
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import is_structured
 from randla.sketching._gaussian import GaussianSketch
-from randla.sketching._hadamard import SRHT, BlockSRHT
-from randla.sketching._hadamard_plan import padded
+from randla.sketching._hadamard import SRHT, BlockSRHT, padded
 from randla.sketching._kronecker import KroneckerSRHT
 from randla.sketching._operators import UNBOUNDED, Sketch
 from randla.sketching._size import required_rows

@@ -47,9 +47,9 @@ class Solution:
     preconditioner: Preconditioner | None
     rank: int | None  # None: not known
     squares: Array  # (k,) squared norms of the scaled residual, with the rows of the ridge
-    error: float | None  # backward error as measured; None: not measured
-    n_iterations: int
-    method: str
+    error: float | None = None  # backward error as measured; None: not measured
+    n_iterations: int = 0
+    method: str = "lapack"
     converged: bool = True
 
 

@@ -52,7 +52,7 @@ def _make_butterfly(R, meaning):
         rows_y = [code.at(y, code.builder.mul(step_y, I64(k))) for k in range(R)]
 
         def body(c, vector):
-            if prefetch is not None and vector:
+            if prefetch is not None and vector:  # half a line of each row in a turn
                 prefetch(c)
             values = code.hadamard([code.load(code.at(row, c), vector) for row in rows_x])
             for row, value in zip(rows_y, values, strict=True):
@@ -127,7 +127,7 @@ def lane_transform(code, y, first_y, count):
     row = code.base(0, first_y)
     with code.loop(I64(0), count, V) as (c, _):
         value, half = code.load(code.at(row, c)), 1
-        while half < V:
+        while half < V:  # a +- b inside a vector: the sign times itself plus its shuffle
             swap = ir.Constant(ir.VectorType(I32, V), [k ^ half for k in range(V)])
             sign = ir.Constant(code.vector, [-1.0 if k & half else 1.0 for k in range(V)])
             value = code.fused(sign, value, builder.shuffle_vector(value, value, swap))
