@@ -3,6 +3,16 @@
 from fractions import Fraction
 
 import numpy as np
+from scipy.linalg import qr, solve_triangular
+
+U = 2.0**-53
+METHODS = ("auto", "cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack")
+STABLE = tuple(m for m in METHODS if m != "cholesky")
+
+
+def householder(A, b):
+    Q, R = qr(A, mode="economic")
+    return solve_triangular(R, Q.T @ b)
 
 
 def exact_solution(A, b):
