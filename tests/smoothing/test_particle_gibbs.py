@@ -29,7 +29,7 @@ from randla.smoothing._particles.particle_gibbs import as_burn_in
 from randla.smoothing._particles.problem import make_problem
 from randla.smoothing._particles.result import summarise, warn_if_short
 from tests.smoothing import models, reference
-from tests.smoothing.test_exactness import chain_problem, pooled
+from tests.smoothing.claims.test_exactness import chain_problem, pooled
 from tests.statistical import claim
 
 # Few particles, so that the tests are quick.
