@@ -17,6 +17,9 @@ _RNG = np.random.default_rng(5)
 _X, _Y = grid(_RNG, (12, 4)), grid(_RNG, (9, 4), 2.0)
 _A = np.arange(1.0, 13.0)
 _FLAT_X, _FLAT_Y = grid(_RNG, (2, 11)), grid(_RNG, (2, 7), 2.0)
+_LARGE = {"X": grid(_RNG, (400, 4)), "Y": grid(_RNG, (300, 4), 2.0)}
+_HIGH = {"X": grid(_RNG, (30, 24)), "Y": grid(_RNG, (20, 24), 2.0)}
+_MANY = {"clouds": _LARGE["X"], "others": [_LARGE["Y"], _Y]}
 
 _BAD_P = [
     ({"p": 0.5}, ValueError, "p must be in .* got 0.5"),
@@ -56,6 +59,8 @@ CASES: list[Case] = [
         arrays={"x": _FLAT_X, "y": _FLAT_Y},
         takes_rng=False,
         higher=("x", "y"),
+        large={"x": grid(_RNG, (600, 400)), "y": grid(_RNG, (600, 300))},
+        scaled={"x y": (1,)},
         bad_options=[
             *_BAD_P,
             ({"a": -np.ones(11)}, ValueError, "a must be non-negative"),
@@ -72,6 +77,8 @@ CASES: list[Case] = [
         arrays={"X": _X, "Y": _Y},
         values=sliced_values,
         random=True,
+        large=_LARGE,
+        scaled={"X Y": (1, 1, None, None)},
         bad_options=[
             *_BAD_P,
             *_BAD_WEIGHTS,
@@ -97,6 +104,8 @@ CASES: list[Case] = [
         arrays={"X": _X, "Y": _Y, "a": _A},
         values=sliced_values,
         random=True,
+        large={**_LARGE, "a": np.arange(400.0)},
+        scaled={"X Y": (1, 1, None, None), "a": (0, 0, 0, 0)},
     ),
     Case(
         name="sliced_wasserstein adaptive",
@@ -104,6 +113,16 @@ CASES: list[Case] = [
         arrays={"X": _X[:, :3], "Y": _Y[:, :3]},
         values=sliced_values,
         random=True,
+        scaled={"X Y": (1, 1, None, None)},
+    ),
+    Case(
+        name="sliced_wasserstein bures",
+        call=lambda **kw: sliced_wasserstein(control_variate="bures", **kw),
+        arrays={"X": _X, "Y": _Y},
+        values=sliced_values,
+        random=True,
+        large=_HIGH,
+        scaled={"X Y": (1, 1, None, None)},
     ),
     Case(
         name="sliced_wasserstein_gradient",
@@ -111,6 +130,8 @@ CASES: list[Case] = [
         arrays={"X": _X, "Y": _Y},
         values=lambda r: (np.float64(r.value), r.gradient, r.standard_error),
         random=True,
+        large=_LARGE,
+        scaled={"X Y": (1, None, None)},
         rtol32=0.2,  # ties that rounding breaks the other way
         integers=False,  # at ties each order has a subgradient of its own
         bad_options=[
@@ -122,10 +143,14 @@ CASES: list[Case] = [
     ),
     Case(
         name="sliced_wasserstein_matrix",
-        call=lambda clouds, **kw: sliced_wasserstein_matrix([clouds, _Y, _X[:7] + 1.0], **kw),
+        call=lambda clouds, others=(_Y, _X[:7] + 1.0), **kw: sliced_wasserstein_matrix(
+            [clouds, *others], **kw
+        ),
         arrays={"clouds": _X},
         values=lambda r: (r.values, r.standard_errors, r.powers),
         random=True,
+        large=_MANY,
+        scaled={"clouds others": (1, 1, None)},
         bad_options=[
             *_BAD_P,
             ({"p": 17}, ValueError, "p must be in"),
@@ -151,12 +176,17 @@ CASES: list[Case] = [
     ),
     Case(
         name="sliced_wasserstein_matrix controlled",
-        call=lambda clouds, **kw: sliced_wasserstein_matrix(
-            [_Y, clouds], [None, _A], control_variate="quadratic", **kw
+        call=lambda clouds, others=(_Y,), **kw: sliced_wasserstein_matrix(
+            [*others, clouds],
+            [*(None for _ in others), np.arange(1.0, 1.0 + len(clouds))],
+            control_variate="quadratic",
+            **kw,
         ),
         arrays={"clouds": _X},
         values=lambda r: (r.values, r.standard_errors),
         random=True,
+        large=_MANY,
+        scaled={"clouds others": (1, 1)},
     ),
     Case(
         name="sliced_wasserstein_flow",
@@ -165,6 +195,8 @@ CASES: list[Case] = [
         values=lambda r: (r.points, r.trace, r.trace_standard_error),
         random=True,
         integers=False,
+        large={**_LARGE, "n_projections": 400},
+        scaled={"X Y": (1, 1, 1)},
         bad_options=[
             *_BAD_WEIGHTS,
             ({"n_steps": 0}, ValueError, "n_steps must be at least 1"),
@@ -198,6 +230,8 @@ CASES: list[Case] = [
         call=max_sliced_wasserstein,
         arrays={"X": _X, "Y": _Y},
         values=lambda r: (np.float64(r.value),),
+        large=_LARGE,
+        scaled={"X Y": (1,)},
         bad_options=[
             *_BAD_P,
             *_BAD_WEIGHTS,
