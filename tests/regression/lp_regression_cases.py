@@ -38,7 +38,6 @@ _BAD = [
     ({"size": 10}, ValueError, r"\bsize is for"),
     ({"rtol": 0.0}, ValueError, r"\brtol must be"),
     ({"rtol": "small"}, TypeError, r"\brtol must be"),
-    ({"progress": 1}, TypeError, r"\bprogress must be"),
     ({"weights": -_w}, ValueError, r"\bweights must be"),
     ({"weights": np.zeros(60)}, ValueError, r"\bweights must"),
     ({"weights": _w[:5]}, ValueError, r"\bweights must be"),
@@ -52,14 +51,14 @@ def _values(result):
 
 
 def _case(name, arrays=_ARRAYS, **options):
-    fixed = {k: options.pop(k) for k in ("p", "tau", "method", "size") if k in options}
+    fixed = {k: options.pop(k) for k in ("p", "tau", "l1", "method", "size") if k in options}
     return Case(
         name,
         lambda **arguments: lp_regression(**{**fixed, **arguments}),
         arrays,
         _values,
         sparse=("A",),
-        scaled={"A": (0, 0), "b": (1, 1), "A b": (1, 1)},
+        scaled={} if "l1" in fixed else {"A": (0, 0), "b": (1, 1), "A b": (1, 1)},
         **options,
     )
 
@@ -67,6 +66,7 @@ def _case(name, arrays=_ARRAYS, **options):
 CASES = [
     _case("lp_regression", bad_options=_BAD, large={**_large(20_000, 2), "method": "full"}),
     _case("lp_regression quantiles", tau=[0.2, 0.7]),
+    _case("lp_regression penalised", l1=2.0),
     _case("lp_regression power", p=3, large=_large(30_000, 5)),
     _case("lp_regression minimax", p=np.inf),
     _case(

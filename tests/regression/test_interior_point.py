@@ -143,14 +143,6 @@ def test_many_parts_give_the_answer_of_one(monkeypatch):
     np.testing.assert_allclose(many.x, one.x, atol=1e-10)
 
 
-def test_parts_on_threads(monkeypatch, each_thread_count):
-    monkeypatch.setattr("randla.regression._panels.panels._PART", 1)
-    _, _, P = panels(2000, 5)
-    first, *others = each_thread_count(lambda: solve_pinball(P, Factor(P.gram()), 0.4).x)
-    for other in others:
-        np.testing.assert_array_equal(other, first)
-
-
 @pytest.mark.parametrize("noise", ["cauchy", "gross"])
 def test_clipping_does_not_change_the_answer(noise):
     rng = np.random.default_rng(3)

@@ -7,26 +7,11 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
-from randla import SRHT, CountSketch, _parallel, lstsq
+from randla import SRHT, CountSketch, lstsq
 from randla.datasets import ill_conditioned
 from randla.regression._least_squares.choice import LstsqWarning
 from tests.data import normal
 from tests.regression.least_squares_reference import STABLE, U, backward_error
-
-
-def test_layouts_are_read_as_they_lie():
-    A, b = normal(3000, 12), normal(3000, seed=1)
-    expected = lstsq(A, b).x
-    wide = np.zeros((3000, 36))
-    wide[:, ::3] = A
-    tall = np.zeros((9000, 12))
-    tall[::-3] = A
-    for layout in (np.asfortranarray(A), wide[:, ::3], tall[::-3], A[::-1], A[:, ::-1], A.tolist()):
-        flipped = layout is not None and np.shares_memory(np.asarray(layout), A)
-        for method in ("cholesky", "sketch-cholesky", "lapack"):
-            x = lstsq(layout, b, method=method, rng=0).x
-            reference = np.linalg.lstsq(np.asarray(layout), b)[0] if flipped else expected
-            np.testing.assert_allclose(x, reference, rtol=0, atol=1e-15)
 
 
 @pytest.mark.compiled
@@ -175,17 +160,10 @@ def test_a_sketch_that_loses_rank_is_drawn_again():
     assert result.rank == 40
 
 
-def test_progress_is_shown(capsys, monkeypatch):
+def test_steps_of_lsqr_are_shown(capsys):
     pytest.importorskip("tqdm")
-    A, b = normal(3000, 5), normal(3000, seed=1)
-    quiet = lstsq(A, b, method="cholesky")
-    monkeypatch.setattr(_parallel, "WORTH_A_BAR", 0.0)
-    np.testing.assert_array_equal(lstsq(A, b, method="cholesky", progress=True).x, quiet.x)
-    assert "lstsq: 100%" in capsys.readouterr().err
-    lstsq(sparse.csr_array(A), b, method="lsqr", progress=True)
+    lstsq(sparse.csr_array(normal(300, 5)), normal(300, seed=1), method="lsqr", progress=True)
     assert "steps of LSQR" in capsys.readouterr().err
-    with pytest.raises(TypeError, match="progress must be True or False, got 1"):
-        lstsq(A, b, progress=1)
 
 
 def test_cholesky_says_when_it_fails():
@@ -204,13 +182,3 @@ def test_a_method_that_stops_short_warns():
         result = lstsq(A, b, method="iterative", sketch="sparse-sign", sketch_size=52, rng=0)
     assert not result.converged
     assert caught[0].filename == __file__
-
-
-@pytest.mark.parametrize("shape", [(300_000, 4), (30_000, 40), (6000, 200)])
-@pytest.mark.parametrize("condition", [1e2, 1e10])
-def test_the_same_for_any_number_of_threads(shape, condition, each_thread_count):
-    A = normal(*shape) * np.geomspace(1.0, 1.0 / condition, shape[1])
-    A = A @ normal(shape[1], shape[1], seed=1)
-    b = normal(shape[0], seed=2)
-    first, *others = each_thread_count(lambda: lstsq(A, b, rng=0).x)
-    assert all(np.array_equal(first, other) for other in others)

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy import sparse
 
 from randla._tall.tiles import Tiles
 from randla._tall.whitening import whiten
@@ -109,13 +108,10 @@ def test_zero_rows_and_dependent_columns():
 
 
 @pytest.mark.parametrize("p", [0.5, 1, 4])
-def test_scales_layouts_and_kinds(p):
+def test_scales_of_columns_do_not_matter(p):
     A = MATRICES["pareto 2"]
-    w = lewis_weights(A, p)
-    for other in (A * 1e-290, A * 1e290, A * [1e-100, 1, 1e100, 1e-3]):
-        np.testing.assert_allclose(lewis_weights(other, p), w, rtol=1e-5)
-    np.testing.assert_allclose(lewis_weights(sparse.csr_array(A), p), w, rtol=1e-8)
-    np.testing.assert_allclose(lewis_weights(A.astype(np.float32), p), w, rtol=1e-4)
+    scaled = lewis_weights(A * [1e-100, 1, 1e100, 1e-3], p)
+    np.testing.assert_allclose(scaled, lewis_weights(A, p), rtol=1e-5)
 
 
 def test_rows_of_very_different_size():
@@ -193,12 +189,6 @@ def test_ending_early_is_said():
     assert (exact <= w.upper).all()
 
 
-def test_same_for_any_number_of_threads(each_thread_count):
-    A = np.random.default_rng(0).standard_normal((4000, 10))
-    first, *others = each_thread_count(lambda: np.asarray(lewis_weights(A, 1)))
-    assert all(np.array_equal(first, other) for other in others)
-
-
 def test_state_belongs_to_the_weights():
     A = MATRICES["pareto 2"]
     with warnings.catch_warnings():
@@ -210,15 +200,6 @@ def test_state_belongs_to_the_weights():
     np.testing.assert_allclose(state.first_norms**2, leverage_scores(A), rtol=1e-10)
     ratio = state.row_scale / np.exp(state.log_weights * (1 / 2 - 1 / 3))
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
-
-
-def test_progress_is_shown(capsys, monkeypatch):
-    pytest.importorskip("tqdm")
-    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
-    lewis_weights(MATRICES["gaussian"], 1)
-    assert capsys.readouterr().err == ""
-    lewis_weights(MATRICES["gaussian"], 1, progress=True)
-    assert "lewis_weights: 100%" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [1e-7, 1e-9, 1e-11])

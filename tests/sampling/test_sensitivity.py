@@ -311,16 +311,6 @@ def test_a_warning_points_to_the_call():
     assert caught[0].filename == through_another[0].filename == __file__
 
 
-def test_sensitivities_are_the_same_for_any_number_of_threads(each_thread_count):
-    A = MATRICES["pareto 2"]
-    for p in (1, 1.5, 3):
-        for method in ("exact", "sketch", "bound"):
-            first, *others = each_thread_count(
-                lambda p=p, method=method: np.asarray(lp_sensitivities(A, p, method=method, rng=0))
-            )
-            assert all(np.array_equal(first, other) for other in others)
-
-
 @pytest.mark.parametrize("p", [1, 1.5, 3, 6])
 @pytest.mark.parametrize("name", ["pareto 2", "positive", "groups"])
 def test_the_largest(name, p):
@@ -357,15 +347,6 @@ def test_a_part_of_heavy_tailed_rows_is_short_too(p, monkeypatch):
     few = places[: -(-len(A) // n_parts[0])]
     _, _, iterations = solver.solve(solver.X[few], few, 1e-6)
     assert iterations.sum() * row_seconds(*A.shape, p) < 0.5  # Ctrl-C is looked for between parts
-
-
-def test_progress_is_shown(capsys):
-    pytest.importorskip("tqdm")
-    A = MATRICES["gaussian"]
-    lp_sensitivities(A, 1, progress=True)
-    total_sensitivity(A, 1, n_draws=5, progress=True)
-    max_sensitivity(A, 1, progress=True)
-    assert capsys.readouterr().err.count("sensitivities") >= 3
 
 
 def test_the_largest_needs_few_rows_and_knows_special_cases():
