@@ -48,7 +48,8 @@ class Case:
     rtol32 : float
         Agreement of float32 input with float64 input, relative to the largest value.
     large : dict
-        Arguments that replace some, so that the work is cut into several parts.
+        Arguments that replace some, so that the work is cut into several parts. No multiples of
+        1/64, whose sums are the same in any order.
     sparse : tuple of str
         Arrays that may be sparse matrices.
     scaled : dict

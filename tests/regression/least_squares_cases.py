@@ -8,8 +8,10 @@ from tests.conformance import Case, grid
 _rng = np.random.default_rng(0)
 _A, _b, _B = grid(_rng, (60, 3)), grid(_rng, 60), grid(_rng, (60, 2))
 _weights = np.abs(grid(_rng, 60)) + 0.5
-_WIDE = {"A": grid(_rng, (6000, 200)), "b": grid(_rng, 6000)}  # two parts of a Gram matrix
-_TALL = {"A": grid(_rng, (9000, 3)), "b": grid(_rng, 9000)}
+_TALL, _WIDE = (  # the wide one has a Gram matrix of several parts
+    {"A": _rng.standard_normal((n, d)), "b": _rng.standard_normal(n)}
+    for n, d in ((9000, 3), (6000, 200))
+)
 _UNITS = {"A": (-1, 0, -1), "b": (1, 1, 1), "A b": (0, 1, 0)}  # of x, residual, standard error
 
 _BAD = [

@@ -14,8 +14,8 @@ _ARRAYS = {"A": _A, "b": _b, "weights": _w}
 
 
 def _large(n, d):
-    A = grid(_rng, (n, d))
-    return {"A": A, "b": grid(_rng, n) + A.sum(axis=1), "weights": np.abs(grid(_rng, n)) + 1.0}
+    A = _rng.standard_normal((n, d))
+    return {"A": A, "b": A.sum(axis=1) + _rng.standard_normal(n), "weights": 1.0 + _rng.random(n)}
 
 
 _BAD = [

@@ -17,7 +17,7 @@ _A = grid(_rng, (60, 4), scale=2.0)
 _A[3] *= 16
 _w = np.abs(grid(_rng, 60)) + 0.25
 _small = grid(_rng, (24, 3), scale=2.0)
-_tall, _many = grid(_rng, (9000, 10), scale=2.0), grid(_rng, (300, 4), scale=2.0)
+_tall, _many = _rng.standard_normal((9000, 10)), _rng.standard_normal((300, 4))
 _tall[3] *= 16
 _SCORES = {"sparse": ("A",), "scaled": {"A": (0, 0, 0)}}  # of any unit
 
@@ -53,7 +53,7 @@ CASES: list[Case] = [
         leverage_scores,
         {"A": _A, "weights": _w},
         values=_scores,
-        large={"A": _tall, "weights": np.abs(grid(_rng, 9000)) + 0.25},
+        large={"A": _tall, "weights": _rng.random(9000)},
         sparse=("A",),
         scaled={"A": (0, 0, 0), "weights": (0, 0, 0), "A weights": (0, 0, 0)},
         bad_options=[
@@ -72,7 +72,7 @@ CASES: list[Case] = [
         lambda A, **options: leverage_scores(A, method="sketch", **options),
         {"A": grid(_rng, (330, 40))},
         random=True,
-        large={"A": grid(_rng, (3000, 40))},
+        large={"A": _rng.standard_normal((3000, 40))},
         sparse=("A",),
         scaled={"A": (0,)},
     ),

@@ -17,8 +17,10 @@ _RNG = np.random.default_rng(5)
 _X, _Y = grid(_RNG, (12, 4)), grid(_RNG, (9, 4), 2.0)
 _A = np.arange(1.0, 13.0)
 _FLAT_X, _FLAT_Y = grid(_RNG, (2, 11)), grid(_RNG, (2, 7), 2.0)
-_LARGE = {"X": grid(_RNG, (400, 4)), "Y": grid(_RNG, (300, 4), 2.0)}
-_HIGH = {"X": grid(_RNG, (30, 24)), "Y": grid(_RNG, (20, 24), 2.0)}
+_LARGE, _HIGH = (
+    {"X": _RNG.standard_normal((n, d)), "Y": 2.0 * _RNG.standard_normal((m, d))}
+    for n, m, d in ((400, 300, 4), (30, 20, 24))
+)
 _MANY = {"clouds": _LARGE["X"], "others": [_LARGE["Y"], _Y]}
 
 _BAD_P = [
@@ -59,7 +61,7 @@ CASES: list[Case] = [
         arrays={"x": _FLAT_X, "y": _FLAT_Y},
         takes_rng=False,
         higher=("x", "y"),
-        large={"x": grid(_RNG, (600, 400)), "y": grid(_RNG, (600, 300))},
+        large={"x": _RNG.standard_normal((600, 400)), "y": _RNG.standard_normal((600, 300))},
         scaled={"x y": (1,)},
         bad_options=[
             *_BAD_P,
