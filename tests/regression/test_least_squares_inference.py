@@ -18,12 +18,9 @@ from randla import (
 )
 from randla.datasets import aligned_pairs, collision_attack
 from randla.regression._least_squares import sketch_and_solve
+from tests.data import normal
 from tests.regression.least_squares_reference import augmented, sketched_regression
 from tests.statistical import claim
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def heavy_tailed(n, d):
