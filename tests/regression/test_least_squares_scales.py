@@ -36,14 +36,14 @@ def test_wide_matrices_of_any_scale(scale):
     np.testing.assert_allclose(lstsq(A * scale, b * scale).x, expected, rtol=1e-12, atol=1e-14)
 
 
-def test_a_ridge_and_weights_scale_with_the_data():
+@pytest.mark.parametrize("scale", [1e-150, 1e-60, 1e60, 1e150])
+def test_a_ridge_and_weights_scale_with_the_data(scale):
     A, b = normal(500, 4), normal(500, seed=1)
     expected = lstsq(A, b, ridge=7.0).x
-    for scale in (1e-150, 1e-60, 1e60, 1e150):
-        scaled = lstsq(A * scale, b, ridge=7.0 * scale**2).x * scale
-        np.testing.assert_allclose(scaled, expected, rtol=1e-12)
-        weighted = lstsq(A, b, ridge=7.0 * scale, weights=np.full(500, scale)).x
-        np.testing.assert_allclose(weighted, expected, rtol=1e-12)
+    scaled = lstsq(A * scale, b, ridge=7.0 * scale**2).x * scale
+    np.testing.assert_allclose(scaled, expected, rtol=1e-12)
+    weighted = lstsq(A, b, ridge=7.0 * scale, weights=np.full(500, scale)).x
+    np.testing.assert_allclose(weighted, expected, rtol=1e-12)
 
 
 def test_a_coefficient_beyond_float64_is_an_error():

@@ -115,13 +115,13 @@ def test_one_column_of_ones_has_closed_forms():
         np.testing.assert_allclose(lp_regression(ones, b, **options).x, expected, rtol=1e-14)
 
 
-def test_a_vertex_passes_through_d_points():
+@pytest.mark.parametrize("tau", [0.1, 0.5, 0.9])
+def test_a_vertex_passes_through_d_points(tau):
     A, b = problem()
-    for tau in (0.1, 0.5, 0.9):
-        r = b - A @ lp_regression(A, b, tau=tau).x
-        assert (np.abs(r) <= 1e-12).sum() >= A.shape[1]
-        assert (r > 1e-12).sum() <= (1 - tau) * len(b)  # subgradient for the intercept
-        assert (r < -1e-12).sum() <= tau * len(b)
+    r = b - A @ lp_regression(A, b, tau=tau).x
+    assert (np.abs(r) <= 1e-12).sum() >= A.shape[1]
+    assert (r > 1e-12).sum() <= (1 - tau) * len(b)  # subgradient for the intercept
+    assert (r < -1e-12).sum() <= tau * len(b)
 
 
 # Options ------------------------------------------------------------------------------------------

@@ -174,12 +174,12 @@ def test_weights_and_ridge():
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"ridge": 0.5}])
 @pytest.mark.parametrize("density", [0.02, 0.3])
-def test_sparse_is_dense(density):
+def test_sparse_is_dense(options, density):
     S = sparse.random(3000, 15, density, random_state=6, format="csr") + sparse.eye(3000, 15)
-    for options in ({}, {"ridge": 0.5}):
-        scores, dense = (leverage_scores(A, **options) for A in (S, S.toarray()))
-        np.testing.assert_allclose(scores, dense, rtol=1e-9, atol=1e-14)
+    scores, dense = (leverage_scores(A, **options) for A in (S, S.toarray()))
+    np.testing.assert_allclose(scores, dense, rtol=1e-9, atol=1e-14)
 
 
 def test_float32_is_computed_in_double():
