@@ -12,10 +12,16 @@ from tests.data import deficient, normal
 from tests.regression.least_squares_reference import METHODS, U, augmented, backward_error
 
 
+@pytest.fixture
+def nothing_is_made_dense(monkeypatch):
+    """Let no sparse matrix and no operator be small enough for that."""
+    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+
+
+@pytest.mark.usefixtures("nothing_is_made_dense")
 @pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
 @pytest.mark.parametrize("method", METHODS)
-def test_sparse(make, method, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+def test_sparse(make, method):
     A = make(sparse.random(3000, 20, density=0.2, random_state=0))
     b, weights = normal(3000, 2, seed=1), np.random.default_rng(2).exponential(size=3000)
     for options in ({}, {"weights": weights, "ridge": 2.0}):
@@ -24,9 +30,9 @@ def test_sparse(make, method, monkeypatch):
         np.testing.assert_allclose(x, expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.usefixtures("nothing_is_made_dense")
 @pytest.mark.parametrize("kind", ["random", "graded", "fixed effects"])
-def test_sparse_with_many_columns(kind, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+def test_sparse_with_many_columns(kind):
     rng = np.random.default_rng(0)
     A = sparse.csr_array(sparse.random(3000, 400, density=0.01, random_state=0))
     if kind == "graded":
@@ -48,12 +54,12 @@ def test_sparse_with_many_columns(kind, monkeypatch):
     )
 
 
+@pytest.mark.usefixtures("nothing_is_made_dense")
 @pytest.mark.parametrize("ratio", [1e-6, 1e-10, 1e-20, 1e-200])
 @pytest.mark.parametrize("shape", [(3000, 400), (300, 900)])
 @pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
-def test_products_with_columns_of_two_scales(make, shape, ratio, monkeypatch):
+def test_products_with_columns_of_two_scales(make, shape, ratio):
     """LSQR stops at an error relative to the largest columns, and must not overlook the others."""
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
     A = sparse.random(*shape, density=0.05, random_state=0, format="csr")
     b = normal(shape[0], seed=1) + A[:, 100:] @ np.ones(shape[1] - 100)
     scale = np.where(np.arange(shape[1]) < 100, 1.0, ratio)
@@ -66,18 +72,18 @@ def test_products_with_columns_of_two_scales(make, shape, ratio, monkeypatch):
     assert residual <= best * (1 + 1e-9) + 1e-8 * np.linalg.norm(b)
 
 
+@pytest.mark.usefixtures("nothing_is_made_dense")
 @pytest.mark.parametrize("scale", [1e-200, 1e-60, 1e60])
-def test_lsqr_on_small_and_large_matrices(scale, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+def test_lsqr_on_small_and_large_matrices(scale):
     A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
     b = normal(300, seed=1)
     x = lstsq(sparse.csr_array(A * scale), b).x
     np.testing.assert_allclose(x * scale, np.linalg.lstsq(A.toarray(), b)[0], atol=1e-12)
 
 
+@pytest.mark.usefixtures("nothing_is_made_dense")
 @pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
-def test_a_ridge_with_lsqr(make, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+def test_a_ridge_with_lsqr(make):
     A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
     b = normal(300, seed=1)
     for ridge in (1e-2, 1.0):
@@ -93,8 +99,8 @@ def test_a_large_sparse_matrix_of_zeros():
     assert result.residual_norm == pytest.approx(np.linalg.norm(normal(5000)))
 
 
-def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+@pytest.mark.usefixtures("nothing_is_made_dense")
+def test_sparse_that_is_nearly_dense_or_badly_scaled():
     b = normal(3000, seed=1)
     for A in (
         sparse.random(3000, 20, density=0.01, random_state=0).toarray(),
@@ -122,8 +128,8 @@ def test_operators(condition, method, monkeypatch):
         assert result.method == ("lsqr" if limit == 0 and method == "auto" else result.method)
 
 
-def test_operators_with_options(monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+@pytest.mark.usefixtures("nothing_is_made_dense")
+def test_operators_with_options():
     A, b = normal(2000, 12), normal(2000, 3, seed=1)
     A[:, 5] = 0.0
     options = {"weights": np.random.default_rng(2).exponential(size=2000), "ridge": 3.0}
@@ -155,8 +161,8 @@ def test_operators_without_an_adjoint_are_refused(options):
     )
 
 
-def test_operators_that_misbehave(monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
+@pytest.mark.usefixtures("nothing_is_made_dense")
+def test_operators_that_misbehave():
     A, b = normal(200, 3), normal(200)
     A[3, 1] = np.nan
     with pytest.raises(ValueError, match="A must be finite"):
@@ -167,9 +173,9 @@ def test_operators_that_misbehave(monkeypatch):
         lstsq(aslinearoperator(normal(200, 3) * 1e-200), b)
 
 
+@pytest.mark.usefixtures("nothing_is_made_dense")
 @pytest.mark.parametrize("shape", [(3000, 40), (40, 300)])
 def test_lsqr_without_a_preconditioner(shape, monkeypatch):
-    monkeypatch.setattr(options_module, "_MAX_DENSE_ENTRIES", 0)
     monkeypatch.setattr(choice, "_MAX_GRAM", 0)
     monkeypatch.setattr(choice, "_MAX_SPARSE_FACTOR", 0)
     A, b = normal(*shape), normal(shape[0], 2, seed=1)
