@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.mutants import FAMILIES, ROOT, all_mutants
+from tests.mutation.mutants import FAMILIES, ROOT, all_mutants, kernel_files
 
 WORK = Path(tempfile.gettempdir()) / "randla-mutation"
 
@@ -49,7 +49,9 @@ def words_of(file):
 
 def test_files():
     paths = [p for family in FAMILIES for p in sorted((ROOT / "tests" / family).rglob("test_*.py"))]
-    return [p.relative_to(ROOT).as_posix() for p in [*paths, ROOT / "tests" / "test_random.py"]]
+    ground = [p.stem for p in kernel_files(ROOT) if p.parent.name == "randla"]
+    paths += [ROOT / "tests" / f"test{name}.py" for name in ground]
+    return [p.relative_to(ROOT).as_posix() for p in paths]
 
 
 def report(results):
