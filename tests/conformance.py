@@ -4,16 +4,20 @@ A family lists its calls in ``tests/<family>/cases.py`` as ``CASES``; `tests/tes
 runs every check on every case, and fails if a public name has no case.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+import randla
+
 
 @dataclass(frozen=True)
 class Case:
-    """One call of a public function with small valid input.
+    """One call of a public function with small valid input, and one with larger input.
 
     Attributes
     ----------
@@ -43,6 +47,14 @@ class Case:
         Arrays which may be 3-D (batched).
     rtol32 : float
         Agreement of float32 input with float64 input, relative to the largest value.
+    large : dict
+        Arguments that replace some, so that the work is cut into several parts. No multiples of
+        1/64, whose sums are the same in any order.
+    sparse : tuple of str
+        Arrays that may be sparse matrices.
+    scaled : dict
+        Names of arrays, separated by spaces -> exponents: where these arrays are multiplied by s,
+        each of the values is by s to its exponent. None: a value that may leave the range.
     """
 
     name: str
@@ -57,10 +69,17 @@ class Case:
     empty: tuple[str, ...] = ()
     higher: tuple[str, ...] = ()
     rtol32: float = 1e-3
+    large: dict[str, Any] = field(default_factory=dict)
+    sparse: tuple[str, ...] = ()
+    scaled: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     @property
     def public_name(self) -> str:
         return self.name.split()[0]
+
+    @property
+    def shows_progress(self) -> bool:
+        return "progress" in inspect.signature(getattr(randla, self.public_name)).parameters
 
     def run(self, **changes: Any) -> Any:
         """Call with some arguments changed."""
@@ -72,6 +91,41 @@ class Case:
 
     def run_values(self, **changes: Any) -> list[np.ndarray]:
         return [np.asarray(v) for v in self.values(self.run(**changes))]
+
+
+@dataclass(frozen=True)
+class Input:
+    """The small or the large input of a case."""
+
+    case: Case
+    changes: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.case.name} large" if self.changes else self.case.name
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {**self.case.arrays, **self.changes}
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {k: x for k, x in self.arguments.items() if isinstance(x, np.ndarray)}
+
+    @cached_property
+    def expected(self) -> list[np.ndarray]:
+        """The values of the plain call, computed once."""
+        return self.run_values()
+
+    def run(self, **changes: Any) -> Any:
+        return self.case.run(**{**self.changes, **changes})
+
+    def run_values(self, **changes: Any) -> list[np.ndarray]:
+        return self.case.run_values(**{**self.changes, **changes})
+
+
+def inputs_of(cases: list[Case]) -> list[Input]:
+    return [Input(case, c) for case in cases for c in ([{}, case.large] if case.large else [{}])]
 
 
 def grid(rng: np.random.Generator, shape: Any, scale: float = 1.0) -> np.ndarray:

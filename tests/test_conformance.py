@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import randla
-from randla import RandlaWarning
+from randla import RandlaWarning, _parallel
+from tests.conformance import inputs_of
 
 FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing", "datasets")
 CASES = [
@@ -17,7 +19,13 @@ CASES = [
 # Modules; results are covered by the functions that return them.
 WITHOUT_CASE = {"__version__", "datasets", "random", *FAMILIES}
 
+INPUTS = inputs_of(CASES)
+RANGE = (
+    996  # 2^996 is 7e299: moderate numbers times it, and their sums, are in the range of doubles
+)
+
 each_case = pytest.mark.parametrize("case", CASES, ids=[c.name for c in CASES])
+each_input = pytest.mark.parametrize("given", INPUTS, ids=[i.name for i in INPUTS])
 each_array = pytest.mark.parametrize(
     ("case", "name"),
     [(case, name) for case in CASES for name in case.arrays],
@@ -42,35 +50,93 @@ def test_every_public_name_has_a_case():
     assert set(randla.__all__) - covered - made_by_the_library == WITHOUT_CASE
 
 
-@each_array
-@pytest.mark.parametrize("kind", ["list", "Fortran", "strided", "negative", "read-only", "swapped"])
-def test_layouts_give_the_same_answer(case, name, kind):
-    array = case.arrays[name]
+def layout(array, kind):
+    """The same numbers as they may lie in memory."""
     if kind == "list":
-        changed = array.tolist()
-    elif kind == "Fortran":
-        changed = np.asfortranarray(array)
-    elif kind == "strided":
+        return array.tolist()
+    if kind == "Fortran":
+        return np.asfortranarray(array)
+    if kind == "strided":
         wide = np.zeros([3 * k for k in array.shape])
         wide[tuple(slice(None, None, 3) for _ in array.shape)] = array
-        changed = wide[tuple(slice(None, None, 3) for _ in array.shape)]
-    elif kind == "negative":
-        changed = np.flip(np.flip(array).copy())
-    elif kind == "read-only":
+        return wide[tuple(slice(None, None, 3) for _ in array.shape)]
+    if kind == "negative":
+        return np.flip(np.flip(array).copy())
+    if kind == "read-only":
         changed = array.copy()
         changed.flags.writeable = False
-    else:
-        changed = array.astype(array.dtype.newbyteorder())
-    assert_same(case.run_values(**{name: changed}), case.run_values(), rtol=1e-9)
+        return changed
+    return array.astype(array.dtype.newbyteorder())
 
 
-@each_case
-def test_float32_input(case):
-    arrays = {
+LAYOUTS = [
+    (given, name, kind)
+    for given in INPUTS
+    for name in given.arrays
+    for kind in ("list", "Fortran", "strided", "negative", "read-only", "swapped")
+    if not given.changes or kind in ("Fortran", "strided")
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "kind"), LAYOUTS, ids=[f"{i.name}-{name}-{kind}" for i, name, kind in LAYOUTS]
+)
+def test_layouts_give_the_same_answer(given, name, kind):
+    changed = layout(given.arrays[name], kind)
+    assert_same(given.run_values(**{name: changed}), given.expected, rtol=1e-9)
+
+
+def in_single_precision(given):
+    return {
         name: array.astype(np.float32) if array.dtype.kind == "f" else array
-        for name, array in case.arrays.items()
+        for name, array in given.arrays.items()
     }
-    assert_same(case.run_values(**arrays), case.run_values(), rtol=case.rtol32)
+
+
+@each_input
+def test_float32_input(given):
+    arrays = in_single_precision(given)
+    assert_same(given.run_values(**arrays), given.expected, rtol=given.case.rtol32)
+
+
+SPARSE = [(given, name) for given in INPUTS for name in given.case.sparse]
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
+@pytest.mark.parametrize(("given", "name"), SPARSE, ids=[f"{i.name}-{name}" for i, name in SPARSE])
+def test_sparse_input(given, name, make):
+    changed = make(given.arrays[name])
+    assert_same(given.run_values(**{name: changed}), given.expected, rtol=1e-9)
+
+
+SCALED = [
+    (given, names)
+    for given in INPUTS
+    for names in given.case.scaled
+    if set(names.split()) <= set(given.arguments)
+]
+
+
+@pytest.mark.parametrize("exponent", [-RANGE, RANGE])
+@pytest.mark.parametrize(
+    ("given", "names"), SCALED, ids=[f"{i.name}-{names}" for i, names in SCALED]
+)
+def test_scales_near_the_ends_of_the_range(given, names, exponent):
+    scaled = {}
+    for name in names.split():
+        array = given.arguments[name]
+        scaled[name] = (
+            [np.ldexp(x, exponent) for x in array]
+            if isinstance(array, list)
+            else np.ldexp(array, exponent)
+        )
+    powers = given.case.scaled[names]
+    for got, expected, power in zip(
+        given.run_values(**scaled), given.expected, powers, strict=True
+    ):
+        if power is not None:
+            got = got if got.dtype.kind != "f" else np.ldexp(got, int(-power * exponent))
+            assert_same([got], [expected], rtol=1e-9)
 
 
 @each_case
@@ -154,20 +220,68 @@ def test_seeds(case):
             case.run(rng=bad)
 
 
-@each_case
-def test_same_for_any_number_of_threads(case, each_thread_count):
-    first, *others = each_thread_count(case.run_values)
-    for other in others:
-        assert_same(other, first)
+@pytest.fixture
+def part_counts(monkeypatch):
+    """The numbers of parts into which work is cut, as it is run."""
+    counts, work = [], _parallel._work
+
+    def counted(parts, *rest):
+        counts.append(len(parts.results))
+        work(parts, *rest)
+
+    monkeypatch.setattr(_parallel, "_work", counted)
+    return counts
 
 
-@each_case
-def test_results_are_picklable_and_short(case):
-    result = case.run()
-    copy = pickle.loads(pickle.dumps(result))
-    assert_same([np.asarray(v) for v in case.values(copy)], case.run_values())
-    if not isinstance(result, (np.ndarray, tuple, float)):
-        assert len(repr(result).splitlines()) <= 10
+@each_input
+def test_same_for_any_number_of_threads(given, each_thread_count, part_counts):
+    for values in each_thread_count(given.run_values):
+        assert_same(values, given.expected)
+    if not given.changes:
+        return
+    assert max(part_counts) > 1  # or nothing was tested
+    others = [{name: sparse.csr_array(given.arrays[name])} for name in given.case.sparse]
+    for arrays in (in_single_precision(given), *others):
+        first, *rest = each_thread_count(lambda arrays=arrays: given.run_values(**arrays))
+        for values in rest:
+            assert_same(values, first)
+
+
+WITH_PROGRESS = [i for i in INPUTS if i.case.shows_progress]
+
+
+@pytest.mark.parametrize("given", WITH_PROGRESS, ids=[i.name for i in WITH_PROGRESS])
+def test_progress_is_shown_where_it_is_asked_for(given, part_counts, capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(_parallel, "WORTH_A_BAR", 0.0)
+    assert_same(given.run_values(), given.expected)
+    assert capsys.readouterr().err == ""
+    part_counts.clear()
+    assert_same(given.run_values(progress=True), given.expected)
+    shown = capsys.readouterr().err
+    if part_counts:
+        assert "%|" in shown
+        assert "100%" in shown or given.case.public_name == "max_sensitivity"  # which may end early
+    with pytest.raises(TypeError, match="progress must be True or False"):
+        given.run(progress=1)
+
+
+@each_input
+def test_results_are_picklable_short_and_frozen(given):
+    result = given.run()
+    data = pickle.dumps(result)
+    copy = pickle.loads(data)
+    assert_same([np.asarray(v) for v in given.case.values(copy)], given.expected)
+    if isinstance(result, (np.ndarray, tuple, float, int)):
+        return
+    assert len(repr(result).splitlines()) <= 10
+    size = sum(array.nbytes for array in given.arrays.values())
+    assert size < 100_000 or len(data) < size / 2  # the result does not hold the data
+    if isinstance(result, randla.StateSpaceModel):
+        return
+    name = next(name for name in dir(result) if not name.startswith("_"))
+    with pytest.raises(AttributeError):
+        setattr(result, name, None)
 
 
 @pytest.mark.parametrize(

@@ -94,11 +94,11 @@ def test_lstsq_is_that_in_memory(options, rows):
         assert expected.method in (result.method, "lapack")
 
 
-def test_lstsq_on_each_scheduler(scheduler, rows):
-    for options in ({"sketch_size": 100}, {}):
-        result = randla.lstsq(cut(A, rows), b, weights=cut(weights, 400), rng=5, **options)
-        expected = randla.lstsq(A, b, weights=weights, rng=5, **options)
-        assert_same(result, expected)
+@pytest.mark.parametrize("options", [{"sketch_size": 100}, {}])
+def test_lstsq_on_each_scheduler(options, scheduler, rows):
+    result = randla.lstsq(cut(A, rows), b, weights=cut(weights, 400), rng=5, **options)
+    expected = randla.lstsq(A, b, weights=weights, rng=5, **options)
+    assert_same(result, expected)
 
 
 def test_lstsq_refines_and_pickles():
@@ -170,21 +170,21 @@ def test_progress_is_shown_by_dask(monkeypatch, capsys):
         assert capsys.readouterr().err == ""
 
 
-def test_lstsq_of_sparse_chunks_and_float32():
+@pytest.mark.parametrize("options", [{"sketch_size": 100}, {}, {"weights": weights}])
+def test_lstsq_of_sparse_chunks_and_float32(options):
     thin = np.where(np.abs(A) > 0.1, A, 0.0)
-    for options in ({"sketch_size": 100}, {}, {"weights": weights}):
-        result = randla.lstsq(cut_sparse(thin), b, rng=5, **options)
-        assert_same(result, randla.lstsq(csr_array(thin), b, rng=5, **options))
-        result = randla.lstsq(cut(A.astype(np.float32)), b, rng=5, **options)
-        assert_same(result, randla.lstsq(A.astype(np.float32), b, rng=5, **options))
+    result = randla.lstsq(cut_sparse(thin), b, rng=5, **options)
+    assert_same(result, randla.lstsq(csr_array(thin), b, rng=5, **options))
+    result = randla.lstsq(cut(A.astype(np.float32)), b, rng=5, **options)
+    assert_same(result, randla.lstsq(A.astype(np.float32), b, rng=5, **options))
 
 
+@pytest.mark.parametrize("options", [{"sketch_size": 100}, {}, {"method": "iterative"}])
 @pytest.mark.parametrize("exponents", [(-250, 20), (250, -20), (0, -290), (0, 290), (-290, 0)])
-def test_lstsq_at_the_ends_of_the_range(exponents):
+def test_lstsq_at_the_ends_of_the_range(options, exponents):
     scale_A, scale_b = (10.0**e for e in exponents)
-    for options in ({"sketch_size": 100}, {}, {"method": "iterative"}):
-        result = randla.lstsq(cut(A * scale_A), b * scale_b, rng=5, **options)
-        assert_same(result, randla.lstsq(A * scale_A, b * scale_b, rng=5, **options))
+    result = randla.lstsq(cut(A * scale_A), b * scale_b, rng=5, **options)
+    assert_same(result, randla.lstsq(A * scale_A, b * scale_b, rng=5, **options))
 
 
 def test_lstsq_of_deficient_rank():

@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.mutants import ROOT, all_mutants
+from tests.mutation.mutants import FAMILIES, ROOT, all_mutants, kernel_files
 
 WORK = Path(tempfile.gettempdir()) / "randla-mutation"
 
@@ -33,20 +33,25 @@ def order_of_tests(bench, mutant, results):
     same.sort(key=lambda r: r["function"] == mutant["function"])
     killers = Counter(r["by"].partition("[")[0] for r in reversed(same))
     files = bench.files_that_use(mutant)
-    topic = Path(mutant["file"]).stem.split("_")[0]
-    files.sort(key=lambda file: (topic not in file, bench.seconds(file)))
+    words = words_of(mutant["file"])
+    files.sort(key=lambda file: (-len(words & words_of(file)), bench.seconds(file)))
     usable = [test for test, _ in killers.most_common(6) if test.partition("::")[0] in files]
     # A kernel that a test compiles for itself is not in the record of what it used.
-    family = Path(mutant["file"]).parts[1]
-    others = [file for file in bench.baseline if family in file and file not in files]
+    others = [file for file in bench.files_of_family(mutant["file"]) if file not in files]
     return [usable, files, [*others, *LAST_FILES]]
 
 
+def words_of(file):
+    """Words of the folders and the name of a file: family, wing and topic."""
+    parts = Path(file).with_suffix("").parts[1:]
+    return {word for part in parts for word in part.split("_")} - {"", "kernels", "test", "claims"}
+
+
 def test_files():
-    families = ("sketching", "sampling", "regression", "transport", "smoothing")
-    paths = [p for family in families for p in sorted((ROOT / "tests" / family).glob("test_*.py"))]
-    ground = [ROOT / "tests" / name for name in ("test_random.py", "test_elementary.py")]
-    return [p.relative_to(ROOT).as_posix() for p in [*paths, *ground]]
+    paths = [p for family in FAMILIES for p in sorted((ROOT / "tests" / family).rglob("test_*.py"))]
+    ground = [p.stem for p in kernel_files(ROOT) if p.parent.name == "randla"]
+    paths += [ROOT / "tests" / f"test{name}.py" for name in ground]
+    return [p.relative_to(ROOT).as_posix() for p in paths]
 
 
 def report(results):

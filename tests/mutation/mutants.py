@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing")
 
 
 class Mutator(ast.NodeTransformer):
@@ -120,11 +121,15 @@ def mutate(path, site):
     return ast.unparse(ast.fix_missing_locations(visit_functions(path, Mutator(site))))
 
 
+def kernel_files(tree):
+    """The files of kernels of a copy of the package: folders of them, and the ground floor."""
+    ground = [p for p in (tree / "randla").glob("_*.py") if "randla._jit import" in p.read_text()]
+    return sorted((tree / "randla").glob("**/_kernels/**/*.py")) + sorted(ground)
+
+
 def all_mutants():
     """Every change of every kernel file, in a fixed order."""
-    files = sorted((ROOT / "randla").glob("**/_kernels/**/*.py"))
-    files += [ROOT / "randla" / name for name in ("_random.py", "_elementary.py")]
-    for path in files:
+    for path in kernel_files(ROOT):
         mutator = Mutator()
         visit_functions(path, mutator)
         for site, (line, change, function, code) in enumerate(mutator.sites):

@@ -25,7 +25,7 @@ import scipy.sparse.linalg
 import scipy.special
 import scipy.stats  # noqa: F401  what forks need not import again
 
-from tests.mutation.mutants import ROOT, mutate
+from tests.mutation.mutants import FAMILIES, ROOT, kernel_files, mutate
 
 LONGEST_COMPILATION = 40.0  # CPU seconds
 MEMORY = 8 << 30  # bytes of address space; what a mutant may ask for by mistake
@@ -72,8 +72,12 @@ class Workbench:
         """Test files whose tests ran the function of a mutant; without any, those of its family."""
         name = f"{mutant['file']}:{mutant['function'].split('.')[0]}"
         using = [file for file, found in self.baseline.items() if name in found["kernels"]]
-        family = Path(mutant["file"]).parts[1]
-        return using or [file for file in self.baseline if family in file]
+        return using or self.files_of_family(mutant["file"])
+
+    def files_of_family(self, file):
+        """Test files of the family of a file of the package; all of them for the ground floor."""
+        family = Path(file).parts[1]
+        return [test for test in self.baseline if family not in FAMILIES or family in test]
 
     def seconds(self, file):
         return sum(self.baseline[file]["seconds"].values())
@@ -204,8 +208,7 @@ def compiled_functions(tree):
 def importers(tree, file):
     """Last names of the module of a file and of all modules of kernels that import it."""
     imports = {}
-    ground = [tree / "randla" / name for name in ("_random.py", "_elementary.py")]
-    for path in [*(tree / "randla").glob("**/_kernels/**/*.py"), *ground]:
+    for path in kernel_files(tree):
         name = ".".join(path.relative_to(tree).with_suffix("").parts)
         nodes = ast.walk(ast.parse(path.read_text()))
         imports[name] = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}

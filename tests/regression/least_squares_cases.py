@@ -8,6 +8,11 @@ from tests.conformance import Case, grid
 _rng = np.random.default_rng(0)
 _A, _b, _B = grid(_rng, (60, 3)), grid(_rng, 60), grid(_rng, (60, 2))
 _weights = np.abs(grid(_rng, 60)) + 0.5
+_TALL, _WIDE = (  # the wide one has a Gram matrix of several parts
+    {"A": _rng.standard_normal((n, d)), "b": _rng.standard_normal(n)}
+    for n, d in ((9000, 3), (6000, 200))
+)
+_UNITS = {"A": (-1, 0, -1), "b": (1, 1, 1), "A b": (0, 1, 0)}  # of x, residual, standard error
 
 _BAD = [
     ({"eps": 0.0}, ValueError, "eps must be greater than 0"),
@@ -41,14 +46,17 @@ def _exact(A, b, **options):
     return result
 
 
-def _case(name, arrays=None, random=False, values=None, bad_options=(), call=_exact, **fixed):
+def _case(name, arrays=None, random=False, bad_options=(), call=_exact, large=(), **fixed):
     return Case(
         name,
         lambda **arguments: call(**{**fixed, **arguments}),
         arrays or {"A": _A, "b": _b},
-        values=values or (lambda r: (r.x, r.residual_norm, r.standard_error)),
+        values=lambda r: (r.x, r.residual_norm, r.standard_error),
         random=random,
         bad_options=list(bad_options),
+        large=dict(large),
+        sparse=("A",),
+        scaled={} if "ridge" in fixed else _UNITS,
     )
 
 
@@ -57,15 +65,21 @@ def _refined(A, b, **options):
 
 
 CASES = [
-    _case("lstsq", bad_options=_BAD),
+    _case("lstsq", bad_options=_BAD, large=_WIDE),
     _case("lstsq several", {"A": _A, "b": _B}),
     _case("lstsq weighted", {"A": _A, "b": _b, "weights": _weights}, ridge=0.5),
-    _case("lstsq sketched", random=True, sketch_size=20),
-    _case("lstsq gaussian", {"A": _A, "b": _B}, random=True, sketch_size=20, sketch="gaussian"),
-    _case("lstsq eps", random=True, eps=4.0, delta=0.4),
+    _case("lstsq sketched", random=True, sketch_size=20, large=_TALL),
+    _case(
+        "lstsq several gaussian", {"A": _A, "b": _B}, random=True, sketch_size=20, sketch="gaussian"
+    ),
     *[
-        _case(f"lstsq {method}", values=lambda r: (np.round(r.x, 9),), method=method)
-        for method in ("cholesky", "sketch-cholesky", "iterative", "lsqr")
+        _case(f"lstsq {sketch}", random=True, sketch_size=20, sketch=sketch, large=_TALL)
+        for sketch in ("block-srht", "gaussian", "sparse-sign", "count")
     ],
-    _case("LstsqResult", values=lambda r: (np.round(r.x, 9),), call=_refined, sketch_size=20),
+    _case("lstsq eps", random=True, eps=4.0, delta=0.4),
+    _case("lstsq cholesky", method="cholesky"),
+    _case("lstsq sketch-cholesky", method="sketch-cholesky", large=_WIDE),
+    _case("lstsq iterative", method="iterative", large=_TALL),
+    _case("lstsq lsqr", method="lsqr", large=_TALL),
+    _case("LstsqResult", call=_refined, sketch_size=20),
 ]

@@ -3,23 +3,39 @@
 from fractions import Fraction
 
 import numpy as np
+from scipy.linalg import qr, solve_triangular
+
+U = 2.0**-53
+METHODS = ("auto", "cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack")
+STABLE = tuple(m for m in METHODS if m != "cholesky")
+
+
+def householder(A, b):
+    Q, R = qr(A, mode="economic")
+    return solve_triangular(R, Q.T @ b)
+
+
+def integers_of(x):
+    """Floats as integers times a power of two: the integers and the exponent."""
+    mantissas, exponents = np.frexp(x)
+    least = exponents.min(where=mantissas != 0, initial=exponents.max(initial=0))
+    shifts = np.maximum(exponents - least, 0).astype(object)
+    return (mantissas * 2.0**53).astype(np.int64).astype(object) * 2**shifts, int(least) - 53
+
+
+def normal_equations(A, b, weights, ridge):
+    """``(A'WA + ridge) x = A'Wb`` of very floats, as lists of Fractions, and ``b'Wb``."""
+    (M, e), (w, f) = integers_of(np.column_stack([A, b])), integers_of(weights)
+    d, unit = A.shape[1], Fraction(2) ** (2 * e + f)
+    G = [[unit * v for v in row] for row in (w * M.T) @ M]
+    for i in range(d):
+        G[i][i] += Fraction(ridge)
+    return [row[:d] for row in G[:d]], [row[d] for row in G[:d]], G[d][d]
 
 
 def exact_solution(A, b):
-    """The least-squares solution of these very floats: normal equations in exact arithmetic."""
-    d = A.shape[1]
-    mantissas, exponents = np.frexp(np.column_stack([A, b]))
-    integers = (mantissas * 2.0**53).astype(np.int64).astype(object)
-    shifts = np.maximum(exponents - exponents.min(), 0).astype(object)
-    rows = integers * 2**shifts
-    M = [[Fraction(v) for v in row] for row in rows[:, :d].T @ rows]
-    for i in range(d):
-        for k in range(i + 1, d):
-            q = M[k][i] / M[i][i]
-            M[k] = [a - q * c for a, c in zip(M[k], M[i], strict=True)]
-    x = [Fraction(0)] * d
-    for i in reversed(range(d)):
-        x[i] = (M[i][d] - sum(M[i][j] * x[j] for j in range(i + 1, d))) / M[i][i]
+    """The least-squares solution of these very floats, of full rank."""
+    x, _ = solve_exactly(*normal_equations(A, b, np.ones(len(b)), 0.0)[:2])
     return np.array([float(v) for v in x])
 
 
@@ -46,38 +62,25 @@ def solve_exactly(M, right):
 
 def penalised_sum(A, b, weights, ridge, x):
     """``sum w (A x - b)^2 + ridge |x|^2`` in exact arithmetic, of very floats."""
-    F = Fraction
-    x = [F(float(v)) if not isinstance(v, F) else v for v in x]
-    terms = (
-        F(float(w)) * (sum(F(float(a)) * v for a, v in zip(row, x, strict=True)) - F(float(y))) ** 2
-        for row, y, w in zip(A, b, weights, strict=True)
+    (M, e), (y, f), (w, g) = (integers_of(v) for v in (np.column_stack([A, b]), x, weights))
+    # A x and b as integers of one unit, 2^(e + min(f, 0))
+    r = M[:, :-1] @ y * 2 ** max(f, 0) - M[:, -1] * 2 ** max(-f, 0)
+    two = Fraction(2)
+    return (w @ r**2) * two ** (2 * (e + min(f, 0)) + g) + Fraction(ridge) * (y @ y) * two ** (
+        2 * f
     )
-    return sum(terms) + F(ridge) * sum(v * v for v in x)
 
 
 def exact_least_sum(A, b, weights, ridge):
-    """The least ``sum w (A x - b)^2 + ridge |x|^2``, for matrices of any rank and scales."""
-    F = Fraction
-    rows = [[F(float(a)) for a in row] for row in A]
-    w, y, d = [F(float(v)) for v in weights], [F(float(v)) for v in b], A.shape[1]
-    G = [
-        [
-            sum(v * r[i] * r[j] for v, r in zip(w, rows, strict=True)) + (F(ridge) if i == j else 0)
-            for j in range(d)
-        ]
-        for i in range(d)
-    ]
-    right = [sum(v * r[i] * t for v, r, t in zip(w, rows, y, strict=True)) for i in range(d)]
+    """The least ``sum w (A x - b)^2 + ridge |x|^2``, for matrices of any rank and scales; rank."""
+    G, right, squares = normal_equations(A, b, weights, ridge)
     x, free = solve_exactly(G, right)
-    return penalised_sum(A, b, weights, ridge, x), d - len(free)
+    return squares - sum(u * v for u, v in zip(right, x, strict=True)), A.shape[1] - len(free)
 
 
 def exact_shortest(A, b):
     """The least-squares solution of minimum norm of a matrix of any rank and scales."""
-    F = Fraction
-    rows, d = [[F(float(a)) for a in row] for row in A], A.shape[1]
-    G = [[sum(r[i] * r[j] for r in rows) for j in range(d)] for i in range(d)]
-    right = [sum(r[i] * F(float(t)) for r, t in zip(rows, b, strict=True)) for i in range(d)]
+    G, right, _ = normal_equations(A, b, np.ones(len(b)), 0.0)
     x, free = solve_exactly(G, right)
     # x + N t with N the solutions of G N = 0, a unit in each free place; shortest where N'x = 0.
     null = []
@@ -88,7 +91,7 @@ def exact_shortest(A, b):
     product = [[sum(u * v for u, v in zip(n, m, strict=True)) for m in null] for n in null]
     t, _ = solve_exactly(product, [-sum(u * v for u, v in zip(n, x, strict=True)) for n in null])
     return np.array(
-        [float(x[i] + sum(v * n[i] for v, n in zip(t, null, strict=True))) for i in range(d)]
+        [float(x[i] + sum(v * n[i] for v, n in zip(t, null, strict=True))) for i in range(len(x))]
     )
 
 

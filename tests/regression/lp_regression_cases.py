@@ -11,6 +11,13 @@ _b = grid(_rng, 60, scale=2.0) + _A.sum(axis=1)
 _w = np.abs(grid(_rng, 60)) + 1.0
 _big = grid(_rng, (900, 2))
 _ARRAYS = {"A": _A, "b": _b, "weights": _w}
+
+
+def _large(n, d):
+    A = _rng.standard_normal((n, d))
+    return {"A": A, "b": A.sum(axis=1) + _rng.standard_normal(n), "weights": 1.0 + _rng.random(n)}
+
+
 _BAD = [
     ({"p": 0.5}, ValueError, r"\bp must be"),
     ({"p": np.nan}, ValueError, r"\bp must be"),
@@ -31,7 +38,6 @@ _BAD = [
     ({"size": 10}, ValueError, r"\bsize is for"),
     ({"rtol": 0.0}, ValueError, r"\brtol must be"),
     ({"rtol": "small"}, TypeError, r"\brtol must be"),
-    ({"progress": 1}, TypeError, r"\bprogress must be"),
     ({"weights": -_w}, ValueError, r"\bweights must be"),
     ({"weights": np.zeros(60)}, ValueError, r"\bweights must"),
     ({"weights": _w[:5]}, ValueError, r"\bweights must be"),
@@ -44,27 +50,31 @@ def _values(result):
     return result.value, result.lower_bound
 
 
+def _case(name, arrays=_ARRAYS, **options):
+    fixed = {k: options.pop(k) for k in ("p", "tau", "l1", "method", "size") if k in options}
+    return Case(
+        name,
+        lambda **arguments: lp_regression(**{**fixed, **arguments}),
+        arrays,
+        _values,
+        sparse=("A",),
+        scaled={} if "l1" in fixed else {"A": (0, 0), "b": (1, 1), "A b": (1, 1)},
+        **options,
+    )
+
+
 CASES = [
-    Case("lp_regression", lp_regression, _ARRAYS, _values, bad_options=_BAD),
-    Case(
-        "lp_regression quantiles",
-        lambda **options: lp_regression(tau=[0.2, 0.7], **options),
-        _ARRAYS,
-        _values,
-    ),
-    Case("lp_regression power", lambda **o: lp_regression(p=3, **o), _ARRAYS, _values),
-    Case("lp_regression minimax", lambda **o: lp_regression(p=np.inf, **o), _ARRAYS, _values),
-    Case(
+    _case("lp_regression", bad_options=_BAD, large={**_large(20_000, 2), "method": "full"}),
+    _case("lp_regression quantiles", tau=[0.2, 0.7]),
+    _case("lp_regression penalised", l1=2.0),
+    _case("lp_regression power", p=3, large=_large(30_000, 5)),
+    _case("lp_regression minimax", p=np.inf),
+    _case(
         "lp_regression preprocess",
-        lambda **options: lp_regression(method="preprocess", tau=0.3, **options),
         {"A": _big, "b": grid(_rng, 900) + _big.sum(axis=1)},
-        _values,
+        tau=[0.3, 0.6],
+        method="preprocess",
+        large=_large(40_000, 3),
     ),
-    Case(
-        "lp_regression sample",
-        lambda **options: lp_regression(method="sample", size=25, **options),
-        _ARRAYS,
-        _values,
-        random=True,
-    ),
+    _case("lp_regression sample", method="sample", size=25, random=True),
 ]

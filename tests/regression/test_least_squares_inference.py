@@ -18,12 +18,9 @@ from randla import (
 )
 from randla.datasets import aligned_pairs, collision_attack
 from randla.regression._least_squares import sketch_and_solve
+from tests.data import normal
 from tests.regression.least_squares_reference import augmented, sketched_regression
 from tests.statistical import claim
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def heavy_tailed(n, d):
@@ -76,26 +73,15 @@ def test_columns_scale_with_their_standard_errors():
         scaled = lstsq(A * scale, b, sketch_size=80, rng=0)
         np.testing.assert_allclose(scaled.x * scale, plain.x, rtol=1e-9)
         np.testing.assert_allclose(scaled.standard_error * scale, plain.standard_error, rtol=1e-9)
-    for size in (1e-300, 1e300):
-        scaled = lstsq(A, b * size, sketch_size=80, rng=0)
-        np.testing.assert_allclose(scaled.standard_error / size, plain.standard_error, rtol=1e-12)
-        scaled = lstsq(A * size, b, sketch_size=80, rng=0)
-        np.testing.assert_allclose(scaled.standard_error * size, plain.standard_error, rtol=1e-12)
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_float32_and_sparse_give_the_same_estimate(order):
-    from scipy import sparse
+def test_operators_give_the_same_estimate():
     from scipy.sparse.linalg import aslinearoperator
 
-    A = np.asarray(normal(900, 4), order=order).astype(np.float32)
-    A[np.abs(A) < 0.5] = 0.0
-    b = normal(900, seed=1)
-    expected = lstsq(A.astype(float), b, sketch_size=80, rng=0)
-    for operand in (A, sparse.csr_array(A), sparse.csc_array(A), aslinearoperator(A.astype(float))):
-        result = lstsq(operand, b, sketch_size=80, rng=0)
-        np.testing.assert_allclose(result.x, expected.x, rtol=1e-9)
-        np.testing.assert_allclose(result.standard_error, expected.standard_error, rtol=1e-9)
+    A, b = normal(900, 4), normal(900, seed=1)
+    dense, operator = (lstsq(X, b, sketch_size=80, rng=0) for X in (A, aslinearoperator(A)))
+    np.testing.assert_allclose(operator.x, dense.x, rtol=1e-9)
+    np.testing.assert_allclose(operator.standard_error, dense.standard_error, rtol=1e-9)
 
 
 @pytest.mark.parametrize("zero", [[1], [0, 2], [0, 1, 2]])
@@ -442,17 +428,11 @@ def test_refine_remembers_ridge_and_zero_columns():
 
 
 @pytest.mark.parametrize("options", [{}, {"sketch_size": 60}, {"method": "cholesky"}])
-def test_result_is_frozen_short_and_picklable(options):
+def test_intervals_of_estimates_and_of_exact_solutions(options):
     A, b = normal(400, 3), normal(400, seed=1)
     result = lstsq(A, b, rng=0, **options)
-    with pytest.raises(AttributeError):
-        result.x = None
-    text = repr(result)
-    assert len(text.splitlines()) <= 10
-    assert ("residual_norm_estimate=" in text) == bool("sketch_size" in options)
-    copy = pickle.loads(pickle.dumps(result))
-    assert np.array_equal(copy.x, result.x)
-    assert copy.backward_error == result.backward_error
+    assert ("residual_norm_estimate=" in repr(result)) == bool("sketch_size" in options)
+    assert pickle.loads(pickle.dumps(result)).backward_error == result.backward_error
     low, high = result.confidence_interval()
     assert np.array_equal(low, result.x) == ("sketch_size" not in options)
     assert np.all(low <= high)
@@ -481,15 +461,6 @@ def test_the_expected_backward_error_of_a_sketch():
     results = [lstsq(A, b, sketch_size=100, rng=seed) for seed in range(20)]
     actual = np.mean([backward_error(A, b, r.x) for r in results])
     assert 0.3 < np.mean([r.backward_error for r in results]) / actual < 3.0
-
-
-@pytest.mark.parametrize("sketch", ["srht", "block-srht", "gaussian", "sparse-sign", "count"])
-def test_the_same_for_any_number_of_threads(sketch, each_thread_count):
-    A, b = normal(30_000, 6), normal(30_000, seed=1)
-    first, *others = each_thread_count(lambda: lstsq(A, b, sketch_size=50, sketch=sketch, rng=0))
-    for other in others:
-        assert np.array_equal(first.x, other.x)
-        assert np.array_equal(first.standard_error, other.standard_error)
 
 
 @pytest.mark.parametrize("k", [None, 2])

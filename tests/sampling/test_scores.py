@@ -1,7 +1,5 @@
 """Scores behave as the array of their values."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -90,10 +88,3 @@ def test_plot(scores):
     np.testing.assert_array_equal(line.get_ydata(), -np.sort(-scores.values))
     assert leverage_scores(np.zeros((3, 2))).plot(ax) is ax
     plt.close("all")
-
-
-def test_repr_and_pickle(scores):
-    assert repr(scores).startswith("Scores(\n  kind='leverage',")
-    again = pickle.loads(pickle.dumps(scores))
-    np.testing.assert_array_equal(again, scores)
-    assert again.residual == scores.residual

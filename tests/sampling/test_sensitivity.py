@@ -7,7 +7,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy import sparse
 
 from randla._panels import PANEL
 from randla._tall.dense import DenseMatrix
@@ -152,28 +151,38 @@ def test_bounds_and_norm_constant_are_those_of_the_formula(A, p):
         assert np.linalg.norm(x) <= bounds.kappa * np.linalg.norm(X @ x, p) * (1 + 1e-9)
 
 
-def test_closed_forms():
-    a = np.array([[1.0], [-2.0], [5.0], [0.0]])
-    for p in (1, 1.5, 2, 3, 10):
-        share = np.abs(a[:, 0]) ** p / (np.abs(a[:, 0]) ** p).sum()
-        for method in ("exact", "bound", "sketch"):
-            scores = lp_sensitivities(a, p, method=method, rtol=1e-9)
-            np.testing.assert_allclose(scores, share, rtol=1e-2 if method == "sketch" else 1e-9)
-        copies = np.tile(np.eye(3), (5, 1))
-        np.testing.assert_allclose(lp_sensitivities(copies, p, rtol=1e-6), 0.2, rtol=1e-6)
-        own = lp_sensitivities(MATRICES["own column"], p, rtol=1e-6)
-        assert own[7] > 1 - 1e-6
-        assert own.upper[7] == 1
-    np.testing.assert_allclose(lp_sensitivities(a, np.inf), [0.2, 0.4, 1, 0], rtol=1e-9)
+COLUMN = np.array([[1.0], [-2.0], [5.0], [0.0]])
 
 
-def test_total_of_engels_data():
+@pytest.mark.parametrize("method", ["exact", "bound", "sketch"])
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3, 10])
+def test_shares_of_one_column(p, method):
+    powers = np.abs(COLUMN[:, 0]) ** p
+    scores = lp_sensitivities(COLUMN, p, method=method, rtol=1e-9)
+    rtol = 1e-2 if method == "sketch" else 1e-9
+    np.testing.assert_allclose(scores, powers / powers.sum(), rtol=rtol)
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3, 10])
+def test_copies_of_the_identity_and_a_row_with_a_column_of_its_own(p):
+    copies = np.tile(np.eye(3), (5, 1))
+    np.testing.assert_allclose(lp_sensitivities(copies, p, rtol=1e-6), 0.2, rtol=1e-6)
+    own = lp_sensitivities(MATRICES["own column"], p, rtol=1e-6)
+    assert own[7] > 1 - 1e-6
+    assert own.upper[7] == 1
+
+
+def test_largest_shares_of_one_column():
+    np.testing.assert_allclose(lp_sensitivities(COLUMN, np.inf), [0.2, 0.4, 1, 0], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("p", "total"), [(1, 1.60), (1.5, 1.82), (3, 2.29), (4, 2.48)])
+def test_total_of_engels_data(p, total):
     """Values that an independent implementation found for these data, to the digits given."""
     data = engel()
     A = np.c_[np.ones(len(data.income)), data.income]
-    for p, total in ((1, 1.60), (1.5, 1.82), (3, 2.29), (4, 2.48)):
-        assert abs(lp_sensitivities(A, p, rtol=1e-6).sum() - total) < 0.005
-    assert abs(max_sensitivity(A, 1).value - 0.051) < 0.0005
+    assert abs(lp_sensitivities(A, p, rtol=1e-6).sum() - total) < 0.005
+    assert p > 1 or abs(max_sensitivity(A, 1).value - 0.051) < 0.0005
 
 
 @pytest.mark.parametrize("weight", [1e2, 1e6, 1e12])
@@ -217,7 +226,7 @@ def test_invariances(seed, p, copies):
 
 
 @pytest.mark.parametrize("p", [1, 1.5, 3])
-def test_kinds_of_input(p):
+def test_zero_rows_dependent_columns_and_some_rows(p):
     A = MATRICES["pareto 2"][:100]
     s = np.asarray(lp_sensitivities(A, p, rtol=1e-6))
     spoiled = np.insert(np.c_[A, A[:, :2], np.zeros(100)], [0, 50], 0.0, axis=0)
@@ -227,9 +236,6 @@ def test_kinds_of_input(p):
         assert scores[0] == scores[51] == scores.upper[0] == 0
         if method == "exact":
             np.testing.assert_allclose(scores, padded, rtol=1e-5)
-    for other in (A * 1e-290, A * 1e290, sparse.csr_array(A), np.asfortranarray(A), A[::-1][::-1]):
-        np.testing.assert_allclose(lp_sensitivities(other, p, rtol=1e-6), s, rtol=2e-6)
-    np.testing.assert_allclose(lp_sensitivities(A.astype(np.float32), p), s, rtol=2e-3)
     np.testing.assert_allclose(
         lp_sensitivities(A, p, rows=[3, -1], rtol=1e-6), s[[3, -1]], rtol=2e-6
     )
@@ -311,16 +317,6 @@ def test_a_warning_points_to_the_call():
     assert caught[0].filename == through_another[0].filename == __file__
 
 
-def test_sensitivities_are_the_same_for_any_number_of_threads(each_thread_count):
-    A = MATRICES["pareto 2"]
-    for p in (1, 1.5, 3):
-        for method in ("exact", "sketch", "bound"):
-            first, *others = each_thread_count(
-                lambda p=p, method=method: np.asarray(lp_sensitivities(A, p, method=method, rng=0))
-            )
-            assert all(np.array_equal(first, other) for other in others)
-
-
 @pytest.mark.parametrize("p", [1, 1.5, 3, 6])
 @pytest.mark.parametrize("name", ["pareto 2", "positive", "groups"])
 def test_the_largest(name, p):
@@ -357,16 +353,6 @@ def test_a_part_of_heavy_tailed_rows_is_short_too(p, monkeypatch):
     few = places[: -(-len(A) // n_parts[0])]
     _, _, iterations = solver.solve(solver.X[few], few, 1e-6)
     assert iterations.sum() * row_seconds(*A.shape, p) < 0.5  # Ctrl-C is looked for between parts
-
-
-def test_progress_is_shown(capsys, monkeypatch):
-    pytest.importorskip("tqdm")
-    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
-    A = MATRICES["gaussian"]
-    lp_sensitivities(A, 1, progress=True)
-    total_sensitivity(A, 1, n_draws=5, progress=True)
-    max_sensitivity(A, 1, progress=True)
-    assert capsys.readouterr().err.count("sensitivities") >= 3
 
 
 def test_the_largest_needs_few_rows_and_knows_special_cases():
@@ -420,17 +406,20 @@ def test_total_sensitivity_of_a_large_power(trial):
     assert max(abs(r.value - exact) for r in results) < 2 * max(r.upper for r in results)
 
 
-def test_total_sensitivity_without_sampling():
+@pytest.mark.parametrize("p", [1, 3])
+def test_total_sensitivity_without_sampling(p):
     A = MATRICES["positive"]
-    for p in (1, 3):
-        total = total_sensitivity(A, p, n_draws=len(A))
-        assert total.standard_error == 0
-        assert total.value == pytest.approx(lp_sensitivities(A, p, rtol=1e-6).sum(), rel=1e-5)
-        assert total.lower <= total.value <= total.upper
-        assert total.confidence_interval() == (total.value, total.value)
-    assert total_sensitivity(A, 2).value == pytest.approx(5)
-    assert total_sensitivity(np.zeros((200, 2)), 1).value == 0
+    total = total_sensitivity(A, p, n_draws=len(A))
+    assert total.standard_error == 0
+    assert total.value == pytest.approx(lp_sensitivities(A, p, rtol=1e-6).sum(), rel=1e-5)
+    assert total.lower <= total.value <= total.upper
+    assert total.confidence_interval() == (total.value, total.value)
     assert float(total) == total.value
+
+
+def test_total_sensitivities_that_are_known():
+    assert total_sensitivity(MATRICES["positive"], 2).value == pytest.approx(5)
+    assert total_sensitivity(np.zeros((200, 2)), 1).value == 0
 
 
 @pytest.mark.parametrize("p", [1.00001, 1.0001, 1.005])

@@ -17,6 +17,8 @@ from tests.conformance import Case, grid
 
 _rng = np.random.default_rng(0)
 _A, _A1, _A2, _X = (grid(_rng, shape) for shape in ((24, 3), (5, 2), (4, 3), (16, 3)))
+_LARGE_A = _rng.standard_normal((10_500, 3))
+_LARGE = {"A": _LARGE_A, "m": 7, "n": 10_500}
 
 _BAD_SIZES = [
     ({"m": 0}, ValueError, r"m must be at least 1.* got 0"),
@@ -30,7 +32,8 @@ _BAD_SIZES = [
 
 def _sketch(kind, **fixed):
     def call(A, *, rng, m=9, n=24, **options):
-        return kind(m, n, rng=rng, **{**fixed, **options}) @ A
+        S = kind(m, n, rng=rng, **{**fixed, **options})
+        return S @ A, S.T @ (S @ A)
 
     return call
 
@@ -40,13 +43,18 @@ def _case(kind, bad=(), **fixed):
         kind.__name__,
         _sketch(kind, **fixed),
         {"A": _A},
+        values=tuple,
         random=True,
         bad_options=[*_BAD_SIZES, *bad],
+        large=_LARGE,
+        sparse=("A",),
+        scaled={"A": (1, 1)},
     )
 
 
 def _kronecker(A, *, rng, m=30, n=(6, 4)):
-    return KroneckerSRHT(m, n, rng=rng) @ A
+    S = KroneckerSRHT(m, n, rng=rng)
+    return S @ A, S.T @ (S @ A)
 
 
 def _size(d=4, eps=0.5, delta=0.05, n=None):
@@ -78,7 +86,11 @@ CASES = [
         "KroneckerSRHT",
         _kronecker,
         {"A": _A},
+        values=tuple,
         random=True,
+        large={**_LARGE, "n": (105, 100)},
+        sparse=("A",),
+        scaled={"A": (1, 1)},
         bad_options=[
             ({"n": 24}, TypeError, r"n must be a pair \(n1, n2\)"),
             ({"n": (6, 0)}, ValueError, r"n\[1\] must be at least 1"),
@@ -92,12 +104,15 @@ CASES = [
         {"A1": _A1, "A2": _A2},
         values=lambda K: (K.toarray(), K @ np.ones(K.shape[1]), K.T @ np.ones(K.shape[0])),
         takes_rng=False,
+        scaled={"A1": (1, 1, 1)},
     ),
     Case(
         "fwht",
         fwht,
         {"X": _X},
         takes_rng=False,
+        large={"X": _rng.standard_normal((1 << 12, 40))},
+        scaled={"X": (1,)},
         higher=("X",),
         bad_options=[
             ({"axis": 1}, ValueError, "X must have a power of two as length of axis 1, got 3"),

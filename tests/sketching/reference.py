@@ -97,27 +97,3 @@ def sparse_signs(S):
 def solve(A, b):
     """Least squares (of minimum norm) where the condition is mild: fast for many draws."""
     return np.linalg.pinv(A.T @ A, rcond=1e-11, hermitian=True) @ (A.T @ b)
-
-
-def heavy_rows(n, d, k):
-    """A = [I; 0] and a residual on k rows outside of it: x* = 0, |r| = 1, |A^+| = 1."""
-    A, b = np.eye(n, d), np.zeros(n)
-    b[d : d + k] = 1.0 / np.sqrt(k)
-    return A, b
-
-
-def stacked_identities(n, d, k, rng):
-    """Equal leverage everywhere, and a residual that stands on k rows."""
-    A = np.tile(np.eye(d), (n // d, 1)) * np.sqrt(d / n)
-    b = np.zeros(n)
-    b[rng.choice(n, k, replace=False)] = 1.0
-    b -= A @ (A.T @ b)
-    return A, b / np.linalg.norm(b)
-
-
-def aligned_pairs(n, d):
-    """Columns and a residual that stand on pairs of rows (2i, 2i + 1)."""
-    A, b = np.zeros((n, d)), np.zeros(n)
-    A[: 2 * d] = np.kron(np.eye(d), [[1.0], [1.0]])
-    b[2 * d : 2 * d + 2] = 1.0
-    return A, b

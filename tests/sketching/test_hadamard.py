@@ -233,12 +233,6 @@ def test_fwht_twice_is_n(shape, axis):
     np.testing.assert_array_equal(column[rows], [reference.parity(r & (n // 2 + 3)) for r in rows])
 
 
-def test_fwht_same_bits_for_any_number_of_threads(each_thread_count):
-    X = np.random.default_rng(10).standard_normal((1 << 12, 70))
-    first, *others = each_thread_count(lambda: fwht(X))
-    assert all(np.array_equal(first, other) for other in others)
-
-
 def test_fwht_refuses():
     with pytest.raises(ValueError, match="X must be at least 1-D"):
         fwht(3.0)

@@ -21,7 +21,6 @@ COMMON = [
     ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
     ({"n_particles": 2.5}, TypeError, "n_particles must be an integer"),
     ({"model": "walk"}, TypeError, "model must be a StateSpaceModel"),
-    ({"progress": None}, TypeError, "progress must be True or False"),
 ]
 SMOOTHER = [
     *COMMON,

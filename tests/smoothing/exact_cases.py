@@ -73,7 +73,6 @@ CASES = [
             ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
             ({"step_size": -1.0}, ValueError, "step_size must be greater than 0"),
             ({"decay": np.nan}, ValueError, "decay must be in"),
-            ({"progress": 1}, TypeError, "progress must be True or False"),
         ],
     ),
     Case(

@@ -133,12 +133,11 @@ def test_variance_over_time(trial):
     assert variance[400, "ancestor"] > 5 * variance[400, "mcmc"]
 
 
-def test_chains_and_executors_give_the_same_bits(each_thread_count):
+def test_chains_and_executors_give_the_same_bits():
     def run(**options):
         return paris(models.walk, Y, models.SUMS, n_particles=50, rng=1, **options)
 
     first = run().per_chain
-    assert all((r == first).all() for r in each_thread_count(lambda: run().per_chain))
     np.testing.assert_array_equal(run(n_chains=8).per_chain[:4], first)
     with ThreadPoolExecutor(2) as pool:
         np.testing.assert_array_equal(run(executor=pool).per_chain, first)

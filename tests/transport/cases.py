@@ -17,6 +17,11 @@ _RNG = np.random.default_rng(5)
 _X, _Y = grid(_RNG, (12, 4)), grid(_RNG, (9, 4), 2.0)
 _A = np.arange(1.0, 13.0)
 _FLAT_X, _FLAT_Y = grid(_RNG, (2, 11)), grid(_RNG, (2, 7), 2.0)
+_LARGE, _HIGH = (
+    {"X": _RNG.standard_normal((n, d)), "Y": 2.0 * _RNG.standard_normal((m, d))}
+    for n, m, d in ((400, 300, 4), (30, 20, 24))
+)
+_MANY = {"clouds": _LARGE["X"], "others": [_LARGE["Y"], _Y]}
 
 _BAD_P = [
     ({"p": 0.5}, ValueError, "p must be in .* got 0.5"),
@@ -56,6 +61,8 @@ CASES: list[Case] = [
         arrays={"x": _FLAT_X, "y": _FLAT_Y},
         takes_rng=False,
         higher=("x", "y"),
+        large={"x": _RNG.standard_normal((600, 400)), "y": _RNG.standard_normal((600, 300))},
+        scaled={"x y": (1,)},
         bad_options=[
             *_BAD_P,
             ({"a": -np.ones(11)}, ValueError, "a must be non-negative"),
@@ -72,6 +79,8 @@ CASES: list[Case] = [
         arrays={"X": _X, "Y": _Y},
         values=sliced_values,
         random=True,
+        large=_LARGE,
+        scaled={"X Y": (1, 1, None, None)},
         bad_options=[
             *_BAD_P,
             *_BAD_WEIGHTS,
@@ -97,6 +106,8 @@ CASES: list[Case] = [
         arrays={"X": _X, "Y": _Y, "a": _A},
         values=sliced_values,
         random=True,
+        large={**_LARGE, "a": np.arange(400.0)},
+        scaled={"X Y": (1, 1, None, None), "a": (0, 0, 0, 0)},
     ),
     Case(
         name="sliced_wasserstein adaptive",
@@ -104,6 +115,16 @@ CASES: list[Case] = [
         arrays={"X": _X[:, :3], "Y": _Y[:, :3]},
         values=sliced_values,
         random=True,
+        scaled={"X Y": (1, 1, None, None)},
+    ),
+    Case(
+        name="sliced_wasserstein bures",
+        call=lambda **kw: sliced_wasserstein(control_variate="bures", **kw),
+        arrays={"X": _X, "Y": _Y},
+        values=sliced_values,
+        random=True,
+        large=_HIGH,
+        scaled={"X Y": (1, 1, None, None)},
     ),
     Case(
         name="sliced_wasserstein_gradient",
@@ -111,6 +132,8 @@ CASES: list[Case] = [
         arrays={"X": _X, "Y": _Y},
         values=lambda r: (np.float64(r.value), r.gradient, r.standard_error),
         random=True,
+        large=_LARGE,
+        scaled={"X Y": (1, 1, 1)},
         rtol32=0.2,  # ties that rounding breaks the other way
         integers=False,  # at ties each order has a subgradient of its own
         bad_options=[
@@ -122,10 +145,14 @@ CASES: list[Case] = [
     ),
     Case(
         name="sliced_wasserstein_matrix",
-        call=lambda clouds, **kw: sliced_wasserstein_matrix([clouds, _Y, _X[:7] + 1.0], **kw),
+        call=lambda clouds, others=(_Y, _X[:7] + 1.0), **kw: sliced_wasserstein_matrix(
+            [clouds, *others], **kw
+        ),
         arrays={"clouds": _X},
         values=lambda r: (r.values, r.standard_errors, r.powers),
         random=True,
+        large=_MANY,
+        scaled={"clouds others": (1, 1, None)},
         bad_options=[
             *_BAD_P,
             ({"p": 17}, ValueError, "p must be in"),
@@ -146,17 +173,18 @@ CASES: list[Case] = [
                 ValueError,
                 "n_projections must be at least 40",
             ),
-            ({"progress": 1}, TypeError, "progress must be True or False"),
         ],
     ),
     Case(
         name="sliced_wasserstein_matrix controlled",
-        call=lambda clouds, **kw: sliced_wasserstein_matrix(
-            [_Y, clouds], [None, _A], control_variate="quadratic", **kw
+        call=lambda clouds, others=(_Y,), a=_A, **kw: sliced_wasserstein_matrix(
+            [*others, clouds], [*(None for _ in others), a], control_variate="quadratic", **kw
         ),
         arrays={"clouds": _X},
         values=lambda r: (r.values, r.standard_errors),
         random=True,
+        large={**_MANY, "a": np.arange(400.0)},
+        scaled={"clouds others": (1, 1)},
     ),
     Case(
         name="sliced_wasserstein_flow",
@@ -165,6 +193,8 @@ CASES: list[Case] = [
         values=lambda r: (r.points, r.trace, r.trace_standard_error),
         random=True,
         integers=False,
+        large={**_LARGE, "n_projections": 400},
+        scaled={"X Y": (1, 1, 1)},
         bad_options=[
             *_BAD_WEIGHTS,
             ({"n_steps": 0}, ValueError, "n_steps must be at least 1"),
@@ -173,7 +203,6 @@ CASES: list[Case] = [
             ({"n_projections": 1}, ValueError, "n_projections must be at least 2"),
             ({"directions": np.eye(4)}, TypeError, "directions must be 'iid'"),
             ({"directions": "best"}, ValueError, "directions must be one of"),
-            ({"progress": "yes"}, TypeError, "progress must be True or False"),
         ],
     ),
     Case(
@@ -198,6 +227,8 @@ CASES: list[Case] = [
         call=max_sliced_wasserstein,
         arrays={"X": _X, "Y": _Y},
         values=lambda r: (np.float64(r.value),),
+        large=_LARGE,
+        scaled={"X Y": (1,)},
         bad_options=[
             *_BAD_P,
             *_BAD_WEIGHTS,

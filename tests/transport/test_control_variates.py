@@ -138,12 +138,6 @@ def test_the_bures_mean_of_a_product_space():
         assert bures_mean(S1, S2) == pytest.approx(expected, rel=RELATIVE_ERROR)
 
 
-def test_the_bures_mean_is_the_same_for_any_number_of_threads(each_thread_count):
-    G, H = np.random.default_rng(4).standard_normal((2, 40, 40))
-    first, *others = each_thread_count(lambda: bures_mean(G @ G.T, H @ H.T))
-    assert all(other == first for other in others)
-
-
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "harmonics"])
 def test_fewer_points_than_dimensions(name):
     # the forms are then kept in the span of the points; padding with zeros points changes nothing

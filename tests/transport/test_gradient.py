@@ -84,21 +84,6 @@ def test_points_without_weight_have_no_gradient():
     np.testing.assert_allclose(result.gradient[a > 0], without.gradient, rtol=1e-12)
 
 
-@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
-def test_scales(p):
-    X, Y = clouds("gauss", 3, 30)
-    plain = sliced_wasserstein_gradient(X, Y, p=p, rng=0)
-    for scale in (2.0**-90, 2.0**90):
-        result = sliced_wasserstein_gradient(scale * X, scale * Y, p=p, rng=0)
-        np.testing.assert_array_equal(result.gradient, plain.gradient * scale ** (p - 1))
-        np.testing.assert_array_equal(
-            result.standard_error, plain.standard_error * scale ** (p - 1)
-        )
-    tiny = sliced_wasserstein_gradient(1e-300 * X, 1e-300 * Y, p=p, rng=0)
-    assert tiny.value == pytest.approx(1e-300 * plain.value, rel=1e-9)
-    assert not np.isnan(tiny.gradient).any()
-
-
 def test_the_gradient_of_the_value():
     X, Y = clouds("gauss", 3, 30)
     result = sliced_wasserstein_gradient(X, Y, p=3, rng=0)
@@ -158,16 +143,16 @@ def test_frames_beat_independent_directions():
         assert np.sum((better - truth) ** 2) < np.sum((plain - truth) ** 2) / 5
 
 
-def test_rounds_do_not_change_the_gradient(monkeypatch):
+@pytest.mark.parametrize("design", ["iid", "orthogonal", "rqmc"])
+def test_rounds_do_not_change_the_gradient(design, monkeypatch):
     X, Y = clouds("gauss", 4, 60)
-    for design in ("iid", "orthogonal", "rqmc"):
-        whole = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
-        with monkeypatch.context() as patch:
-            patch.setattr("randla.transport._slopes._ROUND_NUMBERS", 500)
-            patch.setattr("randla.transport._slopes._POINTS", 7)
-            parts = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
-        np.testing.assert_allclose(parts.gradient, whole.gradient, rtol=1e-10, atol=1e-15)
-        np.testing.assert_allclose(parts.standard_error, whole.standard_error, rtol=1e-8)
+    whole = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("randla.transport._slopes._ROUND_NUMBERS", 500)
+        patch.setattr("randla.transport._slopes._POINTS", 7)
+        parts = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
+    np.testing.assert_allclose(parts.gradient, whole.gradient, rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(parts.standard_error, whole.standard_error, rtol=1e-8)
 
 
 def test_the_value_is_that_of_the_distance():

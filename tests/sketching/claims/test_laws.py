@@ -16,6 +16,7 @@ from randla import (
     lstsq,
     sketch_size,
 )
+from randla.datasets import aligned_pairs, collision_attack, stacked_identities
 from tests.sketching import reference
 from tests.sketching.test_operators import MAKERS
 from tests.statistical import claim, normal_limit
@@ -106,7 +107,7 @@ def errors_in_standard_errors(sketches, A, b):
     replicates=2000,
 )
 def test_gaussian_sketch_is_exact(trial):
-    A, b = reference.heavy_rows(60, 4, 1)
+    A, b = collision_attack(60, 4, 1)
     A = A + 0.1 * trial.rng().standard_normal((60, 4))
     z = errors_in_standard_errors((GaussianSketch(14, 60, rng=g) for g in trial.rngs()), A, b)
     trial.assert_pvalue(kstest(z[:, 2], student(10).cdf).pvalue)
@@ -116,9 +117,9 @@ def coverage_problem(name, n, d, rng):
     if name == "benign":
         return problem(n, d, rng)
     if name == "heavy residual":
-        return reference.heavy_rows(n, d, 1)
+        return collision_attack(n, d, 1)
     if name == "aligned pairs":
-        return reference.aligned_pairs(n, d)
+        return aligned_pairs(n, d)
     A, b = np.eye(n, d), np.zeros(n)
     b[-8:] = 1.0  # in another block than A
     return A, b
@@ -216,7 +217,7 @@ def dense_bound(m, d):
 )
 def test_collisions(trial, kind):
     n, d, m = 640, 32, 512
-    A, b = reference.heavy_rows(n, d, m // d)
+    A, b = collision_attack(n, d, m // d)
     make = {
         "SRHT": lambda g: SRHT(m, n, rng=g),
         "BlockSRHT": lambda g: BlockSRHT(m, n, rng=g),
@@ -240,7 +241,7 @@ def test_collisions(trial, kind):
 )
 def test_thin_sparse_signs(trial):
     n, d, m = 2176, 32, 2048
-    A, b = reference.heavy_rows(n, d, 1)
+    A, b = collision_attack(n, d, 1)
     thin = worst_coefficient((SparseSignSketch(m, n, rng=g) for g in trial.rngs()), A, b)
     assert np.median(thin) > 0.9 * math.sqrt(m) / 8
     dense = worst_coefficient((SRHT(m, n, rng=g) for g in trial.rngs(40)), A, b)
@@ -254,7 +255,7 @@ def test_thin_sparse_signs(trial):
 )
 def test_leverage_sampling_has_no_such_bound(trial):
     n, d, m = 2048, 32, 512
-    A, b = reference.stacked_identities(n, d, n // m, trial.rng())
+    A, b = stacked_identities(n, d, n // m, rng=trial.rng())
     x, sampled = reference.solve(A, b), []
     for g in trial.rngs():
         rows = g.integers(0, n, m)  # all leverages are d/n
@@ -282,7 +283,7 @@ def test_countsketch_loses_rank():
 def test_size_keeps_its_promise(trial, kind):
     n, d, eps, delta = 1024, 8, 0.7, 0.2
     m = sketch_size(d, eps=eps, delta=delta, n=n if kind == "SRHT" else None)
-    A, b = reference.heavy_rows(n, d, 5)
+    A, b = collision_attack(n, d, 5)
     z = worst_coefficient((KINDS[kind](m, n, g) for g in trial.rngs()), A, b)
     trial.assert_between(z / math.sqrt(m) <= eps / math.sqrt(d), 1 - delta, 1.0)
 
@@ -322,7 +323,7 @@ def test_small_srht_on_one_heavy_row(trial, m):
     error = np.sqrt((1.0 - mean**2) * (n - m) / ((m - 1) * (n - 2)))
     inside = mean <= student(m - 1).isf(0.025) * error
     exact = hypergeom(n, n // 2, m).pmf(np.arange(m + 1)) @ inside
-    A, b = reference.heavy_rows(n, 1, 1)
+    A, b = collision_attack(n, 1, 1)
     results = (lstsq(A, b, sketch_size=m, rng=g) for g in trial.rngs())
     intervals = (result.confidence_interval() for result in results)
     covered = [bool(low[0] <= 0.0 <= high[0]) for low, high in intervals]

@@ -1,6 +1,6 @@
 """Certificates on small hostile matrices, checked by exact rational arithmetic.
 
-More of them: ``pytest tests/sampling/test_rational.py --statistical=long``.
+More of them: ``pytest tests/sampling/claims/test_rational.py --statistical=long``.
 """
 
 import warnings

@@ -111,15 +111,15 @@ def test_hostile_problems_have_valid_certificates(block):
     assert late <= 3  # of 100, at powers and weights that are far apart
 
 
-def test_far_outliers_do_not_widen_the_gap():
+@pytest.mark.parametrize("tau", [0.1, 0.5, 0.9])
+def test_far_outliers_do_not_widen_the_gap(tau):
     # What is left between a dual value and its bound is multiplied by the residual of its row.
-    rng = np.random.default_rng(0)
-    for tau in (0.1, 0.5, 0.9):
-        A = rng.lognormal(0, 2, (150, 2))
-        b = np.where(rng.random(150) < 0.2, 1e10, 1.0) * rng.standard_normal(150)
-        for options in ({}, {"weights": rng.choice([1.0, 3.0], 150)}, {"l1": 1.0}):
-            result = lp_regression(A, b, tau=tau, rtol=1e-9, **options)
-            assert result.converged
+    rng = np.random.default_rng(int(10 * tau))
+    A = rng.lognormal(0, 2, (150, 2))
+    b = np.where(rng.random(150) < 0.2, 1e10, 1.0) * rng.standard_normal(150)
+    for options in ({}, {"weights": rng.choice([1.0, 3.0], 150)}, {"l1": 1.0}):
+        result = lp_regression(A, b, tau=tau, rtol=1e-9, **options)
+        assert result.converged
 
 
 @pytest.mark.parametrize("size", [1e8, 1e9, 1e10, 1e12, 1e14])
