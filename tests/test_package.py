@@ -182,6 +182,57 @@ def test_no_imports_make_a_circle():
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def identifiers(path):
+    """The names in a file, and of it: of variables, attributes, arguments, functions, classes."""
+    yield path.stem
+    for node in ast.walk(ast.parse(path.read_text())):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            if isinstance(name := getattr(node, field, None), str):
+                yield from name.split(".")
+
+
+def words(identifier):
+    """``_read_rows``, ``ReadRows`` -> {"read", "rows"}."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", identifier)
+    return {part.lower() for part in parts}
+
+
+# Words of no paper: (folders of the package, words); what is meant has a name in the field.
+SLANG = (
+    (("",), {"doubt", "borrow"}),
+    (
+        ("sketching", "sampling", "regression"),
+        {"plane", "planes", "glob", "globs", "globbed", "globbing", "origin", "recipe", "turned"},
+    ),
+    (("smoothing",), {"forms", "heads", "comb"}),
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_names_are_words_of_the_field(path):
+    for folders, slang in SLANG:
+        if name(path).startswith(folders):
+            assert not {i for i in identifiers(path) if words(i) & slang}
+
+
+def test_dask_is_asked_for_and_float_arrays_are_named_in_one_place():
+    trees = {name(path): ast.parse(path.read_text()) for path in MODULES}
+    asking = {
+        file
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "is_dask"
+    }
+    aliases = [
+        f"{file}: {ast.unparse(node)}"
+        for file, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "NDArray[np.float64]"
+    ]
+    assert len(asking) == 1, asking
+    assert len(aliases) == 1, aliases
+
+
 PUBLIC = [f"randla.{name}" for name in randla.__all__]
 PUBLIC += [f"randla.datasets.{name}" for name in randla.datasets.__all__]
 
