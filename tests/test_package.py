@@ -1,6 +1,7 @@
 """The package as a whole: light import, names, layout, and rules that grep can check."""
 
 import ast
+import graphlib
 import importlib
 import importlib.util
 import inspect
@@ -20,6 +21,21 @@ KERNELS = [p for p in MODULES if "_kernels" in p.parts]
 OTHERS = [p for p in MODULES if "_kernels" not in p.parts]
 CODE_GENERATORS = ("vector_code.py",)  # write LLVM code, by Numba's intrinsics
 FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing")
+# Of each family the others that it may use.
+BELOW = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2]}
+# A wing may import those on its left, not those on its right. Ground: randla/*.py and its kernels.
+WINGS = (
+    "ground < _tall < sketching < sampling < regression < _dask < sklearn",
+    "ground < _tall < transport",
+    "ground < smoothing",
+    "sketching._kernels < sketching",
+    "sampling._kernels < sampling._scores < sampling._samples",
+    "regression._kernels < regression._panels < regression._solvers < regression._least_squares",
+    "regression._panels < regression._quantile < regression._lp",
+    "transport._kernels < transport",
+    "smoothing._kernels < smoothing._model < smoothing._models < smoothing._exact"
+    " < smoothing._particles < smoothing._likelihood",
+)
 
 
 def name(path):
@@ -48,8 +64,7 @@ def test_a_family_loads_no_heavy_module_and_no_other_family(family):
     heavy = {"scipy.stats", "scipy.optimize", "matplotlib", "dask", "tqdm", "pandas", "sklearn"}
     assert not loaded & heavy
     others = {f"randla.{other}" for other in FAMILIES} - {f"randla.{family}"}
-    below = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2]}.get(family, ())
-    allowed = {f"randla.{other}" for other in below}
+    allowed = {f"randla.{other}" for other in BELOW.get(family, ())}
     assert not loaded & others - allowed
 
 
@@ -113,6 +128,109 @@ def test_every_module_says_what_it_is(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree), "no module docstring"
     assert len(path.read_text().splitlines()) <= 600
+
+
+def module_of(path):
+    return ".".join(["randla", *path.relative_to(PACKAGE).with_suffix("").parts])
+
+
+def imports():
+    """(module, imported module), of all modules but ``__init__``; lazy imports and types too."""
+    modules = {module_of(path).removesuffix(".__init__") for path in MODULES}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if path.name == "__init__.py" or not isinstance(node, ast.ImportFrom):
+                continue
+            for alias in node.names:
+                both = f"{node.module}.{alias.name}"
+                imported = both if both in modules else node.module
+                if imported in modules - {"randla"}:
+                    yield module_of(path), imported
+
+
+def level(module, wings):
+    """Place of the wing of a module; None if it is in none."""
+    inside = [w for w in wings if f"{module}.".startswith(f"randla.{w}.")]
+    if inside:
+        return wings.index(max(inside, key=len))
+    ground = module.count(".") == 1 or module.startswith("randla._kernels.")
+    return 0 if wings[0] == "ground" and ground else None
+
+
+@pytest.mark.parametrize("order", WINGS)
+def test_no_import_is_against_the_order_of_the_wings(order):
+    levels = [(a, b, *(level(m, order.split(" < ")) for m in (a, b))) for a, b in imports()]
+    against = sorted({f"{a} -> {b}" for a, b, i, j in levels if None not in (i, j) and i < j})
+    assert not against, "\n".join(against)
+
+
+def test_no_import_is_from_another_family():
+    pairs = [(a, b, *(m.split(".")[1] for m in (a, b))) for a, b in imports()]
+    assert not {
+        f"{a} -> {b}"
+        for a, b, family, other in pairs
+        if family in FAMILIES
+        and other in FAMILIES
+        and other not in (family, *BELOW.get(family, ()))
+    }
+
+
+def test_no_imports_make_a_circle():
+    graph = {}
+    for a, b in imports():
+        graph.setdefault(a, set()).add(b)
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def identifiers(path):
+    """The names in a file, and of it: of variables, attributes, arguments, functions, classes."""
+    yield path.stem
+    for node in ast.walk(ast.parse(path.read_text())):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            if isinstance(name := getattr(node, field, None), str):
+                yield from name.split(".")
+
+
+def words(identifier):
+    """``_read_rows``, ``ReadRows`` -> {"read", "rows"}."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", identifier)
+    return {part.lower() for part in parts}
+
+
+# Words of no paper: (folders of the package, words); what is meant has a name in the field.
+SLANG = (
+    (("",), {"doubt", "borrow"}),
+    (
+        ("sketching", "sampling", "regression"),
+        {"plane", "planes", "glob", "globs", "globbed", "globbing", "origin", "recipe", "turned"},
+    ),
+    (("smoothing",), {"forms", "heads", "comb"}),
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_names_are_words_of_the_field(path):
+    for folders, slang in SLANG:
+        if name(path).startswith(folders):
+            assert not {i for i in identifiers(path) if words(i) & slang}
+
+
+def test_dask_is_asked_for_and_float_arrays_are_named_in_one_place():
+    trees = {name(path): ast.parse(path.read_text()) for path in MODULES}
+    asking = {
+        file
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "is_dask"
+    }
+    aliases = [
+        f"{file}: {ast.unparse(node)}"
+        for file, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "NDArray[np.float64]"
+    ]
+    assert len(asking) == 1, asking
+    assert len(aliases) == 1, aliases
 
 
 PUBLIC = [f"randla.{name}" for name in randla.__all__]

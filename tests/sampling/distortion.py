@@ -42,11 +42,12 @@ class Distortion:
         def log_ratio(x):
             r, s = Q @ x, SQ @ x
             below, above = np.abs(r), np.abs(s)
-            total, part = (below**p).sum(), w @ above**p
+            below_slopes, above_slopes = below ** (p - 1), w * above ** (p - 1)
+            total, part = below_slopes @ below, above_slopes @ above
             if part <= 0:
                 return -700.0, np.zeros_like(x)
-            slope = SQ.T @ (w * above ** (p - 1) * np.sign(s)) / part
-            slope -= Q.T @ (below ** (p - 1) * np.sign(r)) / total
+            slope = SQ.T @ (above_slopes * np.sign(s)) / part
+            slope -= Q.T @ (below_slopes * np.sign(r)) / total
             return sign * np.log(part / total), sign * p * slope
 
         x = x / np.linalg.norm(x)

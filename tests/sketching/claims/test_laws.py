@@ -134,8 +134,8 @@ def coverage_problem(name, n, d, rng):
     replicates=250,
 )
 def test_intervals_from_a_sketch_cover(trial, kind, name, share):
-    n, d = (800, 6) if kind == "padded SRHT" else (1024, 6)
-    m = int(share * 1024)
+    n, d = {"padded SRHT": 800, "GaussianSketch": 256}.get(kind, 1024), 6
+    m = int(share * (256 if kind == "GaussianSketch" else 1024))  # of entries that are all drawn
     A, b = coverage_problem(name, n, d, trial.rng())
     make = {
         "BlockSRHT": lambda g: BlockSRHT(m, n, block_size=512, rng=g),
