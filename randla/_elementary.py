@@ -81,9 +81,9 @@ def power(x, c):
 def exp(x):
     """Exponential of a number that is not positive."""
     z = x * _LOG2_E + _TO_INTEGER
-    k = z - _TO_INTEGER
+    k = z - _TO_INTEGER  # x / ln 2, rounded
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW  # x - k ln 2, in two steps that round once
-    p = _C13
+    p = _C13  # Horner: exp(r) = 1 + r + r^2 / 2! + ... + r^13 / 13!, error below 6e-18
     p = p * r + _C12
     p = p * r + _C11
     p = p * r + _C10

@@ -1,4 +1,4 @@
-"""Work arrays aligned to lines of the cache and to huge pages."""
+"""Work arrays that begin where the processor likes it: at a line of the cache, at a huge page."""
 
 import math
 from collections.abc import Callable

@@ -112,7 +112,7 @@ class SlicedEstimator:
     def exact(self) -> SlicedWassersteinResult:
         """The exact cost of clouds on a line."""
         f = self.costs(np.ones((1, 1)))
-        return self._wrap(None, None, plain_mean(f), f, f)
+        return self._result(None, None, plain_mean(f), f, f)
 
     def _final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
         """Return the result, and warn if controls were asked for but not used."""
@@ -123,7 +123,7 @@ class SlicedEstimator:
     def _estimate(self, design: Design, draws: "Draws") -> SlicedWassersteinResult:
         controls, f, block = draws.controls, draws.costs, design.block
         if controls is None:
-            return self._wrap(design, None, plain_mean(f, block), f, f)
+            return self._result(design, None, plain_mean(f, block), f, f)
         is_auto = self._control == "auto"
         fitted, used = fit_or_mean(
             f, draws.columns, draws.sizes, controls.mean_errors,
@@ -132,12 +132,12 @@ class SlicedEstimator:
         )  # fmt: skip
         if used:  # costs less the controls: f - sum_k beta_k (c_k - E c_k)
             adjusted = f - draws.columns @ fitted.coefficients
-            return self._wrap(design, controls, fitted, f, adjusted)
+            return self._result(design, controls, fitted, f, adjusted)
         if not is_auto:
             self._warning = "control_variate is collinear without some of the directions: none"
-        return self._wrap(design, None, fitted, f, f)
+        return self._result(design, None, fitted, f, f)
 
-    def _wrap(
+    def _result(
         self,
         design: Design | None,
         controls: Controls | None,

@@ -165,14 +165,14 @@ def sliced_wasserstein_gradient(
         theta = design.rows(0, n_first)  # to choose a unit by
         slopes.unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
     n_points = len(np.atleast_1d(np.asarray(X)))
-    return _wrap(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)
+    return _result(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)
 
 
-def _wrap(
+def _result(
     clouds: Clouds, p: float, design: Design, unit: float, slopes: Slopes, n_points: int
 ) -> SlicedWassersteinGradient:
     is_exact, is_given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
-    mean = plain_mean(slopes.costs[:, 0], 1 if is_given else design.block)
+    mean = plain_mean(slopes.costs[:, 0], design.block)
     error, freedom = (None, None) if is_given else (mean.standard_error, mean.degrees_of_freedom)
     power = float(slopes.costs[:, 0].mean())
     cost = MeanCost.of(power, error, freedom, p, clouds.exponent, unit)

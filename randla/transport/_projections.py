@@ -35,8 +35,8 @@ _BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
 
 #: Numbers of a row from which our sort is used, by their bytes. Both sorts give the same bits. On
 #: 10^4 and 10^5 points in 3 and 10 dimensions the whole of `sliced_wasserstein` took 5 to 8 times
-#: as long (float32: 4 to 5 times) with NumPy's sort for AVX-512 on an AMD EPYC, whose stores of
-#: compressed vectors are slow; at 300 points, 1.5 times (float32: as long).
+#: as long (float32: 4 to 6 times) with NumPy's sort for AVX-512 on an AMD EPYC; at 300 points some
+#: 1.5 times (float32: as long). On other processors NumPy's sort is up to ten times as fast.
 OUR_SORT_FROM = {8: 256, 4: 512}
 
 #: Powers up to which costs stay in range in units of the clouds: differences are 0 or above 2^-53

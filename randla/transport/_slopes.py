@@ -147,7 +147,7 @@ class ProjectedSlopes:
                 line = shift, alphas[rows], beta, self._weights[k], self.unit, self.p
                 coupling.add_slopes(own, other, *line, R[rows])
 
-        batch = batch_rows(x.size, max(y.size for y in ys), x.dim, L)
+        batch = batch_rows(x.size, sum(y.size for y in ys), x.dim, L)
         self._projector.visit(theta, batch, task, L * self.seconds)
         return R
 
