@@ -22,13 +22,13 @@ NOTHING = {
     ): "a limit of scores that are 0 or infinite",
     (
         "randla/smoothing/_kernels/particles/backward.py",
-        "backward_row_form.backward_row",
+        "make_backward_row.backward_row",
         "logs[k]",
         "shift an index down",
     ): "all are -inf or NaN there, and a NaN differs from its neighbour too",
     (
         "randla/smoothing/_kernels/particles/sweep.py",
-        "full_update_form.update",
+        "make_full_update.update",
         "0.0",
         "0.0 to 1.0 or back",
     ): "relative to the largest, weights sum to 0 or at least 1; to 1 if the ancestor has all",

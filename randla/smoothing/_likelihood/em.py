@@ -193,8 +193,8 @@ class _LinearGaussian:
         if "initial_mean" in self.parts:
             m0 = new["initial_mean"] = x0
         if "initial_cov" in self.parts:
-            # E[(x_0 - m0)(x_0 - m0)']
-            new["initial_cov"] = x00 - np.outer(m0, x0) - np.outer(x0, m0) + np.outer(m0, m0)
+            mean, first = m0[:, None], x0[:, None]  # the regression of x_0 on the number 1
+            new["initial_cov"] = _residuals(x00, mean, first, np.eye(1))
         return self._insert(model, new)
 
     def _insert(self, model: LinearGaussian, new: dict[str, Array]) -> Array:

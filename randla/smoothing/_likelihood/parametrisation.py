@@ -17,9 +17,9 @@ from randla._validation import describe
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import SUPPORTS
 
-# A unit that differs by less than this from 1, or from the start if that is larger, is not used.
+# Keep the default scale unless the estimated one differs by this factor.
 _SAME_UNIT = 10.0
-# Differences by which a standard error is looked for.
+# Most differences of the score by which a standard error is looked for.
 _UNIT_ROUNDS = 12
 _LARGEST_GRADIENT = 1e140  # also g^2 / 1e-14 is finite, which is the length of a Newton step
 IntArray = NDArray[np.intp]
@@ -167,7 +167,6 @@ class Parametrisation:
             if isinstance(block, Single) and block.kind == "real":
                 error = _standard_error(score, self.start, int(block.indices[0]))
                 unit = None if error is None else error * n_observed**0.5
-                # A unit of about the right size stays, so that runs on like data are alike.
                 if unit and not 1 / _SAME_UNIT < unit / block.scale < _SAME_UNIT:
                     block.scale = unit
 

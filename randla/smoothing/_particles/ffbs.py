@@ -74,8 +74,7 @@ def ffbs(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, the model lacks a function that `backward` needs, one
-        of its functions gives NaN, or the history would need more than 8 GiB.
+        As for `ppg`.
 
     See Also
     --------
@@ -105,9 +104,9 @@ def ffbs(
     ((4, 200, 50, 1), (2, 50, 1))
     """
     n_paths = n_particles if n_paths is None else as_count(n_paths, "n_paths")
-    chosen = "state" if functional is None else functional
+    path_functional = "state" if functional is None else functional
     stored = ("n_paths", n_paths)
-    problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
+    problem = make_problem(model, y, path_functional, n_particles, 2, backward, paths=stored)
     paths, logs, ess = independent_chains(
         _chain, problem, n_paths, n_chains=n_chains, n_sweeps=1,
         executor=executor, progress=progress, rng=rng, description="ffbs",

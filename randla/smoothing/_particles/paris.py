@@ -79,8 +79,7 @@ def paris(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, the model lacks a function that `backward` needs, or
-        one of its functions gives NaN (the message names the time).
+        As for `ppg`.
 
     See Also
     --------

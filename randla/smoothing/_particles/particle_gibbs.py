@@ -100,7 +100,8 @@ def ppg(
     ------
     TypeError, ValueError
         If an argument is not as described, the model lacks a function that `backward` needs, one
-        of its functions gives NaN, or the history would need more than 8 GiB.
+        of its functions gives NaN (the message names the time), or the history would need more
+        than 8 GiB.
 
     See Also
     --------
@@ -273,9 +274,9 @@ def particle_gibbs(
     burn_in = as_burn_in(burn_in, n_iterations)
     if isinstance(model, StateSpaceModel):
         backward = choose_backward(model, backward, default="exact")  # O(N) for one path
-    chosen = "state" if functional is None else functional
+    path_functional = "state" if functional is None else functional
     stored = ("n_iterations", n_iterations)
-    problem = make_problem(model, y, chosen, n_particles, 2, backward, paths=stored)
+    problem = make_problem(model, y, path_functional, n_particles, 2, backward, paths=stored)
     paths, changed, logs, n_starts = independent_chains(
         _gibbs_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
         executor=executor, progress=progress, rng=rng, description="particle Gibbs",
