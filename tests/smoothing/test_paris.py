@@ -220,12 +220,18 @@ def test_wrong_densities_are_named():
         r"log_transition .* NaN .* from t = 5 to 6",
         r"log_transition .* -inf .* t = 6 to 7",
     ]
-    for backward in ("mcmc", "reject"):
-        for k, message in enumerate(messages):
-            with pytest.raises(ValueError, match=message):
-                paris(model.replace([k]), Y, "state", n_particles=30, backward=backward, rng=0)
+    reject = {
+        "n_particles": 30,
+        "backward": "reject",
+        "rng": 0,
+    }  # soon compiled
+    for k, message in enumerate(messages):
+        with pytest.raises(ValueError, match=message):
+            paris(model.replace([k]), Y, "state", n_particles=30, rng=0)
+        with pytest.raises(ValueError, match=message):
+            randla.ffbs(model.replace([k]), Y, None, **reject)
     with pytest.raises(ValueError, match=r"log_transition_bound .* exceeded it \d+ times"):
-        paris(model.replace([2]), Y, "state", n_particles=30, backward="reject", rng=0)
+        randla.ffbs(model.replace([2]), Y, None, **reject)
     assert np.isfinite(paris(model.replace([2]), Y, "state", n_particles=30, rng=0).estimate).all()
 
 
