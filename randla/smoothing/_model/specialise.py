@@ -70,6 +70,12 @@ MAX_CACHE_BYTES = 256 << 20
 
 # Modules whose version stands for their content.
 _LIBRARIES = ("builtins", "cmath", "llvmlite", "math", "numba", "numpy", "operator", "scipy")
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))  # repr tells all
+# All that matters of a code object beside its constants.
+_CODE_FIELDS = (
+    "code", "names", "varnames", "exceptiontable", "freevars", "cellvars", "flags", "argcount",
+    "posonlyargcount", "kwonlyargcount",
+)  # fmt: skip
 _CACHE_FILE = re.compile(r"_[0-9a-f]{16}-\d+\.py[0-9a-z]+(\.\d+)?\.nb[ic]$")
 
 _kernels: dict[str, Any] = {}  # kernels of this process by digest
@@ -314,9 +320,7 @@ class _Hasher:
 
     def put_code(self, code: CodeType) -> None:
         """All but the file name and the line numbers."""
-        self.put("code", code.co_code, code.co_names, code.co_varnames, code.co_exceptiontable)
-        self.put(code.co_freevars, code.co_cellvars, code.co_flags)
-        self.put(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+        self.put("code", *(getattr(code, f"co_{field}") for field in _CODE_FIELDS))
         for constant in code.co_consts:
             self.put_value(constant, frozenset())
 
@@ -339,9 +343,7 @@ class _Hasher:
 
     def put_value(self, value: Any, attributes: frozenset[str]) -> None:
         """`attributes` are those that the code around uses, to pick out those of a module."""
-        if value is None or value is Ellipsis:
-            self.put(repr(value))
-        elif isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
+        if isinstance(value, (*_PLAIN, np.generic)):
             self.put(type(value).__name__, value)
         elif isinstance(value, CodeType):
             self.put_code(value)

@@ -38,7 +38,7 @@ def covariance_root(P, root):
         pivot = P[j, j]
         for k in range(j):
             pivot -= root[j, k] * root[j, k]
-        if not (P[j, j] >= 0.0 and pivot >= -1e-8 * P[j, j]):  # below what rounding explains
+        if not (P[j, j] >= 0.0 and pivot >= -1e-8 * P[j, j]):  # negative beyond rounding
             return 1 + j
         singular = pivot <= 4.0 * d * _EPS * P[j, j]  # the rounding error of the pivot
         root[j, j] = 0.0 if singular else math.sqrt(pivot)
@@ -77,7 +77,7 @@ def triangularise(M, n_pivots, n_rows, n_cols, floor, pivots):
             pivots[i] = -1
             continue
         for k in range(c, n_cols):
-            M[i, k] /= norm  # so that 1e-300 and 1e300 do not under- or overflow below
+            M[i, k] /= norm  # to unit length, so that v'v follows from `head`
         head = M[i, c]
         sign = -1.0 if head > 0.0 else 1.0  # the reflection maps the row to sign * norm
         M[i, c] = head - sign  # v = row - sign e_c, without cancellation
@@ -111,20 +111,6 @@ def row_norm(M, i, n_cols):
     for k in range(n_cols):
         total += M[i, k] * M[i, k]
     return math.sqrt(total)
-
-
-@summing_kernel
-def product_row(X, i, S, M, a, first, scale):
-    """Write row i of X S to M[a, first:]; returns `scale` plus its size before cancellation."""
-    d = S.shape[0]
-    for b in range(d):
-        M[a, first + b] = 0.0
-    for j in range(d):
-        if X[i, j] != 0.0:
-            scale += abs(X[i, j]) * row_norm(S, j, d)
-            for b in range(d):
-                M[a, first + b] += X[i, j] * S[j, b]
-    return scale
 
 
 @kernel
@@ -165,7 +151,14 @@ def observe_row(y, H, R_root, m, S, M, floor, pivots, seen, e):
     tiny = 16.0 * _EPS * width  # relative rounding error of a row of the pre-array
     for a in range(n):
         i = seen[a]
-        scale = product_row(H, i, S, M, a, n, row_norm(R_root, i, k))  # H S beside R_root
+        for b in range(n, width):
+            M[a, b] = 0.0
+        scale = row_norm(R_root, i, k)  # of the row before cancellation
+        for j in range(d):
+            if H[i, j] != 0.0:
+                scale += abs(H[i, j]) * row_norm(S, j, d)
+                for b in range(d):
+                    M[a, n + b] += H[i, j] * S[j, b]  # H S beside R_root
         floor[a] = tiny * scale
     for j in range(d):  # the second block row, [0, S]
         for b in range(n):
@@ -205,11 +198,17 @@ def predict(A, Q_root, m, S, M, floor, pivots, G, C):
     d = A.shape[0]
     tiny = 32.0 * _EPS * d
     for i in range(d):
-        scale = product_row(A, i, S, M, i, 0, row_norm(Q_root, i, d))  # A S beside Q_root
+        scale = row_norm(Q_root, i, d)
         for b in range(d):
+            M[i, b] = 0.0
             M[i, d + b] = Q_root[i, b]
             M[d + i, b] = S[i, b]
             M[d + i, d + b] = 0.0
+        for j in range(d):
+            if A[i, j] != 0.0:
+                scale += abs(A[i, j]) * row_norm(S, j, d)
+                for b in range(d):
+                    M[i, b] += A[i, j] * S[j, b]  # A S beside Q_root
         floor[i] = tiny * scale
     floor[d:] = 0.0
     triangularise(M, 2 * d, 2 * d, 2 * d, floor, pivots)

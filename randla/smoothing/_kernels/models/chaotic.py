@@ -17,10 +17,12 @@ RATE, GAIN, SD, INV_SD, SCALE, INV_SCALE, DF, SD_0, LOG_Q, LOG_G, LOG_0, SD_P, S
 
 
 @kernel
-def drive(x, theta, out):
-    """Write tanh(x) to out."""
+def drive(x):
+    """Return tanh(x)."""
+    h = np.empty(x.size)
     for j in range(x.size):
-        out[j] = math.tanh(x[j])
+        h[j] = math.tanh(x[j])
+    return h
 
 
 @kernel
@@ -47,8 +49,7 @@ def initial(rng, theta, out):
 
 @kernel
 def transition(rng, t, x, theta, out):
-    h = np.empty(x.size)
-    drive(x, theta, h)
+    h = drive(x)
     for i in range(x.size):
         out[i] = flow(theta, i, x, h) + theta[SD] * normal(rng)
 
@@ -63,8 +64,7 @@ def log_initial(x, theta):
 
 @kernel
 def log_transition(t, x, xn, theta):
-    h, total = np.empty(x.size), 0.0
-    drive(x, theta, h)
+    h, total = drive(x), 0.0
     for i in range(x.size):
         e = (xn[i] - flow(theta, i, x, h)) * theta[INV_SD]  # (x' - F(x)) / s
         total += e * e
@@ -136,8 +136,7 @@ def log_initial_proposal(x, y, theta):
 
 @kernel
 def proposal(rng, t, x, y, theta, out):
-    h = np.empty(x.size)
-    drive(x, theta, h)
+    h = drive(x)
     for i in range(x.size):
         mean, sd = posterior(flow(theta, i, x, h), y[i], theta[SD], theta[SD_P], theta)
         out[i] = mean + sd * normal(rng)
@@ -145,8 +144,7 @@ def proposal(rng, t, x, y, theta, out):
 
 @kernel
 def log_proposal(t, x, xn, y, theta):
-    h, total = np.empty(x.size), 0.0
-    drive(x, theta, h)
+    h, total = drive(x), 0.0
     for i in range(x.size):
         mean, sd = posterior(flow(theta, i, x, h), y[i], theta[SD], theta[SD_P], theta)
         total += log_normal(xn[i] - mean, sd)
@@ -176,8 +174,7 @@ def score_initial(x, y, theta, out):
 @kernel
 def score_step(t, x, xn, y, theta, out):
     d = x.size
-    h, gain, sd = np.empty(d), 0.0, 0.0
-    drive(x, theta, h)
+    h, gain, sd = drive(x), 0.0, 0.0
     factor = theta[RATE] * theta[GAIN] * theta[INV_SD]
     for i in range(d):
         inner = recurrent(theta, i, h)
