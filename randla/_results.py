@@ -84,7 +84,8 @@ def t_of_tail(tail: float, degrees_of_freedom: Any) -> Any:
     from scipy.special import ndtri, stdtrit
 
     df = np.asarray(degrees_of_freedom, dtype=float)
-    return np.where(np.isinf(df), -ndtri(tail), -stdtrit(df, tail))
+    t = np.abs(stdtrit(df, tail))  # which overflows far out, at 3 degrees of freedom from 1e-300
+    return np.where(np.isinf(df), -ndtri(tail), t)
 
 
 def t_interval(

@@ -3,14 +3,12 @@
 import math
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
-from randla._validation import are_in_memory
-from randla.transport._clouds import Cloud, as_pair
+from randla.transport._clouds import Cloud
 from randla.transport._kernels.directions import cost_directions
 from randla.transport._projections import (
     OUR_SORT_FROM,
@@ -115,18 +113,3 @@ class ProjectedCosts(PairOfClouds):
 
         run_parts(task, n_parts, seconds=L * self.seconds)
         return out
-
-
-def open_pair(X: Any, Y: Any, a: Any, b: Any, p: float) -> tuple[Any, PairOfClouds]:
-    """Two clouds in common units, in memory or in blocks of a Dask array, and their costs."""
-    if not are_in_memory(X, Y):
-        from randla.transport import _dask
-
-        x, y, weights = _dask.as_arrays(X, Y, a, b)
-        if len(x) + len(y) >= x.shape[1]:
-            clouds = _dask.DaskClouds.of(x, y, weights)
-            return clouds, _dask.DaskCosts(*clouds.items, p)
-        # few points: the moments live in their span
-        (X, Y), (a, b) = _dask.compute(x, y), weights
-    pair = as_pair(X, Y, a, b)
-    return pair, ProjectedCosts(pair.items[0], pair.items[1], p)

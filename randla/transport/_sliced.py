@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike
 
 from randla._parallel import showing_progress
 from randla._random import draw_key
-from randla._validation import as_choice, as_count, as_flag, as_number
+from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
 from randla.transport._choice import ControlVariate, as_control
-from randla.transport._costs import open_pair
+from randla.transport._clouds import as_pair
+from randla.transport._costs import PairOfClouds, ProjectedCosts
 from randla.transport._directions import Design, as_directions, choose_design
 from randla.transport._estimation import SlicedEstimator, Tolerance
 from randla.transport._projections import MAX_POWER
@@ -169,7 +170,7 @@ def sliced_wasserstein(
     1.019 +- 1e-04 (full)
     """
     p = as_number(p, "p", low=1.0, high=MAX_POWER)
-    clouds, costs = open_pair(X, Y, a, b, p)
+    clouds, costs = _open_pair(X, Y, a, b, p)
     cross_fit = None if cross_fit is None else as_flag(cross_fit, "cross_fit")
     progress = as_flag(progress, "progress")
     drawn = isinstance(directions, str) and clouds.dim > 1
@@ -198,3 +199,18 @@ def sliced_wasserstein(
             return estimator.result(design)
         assert tolerance is not None
         return estimator.adaptive(kind, n_projections, key, tolerance, max_projections)
+
+
+def _open_pair(X: Any, Y: Any, a: Any, b: Any, p: float) -> tuple[Any, PairOfClouds]:
+    """Two clouds in common units, in memory or in blocks of a Dask array, and their costs."""
+    if not are_in_memory(X, Y):
+        from randla.transport import _dask
+
+        x, y, weights = _dask.as_arrays(X, Y, a, b)
+        if len(x) + len(y) >= x.shape[1]:
+            clouds = _dask.DaskClouds.of(x, y, weights)
+            return clouds, _dask.DaskCosts(*clouds.items, p)
+        # few points: the moments live in their span
+        (X, Y), (a, b) = _dask.compute(x, y), weights
+    pair = as_pair(X, Y, a, b)
+    return pair, ProjectedCosts(pair.items[0], pair.items[1], p)
