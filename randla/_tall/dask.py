@@ -30,11 +30,17 @@ class DaskMatrix(TallMatrix):
         super().__init__(dask_arrays.as_rows(A), ridge)
         self._waiting: Any = None  # what the next `compute` brings along
         self._brought: Any = None
+        self._entry_error = super().entry_error
 
     @property
     def view(self) -> View:
         """Scales and numbers of the columns that are read, for the blocks."""
         return self.column_scale, self.columns
+
+    @property
+    def entry_error(self) -> float:
+        """Relative rounding error of the entries as they were given."""
+        return self._entry_error
 
     # Functions of blocks and of vectors ----------------------------------------------------------
 

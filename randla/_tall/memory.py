@@ -39,11 +39,16 @@ class MemoryMatrix(TallMatrix):
         Share of entries that are stored.
     """
 
+    density: float = 1.0
+
     def __init__(self, A: Any, ridge: float = 0.0, first: int = 0) -> None:
         super().__init__(A, ridge)
-        self.first, self.density = first, 1.0
-        rows = max(256, _TILE_ENTRIES // A.shape[1] // 64 * 64)
-        self.tile_rows = min(rows, self.n)
+        self.first = first
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile, a multiple of 64 that suits the caches."""
+        return min(max(256, _TILE_ENTRIES // self.A.shape[1] // 64 * 64), self.n)
 
     # Reading -------------------------------------------------------------------------------------
 
