@@ -15,26 +15,38 @@ iteration (form, affine, corrector).
 
 The targets differ from those of Mehrotra, which are the same for all rows. At a quantile near 0 or
 1 nearly all rows lie on one side. Were their products as large as those of the few others, their
-slacks would add up to far more than the rows near the plane can take over, which then change
+slacks would add up to far more than the rows near the fit can take over, which then change
 sides one by one, in tiny steps. So l and m carry weights (2 (1 - tau))^k and (2 tau)^k, k =
 `BALANCE`. And no product is asked to fall by more than the mean does: l >= a v, m >= s u. With
 k = 0, and without this, solves at tau = 0.01 or 0.99 with a heavy tail took up to 70 iterations;
 with k = 1, where the start is centred, half as many more than with 1/4 where tails are light.
 
 The state of a panel is (FIELDS, B), one line a variable. Maxima are kept in one lane a position,
-as a running maximum would not vectorise. Kernels overwrite g, G, work and lanes, and return the
-scalars of their panels.
+as a running maximum would not vectorise. Passes return the scalars of their part.
 """
 
-import math
+from typing import Any, NamedTuple
 
 from randla._jit import inline, summing_kernel
-from randla._kernels.panels import add_gram
+from randla._kernels.panels import add_adjoint, add_adjoints, add_gram, add_multiple, fill, largest
 
-R, A_, S, U, V, Q, IA, IS, E, H, DA, DV, DU = range(13)
+#: Lines of the state: r, a, s, u, v, q, 1/a, 1/s, e (A dx after the corrector), h, and the steps.
+RESIDUAL, DUAL, SLACK, U, V, Q, INV_DUAL, INV_SLACK, E, H, D_DUAL, D_V, D_U = range(13)
 FIELDS = 13
 #: Exponent of the weights of the two sides.
 BALANCE = 0.25
+
+
+class Part(NamedTuple):
+    """Rows that one thread goes over, the state of the method there, and what passes overwrite."""
+
+    panels: Any  # (K, w, B)
+    n: Any  # rows
+    state: Any  # (K, FIELDS, B)
+    work: Any  # (2, B)
+    lanes: Any  # (2, B), maxima
+    g: Any  # (2, w), sums over the rows
+    G: Any  # (w, w), the lower triangle of A' diag(q) A
 
 
 @inline
@@ -44,70 +56,59 @@ def _targets(mean, tau):
 
 
 @inline
-def _width(k, B, n):
-    return min(B, n - k * B)
-
-
-@inline
-def _clear(array):
-    for i in range(array.shape[0]):
-        for j in range(array.shape[1]):
-            array[i, j] = 0.0
-
-
-@inline
-def _largest(lane):
-    top = lane[0]
-    for t in range(1, lane.size):
-        top = max(top, lane[t])
-    return top
+def _rows_of(part, k):
+    """Rows of panel k: all but the last panel are full."""
+    return min(part.panels.shape[2], part.n - k * part.panels.shape[2])
 
 
 @summing_kernel
-def start(n, margin, state):
-    """s, u and v from the residuals and the dual values in lines R and A_; zero beyond n."""
-    B = state.shape[2]
-    for k in range(state.shape[0]):
-        z = state[k]
-        for t in range(B):
-            r = z[R, t]
-            z[U, t] = max(r, 0.0) + margin
+def start(part, margin):
+    """s, u and v from the residuals and the dual values in the first two lines; zero beyond n."""
+    for k in range(part.state.shape[0]):
+        z, m = part.state[k], _rows_of(part, k)
+        for j in range(SLACK, FIELDS):
+            fill(z[j], 0.0)
+        for t in range(m):
+            r = z[RESIDUAL, t]
+            z[U, t] = max(r, 0.0) + margin  # u - v = r
             z[V, t] = max(-r, 0.0) + margin
-            z[S, t] = 1.0 - z[A_, t]
-        for t in range(_width(k, B, n), B):
-            for j in range(FIELDS):
-                z[j, t] = 0.0
+            z[SLACK, t] = 1.0 - z[DUAL, t]
+        for t in range(m, z.shape[1]):
+            z[RESIDUAL, t], z[DUAL, t] = 0.0, 0.0
 
 
 @summing_kernel
-def form(panels, n, step_dual, step_primal, state, work, g, G):
-    """Take the step; fill G (w, w) with A' diag(q) A and g (2, w) with A'(q r) and A'a.
+def form(part, step_dual, step_primal, feasible):
+    """Take the step; fill G with A' diag(q) A and g with A'(q r) and, unless `feasible`, A'a.
 
     Returns the sums of max(r, 0) and of |r|, the duality gap sum_i rho_tau(r_i) - z_i r_i with
     z = a - (1 - tau), and mu = a'v + s'u. The gap is summed from terms that are not negative, so
-    that it keeps its relative accuracy. work (2, B).
+    that it keeps its relative accuracy.
     """
-    w, B = panels.shape[1], panels.shape[2]
-    _clear(g)
-    _clear(G)
+    work = part.work
+    fill(part.g[0], 0.0)
+    for i in range(part.G.shape[0]):
+        fill(part.G[i], 0.0)
+    if not feasible:
+        fill(part.g[1], 0.0)
     all_positive, all_total, all_gap, all_mu = 0.0, 0.0, 0.0, 0.0
-    for k in range(panels.shape[0]):
-        P, z = panels[k], state[k]
-        m = _width(k, B, n)
+    for k in range(part.panels.shape[0]):
+        P, z = part.panels[k], part.state[k]
+        m = _rows_of(part, k)
         gap, mu, total, positive = 0.0, 0.0, 0.0, 0.0
         for t in range(m):
-            a = z[A_, t] + step_dual * z[DA, t]
-            s = z[S, t] - step_dual * z[DA, t]
-            v = z[V, t] + step_primal * z[DV, t]
-            u = z[U, t] + step_primal * z[DU, t]
-            r = z[R, t] - step_primal * z[E, t]  # line E holds A dx after the corrector
+            a = z[DUAL, t] + step_dual * z[D_DUAL, t]
+            s = z[SLACK, t] - step_dual * z[D_DUAL, t]
+            v = z[V, t] + step_primal * z[D_V, t]
+            u = z[U, t] + step_primal * z[D_U, t]
+            r = z[RESIDUAL, t] - step_primal * z[E, t]  # r - A dx
             inverse = 1.0 / (a * s)
             ia, si = s * inverse, a * inverse
             q = 1.0 / (v * ia + u * si)
-            z[A_, t], z[S, t], z[V, t], z[U, t], z[R, t] = a, s, v, u, r
-            z[IA, t], z[IS, t], z[Q, t] = ia, si, q
+            z[DUAL, t], z[SLACK, t], z[V, t], z[U, t], z[RESIDUAL, t] = a, s, v, u, r
+            z[INV_DUAL, t], z[INV_SLACK, t], z[Q, t] = ia, si, q
             up, down = max(r, 0.0), max(-r, 0.0)
-            gap += s * up + a * down
+            gap += s * up + a * down  # rho(r) - (a - (1 - tau)) r for either sign
             positive += up
             total += up + down
             mu += a * v + s * u
@@ -116,157 +117,79 @@ def form(panels, n, step_dual, step_primal, state, work, g, G):
         all_total += total
         all_gap += gap
         all_mu += mu
-        for t in range(m, B):
+        for t in range(m, z.shape[1]):
             work[0, t] = 0.0
-        for i in range(w):
-            s0, s1 = 0.0, 0.0
-            for t in range(B):
-                s0 += work[0, t] * P[i, t]
-                s1 += z[A_, t] * P[i, t]
-            g[0, i] += s0
-            g[1, i] += s1
-        add_gram(P, z[Q], work, G)
+        if feasible:
+            add_adjoint(P, work[0], part.g[0])
+        else:
+            add_adjoints(P, work[0], z[DUAL], part.g)
+        add_gram(P, z[Q], work, part.G)
     return all_positive, all_total, all_gap, all_mu
 
 
 @summing_kernel
-def affine(panels, n, dx, mean, tau, state, work, lanes, g):
-    """Take the affine direction; fill g (2, w) with A'(q h1) and A'(q (l/a - m/s)).
+def affine(part, dx, mean, tau):
+    """Take the affine direction; fill g with A'(q h1) and A'(q (l/a - m/s)).
 
-    `mean` is that of the products.
-    Returns the largest of -e/a and e/s; the largest of e/a and -e/s, as here -dv/v = 1 + e/a and
-    -du/u = 1 - e/s; sum e (v - u) and sum e^2 / q, from which mu after any step follows. work and
-    lanes (2, B).
+    `mean` is that of the products. Returns the largest of -e/a and e/s; the largest of e/a and
+    -e/s, as here -dv/v = 1 + e/a and -du/u = 1 - e/s; sum e (v - u) and sum e^2 / q, from which mu
+    after any step follows.
     """
-    w, B = panels.shape[1], panels.shape[2]
-    _clear(g)
-    _clear(lanes)
+    work, lanes = part.work, part.lanes
+    for j in range(2):
+        fill(part.g[j], 0.0)
+        fill(lanes[j], 0.0)
     low, high = _targets(mean, tau)
     all_first, all_second = 0.0, 0.0
-    for k in range(panels.shape[0]):
-        P, z = panels[k], state[k]
-        m = _width(k, B, n)
-        for t in range(B):
-            work[0, t] = z[R, t]
-        for i in range(0, w, 2):
-            for t in range(B):
-                work[0, t] -= dx[i] * P[i, t] + dx[i + 1] * P[i + 1, t]
-        s1, s2 = 0.0, 0.0
+    for k in range(part.panels.shape[0]):
+        P, z = part.panels[k], part.state[k]
+        m = _rows_of(part, k)
+        for t in range(z.shape[1]):
+            work[0, t] = z[RESIDUAL, t]
+        add_multiple(P, -1.0, dx, work[0])
+        first, second = 0.0, 0.0
         for t in range(m):
-            q, y, ia, si, u, v = z[Q, t], work[0, t], z[IA, t], z[IS, t], z[U, t], z[V, t]
+            q, y, u, v = z[Q, t], work[0, t], z[U, t], z[V, t]  # y = r - A dx
+            ia, si = z[INV_DUAL, t], z[INV_SLACK, t]
             e = q * y
             pa, ps = e * ia, e * si
             lanes[0, t] = max(lanes[0, t], max(-pa, ps))
             lanes[1, t] = max(lanes[1, t], max(pa, -ps))
-            s1 += e * (v - u)
-            s2 += e * y
-            h = z[R, t] + e * (v * ia * (1.0 + pa) + u * si * (1.0 - ps))
+            first += e * (v - u)
+            second += e * y
+            h = z[RESIDUAL, t] + e * (v * ia * (1.0 + pa) + u * si * (1.0 - ps))  # h1
             z[E, t], z[H, t] = e, h
-            pull = ia * max(low, z[A_, t] * v) - si * max(high, z[S, t] * u)
+            pull = max(low * ia, v) - max(high * si, u)  # l/a - m/s
             work[0, t], work[1, t] = q * h, q * pull
-        for t in range(m, B):
+        for t in range(m, z.shape[1]):
             work[0, t], work[1, t] = 0.0, 0.0
-        all_first += s1
-        all_second += s2
-        for i in range(w):
-            g0, g1 = 0.0, 0.0
-            for t in range(B):
-                g0 += work[0, t] * P[i, t]
-                g1 += work[1, t] * P[i, t]
-            g[0, i] += g0
-            g[1, i] += g1
-    return _largest(lanes[0]), _largest(lanes[1]), all_first, all_second
+        all_first += first
+        all_second += second
+        add_adjoints(P, work[0], work[1], part.g)
+    return largest(lanes[0]), largest(lanes[1]), all_first, all_second
 
 
 @summing_kernel
-def corrector(panels, n, dx, centre, mean, tau, state, work, lanes):
-    """Take the corrected direction; `mean` is that of the products.
+def corrector(part, dx, centre, mean, tau):
+    """Take the corrected direction; `mean` is that of the products, `centre` c.
 
-    Returns the largest ratios of a, s and of v, u to their boundaries, and the terms of mu in the
-    dual step, in the primal step and in their product. work (1, B), lanes (2, B).
+    Returns the largest ratios of a, s and of v, u to their boundaries.
     """
-    w, B = panels.shape[1], panels.shape[2]
-    _clear(lanes)
+    work, lanes = part.work, part.lanes
+    fill(lanes[0], 0.0)
+    fill(lanes[1], 0.0)
     low, high = _targets(mean, tau)
-    all_dual, all_primal, all_both = 0.0, 0.0, 0.0
-    for k in range(panels.shape[0]):
-        P, z = panels[k], state[k]
-        m = _width(k, B, n)
-        for t in range(B):
-            work[0, t] = 0.0
-        for i in range(0, w, 2):
-            for t in range(B):
-                work[0, t] += dx[i] * P[i, t] + dx[i + 1] * P[i + 1, t]
-        s1, s2, s3 = 0.0, 0.0, 0.0
-        for t in range(m):
-            a, s, u, v, e = z[A_, t], z[S, t], z[U, t], z[V, t], z[E, t]
-            ia, si = z[IA, t], z[IS, t]
-            up, down = centre * max(low, a * v), centre * max(high, s * u)
-            da = z[Q, t] * (z[H, t] + up * ia - down * si - work[0, t])
-            dv = ia * (up + v * (e * (1.0 + e * ia) - a - da))
-            du = si * (down - u * (e * (1.0 - e * si) + s - da))
-            z[DA, t], z[DV, t], z[DU, t], z[E, t] = da, dv, du, work[0, t]
+    for k in range(part.panels.shape[0]):
+        z = part.state[k]
+        fill(work[0], 0.0)
+        add_multiple(part.panels[k], 1.0, dx, work[0])
+        for t in range(_rows_of(part, k)):
+            u, v, e, ia, si = z[U, t], z[V, t], z[E, t], z[INV_DUAL, t], z[INV_SLACK, t]
+            up, down = centre * max(low * ia, v), centre * max(high * si, u)  # c l/a and c m/s
+            da = z[Q, t] * (z[H, t] + up - down - work[0, t])
+            dv = up - v + v * ia * (e * (1.0 + e * ia) - da)
+            du = down - u - u * si * (e * (1.0 - e * si) - da)
+            z[D_DUAL, t], z[D_V, t], z[D_U, t], z[E, t] = da, dv, du, work[0, t]
             lanes[0, t] = max(lanes[0, t], max(-da * ia, da * si))
             lanes[1, t] = max(lanes[1, t], max(-dv / v, -du / u))
-            s1 += da * (v - u)
-            s2 += a * dv + s * du
-            s3 += da * (dv - du)
-        all_dual += s1
-        all_primal += s2
-        all_both += s3
-    return _largest(lanes[0]), _largest(lanes[1]), all_dual, all_primal, all_both
-
-
-@summing_kernel
-def smallest_product(n, step_dual, step_primal, tau, state, lanes):
-    """Return the smallest product after a step, relative to its target for a mean of 1.
-
-    lanes (B,).
-    """
-    B = state.shape[2]
-    low, high = _targets(1.0, tau)
-    for t in range(B):
-        lanes[t] = math.inf
-    for k in range(state.shape[0]):
-        z = state[k]
-        for t in range(_width(k, B, n)):
-            a = z[A_, t] + step_dual * z[DA, t]
-            s = z[S, t] - step_dual * z[DA, t]
-            v = z[V, t] + step_primal * z[DV, t]
-            u = z[U, t] + step_primal * z[DU, t]
-            lanes[t] = min(lanes[t], min(a * v / low, s * u / high))
-    low = lanes[0]
-    for t in range(1, B):
-        low = min(low, lanes[t])
-    return low
-
-
-@summing_kernel
-def vertex_pass(panels, n, dx, tau, tie, state, work, g):
-    """Dual values at x + dx: tau or tau - 1 by sign of t = r - A dx; line H gets t, line E z.
-
-    Rows with |t| <= tie keep the interior value a - (1 - tau). g (w,) gets A'z. work (1, B).
-    """
-    w, B = panels.shape[1], panels.shape[2]
-    for i in range(w):
-        g[i] = 0.0
-    for k in range(panels.shape[0]):
-        P, z = panels[k], state[k]
-        m = _width(k, B, n)
-        for t in range(B):
-            work[0, t] = z[R, t]
-        for i in range(0, w, 2):
-            for t in range(B):
-                work[0, t] -= dx[i] * P[i, t] + dx[i + 1] * P[i + 1, t]
-        for t in range(m):
-            r = work[0, t]
-            bound = tau if r > 0.0 else tau - 1.0
-            z[H, t] = r
-            z[E, t] = z[A_, t] - (1.0 - tau) if abs(r) <= tie else bound
-        for t in range(m, B):
-            z[E, t] = 0.0
-        for i in range(w):
-            g0 = 0.0
-            for t in range(B):
-                g0 += z[E, t] * P[i, t]
-            g[i] += g0
+    return largest(lanes[0]), largest(lanes[1])

@@ -2,142 +2,91 @@
 
 The passes are those of `interior_point`; rows in one part need nothing else between them than the
 few lines here, so that iterations are one call, which leaves the interpreter to other threads.
+
+Source: Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2
+(1992), 575-601; bounded dual variables as in Portnoy and Koenker, Statist. Sci. 12 (1997).
 """
 
-import math
+import numpy as np
 
 from randla._jit import kernel
-from randla._kernels.interior_point import R, affine, corrector, form, smallest_product
+from randla._kernels.cholesky import factor, solve
+from randla._kernels.interior_point import RESIDUAL, affine, corrector, form
 
-#: Fraction of the way to the boundary.
-STEP = 0.95
-#: Power of the progress of the affine step that gives the centring.
+#: Fraction of the way to the boundary. (At 0.95 iterations are 3 % more over 400 regressions of
+#: four designs, and 7 % more in least absolute deviations; at 0.995 they are as many.)
+STEP = 0.99
+#: Power of the progress of the affine step that gives the centring (Mehrotra: 3).
 EXPONENT = 2.5
-#: Products are kept above this fraction of their mean (times their weight).
-CUT = 0.01
-#: Attempts to shorten the steps until they are.
-SHORTER = 20
-#: Relative ridge of the Gram matrix, raised by a factor until its factorisation succeeds.
-_RIDGE, _RAISE = 1e-14, 100.0
 
 
 @kernel
 def centring(dual, primal, first, second, mu):
-    """The factor by which products shall fall, from what the affine pass returned."""
-    dual, primal = 1.0 / max(1.0, dual), 1.0 / (1.0 + primal)
+    """The factor c by which products shall fall, from what the affine pass returned.
+
+    c = (mu after the longest affine steps / mu)^EXPONENT, where mu after steps alpha (dual) and
+    beta (primal) is mu + alpha first - beta (mu + first) - alpha beta (first + second).
+    """
+    dual, primal = 1.0 / max(1.0, dual), 1.0 / (1.0 + primal)  # -dv/v = 1 + e/a: always to a bound
     after = mu + dual * first - primal * (mu + first) - dual * primal * (first + second)
     return (after / mu) ** EXPONENT
 
 
 @kernel
-def factorise(G, d, scale, L):
-    """Cholesky factor L of the lower triangle of G, scaled to unit diagonal; or False.
+def iterate(part, tau, goal, feasible, mu, x, L, vectors):
+    """One iteration from the sums of `form`, which are renewed; x (d,) takes its step.
 
-    A tiny ridge makes up for lost rank.
+    goal (d,) is (1 - tau) A'1; with `feasible` A'a is known to equal it. vectors (3, w) is zero
+    beyond d, L (d, d). Returns whether the directions were finite (else nothing was changed that
+    matters), and what `form` returns.
     """
-    for j in range(d):
-        scale[j] = 1.0 / math.sqrt(G[j, j]) if G[j, j] > 0.0 else 1.0
-    ridge = _RIDGE
-    while ridge < 1.0:
-        definite = True
-        for j in range(d):
-            for i in range(j, d):
-                total = 1.0 + ridge if i == j else G[i, j] * scale[i] * scale[j]
-                for m in range(j):
-                    total -= L[i, m] * L[j, m]
-                if i == j:
-                    definite = total > 0.0
-                    L[j, j] = math.sqrt(total)
-                else:
-                    L[i, j] = total / L[j, j]
-            if not definite:
-                break
-        if definite:
-            return True
-        ridge *= _RAISE
-    return False
-
-
-@kernel
-def solve(L, d, scale, b, x):
-    """``x = G^-1 b`` from the factor of G; returns whether x is finite."""
-    for j in range(d):
-        total = scale[j] * b[j]
-        for m in range(j):
-            total -= L[j, m] * x[m]
-        x[j] = total / L[j, j]
-    total = 0.0
-    for j in range(d - 1, -1, -1):
-        for m in range(j + 1, d):
-            x[j] -= L[m, j] * x[m]
-        x[j] /= L[j, j]
-    for j in range(d):
-        x[j] *= scale[j]
-        total += x[j]
-    return math.isfinite(total)
-
-
-@kernel
-def iterate(tau, panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors):
-    """One iteration from the sums g and G of `form`, which are renewed; x (d,) takes its step.
-
-    vectors (3, w) is zero beyond d. Returns whether the directions were finite (else nothing was
-    changed that matters), and what `form` returns.
-    """
-    d, scale, rhs, dx = goal.size, vectors[0], vectors[1], vectors[2]
+    d, n, g = goal.size, part.n, part.g
+    off, rhs, dx = vectors[0], vectors[1], vectors[2]
     failed = False, 0.0, 0.0, 0.0, 0.0
-    if not factorise(G, d, scale, L):
+    if not factor(part.G, d, L):
         return failed
     for j in range(d):
-        rhs[j] = g[0, j] - (goal[j] - g[1, j])
-    if not solve(L, d, scale, rhs, dx):
+        off[j] = 0.0 if feasible else goal[j] - g[1, j]  # A'da makes up for it
+        rhs[j] = g[0, j] - off[j]  # G dx = A'(q r) - off
+    if not solve(L, d, rhs, dx):
         return failed
-    for j in range(d):
-        rhs[j] = g[1, j] - goal[j]
-    mean = mu / (2 * n)
-    dual, primal, first, second = affine(panels, n, dx, mean, tau, state, work, lanes, g)
+    mean = mu / (2 * n)  # of the products a v and s u
+    dual, primal, first, second = affine(part, dx, mean, tau)
     centre = centring(dual, primal, first, second, mu)
     for j in range(d):
-        rhs[j] += g[0, j] + centre * g[1, j]
-    if not solve(L, d, scale, rhs, dx):
+        rhs[j] = g[0, j] + centre * g[1, j] - off[j]  # G dx = A'(q h) - off
+    if not solve(L, d, rhs, dx):
         return failed
-    dual, primal, s1, s2, s3 = corrector(
-        panels, n, dx, centre, mu / (2 * n), tau, state, work, lanes
-    )
-    dual, primal = STEP / max(STEP, dual), STEP / max(STEP, primal)
-    for _ in range(SHORTER):
-        after = (mu + dual * s1 + primal * s2 + dual * primal * s3) / (2 * n)
-        if smallest_product(n, dual, primal, tau, state, lanes[0]) >= CUT * after:
-            break
-        dual, primal = 0.9 * dual, 0.9 * primal
+    dual, primal = corrector(part, dx, centre, mean, tau)
+    dual, primal = STEP / max(STEP, dual), STEP / max(STEP, primal)  # at most 1
     for j in range(d):
         x[j] += primal * dx[j]
-    positive, total, gap, mu = form(panels, n, dual, primal, state, work, g, G)
+    positive, total, gap, mu = form(part, dual, primal, feasible)
     return True, positive, total, gap, mu
 
 
 @kernel
-def iterate_until(
-    limit, share, most, tau, far, panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors
-):
+def iterate_until(part, tau, goal, feasible, mu, x, limit, share, more, target, far, most):
     """Iterate until the gap is at most `limit` times the loss of the rows that are not `far`.
 
-    That loss counts as no less than `share` of all. At least one iteration, at most `most`. Returns
-    how many there were, whether the last directions were finite, and what `form` returned last.
+    That loss counts as no less than `share` of all, and `more` is added to it. A lower bound above
+    `target` will do as well. At least one iteration, at most `most`. Returns how many there were,
+    whether the last directions were finite, and what `form` returned last.
     """
-    count, positive, total, gap, B = 0, 0.0, 0.0, 0.0, state.shape[2]
+    d, B = goal.size, part.state.shape[2]
+    L, vectors = np.empty((d, d)), np.zeros((3, part.g.shape[1]))
+    count, positive, total, gap = 0, 0.0, 0.0, 0.0
     while True:
-        finite, up, size, left, product = iterate(
-            tau, panels, n, goal, mu, x, state, work, lanes, g, G, L, vectors
-        )
+        finite, up, size, left, product = iterate(part, tau, goal, feasible, mu, x, L, vectors)
         if not finite:
             return count, False, positive, total, gap, mu
         positive, total, gap, mu = up, size, left, product
         count += 1
         value = tau * positive + (1.0 - tau) * (total - positive)
-        near = value
+        near = value  # what is left is the loss of the rows near the fit
         for k in range(far.size):
-            r = state[far[k] // B, R, far[k] % B]
+            r = part.state[far[k] // B, RESIDUAL, far[k] % B]
             near -= max(tau * r, (tau - 1.0) * r)
-        if count == most or gap <= limit * max(near, share * value):
+        small = gap <= limit * (more + max(near, share * value))
+        if count == most or small or value - gap > target:
             return count, True, positive, total, gap, mu

@@ -93,6 +93,12 @@ class TallMatrix(LeastSquaresMatrix):
         """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
 
     @abstractmethod
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
+
+    @abstractmethod
     def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Any:
         """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
 

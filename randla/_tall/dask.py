@@ -65,6 +65,13 @@ class DaskMatrix(TallMatrix):
             _of_block, self.A, *vectors, shape=shape, join=join, **constants
         )
 
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(block, *vectors, **constants)`` returns, of each block, computed."""
+        constants.update(visit=function, view=self.view)
+        return dask_arrays.gather(_of_block, self.A, *vectors, **constants)
+
     def map_vectors(
         self,
         function: Callable[..., Any],
@@ -116,9 +123,9 @@ class DaskMatrix(TallMatrix):
         """A checked vector, of an array in memory or cut into other chunks, as a vector of A."""
         return dask_arrays.as_vector(vector, self.A, "weights")
 
-    def right_hand_sides(self, b: Any) -> Any:
+    def right_hand_sides(self, b: Any, *, single: bool = False, finite: bool = False) -> Any:
         """A caller's b, (n,) or (n, k), as it is: it is checked, and cast, in the passes."""
-        return dask_arrays.as_columns(b, self.A, "b")
+        return dask_arrays.as_columns(b, self.A, "b", single=single)
 
     def ones(self) -> Any:
         """A lazy vector of ones."""

@@ -99,6 +99,12 @@ class MemoryMatrix(TallMatrix):
         """What ``function(block, *vectors, **constants)`` returns."""
         return function(self, *vectors, **constants)
 
+    def gather_rows(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> list[Any]:
+        """What ``function(block, *vectors, **constants)`` returns, in a list."""
+        return [function(self, *vectors, **constants)]
+
     def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Array:
         """What ``function(first, *vectors, **constants)`` says of each row, on several threads."""
         out = np.empty(len(vectors[0]))

@@ -114,9 +114,12 @@ class LeastSquaresMatrix(ABC):
         """A vector that was checked before, perhaps one of a Dask array, as a vector of A."""
         return read_only(np.asarray(vector))
 
-    def right_hand_sides(self, b: Any) -> Any:
-        """A caller's b, (n,) or (n, k), as float64; NaN and inf are found later, on the way."""
-        B = as_rhs(b, self.n, finite=False)
+    def right_hand_sides(self, b: Any, *, single: bool = False, finite: bool = False) -> Any:
+        """A caller's b, (n,) or (n, k), as float64; k = 1 if it is to be a `single` column.
+
+        NaN and inf are found later, on the way, unless `finite` asks for a look now (in memory).
+        """
+        B = as_rhs(b, self.n, finite=finite, single=single)
         if B.size == 0:
             raise ValueError(f"b must have at least one column, got shape {B.shape}")
         return B if B.dtype == np.float64 else B.astype(np.float64)

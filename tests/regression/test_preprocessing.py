@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from randla._panels import PANEL, Panels
 from randla.regression import lp_regression
 from randla.regression._kernels import screening as kernels
-from randla.regression._panels.panels import PANEL, Panels
-from randla.regression._quantile import preprocessing as globbing
-from randla.regression._quantile.preprocessing import Globbing, sample_size
-from randla.regression._quantile.weighted import Rows
+from randla.regression._panels.weighted_data import WeightedData
+from randla.regression._quantile import preprocessing
+from randla.regression._quantile.preprocessing import Preprocessing, sample_size
 from tests.regression.lp_regression_reference import assert_certified, pinball
 
 N, D = 12_000, 4
@@ -145,21 +145,21 @@ def test_an_exact_fit_is_found():
 
 
 def test_a_sample_that_misleads_is_repaired(monkeypatch):
-    # With a sixth of the rows that are needed the first bands do not hold the optimal plane: their
+    # With a sixth of the rows that are needed the first bands do not hold the optimal fit: their
     # small problems are given up and the bands widened; later a few rows leave the sums.
-    monkeypatch.setattr(globbing, "sample_size", lambda n, d, tau: sample_size(n, d, tau) // 6)
+    monkeypatch.setattr(preprocessing, "sample_size", lambda n, d, tau: sample_size(n, d, tau) // 6)
     A, b = data("heteroscedastic")
     wrong, solved = [], []
-    check, solve = Globbing._check, Globbing._solve_small
+    check, solve = Preprocessing._check, Preprocessing._solve_small
     monkeypatch.setattr(
-        Globbing, "_check", lambda self, *a: wrong.extend(found := check(self, *a)) or found
+        Preprocessing, "_check", lambda self, *a: wrong.extend(found := check(self, *a)) or found
     )
     monkeypatch.setattr(
-        Globbing, "_solve_small", lambda self, *a: solved.append(solve(self, *a)) or solved[-1]
+        Preprocessing, "_solve_small", lambda self, *a: solved.append(solve(self, *a)) or solved[-1]
     )
-    problem = Globbing(Rows(A, b), np.zeros((0, D)), np.random.default_rng(0))
+    problem = Preprocessing(WeightedData(A, b), np.zeros((0, D)), np.random.default_rng(0))
     (solution,) = problem.solve([0.5], 1e-8)
-    assert solved[0] is None
+    assert not solved[0]
     assert any(len(index) for index in wrong)
     full = lp_regression(A, b, tau=0.5, method="full")
     np.testing.assert_allclose(solution.value, full.value, rtol=1e-12)
@@ -221,5 +221,5 @@ def test_split_and_check_are_their_definitions(shape):
 def test_the_sample_grows_with_the_spread():
     assert sample_size(10**5, 10, 0.5) == 9654
     assert sample_size(10**5, 10, 0.99) < sample_size(10**5, 10, 0.5)
-    assert not globbing.worthwhile(300, 4, 0.5)
-    assert globbing.worthwhile(10**5, 10, 0.5)
+    assert not preprocessing.worthwhile(300, 4, 0.5)
+    assert preprocessing.worthwhile(10**5, 10, 0.5)

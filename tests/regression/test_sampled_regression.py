@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from randla._tall.open import open_tall
 from randla.regression import lp_regression
 from randla.regression._lp.newton import norm
-from randla.regression._lp.sampled import _drawn
-from randla.regression._quantile.weighted import Rows
+from randla.regression._lp.tall_data import TallData
 from randla.sampling import NotConvergedWarning
 from tests.regression.lp_regression_reference import objective
 from tests.regression.test_lp_regression import problem
@@ -174,13 +174,13 @@ def test_excess_falls_with_the_size(trial):
 def test_samples_are_unbiased(trial, p):
     A, b = problem(n=120, d=3)
     w = np.random.default_rng(5).lognormal(0, 1, 120)
-    rows = Rows(A, b, w ** (1 / p))
+    data = TallData(open_tall(A), b, w ** (1 / p), len(A))
     xs = np.random.default_rng(6).standard_normal((3, 3))
-    exact = [norm(rows.residuals(x), p) ** p for x in xs]
+    exact = [norm(data.in_memory.residuals(x), p) ** p for x in xs]
     draws = []
     for rng in trial.rngs():
-        few = _drawn(rows, p, 40, rng)
-        draws.append([norm(few.residuals(x), p) ** p for x in xs])
+        sample, _ = data.draw(p, 40, rng)
+        draws.append([norm(sample.residuals(x), p) ** p for x in xs])
     trial.assert_mean(draws, exact)
 
 

@@ -1,13 +1,13 @@
-"""Smoothed Newton steps: the pass is its definition, and planes are as good as their sample."""
+"""Smoothed Newton steps: the pass is its definition, and fits are as good as their sample."""
 
 import numpy as np
 import pytest
 
+from randla._panels import PANEL, Panels
 from randla.regression import lp_regression
 from randla.regression._kernels.smoothed import smoothed_pass
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import PANEL, Panels
-from randla.regression._quantile.smoothed import SamplePlanes
+from randla.regression._panels.cholesky import Cholesky
+from randla.regression._quantile.smoothed import SampleFits
 from tests.regression.lp_regression_reference import pinball
 
 
@@ -35,7 +35,7 @@ def test_a_pass_is_its_definition(shape):
 
 @pytest.mark.parametrize("tau", [0.05, 0.5, 0.8])
 @pytest.mark.parametrize("noise", ["normal", "t3", "exponential"])
-def test_planes_are_nearly_those_of_all_rows(tau, noise):
+def test_fits_are_nearly_those_of_all_rows(tau, noise):
     rng = np.random.default_rng(1)
     n, d = 20_000, 4
     A = np.column_stack([np.ones(n), rng.standard_normal((n, d - 1))])
@@ -44,25 +44,25 @@ def test_planes_are_nearly_those_of_all_rows(tau, noise):
     )(n)
     b = A.sum(axis=1) + e
     P = Panels(n, d).fill(A, b)
-    factor = Factor(P.gram())
+    factor = Cholesky(P.gram())
     sizes = P.norms(factor.whitener()).ravel()[:n]
     np.testing.assert_allclose(sizes, np.linalg.norm(np.linalg.qr(A)[0], axis=1), rtol=1e-10)
-    found = SamplePlanes(P, factor, sizes).plane(tau)
+    found = SampleFits(P, factor, sizes).fit(tau)
     assert found.n_rows > 0.8 * n  # the Newton steps were accepted, with a small derivative left
     np.testing.assert_allclose(found.residuals.ravel()[:n], b - A @ found.x, atol=1e-12)
     best = lp_regression(A, b, tau=tau, method="full").value
-    # The excess of the plane of the population is some d / n of the value.
+    # The excess of the fit of the population is some d / n of the value.
     assert pinball(b - A @ found.x, tau).sum() <= best * (1 + 2e-4)
 
 
-def test_planes_of_bad_data_fall_back():
+def test_fits_of_bad_data_fall_back():
     rng = np.random.default_rng(2)
     n, d = 6000, 3
     A = np.column_stack([np.ones(n), rng.standard_cauchy((n, d - 1))])
     b = A.sum(axis=1) + rng.standard_cauchy(n)
     P = Panels(n, d).fill(A, b)
-    factor = Factor(P.gram())
-    found = SamplePlanes(P, factor, P.norms(factor.whitener()).ravel()[:n]).plane(0.98)
+    factor = Cholesky(P.gram())
+    found = SampleFits(P, factor, P.norms(factor.whitener()).ravel()[:n]).fit(0.98)
     assert found.n_rows >= n // 3
     best = lp_regression(A, b, tau=0.98, method="full").value
     assert pinball(b - A @ found.x, 0.98).sum() <= 1.5 * best

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from randla._kernels import columns
-from randla._kernels.columns import LANES
+from randla._kernels import cholesky, panels
+from randla._kernels.interior_point import DUAL, FIELDS, RESIDUAL, Part
+from randla._panels import PANEL, Panels
+from randla._random import counter_uniforms
 from randla._tall._kernels.tiles import invert_lower, row_norms
 from randla._tall.memory import add_gram
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
-from randla.sampling._kernels.rows import counter_uniforms
+from randla.sampling._kernels.power import power
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (255, 2), (256, 3), (257, 8), (600, 5)])
@@ -16,34 +18,37 @@ def test_products(shape):
     n, d = shape
     rng = np.random.default_rng(n)
     X, x = rng.standard_normal(shape), rng.standard_normal(d)
-    blocks = -(-n // LANES)
-    P = np.full((blocks, d, LANES), np.nan)
-    columns.fill_blocks(X, P)
-    out, w = np.full((blocks, LANES), np.nan), np.zeros((blocks, LANES))
-    w.ravel()[:n] = rng.random(n)
-    columns.product(P, x, out)
+    P = Panels(n, d).fill(X).data
+    w, out, q = P.shape[1], np.full((len(P), PANEL), np.nan), np.zeros((len(P), PANEL))
+    q.ravel()[:n] = rng.random(n)
+    padded = np.pad(x, (0, w - d))
+    panels.product(P, padded, out)
     np.testing.assert_allclose(out.ravel()[:n], X @ x, atol=1e-13)
     assert (out.ravel()[n:] == 0).all()
-    back = np.full(d, np.nan)
-    columns.adjoint(P, w, back)
-    np.testing.assert_allclose(back, X.T @ w.ravel()[:n], atol=1e-12)
-    G, L, y = np.full((d, d), np.nan), np.zeros((d, d)), np.zeros(d)
-    columns.weighted_gram(P, w, np.empty((2, LANES)), G)
-    np.testing.assert_allclose(G, (X.T * w.ravel()[:n]) @ X, atol=1e-11)
+    panels.subtract_product(P, padded, out)
+    np.testing.assert_allclose(out, 0, atol=1e-13)
+    back = np.full(w, np.nan)
+    panels.adjoint(P, q, back)
+    np.testing.assert_allclose(back[:d], X.T @ q.ravel()[:n], atol=1e-12)
+    G, L, y = np.full((w, w), np.nan), np.zeros((d, d)), np.zeros(d)
+    panels.weighted_gram(P, q, np.empty((2, PANEL)), G)
+    G = G[:d, :d]
+    np.testing.assert_allclose(np.tril(G), np.tril((X.T * q.ravel()[:n]) @ X), atol=1e-11)
     if n > d:
-        assert columns.factor(G, d, L)
+        G = np.tril(G) + np.tril(G, -1).T
+        assert cholesky.factor(G, d, L)
         np.testing.assert_allclose(np.tril(L), np.linalg.cholesky(G), rtol=1e-9, atol=1e-12)
-        columns.solve(L, d, x, y)
+        assert cholesky.solve(L, d, x, y)
         np.testing.assert_allclose(G @ y, x, rtol=1e-9, atol=1e-12)
 
 
 def test_factor_of_what_has_none():
     L = np.zeros((2, 2))
-    assert not columns.factor(np.zeros((2, 2)), 2, L)
-    assert not columns.factor(np.full((2, 2), np.nan), 2, L)
-    assert columns.factor(np.ones((2, 2)), 2, L)  # singular: a pivot of the size of rounding
+    assert not cholesky.factor(np.zeros((2, 2)), 2, L)
+    assert not cholesky.factor(np.full((2, 2), np.nan), 2, L)
+    assert cholesky.factor(np.ones((2, 2)), 2, L)  # singular: a pivot of the size of rounding
     assert L[1, 1] == pytest.approx(np.sqrt(1e-15), rel=1e-6)
-    assert columns.factor(np.diag([0.0, 3.0]), 2, L)
+    assert cholesky.factor(np.diag([0.0, 3.0]), 2, L)
 
 
 @pytest.mark.parametrize("c", [-0.99, -0.5, 0.01, 0.5, 1.0, 2.0, 7.3, 50.0])
@@ -52,7 +57,7 @@ def test_power_of_many_numbers(c):
     x = np.exp(rng.uniform(-12, 12, 512))
     x[:9] = [1, 2, 0.5, np.sqrt(0.5), np.nextafter(np.sqrt(0.5), 0), 1 - 2**-53, 1e-30, 3, 1e30]
     out = np.empty(512)
-    columns.power(x, c, out, np.empty((2, 512)))
+    power(x, c, out, np.empty((2, 512)))
     exponent = c * np.log2(x)
     inside = np.abs(exponent) < 990
     error = np.abs(out[inside] / x[inside] ** c - 1)
@@ -64,14 +69,13 @@ def test_power_of_many_numbers(c):
 def test_refinement_of_a_dual_point():
     """A z with X'z near a is brought to X'z = a by the factor of X'WX."""
     rng = np.random.default_rng(0)
-    n, d, blocks = 300, 4, 2
+    n, d = 300, 4
     X, a = rng.standard_normal((n, d)), rng.standard_normal(d)
-    P, W = np.empty((blocks, d, LANES)), np.zeros((blocks, LANES))
-    columns.fill_blocks(X, P)
+    P, W = Panels(n, d).fill(X).data, np.zeros((2, PANEL))
     W.ravel()[:n] = np.exp(3 * rng.standard_normal(n))
     G, L = np.empty((d, d)), np.zeros((d, d))
-    columns.weighted_gram(P, W, np.empty((2, LANES)), G)
-    columns.factor(G, d, L)
+    panels.weighted_gram(P, W, np.empty((2, PANEL)), G)
+    cholesky.factor(G, d, L)
     z, rho, y, work = W * rng.standard_normal(W.shape), np.empty(d), np.empty(d), np.empty(W.shape)
     before = sensitivity_power.infeasibility(P, a, z, rho)
     np.testing.assert_allclose(rho, a - X.T @ z.ravel()[:n], rtol=1e-10)
@@ -81,8 +85,8 @@ def test_refinement_of_a_dual_point():
 
 
 def test_largest():
-    lanes = np.random.default_rng(0).random(LANES)
-    assert columns.largest(lanes.copy()) == lanes.max()
+    lanes = np.random.default_rng(0).random(PANEL)
+    assert panels.largest(lanes.copy()) == lanes.max()
 
 
 @pytest.mark.parametrize("kind", ["uniform", "heavy", "ties", "inf", "zeros"])
@@ -146,13 +150,15 @@ def test_gram_of_a_tile(shape, order):
 def test_dual_bound_with_a_residual():
     """The dual value where X'z is not zero, against the formula."""
     rng = np.random.default_rng(0)
-    B, y = rng.standard_normal((2, 3, LANES)), rng.standard_normal(3)
-    r, zm, zp = (rng.random((2, LANES)) for _ in range(3))
-    z, rho = np.empty((2, LANES)), np.empty(3)
+    A, y = rng.standard_normal((2, 4, PANEL)), rng.standard_normal(4)
+    state, rho, work = rng.random((2, FIELDS, PANEL)), np.empty(4), np.empty((2, PANEL))
+    state[:, RESIDUAL] += 9.0
+    state[:, DUAL] = 0.9 + 0.1 * state[:, DUAL]
     norm, kappa = 0.1, 1e-3
-    bound = sensitivity_one.dual_bound(B, norm, kappa, y, 9.0 + r, zm, zp + 1.0, z, rho)
-    half = 0.5 * (zp + 1.0 - zm)
-    residual = np.einsum("kjl,kl->j", B, half)
-    error = kappa * np.linalg.norm(residual)
-    value = np.sum((9.0 + r) * half) - residual @ y
+    part = Part(A, 512, state, work, work, np.empty((2, 4)), np.empty((4, 4)))
+    bound = sensitivity_one.dual_bound(part, norm, kappa, y, rho)
+    z = 2.0 * state[:, DUAL] - 1.0
+    remainder = np.einsum("kjl,kl->j", A, z)
+    error = kappa * np.linalg.norm(remainder)
+    value = np.sum(state[:, RESIDUAL] * z) + remainder @ y
     assert bound == pytest.approx((value - error * norm) / (1.0 + error), rel=1e-12)

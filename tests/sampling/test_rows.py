@@ -8,7 +8,7 @@ from scipy import sparse, stats
 from randla._tall.open import open_tall
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
 from randla.sampling._samples.sample_rows import kind_of, named_scores, size_for
-from randla.sampling._scores.bounds import RowSolver
+from randla.sampling._scores.bounds import SensitivitySolver
 from randla.sampling._scores.draws import inclusion_probabilities, systematic
 from randla.sampling._scores.lewis import log_error
 from randla.sampling._scores.result import NotConvergedWarning
@@ -190,8 +190,8 @@ def test_sensitivities_for_sampling_are_solved_only_where_bounds_are_far_apart(m
         solved.append(len(targets))
         return solve_rows(self, targets, *args, **options)
 
-    solve_rows = RowSolver.solve
-    monkeypatch.setattr(RowSolver, "solve", solve)
+    solve_rows = SensitivitySolver.solve
+    monkeypatch.setattr(SensitivitySolver, "solve", solve)
     rng = np.random.default_rng(3)
     for heavy in (rng.standard_t(1, (20_000, 5)), rng.pareto(1, (20_000, 5))):
         assert len(sample_rows(heavy, 500, p=1, scores="sensitivity", scheme="fixed", rng=0)) == 500

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
-from randla._kernels.columns import LANES
+from randla._panels import PANEL
 from randla._tall.dense import DenseMatrix
 from randla.datasets import engel
 from randla.sampling import (
@@ -21,7 +21,7 @@ from randla.sampling import (
 )
 from randla.sampling._kernels.sensitivity_power import dual_norm
 from randla.sampling._scores import bounds as bounds_module
-from randla.sampling._scores.bounds import geometry, row_seconds
+from randla.sampling._scores.bounds import row_seconds, sensitivity_bounds
 from randla.sampling._scores.result import NotConvergedWarning
 from randla.sampling._scores.sensitivity import exact_rows, full_solver, pilot
 from randla.sampling._scores.sensitivity_max import _one_row
@@ -137,19 +137,19 @@ def test_bounds_hold_for_any_weights(seed, p, noise, name):
 @each_matrix
 @pytest.mark.parametrize("p", [1, 1.5, 3, 6])
 def test_bounds_and_norm_constant_are_those_of_the_formula(A, p):
-    space = geometry(DenseMatrix(A), p)
-    v = space.state.row_scale**2
+    bounds = sensitivity_bounds(DenseMatrix(A), p)
+    v = bounds.state.row_scale**2
     lower, upper = reference.bounds_from_weights(np.linalg.qr(A)[0], p, v)
     tau = np.asarray(leverage_scores(A)) ** (p / 2)
     if p < 2:
         upper = np.minimum(upper, tau)
     else:
         lower = np.maximum(lower, tau)
-    np.testing.assert_allclose(space.lower, lower, rtol=1e-5)
-    np.testing.assert_allclose(space.upper, np.minimum(upper, 1), rtol=1e-5)
-    X = A @ space.state.white.transform
+    np.testing.assert_allclose(bounds.lower, lower, rtol=1e-5)
+    np.testing.assert_allclose(bounds.upper, np.minimum(upper, 1), rtol=1e-5)
+    X = A @ bounds.state.white.transform
     for x in np.random.default_rng(0).standard_normal((200, X.shape[1])):
-        assert np.linalg.norm(x) <= space.kappa * np.linalg.norm(X @ x, p) * (1 + 1e-9)
+        assert np.linalg.norm(x) <= bounds.kappa * np.linalg.norm(X @ x, p) * (1 + 1e-9)
 
 
 def test_closed_forms():
@@ -337,19 +337,19 @@ def test_the_largest(name, p):
 @pytest.mark.parametrize("p", [1, 1.5, 3])
 def test_rows_that_are_left_early_keep_valid_bounds(p):
     A = MATRICES["gaussian"]
-    space = geometry(DenseMatrix(A), p)
-    low, high, early = exact_rows(space, None, 1e-6, cutoff=float(np.median(space.upper)) / 2)
+    bounds = sensitivity_bounds(DenseMatrix(A), p)
+    low, high, early = exact_rows(bounds, None, 1e-6, cutoff=float(np.median(bounds.upper)) / 2)
     exact = lp_sensitivities(A, p, rtol=1e-6)
     assert (low <= exact.upper).all()
     assert (exact.lower <= high).all()
-    full = exact_rows(space, None, 1e-6)[2]
+    full = exact_rows(bounds, None, 1e-6)[2]
     assert early.sum() < full.sum()
 
 
 @pytest.mark.parametrize("p", [1.0, 1.02])
 def test_a_part_of_heavy_tailed_rows_is_short_too(p, monkeypatch):
     A = np.random.default_rng(0).standard_cauchy((20_000, 20))
-    solver, places = full_solver(geometry(DenseMatrix(A), p)), np.arange(len(A))
+    solver, places = full_solver(sensitivity_bounds(DenseMatrix(A), p)), np.arange(len(A))
     n_parts = []
     with monkeypatch.context() as patch:
         patch.setattr(bounds_module, "run_parts", lambda part, n, **options: n_parts.append(n))
@@ -468,9 +468,9 @@ def test_intervals_of_a_total_stay_within_its_bounds(p, seed):
 )
 @pytest.mark.parametrize("q", [1.2, 2.0, 5.0])
 def test_dual_norm(values, q):
-    z, ratio, out = np.zeros((2, LANES)), np.empty((2, LANES)), np.empty((2, LANES))
+    z, ratio, out = np.zeros((2, PANEL)), np.empty((2, PANEL)), np.empty((2, PANEL))
     z[1, : len(values)] = values
-    found = dual_norm(z, q, ratio, out, np.empty((2, LANES)), np.empty((2, LANES)))
+    found = dual_norm(z, q, ratio, out, np.empty((2, PANEL)), np.empty((2, PANEL)))
     top = np.abs(values).max()
     exact = top * np.linalg.norm(np.array(values) / top, q) if 0 < top < np.inf else top
     assert exact * (1 - 1e-14) <= found <= exact * (1 + 1e-12)

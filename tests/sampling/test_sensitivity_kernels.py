@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from randla._kernels.columns import LANES, fill, fill_blocks
+from randla._kernels.panels import PANEL, fill
+from randla._panels import Panels
 from randla._tall.dense import DenseMatrix
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
-from randla.sampling._scores.bounds import geometry
+from randla.sampling._scores.bounds import sensitivity_bounds
 
 
 @pytest.mark.parametrize("p", [1.0001, 1.5, 1.99, 2.01, 2.5, 3.0, 4.0, 8.0, 50.0])
@@ -24,8 +25,8 @@ def test_a_line_search_leaves_two_fifths_of_the_slope(p, beyond):
     floor = sensitivity_power.floor_of(p)
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        r, noise = rng.standard_normal((2, LANES))
-        dr = -2 * r * rng.random(LANES) + 0.2 * noise
+        r, noise = rng.standard_normal((2, PANEL))
+        dr = -2 * r * rng.random(PANEL) + 0.2 * noise
 
         def value(s, r=r, dr=dr):
             return np.linalg.norm(r + s * dr, p)
@@ -37,7 +38,7 @@ def test_a_line_search_leaves_two_fifths_of_the_slope(p, beyond):
 
         least = brentq(slope, 0, 50)
         trial, longest = beyond * least, max(beyond, 1.0) * least
-        work = (*np.zeros((3, 1, LANES)), *np.empty((2, 2, LANES)))
+        work = (*np.zeros((3, 1, PANEL)), *np.empty((2, 2, PANEL)))
         step, found = sensitivity_power.search(
             p, floor, value(0.0), slope(0.0), trial, longest, r[None], dr[None], -1, *work
         )
@@ -59,15 +60,14 @@ def test_the_reflection_of_a_row_onto_the_first_axis(a):
 
 def solve_rows(A, rows, rtol=1e-6):
     """Lower and upper bounds and iterations of rows of A, p = 1."""
-    space = geometry(DenseMatrix(A), 1.0)
-    X = np.ascontiguousarray(A @ space.state.white.transform)
+    bounds = sensitivity_bounds(DenseMatrix(A), 1.0)
+    X = np.ascontiguousarray(A @ bounds.state.white.transform)
     (n, d), k = X.shape, len(rows)
-    P = np.empty((-(-n // LANES), d, LANES))
-    fill_blocks(X, P)
+    P = Panels(n, d).fill(X).data
     lower, upper, iterations = np.zeros(k), np.zeros(k), np.zeros(k, np.int64)
     norms = np.linalg.norm(X, axis=1)
     sensitivity_one.bounds_of_rows(
-        X[rows], rows, 0, k, X, norms, P, space.kappa, rtol, 0.0, lower, upper, iterations
+        X[rows], rows, 0, k, X, norms, P, bounds.kappa, rtol, 0.0, lower, upper, iterations
     )
     return lower, upper, iterations
 
@@ -124,8 +124,7 @@ def test_an_optimal_start_is_not_searched_from(p, monkeypatch):
     monkeypatch.setattr(sensitivity_power, "search", lambda *args: calls.append(args))
     groups = np.arange(600) % 3  # each row is one of equal rows: x = a is optimal
     X = np.eye(3)[groups] / np.sqrt(200)
-    P = np.empty((-(-600 // LANES), 3, LANES))
-    fill_blocks(X, P)
+    P = Panels(600, 3).fill(X).data
     low, high, count = np.empty(3), np.empty(3), np.empty(3, np.int64)
     kappa = float(200 ** abs(0.5 - 1 / p) * 3)
     sensitivity_power.bounds_of_rows.py_func(

@@ -1,30 +1,28 @@
 """Passes over all rows for quantile regression that is solved on few of them.
 
-Rows far from a plane are summed into two rows: those above it and those below it. A pass serves
-several planes at once, since copying and whitening the rows costs more than a product.
+Rows far from a fit are summed into two rows: those above it and those below it. A pass serves
+several fits at once, since copying and whitening the rows costs more than a product.
 """
 
 import math
 
 import numpy as np
 
-from randla._jit import inline, kernel, summing_kernel
-from randla._kernels.panels import square_norms
+from randla._jit import summing_kernel
+from randla._kernels.panels import add_adjoints, add_multiple, square_norms
 
 
-@inline
+@summing_kernel
 def _residuals(P, rhs, x, r):
     """Fill r with rhs - P'x for one panel."""
     for t in range(r.size):
         r[t] = rhs[t]
-    for i in range(0, P.shape[0], 2):
-        for t in range(r.size):
-            r[t] -= x[i] * P[i, t] + x[i + 1] * P[i + 1, t]
+    add_multiple(P, -1.0, x, r)
 
 
 @summing_kernel
 def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
-    """For each plane X[q], choose the rows that stay and sum the others.
+    """For each fit X[q], choose the rows that stay and sum the others.
 
     side (K, k, B) gets 0 where the row stays (|b - a'x| <= limits[q] h, or h^2 > heavy, with
     h = |whitener a|), else the sign of b - a'x. sums (k, 2, w + 1) are added to: the weighted rows
@@ -43,21 +41,16 @@ def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
             above, below = 0.0, 0.0
             for t in range(m):
                 r, limit = work[0, t], limits[q] * work[1, t]
+                # As numbers, not branches: the loop vectorises.
                 up, down = 1.0 if r > limit else 0.0, 1.0 if r < -limit else 0.0
                 side[k, q, t] = np.int8(up - down)
                 work[2, t], work[3, t] = up * weight[k, t], down * weight[k, t]
                 above += work[2, t] * rhs[k, t]
                 below += work[3, t] * rhs[k, t]
-            for t in range(m, B):
+            for t in range(m, B):  # beyond n
                 work[2, t], work[3, t] = 0.0, 0.0
                 side[k, q, t] = 0
-            for i in range(w):
-                s0, s1 = 0.0, 0.0
-                for t in range(B):
-                    s0 += work[2, t] * P[i, t]
-                    s1 += work[3, t] * P[i, t]
-                sums[q, 0, i] += s0
-                sums[q, 1, i] += s1
+            add_adjoints(P, work[2], work[3], sums[q])
             sums[q, 0, w] += above
             sums[q, 1, w] += below
 
@@ -79,16 +72,8 @@ def check(panels, rhs, weight, n, X, taus, duals, side, work, wrong, sums):
                 r = work[0, t] * (weight[k, t] if s != 0 else 0.0)
                 loss = max(tau * r, (tau - 1.0) * r)
                 value += loss
+                # rho(r) - z r, with the dual z of the row's sum.
                 gap += loss - (duals[q, 0] if s > 0 else duals[q, 1]) * r
                 wrong[k, q, t] = s if s * r < 0.0 else 0
             sums[q, 0] += value
             sums[q, 1] += gap
-
-
-@kernel
-def spread_duals(side, q, above, below, z):
-    """Give the rows of plane q the dual value of their sum; any to the rows that stay."""
-    B = side.shape[2]
-    for k in range(side.shape[0]):
-        for t in range(min(B, z.size - k * B)):
-            z[k * B + t] = above if side[k, q, t] > 0 else below

@@ -15,19 +15,19 @@ Numerical Algorithms", 2002, section 3.1).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from randla._tall.whitening import Whitening, is_proven
-from randla.regression._panels.panels import Array
-from randla.regression._quantile.weighted import PART_ENTRIES, Conditioned
+from randla._typing import Array
+from randla.regression._panels.weighted_data import PART_ENTRIES, Conditioned
 
 _UNIT = 0.5 * float(np.finfo(np.float64).eps)
 #: Sums over all rows and powers have at most so many roundings.
 _ROUNDINGS = 1024.0
-#: Rounding errors of residuals beyond this share of the loss are worth another look.
+#: Rounding errors of residuals beyond this fraction of the loss are worth another look.
 _SHARE = 1e-11
 
 
@@ -69,56 +69,62 @@ def span_of_whitening(white: Whitening, scale: Array) -> Span:
     return Span(scale[:, None] * white.transform, scale, rank, certified, white.left_out)
 
 
-@dataclass(frozen=True)
-class Proof:
-    """The loss at x, its gap with all that rounding may have done to it, and the share of that."""
+@dataclass
+class Fit:
+    """One regression: x (d,), dual of the weighted rows (n,), loss and proven gap, and the cost.
 
+    `rank` and `certified` are those of its `Span`; `rounding` is what rounding errors of the
+    residuals may make up of the gap.
+    """
+
+    x: Array
+    z: Any
     value: float
     gap: float
-    rounding: float
+    method: str
+    n_rows: int
+    n_iterations: int
+    rank: int = 0
+    certified: bool = True
+    rounding: float = 0.0
 
 
 def prove(
     span: Span,
+    fit: Fit,
     parts: list[tuple[Any, Any]],
-    x: Array,
-    value: float,
-    gap: float,
     c: float,
     measure: Callable[[list[Array], list[Array]], tuple[float, float]] | None = None,
-) -> Proof:
-    """Prove the gap of `parts`, each `Rows` (or the like) and a dual point; ``|r|_2 <= c f(r)``.
+) -> Fit:
+    """The fit with a proven gap, from rows in `parts`, each with its dual; ``|r|_2 <= c f(r)``.
 
-    ``measure(residuals, duals)`` gives loss and gap, for residuals that are right to the last digit
-    where those behind `value` and `gap` are not good enough.
+    A part is `WeightedData` or the like. ``measure(residuals, duals)`` gives loss and gap, for
+    residuals that are right to the last digit where those behind the fit are not good enough. A
+    dual point that proves nothing becomes zero.
     """
+    value, gap, x = fit.value, fit.gap, fit.x
+    fit = replace(fit, rank=span.rank, certified=span.certified)
     if span.doubtful:  # the bound 0 holds whatever the rank
-        return Proof(value, value, 0.0)
-    parts = [(rows, z) for rows, z in parts if rows.n]
-    total, rounded, sizes = np.zeros((3, len(x)))
+        return replace(fit, z=np.zeros_like(fit.z), gap=value)
+    parts = [(data, z) for data, z in parts if data.n]
+    total, rounded, terms = np.zeros((3, len(x)))
     reach = 0.0
-    for rows, z in parts:
-        sums, size, products = rows.dual_sums(z, span.scale)
+    for data, z in parts:
+        sums, part_terms, products = data.dual_sums(z, span.scale)
         total, rounded = total + sums, rounded + np.abs(sums)
-        sizes, reach = sizes + size, reach + products
-    rounding = (len(x) + 2.0) * _UNIT * (reach + float(sizes @ np.abs(x / span.scale)))
+        terms, reach = terms + part_terms, reach + products
+    # Rounding errors of r = b - A x in z'r: (d + 2) u (|b|'|z| + |z|'|A| |x|).
+    rounding = (len(x) + 2.0) * _UNIT * (reach + float(terms @ np.abs(x / span.scale)))
     if rounding > _SHARE * value and measure is not None:
-        residuals = [rows.accurate_residuals(x, span.scale) for rows, _ in parts]
+        residuals = [data.accurate_residuals(x, span.scale) for data, _ in parts]
         value, gap = measure(residuals, [z for _, z in parts])
         rounding = 0.0
-    longest = max(min(rows.n, PART_ENTRIES // len(x) + 1) for rows, _ in parts)
-    error = 2.0 * _UNIT * rounded + (4.0 * longest * _UNIT) ** 2 * sizes
+    longest = max(min(data.n, PART_ENTRIES // len(x) + 1) for data, _ in parts)
+    error = 2.0 * _UNIT * rounded + (4.0 * longest * _UNIT) ** 2 * terms  # of Dot2
     T = (span.transform / span.scale[:, None]).T
-    h = float(np.linalg.norm(T @ total) + np.linalg.norm(np.abs(T) @ error))
+    h = float(np.linalg.norm(T @ total) + np.linalg.norm(np.abs(T) @ error))  # |T'A'z|
     rounding += _ROUNDINGS * _UNIT * (value + gap)
-    proven = gap + rounding + 2.25 * c * h * value
+    proven = gap + rounding + 2.25 * c * h * value  # 2 h c f(r_0), with |A T v| >= 0.9 |v|
     if not proven < value:  # also where numbers leave the range
-        return Proof(value, value, 0.0)
-    return Proof(value, proven, rounding)
-
-
-def loss_and_gap(tau: float, residuals: list[Array], duals: list[Array]) -> tuple[float, float]:
-    """Sums of pinball losses, and of their differences from the dual terms."""
-    r, z = np.concatenate(residuals), np.concatenate(duals)
-    loss = np.maximum(tau * r, (tau - 1.0) * r)
-    return float(loss.sum()), float((loss - z * r).sum())
+        return replace(fit, z=np.zeros_like(fit.z), value=value, gap=value)
+    return replace(fit, value=value, gap=proven, rounding=rounding)

@@ -10,15 +10,21 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._results import Result, warn_caller
 from randla._scaling import power_of_two_scale
-from randla._tall.open import is_dask, open_tall
-from randla._validation import as_flag, as_rhs, as_weights
-from randla.regression._lp.newton import norm
-from randla.regression._lp.norm import norm_plane
-from randla.regression._lp.options import Options, read_options
-from randla.regression._lp.quantile import Plane, quantile_planes
-from randla.regression._lp.sampled import sampled_norm, sampled_quantiles
-from randla.regression._panels.panels import Array
-from randla.regression._quantile.weighted import ROUNDING, Rows
+from randla._tall.base import TallMatrix
+from randla._tall.open import open_tall
+from randla._typing import Array
+from randla._validation import as_flag
+from randla.regression._lp.certificate import Fit
+from randla.regression._lp.norm import norm_fit
+from randla.regression._lp.options import LpOptions, as_options
+from randla.regression._lp.out_of_core import (
+    residuals_and_rounding,
+    tall_norm_fit,
+    tall_quantile_fits,
+)
+from randla.regression._lp.quantile import quantile_fits
+from randla.regression._lp.tall_data import TallData, norm_from
+from randla.regression._panels.weighted_data import ROUNDING
 from randla.sampling._scores.result import NotConvergedWarning
 
 
@@ -86,6 +92,50 @@ class LpRegressionResult(Result):
         "certified",
     )
 
+    @classmethod
+    def of(
+        cls,
+        fits: list[Fit],
+        dual: Any,
+        factor: float,
+        options: LpOptions,
+        rounding: Callable[[Array], float],
+    ) -> "LpRegressionResult":
+        """The fits of weighted rows in the units of the user.
+
+        `dual` is so already, with a column for each fit; `factor` is the unit of the objective,
+        and ``rounding(x)`` the norm of the rounding errors of residuals.
+        """
+        converged = True
+        for fit in fits:
+            if not np.isfinite(fit.x).all():
+                raise ValueError("b must not be so large beside A that coefficients overflow")
+            if not fit.gap - fit.rounding <= options.rtol * fit.value:  # NaN is not converged
+                converged &= fit.gap - fit.rounding <= ROUNDING * rounding(fit.x)
+        x = np.stack([fit.x for fit in fits], axis=1)  # (d, k)
+        value: Any = factor * np.array([fit.value for fit in fits])
+        gap: Any = factor * np.array([fit.gap for fit in fits])
+        if not np.isfinite(value).all():
+            raise ValueError("b and weights must not be so large that the objective overflows")
+        lower = value - gap
+        if not options.several:
+            x, dual = x[:, 0], dual[:, 0]
+            value, lower, gap = float(value[0]), float(lower[0]), float(gap[0])
+        methods = {fit.method for fit in fits}  # "full" where a quantile needed all rows
+        return cls(
+            x=x,
+            value=value,
+            lower_bound=lower,
+            gap=gap,
+            dual=dual,
+            method="full" if "full" in methods else methods.pop(),
+            n_rows_used=max(fit.n_rows for fit in fits),
+            n_iterations=sum(fit.n_iterations for fit in fits),
+            converged=bool(converged),
+            rank=min(fit.rank for fit in fits),
+            certified=all(fit.certified for fit in fits),
+        )
+
 
 def lp_regression(
     A: ArrayLike,
@@ -108,7 +158,7 @@ def lp_regression(
     .. math:: \|Ax - b\|_p = \Big(\sum_i \omega_i |a_i^T x - b_i|^p\Big)^{1/p},
               \qquad \|Ax - b\|_\infty = \max_i \omega_i |a_i^T x - b_i|,
 
-    with it the plane of the quantile tau minimises the sum of pinball losses
+    with it the fit of the quantile tau minimises the sum of pinball losses
 
     .. math:: \sum_i \omega_i \rho_\tau(b_i - a_i^T x) + \sum_j \lambda_j |x_j|, \qquad
               \rho_\tau(r) = r\,(\tau - 1[r < 0]),
@@ -135,7 +185,7 @@ def lp_regression(
         are free. Only for p = 1 and quantiles.
     method : {"auto", "full", "preprocess", "sample"}
         "full" solves for all rows. For p = 1 and quantiles of many rows "preprocess" solves for a
-        sample, sums the rows far from its plane into two, and solves and repairs until all rows
+        sample, sums the rows far from its fit into two, and solves and repairs until all rows
         agree: the exact solution from few rows [1]_. It falls back to "full" where that fails.
         "auto" chooses between these two. "sample" returns the solution for a sample of the rows,
         drawn by the Lewis weights of [A b] (leverage scores at p = 2), for p < inf: an
@@ -183,7 +233,7 @@ def lp_regression(
     are left out; whether they depend exactly is looked at, for coefficients that are multiples of
     a millionth.
 
-    For "sample" the dual is that of one Newton step for all rows, or of the rows near the plane and
+    For "sample" the dual is that of one Newton step for all rows, or of the rows near the fit and
     the sums of the others. A gap above `rtol` is the normal outcome then: `converged` tells, but no
     warning. Beside rows of light tails the gap is mostly at most three times what the value is
     above the minimum; for p between 1 and 1.2 up to some thirty times, and more where p is below
@@ -224,16 +274,17 @@ def lp_regression(
     >>> fit.x.shape, bool((fit.gap <= 1e-8 * fit.value).all())
     ((2, 2), True)
     """
-    solve = _in_memory
-    if is_dask(A):
-        from randla._dask import lp_regression
-
-        solve = lp_regression.lp_regression
     bars = showing_progress("lp_regression", as_flag(progress, "progress"))
     with bars, np.errstate(over="ignore", invalid="ignore"):  # overflow is told in the end
-        result = solve(
-            A, b, p, tau=tau, weights=weights, l1=l1, method=method, size=size, rtol=rtol, rng=rng
-        )
+        tall = open_tall(A, finite=True)
+        rhs = tall.right_hand_sides(b, single=True, finite=True)
+        options = as_options(
+            tall.n, tall.d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng,
+            column=rhs.ndim == 2, lazy=tall.lazy,
+        )  # fmt: skip
+        data, unit, live = _weighted(tall, rhs.reshape(-1), weights, options.root)
+        with single_threaded_blas():
+            result = _solved(data, unit, live, tall.n, options)
     if not result.converged and method != "sample":
         gap = np.max(result.gap)
         where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"
@@ -243,101 +294,57 @@ def lp_regression(
     return result
 
 
-def _in_memory(
-    A: Any, b: Any, p: Any, *, tau: Any, weights: Any, l1: Any, method: Any, size: Any, rtol: Any,
-    rng: Any,
-) -> LpRegressionResult:  # fmt: skip
-    matrix = open_tall(A, finite=True).A
-    n, d = matrix.shape
-    rhs = as_rhs(b, n, single=True).astype(np.float64, copy=False)
-    options = read_options(
-        n, d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng, column=rhs.ndim == 2
-    )
-    rhs = rhs.reshape(n)
-    p, method, rtol, generator = options.p, options.method, options.rtol, options.generator
-    weight, unit = None, 1.0  # of the weights, which become numbers up to one
-    if weights is not None:
-        given = as_weights(weights, n, "weights").astype(np.float64, copy=False)
-        unit = float(power_of_two_scale(given.max()))
-        weight = unit * given
-    live = np.arange(0)  # not needed where all rows have weight
-    if weight is not None and not weight.all():  # the others must not even count as met exactly
-        live = np.flatnonzero(weight)
-        matrix, rhs, weight = matrix[live], rhs[live], weight[live]
-    m = options.sample_rows(matrix.shape[0])
-    with single_threaded_blas():
-        if p == 1.0:
-            rows = Rows(matrix, rhs, weight)
-            factor = 1.0 / (options.half * unit)
-            charge, taus = options.penalty / factor, options.taus
-            if method == "sample":
-                planes = sampled_quantiles(
-                    rows, charge, taus, size=m, rtol=rtol, generator=generator
-                )
-            else:
-                planes = quantile_planes(
-                    rows, charge, taus, method=method, rtol=rtol, generator=generator
-                )
-        else:
-            root = 1.0 if p == np.inf else 1.0 / p
-            rows = Rows(matrix, rhs, None if weight is None else weight**root)
-            if method == "sample":
-                planes = [sampled_norm(rows, p, size=m, rtol=rtol, generator=generator)]
-            else:
-                planes = [norm_plane(rows, p, rtol)]
-            factor = unit**-root
-        dual = np.stack([plane.z for plane in planes]).T  # of each quantile in one piece
-        if factor != 1.0:
-            dual *= factor
-        if rows.weight is not None:
-            dual *= rows.weight[:, None]
-        if rows.n < n:
-            dual, found = np.zeros((len(planes), n)).T, dual
-            dual[live] = found
-        return wrap(planes, dual, factor, options, lambda x: norm(rows.rounding(x), p))
+def _weighted(
+    tall: TallMatrix, b: Any, weights: Any, root: float
+) -> tuple[TallData, float, NDArray[np.intp] | None]:
+    """The rows with weights up to one, to the power `root`; their unit; which rows are left.
 
-
-def wrap(
-    planes: list[Plane],
-    dual: Any,
-    factor: float,
-    options: Options,
-    rounding: Callable[[Array], float],
-) -> LpRegressionResult:
-    """The planes of weighted rows in the units of the user.
-
-    `dual` is so already, with a column for each plane; `factor` is the unit of the objective, and
-    ``rounding(x)`` the norm of the rounding errors of residuals.
+    In memory, rows of weight zero are taken out: they must not even count as met exactly.
     """
-    converged = True
-    for plane in planes:
-        if not np.isfinite(plane.x).all():
-            raise ValueError("b must not be so large beside A that coefficients overflow")
-        if not plane.gap - plane.rounding <= options.rtol * plane.value:
-            converged &= plane.gap - plane.rounding <= ROUNDING * rounding(plane.x)
-    x = np.stack([plane.x for plane in planes], axis=1)
-    value = factor * np.array([plane.value for plane in planes])
-    gap = factor * np.array([plane.gap for plane in planes])
-    if not np.isfinite(value).all():
-        raise ValueError("b and weights must not be so large that the objective overflows")
-    methods = {plane.method for plane in planes}  # where some needed all rows, say so
-    arrays: dict[str, Any] = {
-        "x": x,
-        "value": value,
-        "lower_bound": value - gap,
-        "gap": gap,
-        "dual": dual,
-    }
-    if not options.several:
-        arrays = {name: array[..., 0] for name, array in arrays.items()}
-        for name in ("value", "lower_bound", "gap"):
-            arrays[name] = float(arrays[name])
-    return LpRegressionResult(
-        **arrays,
-        method="full" if "full" in methods else methods.pop(),
-        n_rows_used=max(plane.n_rows for plane in planes),
-        n_iterations=sum(plane.n_iterations for plane in planes),
-        converged=bool(converged),
-        rank=min(plane.rank for plane in planes),
-        certified=all(plane.certified for plane in planes),
-    )
+    if weights is None:
+        return TallData(tall, b, None, tall.n), 1.0, None
+    w = tall.vector(weights, "weights").astype(np.float64)
+    largest, n_positive = tall.compute(w.max(), (w > 0.0).sum())
+    if not largest > 0.0:
+        raise ValueError("weights must have a positive sum, got only zeros")
+    unit, n = float(power_of_two_scale(largest)), int(n_positive)
+    weight = unit * w if root == 1.0 else (unit * w) ** root  # of the residuals
+    if tall.lazy or n == tall.n:
+        return TallData(tall, b, weight, n), unit, None
+    live = np.flatnonzero(weight)
+    return TallData(tall.take(live), b[live], weight[live], len(live)), unit, live
+
+
+def _solved(
+    data: TallData, unit: float, live: NDArray[np.intp] | None, n: int, options: LpOptions
+) -> LpRegressionResult:
+    """The result for the n rows of the user, of which `live` are in the data."""
+    p, taus, method, rtol = options.p, options.taus, options.method, options.rtol
+    by_sample = data.A.lazy or method == "sample"  # by passes that start from a sample
+    rules: dict[str, Any] = {"rtol": rtol, "generator": options.generator}
+    if by_sample:
+        rules |= {"size": options.sample_rows(data.n), "exact": method != "sample"}
+    if p > 1.0:
+        factor = unit**-options.root  # the norm in the units of the user
+        fits = [tall_norm_fit(data, p, **rules) if by_sample else norm_fit(data.in_memory, p, rtol)]
+    else:
+        factor = 1.0 / (options.half * unit)  # |r|_1 = 2 sum rho_{1/2}(r)
+        charge = options.penalty / factor  # of a coefficient, in the units of the weights
+        if by_sample:
+            fits = tall_quantile_fits(data, charge, taus, **rules)
+        else:
+            fits = quantile_fits(data.in_memory, charge, taus, method=method, **rules)
+    for fit in fits:
+        fit.z = fit.z if data.weight is None else fit.z * data.weight  # A'z = 0 without weights
+    dual = np.stack([fit.z for fit in fits]).T  # of each quantile in one piece
+    dual = dual if factor == 1.0 else factor * dual
+    if live is not None:
+        dual, of_live = np.zeros((len(fits), n)).T, dual
+        dual[live] = of_live
+
+    def rounding(x: Array) -> float:
+        """The norm of the rounding errors of residuals."""
+        table = data.compute(data.norms(residuals_and_rounding, 2, p, x=x))
+        return float(norm_from(table, p)[1])
+
+    return LpRegressionResult.of(fits, dual, factor, options, rounding)

@@ -11,14 +11,13 @@ Source: Gleixner, Steffy and Wolter, "Iterative refinement for linear programmin
 Comput. 28 (2016), 449-464.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from randla.regression._lp.newton import solve_power
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array, Panels
+from randla._panels import Panels
+from randla._typing import Array
+from randla.regression._lp.newton import NormSolution, solve_power
+from randla.regression._panels.cholesky import Cholesky
 
 #: Rows at the start and rows that join a round, for each column.
 _FIRST, _MORE = 10, 4
@@ -27,7 +26,7 @@ _NEARBY = 32.0
 _MAX_ROUNDS = 200
 #: Relative gap of an exact vertex, for which corrections go on below the tolerance.
 _VERTEX = 1e-12
-#: A correction on the same rows leaves at most this share of the gap, or is the last.
+#: A correction on the same rows leaves at most this fraction of the gap, or is the last.
 _SHRINK = 0.5
 #: Rounds that may add rows without that, once the tolerance is reached.
 _LATE = 8
@@ -37,62 +36,49 @@ _NEGLIGIBLE = 1e-9
 _ROUNDING = 1e-14
 
 
-@dataclass
-class MinimaxSolution:
-    """Minimiser, residuals and a dual z of unit 1-norm (both (K, PANEL)), norm and gap."""
-
-    x: Array
-    residuals: Array
-    z: Array
-    value: float
-    gap: float
-    n_rows: int
-    n_iterations: int
-
-
-def solve_minimax(rows: Panels, factor: Factor, rtol: float) -> MinimaxSolution:
+def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
     """Minimise max_i |b_i - a_i'x| over well conditioned rows."""
     n, d = rows.n, rows.d
     near = solve_power(rows, factor, _NEARBY, 1e-3)
     residuals = near.residuals
     if near.value == 0.0:
-        return MinimaxSolution(near.x, residuals, near.z, 0.0, 0.0, n, near.n_iterations)
-    chosen = _largest(np.abs(residuals.ravel()[:n]), _FIRST * (d + 1))
+        return NormSolution(near.x, residuals, near.z, 0.0, 0.0, n, near.n_iterations)
+    chosen = largest_places(np.abs(residuals.ravel()[:n]), _FIRST * (d + 1))
     x, z = near.x, near.z / float(np.abs(near.z).sum())
     value, bound = float(np.abs(residuals).max()), float((residuals * z).sum())
     n_rounds = n_late = 0
     while n_rounds < _MAX_ROUNDS and value - bound > min(rtol, _VERTEX) * value:
         n_rounds += 1
-        solution = _few_rows(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
+        solution = _programme(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
         if solution is None:
             break
-        gap, (step, few_z) = value - bound, solution
+        gap, (step, z_chosen) = value - bound, solution
         new = np.zeros_like(residuals)
-        new.ravel()[chosen] = few_z
+        new.ravel()[chosen] = z_chosen
         moved = rows.residuals(step, residuals)
-        size = np.abs(moved.ravel()[:n])
-        if float((moved * new).sum()) > bound:
+        errors = np.abs(moved.ravel()[:n])
+        if float((moved * new).sum()) > bound:  # z'(r - A y) = z'r is a lower bound, |z|_1 = 1
             z, bound = new, float((moved * new).sum())
-        if float(size.max()) < value:
-            x, residuals, value = x + step, moved, float(size.max())
-        size[chosen] = -1.0
-        worst = _largest(size, _MORE * (d + 1))
-        worst = worst[size[worst] > bound]
+        if float(errors.max()) < value:
+            x, residuals, value = x + step, moved, float(errors.max())
+        errors[chosen] = -1.0
+        worst = largest_places(errors, _MORE * (d + 1))
+        worst = worst[errors[worst] > bound]
         if value - bound > _SHRINK * gap:
             n_late += value - bound <= rtol * value
             if len(worst) == 0 or n_late > _LATE:  # only rounding is left
                 break
         chosen = np.append(chosen, worst)
-    return MinimaxSolution(x, residuals, z, value, max(value - bound, 0.0), len(chosen), n_rounds)
+    return NormSolution(x, residuals, z, value, max(value - bound, 0.0), len(chosen), n_rounds)
 
 
-def _largest(size: Array, k: int) -> NDArray[np.intp]:
+def largest_places(values: Array, k: int) -> NDArray[np.intp]:
     """Places of the k largest numbers, or of all."""
-    k = min(k, len(size))
-    return np.sort(np.argpartition(size, len(size) - k)[len(size) - k :])
+    k = min(k, len(values))
+    return np.sort(np.argpartition(values, len(values) - k)[len(values) - k :])
 
 
-def _few_rows(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
+def _programme(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
     """Minimise max |r - A y| as a linear programme; y and the dual z with |z|_1 = 1.
 
     Its variables are y and the change of the maximum from `value`, both over `unit`.
@@ -101,28 +87,29 @@ def _few_rows(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Arr
 
     m, d = A.shape
     scale = _column_scale(A)
-    size = np.maximum(np.abs(A * scale).max(axis=1, initial=0.0), 1.0)
-    rows, share = A * scale / size[:, None], 1.0 / size[:, None]
-    found = linprog(
+    # -t <= r - A y <= t, each row over its largest entry; the variables are (y / scale, t) / unit.
+    lengths = np.maximum(np.abs(A * scale).max(axis=1, initial=0.0), 1.0)
+    rows, share = A * scale / lengths[:, None], 1.0 / lengths[:, None]
+    solution = linprog(
         np.append(np.zeros(d), 1.0),
         A_ub=np.vstack([np.hstack([-rows, -share]), np.hstack([rows, -share])]),
-        b_ub=np.append(value - r, value + r) / unit / np.tile(size, 2),
+        b_ub=np.append(value - r, value + r) / unit / np.tile(lengths, 2),
         bounds=[(None, None)] * d + [(-value / unit, None)],
         method="highs",
     )
-    if found.x is None:
+    if solution.x is None:
         return None
-    z = found.ineqlin.marginals[m:] - found.ineqlin.marginals[:m]
+    z = solution.ineqlin.marginals[m:] - solution.ineqlin.marginals[:m]
     active = np.flatnonzero(np.abs(z) > _NEGLIGIBLE)
     signs = np.sign(z[active])
     # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
     binding = np.hstack([rows[active], signs[:, None] * share[active]])
-    off = (r[active] - signs * value) / unit / size[active]
-    vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)
-    sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)
+    off = (r[active] - signs * value) / unit / lengths[active]
+    vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)  # a_i'y + sign_i t = r_i
+    sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)  # its dual
     z = np.zeros(m)
-    z[active] = np.where(sharp * signs > 0.0, sharp, 0.0) / size[active]
-    points = unit * scale * vertex[:d], unit * scale * found.x[:d]
+    z[active] = np.where(sharp * signs > 0.0, sharp, 0.0) / lengths[active]
+    points = unit * scale * vertex[:d], unit * scale * solution.x[:d]
     worst = [float(np.abs(r - A @ y).max()) for y in points]
     total = np.abs(z).sum()
     return points[int(worst[1] < worst[0])], z / total if total > 0.0 else z
@@ -134,8 +121,8 @@ def _column_scale(A: Array) -> Array:
     A row that is far longer than the others has a column of orthonormal ones to itself: beside it
     the programme would not see their entries, nor the dual value that balances them.
     """
-    size = np.abs(A)
-    top = size.max(axis=0)
-    size[size <= _ROUNDING * top] = np.nan
-    size[0, top == 0.0] = 1.0
-    return 1.0 / np.nanmedian(size, axis=0)
+    entries = np.abs(A)
+    largest = entries.max(axis=0)
+    entries[entries <= _ROUNDING * largest] = np.nan
+    entries[0, largest == 0.0] = 1.0
+    return 1.0 / np.nanmedian(entries, axis=0)

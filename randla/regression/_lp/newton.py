@@ -5,16 +5,17 @@ nothing: at a small p many residuals are nearly zero, where the second derivativ
 infinite. For p > 2 the exponent rises to p. Each step follows the Newton direction to the minimum
 along it, which is cheap beside the Gram matrix, and makes the long steps possible.
 
-The Newton direction y gives a dual point for nothing: z = phi'(r) - phi''(r) A y has A'z = 0, and
-|Ax - b|_p >= b'z / |z|_q with 1/p + 1/q = 1.
+The Newton direction y also yields a dual point, at no extra cost: z = phi'(r) - phi''(r) A y has
+A'z = 0, and |Ax - b|_p >= b'z / |z|_q with 1/p + 1/q = 1.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array, Panels
+from randla._panels import Panels
+from randla._typing import Array
+from randla.regression._panels.cholesky import Cholesky
 
 #: The exponent grows by this factor from step to step.
 _GROWTH = 1.5
@@ -22,8 +23,8 @@ _GROWTH = 1.5
 _SMOOTHED, _SHRINK = 1.5, 0.1
 #: Smallest smoothing, relative to the median residual.
 _SHARPEST = 1e-11
-#: For p > 2 no row has less than this share of the largest curvature: at a large p hardly any rows
-#: but the largest would hold the step. A dual point is feasible whatever the curvatures.
+#: For p > 2 no row has less than this fraction of the largest curvature: at a large p hardly any
+#: rows but the largest would hold the step. A dual point is feasible whatever the curvatures.
 FLOOR = 1e-12
 #: A line search ends where the slope is this small beside its start, and the way to the minimum
 #: beside the way already gone, or after so many trials.
@@ -34,18 +35,19 @@ _MAX_ITERATIONS = 200
 
 
 @dataclass
-class PowerSolution:
-    """Minimiser, residuals and a dual z of unit q-norm (both (K, PANEL)), norm and gap."""
+class NormSolution:
+    """Minimiser, residuals and a dual z of unit q-norm (both (K, PANEL)), norm and gap, cost."""
 
     x: Array
     residuals: Array
     z: Array
     value: float
     gap: float
+    n_rows: int
     n_iterations: int
 
 
-def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSolution:
+def solve_power(rows: Panels, factor: Cholesky, p: float, rtol: float) -> NormSolution:
     """Minimise |b - Ax|_p over well conditioned rows, to a relative gap.
 
     `factor` is that of A'A.
@@ -57,14 +59,15 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
     live = rows.lines(np.ones(rows.n))
     value = norm(r, p)
     if value == 0.0:
-        return PowerSolution(x, r, np.zeros_like(r), 0.0, 0.0, 1)
+        return NormSolution(x, r, np.zeros_like(r), 0.0, 0.0, rows.n, 1)
     if p == 2.0:
         z = _projected(rows, factor, r)
         z /= norm(z, q)
-        return PowerSolution(x, r, z, value, max(value - float((r * z).sum()), 0.0), 1)
-    size = np.abs(r.ravel()[: rows.n])
-    middle = float(np.partition(size, rows.n // 2)[rows.n // 2])
-    middle = middle if middle > 0.0 else float(size.mean())
+        gap = max(value - float((r * z).sum()), 0.0)
+        return NormSolution(x, r, z, value, gap, rows.n, 1)
+    errors = np.abs(r.ravel()[: rows.n])
+    middle = float(np.partition(errors, rows.n // 2)[rows.n // 2])
+    middle = middle if middle > 0.0 else float(errors.mean())
     sharpest = _SHARPEST * middle if p < 2.0 else 0.0
     eps = middle if p < _SMOOTHED else sharpest
     exponent = min(p, 2.0 * _GROWTH) if p > 2.0 else p
@@ -77,13 +80,14 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
         if p > 2.0:
             curvature = np.maximum(curvature, FLOOR * float(curvature.max()))
         slope, curvature = slope * live, curvature * live
-        y = Factor(rows.gram(curvature)).solve(rows.transposed_product(slope))
-        step = -rows.residuals(y, np.zeros_like(r))
+        # (A' diag(phi'') A) y = A'phi'; z = phi' - phi'' A y has A'z = 0.
+        y = Cholesky(rows.gram(curvature)).solve(rows.transposed_product(slope))
+        step = -rows.residuals(y, np.zeros_like(r))  # A y
         z = _projected(rows, factor, slope - curvature * step)
-        size_z = norm(z, q)
-        bound = float((r * z).sum()) / size_z if size_z > 0.0 else 0.0
+        norm_z = norm(z, q)  # Hoelder: z'r <= |z|_q |r|_p
+        bound = float((r * z).sum()) / norm_z if norm_z > 0.0 else 0.0
         if bound > best:
-            best, z_best = bound, z / size_z
+            best, z_best = bound, z / norm_z
         length = _line_search(r / unit, step, live, exponent, eps / unit)
         moved = r - length * unit * step
         if not norm(moved, exponent) <= 2.0 * norm(r, exponent):  # out of digits
@@ -95,17 +99,17 @@ def solve_power(rows: Panels, factor: Factor, p: float, rtol: float) -> PowerSol
         good = _SLOPE < length < 1.0 / _SLOPE or float(np.abs(step).max()) <= _STILL
         exponent = min(p, exponent * (_GROWTH if good else 1.0))
         eps = max(sharpest, eps * (_SHRINK if good else 0.5))
-    return PowerSolution(x, r, z_best, value, max(value - best, 0.0), n_iterations)
+    return NormSolution(x, r, z_best, value, max(value - best, 0.0), rows.n, n_iterations)
 
 
 def norm(r: Array, p: float) -> float:
     """The l_p norm without overflow; p may be inf."""
-    size = np.abs(r)
-    largest = float(size.max(initial=0.0))
+    magnitudes = np.abs(r)
+    largest = float(magnitudes.max(initial=0.0))
     if largest == 0.0 or p == np.inf:
         return largest
     with np.errstate(divide="ignore"):
-        powers = np.exp(p * np.log(size / largest))
+        powers = np.exp(p * np.log(magnitudes / largest))
     return largest * float(np.exp(np.log(powers.sum()) / p))
 
 
@@ -121,7 +125,7 @@ def derivatives(r: Array, p: float, eps: float) -> tuple[Array, Array]:
     return weight * r, np.where(total > 0.0, curvature, 0.0)
 
 
-def _projected(rows: Panels, factor: Factor, z: Array) -> Array:
+def _projected(rows: Panels, factor: Cholesky, z: Array) -> Array:
     """Take from z its component in the range of A, which rounding left there."""
     for _ in range(2):
         z = z + rows.residuals(factor.solve(rows.transposed_product(z)), np.zeros_like(z))

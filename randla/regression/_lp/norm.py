@@ -1,106 +1,109 @@
 """Regression of weighted rows of any scale and rank in the l_p norm for p > 1."""
 
+from functools import partial
+
 import numpy as np
 
-from randla.regression._lp.certificate import Span, prove, span_of
+from randla._typing import Array
+from randla.regression._lp.certificate import Fit, Span, prove, span_of
 from randla.regression._lp.minimax import solve_minimax
 from randla.regression._lp.newton import norm, solve_power
-from randla.regression._lp.quantile import Plane, proven_plane
-from randla.regression._panels.panels import Array
-from randla.regression._quantile.weighted import (
-    FEASIBLE,
-    SHARP,
+from randla.regression._panels.weighted_data import (
     Conditioned,
-    Rows,
+    WeightedData,
     condition,
     exact_fit,
     shortest,
-    with_rhs,
 )
+from randla.regression._quantile.weighted import FEASIBLE, SHARP
 
 #: Largest residual of least squares beside b for which it is worth to start there.
 _NEAR = 1e-2
 
 
-def norm_plane(rows: Rows, p: float, rtol: float) -> Plane:
+def norm_fit(data: WeightedData, p: float, rtol: float) -> Fit:
     """Minimise the l_p norm of the weighted residuals, 1 < p <= inf."""
-    problem, n = condition(rows), rows.n
-    fit = exact_fit(rows, problem)
-    if fit is not None:
-        value = norm(rows.residuals(fit), p)
-        rank = span_of(problem).rank
-        return Plane(fit, np.zeros(n), value, value, "full", n, 0, rank, True)
-    x0 = least_squares(rows, problem)
-    start = rows.accurate_residuals(x0, problem.scale) if x0.any() else rows.residuals(x0)
-    panels, unit = with_rhs(problem.panels, start)
-    if p == np.inf:
-        minimax = solve_minimax(panels, problem.factor, rtol)
-        y, z, n_rows, n_iterations = minimax.x, minimax.z, minimax.n_rows, minimax.n_iterations
-    else:
-        power = solve_power(panels, problem.factor, p, rtol)
-        y, z, n_rows, n_iterations = power.x, power.z, n, power.n_iterations
-    z = z.ravel()[:n]
-    x = x0 + problem.transform @ (unit * y)  # if it overflows, the caller tells
-    if np.isfinite(x).all() and not (problem.plain and rows.infeasibility(z) <= SHARP):
+    problem, n = condition(data), data.n
+    x = exact_fit(data, problem)
+    if x is not None:
+        value = norm(data.residuals(x), p)
+        return Fit(x, np.zeros(n), value, value, "full", n, 0, span_of(problem).rank, True)
+    x0 = least_squares(data, problem)
+    start = data.accurate_residuals(x0, problem.scale) if x0.any() else data.residuals(x0)
+    panels, unit = problem.with_rhs(start)
+    solve = solve_minimax if p == np.inf else partial(solve_power, p=p)
+    solution = solve(panels, problem.factor, rtol=rtol)
+    z = solution.z.ravel()[:n]  # |z|_q = 1, A'z = 0
+    x = x0 + problem.transform @ (unit * solution.x)  # the caller looks for overflow
+    if np.isfinite(x).all() and not (problem.plain and data.infeasibility(z) <= SHARP):
         polish = _polished_minimax if p == np.inf else _polished_power
-        sharp, z = polish(rows, problem, x, z)
-        if norm(rows.residuals(sharp), p) <= norm(rows.residuals(x), p):
-            x = sharp
+        polished, z = polish(data, problem, x, z)
+        if norm(data.residuals(polished), p) <= norm(data.residuals(x), p):
+            x = polished
         z /= max(norm(z, p / (p - 1.0) if p < np.inf else 1.0), 1e-300)
-    x = shortest(rows, problem, x)
-    if rows.infeasibility(z) > FEASIBLE:
+    x = shortest(data, problem, x)
+    if data.infeasibility(z) > FEASIBLE:
         z = np.zeros(n)
-    return certified_norm(
-        rows, span_of(problem), p, Plane(x, z, 0.0, 0.0, "full", n_rows, n_iterations)
-    )
+    fit = Fit(x, z, 0.0, 0.0, "full", solution.n_rows, solution.n_iterations)
+    return certified_norm(data, span_of(problem), p, fit)
 
 
-def least_squares(rows: Rows, problem: Conditioned) -> Array:
+def least_squares(data: WeightedData, problem: Conditioned) -> Array:
     """A first fit where it is near, so that residuals have all digits beside large b, else zero."""
-    panels, unit = with_rhs(problem.panels, rows.residuals(np.zeros(rows.d)))
+    panels, unit = problem.with_rhs(data.residuals(np.zeros(data.d)))
     y = problem.factor.solve(panels.transposed_product(panels.rhs))
     near = np.abs(panels.residuals(y)).max() <= _NEAR
     x = problem.transform @ (unit * y)
-    return x if near and np.isfinite(x).all() else np.zeros(rows.d)
+    return x if near and np.isfinite(x).all() else np.zeros(data.d)
 
 
-def certified_norm(rows: Rows, span: Span, p: float, plane: Plane) -> Plane:
-    """The plane with its norm and proven gap."""
-    x, z = plane.x, plane.z
-
-    def measure(residuals: list[Array], duals: list[Array]) -> tuple[float, float]:
-        value = norm(residuals[0], p)
-        return value, max(value - float(residuals[0] @ duals[0]), 0.0)
-
-    value, gap = measure([rows.residuals(x)], [z])
-    if not np.isfinite(value):
-        return plane  # x overflows, which the caller tells
-    longest = float(rows.n) ** max(0.5 - 1.0 / p, 0.0)  # |r|_2 beside |r|_p, at most
-    return proven_plane(plane, span, prove(span, [(rows, z)], x, value, gap, longest, measure))
+def certified_norm(data: WeightedData, span: Span, p: float, fit: Fit) -> Fit:
+    """The fit with its norm and proven gap."""
+    fit.value, fit.gap = norm_and_gap(p, [data.residuals(fit.x)], [fit.z])
+    if not np.isfinite(fit.value):
+        return fit  # x overflows, which the caller tells
+    return prove(span, fit, [(data, fit.z)], longest(data.n, p), partial(norm_and_gap, p))
 
 
-def _polished_power(rows: Rows, problem: Conditioned, x: Array, z: Array) -> tuple[Array, Array]:
+def longest(n: int, p: float) -> float:
+    """The largest |r|_2 for |r|_p = 1: n^(1/2 - 1/p), if p > 2."""
+    return float(n) ** max(0.5 - 1.0 / p, 0.0)
+
+
+def norm_and_gap(p: float, residuals: list[Array], duals: list[Array]) -> tuple[float, float]:
+    """The norm of residuals in one part, and what z'r is below it."""
+    value = norm(residuals[0], p)
+    return value, max(value - float(residuals[0] @ duals[0]), 0.0)
+
+
+def _polished_power(
+    data: WeightedData, problem: Conditioned, x: Array, z: Array
+) -> tuple[Array, Array]:
     """Make A'z = 0 in the columns of A: those of A T have rounding errors of their own."""
     panels = problem.panels
-    for _ in range(2):
-        left = problem.scaled_transform.T @ rows.dual_sums(z, problem.scale)[0]
-        off = panels.residuals(problem.factor.solve(left), np.zeros_like(panels.rhs))
-        z = z + off.ravel()[: rows.n]
+    for _ in range(2):  # z - A T (T'A'A T)^-1 T'A'z
+        y = problem.factor.solve(problem.scaled_transform.T @ data.dual_sums(z, problem.scale)[0])
+        z = z + panels.residuals(y, np.zeros_like(panels.rhs)).ravel()[: data.n]
     return x, z
 
 
-def _polished_minimax(rows: Rows, problem: Conditioned, x: Array, z: Array) -> tuple[Array, Array]:
-    """The same for a vertex: its rows have residuals of one size, and A'z = 0 on them."""
+def _polished_minimax(
+    data: WeightedData, problem: Conditioned, x: Array, z: Array
+) -> tuple[Array, Array]:
+    """The same for a vertex: its rows have residuals of one size t, and A'z = 0 on them.
+
+    a_i'x + sign(z_i) t = b_i for the rows that bind, and the transposed system for z.
+    """
     index, columns, scale = np.flatnonzero(z), problem.columns, problem.scale
-    basis = rows.take(index)
-    binding = np.column_stack([(basis.weighted() * scale)[:, columns], np.sign(z[index])])
-    size = np.abs(binding).max(axis=1, initial=0.0)  # rows carry weights of any size
-    binding /= size[:, None]
+    basis = data.take(index)
+    binding = np.column_stack([(basis.weighted(basis.A) * scale)[:, columns], np.sign(z[index])])
+    lengths = np.abs(binding).max(axis=1, initial=0.0)  # rows carry weights of any size
+    binding /= lengths[:, None]
     x, z = x.copy(), z.copy()
     for _ in range(2):
-        step, *_ = np.linalg.lstsq(binding, basis.residuals(x) / size, rcond=None)
+        step, *_ = np.linalg.lstsq(binding, basis.residuals(x) / lengths, rcond=None)
         x[columns] += scale[columns] * step[:-1]
-        off = np.append(rows.dual_sums(z, scale)[0][columns], 0.0)
-        step, *_ = np.linalg.lstsq(binding.T, off, rcond=None)
-        z[index] -= step / size
+        sums = np.append(data.dual_sums(z, scale)[0][columns], 0.0)
+        step, *_ = np.linalg.lstsq(binding.T, sums, rcond=None)
+        z[index] -= step / lengths
     return x, z

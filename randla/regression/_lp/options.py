@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 
 from randla._random import as_generator
+from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_number, as_power, as_vector
 from randla.regression._lp.sampled import default_size
-from randla.regression._panels.panels import Array
 
 _METHODS = ("auto", "full", "preprocess", "sample")
 
 
 @dataclass(frozen=True, eq=False)
-class Options:
+class LpOptions:
     """What is asked for.
 
     Attributes
@@ -38,17 +38,22 @@ class Options:
     rtol: float
     generator: np.random.Generator
 
+    @property
+    def root(self) -> float:
+        """Weights to this power multiply residuals."""
+        return 1.0 if self.p in (1.0, np.inf) else 1.0 / self.p
+
     def sample_rows(self, n: int) -> int:
         """Rows of a sample of n rows."""
         d = len(self.penalty)
         return default_size(n, d, self.p) if self.size is None else min(self.size, n)
 
 
-def read_options(
+def as_options(
     n: int, d: int, p: Any, *, tau: Any, l1: Any, method: Any, size: Any, rtol: Any, rng: Any,
-    column: bool,
-) -> Options:  # fmt: skip
-    """Check the options for an n x d matrix and a right-hand side that may be a `column`."""
+    column: bool, lazy: bool,
+) -> LpOptions:  # fmt: skip
+    """Check the options for an n x d matrix, maybe lazy, and b that may be a `column`."""
     p = as_power(p, infinite=True)
     taus, penalty = _as_taus(tau, p), _as_penalty(l1, d, p)
     as_choice(method, "method", _METHODS)
@@ -58,13 +63,18 @@ def read_options(
         raise ValueError("method='sample' needs p < inf, got p = inf")
     if size is not None and method != "sample":
         raise ValueError(f"size is for method='sample', got method={method!r}")
+    if lazy and method == "full" and p == 1.0:
+        raise ValueError(
+            "method must be 'auto', 'preprocess' or 'sample' for p = 1 or quantiles of a Dask "
+            "array, got 'full': use A.compute()"
+        )
     if size is not None:
         size = as_count(size, "size", maximum=n, note=", the number of rows of A")
-    return Options(
+    return LpOptions(
         p=p,
         taus=taus,
         several=column or (tau is not None and np.ndim(tau) > 0),
-        half=0.5 if tau is None else 1.0,
+        half=0.5 if tau is None else 1.0,  # rho_{1/2}(r) = |r| / 2
         penalty=penalty,
         method=method,
         size=size,
@@ -95,4 +105,4 @@ def _as_penalty(l1: Any, d: int, p: float) -> Array:
         raise ValueError(f"l1 must be non-negative, got {values.min():g}")
     if p != 1.0 and (values > 0.0).any():
         raise ValueError(f"l1 must be 0 unless p = 1 or tau is given, got p = {p:g}")
-    return np.broadcast_to(values, (d,)).copy()
+    return np.broadcast_to(values, (d,)).copy()  # one a column

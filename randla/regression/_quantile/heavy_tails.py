@@ -1,104 +1,96 @@
 """The pinball problem on rows in panels, in the presence of heavy tails.
 
 Huge residuals slow an interior point method down: its complementarity products span many orders
-of magnitude. They may be shortened. If the residuals r0 at some x0 are cut to [-c, c] and the
-optimum of the cut problem leaves every cut row on its side of the plane, with a margin, then the
+of magnitude. They may be winsorised. If the residuals r0 at some x0 are cut to [-c, c] and the
+optimum of the cut problem leaves every cut row on its side of the fit, with a margin, then the
 loss of these rows differs from the true one by a constant near that optimum, so it is the optimum
 of the true problem (which is convex), and its dual is dual for the true problem too.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import Array, Panels
-from randla.regression._quantile.interior_point import MAX_ITERATIONS, InteriorPoint
+from randla._panels import Panels
+from randla._typing import Array
+from randla.regression._panels.cholesky import Cholesky
+from randla.regression._quantile.interior_point import (
+    MAX_ITERATIONS,
+    InteriorPoint,
+    PinballSolution,
+)
 
 #: Residuals beyond this many medians are cut.
 _TAIL = 20.0
-#: A cut row must end this fraction of the cut away from the plane.
+#: A cut row must end this fraction of the cut away from the fit.
 _MARGIN = 1e-3
-#: Where a cut row ends too near to the plane all rows are freed that are at most so much farther.
+#: Where a cut row ends too near to the fit all rows are freed that are at most so much farther.
 _ALIKE = 2.0
-#: A solve without a vertex is repeated if the cut has shrunk to this share of what it started from.
+#: A solve without a vertex is repeated if the cut has shrunk to this fraction of the start.
 _NEARER = 1e-3
 #: Rows of the rough solve that a heavy tail asks for, and its tolerance.
 _ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
-#: Residuals up to this share of the largest right-hand side are rounding errors.
+#: Residuals up to this fraction of the largest right-hand side are rounding errors.
 _MET = 16.0 * np.finfo(np.float64).eps
 #: A dual value may leave its box by so much through rounding.
 _ROUNDING = 1e-14
 
 
-@dataclass
-class PinballSolution:
-    """Minimiser, dual and residuals (both (K, PANEL)), and how they were found."""
-
-    x: Array
-    z: Array
-    residuals: Array
-    n_iterations: int
-    vertex: NDArray[np.intp] | None  # the rows that a vertex passes through
-    stalled: bool  # iterations ended at their limit
-
-
 def solve_pinball(
     rows: Panels,
-    factor: Factor,
+    factor: Cholesky,
     tau: float,
     *,
-    far: Array | None = None,
-    spread: float = 1.0,
+    known_side: Array | None = None,
+    residual_scale: float = 1.0,
     rtol: float = 1e-8,
     crossover: bool = True,
-    most: int = MAX_ITERATIONS,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> PinballSolution:
     """Minimise sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
 
-    A solve of `most` iterations is the last.
-
-    `factor` is that of A'A. `far` and `spread`, see `InteriorPoint`, say that x = 0 is near the
-    solution.
+    A solve of `max_iterations` iterations is the last. `factor` is that of A'A. `known_side` and
+    `residual_scale`, see `InteriorPoint`, say that x = 0 is near the solution.
     """
+    near = known_side is not None
     x, residuals, n_iterations = np.zeros(rows.d), rows.rhs, 0
-    if far is None:
+    if not near:
         x = factor.solve(rows.transposed_product(residuals))
         residuals = rows.residuals(x)
-        if rows.unweighted(residuals).max() > 5.0 * _cut(rows, residuals):
+        if rows.unweighted(residuals).max() > 5.0 * _cutoff(rows, residuals):
             step, n_iterations = _rough_solution(rows, residuals, tau)
             x, residuals = x + step, rows.residuals(step, residuals)
-    free = np.zeros(rows.rhs.shape, bool)
+    freed = np.zeros(rows.rhs.shape, bool)
     for attempt in range(_MAX_ATTEMPTS):
-        cut = np.inf if far is not None or attempt == _MAX_ATTEMPTS - 1 else _cut(rows, residuals)
-        shortened, clipped = _shortened(rows, factor, residuals, cut, ~free)
-        if far is None:  # least squares are a better start than a point near the optimum
-            step = factor.solve(rows.transposed_product(shortened))
-            inner = InteriorPoint(rows, rows.residuals(step, shortened), tau)
-        else:
-            step, inner = np.zeros(rows.d), InteriorPoint(rows, shortened, tau, far, spread)
-        solution = inner.solve(rtol, crossover, most)
+        last = near or attempt == _MAX_ATTEMPTS - 1
+        cut = np.inf if last else _cutoff(rows, residuals)
+        winsorised, is_cut = _winsorised(rows, factor, residuals, cut, ~freed)
+        if near:
+            step = np.zeros(rows.d)
+            inner = InteriorPoint(rows, winsorised, tau, known_side, residual_scale)
+        else:  # least squares are a better start than a point near the optimum
+            step = factor.solve(rows.transposed_product(winsorised))
+            inner = InteriorPoint(rows, rows.residuals(step, winsorised), tau)
+        solution = inner.solve(rtol, crossover, max_iterations)
         n_iterations += solution.n_iterations
-        x = x + step + solution.step
-        end = solution.residuals * np.sign(residuals)
-        wrong = clipped & (end < _MARGIN * np.abs(shortened))
-        residuals = solution.residuals + (residuals - shortened)
+        x = x + step + solution.x
+        end = solution.residuals * np.sign(residuals)  # negative where a row has changed sides
+        wrong = is_cut & (end < _MARGIN * np.abs(winsorised))
+        residuals = solution.residuals + (residuals - winsorised)
         if solution.stalled:
             break
-        size = rows.unweighted(residuals)
-        if crossover and far is None and solution.vertex is None:
-            start = float(rows.unweighted(shortened).max())
-            if _cut(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
-                free[:] = False
+        distance = rows.unweighted(residuals)
+        if crossover and not near and solution.vertex is None:
+            start = float(rows.unweighted(winsorised).max())
+            if _cutoff(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
+                freed[:] = False
                 continue
         if not wrong.any():
             break
-        free |= clipped & (size <= _ALIKE * size[wrong].max())  # they would be wrong in turn
+        freed |= is_cut & (distance <= _ALIKE * distance[wrong].max())  # or wrong in turn
     z = solution.z
     if solution.vertex is None:
-        z = _feasible_dual(rows, z, tau, np.where(clipped, np.sign(residuals), 0.0))
+        z = _feasible_dual(rows, z, tau, np.where(is_cut, np.sign(residuals), 0.0))
     z = into_box(z, tau)
     return PinballSolution(x, z, residuals, n_iterations, solution.vertex, solution.stalled)
 
@@ -117,27 +109,27 @@ def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
     Rows that were cut go to the bound of their side, if the others can make up for it: what an
     interior point leaves between z and its bound would be multiplied by their whole residual.
     """
-    found, clipped = np.zeros_like(z), np.clip(z, tau - 1.0, tau)
+    feasible, clipped = np.zeros_like(z), np.clip(z, tau - 1.0, tau)
     bound = np.where(side > 0.0, tau, tau - 1.0)
     for start in (np.where(side == 0.0, clipped, bound), clipped):
         z, metric = start, (start - (tau - 1.0)) * (tau - start)
-        factor = Factor(rows.gram(metric))
-        for _ in range(3):
+        factor = Cholesky(rows.gram(metric))
+        for _ in range(3):  # z - D A (A'DA)^-1 A'z
             step = factor.solve(rows.transposed_product(z))
             z = z + metric * rows.residuals(step, np.zeros_like(z))
         off = np.abs(rows.transposed_product(z))
         if (off <= 1e-12 * rows.column_sums()).all():
-            found = z
+            feasible = z
             if z.max() <= tau + 1e-12 and z.min() >= tau - 1.0 - 1e-12:
                 break
-    return found
+    return feasible
 
 
-def _cut(rows: Panels, residuals: Array) -> float:
+def _cutoff(rows: Panels, residuals: Array) -> float:
     """Where residuals are cut: at a multiple of the median (or of a tenth of the upper quartile).
 
-    Measured without the weights: a row of large weight is not far from the plane for that. Of rows
-    that the plane meets only rounding errors are left, which say nothing about the others.
+    Measured without the weights: a row of large weight is not far from the fit for that. Of rows
+    that the fit meets only rounding errors are left, which say nothing about the others.
     """
     sample = rows.unweighted(residuals).ravel()[: rows.n]
     sample = sample[:: max(rows.n // 4000, 1)]
@@ -149,48 +141,48 @@ def _cut(rows: Panels, residuals: Array) -> float:
     return _TAIL * float(max(ordered[middle], 0.1 * ordered[upper]))
 
 
-def _shortened(
-    rows: Panels, factor: Factor, residuals: Array, cut: float, allowed: NDArray[np.bool_]
+def _winsorised(
+    rows: Panels, factor: Cholesky, residuals: Array, cut: float, allowed: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Residuals cut where that is allowed, and which ones were.
 
-    A plane that moves moves most at the longest rows, in the metric of A'A: they are cut that many
+    A fit that moves moves most at the longest rows, in the metric of A'A: they are cut that many
     mean lengths farther out.
     """
-    clipped = (rows.unweighted(residuals) > cut) & allowed
-    index = np.flatnonzero(clipped)
+    is_cut = (rows.unweighted(residuals) > cut) & allowed
+    index = np.flatnonzero(is_cut)
     if len(index) == 0:
-        return residuals, clipped
+        return residuals, is_cut
     length = np.sqrt(np.square(rows.rows(index) @ factor.whitener().T).sum(axis=1))
-    limit = cut * np.maximum(length * np.sqrt(rows.n / rows.d), 1.0)
+    limit = cut * np.maximum(length * np.sqrt(rows.n / rows.d), 1.0)  # mean length sqrt(d / n)
     if rows.weight is not None:
         limit *= rows.weight.ravel()[index]
-    shortened, given = residuals.copy(), residuals.ravel()[index]
-    shortened.ravel()[index] = np.clip(given, -limit, limit)
-    clipped.ravel()[index[np.abs(given) <= limit]] = False
-    return shortened, clipped
+    winsorised, original = residuals.copy(), residuals.ravel()[index]
+    winsorised.ravel()[index] = np.clip(original, -limit, limit)
+    is_cut.ravel()[index[np.abs(original) <= limit]] = False
+    return winsorised, is_cut
 
 
 def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, int]:
-    """A step towards the plane of the quantile, from some of the rows: least squares may be far.
+    """A step towards the quantile, from a sample of the rows: least squares may be far from it.
 
     The cut shrinks with the residuals until it settles.
     """
     n = min(rows.n, _ROUGH_ROWS)
-    some = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows will do
-    few = rows.subset(some, residuals)
-    everywhere = np.ones(few.rhs.shape, bool)
-    factor = Factor(few.gram())
-    total, end, cut, n_iterations = np.zeros(rows.d), few.rhs, np.inf, 0
+    index = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows will do
+    sample = rows.subset(index, residuals)
+    everywhere = np.ones(sample.rhs.shape, bool)
+    factor = Cholesky(sample.gram())
+    total, end, cut, n_iterations = np.zeros(rows.d), sample.rhs, np.inf, 0
     for _ in range(_MAX_ATTEMPTS):
-        last, cut = cut, _cut(few, end)
-        if cut > 0.5 * last:
+        previous, cut = cut, _cutoff(sample, end)
+        if cut > 0.5 * previous:
             break
-        shortened, _ = _shortened(few, factor, end, cut, everywhere)
-        step = factor.solve(few.transposed_product(shortened))
-        inner = InteriorPoint(few, few.residuals(step, shortened), tau)
+        winsorised, _ = _winsorised(sample, factor, end, cut, everywhere)
+        step = factor.solve(sample.transposed_product(winsorised))
+        inner = InteriorPoint(sample, sample.residuals(step, winsorised), tau)
         solution = inner.solve(_ROUGH_TOLERANCE, crossover=False)
         n_iterations += solution.n_iterations
-        total = total + step + solution.step
-        end = solution.residuals + (end - shortened)
+        total = total + step + solution.x
+        end = solution.residuals + (end - winsorised)
     return total, n_iterations

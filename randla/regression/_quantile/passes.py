@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._panels import PACE, PANEL, Panels, fill_lines
 from randla._parallel import run_parts
+from randla._typing import Array
 from randla.regression._kernels import screening as kernels
-from randla.regression._panels.panels import PACE, PANEL, Array, Panels, fill_lines
-from randla.regression._quantile.weighted import Rows
+from randla.regression._panels.weighted_data import WeightedData
 
 #: Rows of a tile, the unit of a pass; its panels stay in the second-level cache.
 _TILE = 16 * PANEL
@@ -25,20 +26,20 @@ _Tile = tuple[Array, Array, Array, int]
 
 
 class RowPasses:
-    """Passes over `rows` that serve several planes at once."""
+    """Passes over `data` that serve several fits at once."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-        self._width = rows.d + rows.d % 2
-        self._n_parts = -(-rows.n // (_PART * _TILE))
+    def __init__(self, data: WeightedData) -> None:
+        self.data = data
+        self._width = data.d + data.d % 2
+        self._n_parts = -(-data.n // (_PART * _TILE))
 
     def split(self, X: Array, limits: Array, whitener: Array, side: NDArray[np.int8]) -> Array:
-        """Sum the rows above and those below each plane, but for those near to it.
+        """Sum the rows above and those below each fit, but for those near to it.
 
-        Fills side (K, k, PANEL) with +1, -1 or, for rows that stay, 0: those up to the plane's
-        limit times their size |whitener a| from it. Returns sums (k, 2, d + 1), of [A b].
+        Fills side (K, k, PANEL) with +1, -1 or, for rows that stay, 0: those up to the fit's
+        limit times their length |whitener a| from it. Returns sums (k, 2, d + 1), of [A b].
         """
-        d, w = self.rows.d, self._width
+        d, w = self.data.d, self._width
         X, white = self._padded(X), self._padded(whitener)
         work = np.empty((self._n_parts, 4, PANEL))
 
@@ -51,7 +52,7 @@ class RowPasses:
     def check(
         self, X: Array, taus: Array, duals: Array, side: NDArray[np.int8]
     ) -> tuple[list[NDArray[np.intp]], Array]:
-        """The summed rows on the wrong side of each plane, and loss and gap (k, 2) of all of them.
+        """The summed rows on the wrong side of each fit, and loss and gap (k, 2) of all of them.
 
         duals (k, 2) are those of the two sums.
         """
@@ -72,16 +73,16 @@ class RowPasses:
         passes: float,
     ) -> Array:
         """Call ``visit(part, panels of the tile, tile, total)`` for all rows; sum the totals."""
-        rows, n, d = self.rows, self.rows.n, self.rows.d
+        data, n, d = self.data, self.data.n, self.data.d
 
         def task(part: int) -> Array:
             scratch, total = Panels(_TILE, d), np.zeros(shape)
             weight = np.ones_like(scratch.rhs)
             for i in range(part * _PART * _TILE, min((part + 1) * _PART * _TILE, n), _TILE):
                 j = min(i + _TILE, n)
-                scratch.fill(rows.dense(slice(i, j)), rows.b[i:j])
-                if rows.weight is not None:
-                    fill_lines(weight[:, None], rows.weight[i:j, None])
+                scratch.fill(data.dense(slice(i, j)), data.b[i:j])
+                if data.weight is not None:
+                    fill_lines(weight[:, None], data.weight[i:j, None])
                 k = -(-(j - i) // PANEL)
                 tile = scratch.data[:k], scratch.rhs[:k], weight[:k], j - i
                 visit(part, slice(i // PANEL, i // PANEL + k), tile, total)
@@ -92,4 +93,4 @@ class RowPasses:
 
     def _padded(self, X: Array) -> Array:
         """Rows of length d with a zero where d is odd."""
-        return np.pad(X, ((0, 0), (0, self._width - self.rows.d)))
+        return np.pad(X, ((0, 0), (0, self._width - self.data.d)))

@@ -1,9 +1,9 @@
 """The quantile plane of a sample, to within its statistical error.
 
 An interior point solve of a small part of the sample is followed by a few Newton steps on all of
-it, for the loss smoothed over a band around the plane. The band covers the error of the part and
+it, for the loss smoothed over a band around the fit. The band covers the error of the part and
 shrinks from step to step. A step costs one pass, a tenth of an interior point solve. Whether it
-worked shows in the derivative of the exact loss: at the plane of the population it has covariance
+worked shows in the derivative of the exact loss: at the fit of the population it has covariance
 tau (1 - tau) A'A, and here it must be smaller than that.
 
 Source: He, Pan, Tan and Zhou, "Smoothed quantile regression with large-scale inference",
@@ -11,29 +11,31 @@ J. Econometrics 232 (2023), 367-388.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from randla._panels import PANEL, Panels
+from randla._typing import Array
 from randla.regression._kernels.smoothed import smoothed_pass
-from randla.regression._panels.cholesky import Factor
-from randla.regression._panels.panels import PANEL, Array, Panels
+from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.heavy_tails import solve_pinball
 
-#: The part that is solved first, as a share of the sample, and its smallest size.
+#: The part that is solved first, as a fraction of the sample, and its smallest size.
 _PART, _SMALLEST = 1.0 / 12.0, 500
 #: The part that is solved where Newton's method does not serve.
 _LARGE_PART = 1.0 / 3.0
-#: Relative tolerance of these solves: the plane is nearer than its gap.
+#: Relative tolerance of these solves: the fit is nearer than its gap.
 _TOLERANCE = 0.03
-#: Half-widths of the bands, as multiples of the standard error of a plane in shares of rows.
+#: Half-widths of the bands, as multiples of the standard error of a fit in fractions of rows.
 _WIDTHS = (6.0, 3.0)
-#: Largest squared derivative, relative to its mean at the plane of the population.
+#: Largest squared derivative, relative to its mean at the fit of the population.
 _ACCEPTED = 1.0
 
 
 @dataclass
-class SamplePlane:
-    """Coefficients, residuals (K, PANEL), and how many rows have a plane as good as this."""
+class SampleFit:
+    """Coefficients, residuals (K, PANEL), and how many rows have a fit as good as this."""
 
     x: Array
     residuals: Array
@@ -41,62 +43,63 @@ class SamplePlane:
     n_iterations: int
 
 
-class SamplePlanes:
-    """Planes of well conditioned rows, for any quantile.
+class SampleFits:
+    """Fits of well conditioned rows, for any quantile.
 
     Parameters
     ----------
     rows : Panels
-        Those beyond the length of `sizes` are penalties.
-    factor : Factor
+        Those beyond the length of `lengths` are penalties.
+    factor : Cholesky
         That of A'A.
-    sizes : (n,) ndarray
-        Norms of the rows where A is whitened: a plane is off by that much at a row. The band is as
+    lengths : (n,) ndarray
+        Norms of the rows where A is whitened: a fit is off by that much at a row. The band is as
         wide as its root, between this and a uniform width.
     """
 
-    def __init__(self, rows: Panels, factor: Factor, sizes: Array) -> None:
-        self.rows, self.factor, self.n = rows, factor, len(sizes)
+    def __init__(self, rows: Panels, factor: Cholesky, lengths: Array) -> None:
+        self.rows, self.factor, self.n = rows, factor, len(lengths)
         self._inverse = np.ones(rows.n)
-        np.divide(1.0, np.sqrt(sizes), out=self._inverse[: self.n], where=sizes > 0.0)
+        np.divide(1.0, np.sqrt(lengths), out=self._inverse[: self.n], where=lengths > 0.0)
         self._lines = rows.lines(self._inverse)
         self._size = min(max(int(_PART * self.n), _SMALLEST, 20 * rows.d), self.n)
         self._part = self._part_of(self._size)
-        self._part_factor = Factor(self._part.gram())
+        self._part_factor = Cholesky(self._part.gram())
 
-    def plane(self, tau: float) -> SamplePlane:
-        """The plane of a quantile; safe to call from several threads."""
+    def fit(self, tau: float) -> SampleFit:
+        """The fit of a quantile; safe to call from several threads."""
         rows, n, size = self.rows, self.n, self._size
-        found = solve_pinball(self._part, self._part_factor, tau, rtol=_TOLERANCE, crossover=False)
-        x, n_iterations = found.x, found.n_iterations
+        options: dict[str, Any] = {"rtol": _TOLERANCE, "crossover": False}
+        start = solve_pinball(self._part, self._part_factor, tau, **options)
+        x, n_iterations = start.x, start.n_iterations
         residuals = rows.residuals(x)
         error = np.sqrt(tau * (1.0 - tau) * rows.d / size)
-        some = slice(0, n, max(n // 2000, 1))
+        subset = slice(0, n, max(n // 2000, 1))
         for multiple in _WIDTHS:
-            distance = np.abs(residuals.ravel()[some]) * self._inverse[some]
-            rank = int(min(multiple * error, 0.8) * len(distance))
+            distance = np.abs(residuals.ravel()[subset]) * self._inverse[subset]
+            rank = int(min(multiple * error, 0.8) * len(distance))  # rows in the band
             width = float(np.partition(distance, rank)[rank])
             if not width > 0.0:
                 break
             smoothed, _, G = self._pass(x, tau, width, residuals)
-            x = x + 2.0 * width * Factor(G).solve(smoothed)
+            x = x + 2.0 * width * Cholesky(G).solve(smoothed)  # H = G / (2 width)
         _, exact, _ = self._pass(x, tau, np.inf, residuals)
         excess = float(exact @ self.factor.solve(exact)) / (tau * (1.0 - tau) * rows.d)
         if excess <= _ACCEPTED:
-            return SamplePlane(x, residuals, n / (1.0 + excess), n_iterations)
+            return SampleFit(x, residuals, n / (1.0 + excess), n_iterations)
         size = max(int(_LARGE_PART * n), 1)
         part = self._part_of(size)
-        found = solve_pinball(part, Factor(part.gram()), tau, rtol=_TOLERANCE, crossover=False)
-        x, n_iterations = found.x, n_iterations + found.n_iterations
-        return SamplePlane(x, rows.residuals(x), float(size), n_iterations)
+        larger = solve_pinball(part, Cholesky(part.gram()), tau, **options)
+        x, n_iterations = larger.x, n_iterations + larger.n_iterations
+        return SampleFit(x, rows.residuals(x), float(size), n_iterations)
 
     def _part_of(self, size: int) -> Panels:
         """Evenly spread rows, and the penalties, which shrink with the loss."""
         index = np.append((np.arange(size) * self.n) // size, np.arange(self.n, self.rows.n))
         part = self.rows.subset(index, self.rows.rhs)
-        share = np.ones(len(index))
-        share[size:] = size / self.n
-        part.data *= part.lines(share)[:, None]
+        scale = np.ones(len(index))
+        scale[size:] = size / self.n
+        part.data *= part.lines(scale)[:, None]
         return part
 
     def _pass(

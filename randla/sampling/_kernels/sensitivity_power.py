@@ -12,19 +12,12 @@ import math
 import numpy as np
 
 from randla._jit import kernel, summing_kernel
-from randla._kernels.columns import (
-    LANES,
-    adjoint,
-    factor,
-    fill,
-    largest,
-    power,
-    product,
-    solve,
-    weighted_gram,
-)
+from randla._kernels.cholesky import factor, solve
+from randla._kernels.panels import PANEL, adjoint, fill, largest, product, weighted_gram
+from randla.sampling._kernels.power import power
 
-_ITERATIONS, _TRIALS, _PATIENCE = 80, 30, 5
+_ITERATIONS, _TRIALS = 80, 30  # Newton steps of a row, and trials of a line search
+_PATIENCE = 5  # trials after which any decrease will do
 _FLAT = 1e-14  # a slope of the logarithm of the norm that rounding errors make
 
 
@@ -37,7 +30,7 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
     """
     fill(lanes[0], 0.0)
     for k in range(r.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             ratio[k, lane] = abs(r[k, lane])
             lanes[0, lane] = max(lanes[0, lane], ratio[k, lane])
     top = largest(lanes[0])
@@ -45,17 +38,17 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
         return top, 0.0
     inverse, total, slope, n_floored = 1.0 / top, 0.0, 0.0, 0.0
     for k in range(r.shape[0]):
-        for lane in range(LANES):
-            s = ratio[k, lane] * inverse
+        for lane in range(PANEL):
+            s = ratio[k, lane] * inverse  # |r| / top
             n_floored += 1.0 if s < floor else 0.0
             ratio[k, lane] = max(s, floor)
         power(ratio[k], p - 2.0, W[k], work)
-        for lane in range(LANES):
+        for lane in range(PANEL):
             s = r[k, lane] * inverse
-            total += W[k, lane] * s * s
+            total += W[k, lane] * s * s  # (|r| / top)^p
             slope += W[k, lane] * s * (dr[k, lane] * inverse)
-    slope /= total
-    if p < 2.0:
+    slope /= total  # d log |r + s dr|_p = sum |r|^(p-2) r dr / sum |r|^p
+    if p < 2.0:  # each floored entry has at most floor^p
         total += n_floored * floor**p
     return top * total ** (1.0 / p), slope
 
@@ -65,17 +58,17 @@ def dual_norm(z, q, ratio, out, work, lanes):
     """|z|_q, rounded up where entries are too small to matter."""
     fill(lanes[0], 0.0)
     for k in range(z.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             lanes[0, lane] = max(lanes[0, lane], abs(z[k, lane]))
     top = largest(lanes[0])
     if top == 0.0 or not top < math.inf:
         return top
     inverse, total = 1.0 / top, 0.0
     for k in range(z.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             ratio[k, lane] = max(abs(z[k, lane]) * inverse, 1e-30)
         power(ratio[k], q, out[k], work)
-        for lane in range(LANES):
+        for lane in range(PANEL):
             total += out[k, lane]
     return top * total ** (1.0 / q)
 
@@ -84,7 +77,7 @@ def dual_norm(z, q, ratio, out, work, lanes):
 def add(r, step, dr, out):
     """``out = r + step dr``."""
     for k in range(r.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             out[k, lane] = r[k, lane] + step * dr[k, lane]
 
 
@@ -96,9 +89,9 @@ def direct(r, W, inverse, dr, z):
     """
     total, slope = 0.0, 0.0
     for k in range(r.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             z[k, lane] = W[k, lane] * dr[k, lane]
-            dr[k, lane] = inverse * dr[k, lane] - r[k, lane]
+            dr[k, lane] = inverse * dr[k, lane] - r[k, lane]  # to y / a'y, where a'x = 1 too
             total += W[k, lane] * r[k, lane] * r[k, lane]
             slope += W[k, lane] * r[k, lane] * dr[k, lane]
     return slope / total
@@ -108,7 +101,7 @@ def direct(r, W, inverse, dr, z):
 def drop(own, values):
     """Zero at place `own` (if it is not -1)."""
     if own >= 0:
-        values[own // LANES, own % LANES] = 0.0
+        values[own // PANEL, own % PANEL] = 0.0
 
 
 @kernel
@@ -119,7 +112,7 @@ def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work
     rule until then, or until any decrease will do. r2 and W2 are left at the step; returns it and
     |r2|_p (at least `value` if there is no decrease).
     """
-    longest = max(newton, 1.0)
+    longest = max(newton, 1.0)  # newton = 1 / (p - 1), the step of Newton's method
     step = min(max(step, 1e-3 * newton), longest)
     low, high, low_slope, high_slope = 0.0, math.inf, slope, 0.0
     for trial in range(_TRIALS):
@@ -137,7 +130,7 @@ def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work
                 return step, found
             step = min(4.0 * step, longest)
         else:
-            part = 0.5
+            part = 0.5  # of the bracket; the secant's zero of the slope, kept off its ends
             if high_slope > low_slope:
                 part = min(max(-low_slope / (high_slope - low_slope), 0.1), 0.9)
             step = low + part * (high - low)
@@ -158,10 +151,10 @@ def infeasibility(P, a, z, rho):
 @kernel
 def refine(P, W, L, rho, y, z, work):
     """Add the z of the system with right-hand side rho, for what rounding left of X'z = a."""
-    solve(L, rho.size, rho, y)
+    solve(L, L.shape[0], rho, y)
     product(P, y, work)
     for k in range(z.shape[0]):
-        for lane in range(LANES):
+        for lane in range(PANEL):
             z[k, lane] += W[k, lane] * work[k, lane]
 
 
@@ -176,7 +169,7 @@ def share(ratio, p):
     """Return s = t / (1 + t) with t = ratio^p."""
     if ratio > 1.0:
         return 1.0 / (1.0 + (1.0 / ratio) ** p)
-    t = ratio**p
+    t = ratio**p  # |a'x|^p beside |X_- x|_p^p
     return t / (1.0 + t)
 
 
@@ -184,18 +177,17 @@ def share(ratio, p):
 def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, upper, iterations):
     """Bounds of the l_p sensitivities of rows first..last of T, at those places of the outputs.
 
-    X (n, d), d > 1, has the whitened rows, P the same rows in blocks; |x| is at most
+    X (n, d), d > 1, has the whitened rows, P the same rows in panels; |x| is at most
     kappa |X x|_p for every x. ``places[k]`` is where row k of T is among those of X, -1 if it is
     not. Rows of T are not zero. A row is left when its upper bound falls to `cutoff`.
     """
-    d, blocks = X.shape[1], P.shape[0]
-    shape = (blocks, LANES)
+    d, w = X.shape[1], P.shape[1]
+    shape = (P.shape[0], PANEL)
     r, W, dr, z = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
     r2, W2, ratio = np.empty(shape), np.empty(shape), np.empty(shape)
-    work, lanes = np.empty((2, LANES)), np.empty((2, LANES))
-    a, x, y = np.empty(d), np.empty(d), np.empty(d)
-    rho, step_y = np.empty(d), np.empty(d)
-    G, L = np.empty((d, d)), np.empty((d, d))
+    work, lanes = np.empty((2, PANEL)), np.empty((2, PANEL))
+    a, x, y, rho, step_y = np.empty(d), np.zeros(w), np.zeros(w), np.empty(w), np.zeros(w)
+    G, L = np.empty((w, w)), np.empty((d, d))
     q, newton, floor = p / (p - 1.0), 1.0 / (p - 1.0), floor_of(p)
     for index in range(first, last):
         own, norm = places[index], 0.0
@@ -210,13 +202,13 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
         value, _ = weigh(r, r, p, floor, W, ratio, work, lanes)
         drop(own, W)
         low, high, count = 0.0, 1.0, 0
-        step = math.sqrt(newton) if p < 2.0 else newton
+        step = math.sqrt(newton) if p < 2.0 else newton  # later ones start from the last
         while count < _ITERATIONS:
             low = share(norm / value, p) if value > 0.0 else 1.0
             if high - low <= 0.9 * rtol * high or high <= cutoff:
                 break
             count += 1
-            weighted_gram(P, W, lanes, G)
+            weighted_gram(P, W, lanes, G)  # X_-' W X_- y = a
             if not factor(G, d, L):
                 break
             solve(L, d, a, y)
@@ -225,13 +217,14 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
                 scale += a[j] * y[j]
             product(P, y, dr)
             drop(own, dr)
-            slope = direct(r, W, 1.0 / scale, dr, z)
+            slope = direct(r, W, 1.0 / scale, dr, z)  # z = W X_- y has X_-'z = a
             next_value = value
             if abs(slope) > _FLAT:
                 step, next_value = search(
                     p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes
                 )
             stalled = not next_value < value
+            # The certificate is worth its price near the optimum, or where a cutoff may be met.
             near = p * abs(slope) <= 100.0 * rtol or cutoff > 0.0
             if near or stalled or count == _ITERATIONS:
                 error = kappa * infeasibility(P, a, z, rho)
@@ -240,12 +233,13 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
                         refine(P, W, L, rho, step_y, z, ratio)
                         error = kappa * infeasibility(P, a, z, rho)
                 if error * norm < 1.0:
+                    # |a'x| <= |z|_q |X_- x|_p + |rho| |x|, and |x| <= kappa |X x|_p (Hoelder).
                     bound = dual_norm(z, q, ratio, r2 if stalled else W, work, lanes) + error
                     high = min(high, share(norm * bound / (1.0 - error * norm), p))
             if stalled:
                 break
             for j in range(d):
-                x[j] += step * (y[j] / scale - x[j])
+                x[j] += step * (y[j] / scale - x[j])  # a'x = 1 stays
             r, r2 = r2, r
             W, W2 = W2, W
             value = next_value

@@ -1,4 +1,4 @@
-"""The geometry in which sensitivities are bounded and solved: rows whitened by Lewis weights.
+"""Bounds of sensitivities, and certified single ones, from rows whitened by Lewis weights.
 
 With v > 0, M = A' diag(v) A and g_i = a_i' M^-1 a_i, every row has, for any v (Hoelder):
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from randla._kernels.columns import LANES, fill_blocks
+from randla._panels import Panels
 from randla._parallel import part_bounds, run_parts
 from randla._tall.base import TallMatrix
 from randla._tall.memory import MemoryMatrix
@@ -35,7 +35,7 @@ _SECONDS = (6e-11, 80.0), (4e-11, 400.0)
 
 
 @dataclass(frozen=True)
-class Geometry:
+class SensitivityBounds:
     """Certified bounds of all rows and the factor T with X = A T.
 
     Attributes
@@ -67,7 +67,9 @@ class Geometry:
         return certified_bounds(low, high, self.state.rank_is_certain)
 
 
-def geometry(tall: TallMatrix, p: float, state: LewisState | None = None) -> Geometry:
+def sensitivity_bounds(
+    tall: TallMatrix, p: float, state: LewisState | None = None
+) -> SensitivityBounds:
     """Bounds of all rows, 1 <= p < inf, for a few leverage computations, or by given weights."""
     if state is None:
         state = solve_lewis(tall, p, *LEWIS)
@@ -87,8 +89,8 @@ def geometry(tall: TallMatrix, p: float, state: LewisState | None = None) -> Geo
     options = {"p": p, "rounding": rounding}
     lower = tall.map_vectors(_lower_bounds, *vectors, shift=from_below, **options)
     upper = tall.map_vectors(_upper_bounds, *vectors, shift=from_above, **options)
-    kappa = float(np.exp(from_above / p))
-    return Geometry(tall, p, state, lower, upper, kappa, rounding, own)
+    kappa = float(np.exp(from_above / p))  # s <= 1 bounds g^(p/2): |x| <= kappa |X x|_p
+    return SensitivityBounds(tall, p, state, lower, upper, kappa, rounding, own)
 
 
 def _extremes(first: int, norms: Array, row_scale: Array, *, p: float) -> Array:
@@ -160,13 +162,15 @@ def _log_bounds(norms: Array, p: float, shift: float) -> Array:
         return 0.5 * p * (2.0 * np.log(norms)) + shift  # type: ignore[no-any-return]
 
 
-def whitened_rows(space: Geometry, rows: NDArray[np.int64] | slice | None = None) -> Array:
+def whitened_rows(
+    bounds: SensitivityBounds, rows: NDArray[np.int64] | slice | None = None
+) -> Array:
     """Rows of A T, all by default, C-ordered."""
-    T = space.state.white.transform
+    T = bounds.state.white.transform
     if isinstance(rows, slice):
-        assert isinstance(space.tall, MemoryMatrix)
-        return space.tall.times(T, rows.start, rows.stop)
-    matrix = space.tall if rows is None else space.tall.take(rows)
+        assert isinstance(bounds.tall, MemoryMatrix)
+        return bounds.tall.times(T, rows.start, rows.stop)
+    matrix = bounds.tall if rows is None else bounds.tall.take(rows)
     return matrix.times(T)  # type: ignore[no-any-return]
 
 
@@ -184,7 +188,7 @@ def row_seconds(m: int, d: int, p: float) -> float:
     return m * (d * d + others) * unit
 
 
-class RowSolver:
+class SensitivitySolver:
     """Certified sensitivities of chosen rows beside the rows of X.
 
     Parameters
@@ -201,8 +205,7 @@ class RowSolver:
         self.X, self.p, self.kappa = X, p, kappa
         self.norms = np.sqrt(np.einsum("ij,ij->i", X, X))
         self.total = (np.abs(X[:, 0]) ** p).sum() if X.shape[1] == 1 else 0.0
-        self.blocks = np.empty((max(-(-len(X) // LANES), 1), X.shape[1], LANES))
-        fill_blocks(X, self.blocks)
+        self.panels = Panels(*X.shape).fill(X).data
 
     def seconds(self, n_rows: int, iterations: float = 3.0) -> float:
         """Rough time that `n_rows` rows take on one core."""
@@ -238,18 +241,18 @@ class RowSolver:
         seconds = self.seconds(len(alive))
         # Heavy tails take ten times the iterations: a part has to be short for them, too.
         n_parts = min(len(alive), max(8, int(seconds / 0.03)))
-        bounds = part_bounds(len(alive), n_parts)
+        spans = part_bounds(len(alive), n_parts)
 
         def part(index: int) -> None:
-            first, last = bounds[index]
+            first, last = spans[index]
             if self.p == 1.0:
                 sensitivity_one.bounds_of_rows(
-                    targets, places, first, last, self.X, self.norms, self.blocks,
+                    targets, places, first, last, self.X, self.norms, self.panels,
                     self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
             else:
                 sensitivity_power.bounds_of_rows(
-                    targets, places, first, last, self.X, self.blocks, self.p,
+                    targets, places, first, last, self.X, self.panels, self.p,
                     self.kappa, rtol, cutoff, low, high, count,
                 )  # fmt: skip
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._random import counter_uniforms
 from randla._tall.base import TallMatrix
 from randla._typing import Array
-from randla.sampling._kernels.rows import counter_uniforms
 
 #: Scores are cut here, in units of one that is surely below them: they are in every sample anyway.
 _LARGEST = 1e150

@@ -11,7 +11,7 @@ from randla._random import as_generator, draw_key
 from randla._results import Result, t_interval
 from randla._tall.open import open_tall
 from randla._validation import as_count, as_flag, as_number, as_power
-from randla.sampling._scores.bounds import geometry
+from randla.sampling._scores.bounds import sensitivity_bounds
 from randla.sampling._scores.draws import with_replacement
 from randla.sampling._scores.leverage import exact_leverage
 from randla.sampling._scores.sensitivity import exact_rows, full_solver, lp_sensitivities
@@ -152,20 +152,20 @@ def total_sensitivity(
         scores = lp_sensitivities(tall.A, p, method="exact", rtol=_DRAW_RTOL, progress=progress)
         low, high = float(scores.lower.sum()), float(scores.upper.sum())
         return TotalSensitivity(float(scores.sum()), 0.0, low, high, n, p)
-    space = geometry(tall, p)
-    least, most = space.certified(space.lower, space.upper)
-    bounds = float(least.sum()), float(most.sum())
-    if not space.upper.any():
+    bounds = sensitivity_bounds(tall, p)
+    least, most = bounds.certified(bounds.lower, bounds.upper)
+    ends = float(least.sum()), float(most.sum())
+    if not bounds.upper.any():
         return TotalSensitivity(0.0, 0.0, 0.0, 0.0, n_draws, p)
-    weights = np.exp(space.state.log_weights)
+    weights = np.exp(bounds.state.log_weights)
     # The bounds keep single draws below twice their sum, where a light row may be sensitive.
-    weights = weights / weights.sum() + space.upper / space.upper.sum()
+    weights = weights / weights.sum() + bounds.upper / bounds.upper.sum()
     rows, counts, expected = with_replacement(weights, n_draws, key)
-    low_rows, high_rows, _ = exact_rows(space, rows, _DRAW_RTOL, progress=progress)
+    low_rows, high_rows, _ = exact_rows(bounds, rows, _DRAW_RTOL, progress=progress)
     draws = np.repeat(0.5 * (low_rows + high_rows) * (n_draws / expected), counts)
     halves = np.repeat(0.5 * (high_rows - low_rows) * (n_draws / expected), counts)
     error = float(draws.std(ddof=1) / np.sqrt(n_draws) + halves.mean())
-    return TotalSensitivity(float(draws.mean()), error, *bounds, n_draws, p)
+    return TotalSensitivity(float(draws.mean()), error, *ends, n_draws, p)
 
 
 def max_sensitivity(
@@ -229,16 +229,16 @@ def max_sensitivity(
         if p == np.inf:  # of the vectors A x, this row is an entry of largest absolute value
             value = low = high = float(high > 0.0)
         return MaxSensitivity(value, low, high, row, 0, p)
-    space = geometry(tall, p)
-    order = np.argsort(-space.upper, kind="stable")
-    possible = space.upper[order]
-    solver = full_solver(space)
+    bounds = sensitivity_bounds(tall, p)
+    order = np.argsort(-bounds.upper, kind="stable")
+    possible = bounds.upper[order]
+    solver = full_solver(bounds)
     lower, upper, row, first, batch = 0.0, 0.0, int(order[0]), 0, _BRANCH
     with progress_bar(len(order), progress, "sensitivities") as bar:
         while first < len(order) and possible[first] > lower * (1.0 + 0.5 * rtol):
             rows: NDArray[np.int64] = order[first : first + batch]
             cutoff = lower * (1.0 + 0.5 * rtol)
-            low_rows, high_rows, _ = exact_rows(space, rows, rtol, solver=solver, cutoff=cutoff)
+            low_rows, high_rows, _ = exact_rows(bounds, rows, rtol, solver=solver, cutoff=cutoff)
             best = int(np.argmax(low_rows))
             if low_rows[best] > lower:
                 lower, row = float(low_rows[best]), int(rows[best])
@@ -247,6 +247,6 @@ def max_sensitivity(
             bar(first)
     upper = max(upper, float(possible[first])) if first < len(order) else upper
     value = 0.5 * (lower + upper)
-    if not space.state.rank_is_certain:
+    if not bounds.state.rank_is_certain:
         lower, upper = 0.0, 1.0
     return MaxSensitivity(value, lower, upper, row, first, p)

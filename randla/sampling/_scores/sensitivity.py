@@ -17,10 +17,10 @@ from randla._typing import Array
 from randla._validation import as_choice, as_flag, as_indices, as_number, as_power
 from randla.sampling._scores.bounds import (
     LEWIS,
-    Geometry,
-    RowSolver,
-    geometry,
+    SensitivityBounds,
+    SensitivitySolver,
     row_seconds,
+    sensitivity_bounds,
     whitened_rows,
 )
 from randla.sampling._scores.draws import draw_poisson
@@ -177,33 +177,35 @@ def _by_method(
         from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
 
         low, high, iterations, is_certain = max_norm_sensitivities(tall, rows, rtol, progress)
-        bounds = certified_bounds(low, high, is_certain)
-        return _enclosed(low, high, iterations, p, rtol, bounds)
-    space, solver = geometry(tall, p), None
+        ends = certified_bounds(low, high, is_certain)
+        return _enclosed(low, high, iterations, p, rtol, ends)
+    bounds, solver = sensitivity_bounds(tall, p), None
     if method == "auto" and not tall.lazy:
-        solver = _affordable_solver(space, rows, rtol)
+        solver = _affordable_solver(bounds, rows, rtol)
         method = "auto" if solver is None else "exact"
     if method in ("auto", "sketch"):
-        estimate = _sketched(space, rows, draw_key(rng), progress, affordable_only=method == "auto")
+        estimate = _sketched(
+            bounds, rows, draw_key(rng), progress, affordable_only=method == "auto"
+        )
         if estimate is not None:
             return estimate
         method = "bound"
     subset = slice(None) if rows is None else rows
     if method == "bound":
-        low, high = space.certified(space.lower[subset], space.upper[subset])
+        low, high = bounds.certified(bounds.lower[subset], bounds.upper[subset])
         return Scores.of(
-            space.upper[subset], (low, high), kind="sensitivity-bound", p=p,
-            certified=space.state.rank_is_certain, residual=relative_gap(low, high),
-            n_iterations=space.state.n_iterations,
+            bounds.upper[subset], (low, high), kind="sensitivity-bound", p=p,
+            certified=bounds.state.rank_is_certain, residual=relative_gap(low, high),
+            n_iterations=bounds.state.n_iterations,
         )  # fmt: skip
     if 1.0 < p < _NEAR_ONE:
         least, most, iterations = _from_norm_one(open_tall(tall.A), p, rows, rtol, progress)
         if relative_gap(least, most) <= rtol:
-            return _enclosed(least, most, iterations, p, rtol, space.certified(least, most))
-    low, high, iterations = exact_rows(space, rows, rtol, progress=progress, solver=solver)
+            return _enclosed(least, most, iterations, p, rtol, bounds.certified(least, most))
+    low, high, iterations = exact_rows(bounds, rows, rtol, progress=progress, solver=solver)
     if 1.0 < p < _NEAR_ONE:
         low, high = np.maximum(low, least), np.minimum(high, most)
-    return _enclosed(low, high, iterations, p, rtol, space.certified(low, high))
+    return _enclosed(low, high, iterations, p, rtol, bounds.certified(low, high))
 
 
 def pilot(k: int) -> NDArray[np.int64]:
@@ -213,7 +215,7 @@ def pilot(k: int) -> NDArray[np.int64]:
 
 
 def affordable(
-    solver: RowSolver, k: int, targets: Array, places: NDArray[np.int64], rtol: float
+    solver: SensitivitySolver, k: int, targets: Array, places: NDArray[np.int64], rtol: float
 ) -> bool:
     """Whether k rows can be solved for in some ten seconds, by the iterations of a few."""
     _, _, iterations = solver.solve(targets, places, rtol)
@@ -221,14 +223,14 @@ def affordable(
 
 
 def _affordable_solver(
-    space: Geometry, rows: NDArray[np.int64] | None, rtol: float
-) -> RowSolver | None:
+    bounds: SensitivityBounds, rows: NDArray[np.int64] | None, rtol: float
+) -> SensitivitySolver | None:
     """A solver on all rows, if the chosen ones can be solved for in some ten seconds."""
-    n = space.tall.n
+    n = bounds.tall.n
     k = n if rows is None else len(rows)
-    if k * row_seconds(n, space.state.white.rank, space.p) > _AFFORDABLE:
+    if k * row_seconds(n, bounds.state.white.rank, bounds.p) > _AFFORDABLE:
         return None
-    solver, places = full_solver(space), pilot(k)
+    solver, places = full_solver(bounds), pilot(k)
     sample = places if rows is None else rows[places]
     return solver if affordable(solver, k, solver.X[sample], sample, rtol) else None
 
@@ -243,15 +245,15 @@ def sampling_sensitivities(tall: TallMatrix, p: float, rng: Any, *, rough: bool)
     if p == 2.0:
         return leverage(copy(tall), rng=rng).values
     state = solve_form(tall, p, *LEWIS, SAMPLING_ROUNDING)
-    space = geometry(tall, p, state)
-    values, is_open = between(space.lower, space.upper, rough)
+    bounds = sensitivity_bounds(tall, p, state)
+    values, is_open = between(bounds.lower, bounds.upper, rough)
     k = int(tall.compute(is_open.sum()))
     if not worth_a_sketch(k, tall.n, state.white.rank, p):
         return values
-    beside = _Beside.of(space, draw_key(rng))
-    T = space.state.white.transform
+    beside = _Beside.of(bounds, draw_key(rng))
+    T = bounds.state.white.transform
     return tall.map_rows(
-        _filled, values, is_open, space.lower, space.upper, T=T, beside=beside, rtol=SAMPLING_RTOL
+        _filled, values, is_open, bounds.lower, bounds.upper, T=T, beside=beside, rtol=SAMPLING_RTOL
     )
 
 
@@ -281,27 +283,27 @@ def worth_a_sketch(k: int, n: int, rank: int, p: float) -> bool:
 
 
 def exact_rows(
-    space: Geometry,
+    bounds: SensitivityBounds,
     chosen: NDArray[np.int64] | None,
     rtol: float,
     *,
     cutoff: float = 0.0,
     progress: bool = False,
-    solver: RowSolver | None = None,
+    solver: SensitivitySolver | None = None,
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """Certified bounds of the chosen rows (all if None), with the rounding of A T."""
     if solver is None:
-        solver = full_solver(space)
-    rows = np.arange(space.tall.n) if chosen is None else chosen
+        solver = full_solver(bounds)
+    rows = np.arange(bounds.tall.n) if chosen is None else chosen
     targets = solver.X if chosen is None else solver.X[chosen]
-    rounding, own = space.rounding, np.broadcast_to(space.own_rounding, space.tall.n)[rows]
+    rounding, own = bounds.rounding, np.broadcast_to(bounds.own_rounding, bounds.tall.n)[rows]
     low, high, iterations = solver.solve(
         targets, rows.astype(np.int64), max(rtol - 2.0 * rounding, 0.1 * rtol),
         cutoff=cutoff * (1.0 - rounding) * (1.0 - own.max(initial=0.0)), progress=progress,
     )  # fmt: skip
     low = low * (1.0 - own) / np.maximum(1.0 - own * low, 1e-300) * (1.0 - rounding)
     high = high * (1.0 + own) / (1.0 + own * high) * (1.0 + rounding)
-    low, high = np.maximum(low, space.lower[rows]), np.minimum(high, space.upper[rows])
+    low, high = np.maximum(low, bounds.lower[rows]), np.minimum(high, bounds.upper[rows])
     return low, np.maximum(high, low), iterations
 
 
@@ -313,14 +315,14 @@ def _from_norm_one(
     Norms fall with p, hence s^(p) >= s^p; and |Ax|_1 <= n^(1 - 1/p) |Ax|_p, hence
     s^(p) <= n^(p - 1) s^p.
     """
-    space = geometry(tall, 1.0)
-    low, high, iterations = exact_rows(space, rows, 0.25 * rtol, progress=progress)
+    bounds = sensitivity_bounds(tall, 1.0)
+    low, high, iterations = exact_rows(bounds, rows, 0.25 * rtol, progress=progress)
     return low**p, np.minimum(float(tall.n) ** (p - 1.0) * high**p, 1.0), iterations
 
 
-def full_solver(space: Geometry) -> RowSolver:
+def full_solver(bounds: SensitivityBounds) -> SensitivitySolver:
     """A solver on all rows."""
-    return RowSolver(whitened_rows(space), space.p, space.kappa)
+    return SensitivitySolver(whitened_rows(bounds), bounds.p, bounds.kappa)
 
 
 def _enclosed(
@@ -367,17 +369,17 @@ def _from_leverage(tall: TallMatrix, p: float, rows: NDArray[np.int64] | None) -
 class _Beside:
     """A weighted sample of the rows, beside which others are solved for, and their numbers."""
 
-    solver: RowSolver
+    solver: SensitivitySolver
     sample: NDArray[np.int64]
 
     @classmethod
-    def of(cls, space: Geometry, key: np.uint64) -> "_Beside":
+    def of(cls, bounds: SensitivityBounds, key: np.uint64) -> "_Beside":
         """Some 40 d rows, drawn by their Lewis weights."""
-        weights = np.exp(space.state.log_weights)
-        size = SAMPLE_ROWS * space.state.white.rank
-        sample, pi = draw_poisson(space.tall, weights, size, key)
-        X = whitened_rows(space, sample) * pi[:, None] ** (-1.0 / space.p)
-        return cls(RowSolver(X, space.p, space.kappa), sample)
+        weights = np.exp(bounds.state.log_weights)
+        size = SAMPLE_ROWS * bounds.state.white.rank
+        sample, pi = draw_poisson(bounds.tall, weights, size, key)
+        X = whitened_rows(bounds, sample) * pi[:, None] ** (-1.0 / bounds.p)
+        return cls(SensitivitySolver(X, bounds.p, bounds.kappa), sample)
 
     @property
     def nbytes(self) -> int:
@@ -400,7 +402,7 @@ class _Beside:
 
 
 def _sketched(
-    space: Geometry,
+    bounds: SensitivityBounds,
     rows: NDArray[np.int64] | None,
     key: np.uint64,
     progress: bool,
@@ -411,17 +413,17 @@ def _sketched(
 
     None if `affordable_only` and they would take too long.
     """
-    tall, state = space.tall, space.state
+    tall, state = bounds.tall, bounds.state
     subset = slice(None) if rows is None else rows
-    low, high = space.lower[subset], space.upper[subset]
-    options: dict[str, Any] = {"kind": "sensitivity-sketch", "p": space.p}
+    low, high = bounds.lower[subset], bounds.upper[subset]
+    options: dict[str, Any] = {"kind": "sensitivity-sketch", "p": bounds.p}
     if state.white.rank == 0:
         return Scores.of(high, (low, high), certified=True, residual=0.0, **options)
-    beside = _Beside.of(space, key)
+    beside = _Beside.of(bounds, key)
     if affordable_only:
         k = tall.n if rows is None else len(rows)
         sample = pilot(k) if rows is None else np.sort(rows[pilot(k)])
-        targets, places = whitened_rows(space, sample), beside.places(sample)
+        targets, places = whitened_rows(bounds, sample), beside.places(sample)
         if not affordable(beside.solver, k, targets, places, SKETCH_RTOL):
             return None
     T = state.white.transform
@@ -433,9 +435,9 @@ def _sketched(
         table = _estimates(block, rows, T=T, beside=beside, progress=progress)
         n_iterations = int(table[:, 1].max(initial=0.0))
     values = np.clip(table[:, 0], low, high)
-    bounds = space.certified(low, high)
+    ends = bounds.certified(low, high)
     return Scores.of(
-        values, bounds, certified=False, residual=relative_gap(*bounds), n_iterations=n_iterations,
+        values, ends, certified=False, residual=relative_gap(*ends), n_iterations=n_iterations,
         **options,
     )  # fmt: skip
 

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._kernels import panels as kernels
+from randla._kernels.panels import PANEL
 from randla._parallel import run_parts
+from randla._typing import Array
 
-Array = NDArray[np.float64]
 T = TypeVar("T")
 
-#: Rows of a panel: its columns, one a line, fill the first-level cache at d = 16.
-PANEL = 256
-#: Panels of a part, the unit that threads share.
+#: Panels of a part, the unit that threads share: 16384 rows.
 _PART = 64
 #: Seconds a row and column that a pass takes, roughly.
 PACE = 1e-9
@@ -35,15 +34,18 @@ class Panels:
     def __init__(self, n: int, d: int) -> None:
         self.n, self.d = n, d
         n_panels = max(-(-n // PANEL), 1)
-        self.data = np.zeros((n_panels, d + d % 2, PANEL))
+        self.data = np.zeros((n_panels, d + d % 2, PANEL))  # kernels take two columns at a time
         self.rhs = np.zeros((n_panels, PANEL))
         self.weight: Array | None = None
         self.n_parts = -(-n_panels // _PART)
 
-    def fill(self, rows: NDArray[Any], rhs: NDArray[Any], weight: Array | None = None) -> "Panels":
+    def fill(
+        self, rows: NDArray[Any], rhs: NDArray[Any] | None = None, weight: Array | None = None
+    ) -> "Panels":
         """Copy `rows` (n, d), in any order and float type, times an optional weight a row."""
         fill_lines(self.data[:, : self.d], rows)
-        fill_lines(self.rhs[:, None], rhs[:, None])
+        if rhs is not None:
+            fill_lines(self.rhs[:, None], rhs[:, None])
         if weight is not None:
             self.weight = self.lines(weight)
             self.data *= self.weight[:, None]
@@ -76,24 +78,25 @@ class Panels:
         if self.n_parts == 1:
             return [task(0, slice(None), self.n)]
         seconds = passes * PACE * self.n * (self.d + 8)
-        return run_parts(
-            lambda k: task(k, slice(k * _PART, (k + 1) * _PART), self.n - k * _PART * PANEL),
-            self.n_parts,
-            seconds=seconds,
-        )
+        return run_parts(lambda k: task(*self.part(k)), self.n_parts, seconds=seconds)
+
+    def part(self, k: int) -> tuple[int, slice, int]:
+        """Number, panels, and rows from the first on, of a part."""
+        return k, slice(k * _PART, (k + 1) * _PART), self.n - k * _PART * PANEL
 
     def gram(self, q: Array | None = None) -> Array:
         """A' diag(q) A, its lower triangle (d, d); q (K, PANEL), or ones."""
         w = self.data.shape[1]
         weights = np.ones_like(self.rhs) if q is None else q
-        sums = np.zeros((self.n_parts, w, w))
+        sums = np.empty((self.n_parts, w, w))
 
-        def task(part: int, span: slice, count: int) -> None:
-            work = np.empty((2, PANEL))
-            kernels.add_grams(self.data[span], weights[span], work, sums[part])
-
-        self.each_part(task, passes=0.25 * self.d)
-        return sums.sum(axis=0)[: self.d, : self.d]
+        self.each_part(
+            lambda part, span, count: kernels.weighted_gram(
+                self.data[span], weights[span], np.empty((2, PANEL)), sums[part]
+            ),
+            passes=0.25 * self.d,
+        )
+        return sums.sum(axis=0)[: self.d, : self.d]  # in the order of the parts, on any threads
 
     def residuals(self, x: Array, rhs: Array | None = None) -> Array:
         """The residuals b - A x as (K, PANEL)."""
@@ -108,9 +111,7 @@ class Panels:
         """A'z for z (K, PANEL) that is zero beyond n."""
         sums = np.zeros((self.n_parts, self.data.shape[1]))
         self.each_part(
-            lambda part, span, count: kernels.add_transposed_product(
-                self.data[span], z[span], sums[part]
-            )
+            lambda part, span, count: kernels.adjoint(self.data[span], z[span], sums[part])
         )
         return sums.sum(axis=0)[: self.d]
 
