@@ -22,7 +22,7 @@ from dask.layers import ArrayBlockwiseDep
 
 from randla._parallel import WORTH_A_BAR, shown_progress, single_thread, single_threaded_blas
 from randla._tables import from_table
-from randla._validation import is_dask, is_sparse, require_rhs_shape
+from randla._validation import is_sparse, require_rhs_shape
 
 #: Largest block of whole rows that is put together from chunks of columns, in bytes.
 _MAX_BLOCK = 1 << 28
@@ -71,7 +71,7 @@ def from_memory(A: Any) -> Any:
 
 def as_columns(b: Any, A: Any, name: str, *, single: bool = False) -> Any:
     """`b`, (n,) or (n, k), as a Dask array chunked like the rows of `A`; k = 1 if `single`."""
-    if not is_dask(b):
+    if not isinstance(b, da.Array):
         b = np.asarray(from_table(b, name, missing=False))
         require_rhs_shape(b.shape, A.shape[0], name, single=single)
         b = da.from_array(b, chunks=(A.chunks[0], *b.shape[1:]))

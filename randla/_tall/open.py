@@ -1,6 +1,5 @@
 """The door: what A is (dense, sparse, an operator, a Dask array) is asked here and nowhere else."""
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,7 @@ from randla._tall.base import TallMatrix
 from randla._tall.blocks import as_block, open_checked
 from randla._tall.operator import OperatorMatrix
 from randla._tall.problem import LeastSquaresMatrix
-from randla._validation import as_array, as_matrix, is_sparse, require_rhs_shape
-
-
-def is_dask(x: Any) -> bool:
-    """Whether `x` is a Dask array, without importing Dask."""
-    module = sys.modules.get("dask.array")
-    return module is not None and isinstance(x, module.Array)
+from randla._validation import are_in_memory, as_array, as_matrix, is_sparse, require_rhs_shape
 
 
 def open_operand(A: Any) -> LeastSquaresMatrix:
@@ -37,7 +30,7 @@ def open_tall(
     NaN and inf are found later, on the way, unless `finite` asks for a look now (in memory).
     Without `dask` Dask arrays are refused.
     """
-    if dask and is_dask(A):
+    if dask and not are_in_memory(A):
         from randla._tall.dask import DaskMatrix
 
         return DaskMatrix(A, ridge)
@@ -49,7 +42,7 @@ def open_tall(
 
 def sketch_lazily(S: Any, A: Any) -> Any:
     """``S @ A`` for a Dask array, lazy; None for what is in memory."""
-    if not is_dask(A):
+    if are_in_memory(A):
         return None
     from randla._tall.dask import sketch_product
 
@@ -58,7 +51,7 @@ def sketch_lazily(S: Any, A: Any) -> Any:
 
 def transposed(A: Any) -> Any:
     """``A.T``, for whatever a user may pass."""
-    return A.T if is_dask(A) or is_sparse(A) else as_array(A, "A", finite=False).T
+    return A.T if is_sparse(A) or not are_in_memory(A) else as_array(A, "A", finite=False).T
 
 
 def take_rows(A: Any, rows: NDArray[np.int64], n: int) -> Any:
@@ -66,7 +59,7 @@ def take_rows(A: Any, rows: NDArray[np.int64], n: int) -> Any:
 
     The entries are float64, or float32 as in A.
     """
-    if is_dask(A):
+    if not are_in_memory(A):
         from randla._tall import dask_arrays
 
         A = dask_arrays.as_rows(A, ndim=(1, 2))
