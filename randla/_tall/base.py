@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from randla._scaling import exponents_of, median_exponents, power_of_two_scale
 from randla._tall.problem import LeastSquaresMatrix
+from randla._tall.vectors import by_blocks
 from randla._typing import Array
 
 _MEASURED = 2000  # rows that tell how large the entries of a column, and the rows, are
@@ -69,9 +70,8 @@ class TallMatrix(LeastSquaresMatrix):
         scale = np.ones(self.d) if self.column_scale is None else self.column_scale
         return np.sqrt(self.ridge) * scale
 
-    # Functions of blocks and of vectors ----------------------------------------------------------
+    # Functions of blocks and of vectors: in memory there is one block ----------------------------
 
-    @abstractmethod
     def map_rows(
         self,
         function: Callable[..., Any],
@@ -80,48 +80,59 @@ class TallMatrix(LeastSquaresMatrix):
         **constants: Any,
     ) -> Any:
         """What ``function(block, *vectors, **constants)`` says of each row, (n,) or (n, width)."""
+        return function(self, *vectors, **constants)
 
-    @abstractmethod
     def join_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        shape: tuple[int, int],
-        join: Callable[[Any, Any], Any] = np.add,
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
         **constants: Any,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
+        return function(self, *vectors, **constants)
 
-    @abstractmethod
     def gather_rows(
         self, function: Callable[..., Any], *vectors: Any, **constants: Any
     ) -> list[Any]:
         """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
+        return [function(self, *vectors, **constants)]
 
-    @abstractmethod
-    def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Any:
-        """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
-
-    @abstractmethod
-    def join_vectors(
+    def map_vectors(
         self,
         function: Callable[..., Any],
         *vectors: Any,
-        shape: tuple[int, int],
-        join: Callable[[Any, Any], Any] = np.add,
+        width: int | None = None,
         **constants: Any,
     ) -> Any:
-        """`join_rows` of ``function(first, *vectors, **constants)``, without reading A."""
+        """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
+        n = len(vectors[0])
+        out = np.empty(n if width is None else (n, width))
 
-    @abstractmethod
+        def fill(rows: slice) -> None:
+            parts = (None if v is None else v[rows] for v in vectors)
+            out[rows] = function(rows.start, *parts, **constants)
+
+        by_blocks(fill, n)  # on several threads
+        return out
+
+    def join_vectors(
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
+        **constants: Any,
+    ) -> Any:  # fmt: skip
+        """`join_rows` of ``function(first, *vectors, **constants)``, without reading A."""
+        return function(0, *vectors, **constants)
+
     def gather_vectors(
         self, function: Callable[..., Any], *vectors: Any, **constants: Any
     ) -> list[Any]:
         """Whatever ``function(first, *vectors, **constants)`` returns, of each block."""
+        return [function(0, *vectors, **constants)]
 
-    @abstractmethod
     def compute(self, *values: Any) -> Any:
         """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
+        return values[0] if len(values) == 1 else values
+
+    def ones(self) -> Any:
+        """A vector of ones."""
+        return np.ones(self.n)
 
     def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:
         """A joined value, and perhaps what `following` returns, whose first pass computes it.
@@ -129,10 +140,6 @@ class TallMatrix(LeastSquaresMatrix):
         In memory there is no such pass to save, and nothing follows.
         """
         return value, None
-
-    @abstractmethod
-    def ones(self) -> Any:
-        """A vector of ones."""
 
     # Passes --------------------------------------------------------------------------------------
 
@@ -157,14 +164,6 @@ class TallMatrix(LeastSquaresMatrix):
         """R of the QR factorisation of V A (and the ridge), by blocks; at most d rows."""
 
     @abstractmethod
-    def column_maxima(self) -> Array:
-        """The largest absolute entries of the columns."""
-
-    @abstractmethod
-    def sketch(self, S: Any, row_scale: Any = None) -> Array:
-        """``S V A`` of all columns, unscaled; S is a sketching operator with n columns."""
-
-    @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> Any:
         """The chosen rows, of ascending numbers, in memory and with the same scales."""
 
@@ -176,6 +175,12 @@ class TallMatrix(LeastSquaresMatrix):
             return G
         E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)
         return G + E.T @ E
+
+    def column_maxima(self) -> Array:
+        """The largest absolute entries of the columns."""
+        top = self.weighted_maxima()
+        top = top if self.columns is None else top[self.columns]
+        return top if self.column_scale is None else top * self.column_scale
 
     def rescale_columns(self) -> None:
         """Multiply the columns by powers of two so that their largest entries are about 1."""

@@ -14,6 +14,7 @@ from randla._tall import dask_arrays
 from randla._tall.base import TallMatrix
 from randla._tall.blocks import as_block, open_block
 from randla._tall.memory import MemoryMatrix, r_factor
+from randla._tall.problem import scaled_columns
 from randla._typing import Array
 from randla._validation import as_weights, require_finite
 
@@ -163,19 +164,6 @@ class DaskMatrix(TallMatrix):
             factors.append(np.diag(self.ridge_rows))
         return r_factor(np.vstack(factors))
 
-    def column_maxima(self) -> Array:
-        """The largest absolute entries of the columns."""
-        largest: Array = self.compute(
-            self.join_rows(_column_maxima, shape=(1, self.d), join=np.maximum)
-        )[0]
-        return largest
-
-    def sketch(self, S: Any, row_scale: Any = None) -> Array:
-        """``S V A`` of all columns, unscaled."""
-        shape = S.shape[0], self.A.shape[1]
-        SA: Array = self.compute(self.join_rows(_sketch, row_scale, shape=shape, S=S))
-        return SA
-
     def take(self, rows: NDArray[np.int64]) -> MemoryMatrix:
         """The chosen rows, of ascending numbers, in memory."""
         return _viewed(dask_arrays.take_rows(self.A, rows), self.view)
@@ -230,15 +218,11 @@ class DaskMatrix(TallMatrix):
         total = self._total(_sketch_with, B, shape=shape, S=S)
         return total[:, :d], None if B is None else total[:, d:]
 
-    def weighted_maxima_with(self, b: Any) -> tuple[Array, Array]:
-        """Largest absolute weighted entries of all columns of A and b, which must be finite."""
-        d, k = self.A.shape[1], 1 if b.ndim == 1 else b.shape[1]
-        top = self._total(_weighted_maxima, b, shape=(1, d + k), join=np.maximum)[0]
-        return top[:d], top[d:]
-
-    def weighted_maxima(self) -> Array:
-        """Largest absolute weighted entry of each of all columns, which must be finite."""
-        return self.weighted_maxima_with(self.ones())[0]
+    def weighted_maxima(self, b: Any = None) -> Array:
+        """Largest absolute weighted entries of all columns of A, and of b, which must be finite."""
+        k = 0 if b is None else b[:1].size
+        shape = 1, self.A.shape[1] + k
+        return self._total(_weighted_maxima, b, shape=shape, join=np.maximum)[0]
 
 
 def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
@@ -277,14 +261,6 @@ def _joined_factors(R: Array, other: Array) -> Array:
 
 def _padded(R: Array, d: int) -> Array:
     return np.vstack([R, np.zeros((d - len(R), d))])
-
-
-def _column_maxima(block: MemoryMatrix) -> Array:
-    return block.column_maxima()[None]
-
-
-def _sketch(block: MemoryMatrix, row_scale: Any, *, S: Any) -> Array:
-    return block.sketch(prepared(S), row_scale)
 
 
 def _divided(first: int, block: Any, exponents: Any) -> Any:
@@ -342,12 +318,13 @@ def _sketch_with(block: Any, root_weights: Any, B: Any, *, exponents: Any, S: An
 @np.errstate(all="ignore")
 def _weighted_maxima(block: Any, root_weights: Any, b: Any, *, exponents: Any) -> Array:
     """The largest absolute weighted entries of the columns of A and b, which must be finite."""
-    block.require_finite()
-    B = np.abs(np.asarray(b, np.float64).reshape(len(b), -1))
-    require_finite(B, "b")
     block.row_scale = root_weights
-    B = B if root_weights is None else B * root_weights[:, None]
-    return np.append(block.weighted_maxima(), B.max(axis=0))[None]
+    top: Array = block.weighted_maxima()
+    if b is not None:
+        require_finite(np.asarray(b, np.float64), "b")
+        B = scaled_columns(0, np.abs(b), root_weights, exponents=None)
+        top = np.append(top, B.max(axis=0))
+    return top[None]
 
 
 # Sketches ----------------------------------------------------------------------------------------

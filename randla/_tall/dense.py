@@ -98,15 +98,10 @@ class DenseMatrix(MemoryMatrix):
 
     def load_every(self, step: int) -> Array:
         """Every step-th row of the scaled A, for a first look."""
-        rows = self.A[::step]
-        if self.columns is not None:
-            rows = np.take(rows, self.columns, axis=1)
-        rows = rows.astype(np.float64)
-        if self.column_scale is not None:
-            rows *= self.column_scale
-        if self.row_scale is not None:
-            rows *= self.row_scale[::step, None]
-        return rows
+        sample = DenseMatrix(self.A[::step])
+        weights = None if self.row_scale is None else self.row_scale[::step]
+        sample.rescale(weights, self.column_exponents, self.columns)
+        return sample.load(0, sample.n)
 
     def _sum(
         self,

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._tall._kernels import tiles as kernels
 from randla._tall.base import TallMatrix
-from randla._tall.vectors import by_blocks
 from randla._typing import Array
 from randla._validation import read_only
 
@@ -79,63 +78,6 @@ class MemoryMatrix(TallMatrix):
         out = type(self)(self.A[rows])
         out.column_scale, out.columns = self.column_scale, self.columns
         return out
-
-    # Functions of blocks: there is one ------------------------------------------------------------
-
-    def map_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
-    ) -> Any:
-        """What ``function(block, *vectors, **constants)`` says of each row."""
-        return function(self, *vectors, **constants)
-
-    def join_rows(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """What ``function(block, *vectors, **constants)`` returns."""
-        return function(self, *vectors, **constants)
-
-    def gather_rows(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(block, *vectors, **constants)`` returns, in a list."""
-        return [function(self, *vectors, **constants)]
-
-    def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Array:
-        """What ``function(first, *vectors, **constants)`` says of each row, on several threads."""
-        out = np.empty(len(vectors[0]))
-
-        def fill(rows: slice) -> None:
-            parts = (None if v is None else v[rows] for v in vectors)
-            out[rows] = function(rows.start, *parts, **constants)
-
-        by_blocks(fill, len(out))
-        return out
-
-    def join_vectors(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """What ``function(0, *vectors, **constants)`` returns."""
-        return function(0, *vectors, **constants)
-
-    def gather_vectors(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(0, *vectors, **constants)`` returns, in a list."""
-        return [function(0, *vectors, **constants)]
-
-    def compute(self, *values: Any) -> Any:
-        """The values, which are known."""
-        return values[0] if len(values) == 1 else values
-
-    def ones(self) -> Array:
-        """A vector of ones."""
-        return np.ones(self.n)
 
     # Passes --------------------------------------------------------------------------------------
 
@@ -229,20 +171,6 @@ class MemoryMatrix(TallMatrix):
         if self.ridge:
             factors.append(np.diag(self.ridge_rows))
         return r_factor(np.vstack(factors))
-
-    def column_maxima(self) -> Array:
-        """The largest absolute entries of the columns."""
-        largest = np.zeros(self.d)
-        with np.errstate(over="ignore"):
-            for i in range(0, self.n, self.tile_rows):
-                X = self.rows(i, min(i + self.tile_rows, self.n))
-                np.maximum(largest, np.abs(X).max(axis=0), out=largest)
-        return largest
-
-    def sketch(self, S: Any, row_scale: Array | None = None) -> Array:
-        """``S V A`` of all columns, unscaled."""
-        SA: Array = S._sketch(self.A, row_scale=row_scale, first_row=self.first)[0]
-        return SA
 
 
 class SplitTriangle:

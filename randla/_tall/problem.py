@@ -382,8 +382,8 @@ class LazyProblem(ScaledProblem):
     def _scale_rhs(self, exponents: NDArray[np.int64] | None) -> None:
         self.b_exponents = exponents
         options = {"width": self.k, "exponents": exponents}
-        self._unweighted = self.tall.map_vectors(_scaled_columns, self._given, None, **options)
-        self.B = self.tall.map_vectors(_scaled_columns, self._given, self.root_weights, **options)
+        self._unweighted = self.tall.map_vectors(scaled_columns, self._given, None, **options)
+        self.B = self.tall.map_vectors(scaled_columns, self._given, self.root_weights, **options)
 
     def _require_moderate(self, squares: Array) -> None:
         """Raise OutOfRange for squared norms of B that are near the ends of the range, or NaN."""
@@ -413,7 +413,7 @@ class LazyProblem(ScaledProblem):
         return SA, SB
 
     def _maxima(self) -> Array:
-        top, top_of_b = self.tall.weighted_maxima_with(self._given)
+        top, top_of_b = np.split(self.tall.weighted_maxima(self._given), [self.n_columns])
         self._scale_rhs(-exponents_of(top_of_b))
         if self.root_weights is not None and not top.any():
             as_weights(self.tall.compute(self.root_weights), self.n, "weights")
@@ -425,7 +425,7 @@ class LazyProblem(ScaledProblem):
         return squares
 
 
-def _scaled_columns(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:
+def scaled_columns(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:
     """The right-hand sides of a block, (rows, k), scaled and weighted."""
     B = np.asarray(B, np.float64).reshape(len(B), -1)
     if exponents is not None:

@@ -128,12 +128,14 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
         return G, C
 
     def weighted_maxima(self) -> Array:
-        """Largest absolute weighted entry of each of all columns."""
+        """Largest absolute weighted entry of each of all columns, which must be finite."""
         data = np.abs(self.A.data)
         if self.row_scale is not None:
             data = data * np.repeat(self.row_scale, np.diff(self.A.indptr))
         top = np.zeros(self.A.shape[1])
         np.maximum.at(top, self.A.indices, data)
+        if not np.isfinite(top).all():
+            self.require_finite()
         return top
 
     def sketch_with(self, S: Any, B: Array | None) -> tuple[Array, Array | None]:

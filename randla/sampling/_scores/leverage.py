@@ -162,7 +162,9 @@ def _sketched(
     from randla.sketching import SparseSignSketch
 
     S = SparseSignSketch(sketch_rows, tall.n, rng=generator_from_key(sketch_key))
-    sketched = open_tall(tall.sketch(S, row_scale), ridge=tall.ridge)
+    tall.row_scale = row_scale
+    SA, _ = tall.sketch_with(S, None)  # all columns, unscaled
+    sketched = open_tall(SA, ridge=tall.ridge)
     white = whiten(sketched, rtol=1e-4)
     tall.column_scale = sketched.column_scale
     G = normal_rows(key, 0, white.rank, combinations) / np.sqrt(combinations)
