@@ -173,12 +173,12 @@ class TallMatrix(LeastSquaresMatrix):
         """A Gram matrix with the share of the rows that the ridge stands for."""
         if not self.ridge:
             return G
-        E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)
+        E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)  # sqrt(ridge) C T
         return G + E.T @ E
 
     def column_maxima(self) -> Array:
         """The largest absolute entries of the columns."""
-        top = self.weighted_maxima()
+        top = self.weighted_maxima()  # of all columns, unscaled
         top = top if self.columns is None else top[self.columns]
         return top if self.column_scale is None else top * self.column_scale
 
@@ -202,21 +202,21 @@ class TallMatrix(LeastSquaresMatrix):
         """
         if self.has_shortened_rows:  # once: T of the first time is for these rows
             return False
-        rows = np.arange(0, self.n, max(self.n // _MEASURED, 1))
+        rows = np.arange(0, self.n, max(self.n // _MEASURED, 1))  # 2000 to 4000 of them
         sample = self.take(rows)
         X = sample.rows(0, sample.n)
         if row_scale is not None:
             X = X * np.asarray(self.compute(row_scale[rows]))[:, None]
         unit = median_exponents(X)  # columns are measured by their medians
         exponents = _length_exponents(X, unit)
-        exponents = exponents[exponents > _ZERO]
+        exponents = exponents[exponents > _ZERO]  # of rows that are not zero
         if exponents.size == 0:
             return False
-        longest = int(np.median(exponents)) + int(np.log2(limit))
+        longest = int(np.median(exponents)) + int(np.log2(limit))  # exponent of the longest row
         excess = self.map_rows(_excess, row_scale, unit=unit, longest=longest)
         if not float(self.compute(excess.max())) > 0.0:
             return False
-        self._divide_rows(excess)
+        self._divide_rows(excess)  # exact, and undone by nothing: directions stay
         self.has_shortened_rows = True
         return True
 
@@ -231,7 +231,7 @@ def _excess(block: Any, row_scale: Array | None, *, unit: Any, longest: int) -> 
     for i in range(0, block.n, block.tile_rows):
         j = min(i + block.tile_rows, block.n)
         out[i:j] = _length_exponents(block.rows(i, j, row_scale), unit)
-    return np.maximum(out - longest, 0.0)
+    return np.maximum(out - longest, 0.0)  # powers of two to divide by
 
 
 def _length_exponents(X: Array, unit: Any) -> Array:

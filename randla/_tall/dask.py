@@ -161,7 +161,7 @@ class DaskMatrix(TallMatrix):
             self.compute(self.join_rows(_triangular, row_scale, shape=shape, join=_joined_factors))
         ]
         if self.ridge:
-            factors.append(np.diag(self.ridge_rows))
+            factors.append(np.diag(self.ridge_rows))  # its rows come last
         return r_factor(np.vstack(factors))
 
     def take(self, rows: NDArray[np.int64]) -> MemoryMatrix:
@@ -181,7 +181,7 @@ class DaskMatrix(TallMatrix):
     def _total(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Array:
         """The sum of what a function of a block, its root weights and other vectors returns."""
         exponents = self.column_exponents
-        total: Array = self.compute(
+        total: Array = self.compute(  # one pass over A
             self.join_rows(function, self.row_scale, *vectors, exponents=exponents, **options)
         )
         return total
@@ -256,7 +256,7 @@ def _triangular(block: MemoryMatrix, row_scale: Any) -> Array:
 
 
 def _joined_factors(R: Array, other: Array) -> Array:
-    return _padded(r_factor(np.vstack([R, other])), R.shape[1])
+    return _padded(r_factor(np.vstack([R, other])), R.shape[1])  # QR of [R; R'], d rows again
 
 
 def _padded(R: Array, d: int) -> Array:
@@ -291,7 +291,7 @@ def _normal_equations(
         G, C = block.normal_equations(B)
     else:
         G, C = block.normal_equations_after(P, B, triangular=triangular)
-    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))
+    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a look at their range
     return np.vstack([np.hstack([G, C]), below])
 
 
@@ -310,9 +310,9 @@ def _normal_product(block: Any, root_weights: Any, *, exponents: Any, X: Array) 
 def _sketch_with(block: Any, root_weights: Any, B: Any, *, exponents: Any, S: Any) -> Array:
     """S A of the block, and S B beside it; all columns, unscaled."""
     block.row_scale = root_weights
-    S = prepared(S).columns(block.first, block.first + block.n)
+    S = prepared(S).columns(block.first, block.first + block.n)  # those that act on these rows
     SA, SB = block.sketch_with(S, B)
-    return SA if SB is None else np.hstack([SA, SB])
+    return SA if SB is None else np.hstack([SA, SB])  # (m, d + k)
 
 
 @np.errstate(all="ignore")
@@ -338,7 +338,7 @@ def sketch_product(S: Any, A: Any) -> Any:
     """
     A = dask_arrays.as_rows(A, ndim=(1, 2))
     S._require_rows(A, "A")
-    columns = A[:, None] if A.ndim == 1 else A
+    columns = A[:, None] if A.ndim == 1 else A  # (n, k)
     dtype = np.dtype(np.float32 if A.dtype == np.float32 else np.float64)
     shape = S.shape[0], columns.shape[1]
     SA = dask_arrays.join_rows(_sketch_block, columns, shape=shape, dtype=dtype, S=S)

@@ -59,7 +59,7 @@ class MemoryMatrix(TallMatrix):
         self, i: int, j: int, T: "SplitTriangle", out: Array, scratch: Array | None = None
     ) -> Array:
         """Rows i..j times `T`, dense; in `out`, where A is dense."""
-        X = self.rows(i, j, out=scratch)
+        X = self.rows(i, j, out=scratch)  # (tile, d)
         for rows, columns, block in T.blocks:
             np.matmul(X[:, rows], block, out=out[: j - i, columns])
         return out[: j - i]
@@ -70,6 +70,7 @@ class MemoryMatrix(TallMatrix):
         out = np.empty((last - first, T.shape[1]))
         for i in range(first, last, self.tile_rows):
             j = min(i + self.tile_rows, last)
+            # A dense A writes in place.
             out[i - first : j - first] = self._product(i, j, split, out[i - first :])
         return out
 
@@ -94,13 +95,14 @@ class MemoryMatrix(TallMatrix):
         belong to a thread (their memory is touched where it is used); `total` is an array of zeros
         to which `visit` may add, which belongs to a part. Returns the sum of the totals.
         """
-        n_tiles = -(-self.n // self.tile_rows)
+        n_tiles = -(-self.n // self.tile_rows)  # rounded up
         seconds = flops / _FLOPS
+        # By the shape, not by the threads.
         n_parts = min(n_tiles, max(8, int(seconds / _PART_SECONDS)))
         bounds, local = part_bounds(n_tiles, n_parts), threading.local()
 
         def part(k: int) -> Array:
-            if not hasattr(local, "tile"):
+            if not hasattr(local, "tile"):  # a thread touches its own memory first
                 local.tile = np.empty((self.tile_rows, self.d))
                 local.product = np.empty((self.tile_rows, width))
             subtotal = np.zeros(total)
@@ -131,11 +133,12 @@ class MemoryMatrix(TallMatrix):
                 return
             X = self._product(i, j, split, product, tile)
             if row_scale is not None:
-                X *= row_scale[i:j, None]
+                X *= row_scale[i:j, None]  # a product is ours to write to
             if norms is not None:
-                kernels.row_norms(X, norms[i:j])
+                kernels.row_norms(X, norms[i:j])  # of V A T
             add_gram(X, total)
 
+        # Product, and half a Gram matrix.
         flops = self.density * self.n * d * k * 2.0 + self.n * k * k
         return self.each(visit, 0 if T is None else k, flops, (k, k))
 
@@ -163,14 +166,14 @@ class MemoryMatrix(TallMatrix):
                 R = r_factor(np.vstack([R, self.rows(i, min(i + step, last), row_scale)]))
             return R
 
-        step = max(self.tile_rows, 2 * self.d)
+        step = max(self.tile_rows, 2 * self.d)  # rows below R that pay for its d rows
         seconds = 4.0 * self.n * self.d**2 / _FLOPS
         n_parts = min(-(-self.n // step), max(8, int(seconds / _PART_SECONDS)))
         bounds = part_bounds(self.n, n_parts)
         factors = run_parts(part_of, n_parts, seconds=seconds, blas=True)
         if self.ridge:
             factors.append(np.diag(self.ridge_rows))
-        return r_factor(np.vstack(factors))
+        return r_factor(np.vstack(factors))  # of the parts, one below the other
 
 
 class SplitTriangle:
@@ -181,8 +184,8 @@ class SplitTriangle:
         self.array = np.ascontiguousarray(T)
         whole = slice(None)
         self.blocks = [(whole, whole, self.array)]
-        h = 4 * round(0.15 * d)
-        if d == k >= _TRIANGLE and not T[h:, :h].any():
+        h = 4 * round(0.15 * d)  # 0.6 d: h (d - h) of d^2 products are left out
+        if d == k >= _TRIANGLE and not T[h:, :h].any():  # the lower left block is zero
             left, right = np.ascontiguousarray(T[:h, :h]), np.ascontiguousarray(T[:, h:])
             self.blocks = [(slice(h), slice(h), left), (whole, slice(h, d), right)]
 
@@ -198,4 +201,4 @@ def add_gram(X: Array, total: Array) -> None:
     if X.shape[1] <= _FEW_COLUMNS and X.dtype == np.float64 and X.flags.c_contiguous:
         kernels.add_gram(read_only(X), np.empty_like(total), total)
     else:
-        total += X.T @ X
+        total += X.T @ X  # NumPy calls SYRK, half of a product

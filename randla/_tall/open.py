@@ -19,7 +19,7 @@ def open_operand(A: Any) -> LeastSquaresMatrix:
         return open_tall(A)  # type: ignore[return-value]
     if 0 in A.shape:
         raise ValueError(f"A must have rows and columns, got shape {A.shape}")
-    return OperatorMatrix(A)
+    return OperatorMatrix(A)  # known by its products
 
 
 def open_tall(
@@ -34,7 +34,7 @@ def open_tall(
         from randla._tall.dask import DaskMatrix
 
         return DaskMatrix(A, ridge)
-    A = as_matrix(A, name, finite=finite, sparse=True)
+    A = as_matrix(A, name, finite=finite, sparse=True)  # a read-only array, or CSR
     if 0 in A.shape:
         raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")
     return open_checked(A, ridge)
@@ -62,7 +62,7 @@ def take_rows(A: Any, rows: NDArray[np.int64], n: int) -> Any:
     if not are_in_memory(A):
         from randla._tall import dask_arrays
 
-        A = dask_arrays.as_rows(A, ndim=(1, 2))
+        A = dask_arrays.as_rows(A, ndim=(1, 2))  # blocks of whole rows
         require_rhs_shape(A.shape, n, "A", of="the sampled matrix")
         return as_block(dask_arrays.take_rows(A, rows))
     A = as_matrix(A, sparse=True) if is_sparse(A) else as_array(A, "A")
