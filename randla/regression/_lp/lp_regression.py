@@ -289,7 +289,9 @@ def lp_regression(
         gap = np.max(result.gap)
         where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"
         if not result.certified:
-            where = f"found rank {result.rank} of {len(result.x)} columns of A, which is in doubt"
+            where = (
+                f"found rank {result.rank} of {len(result.x)} columns of A, which is not certain"
+            )
         warn_caller(f"lp_regression {where}; the lower bound is valid", NotConvergedWarning)
     return result
 

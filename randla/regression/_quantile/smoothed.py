@@ -1,4 +1,4 @@
-"""The quantile plane of a sample, to within its statistical error.
+"""The quantile fit of a sample, to within its statistical error.
 
 An interior point solve of a small part of the sample is followed by a few Newton steps on all of
 it, for the loss smoothed over a band around the fit. The band covers the error of the part and
