@@ -276,7 +276,9 @@ class BlockSRHT(HadamardSketch):
             if block_size & (block_size - 1):
                 raise ValueError(f"block_size must be a power of two, got {block_size}")
         else:
-            block_size = min(max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK)  # no row of H_B twice
+            block_size = min(
+                max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK
+            )  # no row of H_B twice
             block_size = block_size if n is None else min(block_size, padded(n))
         shape = m, UNBOUNDED if n is None else n
         self.__dict__.update(shape=shape, _key=draw_key(rng), block_size=block_size)

@@ -157,9 +157,7 @@ class Sketch(LinearOperator, ABC):
         require_finite(b, "b")
         require_finite(weights, "weights")
         # All is finite, so a sum has overflowed: again, scaled down by a power of two.
-        down = (
-            n.bit_length() + 2
-        )  # a sum of n terms is below 2^down times the largest
+        down = n.bit_length() + 2  # a sum of n terms is below 2^down times the largest
         weights = np.ldexp(weights if weights.size else np.ones(n), -down)
         total = apply(A, b, read_only(weights.astype(A.dtype, copy=False)), first_row)
         with np.errstate(over="ignore"):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from randla._parallel import showing_progress
 from randla._tall.problem import Rows
-from randla._validation import as_flag, as_number, is_dask
+from randla._validation import as_flag, is_dask
 from randla.regression._least_squares.choice import solve, zero_solution
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import (
@@ -160,19 +160,18 @@ def lstsq(
     """
     options = LstsqOptions.of(
         eps=eps, delta=delta, sketch_size=sketch_size, sketch=sketch, method=method, rcond=rcond,
-        rng=rng,
+        rng=rng, ridge=ridge,
     )  # fmt: skip
-    ridge = as_number(ridge, "ridge", low=0.0, closed="left")
     bars = showing_progress("lstsq", as_flag(progress, "progress"))
     if is_dask(A):
         from randla._dask import least_squares
 
         with bars:
-            return least_squares.lstsq(A, b, options, ridge, weights)
+            return least_squares.lstsq(A, b, options, options.ridge, weights)
     A = as_operand(A)
     root_weights = as_root_weights(weights, A.shape[0])
     with np.errstate(all="ignore"), single_blas(A.shape), bars:  # what may overflow is looked at
-        rows, is_vector = as_problem(A, b, root_weights, ridge, options)
+        rows, is_vector = as_problem(A, b, root_weights, options.ridge, options)
         return answer(rows, is_vector, options, root_weights)
 
 

@@ -21,10 +21,6 @@ from randla.regression._least_squares.problem import as_operand, as_problem, sin
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._least_squares.sketch_factory import SketchFactory
 from randla.regression._solvers.backward_error import measure_backward_error
-from randla.regression._solvers.preconditioner import (
-    SpectralPreconditioner,
-    TriangularPreconditioner,
-)
 from randla.regression._solvers.rank import Exponents
 from randla.regression._solvers.refinement import Solution
 from randla.regression._solvers.sketched_factor import SketchedFactor
@@ -98,9 +94,8 @@ class LstsqResult(Result):
             solution = replace(solution, squares=squares)
         x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
         measure, error = partial(measure_backward_error, rows, solution), solution.error
-        is_known = error is not None and not isinstance(
-            solution.preconditioner, TriangularPreconditioner | SpectralPreconditioner
-        )
+        P = solution.preconditioner
+        is_known = error is not None and (P is None or not P.has_factor)
         result = cls(
             x=x,
             standard_error=np.zeros(x.shape),

@@ -123,6 +123,7 @@ class LsqrSteps:
 class Unpreconditioned(Preconditioner):
     """No preconditioner: P is the identity, and R is known by its norm only."""
 
+    has_factor = False
     condition = math.inf
 
     def __init__(self, rows: Rows, exponents: Exponents) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg import lapack
@@ -30,6 +31,7 @@ class Preconditioner(ABC):
     is within a small constant of the smallest relative change of A that makes y a solution.
     """
 
+    has_factor: ClassVar[bool] = True  # whether R is known as a matrix
     top: float  # spectral norm of R
     condition: float  # condition number of R
     contraction: float = 1.0  # by which one step reduces the error, where it is known; else 1
