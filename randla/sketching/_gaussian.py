@@ -103,7 +103,7 @@ class GaussianSketch(Sketch):
                 if weights.size:
                     E = E * weights[i:end, None]  # E' W A without a copy of A
                 rows = A[i:end]
-                with np.errstate(invalid="ignore", over="ignore"):  # looked at in the end
+                with np.errstate(invalid="ignore", over="ignore"):  # the sum is checked
                     total[:, :d] += (rows.T @ E).T if is_sparse(rows) else E.T @ rows
                     if k:
                         total[:, d:] += E.T @ b[i:end]

@@ -23,9 +23,9 @@ from randla.sketching._kernels import hadamard as kernels, vector_code
 from randla.sketching._operators import UNBOUNDED, AnyArray, Sketch
 from randla.sketching._working_memory import OrderedSum, part_count, strided_view
 
-#: Rough seconds per entry of A, to decide whether the pool is worth its price.
+#: Rough seconds per entry of A, to decide whether to use the thread pool.
 _SECONDS_PER_ENTRY = 8e-10
-#: Bytes of A that one call of a kernel reads, so that Ctrl-C is seen between two.
+#: Bytes of A that one kernel call reads; Ctrl-C takes effect between calls.
 _BYTES_PER_CALL = 1 << 28
 #: Rows of a block where the number of samples does not ask for more: three stages of radix 8.
 USUAL_BLOCK = 512
@@ -34,7 +34,7 @@ _WIDEST = 264
 
 
 class Purpose(IntEnum):
-    """Which of the keys that are derived from a sketch's key is for what."""
+    """Indices of the keys that are derived from the key of a sketch."""
 
     SIGNS, SHIFTS, FLIPS, LABELS, TABLE, SAMPLES, ORDER = range(7)
     SIGNS_1, TABLE_1, SAMPLES_1 = range(7, 10)  # of the first factor of a Kronecker sketch
@@ -47,7 +47,7 @@ def padded(n: int) -> int:
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class HadamardSketch(Sketch):
-    """What the exact and the block form share: all but the draw."""
+    """Everything the Hadamard sketches share, except the random draw."""
 
     has_linf_guarantee: ClassVar[bool] = True
 
@@ -72,7 +72,7 @@ class HadamardSketch(Sketch):
         width = d + right.shape[1]
         strips = _strips(width, A.dtype)
         first, last = _block_range(draw, first_row, first_row + n_rows)
-        # A part ends with the addition of m rows: it shall have some 96 rows of A for each.
+        # Adding the sum of a part costs m rows: a part has some 96 rows of A for each of them.
         n_parts = part_count(last - first, n_rows / (96 * m))
         bounds = part_bounds(last - first, n_parts)  # in blocks of rows
         sums = OrderedSum(lambda: aligned_zeros(m * sum(s.padded for s in strips), A.dtype))

@@ -20,7 +20,7 @@ from randla.sketching._working_memory import OrderedSum, part_count, strided_vie
 _SLAB_ENTRIES = 1 << 14
 #: Rows of the adjoint whose buckets are drawn at a time.
 _ADJOINT_ROWS = 512
-#: Additions in one call of a kernel, so that Ctrl-C is seen between two.
+#: Additions in one kernel call; Ctrl-C takes effect between calls.
 _ADDITIONS_PER_CALL = 1 << 28
 #: Rough seconds per addition.
 _SECONDS_PER_ADDITION = 4e-10
@@ -100,7 +100,7 @@ class SparseSignSketch(Sketch):
         line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
         step = -(-width // line) * line  # a row of the sum takes whole cache lines
         slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
-        # Additions, and parts such that a sum of m rows costs a small share of those of a part.
+        # So few parts that adding their sums (m rows each) costs little beside the sketching.
         entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * b.shape[1]
         n_parts = part_count(-(-n_rows // slab_rows), zeta * entries / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)

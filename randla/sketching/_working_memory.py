@@ -1,4 +1,4 @@
-"""How kernels read operands in any memory order, and the ordered sum of the parts."""
+"""Operands in any memory order for kernels, and sums over parts in a fixed order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def strided_view(A: NDArray[Any]) -> StridedView:
 class OrderedSum:
     """The sum of the accumulators of parts, added in the order of the parts.
 
-    The result does not depend on which part is ready first, and few accumulators exist at a time.
+    The result does not depend on which part finishes first, and few accumulators exist at a time.
     """
 
     def __init__(self, make: Callable[[], NDArray[Any]]) -> None:
@@ -59,7 +59,7 @@ class OrderedSum:
         self.total = make()
 
     def accumulator(self) -> NDArray[Any]:
-        """Zeros for one part."""
+        """An accumulator of zeros for one part."""
         with self._lock:
             array = self._spare.pop() if self._spare else None
         if array is None:
@@ -68,8 +68,8 @@ class OrderedSum:
         return array
 
     def add(self, part: int, array: NDArray[Any]) -> None:
-        """Take the accumulator of a part back."""
-        # Error states belong to a thread; whether sums are finite is looked at in the end.
+        """Add the accumulator of a part, once all parts before it were added."""
+        # Each thread has its own error state; the final sums are checked for NaN and inf.
         with self._lock, np.errstate(invalid="ignore", over="ignore"):
             self._waiting[part] = array  # until all parts before it are there
             while self._next in self._waiting:

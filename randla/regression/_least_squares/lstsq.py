@@ -170,7 +170,11 @@ def lstsq(
             return least_squares.lstsq(A, b, options, options.ridge, weights)
     A = as_operand(A)
     root_weights = as_root_weights(weights, A.shape[0])
-    with np.errstate(all="ignore"), single_blas(A.shape), bars:  # what may overflow is looked at
+    with (
+        np.errstate(all="ignore"),
+        single_blas(A.shape),
+        bars,
+    ):  # overflow is detected and handled inside
         rows, is_vector = as_problem(A, b, root_weights, options.ridge, options)
         return answer(rows, is_vector, options, root_weights)
 
@@ -185,7 +189,7 @@ def answer(rows: Rows, is_vector: bool, options: LstsqOptions, root_weights: Any
             if sketched is None:  # all columns of A are zero
                 return LstsqResult.of(rows, zero_solution(rows), is_vector)
             return LstsqResult.of_sketch(rows, sketched, is_vector, options, factory, root_weights)
-        options = options.exact()
+        options = options.exact()  # the sketch would need too many rows for its eps
         factory = SketchFactory.of(rows, options)
     solution = solve(rows, options, factory)
     return LstsqResult.of(rows, solution, is_vector, options.rcond)

@@ -65,7 +65,7 @@ class LstsqOptions:
 
     @property
     def wants_one_sketch(self) -> bool:
-        """Whether the answer shall come from a single sketch."""
+        """Whether an estimate from a single sketch was requested."""
         if self.method == "sketch-and-solve":
             return True
         return self.method == "auto" and (self.eps is not None or self.sketch_size is not None)
@@ -97,7 +97,7 @@ def _consistent_size(eps: Any, sketch_size: Any, sketch: Any, method: str) -> in
             raise ValueError(
                 f"sketch_size must be {m}, as the sketch has {m} rows, got {sketch_size}"
             )
-        sketch_size = m if uses_sketch else sketch_size
+        sketch_size = m if uses_sketch else sketch_size  # "auto" with an operator alone: exact
     elif method == "sketch-and-solve" and eps is None and sketch_size is None:
         raise ValueError("method='sketch-and-solve' needs eps or sketch_size")
     is_given = isinstance(sketch, Sketch) or sketch != "auto"

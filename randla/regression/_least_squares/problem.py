@@ -21,7 +21,7 @@ MAX_DENSE_ENTRIES = 1 << 22
 #: Ratio of the scales of two columns of a Kronecker factor up to which its singular values will do.
 _LARGEST_SPREAD = 1e9
 #: BLAS is held at one thread from this many entries, which pay for the call, up to this many
-#: columns, beyond which the factors are worth several threads.
+#: columns, beyond which the factorisations gain from several threads.
 _MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 
 
@@ -35,7 +35,7 @@ def as_operand(A: Any) -> Any:
 
 
 def as_root_weights(weights: Any, n: int) -> Array | None:
-    """Square roots of the weights; None stands for weights of one."""
+    """Square roots of the weights; None if all weights are one."""
     if weights is None:
         return None
     return read_only(np.sqrt(as_weights(weights, n, "weights")))
@@ -54,15 +54,15 @@ def as_problem(
     if not isinstance(A, np.ndarray):
         kind = OperatorRows if is_operator(A) else SparseRows
         is_small = options.method == "auto" and not options.wants_one_sketch
-        is_small &= n * d < MAX_DENSE_ENTRIES
+        is_small &= n * d < MAX_DENSE_ENTRIES  # 32 MB
         if options.method != "lapack" and (_splits(A, root_weights, ridge) or not is_small):
             return kind(A, B, root_weights, ridge), rhs.ndim == 1
-        A = kind(A, B).toarray()
+        A = kind(A, B).toarray()  # (n, d), float64
     return DenseRows(A, B, root_weights, ridge), rhs.ndim == 1
 
 
 def is_structured(rows: Rows) -> bool:
-    """Whether the problem splits into those of the factors of a Kronecker product."""
+    """Whether the problem splits into one problem for each factor of a Kronecker product."""
     return _splits(rows.A, rows.root_weights, rows.ridge)
 
 

@@ -36,7 +36,7 @@ from randla.regression._solvers.refinement import Solution
 _LOAD_ROWS = 4096
 #: Rows of a block whose QR has rounding errors well below the noise that `numerical_rank` allows.
 _BLOCK_ROWS = 128
-#: Reciprocal condition number, with the rows of a ridge, below which A is looked at without them.
+#: Reciprocal condition number, with the rows of a ridge, below which A is factored without them too.
 _RIDGE_COUNTS = 1e-5
 #: Where the share of A in the norm of a column with its ridge is smaller, the solution is refined.
 _SMALL_SHARE = 1e-6
@@ -218,7 +218,7 @@ def _solve_dependent_with_ridge(rows: DenseRows) -> Solution | None:
 
 
 def _better(Y: Array, squares: Array, Z: Array, others: Array) -> tuple[Array, Array]:
-    """The columns of Y and their squares, or those of Z where these are smaller beyond rounding."""
+    """Choose Y or Z column by column: Z where its sum of squares is smaller beyond rounding."""
     margin = EPS * (NOISE * np.sqrt(squares) + np.abs(Z).sum(axis=0))
     better = np.sqrt(others) + margin < np.sqrt(squares)
     return np.where(better, Z, Y), np.where(better, others, squares)
