@@ -21,7 +21,7 @@ from randla._random import draw_key, hashes, random_permutation, sample_without_
 from randla._validation import as_count, is_sparse, read_only
 from randla.sketching._kernels import hadamard as kernels, vector_code
 from randla.sketching._operators import UNBOUNDED, AnyArray, Sketch
-from randla.sketching._working_memory import OrderedSum, part_count, strided_view
+from randla.sketching._working_memory import Reused, part_count, strided_view, sum_parts
 
 #: Rough seconds per entry of A, to decide whether to use the thread pool.
 _SECONDS_PER_ENTRY = 8e-10
@@ -75,23 +75,23 @@ class HadamardSketch(Sketch):
         # Adding the sum of a part costs m rows: a part has some 96 rows of A for each of them.
         n_parts = part_count(last - first, n_rows / (96 * m))
         bounds = part_bounds(last - first, n_parts)  # in blocks of rows
-        sums = OrderedSum(lambda: aligned_zeros(m * sum(s.padded for s in strips), A.dtype))
-        spare: list[kernels.Work] = []  # one for each thread
 
-        def sketch_part(k: int) -> None:
-            work = spare.pop() if spare else _make_work(draw, strips, A.dtype)
-            total = sums.accumulator()
+        def sketch_part(k: int, work: kernels.Work, total: AnyArray) -> None:
+            blocks = first + bounds[k][0], first + bounds[k][1]
             for strip in strips:
                 part = total[m * strip.offset : m * (strip.offset + strip.padded)]
-                blocks = first + bounds[k][0], first + bounds[k][1]
                 _sum_blocks(A, right, weights, first_row, blocks, strip, draw, work, part)
-            sums.add(k, total)
-            spare.append(work)
 
-        run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
+        sums = sum_parts(
+            sketch_part,
+            n_parts,
+            lambda: aligned_zeros(m * sum(strip.padded for strip in strips), A.dtype),
+            lambda: _make_work(draw, strips, A.dtype),
+            seconds=_SECONDS_PER_ENTRY * n_rows * width,
+        )
         out = np.empty((m, width), A.dtype)  # samples in the order of S, times 1/sqrt(m)
         for strip in strips:
-            total = sums.total[m * strip.offset : m * (strip.offset + strip.padded)]
+            total = sums[m * strip.offset : m * (strip.offset + strip.padded)]
             kernels.collect_samples(
                 read_only(total), strip.padded, self._rank, A.dtype.type(m**-0.5), out, strip.lo,
                 strip.hi - strip.lo,
@@ -110,16 +110,16 @@ class HadamardSketch(Sketch):
             sorted_rows = aligned_zeros(m * strip.padded, Y.dtype).reshape(m, strip.padded)
             sorted_rows[self._rank, : strip.hi - strip.lo] = Y[:, strip.lo : strip.hi] / np.sqrt(m)
             rows.append(read_only(sorted_rows.reshape(-1)))
-        spare: list[kernels.Work] = []
+        works = Reused(lambda: _make_work(draw, strips, Y.dtype))
 
         def fill_part(i: int) -> None:
-            work = spare.pop() if spare else _make_work(draw, strips, Y.dtype)
+            work = works.take()
             for strip, strip_rows in zip(strips, rows, strict=True):
                 kernels.adjoint_blocks(
                     strip_rows, low + bounds[i][0], low + bounds[i][1], first, draw, work,
                     strip.padded, out, strip.lo, strip.hi - strip.lo,
                 )  # fmt: skip
-            spare.append(work)
+            works.give(work)
 
         run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ENTRY * out.size)
         return out

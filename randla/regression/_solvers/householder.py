@@ -36,7 +36,7 @@ from randla.regression._solvers.refinement import Solution
 _LOAD_ROWS = 4096
 #: Rows of a block whose QR has rounding errors well below the noise that `numerical_rank` allows.
 _BLOCK_ROWS = 128
-#: Reciprocal condition number, with the rows of a ridge, below which A is factored without them too.
+#: Reciprocal condition number, with the rows of a ridge, below which A is also factored alone.
 _RIDGE_COUNTS = 1e-5
 #: Where the share of A in the norm of a column with its ridge is smaller, the solution is refined.
 _SMALL_SHARE = 1e-6
