@@ -13,7 +13,7 @@ from randla._typing import Array
 
 T = TypeVar("T")
 
-#: Panels of a part, the unit that threads share.
+#: Panels of a part, the unit that threads share: 16384 rows.
 _PART = 64
 #: Seconds a row and column that a pass takes, roughly.
 PACE = 1e-9
@@ -34,7 +34,7 @@ class Panels:
     def __init__(self, n: int, d: int) -> None:
         self.n, self.d = n, d
         n_panels = max(-(-n // PANEL), 1)
-        self.data = np.zeros((n_panels, d + d % 2, PANEL))
+        self.data = np.zeros((n_panels, d + d % 2, PANEL))  # kernels take two columns at a time
         self.rhs = np.zeros((n_panels, PANEL))
         self.weight: Array | None = None
         self.n_parts = -(-n_panels // _PART)
@@ -96,7 +96,7 @@ class Panels:
             ),
             passes=0.25 * self.d,
         )
-        return sums.sum(axis=0)[: self.d, : self.d]
+        return sums.sum(axis=0)[: self.d, : self.d]  # in the order of the parts, on any threads
 
     def residuals(self, x: Array, rhs: Array | None = None) -> Array:
         """The residuals b - A x as (K, PANEL)."""

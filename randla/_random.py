@@ -91,6 +91,13 @@ def hash_to_range(bits, n):
     return np.int64(((bits & _LOW32) * np.uint64(n)) >> _S32)
 
 
+@kernel
+def counter_uniforms(key, first, out):
+    """Uniform on [0, 1) for rows first, first + 1, ...: functions of the key and the row."""
+    for i in range(out.size):
+        out[i] = np.float64(counter_hash(key, first + i) >> _S11) * _TO_UNIT
+
+
 # Small choices, made once -------------------------------------------------------------------------
 # NumPy promises no fixed stream for ``Generator.choice`` or ``permutation``, and a pickled sketch
 # must not depend on a version: so these are functions of a key, the same on every machine.

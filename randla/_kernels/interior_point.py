@@ -102,9 +102,10 @@ def form(part, step_dual, step_primal, feasible):
             v = z[V, t] + step_primal * z[D_V, t]
             u = z[U, t] + step_primal * z[D_U, t]
             r = z[RESIDUAL, t] - step_primal * z[E, t]  # r - A dx
-            inverse = 1.0 / (a * s)
-            ia, si = s * inverse, a * inverse
-            q = 1.0 / (v * ia + u * si)
+            both, total_slack = a * s, v * s + u * a
+            inverse = 1.0 / (both * total_slack)  # the one division, which takes most of the time
+            ia, si = s * inverse * total_slack, a * inverse * total_slack
+            q = both * inverse * both  # 1 / (v/a + u/s)
             z[DUAL, t], z[SLACK, t], z[V, t], z[U, t], z[RESIDUAL, t] = a, s, v, u, r
             z[INV_DUAL, t], z[INV_SLACK, t], z[Q, t] = ia, si, q
             up, down = max(r, 0.0), max(-r, 0.0)
@@ -191,5 +192,5 @@ def corrector(part, dx, centre, mean, tau):
             du = down - u - u * si * (e * (1.0 - e * si) - da)
             z[D_DUAL, t], z[D_V, t], z[D_U, t], z[E, t] = da, dv, du, work[0, t]
             lanes[0, t] = max(lanes[0, t], max(-da * ia, da * si))
-            lanes[1, t] = max(lanes[1, t], max(-dv / v, -du / u))
+            lanes[1, t] = max(lanes[1, t], max(-dv * u, -du * v) / (u * v))  # of -dv/v and -du/u
     return largest(lanes[0]), largest(lanes[1])

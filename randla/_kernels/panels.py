@@ -9,13 +9,13 @@ in the first- or second-level cache while a kernel goes over it.
 
 import math
 
-from randla._jit import fused_kernel, summing_kernel
+from randla._jit import fused_kernel, inline, summing_kernel
 
 #: Rows of a panel: its columns, 2 kB each, fill the first-level cache at d = 16.
 PANEL = 256
 
 
-@fused_kernel
+@inline
 def fill(values, value):
     """Set a vector to one number (a loop compiles faster than an assignment to a slice)."""
     for k in range(values.size):
@@ -33,26 +33,26 @@ def largest(lanes):
     return lanes[0]
 
 
-@summing_kernel
+@inline
 def add_multiple(P, factor, x, r):
     """``r += factor P'x`` for one panel P (w, B); x (w,), r (B,)."""
     for i in range(0, P.shape[0], 2):
-        a, b = factor * x[i], factor * x[i + 1]
+        a, b = factor * x[i], factor * x[i + 1]  # two columns share a load and a store of r
         for t in range(r.size):
             r[t] += a * P[i, t] + b * P[i + 1, t]
 
 
-@summing_kernel
+@inline
 def add_adjoint(P, z, g):
     """``g += P z`` for one panel; z (B,), zero beyond n, g (w,)."""
     for i in range(P.shape[0]):
-        total = 0.0
+        total = 0.0  # a register: a sum that is stored would not vectorise
         for t in range(z.size):
             total += z[t] * P[i, t]
         g[i] += total
 
 
-@summing_kernel
+@inline
 def add_adjoints(P, y, z, g):
     """``g[0] += P y`` and ``g[1] += P z``, which share their loads."""
     for i in range(P.shape[0]):
@@ -74,9 +74,9 @@ def add_gram(P, q, work, G):
     w, B = P.shape
     for i in range(0, w, 2):
         for t in range(B):
-            work[0, t] = q[t] * P[i, t]
+            work[0, t] = q[t] * P[i, t]  # rows i and i + 1 of P diag(q)
             work[1, t] = q[t] * P[i + 1, t]
-        for j in range(0, i + 1, 2):
+        for j in range(0, i + 1, 2):  # the 2 x 2 block at (i, j), i >= j
             s00, s01, s10, s11 = 0.0, 0.0, 0.0, 0.0
             for t in range(B):
                 s00 += work[0, t] * P[j, t]
@@ -132,7 +132,7 @@ def square_norms(P, W, work):
             if a != 0.0 or b != 0.0:  # W is often triangular
                 for t in range(P.shape[1]):
                     work[1, t] += a * P[i, t] + b * P[i + 1, t]
-        for t in range(P.shape[1]):
+        for t in range(P.shape[1]):  # work[1] has (W a)_c for each row a
             work[0, t] += work[1, t] * work[1, t]
 
 
@@ -149,7 +149,7 @@ def fill_norms(panels, W, work, out):
 def raise_maxima(panels, lanes, g):
     """Raise g (w,) to the largest absolute values of the columns. lanes (B,) is overwritten."""
     for i in range(panels.shape[1]):
-        fill(lanes, g[i])
+        fill(lanes, g[i])  # a maximum for each place in a panel: lanes do not wait for another
         for k in range(panels.shape[0]):
             for t in range(panels.shape[2]):
                 lanes[t] = max(lanes[t], abs(panels[k, i, t]))

@@ -21,11 +21,11 @@ from randla._random import draw_key, hashes, random_permutation, sample_without_
 from randla._validation import as_count, is_sparse, read_only
 from randla.sketching._kernels import hadamard as kernels, vector_code
 from randla.sketching._operators import UNBOUNDED, AnyArray, Sketch
-from randla.sketching._working_memory import OrderedSum, part_count, strided_view
+from randla.sketching._working_memory import Reused, part_count, strided_view, sum_parts
 
-#: Rough seconds per entry of A, to decide whether the pool is worth its price.
+#: Rough seconds per entry of A, to decide whether to use the thread pool.
 _SECONDS_PER_ENTRY = 8e-10
-#: Bytes of A that one call of a kernel reads, so that Ctrl-C is seen between two.
+#: Bytes of A that one kernel call reads; Ctrl-C takes effect between calls.
 _BYTES_PER_CALL = 1 << 28
 #: Rows of a block where the number of samples does not ask for more: three stages of radix 8.
 USUAL_BLOCK = 512
@@ -34,7 +34,7 @@ _WIDEST = 264
 
 
 class Purpose(IntEnum):
-    """Which of the keys that are derived from a sketch's key is for what."""
+    """Indices of the keys that are derived from the key of a sketch."""
 
     SIGNS, SHIFTS, FLIPS, LABELS, TABLE, SAMPLES, ORDER = range(7)
     SIGNS_1, TABLE_1, SAMPLES_1 = range(7, 10)  # of the first factor of a Kronecker sketch
@@ -47,7 +47,7 @@ def padded(n: int) -> int:
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class HadamardSketch(Sketch):
-    """What the exact and the block form share: all but the draw."""
+    """Everything the Hadamard sketches share, except the random draw."""
 
     has_linf_guarantee: ClassVar[bool] = True
 
@@ -72,26 +72,26 @@ class HadamardSketch(Sketch):
         width = d + right.shape[1]
         strips = _strips(width, A.dtype)
         first, last = _block_range(draw, first_row, first_row + n_rows)
-        # A part ends with the addition of m rows: it shall have some 96 rows of A for each.
+        # Adding the sum of a part costs m rows: a part has some 96 rows of A for each of them.
         n_parts = part_count(last - first, n_rows / (96 * m))
         bounds = part_bounds(last - first, n_parts)  # in blocks of rows
-        sums = OrderedSum(lambda: aligned_zeros(m * sum(s.padded for s in strips), A.dtype))
-        spare: list[kernels.Work] = []  # one for each thread
 
-        def sketch_part(k: int) -> None:
-            work = spare.pop() if spare else _make_work(draw, strips, A.dtype)
-            total = sums.accumulator()
+        def sketch_part(k: int, work: kernels.Work, total: AnyArray) -> None:
+            blocks = first + bounds[k][0], first + bounds[k][1]
             for strip in strips:
                 part = total[m * strip.offset : m * (strip.offset + strip.padded)]
-                blocks = first + bounds[k][0], first + bounds[k][1]
                 _sum_blocks(A, right, weights, first_row, blocks, strip, draw, work, part)
-            sums.add(k, total)
-            spare.append(work)
 
-        run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ENTRY * n_rows * width)
+        sums = sum_parts(
+            sketch_part,
+            n_parts,
+            lambda: aligned_zeros(m * sum(strip.padded for strip in strips), A.dtype),
+            lambda: _make_work(draw, strips, A.dtype),
+            seconds=_SECONDS_PER_ENTRY * n_rows * width,
+        )
         out = np.empty((m, width), A.dtype)  # samples in the order of S, times 1/sqrt(m)
         for strip in strips:
-            total = sums.total[m * strip.offset : m * (strip.offset + strip.padded)]
+            total = sums[m * strip.offset : m * (strip.offset + strip.padded)]
             kernels.collect_samples(
                 read_only(total), strip.padded, self._rank, A.dtype.type(m**-0.5), out, strip.lo,
                 strip.hi - strip.lo,
@@ -110,16 +110,16 @@ class HadamardSketch(Sketch):
             sorted_rows = aligned_zeros(m * strip.padded, Y.dtype).reshape(m, strip.padded)
             sorted_rows[self._rank, : strip.hi - strip.lo] = Y[:, strip.lo : strip.hi] / np.sqrt(m)
             rows.append(read_only(sorted_rows.reshape(-1)))
-        spare: list[kernels.Work] = []
+        works = Reused(lambda: _make_work(draw, strips, Y.dtype))
 
         def fill_part(i: int) -> None:
-            work = spare.pop() if spare else _make_work(draw, strips, Y.dtype)
+            work = works.take()
             for strip, strip_rows in zip(strips, rows, strict=True):
                 kernels.adjoint_blocks(
                     strip_rows, low + bounds[i][0], low + bounds[i][1], first, draw, work,
                     strip.padded, out, strip.lo, strip.hi - strip.lo,
                 )  # fmt: skip
-            spare.append(work)
+            works.give(work)
 
         run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ENTRY * out.size)
         return out

@@ -56,7 +56,7 @@ def inverse_bias(m: int, d: int, population: int | None) -> float:
 
 
 def simultaneous_t(delta: float, d: int, degrees_of_freedom: int) -> float:
-    """What all of d Student variables stay below in size but for probability `delta`."""
+    """Bound on the absolute values of d Student variables that holds with probability 1 - delta."""
     return float(t_of_tail(0.5 * delta / max(d, 1), degrees_of_freedom))  # Bonferroni
 
 

@@ -49,7 +49,7 @@ class Sketch(LinearOperator, ABC):
     #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
     has_linf_guarantee: ClassVar[bool] = False
 
-    # What a subclass says ------------------------------------------------------------------------
+    # What a subclass defines ---------------------------------------------------------------------
 
     def _options(self) -> dict[str, Any]:
         """Further arguments of the constructor, for the repr."""

@@ -6,11 +6,11 @@ import pytest
 from randla._kernels import cholesky, panels
 from randla._kernels.interior_point import DUAL, FIELDS, RESIDUAL, Part
 from randla._panels import PANEL, Panels
+from randla._random import counter_uniforms
 from randla._tall._kernels.tiles import invert_lower, row_norms
 from randla._tall.memory import add_gram
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
 from randla.sampling._kernels.power import power
-from randla.sampling._kernels.rows import counter_uniforms
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (255, 2), (256, 3), (257, 8), (600, 5)])

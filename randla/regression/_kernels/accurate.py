@@ -14,12 +14,13 @@ _SPLITTER = 134217729.0  # 2^27 + 1
 def add_product(x, y, high, low):
     """Add x y to the unevaluated sum of `high` and `low`."""
     product = x * y
-    t = _SPLITTER * x
+    t = _SPLITTER * x  # Dekker and Veltkamp: x = x1 + x2 of 26 bits each
     x1 = t - (t - x)
     x2 = x - x1
     t = _SPLITTER * y
     y1 = t - (t - y)
     y2 = y - y1
+    # x y = product + error exactly (TwoProduct); high + product = total + rest (Knuth's TwoSum).
     error = x2 * y2 - (((product - x1 * y1) - x2 * y1) - x1 * y2)
     total = high + product
     t = total - high

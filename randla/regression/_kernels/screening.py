@@ -41,12 +41,13 @@ def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
             above, below = 0.0, 0.0
             for t in range(m):
                 r, limit = work[0, t], limits[q] * work[1, t]
+                # As numbers, not branches: the loop vectorises.
                 up, down = 1.0 if r > limit else 0.0, 1.0 if r < -limit else 0.0
                 side[k, q, t] = np.int8(up - down)
                 work[2, t], work[3, t] = up * weight[k, t], down * weight[k, t]
                 above += work[2, t] * rhs[k, t]
                 below += work[3, t] * rhs[k, t]
-            for t in range(m, B):
+            for t in range(m, B):  # beyond n
                 work[2, t], work[3, t] = 0.0, 0.0
                 side[k, q, t] = 0
             add_adjoints(P, work[2], work[3], sums[q])
@@ -71,6 +72,7 @@ def check(panels, rhs, weight, n, X, taus, duals, side, work, wrong, sums):
                 r = work[0, t] * (weight[k, t] if s != 0 else 0.0)
                 loss = max(tau * r, (tau - 1.0) * r)
                 value += loss
+                # rho(r) - z r, with the dual z of the row's sum.
                 gap += loss - (duals[q, 0] if s > 0 else duals[q, 1]) * r
                 wrong[k, q, t] = s if s * r < 0.0 else 0
             sums[q, 0] += value

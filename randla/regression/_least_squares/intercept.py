@@ -48,7 +48,7 @@ def lstsq_with_intercept(
         share = share / share.sum()
     if is_sparse(A) and A.shape[0] * A.shape[1] < MAX_DENSE_ENTRIES:
         A = A.toarray()
-    means, mean_of_b = A.T @ share, share @ b
+    means, mean_of_b = A.T @ share, share @ b  # weighted
     b = b - mean_of_b
     if is_sparse(A):
         result = _solve_sparse(A, b, weights, means, options)
@@ -71,17 +71,18 @@ def _solve_dense(
     """Solve for a dense A, where needed after a constant column."""
     centred = A - means
     constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
-    centred[:, constant] = 0.0
+    centred[:, constant] = 0.0  # what is left of a constant is rounding
     centred -= centred.T @ share  # rounding errors of the means would be a direction of their own
     scale = np.abs(centred).max(axis=0)
     scale[constant] = 1.0
+    # Weighted standard deviations; their squares stay in range.
     spread = scale * np.sqrt(np.einsum("i,ij->j", share, (centred / scale) ** 2))
     offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
     rcond = NOISE * EPS * offset
     if rcond <= max(A.shape) * EPS:  # the rule of `lstsq` drops as many
         return lstsq(centred, b, weights=weights, **options)
-    # Rounding errors of the entries are that much larger beside the centred column. What they can
-    # have made of dependent columns is no direction of its own.
+    # Relative to the centred column, rounding errors of the entries are larger by that factor. What
+    # they add to dependent columns is not an independent direction.
     result = lstsq(centred, b, weights=weights, **{**options, "rcond": rcond})
     if result.rank == len(means) - np.count_nonzero(constant):
         return result

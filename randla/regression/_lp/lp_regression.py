@@ -110,9 +110,9 @@ class LpRegressionResult(Result):
         for fit in fits:
             if not np.isfinite(fit.x).all():
                 raise ValueError("b must not be so large beside A that coefficients overflow")
-            if not fit.gap - fit.rounding <= options.rtol * fit.value:
+            if not fit.gap - fit.rounding <= options.rtol * fit.value:  # NaN is not converged
                 converged &= fit.gap - fit.rounding <= ROUNDING * rounding(fit.x)
-        x = np.stack([fit.x for fit in fits], axis=1)
+        x = np.stack([fit.x for fit in fits], axis=1)  # (d, k)
         value: Any = factor * np.array([fit.value for fit in fits])
         gap: Any = factor * np.array([fit.gap for fit in fits])
         if not np.isfinite(value).all():
@@ -158,7 +158,7 @@ def lp_regression(
     .. math:: \|Ax - b\|_p = \Big(\sum_i \omega_i |a_i^T x - b_i|^p\Big)^{1/p},
               \qquad \|Ax - b\|_\infty = \max_i \omega_i |a_i^T x - b_i|,
 
-    with it the plane of the quantile tau minimises the sum of pinball losses
+    with it the fit of the quantile tau minimises the sum of pinball losses
 
     .. math:: \sum_i \omega_i \rho_\tau(b_i - a_i^T x) + \sum_j \lambda_j |x_j|, \qquad
               \rho_\tau(r) = r\,(\tau - 1[r < 0]),
@@ -185,7 +185,7 @@ def lp_regression(
         are free. Only for p = 1 and quantiles.
     method : {"auto", "full", "preprocess", "sample"}
         "full" solves for all rows. For p = 1 and quantiles of many rows "preprocess" solves for a
-        sample, sums the rows far from its plane into two, and solves and repairs until all rows
+        sample, sums the rows far from its fit into two, and solves and repairs until all rows
         agree: the exact solution from few rows [1]_. It falls back to "full" where that fails.
         "auto" chooses between these two. "sample" returns the solution for a sample of the rows,
         drawn by the Lewis weights of [A b] (leverage scores at p = 2), for p < inf: an
@@ -233,7 +233,7 @@ def lp_regression(
     are left out; whether they depend exactly is looked at, for coefficients that are multiples of
     a millionth.
 
-    For "sample" the dual is that of one Newton step for all rows, or of the rows near the plane and
+    For "sample" the dual is that of one Newton step for all rows, or of the rows near the fit and
     the sums of the others. A gap above `rtol` is the normal outcome then: `converged` tells, but no
     warning. Beside rows of light tails the gap is mostly at most three times what the value is
     above the minimum; for p between 1 and 1.2 up to some thirty times, and more where p is below
@@ -289,7 +289,9 @@ def lp_regression(
         gap = np.max(result.gap)
         where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"
         if not result.certified:
-            where = f"found rank {result.rank} of {len(result.x)} columns of A, which is in doubt"
+            where = (
+                f"found rank {result.rank} of {len(result.x)} columns of A, which is not certain"
+            )
         warn_caller(f"lp_regression {where}; the lower bound is valid", NotConvergedWarning)
     return result
 
@@ -308,7 +310,7 @@ def _weighted(
     if not largest > 0.0:
         raise ValueError("weights must have a positive sum, got only zeros")
     unit, n = float(power_of_two_scale(largest)), int(n_positive)
-    weight = unit * w if root == 1.0 else (unit * w) ** root
+    weight = unit * w if root == 1.0 else (unit * w) ** root  # of the residuals
     if tall.lazy or n == tall.n:
         return TallData(tall, b, weight, n), unit, None
     live = np.flatnonzero(weight)
@@ -320,22 +322,22 @@ def _solved(
 ) -> LpRegressionResult:
     """The result for the n rows of the user, of which `live` are in the data."""
     p, taus, method, rtol = options.p, options.taus, options.method, options.rtol
-    by_sample = data.A.lazy or method == "sample"
+    by_sample = data.A.lazy or method == "sample"  # by passes that start from a sample
     rules: dict[str, Any] = {"rtol": rtol, "generator": options.generator}
     if by_sample:
         rules |= {"size": options.sample_rows(data.n), "exact": method != "sample"}
     if p > 1.0:
-        factor = unit**-options.root
+        factor = unit**-options.root  # the norm in the units of the user
         fits = [tall_norm_fit(data, p, **rules) if by_sample else norm_fit(data.in_memory, p, rtol)]
     else:
-        factor = 1.0 / (options.half * unit)
-        charge = options.penalty / factor
+        factor = 1.0 / (options.half * unit)  # |r|_1 = 2 sum rho_{1/2}(r)
+        charge = options.penalty / factor  # of a coefficient, in the units of the weights
         if by_sample:
             fits = tall_quantile_fits(data, charge, taus, **rules)
         else:
             fits = quantile_fits(data.in_memory, charge, taus, method=method, **rules)
     for fit in fits:
-        fit.z = fit.z if data.weight is None else fit.z * data.weight
+        fit.z = fit.z if data.weight is None else fit.z * data.weight  # A'z = 0 without weights
     dual = np.stack([fit.z for fit in fits]).T  # of each quantile in one piece
     dual = dual if factor == 1.0 else factor * dual
     if live is not None:

@@ -57,7 +57,7 @@ def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
         new.ravel()[chosen] = z_chosen
         moved = rows.residuals(step, residuals)
         errors = np.abs(moved.ravel()[:n])
-        if float((moved * new).sum()) > bound:
+        if float((moved * new).sum()) > bound:  # z'(r - A y) = z'r is a lower bound, |z|_1 = 1
             z, bound = new, float((moved * new).sum())
         if float(errors.max()) < value:
             x, residuals, value = x + step, moved, float(errors.max())
@@ -87,28 +87,29 @@ def _programme(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Ar
 
     m, d = A.shape
     scale = _column_scale(A)
-    size = np.maximum(np.abs(A * scale).max(axis=1, initial=0.0), 1.0)
-    rows, share = A * scale / size[:, None], 1.0 / size[:, None]
-    found = linprog(
+    # -t <= r - A y <= t, each row over its largest entry; the variables are (y / scale, t) / unit.
+    lengths = np.maximum(np.abs(A * scale).max(axis=1, initial=0.0), 1.0)
+    rows, share = A * scale / lengths[:, None], 1.0 / lengths[:, None]
+    solution = linprog(
         np.append(np.zeros(d), 1.0),
         A_ub=np.vstack([np.hstack([-rows, -share]), np.hstack([rows, -share])]),
-        b_ub=np.append(value - r, value + r) / unit / np.tile(size, 2),
+        b_ub=np.append(value - r, value + r) / unit / np.tile(lengths, 2),
         bounds=[(None, None)] * d + [(-value / unit, None)],
         method="highs",
     )
-    if found.x is None:
+    if solution.x is None:
         return None
-    z = found.ineqlin.marginals[m:] - found.ineqlin.marginals[:m]
+    z = solution.ineqlin.marginals[m:] - solution.ineqlin.marginals[:m]
     active = np.flatnonzero(np.abs(z) > _NEGLIGIBLE)
     signs = np.sign(z[active])
     # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
     binding = np.hstack([rows[active], signs[:, None] * share[active]])
-    off = (r[active] - signs * value) / unit / size[active]
-    vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)
-    sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)
+    off = (r[active] - signs * value) / unit / lengths[active]
+    vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)  # a_i'y + sign_i t = r_i
+    sharp, *_ = np.linalg.lstsq(binding.T, np.append(np.zeros(d), 1.0), rcond=None)  # its dual
     z = np.zeros(m)
-    z[active] = np.where(sharp * signs > 0.0, sharp, 0.0) / size[active]
-    points = unit * scale * vertex[:d], unit * scale * found.x[:d]
+    z[active] = np.where(sharp * signs > 0.0, sharp, 0.0) / lengths[active]
+    points = unit * scale * vertex[:d], unit * scale * solution.x[:d]
     worst = [float(np.abs(r - A @ y).max()) for y in points]
     total = np.abs(z).sum()
     return points[int(worst[1] < worst[0])], z / total if total > 0.0 else z
@@ -120,8 +121,8 @@ def _column_scale(A: Array) -> Array:
     A row that is far longer than the others has a column of orthonormal ones to itself: beside it
     the programme would not see their entries, nor the dual value that balances them.
     """
-    size = np.abs(A)
-    top = size.max(axis=0)
-    size[size <= _ROUNDING * top] = np.nan
-    size[0, top == 0.0] = 1.0
-    return 1.0 / np.nanmedian(size, axis=0)
+    entries = np.abs(A)
+    largest = entries.max(axis=0)
+    entries[entries <= _ROUNDING * largest] = np.nan
+    entries[0, largest == 0.0] = 1.0
+    return 1.0 / np.nanmedian(entries, axis=0)

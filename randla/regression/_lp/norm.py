@@ -33,7 +33,7 @@ def norm_fit(data: WeightedData, p: float, rtol: float) -> Fit:
     panels, unit = problem.with_rhs(start)
     solve = solve_minimax if p == np.inf else partial(solve_power, p=p)
     solution = solve(panels, problem.factor, rtol=rtol)
-    z = solution.z.ravel()[:n]
+    z = solution.z.ravel()[:n]  # |z|_q = 1, A'z = 0
     x = x0 + problem.transform @ (unit * solution.x)  # the caller looks for overflow
     if np.isfinite(x).all() and not (problem.plain and data.infeasibility(z) <= SHARP):
         polish = _polished_minimax if p == np.inf else _polished_power

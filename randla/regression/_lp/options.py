@@ -74,7 +74,7 @@ def as_options(
         p=p,
         taus=taus,
         several=column or (tau is not None and np.ndim(tau) > 0),
-        half=0.5 if tau is None else 1.0,
+        half=0.5 if tau is None else 1.0,  # rho_{1/2}(r) = |r| / 2
         penalty=penalty,
         method=method,
         size=size,
@@ -105,4 +105,4 @@ def _as_penalty(l1: Any, d: int, p: float) -> Array:
         raise ValueError(f"l1 must be non-negative, got {values.min():g}")
     if p != 1.0 and (values > 0.0).any():
         raise ValueError(f"l1 must be 0 unless p = 1 or tau is given, got p = {p:g}")
-    return np.broadcast_to(values, (d,)).copy()
+    return np.broadcast_to(values, (d,)).copy()  # one a column

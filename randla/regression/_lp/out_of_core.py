@@ -87,12 +87,12 @@ def tall_norm_fit(
 
 def _shortest(data: TallData, sample: WeightedData, fits: list[Fit]) -> list[Fit]:
     """The x of least norm where columns depend, in all rows as in some of them."""
-    null = condition(sample).null
+    null = condition(sample).null  # (d, d - rank), orthonormal
     if null is None:
         return fits
 
     def shorter(fit: Fit) -> Fit:
-        shift = null @ (null.T @ fit.x)
+        shift = null @ (null.T @ fit.x)  # the part of x that A does not see
         if not np.isfinite(shift).all():
             return fit
         moved = data.norms(_moved_and_rounding, 2, np.inf, x=fit.x - shift, shift=shift)
@@ -116,7 +116,7 @@ def _fitted(
     data: TallData, x: Array, value: float, n_rows: int, n_iterations: int, rank: int
 ) -> Fit:
     """A fit whose residuals are rounding errors."""
-    z = data.map_rows(_scattered, index=np.arange(0), z=np.zeros(0))
+    z = data.map_rows(_scattered, index=np.arange(0), z=np.zeros(0))  # zeros, lazy where A is
     return Fit(x, z, value, value, "sample", n_rows, n_iterations, rank)
 
 
@@ -147,7 +147,7 @@ def _quantile_fit(
     if loss <= ROUNDING * noise and not (extra @ x).any():
         value = float(data.compute(data.join_rows(_pinball, shape=(1, 1), x=x, tau=tau))[0, 0])
         return _fitted(data, x, value, size, n_iterations, start.rank)
-    scale = float(loss) / n
+    scale = float(loss) / n  # a typical residual
     sides: dict[str, Any] = {"x0": x, "edge": max(float(nearest[0, -1]), _TIES * scale)}
     screened = _screened(data, extra, sides)
     options = {"rtol": rtol if exact else _TOLERANCE, "crossover": exact}
@@ -165,12 +165,13 @@ def _quantile_fit(
             "duals": solution.z[-2:],
         }
         parts = data.gather(_checked, **sides, **constants)
+        # Loss and gap of the far rows, and of those that were kept.
         sums = sum(part[2] for part in parts) + screened.near_loss_and_gap(tau, solution)
         wrong = np.concatenate([part[0] for part in parts])
         if not exact or len(wrong) == 0:
             break
         rows = stacked([part[1] for part in parts])
-        above = rows.b - rows.A @ sides["x0"] > 0.0
+        above = rows.b - rows.A @ sides["x0"] > 0.0  # in which sum they were
         screened.release(wrong, rows, above)
     k = len(constants["kept"])  # the last release came after the last solution
     order = np.argsort(constants["kept"])
@@ -235,7 +236,7 @@ def _checked(
 ) -> tuple[NDArray[np.int64], WeightedData, Array]:  # fmt: skip
     """Far rows on the wrong side of the fit x; loss and gap of all far rows."""
     side = _sides(rows, x0, edge)
-    side[kept[(kept >= first) & (kept < first + rows.n)] - first] = 0.0
+    side[kept[(kept >= first) & (kept < first + rows.n)] - first] = 0.0  # also those released
     r = np.where(side == 0.0, 0.0, rows.residuals(x))
     wrong = np.flatnonzero(side * r < 0.0)
     sums = loss_and_gap(tau, r, np.where(side > 0.0, duals[0], duals[1]))
@@ -248,7 +249,7 @@ def _dual(
 ) -> Array:  # fmt: skip
     """The dual of a sum is that of each of its rows."""
     z = np.where(_sides(rows, x0, edge) > 0.0, duals[0], duals[1])
-    here = slice(*np.searchsorted(kept, [first, first + rows.n]))
+    here = slice(*np.searchsorted(kept, [first, first + rows.n]))  # of this block
     z[kept[here] - first] = z_kept[here]
     return z
 
@@ -268,7 +269,7 @@ def _minimax(data: TallData, sample: WeightedData, index: NDArray[np.int64], rto
         errors, numbers = data.compute(
             data.join_rows(_largest, shape=(2, k), join=_joined_largest, x=fit.x, k=k)
         )
-        value, bound = float(errors[0]), fit.value - fit.gap
+        value, bound = float(errors[0]), fit.value - fit.gap  # of all rows, from some of them
         new = np.setdiff1d(numbers[errors > fit.value].astype(np.int64), index)
         if value - bound <= rtol * value or len(new) == 0:
             break
@@ -291,7 +292,7 @@ def _largest(rows: WeightedData, first: int, *, x: Array, k: int) -> Array:
 
 def _joined_largest(x: Array, y: Array) -> Array:
     both = np.concatenate([x, y], axis=1)
-    return both[:, np.lexsort((both[1], -both[0]))[: y.shape[1]]]
+    return both[:, np.lexsort((both[1], -both[0]))[: y.shape[1]]]  # ties by the row number
 
 
 # Newton's method for 1 < p < inf -----------------------------------------------------------------
@@ -301,7 +302,8 @@ def _joined_largest(x: Array, y: Array) -> Array:
 class Point:
     """A point x, the unit of its residuals, the smoothing beside it, and the Newton step y there.
 
-    `left` is what z = psi - psi' X y leaves of X'z, X = V A `transform` having orthonormal columns.
+    `remainder` is what z = psi - psi' X y leaves of X'z; X = V A `transform` has orthonormal
+    columns.
     """
 
     x: Array
@@ -310,7 +312,7 @@ class Point:
     transform: Array
     p: float
     y: Array
-    left: Array
+    remainder: Array
 
     def block(self, rows: WeightedData) -> tuple[Array, Array, Array, Array]:
         """X, residuals over their unit, and first and second derivatives of the loss."""
@@ -323,7 +325,7 @@ class Point:
     def dual(self, rows: WeightedData) -> tuple[Array, Array, Array]:
         """X, residuals and the dual point of a block."""
         X, r, slope, curvature = self.block(rows)
-        return X, r, slope - curvature * (X @ self.y) - X @ self.left
+        return X, r, slope - curvature * (X @ self.y) - X @ self.remainder
 
 
 def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: bool) -> Fit:
@@ -352,18 +354,19 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
     while True:
         point = Point(x, unit, eps, scale[:, None] * T, p, np.zeros(r), np.zeros(r))
         total = data.compute(data.join_rows(_gram_and_gradient, shape=(r, r + 1), point=point))
+        # (X' psi' X) y = X' psi; then how much is gained by some lengths of the step.
         point = replace(point, y=Cholesky(total[:, :r]).solve(total[:, r]))
-        left, table = data.compute(
-            data.join_rows(_left, shape=(1, r), point=point),
+        remainder, table = data.compute(
+            data.join_rows(_remainder, shape=(1, r), point=point),
             data.norms(_shorter_residuals, len(_LENGTHS), p, point=point),
         )
-        point = replace(point, left=left[0])
+        point = replace(point, remainder=remainder[0])
         sums, norms = data.compute(
             data.join_rows(_products, shape=(1, r + 2), point=point),
             data.norms(_dual_columns, 1, q, point=point),
         )
         norm_z, bound = float(norm_from(norms, q)[0]), -np.inf
-        limit = _FEASIBLE * (data.A.n * sums[0, 1]) ** 0.5
+        limit = _FEASIBLE * (data.A.n * sums[0, 1]) ** 0.5  # |X'z| beside sqrt(n) |z|
         if norm_z > 0.0 and np.linalg.norm(sums[0, 2:]) <= limit:
             bound = unit * float(sums[0, 0]) / norm_z  # Hoelder: z'r <= |z|_q |r|_p
         if bound > best:
@@ -375,7 +378,7 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
         sharper = max(eps * (_SHRINK if _LENGTHS[k] == 1.0 else 0.5), _SHARPEST)
         if values[k] >= value and (p >= 2.0 or eps <= _SHARPEST):
             break
-        if values[k] < value:
+        if values[k] < value:  # else only the smoothing falls
             x = x + _LENGTHS[k] * unit * (point.transform @ point.y)
             value, unit = values[k], unit * float(table[k, 0])
         eps, steps = (sharper if p < 2.0 else 0.0), steps + 1
@@ -395,7 +398,7 @@ def _gram_and_gradient(rows: WeightedData, first: int, *, point: Point) -> Array
     return np.hstack([X.T @ (curvature[:, None] * X), (slope @ X)[:, None]])
 
 
-def _left(rows: WeightedData, first: int, *, point: Point) -> Array:
+def _remainder(rows: WeightedData, first: int, *, point: Point) -> Array:
     X, _, z = point.dual(rows)
     return (z @ X)[None]
 

@@ -49,19 +49,20 @@ def quantile_fits(
     return fits
 
 
-def _of_screened(data: WeightedData, found: ScreenedFit) -> Fit:
-    screened, solution = found.screened, found.solution
+def _of_screened(data: WeightedData, result: ScreenedFit) -> Fit:
+    screened, solution = result.screened, result.solution
     assert screened is not None
     assert solution is not None
     n_rows = screened.near.n
-    fit = Fit(found.x, found.z, found.value, found.gap, "preprocess", n_rows, found.n_iterations)
+    n_iterations = result.n_iterations
+    fit = Fit(result.x, result.z, result.value, result.gap, "preprocess", n_rows, n_iterations)
     zeros = np.zeros(len(screened.extra))
     # The columns of the near rows are as independent as those of all, unless these are too few.
     span = span_of(condition(screened.near.below(screened.extra, zeros)))
     if span.rank < data.d or not span.certified:
         span = span_of(condition(data.below(screened.extra, zeros)))
     extra = WeightedData(screened.extra, zeros)
-    return proven(span, found.tau, fit, [(data, fit.z), (extra, screened.dual_of_extra(solution))])
+    return proven(span, result.tau, fit, [(data, fit.z), (extra, screened.dual_of_extra(solution))])
 
 
 def _of_all(n: int, data: WeightedData, problem: Conditioned, tau: float, rtol: float) -> Fit:

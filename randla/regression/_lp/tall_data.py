@@ -131,7 +131,7 @@ class TallData:
 
     def whiten(self) -> tuple[Whitening, Array]:
         """Whitening of the weighted rows, and the scale of the columns it is for."""
-        A = copy(self.A)  # whose rows may be divided
+        A = copy(self.A)  # as its long rows may be divided
         white = whiten(A, self.weight)
         return white, np.ones(self.d) if A.column_scale is None else A.column_scale
 
@@ -155,7 +155,7 @@ class TallData:
         else:
             M = open_tall(_joined_columns(self.in_memory, 0, sparse=True))
         key, _, sketch_key = draw_keys(generator, 3)
-        power = p if p < np.inf else 2.0
+        power = p if p < np.inf else 2.0  # scores of l_inf do not say which rows may bind
         u = named_scores(M, power, kind_of("auto", power), generator_from_key(sketch_key))
         index, pi = draw_poisson(M, u, size, key)
         if len(index) == 0:  # as may happen for a size of one or two: the row of largest score
@@ -204,7 +204,7 @@ def _scaled_sums(
 ) -> Array:
     values = np.abs(of_block(rows, first, **constants))
     top = values.max(axis=0)
-    unit = np.where(top > 0.0, top, 1.0)
+    unit = np.where(top > 0.0, top, 1.0)  # |v|_p^p = top^p sum (v / top)^p
     return np.stack([top, ((values / unit) ** p).sum(axis=0)], axis=1)
 
 

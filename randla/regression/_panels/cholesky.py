@@ -16,9 +16,9 @@ class Cholesky:
     def __init__(self, G: Array) -> None:
         diagonal = np.diagonal(G)
         scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-        scaled = scale[:, None] * G * scale
+        scaled = scale[:, None] * G * scale  # unit diagonal
         ridge, status = 1e-14, 1
-        while status != 0 and ridge < 1.0:
+        while status != 0 and ridge < 1.0:  # D (G + ridge diag(G)) D = U'U
             np.fill_diagonal(scaled, 1.0 + ridge)
             self.upper, status = lapack.dpotrf(scaled.T, lower=0, clean=1)
             ridge *= 100.0
@@ -29,7 +29,7 @@ class Cholesky:
         if self.failed:
             return 0.0
         value, _ = lapack.dtrcon(self.upper)
-        return float(value) ** 2
+        return float(value) ** 2  # cond(U'U) = cond(U)^2
 
     def solve(self, g: Array) -> Array:
         """The inverse of the Gram matrix times g."""
@@ -39,4 +39,4 @@ class Cholesky:
     def whitener(self) -> Array:
         """A lower triangular W with W'W the inverse of the Gram matrix."""
         inverse, _ = lapack.dtrtri(self.upper, lower=0)
-        return inverse.T * self.scale
+        return inverse.T * self.scale  # U^-T D

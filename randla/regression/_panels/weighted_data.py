@@ -245,7 +245,7 @@ def _null_space(
 
 
 def shortest(data: WeightedData, problem: Conditioned, x: Array, start: Array | None = None) -> Any:
-    """The x of least norm with the same A x (one solution where there are many); x in doubt.
+    """The x of least norm with the same A x (one of many solutions); x itself if that is not sure.
 
     `problem` may be that of some of the rows; `start` are the residuals that are aimed at, those
     of x, with its rounding errors, by default.

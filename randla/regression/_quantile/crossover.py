@@ -45,14 +45,14 @@ def optimal_vertex(
     interior = state[:, kernels.DUAL] - (1.0 - tau)
     step = inverse @ state[:, kernels.RESIDUAL][at]
     residuals = rows.residuals(step, state[:, kernels.RESIDUAL])
-    size = np.abs(residuals)
+    distance = np.abs(residuals)
     z = np.where(residuals > 0.0, tau, tau - 1.0)  # the bound of each row's side
-    np.copyto(z, interior, where=size <= _TIE * mean)
+    np.copyto(z, interior, where=distance <= _TIE * mean)
     z[at] = interior[at]
     z.ravel()[rows.n :] = 0.0
-    remainder = -rows.transposed_product(z)
-    size[at] = np.inf
-    ties = np.append(index, np.flatnonzero(size.ravel()[: rows.n] <= _TIE * mean))
+    remainder = -rows.transposed_product(z)  # for the rows of the vertex and its ties
+    distance[at] = np.inf
+    ties = np.append(index, np.flatnonzero(distance.ravel()[: rows.n] <= _TIE * mean))
     at_ties = ties // PANEL, ties % PANEL
     for _ in range(2):  # the second time for what rounding left of A'z
         if len(ties) == rows.d:

@@ -25,7 +25,7 @@ from randla.regression._quantile.crossover import optimal_vertex
 
 #: Relative gap from which on a vertex is tried.
 _NEAR = 1e-3
-#: A gap is measured by the loss of the rows near the fit, but no less than this share of all.
+#: A gap is measured by the loss of the rows near the fit, but no less than this fraction of all.
 _SHARE = 1e-4
 #: Iterations after which a solve gives up; a healthy one needs at most 25.
 MAX_ITERATIONS = 100
@@ -91,7 +91,7 @@ class InteriorPoint:
             self.parts.append(kernels.Part(*part))
         self._far = np.flatnonzero(known_side) if known_side is not None else np.arange(0)
         live = rows.lines(np.ones(rows.n))
-        self.goal = (1.0 - tau) * rows.transposed_product(live)
+        self.goal = (1.0 - tau) * rows.transposed_product(live)  # of A'a
         self._allowed = _FEASIBLE * rows.column_sums()
         if known_side is None:
             dual, margin = (1.0 - tau) * live, _FLAT * float(np.abs(residuals).sum()) / rows.n
@@ -111,7 +111,7 @@ class InteriorPoint:
         iteration, limit = 0, max(_NEAR, rtol) if crossover else rtol
         while True:
             off = self.goal - self._total(self._g)[1]
-            feasible = bool((np.abs(off) <= self._allowed).all())
+            feasible = bool((np.abs(off) <= self._allowed).all())  # A'a = (1 - tau) A'1
             near = self.value - self._far_loss()
             last = iteration == max_iterations
             if feasible and crossover and (self.gap <= _NEAR * near or last):
@@ -134,7 +134,7 @@ class InteriorPoint:
             iteration += count
             if not finite:  # out of digits: the certificate will tell
                 break
-        z = self.state[:, kernels.DUAL] - (1.0 - self.tau)
+        z = self.state[:, kernels.DUAL] - (1.0 - self.tau)  # from 0 <= a <= 1 to the box
         z.ravel()[self.rows.n :] = 0.0
         residuals = self.rows.residuals(self.x, self._start)
         return PinballSolution(self.x, z, residuals, iteration, None, stalled=not done)
@@ -162,16 +162,16 @@ class InteriorPoint:
         mean, tau = self.mu / (2 * self.rows.n), self.tau
         gradient, level = self._total(self._g)
         off, factor = self.goal - level, Cholesky(self._total(self._G)[: self.rows.d])
-        dx = self.rows.pad(factor.solve(gradient - off))
-        found = self._each_part(kernels.affine, 3.0, dx, mean, tau)
-        ratios, sums = found[:, :2].max(axis=0), found[:, 2:].sum(axis=0)
+        dx = self.rows.pad(factor.solve(gradient - off))  # the affine direction
+        scalars = self._each_part(kernels.affine, 3.0, dx, mean, tau)
+        ratios, sums = scalars[:, :2].max(axis=0), scalars[:, 2:].sum(axis=0)
         centre = mehrotra.centring(*ratios, *sums, self.mu)
         first, second = self._total(self._g)
-        dx = factor.solve(first + centre * second - off)
+        dx = factor.solve(first + centre * second - off)  # the corrected one
         if not np.isfinite(dx).all():
             return False
-        found = self._each_part(kernels.corrector, 2.0, self.rows.pad(dx), centre, mean, tau)
-        dual, primal = mehrotra.STEP / np.maximum(mehrotra.STEP, found.max(axis=0))
+        ratios = self._each_part(kernels.corrector, 2.0, self.rows.pad(dx), centre, mean, tau)
+        dual, primal = mehrotra.STEP / np.maximum(mehrotra.STEP, ratios.max(axis=0))
         self.x += primal * dx
         self._form(dual, primal)
         return True
@@ -211,10 +211,10 @@ def _balanced_start(
     clipped into the box and repeated for those that were not clipped.
     """
     free = np.where(known_side == 0.0, live, 0.0)
-    size = np.abs(residuals)
-    mean = float((size * free).sum() / max(float(free.sum()), 1.0))
+    distance = np.abs(residuals)
+    mean = float((distance * free).sum() / max(float(free.sum()), 1.0))
     mean = max(mean, _SPREAD * residual_scale)
-    slack = 0.025 * mean / np.maximum(size, 0.1 * mean)
+    slack = 0.025 * mean / np.maximum(distance, 0.1 * mean)  # a v of one size
     dual = np.where(known_side > 0.0, 1.0 - slack, np.where(known_side < 0.0, slack, 0.0))
     lacking = goal - rows.transposed_product(dual)
     factor, ones = Cholesky(rows.gram(free)), rows.transposed_product(free)

@@ -117,7 +117,7 @@ class Preprocessing:
         fits: list[ScreenedFit | None] = [None] * len(taus)
         if weight is not None and weight.sum() ** 2 < _FEW * d * np.square(weight).sum():
             return fits  # a few rows outweigh all others
-        growth = 1
+        growth = 1  # of the sample
         while True:
             sizes = {k: growth * sample_size(n, d, tau) for k, tau in enumerate(taus)}
             todo = [k for k in sizes if fits[k] is None and _WORTHWHILE * sizes[k] < n]

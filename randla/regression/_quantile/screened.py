@@ -37,19 +37,19 @@ class Screened:
 
     def solve(self, tau: float, x0: Array, residual_scale: float, **options: Any) -> Any:
         """`solve_rows` of the small problem, from x0; its dual is (near, extra, above, below)."""
-        d, zeros = self.near.d, np.zeros(len(self.extra))
+        d, zeros = self.near.d, np.zeros(len(self.extra))  # b of the extra rows
         small = self.near.below(
             np.vstack([self.extra, self.sums[:, :d]]), np.append(zeros, self.sums[:, d])
         )
         known_side = np.zeros(small.n)
-        known_side[-2:] = 1.0, -1.0
+        known_side[-2:] = 1.0, -1.0  # the sums stay above and below
         return solve_rows(
             small, tau, x0=x0, known_side=known_side, residual_scale=residual_scale, **options
         )
 
     def near_loss_and_gap(self, tau: float, solution: WeightedSolution) -> Array:
         """Loss and gap of the near and of the extra rows."""
-        r = np.append(self.near.residuals(solution.x), -(self.extra @ solution.x))
+        r = np.append(self.near.residuals(solution.x), -(self.extra @ solution.x))  # 0 - A x
         return np.array(loss_and_gap(tau, r, solution.z[:-2]))
 
     def dual_of_extra(self, solution: WeightedSolution) -> Array:
@@ -58,7 +58,7 @@ class Screened:
 
     def fill_dual(self, solution: WeightedSolution, side: NDArray[Any]) -> Array:
         """The dual of all rows (n,): that of a sum is that of each of its rows."""
-        above, below = solution.z[-2:]
+        above, below = solution.z[-2:]  # feasible: A'z is the same sum
         z = np.where(side > 0, above, below)
         z[self.index] = solution.z[: len(self.index)]
         return z
@@ -73,5 +73,5 @@ class Screened:
 
 def loss_and_gap(tau: float, r: Array, z: Array) -> tuple[float, float]:
     """Sums of pinball losses, and of their differences from the dual terms."""
-    loss = np.maximum(tau * r, (tau - 1.0) * r)
+    loss = np.maximum(tau * r, (tau - 1.0) * r)  # rho_tau(r) >= z r for z in the box
     return float(loss.sum()), float((loss - z * r).sum())

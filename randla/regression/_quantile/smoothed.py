@@ -1,4 +1,4 @@
-"""The quantile plane of a sample, to within its statistical error.
+"""The quantile fit of a sample, to within its statistical error.
 
 An interior point solve of a small part of the sample is followed by a few Newton steps on all of
 it, for the loss smoothed over a band around the fit. The band covers the error of the part and
@@ -77,12 +77,12 @@ class SampleFits:
         subset = slice(0, n, max(n // 2000, 1))
         for multiple in _WIDTHS:
             distance = np.abs(residuals.ravel()[subset]) * self._inverse[subset]
-            rank = int(min(multiple * error, 0.8) * len(distance))
+            rank = int(min(multiple * error, 0.8) * len(distance))  # rows in the band
             width = float(np.partition(distance, rank)[rank])
             if not width > 0.0:
                 break
             smoothed, _, G = self._pass(x, tau, width, residuals)
-            x = x + 2.0 * width * Cholesky(G).solve(smoothed)
+            x = x + 2.0 * width * Cholesky(G).solve(smoothed)  # H = G / (2 width)
         _, exact, _ = self._pass(x, tau, np.inf, residuals)
         excess = float(exact @ self.factor.solve(exact)) / (tau * (1.0 - tau) * rows.d)
         if excess <= _ACCEPTED:

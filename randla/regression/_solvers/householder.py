@@ -36,7 +36,7 @@ from randla.regression._solvers.refinement import Solution
 _LOAD_ROWS = 4096
 #: Rows of a block whose QR has rounding errors well below the noise that `numerical_rank` allows.
 _BLOCK_ROWS = 128
-#: Reciprocal condition number, with the rows of a ridge, below which A is looked at without them.
+#: Reciprocal condition number, with the rows of a ridge, below which A is also factored alone.
 _RIDGE_COUNTS = 1e-5
 #: Where the share of A in the norm of a column with its ridge is smaller, the solution is refined.
 _SMALL_SHARE = 1e-6
@@ -218,57 +218,64 @@ def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
 
 
 def _better(Y: Array, squares: Array, Z: Array, others: Array) -> tuple[Array, Array]:
-    """The columns of Y and their squares, or those of Z where these are smaller beyond rounding."""
+    """Choose Y or Z column by column: Z where its sum of squares is smaller beyond rounding."""
     margin = EPS * (NOISE * np.sqrt(squares) + np.abs(Z).sum(axis=0))
     better = np.sqrt(others) + margin < np.sqrt(squares)
     return np.where(better, Z, Y), np.where(better, others, squares)
 
 
 def _solve_wide(rows: ScaledProblem, rcond: float | None) -> Solution:
-    """Fewer rows than columns: the shortest solution, from a QR of A' or an SVD.
+    """Fewer rows than columns: the shortest solution, from a QR of A' or an SVD."""
+    if rows.exponents is None:  # else the shortest solution of the scaled problem is another one
+        solution = _solve_by_rows(rows, rcond)
+        if solution is not None:
+            return solution
+        if rows.root_ridge is not None:
+            return _solve_with_ridge(rows, rcond)
+    A, exponents = scaled_columns(rows, load_all(rows))
+    spectrum = spectrum_of(A, (rows.n, rows.d), rcond)
+    r = spectrum.rank
+    in_range = spectrum.U[:, :r].T @ rows.B
+    Y = spectrum.Vt[:r].T @ (in_range / spectrum.s[:r, None])  # V_r S_r^-1 U_r' b
+    Y = minimum_norm(Y, spectrum, rows.total_exponents(exponents))
+    _, squares = rows.residual(np.ldexp(Y, exponents[:, None]))
+    return Solution(Y, exponents, SpectralPreconditioner(spectrum), r, squares)
+
+
+def _solve_by_rows(rows: ScaledProblem, rcond: float | None) -> Solution | None:
+    """The shortest solution from a QR of A'; None unless the rows of A are clearly independent.
 
     With a ridge it is the shortest solution of ``[A, sqrt(ridge) I] (x, t) = b``.
     """
     n, d, k, root_ridge = rows.n, rows.d, rows.k, rows.root_ridge
-    if rows.exponents is None:  # else the shortest solution of the scaled problem is another one
-        height = d if root_ridge is None else d + n
-        F = np.zeros((height, n), order="F")
-        _load_all(rows, F[:d].T)
-        # QR is accurate in each row, that is in small columns of A, if the large ones come first.
-        order = np.argsort(-np.abs(F[:d]).max(axis=1), kind="stable")
-        F[:d] = F[order]
-        is_large = False
-        if root_ridge is not None:
-            is_large = np.abs(F[:d]).max() < _SMALL_SHARE**0.5 * root_ridge[0]
-            F[d:].flat[:: n + 1] = root_ridge[0]
-        rows.n_passes += 1
-        Q, tau = lapack.dgeqrf(F, lwork=32 * n, overwrite_a=1)[:2]
-        R = np.triu(Q[:n])
-        if (rcond is None or root_ridge is not None) and _has_regular_columns(R):
-            QtX = np.zeros((height, k), order="F")
-            X, residual = np.zeros((height, k)), rows.B
-            for _ in range(2):  # one refinement, as small columns see the errors of large ones
-                QtX[:n] = lapack.dtrtrs(R, residual, trans=1)[0]  # A' = Q R: R' Q'x = b
-                step = lapack.dormqr("L", "N", Q, tau, QtX, 32 * max(k, 1))[0]
-                X[order] += step[:d]
-                X[d:] += step[d:]
-                if root_ridge is not None and is_large:  # as in `_solve_with_ridge`
-                    X[:d] = rows.transposed(np.vstack([X[d:], 0.0 * X[:d]])) / root_ridge[0]
-                whole = rows.residual_vectors(X[:d])
-                residual = whole[:n] if root_ridge is None else whole[:n] - root_ridge[0] * X[d:]
-            squares = (whole * whole).sum(axis=0)
-            rank = n if root_ridge is None else d
-            return Solution(X[:d], None, None, rank, squares)
-        if root_ridge is not None:
-            return _solve_with_ridge(rows, rcond)
-    A, exponents = scaled_columns(rows, load_all(rows))
-    spectrum = spectrum_of(A, (n, d), rcond)
-    r = spectrum.rank
-    in_range = spectrum.U[:, :r].T @ rows.B
-    Y = spectrum.Vt[:r].T @ (in_range / spectrum.s[:r, None])
-    Y = minimum_norm(Y, spectrum, rows.total_exponents(exponents))
-    _, squares = rows.residual(np.ldexp(Y, exponents[:, None]))
-    return Solution(Y, exponents, SpectralPreconditioner(spectrum), r, squares)
+    height = d if root_ridge is None else d + n
+    F = np.zeros((height, n), order="F")
+    _load_all(rows, F[:d].T)
+    # QR is accurate in each row, that is in small columns of A, if the large ones come first.
+    order = np.argsort(-np.abs(F[:d]).max(axis=1), kind="stable")
+    F[:d] = F[order]
+    is_large = False
+    if root_ridge is not None:
+        is_large = np.abs(F[:d]).max() < _SMALL_SHARE**0.5 * root_ridge[0]
+        F[d:].flat[:: n + 1] = root_ridge[0]
+    rows.n_passes += 1
+    Q, tau = lapack.dgeqrf(F, lwork=32 * n, overwrite_a=1)[:2]  # A' = Q R
+    R = np.triu(Q[:n])
+    if (rcond is not None and root_ridge is None) or not _has_regular_columns(R):
+        return None
+    QtX = np.zeros((height, k), order="F")
+    X, residual = np.zeros((height, k)), rows.B
+    for _ in range(2):  # one refinement, as small columns see the errors of large ones
+        QtX[:n] = lapack.dtrtrs(R, residual, trans=1)[0]  # R' Q'x = b
+        step = lapack.dormqr("L", "N", Q, tau, QtX, 32 * max(k, 1))[0]
+        X[order] += step[:d]
+        X[d:] += step[d:]
+        if root_ridge is not None and is_large:  # as in `_solve_with_ridge`
+            X[:d] = rows.transposed(np.vstack([X[d:], 0.0 * X[:d]])) / root_ridge[0]
+        whole = rows.residual_vectors(X[:d])  # with the rows of the ridge
+        residual = whole[:n] if root_ridge is None else whole[:n] - root_ridge[0] * X[d:]
+    rank = n if root_ridge is None else d
+    return Solution(X[:d], None, None, rank, (whole * whole).sum(axis=0))
 
 
 def _has_regular_columns(R: Array) -> bool:

@@ -33,8 +33,8 @@ from randla.regression._solvers.rank import (
 from randla.regression._solvers.refinement import Solution
 from randla.sketching._operators import Sketch
 
-#: What a sketch maps to zero and A to more than this many rounding errors it has lost; below, the
-#: rank of A is in doubt itself.
+#: A direction that the sketch maps to zero, and A to more than this many rounding errors, was lost
+#: by the sketch; below that the rank of A itself is uncertain.
 _LOST = 1e3
 
 

@@ -25,11 +25,11 @@ def power(x, c, out, work):
     scale_bits = work[1].view(np.int64)
     for k in range(n):
         bits = x_bits[k] - _SQRT_HALF
-        mantissa_bits[k] = (bits & _MANTISSA) + _SQRT_HALF
-        out[k] = np.float64(bits >> _SHIFT)
+        mantissa_bits[k] = (bits & _MANTISSA) + _SQRT_HALF  # m in [sqrt(1/2), sqrt(2))
+        out[k] = np.float64(bits >> _SHIFT)  # x = m 2^out
     for k in range(n):
         s = (mantissa[k] - 1.0) / (mantissa[k] + 1.0)
-        z = s * s
+        z = s * s  # log m = 2 (s + s^3 / 3 + s^5 / 5 + ...), |s| < 0.172
         t = 1.0 / 21.0
         t = t * z + 1.0 / 19.0
         t = t * z + 1.0 / 17.0
@@ -40,10 +40,11 @@ def power(x, c, out, work):
         t = t * z + 1.0 / 7.0
         t = t * z + 1.0 / 5.0
         t = t * z + 1.0 / 3.0
+        # y = c log2 x
         y = c * (out[k] + (2.0 * s * z * t + 2.0 * s) * _LOG2_E)
         y = min(max(y, -1000.0), 1000.0)
         whole = np.floor(y + 0.5)
-        f = (y - whole) * _LN_2
+        f = (y - whole) * _LN_2  # 2^(y - whole) = e^f, |f| < 0.35
         e = 1.0 / 479001600.0
         e = e * f + 1.0 / 39916800.0
         e = e * f + 1.0 / 3628800.0
@@ -57,6 +58,6 @@ def power(x, c, out, work):
         e = e * f + 0.5
         e = e * f + 1.0
         out[k] = e * f + 1.0
-        scale_bits[k] = (np.int64(whole) + _BIAS) << _SHIFT
+        scale_bits[k] = (np.int64(whole) + _BIAS) << _SHIFT  # the bits of 2^whole
     for k in range(n):
         out[k] *= scale[k]

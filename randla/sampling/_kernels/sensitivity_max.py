@@ -41,7 +41,7 @@ def first_row(X, norms, r, step, q):
         if slope <= _PARALLEL * norms[i] * length:
             continue
         room = max(1.0 - r[i], 0.0) if q[i] > 0.0 else max(1.0 + r[i], 0.0)
-        far = room / slope
+        far = room / slope  # |r + far q| = 1 in this row
         if far < best - _TIES * abs(best) or (far <= best * (1.0 + _TIES) and slope > steep):
             best, place, steep = min(far, best), i, slope
     return place, best
@@ -50,11 +50,11 @@ def first_row(X, norms, r, step, q):
 @kernel
 def take_out(p, Q, k):
     """Take what lies in the first k rows of Q, orthonormal, out of p, twice."""
-    for _ in range(2):
+    for _ in range(2):  # twice is enough (Kahan)
         for m in range(k):
-            share = dot(p, Q[m])
+            component = dot(p, Q[m])
             for j in range(p.size):
-                p[j] -= share * Q[m, j]
+                p[j] -= component * Q[m, j]
 
 
 @kernel
@@ -74,7 +74,7 @@ def invert(B, inverse):
             inverse[i, j] = 1.0 if i == j else 0.0
     for k in range(d):
         top = k
-        for i in range(k + 1, d):
+        for i in range(k + 1, d):  # the pivot is the largest entry of the column
             if abs(B[i, k]) > abs(B[top, k]):
                 top = i
         if B[top, k] == 0.0:
@@ -82,7 +82,7 @@ def invert(B, inverse):
         for j in range(d):
             B[k, j], B[top, j] = B[top, j], B[k, j]
             inverse[k, j], inverse[top, j] = inverse[top, j], inverse[k, j]
-        scale = 1.0 / B[k, k]
+        scale = 1.0 / B[k, k]  # then row k has a one in column k, the others get zeros
         for j in range(d):
             B[k, j] *= scale
             inverse[k, j] *= scale
@@ -99,19 +99,19 @@ def invert(B, inverse):
 def first_vertex(X, norms, a, active, signs, r, q, step, Q):
     """A vertex that is met on the way from 0 in the direction a; False if there is none."""
     d = a.size
-    r[:] = 0.0
-    for k in range(d):
+    r[:] = 0.0  # X x at x = 0
+    for k in range(d):  # along the face of the k rows that are met: a without their directions
         for j in range(d):
             step[j] = a[j]
         take_out(step, Q, k)
         if dot(step, step) <= 1e-16 * dot(a, a):  # the face is level: any direction in it
             largest, axis = -1.0, 0
             for j in range(d):
-                left = 1.0
+                remainder = 1.0  # |e_j|^2 outside the span of Q
                 for m in range(k):
-                    left -= Q[m, j] ** 2
-                if left > largest:
-                    largest, axis = left, j
+                    remainder -= Q[m, j] ** 2
+                if remainder > largest:
+                    largest, axis = remainder, j
             for j in range(d):
                 step[j] = 1.0 if j == axis else 0.0
             take_out(step, Q, k)
@@ -121,7 +121,7 @@ def first_vertex(X, norms, a, active, signs, r, q, step, Q):
         for i in range(r.size):
             r[i] += far * q[i]
         active[k], signs[k] = place, 1.0 if q[place] > 0.0 else -1.0
-        for j in range(d):
+        for j in range(d):  # Gram and Schmidt: the row that was met joins Q
             Q[k, j] = X[place, j] / norms[place]
         take_out(Q[k], Q, k)
         length = math.sqrt(dot(Q[k], Q[k]))
@@ -141,7 +141,7 @@ def bounds_of_rows(X, norms, rows, first, last, most, lower, upper, steps):
     n, d = X.shape
     r, q = np.empty(n), np.empty(n)
     active, signs = np.empty(d, np.int64), np.empty(d)
-    step, x, z, rest = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    step, x, z, gap = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     Q, B, inverse = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
     for index in range(first, last):
         a = X[rows[index]]
@@ -154,54 +154,54 @@ def bounds_of_rows(X, norms, rows, first, last, most, lower, upper, steps):
         copy_rows(X, active, B)
         found = invert(B, inverse)
         while found and steps[index] < most:
-            leaving, least, size = -1, 0.0, 0.0
-            for k in range(d):
+            leaving, least, largest_z = -1, 0.0, 0.0
+            for k in range(d):  # z = B^-T a; optimal where each z_k has the sign of its row
                 z[k] = 0.0
                 for j in range(d):
                     z[k] += inverse[j, k] * a[j]
-                size = max(size, abs(z[k]))
+                largest_z = max(largest_z, abs(z[k]))
                 if z[k] * signs[k] < least:
                     leaving, least = k, z[k] * signs[k]
-            if leaving < 0 or least >= -_OPTIMAL * size:
+            if leaving < 0 or least >= -_OPTIMAL * largest_z:
                 break
             for j in range(d):
-                step[j] = -signs[leaving] * inverse[j, leaving]
+                step[j] = -signs[leaving] * inverse[j, leaving]  # B step = -c_k e_k
             place, far = first_row(X, norms, r, step, q)
             steps[index] += 1
             if place < 0:
                 break
             for i in range(n):
                 r[i] += far * q[i]
-            for m in range(d):
-                rest[m] = 0.0
+            for m in range(d):  # the entering row in terms of the basis, x_new' B^-1
+                gap[m] = 0.0
                 for j in range(d):
-                    rest[m] += X[place, j] * inverse[j, m]
-            for j in range(d):
-                inverse[j, leaving] /= rest[leaving]
+                    gap[m] += X[place, j] * inverse[j, m]
+            for j in range(d):  # the inverse after the exchange of one row of B
+                inverse[j, leaving] /= gap[leaving]
                 for m in range(d):
                     if m != leaving:
-                        inverse[j, m] -= rest[m] * inverse[j, leaving]
+                        inverse[j, m] -= gap[m] * inverse[j, leaving]
             active[leaving], signs[leaving] = place, 1.0 if q[place] > 0.0 else -1.0
         copy_rows(X, active, B)
-        if not invert(B, inverse):
+        if not invert(B, inverse):  # once more, without the errors of the exchanges
             continue
-        total = 0.0
+        total = 0.0  # |z|_1 and what is added to it, an upper bound
         for k in range(d):
             x[k], z[k] = 0.0, 0.0
             for j in range(d):
-                x[k] += inverse[k, j] * signs[j]
+                x[k] += inverse[k, j] * signs[j]  # x = B^-1 c
                 z[k] += inverse[j, k] * a[j]
             total += abs(z[k])
-        for j in range(d):
-            rest[j] = a[j]
+        for j in range(d):  # a - B'z
+            gap[j] = a[j]
             for k in range(d):
-                rest[j] -= X[active[k], j] * z[k]
+                gap[j] -= X[active[k], j] * z[k]
         largest = 0.0
         for i in range(n):
             largest = max(largest, abs(dot(X[i], x)))
-            total += abs(dot(X[i], rest))  # rest = X'(X rest): what z lacks, as another dual point
+            total += abs(dot(X[i], gap))  # gap = X'(X gap): what z lacks, as another dual point
         if largest > 0.0 and total < math.inf:
-            # |X v|_1 <= sqrt(n) |v|, for v what rounding makes of `rest` and of x.
+            # |X v|_1 <= sqrt(n) |v|, for v what rounding makes of the gap and of x.
             error = (d + 4.0) * math.sqrt(n) * _EPS
             lower[index] = min(abs(dot(a, x)) / largest * (1.0 - error), 1.0)
             upper[index] = max(min(total * (1.0 + error), 1.0), lower[index])

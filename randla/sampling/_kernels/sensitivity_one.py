@@ -20,8 +20,8 @@ from randla._kernels.mehrotra import iterate_until
 from randla._kernels.panels import PANEL, add_adjoint, fill, product
 
 _BINS = 512
-_ROUNDS = 12
-_ITERATIONS = 60
+_ROUNDS = 12  # selections of the rows; two or three are usual
+_ITERATIONS = 60  # of Mehrotra's method in a round; five to eight are usual
 _FLAT = 0.1  # u and v start as the parts of the residual plus this times its mean size
 
 
@@ -51,8 +51,8 @@ def threshold(scores, wanted, counts):
         while k < _BINS and total + counts[k] <= wanted:
             total += counts[k]
             k += 1
-        limit = k / scale if k < _BINS else top
-        if k >= 16 or 4 * total >= 3 * wanted:
+        limit = k / scale if k < _BINS else top  # the edge of the last bin that fits as a whole
+        if k >= 16 or 4 * total >= 3 * wanted:  # fine enough, or three quarters are taken
             break
         top = (k + 1) / scale
     return limit
@@ -65,7 +65,7 @@ def reflect(a, norm, v):
     for j in range(d):
         v[j] = a[j] / norm
     sign = -1.0 if v[0] >= 0.0 else 1.0
-    v[0] -= sign
+    v[0] -= sign  # no cancellation with this sign
     square = 0.0
     for j in range(d):
         square += v[j] * v[j]
@@ -81,9 +81,9 @@ def store(row, v, sign, m, A, state):
     d = row.size
     s = 0.0
     for j in range(d):
-        s += row[j] * v[j]
+        s += row[j] * v[j]  # H row = row - v (v'row)
     k, t = m // PANEL, m % PANEL
-    state[k, RESIDUAL, t] = sign * (row[0] - s * v[0])
+    state[k, RESIDUAL, t] = sign * (row[0] - s * v[0])  # x = H (s e_1 + (0, y)) has a'x = 1
     for j in range(1, d):
         A[k, j - 1, t] = s * v[j] - row[j]
 
@@ -104,7 +104,7 @@ def gather(X, own, v, sign, scores, limit, room, residuals, A, state, total):
             store(X[k], v, sign, m, A, state)
             m += 1
         elif residuals[k] != 0.0:
-            others += 1
+            others += 1  # |sum of signed residuals| <= sum of their absolute values
             side = 1.0 if residuals[k] > 0.0 else -1.0
             for j in range(d):
                 total[j] += side * X[k, j]
@@ -208,9 +208,10 @@ def bounds_of_rows(
             x[j] = T[index, j] / norm
         wanted = guess
         value, bound, count, all_kept = math.inf, 0.0, 0, False
+        # norm / (norm + F) <= cutoff for F above this.
         enough = norm * (1.0 / cutoff - 1.0) * (1.0 + 1e-9) if cutoff > 0.0 else math.inf
         for turn in range(_ROUNDS):
-            total = sum_without(P, x, own, residuals)
+            total = sum_without(P, x, own, residuals)  # F(x) over all rows: an upper bound of F*
             if total < value:
                 value = total
                 for j in range(d):
@@ -224,6 +225,7 @@ def bounds_of_rows(
             limit = 0.0
             if room < n:
                 for k in range(n):
+                    # Distances from the hyperplane, in units of the row's length.
                     scores[k] = abs(flat[k]) / norms[k] if norms[k] > 0.0 else math.inf
                 limit = threshold(scores, room, counts)
             else:
@@ -237,7 +239,7 @@ def bounds_of_rows(
             part = Part(A[:used], m, state[:used], work, lanes, g, G)
             count += least_absolute(part, norm, 0.3 * rtol, enough, nothing, far, y)
             bound = max(bound, dual_bound(part, norm, kappa, y, g[0]))
-            s = sign * v[0]
+            s = sign * v[0]  # v'(sign e_1 + (0, y)); x = H (sign e_1 + (0, y))
             for j in range(1, d):
                 s += y[j - 1] * v[j]
             x[0] = sign - s * v[0]
@@ -246,6 +248,6 @@ def bounds_of_rows(
             if turn > 0:
                 wanted = min(wanted + wanted // 2, n)
         guess = max(wanted - wanted // 4, least)  # the next row is likely to need as many
-        lower[index] = norm / (norm + value)
+        lower[index] = norm / (norm + value)  # |a'x| = norm beside |X x|_1 = norm + F
         upper[index] = norm / (norm + bound)
         iterations[index] = count

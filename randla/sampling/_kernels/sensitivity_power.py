@@ -16,7 +16,8 @@ from randla._kernels.cholesky import factor, solve
 from randla._kernels.panels import PANEL, adjoint, fill, largest, product, weighted_gram
 from randla.sampling._kernels.power import power
 
-_ITERATIONS, _TRIALS, _PATIENCE = 80, 30, 5
+_ITERATIONS, _TRIALS = 80, 30  # Newton steps of a row, and trials of a line search
+_PATIENCE = 5  # trials after which any decrease will do
 _FLAT = 1e-14  # a slope of the logarithm of the norm that rounding errors make
 
 
@@ -38,16 +39,16 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
     inverse, total, slope, n_floored = 1.0 / top, 0.0, 0.0, 0.0
     for k in range(r.shape[0]):
         for lane in range(PANEL):
-            s = ratio[k, lane] * inverse
+            s = ratio[k, lane] * inverse  # |r| / top
             n_floored += 1.0 if s < floor else 0.0
             ratio[k, lane] = max(s, floor)
         power(ratio[k], p - 2.0, W[k], work)
         for lane in range(PANEL):
             s = r[k, lane] * inverse
-            total += W[k, lane] * s * s
+            total += W[k, lane] * s * s  # (|r| / top)^p
             slope += W[k, lane] * s * (dr[k, lane] * inverse)
-    slope /= total
-    if p < 2.0:
+    slope /= total  # d log |r + s dr|_p = sum |r|^(p-2) r dr / sum |r|^p
+    if p < 2.0:  # each floored entry has at most floor^p
         total += n_floored * floor**p
     return top * total ** (1.0 / p), slope
 
@@ -90,7 +91,7 @@ def direct(r, W, inverse, dr, z):
     for k in range(r.shape[0]):
         for lane in range(PANEL):
             z[k, lane] = W[k, lane] * dr[k, lane]
-            dr[k, lane] = inverse * dr[k, lane] - r[k, lane]
+            dr[k, lane] = inverse * dr[k, lane] - r[k, lane]  # to y / a'y, where a'x = 1 too
             total += W[k, lane] * r[k, lane] * r[k, lane]
             slope += W[k, lane] * r[k, lane] * dr[k, lane]
     return slope / total
@@ -111,7 +112,7 @@ def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work
     rule until then, or until any decrease will do. r2 and W2 are left at the step; returns it and
     |r2|_p (at least `value` if there is no decrease).
     """
-    longest = max(newton, 1.0)
+    longest = max(newton, 1.0)  # newton = 1 / (p - 1), the step of Newton's method
     step = min(max(step, 1e-3 * newton), longest)
     low, high, low_slope, high_slope = 0.0, math.inf, slope, 0.0
     for trial in range(_TRIALS):
@@ -129,7 +130,7 @@ def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work
                 return step, found
             step = min(4.0 * step, longest)
         else:
-            part = 0.5
+            part = 0.5  # of the bracket; the secant's zero of the slope, kept off its ends
             if high_slope > low_slope:
                 part = min(max(-low_slope / (high_slope - low_slope), 0.1), 0.9)
             step = low + part * (high - low)
@@ -168,7 +169,7 @@ def share(ratio, p):
     """Return s = t / (1 + t) with t = ratio^p."""
     if ratio > 1.0:
         return 1.0 / (1.0 + (1.0 / ratio) ** p)
-    t = ratio**p
+    t = ratio**p  # |a'x|^p beside |X_- x|_p^p
     return t / (1.0 + t)
 
 
@@ -201,13 +202,13 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
         value, _ = weigh(r, r, p, floor, W, ratio, work, lanes)
         drop(own, W)
         low, high, count = 0.0, 1.0, 0
-        step = math.sqrt(newton) if p < 2.0 else newton
+        step = math.sqrt(newton) if p < 2.0 else newton  # later ones start from the last
         while count < _ITERATIONS:
             low = share(norm / value, p) if value > 0.0 else 1.0
             if high - low <= 0.9 * rtol * high or high <= cutoff:
                 break
             count += 1
-            weighted_gram(P, W, lanes, G)
+            weighted_gram(P, W, lanes, G)  # X_-' W X_- y = a
             if not factor(G, d, L):
                 break
             solve(L, d, a, y)
@@ -216,13 +217,14 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
                 scale += a[j] * y[j]
             product(P, y, dr)
             drop(own, dr)
-            slope = direct(r, W, 1.0 / scale, dr, z)
+            slope = direct(r, W, 1.0 / scale, dr, z)  # z = W X_- y has X_-'z = a
             next_value = value
             if abs(slope) > _FLAT:
                 step, next_value = search(
                     p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes
                 )
             stalled = not next_value < value
+            # The certificate is worth its price near the optimum, or where a cutoff may be met.
             near = p * abs(slope) <= 100.0 * rtol or cutoff > 0.0
             if near or stalled or count == _ITERATIONS:
                 error = kappa * infeasibility(P, a, z, rho)
@@ -231,12 +233,13 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
                         refine(P, W, L, rho, step_y, z, ratio)
                         error = kappa * infeasibility(P, a, z, rho)
                 if error * norm < 1.0:
+                    # |a'x| <= |z|_q |X_- x|_p + |rho| |x|, and |x| <= kappa |X x|_p (Hoelder).
                     bound = dual_norm(z, q, ratio, r2 if stalled else W, work, lanes) + error
                     high = min(high, share(norm * bound / (1.0 - error * norm), p))
             if stalled:
                 break
             for j in range(d):
-                x[j] += step * (y[j] / scale - x[j])
+                x[j] += step * (y[j] / scale - x[j])  # a'x = 1 stays
             r, r2 = r2, r
             W, W2 = W2, W
             value = next_value

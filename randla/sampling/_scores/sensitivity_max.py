@@ -63,7 +63,7 @@ def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
     a = X[i] / np.sqrt(X[i] @ X[i])
     norm = float(np.sqrt(X[i] @ X[i]))
     residual = np.abs(X @ a)
-    lower, upper = _ratio(norm, residual, i), 1.0
+    lower, upper = _ratio(norm, residual, i), 1.0  # at x = a / |a|
     active = np.zeros(len(X), bool)
     d = X.shape[1]
     active[_largest(residual, _FIRST * d)] = True
@@ -76,12 +76,13 @@ def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
         if solved is None:
             break
         x, z = solved
-        gap = X[i] - X[kept].T @ z
-        upper = min(upper, float(np.abs(z).sum() + np.abs(X @ gap).sum()))  # X'X = I
+        gap = X[i] - X[kept].T @ z  # z + X gap has X'(z + X gap) = a, as X'X = I
+        upper = min(upper, float(np.abs(z).sum() + np.abs(X @ gap).sum()))
         scale = abs(float(x @ X[i]))
         residual = np.abs(X @ x)
         if scale > 0.0:
             lower = max(lower, _ratio(scale, residual, i))
+        # Rows above the norm of those kept join the programme.
         over = (residual > residual[kept].max() * (1.0 + 1e-9)) & ~active
         if not over.any():
             break

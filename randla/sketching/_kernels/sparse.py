@@ -53,7 +53,7 @@ def draw_rows(draw, first, rows, work):
 
 @inline
 def draw_weighted_rows(draw, first, rows, first_row, weights, work):
-    """The same for rows of an operand that begins at row first_row, with their weights."""
+    """`draw_rows` for an operand that begins at row first_row, with weights multiplied to signs."""
     draw_rows(draw, first_row + first, rows, work)
     if weights.size:
         for k in range(rows * draw.nonzeros):
