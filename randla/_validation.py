@@ -22,12 +22,7 @@ _LARGEST_COUNT = 1 << 62
 
 
 def as_array(
-    x: Any,
-    name: str,
-    *,
-    finite: bool = True,
-    ndim: int | None = None,
-    missing: bool | None = None,
+    x: Any, name: str, *, finite: bool = True, ndim: int | None = None, missing: bool | None = None
 ) -> FloatArray:
     """`x` as a read-only real array, float32 or float64, in the memory order that it has.
 
@@ -38,7 +33,7 @@ def as_array(
     array = _as_ndarray(x, name, not finite if missing is None else missing)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must be {ndim}-D, got shape {array.shape}")
-    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:  # or byte-swapped
         array = array.astype(np.float64)
     if finite:
         require_finite(array, name)
@@ -58,7 +53,7 @@ def _as_ndarray(x: Any, name: str, missing: bool) -> NDArray[Any]:
     except (TypeError, ValueError) as error:  # ragged lists, objects that refuse conversion
         got = type(x).__name__
         raise ValueError(f"{name} must be a rectangular array of numbers, got {got}") from error
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf":  # truth values and numbers
         kind = "complex numbers" if array.dtype.kind == "c" else f"dtype {array.dtype}"
         raise TypeError(f"{name} must hold real numbers, got {kind}")
     return array
@@ -74,7 +69,7 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 def require_finite(array: NDArray[Any], name: str) -> None:
     """Raise ValueError if there is a NaN or an inf. Costs one read where all is finite."""
     with np.errstate(over="ignore", invalid="ignore"):
-        total = array.sum()
+        total = array.sum()  # NaN or inf if any entry is; a sum of finite ones may overflow too
     if math.isfinite(total):
         return
     for part in np.array_split(array, max(array.size >> 20, 1)) if array.ndim else [array]:
@@ -86,14 +81,19 @@ def require_finite(array: NDArray[Any], name: str) -> None:
 
 def is_sparse(x: Any) -> bool:
     """Whether `x` is a SciPy sparse array or matrix, without importing SciPy."""
-    sparse = sys.modules.get("scipy.sparse")
+    sparse = sys.modules.get("scipy.sparse")  # absent: then nobody can have made a sparse matrix
     return sparse is not None and sparse.issparse(x)
 
 
 def is_dask(x: Any) -> bool:
     """Whether `x` is a Dask array, without importing Dask."""
-    module = sys.modules.get("dask.array")
+    module = sys.modules.get("dask.array")  # absent: likewise
     return module is not None and isinstance(x, module.Array)
+
+
+def are_in_memory(*operands: Any) -> bool:
+    """Whether none of them is a Dask array."""
+    return not any(is_dask(operand) for operand in operands)
 
 
 def as_matrix(A: Any, name: str = "A", *, finite: bool = True, sparse: bool = False) -> Any:
@@ -117,10 +117,10 @@ def _as_csr(A: Any, name: str, finite: bool) -> Any:
         raise TypeError(f"{name} must hold real numbers, got {kind}")
     _require_sound(A, name)
     csr = csr_array(A)
-    if csr.dtype not in (np.float32, np.float64):
+    if csr.dtype not in (np.float32, np.float64):  # integers and truth values
         csr = csr.astype(np.float64)
     if not csr.has_canonical_format:
-        csr = csr.copy()
+        csr = csr.copy()  # the input is never modified
         csr.sum_duplicates()
     if finite:
         require_finite(csr.data, name)
@@ -134,8 +134,8 @@ def _require_sound(A: Any, name: str) -> None:
     """
     if A.format not in ("csr", "csc"):
         return
-    width = A.shape[1] if A.format == "csr" else A.shape[0]
-    stop = int(A.indptr[-1])
+    width = A.shape[1] if A.format == "csr" else A.shape[0]  # range of the stored indices
+    stop = int(A.indptr[-1])  # entries beyond it are not part of the matrix
     if A.indptr[0] != 0 or (np.diff(A.indptr) < 0).any() or stop > min(A.indices.size, A.data.size):
         raise ValueError(f"{name} must have an indptr that ascends from 0 to the stored entries")
     indices = A.indices[:stop]
@@ -177,7 +177,7 @@ def as_points(X: Any, name: str = "X", *, dim: int | None = None, of: str = "X")
     """`X` as a read-only cloud of at least one point, (n, d); 1-D input is n points on a line."""
     array = as_array(X, name)
     if array.ndim == 1:
-        array = array[:, None]
+        array = array[:, None]  # n points on a line
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(
             f"{name} must be a non-empty cloud of points, one a row (n, d), got shape {array.shape}"
@@ -192,7 +192,7 @@ def as_points(X: Any, name: str = "X", *, dim: int | None = None, of: str = "X")
 def as_weights(w: Any, size: int, name: str, *, positive_sum: bool = True) -> FloatArray:
     """`w` as a read-only float64 vector of non-negative weights that do not all vanish."""
     array = as_vector(w, name, size=size).astype(np.float64, copy=False)
-    if (array < 0).any():
+    if (array < 0).any():  # NaN has been refused
         raise ValueError(f"{name} must be non-negative, got {array.min():g}")
     if positive_sum and not (array > 0).any():
         raise ValueError(f"{name} must have a positive sum, got only zeros")
@@ -206,7 +206,7 @@ def as_count(
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     try:
-        count = operator.index(value)
+        count = operator.index(value)  # exact integers only: neither 3.0 nor "3"
     except TypeError:
         got = repr(value) if isinstance(value, (float, np.floating)) else type(value).__name__
         raise TypeError(f"{name} must be an integer, got {got}") from None
@@ -239,9 +239,9 @@ def as_number(
         raise ValueError(f"{name} must be finite, got a number beyond 1.8e308") from None
     above = number >= low if closed in ("both", "left") else number > low
     below = number <= high if closed in ("both", "right") else number < high
-    if math.isinf(number) and number in (low, high) and not infinite:
+    if math.isinf(number) and number in (low, high) and not infinite:  # an open end is not a value
         raise ValueError(f"{name} must be finite, got {value}")
-    if math.isnan(number) or not (above and below):
+    if math.isnan(number) or not (above and below):  # NaN fails every comparison
         raise ValueError(f"{name} must be {_interval(low, high, closed)}, got {value}")
     return number
 
@@ -253,9 +253,9 @@ def _interval(low: float, high: float, closed: str) -> str:
         return f"at least {low:g}" if closed in ("both", "left") else f"greater than {low:g}"
     if math.isinf(low):
         return f"at most {high:g}" if closed in ("both", "right") else f"less than {high:g}"
-    left = "[" if closed in ("both", "left") else "("
-    right = "]" if closed in ("both", "right") else ")"
-    return f"in {left}{low:g}, {high:g}{right}"
+    opening = "[" if closed in ("both", "left") else "("
+    closing = "]" if closed in ("both", "right") else ")"
+    return f"in {opening}{low:g}, {high:g}{closing}"
 
 
 def as_choice(value: Any, name: str, choices: Sequence[str | None]) -> Any:
@@ -263,7 +263,7 @@ def as_choice(value: Any, name: str, choices: Sequence[str | None]) -> Any:
     if any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         return value
     listed = ", ".join(repr(choice) for choice in choices)
-    kind = TypeError if not isinstance(value, str) else ValueError
+    kind = TypeError if not isinstance(value, str) else ValueError  # another type, or another name
     raise kind(f"{name} must be one of {listed}, got {value!r}")
 
 
@@ -300,7 +300,7 @@ def as_indices(rows: Any, n: int, name: str = "rows") -> NDArray[np.int64]:
     out = array.astype(np.int64)
     if out.size and not (-n <= out.min() and out.max() < n):
         raise ValueError(f"{name} must be row numbers below {n}, got {out.min()} to {out.max()}")
-    return np.where(out < 0, out + n, out)
+    return np.where(out < 0, out + n, out)  # from the end, as in Python
 
 
 def describe(values: Iterable[Any]) -> str:

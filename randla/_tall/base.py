@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from randla._scaling import exponents_of, median_exponents, power_of_two_scale
 from randla._tall.problem import LeastSquaresMatrix
+from randla._tall.vectors import by_blocks
 from randla._typing import Array
 
 _MEASURED = 2000  # rows that tell how large the entries of a column, and the rows, are
@@ -41,17 +42,17 @@ class TallMatrix(LeastSquaresMatrix):
         Powers of two that multiply the columns; set by `rescale_columns`.
     columns : ndarray of int or None
         The columns that are read, all if None.
-    entry_error : float
-        Relative rounding error of the entries themselves, where they are float32; else 0.
+    has_shortened_rows : bool
+        Whether `shorten_rows` has divided some.
     """
+
+    column_scale: Array | None = None
+    columns: NDArray[np.intp] | None = None
+    has_shortened_rows = False
 
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
         self.A, self.ridge = A, ridge
-        self.n = int(A.shape[0])
-        self.column_scale: Array | None = None
-        self.columns: NDArray[np.intp] | None = None
-        self.entry_error = float(np.finfo(np.float32).eps) if A.dtype == np.float32 else 0.0
-        self.has_shortened_rows = False
+        self.n = A.shape[0]
 
     @property
     def d(self) -> int:
@@ -59,14 +60,18 @@ class TallMatrix(LeastSquaresMatrix):
         return len(self.columns) if self.columns is not None else int(self.A.shape[1])
 
     @property
+    def entry_error(self) -> float:
+        """Relative rounding error of the entries themselves, where they are float32; else 0."""
+        return float(np.finfo(np.float32).eps) if self.A.dtype == np.float32 else 0.0
+
+    @property
     def ridge_rows(self) -> Array:
         """Diagonal of the rows that the ridge stands for."""
         scale = np.ones(self.d) if self.column_scale is None else self.column_scale
         return np.sqrt(self.ridge) * scale
 
-    # Functions of blocks and of vectors ----------------------------------------------------------
+    # Functions of blocks and of vectors: in memory there is one block ----------------------------
 
-    @abstractmethod
     def map_rows(
         self,
         function: Callable[..., Any],
@@ -75,48 +80,59 @@ class TallMatrix(LeastSquaresMatrix):
         **constants: Any,
     ) -> Any:
         """What ``function(block, *vectors, **constants)`` says of each row, (n,) or (n, width)."""
+        return function(self, *vectors, **constants)
 
-    @abstractmethod
     def join_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        shape: tuple[int, int],
-        join: Callable[[Any, Any], Any] = np.add,
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
         **constants: Any,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
+        return function(self, *vectors, **constants)
 
-    @abstractmethod
     def gather_rows(
         self, function: Callable[..., Any], *vectors: Any, **constants: Any
     ) -> list[Any]:
         """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
+        return [function(self, *vectors, **constants)]
 
-    @abstractmethod
-    def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Any:
-        """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
-
-    @abstractmethod
-    def join_vectors(
+    def map_vectors(
         self,
         function: Callable[..., Any],
         *vectors: Any,
-        shape: tuple[int, int],
-        join: Callable[[Any, Any], Any] = np.add,
+        width: int | None = None,
         **constants: Any,
     ) -> Any:
-        """`join_rows` of ``function(first, *vectors, **constants)``, without reading A."""
+        """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
+        n = len(vectors[0])
+        out = np.empty(n if width is None else (n, width))
 
-    @abstractmethod
+        def fill(rows: slice) -> None:
+            parts = (None if v is None else v[rows] for v in vectors)
+            out[rows] = function(rows.start, *parts, **constants)
+
+        by_blocks(fill, n)  # on several threads
+        return out
+
+    def join_vectors(
+        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
+        **constants: Any,
+    ) -> Any:  # fmt: skip
+        """`join_rows` of ``function(first, *vectors, **constants)``, without reading A."""
+        return function(0, *vectors, **constants)
+
     def gather_vectors(
         self, function: Callable[..., Any], *vectors: Any, **constants: Any
     ) -> list[Any]:
         """Whatever ``function(first, *vectors, **constants)`` returns, of each block."""
+        return [function(0, *vectors, **constants)]
 
-    @abstractmethod
     def compute(self, *values: Any) -> Any:
         """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
+        return values[0] if len(values) == 1 else values
+
+    def ones(self) -> Any:
+        """A vector of ones."""
+        return np.ones(self.n)
 
     def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:
         """A joined value, and perhaps what `following` returns, whose first pass computes it.
@@ -124,10 +140,6 @@ class TallMatrix(LeastSquaresMatrix):
         In memory there is no such pass to save, and nothing follows.
         """
         return value, None
-
-    @abstractmethod
-    def ones(self) -> Any:
-        """A vector of ones."""
 
     # Passes --------------------------------------------------------------------------------------
 
@@ -152,14 +164,6 @@ class TallMatrix(LeastSquaresMatrix):
         """R of the QR factorisation of V A (and the ridge), by blocks; at most d rows."""
 
     @abstractmethod
-    def column_maxima(self) -> Array:
-        """The largest absolute entries of the columns."""
-
-    @abstractmethod
-    def sketch(self, S: Any, row_scale: Any = None) -> Array:
-        """``S V A`` of all columns, unscaled; S is a sketching operator with n columns."""
-
-    @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> Any:
         """The chosen rows, of ascending numbers, in memory and with the same scales."""
 
@@ -169,8 +173,14 @@ class TallMatrix(LeastSquaresMatrix):
         """A Gram matrix with the share of the rows that the ridge stands for."""
         if not self.ridge:
             return G
-        E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)
+        E = self.ridge_rows[:, None] * (np.eye(self.d) if T is None else T)  # sqrt(ridge) C T
         return G + E.T @ E
+
+    def column_maxima(self) -> Array:
+        """The largest absolute entries of the columns."""
+        top = self.weighted_maxima()  # of all columns, unscaled
+        top = top if self.columns is None else top[self.columns]
+        return top if self.column_scale is None else top * self.column_scale
 
     def rescale_columns(self) -> None:
         """Multiply the columns by powers of two so that their largest entries are about 1."""
@@ -192,21 +202,21 @@ class TallMatrix(LeastSquaresMatrix):
         """
         if self.has_shortened_rows:  # once: T of the first time is for these rows
             return False
-        rows = np.arange(0, self.n, max(self.n // _MEASURED, 1))
+        rows = np.arange(0, self.n, max(self.n // _MEASURED, 1))  # 2000 to 4000 of them
         sample = self.take(rows)
         X = sample.rows(0, sample.n)
         if row_scale is not None:
             X = X * np.asarray(self.compute(row_scale[rows]))[:, None]
         unit = median_exponents(X)  # columns are measured by their medians
         exponents = _length_exponents(X, unit)
-        exponents = exponents[exponents > _ZERO]
+        exponents = exponents[exponents > _ZERO]  # of rows that are not zero
         if exponents.size == 0:
             return False
-        longest = int(np.median(exponents)) + int(np.log2(limit))
+        longest = int(np.median(exponents)) + int(np.log2(limit))  # exponent of the longest row
         excess = self.map_rows(_excess, row_scale, unit=unit, longest=longest)
         if not float(self.compute(excess.max())) > 0.0:
             return False
-        self._divide_rows(excess)
+        self._divide_rows(excess)  # exact, and undone by nothing: directions stay
         self.has_shortened_rows = True
         return True
 
@@ -221,7 +231,7 @@ def _excess(block: Any, row_scale: Array | None, *, unit: Any, longest: int) -> 
     for i in range(0, block.n, block.tile_rows):
         j = min(i + block.tile_rows, block.n)
         out[i:j] = _length_exponents(block.rows(i, j, row_scale), unit)
-    return np.maximum(out - longest, 0.0)
+    return np.maximum(out - longest, 0.0)  # powers of two to divide by
 
 
 def _length_exponents(X: Array, unit: Any) -> Array:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from randla._tall.dense import DenseMatrix
 from randla._tall.memory import MemoryMatrix
 from randla._tall.sparse import SparseMatrix
@@ -10,8 +12,13 @@ from randla._validation import as_array, as_matrix, is_sparse
 
 def open_block(block: Any, ridge: float = 0.0, first: int = 0) -> MemoryMatrix:
     """A block with its passes; its rows are those from number `first` on in a larger matrix."""
-    matrix = as_block(block)
-    return (SparseMatrix if is_sparse(matrix) else DenseMatrix)(matrix, ridge, first)
+    return open_checked(as_block(block), ridge, first)
+
+
+def open_checked(matrix: Any, ridge: float = 0.0, first: int = 0) -> MemoryMatrix:
+    """The passes of what `as_matrix` or `as_block` returned."""
+    kind = DenseMatrix if isinstance(matrix, np.ndarray) else SparseMatrix
+    return kind(matrix, ridge, first)
 
 
 def as_block(block: Any, name: str = "A") -> Any:

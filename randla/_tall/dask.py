@@ -14,6 +14,7 @@ from randla._tall import dask_arrays
 from randla._tall.base import TallMatrix
 from randla._tall.blocks import as_block, open_block
 from randla._tall.memory import MemoryMatrix, r_factor
+from randla._tall.problem import scaled_columns
 from randla._typing import Array
 from randla._validation import as_weights, require_finite
 
@@ -30,11 +31,17 @@ class DaskMatrix(TallMatrix):
         super().__init__(dask_arrays.as_rows(A), ridge)
         self._waiting: Any = None  # what the next `compute` brings along
         self._brought: Any = None
+        self._entry_error = super().entry_error
 
     @property
     def view(self) -> View:
         """Scales and numbers of the columns that are read, for the blocks."""
         return self.column_scale, self.columns
+
+    @property
+    def entry_error(self) -> float:
+        """Relative rounding error of the entries as they were given."""
+        return self._entry_error
 
     # Functions of blocks and of vectors ----------------------------------------------------------
 
@@ -154,21 +161,8 @@ class DaskMatrix(TallMatrix):
             self.compute(self.join_rows(_triangular, row_scale, shape=shape, join=_joined_factors))
         ]
         if self.ridge:
-            factors.append(np.diag(self.ridge_rows))
+            factors.append(np.diag(self.ridge_rows))  # its rows come last
         return r_factor(np.vstack(factors))
-
-    def column_maxima(self) -> Array:
-        """The largest absolute entries of the columns."""
-        largest: Array = self.compute(
-            self.join_rows(_column_maxima, shape=(1, self.d), join=np.maximum)
-        )[0]
-        return largest
-
-    def sketch(self, S: Any, row_scale: Any = None) -> Array:
-        """``S V A`` of all columns, unscaled."""
-        shape = S.shape[0], self.A.shape[1]
-        SA: Array = self.compute(self.join_rows(_sketch, row_scale, shape=shape, S=S))
-        return SA
 
     def take(self, rows: NDArray[np.int64]) -> MemoryMatrix:
         """The chosen rows, of ascending numbers, in memory."""
@@ -187,7 +181,7 @@ class DaskMatrix(TallMatrix):
     def _total(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Array:
         """The sum of what a function of a block, its root weights and other vectors returns."""
         exponents = self.column_exponents
-        total: Array = self.compute(
+        total: Array = self.compute(  # one pass over A
             self.join_rows(function, self.row_scale, *vectors, exponents=exponents, **options)
         )
         return total
@@ -224,15 +218,11 @@ class DaskMatrix(TallMatrix):
         total = self._total(_sketch_with, B, shape=shape, S=S)
         return total[:, :d], None if B is None else total[:, d:]
 
-    def weighted_maxima_with(self, b: Any) -> tuple[Array, Array]:
-        """Largest absolute weighted entries of all columns of A and b, which must be finite."""
-        d, k = self.A.shape[1], 1 if b.ndim == 1 else b.shape[1]
-        top = self._total(_weighted_maxima, b, shape=(1, d + k), join=np.maximum)[0]
-        return top[:d], top[d:]
-
-    def weighted_maxima(self) -> Array:
-        """Largest absolute weighted entry of each of all columns, which must be finite."""
-        return self.weighted_maxima_with(self.ones())[0]
+    def weighted_maxima(self, b: Any = None) -> Array:
+        """Largest absolute weighted entries of all columns of A, and of b, which must be finite."""
+        k = 0 if b is None else b[:1].size
+        shape = 1, self.A.shape[1] + k
+        return self._total(_weighted_maxima, b, shape=shape, join=np.maximum)[0]
 
 
 def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
@@ -266,19 +256,11 @@ def _triangular(block: MemoryMatrix, row_scale: Any) -> Array:
 
 
 def _joined_factors(R: Array, other: Array) -> Array:
-    return _padded(r_factor(np.vstack([R, other])), R.shape[1])
+    return _padded(r_factor(np.vstack([R, other])), R.shape[1])  # QR of [R; R'], d rows again
 
 
 def _padded(R: Array, d: int) -> Array:
     return np.vstack([R, np.zeros((d - len(R), d))])
-
-
-def _column_maxima(block: MemoryMatrix) -> Array:
-    return block.column_maxima()[None]
-
-
-def _sketch(block: MemoryMatrix, row_scale: Any, *, S: Any) -> Array:
-    return block.sketch(prepared(S), row_scale)
 
 
 def _divided(first: int, block: Any, exponents: Any) -> Any:
@@ -309,7 +291,7 @@ def _normal_equations(
         G, C = block.normal_equations(B)
     else:
         G, C = block.normal_equations_after(P, B, triangular=triangular)
-    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))
+    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a look at their range
     return np.vstack([np.hstack([G, C]), below])
 
 
@@ -328,20 +310,21 @@ def _normal_product(block: Any, root_weights: Any, *, exponents: Any, X: Array) 
 def _sketch_with(block: Any, root_weights: Any, B: Any, *, exponents: Any, S: Any) -> Array:
     """S A of the block, and S B beside it; all columns, unscaled."""
     block.row_scale = root_weights
-    S = prepared(S).columns(block.first, block.first + block.n)
+    S = prepared(S).columns(block.first, block.first + block.n)  # those that act on these rows
     SA, SB = block.sketch_with(S, B)
-    return SA if SB is None else np.hstack([SA, SB])
+    return SA if SB is None else np.hstack([SA, SB])  # (m, d + k)
 
 
 @np.errstate(all="ignore")
 def _weighted_maxima(block: Any, root_weights: Any, b: Any, *, exponents: Any) -> Array:
     """The largest absolute weighted entries of the columns of A and b, which must be finite."""
-    block.require_finite()
-    B = np.abs(np.asarray(b, np.float64).reshape(len(b), -1))
-    require_finite(B, "b")
     block.row_scale = root_weights
-    B = B if root_weights is None else B * root_weights[:, None]
-    return np.append(block.weighted_maxima(), B.max(axis=0))[None]
+    top: Array = block.weighted_maxima()
+    if b is not None:
+        require_finite(np.asarray(b, np.float64), "b")
+        B = scaled_columns(0, np.abs(b), root_weights, exponents=None)
+        top = np.append(top, B.max(axis=0))
+    return top[None]
 
 
 # Sketches ----------------------------------------------------------------------------------------
@@ -355,7 +338,7 @@ def sketch_product(S: Any, A: Any) -> Any:
     """
     A = dask_arrays.as_rows(A, ndim=(1, 2))
     S._require_rows(A, "A")
-    columns = A[:, None] if A.ndim == 1 else A
+    columns = A[:, None] if A.ndim == 1 else A  # (n, k)
     dtype = np.dtype(np.float32 if A.dtype == np.float32 else np.float64)
     shape = S.shape[0], columns.shape[1]
     SA = dask_arrays.join_rows(_sketch_block, columns, shape=shape, dtype=dtype, S=S)

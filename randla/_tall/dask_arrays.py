@@ -22,7 +22,7 @@ from dask.layers import ArrayBlockwiseDep
 
 from randla._parallel import WORTH_A_BAR, shown_progress, single_thread, single_threaded_blas
 from randla._tables import from_table
-from randla._validation import is_dask, is_sparse, require_rhs_shape
+from randla._validation import is_sparse, require_rhs_shape
 
 #: Largest block of whole rows that is put together from chunks of columns, in bytes.
 _MAX_BLOCK = 1 << 28
@@ -51,14 +51,14 @@ def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
     if 0 in A.shape:
         raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")
     if A.ndim == 2 and len(A.chunks[1]) > 1:
-        size = max(A.chunks[0]) * A.shape[1] * A.dtype.itemsize
+        size = max(A.chunks[0]) * A.shape[1] * A.dtype.itemsize  # bytes of the largest block
         if size > _MAX_BLOCK:
             raise ValueError(
                 f"{name} must be chunked along rows only, got {len(A.chunks[1])} chunks of columns,"
                 f" and blocks of whole rows would have {size / 2**20:.0f} MiB: use "
                 f"{name}.rechunk({{0: 'auto', 1: -1}})"
             )
-        A = A.rechunk({1: -1})
+        A = A.rechunk({1: -1})  # whole rows
     if 0 in A.chunks[0]:
         A = A.rechunk({0: tuple(size for size in A.chunks[0] if size)})
     return A
@@ -71,7 +71,7 @@ def from_memory(A: Any) -> Any:
 
 def as_columns(b: Any, A: Any, name: str, *, single: bool = False) -> Any:
     """`b`, (n,) or (n, k), as a Dask array chunked like the rows of `A`; k = 1 if `single`."""
-    if not is_dask(b):
+    if not isinstance(b, da.Array):
         b = np.asarray(from_table(b, name, missing=False))
         require_rhs_shape(b.shape, A.shape[0], name, single=single)
         b = da.from_array(b, chunks=(A.chunks[0], *b.shape[1:]))
@@ -112,7 +112,7 @@ def join_rows(
 
     The order is that of the blocks, whatever the scheduler.
     """
-    rows = (shape[0],) * operands[0].numblocks[0]
+    rows = (shape[0],) * operands[0].numblocks[0]  # the parts lie one below the other
     parts = _blockwise(function, operands, rows, shape[1], dtype, constants)
     return da.reduction(
         parts,
@@ -151,15 +151,15 @@ def gather(function: Callable[..., Any], *operands: Any, **constants: Any) -> li
 
 
 def _boxed(function: Callable[..., Any], *arguments: Any, **constants: Any) -> Any:
-    box = np.empty(1, object)
+    box = np.empty(1, object)  # an array, as tasks return arrays
     box[0] = function(*arguments, **constants)
     return box
 
 
 def take_rows(A: Any, indices: Any) -> Any:
     """Some rows of a Dask array, of ascending numbers, in memory; other blocks are not touched."""
-    edges = np.append(_first_rows(A.chunks[0]), A.shape[0])
-    cuts = np.searchsorted(indices, edges)
+    edges = np.append(_first_rows(A.chunks[0]), A.shape[0])  # where blocks begin, and the end
+    cuts = np.searchsorted(indices, edges)  # which of the numbers are in which block
     blocks, call = A.to_delayed().ravel(), dask.delayed(_take)
     tasks = [
         call(blocks[k], indices[i:j] - edges[k]) for k, (i, j) in enumerate(pairwise(cuts)) if i < j
@@ -187,7 +187,7 @@ def _blockwise(
     constants: dict[str, Any],
 ) -> Any:
     first, names = operands[0], "abcdefgh"
-    adjusted: dict[str, Any] = {"i": rows}
+    adjusted: dict[str, Any] = {"i": rows}  # sizes of the chunks of the result
     # Dask fuses the loading of a block into the task that works on it where their axes are the
     # same, and where their layers join chunks in the same way. Then the block lives no longer.
     out = "i" if width is None else "ia"

@@ -49,17 +49,17 @@ class DenseMatrix(MemoryMatrix):
         X = self.A[i:j]
         if self.columns is not None:
             X = X[:, self.columns]
-        if row_scale is None and self.column_scale is None and X.dtype == np.float64:
+        if row_scale is None and self.column_scale is None and X.dtype == np.float64:  # as it lies
             return X
         out = np.empty((j - i, self.d)) if out is None else out[: j - i]
         if row_scale is None:
-            np.copyto(out, X)
+            np.copyto(out, X)  # casts float32
         elif X.dtype == np.float64 and X.flags.c_contiguous:
             tile_kernels.scale_rows(read_only(X), read_only(row_scale[i:j]), out)
         else:
             np.multiply(X, row_scale[i:j, None], out=out)
         if self.column_scale is not None:
-            out *= self.column_scale
+            out *= self.column_scale  # powers of two: exact
         return out
 
     def require_finite(self) -> None:
@@ -77,9 +77,9 @@ class DenseMatrix(MemoryMatrix):
             and self.row_scale is None
             and self.column_scale is None
             and self.columns is None
-            and _suits_blas(self.A)
+            and _suits_blas(self.A)  # else each block is copied
         )
-        self._suits_kernels = self.A.flags.c_contiguous
+        self._suits_kernels = self.A.flags.c_contiguous  # whose blocks of rows are too
 
     def load(self, first: int, last: int) -> Array:
         """Rows first..last of the scaled A: a view where nothing has to be done."""
@@ -98,15 +98,10 @@ class DenseMatrix(MemoryMatrix):
 
     def load_every(self, step: int) -> Array:
         """Every step-th row of the scaled A, for a first look."""
-        rows = self.A[::step]
-        if self.columns is not None:
-            rows = np.take(rows, self.columns, axis=1)
-        rows = rows.astype(np.float64)
-        if self.column_scale is not None:
-            rows *= self.column_scale
-        if self.row_scale is not None:
-            rows *= self.row_scale[::step, None]
-        return rows
+        sample = DenseMatrix(self.A[::step])
+        weights = None if self.row_scale is None else self.row_scale[::step]
+        sample.rescale(weights, self.column_exponents, self.columns)
+        return sample.load(0, sample.n)
 
     def _sum(
         self,
@@ -127,11 +122,11 @@ class DenseMatrix(MemoryMatrix):
             total = CarefulSum(compensated)
             for i in range(first, last, block):
                 j = min(i + block, last)
-                total.add(block_sum(self.load(i, j), B[i:j]))
+                total.add(block_sum(self.load(i, j), B[i:j]))  # partial sums of one block
             return total.value()
 
         total = CarefulSum(compensated)
-        group = max(min(n_parts, _WAITING_ENTRIES // max(self.d * self.d, 1)), 4)
+        group = max(min(n_parts, _WAITING_ENTRIES // max(self.d * self.d, 1)), 4)  # parts at a time
         for start in range(0, n_parts, group):
             parts = run_parts(
                 lambda k, start=start: sum_of_part(start + k),  # type: ignore[misc]
@@ -140,7 +135,7 @@ class DenseMatrix(MemoryMatrix):
                 blas=True,
             )
             for values in parts:
-                total.add(values)
+                total.add(values)  # in the order of the parts
         return total.value()
 
     def _sum_of_products(
@@ -175,11 +170,11 @@ class DenseMatrix(MemoryMatrix):
     ) -> tuple[Array, Array]:
         """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular."""
         squared, r = _squared_in_single if single else _squared, P.shape[1]
-        n_panels = 4 if triangular and r >= 160 else 1
+        n_panels = 4 if triangular and r >= 160 else 1  # 3/8 of the product saved
         edges = [k * r // n_panels // 8 * 8 for k in range(n_panels)] + [r]
         panels = []  # an upper triangular P is cut into panels that skip its zeros
         for lo, hi in pairwise(edges):
-            used = hi if triangular else self.d
+            used = hi if triangular else self.d  # rows of the panel that are not zero
             panels.append((lo, hi, used, np.ascontiguousarray(P[:used, lo:hi].T)))
 
         def block_sum(a: Array, b: Array) -> list[Array]:
@@ -188,7 +183,7 @@ class DenseMatrix(MemoryMatrix):
                 return [squared(Y.T), Y.T @ b]
             Z = np.empty((r, len(a)))  # Y', as panels of rows: panels of columns are slower
             for lo, hi, used, panel in panels:
-                np.matmul(panel, a.T[:used], out=Z[lo:hi])
+                np.matmul(panel, a.T[:used], out=Z[lo:hi])  # rows lo..hi of Y' = P'a'
             return [squared(Z), Z @ b]
 
         G, C = self._sum_of_products(block_sum, B, r)
@@ -199,16 +194,16 @@ class DenseMatrix(MemoryMatrix):
         x = np.ascontiguousarray(X[:, 0])
 
         def by_kernel(a: Array, b: Array) -> list[Array]:
-            g, work = np.empty(self.d), np.empty((2, self.d))
+            g, work = np.empty(self.d), np.empty((2, self.d))  # gradient; partial sum and carry
             squares = kernels.residual_gradient(read_only(a), read_only(b[:, 0]), x, work, g)
             return [g, np.array([squares])]
 
         def by_vectors(a: Array, b: Array) -> list[Array]:
-            r = b[:, 0] - a @ x
+            r = b[:, 0] - a @ x  # residual of a block
             return [r @ a, np.array([r @ r])]
 
         def by_columns(a: Array, b: Array) -> list[Array]:
-            R = b - a @ X
+            R = b - a @ X  # (rows, k)
             return [a.T @ R, (R * R).sum(axis=0)]
 
         block_sum = by_columns
@@ -226,7 +221,7 @@ class DenseMatrix(MemoryMatrix):
 
         def block_sum(a: Array, b: Array) -> list[Array]:
             if not self._suits_kernels:
-                return [(a @ x) @ a]
+                return [(a @ x) @ a]  # a'(a x)
             out = np.empty(self.d)
             kernels.normal_product(read_only(a), x, out)
             return [out]
@@ -260,7 +255,7 @@ class DenseMatrix(MemoryMatrix):
             top = np.zeros(self.A.shape[1])
             for i in range(first, last, 1024):
                 j = min(i + 1024, last)
-                block = np.abs(self.A[i:j])
+                block = np.abs(self.A[i:j])  # (1024, d)
                 if self.row_scale is not None:
                     block = np.multiply(block, self.row_scale[i:j, None], dtype=np.float64)
                 np.maximum(top, block.max(axis=0), out=top)
@@ -287,7 +282,7 @@ class DenseMatrix(MemoryMatrix):
                 row_scale=None if scale is None else scale[i:j],
                 first_row=i,
             )
-            SA += part
+            SA += part  # sums in float64
             SB = b if SB is None or b is None else SB + b
         return SA, SB
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from randla._parallel import part_bounds, run_parts
 from randla._tall._kernels import tiles as kernels
 from randla._tall.base import TallMatrix
-from randla._tall.vectors import by_blocks
 from randla._typing import Array
 from randla._validation import read_only
 
@@ -39,11 +38,16 @@ class MemoryMatrix(TallMatrix):
         Share of entries that are stored.
     """
 
+    density: float = 1.0
+
     def __init__(self, A: Any, ridge: float = 0.0, first: int = 0) -> None:
         super().__init__(A, ridge)
-        self.first, self.density = first, 1.0
-        rows = max(256, _TILE_ENTRIES // A.shape[1] // 64 * 64)
-        self.tile_rows = min(rows, self.n)
+        self.first = first
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile, a multiple of 64 that suits the caches."""
+        return min(max(256, _TILE_ENTRIES // self.A.shape[1] // 64 * 64), self.n)
 
     # Reading -------------------------------------------------------------------------------------
 
@@ -55,7 +59,7 @@ class MemoryMatrix(TallMatrix):
         self, i: int, j: int, T: "SplitTriangle", out: Array, scratch: Array | None = None
     ) -> Array:
         """Rows i..j times `T`, dense; in `out`, where A is dense."""
-        X = self.rows(i, j, out=scratch)
+        X = self.rows(i, j, out=scratch)  # (tile, d)
         for rows, columns, block in T.blocks:
             np.matmul(X[:, rows], block, out=out[: j - i, columns])
         return out[: j - i]
@@ -66,6 +70,7 @@ class MemoryMatrix(TallMatrix):
         out = np.empty((last - first, T.shape[1]))
         for i in range(first, last, self.tile_rows):
             j = min(i + self.tile_rows, last)
+            # A dense A writes in place.
             out[i - first : j - first] = self._product(i, j, split, out[i - first :])
         return out
 
@@ -74,63 +79,6 @@ class MemoryMatrix(TallMatrix):
         out = type(self)(self.A[rows])
         out.column_scale, out.columns = self.column_scale, self.columns
         return out
-
-    # Functions of blocks: there is one ------------------------------------------------------------
-
-    def map_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
-    ) -> Any:
-        """What ``function(block, *vectors, **constants)`` says of each row."""
-        return function(self, *vectors, **constants)
-
-    def join_rows(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """What ``function(block, *vectors, **constants)`` returns."""
-        return function(self, *vectors, **constants)
-
-    def gather_rows(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(block, *vectors, **constants)`` returns, in a list."""
-        return [function(self, *vectors, **constants)]
-
-    def map_vectors(self, function: Callable[..., Any], *vectors: Any, **constants: Any) -> Array:
-        """What ``function(first, *vectors, **constants)`` says of each row, on several threads."""
-        out = np.empty(len(vectors[0]))
-
-        def fill(rows: slice) -> None:
-            parts = (None if v is None else v[rows] for v in vectors)
-            out[rows] = function(rows.start, *parts, **constants)
-
-        by_blocks(fill, len(out))
-        return out
-
-    def join_vectors(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """What ``function(0, *vectors, **constants)`` returns."""
-        return function(0, *vectors, **constants)
-
-    def gather_vectors(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(0, *vectors, **constants)`` returns, in a list."""
-        return [function(0, *vectors, **constants)]
-
-    def compute(self, *values: Any) -> Any:
-        """The values, which are known."""
-        return values[0] if len(values) == 1 else values
-
-    def ones(self) -> Array:
-        """A vector of ones."""
-        return np.ones(self.n)
 
     # Passes --------------------------------------------------------------------------------------
 
@@ -147,13 +95,14 @@ class MemoryMatrix(TallMatrix):
         belong to a thread (their memory is touched where it is used); `total` is an array of zeros
         to which `visit` may add, which belongs to a part. Returns the sum of the totals.
         """
-        n_tiles = -(-self.n // self.tile_rows)
+        n_tiles = -(-self.n // self.tile_rows)  # rounded up
         seconds = flops / _FLOPS
+        # By the shape, not by the threads.
         n_parts = min(n_tiles, max(8, int(seconds / _PART_SECONDS)))
         bounds, local = part_bounds(n_tiles, n_parts), threading.local()
 
         def part(k: int) -> Array:
-            if not hasattr(local, "tile"):
+            if not hasattr(local, "tile"):  # a thread touches its own memory first
                 local.tile = np.empty((self.tile_rows, self.d))
                 local.product = np.empty((self.tile_rows, width))
             subtotal = np.zeros(total)
@@ -184,11 +133,12 @@ class MemoryMatrix(TallMatrix):
                 return
             X = self._product(i, j, split, product, tile)
             if row_scale is not None:
-                X *= row_scale[i:j, None]
+                X *= row_scale[i:j, None]  # a product is ours to write to
             if norms is not None:
-                kernels.row_norms(X, norms[i:j])
+                kernels.row_norms(X, norms[i:j])  # of V A T
             add_gram(X, total)
 
+        # Product, and half a Gram matrix.
         flops = self.density * self.n * d * k * 2.0 + self.n * k * k
         return self.each(visit, 0 if T is None else k, flops, (k, k))
 
@@ -216,28 +166,14 @@ class MemoryMatrix(TallMatrix):
                 R = r_factor(np.vstack([R, self.rows(i, min(i + step, last), row_scale)]))
             return R
 
-        step = max(self.tile_rows, 2 * self.d)
+        step = max(self.tile_rows, 2 * self.d)  # rows below R that pay for its d rows
         seconds = 4.0 * self.n * self.d**2 / _FLOPS
         n_parts = min(-(-self.n // step), max(8, int(seconds / _PART_SECONDS)))
         bounds = part_bounds(self.n, n_parts)
         factors = run_parts(part_of, n_parts, seconds=seconds, blas=True)
         if self.ridge:
             factors.append(np.diag(self.ridge_rows))
-        return r_factor(np.vstack(factors))
-
-    def column_maxima(self) -> Array:
-        """The largest absolute entries of the columns."""
-        largest = np.zeros(self.d)
-        with np.errstate(over="ignore"):
-            for i in range(0, self.n, self.tile_rows):
-                X = self.rows(i, min(i + self.tile_rows, self.n))
-                np.maximum(largest, np.abs(X).max(axis=0), out=largest)
-        return largest
-
-    def sketch(self, S: Any, row_scale: Array | None = None) -> Array:
-        """``S V A`` of all columns, unscaled."""
-        SA: Array = S._sketch(self.A, row_scale=row_scale, first_row=self.first)[0]
-        return SA
+        return r_factor(np.vstack(factors))  # of the parts, one below the other
 
 
 class SplitTriangle:
@@ -248,8 +184,8 @@ class SplitTriangle:
         self.array = np.ascontiguousarray(T)
         whole = slice(None)
         self.blocks = [(whole, whole, self.array)]
-        h = 4 * round(0.15 * d)
-        if d == k >= _TRIANGLE and not T[h:, :h].any():
+        h = 4 * round(0.15 * d)  # 0.6 d: h (d - h) of d^2 products are left out
+        if d == k >= _TRIANGLE and not T[h:, :h].any():  # the lower left block is zero
             left, right = np.ascontiguousarray(T[:h, :h]), np.ascontiguousarray(T[:, h:])
             self.blocks = [(slice(h), slice(h), left), (whole, slice(h, d), right)]
 
@@ -265,4 +201,4 @@ def add_gram(X: Array, total: Array) -> None:
     if X.shape[1] <= _FEW_COLUMNS and X.dtype == np.float64 and X.flags.c_contiguous:
         kernels.add_gram(read_only(X), np.empty_like(total), total)
     else:
-        total += X.T @ X
+        total += X.T @ X  # NumPy calls SYRK, half of a product

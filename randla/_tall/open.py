@@ -1,6 +1,5 @@
 """The door: what A is (dense, sparse, an operator, a Dask array) is asked here and nowhere else."""
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -8,16 +7,10 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from randla._tall.base import TallMatrix
-from randla._tall.blocks import as_block, open_block
+from randla._tall.blocks import as_block, open_checked
 from randla._tall.operator import OperatorMatrix
 from randla._tall.problem import LeastSquaresMatrix
-from randla._validation import as_array, as_matrix, is_sparse, require_rhs_shape
-
-
-def is_dask(x: Any) -> bool:
-    """Whether `x` is a Dask array, without importing Dask."""
-    module = sys.modules.get("dask.array")
-    return module is not None and isinstance(x, module.Array)
+from randla._validation import are_in_memory, as_array, as_matrix, is_sparse, require_rhs_shape
 
 
 def open_operand(A: Any) -> LeastSquaresMatrix:
@@ -26,7 +19,7 @@ def open_operand(A: Any) -> LeastSquaresMatrix:
         return open_tall(A)  # type: ignore[return-value]
     if 0 in A.shape:
         raise ValueError(f"A must have rows and columns, got shape {A.shape}")
-    return OperatorMatrix(A)
+    return OperatorMatrix(A)  # known by its products
 
 
 def open_tall(
@@ -37,19 +30,19 @@ def open_tall(
     NaN and inf are found later, on the way, unless `finite` asks for a look now (in memory).
     Without `dask` Dask arrays are refused.
     """
-    if dask and is_dask(A):
+    if dask and not are_in_memory(A):
         from randla._tall.dask import DaskMatrix
 
         return DaskMatrix(A, ridge)
-    A = as_matrix(A, name, finite=finite, sparse=True)
+    A = as_matrix(A, name, finite=finite, sparse=True)  # a read-only array, or CSR
     if 0 in A.shape:
         raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")
-    return open_block(A, ridge)
+    return open_checked(A, ridge)
 
 
 def sketch_lazily(S: Any, A: Any) -> Any:
     """``S @ A`` for a Dask array, lazy; None for what is in memory."""
-    if not is_dask(A):
+    if are_in_memory(A):
         return None
     from randla._tall.dask import sketch_product
 
@@ -58,7 +51,7 @@ def sketch_lazily(S: Any, A: Any) -> Any:
 
 def transposed(A: Any) -> Any:
     """``A.T``, for whatever a user may pass."""
-    return A.T if is_dask(A) or is_sparse(A) else as_array(A, "A", finite=False).T
+    return A.T if is_sparse(A) or not are_in_memory(A) else as_array(A, "A", finite=False).T
 
 
 def take_rows(A: Any, rows: NDArray[np.int64], n: int) -> Any:
@@ -66,10 +59,10 @@ def take_rows(A: Any, rows: NDArray[np.int64], n: int) -> Any:
 
     The entries are float64, or float32 as in A.
     """
-    if is_dask(A):
+    if not are_in_memory(A):
         from randla._tall import dask_arrays
 
-        A = dask_arrays.as_rows(A, ndim=(1, 2))
+        A = dask_arrays.as_rows(A, ndim=(1, 2))  # blocks of whole rows
         require_rhs_shape(A.shape, n, "A", of="the sampled matrix")
         return as_block(dask_arrays.take_rows(A, rows))
     A = as_matrix(A, sparse=True) if is_sparse(A) else as_array(A, "A")

@@ -62,9 +62,9 @@ class OperatorMatrix(ProductPasses):
         """``Y'Y`` and ``Y'B`` for Y = A P."""
         G = np.empty((P.shape[1], P.shape[1]))
         for j in range(0, P.shape[1], _OPERATOR_COLUMNS):
-            columns = P[:, j : j + _OPERATOR_COLUMNS]
+            columns = P[:, j : j + _OPERATOR_COLUMNS]  # (d, 64)
             G[:, j : j + _OPERATOR_COLUMNS] = P.T @ self.normal_product(columns)
-        return 0.5 * (G + G.T), P.T @ self.transposed(B)
+        return 0.5 * (G + G.T), P.T @ self.transposed(B)  # symmetric but for rounding
 
     def require_range(self, norms: NDArray[Any]) -> bool:
         """Refuse column norms whose squares leave the range of float64; zeros are welcome."""
@@ -80,14 +80,15 @@ class OperatorMatrix(ProductPasses):
 
     def sketch_with(self, S: Any, B: Array | None) -> tuple[Array, Array | None]:
         """``S W^(1/2) A``, and ``S W^(1/2) B`` unless B is None."""
-        SB = None if B is None else S._sketch(B, row_scale=self.row_scale)[0]
+        SB = None if B is None else S._sketch(B, row_scale=self.row_scale)[0]  # (m, k)
         if isinstance(self.A, RowsOnDemand):
             SA = S._sketch(self.A, row_scale=self.row_scale)[0].astype(np.float64, copy=False)
             return SA, SB
         m = S.shape[0]
         SA = np.empty((m, self.d))
         for j in range(0, m, _OPERATOR_COLUMNS):
-            unit = np.eye(m, min(_OPERATOR_COLUMNS, m - j), -j)
+            unit = np.eye(m, min(_OPERATOR_COLUMNS, m - j), -j)  # columns j.. of the identity
+            # (A'S'e)'.
             SA[j : j + unit.shape[1]] = self.transposed(S._adjoint_product(unit, 0, self.n)).T
         return SA, SB
 

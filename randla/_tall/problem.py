@@ -98,7 +98,7 @@ class LeastSquaresMatrix(ABC):
 
     def require_range(self, norms: NDArray[Any]) -> bool:
         """Whether these norms of columns allow sums of products; ValueError for NaN."""
-        if norms.size and _SMALLEST < norms.min() and norms.max() < _LARGEST:
+        if norms.size and _SMALLEST < norms.min() and norms.max() < _LARGEST:  # NaN fails too
             return True
         if not np.isfinite(norms).all():
             self.require_finite()
@@ -140,7 +140,7 @@ class ProductPasses(LeastSquaresMatrix):
 
     def residual_gradient(self, X: Array, B: Array) -> tuple[Array, Array]:
         """``A'R`` and the squared norms of the columns of R = B - A X."""
-        R = B - self.image(X)
+        R = B - self.image(X)  # (n, k)
         return self.transposed(R), (R * R).sum(axis=0)
 
     def normal_product(self, X: Array) -> Array:
@@ -174,7 +174,7 @@ class ScaledProblem:
         self.k = 1 if B.ndim == 1 else B.shape[1]
         self.n_columns = self.d
         self.root_weights = root_weights
-        self.weight_exponent = 0
+        self.weight_exponent = 0  # the largest root weight is scaled to [1/2, 1) by 2^-this
         self.ridge = ridge
         self.root_ridge: Array | None = None
         self.active: NDArray[np.int64] | None = None  # None: all columns
@@ -197,9 +197,9 @@ class ScaledProblem:
 
     def _scaled_rhs(self, B: Array) -> Array:
         """Scale the columns of B that are very large or very small."""
-        if self.k == 1 and 1e-200 < B[:, 0] @ B[:, 0] < 1e200:
+        if self.k == 1 and 1e-200 < B[:, 0] @ B[:, 0] < 1e200:  # the quick look; NaN fails
             return B
-        top = np.abs(B).max(axis=0)
+        top = np.abs(B).max(axis=0)  # of each right-hand side
         if not np.isfinite(top).all():
             require_finite(B, "b")
         moderate = (top == 0.0) | ((top > _SMALLEST) & (top < _LARGEST))
@@ -218,7 +218,7 @@ class ScaledProblem:
         if self.ridge > 0.0:
             top = np.maximum(top, np.ldexp(self.ridge**0.5, -self.weight_exponent))
         elif not top.all():
-            active = np.flatnonzero(top)
+            active = np.flatnonzero(top)  # columns that are not zero
             top = top[active]
         self.scale(np.clip(-exponents_of(top), -MAX_EXPONENT, MAX_EXPONENT), active)
 
@@ -252,7 +252,7 @@ class ScaledProblem:
         """
         if exponents is None and self.exponents is None and self.b_exponents is None:
             return Y
-        total = np.zeros(Y.shape, np.int64)
+        total = np.zeros(Y.shape, np.int64)  # x = 2^total y, column by column of A and B
         if exponents is not None:
             total += exponents[:, None]
         if self.exponents is not None:
@@ -263,7 +263,7 @@ class ScaledProblem:
             X = np.ldexp(Y, total)
         if self.active is None:
             return X
-        full = np.zeros((self.n_columns, Y.shape[1]))
+        full = np.zeros((self.n_columns, Y.shape[1]))  # zeros for the columns that were left out
         full[self.active] = X
         return full
 
@@ -283,7 +283,7 @@ class ScaledProblem:
         self.n_passes += 1
         G, C = self._in_range(*self.tall.normal_equations(self.B, single=single))
         if self.root_ridge is not None:
-            G.flat[:: self.d + 1] += self.root_ridge**2
+            G.flat[:: self.d + 1] += self.root_ridge**2  # the diagonal: lambda C^2
         return G, C
 
     def gram_after(
@@ -298,7 +298,7 @@ class ScaledProblem:
             *self.tall.normal_equations_after(P, self.B, triangular=triangular, single=single)
         )
         if self.root_ridge is not None:
-            below = self.root_ridge[:, None] * P
+            below = self.root_ridge[:, None] * P  # rows sqrt(lambda) C P
             G += below.T @ below
         return G, C
 
@@ -308,7 +308,7 @@ class ScaledProblem:
         g, squares = self.tall.residual_gradient(X, self.B)
         if self.root_ridge is not None:
             below = self.root_ridge[:, None] * X
-            g -= self.root_ridge[:, None] * below
+            g -= self.root_ridge[:, None] * below  # their right-hand sides are zero
             squares += (below * below).sum(axis=0)
         return g, squares
 
@@ -317,7 +317,7 @@ class ScaledProblem:
         self.n_passes += 1
         G = self.tall.normal_product(X)
         if self.root_ridge is not None:
-            G += (self.root_ridge**2)[:, None] * X
+            G += (self.root_ridge**2)[:, None] * X  # lambda C^2 X
         return G
 
     def times(self, X: Array) -> Array:
@@ -352,9 +352,9 @@ class ScaledProblem:
         SA, SB = self.tall.sketch_with(S, self._unweighted if with_b else None)
         SA = np.asfortranarray(SA if self.active is None else SA[:, self.active])
         if self.exponents is not None:
-            SA = np.ldexp(SA, self.exponents)
+            SA = np.ldexp(SA, self.exponents)  # S A C: a sketch acts on rows only
         if self.root_ridge is not None:
-            SA += S._sketch(np.diag(self.root_ridge), first_row=self.n)[0]
+            SA += S._sketch(np.diag(self.root_ridge), first_row=self.n)[0]  # columns n.. of S
         return SA, SB
 
     def rhs_squares(self) -> Array:
@@ -382,8 +382,8 @@ class LazyProblem(ScaledProblem):
     def _scale_rhs(self, exponents: NDArray[np.int64] | None) -> None:
         self.b_exponents = exponents
         options = {"width": self.k, "exponents": exponents}
-        self._unweighted = self.tall.map_vectors(_scaled_columns, self._given, None, **options)
-        self.B = self.tall.map_vectors(_scaled_columns, self._given, self.root_weights, **options)
+        self._unweighted = self.tall.map_vectors(scaled_columns, self._given, None, **options)
+        self.B = self.tall.map_vectors(scaled_columns, self._given, self.root_weights, **options)
 
     def _require_moderate(self, squares: Array) -> None:
         """Raise OutOfRange for squared norms of B that are near the ends of the range, or NaN."""
@@ -413,8 +413,8 @@ class LazyProblem(ScaledProblem):
         return SA, SB
 
     def _maxima(self) -> Array:
-        top, top_of_b = self.tall.weighted_maxima_with(self._given)
-        self._scale_rhs(-exponents_of(top_of_b))
+        top, top_of_b = np.split(self.tall.weighted_maxima(self._given), [self.n_columns])
+        self._scale_rhs(-exponents_of(top_of_b))  # to [1/2, 1)
         if self.root_weights is not None and not top.any():
             as_weights(self.tall.compute(self.root_weights), self.n, "weights")
         return top
@@ -425,7 +425,7 @@ class LazyProblem(ScaledProblem):
         return squares
 
 
-def _scaled_columns(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:
+def scaled_columns(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:
     """The right-hand sides of a block, (rows, k), scaled and weighted."""
     B = np.asarray(B, np.float64).reshape(len(B), -1)
     if exponents is not None:

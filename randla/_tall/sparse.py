@@ -28,12 +28,12 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
 
     def _sparse_rows(self, i: int, j: int, row_scale: Array | None = None) -> Any:
         """Rows i..j in CSR, without the column scales."""
-        X = self.A[i:j]
+        X = self.A[i:j]  # CSR
         if self.columns is not None:
             X = X[:, self.columns]
         if row_scale is not None:
             X = X.astype(np.float64)
-            X.data *= np.repeat(row_scale[i:j], np.diff(X.indptr))
+            X.data *= np.repeat(row_scale[i:j], np.diff(X.indptr))  # the scale of an entry's row
         return X
 
     def rows(self, i: int, j: int, row_scale: Array | None = None, out: Array | None = None) -> Any:
@@ -53,7 +53,7 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
     def _add_gram(self, i: int, j: int, row_scale: Array | None, tile: Array, total: Array) -> None:
         if self.density < _SPARSE_GRAM and self.column_scale is None:
             X = self._sparse_rows(i, j, row_scale).astype(np.float64)
-            total += (X.T @ X).toarray()
+            total += (X.T @ X).toarray()  # (d, d), mostly zeros in each tile
         else:
             super()._add_gram(i, j, row_scale, tile, total)
 
@@ -63,7 +63,7 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
 
     def _divide_rows(self, exponents: Array) -> None:
         self.A = self.A.copy()
-        powers = np.repeat(exponents.astype(np.int64), np.diff(self.A.indptr))
+        powers = np.repeat(exponents.astype(np.int64), np.diff(self.A.indptr))  # of the entries
         self.A.data = np.ldexp(self.A.data, -powers)
 
     # Least squares -------------------------------------------------------------------------------
@@ -75,6 +75,7 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
         if self.column_exponents is not None or self.row_scale is not None:
             data = A.data.copy()
             if self.column_exponents is not None:
+                # The scale of an entry's column.
                 data = np.ldexp(data, self.column_exponents[A.indices])
             if self.row_scale is not None:
                 data *= np.repeat(self.row_scale, np.diff(A.indptr))
@@ -84,7 +85,7 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
         step = max(-(-self.n // _MAX_CHUNKS), _TILE_ROWS)
         self._chunks = []
         for i in range(0, self.n, step):
-            pointers = A.indptr[i : i + step + 1]
+            pointers = A.indptr[i : i + step + 1]  # a chunk of rows, without a copy
             first, last = pointers[0], pointers[-1]
             parts = A.data[first:last], A.indices[first:last], pointers - first
             chunk = type(A)(parts, shape=(len(pointers) - 1, self.d))
@@ -98,7 +99,7 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
         """``A'R``."""
         total = CarefulSum(compensated=True)
         for first, last, adjoint in self._chunks:
-            total.add([adjoint @ R[first:last]])
+            total.add([adjoint @ R[first:last]])  # A'R of a chunk
         return total.value()[0]
 
     def toarray(self) -> Array:
@@ -108,10 +109,10 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
     def normal_equations(self, B: Array, *, single: bool = False) -> tuple[Array, Array]:
         """``A'A`` and ``A'B``."""
         if self._scaled.nnz < _DENSE_SHARE * self.n * self.d:
-            return (self._adjoint @ self._scaled).toarray(), self.transposed(B)
+            return (self._adjoint @ self._scaled).toarray(), self.transposed(B)  # a sparse product
         G = np.zeros((self.d, self.d))
         for i in range(0, self.n, _TILE_ROWS):
-            tile = self._scaled[i : i + _TILE_ROWS].toarray()
+            tile = self._scaled[i : i + _TILE_ROWS].toarray()  # (2048, d)
             G += tile.T @ tile
         return G, self.transposed(B)
 
@@ -128,12 +129,14 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
         return G, C
 
     def weighted_maxima(self) -> Array:
-        """Largest absolute weighted entry of each of all columns."""
+        """Largest absolute weighted entry of each of all columns, which must be finite."""
         data = np.abs(self.A.data)
         if self.row_scale is not None:
             data = data * np.repeat(self.row_scale, np.diff(self.A.indptr))
         top = np.zeros(self.A.shape[1])
-        np.maximum.at(top, self.A.indices, data)
+        np.maximum.at(top, self.A.indices, data)  # unbuffered: columns repeat
+        if not np.isfinite(top).all():
+            self.require_finite()
         return top
 
     def sketch_with(self, S: Any, B: Array | None) -> tuple[Array, Array | None]:

@@ -22,12 +22,12 @@ class CarefulSum:
                 total += value
         else:
             if not self.carries:
-                self.carries = [np.zeros_like(value) for value in values]
+                self.carries = [np.zeros_like(value) for value in values]  # of each array
             for k, value in enumerate(values):  # Knuth's two-sum
                 total = self.sums[k] + value
-                added = total - self.sums[k]
+                added = total - self.sums[k]  # what of the value arrived in the sum
                 self.carries[k] += (self.sums[k] - (total - added)) + (value - added)
-                self.sums[k] = total
+                self.sums[k] = total  # rounded; the carry has what is lost
 
     def value(self) -> list[Array]:
         """The sums."""

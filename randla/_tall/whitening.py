@@ -93,31 +93,32 @@ def whiten(tall: TallMatrix, row_scale: Any = None, rtol: float = 1e-9) -> White
 def _whiten(tall: TallMatrix, row_scale: Any, rtol: float) -> Whitening:
     d = tall.d
     with np.errstate(over="ignore", invalid="ignore"):
-        G = tall.gram(None, row_scale)
-    squares = np.diag(G)
-    if tall.column_scale is None and not (
+        G = tall.gram(None, row_scale)  # (V A)'(V A), perhaps out of range
+    squares = np.diag(G)  # squared norms of the columns of V A
+    if tall.column_scale is None and not (  # CSR tiles stay sparse until columns are scaled
         (squares > _SAFE[0]).all() and (squares < _SAFE[1]).all()
     ):
         if not np.isfinite(squares).all():
             tall.require_finite()
-        tall.rescale_columns()
+        tall.rescale_columns()  # by powers of two: exact
         G = tall.gram(None, row_scale)
         squares = np.diag(G)
     if (squares > 0).all() and tall.n + (d if tall.ridge else 0) >= d:
-        scale = np.sqrt(squares)
+        scale = np.sqrt(squares)  # D, as (V A D^-1) has columns of norm 1
+        # Condition within sqrt(d) of the best scaling.
         step = _cholesky_step(G / np.outer(scale, scale))
         if step is not None:
-            T, norm, log_det = step
+            T, norm, log_det = step  # norm of L^-1
             T, log_det = (
                 np.ascontiguousarray(T / scale[:, None]),
                 log_det + _log_det_of_scales(tall, scale),
             )
-            error = (10.0 + d) * EPS * norm**2
-            if error <= rtol:
+            error = (10.0 + d) * EPS * norm**2  # Cholesky QR: u cond^2
+            if error <= rtol:  # one Gram matrix is enough
                 return Whitening(T, d, error, log_det, np.arange(d))
-            condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))
+            condition = norm * np.sqrt(spectral_norm(G / np.outer(scale, scale)))  # |L^-1| |L|
             if condition <= min(_TWO_STEP_LIMIT, 0.1 / rank_tolerance(tall)):
-                T, more = _corrected(tall, row_scale, T)
+                T, more = _corrected(tall, row_scale, T)  # CholeskyQR2: a second Gram matrix
                 return Whitening(T, d, (8.0 + d) * EPS * condition, log_det + more, np.arange(d))
     return _whiten_by_rank(tall, row_scale)
 
@@ -128,7 +129,7 @@ def _cholesky_step(G: Array) -> tuple[Array, float, float] | None:
         L: Any = np.linalg.cholesky(G)
     except np.linalg.LinAlgError:
         return None
-    T = lower_inverse(L).T
+    T = lower_inverse(L).T  # L L' = G, so (L^-T)' G L^-T = I
     if not np.isfinite(T).all():
         return None
     return T, spectral_norm(T), 2.0 * np.log(np.diag(L)).sum()
@@ -138,37 +139,38 @@ def _corrected(tall: TallMatrix, row_scale: Any, T: Array) -> tuple[Array, float
     """`T` after one more Cholesky QR step (two if the first was far off), and its log det."""
     log_det = 0.0
     for _ in range(3):
-        G = tall.gram(T, row_scale)
+        G = tall.gram(T, row_scale)  # near I, but for the rounding errors of T
         step = _cholesky_step(G)
         if step is None:
             break
         T, log_det = np.ascontiguousarray(T @ step[0]), log_det + step[2]
-        if np.abs(G - np.eye(len(G))).max() < 0.1:
+        if np.abs(G - np.eye(len(G))).max() < 0.1:  # the step has removed nearly all of it
             break
     return T, log_det
 
 
 def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
     """The same from a Householder factor with column pivoting, which finds the rank."""
-    R = tall.triangular(row_scale)
-    scale = np.sqrt(np.einsum("ij,ij->j", R, R))
-    scale[scale == 0.0] = 1.0
+    R = tall.triangular(row_scale)  # V A = Q R by tiles, never squared
+    scale = np.sqrt(np.einsum("ij,ij->j", R, R))  # norms of the columns
+    scale[scale == 0.0] = 1.0  # columns of zeros
     scale *= 1.0 + 1e-3 * np.arange(tall.d) / tall.d  # rounding must not choose among equal ones
     R, pivots = qr(R / scale, mode="r", pivoting=True)
-    diagonal = np.abs(np.diag(R))
+    diagonal = np.abs(np.diag(R))  # falls: what is left of a column beside those before
     rank = int((diagonal > rank_tolerance(tall) * diagonal[0]).sum())
     dropped = float(diagonal[rank:].max(initial=0.0))
-    dropped /= pivot_noise(tall) * max(diagonal[0], 1e-300)
+    dropped /= pivot_noise(tall) * max(diagonal[0], 1e-300)  # in units of rounding errors
     if rank == 0:
         return Whitening(np.zeros((tall.d, 0)), 0, 0.0, 0.0, np.arange(0))
-    rest, R, columns = R[:rank, rank:], R[:rank, :rank], pivots[:rank]
-    inverse = lower_inverse(np.ascontiguousarray(R.T)).T
+    rest, R, columns = R[:rank, rank:], R[:rank, :rank], pivots[:rank]  # [R11 R12]
+    inverse = lower_inverse(np.ascontiguousarray(R.T)).T  # R11^-1
+    # Coefficients R11^-1 R12.
     if dropped > 1.0 and _depend_exactly(tall, pivots, scale, inverse @ rest):
         dropped = 0.0
     T = np.zeros((tall.d, rank))
     T[columns] = inverse / scale[columns, None]
     log_det = 2.0 * np.log(diagonal[:rank]).sum() + _log_det_of_scales(tall, scale, columns)
-    error = (8.0 + rank) * EPS * spectral_norm(R) * spectral_norm(inverse)
+    error = (8.0 + rank) * EPS * spectral_norm(R) * spectral_norm(inverse)  # Householder: u cond
     T, more = _corrected(tall, row_scale, T)
     return Whitening(T, rank, error, log_det + more, columns, dropped)
 
@@ -182,9 +184,9 @@ def _depend_exactly(tall: TallMatrix, pivots: Any, scale: Array, made_of: Array)
     columns, others = np.split(pivots, [len(made_of)])
     null = np.zeros((tall.d, len(others)))
     null[columns] = -made_of * (scale[others] / scale[columns, None])
-    null = np.rint(null * SIMPLE) / SIMPLE
+    null = np.rint(null * SIMPLE) / SIMPLE  # multiples of 2^-20
     null[others, np.arange(len(others))] = 1.0
-    return not tall.gram(null).any()
+    return not tall.gram(null).any()  # A times these combinations is exactly zero
 
 
 def _hidden_by_rows(tall: TallMatrix, row_scale: Any, rank: int) -> bool:
@@ -193,7 +195,7 @@ def _hidden_by_rows(tall: TallMatrix, row_scale: Any, rank: int) -> bool:
     Beside one long row, what sets columns apart in the others may be less than a rounding error.
     """
     largest = tall.column_maxima()
-    units = np.divide(1.0, largest, out=np.zeros(tall.d), where=largest > 0.0)
+    units = np.divide(1.0, largest, out=np.zeros(tall.d), where=largest > 0.0)  # of the columns
     norms = tall.row_norms(np.diag(units))
     alive = norms > 0.0 if row_scale is None else (norms > 0.0) & (row_scale > 0.0)
     equal = _whiten_by_rank(tall, np.where(alive, 1.0 / np.where(alive, norms, 1.0), 0.0))
@@ -202,7 +204,7 @@ def _hidden_by_rows(tall: TallMatrix, row_scale: Any, rank: int) -> bool:
 
 def _log_det_of_scales(tall: TallMatrix, scale: Array, columns: Any = slice(None)) -> float:
     """What the norms of the columns, and their powers of two, add to log det."""
-    total = np.log(scale[columns]).sum()
+    total = np.log(scale[columns]).sum()  # det(D G D) = det(G) det(D)^2
     if tall.column_scale is not None:
         total -= np.log(tall.column_scale[columns]).sum()
     return 2.0 * float(total)
@@ -219,9 +221,9 @@ def evaluation_error(
     """
     if factor.error <= _GOOD_ERROR or factor.rank == 0:
         return 0.0, factor.error
-    own = own_errors(tall, factor.transform, norms)
-    leverage = (norms if row_scale is None else norms * row_scale) ** 2
-    heavy = (leverage > 0.5) & (own > _GOOD_ERROR)
+    own = own_errors(tall, factor.transform, norms)  # of each row, relative
+    leverage = (norms if row_scale is None else norms * row_scale) ** 2  # tau_i
+    heavy = (leverage > 0.5) & (own > _GOOD_ERROR)  # at most 2 rank rows
     apart = np.sqrt(np.maximum(1.0 - leverage, 1e-12))  # not below what 1 - leverage can tell
     others = max(float((own * np.where(heavy, 0.0, apart)).max()), (8.0 + factor.rank) * EPS)
     if (rows := np.flatnonzero(np.asarray(heavy))).size:
@@ -244,10 +246,11 @@ def _reach(tall: TallMatrix, T: Array, own: Array, rows: Any, light: Any) -> flo
     For a row x of the whitened matrix, ``(1 - |x|^2) |x|^2`` is the sum of ``(x'y)^2`` over the
     other rows y, which has the digits that 1 - leverage has lost.
     """
-    X = tall.take(rows).times(T)
-    X /= np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
-    between = np.abs(X @ X.T) + own + own[:, None]
+    X = tall.take(rows).times(T)  # the heavy rows, whitened
+    X /= np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]  # their directions x / |x|
+    between = np.abs(X @ X.T) + own + own[:, None]  # (x'y) among heavy rows, with its errors
     np.fill_diagonal(between, 0.0)
+    # And among the others.
     squares = np.square(between).sum(axis=1) + np.diag(tall.gram(T @ X.T, light))
     return float((own * np.sqrt(np.minimum(squares, 1.0))).max())
 
@@ -281,7 +284,7 @@ def _rounding(tall: TallMatrix) -> float:
 
 def lower_inverse(L: Array) -> Array:
     """Inverse of a lower triangle. A small one stays on one thread, as waking others costs more."""
-    if len(L) > _SMALL:
+    if len(L) > _SMALL:  # where LAPACK's threads are worth waking
         inverse, _ = lapack.dtrtri(L, lower=1)
         return np.tril(inverse)
     out = np.empty_like(L)
@@ -293,10 +296,10 @@ def spectral_norm(T: Array) -> float:
     """Largest singular value; for large T by power iteration, rounded up by a fifth."""
     if min(T.shape) <= _SMALL:
         return float(np.linalg.norm(T, 2))
-    x = 1.0 + np.sin(np.arange(T.shape[1]) + 1.0)
+    x = 1.0 + np.sin(np.arange(T.shape[1]) + 1.0)  # orthogonal to no singular vector, in practice
     norm = 0.0
     for _ in range(20):
         x /= np.linalg.norm(x)
-        x = T.T @ (T @ x)
+        x = T.T @ (T @ x)  # power iteration on T'T
         norm = float(np.linalg.norm(x))
     return 1.2 * np.sqrt(norm)

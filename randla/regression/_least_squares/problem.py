@@ -58,7 +58,8 @@ def as_problem(
 
 def is_structured(rows: ScaledProblem) -> bool:
     """Whether the problem splits into those of the factors of a Kronecker product."""
-    return _splits(rows.A, rows.root_weights, rows.ridge)
+    is_dense = isinstance(rows.tall, DenseMatrix)
+    return not is_dense and _splits(rows.A, rows.root_weights, rows.ridge)
 
 
 def _splits(A: Any, root_weights: Array | None, ridge: float) -> bool:

@@ -87,7 +87,7 @@ class RowSample(Result):
         """Rows of equal weight that would be worth as much, ``sum(w)^2 / sum(w^2)``."""
         if len(self.weights) == 0:
             return 0.0
-        w = self.weights / self.weights.max()
+        w = self.weights / self.weights.max()  # in range
         return float(w.sum() ** 2 / (w * w).sum())
 
     def apply(self, A: Any) -> Any:
@@ -107,7 +107,7 @@ class RowSample(Result):
             (k,) or (k, d).
         """
         rows = take_rows(A, self.indices, self.n_rows)
-        factors = self.weights ** (1.0 / self.p)
+        factors = self.weights ** (1.0 / self.p)  # |w^(1/p) a x|^p = w |a x|^p
         if is_sparse(rows):
             rows.data = rows.data * np.repeat(factors, np.diff(rows.indptr)).astype(rows.dtype)
             return rows
@@ -235,18 +235,18 @@ def sample_rows(
     """
     tall = open_tall(A, finite=True)
     p, size, eps = read_options(tall.n, size, p, eps, scores, scheme)
-    key, order_key, sketch_key = draw_keys(rng, 3)
+    key, order_key, sketch_key = draw_keys(rng, 3)  # decisions, order of rows, sketch of scores
     rough = size is not None  # a size for `eps` is found from the sum of the scores
     u, part, kind = _resolve(tall, p, scores, generator_from_key(sketch_key), rough)
     if size is None:
         total, n_positive = tall.compute(part.sum(), (u > 0.0).sum())
         _require_a_row(n_positive > 0, scores)
-        wanted = size_for(eps, p, tall.d, kind, float(total))
+        wanted = size_for(eps, p, tall.d, kind, float(total))  # rows, by the theorems
         size = rounded_size(wanted, int(n_positive))
     if scheme == "poisson":
         indices, probabilities = draw_poisson(tall, u, size, key)
         _require_a_row(len(indices) > 0 or bool(tall.compute((u > 0.0).any())), scores)
-        weights = 1.0 / probabilities
+        weights = 1.0 / probabilities  # unbiased (Horvitz and Thompson)
     else:  # brings one number a row
         u = np.asarray(tall.compute(u))
         _require_a_row(bool(u.any()), scores)
@@ -283,10 +283,10 @@ def _draw(
     """Rows, weights and probabilities by the schemes that need all scores at once."""
     if scheme == "replacement":
         indices, counts, expected = with_replacement(u, size, key)
-        return indices, counts / expected, expected
+        return indices, counts / expected, expected  # unbiased (Hansen and Hurwitz)
     pi = inclusion_probabilities(u, size)
     indices = systematic(pi, size, key, order_key)
-    return indices, 1.0 / pi[indices], pi[indices]
+    return indices, 1.0 / pi[indices], pi[indices]  # as for independent decisions
 
 
 def _resolve(
@@ -336,7 +336,7 @@ def named_scores(tall: TallMatrix, p: float, name: str, rng: Any, *, rough: bool
     if name == "leverage":
         return tau
     if name == "root-leverage":
-        return tau ** (0.5 * p)
+        return tau ** (0.5 * p)  # an upper bound of the sensitivity for p <= 2
     return tau, sampling_sensitivities(tall, p, rng, rough=rough)
 
 
@@ -353,7 +353,7 @@ def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
     was seen on matrices with 8 columns (``benchmarks/sampling/sizes.py``). And there are enough for
     d groups of equal rows, whose shares in the sample are independent: each has to be within eps.
     """
-    worst = float(d) ** max(1.0, 0.5 * p)
+    worst = float(d) ** max(1.0, 0.5 * p)  # no scores need more rows, up to logarithms
     if kind == "sensitivity":
         form = d ** (1.0 - 0.5 * p) * total if p < 2.0 else total ** (2.0 - 2.0 / p)
     elif kind == "sensitivity+leverage" and p > 2.0:
@@ -365,5 +365,5 @@ def size_for(eps: float, p: float, d: int, kind: str, total: float) -> float:
             "eps must be left out, and size given, unless scores are Lewis weights, sensitivities, "
             f"or leverage scores for p=2, got eps={eps:g} with scores of kind {kind!r}"
         )
-    quantile = NormalDist().inv_cdf(1.0 - 0.05 / d)
+    quantile = NormalDist().inv_cdf(1.0 - 0.05 / d)  # union bound over d groups
     return float(max(np.interp(p, *_CALIBRATION) ** 2 * form, quantile**2 * d) / eps**2)

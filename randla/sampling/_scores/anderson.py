@@ -29,8 +29,8 @@ class AndersonAcceleration:
     def __init__(self, p: float, mean: float) -> None:
         self.p, self.mean = p, mean
         self.eta = p / 2.0 if p <= 4.0 else 2.0 * p / (p + 2.0)
-        self.points: list[Array] = []
-        self.residuals: list[Array] = []
+        self.points: list[Array] = []  # the last x = log w
+        self.residuals: list[Array] = []  # log(leverage / w) there
         self.best = self.lowest = math.inf  # smallest residual so far, and smallest phi
         self.waited = 0  # steps since one of them was found
         self.anchor: tuple[Array, Array] | None = None  # the way back: x and residual
@@ -41,14 +41,15 @@ class AndersonAcceleration:
 
         The residual may have to rise on the way there; phi falls along every short plain step.
         """
+        # Progress by either measure.
         better = delta < self.best or (self.p >= 4.0 and phi < self.lowest)
         self.waited = 0 if better else self.waited + 1
         if self.anchor is not None and self._failed(delta, phi):
-            self.points, self.residuals, self.waited = [], [], 0
-            x, residual = self.anchor
+            self.points, self.residuals, self.waited = [], [], 0  # forget what misled
+            x, residual = self.anchor  # back to the best point
             step = self.eta * self.damping
             if self.p >= 4.0:
-                self.damping *= 0.5
+                self.damping *= 0.5  # phi falls along a step that is short enough
             return x + step * residual
         self.damping = 1.0
         if better:
@@ -61,7 +62,7 @@ class AndersonAcceleration:
     def _failed(self, delta: float, phi: float) -> bool:
         if not delta <= 2.0 * self.best:
             return self.p < 4.0 or not phi <= self.lowest
-        return self.waited > 5
+        return self.waited > 5  # steps without progress
 
     def _mixed(self, x: Array, residual: Array) -> Array:
         """The plain step, less what least squares over the differences of the last ones takes off.
@@ -71,15 +72,16 @@ class AndersonAcceleration:
         n, k = len(x), len(self.points) - 1
 
         def products(block: slice) -> Array:
-            changes = _differences(self.residuals, block)
-            weight = np.exp(x[block]) + self.mean
+            changes = _differences(self.residuals, block)  # (k, block)
+            weight = np.exp(x[block]) + self.mean  # of the rows in the norm
+            # [F'WF, F'Wr], F the changes.
             return (changes * weight) @ np.vstack([changes, residual[block]]).T
 
         gamma = np.zeros(k)
         if k:
             sums = sum(by_blocks(products, n), start=np.zeros((k, k + 1)))
-            gram, right = sums[:, :k], sums[:, k]
-            scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
+            gram, right = sums[:, :k], sums[:, k]  # normal equations, k at most 4
+            scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))  # changes fall by orders
             gram, right = gram * np.outer(scale, scale), scale * right
             gamma = scale * np.linalg.lstsq(gram, right, rcond=1e-13)[0]
         out = np.empty(n)
@@ -87,8 +89,8 @@ class AndersonAcceleration:
         def fill(block: slice) -> None:
             step = x[block] + self.eta * residual[block]
             if k:
-                step -= gamma @ _differences(self.points, block)
-                step -= self.eta * gamma @ _differences(self.residuals, block)
+                step -= gamma @ _differences(self.points, block)  # x - X gamma, and
+                step -= self.eta * gamma @ _differences(self.residuals, block)  # eta (r - F gamma)
             out[block] = step
 
         by_blocks(fill, n)

@@ -86,7 +86,7 @@ def sensitivity_bounds(
     )
     from_below, from_above = _shifts(tall.compute(table)[0], p)
     vectors = state.norms, state.first_norms, own if np.ndim(own) else None
-    options = {"p": p, "rounding": rounding}
+    options: dict[str, Any] = {"p": p, "rounding": rounding}
     lower = tall.map_vectors(_lower_bounds, *vectors, shift=from_below, **options)
     upper = tall.map_vectors(_upper_bounds, *vectors, shift=from_above, **options)
     kappa = float(np.exp(from_above / p))  # s <= 1 bounds g^(p/2): |x| <= kappa |X x|_p

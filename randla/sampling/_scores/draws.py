@@ -49,12 +49,12 @@ def _packed(u: Array, remainder: float, n_positive: float, size: int) -> Array:
     """The table of `_top` for scores u, and a remainder in units of the `size`-th of them."""
     out = np.zeros((1, size + 2))
     if len(u) > size:
-        at_top = np.argpartition(u, len(u) - size)[len(u) - size :]
-        least = u[at_top[0]]
+        at_top = np.argpartition(u, len(u) - size)[len(u) - size :]  # linear, unlike a sort
+        least = u[at_top[0]]  # the size-th largest
         if least > 0.0:
             remainder += (np.delete(u, at_top) / least).sum()
         u = u[at_top]
-    out[0, : len(u)] = np.sort(u)[::-1]
+    out[0, : len(u)] = np.sort(u)[::-1]  # zeros below, if there are fewer
     out[0, size:] = remainder, n_positive
     return out
 
@@ -62,7 +62,7 @@ def _packed(u: Array, remainder: float, n_positive: float, size: int) -> Array:
 def _joined_tops(x: Array, y: Array) -> Array:
     """The table of the scores of both."""
     size = x.shape[1] - 2
-    both = np.concatenate([x[0, :size], y[0, :size]])
+    both = np.concatenate([x[0, :size], y[0, :size]])  # the largest of all are among them
     least = np.partition(both, size)[size]  # of the largest: the new unit of the remainders
     remainder = 0.0
     if least > 0.0:
@@ -79,11 +79,11 @@ def _unit_and_factor(top: Array, size: float) -> tuple[float, float]:
     if n_positive <= size:
         return 1.0, math.inf
     unit = largest[-1]
-    largest = _in_units(largest, unit)
+    largest = _in_units(largest, unit)  # the last is 1
     sums = np.cumsum(largest[::-1])[::-1] + remainder  # without the j largest
     for j in range(len(largest)):  # ends at size - 1 at the latest
-        factor = (size - j) / sums[j]
-        if factor * largest[j] <= 1.0:
+        factor = (size - j) / sums[j]  # so that the others add up to size - j
+        if factor * largest[j] <= 1.0:  # no more of them are certain
             break
     return float(unit), float(factor)
 
@@ -108,7 +108,7 @@ def _draw(
     random = np.empty(len(u))
     counter_uniforms(key, first, random)
     pi = _inclusion(u, unit, factor)
-    drawn = np.flatnonzero(random < pi)
+    drawn = np.flatnonzero(random < pi)  # independent decisions
     return drawn + first, pi[drawn]
 
 
@@ -124,7 +124,7 @@ def uniforms(key: np.uint64, n: int) -> Array:
 
 def systematic(pi: Array, size: int, key: np.uint64, order_key: np.uint64) -> NDArray[np.int64]:
     """Exactly `size` rows: a grid of step 1 with a random start on the stacked probabilities."""
-    certain = np.flatnonzero(pi >= 1.0)
+    certain = np.flatnonzero(pi >= 1.0)  # in every sample
     others = np.flatnonzero((pi > 0.0) & (pi < 1.0))
     n_others = size - len(certain)
     if n_others > len(others):
@@ -134,10 +134,10 @@ def systematic(pi: Array, size: int, key: np.uint64, order_key: np.uint64) -> ND
         )
     if n_others <= 0:
         return certain
-    others = others[np.argsort(uniforms(order_key, len(pi))[others], kind="stable")]
-    edges = np.cumsum(pi[others])
-    edges *= n_others / edges[-1]
-    start = uniforms(key, 1)[0]
+    others = others[np.argsort(uniforms(order_key, len(pi))[others], kind="stable")]  # random order
+    edges = np.cumsum(pi[others])  # row i covers pi_i of the line
+    edges *= n_others / edges[-1]  # rounding must not add or lose a row
+    start = uniforms(key, 1)[0]  # of the grid start, start + 1, ...
     places = np.searchsorted(edges, start + np.arange(n_others), side="right")
     return np.sort(np.concatenate([certain, others[np.minimum(places, len(others) - 1)]]))
 
@@ -150,7 +150,7 @@ def with_replacement(
     Returns the distinct rows, how often each was drawn, and how often it was to be expected.
     """
     positive = np.flatnonzero(u > 0)
-    edges = np.cumsum(u[positive] / u.max())
+    edges = np.cumsum(u[positive] / u.max())  # cumulated, in units of the largest
     draws = np.searchsorted(edges, uniforms(key, size) * edges[-1], side="right")
     indices, counts = np.unique(positive[np.minimum(draws, len(positive) - 1)], return_counts=True)
     expected = size * (u[indices] / u.max()) / edges[-1]

@@ -107,7 +107,7 @@ def leverage_scores(
     row_scale = None
     if weights is not None:
         w = tall.vector(weights, "weights")
-        top = float(tall.compute(w.max()))
+        top = float(tall.compute(w.max()))  # scores depend on w / top and ridge / top
         if top == 0.0:
             raise ValueError("weights must have a positive sum, got only zeros")
         row_scale, ridge = np.sqrt(w / top), ridge / top
@@ -126,9 +126,9 @@ def leverage(
 
 def exact_leverage(tall: TallMatrix, row_scale: Any = None) -> Scores:
     """Squared row norms of V A T, where T makes its columns orthonormal."""
-    white = whiten(tall, row_scale)
-    norms = tall.row_norms(white.transform)
-    error: Any = sum(evaluation_error(tall, white, norms, row_scale))
+    white = whiten(tall, row_scale)  # V A T has orthonormal columns
+    norms = tall.row_norms(white.transform)  # |a_i T|
+    error: Any = sum(evaluation_error(tall, white, norms, row_scale))  # own and common errors
     values = np.minimum((norms if row_scale is None else norms * row_scale) ** 2, 1.0)
     return Scores.of(
         values, 1.0 + error if white.rank_is_certain else UNKNOWN, kind="leverage", p=2.0,
@@ -140,7 +140,7 @@ def sketch_sizes(n: int, d: int, method: str) -> tuple[int, int] | None:
     """Rows of the sketch and combinations of the columns; None where "exact" costs less."""
     if method == "exact" or (method == "auto" and n * d * d <= _EXACT_WORK):
         return None
-    sketch_rows, combinations = _SKETCH_ROWS * d, min(max(d // 6, 32), 128)
+    sketch_rows, combinations = _SKETCH_ROWS * d, min(max(d // 6, 32), 128)  # 8 d and some d/6
     return (sketch_rows, combinations) if sketch_rows < n and combinations < d else None
 
 
@@ -162,16 +162,18 @@ def _sketched(
     from randla.sketching import SparseSignSketch
 
     S = SparseSignSketch(sketch_rows, tall.n, rng=generator_from_key(sketch_key))
-    sketched = open_tall(tall.sketch(S, row_scale), ridge=tall.ridge)
-    white = whiten(sketched, rtol=1e-4)
-    tall.column_scale = sketched.column_scale
+    tall.row_scale = row_scale
+    SA, _ = tall.sketch_with(S, None)  # all columns, unscaled
+    sketched = open_tall(SA, ridge=tall.ridge)
+    white = whiten(sketched, rtol=1e-4)  # T = R^-1; the sketch itself is wrong by more
+    tall.column_scale = sketched.column_scale  # that T is for scaled columns
     G = normal_rows(key, 0, white.rank, combinations) / np.sqrt(combinations)
     T = white.transform @ G  # (d, combinations)
     gram, norms = tall.gram_and_norms(T, row_scale)
     total, scaled = np.trace(gram), tall.with_ridge(gram, T)  # tr X'X, and X'X with the ridge
-    squares = norms * norms
+    squares = norms * norms  # |x_i|^2 of the rows of X = V A T
     lower = squares * ((1.0 - 1e-9) / max(float(np.linalg.norm(scaled, 2)), 1e-300))
-    expected = float(white.rank)
+    expected = float(white.rank)  # what the scores add up to
     if tall.ridge:  # the effective dimension is estimated by the same norms
         expected *= total / np.trace(scaled)
     values = np.clip(squares * (expected / total if total > 0.0 else 1.0), lower, 1.0)

@@ -128,8 +128,8 @@ def lewis_weights(
     with bars:
         state = solve_lewis(tall, p, rtol, max_iterations, rounding=min(1e-2 * rtol, 1e-4))
         warn_unless_converged(state, rtol)
-        residual = state.residual if state.rank_is_certain else math.inf
-        spread = log_error(p, residual, state.white.rank)
+        residual = state.residual if state.rank_is_certain else math.inf  # no bound
+        spread = log_error(p, residual, state.white.rank)  # of log w
         values = tall.map_vectors(_weights, state.log_weights)
     return Scores.of(
         values,
@@ -174,9 +174,9 @@ def solve_lewis(
         return solve_form(tall, p, rtol, max_iterations, rounding)
     n = tall.n
     white, is_certain = first_whitening(tall)
-    first = norms = tall.row_norms(white.transform)
+    first = norms = tall.row_norms(white.transform)  # roots of the leverage scores of A
     alive: Any = norms > 0.0  # zero rows have no part in the iteration
-    log_weights = np.full(n, -np.inf)
+    log_weights = np.full(n, -np.inf)  # of rows of zeros
 
     def at_once(residual: float, count: int) -> LewisState:
         scale = alive.astype(np.float64)
@@ -192,17 +192,17 @@ def solve_lewis(
         return at_once(0.0, 1)
     rows = slice(None) if alive.all() else np.flatnonzero(alive)
     row_scale, top = alive.astype(np.float64), (0.5 - 1.0 / p) * math.log(white.rank / n)
-    x = np.full(len(norms[rows]), math.log(white.rank / n))
+    x = np.full(len(norms[rows]), math.log(white.rank / n))  # log w, equal at first
     acceleration, best = AndersonAcceleration(p, white.rank / n), None
     for iteration in range(1, max_iterations + 1):
         if iteration > 1:
-            row_scale, top = _scale_of(x, p, rows, n)
+            row_scale, top = _scale_of(x, p, rows, n)  # w^(1/2 - 1/p) = row_scale e^top
             white = whiten(tall, row_scale, rtol=rounding)
-            norms = tall.row_norms(white.transform)
+            norms = tall.row_norms(white.transform)  # leverage = (row_scale norms)^2
         residual, distance = _log_ratio(norms[rows], x, top, p)
-        delta = distance + white.error
+        delta = distance + white.error  # the residual that can be promised
         if best is None or delta < best[0]:
-            best = delta, x, row_scale, norms, white
+            best = delta, x, row_scale, norms, white  # it need not fall
         if delta <= rtol or distance <= ROUNDED * white.error:
             break
         phi = 0.0
@@ -210,7 +210,7 @@ def solve_lewis(
             with np.errstate(over="ignore"):  # then the step is taken back
                 total = np.exp(x).sum()
             phi = (1.0 - 2.0 / p) * total - white.log_det - 2.0 * white.rank * top
-        x = acceleration.step(x, residual, delta, phi)
+        x = acceleration.step(x, residual, delta, phi)  # log w + eta log(leverage / w), mixed
     assert best is not None
     delta, x, row_scale, norms, white = best
     log_weights[rows] = x
@@ -220,11 +220,11 @@ def solve_lewis(
 
 def _scale_of(x: Array, p: float, rows: Any, n: int) -> tuple[Array, float]:
     """``w^(1/2 - 1/p)`` of `rows`, over its largest value, and the logarithm of that."""
-    power, scale = 0.5 - 1.0 / p, np.empty(len(x))
+    power, scale = 0.5 - 1.0 / p, np.empty(len(x))  # v^(1/2) = w^power
     top = power * float(x.max() if power > 0.0 else x.min())
 
     def fill(block: slice) -> None:
-        np.exp(power * x[block] - top, out=scale[block])
+        np.exp(power * x[block] - top, out=scale[block])  # at most 1
 
     by_blocks(fill, len(x))
     if len(x) == n:
@@ -241,7 +241,7 @@ def _log_ratio(norms: Array, x: Array, top: float, p: float) -> tuple[Array, flo
     def fill(block: slice) -> float:
         r = np.maximum(norms[block], _LEAST_NORM, out=residual[block])
         np.log(r, out=r)
-        r -= x[block] / p + top
+        r -= x[block] / p + top  # log(row_scale norms) - x / 2
         r *= 2.0
         return float(np.abs(r).max())
 
@@ -259,11 +259,11 @@ def log_error(p: float, delta: float, rank: int) -> float:
     """
     bounds = [math.inf]
     if p < 4.0:
-        bounds.append(0.5 * p * delta / (1.0 - abs(1.0 - 0.5 * p)))
+        bounds.append(0.5 * p * delta / (1.0 - abs(1.0 - 0.5 * p)))  # the contraction
     if p > 2.0 and delta < 1.0:
-        kappa, a = math.expm1(delta), min(2.0 / (p - 2.0), 1.0)
+        kappa, a = math.expm1(delta), min(2.0 / (p - 2.0), 1.0)  # monotonicity
         if kappa < a:
-            change = math.exp(2.0 * delta) * rank * kappa / (a - kappa)
+            change = math.exp(2.0 * delta) * rank * kappa / (a - kappa)  # of M, relative
             if change < 1.0:
                 bounds.append(0.5 * p * (delta - math.log1p(-change)))
     return min(bounds)

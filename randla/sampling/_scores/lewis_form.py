@@ -88,9 +88,9 @@ def solve_form(
     """
     first, is_certain = first_whitening(tall)
     norms = _Norms(tall)
-    T, white, residual, count = first.transform, first, 0.0, 0
+    T, white, residual, count = first.transform, first, 0.0, 0  # a matrix of zeros
     if p == 2.0:  # leverage scores
-        residual, count = first.error, min(first.rank, 1)
+        residual, count = first.error, min(first.rank, 1)  # w = leverage
     elif first.rank:
         iterate = _replace if p < 3.0 else _mix
         T, white, residual, count = iterate(norms, first, p, rtol, max_iterations, rounding)
@@ -116,7 +116,7 @@ class _Norms:
             if A is self.tall.A and factor is T:  # A is another one after rows were shortened
                 return norms
         norms = self.tall.row_norms(T)
-        self._known = [*self._known[-2:], (self.tall.A, T, norms)]
+        self._known = [*self._known[-2:], (self.tall.A, T, norms)]  # old, new and scaled
         return norms
 
     def times(self, T: Array, scale: float) -> Array:
@@ -137,7 +137,7 @@ class _Norms:
 
 
 def _row_scale(first: int, norms: Array, *, p: float) -> Array:
-    out = np.zeros(len(norms))
+    out = np.zeros(len(norms))  # of rows of zeros
     np.power(norms, 0.5 * p - 1.0, out=out, where=norms > 0.0)
     return out
 
@@ -152,7 +152,7 @@ def _log_ratio(first: int, old: Array, new: Array) -> Array:
     """The largest ``|log(leverage / w)|``: leverage = w^(1 - 2/p) new^2, w = old^p."""
 
     def largest(rows: slice) -> float:
-        alive = old[rows] > 0.0
+        alive = old[rows] > 0.0  # rows of zeros have no part
         ratio = np.log(new[rows][alive]) - np.log(old[rows][alive])
         return float(np.abs(2.0 * ratio).max(initial=0.0))
 
@@ -172,20 +172,20 @@ def _replace(
         return whiten(tall, norms.row_scale(T, p), rtol=rounding)
 
     T = norms.times(start.transform, (start.rank / tall.n) ** (1.0 / p - 0.5))
-    white, n_iterations = whitened(T), 1
+    white, n_iterations = whitened(T), 1  # leverage of W^(1/2 - 1/p) A
     while True:
         following = white.transform  # F(M) in place of M
-        is_last = n_iterations == max_iterations
+        is_last = n_iterations == max_iterations  # whose weights are kept
         ratio, next_white = tall.alongside(
             norms.largest_log_ratio(T, following), None if is_last else partial(whitened, following)
         )
-        n_iterations += next_white is not None
-        residual = float(ratio[0, 0]) + white.error
+        n_iterations += next_white is not None  # it came along
+        residual = float(ratio[0, 0]) + white.error  # max |log(leverage / w)|
         if is_last or residual <= max(rtol, (1.0 + ROUNDED) * white.error):
             return T, white, residual, n_iterations
         if next_white is None:
             next_white, n_iterations = whitened(following), n_iterations + 1
-        T, white = following, next_white
+        T, white = following, next_white  # w = leverage, as a form
 
 
 def _mix(
@@ -198,13 +198,13 @@ def _mix(
     that the mixture has condition d/(1 - t) at most. The eigenvalues of F(M) bound the residual.
     """
     tall = norms.tall
-    d, share, white = tall.d, 4.0 / (p + 2.0), None
+    d, share, white = tall.d, 4.0 / (p + 2.0), None  # share: t
     T = start.transform  # scaled so that sum w is in range
     T = norms.times(T, 1.0 / float(tall.compute(norms.of(T).max())))
     n_iterations = 1  # the factor in the end
     while n_iterations < max_iterations:
         G, n_iterations = _gram_in(tall, T, norms.row_scale(T, p), rounding), n_iterations + 1
-        total = np.trace(G)
+        total = np.trace(G)  # sum of w, where M is the identity
         values, vectors = np.linalg.eigh(G * (d / total))  # F(M) in the basis T
         if np.abs(np.log(np.maximum(values, 1e-300))).max() <= 0.9 * rtol:  # less rounding errors
             scale = (d / total) ** (1.0 / p)  # of weights; F(M) is of degree p - 2 in T
@@ -213,6 +213,7 @@ def _mix(
                 white = replace(start, transform=end)
             T = norms.times(T, scale)
             break
+        # M^(-1/2).
         T = T * (d / total) ** (1.0 / p) @ (vectors / np.sqrt(1.0 - share + share * values))
         T = _upper(T)
     if white is None:
@@ -224,10 +225,10 @@ def _mix(
 def _gram_in(tall: TallMatrix, T: Array, row_scale: Any, rounding: float) -> Array:
     """``(V A T)' (V A T)``; from that of V A, which costs half, where its columns allow it."""
     G = tall.gram(None, row_scale)
-    scale = np.sqrt(np.diag(G))
-    S = scale[:, None] * T
+    scale = np.sqrt(np.diag(G))  # D: columns of norm 1
+    S = scale[:, None] * T  # D T, as T'GT = (D T)' (D^-1 G D^-1) (D T)
     if scale.all() and (10.0 + len(T)) * EPS * spectral_norm(S) ** 2 <= rounding:
-        return S.T @ (G / np.outer(scale, scale)) @ S
+        return S.T @ (G / np.outer(scale, scale)) @ S  # without a second pass
     return np.asarray(tall.gram(T, row_scale))
 
 

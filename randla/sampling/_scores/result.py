@@ -133,11 +133,11 @@ class Scores(NDArrayOperatorsMixin, Result):
         ax : matplotlib Axes
         """
         ax = axes_or_new(ax)
-        order = np.argsort(-self.values, kind="stable")
-        order = order[self.values[order] > 0.0]
+        order = np.argsort(-self.values, kind="stable")  # falling, ties by row
+        order = order[self.values[order] > 0.0]  # as axes are logarithmic
         ranks = np.arange(1, len(order) + 1)
         (line,) = ax.plot(ranks, self.values[order], label=f"{self.kind}, p = {self.p:g}")
-        low = np.maximum(self.lower[order], 1e-300)
+        low = np.maximum(self.lower[order], 1e-300)  # likewise
         ax.fill_between(ranks, low, self.upper[order], color=line.get_color(), alpha=0.25, lw=0)
         ax.set(xscale="log", yscale="log", xlabel="rows, in falling order", ylabel="score")
         return ax
@@ -148,7 +148,7 @@ class Scores(NDArrayOperatorsMixin, Result):
             return np.array(self.values, dtype=dtype)
         if copy is False and dtype is not None and np.dtype(dtype) != self.values.dtype:
             raise ValueError(f"cannot make a {np.dtype(dtype)} array of Scores without a copy")
-        return np.asarray(self.values, dtype=dtype)
+        return np.asarray(self.values, dtype=dtype)  # lazy values are computed
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Apply a ufunc to the values; the result is a plain array."""
@@ -229,5 +229,5 @@ def relative_gap(low: Any, high: Any) -> float:
     """The largest ``(high - low) / high``."""
     if len(high) == 0:
         return 0.0
-    gap = np.where(high > 0.0, high - low, 0.0) / np.where(high > 0.0, high, 1.0)
+    gap = np.where(high > 0.0, high - low, 0.0) / np.where(high > 0.0, high, 1.0)  # 0 for zero rows
     return float(gap.max())
