@@ -30,7 +30,7 @@ __all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]
 
 
 class _LinearRegressor(RegressorMixin, BaseEstimator):
-    """What the three share: validation, the column of ones, prediction."""
+    """Validation, the column of ones and prediction, which the three estimators share."""
 
     _accept_sparse: ClassVar[Any] = ("csr", "csc")
     _multi_output: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
             multi_output=self._multi_output,
             dtype=[np.float64, np.float32],
         )
-        if sample_weight is not None:
+        if sample_weight is not None:  # (n,), not negative
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         return X, y, sample_weight
 
@@ -54,7 +54,7 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
         if not as_flag(self.fit_intercept, "fit_intercept"):
             return X
         if isinstance(X, np.ndarray):
-            return np.column_stack([np.ones(len(X), X.dtype), X])
+            return np.column_stack([np.ones(len(X), X.dtype), X])  # (n, 1 + d)
         from scipy.sparse import csr_array, hstack
 
         return hstack([np.ones((X.shape[0], 1)), csr_array(X)], format="csr")
@@ -65,7 +65,7 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
             self.intercept_, x = x[0], x[1:]
         else:
             self.intercept_ = 0.0 if x.ndim == 1 else np.zeros(x.shape[1])
-        self.coef_ = x.T
+        self.coef_ = x.T  # (d,) or (k, d)
 
     def predict(self, X: Any) -> Any:
         """Predict from the fitted coefficients.
@@ -80,7 +80,7 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=self._accept_sparse, reset=False)
-        return X @ self.coef_.T + self.intercept_
+        return X @ self.coef_.T + self.intercept_  # (n,) or (n, k)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -165,7 +165,9 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         """
         X, y, sample_weight = self._validate(X, y, sample_weight)
         options: dict[str, Any] = {"eps": self.eps, "sketch_size": self.sketch_size}
-        if self.eps is not None or self.sketch_size is not None:
+        if (
+            self.eps is not None or self.sketch_size is not None
+        ):  # else NumPy's state stays as it is
             options["rng"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         if as_flag(self.fit_intercept, "fit_intercept"):
             self.result_, x, error, intercept = lstsq_with_intercept(X, y, sample_weight, **options)
@@ -173,16 +175,17 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
             self.result_ = lstsq(X, y, weights=sample_weight, **options)
             x, error = self.result_.x, self.result_.standard_error
             intercept = np.zeros(x.shape[1:])
-        self.coef_, self.standard_error_ = x.T, error.T
+        self.coef_, self.standard_error_ = x.T, error.T  # scikit-learn has outputs first
         self.intercept_ = float(intercept) if x.ndim == 1 else intercept
         return self
 
 
 class _CertifiedRegressor(_LinearRegressor):
-    """What the two estimators over `lp_regression` share: the fit, with its gap."""
+    """The fit and its gap, which the two estimators over `lp_regression` share."""
 
     def _regress(self, X: Any, y: Any, sample_weight: Any, *args: Any, **options: Any) -> Any:
         """Fit validated data; `args` and `options` are those of `lp_regression`."""
+        # `tol` is the relative gap of the certificate.
         tol = as_number(self.tol, "tol", low=0.0, high=1.0, closed="neither")
         self.result_ = lp_regression(
             self._design(X), y, *args, weights=sample_weight, rtol=tol, **options
@@ -262,13 +265,15 @@ class QuantileRegressor(_CertifiedRegressor):
         quantile = as_number(self.quantile, "quantile", low=0.0, high=1.0, closed="neither")
         alpha = as_number(self.alpha, "alpha", low=0.0)
         X, y, sample_weight = self._validate(X, y, sample_weight)
+        # Of weights: n where there are none.
         total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        # scikit-learn takes the mean of the losses, `lp_regression` their sum: alpha times n.
         penalty = np.full(X.shape[1] + bool(self.fit_intercept), alpha * total)
         if self.fit_intercept:
-            penalty[0] = 0.0
+            penalty[0] = 0.0  # the intercept is free
         l1 = penalty if alpha > 0.0 else 0.0
         self._regress(X, y, sample_weight, tau=quantile, l1=l1)
-        self.gap_ /= total
+        self.gap_ /= total  # of the mean loss
         return self
 
 

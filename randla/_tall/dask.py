@@ -99,11 +99,11 @@ class DaskMatrix(TallMatrix):
     def compute(self, *values: Any) -> Any:
         """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
         if self._waiting is not None:
-            *found, self._brought = dask_arrays.run((*values, self._waiting))
+            *results, self._brought = dask_arrays.run((*values, self._waiting))
             self._waiting = None
         else:
-            found = list(dask_arrays.run(values))
-        numbers = [np.array(x) for x in found]  # which may be read-only
+            results = list(dask_arrays.run(values))
+        numbers = [np.array(x) for x in results]  # which may be read-only
         return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
     def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:

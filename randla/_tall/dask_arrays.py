@@ -131,8 +131,8 @@ def join_rows(
 
 def compute(*lazy: Any) -> Any:
     """Compute Dask arrays together, so that what they share is read once; one array or a tuple."""
-    found = run(lazy)
-    return found[0] if len(found) == 1 else found
+    results = run(lazy)
+    return results[0] if len(results) == 1 else results
 
 
 def run(tasks: Iterable[Any]) -> tuple[Any, ...]:

@@ -162,10 +162,10 @@ def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
     dropped /= pivot_noise(tall) * max(diagonal[0], 1e-300)  # in units of rounding errors
     if rank == 0:
         return Whitening(np.zeros((tall.d, 0)), 0, 0.0, 0.0, np.arange(0))
-    rest, R, columns = R[:rank, rank:], R[:rank, :rank], pivots[:rank]  # [R11 R12]
+    R, R12, columns = R[:rank, :rank], R[:rank, rank:], pivots[:rank]  # [R11 R12]
     inverse = lower_inverse(np.ascontiguousarray(R.T)).T  # R11^-1
     # Coefficients R11^-1 R12.
-    if dropped > 1.0 and _depend_exactly(tall, pivots, scale, inverse @ rest):
+    if dropped > 1.0 and _depend_exactly(tall, pivots, scale, inverse @ R12):
         dropped = 0.0
     T = np.zeros((tall.d, rank))
     T[columns] = inverse / scale[columns, None]

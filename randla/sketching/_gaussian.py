@@ -13,9 +13,9 @@ from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key, fill_normal_rows
 from randla._validation import as_count, is_sparse
 from randla.sketching._operators import AnyArray, Sketch
-from randla.sketching._working_memory import OrderedSum
+from randla.sketching._working_memory import sum_parts
 
-#: Entries of a block, which is drawn and multiplied while it is in cache.
+#: Entries of a block of S, which is drawn and multiplied while it is in cache.
 _BLOCK_ENTRIES = 1 << 17
 #: Rough seconds per entry.
 _SECONDS_PER_ENTRY = 6e-9
@@ -92,27 +92,29 @@ class GaussianSketch(Sketch):
         block = self._block_rows()
         # Parts by shape: an accumulator is at most a quarter of the entries that a part draws.
         bounds = part_bounds(n_rows, max(1, min(n_rows // max(4 * (d + k), block), 64)))
-        sums = OrderedSum(lambda: np.zeros((m, d + k), A.dtype))
 
-        def sketch_part(part: int) -> None:
-            total = sums.accumulator()
-            buffer = np.empty((block, m))
+        def sketch_part(part: int, buffer: AnyArray, total: AnyArray) -> None:
             for i in range(bounds[part][0], bounds[part][1], block):
                 end = min(i + block, bounds[part][1])
-                E = self._rows(buffer[: end - i], first_row + i, A.dtype)
+                E = self._rows(buffer[: end - i], first_row + i, A.dtype)  # (rows, m), N(0, 1)
                 if weights.size:
-                    E = E * weights[i:end, None]
+                    E = E * weights[i:end, None]  # E' W A without a copy of A
                 rows = A[i:end]
-                with np.errstate(invalid="ignore", over="ignore"):
+                with np.errstate(invalid="ignore", over="ignore"):  # the sum is checked
                     total[:, :d] += (rows.T @ E).T if is_sparse(rows) else E.T @ rows
                     if k:
                         total[:, d:] += E.T @ b[i:end]
-            sums.add(part, total)
 
-        seconds = _SECONDS_PER_ENTRY * n_rows * m
-        run_parts(sketch_part, len(bounds), seconds=seconds, blas=True)
-        sums.total *= 1.0 / math.sqrt(m)
-        return sums.total
+        total = sum_parts(
+            sketch_part,
+            len(bounds),
+            lambda: np.zeros((m, d + k), A.dtype),
+            lambda: np.empty((block, m)),
+            seconds=_SECONDS_PER_ENTRY * n_rows * m,
+            blas=True,
+        )
+        total *= 1.0 / math.sqrt(m)  # entries of S have variance 1/m
+        return total
 
     def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         m, block = self.shape[0], self._block_rows()
@@ -125,7 +127,7 @@ class GaussianSketch(Sketch):
             for i in range(bounds[part][0], bounds[part][1], block):
                 end = min(i + block, bounds[part][1])
                 E = self._rows(buffer[: end - i], first + i, Y.dtype)
-                np.matmul(E, scaled, out=out[i:end])
+                np.matmul(E, scaled, out=out[i:end])  # rows i..end of S'Y
 
         seconds = _SECONDS_PER_ENTRY * m * len(out)
         run_parts(fill_part, len(bounds), seconds=seconds, blas=True)

@@ -1,34 +1,128 @@
-"""The subsampled randomized Hadamard transform, exact and in blocks, and the transform itself."""
+"""The subsampled randomized Hadamard transform, exact and in blocks, applied in one pass.
+
+The operand is cut into blocks of rows (the kernel's unit), strips of columns (what fits a tile in
+cache) and parts (for the threads).
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key, hashes, random_permutation, sample_without_replacement
-from randla._validation import as_array, as_count, read_only, require_finite
-from randla.sketching._hadamard_plan import (
-    USUAL_BLOCK,
-    HadamardSketch,
-    Purpose,
-    padded,
-    sort_samples,
-)
-from randla.sketching._kernels import hadamard as kernels, vector_code, walsh
-from randla.sketching._operators import UNBOUNDED
+from randla._validation import as_count, is_sparse, read_only
+from randla.sketching._kernels import hadamard as kernels, vector_code
+from randla.sketching._operators import UNBOUNDED, AnyArray, Sketch
+from randla.sketching._working_memory import Reused, part_count, strided_view, sum_parts
 
-#: Rough seconds per entry and pass.
-_SECONDS_PER_ENTRY = 1e-9
-#: Entries of a tile, and the most rows that one pass transforms.
-_TILE_ENTRIES, _MOST_ROWS = 1 << 15, 1 << 12
+#: Rough seconds per entry of A, to decide whether to use the thread pool.
+_SECONDS_PER_ENTRY = 8e-10
+#: Bytes of A that one kernel call reads; Ctrl-C takes effect between calls.
+_BYTES_PER_CALL = 1 << 28
+#: Rows of a block where the number of samples does not ask for more: three stages of radix 8.
+USUAL_BLOCK = 512
+#: Columns of a tile. At 512 rows of float64 it fills a second-level cache of 1 MiB.
+_WIDEST = 264
+
+
+class Purpose(IntEnum):
+    """Indices of the keys that are derived from the key of a sketch."""
+
+    SIGNS, SHIFTS, FLIPS, LABELS, TABLE, SAMPLES, ORDER = range(7)
+    SIGNS_1, TABLE_1, SAMPLES_1 = range(7, 10)  # of the first factor of a Kronecker sketch
+
+
+def padded(n: int) -> int:
+    """The smallest power of two that is at least n and 8 (the first stage has eight rows)."""
+    return max(kernels.SMALLEST_BLOCK, 1 << max(n - 1, 0).bit_length())
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class HadamardSketch(Sketch):
+    """Everything the Hadamard sketches share, except the random draw."""
+
+    has_linf_guarantee: ClassVar[bool] = True
+
+    @cached_property
+    def _draw(self) -> kernels.Draw:
+        return self._sorted_draw[0]
+
+    @cached_property
+    def _rank(self) -> NDArray[np.int64]:
+        """Place of row j of S among the sorted samples."""
+        return self._sorted_draw[1]
+
+    @property
+    @abstractmethod
+    def _sorted_draw(self) -> tuple[kernels.Draw, NDArray[np.int64]]:
+        """The draw with its samples sorted, and the place of each sample; drawn once."""
+
+    def _apply(self, A: Any, b: AnyArray, weights: AnyArray, first_row: int) -> AnyArray:
+        draw, m = self._draw, self.shape[0]
+        n_rows, d = A.shape
+        right = np.ascontiguousarray(b)
+        width = d + right.shape[1]
+        strips = _strips(width, A.dtype)
+        first, last = _block_range(draw, first_row, first_row + n_rows)
+        # Adding the sum of a part costs m rows: a part has some 96 rows of A for each of them.
+        n_parts = part_count(last - first, n_rows / (96 * m))
+        bounds = part_bounds(last - first, n_parts)  # in blocks of rows
+
+        def sketch_part(k: int, work: kernels.Work, total: AnyArray) -> None:
+            blocks = first + bounds[k][0], first + bounds[k][1]
+            for strip in strips:
+                part = total[m * strip.offset : m * (strip.offset + strip.padded)]
+                _sum_blocks(A, right, weights, first_row, blocks, strip, draw, work, part)
+
+        sums = sum_parts(
+            sketch_part,
+            n_parts,
+            lambda: aligned_zeros(m * sum(strip.padded for strip in strips), A.dtype),
+            lambda: _make_work(draw, strips, A.dtype),
+            seconds=_SECONDS_PER_ENTRY * n_rows * width,
+        )
+        out = np.empty((m, width), A.dtype)  # samples in the order of S, times 1/sqrt(m)
+        for strip in strips:
+            total = sums[m * strip.offset : m * (strip.offset + strip.padded)]
+            kernels.collect_samples(
+                read_only(total), strip.padded, self._rank, A.dtype.type(m**-0.5), out, strip.lo,
+                strip.hi - strip.lo,
+            )  # fmt: skip
+        return out
+
+    def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
+        draw, (m, k) = self._draw, Y.shape
+        out = np.empty((last - first, k), Y.dtype)
+        low, high = _block_range(draw, first, last)
+        n_parts = part_count(high - low, 64)
+        bounds = part_bounds(high - low, n_parts)
+        strips = _strips(k, Y.dtype)
+        rows = []
+        for strip in strips:  # the rows of Y / sqrt(m), samples sorted
+            sorted_rows = aligned_zeros(m * strip.padded, Y.dtype).reshape(m, strip.padded)
+            sorted_rows[self._rank, : strip.hi - strip.lo] = Y[:, strip.lo : strip.hi] / np.sqrt(m)
+            rows.append(read_only(sorted_rows.reshape(-1)))
+        works = Reused(lambda: _make_work(draw, strips, Y.dtype))
+
+        def fill_part(i: int) -> None:
+            work = works.take()
+            for strip, strip_rows in zip(strips, rows, strict=True):
+                kernels.adjoint_blocks(
+                    strip_rows, low + bounds[i][0], low + bounds[i][1], first, draw, work,
+                    strip.padded, out, strip.lo, strip.hi - strip.lo,
+                )  # fmt: skip
+            works.give(work)
+
+        run_parts(fill_part, n_parts, seconds=_SECONDS_PER_ENTRY * out.size)
+        return out
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -105,7 +199,7 @@ class SRHT(HadamardSketch):
         block = min(N, max(USUAL_BLOCK, min(padded(m // 2), kernels.LARGEST_BLOCK)))
         keys = hashes(self._key, len(Purpose))
         samples = sample_without_replacement(keys[Purpose.SAMPLES], N, m)
-        labels = random_permutation(keys[Purpose.LABELS], N // block)
+        labels = random_permutation(keys[Purpose.LABELS], N // block)  # P on whole blocks
         return sort_samples(keys, block, samples // block, samples % block, labels)
 
 
@@ -182,7 +276,9 @@ class BlockSRHT(HadamardSketch):
             if block_size & (block_size - 1):
                 raise ValueError(f"block_size must be a power of two, got {block_size}")
         else:
-            block_size = min(max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK)
+            block_size = min(
+                max(padded(m), USUAL_BLOCK), kernels.LARGEST_BLOCK
+            )  # no row of H_B twice
             block_size = block_size if n is None else min(block_size, padded(n))
         shape = m, UNBOUNDED if n is None else n
         self.__dict__.update(shape=shape, _key=draw_key(rng), block_size=block_size)
@@ -205,139 +301,114 @@ class BlockSRHT(HadamardSketch):
         return sort_samples(keys, B, np.zeros_like(q), q, None)
 
 
-def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
-    r"""Walsh-Hadamard transform of an axis whose length is a power of two.
-
-    .. math:: Y = H_n X, \qquad H_1 = 1, \quad H_{2n} = H_2 \otimes H_n
-
-    In natural (Hadamard) order, without normalisation: ``fwht(fwht(X)) == n * X``, and
-    ``fwht(X) / sqrt(n)`` is orthogonal. :math:`n \log_2 n` additions for each vector, in two
-    passes over memory (three for an axis above 2^24).
-
-    Parameters
-    ----------
-    X : (..., n, ...) array_like
-        Real and finite. float32 stays float32; all else is read as float64.
-    axis : int
-        The axis to transform; its length n is a power of two.
-
-    Returns
-    -------
-    Y : (..., n, ...) ndarray
-        In Fortran order if X is.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `X` is not real and finite, its axis is no power of two, or the result overflows.
-
-    See Also
-    --------
-    SRHT : the subsampled transform of a matrix with any number of rows.
-
-    References
-    ----------
-    .. [1] Fino and Algazi, "Unified matrix treatment of the fast Walsh-Hadamard transform", IEEE
-       Trans. Comput. 25 (1976), 1142-1146.
-
-    Examples
-    --------
-    >>> from randla import fwht
-    >>> fwht([1.0, 0.0, 2.0, 0.0])
-    array([ 3.,  3., -1., -1.])
-    """
-    array = as_array(X, "X", finite=False)
-    if array.ndim == 0:
-        raise ValueError("X must be at least 1-D, got a number")
-    axis = as_count(axis, "axis", minimum=-array.ndim, maximum=array.ndim - 1) % array.ndim
-    n = array.shape[axis]
-    if n == 0 or n & (n - 1):
-        raise ValueError(f"X must have a power of two as length of axis {axis}, got {n}")
-    if array.size == 0:
-        return array.copy()
-    norm = _norm(array)  # one read, which also finds NaN and inf
-    if not math.isfinite(norm):
-        require_finite(array, "X")
-    if array.flags.f_contiguous and not array.flags.c_contiguous:
-        out = _transform(array.T, array.ndim - 1 - axis).T
-    else:
-        out = _transform(np.ascontiguousarray(array), axis)
-    # An entry of the transform is at most sqrt(n) times the norm.
-    if not norm < np.finfo(out.dtype).max / math.sqrt(n) and not np.isfinite(out).all():
-        raise ValueError(f"X must be scaled down: its transform overflows {out.dtype}")
-    return out
+def _sum_blocks(
+    A: Any,
+    b: AnyArray,
+    weights: AnyArray,
+    first_row: int,
+    blocks: tuple[int, int],
+    strip: _Strip,
+    draw: kernels.Draw,
+    work: kernels.Work,
+    total: AnyArray,
+) -> None:
+    """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
+    n_rows, d = A.shape
+    lo, hi = min(strip.lo, d), min(strip.hi, d)  # columns of A in the strip; the others are of b
+    right = strided_view(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
+    common = right, weights, first_row, n_rows
+    lanes = vector_code.lanes(A.dtype)
+    step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
+    for i in range(*blocks, step):
+        end = min(i + step, blocks[1])
+        if is_sparse(A):
+            kernels.sketch_sparse_blocks(
+                read_only(A.data), read_only(A.indices), read_only(A.indptr), lo, hi,
+                *common, i, end, draw, work, lanes, total,
+            )  # fmt: skip
+        else:
+            view = strided_view(A[:, lo:hi])
+            kernels.sketch_blocks(view, *common, i, end, draw, work, lanes, total)
 
 
-def _norm(array: NDArray[Any]) -> float:
-    """The Euclidean norm; NaN or inf if an entry is, and inf if its square overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        entries = array.ravel(order="K")  # a view of what is contiguous
-        return math.sqrt(float(entries @ entries))
+def _block_range(draw: kernels.Draw, first: int, last: int) -> tuple[int, int]:
+    """Blocks that hold rows first..last of an operand."""
+    if draw.period:
+        return first // draw.period_rows * draw.period, -(-last // draw.period_rows) * draw.period
+    return first // draw.block, -(-last // draw.block)
 
 
-def _transform(X: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Transform an axis of a C-contiguous array, into a new one."""
-    n, stride = X.shape[axis], math.prod(X.shape[axis + 1 :])
-    if 1 < stride < vector_code.line_entries(X.dtype) and n > 1:  # too short for vectors: turn it
-        turned = np.ascontiguousarray(np.moveaxis(X, axis, -1))
-        return np.ascontiguousarray(np.moveaxis(_transform(turned, X.ndim - 1), -1, axis))
-    out = np.empty(X.shape, X.dtype)
-    source, target = read_only(X.reshape(-1)), out.reshape(-1)
-    if n == 1:
-        target[:] = source
-    elif stride > 1:
-        for rows, step in _passes(n, stride):
-            _transform_rows(source, target, rows, step)
-            source = read_only(target)
-    elif n < walsh.SHORT:
-        kernel = lambda first, last: walsh.transform_short(source, target, n, first, last)  # noqa: E731
-        _run(kernel, X.size // n, X.size)
-    else:
-        first_pass, *others = _passes(n // walsh.SHORT, walsh.SHORT) or [(1, walsh.SHORT)]
-        _transform_vectors(source, target, first_pass[0])
-        for rows, step in others:
-            _transform_rows(read_only(target), target, rows, step)
-    return out
+class _Strip(NamedTuple):
+    """Columns lo..hi of an operand; `padded` rounds their number up to whole vectors."""
+
+    lo: int
+    hi: int
+    padded: int
+    offset: int  # sum of the counts before
 
 
-def _passes(n: int, stride: int) -> list[tuple[int, int]]:
-    """Factors of the axis, nearly equal and of at most `_MOST_ROWS` rows, with their strides."""
-    bits = n.bit_length() - 1
-    n_passes = -(-bits // (_MOST_ROWS.bit_length() - 1))
-    passes = []
-    for k in range(n_passes):
-        rows = 1 << ((k + 1) * bits // n_passes - k * bits // n_passes)
-        passes.append((rows, stride))
-        stride *= rows
-    return passes
+def _strips(width: int, dtype: Any) -> list[_Strip]:
+    """Nearly equal strips of columns, none wider than a tile in cache may be."""
+    lanes = vector_code.lanes(dtype)
+    n_strips = -(-width // _WIDEST)
+    step = 16 * -(-width // (16 * max(n_strips, 1)))
+    strips, offset = [], 0
+    for lo in range(0, width, step):
+        hi = min(lo + step, width)
+        count = -(-(hi - lo) // lanes) * lanes
+        strips.append(_Strip(lo, hi, count, offset))
+        offset += count
+    return strips
 
 
-def _transform_rows(x: NDArray[Any], out: NDArray[Any], rows: int, stride: int) -> None:
-    line = vector_code.line_entries(out.dtype)
-    width = min(stride, max(_TILE_ENTRIES // rows // line * line, line))
-    LD = (-(-width // line) | 1) * line
-    n_items = x.size // (rows * stride) * -(-stride // width)
-
-    def run(first: int, last: int) -> None:
-        tile = aligned_zeros(rows * LD, out.dtype)
-        walsh.transform_rows(x, out, rows, stride, width, tile, LD, first, last)
-
-    _run(run, n_items, x.size)
-
-
-def _transform_vectors(x: NDArray[Any], out: NDArray[Any], rows: int) -> None:
-    LD = walsh.SHORT + vector_code.line_entries(out.dtype)
-
-    def run(first: int, last: int) -> None:
-        tile = aligned_zeros(rows * LD, out.dtype)
-        lanes = vector_code.lanes(out.dtype)
-        walsh.transform_vectors(x, out, rows, lanes, tile, LD, first, last)
-
-    _run(run, x.size // (rows * walsh.SHORT), x.size)
+def _make_work(draw: kernels.Draw, strips: list[_Strip], dtype: Any) -> kernels.Work:
+    line, B = vector_code.line_entries(dtype), draw.block
+    # An odd number of lines, so that the rows of a tile spread over the cache.
+    stride = (-(-strips[0].padded // line) | 1) * line
+    return kernels.Work(
+        tile=aligned_zeros(B * stride, dtype),
+        last_rows=aligned_zeros(16 * stride, dtype),
+        stride=stride,
+        row=np.empty(B, np.int64),
+        position=np.empty(B, np.int64),
+        offset=np.empty(B, np.int64),
+        offset_b=np.empty(B, np.int64),
+        sign=np.empty(B, dtype),
+        factor=np.empty(B, dtype),
+        flip=np.empty(len(draw.p), dtype),
+    )
 
 
-def _run(task: Callable[[int, int], None], n_items: int, n_entries: int) -> None:
-    """Run a pass in parts that write to places of their own."""
-    n_parts = max(1, min(n_items, n_entries >> 16, 256))
-    bounds = part_bounds(n_items, n_parts)
-    run_parts(lambda k: task(*bounds[k]), n_parts, seconds=_SECONDS_PER_ENTRY * n_entries)
+def sort_samples(
+    keys: NDArray[np.uint64],
+    block: int,
+    p: NDArray[np.int64],
+    q: NDArray[np.int64],
+    labels: NDArray[np.int64] | None,
+    period_rows: int = 0,
+    period_labels: NDArray[np.int64] | None = None,
+) -> tuple[kernels.Draw, NDArray[np.int64]]:
+    """The draw with its samples sorted for the last stage, and the place of each sample."""
+    R = kernels.last_radix(block)
+    stride = block // R
+    order = np.lexsort((p, q, q % stride))  # q % stride: which rows the last stage brings
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))  # the inverse permutation
+    p, q = p[order], q[order]
+    draw = kernels.Draw(
+        block=block,
+        last_radix=R,
+        signs_key=keys[Purpose.SIGNS],
+        shifts_key=keys[Purpose.SHIFTS],
+        flips_key=keys[Purpose.FLIPS],
+        independent=labels is None,
+        period=0 if period_labels is None or labels is None else len(labels),
+        period_rows=period_rows,
+        labels=read_only(p[:0] if labels is None else labels),
+        period_labels=read_only(p[:0] if period_labels is None else period_labels),
+        table=read_only(random_permutation(keys[Purpose.TABLE], block)),
+        p=read_only(p),
+        q=read_only(q),
+        start=read_only(np.searchsorted(q % stride, np.arange(stride + 1))),
+    )
+    return draw, read_only(rank)

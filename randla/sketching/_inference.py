@@ -32,14 +32,14 @@ Matrix = NDArray[np.float64]
 
 def squared_residual(rho_squared: Any, m: int, d: int, population: int | None) -> Any:
     """Estimate ``|b - A x*|^2`` from the squared residual of a sketch of m rows, rank d."""
-    if population is None:
+    if population is None:  # m rho^2 / |r|^2 is chi-square of mean m - d
         return rho_squared * (m / (m - d))
     return rho_squared * (m / population) * ((population - d) / (m - d))
 
 
 def variance_factor(m: int, d: int, population: int | None) -> float:
     """Return f in ``Var(x'_j) = f |r|^2 C_jj``, given the sketch."""
-    if population is None:
+    if population is None:  # covariance |r|^2 C / m
         return 1.0 / m
     if m >= population:  # the sketch is orthogonal: x' is exact
         return 0.0
@@ -48,7 +48,7 @@ def variance_factor(m: int, d: int, population: int | None) -> float:
 
 def inverse_bias(m: int, d: int, population: int | None) -> float:
     """Ratio of E[C] to ``(A'A)^-1``; 1 where it is infinite or not known."""
-    if m <= d + 1:
+    if m <= d + 1:  # the mean of an inverse Wishart matrix is infinite
         return 1.0
     if population is None:
         return m / (m - d - 1)
@@ -56,7 +56,7 @@ def inverse_bias(m: int, d: int, population: int | None) -> float:
 
 
 def simultaneous_t(delta: float, d: int, degrees_of_freedom: int) -> float:
-    """What all of d Student variables stay below in size but for probability `delta`."""
+    """Bound on the absolute values of d Student variables that holds with probability 1 - delta."""
     return float(t_of_tail(0.5 * delta / max(d, 1), degrees_of_freedom))  # Bonferroni
 
 

@@ -21,8 +21,7 @@ from randla._random import (
 )
 from randla._tall.operator import RowsOnDemand
 from randla._validation import as_count, as_matrix
-from randla.sketching._hadamard import fwht
-from randla.sketching._hadamard_plan import (
+from randla.sketching._hadamard import (
     USUAL_BLOCK,
     HadamardSketch,
     Purpose,
@@ -31,6 +30,7 @@ from randla.sketching._hadamard_plan import (
 )
 from randla.sketching._kernels import hadamard as kernels
 from randla.sketching._operators import UNBOUNDED, AnyArray
+from randla.sketching._walsh import fwht
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -206,7 +206,7 @@ class KroneckerSRHT(HadamardSketch):
         n1, keys = self.factor_rows[0], hashes(self._key, len(Purpose))
         N1 = padded(n1)
         samples = hashes(keys[Purpose.SAMPLES_1], self.shape[0]) % np.uint64(N1)
-        positions = random_permutation(keys[Purpose.TABLE_1], N1)[:n1]
+        positions = random_permutation(keys[Purpose.TABLE_1], N1)[:n1]  # P_1
         return positions, random_signs(keys[Purpose.SIGNS_1], n1), samples.astype(np.int64)
 
     @cached_property
@@ -214,7 +214,7 @@ class KroneckerSRHT(HadamardSketch):
         n2, keys = self.factor_rows[1], hashes(self._key, len(Purpose))
         N2 = padded(n2)
         B = min(N2, USUAL_BLOCK)
-        per_row = N2 // B
+        per_row = N2 // B  # blocks of B rows for each row of the first factor
         positions, signs, rows = self._first
         columns = (hashes(keys[Purpose.SAMPLES], self.shape[0]) % np.uint64(N2)).astype(np.int64)
         # Bit 61 of a label says that the row of the first factor has the sign -1.
@@ -230,7 +230,8 @@ class KroneckerSRHT(HadamardSketch):
         if not is_product or (len(A.A1), len(A.A2)) != self.factor_rows or weights.size:
             return super()._apply_on_demand(A, b, weights, first_row)
         m = self.shape[0]
-        T1, T2 = self._sketch_first(A.A1), self._sketch_second(A.A2)
+        # Row j of sqrt(m) S (A1 x A2) is the product of rows j of the two sketches.
+        T1, T2 = self._sketch_first(A.A1), self._sketch_second(A.A2)  # (m, d1), (m, d2)
         SA = (T1[:, :, None] * T2[:, None, :]).reshape(m, -1) / math.sqrt(m)
         if b.shape[1]:
             SA = np.hstack([SA, self._apply(b, b[:, :0], weights, 0)])
@@ -249,7 +250,7 @@ class KroneckerSRHT(HadamardSketch):
                 for i in range(draw.period)
             ]
         )
-        place = np.argsort(draw.table)
+        place = np.argsort(draw.table)  # the inverse permutation
         positions = draw.labels[block] * draw.block + place[(row + turns[block]) % draw.block]
         samples = (draw.p % draw.period * draw.block + draw.q)[self._rank]
         signs = random_signs(draw.signs_key, n2)
@@ -265,5 +266,5 @@ def _sampled_transform(
 ) -> AnyArray:
     """Rows of H_N P D A; A is a factor, so a copy of it is small."""
     X = np.zeros((N, A.shape[1]))
-    X[positions] = signs[:, None] * A
-    return fwht(X)[samples]
+    X[positions] = signs[:, None] * A  # P D A, padded with zeros
+    return fwht(X)[samples]  # R H_N

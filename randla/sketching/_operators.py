@@ -49,7 +49,7 @@ class Sketch(LinearOperator, ABC):
     #: Whether least-squares coefficients from this sketch have the l_inf guarantee.
     has_linf_guarantee: ClassVar[bool] = False
 
-    # What a subclass says ------------------------------------------------------------------------
+    # What a subclass defines ---------------------------------------------------------------------
 
     def _options(self) -> dict[str, Any]:
         """Further arguments of the constructor, for the repr."""
@@ -71,7 +71,7 @@ class Sketch(LinearOperator, ABC):
         block = 1 << (block.bit_length() - 1)  # blocks of Hadamard sketches fit into it
         total = np.zeros((self.shape[0], d + b.shape[1]), A.dtype)
         for i in range(0, n, block):
-            rows = read_only(A.row_block(i, min(i + block, n)))
+            rows = read_only(A.row_block(i, min(i + block, n)))  # (block, d)
             total += self._apply(rows, b[i : i + block], weights[i : i + block], first_row + i)
         return total
 
@@ -124,7 +124,7 @@ class Sketch(LinearOperator, ABC):
         columns = np.empty((A.shape[0], 0), A.dtype) if b is None else b.reshape(len(b), -1)
         if columns.dtype == A.dtype:
             total = self._apply_safely(A, columns, row_scale, first_row)
-            SA, Sb = total[:, :d], total[:, d:]
+            SA, Sb = total[:, :d], total[:, d:]  # one pass over both
         else:
             if A.dtype == np.float64:  # a float32 b is exact in float64
                 columns = columns.astype(np.float64)
@@ -150,13 +150,13 @@ class Sketch(LinearOperator, ABC):
         require_finite(b, "b")
         require_finite(weights, "weights")
         # All is finite, so a sum has overflowed: again, scaled down by a power of two.
-        down = n.bit_length() + 2
+        down = n.bit_length() + 2  # a sum of n terms is below 2^down times the largest
         weights = np.ldexp(weights if weights.size else np.ones(n), -down)
         total = apply(A, b, read_only(weights.astype(A.dtype, copy=False)), first_row)
         with np.errstate(over="ignore"):
             total = np.ldexp(total, down)
         if not _is_finite(total):
-            name = "b" if _is_finite(total[:, :d]) else name
+            name = "b" if _is_finite(total[:, :d]) else name  # whose columns overflow
             raise ValueError(f"{name} must be scaled down: its sketch overflows {total.dtype}")
         return total
 
@@ -168,7 +168,7 @@ class Sketch(LinearOperator, ABC):
         if lazy is not None:
             return lazy
         if isinstance(A, RowsOnDemand):
-            pass
+            pass  # made of checked parts
         elif is_sparse(A):
             A = as_matrix(A, "A", finite=False, sparse=True)
         else:
@@ -193,7 +193,7 @@ class Sketch(LinearOperator, ABC):
             )
         if last - first >= UNBOUNDED:
             raise ValueError("S.T needs a number of rows: use S.columns(first, last).T")
-        columns = read_only(np.ascontiguousarray(Y.reshape(len(Y), -1)))
+        columns = read_only(np.ascontiguousarray(Y.reshape(len(Y), -1)))  # (m, k)
         out = np.empty((last - first, columns.shape[1]), Y.dtype)
         if out.size:
             out = self._apply_adjoint(columns, first, last)
@@ -260,7 +260,7 @@ class Sketch(LinearOperator, ABC):
         """S as an (m, n) array of float64 or float32; for tests and small examples."""
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
-        eye = np.eye(self.shape[0], dtype=dtype)
+        eye = np.eye(self.shape[0], dtype=dtype)  # (m, m): S^T I costs n m
         return np.ascontiguousarray(self._adjoint_product(eye).T)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -286,7 +286,7 @@ class SketchColumns(Sketch):
     _last: int
 
     def __init__(self, whole: Sketch, first: int, last: int) -> None:
-        if isinstance(whole, SketchColumns):
+        if isinstance(whole, SketchColumns):  # columns of columns are columns of the whole
             whole, first, last = whole._whole, whole._first + first, whole._first + last
         shape = whole.shape[0], last - first
         self.__dict__.update(shape=shape, _key=whole._key, _whole=whole, _first=first, _last=last)
@@ -356,4 +356,5 @@ class TransposedSketch(LinearOperator):
 
 def _is_finite(X: AnyArray) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
+        # A sum is NaN or inf if an entry is; if entries are finite it may still overflow.
         return math.isfinite(X.sum(dtype=np.float64)) or bool(np.isfinite(X).all())

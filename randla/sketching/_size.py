@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 from randla._validation import as_count, as_number
 from randla.sketching._inference import simultaneous_t
@@ -78,7 +79,7 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
             raise ValueError(f"eps must be so large that a sketch has below 2^62 rows, got {eps:g}")
         return m
     n = as_count(n, "n")
-    return min(n, required_rows(d, eps, delta, 1 << (n - 1).bit_length()))
+    return min(n, required_rows(d, eps, delta, 1 << (n - 1).bit_length()))  # N: n padded
 
 
 def required_rows(d: int, eps: float, delta: float, population: int | None) -> int:
@@ -100,17 +101,15 @@ def required_rows(d: int, eps: float, delta: float, population: int | None) -> i
         low, high = high, 2 * high
     if high >= UNBOUNDED:
         return UNBOUNDED
-    while high - low > 1:  # low is too small, high is enough
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
+    return low + bisect_left(range(low, high), True, key=is_enough)  # the error falls with m
 
 
 def _relative_error(m: int, d: int, delta: float, population: int | None) -> float:
     """The eps that m rows reach: sqrt(d) times the simultaneous bound over |r| sqrt(G_jj)."""
-    if population is not None and m >= population:
+    if population is not None and m >= population:  # all rows of an orthogonal matrix
         return 0.0
-    df = m - d + 1
+    df = m - d + 1  # of the exact law of an error over |r| sqrt(G_jj / df)
     t = simultaneous_t(delta, d, df)
+    # Sampling without replacement: the finite-population correction (N - m)/(N - d).
     fraction = 1.0 if population is None else (population - m) / (population - d)
     return t * math.sqrt(d * fraction / df)

@@ -14,13 +14,13 @@ from randla._random import draw_key
 from randla._validation import as_count, is_sparse, read_only
 from randla.sketching._kernels import sparse as kernels, vector_code
 from randla.sketching._operators import AnyArray, Sketch
-from randla.sketching._working_memory import OrderedSum, part_count, strided_view
+from randla.sketching._working_memory import part_count, strided_view, sum_parts
 
 #: Entries of a slab of rows, which stays in the second-level cache.
 _SLAB_ENTRIES = 1 << 14
 #: Rows of the adjoint whose buckets are drawn at a time.
 _ADJOINT_ROWS = 512
-#: Additions in one call of a kernel, so that Ctrl-C is seen between two.
+#: Additions in one kernel call; Ctrl-C takes effect between calls.
 _ADDITIONS_PER_CALL = 1 << 28
 #: Rough seconds per addition.
 _SECONDS_PER_ADDITION = 4e-10
@@ -98,38 +98,40 @@ class SparseSignSketch(Sketch):
         m, zeta, (n_rows, d) = self.shape[0], self.nonzeros, A.shape
         width = d + b.shape[1]
         line, lanes = vector_code.line_entries(A.dtype), vector_code.lanes(A.dtype)
-        step = -(-width // line) * line
+        step = -(-width // line) * line  # a row of the sum takes whole cache lines
         slab_rows = min(max(_SLAB_ENTRIES // step, 32), 512)
+        # So few parts that adding their sums (m rows each) costs little beside the sketching.
         entries = (A.nnz if is_sparse(A) else n_rows * d) + n_rows * b.shape[1]
         n_parts = part_count(-(-n_rows // slab_rows), zeta * entries / (32 * m * step))
         bounds = part_bounds(n_rows, n_parts)
         rows_per_call = _ADDITIONS_PER_CALL * n_rows // (zeta * max(entries, 1)) + 1
-        sums = OrderedSum(lambda: aligned_zeros(m * step, A.dtype))
-        common = strided_view(b), weights, first_row
-        spare: list[kernels.Work] = []  # one for each thread
+        common = strided_view(b), weights, first_row  # of all calls
 
-        def sketch_part(part: int) -> None:
-            work = spare.pop() if spare else self._make_work(slab_rows, step, A.dtype)
-            total = sums.accumulator()
+        def sketch_part(part: int, work: kernels.Work, total: AnyArray) -> None:
             first, last = bounds[part]
             for i in range(first, last, rows_per_call):
                 rows = i, min(i + rows_per_call, last)
-                rest = *common, *rows, self._draw, work, lanes, total, step
+                arguments = *common, *rows, self._draw, work, lanes, total, step
                 if is_sparse(A):
                     kernels.sketch_sparse_rows(
-                        read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *rest
+                        read_only(A.data), read_only(A.indices), read_only(A.indptr), d, *arguments
                     )
                 else:
-                    kernels.sketch_rows(strided_view(A), *rest)
-            sums.add(part, total)
-            spare.append(work)
+                    kernels.sketch_rows(strided_view(A), *arguments)
 
-        run_parts(sketch_part, n_parts, seconds=_SECONDS_PER_ADDITION * zeta * entries)
-        sums.total *= 1.0 / math.sqrt(zeta)
-        return sums.total.reshape(m, step)[:, :width]
+        total = sum_parts(
+            sketch_part,
+            n_parts,
+            lambda: aligned_zeros(m * step, A.dtype),
+            lambda: self._make_work(slab_rows, step, A.dtype),
+            seconds=_SECONDS_PER_ADDITION * zeta * entries,
+        )
+        total *= 1.0 / math.sqrt(zeta)  # entries of S are +-1/sqrt(zeta)
+        return total.reshape(m, step)[:, :width]
 
     def _apply_adjoint(self, Y: AnyArray, first: int, last: int) -> AnyArray:
         zeta, width = self.nonzeros, Y.shape[1]
+        # S'Y: each row is a sum of zeta rows of Y.
         scaled = read_only((Y * Y.dtype.type(1.0 / math.sqrt(zeta))).reshape(-1))
         out = np.empty((last - first, width), Y.dtype)
         n_parts = part_count(-(-len(out) // _ADJOINT_ROWS), 64)

@@ -1,4 +1,4 @@
-"""How kernels read operands in any memory order, and the ordered sum of the parts."""
+"""Operands in any memory order for kernels, and sums over parts in a fixed order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._parallel import run_parts
 from randla._validation import read_only
 
 
@@ -33,6 +34,7 @@ def strided_view(A: NDArray[Any]) -> StridedView:
     if A.size == 0:
         return StridedView(read_only(np.empty(0, A.dtype)), 0, 0, 1, width)
     steps = [stride // size if k > 1 else 0 for stride, k in zip(A.strides, A.shape, strict=True)]
+    # Offsets of the far corner, and of the lowest address where strides are negative.
     reach = [step * (k - 1) for step, k in zip(steps, A.shape, strict=True)]
     low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
     lowest = A[tuple(slice(-1, None) if r < 0 else slice(0, 1) for r in reach)]
@@ -43,39 +45,59 @@ def strided_view(A: NDArray[Any]) -> StridedView:
     return StridedView(flat, -low, row_step, column_step, width)
 
 
-class OrderedSum:
-    """The sum of the accumulators of parts, added in the order of the parts.
+class Reused:
+    """Pieces of memory that parts take and give back: about as many as there are threads."""
 
-    The result does not depend on which part is ready first, and few accumulators exist at a time.
-    """
-
-    def __init__(self, make: Callable[[], NDArray[Any]]) -> None:
+    def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
-        self._spare: list[NDArray[Any]] = []
-        self._waiting: dict[int, NDArray[Any]] = {}
-        self._next = 0
-        self._lock = Lock()
-        self.total = make()
+        self._spare: list[Any] = []
 
-    def accumulator(self) -> NDArray[Any]:
-        """Zeros for one part."""
-        with self._lock:
-            array = self._spare.pop() if self._spare else None
-        if array is None:
+    def take(self) -> Any:
+        """A spare piece, or a new one."""
+        try:
+            return self._spare.pop()
+        except IndexError:
             return self._make()
-        array.fill(0)
-        return array
 
-    def add(self, part: int, array: NDArray[Any]) -> None:
-        """Take the accumulator of a part back."""
-        # Error states belong to a thread; whether sums are finite is looked at in the end.
-        with self._lock, np.errstate(invalid="ignore", over="ignore"):
-            self._waiting[part] = array
-            while self._next in self._waiting:
-                array = self._waiting.pop(self._next)
-                self.total += array
-                self._spare.append(array)
-                self._next += 1
+    def give(self, piece: Any) -> None:
+        """Give a piece back."""
+        self._spare.append(piece)
+
+
+def sum_parts(
+    add_part: Callable[[int, Any, NDArray[Any]], None],
+    n_parts: int,
+    make_total: Callable[[], NDArray[Any]],
+    make_work: Callable[[], Any],
+    **options: Any,
+) -> NDArray[Any]:
+    """Sum over parts of what ``add_part(part, work, total)`` adds to zeros.
+
+    Parts run on the pool (`options` are those of `run_parts`), but their totals are added in the
+    order of the parts: the result does not depend on which one finishes first.
+    """
+    result, totals, works = make_total(), Reused(make_total), Reused(make_work)
+    waiting: dict[int, NDArray[Any]] = {}
+    lock = Lock()
+    done = 0
+
+    def run_part(part: int) -> None:
+        nonlocal done
+        work, total = works.take(), totals.take()
+        add_part(part, work, total)
+        works.give(work)
+        # Each thread has its own error state; the final sums are checked for NaN and inf.
+        with lock, np.errstate(invalid="ignore", over="ignore"):
+            waiting[part] = total  # until all parts before it are there
+            while done in waiting:
+                total = waiting.pop(done)
+                np.add(result, total, out=result)
+                total.fill(0)
+                totals.give(total)
+                done += 1
+
+    run_parts(run_part, n_parts, **options)
+    return result
 
 
 def part_count(n_blocks: int, wanted: float) -> int:

@@ -638,7 +638,7 @@ def test_float32_is_solved_in_double_precision(condition):
 @pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
 @pytest.mark.parametrize("method", METHODS)
 def test_sparse(make, method, monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     A = make(sparse.random(3000, 20, density=0.2, random_state=0))
     b, weights = normal(3000, 2, seed=1), np.random.default_rng(2).exponential(size=3000)
     for options in ({}, {"weights": weights, "ridge": 2.0}):
@@ -649,7 +649,7 @@ def test_sparse(make, method, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["random", "graded", "fixed effects"])
 def test_sparse_with_many_columns(kind, monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     rng = np.random.default_rng(0)
     A = sparse.csr_array(sparse.random(3000, 400, density=0.01, random_state=0))
     if kind == "graded":
@@ -676,7 +676,7 @@ def test_sparse_with_many_columns(kind, monkeypatch):
 @pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
 def test_products_with_columns_of_two_scales(make, shape, ratio, monkeypatch):
     """LSQR stops at an error relative to the largest columns, and must not overlook the others."""
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     A = sparse.random(*shape, density=0.05, random_state=0, format="csr")
     b = normal(shape[0], seed=1) + A[:, 100:] @ np.ones(shape[1] - 100)
     scale = np.where(np.arange(shape[1]) < 100, 1.0, ratio)
@@ -691,7 +691,7 @@ def test_products_with_columns_of_two_scales(make, shape, ratio, monkeypatch):
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-60, 1e60])
 def test_lsqr_on_small_and_large_matrices(scale, monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
     b = normal(300, seed=1)
     x = lstsq(sparse.csr_array(A * scale), b).x
@@ -700,7 +700,7 @@ def test_lsqr_on_small_and_large_matrices(scale, monkeypatch):
 
 @pytest.mark.parametrize("make", [sparse.csr_array, aslinearoperator])
 def test_a_ridge_with_lsqr(make, monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     A = sparse.random(300, 900, density=0.05, random_state=0, format="csr")
     b = normal(300, seed=1)
     for ridge in (1e-2, 1.0):
@@ -717,7 +717,7 @@ def test_a_large_sparse_matrix_of_zeros():
 
 
 def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     b = normal(3000, seed=1)
     for A in (
         sparse.random(3000, 20, density=0.01, random_state=0).toarray(),
@@ -739,14 +739,14 @@ def test_sparse_that_is_nearly_dense_or_badly_scaled(monkeypatch):
 def test_operators(condition, method, monkeypatch):
     A, b, _ = ill_conditioned(3000, 20, condition=condition, rng=0)
     for limit in (0, 1 << 22):
-        monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", limit)
+        monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", limit)
         result = lstsq(aslinearoperator(A), b, method=method, rng=0)
         assert backward_error(A, b, result.x) <= 10 * U
         assert result.method == ("lsqr" if limit == 0 and method == "auto" else result.method)
 
 
 def test_operators_with_options(monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     A, b = normal(2000, 12), normal(2000, 3, seed=1)
     A[:, 5] = 0.0
     options = {"weights": np.random.default_rng(2).exponential(size=2000), "ridge": 3.0}
@@ -874,7 +874,7 @@ def test_operators_without_an_adjoint_are_refused(options):
 
 
 def test_operators_that_misbehave(monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     A, b = normal(200, 3), normal(200)
     A[3, 1] = np.nan
     with pytest.raises(ValueError, match="A must be finite"):
@@ -887,7 +887,7 @@ def test_operators_that_misbehave(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(3000, 40), (40, 300)])
 def test_lsqr_without_a_preconditioner(shape, monkeypatch):
-    monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+    monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     monkeypatch.setattr(choice, "_MAX_GRAM", 0)
     monkeypatch.setattr(choice, "_MAX_SPARSE_FACTOR", 0)
     A, b = normal(*shape), normal(shape[0], 2, seed=1)

@@ -69,7 +69,7 @@ def test_minimum_norm():
 @pytest.mark.parametrize("large", [True, False])
 def test_a_ridge_beside_columns_of_far_scales(scales, ridge, first, large, monkeypatch):
     if large:
-        monkeypatch.setattr(problem, "_MAX_DENSE_ENTRIES", 0)
+        monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
     factors = normal(40, 3) * scales, normal(15, 4, seed=1)
     K = KroneckerProduct(*factors) if first else KroneckerProduct(*factors[::-1])
     b = normal(600, seed=2) + 3.0

@@ -1,4 +1,4 @@
-"""Which method solves a least-squares problem to full precision, by its shape and conditioning."""
+"""Choice of the method for full precision, by shape and conditioning of the problem."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SMALL = 20_000
 #: (measured: 1.2 of its time at d = 200, 0.9 at 500, 0.8 at 1000).
 _ITERATIVE_FROM = 400
 #: Columns up to which a sparse Gram matrix, a QR of a sketch of sparse rows, and one of products
-#: with an operator are worth their price.
+#: with an operator pay off.
 _MAX_GRAM, _MAX_SPARSE_FACTOR, _MAX_OPERATOR_FACTOR = 5000, 2000, 1000
 #: Steps of an attempt without a preconditioner. A step takes some 3 ns for each stored entry, what
 #: needs a dense factor at least a quarter of a nanosecond times d^3 (measured).
@@ -81,7 +81,7 @@ def solve(
     try:
         return _solve(rows, options, factory, sketched)
     except OutOfRange:
-        rows.equilibrate()
+        rows.equilibrate()  # one more pass
     if rows.d == 0:
         return zero_solution(rows)
     return _solve(rows, options, factory, None)  # the sketch had other scales
@@ -94,7 +94,7 @@ def _solve_part(factory: SketchFactory, rows: ScaledProblem, rcond: float | None
 
 def zero_solution(rows: ScaledProblem) -> Solution:
     """The solution if all columns of A are zero."""
-    return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0, 0, "lapack")
+    return Solution(np.zeros((0, rows.k)), None, None, 0, rows.rhs_squares(), 0.0)
 
 
 def _solve(
@@ -135,10 +135,10 @@ def _solve_dense(
     sketched: SketchedFactor | None,
 ) -> Solution:
     n, d = rows.n, rows.d
-    if n * d <= _SMALL or n < 4 * d:
+    if n * d <= _SMALL or n < 4 * d:  # a Gram matrix saves little
         return solve_by_lapack(rows, rcond)
     solution: Solution | None
-    sample = look_at_sample(rows)
+    sample = look_at_sample(rows)  # a guess: each solver measures the error of its answer
     if sample.fits_single and sample.condition < single_limit(d):
         solution = solve_by_cholesky(rows, rcond, single=True)
         if solution is not None:
@@ -196,9 +196,9 @@ def _solve_by_products(
         # On many sparse matrices with many columns LSQR takes some tens of steps as they are. An
         # attempt may cost as much as a Cholesky factor.
         steps = min(d**3 / (_COST_OF_STEP * max(rows.A.nnz, 1) * rows.k), _MAX_ATTEMPT)
-        if steps >= _MIN_ATTEMPT:
+        if steps >= _MIN_ATTEMPT:  # else the attempt costs more than it may save
             exponents = plain_scales(rows)
-            if np.ptp(exponents) == 0:
+            if np.ptp(exponents) == 0:  # columns of one scale, so the minimum norm is the right one
                 solution = solve_by_plain_lsqr(rows, exponents, steps)
                 if solution.converged:
                     return solution
@@ -239,7 +239,7 @@ def _hides_ridge(rows: ScaledProblem, solution: Solution) -> bool:
     P, exponents = solution.preconditioner, solution.exponents
     if P is None:
         return False
-    if solution.rank is not None:
+    if solution.rank is not None:  # a factor of A and the ridge is known
         return solution.rank != rows.d or P.condition > _RIDGE_LIMIT
     # LSQR without a preconditioner. In columns of one scale it tends to the shortest solution.
     assert rows.root_ridge is not None

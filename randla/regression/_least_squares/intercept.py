@@ -1,9 +1,9 @@
 r"""Least squares with an intercept that is free: of :math:`|W^{1/2} (A x + c - b)|_2`, short x.
 
 Where the rank is deficient many x are as good, and the shortest is wanted, whatever c is. That is
-the minimum-norm solution of the centred problem. A dense A is centred. Centring would fill a sparse
-A: it gets a constant column instead, so large that the share of its coefficient in the norm is
-below rounding.
+the minimum-norm solution of the centred problem. A dense A is centred, and so is a small sparse
+one. Centring would fill a large one: it gets a column of ones, and where that lacks rank, it is
+centred in its products only.
 """
 
 from __future__ import annotations
@@ -12,28 +12,27 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 from scipy.sparse.linalg import LinearOperator
 
 from randla._tall.operator import RowsOnDemand
+from randla._typing import Array
 from randla._validation import as_matrix, as_weights, is_sparse
 from randla.regression._least_squares.lstsq import lstsq
+from randla.regression._least_squares.problem import MAX_DENSE_ENTRIES
 from randla.regression._least_squares.result import LstsqResult
 from randla.regression._solvers.rank import EPS, NOISE
 
-Matrix = NDArray[np.float64]
 #: A column that varies by less, relative to its mean, is constant up to rounding errors.
 _CONSTANT = 16.0 * EPS
-#: A mean over the spread of its column up to which the centred column has enough digits.
-_LARGEST_OFFSET = 2.0**30
-#: Powers of two between the constant column and the largest entry of A.
+#: Powers of two between a constant column and the largest entry of A, so that the share of its
+#: coefficient in the norm of the solution is below rounding.
 _DOMINANT = 100
 
 
 def lstsq_with_intercept(
     A: Any, b: Any, weights: Any, **options: Any
-) -> tuple[LstsqResult, Matrix, Matrix, Any]:
+) -> tuple[LstsqResult, Array, Array, Any]:
     """Return the result of `lstsq`, coefficients and their standard errors, and the intercept.
 
     The `options` are those of `lstsq`; A is dense or sparse, and finite.
@@ -47,7 +46,9 @@ def lstsq_with_intercept(
             A, b, weights = A[kept], b[kept], weights[kept]
         share = weights / weights.max()
         share = share / share.sum()
-    means, mean_of_b = A.T @ share, share @ b
+    if is_sparse(A) and A.shape[0] * A.shape[1] < MAX_DENSE_ENTRIES:
+        A = A.toarray()
+    means, mean_of_b = A.T @ share, share @ b  # weighted
     b = b - mean_of_b
     if is_sparse(A):
         result = _solve_sparse(A, b, weights, means, options)
@@ -65,75 +66,64 @@ def lstsq_with_intercept(
 
 
 def _solve_dense(
-    A: Any, b: Any, weights: Any, share: Matrix, means: Matrix, options: dict[str, Any]
+    A: Any, b: Any, weights: Any, share: Array, means: Array, options: dict[str, Any]
 ) -> LstsqResult:
     """Solve for a dense A, where needed after a constant column."""
     centred = A - means
     constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
-    centred[:, constant] = 0.0
+    centred[:, constant] = 0.0  # what is left of a constant is rounding
     centred -= centred.T @ share  # rounding errors of the means would be a direction of their own
-    size = np.abs(centred).max(axis=0)
-    size[constant] = 1.0
-    spread = size * np.sqrt(np.einsum("i,ij->j", share, (centred / size) ** 2))
+    scale = np.abs(centred).max(axis=0)
+    scale[constant] = 1.0
+    # Weighted standard deviations; their squares stay in range.
+    spread = scale * np.sqrt(np.einsum("i,ij->j", share, (centred / scale) ** 2))
     offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
     rcond = NOISE * EPS * offset
     if rcond <= max(A.shape) * EPS:  # the rule of `lstsq` drops as many
         return lstsq(centred, b, weights=weights, **options)
-    # Rounding errors of the entries are that much larger beside the centred column. What they can
-    # have made of dependent columns is no direction of its own.
-    result = None
-    if offset <= _LARGEST_OFFSET:
-        result = lstsq(centred, b, weights=weights, **{**options, "rcond": rcond})
-        if result.rank == len(means) - np.count_nonzero(constant):
-            return result
+    # Relative to the centred column, rounding errors of the entries are larger by that factor. What
+    # they add to dependent columns is not an independent direction.
+    result = lstsq(centred, b, weights=weights, **{**options, "rcond": rcond})
+    if result.rank == len(means) - np.count_nonzero(constant):
+        return result
     # But a column without an offset has no such errors. After a constant column each counts with
     # its own, at a price in digits.
     A = np.where(constant, 0.0, A)
-    whole = lstsq(_after_constant(A, _dominant(A)), b, weights=weights, **options)
-    return whole if result is None or (whole.rank or 0) - 1 > (result.rank or 0) else result
+    dominant = np.ldexp(1.0, np.frexp(np.abs(A).max(initial=0.0))[1] + _DOMINANT)
+    whole = np.column_stack([np.full(len(A), dominant), A])
+    return lstsq(whole, b, weights=weights, **options)
 
 
 def _solve_sparse(
-    A: Any, b: Any, weights: Any, means: Matrix, options: dict[str, Any]
+    A: Any, b: Any, weights: Any, means: Array, options: dict[str, Any]
 ) -> LstsqResult:
-    """Solve for a sparse A, mostly after a constant column."""
+    """Solve for a large sparse A, in full rank after a column of ones."""
     spread = A.max(axis=0).toarray() - A.min(axis=0).toarray()
     constant = spread <= _CONSTANT * np.abs(means)
     if constant.any():
         A = csr_array(A.multiply(~constant))
         means = np.where(constant, 0.0, means)
     if options.get("eps") is None and options.get("sketch_size") is None:
-        # A large column would spoil the condition number of LSQR without a preconditioner.
-        result = lstsq(_after_constant(A, 1.0), b, weights=weights, **options)
-        if result.rank == A.shape[1] + 1:
+        whole = hstack([np.ones((len(b), 1)), A], format="csr")
+        result = lstsq(whole, b, weights=weights, **options)
+        if result.rank == whole.shape[1]:
             return result
-        if result.rank is None:
-            return lstsq(_Centred(A, means), b, weights=weights, **options)
-    return lstsq(_after_constant(A, _dominant(A.data)), b, weights=weights, **options)
-
-
-def _dominant(entries: Any) -> float:
-    return float(2.0 ** (np.frexp(np.abs(entries).max(initial=0.0))[1] + _DOMINANT))
-
-
-def _after_constant(A: Any, value: float) -> Any:
-    column = np.full((A.shape[0], 1), value)
-    return hstack([column, A], format="csr") if is_sparse(A) else np.hstack([column, A])
+    return lstsq(_Centred(A, means), b, weights=weights, **options)
 
 
 class _Centred(RowsOnDemand):
     """A sparse matrix without the means of its columns, by its products."""
 
-    def __init__(self, A: Any, means: Matrix) -> None:
+    def __init__(self, A: Any, means: Array) -> None:
         LinearOperator.__init__(self, np.dtype(np.float64), A.shape)
         self.A, self.means = A, means
 
-    def _matmat(self, X: Matrix) -> Matrix:
+    def _matmat(self, X: Array) -> Array:
         return self.A @ X - self.means @ X
 
-    def _rmatmat(self, R: Matrix) -> Matrix:
+    def _rmatmat(self, R: Array) -> Array:
         return self.A.T @ R - np.outer(self.means, R.sum(axis=0))
 
-    def row_block(self, first: int, last: int) -> Matrix:
+    def row_block(self, first: int, last: int) -> Array:
         """Rows first..last as an array."""
         return self.A[first:last].toarray() - self.means

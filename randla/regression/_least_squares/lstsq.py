@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from randla._parallel import showing_progress
 from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
-from randla._validation import as_flag, as_number
+from randla._validation import as_flag
 from randla.regression._least_squares.choice import require_method, solve, zero_solution
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import (
@@ -160,15 +160,15 @@ def lstsq(
     """
     options = LstsqOptions.of(
         eps=eps, delta=delta, sketch_size=sketch_size, sketch=sketch, method=method, rcond=rcond,
-        rng=rng,
+        rng=rng, ridge=ridge,
     )  # fmt: skip
-    ridge = as_number(ridge, "ridge", low=0.0, closed="left")
     bars = showing_progress("lstsq", as_flag(progress, "progress"))
     tall = open_operand(A)
     require_method(tall, options.method)
     root_weights = as_root_weights(tall, weights)
-    with np.errstate(all="ignore"), single_blas(tall), bars:  # what may overflow is looked at
-        rows, is_vector = as_problem(tall, b, root_weights, ridge, options)
+    # overflow is detected and handled inside
+    with np.errstate(all="ignore"), single_blas(tall), bars:
+        rows, is_vector = as_problem(tall, b, root_weights, options.ridge, options)
         return answer(rows, is_vector, options, root_weights)
 
 
@@ -184,7 +184,7 @@ def answer(
             if sketched is None:  # all columns of A are zero
                 return LstsqResult.of(rows, zero_solution(rows), is_vector)
             return LstsqResult.of_sketch(rows, sketched, is_vector, options, factory, root_weights)
-        options = options.exact()
+        options = options.exact()  # the sketch would need too many rows for its eps
         factory = SketchFactory.of(rows, options)
     solution = solve(rows, options, factory)
     return LstsqResult.of(rows, solution, is_vector, options.rcond)

@@ -15,7 +15,7 @@ from randla.regression._least_squares.options import DEFAULT, LstsqOptions
 from randla.sketching._kronecker import KroneckerProduct
 
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
-_MAX_DENSE_ENTRIES = 1 << 22
+MAX_DENSE_ENTRIES = 1 << 22
 #: Ratio of the scales of two columns of a Kronecker factor up to which its singular values will do.
 _LARGEST_SPREAD = 1e9
 #: BLAS is held at one thread from this many entries, which pay for the call, up to this many
@@ -24,7 +24,7 @@ _MIN_SINGLE, _MAX_SINGLE = 4000, 1500
 
 
 def as_root_weights(tall: LeastSquaresMatrix, weights: Any) -> Any:
-    """Square roots of the weights, lazy where A is; None stands for weights of one."""
+    """Square roots of the weights, lazy where A is; None if all weights are one."""
     if weights is None:
         return None
     return np.sqrt(tall.vector(weights, "weights", positive_sum=True))
@@ -49,15 +49,15 @@ def as_problem(
         return LazyProblem(tall, B, root_weights, ridge), B.ndim == 1
     if not isinstance(tall, DenseMatrix):
         is_small = options.method == "auto" and not options.wants_one_sketch
-        is_small &= n * d < _MAX_DENSE_ENTRIES
+        is_small &= n * d < MAX_DENSE_ENTRIES  # 32 MB
         keeps = _splits(tall.A, root_weights, ridge) or not is_small
         if options.method == "lapack" or not keeps:
-            tall = DenseMatrix(tall.toarray())
+            tall = DenseMatrix(tall.toarray())  # (n, d), float64
     return ScaledProblem(tall, B.reshape(n, -1), root_weights, ridge), B.ndim == 1
 
 
 def is_structured(rows: ScaledProblem) -> bool:
-    """Whether the problem splits into those of the factors of a Kronecker product."""
+    """Whether the problem splits into one problem for each factor of a Kronecker product."""
     is_dense = isinstance(rows.tall, DenseMatrix)
     return not is_dense and _splits(rows.A, rows.root_weights, rows.ridge)
 

@@ -1,4 +1,4 @@
-"""What `lstsq` returns, and how it goes on from one sketch to full precision."""
+"""The result of `lstsq`, and the refinement of an estimate to full precision."""
 
 from __future__ import annotations
 
@@ -22,10 +22,6 @@ from randla.regression._least_squares.problem import as_problem, single_blas
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._least_squares.sketch_factory import SketchFactory
 from randla.regression._solvers.backward_error import measure_backward_error
-from randla.regression._solvers.preconditioner import (
-    SpectralPreconditioner,
-    TriangularPreconditioner,
-)
 from randla.regression._solvers.rank import Exponents
 from randla.regression._solvers.refinement import Solution
 from randla.regression._solvers.sketched_factor import SketchedFactor
@@ -102,10 +98,9 @@ class LstsqResult(Result):
             _, squares = rows.residual(Y if exponents is None else np.ldexp(Y, exponents[:, None]))
             solution = replace(solution, squares=squares)
         x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
-        measure, error = partial(measure_backward_error, rows, solution), solution.error
-        is_known = error is not None and not isinstance(
-            solution.preconditioner, TriangularPreconditioner | SpectralPreconditioner
-        )
+        P, error = solution.preconditioner, solution.error
+        is_known = error is not None and (P is None or not P.has_factor)  # relative to A as a whole
+        measure: Any = partial(measure_backward_error, rows, solution)  # columnwise
         result = cls(
             x=x,
             standard_error=np.zeros(x.shape),
@@ -118,10 +113,10 @@ class LstsqResult(Result):
             n_passes=rows.n_passes,
             n_iterations=solution.n_iterations,
             converged=solution.converged,
-            _measure=measure,
+            _measure=partial(float, error or 0.0) if is_known else measure,
             _refinement=None,
         )
-        if is_known:  # relative to A as a whole: see `backward_error`
+        if is_known:  # so the repr has it
             vars(result)["backward_error"] = error
         return result
 
@@ -185,8 +180,8 @@ class LstsqResult(Result):
         After a single sketch it is the expected size. For a Kronecker product, and after LSQR
         without a preconditioner, it is relative to the norm of A as a whole.
         """
-        value = float(self._measure())
-        vars(self)["_measure"] = partial(float, value)  # lets go of A and b
+        value = float(self._measure())  # a pass over A
+        vars(self)["_measure"] = partial(float, value)  # drops the references to A and b
         return value
 
     def confidence_interval(
@@ -214,7 +209,7 @@ class LstsqResult(Result):
         return t_interval(self.x, error, df, level, n_together=n_together)
 
     def refine(self, A: ArrayLike, b: ArrayLike) -> LstsqResult:
-        """Go on to full precision, with the factor of the sketch as a preconditioner.
+        """Refine the estimate to full precision, with the factor of the sketch as a preconditioner.
 
         Parameters
         ----------
@@ -280,27 +275,27 @@ class LstsqResult(Result):
         return ax
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave A and b behind: what they are kept for is computed now."""
+        """Compute the backward error now, so that A and b need not be pickled."""
         _ = self.backward_error
         return vars(self)
 
 
 @dataclass(frozen=True, eq=False)
 class RefinementState:
-    """What an estimate from one sketch remembers, so that it can be refined.
+    """What is kept of a sketch so that its estimate can be refined later.
 
     `root_weights` are square roots of the weights, an array or a Dask array as A was. The factor
     `sketched` is that of rows whose weights were scaled by 2^-weight_exponent.
     """
 
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # of the caller's A
     root_weights: Any
     weight_exponent: int
     ridge: float
     rcond: float | None
     factory: SketchFactory
     sketched: SketchedFactor
-    scaling: tuple[Any, Any]
+    scaling: tuple[Any, Any]  # exponents of the columns and which are active, of the problem
 
     def refine(self, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
         """Solve to full precision."""
@@ -325,10 +320,10 @@ class RefinementState:
         """
         change = rows.weight_exponent - self.weight_exponent
         exponents, active = self.scaling
-        if exponents is not None:
+        if exponents is not None:  # in the scales of the sketch
             rows.scale(np.clip(exponents + change, -1020, 1020), active)
             change = 0
-        if self.sketched.spectrum is not None:
+        if self.sketched.spectrum is not None:  # the rank must be decided on A itself
             return None
         return self.sketched.shifted(change) if change else self.sketched
 

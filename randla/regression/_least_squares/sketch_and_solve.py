@@ -51,7 +51,7 @@ class SketchedSolution:
 
 def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> SketchedSolution:
     """Solve ``min |S (A x - b)|``; the standard errors are those of the module `_inference`."""
-    SA, SB = rows.sketch(S, with_b=True)
+    SA, SB = rows.sketch(S, with_b=True)  # (m, d), (m, k); the one pass over A
     m, d = SA.shape
     largest = np.abs(SA).max(axis=0, initial=0.0)
     small = not largest.min(initial=np.inf) > 1e-290
@@ -70,18 +70,20 @@ def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> Ske
     else:
         spectrum, r = sketched.spectrum, sketched.rank
         in_range = spectrum.U[:, :r].T @ QtB
+        # What U leaves of Q'SB belongs to the residual of the sketched problem.
         residual = np.vstack([residual, spectrum.U[:, r:].T @ QtB])
         # x is a linear function of U'Q'SB, whose entries have equal and independent errors.
         K = spectrum.Vt[:r].T / spectrum.s[:r]
         K = minimum_norm(K, spectrum, rows.total_exponents(exponents))
         Y = K @ in_range
     r, population = sketched.rank, S.population
+    # rho^2 of the sketch to |r|^2 of the exact solution; Var(x_j) = factor |r|^2 C_jj.
     squares = squared_residual((residual * residual).sum(axis=0), m, r, population)
     factor = variance_factor(m, r, population)
     # Without full rank rows of K may be so small that their squares underflow.
     scale = exponents_of(np.abs(K).max(axis=1, initial=0.0))
     row_norms = np.ldexp(column_norms(np.ldexp(K.T, -scale)), scale)  # sqrt(C_jj)
-    inverse = rows.unscale(K, exponents, of_b=False).T
+    inverse = rows.unscale(K, exponents, of_b=False).T  # K in the caller's columns: |K| is |A^+|
     shift = int(exponents_of(np.abs(inverse).max(initial=0.0)))
     inverse = np.ldexp(inverse, -shift)  # its squares stay in range
     inverse_norm = top_singular_value(inverse) / inverse_bias(m, r, population) ** 0.5
@@ -118,11 +120,12 @@ def solve_from_sketch(
             solution = sketch_and_solve(rows, S, options.rcond)
         if options.eps is None:
             break
+        # A sketch that is too small by the factor b needs b^2 as many rows beyond d.
         breach = _promise_factor(solution, options.eps, options.delta)
         if breach <= _PROMISE_SLACK:
             break
         solution = replace(solution, converged=False)
-        if factory.is_fixed:
+        if factory.is_fixed:  # no other sketch can be drawn
             break
         m = min(rows.d + math.ceil((m - rows.d) * 1.2 * breach**2), rows.n)
     return solution

@@ -1,4 +1,4 @@
-"""Which sketches `lstsq` draws, and how many rows they have."""
+"""The sketches that `lstsq` draws, and their number of rows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from randla._tall.problem import ScaledProblem
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import is_structured
 from randla.sketching._gaussian import GaussianSketch
-from randla.sketching._hadamard import SRHT, BlockSRHT
-from randla.sketching._hadamard_plan import padded
+from randla.sketching._hadamard import SRHT, BlockSRHT, padded
 from randla.sketching._kronecker import KroneckerSRHT
 from randla.sketching._operators import UNBOUNDED, Sketch
 from randla.sketching._size import required_rows
@@ -50,8 +49,9 @@ class SketchFactory:
     @classmethod
     def of(cls, rows: ScaledProblem, options: LstsqOptions) -> SketchFactory:
         """The factory of a problem; with a fixed seed where the answer is exact."""
+        # An exact answer is the same in every call.
         rng = 0 if options.rng is None and not options.wants_one_sketch else options.rng
-        if rows.ridge > 0.0:
+        if rows.ridge > 0.0:  # whose rows are sketched with those of A
             return cls(options.sketch, rows.n + rows.d, rng)
         factor_rows = (len(rows.A.A1), len(rows.A.A2)) if is_structured(rows) else None
         return cls(options.sketch, rows.n, rng, factor_rows)
@@ -80,7 +80,7 @@ class SketchFactory:
             raise ValueError(
                 f"sketch_size must be at most {largest}, the padded number of rows, got {m}"
             )
-        self.rng = as_generator(self.rng)
+        self.rng = as_generator(self.rng)  # kept: the next draw is another one
         if self.factor_rows is not None:
             return KroneckerSRHT(m, self.factor_rows, rng=self.rng)
         if (
@@ -116,7 +116,7 @@ def estimate_size(rows: ScaledProblem, options: LstsqOptions, factory: SketchFac
                 f"got {kind.__name__}: give sketch_size instead"
             )
         m = required_rows(rows.d, options.eps, options.delta, factory.population())
-        if 4 * m > rows.n:
+        if 4 * m > rows.n:  # the documented limit of an estimate
             return None
         if factory.is_fixed:
             if options.sketch.shape[0] < m:

@@ -123,7 +123,7 @@ def fit_single(norms: Array) -> bool:
 
 
 class SampleOfRows(NamedTuple):
-    """What a sample of rows says about all of them; right answers never depend on it."""
+    """Estimates from a sample of rows, to choose a method; correctness does not depend on them."""
 
     condition: float  # with scaled columns, inf if numerically singular; nan if not known
     fits_single: bool  # whether the columns have norms that float32 can square

@@ -28,6 +28,7 @@ from randla.regression._solvers.rank import (
     column_norms,
     is_clearly_regular,
     minimum_norm,
+    scaled_columns,
     spectrum_of,
 )
 from randla.regression._solvers.refinement import Solution
@@ -35,7 +36,7 @@ from randla.regression._solvers.refinement import Solution
 _LOAD_ROWS = 4096
 #: Rows of a block whose QR has rounding errors well below the noise that `numerical_rank` allows.
 _BLOCK_ROWS = 128
-#: Reciprocal condition number, with the rows of a ridge, below which A is looked at without them.
+#: Reciprocal condition number, with the rows of a ridge, below which A is also factored alone.
 _RIDGE_COUNTS = 1e-5
 #: Where the share of A in the norm of a column with its ridge is smaller, the solution is refined.
 _SMALL_SHARE = 1e-6
@@ -48,23 +49,22 @@ def solve_by_lapack(rows: ScaledProblem, rcond: float | None) -> Solution:
         return _solve_tall(rows, rcond) if n >= d else _solve_wide(rows, rcond)
     if d > 2 * n and rows.exponents is None:
         return _solve_wide(rows, rcond)
-    return _solve_tall(rows, rcond)
+    return _solve_with_ridge(rows, rcond)
 
 
 def _solve_tall(rows: ScaledProblem, rcond: float | None) -> Solution:
-    if rows.root_ridge is not None:
-        return _solve_with_ridge(rows, rcond)
     n, d = rows.n, rows.d
     R, QtB, squares = _triangular(_load_with_rhs(rows, None), d)
+    # Of full rank in the columns as they are: no need to scale them.
     if rcond is None and 1e-130 < abs(R[0, 0]) < 1e130 and is_clearly_regular(R, (n, d), None):
         Y = lapack.dtrtrs(R, QtB)[0]
-        return Solution(Y, None, TriangularPreconditioner(R), d, squares, None, 0, "lapack")
-    scaled, exponents = _scaled(rows, R)
+        return Solution(Y, None, TriangularPreconditioner(R), d, squares)
+    scaled, exponents = scaled_columns(rows, np.triu(R))
     if n > 2 * _BLOCK_ROWS and not is_clearly_regular(scaled, (n, d), rcond):
         # Rounding errors of long columns with few distinct entries add up: up to 20 EPS at 2500
         # rows, which would count as rank. Those of a block stay below 3 EPS.
         R, QtB, squares = _triangular(_reduced(_load_with_rhs(rows, None)), d)
-        scaled, exponents = _scaled(rows, R)
+        scaled, exponents = scaled_columns(rows, np.triu(R))
     return _solve_scaled(rows, scaled, QtB, squares, exponents, rcond)
 
 
@@ -104,15 +104,6 @@ def _triangular(F: Array, d: int) -> tuple[Array, Array, Array]:
     return np.asfortranarray(R), QtB, squares
 
 
-def _scaled(rows: ScaledProblem, R: Array) -> tuple[Array, Exponents]:
-    """R with columns of norm about 1, cleared below its diagonal, and their scales."""
-    R = np.triu(R)
-    largest = np.abs(R).max(axis=0)
-    rows.require_range(largest)
-    exponents = -exponents_of(largest)
-    return np.ldexp(R, exponents), exponents
-
-
 def _solve_scaled(
     rows: ScaledProblem,
     R: Array,
@@ -131,11 +122,9 @@ def _solve_scaled(
             squares = squares + column_norms(spectrum.U[:, r:].T @ QtB) ** 2
             Y = spectrum.Vt[:r].T @ (in_range / spectrum.s[:r, None])
             Y = minimum_norm(Y, spectrum, rows.total_exponents(exponents))
-            return Solution(
-                Y, exponents, SpectralPreconditioner(spectrum), r, squares, None, 0, "lapack"
-            )
+            return Solution(Y, exponents, SpectralPreconditioner(spectrum), r, squares)
     Y = lapack.dtrtrs(R, QtB)[0]
-    return Solution(Y, exponents, TriangularPreconditioner(R), d, squares, None, 0, "lapack")
+    return Solution(Y, exponents, TriangularPreconditioner(R), d, squares)
 
 
 def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
@@ -148,13 +137,14 @@ def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
         if solution is not None:
             return solution
     R, QtB, squares = _triangular(_load_with_rhs(rows, root_ridge), d)
+    # The ridge is small beside A in each column, and the whole well-conditioned: one solve will do.
     is_small = (np.abs(R.diagonal()) > (1.0 + _SMALL_SHARE) * root_ridge).all()
     is_plain = is_small and rcond is None and 1e-130 < abs(R[0, 0]) < 1e130
     if is_plain and lapack.dtrcon(R)[0] > _RIDGE_COUNTS:
         Y = lapack.dtrtrs(R, QtB)[0]
-        return Solution(Y, None, TriangularPreconditioner(R), d, squares, None, 0, "lapack")
-    R, exponents = _scaled(rows, R)
-    dependent = None
+        return Solution(Y, None, TriangularPreconditioner(R), d, squares)
+    R, exponents = scaled_columns(rows, np.triu(R))
+    dependent = None  # the solution if columns depend on one another and the ridge decides
     if rcond is None and lapack.dtrcon(R)[0] < _RIDGE_COUNTS:
         dependent = _solve_dependent_with_ridge(rows)
     solution = _solve_scaled(rows, R, QtB, squares, exponents, rcond)
@@ -171,6 +161,7 @@ def _solve_with_ridge(rows: ScaledProblem, rcond: float | None) -> Solution:
         return solution
     assert dependent.exponents is not None
     assert solution.exponents is not None
+    # Of the two solutions that with the smaller sum, column by column.
     Y = np.ldexp(solution.Y, (solution.exponents - dependent.exponents)[:, None])
     _, squares = rows.residual(np.ldexp(solution.Y, solution.exponents[:, None]))
     Y, squares = _better(dependent.Y, dependent.squares, Y, squares)
@@ -209,7 +200,7 @@ def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
     best = None
     for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):  # what is a rounding error shows in the sum
         B = dependence.ratios(negligible)
-        C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]
+        C = lapack.dpotrf(np.eye(len(S)) + B @ B.T, lower=1, clean=1)[0]  # C C' = I + B B'
         A_S = np.vstack([R[:, S], lapack.dtrtrs(C, np.diag(diagonal[S, 0]), lower=1)[0]])
         scale = -exponents_of(np.abs(A_S).max(axis=0))
         R_S, Z_S, _ = _triangular(np.hstack([np.ldexp(A_S, scale), right]), len(S))
@@ -223,64 +214,68 @@ def _solve_dependent_with_ridge(rows: ScaledProblem) -> Solution | None:
         others = rows.residual(D * Y)[1]
         best, squares = (Y, others) if best is None else _better(best, squares, Y, others)
     assert best is not None
-    return Solution(best, own, None, d, squares, None, 0, "lapack")
+    return Solution(best, own, None, d, squares)
 
 
 def _better(Y: Array, squares: Array, Z: Array, others: Array) -> tuple[Array, Array]:
-    """The columns of Y and their squares, or those of Z where these are smaller beyond rounding."""
+    """Choose Y or Z column by column: Z where its sum of squares is smaller beyond rounding."""
     margin = EPS * (NOISE * np.sqrt(squares) + np.abs(Z).sum(axis=0))
     better = np.sqrt(others) + margin < np.sqrt(squares)
     return np.where(better, Z, Y), np.where(better, others, squares)
 
 
 def _solve_wide(rows: ScaledProblem, rcond: float | None) -> Solution:
-    """Fewer rows than columns: the shortest solution, from a QR of A' or an SVD.
+    """Fewer rows than columns: the shortest solution, from a QR of A' or an SVD."""
+    if rows.exponents is None:  # else the shortest solution of the scaled problem is another one
+        solution = _solve_by_rows(rows, rcond)
+        if solution is not None:
+            return solution
+        if rows.root_ridge is not None:
+            return _solve_with_ridge(rows, rcond)
+    A, exponents = scaled_columns(rows, load_all(rows))
+    spectrum = spectrum_of(A, (rows.n, rows.d), rcond)
+    r = spectrum.rank
+    in_range = spectrum.U[:, :r].T @ rows.B
+    Y = spectrum.Vt[:r].T @ (in_range / spectrum.s[:r, None])  # V_r S_r^-1 U_r' b
+    Y = minimum_norm(Y, spectrum, rows.total_exponents(exponents))
+    _, squares = rows.residual(np.ldexp(Y, exponents[:, None]))
+    return Solution(Y, exponents, SpectralPreconditioner(spectrum), r, squares)
+
+
+def _solve_by_rows(rows: ScaledProblem, rcond: float | None) -> Solution | None:
+    """The shortest solution from a QR of A'; None unless the rows of A are clearly independent.
 
     With a ridge it is the shortest solution of ``[A, sqrt(ridge) I] (x, t) = b``.
     """
     n, d, k, root_ridge = rows.n, rows.d, rows.k, rows.root_ridge
-    if rows.exponents is None:  # else the shortest solution of the scaled problem is another one
-        height = d if root_ridge is None else d + n
-        F = np.zeros((height, n), order="F")
-        _load_all(rows, F[:d].T)
-        # QR is accurate in each row, that is in small columns of A, if the large ones come first.
-        order = np.argsort(-np.abs(F[:d]).max(axis=1), kind="stable")
-        F[:d] = F[order]
-        is_large = False
-        if root_ridge is not None:
-            is_large = np.abs(F[:d]).max() < _SMALL_SHARE**0.5 * root_ridge[0]
-            F[d:].flat[:: n + 1] = root_ridge[0]
-        rows.n_passes += 1
-        Q, tau = lapack.dgeqrf(F, lwork=32 * n, overwrite_a=1)[:2]
-        R = np.triu(Q[:n])
-        if (rcond is None or root_ridge is not None) and _has_regular_columns(R):
-            QtX = np.zeros((height, k), order="F")
-            X, residual = np.zeros((height, k)), rows.B
-            for _ in range(2):  # one refinement, as small columns see the errors of large ones
-                QtX[:n] = lapack.dtrtrs(R, residual, trans=1)[0]  # A' = Q R: R' Q'x = b
-                step = lapack.dormqr("L", "N", Q, tau, QtX, 32 * max(k, 1))[0]
-                X[order] += step[:d]
-                X[d:] += step[d:]
-                if root_ridge is not None and is_large:  # as in `_solve_with_ridge`
-                    X[:d] = rows.transposed(np.vstack([X[d:], 0.0 * X[:d]])) / root_ridge[0]
-                whole = rows.residual_vectors(X[:d])
-                residual = whole[:n] if root_ridge is None else whole[:n] - root_ridge[0] * X[d:]
-            squares = (whole * whole).sum(axis=0)
-            rank = n if root_ridge is None else d
-            return Solution(X[:d], None, None, rank, squares, None, 0, "lapack")
-        if root_ridge is not None:
-            return _solve_tall(rows, rcond)
-    A = load_all(rows)
-    largest = np.abs(A).max(axis=0)
-    rows.require_range(largest)
-    exponents = -exponents_of(largest)
-    spectrum = spectrum_of(np.ldexp(A, exponents), (n, d), rcond)
-    r = spectrum.rank
-    in_range = spectrum.U[:, :r].T @ rows.B
-    Y = spectrum.Vt[:r].T @ (in_range / spectrum.s[:r, None])
-    Y = minimum_norm(Y, spectrum, rows.total_exponents(exponents))
-    _, squares = rows.residual(np.ldexp(Y, exponents[:, None]))
-    return Solution(Y, exponents, SpectralPreconditioner(spectrum), r, squares, None, 0, "lapack")
+    height = d if root_ridge is None else d + n
+    F = np.zeros((height, n), order="F")
+    _load_all(rows, F[:d].T)
+    # QR is accurate in each row, that is in small columns of A, if the large ones come first.
+    order = np.argsort(-np.abs(F[:d]).max(axis=1), kind="stable")
+    F[:d] = F[order]
+    is_large = False
+    if root_ridge is not None:
+        is_large = np.abs(F[:d]).max() < _SMALL_SHARE**0.5 * root_ridge[0]
+        F[d:].flat[:: n + 1] = root_ridge[0]
+    rows.n_passes += 1
+    Q, tau = lapack.dgeqrf(F, lwork=32 * n, overwrite_a=1)[:2]  # A' = Q R
+    R = np.triu(Q[:n])
+    if (rcond is not None and root_ridge is None) or not _has_regular_columns(R):
+        return None
+    QtX = np.zeros((height, k), order="F")
+    X, residual = np.zeros((height, k)), rows.B
+    for _ in range(2):  # one refinement, as small columns see the errors of large ones
+        QtX[:n] = lapack.dtrtrs(R, residual, trans=1)[0]  # R' Q'x = b
+        step = lapack.dormqr("L", "N", Q, tau, QtX, 32 * max(k, 1))[0]
+        X[order] += step[:d]
+        X[d:] += step[d:]
+        if root_ridge is not None and is_large:  # as in `_solve_with_ridge`
+            X[:d] = rows.transposed(np.vstack([X[d:], 0.0 * X[:d]])) / root_ridge[0]
+        whole = rows.residual_vectors(X[:d])  # with the rows of the ridge
+        residual = whole[:n] if root_ridge is None else whole[:n] - root_ridge[0] * X[d:]
+    rank = n if root_ridge is None else d
+    return Solution(X[:d], None, None, rank, (whole * whole).sum(axis=0))
 
 
 def _has_regular_columns(R: Array) -> bool:

@@ -123,6 +123,7 @@ class LsqrSteps:
 class Unpreconditioned(Preconditioner):
     """No preconditioner: P is the identity, and R is known by its norm only."""
 
+    has_factor = False
     condition = math.inf
 
     def __init__(self, rows: ScaledProblem, exponents: Exponents) -> None:
@@ -165,8 +166,8 @@ def solve_by_lsqr(
 def plain_scales(rows: ScaledProblem) -> Exponents:
     """Exponents of the columns for LSQR without a preconditioner.
 
-    The minimum norm asks for one scale. But LSQR stops at an error relative to the largest columns,
-    and so would overlook those that are much smaller: then each column is scaled to norm about 1.
+    The minimum norm is defined for one common scale. But LSQR stops at an error relative to the
+    largest columns, which hides much smaller ones: then each column is scaled to norm about 1.
     """
     n = rows.n if rows.root_ridge is None else rows.n + rows.d
     mixtures = rows.transposed(np.random.default_rng(0).standard_normal((n, 4)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg import lapack
@@ -30,6 +31,7 @@ class Preconditioner(ABC):
     is within a small constant of the smallest relative change of A that makes y a solution.
     """
 
+    has_factor: ClassVar[bool] = True  # whether R is known as a matrix
     top: float  # spectral norm of R
     condition: float  # condition number of R
     contraction: float = 1.0  # by which one step reduces the error, where it is known; else 1
@@ -51,7 +53,7 @@ class Preconditioner(ABC):
         """Column norms of ``(R'R + omega^2)^(-1/2) g``."""
 
     def step(self, Ptg: Array, goal: Array, Y: Array) -> tuple[Array, Array]:
-        """Return ``(A'A)^+ g = P P'g``, given P'g, and the squares it takes off the residual."""
+        """Return ``(A'A)^+ g = P P'g``, given P'g, and the decrease of the squared residuals."""
         return self.forward(Ptg), (Ptg * Ptg).sum(axis=0)
 
     def backward_error(
@@ -80,7 +82,7 @@ class Preconditioner(ABC):
 
 
 class TriangularPreconditioner(Preconditioner):
-    """An upper triangular R of full rank; what lies below its diagonal is not looked at."""
+    """An upper triangular R of full rank; entries below its diagonal are ignored."""
 
     def __init__(self, R: Array, contraction: float = 1.0) -> None:
         self.R = np.asfortranarray(R)
@@ -117,7 +119,7 @@ class TriangularPreconditioner(Preconditioner):
 class SpectralPreconditioner(Preconditioner):
     """Singular values s and right singular vectors V (d, r) of a matrix of rank r.
 
-    `inner` is the triangular factor of ``A V s^-1``, near the identity; None stands for it.
+    `inner` is the triangular factor of ``A V s^-1``, near the identity, which None means.
     """
 
     def __init__(self, spectrum: Spectrum, inner: Array | None = None) -> None:

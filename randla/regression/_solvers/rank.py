@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from randla._scaling import exponents_of
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 
 #: Exponents of the powers of two that scale the columns.
@@ -88,6 +90,14 @@ def has_lost_rank(R: Array, shape: tuple[int, int], rcond: float | None) -> bool
     return numerical_rank(s, shape, rcond) < R.shape[1]
 
 
+def scaled_columns(rows: ScaledProblem, X: Array) -> tuple[Array, Exponents]:
+    """X with columns of norm about 1, and the exponents of their scales; X has those of `rows`."""
+    largest = np.abs(X).max(axis=0)
+    rows.require_range(largest)
+    exponents = -exponents_of(largest)
+    return np.ldexp(X, exponents), exponents
+
+
 def column_norms(X: NDArray[Any]) -> Array:
     """Euclidean norms of the columns."""
     return np.sqrt((X * X).sum(axis=0))
@@ -133,7 +143,7 @@ class Dependence:
     def shortest(self, Y: Array) -> Array:
         """The Z with the same image as Y, to rounding, for which 2^e Z is shortest."""
         S, T, r, e = self.S, self.T, len(self.S), self.exponents
-        f = Y[S] + self.K @ Y[T]
+        f = Y[S] + self.K @ Y[T]  # V' y = V_S' (y_S + K y_T)
         middle = (e.max() + e.min()) // 2
         to_S, to_T, shift = (e[S] - middle)[:, None], (e[T] - middle)[:, None], e - e.max()
         image = column_norms(self.s * (self.V.T @ Y)) / self.s[0]
@@ -149,8 +159,11 @@ class Dependence:
             X, length = np.where(better, Z, X), np.where(better, new_length, length)
             return right
 
+        # Rounding errors in K are either magnified, or true entries are dropped: try both, and take
+        # the shortest whose image is right.
         for negligible in (NEGLIGIBLE, LESS_NEGLIGIBLE):
             B, Df = self.ratios(negligible), np.ldexp(f, to_S)
+            # The shortest of all x_S = D_S f - B x_T: normal equations of the smaller size.
             if len(T) <= r:
                 x_T = lapack.dposv(np.eye(len(T)) + B.T @ B, B.T @ Df)[1]
                 x_S = Df - B @ x_T
@@ -180,23 +193,24 @@ def _independent_columns(V: Array, exponents: Exponents) -> tuple[Exponents, Exp
     """Indices S of r rows of V (d, r) that span all, T of the others, and K with V_T' = V_S' K.
 
     A QR with column pivoting of V', one class of scales after the other, those of the largest
-    columns (smallest exponents) first. What is left of a row must be clear of the span of those
+    columns (smallest exponents) first. What remains of a row must be clear of the span of those
     chosen before, else it waits for another pass.
     """
     r = V.shape[1]
     M = np.asfortranarray(V.T)
     chosen = np.zeros(0, np.int64)
-    left = np.argsort(exponents, kind="stable")
+    others = np.argsort(exponents, kind="stable")
     for threshold in _CLEAR:
         start = 0
-        while start < len(left) and len(chosen) < r:
-            k, e = len(chosen), exponents[left]
+        while start < len(others) and len(chosen) < r:
+            k, e = len(chosen), exponents[others]
             stop = int(np.searchsorted(e, e[start] + _CLASS_WIDTH))
-            block = left[start:stop]
+            block = others[start:stop]  # columns of one class of scales
             weights = np.ldexp(1.0, e[start] - exponents[block])
             factor, order, tau, _, _ = lapack.dgeqp3(
                 M[k:, block] * weights, lwork=3 * len(block) + 64
             )
+            # Diagonal entries of R: what remains of a row beside those chosen before it.
             clear = np.abs(factor.diagonal()) > threshold * weights[order - 1][: r - k]
             n_new = len(clear) if clear.all() else int(np.argmin(clear))
             new = block[order[:n_new] - 1]
@@ -204,6 +218,6 @@ def _independent_columns(V: Array, exponents: Exponents) -> tuple[Exponents, Exp
                 Q, scales = factor[:, :n_new], tau[:n_new]
                 M[k:] = lapack.dormqr("L", "T", Q, scales, M[k:], 64 * V.shape[0])[0]
                 chosen = np.append(chosen, new)
-                left = left[~np.isin(left, new)]
+                others = others[~np.isin(others, new)]
             start = stop - n_new
-    return chosen, left, lapack.dtrtrs(M[:, chosen], M[:, left])[0]
+    return chosen, others, lapack.dtrtrs(M[:, chosen], M[:, others])[0]

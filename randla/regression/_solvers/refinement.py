@@ -33,8 +33,8 @@ _NOISE = 4.0
 #: An iterative step reduces its residual at least by this factor; the next one restarts.
 LEAST_GAIN = 1e-2
 
-#: ``step(Ptg, goal, Y)`` returns ``(A'A)^+ g``, given P'g, and the squares that it takes off the
-#: residual. An iterative step from Y may leave P'g as large as `goal` (k,), which does not matter.
+#: ``step(Ptg, goal, Y)`` returns ``(A'A)^+ g``, given P'g, and the decrease of the squared
+#: residuals. An iterative step from Y may stop once P'g is as small as `goal` (k,).
 Step = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
@@ -47,9 +47,9 @@ class Solution:
     preconditioner: Preconditioner | None
     rank: int | None  # None: not known
     squares: Array  # (k,) squared norms of the scaled residual, with the rows of the ridge
-    error: float | None  # backward error as measured; None: not measured
-    n_iterations: int
-    method: str
+    error: float | None = None  # backward error as measured; None: not measured
+    n_iterations: int = 0
+    method: str = "lapack"
     converged: bool = True
 
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import lapack
 
-from randla._scaling import exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import (
@@ -28,13 +27,14 @@ from randla.regression._solvers.rank import (
     Spectrum,
     is_clearly_regular,
     minimum_norm,
+    scaled_columns,
     spectrum_of,
 )
 from randla.regression._solvers.refinement import Solution
 from randla.sketching._operators import Sketch
 
-#: What a sketch maps to zero and A to more than this many rounding errors it has lost; below, the
-#: rank of A is in doubt itself.
+#: A direction that the sketch maps to zero, and A to more than this many rounding errors, was lost
+#: by the sketch; below that the rank of A itself is uncertain.
 _LOST = 1e3
 
 
@@ -130,10 +130,8 @@ def draw_factor(
         S = make_sketch(m)
         require_rank(rows, S.shape[0])
         SA, _ = rows.sketch(S, with_b=False)
-        largest = np.abs(SA).max(axis=0)
-        rows.require_range(largest)
-        exponents = -exponents_of(largest)
-        sketched = SketchedFactor(np.ldexp(SA, exponents), exponents, (rows.n, rows.d), rcond)
+        SA, exponents = scaled_columns(rows, SA)
+        sketched = SketchedFactor(SA, exponents, (rows.n, rows.d), rcond)
         sketched.population = S.population
         spectrum = sketched.spectrum
         if spectrum is None or len(spectrum.Vt) < rows.d:

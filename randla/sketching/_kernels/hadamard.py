@@ -23,13 +23,13 @@ from randla.sketching._kernels.vectors import (
     scale,
     transpose,
 )
+from randla.sketching._kernels.walsh import butterfly
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 8, 4096
 
 _ONE, _SIX = np.uint64(1), np.uint64(6)
 
-_butterfly1, _butterfly2, _butterfly4 = BUTTERFLY[1], BUTTERFLY[2], BUTTERFLY[4]
-_butterfly8, _butterfly16 = BUTTERFLY[8], BUTTERFLY[16]
+_butterfly1, _butterfly8 = BUTTERFLY[1], BUTTERFLY[8]
 _ahead2, _ahead4, _ahead8, _ahead16 = (BUTTERFLY_AHEAD[R] for R in (2, 4, 8, 16))
 
 
@@ -53,10 +53,10 @@ class Draw(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Working memory of one part; the tile and the few rows are zero at the start."""
+    """Working memory of one part; the tile and the last rows are zero at the start."""
 
     tile: Any  # (B * stride,), rows of whole cache lines
-    few: Any  # (16 * stride,)
+    last_rows: Any  # (16 * stride,)
     stride: int
     row: np.ndarray  # (B,) int64: operand row at each position of the tile
     position: np.ndarray  # (B,) int64: position in the tile of each row of the block
@@ -110,11 +110,11 @@ def place_rows(draw, i, first_row, n_rows, weights, work):
     turn = hash_to_range(counter_hash(draw.shifts_key, phase), B)
     fill_signs(draw.signs_key, phase * B, work.sign)
     for q in range(B):
-        r = (draw.table[q] - turn) & (B - 1)
-        inside = low <= r < high
+        r = (draw.table[q] - turn) & (B - 1)  # P_i: the table, rotated by the hash of the block
+        is_row = low <= r < high  # else padding, or of another operand
         work.position[r] = q
-        work.row[q] = r + shift if inside else 0
-        work.factor[q] = work.sign[r] if inside else 0
+        work.row[q] = r + shift if is_row else 0
+        work.factor[q] = work.sign[r] if is_row else 0
     if weights.size:
         for q in range(B):
             work.factor[q] *= weights[work.row[q]]
@@ -131,7 +131,7 @@ def flip_samples(draw, i, flip):
         if draw.period:
             label += draw.period_labels[i // draw.period]
         for j in range(flip.size):
-            v = draw.p[j] & label
+            v = draw.p[j] & label  # parity of the common bits: entry (p, label) of H_{N/B}
             v ^= v >> 32
             v ^= v >> 16
             v ^= v >> 8
@@ -216,33 +216,18 @@ def first_stage(draw, work, count):
 
 
 @inline
-def last_stage(R, tile, x, step_x, few, y, step_y, count):
-    """H_R from rows of the tile."""
+def last_stage_ahead(R, tile, x, step_x, last_rows, y, step_y, count, ahead, at, step):
+    """H_R from rows of the tile, prefetching R/2 rows of `ahead`."""
     if R == 8:
-        _butterfly8(tile, x, step_x, few, y, step_y, count)
+        _ahead8(tile, x, step_x, last_rows, y, step_y, count, ahead, at, step)
     elif R == 4:
-        _butterfly4(tile, x, step_x, few, y, step_y, count)
+        _ahead4(tile, x, step_x, last_rows, y, step_y, count, ahead, at, step)
     elif R == 2:
-        _butterfly2(tile, x, step_x, few, y, step_y, count)
+        _ahead2(tile, x, step_x, last_rows, y, step_y, count, ahead, at, step)
     elif R == 16:
-        _butterfly16(tile, x, step_x, few, y, step_y, count)
+        _ahead16(tile, x, step_x, last_rows, y, step_y, count, ahead, at, step)
     else:
-        _butterfly1(tile, x, step_x, few, y, step_y, count)
-
-
-@inline
-def last_stage_ahead(R, tile, x, step_x, few, y, step_y, count, ahead, at, step):
-    """`last_stage`, prefetching R/2 rows of `ahead`."""
-    if R == 8:
-        _ahead8(tile, x, step_x, few, y, step_y, count, ahead, at, step)
-    elif R == 4:
-        _ahead4(tile, x, step_x, few, y, step_y, count, ahead, at, step)
-    elif R == 2:
-        _ahead2(tile, x, step_x, few, y, step_y, count, ahead, at, step)
-    elif R == 16:
-        _ahead16(tile, x, step_x, few, y, step_y, count, ahead, at, step)
-    else:
-        _butterfly1(tile, x, step_x, few, y, step_y, count)
+        _butterfly1(tile, x, step_x, last_rows, y, step_y, count)
 
 
 @kernel
@@ -253,22 +238,22 @@ def stages_and_samples(draw, work, count, total, ahead, at, step, turn, back):
     prefetched, a half during the stage of stride 8 and a half during the last one. After `turn`
     rows it goes `back` (by a number of entries).
     """
-    B, R, tile, few, LD = draw.block, draw.last_radix, work.tile, work.few, work.stride
+    B, R, tile, last_rows, LD = draw.block, draw.last_radix, work.tile, work.last_rows, work.stride
     stride, rows = B // R, 0
-    for k in range(0, B if stride >= 64 else 0, 64):
+    for k in range(0, B if stride >= 64 else 0, 64):  # rows k + 0, 8, ..., 56: stride 8
         for x in range(k * LD, (k + 8) * LD, LD):
             _ahead8(tile, x, 8 * LD, tile, x, 8 * LD, count, ahead, at, step)
             rows += 4
             at += 4 * step + (back if rows % turn == 0 else 0)
-    for k in range(0, B if stride >= 512 else 0, 512):
+    for k in range(0, B if stride >= 512 else 0, 512):  # rows k + 0, 64, ..., 448: stride 64
         for x in range(k * LD, (k + 64) * LD, LD):
             _butterfly8(tile, x, 64 * LD, tile, x, 64 * LD, count)
-    for g in range(stride):
-        last_stage_ahead(R, tile, g * LD, stride * LD, few, 0, LD, count, ahead, at, step)
+    for g in range(stride):  # rows g, g + B/R, ...: the last stage
+        last_stage_ahead(R, tile, g * LD, stride * LD, last_rows, 0, LD, count, ahead, at, step)
         rows += R // 2
         at += R // 2 * step + (back if rows % turn == 0 else 0)
-        for j in range(draw.start[g], draw.start[g + 1]):
-            add_scaled(few, draw.q[j] // stride * LD, work.flip[j], total, j * count, count)
+        for j in range(draw.start[g], draw.start[g + 1]):  # the samples with q = g modulo B/R
+            add_scaled(last_rows, draw.q[j] // stride * LD, work.flip[j], total, j * count, count)
 
 
 @kernel
@@ -280,8 +265,8 @@ def sketch_blocks(A, b, weights, first_row, n_rows, first, last, draw, work, lan
     width = A.width + b.width
     count = -(-width // lanes) * lanes
     for i in range(first, last):
-        place_rows(draw, i, first_row, n_rows, weights, work)
-        if A.column_step == 1:
+        place_rows(draw, i, first_row, n_rows, weights, work)  # P_i D_i W
+        if A.column_step == 1:  # rows lie as they are read: the first stage on the way
             gather_rows(A, b, draw, work)
         else:
             load_columns(A, i, first_row, n_rows, draw, work, lanes)
@@ -341,18 +326,18 @@ def adjoint_blocks(Y, first, last, first_row, draw, work, count, out, column, wi
     Y: m sorted rows of `count` entries, flat, `width` of which are used; row k of `out` is row
     first_row + k of S^T Y. All stages in the reverse order, as H_B is symmetric.
     """
-    B, R, tile, few, LD = draw.block, draw.last_radix, work.tile, work.few, work.stride
+    B, R, tile, last_rows, LD = draw.block, draw.last_radix, work.tile, work.last_rows, work.stride
     stride, out_flat = B // R, out.reshape(-1)
     n_rows, out_step = out.shape
     for i in range(first, last):
         place_rows(draw, i, first_row, n_rows, work.factor[:0], work)
         flip_samples(draw, i, work.flip)
-        for g in range(stride):
-            few[: R * LD] = 0
+        for g in range(stride):  # R' and the last stage
+            last_rows[: R * LD] = 0
             for j in range(draw.start[g], draw.start[g + 1]):
                 x = draw.q[j] // stride * LD
-                add_scaled(Y, j * count, work.flip[j], few, x, count)
-            last_stage(R, few, 0, LD, tile, g * LD, stride * LD, count)
+                add_scaled(Y, j * count, work.flip[j], last_rows, x, count)
+            butterfly(R, last_rows, 0, LD, tile, g * LD, stride * LD, count)
         for k in range(0, B if stride >= 512 else 0, 512):
             for x in range(k * LD, (k + 64) * LD, LD):
                 _butterfly8(tile, x, 64 * LD, tile, x, 64 * LD, count)
@@ -361,6 +346,6 @@ def adjoint_blocks(Y, first, last, first_row, draw, work, count, out, column, wi
                 _butterfly8(tile, x, 8 * LD, tile, x, 8 * LD, count)
         first_stage(draw, work, count)
         shift, low, high = block_rows(draw, i, first_row, n_rows)
-        for r in range(low, high):  # in the order of the rows: memory likes that
+        for r in range(low, high):  # in the order of the rows of `out`, one stream of writes
             q = work.position[r]
             scale(tile, q * LD, work.factor[q], out_flat, (r + shift) * out_step + column, width)

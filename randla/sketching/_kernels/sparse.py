@@ -39,12 +39,12 @@ def draw_rows(draw, first, rows, work):
     zeta, buckets, flips, owner = draw.nonzeros, work.buckets, work.flips, work.owner
     start, count = first * zeta, rows * zeta
     for k in range(count):
-        bits = counter_hash(draw.key, start + k)
+        bits = counter_hash(draw.key, start + k)  # bucket: low bits, sign: the top bit
         buckets[k] = hash_to_range(bits, draw.m)
         flips[k] = 1 - 2 * np.int64(bits >> _TOP)
     for k in range(count if zeta > 1 else 0):
         row, attempt = first + k // zeta, 0
-        while owner[buckets[k]] == row:
+        while owner[buckets[k]] == row:  # met by this row already
             bits = counter_hash(counter_hash(draw.key, start + k), attempt)
             buckets[k] = hash_to_range(bits, draw.m)
             attempt += 1
@@ -53,7 +53,7 @@ def draw_rows(draw, first, rows, work):
 
 @inline
 def draw_weighted_rows(draw, first, rows, first_row, weights, work):
-    """The same for rows of an operand that begins at row first_row, with their weights."""
+    """`draw_rows` for an operand that begins at row first_row, with weights multiplied to signs."""
     draw_rows(draw, first_row + first, rows, work)
     if weights.size:
         for k in range(rows * draw.nonzeros):
@@ -64,7 +64,7 @@ def draw_weighted_rows(draw, first, rows, first_row, weights, work):
 def load_slab(source, first, last, work, stride, lanes):
     """Copy rows first..last of an operand that is not in C order to the slab."""
     middle = first
-    if source.row_step == 1:
+    if source.row_step == 1:  # Fortran order: small squares of `lanes` rows and columns
         middle = last - (last - first) % lanes
         for c in range(0, source.width, lanes):
             count = min(lanes, source.width - c)
@@ -74,7 +74,7 @@ def load_slab(source, first, last, work, stride, lanes):
                     source.flat, at + i, source.column_step,
                     work.one, i - first, work.slab, c, work.order, stride, count,
                 )  # fmt: skip
-    for i in range(middle, last):
+    for i in range(middle, last):  # the rows that are left, or any strides
         to, at = (i - first) * stride, source.start + i * source.row_step
         for c in range(source.width):
             work.slab[to + c] = source.flat[at + c * source.column_step]
@@ -88,7 +88,7 @@ def scatter(source, first, rows, draw, work, lanes, total, column, step):
             source.flat, source.start + first * source.row_step, source.row_step, rows,
             draw.nonzeros, work.buckets, work.flips, total, column, step, source.width,
         )  # fmt: skip
-    else:  # turned, a slab of rows at a time
+    else:  # copied to C order, a slab of rows at a time
         load_slab(source, first, first + rows, work, step, lanes)
         scatter_rows(
             work.slab, 0, step, rows,
@@ -117,7 +117,7 @@ def sketch_sparse_rows(
         rows = min(slab_rows, last - i)
         draw_weighted_rows(draw, i, rows, first_row, weights, work)
         for r in range(rows):
-            for k in range(indptr[i + r], indptr[i + r + 1]):
+            for k in range(indptr[i + r], indptr[i + r + 1]):  # stored entries of a row
                 column, value = np.int64(indices[k]), data[k]
                 for j in range(r * zeta, (r + 1) * zeta):
                     total[work.buckets[j] * step + column] += work.flips[j] * value

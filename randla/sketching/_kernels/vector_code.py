@@ -13,7 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 _VECTOR_BYTES = 32
-_LINE_BYTES = 64
+_LINE_BYTES = 64  # of the cache
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 JIT_DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
@@ -68,14 +68,14 @@ class Code:
 
     def spread(self, x):
         """A scalar in all lanes."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
+        undefined = ir.Constant(self.vector, ir.Undefined)  # broadcast: insert, then shuffle
         first = self.builder.insert_element(undefined, x, I32(0))
         zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
     def fused(self, a, x, y):
         """Return a x + y, with one rounding where the machine can."""
-        product = self.builder.fmul(a, x, flags=("contract",))
+        product = self.builder.fmul(a, x, flags=("contract",))  # LLVM makes one FMA of the two
         return self.builder.fadd(product, y, flags=("contract",))
 
     def hadamard(self, v):
@@ -109,11 +109,12 @@ class Code:
         pointer = self.builder.bitcast(address, ir.IntType(8).as_pointer())
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        # To read, with locality 2 (second level), data (not instructions).
         self.builder.call(function, [pointer, I32(0), I32(2), I32(1)])
 
     def whole(self, count):
         """The largest multiple of `lanes` that is not above `count`."""
-        return self.builder.and_(count, I64(-self.lanes))
+        return self.builder.and_(count, I64(-self.lanes))  # lanes are a power of two
 
     def loop(self, first, last, step):
         """Context of ``for c in range(first, last, step)``; yields (c, number of the turn)."""

@@ -52,7 +52,7 @@ def _make_butterfly(R, meaning):
         rows_y = [code.at(y, code.builder.mul(step_y, I64(k))) for k in range(R)]
 
         def body(c, vector):
-            if prefetch is not None and vector:
+            if prefetch is not None and vector:  # half a line of each row in a turn
                 prefetch(c)
             values = code.hadamard([code.load(code.at(row, c), vector) for row in rows_x])
             for row, value in zip(rows_y, values, strict=True):
@@ -64,11 +64,11 @@ def _make_butterfly(R, meaning):
 
 
 def _prefetcher(code, R, count, ahead, at, step):
-    """Code that asks for the lines of R/2 rows of `ahead` in the turns of a loop over `count`."""
+    """Code that prefetches R/2 rows of `ahead`, spread over the turns of a loop over `count`."""
     builder = code.builder
     lines = [code.at(code.base(7, at), builder.mul(step, I64(k))) for k in range(0, R // 2, 2)]
-    # A turn has half a line of each row. In the first half of the turns the lines of rows 0, 2, ...
-    # are asked for, in the second half those of rows 1, 3, ...
+    # A turn has half a line of each row. The first half of the turns prefetches rows 0, 2, ...,
+    # the second half rows 1, 3, ...
     second = builder.sub(step, count)
 
     def prefetch(c):
@@ -84,7 +84,7 @@ def _prefetcher(code, R, count, ahead, at, step):
 
 #: Radix -> function; stages of any power of two up to 16 rows.
 BUTTERFLY = {R: _make_butterfly(R, butterfly_meaning(R)) for R in (1, 2, 4, 8, 16)}
-#: The same, with prefetching.
+#: The same transforms, with prefetching.
 BUTTERFLY_AHEAD = {R: _make_butterfly(R, butterfly_ahead_meaning(R)) for R in (2, 4, 8, 16)}
 
 
@@ -127,7 +127,7 @@ def lane_transform(code, y, first_y, count):
     row = code.base(0, first_y)
     with code.loop(I64(0), count, V) as (c, _):
         value, half = code.load(code.at(row, c)), 1
-        while half < V:
+        while half < V:  # a +- b inside a vector: the sign times itself plus its shuffle
             swap = ir.Constant(ir.VectorType(I32, V), [k ^ half for k in range(V)])
             sign = ir.Constant(code.vector, [-1.0 if k & half else 1.0 for k in range(V)])
             value = code.fused(sign, value, builder.shuffle_vector(value, value, swap))

@@ -11,27 +11,30 @@ from randla.sketching._kernels.vectors import BUTTERFLY, lane_transform
 #: Entries of a contiguous vector that are transformed without a stage across rows.
 SHORT = 64
 
-_butterfly2, _butterfly4, _butterfly8, _butterfly16 = (BUTTERFLY[R] for R in (2, 4, 8, 16))
+_butterfly1, _butterfly2, _butterfly4 = (BUTTERFLY[R] for R in (1, 2, 4))
+_butterfly8, _butterfly16 = BUTTERFLY[8], BUTTERFLY[16]
 
 
 @inline
 def butterfly(R, x, first_x, step_x, y, first_y, step_y, count):
-    """H_R for R = 2, 4, 8, 16."""
+    """H_R across rows, for R = 1, 2, 4, 8, 16."""
     if R == 8:
         _butterfly8(x, first_x, step_x, y, first_y, step_y, count)
     elif R == 16:
         _butterfly16(x, first_x, step_x, y, first_y, step_y, count)
     elif R == 4:
         _butterfly4(x, first_x, step_x, y, first_y, step_y, count)
-    else:
+    elif R == 2:
         _butterfly2(x, first_x, step_x, y, first_y, step_y, count)
+    else:
+        _butterfly1(x, first_x, step_x, y, first_y, step_y, count)
 
 
 @inline
 def later_stages(tile, LD, rows, out, first_out, step_out, count):
     """All stages but that of stride 1; the last one writes to `out`."""
     radix, done = 8, 8
-    while done * 8 < rows:
+    while done * 8 < rows:  # radix 8 while a stage of it leaves rows for another one
         for k in range(0, rows, 8 * done):
             for r in range(k, k + done):
                 _butterfly8(tile, r * LD, done * LD, tile, r * LD, done * LD, count)
@@ -56,7 +59,7 @@ def transform_rows(x, out, rows, stride, width, tile, LD, first, last):
         if rows <= 16:
             butterfly(rows, x, base, stride, out, base, stride, count)
         else:
-            for r in range(0, rows, 8):
+            for r in range(0, rows, 8):  # stride 1, from memory to the tile
                 _butterfly8(x, base + r * stride, stride, tile, r * LD, LD, count)
             later_stages(tile, LD, rows, out, base, stride, count)
 
@@ -67,7 +70,7 @@ def transform_vectors(x, out, rows, lanes, tile, LD, first, last):
     vectors = SHORT // lanes
     for k in range(first, last):
         base = k * rows * SHORT
-        for r in range(rows):
+        for r in range(rows):  # H_SHORT = H_vectors (x) H_lanes
             butterfly(vectors, x, base + r * SHORT, lanes, tile, r * LD, lanes, lanes)
             lane_transform(tile, r * LD, SHORT)
         if rows == 1:
