@@ -52,4 +52,4 @@ def solve(L, d, b, y):
             total -= L[m, j] * y[m]
         y[j] = total / L[j, j]
         norm += abs(y[j])
-    return norm < math.inf
+    return math.isfinite(norm)

@@ -9,9 +9,9 @@ NOTHING = {
         "0.0 to 1.0 or back",
     ): "values of a failed step, which nobody reads",
     (
-        "randla/_kernels/mehrotra.py",
+        "randla/_kernels/cholesky.py",
         "solve",
-        "total += x[j]",
+        "norm += abs(y[j])",
         "Add= to Sub=",
     ): "only whether the sum is finite is asked",
     (
@@ -48,12 +48,6 @@ NOTHING = {
 
 # The same results, sooner or later.
 SPEED = {
-    (
-        "randla/_kernels/mehrotra.py",
-        "iterate",
-        "mu + dual * s1 + primal * s2 + dual * primal * s3",
-        "Add to Sub",
-    ): "only how far the first steps go: s3 = dx'A'da is 0 as soon as the dual is feasible",
     (
         "randla/sketching/_kernels/hadamard.py",
         "stages_and_samples",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from randla._typing import Array
 from randla.regression._lp.certificate import Fit, prove
-from randla.regression._lp.newton import FLOOR, derivatives
+from randla.regression._lp.newton import FLOOR, derivatives, norm
 from randla.regression._lp.norm import longest, norm_and_gap, norm_fit
 from randla.regression._lp.quantile import penalty_rows, proven, quantile_fits
 from randla.regression._lp.sampled import band, rows_near, smoothed_fraction
@@ -139,16 +139,21 @@ def _quantile_fit(
     k = rows_near(n, data.d, size, tau)
     if exact:
         k = min(n, max(int(band(n, data.d, size, tau)), _FEWEST * data.d))
-    nearest, table = data.compute(
-        data.join_rows(_nearest, shape=(1, k), join=_joined_nearest, x=x, k=k),
-        data.norms(residuals_and_rounding, 2, 1.0, x=x),
-    )
-    loss, noise = norm_from(table, 1.0)
-    if loss <= ROUNDING * noise and not (extra @ x).any():
+    if data.A.lazy:
+        nearest, table = data.compute(
+            data.join_rows(_nearest, shape=(1, k), join=_joined_nearest, x=x, k=k),
+            data.norms(residuals_and_rounding, 2, 1.0, x=x),
+        )
+        loss, noise = norm_from(table, 1.0)
+        fitted = loss <= ROUNDING * noise
+    else:  # the same, with less work
+        nearest = np.partition(data.map_rows(_distances, x=x), k - 1)[:k]
+        loss, fitted = norm(data.in_memory.residuals(x), 1.0), data.in_memory.fitted(x)
+    if fitted and not (extra @ x).any():
         value = float(data.compute(data.join_rows(_pinball, shape=(1, 1), x=x, tau=tau))[0, 0])
         return _fitted(data, x, value, size, n_iterations, start.rank)
     scale = float(loss) / n  # a typical residual
-    sides: dict[str, Any] = {"x0": x, "edge": max(float(nearest[0, -1]), _TIES * scale)}
+    sides: dict[str, Any] = {"x0": x, "edge": max(float(nearest.max()), _TIES * scale)}
     screened = _screened(data, extra, sides)
     options = {"rtol": rtol if exact else _TOLERANCE, "crossover": exact}
     for _ in range(_MAX_REPAIRS):
@@ -201,18 +206,20 @@ def _pinball(rows: WeightedData, first: int, *, x: Array, tau: float) -> Array:
     return np.maximum(tau * r, (tau - 1.0) * r).sum().reshape(1, 1)
 
 
-def _nearest(rows: WeightedData, first: int, *, x: Array, k: int) -> Array:
-    """The k smallest distances, rising; infinite for rows without weight."""
+def _distances(rows: WeightedData, first: int, *, x: Array) -> Array:
+    """Distances from a fit; infinite for rows without weight."""
     distance = np.abs(rows.b - rows.A @ x)
-    if rows.weight is not None:
-        distance = np.where(rows.weight > 0.0, distance, np.inf)
-    return _joined_nearest(distance[None], np.full((1, k), np.inf))
+    return distance if rows.weight is None else np.where(rows.weight > 0.0, distance, np.inf)
+
+
+def _nearest(rows: WeightedData, first: int, *, x: Array, k: int) -> Array:
+    return _joined_nearest(_distances(rows, first, x=x)[None], np.full((1, k), np.inf))
 
 
 def _joined_nearest(x: Array, y: Array) -> Array:
-    """The smallest of both, rising, as many as y has."""
+    """The smallest of both, as many as y has."""
     k = y.shape[1]
-    return np.sort(np.partition(np.append(x, y), k - 1)[:k])[None]
+    return np.partition(np.append(x, y), k - 1)[None, :k]
 
 
 def _screened(data: TallData, extra: Array, sides: dict[str, Any]) -> Screened:
@@ -358,7 +365,7 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
         point = replace(point, y=Cholesky(total[:, :r]).solve(total[:, r]))
         remainder, table = data.compute(
             data.join_rows(_remainder, shape=(1, r), point=point),
-            data.norms(_shorter_residuals, len(_LENGTHS), p, point=point),
+            data.norms(_shorter_residuals, len(_LENGTHS), p, point=point) if exact else table,
         )
         point = replace(point, remainder=remainder[0])
         sums, norms = data.compute(
