@@ -20,8 +20,8 @@ from randla.sketching._kernels.vectors import (
     BUTTERFLY_AHEAD,
     add_scaled,
     gather8,
+    load_rows,
     scale,
-    transpose,
 )
 from randla.sketching._kernels.walsh import butterfly
 
@@ -160,7 +160,7 @@ def gather_rows(A, b, draw, work):
 
 @kernel
 def load_columns(source, i, first_row, n_rows, draw, work, lanes):
-    """Rows of block i, which lie anyhow, to the tile; neighbours in a column by small squares."""
+    """Rows of block i, of any strides, to the tile."""
     tile, signs = work.tile, work.sign
     shift, low, high = block_rows(draw, i, first_row, n_rows)
     for r in range(draw.block):
@@ -169,21 +169,7 @@ def load_columns(source, i, first_row, n_rows, draw, work, lanes):
             first = work.position[r] * work.stride
             for c in range(source.width):
                 tile[first + c] = 0
-    middle = low
-    if source.row_step == 1:
-        middle = high - (high - low) % lanes
-        for c in range(0, source.width, lanes):  # few columns at a time: each is a stream
-            count = min(lanes, source.width - c)
-            at = source.start + shift + c * source.column_step
-            for r in range(low, middle, lanes):
-                transpose(
-                    source.flat, at + r, source.column_step,
-                    signs, r, tile, c, work.position, work.stride, count,
-                )  # fmt: skip
-    for r in range(middle, high):
-        first, at = work.position[r] * work.stride, source.start + (shift + r) * source.row_step
-        for c in range(source.width):
-            tile[first + c] = signs[r] * source.flat[at + c * source.column_step]
+    load_rows(source, shift, low, high, signs, tile, work.position, work.stride, lanes)
 
 
 @inline

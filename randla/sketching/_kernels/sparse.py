@@ -6,7 +6,7 @@ import numpy as np
 
 from randla._jit import inline, kernel
 from randla._random import counter_hash, hash_to_range
-from randla.sketching._kernels.vectors import gather_rows, scatter_rows, transpose
+from randla.sketching._kernels.vectors import gather_rows, load_rows, scatter_rows
 
 _TOP = np.uint64(63)
 
@@ -60,26 +60,6 @@ def draw_weighted_rows(draw, first, rows, first_row, weights, work):
             work.flips[k] *= weights[first + k // draw.nonzeros]
 
 
-@kernel
-def load_slab(source, first, last, work, stride, lanes):
-    """Copy rows first..last of an operand that is not in C order to the slab."""
-    middle = first
-    if source.row_step == 1:  # Fortran order: small squares of `lanes` rows and columns
-        middle = last - (last - first) % lanes
-        for c in range(0, source.width, lanes):
-            count = min(lanes, source.width - c)
-            at = source.start + c * source.column_step
-            for i in range(first, middle, lanes):
-                transpose(
-                    source.flat, at + i, source.column_step,
-                    work.one, i - first, work.slab, c, work.order, stride, count,
-                )  # fmt: skip
-    for i in range(middle, last):  # the rows that are left, or any strides
-        to, at = (i - first) * stride, source.start + i * source.row_step
-        for c in range(source.width):
-            work.slab[to + c] = source.flat[at + c * source.column_step]
-
-
 @inline
 def scatter(source, first, rows, draw, work, lanes, total, column, step):
     """Add drawn rows of a dense operand to columns `column`.. of the total."""
@@ -89,7 +69,7 @@ def scatter(source, first, rows, draw, work, lanes, total, column, step):
             draw.nonzeros, work.buckets, work.flips, total, column, step, source.width,
         )  # fmt: skip
     else:  # copied to C order, a slab of rows at a time
-        load_slab(source, first, first + rows, work, step, lanes)
+        load_rows(source, first, 0, rows, work.one, work.slab, work.order, step, lanes)
         scatter_rows(
             work.slab, 0, step, rows,
             draw.nonzeros, work.buckets, work.flips, total, column, step, source.width,

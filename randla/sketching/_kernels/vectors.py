@@ -16,6 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
+from randla._jit import kernel
 from randla.sketching._kernels.vector_code import I32, I64, lanes, vector_function
 
 # Transforms across rows ---------------------------------------------------------------------------
@@ -272,6 +273,26 @@ def transpose(code, x, first_x, step_x, factors, k, y, first_y, positions, step_
         for t, (row, s) in enumerate(zip(rows, signs, strict=True)):
             value = builder.fmul(s, builder.load(code.at(column, I64(t))))
             builder.store(value, code.at(row, c))
+
+
+@kernel
+def load_rows(source, shift, low, high, factors, y, positions, step_y, lanes):
+    """Row shift + r of a strided matrix, times factors[r], to row positions[r], low <= r < high."""
+    middle = low
+    if source.row_step == 1:  # neighbours in a column: small squares of `lanes` rows and columns
+        middle = high - (high - low) % lanes
+        for c in range(0, source.width, lanes):  # few columns at a time: each is a stream
+            count = min(lanes, source.width - c)
+            at = source.start + shift + c * source.column_step
+            for r in range(low, middle, lanes):
+                transpose(
+                    source.flat, at + r, source.column_step,
+                    factors, r, y, c, positions, step_y, count,
+                )  # fmt: skip
+    for r in range(middle, high):  # the last rows, or any strides
+        first, at = positions[r] * step_y, source.start + (shift + r) * source.row_step
+        for c in range(source.width):
+            y[first + c] = factors[r] * source.flat[at + c * source.column_step]
 
 
 def _hadamard(rows):
