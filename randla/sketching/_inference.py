@@ -23,11 +23,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._results import t_of_tail
-
-Matrix = NDArray[np.float64]
 
 
 def squared_residual(rho_squared: Any, m: int, d: int, population: int | None) -> Any:
