@@ -11,16 +11,19 @@ place of the block. It depends on nothing else, so that the answer does not depe
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._parallel import part_bounds, run_parts
 from randla._scaling import exponents_of, median_exponents, power_of_two_scale
 from randla._tall.problem import LeastSquaresMatrix
-from randla._tall.vectors import by_blocks
 from randla._typing import Array
 
+Value = TypeVar("Value")
+
+_BLOCK = 16384  # rows whose logarithms and differences stay in the second-level cache
 _MEASURED = 2000  # rows that tell how large the entries of a column, and the rows, are
 _ZERO = -(1 << 13)  # exponent that stands for the length of a row of zeros
 
@@ -143,9 +146,13 @@ class TallMatrix(LeastSquaresMatrix):
 
     # Passes --------------------------------------------------------------------------------------
 
-    @abstractmethod
     def gram(self, T: Array | None = None, row_scale: Any = None) -> Array:
         """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+        return self.with_ridge(self._gram(T, row_scale), T)
+
+    @abstractmethod
+    def _gram(self, T: Array | None, row_scale: Any) -> Array:
+        """The Gram matrix of V A T without the ridge."""
 
     @abstractmethod
     def row_norms(self, T: Array) -> Any:
@@ -238,3 +245,9 @@ def _length_exponents(X: Array, unit: Any) -> Array:
     """Exponent of the largest entry of each row, with its column in units of ``2^unit``."""
     exponents: Array = np.where(X != 0.0, exponents_of(X) - unit, _ZERO).max(axis=1)
     return exponents
+
+
+def by_blocks(visit: Callable[[slice], Value], n: int) -> list[Value]:
+    """What `visit` returns for each block of n rows, on several threads."""
+    bounds = part_bounds(n, -(-n // _BLOCK))
+    return run_parts(lambda k: visit(slice(*bounds[k])), len(bounds), seconds=1e-8 * n, blas=True)

@@ -43,61 +43,25 @@ class DaskMatrix(TallMatrix):
         """Relative rounding error of the entries as they were given."""
         return self._entry_error
 
-    # Functions of blocks and of vectors ----------------------------------------------------------
+    # Functions of blocks and of vectors: lazy, but for what is gathered ---------------------------
 
-    def map_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
-    ) -> Any:
-        """What ``function(block, *vectors, **constants)`` says of each row, lazy."""
-        constants.update(visit=function, view=self.view)
-        return dask_arrays.map_rows(_of_block, self.A, *vectors, width=width, **constants)
+    def map_rows(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Any:
+        options.update(visit=function, view=self.view)
+        return dask_arrays.map_rows(_of_block, self.A, *vectors, **options)
 
-    def join_rows(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """Arrays of one shape from all blocks, joined pair by pair, lazy."""
-        constants.update(visit=function, view=self.view)
-        return dask_arrays.join_rows(
-            _of_block, self.A, *vectors, shape=shape, join=join, **constants
-        )
+    def join_rows(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Any:
+        options.update(visit=function, view=self.view)
+        return dask_arrays.join_rows(_of_block, self.A, *vectors, **options)
 
-    def gather_rows(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(block, *vectors, **constants)`` returns, of each block, computed."""
-        constants.update(visit=function, view=self.view)
-        return dask_arrays.gather(_of_block, self.A, *vectors, **constants)
+    def gather_rows(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> list[Any]:
+        options.update(visit=function, view=self.view)
+        return dask_arrays.gather(_of_block, self.A, *vectors, **options)
 
-    def map_vectors(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
-    ) -> Any:
-        """What ``function(first, *vectors, **constants)`` says of each row, lazy."""
-        return dask_arrays.map_rows(function, *vectors, width=width, **constants)
-
-    def join_vectors(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """`join_rows` of ``function(first, *vectors, **constants)``."""
-        return dask_arrays.join_rows(function, *vectors, shape=shape, join=join, **constants)
-
-    def gather_vectors(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(first, *vectors, **constants)`` returns, of each block, computed."""
-        return dask_arrays.gather(function, *vectors, **constants)
+    map_vectors = staticmethod(dask_arrays.map_rows)
+    join_vectors = staticmethod(dask_arrays.join_rows)
+    gather_vectors = staticmethod(dask_arrays.gather)
 
     def compute(self, *values: Any) -> Any:
-        """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
         if self._waiting is not None:
             *results, self._brought = dask_arrays.run((*values, self._waiting))
             self._waiting = None
@@ -107,7 +71,6 @@ class DaskMatrix(TallMatrix):
         return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
     def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:
-        """A joined value and what `following` returns, whose first pass computes it."""
         if following is None:
             return self.compute(value), None
         self._waiting = value
@@ -129,29 +92,23 @@ class DaskMatrix(TallMatrix):
         return dask_arrays.as_columns(b, self.A, "b", single=single)
 
     def ones(self) -> Any:
-        """A lazy vector of ones."""
         return da.ones(self.n, chunks=(self.A.chunks[0],))
 
     # Passes --------------------------------------------------------------------------------------
 
-    def gram(self, T: Array | None = None, row_scale: Any = None) -> Array:
-        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+    def _gram(self, T: Array | None, row_scale: Any) -> Array:
         k = self.d if T is None else T.shape[1]
-        G = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
-        return self.with_ridge(G, T)
+        G: Array = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
+        return G
 
     def gram_and_norms(self, T: Array, row_scale: Any = None) -> tuple[Array, Any]:
-        """The Gram matrix of V A T without the ridge, and the norms of its rows, lazy."""
-        k, norms = T.shape[1], self.row_norms(T)
-        G = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
-        return G, norms if row_scale is None else norms * row_scale
+        norms = self.row_norms(T)  # lazy
+        return self._gram(T, row_scale), norms if row_scale is None else norms * row_scale
 
     def row_norms(self, T: Array) -> Any:
-        """Norms of the rows of A T, a lazy Dask vector."""
         return self.map_rows(MemoryMatrix.row_norms, T=T)
 
     def times(self, T: Array) -> Any:
-        """A T, a lazy Dask array (n, k)."""
         return self.map_rows(MemoryMatrix.times, T=T, width=T.shape[1])
 
     def triangular(self, row_scale: Any = None) -> Array:
@@ -165,11 +122,9 @@ class DaskMatrix(TallMatrix):
         return r_factor(np.vstack(factors))
 
     def take(self, rows: NDArray[np.int64]) -> MemoryMatrix:
-        """The chosen rows, of ascending numbers, in memory."""
         return _viewed(dask_arrays.take_rows(self.A, rows), self.view)
 
     def require_finite(self) -> None:
-        """Raise ValueError if an entry is NaN or inf."""
         dask_arrays.gather(_require_finite, self.A)
 
     def _divide_rows(self, exponents: Any) -> None:
@@ -179,12 +134,10 @@ class DaskMatrix(TallMatrix):
     # Least squares -------------------------------------------------------------------------------
 
     def _total(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Array:
-        """The sum of what a function of a block, its root weights and other vectors returns."""
-        exponents = self.column_exponents
-        total: Array = self.compute(  # one pass over A
-            self.join_rows(function, self.row_scale, *vectors, exponents=exponents, **options)
-        )
-        return total
+        """The sum of what a function of a weighted and scaled block and of vectors returns."""
+        options.update(action=function, exponents=self.column_exponents)
+        total: Array = self.compute(self.join_rows(_weighted, self.row_scale, *vectors, **options))
+        return total  # from one pass over A
 
     def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
         """``A'A``, and ``A'B`` with the squared norms of the columns of B below."""
@@ -203,26 +156,23 @@ class DaskMatrix(TallMatrix):
         return total[:r, :r], total[:, r:]
 
     def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
-        """``A'R`` and the squared norms of the columns of R = B - A X."""
         total = self._total(_residual_gradient, B, shape=(self.d + 1, X.shape[1]), X=X)
         return total[:-1], total[-1]
 
     def normal_product(self, X: Array) -> Array:
-        """``A'A X``."""
         return self._total(_normal_product, shape=X.shape, X=X)
 
     def sketch_with(self, S: Any, B: Any) -> tuple[Array, Array | None]:
-        """``S W^(1/2) A`` of all columns, unscaled, and ``S W^(1/2) B`` unless B is None."""
         d = self.A.shape[1]
         shape = S.shape[0], d + (0 if B is None else B.shape[1])
-        total = self._total(_sketch_with, B, shape=shape, S=S)
+        total = self._total(_sketch_with, B, shape=shape, S=S, as_given=True)
         return total[:, :d], None if B is None else total[:, d:]
 
     def weighted_maxima(self, b: Any = None) -> Array:
         """Largest absolute weighted entries of all columns of A, and of b, which must be finite."""
         k = 0 if b is None else b[:1].size
         shape = 1, self.A.shape[1] + k
-        return self._total(_weighted_maxima, b, shape=shape, join=np.maximum)[0]
+        return self._total(_weighted_maxima, b, shape=shape, join=np.maximum, as_given=True)[0]
 
 
 def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
@@ -276,17 +226,21 @@ def _require_finite(first: int, block: Any) -> None:
 # Least squares -----------------------------------------------------------------------------------
 
 
-def _rescaled(block: Any, root_weights: Any, exponents: Any) -> Any:
-    block.rescale(root_weights, exponents, block.columns)
-    return block
-
-
 @np.errstate(all="ignore")
-def _normal_equations(
-    block: Any, root_weights: Any, B: Array, *, exponents: Any, P: Array | None = None,
-    triangular: bool = False,
+def _weighted(
+    block: Any, root_weights: Any, *vectors: Any, action: Any, exponents: Any,
+    as_given: bool = False, **options: Any,
 ) -> Array:  # fmt: skip
-    block = _rescaled(block, root_weights, exponents)
+    if as_given:  # all columns, unscaled
+        block.row_scale = root_weights
+    else:
+        block.rescale(root_weights, exponents, block.columns)
+    return action(block, *vectors, **options)  # type: ignore[no-any-return]
+
+
+def _normal_equations(
+    block: Any, B: Array, *, P: Array | None = None, triangular: bool = False
+) -> Array:
     if P is None:
         G, C = block.normal_equations(B)
     else:
@@ -295,34 +249,27 @@ def _normal_equations(
     return np.vstack([np.hstack([G, C]), below])
 
 
-@np.errstate(all="ignore")
-def _residual_gradient(
-    block: Any, root_weights: Any, B: Array, *, exponents: Any, X: Array
-) -> Array:
-    return np.vstack(_rescaled(block, root_weights, exponents).residual_gradient(X, B))
+def _residual_gradient(block: Any, B: Array, *, X: Array) -> Array:
+    return np.vstack(block.residual_gradient(X, B))
 
 
-@np.errstate(all="ignore")
-def _normal_product(block: Any, root_weights: Any, *, exponents: Any, X: Array) -> Array:
-    return _rescaled(block, root_weights, exponents).normal_product(X)  # type: ignore[no-any-return]
+def _normal_product(block: Any, *, X: Array) -> Array:
+    return block.normal_product(X)  # type: ignore[no-any-return]
 
 
-def _sketch_with(block: Any, root_weights: Any, B: Any, *, exponents: Any, S: Any) -> Array:
+def _sketch_with(block: Any, B: Any, *, S: Any) -> Array:
     """S A of the block, and S B beside it; all columns, unscaled."""
-    block.row_scale = root_weights
     S = prepared(S).columns(block.first, block.first + block.n)  # those that act on these rows
     SA, SB = block.sketch_with(S, B)
     return SA if SB is None else np.hstack([SA, SB])  # (m, d + k)
 
 
-@np.errstate(all="ignore")
-def _weighted_maxima(block: Any, root_weights: Any, b: Any, *, exponents: Any) -> Array:
+def _weighted_maxima(block: Any, b: Any) -> Array:
     """The largest absolute weighted entries of the columns of A and b, which must be finite."""
-    block.row_scale = root_weights
     top: Array = block.weighted_maxima()
     if b is not None:
         require_finite(np.asarray(b, np.float64), "b")
-        B = scaled_columns(0, np.abs(b), root_weights, exponents=None)
+        B = scaled_columns(0, np.abs(b), block.row_scale, exponents=None)
         top = np.append(top, B.max(axis=0))
     return top[None]
 

@@ -139,12 +139,10 @@ class ProductPasses(LeastSquaresMatrix):
     """What follows from products with A and its transpose."""
 
     def residual_gradient(self, X: Array, B: Array) -> tuple[Array, Array]:
-        """``A'R`` and the squared norms of the columns of R = B - A X."""
         R = B - self.image(X)  # (n, k)
         return self.transposed(R), (R * R).sum(axis=0)
 
     def normal_product(self, X: Array) -> Array:
-        """``A'A X``."""
         return self.transposed(self.image(X))
 
 
@@ -396,14 +394,12 @@ class LazyProblem(ScaledProblem):
         return G, C[:-1]
 
     def residual(self, X: Array) -> tuple[Array, Array]:
-        """Return ``A'R`` (d, k) and the squared column norms of R = B - A X."""
         g, squares = super().residual(X)
         if not X.any():  # the start of an iteration: R = B
             self._require_moderate(squares)
         return g, squares
 
     def sketch(self, S: Any, *, with_b: bool) -> tuple[Array, Array | None]:
-        """Sketch of the columns of A, and of B in the same pass."""
         SA, SB = super().sketch(S, with_b=with_b)
         if SB is not None and self.b_exponents is None:
             top = np.abs(SB).max(axis=0)
@@ -420,7 +416,6 @@ class LazyProblem(ScaledProblem):
         return top
 
     def rhs_squares(self) -> Array:
-        """Squared norms of the columns of B."""
         squares: Array = self.tall.compute((self.B * self.B).sum(axis=0))
         return squares
 
