@@ -45,6 +45,8 @@ class TallMatrix(LeastSquaresMatrix):
         Powers of two that multiply the columns; set by `rescale_columns`.
     columns : ndarray of int or None
         The columns that are read, all if None.
+    entry_error : float
+        Relative rounding error of the entries as they were given, where they are float32; else 0.
     has_shortened_rows : bool
         Whether `shorten_rows` has divided some.
     """
@@ -56,16 +58,12 @@ class TallMatrix(LeastSquaresMatrix):
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
         self.A, self.ridge = A, ridge
         self.n = A.shape[0]
+        self.entry_error = float(np.finfo(np.float32).eps) if A.dtype == np.float32 else 0.0
 
     @property
     def d(self) -> int:
         """Number of columns that are read."""
         return len(self.columns) if self.columns is not None else int(self.A.shape[1])
-
-    @property
-    def entry_error(self) -> float:
-        """Relative rounding error of the entries themselves, where they are float32; else 0."""
-        return float(np.finfo(np.float32).eps) if self.A.dtype == np.float32 else 0.0
 
     @property
     def ridge_rows(self) -> Array:

@@ -31,17 +31,11 @@ class DaskMatrix(TallMatrix):
         super().__init__(dask_arrays.as_rows(A), ridge)
         self._waiting: Any = None  # what the next `compute` brings along
         self._brought: Any = None
-        self._entry_error = super().entry_error
 
     @property
     def view(self) -> View:
         """Scales and numbers of the columns that are read, for the blocks."""
         return self.column_scale, self.columns
-
-    @property
-    def entry_error(self) -> float:
-        """Relative rounding error of the entries as they were given."""
-        return self._entry_error
 
     # Functions of blocks and of vectors: lazy, but for what is gathered ---------------------------
 
@@ -176,7 +170,7 @@ class DaskMatrix(TallMatrix):
 
 
 def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
-    matrix = open_block(block, first=first)
+    matrix = open_block(as_block(block), first=first)
     matrix.column_scale, matrix.columns = view
     return matrix
 
@@ -214,13 +208,13 @@ def _padded(R: Array, d: int) -> Array:
 
 
 def _divided(first: int, block: Any, exponents: Any) -> Any:
-    matrix = open_block(block, first=first)
+    matrix = open_block(as_block(block), first=first)
     matrix._divide_rows(exponents)
     return matrix.A
 
 
 def _require_finite(first: int, block: Any) -> None:
-    open_block(block, first=first).require_finite()
+    open_block(as_block(block), first=first).require_finite()
 
 
 # Least squares -----------------------------------------------------------------------------------

@@ -274,11 +274,8 @@ def _suits_blas(A: NDArray[Any]) -> bool:
     """Whether NumPy hands the matrix to BLAS without a copy."""
     if A.flags.c_contiguous or A.flags.f_contiguous:
         return True
-    size = A.itemsize
-    for short, long, k in (
-        (A.strides[1], A.strides[0], A.shape[1]),
-        (A.strides[0], A.strides[1], A.shape[0]),
-    ):
-        if short == size and long % size == 0 and long >= size * max(k, 1):
+    for X in (A, A.T):  # rows of neighbouring entries, whole entries apart, that do not overlap
+        long, short = X.strides
+        if short == X.itemsize and long % short == 0 and long >= short * max(X.shape[1], 1):
             return True
     return False
