@@ -176,12 +176,7 @@ def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
 
 
 def _of_block(
-    first: int,
-    block: Any,
-    *vectors: Any,
-    visit: Callable[..., Any],
-    view: View,
-    **constants: Any,
+    first: int, block: Any, *vectors: Any, visit: Callable[..., Any], view: View, **constants: Any
 ) -> Any:
     return visit(_viewed(block, view, first), *vectors, **constants)
 

@@ -160,11 +160,7 @@ class ScaledProblem:
     """
 
     def __init__(
-        self,
-        tall: LeastSquaresMatrix,
-        B: Any,
-        root_weights: Any = None,
-        ridge: float = 0.0,
+        self, tall: LeastSquaresMatrix, B: Any, root_weights: Any = None, ridge: float = 0.0
     ) -> None:
         self.tall: Any = tall  # whose kind may have passes of its own
         self.A = tall.A

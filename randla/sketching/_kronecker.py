@@ -21,13 +21,7 @@ from randla._random import (
 )
 from randla._tall.operator import RowsOnDemand
 from randla._validation import as_count, as_matrix
-from randla.sketching._hadamard import (
-    USUAL_BLOCK,
-    HadamardSketch,
-    Purpose,
-    padded,
-    sort_samples,
-)
+from randla.sketching._hadamard import USUAL_BLOCK, HadamardSketch, Purpose, padded, sort_samples
 from randla.sketching._kernels import hadamard as kernels
 from randla.sketching._operators import UNBOUNDED, AnyArray
 from randla.sketching._walsh import fwht
