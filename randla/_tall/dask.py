@@ -133,20 +133,13 @@ class DaskMatrix(TallMatrix):
         total: Array = self.compute(self.join_rows(_weighted, self.row_scale, *vectors, **options))
         return total  # from one pass over A
 
-    def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
-        """``A'A``, and ``A'B`` with the squared norms of the columns of B below."""
-        d = self.d
-        total = self._total(_normal_equations, B, shape=(d + 1, d + B.shape[1]))
-        return total[:d, :d], total[:, d:]
-
-    def normal_equations_after(
-        self, P: Array, B: Any, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Any, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` for Y = A P, and ``Y'B`` with the squared norms of the columns of B below."""
-        r = P.shape[1]
-        total = self._total(
-            _normal_equations, B, shape=(r + 1, r + B.shape[1]), P=P, triangular=triangular
-        )
+        """``Y'Y``, and ``Y'B`` with the squared norms of the columns of B below."""
+        r = self.d if P is None else P.shape[1]
+        options = {"P": P, "triangular": triangular, "shape": (r + 1, r + B.shape[1])}
+        total = self._total(_normal_equations, B, **options)
         return total[:r, :r], total[:, r:]
 
     def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
@@ -227,13 +220,8 @@ def _weighted(
     return action(block, *vectors, **options)  # type: ignore[no-any-return]
 
 
-def _normal_equations(
-    block: Any, B: Array, *, P: Array | None = None, triangular: bool = False
-) -> Array:
-    if P is None:
-        G, C = block.normal_equations(B)
-    else:
-        G, C = block.normal_equations_after(P, B, triangular=triangular)
+def _normal_equations(block: Any, B: Array, *, P: Array | None, triangular: bool) -> Array:
+    G, C = block.normal_equations(B, P, triangular=triangular, single=False)
     below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a look at their range
     return np.vstack([np.hstack([G, C]), below])
 

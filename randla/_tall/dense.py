@@ -151,13 +151,12 @@ class DenseMatrix(MemoryMatrix):
         n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // 64, 1), 1024))
         return self._sum(block_sum, B, flops=flops, n_parts=n_parts, block=block, compensated=True)
 
-    def normal_equations(self, B: Array, *, single: bool = False) -> tuple[Array, Array]:
-        G, C = self._sum_of_products(lambda a, b: [_squared(a.T, single), a.T @ b], B, 0)
-        return G, C
-
-    def normal_equations_after(
-        self, P: Array, B: Array, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
+        if P is None:
+            G, C = self._sum_of_products(lambda a, b: [_squared(a.T, single), a.T @ b], B, 0)
+            return G, C
         r = P.shape[1]
         n_panels = 4 if triangular and r >= 160 else 1  # 3/8 of the product saved
         edges = [k * r // n_panels // 8 * 8 for k in range(n_panels)] + [r]

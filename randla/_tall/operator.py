@@ -50,12 +50,10 @@ class OperatorMatrix(ProductPasses):
         """The unscaled A as a dense array, by d products."""
         return _product(self.A.matmat, np.eye(self.d), (self.n, self.d))
 
-    def normal_equations(self, B: Array, *, single: bool = False) -> tuple[Array, Array]:
-        return self.normal_equations_after(np.eye(self.d), B, triangular=False)
-
-    def normal_equations_after(
-        self, P: Array, B: Array, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
+        P = np.eye(self.d) if P is None else P
         G = np.empty((P.shape[1], P.shape[1]))
         for j in range(0, P.shape[1], _OPERATOR_COLUMNS):
             columns = P[:, j : j + _OPERATOR_COLUMNS]  # (d, 64)

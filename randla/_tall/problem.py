@@ -60,14 +60,13 @@ class LeastSquaresMatrix(ABC):
         """Take note of new scales, if there is anything to note."""
 
     @abstractmethod
-    def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
-        """``A'A`` and ``A'B``. With `single` products in A'A may be rounded to float32."""
-
-    @abstractmethod
-    def normal_equations_after(
-        self, P: Array, B: Any, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Any, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular."""
+        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular; None: Y = A.
+
+        With `single` the products in Y'Y may be rounded to float32, but not those in A P.
+        """
 
     @abstractmethod
     def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
@@ -269,29 +268,19 @@ class ScaledProblem:
 
     # Passes --------------------------------------------------------------------------------------
 
-    def gram(self, *, single: bool = False) -> tuple[Array, Array]:
-        """Return ``A'A`` (d, d) and ``A'B`` (d, k), with the rows of the ridge.
-
-        With `single` the products in ``A'A`` may be rounded to float32, where that is faster.
-        """
-        self.n_passes += 1
-        G, C = self._in_range(*self.tall.normal_equations(self.B, single=single))
-        if self.root_ridge is not None:
-            G.flat[:: self.d + 1] += self.root_ridge**2  # the diagonal: lambda C^2
-        return G, C
-
-    def gram_after(
-        self, P: Array, *, triangular: bool, single: bool = False
+    def gram(
+        self, P: Array | None = None, *, triangular: bool = False, single: bool = False
     ) -> tuple[Array, Array]:
-        """Return ``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular.
+        """``Y'Y`` (r, r) and ``Y'B`` (r, k) for Y = A P, or A, with the rows of the ridge.
 
-        With `single` the products in ``Y'Y`` may be rounded to float32, but not those in A P.
+        With `single` the products in Y'Y may be rounded to float32, where that is faster.
         """
         self.n_passes += 1
-        G, C = self._in_range(
-            *self.tall.normal_equations_after(P, self.B, triangular=triangular, single=single)
-        )
-        if self.root_ridge is not None:
+        options = {"triangular": triangular, "single": single}
+        G, C = self._in_range(*self.tall.normal_equations(self.B, P, **options))
+        if self.root_ridge is not None and P is None:
+            G.flat[:: self.d + 1] += self.root_ridge**2  # the diagonal: lambda C^2
+        elif self.root_ridge is not None:
             below = self.root_ridge[:, None] * P  # rows sqrt(lambda) C P
             G += below.T @ below
         return G, C

@@ -100,25 +100,20 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
     def toarray(self) -> Array:
         return self.A.toarray().astype(np.float64, copy=False)
 
-    def normal_equations(self, B: Array, *, single: bool = False) -> tuple[Array, Array]:
-        if self._scaled.nnz < _DENSE_SHARE * self.n * self.d:
-            return (self._adjoint @ self._scaled).toarray(), self.transposed(B)  # a sparse product
-        G = np.zeros((self.d, self.d))
-        for i in range(0, self.n, _TILE_ROWS):
-            tile = self._scaled[i : i + _TILE_ROWS].toarray()  # (2048, d)
-            G += tile.T @ tile
-        return G, self.transposed(B)
-
-    def normal_equations_after(
-        self, P: Array, B: Array, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        r = P.shape[1]
+        if P is None and self._scaled.nnz < _DENSE_SHARE * self.n * self.d:
+            return (self._adjoint @ self._scaled).toarray(), self.transposed(B)  # a sparse product
+        r = self.d if P is None else P.shape[1]
         G, C = np.zeros((r, r)), np.zeros((r, B.shape[1]))
         for i in range(0, self.n, _TILE_ROWS):
-            Y = self._scaled[i : i + _TILE_ROWS] @ P
+            tile = self._scaled[i : i + _TILE_ROWS]  # (2048, d)
+            Y = tile.toarray() if P is None else tile @ P
             G += Y.T @ Y
-            C += Y.T @ B[i : i + _TILE_ROWS]
-        return G, C
+            if P is not None:
+                C += Y.T @ B[i : i + _TILE_ROWS]
+        return G, self.transposed(B) if P is None else C
 
     def weighted_maxima(self) -> Array:
         data = np.abs(self.A.data)
