@@ -21,6 +21,7 @@ from randla._scaling import exponents_of, median_exponents, power_of_two_scale
 from randla._tall.problem import LeastSquaresMatrix
 from randla._typing import Array
 
+Function = Callable[..., Any]  # of a block, or of the number of its first row, and of vectors
 Value = TypeVar("Value")
 
 _BLOCK = 16384  # rows whose logarithms and differences stay in the second-level cache
@@ -74,34 +75,23 @@ class TallMatrix(LeastSquaresMatrix):
     # Functions of blocks and of vectors: in memory there is one block ----------------------------
 
     def map_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
+        self, function: Function, *vectors: Any, width: int | None = None, **constants: Any
     ) -> Any:
         """What ``function(block, *vectors, **constants)`` says of each row, (n,) or (n, width)."""
         return function(self, *vectors, **constants)
 
     def join_rows(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
+        self, function: Function, *vectors: Any, shape: Any, join: Any = np.add, **constants: Any
+    ) -> Any:
         """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
         return function(self, *vectors, **constants)
 
-    def gather_rows(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
+    def gather_rows(self, function: Function, *vectors: Any, **constants: Any) -> list[Any]:
         """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
         return [function(self, *vectors, **constants)]
 
     def map_vectors(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
+        self, function: Function, *vectors: Any, width: int | None = None, **constants: Any
     ) -> Any:
         """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
         n = len(vectors[0])
@@ -115,15 +105,12 @@ class TallMatrix(LeastSquaresMatrix):
         return out
 
     def join_vectors(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
+        self, function: Function, *vectors: Any, shape: Any, join: Any = np.add, **constants: Any
+    ) -> Any:
         """`join_rows` of ``function(first, *vectors, **constants)``, without reading A."""
         return function(0, *vectors, **constants)
 
-    def gather_vectors(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
+    def gather_vectors(self, function: Function, *vectors: Any, **constants: Any) -> list[Any]:
         """Whatever ``function(first, *vectors, **constants)`` returns, of each block."""
         return [function(0, *vectors, **constants)]
 

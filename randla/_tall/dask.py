@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._tall import dask_arrays
-from randla._tall.base import TallMatrix
+from randla._tall.base import Function, TallMatrix
 from randla._tall.blocks import as_block, open_block
 from randla._tall.memory import MemoryMatrix, r_factor
 from randla._tall.problem import scaled_columns
@@ -39,15 +39,15 @@ class DaskMatrix(TallMatrix):
 
     # Functions of blocks and of vectors: lazy, but for what is gathered ---------------------------
 
-    def map_rows(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Any:
+    def map_rows(self, function: Function, *vectors: Any, **options: Any) -> Any:
         options.update(visit=function, view=self.view)
         return dask_arrays.map_rows(_of_block, self.A, *vectors, **options)
 
-    def join_rows(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Any:
+    def join_rows(self, function: Function, *vectors: Any, **options: Any) -> Any:
         options.update(visit=function, view=self.view)
         return dask_arrays.join_rows(_of_block, self.A, *vectors, **options)
 
-    def gather_rows(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> list[Any]:
+    def gather_rows(self, function: Function, *vectors: Any, **options: Any) -> list[Any]:
         options.update(visit=function, view=self.view)
         return dask_arrays.gather(_of_block, self.A, *vectors, **options)
 
@@ -127,7 +127,7 @@ class DaskMatrix(TallMatrix):
 
     # Least squares -------------------------------------------------------------------------------
 
-    def _total(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Array:
+    def _total(self, function: Function, *vectors: Any, **options: Any) -> Array:
         """The sum of what a function of a weighted and scaled block and of vectors returns."""
         options.update(action=function, exponents=self.column_exponents)
         total: Array = self.compute(self.join_rows(_weighted, self.row_scale, *vectors, **options))
@@ -169,7 +169,7 @@ def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
 
 
 def _of_block(
-    first: int, block: Any, *vectors: Any, visit: Callable[..., Any], view: View, **constants: Any
+    first: int, block: Any, *vectors: Any, visit: Function, view: View, **constants: Any
 ) -> Any:
     return visit(_viewed(block, view, first), *vectors, **constants)
 
