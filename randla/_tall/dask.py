@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from operator import methodcaller
 from typing import Any
 
 import dask.array as da
@@ -119,11 +120,10 @@ class DaskMatrix(TallMatrix):
         return _viewed(dask_arrays.take_rows(self.A, rows), self.view)
 
     def require_finite(self) -> None:
-        dask_arrays.gather(_require_finite, self.A)
+        self.gather_rows(methodcaller("require_finite"))
 
     def _divide_rows(self, exponents: Any) -> None:
-        width = self.A.shape[1]
-        self.A = dask_arrays.map_rows(_divided, self.A, exponents, width=width)
+        self.A = self.map_rows(_divided, exponents, width=self.A.shape[1])
 
     # Least squares -------------------------------------------------------------------------------
 
@@ -195,14 +195,9 @@ def _padded(R: Array, d: int) -> Array:
     return np.vstack([R, np.zeros((d - len(R), d))])
 
 
-def _divided(first: int, block: Any, exponents: Any) -> Any:
-    matrix = open_block(as_block(block), first=first)
-    matrix._divide_rows(exponents)
-    return matrix.A
-
-
-def _require_finite(first: int, block: Any) -> None:
-    open_block(as_block(block), first=first).require_finite()
+def _divided(block: MemoryMatrix, exponents: Any) -> Any:
+    block._divide_rows(exponents)
+    return block.A
 
 
 # Least squares -----------------------------------------------------------------------------------

@@ -278,9 +278,11 @@ class ScaledProblem:
         self.n_passes += 1
         options = {"triangular": triangular, "single": single}
         G, C = self._in_range(*self.tall.normal_equations(self.B, P, **options))
-        if self.root_ridge is not None and P is None:
+        if self.root_ridge is None:
+            return G, C
+        if P is None:
             G.flat[:: self.d + 1] += self.root_ridge**2  # the diagonal: lambda C^2
-        elif self.root_ridge is not None:
+        else:
             below = self.root_ridge[:, None] * P  # rows sqrt(lambda) C P
             G += below.T @ below
         return G, C
@@ -331,7 +333,8 @@ class ScaledProblem:
         The result is Fortran ordered, ready for LAPACK.
         """
         self.n_passes += 1
-        S = S._for_rows(self.n + (self.n_columns if self.root_ridge is not None else 0))
+        width = self.n + (self.n_columns if self.root_ridge is not None else 0)
+        S = S if S.shape[1] == width else S.columns(0, width)  # of an unbounded sketch
         SA, SB = self.tall.sketch_with(S, self._unweighted if with_b else None)
         SA = np.asfortranarray(SA if self.active is None else SA[:, self.active])
         if self.exponents is not None:

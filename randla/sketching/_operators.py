@@ -229,10 +229,6 @@ class Sketch(LinearOperator, ABC):
         last = as_count(last, "last", minimum=first, maximum=self.shape[1])
         return SketchColumns(self, first, last)
 
-    def _for_rows(self, k: int) -> Sketch:
-        """Return the sketch for an operand of k rows: itself, or columns of an unbounded one."""
-        return self if self.shape[1] == k else self.columns(0, k)
-
     def toarray(self, dtype: DTypeLike = np.float64) -> AnyArray:
         """S as an (m, n) array of float64 or float32; for tests and small examples."""
         if np.dtype(dtype) not in (np.float32, np.float64):

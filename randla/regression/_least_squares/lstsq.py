@@ -164,7 +164,7 @@ def lstsq(
     root_weights = as_root_weights(tall, weights)
     # overflow is detected and handled inside
     with np.errstate(all="ignore"), single_blas(tall), bars:
-        rows, is_vector = as_problem(tall, b, root_weights, options.ridge, options)
+        rows, is_vector = as_problem(tall, b, root_weights, options)
         return answer(rows, is_vector, options, root_weights)
 
 
