@@ -21,7 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -274,11 +274,11 @@ def progress_bar(
             _local.bar = outer
 
 
-@contextmanager
-def showing_progress(description: str, show: bool) -> Iterator[None]:
+def showing_progress(description: str, show: bool) -> AbstractContextManager[Any]:
     """Show one bar of all parts that this thread runs in the block, if `show` is set."""
-    with progress_bar(0, show and not shown_progress(), description, counts_parts=True):
-        yield
+    if not show or shown_progress():
+        return nullcontext()
+    return progress_bar(0, True, description, counts_parts=True)
 
 
 def shown_progress() -> bool:

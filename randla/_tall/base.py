@@ -11,16 +11,20 @@ place of the block. It depends on nothing else, so that the answer does not depe
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._parallel import part_bounds, run_parts
 from randla._scaling import exponents_of, median_exponents, power_of_two_scale
 from randla._tall.problem import LeastSquaresMatrix
-from randla._tall.vectors import by_blocks
 from randla._typing import Array
 
+Function = Callable[..., Any]  # of a block, or of the number of its first row, and of vectors
+Value = TypeVar("Value")
+
+_BLOCK = 16384  # rows whose logarithms and differences stay in the second-level cache
 _MEASURED = 2000  # rows that tell how large the entries of a column, and the rows, are
 _ZERO = -(1 << 13)  # exponent that stands for the length of a row of zeros
 
@@ -42,6 +46,8 @@ class TallMatrix(LeastSquaresMatrix):
         Powers of two that multiply the columns; set by `rescale_columns`.
     columns : ndarray of int or None
         The columns that are read, all if None.
+    entry_error : float
+        Relative rounding error of the entries as they were given, where they are float32; else 0.
     has_shortened_rows : bool
         Whether `shorten_rows` has divided some.
     """
@@ -53,16 +59,12 @@ class TallMatrix(LeastSquaresMatrix):
     def __init__(self, A: Any, ridge: float = 0.0) -> None:
         self.A, self.ridge = A, ridge
         self.n = A.shape[0]
+        self.entry_error = float(np.finfo(np.float32).eps) if A.dtype == np.float32 else 0.0
 
     @property
     def d(self) -> int:
         """Number of columns that are read."""
         return len(self.columns) if self.columns is not None else int(self.A.shape[1])
-
-    @property
-    def entry_error(self) -> float:
-        """Relative rounding error of the entries themselves, where they are float32; else 0."""
-        return float(np.finfo(np.float32).eps) if self.A.dtype == np.float32 else 0.0
 
     @property
     def ridge_rows(self) -> Array:
@@ -73,34 +75,23 @@ class TallMatrix(LeastSquaresMatrix):
     # Functions of blocks and of vectors: in memory there is one block ----------------------------
 
     def map_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
+        self, function: Function, *vectors: Any, width: int | None = None, **constants: Any
     ) -> Any:
         """What ``function(block, *vectors, **constants)`` says of each row, (n,) or (n, width)."""
         return function(self, *vectors, **constants)
 
     def join_rows(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
+        self, function: Function, *vectors: Any, shape: Any, join: Any = np.add, **constants: Any
+    ) -> Any:
         """Arrays of one shape from all blocks, joined pair by pair; to be handed to `compute`."""
         return function(self, *vectors, **constants)
 
-    def gather_rows(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
+    def gather_rows(self, function: Function, *vectors: Any, **constants: Any) -> list[Any]:
         """Whatever ``function(block, *vectors, **constants)`` returns, of each block."""
         return [function(self, *vectors, **constants)]
 
     def map_vectors(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
+        self, function: Function, *vectors: Any, width: int | None = None, **constants: Any
     ) -> Any:
         """What ``function(first, *vectors, **constants)`` says of each row, without reading A."""
         n = len(vectors[0])
@@ -114,15 +105,12 @@ class TallMatrix(LeastSquaresMatrix):
         return out
 
     def join_vectors(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
+        self, function: Function, *vectors: Any, shape: Any, join: Any = np.add, **constants: Any
+    ) -> Any:
         """`join_rows` of ``function(first, *vectors, **constants)``, without reading A."""
         return function(0, *vectors, **constants)
 
-    def gather_vectors(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
+    def gather_vectors(self, function: Function, *vectors: Any, **constants: Any) -> list[Any]:
         """Whatever ``function(first, *vectors, **constants)`` returns, of each block."""
         return [function(0, *vectors, **constants)]
 
@@ -143,9 +131,13 @@ class TallMatrix(LeastSquaresMatrix):
 
     # Passes --------------------------------------------------------------------------------------
 
-    @abstractmethod
     def gram(self, T: Array | None = None, row_scale: Any = None) -> Array:
         """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+        return self.with_ridge(self._gram(T, row_scale), T)
+
+    @abstractmethod
+    def _gram(self, T: Array | None, row_scale: Any) -> Array:
+        """The Gram matrix of V A T without the ridge."""
 
     @abstractmethod
     def row_norms(self, T: Array) -> Any:
@@ -238,3 +230,9 @@ def _length_exponents(X: Array, unit: Any) -> Array:
     """Exponent of the largest entry of each row, with its column in units of ``2^unit``."""
     exponents: Array = np.where(X != 0.0, exponents_of(X) - unit, _ZERO).max(axis=1)
     return exponents
+
+
+def by_blocks(visit: Callable[[slice], Value], n: int) -> list[Value]:
+    """What `visit` returns for each block of n rows, on several threads."""
+    bounds = part_bounds(n, -(-n // _BLOCK))
+    return run_parts(lambda k: visit(slice(*bounds[k])), len(bounds), seconds=1e-8 * n, blas=True)

@@ -11,14 +11,9 @@ from randla._validation import as_array, as_matrix, is_sparse
 
 
 def open_block(block: Any, ridge: float = 0.0, first: int = 0) -> MemoryMatrix:
-    """A block with its passes; its rows are those from number `first` on in a larger matrix."""
-    return open_checked(as_block(block), ridge, first)
-
-
-def open_checked(matrix: Any, ridge: float = 0.0, first: int = 0) -> MemoryMatrix:
-    """The passes of what `as_matrix` or `as_block` returned."""
-    kind = DenseMatrix if isinstance(matrix, np.ndarray) else SparseMatrix
-    return kind(matrix, ridge, first)
+    """What `as_matrix` or `as_block` returned with its passes, from row `first` of a whole on."""
+    kind = DenseMatrix if isinstance(block, np.ndarray) else SparseMatrix
+    return kind(block, ridge, first)
 
 
 def as_block(block: Any, name: str = "A") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from operator import methodcaller
 from typing import Any
 
 import dask.array as da
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._tall import dask_arrays
-from randla._tall.base import TallMatrix
+from randla._tall.base import Function, TallMatrix
 from randla._tall.blocks import as_block, open_block
 from randla._tall.memory import MemoryMatrix, r_factor
 from randla._tall.problem import scaled_columns
@@ -31,73 +32,31 @@ class DaskMatrix(TallMatrix):
         super().__init__(dask_arrays.as_rows(A), ridge)
         self._waiting: Any = None  # what the next `compute` brings along
         self._brought: Any = None
-        self._entry_error = super().entry_error
 
     @property
     def view(self) -> View:
         """Scales and numbers of the columns that are read, for the blocks."""
         return self.column_scale, self.columns
 
-    @property
-    def entry_error(self) -> float:
-        """Relative rounding error of the entries as they were given."""
-        return self._entry_error
+    # Functions of blocks and of vectors: lazy, but for what is gathered ---------------------------
 
-    # Functions of blocks and of vectors ----------------------------------------------------------
+    def map_rows(self, function: Function, *vectors: Any, **options: Any) -> Any:
+        options.update(visit=function, view=self.view)
+        return dask_arrays.map_rows(_of_block, self.A, *vectors, **options)
 
-    def map_rows(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
-    ) -> Any:
-        """What ``function(block, *vectors, **constants)`` says of each row, lazy."""
-        constants.update(visit=function, view=self.view)
-        return dask_arrays.map_rows(_of_block, self.A, *vectors, width=width, **constants)
+    def join_rows(self, function: Function, *vectors: Any, **options: Any) -> Any:
+        options.update(visit=function, view=self.view)
+        return dask_arrays.join_rows(_of_block, self.A, *vectors, **options)
 
-    def join_rows(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """Arrays of one shape from all blocks, joined pair by pair, lazy."""
-        constants.update(visit=function, view=self.view)
-        return dask_arrays.join_rows(
-            _of_block, self.A, *vectors, shape=shape, join=join, **constants
-        )
+    def gather_rows(self, function: Function, *vectors: Any, **options: Any) -> list[Any]:
+        options.update(visit=function, view=self.view)
+        return dask_arrays.gather(_of_block, self.A, *vectors, **options)
 
-    def gather_rows(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(block, *vectors, **constants)`` returns, of each block, computed."""
-        constants.update(visit=function, view=self.view)
-        return dask_arrays.gather(_of_block, self.A, *vectors, **constants)
-
-    def map_vectors(
-        self,
-        function: Callable[..., Any],
-        *vectors: Any,
-        width: int | None = None,
-        **constants: Any,
-    ) -> Any:
-        """What ``function(first, *vectors, **constants)`` says of each row, lazy."""
-        return dask_arrays.map_rows(function, *vectors, width=width, **constants)
-
-    def join_vectors(
-        self, function: Callable[..., Any], *vectors: Any, shape: Any, join: Any = np.add,
-        **constants: Any,
-    ) -> Any:  # fmt: skip
-        """`join_rows` of ``function(first, *vectors, **constants)``."""
-        return dask_arrays.join_rows(function, *vectors, shape=shape, join=join, **constants)
-
-    def gather_vectors(
-        self, function: Callable[..., Any], *vectors: Any, **constants: Any
-    ) -> list[Any]:
-        """What ``function(first, *vectors, **constants)`` returns, of each block, computed."""
-        return dask_arrays.gather(function, *vectors, **constants)
+    map_vectors = staticmethod(dask_arrays.map_rows)
+    join_vectors = staticmethod(dask_arrays.join_rows)
+    gather_vectors = staticmethod(dask_arrays.gather)
 
     def compute(self, *values: Any) -> Any:
-        """The numbers behind what passes returned (one array, or a tuple), in a single pass."""
         if self._waiting is not None:
             *results, self._brought = dask_arrays.run((*values, self._waiting))
             self._waiting = None
@@ -107,7 +66,6 @@ class DaskMatrix(TallMatrix):
         return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
     def alongside(self, value: Any, following: Callable[[], Any] | None) -> tuple[Any, Any]:
-        """A joined value and what `following` returns, whose first pass computes it."""
         if following is None:
             return self.compute(value), None
         self._waiting = value
@@ -129,29 +87,23 @@ class DaskMatrix(TallMatrix):
         return dask_arrays.as_columns(b, self.A, "b", single=single)
 
     def ones(self) -> Any:
-        """A lazy vector of ones."""
         return da.ones(self.n, chunks=(self.A.chunks[0],))
 
     # Passes --------------------------------------------------------------------------------------
 
-    def gram(self, T: Array | None = None, row_scale: Any = None) -> Array:
-        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
+    def _gram(self, T: Array | None, row_scale: Any) -> Array:
         k = self.d if T is None else T.shape[1]
-        G = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
-        return self.with_ridge(G, T)
+        G: Array = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
+        return G
 
     def gram_and_norms(self, T: Array, row_scale: Any = None) -> tuple[Array, Any]:
-        """The Gram matrix of V A T without the ridge, and the norms of its rows, lazy."""
-        k, norms = T.shape[1], self.row_norms(T)
-        G = self.compute(self.join_rows(_gram, row_scale, shape=(k, k), T=T))
-        return G, norms if row_scale is None else norms * row_scale
+        norms = self.row_norms(T)  # lazy
+        return self._gram(T, row_scale), norms if row_scale is None else norms * row_scale
 
     def row_norms(self, T: Array) -> Any:
-        """Norms of the rows of A T, a lazy Dask vector."""
         return self.map_rows(MemoryMatrix.row_norms, T=T)
 
     def times(self, T: Array) -> Any:
-        """A T, a lazy Dask array (n, k)."""
         return self.map_rows(MemoryMatrix.times, T=T, width=T.shape[1])
 
     def triangular(self, row_scale: Any = None) -> Array:
@@ -165,79 +117,59 @@ class DaskMatrix(TallMatrix):
         return r_factor(np.vstack(factors))
 
     def take(self, rows: NDArray[np.int64]) -> MemoryMatrix:
-        """The chosen rows, of ascending numbers, in memory."""
         return _viewed(dask_arrays.take_rows(self.A, rows), self.view)
 
     def require_finite(self) -> None:
-        """Raise ValueError if an entry is NaN or inf."""
-        dask_arrays.gather(_require_finite, self.A)
+        self.gather_rows(methodcaller("require_finite"))
 
     def _divide_rows(self, exponents: Any) -> None:
-        width = self.A.shape[1]
-        self.A = dask_arrays.map_rows(_divided, self.A, exponents, width=width)
+        self.A = self.map_rows(_divided, exponents, width=self.A.shape[1])
 
     # Least squares -------------------------------------------------------------------------------
 
-    def _total(self, function: Callable[..., Any], *vectors: Any, **options: Any) -> Array:
-        """The sum of what a function of a block, its root weights and other vectors returns."""
-        exponents = self.column_exponents
-        total: Array = self.compute(  # one pass over A
-            self.join_rows(function, self.row_scale, *vectors, exponents=exponents, **options)
-        )
-        return total
+    def _total(self, function: Function, *vectors: Any, **options: Any) -> Array:
+        """The sum of what a function of a weighted and scaled block and of vectors returns."""
+        options.update(action=function, exponents=self.column_exponents)
+        total: Array = self.compute(self.join_rows(_weighted, self.row_scale, *vectors, **options))
+        return total  # from one pass over A
 
-    def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
-        """``A'A``, and ``A'B`` with the squared norms of the columns of B below."""
-        d = self.d
-        total = self._total(_normal_equations, B, shape=(d + 1, d + B.shape[1]))
-        return total[:d, :d], total[:, d:]
-
-    def normal_equations_after(
-        self, P: Array, B: Any, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Any, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` for Y = A P, and ``Y'B`` with the squared norms of the columns of B below."""
-        r = P.shape[1]
-        total = self._total(
-            _normal_equations, B, shape=(r + 1, r + B.shape[1]), P=P, triangular=triangular
-        )
+        """``Y'Y``, and ``Y'B`` with the squared norms of the columns of B below."""
+        r = self.d if P is None else P.shape[1]
+        options = {"P": P, "triangular": triangular, "shape": (r + 1, r + B.shape[1])}
+        total = self._total(_normal_equations, B, **options)
         return total[:r, :r], total[:, r:]
 
     def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
-        """``A'R`` and the squared norms of the columns of R = B - A X."""
         total = self._total(_residual_gradient, B, shape=(self.d + 1, X.shape[1]), X=X)
         return total[:-1], total[-1]
 
     def normal_product(self, X: Array) -> Array:
-        """``A'A X``."""
         return self._total(_normal_product, shape=X.shape, X=X)
 
     def sketch_with(self, S: Any, B: Any) -> tuple[Array, Array | None]:
-        """``S W^(1/2) A`` of all columns, unscaled, and ``S W^(1/2) B`` unless B is None."""
         d = self.A.shape[1]
         shape = S.shape[0], d + (0 if B is None else B.shape[1])
-        total = self._total(_sketch_with, B, shape=shape, S=S)
+        total = self._total(_sketch_with, B, shape=shape, S=S, as_given=True)
         return total[:, :d], None if B is None else total[:, d:]
 
     def weighted_maxima(self, b: Any = None) -> Array:
         """Largest absolute weighted entries of all columns of A, and of b, which must be finite."""
         k = 0 if b is None else b[:1].size
         shape = 1, self.A.shape[1] + k
-        return self._total(_weighted_maxima, b, shape=shape, join=np.maximum)[0]
+        return self._total(_weighted_maxima, b, shape=shape, join=np.maximum, as_given=True)[0]
 
 
 def _viewed(block: Any, view: View, first: int = 0) -> MemoryMatrix:
-    matrix = open_block(block, first=first)
+    matrix = open_block(as_block(block), first=first)
     matrix.column_scale, matrix.columns = view
     return matrix
 
 
 def _of_block(
-    first: int,
-    block: Any,
-    *vectors: Any,
-    visit: Callable[..., Any],
-    view: View,
-    **constants: Any,
+    first: int, block: Any, *vectors: Any, visit: Function, view: View, **constants: Any
 ) -> Any:
     return visit(_viewed(block, view, first), *vectors, **constants)
 
@@ -263,66 +195,53 @@ def _padded(R: Array, d: int) -> Array:
     return np.vstack([R, np.zeros((d - len(R), d))])
 
 
-def _divided(first: int, block: Any, exponents: Any) -> Any:
-    matrix = open_block(block, first=first)
-    matrix._divide_rows(exponents)
-    return matrix.A
-
-
-def _require_finite(first: int, block: Any) -> None:
-    open_block(block, first=first).require_finite()
+def _divided(block: MemoryMatrix, exponents: Any) -> Any:
+    block._divide_rows(exponents)
+    return block.A
 
 
 # Least squares -----------------------------------------------------------------------------------
 
 
-def _rescaled(block: Any, root_weights: Any, exponents: Any) -> Any:
-    block.rescale(root_weights, exponents, block.columns)
-    return block
-
-
 @np.errstate(all="ignore")
-def _normal_equations(
-    block: Any, root_weights: Any, B: Array, *, exponents: Any, P: Array | None = None,
-    triangular: bool = False,
+def _weighted(
+    block: Any, root_weights: Any, *vectors: Any, action: Any, exponents: Any,
+    as_given: bool = False, **options: Any,
 ) -> Array:  # fmt: skip
-    block = _rescaled(block, root_weights, exponents)
-    if P is None:
-        G, C = block.normal_equations(B)
+    if as_given:  # all columns, unscaled
+        block.row_scale = root_weights
     else:
-        G, C = block.normal_equations_after(P, B, triangular=triangular)
+        block.rescale(root_weights, exponents, block.columns)
+    return action(block, *vectors, **options)  # type: ignore[no-any-return]
+
+
+def _normal_equations(block: Any, B: Array, *, P: Array | None, triangular: bool) -> Array:
+    G, C = block.normal_equations(B, P, triangular=triangular, single=False)
     below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a look at their range
     return np.vstack([np.hstack([G, C]), below])
 
 
-@np.errstate(all="ignore")
-def _residual_gradient(
-    block: Any, root_weights: Any, B: Array, *, exponents: Any, X: Array
-) -> Array:
-    return np.vstack(_rescaled(block, root_weights, exponents).residual_gradient(X, B))
+def _residual_gradient(block: Any, B: Array, *, X: Array) -> Array:
+    return np.vstack(block.residual_gradient(X, B))
 
 
-@np.errstate(all="ignore")
-def _normal_product(block: Any, root_weights: Any, *, exponents: Any, X: Array) -> Array:
-    return _rescaled(block, root_weights, exponents).normal_product(X)  # type: ignore[no-any-return]
+def _normal_product(block: Any, *, X: Array) -> Array:
+    return block.normal_product(X)  # type: ignore[no-any-return]
 
 
-def _sketch_with(block: Any, root_weights: Any, B: Any, *, exponents: Any, S: Any) -> Array:
+def _sketch_with(block: Any, B: Any, *, S: Any) -> Array:
     """S A of the block, and S B beside it; all columns, unscaled."""
-    block.row_scale = root_weights
     S = prepared(S).columns(block.first, block.first + block.n)  # those that act on these rows
     SA, SB = block.sketch_with(S, B)
     return SA if SB is None else np.hstack([SA, SB])  # (m, d + k)
 
 
-@np.errstate(all="ignore")
-def _weighted_maxima(block: Any, root_weights: Any, b: Any, *, exponents: Any) -> Array:
+def _weighted_maxima(block: Any, b: Any) -> Array:
     """The largest absolute weighted entries of the columns of A and b, which must be finite."""
-    block.row_scale = root_weights
     top: Array = block.weighted_maxima()
     if b is not None:
         require_finite(np.asarray(b, np.float64), "b")
-        B = scaled_columns(0, np.abs(b), root_weights, exponents=None)
+        B = scaled_columns(0, np.abs(b), block.row_scale, exponents=None)
         top = np.append(top, B.max(axis=0))
     return top[None]
 

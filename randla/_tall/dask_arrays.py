@@ -91,7 +91,7 @@ def as_vector(b: Any, A: Any, name: str) -> Any:
 
 
 def map_rows(
-    function: Callable[..., Any], *operands: Any, width: int | None, **constants: Any
+    function: Callable[..., Any], *operands: Any, width: int | None = None, **constants: Any
 ) -> Any:
     """What ``function(first, *blocks, **constants)`` returns for each row, as a lazy Dask array.
 

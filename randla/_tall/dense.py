@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
 from randla._tall._kernels import residual as kernels, tiles as tile_kernels
-from randla._tall.memory import MemoryMatrix
-from randla._tall.sums import CarefulSum
+from randla._tall.memory import CarefulSum, MemoryMatrix
 from randla._typing import Array
 from randla._validation import read_only, require_finite
 
@@ -30,14 +29,9 @@ _CAST_ENTRIES = 1 << 19
 _PRODUCT_ROWS = 512
 
 
-def _squared(Z: Array) -> Array:
-    """``Z Z'``, which NumPy sends to SYRK: half the work of a product."""
-    return Z @ Z.T
-
-
-def _squared_in_single(Z: Array) -> Array:
-    """The same with products in float32, in little more than half the time."""
-    Z = Z.astype(np.float32)
+def _squared(Z: Array, single: bool) -> Array:
+    """``Z Z'`` by SYRK, half a product; in float32 in little more than half of that time."""
+    Z = Z.astype(np.float32) if single else Z
     return Z @ Z.T
 
 
@@ -45,7 +39,6 @@ class DenseMatrix(MemoryMatrix):
     """An array in C, Fortran or strided order, float32 or float64."""
 
     def rows(self, i: int, j: int, row_scale: Array | None = None, out: Array | None = None) -> Any:
-        """Rows i..j, scaled, in float64: a view where nothing has to be done, else `out`."""
         X = self.A[i:j]
         if self.columns is not None:
             X = X[:, self.columns]
@@ -63,7 +56,6 @@ class DenseMatrix(MemoryMatrix):
         return out
 
     def require_finite(self) -> None:
-        """Raise ValueError if an entry is NaN or inf."""
         require_finite(self.A, "A")
 
     def _divide_rows(self, exponents: Array) -> None:
@@ -159,17 +151,13 @@ class DenseMatrix(MemoryMatrix):
         n_parts = int(min(max(flops / _FLOPS_OF_PART, 1), max(self.n // 64, 1), 1024))
         return self._sum(block_sum, B, flops=flops, n_parts=n_parts, block=block, compensated=True)
 
-    def normal_equations(self, B: Array, *, single: bool = False) -> tuple[Array, Array]:
-        """``A'A`` and ``A'B``. With `single` products in A'A may be rounded to float32."""
-        squared = _squared_in_single if single else _squared
-        G, C = self._sum_of_products(lambda a, b: [squared(a.T), a.T @ b], B, 0)
-        return G, C
-
-    def normal_equations_after(
-        self, P: Array, B: Array, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular."""
-        squared, r = _squared_in_single if single else _squared, P.shape[1]
+        if P is None:
+            G, C = self._sum_of_products(lambda a, b: [_squared(a.T, single), a.T @ b], B, 0)
+            return G, C
+        r = P.shape[1]
         n_panels = 4 if triangular and r >= 160 else 1  # 3/8 of the product saved
         edges = [k * r // n_panels // 8 * 8 for k in range(n_panels)] + [r]
         panels = []  # an upper triangular P is cut into panels that skip its zeros
@@ -180,17 +168,16 @@ class DenseMatrix(MemoryMatrix):
         def block_sum(a: Array, b: Array) -> list[Array]:
             if n_panels == 1:
                 Y = a @ P
-                return [squared(Y.T), Y.T @ b]
+                return [_squared(Y.T, single), Y.T @ b]
             Z = np.empty((r, len(a)))  # Y', as panels of rows: panels of columns are slower
             for lo, hi, used, panel in panels:
                 np.matmul(panel, a.T[:used], out=Z[lo:hi])  # rows lo..hi of Y' = P'a'
-            return [squared(Z), Z @ b]
+            return [_squared(Z, single), Z @ b]
 
         G, C = self._sum_of_products(block_sum, B, r)
         return G, C
 
     def residual_gradient(self, X: Array, B: Array) -> tuple[Array, Array]:
-        """``A'R`` and the squared norms of the columns of R = B - A X."""
         x = np.ascontiguousarray(X[:, 0])
 
         def by_kernel(a: Array, b: Array) -> list[Array]:
@@ -213,7 +200,6 @@ class DenseMatrix(MemoryMatrix):
         return g.reshape(X.shape), squares
 
     def normal_product(self, X: Array) -> Array:
-        """``A'A X``."""
         B = np.broadcast_to(0.0, (self.n, X.shape[1]))  # a shape only
         if X.shape[1] > 1:
             return self._sum_of_vectors(lambda a, b: [a.T @ (a @ X)], B)[0]
@@ -229,7 +215,6 @@ class DenseMatrix(MemoryMatrix):
         return self._sum_of_vectors(block_sum, B)[0][:, None]
 
     def image(self, X: Array) -> Array:
-        """``A X``."""
         image = np.empty((self.n, X.shape[1]))
         for i in range(0, self.n, _PRODUCT_ROWS):
             j = min(i + _PRODUCT_ROWS, self.n)
@@ -237,7 +222,6 @@ class DenseMatrix(MemoryMatrix):
         return image
 
     def transposed(self, R: Array) -> Array:
-        """``A'R``."""
         total = CarefulSum(compensated=True)
         for i in range(0, self.n, _PRODUCT_ROWS):
             j = min(i + _PRODUCT_ROWS, self.n)
@@ -245,7 +229,6 @@ class DenseMatrix(MemoryMatrix):
         return total.value()[0]
 
     def weighted_maxima(self) -> Array:
-        """Largest absolute weighted entry of each of all columns, which must be finite."""
         n_parts = max(min(self.A.size >> 20, 256), 1)
         bounds = part_bounds(self.n, n_parts)
 
@@ -267,7 +250,6 @@ class DenseMatrix(MemoryMatrix):
         return top
 
     def sketch_with(self, S: Any, B: Array | None) -> tuple[Array, Array | None]:
-        """``S W^(1/2) A`` of all columns, unscaled, and ``S W^(1/2) B`` unless B is None."""
         scale, width = self.row_scale, self.A.shape[1]
         if self.A.dtype == np.float64:
             return S._sketch(self.A, B, row_scale=scale)
@@ -291,11 +273,8 @@ def _suits_blas(A: NDArray[Any]) -> bool:
     """Whether NumPy hands the matrix to BLAS without a copy."""
     if A.flags.c_contiguous or A.flags.f_contiguous:
         return True
-    size = A.itemsize
-    for short, long, k in (
-        (A.strides[1], A.strides[0], A.shape[1]),
-        (A.strides[0], A.strides[1], A.shape[0]),
-    ):
-        if short == size and long % size == 0 and long >= size * max(k, 1):
+    for X in (A, A.T):  # rows of neighbouring entries, whole entries apart, that do not overlap
+        long, short = X.strides
+        if short == X.itemsize and long % short == 0 and long >= short * max(X.shape[1], 1):
             return True
     return False

@@ -75,7 +75,6 @@ class MemoryMatrix(TallMatrix):
         return out
 
     def take(self, rows: NDArray[np.int64]) -> "MemoryMatrix":
-        """The chosen rows (a copy), with the same scales."""
         out = type(self)(self.A[rows])
         out.column_scale, out.columns = self.column_scale, self.columns
         return out
@@ -113,12 +112,7 @@ class MemoryMatrix(TallMatrix):
 
         return sum(run_parts(part, n_parts, seconds=seconds, blas=True), start=np.zeros(total))
 
-    def gram(self, T: Array | None = None, row_scale: Array | None = None) -> Array:
-        """``(V A T)' (V A T) + ridge T'T`` with V the row scales."""
-        return self.with_ridge(self._gram(T, row_scale), T)
-
     def gram_and_norms(self, T: Array, row_scale: Array | None = None) -> tuple[Array, Array]:
-        """The Gram matrix of V A T without the ridge, and the norms of its rows."""
         norms = np.empty(self.n)
         return self._gram(T, row_scale, norms), norms
 
@@ -147,7 +141,6 @@ class MemoryMatrix(TallMatrix):
         add_gram(self.rows(i, j, row_scale, out=tile), total)
 
     def row_norms(self, T: Array) -> Array:
-        """Norms of the rows of A T."""
         out, split = np.empty(self.n), SplitTriangle(T)
 
         def visit(i: int, j: int, tile: Array, product: Array, _: Array) -> None:
@@ -202,3 +195,34 @@ def add_gram(X: Array, total: Array) -> None:
         kernels.add_gram(read_only(X), np.empty_like(total), total)
     else:
         total += X.T @ X  # NumPy calls SYRK, half of a product
+
+
+class CarefulSum:
+    """Running sums of several arrays, with compensation where they may cancel."""
+
+    def __init__(self, compensated: bool) -> None:
+        self.compensated = compensated
+        self.sums: list[Array] = []
+        self.carries: list[Array] = []
+
+    def add(self, values: list[Array]) -> None:
+        """Add arrays, which from now on belong to the total."""
+        if not self.sums:
+            self.sums = [value.astype(np.float64, copy=False) for value in values]
+        elif not self.compensated:
+            for total, value in zip(self.sums, values, strict=True):
+                total += value
+        else:
+            if not self.carries:
+                self.carries = [np.zeros_like(value) for value in values]  # of each array
+            for k, value in enumerate(values):  # Knuth's two-sum
+                total = self.sums[k] + value
+                added = total - self.sums[k]  # what of the value arrived in the sum
+                self.carries[k] += (self.sums[k] - (total - added)) + (value - added)
+                self.sums[k] = total  # rounded; the carry has what is lost
+
+    def value(self) -> list[Array]:
+        """The sums."""
+        if self.carries:
+            return [total + carry for total, carry in zip(self.sums, self.carries, strict=True)]
+        return self.sums

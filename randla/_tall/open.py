@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from randla._tall.base import TallMatrix
-from randla._tall.blocks import as_block, open_checked
+from randla._tall.blocks import as_block, open_block
 from randla._tall.operator import OperatorMatrix
 from randla._tall.problem import LeastSquaresMatrix
 from randla._validation import are_in_memory, as_array, as_matrix, is_sparse, require_rhs_shape
@@ -37,7 +37,7 @@ def open_tall(
     A = as_matrix(A, name, finite=finite, sparse=True)  # a read-only array, or CSR
     if 0 in A.shape:
         raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")
-    return open_checked(A, ridge)
+    return open_block(A, ridge)
 
 
 def sketch_lazily(S: Any, A: Any) -> Any:

@@ -33,11 +33,9 @@ class OperatorMatrix(ProductPasses):
         self.A, (self.n, self.d) = A, A.shape
 
     def image(self, X: Array) -> Array:
-        """``A X``."""
         return self._weighted(_product(self.A.matmat, X, (self.n, X.shape[1])))
 
     def transposed(self, R: Array) -> Array:
-        """``A'R``."""
         try:
             return _product(self.A.rmatmat, self._weighted(R), (self.d, R.shape[1]))
         except (NotImplementedError, TypeError) as error:
@@ -52,14 +50,10 @@ class OperatorMatrix(ProductPasses):
         """The unscaled A as a dense array, by d products."""
         return _product(self.A.matmat, np.eye(self.d), (self.n, self.d))
 
-    def normal_equations(self, B: Array, *, single: bool = False) -> tuple[Array, Array]:
-        """``A'A`` and ``A'B``."""
-        return self.normal_equations_after(np.eye(self.d), B, triangular=False)
-
-    def normal_equations_after(
-        self, P: Array, B: Array, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` and ``Y'B`` for Y = A P."""
+        P = np.eye(self.d) if P is None else P
         G = np.empty((P.shape[1], P.shape[1]))
         for j in range(0, P.shape[1], _OPERATOR_COLUMNS):
             columns = P[:, j : j + _OPERATOR_COLUMNS]  # (d, 64)
@@ -79,7 +73,6 @@ class OperatorMatrix(ProductPasses):
         return True
 
     def sketch_with(self, S: Any, B: Array | None) -> tuple[Array, Array | None]:
-        """``S W^(1/2) A``, and ``S W^(1/2) B`` unless B is None."""
         SB = None if B is None else S._sketch(B, row_scale=self.row_scale)[0]  # (m, k)
         if isinstance(self.A, RowsOnDemand):
             SA = S._sketch(self.A, row_scale=self.row_scale)[0].astype(np.float64, copy=False)

@@ -60,14 +60,13 @@ class LeastSquaresMatrix(ABC):
         """Take note of new scales, if there is anything to note."""
 
     @abstractmethod
-    def normal_equations(self, B: Any, *, single: bool = False) -> tuple[Array, Array]:
-        """``A'A`` and ``A'B``. With `single` products in A'A may be rounded to float32."""
-
-    @abstractmethod
-    def normal_equations_after(
-        self, P: Array, B: Any, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Any, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular."""
+        """``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular; None: Y = A.
+
+        With `single` the products in Y'Y may be rounded to float32, but not those in A P.
+        """
 
     @abstractmethod
     def residual_gradient(self, X: Array, B: Any) -> tuple[Array, Array]:
@@ -139,12 +138,10 @@ class ProductPasses(LeastSquaresMatrix):
     """What follows from products with A and its transpose."""
 
     def residual_gradient(self, X: Array, B: Array) -> tuple[Array, Array]:
-        """``A'R`` and the squared norms of the columns of R = B - A X."""
         R = B - self.image(X)  # (n, k)
         return self.transposed(R), (R * R).sum(axis=0)
 
     def normal_product(self, X: Array) -> Array:
-        """``A'A X``."""
         return self.transposed(self.image(X))
 
 
@@ -162,11 +159,7 @@ class ScaledProblem:
     """
 
     def __init__(
-        self,
-        tall: LeastSquaresMatrix,
-        B: Any,
-        root_weights: Any = None,
-        ridge: float = 0.0,
+        self, tall: LeastSquaresMatrix, B: Any, root_weights: Any = None, ridge: float = 0.0
     ) -> None:
         self.tall: Any = tall  # whose kind may have passes of its own
         self.A = tall.A
@@ -275,29 +268,21 @@ class ScaledProblem:
 
     # Passes --------------------------------------------------------------------------------------
 
-    def gram(self, *, single: bool = False) -> tuple[Array, Array]:
-        """Return ``A'A`` (d, d) and ``A'B`` (d, k), with the rows of the ridge.
-
-        With `single` the products in ``A'A`` may be rounded to float32, where that is faster.
-        """
-        self.n_passes += 1
-        G, C = self._in_range(*self.tall.normal_equations(self.B, single=single))
-        if self.root_ridge is not None:
-            G.flat[:: self.d + 1] += self.root_ridge**2  # the diagonal: lambda C^2
-        return G, C
-
-    def gram_after(
-        self, P: Array, *, triangular: bool, single: bool = False
+    def gram(
+        self, P: Array | None = None, *, triangular: bool = False, single: bool = False
     ) -> tuple[Array, Array]:
-        """Return ``Y'Y`` and ``Y'B`` for Y = A P, with P (d, r) perhaps upper triangular.
+        """``Y'Y`` (r, r) and ``Y'B`` (r, k) for Y = A P, or A, with the rows of the ridge.
 
-        With `single` the products in ``Y'Y`` may be rounded to float32, but not those in A P.
+        With `single` the products in Y'Y may be rounded to float32, where that is faster.
         """
         self.n_passes += 1
-        G, C = self._in_range(
-            *self.tall.normal_equations_after(P, self.B, triangular=triangular, single=single)
-        )
-        if self.root_ridge is not None:
+        options = {"triangular": triangular, "single": single}
+        G, C = self._in_range(*self.tall.normal_equations(self.B, P, **options))
+        if self.root_ridge is None:
+            return G, C
+        if P is None:
+            G.flat[:: self.d + 1] += self.root_ridge**2  # the diagonal: lambda C^2
+        else:
             below = self.root_ridge[:, None] * P  # rows sqrt(lambda) C P
             G += below.T @ below
         return G, C
@@ -348,7 +333,8 @@ class ScaledProblem:
         The result is Fortran ordered, ready for LAPACK.
         """
         self.n_passes += 1
-        S = S._for_rows(self.n + (self.n_columns if self.root_ridge is not None else 0))
+        width = self.n + (self.n_columns if self.root_ridge is not None else 0)
+        S = S if S.shape[1] == width else S.columns(0, width)  # of an unbounded sketch
         SA, SB = self.tall.sketch_with(S, self._unweighted if with_b else None)
         SA = np.asfortranarray(SA if self.active is None else SA[:, self.active])
         if self.exponents is not None:
@@ -396,14 +382,12 @@ class LazyProblem(ScaledProblem):
         return G, C[:-1]
 
     def residual(self, X: Array) -> tuple[Array, Array]:
-        """Return ``A'R`` (d, k) and the squared column norms of R = B - A X."""
         g, squares = super().residual(X)
         if not X.any():  # the start of an iteration: R = B
             self._require_moderate(squares)
         return g, squares
 
     def sketch(self, S: Any, *, with_b: bool) -> tuple[Array, Array | None]:
-        """Sketch of the columns of A, and of B in the same pass."""
         SA, SB = super().sketch(S, with_b=with_b)
         if SB is not None and self.b_exponents is None:
             top = np.abs(SB).max(axis=0)
@@ -420,7 +404,6 @@ class LazyProblem(ScaledProblem):
         return top
 
     def rhs_squares(self) -> Array:
-        """Squared norms of the columns of B."""
         squares: Array = self.tall.compute((self.B * self.B).sum(axis=0))
         return squares
 

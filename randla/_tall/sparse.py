@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from randla._tall.memory import MemoryMatrix, SplitTriangle
+from randla._tall.memory import CarefulSum, MemoryMatrix, SplitTriangle
 from randla._tall.problem import ProductPasses
-from randla._tall.sums import CarefulSum
 from randla._typing import Array
 from randla._validation import require_finite
 
@@ -37,7 +36,6 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
         return X
 
     def rows(self, i: int, j: int, row_scale: Array | None = None, out: Array | None = None) -> Any:
-        """Rows i..j, scaled, dense, in float64."""
         X = self._sparse_rows(i, j, row_scale).toarray().astype(np.float64, copy=False)
         if self.column_scale is not None:
             X *= self.column_scale
@@ -58,7 +56,6 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
             super()._add_gram(i, j, row_scale, tile, total)
 
     def require_finite(self) -> None:
-        """Raise ValueError if an entry is NaN or inf."""
         require_finite(self.A.data, "A")
 
     def _divide_rows(self, exponents: Array) -> None:
@@ -92,44 +89,33 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
             self._chunks.append((i, i + step, chunk.T))
 
     def image(self, X: Array) -> Array:
-        """``A X``."""
         return self._scaled @ X
 
     def transposed(self, R: Array) -> Array:
-        """``A'R``."""
         total = CarefulSum(compensated=True)
         for first, last, adjoint in self._chunks:
             total.add([adjoint @ R[first:last]])  # A'R of a chunk
         return total.value()[0]
 
     def toarray(self) -> Array:
-        """The unscaled A as a dense array."""
         return self.A.toarray().astype(np.float64, copy=False)
 
-    def normal_equations(self, B: Array, *, single: bool = False) -> tuple[Array, Array]:
-        """``A'A`` and ``A'B``."""
-        if self._scaled.nnz < _DENSE_SHARE * self.n * self.d:
-            return (self._adjoint @ self._scaled).toarray(), self.transposed(B)  # a sparse product
-        G = np.zeros((self.d, self.d))
-        for i in range(0, self.n, _TILE_ROWS):
-            tile = self._scaled[i : i + _TILE_ROWS].toarray()  # (2048, d)
-            G += tile.T @ tile
-        return G, self.transposed(B)
-
-    def normal_equations_after(
-        self, P: Array, B: Array, *, triangular: bool, single: bool = False
+    def normal_equations(
+        self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
-        """``Y'Y`` and ``Y'B`` for Y = A P."""
-        r = P.shape[1]
+        if P is None and self._scaled.nnz < _DENSE_SHARE * self.n * self.d:
+            return (self._adjoint @ self._scaled).toarray(), self.transposed(B)  # a sparse product
+        r = self.d if P is None else P.shape[1]
         G, C = np.zeros((r, r)), np.zeros((r, B.shape[1]))
         for i in range(0, self.n, _TILE_ROWS):
-            Y = self._scaled[i : i + _TILE_ROWS] @ P
+            tile = self._scaled[i : i + _TILE_ROWS]  # (2048, d)
+            Y = tile.toarray() if P is None else tile @ P
             G += Y.T @ Y
-            C += Y.T @ B[i : i + _TILE_ROWS]
-        return G, C
+            if P is not None:
+                C += Y.T @ B[i : i + _TILE_ROWS]
+        return G, self.transposed(B) if P is None else C
 
     def weighted_maxima(self) -> Array:
-        """Largest absolute weighted entry of each of all columns, which must be finite."""
         data = np.abs(self.A.data)
         if self.row_scale is not None:
             data = data * np.repeat(self.row_scale, np.diff(self.A.indptr))
@@ -140,6 +126,5 @@ class SparseMatrix(ProductPasses, MemoryMatrix):
         return top
 
     def sketch_with(self, S: Any, B: Array | None) -> tuple[Array, Array | None]:
-        """``S W^(1/2) A`` of all columns, unscaled, and ``S W^(1/2) B`` unless B is None."""
         A = self.A if self.A.dtype == np.float64 else self.A.astype(np.float64)
         return S._sketch(A, B, row_scale=self.row_scale)

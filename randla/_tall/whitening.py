@@ -221,23 +221,18 @@ def evaluation_error(
     """
     if factor.error <= _GOOD_ERROR or factor.rank == 0:
         return 0.0, factor.error
-    own = own_errors(tall, factor.transform, norms)  # of each row, relative
+    # Relative rounding errors of |x_i|^2: the rows of A, each column in units of T, beside x_i.
+    T, alive = factor.transform, norms > 0.0
+    lengths = tall.row_norms(np.diag(np.abs(T).max(axis=1)))
+    own = (8.0 + factor.rank) * EPS * np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0)
     leverage = (norms if row_scale is None else norms * row_scale) ** 2  # tau_i
     heavy = (leverage > 0.5) & (own > _GOOD_ERROR)  # at most 2 rank rows
     apart = np.sqrt(np.maximum(1.0 - leverage, 1e-12))  # not below what 1 - leverage can tell
     others = max(float((own * np.where(heavy, 0.0, apart)).max()), (8.0 + factor.rank) * EPS)
     if (rows := np.flatnonzero(np.asarray(heavy))).size:
         light = np.where(heavy, 0.0, 1.0 if row_scale is None else row_scale)
-        others = max(others, _reach(tall, factor.transform, np.asarray(own[rows]), rows, light))
+        others = max(others, _reach(tall, T, np.asarray(own[rows]), rows, light))
     return np.minimum(own, factor.error), min(others, factor.error)
-
-
-def own_errors(tall: TallMatrix, T: Array, norms: Any) -> Any:
-    """Relative rounding errors of the squared norms of the rows of A T."""
-    # Norms of the rows of A, each column in units of T.
-    lengths = tall.row_norms(np.diag(np.abs(T).max(axis=1)))
-    alive = norms > 0.0
-    return (8.0 + T.shape[1]) * EPS * np.where(alive, lengths, 0.0) / np.where(alive, norms, 1.0)
 
 
 def _reach(tall: TallMatrix, T: Array, own: Array, rows: Any, light: Any) -> float:

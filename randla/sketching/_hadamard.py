@@ -70,17 +70,31 @@ class HadamardSketch(Sketch):
         n_rows, d = A.shape
         right = np.ascontiguousarray(b)
         width = d + right.shape[1]
-        strips = _strips(width, A.dtype)
+        strips, lanes = _strips(width, A.dtype), vector_code.lanes(A.dtype)
         first, last = _block_range(draw, first_row, first_row + n_rows)
         # Adding the sum of a part costs m rows: a part has some 96 rows of A for each of them.
         n_parts = part_count(last - first, n_rows / (96 * m))
         bounds = part_bounds(last - first, n_parts)  # in blocks of rows
 
+        def sketch_strip(k: int, strip: _Strip, work: kernels.Work, total: AnyArray) -> None:
+            """Add the share of the blocks of part k in the columns of a strip."""
+            lo, hi = min(strip.lo, d), min(strip.hi, d)  # columns of A; the others are of b
+            columns_of_b = right[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)]
+            common = strided_view(columns_of_b), weights, first_row, n_rows
+            step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
+            end = first + bounds[k][1]
+            for i in range(first + bounds[k][0], end, step):
+                arguments = *common, i, min(i + step, end), draw, work, lanes, total
+                if is_sparse(A):
+                    data, indices, indptr = map(read_only, (A.data, A.indices, A.indptr))
+                    kernels.sketch_sparse_blocks(data, indices, indptr, lo, hi, *arguments)
+                else:
+                    kernels.sketch_blocks(strided_view(A[:, lo:hi]), *arguments)
+
         def sketch_part(k: int, work: kernels.Work, total: AnyArray) -> None:
-            blocks = first + bounds[k][0], first + bounds[k][1]
             for strip in strips:
                 part = total[m * strip.offset : m * (strip.offset + strip.padded)]
-                _sum_blocks(A, right, weights, first_row, blocks, strip, draw, work, part)
+                sketch_strip(k, strip, work, part)
 
         sums = sum_parts(
             sketch_part,
@@ -267,12 +281,8 @@ class BlockSRHT(HadamardSketch):
         m = as_count(m, "m")
         n = n if n is None else as_count(n, "n")
         if block_size is not None:
-            block_size = as_count(
-                block_size,
-                "block_size",
-                minimum=kernels.SMALLEST_BLOCK,
-                maximum=kernels.LARGEST_BLOCK,
-            )
+            least, most = kernels.SMALLEST_BLOCK, kernels.LARGEST_BLOCK
+            block_size = as_count(block_size, "block_size", minimum=least, maximum=most)
             if block_size & (block_size - 1):
                 raise ValueError(f"block_size must be a power of two, got {block_size}")
         else:
@@ -289,44 +299,10 @@ class BlockSRHT(HadamardSketch):
         m, B = self.shape[0], self.block_size
         keys = hashes(self._key, len(Purpose))
         # Each row of H_B as often as any other, or once more.
-        q = np.concatenate(
-            [
-                np.tile(np.arange(B), m // B),
-                sample_without_replacement(keys[Purpose.SAMPLES], B, m % B),
-            ]
-        )
+        more = sample_without_replacement(keys[Purpose.SAMPLES], B, m % B)
+        q = np.concatenate([np.tile(np.arange(B), m // B), more])
         q = q[random_permutation(keys[Purpose.ORDER], m)]
         return sort_samples(keys, B, np.zeros_like(q), q, None)
-
-
-def _sum_blocks(
-    A: Any,
-    b: AnyArray,
-    weights: AnyArray,
-    first_row: int,
-    blocks: tuple[int, int],
-    strip: _Strip,
-    draw: kernels.Draw,
-    work: kernels.Work,
-    total: AnyArray,
-) -> None:
-    """Add the share of a range of blocks in sqrt(m) S [A b], in the columns of a strip."""
-    n_rows, d = A.shape
-    lo, hi = min(strip.lo, d), min(strip.hi, d)  # columns of A in the strip; the others are of b
-    right = strided_view(b[:, max(strip.lo - d, 0) : max(strip.hi - d, 0)])
-    common = right, weights, first_row, n_rows
-    lanes = vector_code.lanes(A.dtype)
-    step = max(_BYTES_PER_CALL // (draw.block * strip.padded * total.itemsize), 1)
-    for i in range(*blocks, step):
-        end = min(i + step, blocks[1])
-        if is_sparse(A):
-            kernels.sketch_sparse_blocks(
-                read_only(A.data), read_only(A.indices), read_only(A.indptr), lo, hi,
-                *common, i, end, draw, work, lanes, total,
-            )  # fmt: skip
-        else:
-            view = strided_view(A[:, lo:hi])
-            kernels.sketch_blocks(view, *common, i, end, draw, work, lanes, total)
 
 
 def _block_range(draw: kernels.Draw, first: int, last: int) -> tuple[int, int]:

@@ -21,13 +21,7 @@ from randla._random import (
 )
 from randla._tall.operator import RowsOnDemand
 from randla._validation import as_count, as_matrix
-from randla.sketching._hadamard import (
-    USUAL_BLOCK,
-    HadamardSketch,
-    Purpose,
-    padded,
-    sort_samples,
-)
+from randla.sketching._hadamard import USUAL_BLOCK, HadamardSketch, Purpose, padded, sort_samples
 from randla.sketching._kernels import hadamard as kernels
 from randla.sketching._operators import UNBOUNDED, AnyArray
 from randla.sketching._walsh import fwht
@@ -231,40 +225,28 @@ class KroneckerSRHT(HadamardSketch):
             return super()._apply_on_demand(A, b, weights, first_row)
         m = self.shape[0]
         # Row j of sqrt(m) S (A1 x A2) is the product of rows j of the two sketches.
-        T1, T2 = self._sketch_first(A.A1), self._sketch_second(A.A2)  # (m, d1), (m, d2)
+        T1, T2 = _sampled_transform(A.A1, *self._first), self._sketch_second(A.A2)  # (m, d1 or d2)
         SA = (T1[:, :, None] * T2[:, None, :]).reshape(m, -1) / math.sqrt(m)
         if b.shape[1]:
             SA = np.hstack([SA, self._apply(b, b[:, :0], weights, 0)])
         return SA.astype(A.dtype, copy=False)
 
-    def _sketch_first(self, A1: AnyArray) -> AnyArray:
-        positions, signs, samples = self._first
-        return _sampled_transform(A1, padded(len(A1)), positions, signs, samples)
-
     def _sketch_second(self, A2: AnyArray) -> AnyArray:
         draw, n2 = self._draw, len(A2)
         row, block = np.arange(n2) % draw.block, np.arange(n2) // draw.block
-        turns = np.array(
-            [
-                hash_to_range(np.uint64(counter_hash(draw.shifts_key, i)), draw.block)
-                for i in range(draw.period)
-            ]
-        )
+        shifts = (np.uint64(counter_hash(draw.shifts_key, i)) for i in range(draw.period))
+        turns = np.array([hash_to_range(shift, draw.block) for shift in shifts])
         place = np.argsort(draw.table)  # the inverse permutation
         positions = draw.labels[block] * draw.block + place[(row + turns[block]) % draw.block]
         samples = (draw.p % draw.period * draw.block + draw.q)[self._rank]
         signs = random_signs(draw.signs_key, n2)
-        return _sampled_transform(A2, padded(n2), positions, signs, samples)
+        return _sampled_transform(A2, positions, signs, samples)
 
 
 def _sampled_transform(
-    A: AnyArray,
-    N: int,
-    positions: NDArray[np.int64],
-    signs: NDArray[np.float64],
-    samples: NDArray[np.int64],
+    A: AnyArray, positions: NDArray[Any], signs: NDArray[Any], samples: NDArray[Any]
 ) -> AnyArray:
     """Rows of H_N P D A; A is a factor, so a copy of it is small."""
-    X = np.zeros((N, A.shape[1]))
+    X = np.zeros((padded(len(A)), A.shape[1]))
     X[positions] = signs[:, None] * A  # P D A, padded with zeros
     return fwht(X)[samples]  # R H_N

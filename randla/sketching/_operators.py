@@ -18,14 +18,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from randla._tall.open import sketch_lazily, transposed
 from randla._tall.operator import RowsOnDemand
-from randla._validation import (
-    as_array,
-    as_count,
-    as_matrix,
-    is_sparse,
-    read_only,
-    require_finite,
-)
+from randla._validation import as_array, as_count, as_matrix, is_sparse, read_only, require_finite
 
 AnyArray = NDArray[Any]
 #: Number of rows of a sketch to which rows can be appended for ever (`BlockSRHT` without n).
@@ -98,27 +91,11 @@ class Sketch(LinearOperator, ABC):
         row_scale: AnyArray | None = None,
         first_row: int = 0,
     ) -> tuple[AnyArray, AnyArray | None]:
-        """Sketch rows first_row..first_row + k of an operand, and b in the same pass.
+        """``S A`` (m, d) of rows first_row..first_row + k of an operand, and ``S b`` if b is given.
 
-        Parameters
-        ----------
-        A : (k, d) array or CSR array
-            Validated except for NaN and inf, in any memory order. float32 is sketched in float32.
-        b : (k,) or (k, c) array, optional
-        row_scale : (k,) array, optional
-            Multiplies the rows of A and b while they are loaded.
-        first_row : int
-            Number of the first row of A in the operand.
-
-        Returns
-        -------
-        SA : (m, d) ndarray
-        Sb : (m,) or (m, c) ndarray, or None
-
-        Raises
-        ------
-        ValueError
-            If A, b or row_scale holds NaN or inf, or the result overflows.
+        A (k, d) is an array or CSR array in any memory order, validated except for NaN and inf;
+        float32 is sketched in float32. b is (k,) or (k, c); `row_scale` (k,) multiplies the rows
+        of both while they are loaded. ValueError for NaN, inf, or a result that overflows.
         """
         d = A.shape[1]
         columns = np.empty((A.shape[0], 0), A.dtype) if b is None else b.reshape(len(b), -1)
@@ -251,10 +228,6 @@ class Sketch(LinearOperator, ABC):
         first = as_count(first, "first", minimum=0, maximum=self.shape[1])
         last = as_count(last, "last", minimum=first, maximum=self.shape[1])
         return SketchColumns(self, first, last)
-
-    def _for_rows(self, k: int) -> Sketch:
-        """Return the sketch for an operand of k rows: itself, or columns of an unbounded one."""
-        return self if self.shape[1] == k else self.columns(0, k)
 
     def toarray(self, dtype: DTypeLike = np.float64) -> AnyArray:
         """S as an (m, n) array of float64 or float32; for tests and small examples."""

@@ -92,7 +92,14 @@ def required_rows(d: int, eps: float, delta: float, population: int | None) -> i
         return population
 
     def is_enough(m: int) -> bool:
-        return _MARGIN * _relative_error(m, d, delta, population) <= eps
+        """Whether sqrt(d) times the simultaneous bound over |r| sqrt(G_jj) is below eps."""
+        if population is not None and m >= population:  # all rows of an orthogonal matrix
+            return True
+        df = m - d + 1  # of the exact law of an error over |r| sqrt(G_jj / df)
+        # Sampling without replacement: the finite-population correction (N - m)/(N - d).
+        fraction = 1.0 if population is None else (population - m) / (population - d)
+        error = simultaneous_t(delta, d, df) * math.sqrt(d * fraction / df)
+        return _MARGIN * error <= eps
 
     if is_enough(low):
         return low
@@ -102,14 +109,3 @@ def required_rows(d: int, eps: float, delta: float, population: int | None) -> i
     if high >= UNBOUNDED:
         return UNBOUNDED
     return low + bisect_left(range(low, high), True, key=is_enough)  # the error falls with m
-
-
-def _relative_error(m: int, d: int, delta: float, population: int | None) -> float:
-    """The eps that m rows reach: sqrt(d) times the simultaneous bound over |r| sqrt(G_jj)."""
-    if population is not None and m >= population:  # all rows of an orthogonal matrix
-        return 0.0
-    df = m - d + 1  # of the exact law of an error over |r| sqrt(G_jj / df)
-    t = simultaneous_t(delta, d, df)
-    # Sampling without replacement: the finite-population correction (N - m)/(N - d).
-    fraction = 1.0 if population is None else (population - m) / (population - d)
-    return t * math.sqrt(d * fraction / df)

@@ -73,9 +73,8 @@ def fwht(X: ArrayLike, *, axis: int = 0) -> NDArray[Any]:
     norm = _norm(array)  # one read, which also finds NaN and inf
     if not math.isfinite(norm):
         require_finite(array, "X")
-    if (
-        array.flags.f_contiguous and not array.flags.c_contiguous
-    ):  # C contiguous from the other side
+    flags = array.flags
+    if flags.f_contiguous and not flags.c_contiguous:  # C contiguous from the other side
         out = _transform(array.T, array.ndim - 1 - axis).T
     else:
         out = _transform(np.ascontiguousarray(array), axis)

@@ -106,9 +106,9 @@ def single_precision_is_tried(A, b, monkeypatch):
     """Solve, and whether a Gram matrix in float32 was made."""
     seen, normal_equations = [], DenseMatrix.normal_equations
 
-    def recorded(matrix, B, *, single=False):
-        seen.append(single)
-        return normal_equations(matrix, B, single=single)
+    def recorded(matrix, B, P, *, triangular, single):
+        seen.append(single and P is None)
+        return normal_equations(matrix, B, P, triangular=triangular, single=single)
 
     monkeypatch.setattr(DenseMatrix, "normal_equations", recorded)
     result = lstsq(A, b)

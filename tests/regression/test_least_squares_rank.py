@@ -9,7 +9,7 @@ import pytest
 from randla import lstsq
 from randla._tall.open import open_operand
 from randla.datasets import ill_conditioned
-from randla.regression._least_squares.options import LstsqWarning
+from randla.regression._least_squares.options import LstsqOptions, LstsqWarning
 from randla.regression._least_squares.problem import as_problem
 from randla.regression._solvers.backward_error import measure_backward_error
 from randla.regression._solvers.preconditioner import TriangularPreconditioner
@@ -206,7 +206,7 @@ def test_the_columnwise_backward_error_in_200_digits(decades, change):
     b = normal(12, seed=1)
     x = lstsq(A, b).x
     x[3] *= 1.0 + change  # of the smallest column
-    rows, _ = as_problem(open_operand(A), b, None, 0.0)
+    rows, _ = as_problem(open_operand(A), b, None, LstsqOptions())
     R = np.linalg.qr(A, mode="r")
     solution = Solution(x[:, None], None, TriangularPreconditioner(R), 4, None)
     error = measure_backward_error(rows, solution)

@@ -129,10 +129,7 @@ def _solve(
 
 
 def _solve_dense(
-    rows: ScaledProblem,
-    factory: SketchFactory,
-    rcond: float | None,
-    sketched: SketchedFactor | None,
+    rows: ScaledProblem, factory: SketchFactory, rcond: float | None, drawn: SketchedFactor | None
 ) -> Solution:
     n, d = rows.n, rows.d
     if n * d <= _SMALL or n < 4 * d:  # a Gram matrix saves little
@@ -155,27 +152,24 @@ def _solve_dense(
         for method in (*methods, "sketch-cholesky"):
             solver, multiple = _SKETCHED_SOLVERS[method]
             m = preconditioner_size(rows, factory, multiple)
-            solution = solver(rows, draw, m, sketched)
+            solution = solver(rows, draw, m, drawn)
             if solution is not None and solution.converged:
                 return solution
     return solve_by_lapack(rows, rcond)
 
 
 def _solve_out_of_core(
-    rows: ScaledProblem,
-    factory: SketchFactory,
-    rcond: float | None,
-    sketched: SketchedFactor | None,
+    rows: ScaledProblem, factory: SketchFactory, rcond: float | None, drawn: SketchedFactor | None
 ) -> Solution:
     """Plain Cholesky where that is accurate, which a sketch knows beforehand; else sketched."""
     solution = None
-    if sketched is None or lapack.dtrcon(sketched.R)[0] > _REGULAR:
+    if drawn is None or lapack.dtrcon(drawn.R)[0] > _REGULAR:
         solution = solve_by_cholesky(rows, rcond)
     if solution is None:
         draw = partial(draw_factor, rows, factory.draw, rcond)
         with suppress(BadSketch):
             m = preconditioner_size(rows, factory, 4)
-            solution = solve_by_sketched_cholesky(rows, draw, m, sketched)
+            solution = solve_by_sketched_cholesky(rows, draw, m, drawn)
     if solution is None:
         raise np.linalg.LinAlgError(
             "A must not be so ill-conditioned that four sketches lose its rank"
@@ -184,10 +178,7 @@ def _solve_out_of_core(
 
 
 def _solve_by_products(
-    rows: ScaledProblem,
-    factory: SketchFactory,
-    rcond: float | None,
-    sketched: SketchedFactor | None,
+    rows: ScaledProblem, factory: SketchFactory, rcond: float | None, drawn: SketchedFactor | None
 ) -> Solution:
     """A is sparse, or an operator, and large."""
     n, d = rows.n, rows.d
@@ -211,7 +202,7 @@ def _solve_by_products(
         make_sketch = partial(factory.draw, default="sparse-sign" if is_sparse else "srht")
         draw = partial(draw_factor, rows, make_sketch, rcond)
         with suppress(BadSketch):
-            return checked(rows, solve_by_lsqr(rows, draw, min(max(8 * d, 64), n), sketched))
+            return checked(rows, solve_by_lsqr(rows, draw, min(max(8 * d, 64), n), drawn))
     return checked(rows, solve_by_plain_lsqr(rows, plain_scales(rows)))
 
 

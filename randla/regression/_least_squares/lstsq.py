@@ -13,11 +13,7 @@ from randla._tall.problem import ScaledProblem
 from randla._validation import as_flag
 from randla.regression._least_squares.choice import require_method, solve, zero_solution
 from randla.regression._least_squares.options import LstsqOptions
-from randla.regression._least_squares.problem import (
-    as_problem,
-    as_root_weights,
-    single_blas,
-)
+from randla.regression._least_squares.problem import as_problem, as_root_weights, single_blas
 from randla.regression._least_squares.result import LstsqResult
 from randla.regression._least_squares.sketch_and_solve import solve_from_sketch
 from randla.regression._least_squares.sketch_factory import SketchFactory, estimate_size
@@ -168,7 +164,7 @@ def lstsq(
     root_weights = as_root_weights(tall, weights)
     # overflow is detected and handled inside
     with np.errstate(all="ignore"), single_blas(tall), bars:
-        rows, is_vector = as_problem(tall, b, root_weights, options.ridge, options)
+        rows, is_vector = as_problem(tall, b, root_weights, options)
         return answer(rows, is_vector, options, root_weights)
 
 

@@ -48,8 +48,12 @@ class LstsqOptions:
         ):
             return DEFAULT
         method = as_choice(method, "method", METHODS)
-        if not isinstance(sketch, Sketch):
-            _require_sketch_name(sketch)
+        if isinstance(sketch, str):
+            as_choice(sketch, "sketch", ("auto", *SKETCHES))
+        elif not isinstance(sketch, Sketch):
+            listed = ", ".join(repr(name) for name in ("auto", *SKETCHES))
+            kind = type(sketch).__name__
+            raise TypeError(f"sketch must be one of {listed} or a sketching operator, got {kind}")
         if eps is not None:
             eps = as_number(eps, "eps", low=0.0, closed="neither")
         delta = as_number(delta, "delta", low=0.0, high=1.0, closed="neither")
@@ -108,14 +112,3 @@ def _consistent_size(eps: Any, sketch_size: Any, sketch: Any, method: str) -> in
             LstsqWarning,
         )
     return sketch_size
-
-
-def _require_sketch_name(sketch: Any) -> None:
-    names = ("auto", *SKETCHES)
-    if isinstance(sketch, str):
-        as_choice(sketch, "sketch", names)
-        return
-    listed = ", ".join(repr(name) for name in names)
-    raise TypeError(
-        f"sketch must be one of {listed} or a sketching operator, got {type(sketch).__name__}"
-    )

@@ -11,7 +11,7 @@ from randla._parallel import single_threaded_blas
 from randla._tall.dense import DenseMatrix
 from randla._tall.problem import LazyProblem, LeastSquaresMatrix, ScaledProblem
 from randla._typing import Array
-from randla.regression._least_squares.options import DEFAULT, LstsqOptions
+from randla.regression._least_squares.options import LstsqOptions
 from randla.sketching._kronecker import KroneckerProduct
 
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
@@ -31,14 +31,10 @@ def as_root_weights(tall: LeastSquaresMatrix, weights: Any) -> Any:
 
 
 def as_problem(
-    tall: LeastSquaresMatrix,
-    b: Any,
-    root_weights: Any,
-    ridge: float,
-    options: LstsqOptions = DEFAULT,
+    tall: LeastSquaresMatrix, b: Any, root_weights: Any, options: LstsqOptions
 ) -> tuple[ScaledProblem, bool]:
     """The problem, and whether b is a vector."""
-    n, d = tall.A.shape
+    (n, d), ridge = tall.A.shape, options.ridge
     B = tall.right_hand_sides(b)
     if tall.lazy:
         if n < d:

@@ -304,9 +304,9 @@ class RefinementState:
             raise ValueError(f"A must have shape {self.shape} as before, got shape {tall.A.shape}")
         root_weights = None if self.root_weights is None else tall.aligned(self.root_weights)
         with np.errstate(all="ignore"), single_blas(tall):
-            rows, one_dimensional = as_problem(tall, b, root_weights, self.ridge)
+            options = LstsqOptions(rcond=self.rcond, ridge=self.ridge)
+            rows, one_dimensional = as_problem(tall, b, root_weights, options)
             rows.n_passes += first.n_passes
-            options = LstsqOptions(rcond=self.rcond)
             solution = solve(rows, options, self.factory, self.factor_for(rows))
             return LstsqResult.of(rows, solution, one_dimensional, self.rcond)
 

@@ -38,8 +38,9 @@ class SketchFactory:
     factor_rows: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.sketch != "auto":
-            self.factor_rows = None
+        if self.sketch == "auto":
+            return
+        self.factor_rows = None
         if self.is_fixed and self.sketch.shape[1] not in (self.n, UNBOUNDED):
             raise ValueError(
                 f"sketch must have {self.n} columns, one for each row of A and, with a ridge, for "
@@ -59,39 +60,34 @@ class SketchFactory:
     @property
     def is_fixed(self) -> bool:
         """Whether the caller gave the operator itself."""
-        return isinstance(self.sketch, Sketch)
+        return not isinstance(self.sketch, str)
 
-    def sketch_name(self, default: str) -> str:
-        """Name of the sketch, where the caller left the choice."""
-        return default if self.sketch == "auto" else self.sketch
-
-    def sketch_class(self, default: str) -> type[Sketch]:
-        """Class of the operators that are drawn."""
-        if isinstance(self.sketch, Sketch):
+    def sketch_class(self, default: str = "srht") -> type[Sketch]:
+        """Class of the operators that are drawn; `default` where the caller left the choice."""
+        if self.is_fixed:
             return type(self.sketch)
-        return KroneckerSRHT if self.factor_rows else _CLASSES[self.sketch_name(default)]
+        if self.factor_rows is not None:
+            return KroneckerSRHT
+        return _CLASSES[default if self.sketch == "auto" else self.sketch]
 
     def draw(self, m: int, default: str = "srht") -> Sketch:
         """Draw a new operator with m rows, or return the caller's own."""
-        if isinstance(self.sketch, Sketch):
+        if self.is_fixed:
             return self.sketch
-        largest = self.largest(default)
+        kind, largest = self.sketch_class(default), self.largest(default)
         if largest is not None and m > largest:
             raise ValueError(
                 f"sketch_size must be at most {largest}, the padded number of rows, got {m}"
             )
         self.rng = as_generator(self.rng)  # kept: the next draw is another one
-        if self.factor_rows is not None:
-            return KroneckerSRHT(m, self.factor_rows, rng=self.rng)
-        if (
-            m < 8 and self.sketch_name(default) == "sparse-sign"
-        ):  # its default has 8 entries a column
-            return SparseSignSketch(m, self.n, nonzeros=m, rng=self.rng)
-        return self.sketch_class(default)(m, self.n, rng=self.rng)  # type: ignore[call-arg]
+        options: dict[str, Any] = {"rng": self.rng}
+        if m < 8 and kind is SparseSignSketch:  # its default has 8 entries a column
+            options["nonzeros"] = m
+        return kind(m, self.factor_rows or self.n, **options)  # type: ignore[call-arg]
 
-    def population(self, default: str = "srht") -> int | None:
+    def population(self) -> int | None:
         """Population of the operators that are drawn."""
-        return self.sketch.population if self.is_fixed else self.largest(default)
+        return self.sketch.population if self.is_fixed else self.largest()
 
     def largest(self, default: str = "srht") -> int | None:
         """Rows that an operator can have at most; None: any number."""
@@ -105,7 +101,7 @@ def preconditioner_size(rows: ScaledProblem, factory: SketchFactory, multiple: i
 
 def estimate_size(rows: ScaledProblem, options: LstsqOptions, factory: SketchFactory) -> int | None:
     """Rows of the sketch for an estimate; None if an exact solution is cheaper."""
-    kind, largest = factory.sketch_class("srht"), factory.largest()
+    kind, largest = factory.sketch_class(), factory.largest()
     if options.eps is None:
         m = options.sketch_size or 0
     else:

@@ -92,7 +92,7 @@ def solve_by_sketched_cholesky(
             return Solution(X, exponents, None, 0, squares, 0.0, 0, "sketch-cholesky")
         P = sketched.inverse()
         D = np.ldexp(1.0, exponents)[:, None]
-        G, C = rows.gram_after(  # Y'Y and Y'B for Y = A D P
+        G, C = rows.gram(  # Y'Y and Y'B for Y = A D P
             D * P, triangular=sketched.spectrum is None, single=rows.d >= SINGLE_FROM
         )
         L, info = lapack.dpotrf(G, lower=0, clean=1)  # upper triangular: L'L = Y'Y

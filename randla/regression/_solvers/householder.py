@@ -72,7 +72,7 @@ def _load_with_rhs(rows: ScaledProblem, root_ridge: Array | None) -> Array:
     """[A B], scaled, with the rows of a ridge below."""
     n, d = rows.n, rows.d
     F = np.empty((n if root_ridge is None else n + d, d + rows.k), order="F")
-    _load_all(rows, F[:n, :d])
+    load_all(rows, F[:n, :d])
     F[:n, d:] = rows.B
     if root_ridge is not None:
         F[n:] = 0.0
@@ -250,7 +250,7 @@ def _solve_by_rows(rows: ScaledProblem, rcond: float | None) -> Solution | None:
     n, d, k, root_ridge = rows.n, rows.d, rows.k, rows.root_ridge
     height = d if root_ridge is None else d + n
     F = np.zeros((height, n), order="F")
-    _load_all(rows, F[:d].T)
+    load_all(rows, F[:d].T)
     # QR is accurate in each row, that is in small columns of A, if the large ones come first.
     order = np.argsort(-np.abs(F[:d]).max(axis=1), kind="stable")
     F[:d] = F[order]
@@ -286,15 +286,10 @@ def _has_regular_columns(R: Array) -> bool:
     return bool(lapack.dtrcon(np.ldexp(R, -exponents_of(largest)))[0] > 1e-8)
 
 
-def load_all(rows: ScaledProblem) -> Array:
-    """The scaled A."""
-    A = np.empty((rows.n, rows.d))
-    _load_all(rows, A)
-    return A
-
-
-def _load_all(rows: ScaledProblem, out: Array) -> None:
-    """Fill `out` (n, d) with the rows of the scaled A, without a second copy of all."""
+def load_all(rows: ScaledProblem, out: Array | None = None) -> Array:
+    """The scaled A, without a second copy of all; in `out` (n, d) if that is given."""
+    out = np.empty((rows.n, rows.d)) if out is None else out
     for i in range(0, rows.n, _LOAD_ROWS):
         j = min(i + _LOAD_ROWS, rows.n)
         out[i:j] = rows.tall.load(i, j)
+    return out

@@ -138,7 +138,7 @@ def draw_factor(
             break
         # A sketch may lose rank that A has: then A V is far from zero on the null space V.
         null = np.ldexp(spectrum.Vt[spectrum.rank :].T, exponents[:, None])
-        image = np.sqrt(np.abs(rows.gram_after(null, triangular=False)[0].diagonal()))
+        image = np.sqrt(np.abs(rows.gram(null)[0].diagonal()))
         limit = 10.0 * max(rcond or 0.0, max(rows.n, rows.d) * EPS) * spectrum.s[0]
         if image.max() <= limit:
             break

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from randla._tall.vectors import by_blocks
+from randla._tall.base import by_blocks
 from randla._typing import Array
 
 _MEMORY = 4  # steps that are mixed

@@ -23,9 +23,8 @@ from numpy.typing import ArrayLike
 from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._results import warn_caller
-from randla._tall.base import TallMatrix
+from randla._tall.base import TallMatrix, by_blocks
 from randla._tall.open import open_tall
-from randla._tall.vectors import by_blocks
 from randla._tall.whitening import whiten
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import rq
 
-from randla._tall.base import TallMatrix
-from randla._tall.vectors import by_blocks
+from randla._tall.base import TallMatrix, by_blocks
 from randla._tall.whitening import EPS, Whitening, spectral_norm, whiten
 from randla._typing import Array
 
