@@ -36,8 +36,8 @@ def draw_paths(
     first = read_only(first[:, 0].copy() if dim is None else first)
     # NaN, so that entries which the functions do not write are seen.
     states = np.full((n_paths, n_steps) if dim is None else (n_paths, n_steps, d), np.nan)
-    laws = model.feynman_kac(guided=False)
-    kernel = model.kernel(simulate_template, laws.draw_first, laws.mutate, observe)
+    draw_first, mutate, _ = model.feynman_kac(guided=False)
+    kernel = model.kernel(simulate_template, draw_first, mutate, observe)
 
     def run(states: Array, observations: Array) -> None:
         stream, info = np.empty(4, np.uint64), np.zeros(3, np.int64)

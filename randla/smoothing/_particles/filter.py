@@ -205,7 +205,7 @@ class FilterRun(ParticleRun):
         n_times = len(y)
         rows = n_times if store else min(2, n_times)  # all times, or the last two
         super().__init__(model, n_times, n_particles, (rows, rows, rows))
-        propagate = model._compiled.feynman_kac(guided=guided).propagate
+        _, _, propagate = model._compiled.feynman_kac(guided=guided)
         self.kernel = model._compiled.kernel(filter_template, propagate)
         self.series = Series(y, observed, model._arguments)
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
