@@ -56,7 +56,7 @@ class UserFunction(NamedTuple):
 
 
 class ModelFunctions(SimpleNamespace):
-    """The jitted functions `ARGUMENTS` of a model, None where it has none, and what they work on."""
+    """The jitted functions `ARGUMENTS` of a model, or None for each, and what they work on."""
 
     dim: int | None  # of the state; None: a number
     support: tuple[str, ...]  # of each parameter

@@ -12,14 +12,11 @@ from randla.smoothing._kernels.exact.kalman import covariance_root
 from randla.smoothing._kernels.models import (
     linear_gaussian as vector,
     linear_gaussian_scalar as scalar,
-    linear_gaussian_score as vector_score,
 )
 from randla.smoothing._models.ready import (
     HALF_LOG_2PI,
     INITIAL_PROPOSAL,
-    LAWS,
     PROPOSAL,
-    SCORES,
     ReadyModel,
     entry_name,
     functions,
@@ -143,19 +140,16 @@ class LinearGaussian(ReadyModel):
             if n.endswith("cov") and size > 1
         )
         simple = d == 1 and k == 1  # then state and observation are numbers
-        kernels, scores = (scalar, scalar) if simple else (vector, vector_score)
-        laws = functions(kernels, LAWS)
-        if regular["transition_cov"] and regular["observation_cov"]:  # what has inverses in it
-            laws |= functions(scores, SCORES) | functions(kernels, PROPOSAL)
-            if regular["initial_cov"]:
-                laws |= functions(kernels, INITIAL_PROPOSAL)
-        if not regular["transition_cov"]:  # no density
-            laws["log_transition"] = laws["log_transition_bound"] = None
+        without: list[str] = []  # functions that have the inverse of a singular covariance in them
+        if not regular["transition_cov"]:
+            without += ["log_transition", "log_transition_bound"]
         if not regular["initial_cov"]:
-            laws["log_initial"] = None
+            without += ["log_initial", *INITIAL_PROPOSAL]
+        if not (regular["transition_cov"] and regular["observation_cov"]):
+            without += ["score_initial", "score_step", *PROPOSAL, *INITIAL_PROPOSAL]
         entries = [(n, i) for n, index in self._index.items() for i in zip(*index, strict=True)]
         super().__init__(
-            **laws,
+            **functions(scalar if simple else vector, without),
             dim=None if simple else d,
             observation_dim=None if k == 1 else k,
             theta=[parts[n][i] for n, i in entries],
