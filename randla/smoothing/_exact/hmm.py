@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_choice
-from randla.smoothing._exact.kalman import FUNCTIONALS, Functional
+from randla.smoothing._exact.kalman import Functional
 from randla.smoothing._kernels.exact.hmm import forward_backward
+from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.plot import plot_shares
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
@@ -90,7 +91,7 @@ class HMMSmootherResult(Result):
         -------
         (1,) ndarray, or (number of parameters,) ndarray for "score"
         """
-        name = as_choice(functional, "functional", FUNCTIONALS)
+        name = as_choice(functional, "functional", NAMES)
         if name == "score":
             return self._score()
         # E x_t x_{t+1} is a quadratic form in the pair probabilities, the others are sums of them.

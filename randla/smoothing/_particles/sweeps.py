@@ -70,25 +70,6 @@ class GibbsChain(ParticleRun):
         state = {"rng": self.rng, "path": self.path, "started": self.started}
         return partial(GibbsChain, trace=self.trace), (self.problem, np.uint64(0), 0), state
 
-    def advance(
-        self,
-        begin: int,
-        end: int,
-        estimates: Array,
-        paths: Array,
-        theta: Array | None = None,
-    ) -> None:
-        """Run times begin, ..., end - 1 of one sweep, or as many whole ones as `estimates` has."""
-        self.kernel(
-            self.rng, self.problem.series(theta),
-            Span(begin, end, len(estimates), self.started, self.trace), self.path, self.particles,
-            self.weights, self.backward, self.traced_indices, self.sums, self.track,
-            SweepResults(estimates, paths, self.changed),
-        )  # fmt: skip
-        raise_for_status(self.track.info)
-        if end == len(self.problem.y):
-            self.started = True  # there is a path
-
     def sweeps(
         self, estimates: Array, paths: Array, theta: Array | None = None
     ) -> Generator[int, None, None]:
@@ -104,7 +85,14 @@ class GibbsChain(ParticleRun):
             started = time.perf_counter()
             first_piece = n_times if n > 0 else int(n_times * PIECE_SECONDS / seconds)
             for begin, end in pieces(n_times, first_piece):
-                self.advance(begin, end, estimates[rows], paths[rows], theta)
+                self.kernel(
+                    self.rng, self.problem.series(theta),
+                    Span(begin, end, max(n, 1), self.started, self.trace), self.path,
+                    self.particles, self.weights, self.backward, self.traced_indices, self.sums,
+                    self.track, SweepResults(estimates[rows], paths[rows], self.changed),
+                )  # fmt: skip
+                raise_for_status(self.track.info)
+                self.started |= end == n_times  # there is a path
                 if end < n_times:
                     yield done
             seconds = max((time.perf_counter() - started) / max(n, 1), 1e-6)  # of one sweep, timed
