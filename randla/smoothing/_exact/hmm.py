@@ -93,7 +93,12 @@ class HMMSmootherResult(Result):
         """
         name = as_choice(functional, "functional", NAMES)
         if name == "score":
-            return self._score()
+            # Expected number of uses over the probability (Fisher's identity).
+            ratios = [
+                np.divide(n, p, out=np.zeros_like(p), where=p > 0).ravel()
+                for n, p in zip(self.counts(), self._tables, strict=True)
+            ]
+            return np.concatenate(ratios)
         # E x_t x_{t+1} is a quadratic form in the pair probabilities, the others are sums of them.
         x = np.arange(self.probs.shape[1], dtype=np.float64)
         if name == "lag_product":
@@ -107,14 +112,6 @@ class HMMSmootherResult(Result):
         # Column m of the table gets P(x_t = i | y) of the times at which the symbol is m.
         np.add.at(emissions.T, self._symbols[seen], self.probs[seen])
         return self.probs[0], self.pair_probs.sum(0), emissions
-
-    def _score(self) -> Array:
-        """Expected number of uses over the probability (Fisher's identity)."""
-        ratios = [
-            np.divide(n, p, out=np.zeros_like(p), where=p > 0).ravel()
-            for n, p in zip(self.counts(), self._tables, strict=True)
-        ]
-        return np.concatenate(ratios)
 
 
 def hmm_smoother(model: DiscreteHMM, y: ArrayLike) -> HMMSmootherResult:

@@ -396,17 +396,14 @@ class StateSpaceModel:
 
     # The rest is for ready models to override.
 
-    @property
-    def _observation_shape(self) -> tuple[int, ...] | None:
-        """Shape of one observation; None where only the functions know it."""
-        return None if self.observation_dim is None else (self.observation_dim,)
-
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
     def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """`y` as the functions take it, read-only, and which rows are not wholly missing."""
-        return as_observations(y, self._observation_shape, self._compiled.row_ndim)
+        k = self.observation_dim  # None: one number of a ready model, else the functions know
+        shape = (k,) if k is not None else () if self._is_ready else None
+        return as_observations(y, shape, self._compiled.row_ndim)
 
     def _draw_paths(
         self, start: NDArray[Any] | None, start_time: int, n_steps: int, rng: Any

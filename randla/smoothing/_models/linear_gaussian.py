@@ -125,9 +125,9 @@ class LinearGaussian(ReadyModel):
             "initial_mean": np.array(mean, np.float64),
             "initial_cov": _as_covariance(initial_cov, d, "initial_cov"),
         }
-        regular = {n: not n.endswith("cov") or _is_regular(_root(p, n)) for n, p in parts.items()}
+        regular = {n: not n.endswith("cov") or np.diag(_root(p, n)).all() for n, p in parts.items()}
         regular["initial_mean"] = regular["initial_cov"]  # a known start is one constant
-        self.are_parameters = tuple(regular.values())
+        self.are_parameters = tuple(map(bool, regular.values()))
         self._constants = {n: read_only(p) for n, p in parts.items() if not regular[n]}
         self._index = {n: _index(n, p) for n, p in parts.items() if regular[n]}
         sizes = [len(index[0]) for index in self._index.values()]
@@ -166,7 +166,7 @@ class LinearGaussian(ReadyModel):
             part[index] = entries
             if name.endswith("cov"):
                 part[index[::-1]] = entries  # the upper triangle
-                if not _is_regular(_root(part, name)):
+                if not np.diag(_root(part, name)).all():
                     raise ValueError(f"{name} must stay positive definite, got a singular one")
             self.__dict__[name] = read_only(part)
         A, B, m0 = self.transition_matrix, self.observation_matrix, self.initial_mean
@@ -236,10 +236,6 @@ def _root(P: Array, name: str) -> Array:
             f"{name} must be positive semidefinite, got one that fails at row {bad - 1}"
         )
     return root
-
-
-def _is_regular(root: Array) -> bool:
-    return bool((np.diag(root) > 0).all())
 
 
 def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:

@@ -45,11 +45,6 @@ class ReadyModel(StateSpaceModel):
     _is_ready = True
 
     @property
-    def _observation_shape(self) -> tuple[int, ...]:
-        """Shape of one observation."""
-        return super()._observation_shape or ()  # known: a number where there is no size
-
-    @property
     def _arguments(self) -> Array:
         """The packed array that the functions are handed as `theta`; made when first asked for."""
         packed = self.__dict__.get("_packed")
