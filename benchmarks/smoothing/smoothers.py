@@ -93,7 +93,7 @@ class Sweep:
         self.time_floor_own_filter(n)
 
     def time_randla(self, n):
-        self.chain.advance(0, peer.N_TIMES, self.out, self.paths)
+        list(self.chain.sweeps(self.out, self.paths))
 
     def time_floor_own_filter(self, n):
         particle_filter(peer.WALK, peer.Y, n_particles=n, rng=0)

@@ -44,7 +44,7 @@ def test_names_of_vector_models():
 def test_named_functionals_take_the_same_steps_as_others():
     """They have loops of their own, which evaluate a step again instead of keeping it."""
     model, y = models.vector_chain, models.SYMBOLS[:, None]
-    named = model._compiled.functional("lag_product", y.ndim)
+    named = model._compiled.functional("lag_product")
     own = AdditiveFunctional(named.n_out, initial=named.initial, step=named.step)
     options = {"n_particles": 20, "n_chains": 2, "rng": 0}
     got, expected = (paris(model, y, f, **options).per_chain for f in ("lag_product", own))
@@ -83,7 +83,7 @@ def test_score_by_differences_knows_the_support(unit, a):
         **{**models.WALK, "log_initial": stationary_log_initial, "theta": theta}
     )
     first, then, y = 0.8 * unit, -0.3 * unit, 1.7 * unit
-    score = model._compiled.functional("score", 1)
+    score = model._compiled.functional("score")
     got, out = [], np.zeros(6)
     score.initial(first, y, theta, out)
     got.append(out[:3].copy())
@@ -106,7 +106,7 @@ def test_score_by_differences_of_a_parameter_without_a_bound():
         theta = np.array([unit, 0.5 * (unit or 1.0), 1.0])
         model = StateSpaceModel(**{**models.WALK, "theta": theta, "support": ["real"] * 3})
         out, x, xn = np.zeros(6), 0.8, 0.3 * (unit or 1.0)
-        model._compiled.functional("score", 1).step(0, x, xn, 0.0, theta, out)
+        model._compiled.functional("score").step(0, x, xn, 0.0, theta, out)
         expected = (xn - theta[0] * x) * x / theta[1] ** 2
         assert out[0] == pytest.approx(expected, rel=1e-3), unit
 

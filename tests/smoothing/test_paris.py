@@ -45,7 +45,7 @@ def one_sweep(model, backward, n_backward, key, chain, n_particles=30):
     )
     run = GibbsChain(problem, key, chain, trace=True)
     estimates = np.empty((1, 3))
-    run.advance(0, len(Y), estimates, np.empty((1, len(Y))))
+    list(run.sweeps(estimates, np.empty((1, len(Y)))))
     return run, estimates[0]
 
 

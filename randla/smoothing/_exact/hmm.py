@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_choice
-from randla.smoothing._exact.kalman import FUNCTIONALS, Functional
+from randla.smoothing._exact.kalman import Functional
 from randla.smoothing._kernels.exact.hmm import forward_backward
+from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.plot import plot_shares
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
@@ -90,9 +91,14 @@ class HMMSmootherResult(Result):
         -------
         (1,) ndarray, or (number of parameters,) ndarray for "score"
         """
-        name = as_choice(functional, "functional", FUNCTIONALS)
+        name = as_choice(functional, "functional", NAMES)
         if name == "score":
-            return self._score()
+            # Expected number of uses over the probability (Fisher's identity).
+            ratios = [
+                np.divide(n, p, out=np.zeros_like(p), where=p > 0).ravel()
+                for n, p in zip(self.counts(), self._tables, strict=True)
+            ]
+            return np.concatenate(ratios)
         # E x_t x_{t+1} is a quadratic form in the pair probabilities, the others are sums of them.
         x = np.arange(self.probs.shape[1], dtype=np.float64)
         if name == "lag_product":
@@ -106,14 +112,6 @@ class HMMSmootherResult(Result):
         # Column m of the table gets P(x_t = i | y) of the times at which the symbol is m.
         np.add.at(emissions.T, self._symbols[seen], self.probs[seen])
         return self.probs[0], self.pair_probs.sum(0), emissions
-
-    def _score(self) -> Array:
-        """Expected number of uses over the probability (Fisher's identity)."""
-        ratios = [
-            np.divide(n, p, out=np.zeros_like(p), where=p > 0).ravel()
-            for n, p in zip(self.counts(), self._tables, strict=True)
-        ]
-        return np.concatenate(ratios)
 
 
 def hmm_smoother(model: DiscreteHMM, y: ArrayLike) -> HMMSmootherResult:

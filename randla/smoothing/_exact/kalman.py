@@ -11,14 +11,13 @@ from randla._typing import Array
 from randla._validation import as_choice, read_only
 from randla.smoothing._kernels.exact.kalman import smooth
 from randla.smoothing._kernels.exact.kalman_score import likelihood_gradient
+from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.observations import as_rows
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 
 Functional = Literal["state", "square", "lag_product", "score"]
 
-#: Functionals whose expectation is known exactly.
-FUNCTIONALS = ("state", "square", "lag_product", "score")
 _NORMAL_95 = 1.6449  # quantile of a band of 90 %
 
 
@@ -77,7 +76,7 @@ class KalmanSmootherResult(Result):
         -------
         (d,) ndarray, or (number of parameters,) ndarray for "score"
         """
-        name = as_choice(functional, "functional", FUNCTIONALS)
+        name = as_choice(functional, "functional", NAMES)
         if name == "score":
             return linear_gaussian_score(self._y, self._system, self._are_parameters)[1]
         if name == "state":

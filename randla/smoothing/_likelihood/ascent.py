@@ -1,28 +1,19 @@
 """The optimizers of `maximum_likelihood`: stochastic ascent and EM, exact or with sweeps."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from randla._typing import Array
 from randla.smoothing._likelihood.em import Family
 from randla.smoothing._likelihood.parametrisation import Parametrisation
-from randla.smoothing._likelihood.scores import ExactScores, ParticleScores
 from randla.smoothing._model.state_space import StateSpaceModel
 
 _LARGEST_MOVE = 0.5  # of an unconstrained parameter in one step of the ascent
 _FIRST_MOMENT, _SECOND_MOMENT = 0.9, 0.99  # Adam's decay rates, the second one for short runs
 # Particle EM: share of the steps before the statistics are averaged.
 _EM_WARM_UP = 0.25
-
-
-class Optimization(NamedTuple):
-    """Full theta after each step, the final one, the last step size."""
-
-    trace: Array
-    theta: Array
-    last_step: float
+Optimization = tuple[Array, Array, float]  # full theta: trace and end; the last step size
 
 
 def step_sizes(n_steps: int, first: float, decay: float) -> Array:
@@ -38,34 +29,6 @@ def em_weights(n_steps: int, decay: float) -> Array:
     # Below 1/2 the averages would not converge.
     weights[n_warm:] = (1.0 + np.arange(1, n_steps - n_warm + 1)) ** -max(decay, 0.5)
     return weights
-
-
-def optimize(
-    scores: ExactScores | ParticleScores,
-    model: StateSpaceModel,
-    parameters: Parametrisation,
-    family: Family | None,
-    optimizer: str,
-    *,
-    n_steps: int,
-    step_size: float,
-    decay: float,
-    n_observed: int,
-    report: Callable[[int], None],
-) -> Optimization:
-    """Climb by gradient steps or, given a family, by EM."""
-    if family is not None:
-        exact = isinstance(scores, ExactScores)
-        weights = np.ones(n_steps) if exact else em_weights(n_steps, decay)
-        return expectation_maximisation(scores.expect, family, model, weights, report)
-    return ascend(
-        lambda theta: scores.expect(model.replace(theta)),
-        parameters,
-        optimizer,
-        steps=step_sizes(n_steps, step_size, decay),
-        n_observed=n_observed,
-        report=report,
-    )
 
 
 def ascend(
@@ -100,7 +63,7 @@ def ascend(
         report(s + 1)
     mean_z = np.mean(places[len(places) // 2 :], axis=0)  # Polyak and Ruppert
     last = float(steps[-1]) if len(steps) else 0.0
-    return Optimization(np.array(trace), parameters.to_theta(mean_z), last)
+    return np.array(trace), parameters.to_theta(mean_z), last
 
 
 def expectation_maximisation(
@@ -118,4 +81,4 @@ def expectation_maximisation(
         model = model.replace(family.maximise(model, statistics))
         trace.append(np.array(model.theta))
         report(s + 1)
-    return Optimization(np.array(trace), trace[-1], float(weight))
+    return np.array(trace), trace[-1], float(weight)

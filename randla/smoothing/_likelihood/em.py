@@ -195,10 +195,6 @@ class _LinearGaussian:
         if "initial_cov" in self.parts:
             mean, first = m0[:, None], x0[:, None]  # the regression of x_0 on the number 1
             new["initial_cov"] = _residuals(x00, mean, first, np.eye(1))
-        return self._insert(model, new)
-
-    def _insert(self, model: LinearGaussian, new: dict[str, Array]) -> Array:
-        """Full theta with the free entries from `new`."""
         theta = np.array(model.theta)
         for index in self.parameters.free:
             part, *entry = model.names[index].rstrip("]").split("[")

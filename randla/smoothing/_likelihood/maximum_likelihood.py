@@ -13,7 +13,12 @@ from randla._random import draw_key
 from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
-from randla.smoothing._likelihood.ascent import optimize
+from randla.smoothing._likelihood.ascent import (
+    ascend,
+    em_weights,
+    expectation_maximisation,
+    step_sizes,
+)
 from randla.smoothing._likelihood.em import em_family
 from randla.smoothing._likelihood.newton import (
     SMALLEST_EIGENVALUE,
@@ -84,14 +89,9 @@ class MaximumLikelihoodResult(Result):
     optimizer: str
 
     _shown: ClassVar[tuple[str, ...]] = (
-        "names",
-        "theta",
-        "parameter_standard_error",
-        "monte_carlo_error",
-        "converged",
-        "method",
+        "names", "theta", "parameter_standard_error", "monte_carlo_error", "converged", "method",
         "optimizer",
-    )
+    )  # fmt: skip
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence intervals of the parameters, with both errors.
@@ -331,11 +331,16 @@ def maximum_likelihood(
             scores = ParticleScores(model, values, settings, family)
         if not parameters.limited.all():  # some range over all real numbers, in unknown units
             parameters.find_units(scores.gradient_from(model), n_observed)
-        optimization = optimize(
-            scores, model, parameters, family, optimizer, n_steps=n_steps, step_size=first,
-            decay=decay, n_observed=n_observed, report=report,
-        )  # fmt: skip
-        theta = optimization.theta  # full, those that are not free included
+        if family is None:
+            trace, theta, last_step = ascend(
+                lambda theta: scores.expect(model.replace(theta)), parameters, optimizer,
+                steps=step_sizes(n_steps, first, decay), n_observed=n_observed, report=report,
+            )  # fmt: skip
+        else:
+            weights = np.ones(n_steps) if method == "exact" else em_weights(n_steps, decay)
+            trace, theta, last_step = expectation_maximisation(
+                scores.expect, family, model, weights, report
+            )
         if n_final:
             parameters = parameters.moved(model, theta)  # zeros that EM made stay zero
             if isinstance(scores, ExactScores):
@@ -353,10 +358,10 @@ def maximum_likelihood(
         parameter_standard_error=_root(covariance),
         monte_carlo_error=None if newton is None else _root(newton.monte_carlo),
         parameter_covariance=covariance,
-        trace=optimization.trace[:, parameters.free],  # (n_steps + 1, f)
+        trace=trace[:, parameters.free],  # (n_steps + 1, f)
         model=model.replace(theta),
         log_likelihood=None if newton is None else newton.value,
-        last_step_size=optimization.last_step,
+        last_step_size=last_step,
         converged=None if newton is None else newton.converged,
         method=method,
         optimizer=optimizer,

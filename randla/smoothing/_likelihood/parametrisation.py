@@ -3,11 +3,13 @@
 Single parameters go through the transform that `StateSpaceModel.support` names. Parameters that
 are constrained together go together: a covariance by the logarithms of the diagonal of its
 Cholesky factor and the other entries relative to them, a row of probabilities by logarithms of
-ratios to its largest entry. Each transform is a block with the same three verbs.
+ratios to its largest entry. Each transform is a block of parameters ``theta[indices]`` that are
+functions of `size` unconstrained numbers z, with the same three verbs: `to_free` (z from them),
+`to_theta` (the inverse) and `jacobian`, the derivatives (len(indices), size) of the second.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,22 +25,6 @@ _SAME_UNIT = 10.0
 _UNIT_ROUNDS = 12
 _LARGEST_GRADIENT = 1e140  # also g^2 / 1e-14 is finite, which is the length of a Newton step
 IntArray = NDArray[np.intp]
-
-
-class Block(Protocol):
-    """Some parameters theta[indices] as functions of `size` unconstrained numbers."""
-
-    indices: IntArray
-    size: int
-
-    def to_free(self, theta: Array) -> Array:
-        """Unconstrained numbers of theta[indices]."""
-
-    def to_theta(self, z: Array) -> Array:
-        """Values of theta[indices]."""
-
-    def jacobian(self, z: Array) -> Array:
-        """Derivatives (len(indices), size) of theta[indices] in z."""
 
 
 class Single:
@@ -121,6 +107,9 @@ class Simplex:
     def jacobian(self, z: Array) -> Array:
         p = self.to_theta(z)
         return (np.diag(p) - np.outer(p, p))[:, self.others]  # of the softmax
+
+
+Block = Single | Covariance | Simplex
 
 
 class Parametrisation:

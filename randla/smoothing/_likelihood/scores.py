@@ -21,8 +21,6 @@ from randla.smoothing._particles.ffbs import PathSmoother, path_sums
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
-Gradient = Callable[[Array], Array]
-
 # Numbers in the paths that are held at once: 64 MB.
 _BATCH = 1 << 23
 
@@ -53,7 +51,7 @@ class ExactScores:
         """What a step needs: the gradient, or the statistics of EM."""
         return self.value_and_score(model)[1] if self.family is None else self.family.exact(model)
 
-    def gradient_from(self, model: StateSpaceModel) -> Gradient:
+    def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient in theta, for values of theta near those of the model."""
         return lambda theta: self.value_and_score(model.replace(theta))[1]
 
@@ -136,7 +134,7 @@ class ParticleScores:
         """Return the present path of each chain, None where there is none."""
         return [c.path if self.trace and c.started else None for c in self.chains]
 
-    def gradient_from(self, model: StateSpaceModel) -> Gradient:
+    def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient near a model's theta, from the complete-data scores of a path of each chain."""
         scores = PathScores(model, self.y, self.settings, [None] * self.settings.n_chains, 1)
         drawn = scores.draw(model, 1)

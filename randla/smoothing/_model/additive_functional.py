@@ -100,10 +100,10 @@ class AdditiveFunctional:
         }
 
 
-def named_functional(name: str, functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
-    """Return the functional that a name of `NAMES` stands for, for a model and the form of y."""
+def named_functional(name: str, functions: ModelFunctions) -> AdditiveFunctional:
+    """Return the functional that a name of `NAMES` stands for, for a model."""
     if name == "score":
-        return _score(functions, y_ndim)
+        return _score(functions)
     first, step = functionals.make_named(name, functions.dim is None)
     functional = AdditiveFunctional(functions.dim or 1, initial=first, step=step)
     # Kernels may evaluate it again instead of keeping a value, and it writes all of `out`.
@@ -111,7 +111,7 @@ def named_functional(name: str, functions: ModelFunctions, y_ndim: int) -> Addit
     return functional
 
 
-def _score(functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
+def _score(functions: ModelFunctions) -> AdditiveFunctional:
     """The model's score functions, or central differences of its log densities."""
     n_theta = len(functions.support)
     if n_theta == 0:
@@ -132,7 +132,6 @@ def _score(functions: ModelFunctions, y_ndim: int) -> AdditiveFunctional:
         functions.log_initial,
         functions.log_transition,
         functions.log_potential,
-        functionals.is_missing_number if y_ndim == 1 else functionals.is_missing_row,
         tuple(getattr(functionals, kind.upper()) for kind in functions.support),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)

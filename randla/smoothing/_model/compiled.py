@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.types import Array, float64, int64
@@ -31,19 +31,6 @@ def _once(method: Callable[..., _T]) -> Callable[..., _T]:
     return cached
 
 
-class FeynmanKac(NamedTuple):
-    """The Feynman-Kac model that a filter runs, see `_kernels.particles.feynman_kac`.
-
-    A kernel then need not know whether states are numbers or vectors, and who proposes them.
-    """
-
-    draw_first: Any  # x_0 ~ M_0
-    mutate: Any  # x_{t+1} ~ M_{t+1}(x_t, .)
-    weigh_first: Any  # log G_0(x_0)
-    weigh: Any  # log G_{t+1}(x_t, x_{t+1})
-    propagate: Any  # all of these, for a whole cloud
-
-
 class CompiledModel:
     """What is made of the functions of a model, each thing when it is first asked for.
 
@@ -62,19 +49,22 @@ class CompiledModel:
         return CompiledModel, (self.functions,)
 
     @_once
-    def feynman_kac(self, *, guided: bool) -> FeynmanKac:
-        """Return the functions of a filter; with `guided` it draws from the model's proposals."""
+    def feynman_kac(self, *, guided: bool) -> tuple[Any, Any, Any]:
+        """Return what draws a start and a step, and what draws and weighs a whole cloud.
+
+        A kernel then need not know whether states are numbers or vectors, and who proposes them:
+        with `guided` the model's proposals do, see `_kernels.particles.feynman_kac`.
+        """
         f, scalar = self.functions, self.functions.dim is None
         # A draw from a proposal is weighed by potential times law over the density of the proposal.
         first = (f.initial_proposal, f.log_initial_proposal) if guided else (None, None)
         later = (f.proposal, f.log_proposal) if guided else (None, None)
-        parts = (
-            feynman_kac.make_draw_first(f.initial, first[0], scalar),
-            feynman_kac.make_mutate(f.transition, later[0], scalar),
-            feynman_kac.make_weigh_first(f.log_potential, f.log_initial, first[1]),
-            feynman_kac.make_weigh(f.log_potential, f.log_transition, later[1]),
-        )
-        return FeynmanKac(*parts, feynman_kac.make_propagate(*parts))
+        draw_first = feynman_kac.make_draw(f.initial, first[0], scalar)  # x_0 ~ M_0
+        mutate = feynman_kac.make_draw(f.transition, later[0], scalar)  # x_{t+1} ~ M_{t+1}(x_t, .)
+        weigh_first = feynman_kac.make_weigh(f.log_potential, f.log_initial, first[1])  # log G_0
+        weigh = feynman_kac.make_weigh(f.log_potential, f.log_transition, later[1])  # log G_{t+1}
+        propagate = feynman_kac.make_propagate(draw_first, mutate, weigh_first, weigh)
+        return draw_first, mutate, propagate
 
     @_once
     def backward(self, kind: str) -> Any:
@@ -118,10 +108,10 @@ class CompiledModel:
         return naming_errors(kernel, users, self.functions.dim is None)
 
     @_once
-    def _named_functional(self, name: str, y_ndim: int) -> AdditiveFunctional:
-        return named_functional(name, self.functions, y_ndim)
+    def _named_functional(self, name: str) -> AdditiveFunctional:
+        return named_functional(name, self.functions)
 
-    def functional(self, functional: Any, y_ndim: int) -> AdditiveFunctional:
+    def functional(self, functional: Any) -> AdditiveFunctional:
         """`functional` if it is one, or the one that a name stands for."""
         if isinstance(functional, AdditiveFunctional):
             return functional
@@ -131,7 +121,7 @@ class CompiledModel:
             raise TypeError(f"{expected}, got {type(functional).__name__}")
         if functional not in NAMES:
             raise ValueError(f"{expected}, got {functional!r}")
-        return self._named_functional(functional, y_ndim)
+        return self._named_functional(functional)
 
     @_once
     def row_ndim(self, default: int) -> int:

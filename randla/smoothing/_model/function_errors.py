@@ -53,15 +53,9 @@ def naming_errors(
 ) -> Callable[..., Any]:
     """Return `kernel`, whose errors say which of the functions in it is to blame.
 
-    Parameters
-    ----------
-    kernel : jitted function
-        One of its arguments, or of the fields of its records, is `y`, unless none of its functions
-        is given observations. It keeps the time of the state that it works on in ``info[1]``.
-    functions : mapping
-        The user's functions in it by name, in the order of their calls.
-    scalar : bool
-        Whether a state is a number.
+    One of its arguments, or of the fields of its records, is `y`, unless none of its functions is
+    given observations; ``info[1]`` keeps the time of the state that it works on. `functions` are
+    the user's by name, in the order of their calls; a state is a number if `scalar`.
     """
     names = tuple(inspect.signature(plain_function(kernel)).parameters)
 

@@ -2,8 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,23 +55,9 @@ class UserFunction(NamedTuple):
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class ModelFunctions:
-    """The jitted functions of a model, None where it has none, and what they work on."""
+class ModelFunctions(SimpleNamespace):
+    """The jitted functions `ARGUMENTS` of a model, or None for each, and what they work on."""
 
-    initial: Any
-    transition: Any
-    log_potential: Any
-    log_transition: Any
-    log_initial: Any
-    log_transition_bound: Any
-    initial_proposal: Any
-    log_initial_proposal: Any
-    proposal: Any
-    log_proposal: Any
-    observe: Any
-    score_initial: Any
-    score_step: Any
     dim: int | None  # of the state; None: a number
     support: tuple[str, ...]  # of each parameter
     is_ready: bool  # whether the functions are the library's own

@@ -15,16 +15,9 @@ def as_observations(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """`y` as read-only float64, (T,) or (T, k), and which rows are not wholly NaN.
 
-    (T,) and (T, 1) stand for one another: the functions of the model are given what they take.
-
-    Parameters
-    ----------
-    y : array_like
-    row_shape : tuple of int or None
-        Shape of one observation, where that is known without its functions.
-    row_ndim : function
-        Dimensions, 0 or 1, of single observations as `log_potential` takes them; its argument is
-        returned where it takes both.
+    (T,) and (T, 1) stand for one another: the functions of the model are given what they take,
+    single observations of ``row_ndim(k)`` dimensions, 0 or 1; k where `log_potential` takes both.
+    `row_shape` is the shape of one observation, where that is known without the functions.
     """
     values = as_array(y, "y", finite=False)
     if values.ndim not in (1, 2) or values.size == 0:

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
+from randla.smoothing._kernels.particles.simulate import simulate_template
 from randla.smoothing._model.compiled import CompiledModel
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
 from randla.smoothing._model.observations import as_observations
-from randla.smoothing._model.simulation import draw_paths
 from randla.smoothing._model.supports import SUPPORTS
+
+# To find the size of an observation, `observe` is given so many entries of this value.
+_LARGEST_OBSERVATION, _UNTOUCHED = 4096, 1.2345678e300
 
 
 class StateSpaceModel:
@@ -392,24 +396,50 @@ class StateSpaceModel:
 
     # The rest is for ready models to override.
 
-    @property
-    def _observation_shape(self) -> tuple[int, ...] | None:
-        """Shape of one observation; None where only the functions know it."""
-        return None if self.observation_dim is None else (self.observation_dim,)
-
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
     def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """`y` as the functions take it, read-only, and which rows are not wholly missing."""
-        return as_observations(y, self._observation_shape, self._compiled.row_ndim)
+        k = self.observation_dim  # None: one number of a ready model, else the functions know
+        shape = (k,) if k is not None else () if self._is_ready else None
+        return as_observations(y, shape, self._compiled.row_ndim)
 
     def _draw_paths(
         self, start: NDArray[Any] | None, start_time: int, n_steps: int, rng: Any
     ) -> tuple[Array, Array]:
-        """States and observations from `start_time` on, see `simulation.draw_paths`."""
-        theta, k = self._arguments, self.observation_dim
-        return draw_paths(self._compiled, theta, k, start, start_time, n_steps, rng)
+        """States (n, h, d) and observations (n, h[, k]) of the times from `start_time` on.
+
+        A path for each row of `start` (n, d), a state of the time before; one from time 0 if None.
+        """
+        key, compiled, theta = draw_key(rng), self._compiled, self._arguments
+        if self.observe is None:
+            raise ValueError("observe must be given to the model to draw observations, got None")
+        n_paths, d = 1 if start is None else len(start), self.dim or 1
+        first = np.array(np.empty((0, d)) if start is None else start, dtype=np.float64, order="C")
+        first = read_only(first[:, 0].copy() if self.dim is None else first)
+        # NaN, so that entries which the functions do not write are seen.
+        states = np.full((n_paths, n_steps) if self.dim is None else (n_paths, n_steps, d), np.nan)
+        draw_first, mutate, _ = compiled.feynman_kac(guided=False)
+        kernel = compiled.kernel(simulate_template, draw_first, mutate, self.observe)
+
+        def run(states: Array, observations: Array) -> None:
+            stream, info = np.empty(4, np.uint64), np.zeros(3, np.int64)
+            kernel(stream, key, first, start_time, theta, states, observations, info)
+
+        k = self.observation_dim or compiled.observation_size
+        if k is None:
+            one = np.full((1, 1, _LARGEST_OBSERVATION), _UNTOUCHED)
+            run(states[:1, :1], one)
+            # The first observation is drawn to see how far `observe` writes.
+            touched = np.flatnonzero(one != _UNTOUCHED)
+            # All of `out` filled, as by ``out[:] = x``, tells no size: one number then.
+            k = 1 if touched.size in (0, one.size) else int(touched[-1]) + 1
+            compiled.observation_size = k
+        observations = np.full((n_paths, n_steps, k), np.nan)
+        run(states, observations)
+        single = self.observation_dim is None and k == 1  # then observations are numbers
+        return states.reshape(n_paths, n_steps, d), observations[..., 0] if single else observations
 
 
 def _labels(values: Sequence[str], name: str, size: int) -> tuple[str, ...]:

@@ -11,9 +11,7 @@ from randla.smoothing._kernels.models import chaotic
 from randla.smoothing._models.ready import (
     HALF_LOG_2PI,
     INITIAL_PROPOSAL,
-    LAWS,
     PROPOSAL,
-    SCORES,
     ReadyModel,
     entry_name,
     functions,
@@ -111,11 +109,10 @@ class ChaoticRNN(ReadyModel):
         self.df = as_number(df, "df", low=0.0, closed="right", infinite=True)
         if self.df == 0.0:
             raise ValueError("df must be greater than 0, got 0")
-        laws = functions(chaotic, LAWS, SCORES)
-        if math.isinf(self.df):  # normal noise: the posterior of a state is normal
-            laws |= functions(chaotic, PROPOSAL, INITIAL_PROPOSAL)
+        # Of normal noise only the posterior of a state is known, and is the proposal.
+        without = () if math.isinf(self.df) else (*PROPOSAL, *INITIAL_PROPOSAL)
         super().__init__(
-            **laws,
+            **functions(chaotic, without),
             dim=d,
             observation_dim=d,
             theta=[*W.ravel(), as_number(gain, "gain"), *scales],

@@ -9,7 +9,7 @@ from randla._typing import Array
 from randla._validation import as_array, read_only
 from randla.smoothing._kernels.models import discrete_hmm
 from randla.smoothing._model.observations import as_symbols
-from randla.smoothing._models.ready import LAWS, SCORES, ReadyModel, entry_name, functions
+from randla.smoothing._models.ready import ReadyModel, entry_name, functions
 
 
 class DiscreteHMM(ReadyModel):
@@ -84,7 +84,7 @@ class DiscreteHMM(ReadyModel):
         }
         names = [entry_name(name, i) for name, p in tables.items() for i in np.ndindex(p.shape)]
         theta = np.concatenate([table.ravel() for table in tables.values()])
-        super().__init__(**functions(discrete_hmm, LAWS, SCORES), theta=theta, names=names)
+        super().__init__(**functions(discrete_hmm), theta=theta, names=names)
         self._n_states = K
         rows = [K] * (K + 1) + [G.shape[1]] * K  # sizes of the rows of theta that sum to one
         ends = np.cumsum(rows)

@@ -12,14 +12,11 @@ from randla.smoothing._kernels.exact.kalman import covariance_root
 from randla.smoothing._kernels.models import (
     linear_gaussian as vector,
     linear_gaussian_scalar as scalar,
-    linear_gaussian_score as vector_score,
 )
 from randla.smoothing._models.ready import (
     HALF_LOG_2PI,
     INITIAL_PROPOSAL,
-    LAWS,
     PROPOSAL,
-    SCORES,
     ReadyModel,
     entry_name,
     functions,
@@ -128,9 +125,9 @@ class LinearGaussian(ReadyModel):
             "initial_mean": np.array(mean, np.float64),
             "initial_cov": _as_covariance(initial_cov, d, "initial_cov"),
         }
-        regular = {n: not n.endswith("cov") or _is_regular(_root(p, n)) for n, p in parts.items()}
+        regular = {n: not n.endswith("cov") or np.diag(_root(p, n)).all() for n, p in parts.items()}
         regular["initial_mean"] = regular["initial_cov"]  # a known start is one constant
-        self.are_parameters = tuple(regular.values())
+        self.are_parameters = tuple(map(bool, regular.values()))
         self._constants = {n: read_only(p) for n, p in parts.items() if not regular[n]}
         self._index = {n: _index(n, p) for n, p in parts.items() if regular[n]}
         sizes = [len(index[0]) for index in self._index.values()]
@@ -143,19 +140,16 @@ class LinearGaussian(ReadyModel):
             if n.endswith("cov") and size > 1
         )
         simple = d == 1 and k == 1  # then state and observation are numbers
-        kernels, scores = (scalar, scalar) if simple else (vector, vector_score)
-        laws = functions(kernels, LAWS)
-        if regular["transition_cov"] and regular["observation_cov"]:  # what has inverses in it
-            laws |= functions(scores, SCORES) | functions(kernels, PROPOSAL)
-            if regular["initial_cov"]:
-                laws |= functions(kernels, INITIAL_PROPOSAL)
-        if not regular["transition_cov"]:  # no density
-            laws["log_transition"] = laws["log_transition_bound"] = None
+        without: list[str] = []  # functions that have the inverse of a singular covariance in them
+        if not regular["transition_cov"]:
+            without += ["log_transition", "log_transition_bound"]
         if not regular["initial_cov"]:
-            laws["log_initial"] = None
+            without += ["log_initial", *INITIAL_PROPOSAL]
+        if not (regular["transition_cov"] and regular["observation_cov"]):
+            without += ["score_initial", "score_step", *PROPOSAL, *INITIAL_PROPOSAL]
         entries = [(n, i) for n, index in self._index.items() for i in zip(*index, strict=True)]
         super().__init__(
-            **laws,
+            **functions(scalar if simple else vector, without),
             dim=None if simple else d,
             observation_dim=None if k == 1 else k,
             theta=[parts[n][i] for n, i in entries],
@@ -172,7 +166,7 @@ class LinearGaussian(ReadyModel):
             part[index] = entries
             if name.endswith("cov"):
                 part[index[::-1]] = entries  # the upper triangle
-                if not _is_regular(_root(part, name)):
+                if not np.diag(_root(part, name)).all():
                     raise ValueError(f"{name} must stay positive definite, got a singular one")
             self.__dict__[name] = read_only(part)
         A, B, m0 = self.transition_matrix, self.observation_matrix, self.initial_mean
@@ -242,10 +236,6 @@ def _root(P: Array, name: str) -> Array:
             f"{name} must be positive semidefinite, got one that fails at row {bad - 1}"
         )
     return root
-
-
-def _is_regular(root: Array) -> bool:
-    return bool((np.diag(root) > 0).all())
 
 
 def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:

@@ -7,6 +7,7 @@ layouts are described beside the functions, in `randla.smoothing._kernels.models
 """
 
 import math
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
@@ -14,23 +15,20 @@ from numpy.typing import ArrayLike
 
 from randla._typing import Array
 from randla._validation import read_only
+from randla.smoothing._model.functions import ARGUMENTS
 from randla.smoothing._model.state_space import StateSpaceModel
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # in a log normaliser, for each component
 
-# Functions that a module of kernels has, for `functions`.
-LAWS = (
-    "initial", "transition", "log_potential", "log_transition", "log_initial",
-    "log_transition_bound", "observe",
-)  # fmt: skip
-SCORES = ("score_initial", "score_step")
+# Functions that not all models of a kind have, for `functions`.
 PROPOSAL = ("proposal", "log_proposal")
 INITIAL_PROPOSAL = ("initial_proposal", "log_initial_proposal")
 
 
-def functions(module: ModuleType, *groups: tuple[str, ...]) -> dict[str, Any]:
-    """Return the functions of a module of kernels by their names."""
-    return {name: getattr(module, name) for group in groups for name in group}
+def functions(module: ModuleType, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return the functions of a model in a module of kernels by their names."""
+    names = [n for n in ARGUMENTS if hasattr(module, n) and n not in without]
+    return {name: getattr(module, name) for name in names}
 
 
 def entry_name(name: str, index: tuple[int, ...]) -> str:
@@ -45,11 +43,6 @@ class ReadyModel(StateSpaceModel):
     """
 
     _is_ready = True
-
-    @property
-    def _observation_shape(self) -> tuple[int, ...]:
-        """Shape of one observation."""
-        return super()._observation_shape or ()  # known: a number where there is no size
 
     @property
     def _arguments(self) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 from randla._typing import Array
 from randla._validation import as_number
 from randla.smoothing._kernels.models import volatility
-from randla.smoothing._models.ready import HALF_LOG_2PI, LAWS, SCORES, ReadyModel, functions
+from randla.smoothing._models.ready import HALF_LOG_2PI, ReadyModel, functions
 
 
 class StochasticVolatility(ReadyModel):
@@ -56,7 +56,7 @@ class StochasticVolatility(ReadyModel):
             as_number(beta, "beta", low=0.0, closed="neither"),
         ]
         super().__init__(
-            **functions(volatility, LAWS, SCORES),
+            **functions(volatility),
             theta=theta,
             names=("phi", "sigma", "beta"),
             support=("tanh", "log", "log"),  # stationary; positive

@@ -134,7 +134,7 @@ class PathSmoother:
         model, n, n_times = problem.model, problem.n_particles, len(problem.y)
         guided = use_proposal(model, "auto")
         self.problem, self.rng = problem, rng
-        self.filter = FilterRun(model, problem.y, problem.observed, n, guided=guided, store=True)
+        self.filter = FilterRun(model, problem.series(), n, guided=guided, store=True)
         self.kernel = model._compiled.kernel(
             backward_template,
             model._compiled.backward(problem.backward),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._parallel import progress_bar
 from randla._random import draw_key, new_stream
@@ -162,7 +162,8 @@ def particle_filter(
     store = as_flag(store, "store")
     if store:
         require_memory(len(values), n_particles, model.dim or 1)
-    run = FilterRun(model, values, observed, n_particles, guided=guided, store=store)
+    series = Series(values, observed, model._arguments)
+    run = FilterRun(model, series, n_particles, guided=guided, store=store)
     run.rng = new_stream(draw_key(rng))
     with progress_bar(len(values), as_flag(progress, "progress"), "particle filter") as bar:
         for begin, end in pieces(len(values), run.first_piece()):
@@ -193,21 +194,14 @@ class FilterRun(ParticleRun):
     """Work space of one filter, advanced piece by piece."""
 
     def __init__(
-        self,
-        model: StateSpaceModel,
-        y: Array,
-        observed: NDArray[np.bool_],
-        n_particles: int,
-        *,
-        guided: bool,
-        store: bool,
+        self, model: StateSpaceModel, series: Series, n: int, *, guided: bool, store: bool
     ) -> None:
-        n_times = len(y)
+        n_times = len(series.y)
         rows = n_times if store else min(2, n_times)  # all times, or the last two
-        super().__init__(model, n_times, n_particles, (rows, rows, rows))
-        propagate = model._compiled.feynman_kac(guided=guided).propagate
+        super().__init__(model, n_times, n, (rows, rows, rows))
+        _, _, propagate = model._compiled.feynman_kac(guided=guided)
         self.kernel = model._compiled.kernel(filter_template, propagate)
-        self.series = Series(y, observed, model._arguments)
+        self.series = series
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
         self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
         self.rng = np.empty(4, np.uint64)

@@ -85,7 +85,7 @@ def make_problem(
         n_backward = 1  # more draws would be the same one again
     if paths is not None:
         require_memory(len(values), n, model.dim or 1, *paths)
-    functional = model._compiled.functional(functional, values.ndim)
+    functional = model._compiled.functional(functional)
     limit = max(16, n // 4)  # where the proposals begin to cost more than an exact draw
     return SmoothingProblem(model, values, observed, functional, n, n_backward, backward, limit)
 

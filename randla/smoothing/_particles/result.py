@@ -69,15 +69,9 @@ class SmoothingResult(Result):
     backward: str
 
     _shown: ClassVar[tuple[str, ...]] = (
-        "estimate",
-        "standard_error",
-        "n_chains",
-        "n_particles",
-        "backward",
-        "burn_in",
-        "suggested_burn_in",
-        "log_likelihood",
-    )
+        "estimate", "standard_error", "n_chains", "n_particles", "backward", "burn_in",
+        "suggested_burn_in", "log_likelihood",
+    )  # fmt: skip
 
     @classmethod
     def of(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,22 +30,6 @@ from randla.smoothing._particles.records import (
 #: with probability 0.006.
 _MOST_STARTS = 100
 
-Starting = Generator[int, None, int]
-
-
-def sweep_kernel(problem: SmoothingProblem) -> Any:
-    """Return the kernel of `randla.smoothing._kernels.particles.sweep` for a problem."""
-    model, functional = problem.model._compiled, problem.functional
-    guided = use_proposal(problem.model, "auto")
-    kind = None if problem.n_backward is None else problem.backward
-    return model.kernel(
-        sweep_template,
-        model.feynman_kac(guided=guided).propagate,
-        functional.initial,
-        model.update(kind, functional),
-        functional=functional,
-    )
-
 
 class GibbsChain(ParticleRun):
     """Work space and state of one chain of sweeps.
@@ -60,7 +45,12 @@ class GibbsChain(ParticleRun):
         rows = n_times if trace else min(2, n_times)  # a path is traced through all times
         super().__init__(problem.model, n_times, n, (rows, 2, 1))
         self.problem, self.trace = problem, trace
-        self.kernel = sweep_kernel(problem)
+        compiled, kind = problem.model._compiled, problem.backward
+        *_, propagate = compiled.feynman_kac(guided=use_proposal(problem.model, "auto"))
+        update = compiled.update(None if problem.n_backward is None else kind, functional)
+        self.kernel = compiled.kernel(
+            sweep_template, propagate, functional.initial, update, functional=functional
+        )
         self.rng = new_stream(key, chain)
         self.path = np.empty((n_times, *self.state_shape))
         self.traced_indices = np.empty((rows if trace else 1, n), np.int32)
@@ -77,33 +67,8 @@ class GibbsChain(ParticleRun):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without the work space: the state is the stream and the path."""
-        return _restored, (self.problem, self.trace, self.rng, self.path, self.started)
-
-    def advance(
-        self,
-        begin: int,
-        end: int,
-        estimates: Array,
-        paths: Array,
-        theta: Array | None = None,
-    ) -> None:
-        """Run times begin, ..., end - 1 of one sweep, or as many whole ones as `estimates` has."""
-        self.kernel(
-            self.rng,
-            self.problem.series(theta),
-            Span(begin, end, len(estimates), self.started, self.trace),
-            self.path,
-            self.particles,
-            self.weights,
-            self.backward,
-            self.traced_indices,
-            self.sums,
-            self.track,
-            SweepResults(estimates, paths, self.changed),
-        )
-        raise_for_status(self.track.info)
-        if end == len(self.problem.y):
-            self.started = True  # there is a path
+        state = {"rng": self.rng, "path": self.path, "started": self.started}
+        return partial(GibbsChain, trace=self.trace), (self.problem, np.uint64(0), 0), state
 
     def sweeps(
         self, estimates: Array, paths: Array, theta: Array | None = None
@@ -120,7 +85,14 @@ class GibbsChain(ParticleRun):
             started = time.perf_counter()
             first_piece = n_times if n > 0 else int(n_times * PIECE_SECONDS / seconds)
             for begin, end in pieces(n_times, first_piece):
-                self.advance(begin, end, estimates[rows], paths[rows], theta)
+                self.kernel(
+                    self.rng, self.problem.series(theta),
+                    Span(begin, end, max(n, 1), self.started, self.trace), self.path,
+                    self.particles, self.weights, self.backward, self.traced_indices, self.sums,
+                    self.track, SweepResults(estimates[rows], paths[rows], self.changed),
+                )  # fmt: skip
+                raise_for_status(self.track.info)
+                self.started |= end == n_times  # there is a path
                 if end < n_times:
                     yield done
             seconds = max((time.perf_counter() - started) / max(n, 1), 1e-6)  # of one sweep, timed
@@ -129,7 +101,9 @@ class GibbsChain(ParticleRun):
                 yield done
 
 
-def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) -> Starting:
+def surviving_start(
+    chain: Any, draw: Callable[[], Generator[int, None, None]]
+) -> Generator[int, None, int]:
     """Run ``draw()``, the unconditional start of a chain, until particles survive it.
 
     Each attempt has a stream of its own, which follows from the start of the first one and not
@@ -145,11 +119,3 @@ def surviving_start(chain: Any, draw: Callable[[], Generator[int, None, None]]) 
                 raise
             chain.rng = new_stream(key, attempt)
     return attempt
-
-
-def _restored(
-    problem: SmoothingProblem, trace: bool, rng: Any, path: Array, started: bool
-) -> GibbsChain:
-    chain = GibbsChain(problem, np.uint64(0), 0, trace=trace)
-    chain.rng, chain.path, chain.started = rng, path, started
-    return chain

@@ -68,7 +68,7 @@ def run_from_the_smoothing_law(problem, trial):
         chain.path[...] = paths[start].astype(float).reshape(-1, *(1,) * len(problem.state_shape))
         if problem.state_shape:
             chain.path[:, 1] *= -1
-        chain.advance(0, len(y), out, drawn)
+        list(chain.sweeps(out, drawn))
         estimates[r] = out.mean(0)
         states = drawn.reshape(N_SWEEPS, len(y), -1)[:, :, 0].astype(int)
         shares[r] = np.bincount(states @ codes, minlength=len(paths)) / N_SWEEPS
@@ -185,7 +185,7 @@ def test_likelihood_times_estimate_is_unbiased(case, n_particles, trial):
     out, no_paths = np.empty((1, 3)), np.empty((1, 0))
     for r in range(trial.replicates):
         chain.started = False
-        chain.advance(0, len(y), out, no_paths)
+        list(chain.sweeps(out, no_paths))
         draws[r] = np.exp(chain.log_likelihood())
         draws[r, 1:] *= out[0]
     _, weights, sums = chain_paths(y)

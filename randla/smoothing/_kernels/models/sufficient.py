@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import overload
 
 from randla._jit import kernel
-from randla.smoothing._kernels.models.linear_gaussian import component
+from randla.smoothing._kernels.models.linear_gaussian import any_missing, component
 
 
 def length(x):
@@ -46,10 +46,7 @@ def write_product(x, z, out, first):
 
 @kernel
 def write_observed(x, y, out, first):
-    seen = True
-    for i in range(length(y)):
-        seen &= not math.isnan(component(y, i))
-    if seen:
+    if not any_missing(y, length(y)):
         first = write_square(x, out, first)
         write_product(y, x, out, first)
 

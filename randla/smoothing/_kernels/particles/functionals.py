@@ -3,6 +3,8 @@
 import math
 
 from randla._jit import inline, kernel, unsaved_inline, unsaved_kernel
+from randla.smoothing._kernels.models.linear_gaussian import component
+from randla.smoothing._kernels.models.sufficient import length
 
 
 def make_named(name, scalar):
@@ -58,19 +60,14 @@ def difference_step(value, kind):
 
 
 @kernel
-def is_missing_number(y):
-    return math.isnan(y)
+def is_missing(y):
+    missing = True
+    for k in range(length(y)):
+        missing &= math.isnan(component(y, k))
+    return missing
 
 
-@kernel
-def is_missing_row(y):
-    for k in range(y.size):  # noqa: SIM110
-        if not math.isnan(y[k]):
-            return False
-    return True
-
-
-def make_numeric_score(log_initial, log_transition, log_potential, is_missing, kinds):
+def make_numeric_score(log_initial, log_transition, log_potential, kinds):
     """Functions that write the score; `kinds` are the supports of the parameters, as above."""
 
     @unsaved_kernel

@@ -2,7 +2,6 @@
 
 import math
 
-from randla._jit import kernel
 from randla.smoothing._kernels.particles.feynman_kac import blank
 from randla.smoothing._kernels.particles.resample import guided_draw, systematic_indices
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
@@ -76,16 +75,8 @@ def path_sum_template(first, step):
                     step(t - 1, path[t - 1], path[t], y[t], theta, increment)
                 for k in range(p):
                     sums[b, k] += increment[k]
-                if not is_finite(sums[b]):
-                    info[0], info[1] = NAN_FUNCTIONAL, t
-                    return
+                    if not abs(sums[b, k]) < math.inf:
+                        info[0], info[1] = NAN_FUNCTIONAL, t
+                        return
 
     return path_sums
-
-
-@kernel
-def is_finite(values):
-    for k in range(values.size):  # noqa: SIM110
-        if not abs(values[k]) < math.inf:
-            return False
-    return True

@@ -21,11 +21,11 @@ def simulate_template(draw_first, mutate, observe):
                 info[1] = t  # for errors of the functions
                 if s > 0:
                     # Not observed: from the transition, even where there is a proposal.
-                    mutate(rng, t - 1, path[s - 1], 0.0, False, theta, path, s)
+                    mutate((rng, t - 1, path[s - 1]), 0.0, False, theta, path, s)
                 elif start.shape[0] > 0:
-                    mutate(rng, t - 1, start[i], 0.0, False, theta, path, s)
+                    mutate((rng, t - 1, start[i]), 0.0, False, theta, path, s)
                 else:
-                    draw_first(rng, 0.0, False, theta, path, s)
+                    draw_first((rng,), 0.0, False, theta, path, s)
                 observe(rng, t, path[s], theta, observations[i, s])
 
     return simulate
