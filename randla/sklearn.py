@@ -24,7 +24,7 @@ except ImportError as error:
 
 from randla._validation import as_flag, as_number
 from randla.regression import lp_regression, lstsq
-from randla.regression._least_squares.intercept import lstsq_with_intercept
+from randla.regression._intercept import lstsq_with_intercept
 
 __all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]
 
