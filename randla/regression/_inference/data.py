@@ -1,0 +1,161 @@
+"""A, b, weights and groups of a fit, read once more for its statistical errors.
+
+A function of rows gets a tile X (rows, d) of A, dense, in float64 and in scaled columns, and the
+parts of other vectors; one body serves arrays in memory, CSR matrices and Dask arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from randla._scaling import power_of_two_scale
+from randla._tall.base import TallMatrix
+from randla._tall.memory import MemoryMatrix
+from randla._tall.open import open_tall
+from randla._typing import Array
+from randla.regression._inference.groups import Groups, as_groups
+
+Shape = tuple[int, ...]
+
+
+@dataclass
+class FittedData:
+    """The rows behind a fit. Rows of weight zero were left out, or (lazy ones) add nothing.
+
+    Attributes
+    ----------
+    tall : TallMatrix
+        A, its columns multiplied by the powers of two `scale`.
+    B : (n, k) ndarray or Dask array
+    w : (n,) ndarray, Dask array or None
+        Weights; None for ones.
+    repeats : bool
+        Whether a weight w stands for w equal rows (frequency weights) or for the variance 1/w.
+    n_rows : int
+        Rows with weight; with `repeats` the sum of the weights.
+    groups : Groups or None
+    """
+
+    tall: TallMatrix
+    B: Any
+    w: Any
+    repeats: bool
+    n_rows: int
+    groups: Groups | None
+
+    @classmethod
+    def open(
+        cls, A: Any, b: Any, weights: Any = None, *, repeats: bool = False, groups: Any = None
+    ) -> FittedData:
+        """Check what the caller gave once more, and scale the columns of A."""
+        tall = open_tall(A, finite=True)
+        B = tall.right_hand_sides(b, finite=True)
+        B = B[:, None] if B.ndim == 1 else B
+        w, n_rows = None, tall.n
+        if weights is not None:
+            w = tall.vector(weights, "weights", positive_sum=True)
+            largest, n_positive, total, n_whole = tall.compute(
+                w.max(), (w > 0.0).sum(), w.sum(), (w == np.floor(w)).sum()
+            )
+            if repeats and n_whole < tall.n:
+                raise ValueError("weights must be whole numbers if they are frequencies")
+            n_rows = int(total if repeats else n_positive)
+            if not repeats:
+                w = float(power_of_two_scale(largest)) * w  # only their ratios matter
+            if n_positive < tall.n and not tall.lazy:
+                live = np.flatnonzero(w)
+                tall, B, w = tall.take(live), B[live], w[live]
+                groups = None if groups is None else np.asarray(groups)[live]
+        members = None if groups is None else as_groups(tall, groups, w)
+        tall.rescale_columns()
+        return cls(tall, B, w, repeats, n_rows, members)
+
+    @property
+    def n(self) -> int:
+        """Rows that are read."""
+        return self.tall.n
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return self.tall.d
+
+    @property
+    def scale(self) -> Array:
+        """Powers of two by which the columns were multiplied: x = scale * y."""
+        scale = self.tall.column_scale
+        return np.ones(self.d) if scale is None else scale
+
+    def sums(
+        self,
+        function: Callable[..., Sequence[Any]],
+        *vectors: Any,
+        shapes: Sequence[Shape],
+        **constants: Any,
+    ) -> list[Array]:
+        """Sums over the tiles of the arrays that ``function(X, *parts, **constants)`` returns.
+
+        One pass over A, on several threads; parts are fixed by the shape, so that the sums do not
+        depend on the number of threads.
+        """
+        size = sum(math.prod(shape) for shape in shapes)
+        total = self.tall.compute(
+            self.tall.join_rows(
+                _sums_of_block, *vectors, shape=(1, size), of_tile=function, size=size, **constants
+            )
+        )
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        parts = np.split(np.asarray(total)[0], ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def rows(
+        self,
+        function: Callable[..., Any],
+        *vectors: Any,
+        width: int | None = None,
+        **constants: Any,
+    ) -> Any:
+        """What ``function(X, *parts, **constants)`` says of each row, (n,) or (n, width)."""
+        return self.tall.map_rows(
+            _values_of_block, *vectors, width=width, of_tile=function, columns=width, **constants
+        )
+
+
+def _sums_of_block(
+    block: MemoryMatrix, *vectors: Any, of_tile: Callable[..., Any], size: int, **constants: Any
+) -> Array:
+    vectors = tuple(None if v is None else np.asarray(v) for v in vectors)
+
+    def visit(i: int, j: int, tile: Array, _: Array, total: Array) -> None:
+        parts = (None if v is None else v[i:j] for v in vectors)
+        found = of_tile(block.rows(i, j, out=tile), *parts, **constants)
+        at = 0
+        for array in found:
+            value = np.asarray(array).reshape(-1)
+            total[0, at : at + value.size] += value
+            at += value.size
+
+    return block.each(visit, 0, 2.0 * block.n * size, (1, size))
+
+
+def _values_of_block(
+    block: MemoryMatrix,
+    *vectors: Any,
+    of_tile: Callable[..., Any],
+    columns: int | None,
+    **constants: Any,
+) -> Array:
+    vectors = tuple(None if v is None else np.asarray(v) for v in vectors)
+    out = np.empty(block.n if columns is None else (block.n, columns))
+
+    def visit(i: int, j: int, tile: Array, _: Array, __: Array) -> None:
+        parts = (None if v is None else v[i:j] for v in vectors)
+        out[i:j] = of_tile(block.rows(i, j, out=tile), *parts, **constants)
+
+    block.each(visit, 0, 2.0 * block.n * block.d * (columns or 1))
+    return out

@@ -1,0 +1,43 @@
+"""What a kind of inference says of the coefficients, before it becomes an `Inference`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from randla._typing import Array
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Statistical errors of k fits of d coefficients, in the units of the caller.
+
+    Attributes
+    ----------
+    covariance : (k d, k d) ndarray
+        Of the estimates over repetitions of the data, coefficients fastest. NaN in rows and
+        columns of coefficients that have none.
+    degrees_of_freedom : (d, k) ndarray
+        Of the Student t law of each coefficient.
+    assumed : str
+        One line of the table: what is assumed, such as "independent rows, HC3".
+    notes : tuple of str
+        Further lines for `summary`.
+    replicates : (n_replicates, d, k) ndarray or None
+    interval : callable or None
+        ``interval(level)`` gives low, high (d, k) where the interval is not that of Student's t.
+    """
+
+    covariance: Array
+    degrees_of_freedom: Array
+    assumed: str
+    notes: tuple[str, ...] = ()
+    replicates: Array | None = None
+    interval: Callable[[float], tuple[Array, Array]] | None = None
+
+
+def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:
+    """Variances of the coefficients (d, k) of a covariance with coefficients fastest."""
+    d, k = shape
+    return covariance.diagonal().reshape(k, d).T
