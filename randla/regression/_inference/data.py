@@ -39,6 +39,10 @@ class FittedData:
     n_rows : int
         Rows with weight; with `repeats` the sum of the weights.
     groups : Groups or None
+    unit : float
+        The power of two that multiplied the weights of the caller.
+    live : (n,) ndarray of int or None
+        Numbers of the rows that are left, where some were left out.
     """
 
     tall: TallMatrix
@@ -47,6 +51,8 @@ class FittedData:
     repeats: bool
     n_rows: int
     groups: Groups | None
+    unit: float = 1.0
+    live: Any = None
 
     @classmethod
     def open(
@@ -56,7 +62,7 @@ class FittedData:
         tall = open_tall(A, finite=True)
         B = tall.right_hand_sides(b, finite=True)
         B = B[:, None] if B.ndim == 1 else B
-        w, n_rows = None, tall.n
+        w, n_rows, unit, live = None, tall.n, 1.0, None
         if weights is not None:
             w = tall.vector(weights, "weights", positive_sum=True)
             largest, n_positive, total, n_whole = tall.compute(
@@ -66,14 +72,15 @@ class FittedData:
                 raise ValueError("weights must be whole numbers if they are frequencies")
             n_rows = int(total if repeats else n_positive)
             if not repeats:
-                w = float(power_of_two_scale(largest)) * w  # only their ratios matter
+                unit = float(power_of_two_scale(largest))
+                w = unit * w  # only their ratios matter
             if n_positive < tall.n and not tall.lazy:
                 live = np.flatnonzero(w)
                 tall, B, w = tall.take(live), B[live], w[live]
                 groups = None if groups is None else np.asarray(groups)[live]
         members = None if groups is None else as_groups(tall, groups, w)
         tall.rescale_columns()
-        return cls(tall, B, w, repeats, n_rows, members)
+        return cls(tall, B, w, repeats, n_rows, members, unit, live)
 
     @property
     def n(self) -> int:

@@ -27,6 +27,8 @@ class Errors:
     replicates : (n_replicates, d, k) ndarray or None
     interval : callable or None
         ``interval(level)`` gives low, high (d, k) where the interval is not that of Student's t.
+    unit : float
+        A power of two: `covariance` is that of estimates over it, whose squares are within range.
     """
 
     covariance: Array
@@ -35,6 +37,7 @@ class Errors:
     notes: tuple[str, ...] = ()
     replicates: Array | None = None
     interval: Callable[[float], tuple[Array, Array]] | None = None
+    unit: float = 1.0
 
 
 def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:

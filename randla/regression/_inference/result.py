@@ -49,9 +49,13 @@ class Inference(Result):
     ) -> Inference:  # fmt: skip
         """From x (d,) or (d, k), statistical errors, and the (k d, k d) covariance of the algorithm."""
         shape = (len(x), x.size // len(x))
+        unit = errors.unit
         of_data = diagonal(errors.covariance, shape)
-        of_algorithm = np.zeros(shape) if algorithmic is None else diagonal(algorithmic, shape)
-        total = np.sqrt(of_data + of_algorithm).reshape(x.shape)
+        of_algorithm = np.zeros(shape)
+        if algorithmic is not None:
+            of_algorithm = diagonal(algorithmic, shape) / unit / unit
+        total = unit * np.sqrt(of_data + of_algorithm).reshape(x.shape)
+        covariance = errors.covariance * unit * unit
         df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = x / total
@@ -59,10 +63,10 @@ class Inference(Result):
 
         return cls(
             estimate=x, standard_error=total,
-            statistical_error=np.sqrt(of_data).reshape(x.shape),
-            algorithmic_error=np.sqrt(of_algorithm).reshape(x.shape),
+            statistical_error=unit * np.sqrt(of_data).reshape(x.shape),
+            algorithmic_error=unit * np.sqrt(of_algorithm).reshape(x.shape),
             degrees_of_freedom=df, t=t, p=2.0 * stdtr(df, -np.abs(t)),
-            covariance=errors.covariance if algorithmic is None else errors.covariance + algorithmic,
+            covariance=covariance if algorithmic is None else covariance + algorithmic,
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
             replicates=errors.replicates, _columns=columns, _column_kind=column_kind,
             _assumed=errors.assumed, _notes=errors.notes, _interval=errors.interval,
