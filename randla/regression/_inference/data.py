@@ -76,9 +76,10 @@ class FittedData:
                 w = unit * w  # only their ratios matter
             if n_positive < tall.n and not tall.lazy:
                 live = np.flatnonzero(w)
-                tall, B, w = tall.take(live), B[live], w[live]
-                groups = None if groups is None else np.asarray(groups)[live]
         members = None if groups is None else as_groups(tall, groups, w)
+        if live is not None:
+            members = None if members is None else members.take(live)
+            tall, B, w = tall.take(live), B[live], w[live]
         tall.rescale_columns()
         return cls(tall, B, w, repeats, n_rows, members, unit, live)
 
