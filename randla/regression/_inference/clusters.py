@@ -119,7 +119,7 @@ def cluster_errors(
     return covariance, df
 
 
-def _warn_of(lost: Array, names: tuple[str, ...]) -> None:
+def _warn_of(lost: Any, names: tuple[str, ...]) -> None:
     named = [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
     more = len(named) - _MAX_NAMES
     listed = ", ".join(named[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
@@ -134,7 +134,7 @@ def _warn_of(lost: Array, names: tuple[str, ...]) -> None:
 
 
 def _sums_of_rows(
-    block: MemoryMatrix, codes: Any, V: Any, Z: Any, T: Array, n_groups: int
+    block: Any, codes: Any, V: Any, Z: Any, T: Array, n_groups: int
 ) -> tuple[Array, Array]:
     """Grams (q, n_groups, r, r) and scores (n_groups, k, r) of rows in memory."""
     n, (d, r) = block.n, T.shape
@@ -172,7 +172,7 @@ def _sums_of_block(block: MemoryMatrix, codes: Any, V: Any, Z: Any, *, T: Array)
     return _boxed(found, *_sums_of_rows(block, local, V, Z, T, len(found)))
 
 
-def _boxed(*arrays: Array) -> Any:
+def _boxed(*arrays: Any) -> Any:
     box = np.empty((1, 1), object)
     box[0, 0] = arrays
     return box
@@ -235,7 +235,7 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
     parts = run_parts(part, len(bounds), seconds=1e-8 * n_groups * p**2 * (p + 10), blas=True)
     for is_lost, _ in parts:
         lost |= is_lost
-    df = np.ones(d) if kind == "CR1" else Freedom.joined([freedom for _, freedom in parts])
+    df = np.ones(d) if kind == "CR1" else Freedom.joined([part for _, part in parts if part])
     df[lost] = np.nan
     return changes, df
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from randla._tall.base import TallMatrix
-from randla._typing import Array
 from randla._validation import is_dask, is_sparse
 
 #: Integers that span at most this many values for each row are numbered by a table of them.
@@ -30,7 +29,7 @@ class Groups:
     codes: Any
     n_groups: int
 
-    def take(self, rows: Array) -> Groups:
+    def take(self, rows: Any) -> Groups:
         """The same groups for some of the rows, which have all the weight."""
         return Groups(self.codes[rows], self.n_groups)
 
@@ -131,7 +130,7 @@ def _is_missing(label: Any) -> bool:
         return True
     try:
         hash(label)
-        return not label == label  # NaN, NaT
+        return bool(label != label)  # NaN, NaT
     except TypeError:  # pandas.NA has no truth value, a list no hash
         if type(label).__name__ == "NAType":
             return True
