@@ -34,12 +34,11 @@ from typing import Any
 import numpy as np
 
 from randla._parallel import part_bounds, run_parts
-from randla._results import warn_caller
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.fit import LeastSquaresFit
-from randla.regression._inference.options import InferenceOptions, InferenceWarning
+from randla.regression._inference.options import InferenceOptions
 from randla.regression._kernels import groups as kernels
 
 #: Eigenvalues of K_g above 1 minus this belong to what group g carries alone.
@@ -50,7 +49,7 @@ _EPS = float(np.finfo(np.float64).eps)
 #: Norm of K_g below which powers of I - K_g are sums of a series, which needs no eigenvalues.
 _SMALL = 0.05
 _GROUPS_OF_PART = 256  # some milliseconds
-_MAX_NAMES = 5  # in a warning
+_CARRIED_ALONE = "it hangs on one group of rows, without which the data do not determine it"
 
 #: What each kind assumes, and how, in a line.
 ASSUMED = {
@@ -106,23 +105,21 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
     return GroupSums(T, *(_spread(found, n_groups, part) for part in (grams, scores)))
 
 
-def cluster_errors(
-    data: FittedData, fit: LeastSquaresFit, options: InferenceOptions, names: tuple[str, ...]
-) -> Errors:
+def cluster_errors(data: FittedData, fit: LeastSquaresFit, options: InferenceOptions) -> Errors:
     """Errors of a least-squares fit whose rows are independent in different groups only."""
     kind = options.kind
     sums = group_sums(data, fit.inverse, data.w, data.B, Y=fit.Y)
-    covariance, df = covariance_of_groups(sums, kind, n_rows=data.n_rows, names=names)
-    return Errors(covariance, df, ASSUMED[kind], unit=fit.units)
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
+    return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
 
 
 def covariance_of_groups(
-    sums: GroupSums, kind: str, *, n_rows: int, names: tuple[str, ...]
-) -> tuple[Array, Array]:
+    sums: GroupSums, kind: str, *, n_rows: int
+) -> tuple[Array, Array, dict[int, str]]:
     """Covariance (k d, k d) and degrees of freedom (d, k) of coefficients of the scaled columns.
 
     `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that cannot be told without one of the
-    groups are NaN in both, and an `InferenceWarning` names them.
+    groups are NaN in both; the third value says why.
     """
     q, n_groups = sums.grams.shape[:2]
     d, k = len(sums.T), sums.scores.shape[1]
@@ -131,29 +128,16 @@ def covariance_of_groups(
         columns = slice(None) if q == 1 else slice(i, i + 1)
         change, freedom = _changes(sums.T, sums.grams[i], sums.scores[:, columns], kind, n_rows)
         changes[:, columns], df[:, columns] = change, freedom[:, None]
+    lost = np.isnan(df)
     if kind == "CR1":
         factor = n_groups / (n_groups - 1) * ((n_rows - 1) / (n_rows - sums.T.shape[1]))
-        df[~np.isnan(df)] = n_groups - 1
+        df[~lost] = n_groups - 1
     else:
         factor = 1.0 if kind == "CR2" else (n_groups - 1) / n_groups
     flat = changes.reshape(n_groups, k * d)
     covariance = factor * (flat.T @ flat)
-    lost = np.isnan(df)
     covariance[lost.T.ravel()] = covariance[:, lost.T.ravel()] = np.nan
-    if lost.any():
-        _warn_of(lost.any(axis=1), names)
-    return covariance, df
-
-
-def _warn_of(lost: Any, names: tuple[str, ...]) -> None:
-    named = [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
-    more = len(named) - _MAX_NAMES
-    listed = ", ".join(named[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
-    warn_caller(
-        f"no standard error for {listed}: A without one of the groups does not determine the "
-        "coefficient",
-        InferenceWarning,
-    )
+    return covariance, df, {int(j): _CARRIED_ALONE for j in np.flatnonzero(lost.any(axis=1))}
 
 
 # The sums ----------------------------------------------------------------------------------------
@@ -343,7 +327,7 @@ class Freedom:
     heavy: Array  # (d, n_heavy, p), the others' v_g
 
     @classmethod
-    def of(cls, K: Array, F: Array, is_heavy: Array, unit: Array) -> Freedom:
+    def of(cls, K: Array, F: Array, is_heavy: Any, unit: Array) -> Freedom:
         """Of K_g and K_g (I - K_g)^-1/2, for rows of `unit` (d, p) in place of l."""
         beta = ((unit @ K) * unit).sum(axis=2)  # (n_groups, d)
         V = np.ascontiguousarray(np.swapaxes(unit @ F, 0, 1))  # (d, n_groups, p)
