@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,4 +64,5 @@ class LpFit:
 
         Rows and weights of the fit have A'z = 0, z in its box, and losses that add up to `value`.
         """
-        raise NotImplementedError
+        live = data.live
+        return self if live is None else replace(self, dual=self.dual[live])

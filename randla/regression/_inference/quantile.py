@@ -1,22 +1,147 @@
-"""Errors of quantile fits."""
+r"""Errors of quantile fits: sandwiches of the densities at the planes, jointly for several quantiles.
+
+For quantiles s and t, with :math:`D_s = \sum_i w_i f_{s,i} a_i a_i^T` from densities f,
+
+.. math:: \mathrm{Cov}(x_s, x_t) = (\min(s, t) - s t)\, D_s^{-1} D_0 D_t^{-1}, \qquad
+          D_0 = \sum_i m_i a_i a_i^T,
+
+where m is w^2, for frequencies w. Where rows of positive density do not tell all coefficients (a
+rare indicator, a far tail), the others keep their errors, from the rows that do not need those.
+
+Source: Koenker, "Quantile regression" (2005), sections 3.2 and 3.4.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from randla._results import warn_caller
+from randla._typing import Array
+from randla.regression._inference import density
+from randla.regression._inference.basis import Basis, Bread, not_identity
 from randla.regression._inference.data import FittedData
+from randla.regression._inference.density import Residuals
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.lp_fit import LpFit
-from randla.regression._inference.options import InferenceOptions
+from randla.regression._inference.options import InferenceOptions, InferenceWarning
+
+_ASSUMED = {
+    "iid": "errors of one law, independent of A (Siddiqui)",
+    "robust": "independent rows, density of each from planes beside, shrunk",
+    "nid": "independent rows, density of each from planes beside (Hendricks-Koenker)",
+    "powell": "independent rows, normal kernel at each (Powell)",
+}
 
 
 def quantile_errors(
     fit: LpFit, data: FittedData, names: tuple[str, ...], options: InferenceOptions
 ) -> Errors:
     """What a kind says of the coefficients of quantile fits."""
-    # rank: rank_errors(fit, data, density, errors) with the default's density (n, k), lazy if data
-    #       are, in units of 1 / b, and the Errors of "robust" -> Errors.
-    # bootstrap: bootstrap_errors(fit, data, errors, options) with the Errors of "robust" for bands
-    #       (for l_p with p < 1.5 errors is None) -> Errors.
-    # cluster, CR1: group_sums(data, weight * density of one tau (n,), fit.dual[:, j]) ->
-    #       (D_g (G, d, d), s_g (G, d)) in scaled columns of `data`, then a function of
-    #       (D, D_g, s_g) -> covariance (d, d) in scaled columns, and df (d,).
-    raise NotImplementedError
+    residuals = Residuals.of(fit, data)
+    _warn_of_few_or_equal_rows(residuals)
+    basis = Basis.of(data)
+    f = _densities(options.kind, fit, residuals, basis)
+    covariance = _sandwich(residuals, basis, f, names)
+    df = np.full(fit.x.shape, float(data.n_rows - fit.rank))
+    return Errors(covariance, df, _ASSUMED[options.kind], unit=data.coefficient_units)
+
+
+def _densities(kind: str, fit: LpFit, residuals: Residuals, basis: Basis) -> Any:
+    """The densities (n, k), or (k,) where they are equal."""
+    if kind == "iid":
+        s = residuals.sparsity
+        return np.divide(1.0, s, out=np.zeros_like(s), where=s > 0.0)
+    if kind == "powell":
+        return density.normal_kernel(residuals)
+    if kind == "CR1":
+        return density.flat_kernel(residuals)
+    difference = density.planes_beside(fit, residuals.data, residuals.h)
+    if kind == "nid":
+        return density.hendricks_koenker(residuals, difference)
+    return density.shrunk(residuals, difference, basis)
+
+
+def _sandwich(residuals: Residuals, basis: Basis, f: Any, names: tuple[str, ...]) -> Array:
+    """Covariance (k d, k d) of the coefficients of the scaled columns, in scaled units of b."""
+    data, taus, T = residuals.data, residuals.taus, basis.T
+    k, (d, r) = len(taus), T.shape
+    options = {"T": not_identity(T)}
+    if f.ndim == 1:
+        D = f[:, None, None] * basis.gram
+    else:
+        (D,) = data.sums(_breads, f, data.w, shapes=[(k, r, r)], **options)
+    breads = [Bread.of(D_t, data.n_rows) for D_t in D]
+    meats = np.broadcast_to(basis.meat, (k, k, r, r))
+    if not all(bread.is_whole for bread in breads):
+        (meats,) = data.sums(
+            _meats,
+            data.w,
+            shapes=[(k, k, r, r)],
+            breads=breads,
+            squares=not data.repeats,
+            **options,
+        )
+    factors = np.minimum(taus, taus[:, None]) - taus * taus[:, None]
+    fitted = residuals.n_kept == 0  # exactly: no error
+    factors[fitted] = factors[:, fitted] = 0.0
+    inverses = [bread.inverse for bread in breads]
+    blocks = [
+        [factors[s, t] * (T @ inverses[s] @ meats[s, t] @ inverses[t] @ T.T) for t in range(k)]
+        for s in range(k)
+    ]
+    covariance = np.block(blocks)
+    told = np.stack(
+        [basis.estimable & (b.holds(T) | z) for b, z in zip(breads, fitted, strict=True)]
+    )
+    _warn_of_columns(told, taus, names)
+    covariance[~told.ravel()] = covariance[:, ~told.ravel()] = np.nan
+    return covariance
+
+
+def _breads(X: Array, f: Array, w: Array | None, *, T: Array | None) -> list[Array]:
+    Q = X if T is None else X @ T
+    v = f if w is None else f * w[:, None]
+    return [np.stack([Q.T @ (column[:, None] * Q) for column in v.T])]
+
+
+def _meats(
+    X: Array, w: Array | None, *, T: Array | None, breads: list[Bread], squares: bool
+) -> list[Array]:
+    """D_0 over the rows that are in the spaces of both quantiles of a pair."""
+    Q = X if T is None else X @ T
+    inside = np.stack([bread.holds(Q) for bread in breads])  # (k, rows)
+    m = np.ones(len(Q)) if w is None else w * w if squares else w
+    pairs = inside[:, None] * inside * m
+    return [np.einsum("stn,ni,nj->stij", pairs, Q, Q, optimize=True)]
+
+
+def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
+    data, taus = residuals.data, residuals.taus
+    n, d = density.effective_rows(data), data.d
+    for tau, on_plane in zip(taus, residuals.n_on_plane, strict=True):
+        if n * min(tau, 1.0 - tau) < 5.0 * d:
+            warn_caller(
+                f"tau = {tau:g} has {n * min(tau, 1.0 - tau):.3g} rows beyond its plane for {d} "
+                "coefficients: standard errors are wide there, about twice the true ones",
+                InferenceWarning,
+            )
+        if on_plane > max(2.0 * d, 0.01 * data.n_rows):
+            warn_caller(
+                f"b equals the plane of tau = {tau:g} in {on_plane:.0f} rows: quantiles of discrete "
+                "values have no standard errors; adding uniform noise as wide as their steps gives "
+                "them some",
+                InferenceWarning,
+            )
+
+
+def _warn_of_columns(told: Any, taus: Array, names: tuple[str, ...]) -> None:
+    for column, tau in zip(told, taus, strict=True):
+        if not column.all():
+            listed = ", ".join(name for name, known in zip(names, column, strict=True) if not known)
+            warn_caller(
+                f"no standard error for {listed} at tau = {tau:g}: too few rows tell them there, so "
+                "that they are NaN",
+                InferenceWarning,
+            )
