@@ -21,7 +21,7 @@ _INSIDE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """With w the weights, and m = w^2 (for frequencies w) the variances of scores over tau (1 - tau).
+    """Sums with the weights w, and with the variances m of scores, w^2 or, for frequencies, w.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Basis:
         return cls(T, gram, meat, np.square(Q).sum(axis=1) > 1.0 - _INSIDE**2)
 
     def variance_root(self) -> Array:
-        """K (d, r) with K K' = T gram^-1 meat gram^-1 T', so that |K'x|^2 is the variance of x'y."""
+        """K (d, r) with K K' = T gram^-1 meat gram^-1 T': |K'x|^2 is the variance of x'y."""
         root: Array = self.T @ np.linalg.solve(self.gram, np.linalg.cholesky(self.meat))
         return root
 

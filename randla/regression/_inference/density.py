@@ -118,7 +118,7 @@ class Residuals:
 
 
 def effective_rows(data: FittedData) -> float:
-    """Equal rows with the information of weighted ones, (sum w)^2 / sum w^2; all of repeated ones."""
+    """Rows of equal weight that tell as much, (sum w)^2 / sum w^2; all of repeated ones."""
     w = data.w
     if w is None or data.repeats:
         return float(data.n_rows)
@@ -179,7 +179,7 @@ def _difference_quotient(X: Array, *, difference: Array, h: Array, tiny: float) 
 
 
 def normal_kernel(residuals: Residuals) -> Any:
-    """That of "powell", (n, k): widths from the lesser of standard deviation and interquartile range."""
+    """That of "powell", (n, k): widths from the standard deviation or the quartiles, if less."""
     u, quarters = residuals.u, np.full((2, len(residuals.h)), [[0.25], [0.75]])
     low, high = residuals.quantiles(quarters, u)
     widths = np.minimum(_standard_deviations(residuals), (high - low) / 1.34)
@@ -190,11 +190,12 @@ def normal_kernel(residuals: Residuals) -> Any:
 
 
 def flat_kernel(residuals: Residuals) -> Any:
-    """That of "CR1", (n, k): widths from the median absolute residual."""
-    size = abs(residuals.u)
-    (middle,) = residuals.quantiles(np.full((1, len(residuals.h)), 0.5), size)
-    widths = residuals.normal_bandwidths * middle
-    return (size <= widths) * _quotient(0.5, widths)
+    """That of "CR1", (n, k): widths from the median absolute deviation from the median."""
+    u, half = residuals.u, np.full((1, len(residuals.h)), 0.5)
+    (middle,) = residuals.quantiles(half, u)
+    (deviation,) = residuals.quantiles(half, abs(u - middle))
+    widths = residuals.normal_bandwidths * deviation
+    return (abs(u) <= widths) * _quotient(0.5, widths)
 
 
 def _standard_deviations(residuals: Residuals) -> Array:
@@ -207,7 +208,7 @@ def _standard_deviations(residuals: Residuals) -> Array:
 
 
 def _quotient(x: Any, y: Array) -> Array:
-    """x / y, 0 where y is."""
+    """X / y, 0 where y is."""
     out: Array = np.divide(x, y, out=np.zeros_like(y), where=y > 0.0)
     return out
 

@@ -16,8 +16,8 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
     """Refuse fits whose coefficients have no standard errors, with the reason."""
     if p == float("inf"):
         raise ValueError(
-            "inference must be for p < inf, got p = inf: its coefficients have no normal limit, and "
-            "the bootstrap is wrong for them"
+            "inference must be for p < inf, got p = inf: its coefficients have no normal limit, "
+            "and the bootstrap is wrong for them"
         )
     if has_penalty:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Exact order statistics of weighted rows, in memory or lazy: passes that count, then a few rows."""
+"""Exact order statistics of weighted rows, in memory or lazy: passes that count, and a few rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ON_STEP = 1.0 - 1e-14
 
 
 def smallest(tall: TallMatrix, values: Any, rank: int) -> Array:
-    """The entry of the given rank (from 1) in each column of values (n, k); inf if there is none."""
+    """The entry of a rank (from 1) in each column of values (n, k); inf if there is none."""
     parts = tall.gather_vectors(_smallest, values, rank=rank)
     found = np.sort(np.concatenate(parts), axis=0)
     out: Array = found[rank - 1] if len(found) >= rank else np.full(found.shape[1], np.inf)
@@ -53,41 +53,75 @@ def _quantiles(values: Array, w: Array | None, levels: Array) -> Array:
     if w is None:
         index = np.maximum(np.ceil(levels * n * _ON_STEP).astype(int) - 1, 0)
         return np.partition(values, np.unique(index))[index]
-    order = np.argsort(values)
-    steps = np.cumsum(w[order])
-    index = np.searchsorted(steps, levels * steps[-1] * _ON_STEP)
-    return values[order[np.minimum(index, n - 1)]]
+    found, steps = _distribution(values, w)
+    return found[np.searchsorted(steps, levels * steps[-1] * _ON_STEP)]
 
 
 def _lazy_quantiles(tall: TallMatrix, values: Any, kept: Any, w: Any, levels: Array) -> Array:
-    """Brackets from a sample; then the weight below each, and the rows inside, of all rows."""
+    """Brackets from a sample of the rows; the weight below and the rows inside, of all rows."""
     stride = max(int(tall.n / max(_SAMPLE, tall.n ** (2.0 / 3.0))), 1)
-    samples = tall.gather_vectors(_sampled, values, kept, w, stride=stride)
-    q, k = levels.shape
-    columns = [tuple(np.concatenate(x) for x in zip(*(s[j] for s in samples), strict=True))
-               for j in range(k)]  # fmt: skip
-    order = [np.argsort(column[0]) for column in columns]
-    out, reach, missing = np.full((q, k), np.nan), _REACH, np.ones((q, k), bool)
-    while missing.any():
-        low, high = np.full((q, k), -np.inf), np.full((q, k), np.inf)
-        for i, j in np.argwhere(missing):
-            if reach < 1e3 and len(order[j]):
-                low[i, j], high[i, j] = _bracket(*columns[j], order[j], levels[i, j], reach)
-        parts = tall.gather_vectors(
-            _inside, values, kept, w, low=low, high=high, wanted=np.argwhere(missing)
-        )
-        total = sum(part[0] for part in parts)
-        for number, (i, j) in enumerate(np.argwhere(missing)):
-            below = sum(part[1][number] for part in parts)
-            v, weight = (np.concatenate([part[c][number] for part in parts]) for c in (2, 3))
-            if total[j] == 0.0:
-                missing[i, j] = False
-                continue
-            aim = levels[i, j] * total[j] * _ON_STEP - below
-            order_inside = np.argsort(v)
-            steps = np.cumsum(weight[order_inside])
-            if len(v) and 0.0 < aim <= steps[-1]:
-                out[i, j] = v[order_inside[np.searchsorted(steps, aim)]]
-                missing[i, j] = False
-        reach *= 4.0
+    parts = tall.gather_vectors(_sampled, values, kept, w, stride=stride)
+    sample, weight = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    out, reach = np.full(levels.shape, np.nan), _REACH
+    wanted = [(i, j) for j in range(levels.shape[1]) for i in range(len(levels))]
+    while wanted:
+        brackets = [_bracket(sample[:, j], weight[:, j], levels[i, j], reach) for i, j in wanted]
+        columns = [j for _, j in wanted]
+        parts = tall.gather_vectors(_inside, values, kept, w, columns=columns, brackets=brackets)
+        missed = []
+        for number, (i, j) in enumerate(wanted):
+            totals, below, inside, of_inside = zip(*(part[number] for part in parts), strict=True)
+            aim = levels[i, j] * sum(totals) * _ON_STEP - sum(below)
+            found, steps = _distribution(np.concatenate(inside), np.concatenate(of_inside))
+            if len(steps) and 0.0 < aim <= steps[-1]:
+                out[i, j] = found[np.searchsorted(steps, aim)]
+            elif sum(totals) > 0.0:
+                missed.append((i, j))
+        wanted, reach = missed, 4.0 * reach
+    return out
+
+
+def _distribution(values: Array, weight: Array) -> tuple[Array, Array]:
+    """Sorted values, and the weight up to each."""
+    order = np.argsort(values)
+    return values[order], np.cumsum(weight[order])
+
+
+def _sampled(first: int, values: Any, kept: Any, w: Any, *, stride: int) -> tuple[Array, Array]:
+    """Every so many rows, of those that are numbered through all blocks, and their weights."""
+    rows = slice(-first % stride, None, stride)
+    values, weight = np.asarray(values)[rows], np.ones_like(values[rows])
+    if kept is not None:
+        weight = weight * np.asarray(kept)[rows]
+    return values, weight if w is None else weight * np.asarray(w)[rows, None]
+
+
+def _bracket(values: Array, weight: Array, level: float, reach: float) -> tuple[float, float]:
+    """Quantiles between which that of all rows lies, if not off by more than `reach` deviations."""
+    found, steps = _distribution(values, weight)
+    total = steps[-1]
+    if not total > 0.0:
+        return -np.inf, np.inf
+    n = total / np.square(weight).sum() * total
+    margin = reach * np.sqrt(level * (1.0 - level) / n) + reach / n
+    low, high = np.searchsorted(steps, total * np.array([level - margin, level + margin]))
+    return (
+        found[low] if level > margin else -np.inf,
+        found[high] if level + margin < 1.0 and high < len(found) else np.inf,
+    )
+
+
+def _inside(
+    first: int, values: Any, kept: Any, w: Any, *, columns: list[int],
+    brackets: list[tuple[float, float]],
+) -> list[tuple[float, float, Array, Array]]:  # fmt: skip
+    """For each column and bracket: weight of all rows, and below; values inside, their weights."""
+    out = []
+    for j, (low, high) in zip(columns, brackets, strict=True):
+        v = np.asarray(values)[:, j]
+        weight = np.ones(len(v)) if kept is None else np.asarray(kept)[:, j].astype(np.float64)
+        if w is not None:
+            weight *= np.asarray(w)
+        rows = (v >= low) & (v <= high) & (weight > 0.0)
+        out.append((weight.sum(), weight[v < low].sum(), v[rows], weight[rows]))
     return out

@@ -1,4 +1,4 @@
-r"""Errors of quantile fits: sandwiches of the densities at the planes, jointly for several quantiles.
+r"""Errors of quantile fits: sandwiches of densities at the planes, jointly for several quantiles.
 
 For quantiles s and t, with :math:`D_s = \sum_i w_i f_{s,i} a_i a_i^T` from densities f,
 
@@ -21,31 +21,80 @@ from randla._results import warn_caller
 from randla._typing import Array
 from randla.regression._inference import density
 from randla.regression._inference.basis import Basis, Bread, not_identity
+from randla.regression._inference.bootstrap import bootstrap_quantiles
+from randla.regression._inference.clusters import cluster_errors, group_sums
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.density import Residuals
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.lp_fit import LpFit
-from randla.regression._inference.options import InferenceOptions, InferenceWarning
+from randla.regression._inference.options import CLUSTERED, InferenceOptions, InferenceWarning
+from randla.regression._inference.rank import rank_errors
 
 _ASSUMED = {
     "iid": "errors of one law, independent of A (Siddiqui)",
     "robust": "independent rows, density of each from planes beside, shrunk",
     "nid": "independent rows, density of each from planes beside (Hendricks-Koenker)",
     "powell": "independent rows, normal kernel at each (Powell)",
+    "rank": "independent rows, rank inversion",
+    "cluster": "independent groups, jackknife (CR3)",
+    "CR1": "independent groups, CR1 (Parente-Santos Silva)",
 }
+_OF_CLUSTERS = "in the tails, 95 % intervals for clusters held in 87 to 98 % of simulations"
+#: Effective rows beyond a plane, for each column, below which standard errors are wide.
+_FEW = 5.0
 
 
 def quantile_errors(
     fit: LpFit, data: FittedData, names: tuple[str, ...], options: InferenceOptions
 ) -> Errors:
     """What a kind says of the coefficients of quantile fits."""
+    if data.n_rows <= fit.rank:
+        raise ValueError(
+            f"A must have more rows with weight than its rank, {fit.rank}, got {data.n_rows} rows"
+        )
     residuals = Residuals.of(fit, data)
     _warn_of_few_or_equal_rows(residuals)
+    kind = options.kind
+    if kind == "bootstrap":
+        return bootstrap_quantiles(data, fit.x, list(fit.taus), options)
     basis = Basis.of(data)
-    f = _densities(options.kind, fit, residuals, basis)
+    f = _densities(kind, fit, residuals, basis)
+    if kind in CLUSTERED:
+        return _clustered(fit, residuals, basis, f, names, kind)
     covariance = _sandwich(residuals, basis, f, names)
     df = np.full(fit.x.shape, float(data.n_rows - fit.rank))
-    return Errors(covariance, df, _ASSUMED[options.kind], unit=data.coefficient_units)
+    notes = _notes(residuals)
+    errors = Errors(covariance, df, _ASSUMED[kind], notes, unit=_units(data, df))
+    return rank_errors(data, fit.x, list(fit.taus), f, errors) if kind == "rank" else errors
+
+
+def _units(data: FittedData, like: Array) -> Array:
+    return np.broadcast_to(data.coefficient_units, like.shape)
+
+
+def _clustered(
+    fit: LpFit, residuals: Residuals, basis: Basis, f: Any, names: tuple[str, ...], kind: str
+) -> Errors:
+    """The dual vector holds the scores of the rows, with their weights."""
+    data = residuals.data
+    V = f if data.w is None else f * data.w[:, None]
+    sums = group_sums(data, basis.T, V, fit.dual)
+    covariance, df = cluster_errors(sums, kind, n_rows=data.n_rows, names=names)
+    fitted = np.repeat(residuals.n_kept == 0, data.d)
+    covariance[fitted] = covariance[:, fitted] = 0.0
+    notes = (*_notes(residuals), _OF_CLUSTERS)
+    return Errors(covariance, df, _ASSUMED[kind], notes, unit=_units(data, df))
+
+
+def _notes(residuals: Residuals) -> tuple[str, ...]:
+    """How many rows lie beyond the planes, where these are few."""
+    data, taus = residuals.data, residuals.taus
+    n, d = density.effective_rows(data), data.d
+    return tuple(
+        f"tau = {tau:g}: {n * min(tau, 1.0 - tau):.3g} rows beyond the plane; errors are wide"
+        for tau in taus
+        if n * min(tau, 1.0 - tau) < _FEW * d
+    )
 
 
 def _densities(kind: str, fit: LpFit, residuals: Residuals, basis: Basis) -> Any:
@@ -66,7 +115,7 @@ def _densities(kind: str, fit: LpFit, residuals: Residuals, basis: Basis) -> Any
 def _sandwich(residuals: Residuals, basis: Basis, f: Any, names: tuple[str, ...]) -> Array:
     """Covariance (k d, k d) of the coefficients of the scaled columns, in scaled units of b."""
     data, taus, T = residuals.data, residuals.taus, basis.T
-    k, (d, r) = len(taus), T.shape
+    k, r = len(taus), T.shape[1]
     options = {"T": not_identity(T)}
     if f.ndim == 1:
         D = f[:, None, None] * basis.gram
@@ -121,7 +170,7 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
     data, taus = residuals.data, residuals.taus
     n, d = density.effective_rows(data), data.d
     for tau, on_plane in zip(taus, residuals.n_on_plane, strict=True):
-        if n * min(tau, 1.0 - tau) < 5.0 * d:
+        if n * min(tau, 1.0 - tau) < _FEW * d:
             warn_caller(
                 f"tau = {tau:g} has {n * min(tau, 1.0 - tau):.3g} rows beyond its plane for {d} "
                 "coefficients: standard errors are wide there, about twice the true ones",
@@ -129,9 +178,9 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
             )
         if on_plane > max(2.0 * d, 0.01 * data.n_rows):
             warn_caller(
-                f"b equals the plane of tau = {tau:g} in {on_plane:.0f} rows: quantiles of discrete "
-                "values have no standard errors; adding uniform noise as wide as their steps gives "
-                "them some",
+                f"b equals the plane of tau = {tau:g} in {on_plane:.0f} rows: quantiles of "
+                "discrete values have no standard errors, but those of b with uniform noise as "
+                "wide as its steps have",
                 InferenceWarning,
             )
 
@@ -139,9 +188,9 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
 def _warn_of_columns(told: Any, taus: Array, names: tuple[str, ...]) -> None:
     for column, tau in zip(told, taus, strict=True):
         if not column.all():
-            listed = ", ".join(name for name, known in zip(names, column, strict=True) if not known)
+            listed = ", ".join(names[j] for j in np.flatnonzero(~column))
             warn_caller(
-                f"no standard error for {listed} at tau = {tau:g}: too few rows tell them there, so "
-                "that they are NaN",
+                f"no standard error (NaN) for {listed} at tau = {tau:g}: the rows do not tell "
+                "enough of them there",
                 InferenceWarning,
             )
