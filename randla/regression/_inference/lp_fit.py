@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from randla._results import warn_caller
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
+from randla.regression._inference.options import InferenceWarning
 
 EPS = float(np.finfo(np.float64).eps)
 #: A'z beside its terms, the value, and rounding errors of residuals, by which fits may differ.
@@ -113,3 +115,13 @@ def _guarded(
     outside = np.maximum(Z - weight * taus, weight * (taus - 1.0) - Z)
     outside = np.maximum(outside, 0.0)
     return *sums, loss.sum(axis=0), (weight * rounding).sum(axis=0), outside.sum(axis=0)
+
+
+def warn_of_columns(told: Any, names: tuple[str, ...], where: str = "") -> None:
+    """Name the columns whose coefficients the rows do not tell, or whose errors they do not."""
+    if not told.all():
+        listed = ", ".join(names[j] for j in np.flatnonzero(~told))
+        warn_caller(
+            f"no standard error (NaN) for {listed}{where}: too few rows tell them there",
+            InferenceWarning,
+        )

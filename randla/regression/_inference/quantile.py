@@ -26,7 +26,7 @@ from randla.regression._inference.clusters import cluster_errors, group_sums
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.density import Residuals
 from randla.regression._inference.errors import Errors
-from randla.regression._inference.lp_fit import LpFit
+from randla.regression._inference.lp_fit import LpFit, warn_of_columns
 from randla.regression._inference.options import CLUSTERED, InferenceOptions, InferenceWarning
 from randla.regression._inference.rank import rank_errors
 
@@ -48,10 +48,6 @@ def quantile_errors(
     fit: LpFit, data: FittedData, names: tuple[str, ...], options: InferenceOptions
 ) -> Errors:
     """What a kind says of the coefficients of quantile fits."""
-    if data.n_rows <= fit.rank:
-        raise ValueError(
-            f"A must have more rows with weight than its rank, {fit.rank}, got {data.n_rows} rows"
-        )
     residuals = Residuals.of(fit, data)
     _warn_of_few_or_equal_rows(residuals)
     kind = options.kind
@@ -144,7 +140,8 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any, names: tuple[str, ...]
     told = np.stack(
         [basis.estimable & (b.holds(T) | z) for b, z in zip(breads, fitted, strict=True)]
     )
-    _warn_of_columns(told, taus, names)
+    for column, tau in zip(told, taus, strict=True):
+        warn_of_columns(column, names, f" at tau = {tau:g}")
     covariance[~told.ravel()] = covariance[:, ~told.ravel()] = np.nan
     return covariance
 
@@ -181,16 +178,5 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
                 f"b equals the plane of tau = {tau:g} in {on_plane:.0f} rows: quantiles of "
                 "discrete values have no standard errors, but those of b with uniform noise as "
                 "wide as its steps have",
-                InferenceWarning,
-            )
-
-
-def _warn_of_columns(told: Any, taus: Array, names: tuple[str, ...]) -> None:
-    for column, tau in zip(told, taus, strict=True):
-        if not column.all():
-            listed = ", ".join(names[j] for j in np.flatnonzero(~column))
-            warn_caller(
-                f"no standard error (NaN) for {listed} at tau = {tau:g}: the rows do not tell "
-                "enough of them there",
                 InferenceWarning,
             )
