@@ -34,11 +34,11 @@ from typing import Any
 import numpy as np
 
 from randla._parallel import part_bounds, run_parts
-from randla._results import warn_caller
-from randla._tall.memory import MemoryMatrix
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._inference.errors import Errors
+from randla.regression._inference.fit import LeastSquaresFit
+from randla.regression._inference.options import InferenceOptions
 from randla.regression._kernels import groups as kernels
 
 #: Eigenvalues of K_g above 1 minus this belong to what group g carries alone.
@@ -46,7 +46,18 @@ _CARRIED = 1e-10
 #: Share of a coefficient, relative to its error, that is not rounding.
 _SHARE = 1e-6
 _EPS = float(np.finfo(np.float64).eps)
-_MAX_NAMES = 5  # in a warning
+#: Norm of K_g below which powers of I - K_g are sums of a series, which needs no eigenvalues.
+_SMALL = 0.05
+_GROUPS_OF_PART = 256  # some milliseconds
+_CARRIED_ALONE = "it hangs on one group of rows, without which the data do not determine it"
+
+#: What each kind assumes, and how, in a line.
+ASSUMED = {
+    "CR1": "independent groups of rows, CR1",
+    "CR2": "independent groups of rows, CR2 with Bell-McCaffrey degrees of freedom",
+    "CR3": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
+    "cluster": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class GroupSums:
     scores: Array
 
 
-def group_sums(data: FittedData, T: Array, V: Any, Z: Any) -> GroupSums:
+def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = None) -> GroupSums:
     """Sum over the rows of each group; one pass.
 
     Parameters
@@ -79,24 +90,36 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any) -> GroupSums:
         Weights of the rows in the Gram matrices, a column for each of several quantiles, else one
         for all right-hand sides: `data.w` for least squares (None: ones), w f for quantiles.
     Z : (n, k) ndarray or Dask array
-        ``w r`` for least squares; the dual vector, which contains w, for quantiles.
+        The dual vector of quantiles, which contains w; with Y right-hand sides.
+    Y : (d, k) ndarray, optional
+        Coefficients of least squares: the weighted residuals V (Z - A Y) take the place of Z.
     """
     assert data.groups is not None
     tall, codes, n_groups = data.tall, data.groups.codes, data.groups.n_groups
     if not tall.lazy:
-        return GroupSums(T, *_sums_of_rows(tall, codes, V, Z, T, n_groups))
-    box = tall.join_rows(_sums_of_block, codes, V, Z, T=T, shape=(1, 1), join=_joined, dtype=object)
+        return GroupSums(T, *_sums_of_rows(tall, codes, V, Z, T, Y, n_groups))
+    box = tall.join_rows(
+        _sums_of_block, codes, V, Z, T=T, Y=Y, shape=(1, 1), join=_joined, dtype=object
+    )
     found, grams, scores = tall.compute(box)[0, 0]
     return GroupSums(T, *(_spread(found, n_groups, part) for part in (grams, scores)))
 
 
-def cluster_errors(
-    sums: GroupSums, kind: str, *, n_rows: int, names: tuple[str, ...]
-) -> tuple[Array, Array]:
+def cluster_errors(data: FittedData, fit: LeastSquaresFit, options: InferenceOptions) -> Errors:
+    """Errors of a least-squares fit whose rows are independent in different groups only."""
+    kind = options.kind
+    sums = group_sums(data, fit.inverse, data.w, data.B, Y=fit.Y)
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
+    return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
+
+
+def covariance_of_groups(
+    sums: GroupSums, kind: str, *, n_rows: int
+) -> tuple[Array, Array, dict[int, str]]:
     """Covariance (k d, k d) and degrees of freedom (d, k) of coefficients of the scaled columns.
 
     `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that cannot be told without one of the
-    groups are NaN in both, and an `InferenceWarning` names them.
+    groups are NaN in both; the third value says why.
     """
     q, n_groups = sums.grams.shape[:2]
     d, k = len(sums.T), sums.scores.shape[1]
@@ -105,41 +128,29 @@ def cluster_errors(
         columns = slice(None) if q == 1 else slice(i, i + 1)
         change, freedom = _changes(sums.T, sums.grams[i], sums.scores[:, columns], kind, n_rows)
         changes[:, columns], df[:, columns] = change, freedom[:, None]
+    lost = np.isnan(df)
     if kind == "CR1":
         factor = n_groups / (n_groups - 1) * ((n_rows - 1) / (n_rows - sums.T.shape[1]))
-        df[~np.isnan(df)] = n_groups - 1
+        df[~lost] = n_groups - 1
     else:
         factor = 1.0 if kind == "CR2" else (n_groups - 1) / n_groups
     flat = changes.reshape(n_groups, k * d)
     covariance = factor * (flat.T @ flat)
-    lost = np.isnan(df)
     covariance[lost.T.ravel()] = covariance[:, lost.T.ravel()] = np.nan
-    if lost.any():
-        _warn_of(lost.any(axis=1), names)
-    return covariance, df
-
-
-def _warn_of(lost: Any, names: tuple[str, ...]) -> None:
-    named = [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
-    more = len(named) - _MAX_NAMES
-    listed = ", ".join(named[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
-    warn_caller(
-        f"no standard error for {listed}: A without one of the groups does not determine the "
-        "coefficient",
-        InferenceWarning,
-    )
+    return covariance, df, {int(j): _CARRIED_ALONE for j in np.flatnonzero(lost.any(axis=1))}
 
 
 # The sums ----------------------------------------------------------------------------------------
 
 
 def _sums_of_rows(
-    block: Any, codes: Any, V: Any, Z: Any, T: Array, n_groups: int
+    block: Any, codes: Any, V: Any, Z: Any, T: Array, Y: Array | None, n_groups: int
 ) -> tuple[Array, Array]:
     """Grams (q, n_groups, r, r) and scores (n_groups, k, r) of rows in memory."""
     n, (d, r) = block.n, T.shape
     V = np.ones((n, 1)) if V is None else np.asarray(V, np.float64).reshape(n, -1)
     Z = np.asarray(Z, np.float64).reshape(n, -1)
+    TY = T if Y is None else np.hstack([T, Y])
     shapes = (V.shape[1], n_groups, r, r), (n_groups, Z.shape[1], r)
     step = block.tile_rows
     n_tiles = -(-n // step)
@@ -151,11 +162,11 @@ def _sums_of_rows(
         grams, scores = np.zeros(shapes[0]), np.zeros(shapes[1])
         for tile in range(*bounds[number]):
             rows = slice(tile * step, min((tile + 1) * step, n))
-            X = block.times(T, rows.start, rows.stop)
+            X = block.times(TY, rows.start, rows.stop)  # A T, and A Y
+            v, z = np.ascontiguousarray(V[rows]), np.ascontiguousarray(Z[rows])
             kernels.add_groups(
-                X, codes[rows], np.ascontiguousarray(V[rows]), np.ascontiguousarray(Z[rows]),
-                grams, scores,
-            )  # fmt: skip
+                X, codes[rows], v, z if Y is None else v * (z - X[:, r:]), grams, scores
+            )
         return grams, scores
 
     seconds = 1e-9 * n * r * (d + r * V.shape[1])
@@ -166,10 +177,10 @@ def _sums_of_rows(
     return grams, scores
 
 
-def _sums_of_block(block: MemoryMatrix, codes: Any, V: Any, Z: Any, *, T: Array) -> Any:
+def _sums_of_block(block: Any, codes: Any, V: Any, Z: Any, *, T: Array, Y: Array | None) -> Any:
     """The groups of a block, and their sums: what a block holds, however many there are in all."""
     found, local = np.unique(np.asarray(codes, np.int64), return_inverse=True)
-    return _boxed(found, *_sums_of_rows(block, local, V, Z, T, len(found)))
+    return _boxed(found, *_sums_of_rows(block, local, V, Z, T, Y, len(found)))
 
 
 def _boxed(*arrays: Any) -> Any:
@@ -209,28 +220,33 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
     P, null, condition = _inverse_root(grams.sum(axis=0), n_rows)
     L = T @ P  # (d, p)
     d, p = L.shape
-    size = np.sqrt((L * L).sum(axis=1))  # of the errors of the coefficients
+    size = _row_norms(L)  # of the errors of the coefficients
+    unit = np.divide(L, size[:, None], out=np.zeros_like(L), where=size[:, None] > 0.0)
     lost = _outside(T) | (np.abs(T @ null).max(axis=1, initial=0.0) > _SHARE * _row_norms(T))
     limit = 1.0 - max(_CARRIED, 64.0 * _EPS * condition)
-    unit = np.divide(L, size[:, None], out=np.zeros_like(L), where=size[:, None] > 0.0)
     power = {"CR1": 0.0, "CR2": 0.5}.get(kind, 1.0)
     changes = np.empty((n_groups, k, d))
-    bounds = part_bounds(n_groups, -(-n_groups // 256))
+    bounds = part_bounds(n_groups, -(-n_groups // _GROUPS_OF_PART))
 
-    def part(number: int) -> tuple[Array, Freedom | None]:
+    def part(number: int) -> tuple[Any, Freedom | None]:
         groups = slice(*bounds[number])
         K = np.swapaxes((grams[groups].reshape(-1, r) @ P).reshape(-1, r, p), 1, 2)
         K = (K.reshape(-1, r) @ P).reshape(-1, p, p)
-        values, W = np.linalg.eigh(K)
-        inside = values < limit
-        carried = np.swapaxes(W, 1, 2)[~inside]
+        Y = np.swapaxes((scores[groups].reshape(-1, r) @ P).reshape(-1, k, p), 1, 2)
+        F = K.copy()
+        size = np.sqrt((K * K).sum(axis=(1, 2)))
+        small = size < _SMALL
+        Y[small], F[small] = _by_series(K[small], Y[small], power, size[small].max(initial=0.0))
+        Y[~small], F[~small], K[~small], carried, is_heavy = _by_spectrum(
+            K[~small], Y[~small], power, limit
+        )
+        changes[groups] = np.swapaxes(L @ Y, 1, 2)
         is_lost = (np.abs(carried @ unit.T) > _SHARE).any(axis=0)
-        gap = np.where(inside, 1.0 - values, np.inf)
-        values = np.where(inside, np.maximum(values, 0.0), 0.0)
-        y = (scores[groups].reshape(-1, r) @ P).reshape(-1, k, p) @ W
-        y *= gap[:, None] ** -power if power else inside[:, None]
-        changes[groups] = (y @ np.swapaxes(W, 1, 2)) @ L.T
-        return is_lost, None if kind == "CR1" else Freedom.of(values, gap, W, unit)
+        if kind == "CR1":
+            return is_lost, None
+        heavy = np.zeros(len(K), bool)
+        heavy[~small] = is_heavy
+        return is_lost, Freedom.of(K, F, heavy, unit)
 
     parts = run_parts(part, len(bounds), seconds=1e-8 * n_groups * p**2 * (p + 10), blas=True)
     for is_lost, _ in parts:
@@ -238,6 +254,37 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
     df = np.ones(d) if kind == "CR1" else Freedom.joined([part for _, part in parts if part])
     df[lost] = np.nan
     return changes, df
+
+
+def _by_series(K: Array, Y: Array, power: float, size: float) -> tuple[Array, Array]:
+    """``(I - K)^-power Y`` and ``K (I - K)^-1/2`` for K of norms up to `size`, by Horner's rule."""
+    n_terms = 1 + int(np.log(_EPS) / np.log(max(size, _EPS)))
+    y, F = Y, np.zeros_like(K)
+    diagonal = np.arange(K.shape[1])
+    for m in range(n_terms, 0, -1):  # (1 - x)^-q = 1 + q x (1 + (q + 1) x / 2 (1 + ...))
+        y = Y + ((power + m - 1.0) / m) * (K @ y)
+        F[:, diagonal, diagonal] += 1.0
+        F = ((m - 0.5) / m) * (K @ F)
+    F[:, diagonal, diagonal] += 1.0
+    return y, K @ F
+
+
+def _by_spectrum(
+    K: Array, Y: Array, power: float, limit: float
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The same for any K, without the directions of eigenvalues above `limit`.
+
+    Also K without them, these directions (m, p), and which K have an eigenvalue above 1/2.
+    """
+    values, W = np.linalg.eigh(K)
+    transposed = np.swapaxes(W, 1, 2)
+    inside = values < limit
+    gap = np.where(inside, 1.0 - values, 1.0)
+    kept = np.where(inside, np.maximum(values, 0.0), 0.0)
+    y = W @ ((inside * gap**-power)[:, :, None] * (transposed @ Y))
+    F = (W * (kept / np.sqrt(gap))[:, None]) @ transposed
+    is_heavy = kept.max(axis=1, initial=0.0) > 0.5
+    return y, F, (W * kept[:, None]) @ transposed, transposed[~inside], is_heavy
 
 
 def _inverse_root(H: Array, n_rows: int) -> tuple[Array, Array, float]:
@@ -280,13 +327,10 @@ class Freedom:
     heavy: Array  # (d, n_heavy, p), the others' v_g
 
     @classmethod
-    def of(cls, values: Array, gap: Array, W: Array, unit: Array) -> Freedom:
-        """Of eigenvalues (0 for what is carried), 1 minus them, eigenvectors; unit (d, p)."""
-        C = unit @ W  # (n_groups, d, p): W' l
-        beta = ((C * C) @ values[:, :, None])[:, :, 0]
-        C *= (values / np.sqrt(gap))[:, None]
-        V = np.ascontiguousarray(np.swapaxes(C @ np.swapaxes(W, 1, 2), 0, 1))  # (d, n_groups, p)
-        is_heavy = values.max(axis=1, initial=0.0) > 0.5
+    def of(cls, K: Array, F: Array, is_heavy: Any, unit: Array) -> Freedom:
+        """Of K_g and K_g (I - K_g)^-1/2, for rows of `unit` (d, p) in place of l."""
+        beta = ((unit @ K) * unit).sum(axis=2)  # (n_groups, d)
+        V = np.ascontiguousarray(np.swapaxes(unit @ F, 0, 1))  # (d, n_groups, p)
         light = V[:, ~is_heavy]
         own = ((light * light).sum(axis=2) ** 2).sum(axis=1)
         cross = np.swapaxes(light, 1, 2) @ light

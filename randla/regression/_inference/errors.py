@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Errors:
     replicates : (n_replicates, d, k) ndarray or None
     interval : callable or None
         ``interval(level)`` gives low, high (d, k) where the interval is not that of Student's t.
+    reasons : dict of int to str
+        Why a coefficient has no error, by its number.
     unit : float or (d, k) ndarray
         Powers of two: `covariance` is that of estimates over them, whose squares are within range.
     """
@@ -39,6 +41,7 @@ class Errors:
     notes: tuple[str, ...] = ()
     replicates: Array | None = None
     interval: Callable[[float], tuple[Array, Array]] | None = None
+    reasons: Mapping[int, str] = field(default_factory=dict)
     unit: float | Array = 1.0
 
     @property

@@ -7,12 +7,12 @@ from randla._jit import fused_kernel
 def add_groups(X, codes, V, Z, grams, scores):
     """Add ``v x x'`` and ``x z'`` of each row to those of its group.
 
-    X (rows, r), V (rows, q), Z (rows, k) C-ordered float64; grams (q, n_groups, r, r), scores
+    X (rows, r or more), V (rows, q), Z (rows, k) C-ordered float64; grams (q, n_groups, r, r), scores
     (n_groups, k, r). Floor: one multiply-add for each entry, q r^2 + k r a row; rows of one group
     that follow one another find its sums in the first-level cache.
     """
-    rows, r = X.shape
-    for i in range(rows):
+    r = scores.shape[2]
+    for i in range(X.shape[0]):
         g = codes[i]
         for c in range(V.shape[1]):
             for a in range(r):
