@@ -110,9 +110,10 @@ class FittedData:
                 w = unit * w
             if n_positive < tall.n and not tall.lazy:
                 live = np.flatnonzero(w)
-                tall, B, w = tall.take(live), B[live], w[live]
-                groups = None if groups is None else np.asarray(groups)[live]
         members = None if groups is None else as_groups(tall, groups, w)
+        if live is not None:
+            members = None if members is None else members.take(live)
+            tall, B, w = tall.take(live), B[live], w[live]
         if scales is None:
             tall.rescale_columns()
             top = np.asarray(tall.compute(abs(B).max(axis=0)), np.float64)
