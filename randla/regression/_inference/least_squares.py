@@ -101,7 +101,7 @@ def least_squares_errors(
     elif options.kind == "bootstrap":
         from randla.regression._inference.bootstrap import bootstrap_errors
 
-        errors = bootstrap_errors(data, fit, options)
+        errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
     elif options.kind in CLUSTERED:
         from randla.regression._inference.clusters import cluster_errors
 
