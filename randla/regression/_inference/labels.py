@@ -1,0 +1,107 @@
+"""What the columns of A and of b are called, and new tables in the order of the fit's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from randla._tables import column_names, columns_of, name_of
+from randla._typing import Array
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names of a fit, and the formula that made its A, if one did.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the columns of A where A was a table; empty otherwise.
+    responses : tuple of str
+        Of the columns of b; empty where b has no name.
+    formula : Model of `randla.formula`, optional
+    """
+
+    names: tuple[str, ...] = ()
+    responses: tuple[str, ...] = ()
+    formula: Any = None
+
+    @classmethod
+    def of(cls, A: Any, b: Any) -> Labels:
+        """The names in a table A and a table or column b, before they become arrays."""
+        if type(A) is type(b) is np.ndarray:
+            return PLAIN
+        responses = column_names(b, "b")
+        if responses is None:
+            label = name_of(b)
+            responses = () if label is None else (label,)
+        return cls(column_names(A, "A") or (), responses)
+
+    def all_names(self, d: int) -> tuple[str, ...]:
+        """A name for each of d columns."""
+        return self.names or tuple(f"x{j}" for j in range(d))
+
+    def response(self, j: int) -> str:
+        """The name of column j of b, or its number."""
+        return self.responses[j] if j < len(self.responses) else str(j)
+
+    def renamed(self, names: Any, d: int) -> tuple[str, ...]:
+        """`names` as the caller's names of d columns; those of the fit if None."""
+        if names is None:
+            return self.all_names(d)
+        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+            raise TypeError(f"names must be a sequence of {d} names, got {type(names).__name__}")
+        found = tuple(str(name) for name in names)
+        if len(found) != d:
+            raise ValueError(f"names must be {d} names, one for each column, got {len(found)}")
+        if len(set(found)) < d:
+            raise ValueError(f"names must differ, got {_repeated(found)!r} twice")
+        return found
+
+    def design(self, A: Any, d: int, name: str = "A_new") -> Any:
+        """A caller's A with its columns in the order of the fit, their number checked.
+
+        A table is matched by names if the fit has them, and new data of a formula are expanded.
+        """
+        if self.formula is not None:
+            A = self.formula.design(A, name)
+        elif self.names:
+            A = columns_of(A, self.names, name)
+        shape = getattr(A, "shape", None)
+        shape = np.shape(A) if shape is None else shape
+        if len(shape) != 2 or shape[1] != d:
+            raise ValueError(
+                f"{name} must have shape (m, {d}), a column for each coefficient, got shape {shape}"
+            )
+        return A
+
+    def opened(self, A: Any, b: Any, **columns: Any) -> tuple[Any, Any, dict[str, Any]]:
+        """A, b and vectors such as weights as arrays; those of a formula are named in its data."""
+        if self.formula is not None and A is not None:
+            return self.formula.opened(A, b, columns)
+        return A if A is None else columns_of(A, self.names, "A"), b, columns
+
+    def shortened(self, first: int) -> Labels:
+        """Without the first names, those of columns which the caller does not see."""
+        return replace(self, names=self.names[first:])
+
+
+PLAIN = Labels()
+
+
+def sorted_rows(values: Any) -> Any:
+    """Each row (m, k) of an array, or a lazy one, in ascending order."""
+    if isinstance(values, np.ndarray):
+        return np.sort(values, axis=1)
+    return values.map_blocks(_sorted, dtype=values.dtype)
+
+
+def _sorted(block: Array) -> Array:
+    return np.sort(block, axis=1)
+
+
+def _repeated(names: tuple[str, ...]) -> str:
+    return next(name for j, name in enumerate(names) if name in names[:j])
