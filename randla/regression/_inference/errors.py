@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from randla._typing import Array
 
 
@@ -27,8 +29,8 @@ class Errors:
     replicates : (n_replicates, d, k) ndarray or None
     interval : callable or None
         ``interval(level)`` gives low, high (d, k) where the interval is not that of Student's t.
-    unit : float
-        A power of two: `covariance` is that of estimates over it, whose squares are within range.
+    unit : float or (d, k) ndarray
+        Powers of two: `covariance` is that of estimates over them, whose squares are within range.
     """
 
     covariance: Array
@@ -37,7 +39,12 @@ class Errors:
     notes: tuple[str, ...] = ()
     replicates: Array | None = None
     interval: Callable[[float], tuple[Array, Array]] | None = None
-    unit: float = 1.0
+    unit: float | Array = 1.0
+
+    @property
+    def units(self) -> Array:
+        """The units (d, k) one by one."""
+        return np.broadcast_to(self.unit, self.degrees_of_freedom.shape)
 
 
 def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:

@@ -37,23 +37,35 @@ def residuals(A: Any, b: Any, X: Array) -> Any:
     return B - fitted
 
 
-def standard_errors(
-    A: Any, covariance: Array, shape: tuple[int, int], unit: float, name: str
-) -> Any:
-    """Errors (m, k) of A x, of k blocks (d, d) on the diagonal of a covariance in squared units."""
-    d, k = shape
+def standard_errors(A: Any, covariance: Array, unit: Array, name: str) -> Any:
+    """Errors (m, k) of A x, from the covariance (k d, k d) of x over its units (d, k)."""
+    d, k = unit.shape
     blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
     sd = np.sqrt(blocks.diagonal(axis1=1, axis2=2))  # (k, d)
     unknown = np.isnan(sd)
     size = np.where(unknown | (sd == 0.0), 1.0, sd)
     correlation = blocks / size[:, :, None] / size[:, None, :]
-    correlation[unknown] = 0.0
-    correlation.transpose(0, 2, 1)[unknown] = 0.0
-    sd = np.where(unknown, 0.0, sd)
+    correlation[np.isnan(correlation)] = 0.0
+    sd = np.where(unknown, 0.0, unit.T * sd)
     tall = open_tall(A, name, finite=True)
-    return tall.map_rows(
-        _errors, width=k, correlation=correlation, sd=sd, unknown=unknown, unit=unit
-    )
+    return tall.map_rows(_errors, width=k, correlation=correlation, sd=sd, unknown=unknown)
+
+
+def constant_columns(A: Any) -> Array:
+    """Which columns have one value other than zero in all rows, (d,)."""
+    tall = open_tall(A)
+    first = tall.take(np.array([0])).rows(0, 1)[0]
+    changes = tall.join_rows(_changes, shape=(1, tall.d), first_row=first)
+    return (np.asarray(tall.compute(changes))[0] == 0.0) & (first != 0.0)
+
+
+def _changes(block: MemoryMatrix, *, first_row: Array) -> Array:
+    """How many entries differ from those of the first row, (1, d)."""
+
+    def visit(i: int, j: int, tile: Array, _: Array, total: Array) -> None:
+        total[0] += (block.rows(i, j, out=tile) != first_row).sum(axis=0)
+
+    return block.each(visit, 0, 2.0 * block.n * block.d, (1, block.d))
 
 
 def _product(block: MemoryMatrix, *, X: Array) -> Array:
@@ -66,18 +78,18 @@ def _product(block: MemoryMatrix, *, X: Array) -> Array:
     return out
 
 
-def _errors(
-    block: MemoryMatrix, *, correlation: Array, sd: Array, unknown: Array, unit: float
-) -> Array:
+def _errors(block: MemoryMatrix, *, correlation: Array, sd: Array, unknown: Array) -> Array:
     k, d = sd.shape
     out = np.empty((block.n, k))
 
     def visit(i: int, j: int, tile: Array, _: Array, __: Array) -> None:
         X = block.rows(i, j, out=tile)
         for column in range(k):
-            Z = X * sd[column]  # in units of the errors: of one size
+            Z = X * sd[column]  # in units of b
+            top = np.abs(Z).max(axis=1)  # whose squares may overflow
+            Z /= np.where(top > 0.0, top, 1.0)[:, None]
             squares = np.einsum("ij,ij->i", Z @ correlation[column], Z)
-            error = unit * np.sqrt(np.maximum(squares, 0.0))
+            error = top * np.sqrt(np.maximum(squares, 0.0))
             outside = X[:, unknown[column]].any(axis=1)
             out[i:j, column] = np.where(outside, np.nan, error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,7 +83,7 @@ class Inference(Result):
     n_rows: int
     n_groups: int | None
     replicates: Array | None
-    _unit: float  # estimates over it have the covariance below
+    _unit: Array  # like estimate: estimates over it have the covariance below
     _covariance: Array
     _columns: tuple[Any, ...]  # taus or names of right-hand sides; empty for a vector x
     _column_kind: str  # "tau" or "column"
@@ -105,27 +105,25 @@ class Inference(Result):
         n_groups: int | None, model: str = "Regression", labels: Labels = PLAIN,
         constant: Array | None = None,
     ) -> Inference:  # fmt: skip
-        """From x (d,) or (d, k), statistical errors, and the (k d, k d) covariance of the algorithm.
-
-        Both covariances are those of estimates over `errors.unit`.
-        """
+        """From x (d,) or (d, k), its errors, and the covariance of the algorithm in their units."""
         shape = (len(x), x.size // len(x))
+        unit = np.broadcast_to(errors.unit, shape).reshape(x.shape)
         of_data = diagonal(errors.covariance, shape)
         of_algorithm, covariance = np.zeros(shape), errors.covariance
         if algorithmic is not None:
             of_algorithm, covariance = diagonal(algorithmic, shape), covariance + algorithmic
         with np.errstate(invalid="ignore"):
             total, statistical, algorithm = (
-                errors.unit * np.sqrt(v).reshape(x.shape)
+                np.sqrt(v).reshape(x.shape)
                 for v in (of_data + of_algorithm, of_data, of_algorithm)
             )
         df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape)
-        t = t_statistic(x, total)
+        t = t_statistic(x / unit, total)
         return cls(
-            estimate=x, standard_error=total, statistical_error=statistical,
-            algorithmic_error=algorithm, degrees_of_freedom=df, t=t, p=two_sided(t, df),
+            estimate=x, standard_error=unit * total, statistical_error=unit * statistical,
+            algorithmic_error=unit * algorithm, degrees_of_freedom=df, t=t, p=two_sided(t, df),
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
-            replicates=errors.replicates, _unit=errors.unit, _covariance=covariance,
+            replicates=errors.replicates, _unit=unit, _covariance=covariance,
             _columns=columns, _column_kind=column_kind, _model=model, _assumed=errors.assumed,
             _notes=errors.notes, _interval=errors.interval, _labels=labels, _constant=constant,
         )  # fmt: skip
@@ -138,7 +136,14 @@ class Inference(Result):
         first. Squares of errors beyond 1e154 are inf, and below 1e-162 zero.
         """
         with np.errstate(over="ignore", under="ignore"):
-            return self._covariance * self._unit * self._unit
+            unit = self._unit.T.reshape(-1)  # coefficients fastest
+            return self._covariance * unit[:, None] * unit
+
+    def described(
+        self, *, model: str, labels: Labels, columns: tuple[Any, ...], constant: Array | None = None
+    ) -> Inference:
+        """The same with the words of the table, names for new tables, and constant columns of A."""
+        return replace(self, _model=model, _labels=labels, _columns=columns, _constant=constant)
 
     def confidence_interval(
         self, level: float = 0.95, *, simultaneous: bool = False
@@ -205,7 +210,7 @@ class Inference(Result):
         R, r = as_restrictions(R, r, self.estimate.shape)
         x = self.estimate.T.reshape(-1)  # coefficients fastest
         df = self.degrees_of_freedom.T.reshape(-1)
-        return wald_test(R, r, x, self._covariance, self._unit, df)
+        return wald_test(R, r, x, self._covariance, self._unit.T.reshape(-1), df)
 
     def equal_slopes(self) -> WaldTest:
         """Test that each slope is the same at all quantiles, jointly.
@@ -252,8 +257,8 @@ class Inference(Result):
         quantile = t_quantile(level, self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
         value = product(A_new, self.estimate, "A_new")
-        shape = (len(self.estimate), self.estimate.size // len(self.estimate))
-        error = standard_errors(A_new, self._covariance, shape, self._unit, "A_new")
+        unit = self._unit.reshape(len(self.estimate), -1)
+        error = standard_errors(A_new, self._covariance, unit, "A_new")
         if self.estimate.ndim == 1:
             error, quantile = error[:, 0], quantile[0]
         return Prediction(value, error, value - quantile * error, value + quantile * error)

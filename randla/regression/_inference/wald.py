@@ -59,34 +59,37 @@ def as_restrictions(R: Any, r: Any, shape: tuple[int, ...]) -> tuple[Array, Arra
 
 
 def wald_test(
-    R: Array, r: Array, x: Array, covariance: Array, unit: float, df: Array
+    R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: Array
 ) -> WaldTest:
-    """F = (Rx - r)'(R V R')^-1 (Rx - r) / q with V = unit^2 covariance and q the rank of R.
+    """F = (Rx - r)'(R V R')^-1 (Rx - r) / q, with q the rank of R and V the covariance.
 
-    The scales of coefficients may differ by hundreds of powers of ten: each is taken in units of
-    its standard error.
+    `covariance` is that of x / unit. The scales of coefficients may differ by hundreds of powers
+    of ten: each is taken in units of its standard error.
     """
     touched = R.any(axis=0)
     nu = float(np.min(df[touched]))  # NaN if one is
-    x, R, C = x[touched] / unit, R[:, touched], covariance[np.ix_(touched, touched)]
-    sd = np.sqrt(C.diagonal())
+    C, unit = covariance[np.ix_(touched, touched)], unit[touched]
     if np.isnan(C).any():
         warn_caller("the test is of a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
+    x, sd = x[touched] / unit, np.sqrt(C.diagonal())
     exact = sd == 0.0
     size = np.where(exact, np.maximum(np.abs(x), np.finfo(float).tiny), sd)
-    R = R * size  # (q, coefficients), in units of the standard errors
+    R, x = R[:, touched] * (unit * size), x / size
+    top = np.abs(R).max(axis=1)  # squares of R may overflow
+    R /= top[:, None]
     length = np.sqrt((R**2).sum(axis=1))
-    R, excess = R / length[:, None], R @ (x / size) / length - (r / unit) / length
-    level = np.abs(R) @ np.abs(x / size) + np.abs(r / unit) / length  # that rounding is relative to
+    R, r = R / length[:, None], r / top / length  # rows of norm 1
+    excess = R @ x - r
+    tolerance = _CONTRADICTION * (np.abs(R) @ np.abs(x) + np.abs(r))
     U, s, Wt = np.linalg.svd(R, full_matrices=False)
     q = int((s > _ROUNDING * max(R.shape) * s[0]).sum())
     y = U[:, :q].T @ excess
-    if (np.abs(excess - U[:, :q] @ y) > _CONTRADICTION * level).any():
+    if (np.abs(excess - U[:, :q] @ y) > tolerance).any():
         raise ValueError("r must not contradict itself: rows of R depend on others, but not so in r")
     y, W = y / s[:q], Wt[:q].T
     if exact.all():  # known without error
-        holds = bool((np.abs(excess) <= _CONTRADICTION * level).all())
+        holds = bool((np.abs(excess) <= tolerance).all())
         return WaldTest(0.0, 1.0, (q, nu)) if holds else WaldTest(np.inf, 0.0, (q, nu))
     variances, V = np.linalg.eigh(W.T @ (C / np.outer(size, size)) @ W)
     if not variances[0] > _ROUNDING * q * variances[-1]:
