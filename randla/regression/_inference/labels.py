@@ -48,48 +48,50 @@ class Labels:
         """The name of column j of b, or its number."""
         return self.responses[j] if j < len(self.responses) else str(j)
 
-    def renamed(self, names: Any, d: int) -> tuple[str, ...]:
-        """`names` as the caller's names of d columns; those of the fit if None."""
+    def renamed(self, names: Any, d: int) -> tuple[tuple[str, ...], Labels]:
+        """The names of d columns that the caller gives, by default those of the fit.
+
+        New tables are matched by the names in the table of the fit; without them by the given ones.
+        """
         if names is None:
-            return self.all_names(d)
+            return self.all_names(d), self
         if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
             raise TypeError(f"names must be a sequence of {d} names, got {type(names).__name__}")
         found = tuple(str(name) for name in names)
         if len(found) != d:
             raise ValueError(f"names must be {d} names, one for each column, got {len(found)}")
         if len(set(found)) < d:
-            raise ValueError(f"names must differ, got {_repeated(found)!r} twice")
-        return found
+            twice = next(name for j, name in enumerate(found) if name in found[:j])
+            raise ValueError(f"names must differ, got {twice!r} twice")
+        return found, self if self.names else replace(self, names=found)
 
     def design(self, A: Any, d: int, name: str = "A_new") -> Any:
-        """A caller's A with its columns in the order of the fit, their number checked.
+        """A caller's A with its d columns in the order of the fit.
 
         A table is matched by names if the fit has them, and new data of a formula are expanded.
         """
         if self.formula is not None:
             A = self.formula.design(A, name)
-        elif self.names:
-            A = columns_of(A, self.names, name)
-        shape = getattr(A, "shape", None)
-        shape = np.shape(A) if shape is None else shape
-        if len(shape) != 2 or shape[1] != d:
-            raise ValueError(
-                f"{name} must have shape (m, {d}), a column for each coefficient, got shape {shape}"
-            )
-        return A
+        return _with_columns(columns_of(A, self.names, name), d, name)
 
-    def opened(self, A: Any, b: Any, **columns: Any) -> tuple[Any, Any, dict[str, Any]]:
-        """A, b and vectors such as weights as arrays; those of a formula are named in its data."""
-        if self.formula is not None and A is not None:
-            return self.formula.opened(A, b, columns)
-        return A if A is None else columns_of(A, self.names, "A"), b, columns
-
-    def shortened(self, first: int) -> Labels:
-        """Without the first names, those of columns which the caller does not see."""
-        return replace(self, names=self.names[first:])
+    def opened(self, A: Any, b: Any, d: int, **vectors: Any) -> tuple[Any, Any, dict[str, Any]]:
+        """A, b and vectors over the rows, as in the fit: those of a formula are in its data."""
+        if A is None:
+            return A, b, vectors
+        if self.formula is not None:
+            A, b, vectors = self.formula.opened(A, b, vectors)
+        return _with_columns(columns_of(A, self.names, "A"), d, "A"), b, vectors
 
 
 PLAIN = Labels()
+
+
+def _with_columns(A: Any, d: int, name: str) -> Any:
+    shape = getattr(A, "shape", None)
+    shape = np.shape(A) if shape is None else shape
+    if len(shape) != 2 or shape[1] != d:
+        raise ValueError(f"{name} must have {d} columns as in the fit, (m, {d}), got shape {shape}")
+    return A
 
 
 def sorted_rows(values: Any) -> Any:
@@ -101,7 +103,3 @@ def sorted_rows(values: Any) -> Any:
 
 def _sorted(block: Array) -> Array:
     return np.sort(block, axis=1)
-
-
-def _repeated(names: tuple[str, ...]) -> str:
-    return next(name for j, name in enumerate(names) if name in names[:j])

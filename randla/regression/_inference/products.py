@@ -21,7 +21,7 @@ def product(A: Any, X: Array, name: str) -> Any:
 
 
 def residuals(A: Any, b: Any, X: Array) -> Any:
-    """b - A X of the shape of A X; several columns of X share a vector b."""
+    """The residuals b - A X, of the shape of A X; several columns of X share a vector b."""
     fitted = product(A, X, "A")
     if isinstance(A, LinearOperator):
         from randla._validation import as_rhs

@@ -87,12 +87,12 @@ class Inference(Result):
     _covariance: Array
     _columns: tuple[Any, ...]  # taus or names of right-hand sides; empty for a vector x
     _column_kind: str  # "tau" or "column"
-    _model: str  # the first line of the table
     _assumed: str
     _notes: tuple[str, ...]
     _interval: Callable[[float], tuple[Array, Array]] | None
-    _labels: Labels
-    _constant: Array | None  # which columns of A are constant, if that was looked at
+    _model: str = "Regression"  # the first line of the table
+    _labels: Labels = PLAIN
+    _constant: Array | None = None  # which columns of A are constant, if that was looked at
 
     _shown: ClassVar[tuple[str, ...]] = (
         "estimate", "standard_error", "degrees_of_freedom", "t", "p", "kind", "n_rows", "n_groups",
@@ -102,8 +102,7 @@ class Inference(Result):
     def of(
         cls, x: Array, errors: Errors, *, algorithmic: Array | None, kind: str,
         names: tuple[str, ...], columns: tuple[Any, ...], column_kind: str, n_rows: int,
-        n_groups: int | None, model: str = "Regression", labels: Labels = PLAIN,
-        constant: Array | None = None,
+        n_groups: int | None,
     ) -> Inference:  # fmt: skip
         """From x (d,) or (d, k), its errors, and the covariance of the algorithm in their units."""
         shape = (len(x), x.size // len(x))
@@ -114,8 +113,7 @@ class Inference(Result):
             of_algorithm, covariance = diagonal(algorithmic, shape), covariance + algorithmic
         with np.errstate(invalid="ignore"):
             total, statistical, algorithm = (
-                np.sqrt(v).reshape(x.shape)
-                for v in (of_data + of_algorithm, of_data, of_algorithm)
+                np.sqrt(v).reshape(x.shape) for v in (of_data + of_algorithm, of_data, of_algorithm)
             )
         df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape)
         t = t_statistic(x / unit, total)
@@ -123,9 +121,9 @@ class Inference(Result):
             estimate=x, standard_error=unit * total, statistical_error=unit * statistical,
             algorithmic_error=unit * algorithm, degrees_of_freedom=df, t=t, p=two_sided(t, df),
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
-            replicates=errors.replicates, _unit=unit, _covariance=covariance,
-            _columns=columns, _column_kind=column_kind, _model=model, _assumed=errors.assumed,
-            _notes=errors.notes, _interval=errors.interval, _labels=labels, _constant=constant,
+            replicates=_shaped(errors.replicates, x.shape), _unit=unit, _covariance=covariance,
+            _columns=columns, _column_kind=column_kind, _assumed=errors.assumed,
+            _notes=errors.notes, _interval=errors.interval,
         )  # fmt: skip
 
     @property
@@ -139,10 +137,11 @@ class Inference(Result):
             unit = self._unit.T.reshape(-1)  # coefficients fastest
             return self._covariance * unit[:, None] * unit
 
-    def described(
-        self, *, model: str, labels: Labels, columns: tuple[Any, ...], constant: Array | None = None
-    ) -> Inference:
-        """The same with the words of the table, names for new tables, and constant columns of A."""
+    def described(self, model: str, labels: Labels, constant: Array | None = None) -> Inference:
+        """The same with the head of the table, names for new tables, and constant columns of A."""
+        columns = self._columns
+        if self._column_kind == "column" and columns:
+            columns = tuple(labels.response(j) for j in range(len(columns)))
         return replace(self, _model=model, _labels=labels, _columns=columns, _constant=constant)
 
     def confidence_interval(
@@ -339,8 +338,12 @@ class Prediction(Result):
     upper: Any
 
 
+def _shaped(replicates: Array | None, shape: tuple[int, ...]) -> Array | None:
+    return None if replicates is None else replicates.reshape(len(replicates), *shape)
+
+
 def t_statistic(x: Array, error: Array) -> Array:
-    """x over its error; zero for an x of zero without error."""
+    """The ratio of x and its error; zero for an x of zero without error."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.where((x == 0.0) & (error == 0.0), 0.0, x / error)
 

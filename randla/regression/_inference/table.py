@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from randla._typing import Array
-
 if TYPE_CHECKING:
     from randla.regression._inference.result import Inference
 
@@ -56,9 +54,7 @@ def as_html(inference: Inference) -> str:
             + "</tr>"
             for name, *cells in block.rows
         )
-        parts.append(
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
     parts += [f"<p>{html.escape(note)}</p>" for note in notes_of(inference)]
     return "".join(parts)
 
@@ -88,10 +84,14 @@ def as_frame(inference: Inference) -> Any:
 
 def facts_of(inference: Inference) -> list[tuple[str, str]]:
     """What stands above the table."""
+    formula = inference._labels.formula
+    n_dropped = 0 if formula is None else formula.n_dropped
+    dropped = f" ({n_dropped} dropped: missing)" if n_dropped else ""
     facts = [
+        ("Formula", "" if formula is None else formula.text),
         ("Response", ", ".join(inference._labels.responses)),
         ("Errors", inference.kind),
-        ("Rows", str(inference.n_rows)),
+        ("Rows", f"{inference.n_rows}{dropped}"),
         ("Groups", "" if inference.n_groups is None else str(inference.n_groups)),
         ("df", _common_df(inference) or "of each coefficient, see below"),
         ("Assumed", inference._assumed),

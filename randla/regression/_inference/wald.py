@@ -58,9 +58,7 @@ def as_restrictions(R: Any, r: Any, shape: tuple[int, ...]) -> tuple[Array, Arra
     return R, np.broadcast_to(r, len(R))
 
 
-def wald_test(
-    R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: Array
-) -> WaldTest:
+def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: Array) -> WaldTest:
     """F = (Rx - r)'(R V R')^-1 (Rx - r) / q, with q the rank of R and V the covariance.
 
     `covariance` is that of x / unit. The scales of coefficients may differ by hundreds of powers
@@ -86,7 +84,7 @@ def wald_test(
     q = int((s > _ROUNDING * max(R.shape) * s[0]).sum())
     y = U[:, :q].T @ excess
     if (np.abs(excess - U[:, :q] @ y) > tolerance).any():
-        raise ValueError("r must not contradict itself: rows of R depend on others, but not so in r")
+        raise ValueError("r must not contradict itself: some rows of R depend on others, unlike r")
     y, W = y / s[:q], Wt[:q].T
     if exact.all():  # known without error
         holds = bool((np.abs(excess) <= tolerance).all())

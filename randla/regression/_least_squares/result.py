@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import Result, axes_or_new, t_interval
+from randla._results import axes_or_new, t_interval
 from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla._validation import as_flag
+from randla.regression._inference.fitted import LinearFit
 from randla.regression._least_squares.choice import solve
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import as_problem, single_blas
@@ -29,13 +30,16 @@ from randla.sketching._inference import implied_eps
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LstsqResult(Result):
+class LstsqResult(LinearFit):
     r"""What `lstsq` returns.
 
     Attributes
     ----------
     x : (d,) or (d, k) ndarray
         The coefficients.
+    names : tuple of str
+        Of the coefficients: the names of the columns, where A is a table of pandas, polars or
+        pyarrow, else "x0", "x1", ...
     standard_error : ndarray, like x
         Standard error of the sketch, given the data: how far `x` may be from the exact
         least-squares solution. Zero at full precision. It is not the sampling error of the data.
@@ -224,7 +228,8 @@ class LstsqResult(Result):
         """
         if self._refinement is None:
             return self
-        return self._refinement.refine(A, b, self)
+        design = self._labels.design(A, len(self.x), "A")
+        return self._refinement.refine(design, b, self).labelled(self._labels)
 
     @property
     def _shown(self) -> tuple[str, ...]:  # type: ignore[override]
