@@ -184,7 +184,8 @@ def _opened(text: Any, data: Any, weights: Any, na: str) -> tuple[Model, Array, 
     if not isinstance(text, str):
         raise TypeError(f"formula must be a string such as 'y ~ x', got {type(text).__name__}")
     frame, na = _as_frame(data, "data"), as_choice(na, "na", ("raise", "drop"))
-    formula = _read(Formula, text)
+    all_columns = {"__formulaic_variables_available__": list(frame.columns)}  # behind a "."
+    formula = _read(Formula.from_spec, text, context=all_columns)
     sides = set(getattr(formula, "_structure", ()))
     if sides != {"lhs", "rhs"} or isinstance(formula.rhs, tuple):
         raise ValueError(f"formula must have a response and one right side, 'y ~ x', got {text!r}")

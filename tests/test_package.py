@@ -25,8 +25,7 @@ FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing")
 BELOW = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2]}
 # A wing may import those on its left, not those on its right. Ground: randla/*.py and its kernels.
 WINGS = (
-    "ground < _tall < sketching < sampling < regression < _dask < sklearn",
-    "regression < formula",
+    "ground < _tall < sketching < sampling < regression < _dask < formula < sklearn",
     "ground < _tall < transport",
     "ground < smoothing",
     "sketching._kernels < sketching",

@@ -132,7 +132,7 @@ def blocks_of(inference: Inference) -> list[Block]:
     blocks = []
     for j in range(arrays[0].shape[1]):
         rows = [
-            (name, *_cells(x, se, t, p, a, b), *([_short(df)] if shows_df else []))
+            (name, *_cells(x, se, t, p, a, b), *([_degrees(df)] if shows_df else []))
             for name, x, se, t, p, a, b, df in zip(
                 inference.names, *(v[:, j] for v in arrays), strict=True
             )
@@ -165,7 +165,7 @@ def _common_df(inference: Inference) -> str:
     df = inference.degrees_of_freedom[np.isfinite(inference.standard_error)]
     if df.size == 0 or (df != df.flat[0]).any():
         return ""
-    return "inf, the normal law" if np.isinf(df.flat[0]) else _short(df.flat[0])
+    return "inf, the normal law" if np.isinf(df.flat[0]) else _degrees(df.flat[0])
 
 
 def _head(facts: list[tuple[str, str]]) -> list[str]:
@@ -216,7 +216,7 @@ def _cells(x: float, error: float, t: float, p: float, low: float, high: float) 
         decimals = max(3 - int(np.floor(np.log10(error))), 0)
         fixed = [f"{v:.{decimals}f}" for v in numbers]
         texts = fixed if max(map(len, fixed)) <= _LONGEST else texts
-    return [*texts[:2], _short(t), _p_value(p), *texts[2:]]
+    return [*texts[:2], _statistic(t), _p_value(p), *texts[2:]]
 
 
 def _number(value: float) -> str:
@@ -227,12 +227,13 @@ def _number(value: float) -> str:
     return text
 
 
-def _short(value: float) -> str:
-    """Four digits; degrees of freedom and t."""
-    value = float(value)
-    if value == round(value) and abs(value) < 1e6:
-        return f"{value:.0f}"
-    return f"{value:.3f}" if abs(value) < 10.0 else f"{value:.4g}"
+def _statistic(t: float) -> str:
+    return f"{t:.3f}" if abs(t) < 10.0 else f"{t:.4g}"
+
+
+def _degrees(df: float) -> str:
+    """Degrees of freedom, whole numbers as such."""
+    return f"{df:.0f}" if abs(df) < 1e6 and df == round(df) else f"{df:.4g}"
 
 
 def _p_value(value: float) -> str:
