@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from randla._results import warn_caller
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
+from randla.regression._inference.options import InferenceWarning
 
 EPS = float(np.finfo(np.float64).eps)
+#: A'z beside its terms, the value, and rounding errors of residuals, by which fits may differ.
+_FEASIBLE, _SAME, _ROUNDINGS = 1e-8, 1e-9, 16.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +64,64 @@ class LpFit:
         return cls(x, value, dual, p, taus, rank, solve)
 
     def of_rows(self, data: FittedData) -> LpFit:
-        """The fit with dual and value for the rows and weights of `data`, after a look at them.
+        """The fit for the rows and weights of `data`: dual and value; refuses what it is not of.
 
-        Rows and weights of the fit have A'z = 0, z in its box, and losses that add up to `value`.
+        The rows and weights of a fit have A'z = 0, z in its box, and losses that add up to `value`.
         """
-        raise NotImplementedError
+        dual = self.dual if data.live is None else self.dual[data.live]
+        if data.tall.lazy:
+            dual = dual.rechunk({0: data.tall.A.chunks[0], 1: -1})
+        if data.unit != 1.0:
+            dual = data.unit * dual
+        power = 1.0 if self.taus else 1.0 / self.p
+        value = self.value * data.unit**power * data.b_scale
+        fit = replace(self, dual=dual, value=value)
+        fit._require_rows_of(data)
+        return fit
+
+    def _require_rows_of(self, data: FittedData) -> None:
+        (d, k), p = self.x.shape, self.p
+        total = float(data.n_rows if data.w is None else data.tall.compute(data.w.sum()))
+        unit = 1.0 / power_of_two_scale(self.value / total ** (1.0 / p))  # a typical residual
+        taus = np.array(self.taus) if self.taus else np.full(k, 0.5)
+        sums, terms, loss, rounding, outside = data.sums(
+            _guarded, data.B, self.dual, data.w, shapes=[(d, k), (d, k), (k,), (k,), (k,)],
+            y=self.x / data.coefficient_units, unit=unit, taus=taus, p=p,
+        )  # fmt: skip
+        value = self.value / unit
+        found, blur = loss ** (1.0 / p), rounding ** (1.0 / p)
+        wrong = (np.abs(sums) > _FEASIBLE * terms).any()
+        wrong |= (np.abs(found - value) > _SAME * value + _ROUNDINGS * blur).any()
+        if wrong or (outside > _FEASIBLE * total).any():
+            raise ValueError(
+                "A, b or weights are not those of the fit: give the same rows in the same order, "
+                "with the weights of the fit"
+            )
+
+
+def _guarded(
+    X: Array, B: Array, Z: Array, w: Array | None, *, y: Array, unit: Array, taus: Array, p: float
+) -> tuple[Array, ...]:
+    """Sums of x z and |x z|; losses, what rounding may make of them, and how far z is outside."""
+    weight = np.ones((len(X), 1)) if w is None else w[:, None]
+    u = (B - X @ y) / unit
+    size = np.abs(X)
+    rounding = EPS * (np.abs(B) + size @ np.abs(y)) / unit
+    sums = X.T @ Z, size.T @ np.abs(Z)
+    if p > 1.0:
+        loss, rounding = weight * np.abs(u) ** p, weight * rounding**p
+        return *sums, loss.sum(axis=0), rounding.sum(axis=0), np.zeros(len(taus))
+    loss = weight * u * (taus - (u < 0.0))
+    outside = np.maximum(Z - weight * taus, weight * (taus - 1.0) - Z)
+    outside = np.maximum(outside, 0.0)
+    return *sums, loss.sum(axis=0), (weight * rounding).sum(axis=0), outside.sum(axis=0)
+
+
+def warn_of_columns(told: Any, names: tuple[str, ...], where: str = "") -> None:
+    """Name the columns whose coefficients the rows do not tell, or whose errors they do not."""
+    if not told.all():
+        listed = ", ".join(names[j] for j in np.flatnonzero(~told))
+        warn_caller(
+            f"no standard error (NaN) for {listed}{where}: too few rows tell them there",
+            InferenceWarning,
+        )

@@ -16,8 +16,13 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
     """Refuse fits whose coefficients have no standard errors, with the reason."""
     if p == float("inf"):
         raise ValueError(
-            "inference must be for p < inf, got p = inf: its coefficients have no normal limit, and "
-            "the bootstrap is wrong for them"
+            "inference must be for p < inf, got p = inf: its coefficients have no normal limit, "
+            "and the bootstrap is wrong for them"
+        )
+    if p > 3.0:
+        raise ValueError(
+            f"inference must be for p at most 3, got p = {p:g}: standard errors would need sixth "
+            "moments of the residuals"
         )
     if has_penalty:
         raise ValueError(
@@ -44,6 +49,11 @@ def lp_inference(
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
     data = FittedData.open(A, b, weights, repeats=chosen.repeats, groups=groups)
+    if data.n_rows <= fit.rank:
+        raise ValueError(
+            f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
+            f"estimated, got {data.n_rows} rows"
+        )
     fit = fit.of_rows(data)
     errors = (quantile_errors if fit.taus else norm_errors)(fit, data, names, chosen)
     return Inference.of(
