@@ -12,7 +12,9 @@ from randla.regression._inference.labels import Labels
 
 sm = pytest.importorskip("statsmodels.api")
 RNG = np.random.default_rng(0)
-A = np.column_stack([np.ones(60), RNG.standard_normal((60, 3)) @ [[1, 0.5, 0], [0, 1, 0], [0, 2, 1]]])
+A = np.column_stack(
+    [np.ones(60), RNG.standard_normal((60, 3)) @ [[1, 0.5, 0], [0, 1, 0], [0, 2, 1]]]
+)
 B = A @ [1.0, 2.0, 0.0, -0.5] + RNG.standard_normal(60)
 PEER = sm.OLS(B, A).fit()
 NAMES = ("const", "age", "height", "score")
