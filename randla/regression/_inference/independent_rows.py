@@ -78,11 +78,11 @@ def _sums_of_tile(X: Array, B: Array, w: Array | None, *, kind: str, **constants
         return sums
     if heavy.any():  # looked at one by one, later
         rows = rows.where(~heavy)
-    sums.append(_meat(rows, kind))
+    sums.append(meat_of(rows, kind))
     return [*sums, moments(rows, constants["K"])] if kind == "robust" else sums
 
 
-def _meat(rows: WhitenedRows, kind: str) -> Array:
+def meat_of(rows: WhitenedRows, kind: str) -> Array:
     """Sum of r r' (x) q q' / (1 - h)^p."""
     factor = np.ones(len(rows.left))
     if kind in ("HC3", "robust"):
@@ -109,7 +109,7 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
         share = ((K @ heavy.Q[alone].T) ** 2).sum(axis=1)  # of the directions of such rows
         lost, n_alone = share > _OF_ALONE**2 * (K * K).sum(axis=1), int(alone.sum())
         heavy = heavy.where(~alone)
-        meat = meat + _meat(heavy, kind)
+        meat = meat + meat_of(heavy, kind)
         of_df = of_df + moments(heavy, K) if kind == "robust" else of_df
     covariance = np.einsum("ja,caeb,lb->cjel", K, meat.reshape(k, r, k, r), K, optimize=True)
     df = np.full(d, float(data.n_rows - r))
