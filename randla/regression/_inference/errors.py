@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from randla._results import warn_caller
 from randla._typing import Array
+from randla.regression._inference.options import InferenceWarning
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,17 @@ def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:
     """Variances of the coefficients (d, k) of a covariance with coefficients fastest."""
     d, k = shape
     return covariance.diagonal().reshape(k, d).T
+
+
+def warn_of_missing(errors: Errors, names: tuple[str, ...]) -> None:
+    """Warn, by name, of coefficients without an error."""
+    by_reason: dict[str, list[str]] = {}
+    for column, reason in sorted(errors.reasons.items()):
+        by_reason.setdefault(reason, []).append(names[column])
+    for reason, columns in by_reason.items():
+        warn_caller(f"no standard error for {_listed(columns)}: {reason}", InferenceWarning)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
