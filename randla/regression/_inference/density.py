@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from randla._tall._kernels.tiles import row_norms
 from randla._typing import Array
 from randla.regression._inference.basis import Basis
 from randla.regression._inference.data import FittedData
@@ -147,8 +148,10 @@ def shrunk(residuals: Residuals, difference: Array, basis: Basis) -> Any:
 def _shrunk(X: Array, *, difference: Array, h: Array, s: Array, root: Array, tiny: float) -> Array:
     delta = X @ difference
     delta = np.where(delta > tiny, delta, 0.0)
-    leverage = np.square(X @ root).sum(axis=1)[:, None]
-    half_variance = h * (1.0 - 2.0 * h) * np.maximum(s, delta / (2.0 * h)) ** 2 * leverage
+    length = np.empty(len(X))
+    row_norms(X @ root, length)
+    local = np.maximum(s, delta / (2.0 * h)) * length[:, None]
+    half_variance = h * (1.0 - 2.0 * h) * local * local
     return _quotient(2.0 * h * delta, delta * delta + half_variance)
 
 

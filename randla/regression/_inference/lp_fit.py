@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from randla._scaling import power_of_two_scale
+from randla._tall.memory import add_gram
 from randla._typing import Array
 from randla.regression._inference.data import FittedData, Scales
 
@@ -189,7 +190,8 @@ def _guarded(
 def grams(Q: Array, w: Array | None, *, squares: bool) -> tuple[Array, Array]:
     """Q'WQ, and Q'MQ with m = w^2 if `squares` are asked for, else w."""
     if w is None:
-        gram = Q.T @ Q
+        gram = np.zeros((Q.shape[1], Q.shape[1]))
+        add_gram(Q, gram)
         return gram, gram
     weighted = w[:, None] * Q
     gram = Q.T @ weighted
