@@ -81,17 +81,15 @@ class FittedData:
     @classmethod
     def open(
         cls, A: Any, b: Any, weights: Any = None, *, repeats: bool = False, groups: Any = None,
-        n_columns: int | None = None, scales: Scales | None = None,
+        shape: Shape | None = None, scales: Scales | None = None,
     ) -> FittedData:  # fmt: skip
         """Check what the caller gave once more, and scale A, b and weights.
 
-        With the `scales` of a fit, that looked at its data, no pass is spent on finding them.
+        `shape` and `scales` are those of the fit, whose data need not be looked at for them then.
         """
         tall = open_tall(A, finite=scales is None)
-        if n_columns not in (None, tall.d):
-            raise ValueError(
-                f"A must have {n_columns} columns as in the fit, got shape {tall.A.shape}"
-            )
+        if shape not in (None, tall.A.shape):
+            raise ValueError(f"A must have shape {shape} as in the fit, got shape {tall.A.shape}")
         B = tall.right_hand_sides(b, finite=True)
         B = B[:, None] if B.ndim == 1 else B
         w, n_rows, unit, live = None, tall.n, 1.0, None
@@ -190,6 +188,13 @@ class FittedData:
             _values_of_block, *vectors, width=width, of_tile=function, columns=width, **constants
         )
 
+    def select(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> tuple[Array, ...]:
+        """The few rows X of which ``function(X, *parts, **constants)`` is true, and their parts."""
+        found = self.tall.gather_rows(_rows_of_block, *vectors, of_tile=function, **constants)
+        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+
 
 def _sums_of_block(
     block: MemoryMatrix, *vectors: Any, of_tile: Callable[..., Any], size: int, **constants: Any
@@ -224,3 +229,16 @@ def _values_of_block(
 
     block.each(visit, 0, 2.0 * block.n * block.d * (columns or 1))
     return out
+
+
+def _rows_of_block(
+    block: MemoryMatrix, *vectors: Any, of_tile: Callable[..., Any], **constants: Any
+) -> tuple[Array, ...]:
+    vectors = tuple(np.asarray(v) for v in vectors)
+    found = []
+    for i in range(0, block.n, block.tile_rows):
+        j = min(i + block.tile_rows, block.n)
+        X, parts = block.rows(i, j), tuple(v[i:j] for v in vectors)
+        chosen = np.flatnonzero(of_tile(X, *parts, **constants))
+        found.append(tuple(values[chosen] for values in (X, *parts)))
+    return tuple(np.concatenate(values) for values in zip(*found, strict=True))
