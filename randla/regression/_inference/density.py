@@ -81,13 +81,10 @@ class Residuals:
         size = abs(rows.u)
         on_plane = size <= rows.rounding
         kept = ~on_plane & (size > smallest(tall, size, fit.rank))
-        counted = [kept, on_plane]
         if w is not None:
-            counted = [
-                rows_of * w[:, None] if data.repeats else rows_of & (w > 0.0)[:, None]
-                for rows_of in counted
-            ]
-        n_kept, n_on_plane = tall.compute(*(rows_of.sum(axis=0) for rows_of in counted))
+            live = (w > 0.0)[:, None]
+            kept, on_plane = kept & live, on_plane & live
+        n_kept, n_on_plane = tall.compute(kept.sum(axis=0), on_plane.sum(axis=0))
         return cls(rows, np.array(fit.taus), h, kept, n_kept, n_on_plane)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:

@@ -106,7 +106,7 @@ class LpRows:
         Rows and weights of a fit have A'z = 0, z in its box, and losses that add up to `value`.
         """
         d = len(fit.x)
-        options = {"repeats": repeats, "groups": groups, "n_columns": d}
+        options = {"repeats": repeats, "groups": groups, "shape": (len(fit.dual), d)}
         if weights is None:  # columns are mostly moderate, and then read once less
             plain = Scales(np.zeros(d, np.int64), np.zeros(1, np.int64))
             data = FittedData.open(A, b, scales=plain, **options)
@@ -132,10 +132,7 @@ class LpRows:
         dual = fit.dual if data.live is None else fit.dual[data.live]
         if tall.lazy:
             dual = dual.rechunk({0: tall.A.chunks[0], 1: -1})
-        if len(dual) == data.n and data.unit != 1.0:
-            dual = data.unit * dual
-        if len(dual) != data.n:
-            raise ValueError(f"A must have {len(fit.dual)} rows as in the fit, got {data.n}")
+        dual = dual if data.unit == 1.0 else data.unit * dual
         y = fit.x / data.coefficient_units
         table = data.rows(_residuals, data.B, width=2 * k, y=y)
         taus = np.array(fit.taus) if fit.taus else None

@@ -60,7 +60,7 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
 def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, Any]:
     """Covariance (d, d) of scaled coefficients, and which of them have one."""
     data, p, r, T = rows.data, rows.fit.p, basis.T.shape[1], basis.T
-    if rows.fit.value[0] == 0.0:
+    if not data.tall.compute((abs(rows.u) > rows.rounding).any()):  # a perfect fit
         return np.zeros((data.d, data.d)), basis.estimable
     loss: dict[str, Any] = {"p": p, "unit": rows.unit, "T": basis.factor}
     (D,) = data.sums(_curvatures, rows.u, data.w, shapes=[(r, r)], **loss)

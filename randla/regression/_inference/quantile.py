@@ -167,9 +167,9 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
                 "coefficients: standard errors are wide there, about twice the true ones",
                 InferenceWarning,
             )
-        if on_plane > max(2.0 * d, 0.01 * data.n_rows):
+        if on_plane > max(2.0 * d, 0.01 * data.n):
             warn_caller(
-                f"b equals the plane of tau = {tau:g} in {on_plane:.0f} rows: quantiles of "
+                f"b equals the plane of tau = {tau:g} in {on_plane} rows: quantiles of "
                 "discrete values have no standard errors, but those of b with uniform noise as "
                 "wide as its steps have",
                 InferenceWarning,

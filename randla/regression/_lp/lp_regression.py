@@ -17,6 +17,7 @@ from randla._typing import Array
 from randla._validation import as_flag
 from randla.regression._inference.lp_fit import LpFit
 from randla.regression._inference.lp_inference import lp_inference, require_inference
+from randla.regression._inference.options import as_names
 from randla.regression._inference.result import Inference
 from randla.regression._lp.certificate import Fit
 from randla.regression._lp.norm import norm_fit
@@ -166,10 +167,10 @@ class LpRegressionResult(Result):
             self.x, self.value, self.dual, p=self._p, taus=self._taus, rank=self.rank,
             solve=partial(_refit, p=self._p),
         )  # fmt: skip
-        names = tuple(f"x{j}" for j in range(len(fit.x)))
         return lp_inference(
-            fit, self.x.shape, names, A, b, kind=kind, groups=groups, weights=weights,
-            weights_are=weights_are, n_replicates=n_replicates, rng=rng, progress=progress,
+            fit, self.x.shape, as_names(names, None, len(fit.x)), A, b, kind=kind, groups=groups,
+            weights=weights, weights_are=weights_are, n_replicates=n_replicates, rng=rng,
+            progress=progress,
         )  # fmt: skip
 
 
