@@ -207,7 +207,105 @@ class LpRegressionResult(LinearFit):
         rng: Any = None,
         progress: bool = False,
     ) -> Inference:
-        """Standard errors, tests and intervals for the coefficients of the population."""
+        r"""Standard errors, tests and intervals for the coefficients of the population.
+
+        For several quantiles the covariance is joint, so that slopes can be compared.
+
+        Parameters
+        ----------
+        A, b
+            The data of the fit, read once more: results keep none. Other data are refused.
+        kind : str, optional
+            For quantiles, and p = 1:
+
+            * "robust" (default): independent rows, each with its own density of errors at the
+              quantile. The density is estimated from the fits at tau - h and tau + h, h the
+              bandwidth of Hall and Sheather (1988), and shrunk by the variance of their
+              difference. In simulations with 100 to 2000 rows 95 % intervals held in 92 to 100 %;
+              see the notes;
+            * "nid": the same without shrinkage, as R's quantreg [1]_; too short in the tails and
+              for skewed regressors, down to 43 %;
+            * "iid": errors of one law, independent of A (Siddiqui);
+            * "powell": a kernel with one width for all rows;
+            * "rank": intervals by inverted rank tests [2]_, the nearest to their level in the
+              tails; standard errors, t and p are those of "robust". In memory only;
+            * "cluster" (default where `groups` are given): independent groups, jackknife with the
+              densities of "robust" and the degrees of freedom of Bell and McCaffrey; "CR1": with
+              one width for all rows [3]_, and n_groups - 1.
+
+            For 1.5 <= p <= 3 "robust": a sandwich with leave-one-out residuals. "bootstrap", for
+            all p <= 3: refits with exponential weights of the rows, or of the groups.
+        groups : (n,) array_like, optional
+            Labels of the groups within which errors may depend.
+        weights : (n,) array_like, optional
+            Those of the fit.
+        weights_are : {"analytic", "frequency"}
+            Whether a weight belongs to one row, or stands for so many equal rows.
+        names : sequence of str, optional
+            Of the coefficients; by default those of the columns of A, or "x0", "x1", ...
+        n_replicates : int, optional
+            Refits of the bootstrap.
+        rng : {None, int, SeedSequence, Generator}, optional
+            For the bootstrap.
+        progress : bool
+            Show a progress bar where that takes long (needs tqdm).
+
+        Returns
+        -------
+        Inference
+
+        Raises
+        ------
+        ValueError, TypeError
+            For p > 3, l1 > 0 and method "sample", a `kind` that does not go with the fit, data
+            that are not those of the fit, or no more rows than coefficients.
+
+        Warns
+        -----
+        InferenceWarning
+            Where fewer than five rows a coefficient lie beyond a plane, where b is discrete, and
+            where coefficients have no standard error (NaN), since too few rows tell them.
+
+        Notes
+        -----
+        With :math:`\delta_i = a_i^T (x_{	au+h} - x_{	au-h})` the densities are
+
+        .. math:: f_i = rac{2h\, \delta_i^+}{\delta_i^2 + h (1 - 2h)
+                  \max(\hat s, \delta_i^+ / 2h)^2 \ell_i}, \qquad
+                  \mathrm{Cov}(x_\sigma, x_	au) = (\min(\sigma, 	au) - \sigma 	au)
+                  D_\sigma^{-1} D_0 D_	au^{-1},
+
+        :math:`D_	au = \sum_i f_i a_i a_i^T`, :math:`D_0 = A^T A`, :math:`\ell_i` the leverages and
+        :math:`\hat s` the difference quotient of the quantiles of residuals. Without the second
+        term below the line :math:`f_i` is the quotient of "nid", which is too large on average
+        just for the rows that decide. The shrunk quotient is ours, not of the literature; at the
+        median, and between the deciles from 500 rows on, the errors were within 20 % of the true
+        ones, and in the tails of small samples up to 2.4 times them. With `groups` 95 % intervals
+        held in 94 to 99 % at the median, and in 87 to 98 % in the tails.
+
+        Where the planes are not linear, these are errors of the best linear ones only roughly.
+
+        References
+        ----------
+        .. [1] Hendricks and Koenker, "Hierarchical spline models for conditional quantiles and the
+           demand for electricity", J. Amer. Statist. Assoc. 87 (1992), 58-68.
+        .. [2] Koenker and Machado, "Goodness of fit and related inference processes for quantile
+           regression", J. Amer. Statist. Assoc. 94 (1999), 1296-1310.
+        .. [3] Parente and Santos Silva, "Quantile regression with clustered data", J. Econometric
+           Methods 5 (2016), 1-15.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import datasets, lp_regression
+        >>> income, food = datasets.engel()
+        >>> A = np.column_stack([np.ones(len(income)), income])
+        >>> fit = lp_regression(A, food, tau=0.5)
+        >>> fit.inference(A, food).standard_error.round(4)
+        array([20.381 ,  0.0296])
+        >>> fit.inference(A, food, kind="nid").standard_error.round(5)  # that of R
+        array([19.25066,  0.02828])
+        """
         require_inference(self._p, self._has_penalty, self.method)
         fit = LpFit.of(
             self.x, self.value, self.dual, p=self._p, taus=self._taus, rank=self.rank,
