@@ -138,3 +138,11 @@ def warn_caller(message: str, category: type[RandlaWarning]) -> None:
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def caller_frame() -> FrameType | None:
+    """The frame outside of this library that called it, at any depth of calls."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame

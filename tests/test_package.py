@@ -25,7 +25,7 @@ FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing")
 BELOW = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2]}
 # A wing may import those on its left, not those on its right. Ground: randla/*.py and its kernels.
 WINGS = (
-    "ground < _tall < sketching < sampling < regression < _dask < sklearn",
+    "ground < _tall < sketching < sampling < regression < _dask < formula < sklearn",
     "ground < _tall < transport",
     "ground < smoothing",
     "sketching._kernels < sketching",
@@ -103,7 +103,7 @@ def test_stub_and_package_agree():
                 family = node.module.split(".")[-1]
                 there = {name for name, home in randla._FAMILY_OF.items() if home == family}
                 assert {a.name for a in node.names} == there
-    assert names == set(randla.__all__) | {"sklearn"}  # which needs scikit-learn
+    assert names == set(randla.__all__) | {"formula", "sklearn"}  # which need other packages
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=name)
@@ -262,8 +262,11 @@ def test_public_docstrings(public):
 
 def test_every_public_name_is_in_the_reference():
     modules = [*FAMILIES, "datasets"]
-    if importlib.util.find_spec("sklearn") is not None:
-        modules.append("sklearn")
+    modules += [
+        module
+        for module, needed in (("sklearn", "sklearn"), ("formula", "formulaic"))
+        if importlib.util.find_spec(needed) is not None
+    ]
     names = {
         name if name in randla.__all__ else f"{module}.{name}"
         for module in modules

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from randla._typing import Array
+from randla.regression._inference.clusters import GroupSums, cluster_errors, sum_groups
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, warn_of_missing
 from randla.regression._inference.fit import LeastSquaresFit, determined
@@ -96,6 +97,11 @@ def least_squares_errors(
         return sketched_errors(fit, data, options)
     if data is None:
         return finished(iid_errors(fit, fit.products), fit, fit.products), None
+    if options.kind in CLUSTERED:
+        of_groups = sum_groups(fit, data)
+        require_same_data(fit, data, of_groups)
+        errors = cluster_errors(data, fit, options.kind, of_groups)
+        return finished(errors, fit, of_groups.products, data), None
     sums = sum_rows(fit, data, options.kind)
     require_same_data(fit, data, sums)
     if options.kind == "iid":
@@ -104,10 +110,6 @@ def least_squares_errors(
         from randla.regression._inference.bootstrap import bootstrap_least_squares
 
         errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
-    elif options.kind in CLUSTERED:
-        from randla.regression._inference.clusters import cluster_errors
-
-        errors = cluster_errors(data, fit, options)
     else:
         errors = robust_errors(data, fit, options.kind, sums)
     return finished(errors, fit, sums.products, data), None
@@ -153,7 +155,7 @@ def finished(
     )  # fmt: skip
 
 
-def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums) -> None:
+def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums | GroupSums) -> None:
     """Raise ValueError unless the fit solves the normal equations of the data.
 
     Each entry of the gradient A'W(b - A x) is a rounding error beside the norms that it is made

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import Result, axes_or_new, t_interval
+from randla._results import axes_or_new, t_interval
 from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla._validation import as_flag
+from randla.regression._inference.fitted import LinearFit
 from randla.regression._inference.least_squares import least_squares_inference
-from randla.regression._inference.options import LEAST_SQUARES, InferenceOptions, as_names
+from randla.regression._inference.options import LEAST_SQUARES, InferenceOptions
 from randla.regression._inference.result import Inference
 from randla.regression._least_squares.choice import solve
 from randla.regression._least_squares.options import LstsqOptions
@@ -33,13 +34,16 @@ from randla.sketching._inference import implied_eps
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LstsqResult(Result):
+class LstsqResult(LinearFit):
     r"""What `lstsq` returns.
 
     Attributes
     ----------
     x : (d,) or (d, k) ndarray
         The coefficients.
+    names : tuple of str
+        Of the coefficients: the names of the columns, where A is a table of pandas, polars or
+        pyarrow, else "x0", "x1", ...
     standard_error : ndarray, like x
         Standard error of the sketch, given the data: how far `x` may be from the exact
         least-squares solution. Zero at full precision. It is not the sampling error of the data.
@@ -231,7 +235,8 @@ class LstsqResult(Result):
         """
         if self._refinement is None:
             return self
-        return self._refinement.refine(A, b, self)
+        design = self._labels.design(A, len(self.x), "A")
+        return self._refinement.refine(design, b, self).labelled(self._labels)
 
     def inference(
         self,
@@ -247,14 +252,17 @@ class LstsqResult(Result):
         rng: Any = None,
         progress: bool = False,
     ) -> Inference:
+        A, b, given = self._labels.opened(A, b, len(self.x), weights=weights, groups=groups)
+        names, labels = self._labels.renamed(names, len(self.x))
         options = InferenceOptions.of(
-            LEAST_SQUARES, kind=kind, groups=groups, weights_are=weights_are, weights=weights,
+            LEAST_SQUARES, kind=kind, **given, weights_are=weights_are,
             n_replicates=n_replicates, rng=rng, progress=progress,
         )  # fmt: skip
-        return least_squares_inference(
-            self._fit_record(), self.x, A, b, options, groups=groups, weights=weights,
-            names=as_names(names, getattr(self, "names", None), len(self.x)),
-        )  # fmt: skip
+        result = least_squares_inference(
+            self._fit_record(), self.x, A, b, options, **given, names=names
+        )
+        is_sketch = self.is_estimate
+        return result.described("Least squares" + ", from one sketch" * is_sketch, labels)
 
     def _fit_record(self) -> Record:
         record = self._record()  # perhaps a pass over A

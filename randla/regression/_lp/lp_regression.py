@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import showing_progress, single_threaded_blas
-from randla._results import Result, warn_caller
+from randla._results import warn_caller
 from randla._scaling import power_of_two_scale
 from randla._tall.base import TallMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_flag
+from randla.regression._inference.fitted import LinearFit
+from randla.regression._inference.labels import Labels, sorted_rows
 from randla.regression._inference.lp_fit import LpFit
 from randla.regression._inference.lp_inference import lp_inference, require_inference
+from randla.regression._inference.products import constant_columns
 from randla.regression._inference.result import Inference
 from randla.regression._lp.certificate import Fit
 from randla.regression._lp.norm import norm_fit
@@ -33,7 +36,7 @@ from randla.sampling._scores.result import NotConvergedWarning
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LpRegressionResult(Result):
+class LpRegressionResult(LinearFit):
     """What `lp_regression` returns; with k quantiles the arrays have a trailing axis.
 
     A column b, of shape (n, 1), gives a trailing axis of length 1.
@@ -42,6 +45,9 @@ class LpRegressionResult(Result):
     ----------
     x : (d,) or (d, k) ndarray
         Coefficients. Where the minimum is not unique, one of the minimisers.
+    names : tuple of str
+        Of the coefficients: the names of the columns, where A is a table of pandas, polars or
+        pyarrow, else "x0", "x1", ...
     value : float or (k,) ndarray
         The objective at `x`, over all rows.
     lower_bound : float or (k,) ndarray
@@ -146,6 +152,47 @@ class LpRegressionResult(Result):
             _has_penalty=bool(options.penalty.any()),
         )
 
+    def predict(self, A_new: Any, *, rearrange: bool = False) -> Any:
+        """Fitted values of new rows.
+
+        Parameters
+        ----------
+        A_new : (m, d) array_like, sparse matrix, Dask array, or table
+            If A was a table, a table is matched to it by the names of the columns; others that it
+            has are not read. After a formula of `randla.formula`: new data.
+        rearrange : bool
+            Sort the fitted quantiles of each row, so that none of a higher tau is below one of a
+            lower. That is never further from the truth [1]_; the coefficients stay as they are.
+
+        Returns
+        -------
+        values : (m,) or (m, k) ndarray
+            ``A_new @ x``, in the order of `tau`; lazy for a Dask array.
+
+        References
+        ----------
+        .. [1] Chernozhukov, Fernández-Val and Galichon, "Quantile and probability curves without
+           crossing", Econometrica 78 (2010), 1093-1125.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import datasets, lp_regression
+        >>> income, food = datasets.engel()
+        >>> A = np.column_stack([np.ones(len(income)), income])
+        >>> fit = lp_regression(A, food, tau=[0.25, 0.5, 0.75])
+        >>> fit.predict([[1.0, 800.0]], rearrange=True).round(1)
+        array([[475.1, 529.6, 577.6]])
+        """
+        rearranges = as_flag(rearrange, "rearrange")
+        if rearranges and self._p > 1.0:
+            raise ValueError("rearrange must be False for a fit that is not one of quantiles")
+        values = super().predict(A_new)
+        if not rearranges or values.ndim == 1:
+            return values
+        rank = np.argsort(np.argsort(self._taus or (0.5,), kind="stable"))
+        return sorted_rows(values)[:, rank]
+
     def inference(
         self,
         A: Any = None,
@@ -166,11 +213,24 @@ class LpRegressionResult(Result):
             self.x, self.value, self.dual, p=self._p, taus=self._taus, rank=self.rank,
             solve=partial(_refit, p=self._p),
         )  # fmt: skip
-        names = tuple(f"x{j}" for j in range(len(fit.x)))
-        return lp_inference(
-            fit, self.x.shape, names, A, b, kind=kind, groups=groups, weights=weights,
-            weights_are=weights_are, n_replicates=n_replicates, rng=rng, progress=progress,
+        A, b, given = self._labels.opened(A, b, len(self.x), weights=weights, groups=groups)
+        names, labels = self._labels.renamed(names, len(self.x))
+        result = lp_inference(
+            fit, self.x.shape, names, A, b, **given, kind=kind, weights_are=weights_are,
+            n_replicates=n_replicates, rng=rng, progress=progress,
         )  # fmt: skip
+        is_process = fit.taus is not None and len(fit.taus) > 1
+        constant = constant_columns(A) if is_process else None
+        return result.described(self._model_name, labels, constant)
+
+    @property
+    def _model_name(self) -> str:
+        """The head of the table."""
+        if self._p > 1.0:
+            return f"Regression in the norm l_p, p = {self._p:g}"
+        if self._taus is None:
+            return "Median regression (least absolute deviations)"
+        return "Quantile regression" + (f", tau = {self._taus[0]:g}" if self.x.ndim == 1 else "")
 
 
 def _refit(A: Any, b: Any, *, p: float, tau: Any = None, weights: Any = None) -> Any:
@@ -316,6 +376,7 @@ def lp_regression(
     ((2, 2), True)
     """
     bars = showing_progress("lp_regression", as_flag(progress, "progress"))
+    labels = Labels.of(A, b)
     with bars, np.errstate(over="ignore", invalid="ignore"):  # overflow is told in the end
         tall = open_tall(A, finite=True)
         rhs = tall.right_hand_sides(b, single=True, finite=True)
@@ -325,7 +386,7 @@ def lp_regression(
         )  # fmt: skip
         data, unit, live = _weighted(tall, rhs.reshape(-1), weights, options.root)
         with single_threaded_blas():
-            result = _solved(data, unit, live, tall.n, options)
+            result = _solved(data, unit, live, tall.n, options).labelled(labels)
     if not result.converged and method != "sample":
         gap = np.max(result.gap)
         where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"
