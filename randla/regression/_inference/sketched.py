@@ -44,7 +44,7 @@ from randla.regression._inference.clusters import (
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, diagonal
 from randla.regression._inference.fit import LeastSquaresFit, OneSketch
-from randla.regression._inference.independent_rows import meat_of, robust_errors, sum_rows
+from randla.regression._inference.independent_rows import POWERS, robust_errors, sum_rows
 from randla.regression._inference.options import CLUSTERED, InferenceOptions
 from randla.regression._inference.satterthwaite import moments
 from randla.regression._inference.whitened_rows import (
@@ -135,7 +135,7 @@ def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
     left = np.maximum(1.0 - (Q * Q).sum(axis=1), _LARGE)  # one minus the leverages
     share = kept.n_rows / len(Q)
     rows = WhitenedRows(Q, kept.R * share**0.5, left, None)
-    covariance = _sandwich(K, meat_of(rows, "HC3"), fit.Y.shape[1])
+    covariance = _sandwich(K, _meat(rows, 2), fit.Y.shape[1])
     # Each variance is a mean over the rows kept; its own, from their spread.
     terms = ((Q @ K.T)[:, :, None] * (rows.R / left[:, None])[:, None, :]) ** 2  # (rows, d, k)
     spread = terms.var(axis=0) / len(Q)
@@ -148,10 +148,12 @@ def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
 def _of_rows(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: str) -> Errors:
     """HC0 to HC3 with one more pass."""
     r, (d, k) = fit.rank, fit.Y.shape
-    shapes = [(r, r), (r, k), (k, k), (), (k * r, k * r), (2 if kind == "robust" else 0, d)]
-    gram, gradient, products, n_large, meat, sums = data.sums(
-        _sums_of_tile, data.B, data.w, shapes=shapes, kind=kind, **constants_of(fit, data)
-    )
+    n_moments = 2 if kind == "robust" else 0
+    gram, gradient, products, n_large, meat, of_df = data.sums(
+        _sums_of_tile, data.B, data.w, power=POWERS[kind], n_moments=n_moments,
+        shapes=[(r, r), (r, k), (k, k), (), (k * r, k * r), (n_moments, d)],
+        **constants_of(fit, data),
+    )  # fmt: skip
     inverse = np.linalg.inv(gram)
     shift = inverse @ gradient  # of x* - x', in the basis K
     _require_same_data(fit, sketch, data, products, shift)
@@ -163,17 +165,28 @@ def _of_rows(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: st
     if kind == "HC1":
         covariance *= data.n_rows / (data.n_rows - r)
     elif kind == "robust":  # the bound from below, see `satterthwaite`
-        df = (K * K).sum(axis=1) ** 2 / (sums[0] + sums[1] ** 2)
+        df = (K * K).sum(axis=1) ** 2 / (of_df[0] + of_df[1] ** 2)
         assumed = "independent rows, HC3, degrees of freedom of Satterthwaite"
     return Errors(covariance, np.repeat(df[:, None], k, axis=1), assumed, unit=fit.units)
 
 
-def _sums_of_tile(X: Array, B: Array, w: Array | None, *, kind: str, **constants: Any) -> list[Any]:
+def _sums_of_tile(
+    X: Array, B: Array, w: Array | None, *, power: int, n_moments: int, **constants: Any
+) -> list[Any]:
     rows = whiten_rows(X, B, w, **constants)
     Q, R = rows.counted(rows.Q), rows.counted(rows.R)
     sums = [rows.Q.T @ Q, rows.Q.T @ R, rows.R.T @ R, (rows.left < 1.0 - _LARGE).sum()]
-    sums.append(meat_of(rows, kind))
-    return [*sums, moments(rows, constants["K"]) if kind == "robust" else np.empty((0, len(X.T)))]
+    sums.append(_meat(rows, power))
+    if n_moments:
+        sums.append(moments(rows.Q @ constants["K"].T, rows.left, rows.counts, 0.0))
+    return sums
+
+
+def _meat(rows: WhitenedRows, power: int) -> Array:
+    """Sum of r r' (x) q q' / (1 - h)^power."""
+    R = rows.R / (rows.left ** (0.5 * power))[:, None]
+    scores = (R[:, :, None] * rows.Q[:, None, :]).reshape(len(R), -1)  # (rows, k r)
+    return scores.T @ rows.counted(scores)
 
 
 def _exact(fit: LeastSquaresFit, data: FittedData, kind: str, gram: Array, shift: Array) -> Errors:
