@@ -90,7 +90,8 @@ def factors(keys: NDArray[np.uint64], numbers: Array, copies: Array | None) -> A
     out = np.empty((len(keys), len(numbers)))
     numbers = np.ascontiguousarray(numbers, np.int64)
     if copies is None:
-        kernels.exponential_weights(keys, numbers, out)
+        kernels.uniform_weights(keys, numbers, out)
+        np.negative(np.log(out, out=out), out=out)  # NumPy's logarithm takes several at once
     else:
         kernels.gamma_weights(keys, numbers, np.ascontiguousarray(copies, np.float64), out)
     return out

@@ -1,7 +1,5 @@
 """Random weights of rows: functions of a key and the number of the row (or of its group)."""
 
-import math
-
 import numpy as np
 
 from randla._jit import kernel
@@ -12,12 +10,12 @@ _TO_UNIT = 2.0**-53
 
 
 @kernel
-def exponential_weights(keys, numbers, out):
-    """out (m, n): the standard exponential of each key and each of n numbers."""
+def uniform_weights(keys, numbers, out):
+    """out (m, n): a uniform on (0, 1) for each key and each of n numbers."""
     for r in range(out.shape[0]):
         for i in range(out.shape[1]):
-            bits = counter_hash(keys[r], numbers[i]) >> _S11
-            out[r, i] = -math.log((np.float64(bits) + 0.5) * _TO_UNIT)
+            bits = np.int64(counter_hash(keys[r], numbers[i]) >> _S11)
+            out[r, i] = (np.float64(bits) + 0.5) * _TO_UNIT
 
 
 @kernel

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from randla._jit import inline, summing_kernel
-from randla._kernels.panels import PANEL, add_multiple, fill
+from randla._kernels.panels import PANEL, add_adjoint, add_multiple, fill
 
 #: What `refit` and `walk` say of their end.
 DONE, NO_MORE, TOO_FAR, ENOUGH = range(4)
@@ -18,6 +18,8 @@ DONE, NO_MORE, TOO_FAR, ENOUGH = range(4)
 _BOX = 1e-11
 #: Residuals move if they change by more than this, in units of the step.
 _STILL = 1e-13
+#: The way to the minimum along an edge is at most so many times the way before, mostly.
+_REACH = 8.0
 
 
 @inline
@@ -71,14 +73,15 @@ def refit(panels, n, weight, r, side, basis, inverse, far, tau, most, step, orde
     """
     K, w = panels.shape[0], panels.shape[1]
     d = basis.size
-    p, g, alpha = np.zeros(w), far.copy(), np.empty(d)
+    p, g, alpha = np.zeros(w), np.zeros(w), np.empty(d)
     q, times = step[0], step[1].reshape(-1)
+    for j in range(d):
+        g[j] = far[j]
     for k in range(K):
-        for t in range(min(PANEL, n - k * PANEL)):
-            if side[k, t] != 0:
-                z = weight[k, t] * _bound(side[k, t], tau)
-                for j in range(d):
-                    g[j] += z * panels[k, j, t]
+        for t in range(PANEL):  # tau, tau - 1 or 0
+            q[k, t] = weight[k, t] * side[k, t] * ((tau - 0.5) * side[k, t] + 0.5)
+        add_adjoint(panels[k], q[k], g)
+    reach = near = math.inf  # only rows that are met before this time are looked at
     for pivot in range(most):
         leaving, up, steepest, slope = -1, True, 0.0, 0.0
         for m in range(d):
@@ -96,19 +99,25 @@ def refit(panels, n, weight, r, side, basis, inverse, far, tau, most, step, orde
         sign = -1.0 if up else 1.0  # the residual of the leaving row grows, or falls
         for i in range(d):
             p[i] = sign * inverse[i, leaving]
-        still, count = _reach(p), 0
+        still, entering, length, count = _reach(p), -1, 0.0, 0
         for k in range(K):
             fill(q[k], 0.0)
             add_multiple(panels[k], 1.0, p, q[k])
-            for t in range(PANEL):
-                speed = side[k, t] * q[k, t]  # at which the row comes nearer
-                if speed > still:
-                    times[k * PANEL + t] = max(side[k, t] * r[k, t], 0.0) / speed
+        while entering < 0:
+            count = 0
+            for k in range(K):
+                for t in range(PANEL):
+                    speed = side[k, t] * q[k, t]  # at which the row comes nearer
+                    distance = max(side[k, t] * r[k, t], 0.0)
+                    times[k * PANEL + t] = distance / speed
                     order[count] = k * PANEL + t
-                    count += 1
-        entering, length = _first_uphill(times, order, count, q, weight, slope)
-        if entering < 0:
-            return NO_MORE, pivot
+                    count += (speed > still) & (distance <= reach * speed)  # without a branch
+            entering, length = _first_uphill(times, order, count, q, weight, slope)
+            if entering < 0:
+                if reach == math.inf:
+                    return NO_MORE, pivot
+                reach = _REACH * reach if reach == near else math.inf
+        reach = near = _REACH * length
         for k in range(K):
             for t in range(PANEL):
                 r[k, t] -= length * q[k, t]
