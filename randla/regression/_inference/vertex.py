@@ -6,7 +6,8 @@ side, so that of them only the sum of z a matters, z being tau or tau - 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ class FittedRows:
         sizes = np.abs(rows.rhs)
         mean = float(sizes.sum()) / rows.n
         tied = np.count_nonzero(sizes <= _TIE * mean) - (rows.rhs.size - rows.n) > rows.d
-        if (self.data.residuals(x) == 0.0).all() or self.data.fitted(x):
+        if self.data.fitted(x):
             return None
         weight = rows.lines(np.ones(rows.n))
         for apart in (False, True):
@@ -75,7 +76,7 @@ class FittedRows:
                 near = Near(rows, np.zeros(rows.d), tau)
                 solved = near.refit(weight, basis)
                 if solved is not None:
-                    return Vertex(self, rows, tau, unit, *solved)
+                    return Vertex(self, rows, tau, unit, *solved, apart)
         return None
 
 
@@ -131,6 +132,11 @@ class Near:
         side.ravel()[basis] = 0.0
         return side
 
+    def dual(self, side: Array, inverse: Array) -> Array:
+        """The dual values of the basis, given those of the others by their sides."""
+        z = side * ((self.tau - 0.5) * side + 0.5)  # tau, tau - 1 or 0
+        return np.asarray(-(self.far + self.rows.transposed_product(z)) @ inverse)
+
     def refit(
         self, weight: Array, basis: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], Array, Array] | None:
@@ -168,6 +174,7 @@ class Vertex:
     basis: NDArray[np.intp]
     y: Array
     inverse: Array
+    apart: bool  # whether rows were moved apart
 
     def __post_init__(self) -> None:
         """Residuals from the vertex, and a rough covariance that tells how far a fit may move."""
@@ -192,6 +199,18 @@ class Vertex:
         half = whitener @ D
         self.metric = half.T @ half / (tau * (1.0 - tau))
         self.lengths = rows.norms(self.root)
+
+    @property
+    def shift(self) -> Array:
+        """x at the vertex less that of the fit, in units of `unit`."""
+        return self.source.conditioned.transform @ self.y
+
+    @cached_property
+    def directions(self) -> Array:
+        """For each coefficient t (d, r) with x_j = |T_j| t'y, of length one (zero for none)."""
+        T = self.source.conditioned.transform
+        lengths = np.linalg.norm(T, axis=1)
+        return T / np.where(lengths > 0.0, lengths, 1.0)[:, None]
 
     def near(self, limit: float) -> tuple[Near, NDArray[np.intp]]:
         """The rows at most `limit` standard errors away, and their numbers."""
