@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 
 from randla._panels import PANEL, Panels
 from randla._parallel import run_parts, showing_progress
-from randla._random import draw_key, hashes
+from randla._results import warn_caller
 from randla._tall.whitening import whiten
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
-from randla.regression._inference.options import InferenceOptions
+from randla.regression._inference.options import InferenceOptions, InferenceWarning
+from randla.regression._inference.resampling import Weights, factors, spread
 from randla.regression._inference.vertex import FittedRows, Near, Vertex
-from randla.regression._kernels import resampling as kernels
 from randla.regression._panels.weighted_data import WeightedData
 from randla.regression._quantile.weighted import solve_rows
 
@@ -41,86 +41,17 @@ _TILE = 16
 #: Numbers of the sums of a pass over the rows for some replicates.
 _ENTRIES = 1 << 21
 #: Newton's method in the l_p norm: a step this small beside the way gone is the last.
-_STILL, _MAX_ITERATIONS = 1e-9, 60
+_STILL, _MAX_ITERATIONS = 1e-9, 40
 #: For p < 2 curvatures are those of residuals no smaller than this fraction of the mean, which
 #: falls by a factor from step to step.
-_SMOOTHED, _SHRINK = 0.3, 0.3
+_SMOOTHED, _SHRINK = 0.3, 0.1
+#: Below this p curvatures are too steep for Newton's method without a path of easier problems.
+_STEEP = 1.25
+#: Replicates that a tile is read for together.
+_TOGETHER = 16
 
 
-@dataclass(frozen=True)
-class Weights:
-    """The random factors of the weights of all replicates.
-
-    Attributes
-    ----------
-    keys : (n_replicates,) ndarray of uint64
-    numbers : (n,) ndarray or Dask array of int64
-        Rows of one number have one factor.
-    copies : (n,) ndarray, Dask array or None
-        Frequency weights: the factor is the mean over the copies of a row.
-    """
-
-    keys: NDArray[np.uint64]
-    numbers: Any
-    copies: Any
-
-    @classmethod
-    def of(cls, data: FittedData, options: InferenceOptions) -> Weights:
-        """Draw the keys."""
-        if options.n_replicates < 2:
-            raise ValueError(f"n_replicates must be at least 2, got {options.n_replicates}")
-        keys = hashes(draw_key(options.rng), options.n_replicates)
-        if data.groups is not None:  # of copies of a row too
-            return cls(keys, data.groups.codes, None)
-        numbers = data.tall.map_vectors(_row_numbers, data.tall.ones())
-        return cls(keys, numbers, data.w if data.repeats else None)
-
-    def factors(self, rows: Any, replicates: Any = slice(None)) -> Array:
-        """Factors (m, n) of some rows, in memory, and of some replicates."""
-        copies = None if self.copies is None else self.copies[rows]
-        return factors(self.keys[replicates], self.numbers[rows], copies)
-
-
-def _row_numbers(first: int, ones: Array) -> Array:
-    return first + np.arange(len(ones), dtype=np.float64)  # exact up to 2^53
-
-
-def factors(keys: NDArray[np.uint64], numbers: Array, copies: Array | None) -> Array:
-    """Factors of the weights (len(keys), len(numbers))."""
-    out = np.empty((len(keys), len(numbers)))
-    numbers = np.ascontiguousarray(numbers, np.int64)
-    if copies is None:
-        kernels.uniform_weights(keys, numbers, out)
-        np.negative(np.log(out, out=out), out=out)  # NumPy's logarithm takes several at once
-    else:
-        kernels.gamma_weights(keys, numbers, np.ascontiguousarray(copies, np.float64), out)
-    return out
-
-
-def _errors(
-    data: FittedData, replicates: Array, rank: int, estimable: NDArray[np.bool_]
-) -> Errors:
-    """The spread of replicates (n_replicates, d, k)."""
-    m, d, k = replicates.shape
-    replicates[:, ~estimable] = np.nan
-    flat = replicates.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
-    centred = flat - flat.mean(axis=0)
-    covariance = centred.T @ centred / (m - 1)
-    by, free = "rows", data.n_rows - rank
-    if data.groups is not None:
-        by, free = "groups", data.groups.n_groups - 1
-    if free < 1:
-        need = "two groups" if data.groups is not None else "more rows with weight than columns"
-        raise ValueError(f"A must have {need} for standard errors")
-    # The spread of m replicates is known with m - 1 degrees of freedom.
-    df = np.full((d, k), float(min(free, m - 1)))
-    notes = ()
-    if m <= k * d:
-        notes = (f"{m} replicates of {k * d} coefficients: joint tests need more of them",)
-    return Errors(covariance, df, f"independent {by}, {m} replicates", notes, replicates)
-
-
-# Quantiles -----------------------------------------------------------------------------------------
+# Quantiles ----------------------------------------------------------------------------------------
 
 
 def bootstrap_quantiles(
@@ -140,7 +71,7 @@ def bootstrap_quantiles(
         seconds = 1e-6 * data.d * sum(band.near.rows.n for band in bands) * len(weights.keys)
         replicates = run_parts(replicate, len(weights.keys), seconds=seconds, blas=True)
     rank = rows.conditioned.panels.d if rows.conditioned.transform.any() else 0
-    return _errors(data, np.array(replicates), rank, rows.estimable)
+    return spread(data, np.array(replicates), rank, rows.estimable)
 
 
 @dataclass
@@ -178,7 +109,7 @@ class _Band:
         return self.near.rows.n == self.source.data.n
 
     def far_values(self) -> Array:
-        """z of the rows that are left out, (K, PANEL)."""
+        """Dual values of the rows that are left out, (K, PANEL)."""
         assert self.vertex is not None
         rows = self.vertex.rows
         z = np.where(rows.rhs > 0.0, self.tau, self.tau - 1.0)
@@ -225,7 +156,7 @@ class _Band:
     def _by_solver(self, r: int) -> Array:
         """By the interior point method, for all rows."""
         data = self.source.data
-        weight = data.weighted(self.weights.factors(slice(None), slice(r, r + 1))[0])
+        weight = self.weights.times(data.weight, r)
         return solve_rows(WeightedData(data.A, data.b, weight), self.tau).x
 
 
@@ -247,12 +178,12 @@ def _add_far(bands: list[_Band], weights: Weights) -> None:
         return np.concatenate(products) @ drawn.T
 
     seconds = 2e-8 * rows.n * len(weights.keys)
-    total = sum(run_parts(of_tile, n_tiles, seconds=seconds, blas=True))
+    total: Any = sum(run_parts(of_tile, n_tiles, seconds=seconds, blas=True))
     for band, far in zip(bands, np.split(total.T, len(bands), axis=1), strict=True):
         band.far = np.ascontiguousarray(far)
 
 
-# Least squares -------------------------------------------------------------------------------------
+# Least squares ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -269,7 +200,9 @@ class _Whitened:
         d, root = data.d, None if data.w is None else np.sqrt(data.w)
         white = whiten(data.tall, root)
         T, estimable = white.transform, np.ones(d, bool)
-        if white.rank < d:  # A_others = A_columns C: where C has a row of zeros, x_j is free of them
+        if (
+            white.rank < d
+        ):  # A_others = A_columns C: where C has a row of zeros, x_j is free of them
             others = np.setdiff1d(np.arange(d), white.columns)
             (products,) = data.sums(_cross_products, data.w, shapes=[(white.rank, d)], T=T)
             C = T[white.columns] @ products[:, others]
@@ -304,7 +237,7 @@ def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOption
             G = _symmetric(sums[:, :n_pairs], rank)
             steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
     replicates = x + data.scale[:, None] * (white.T @ steps)
-    return _errors(data, replicates, rank, white.estimable)
+    return spread(data, replicates, rank, white.estimable)
 
 
 def _normal_equations(
@@ -341,7 +274,7 @@ def _symmetric(pairs: Array, d: int) -> Array:
     return G
 
 
-# l_p norms -----------------------------------------------------------------------------------------
+# Norms l_p ----------------------------------------------------------------------------------------
 
 
 def bootstrap_norm(
@@ -356,4 +289,112 @@ def bootstrap_norm(
     ``solve(weights (n,))`` is the fit (d,) of the rows of `data` with these weights of |r|^p in
     place of its own, in the units of the caller: asked where Newton's method does not converge.
     """
-    raise NotImplementedError
+    weights, white = Weights.of(data, options), _Whitened.of(data)
+    m, rank, scale = len(weights.keys), white.T.shape[1], data.scale[:, None]
+    U = data.rows(_residuals, data.B, y=x / scale)
+    unit = float(data.tall.compute(abs(U).max()))
+    replicates = np.repeat(x[None], m, axis=0)
+    todo = np.arange(m if unit > 0.0 else 0)  # a perfect fit is one for any weights
+    failed = [] if p >= _STEEP or solve is None else todo.tolist()
+    with showing_progress("bootstrap", options.progress):
+        if not failed:
+            newton = _Newton(data, weights, white, U / (unit or 1.0), p)
+            for batch in white.batches(len(todo), 1 + rank + rank * (rank + 1) // 2):
+                Y, converged = newton.solve(todo[batch])
+                replicates[todo[batch]] += scale * (white.T @ (unit * Y[:, :, None]))
+                failed += todo[batch][~converged].tolist()
+        if failed and solve is None:
+            share = f"{len(failed)} of {m} replicates of the bootstrap"
+            warn_caller(f"{share} have not converged", InferenceWarning)
+        elif solve is not None and failed:
+            refits = run_parts(lambda i: solve(weights.times(data.w, failed[i])), len(failed))
+            replicates[failed, :, 0] = refits
+    return spread(data, replicates, rank, white.estimable)
+
+
+def _residuals(X: Array, B: Array, *, y: Array) -> Array:
+    return (B - X @ y)[:, 0]
+
+
+@dataclass(frozen=True)
+class _Newton:
+    """Newton's method for many replicates at once: minimise sum w E |u - z'y|^p / p from y = 0."""
+
+    data: FittedData
+    weights: Weights
+    white: _Whitened
+    U: Any  # residuals of the fit, of size one
+    p: float
+
+    def solve(self, replicates: NDArray[np.intp]) -> tuple[Array, NDArray[np.bool_]]:
+        """The minimisers (m, r), and which of them were found."""
+        m, rank = len(replicates), self.white.T.shape[1]
+        y, step, length = np.zeros((m, rank)), np.zeros((m, rank)), np.ones(m)
+        loss, todo = np.full(m, np.inf), np.arange(m)
+        smoothing = np.full(m, _SMOOTHED if self.p < 2.0 else 0.0)
+        for _ in range(_MAX_ITERATIONS):
+            trial = y[todo] + length[todo, None] * step[todo]
+            f, g, H = self._sums(replicates[todo], trial, smoothing[todo])
+            better = f <= loss[todo] * (1.0 + 1e-14)
+            length[todo[~better]] *= 0.3
+            moved = todo[better]
+            y[moved], loss[moved], length[moved] = trial[better], f[better], 1.0
+            step[moved] = np.linalg.solve(H[better], g[better, :, None])[:, :, 0]
+            smoothing[moved] *= _SHRINK
+            ahead = length[todo, None] * step[todo]
+            typical = np.linalg.norm(y[todo] + ahead, axis=1).max()
+            last = np.linalg.norm(ahead, axis=1) <= _STILL * typical
+            y[todo[last]] += ahead[last]
+            todo = todo[~last]
+            if len(todo) == 0:
+                break
+        converged = np.ones(m, bool)
+        converged[todo] = False
+        return y, converged
+
+    def _sums(
+        self, replicates: NDArray[np.intp], y: Array, smoothing: Array
+    ) -> tuple[Array, Array, Array]:
+        """Losses (m,), gradients -d/dy (m, r) and curvatures (m, r, r)."""
+        data, rank, m = self.data, y.shape[1], len(y)
+        size = 1 + rank + rank * (rank + 1) // 2
+        (sums,) = data.sums(
+            _powers, self.U, data.w, self.weights.numbers, self.weights.copies,
+            shapes=[(m, size)], T=self.white.T, keys=self.weights.keys[replicates], y=y, p=self.p,
+            smoothing=smoothing,
+        )  # fmt: skip
+        return sums[:, 0], sums[:, 1 : 1 + rank], _symmetric(sums[:, 1 + rank :], rank)
+
+
+def _powers(
+    X: Array,
+    U: Array,
+    w: Array | None,
+    numbers: Array,
+    copies: Array | None,
+    *,
+    T: Array,
+    keys: NDArray[np.uint64],
+    y: Array,
+    p: float,
+    smoothing: Array,
+) -> tuple[Array]:
+    """Sums of |r|^p / p, of |r|^(p-1) sign(r) z and of (p - 1) |r|^(p-2) z z' (pairs i <= j)."""
+    Z = X @ T
+    pairs, out = (
+        _pairs(Z),
+        np.empty((len(keys), 1 + Z.shape[1] + Z.shape[1] * (Z.shape[1] + 1) // 2)),
+    )
+    for i in range(0, len(keys), _TOGETHER):
+        part = slice(i, i + _TOGETHER)
+        drawn = factors(keys[part], numbers, copies)
+        if w is not None:
+            drawn *= w
+        R = U - y[part] @ Z.T
+        size = np.abs(R)
+        powers = drawn * size ** (p - 1.0)
+        curvature = drawn * np.maximum(size, smoothing[part, None]) ** (p - 2.0)
+        out[part, 0] = (powers * size).sum(axis=1) / p
+        out[part, 1 : 1 + Z.shape[1]] = np.copysign(powers, R) @ Z
+        out[part, 1 + Z.shape[1] :] = (p - 1.0) * (curvature @ pairs)
+    return (out,)

@@ -83,8 +83,7 @@ def rank_errors(
             steps[j, q] = low, high
     if len(steps) < np.count_nonzero(known):
         warn_caller(
-            "intervals by rank inversion are NaN where no optimal vertex was found: rows of A and b "
-            "repeat too often",
+            "intervals by rank inversion are NaN where the steps of the statistic were lost",
             InferenceWarning,
         )
     law = "alike" if density is None else "with local densities"
@@ -232,7 +231,7 @@ def _follow(
         # Fresh numbers, without what rounding did on the way.
         B, b = rows.rows(basis), rows.rhs.ravel()[basis]
         B[fixed], b[fixed] = t, place[0]
-        inverse = np.linalg.inv(B)
+        inverse[...] = np.linalg.inv(B)
         y = inverse @ b
         r = rows.residuals(y)
         z = near.dual(side, inverse)

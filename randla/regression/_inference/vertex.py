@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla._panels import PANEL, Panels
+from randla._panels import Panels
 from randla._random import hashes
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
@@ -57,7 +57,7 @@ class FittedRows:
         return np.asarray(np.abs(scaled).max(axis=1) <= 1e-9 * np.abs(scaled).max())
 
     def vertex(self, x: Array, tau: float) -> Vertex | None:
-        """The optimal vertex at the fit x (d,); None for a perfect fit, and where it is not found."""
+        """The optimal vertex at the fit x (d,); None for a perfect fit, or if it is not found."""
         rows, unit = self.conditioned.with_rhs(self.data.residuals(x))
         sizes = np.abs(rows.rhs)
         mean = float(sizes.sum()) / rows.n
@@ -98,7 +98,7 @@ def _nearest_rows(rows: Panels, mean: float) -> NDArray[np.intp] | None:
         k = min(k, n)
         top = np.argpartition(distance, k - 1)[:k]
         weighted = rows.rows(top) / (distance[top] + 1e-10 * mean)[:, None]
-        triangle, order, _, _, _ = lapack.dgeqp3(weighted.T)  # QR with column pivoting
+        _, order, _, _, _ = lapack.dgeqp3(weighted.T)  # QR with column pivoting
         independent = rows.rows(top[order[:d] - 1]) if k >= d else np.zeros((d, d))
         if k >= d and np.linalg.cond(independent) < 1e12:
             return np.asarray(top[order[:d] - 1])
@@ -116,9 +116,9 @@ class Near:
     tau: float
 
     def at(self, basis: NDArray[np.intp]) -> tuple[Array, Array, Array, Array] | None:
-        """Inverse of the basis, y, residuals and sides (K, PANEL) of its vertex; None if singular."""
+        """Inverse of a basis, y, residuals and sides (K, PANEL) of its vertex; None if singular."""
         try:
-            inverse = np.linalg.inv(self.rows.rows(basis))
+            inverse: Array = np.linalg.inv(self.rows.rows(basis))
         except np.linalg.LinAlgError:
             return None
         y = inverse @ self.rows.rhs.ravel()[basis]
@@ -202,7 +202,7 @@ class Vertex:
 
     @property
     def shift(self) -> Array:
-        """x at the vertex less that of the fit, in units of `unit`."""
+        """The x of the vertex less that of the fit, in units of `unit`."""
         return self.source.conditioned.transform @ self.y
 
     @cached_property

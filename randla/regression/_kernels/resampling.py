@@ -11,7 +11,7 @@ _TO_UNIT = 2.0**-53
 
 @kernel
 def uniform_weights(keys, numbers, out):
-    """out (m, n): a uniform on (0, 1) for each key and each of n numbers."""
+    """Fill out (m, n): a uniform on (0, 1) for each key and each of n numbers."""
     for r in range(out.shape[0]):
         for i in range(out.shape[1]):
             bits = np.int64(counter_hash(keys[r], numbers[i]) >> _S11)
@@ -20,7 +20,7 @@ def uniform_weights(keys, numbers, out):
 
 @kernel
 def gamma_weights(keys, numbers, copies, out):
-    """out (m, n): the mean of as many standard exponentials as the row has copies."""
+    """Fill out (m, n): the mean of as many standard exponentials as the row has copies."""
     state = np.empty(4, np.uint64)
     for r in range(out.shape[0]):
         for i in range(out.shape[1]):

@@ -1,8 +1,8 @@
 """Vertices of the pinball problem, from one to the next: simplex steps over panels of rows.
 
 A vertex goes through d rows B y = b_B, the basis. The others have a residual r = b - Ay and lie at
-the bound of its side, z = tau above the fit (side 1) and tau - 1 below it (side -1); A'diag(w) z = 0
-gives the basis its dual values. `inverse` is that of B. Vectors over the rows are (K, PANEL).
+the bound of its side, z = tau above the fit (side 1) and tau - 1 below it (side -1). The basis gets
+its dual values from A'diag(w) z = 0. `inverse` is that of B. Vectors over the rows are (K, PANEL).
 """
 
 import math
@@ -40,7 +40,7 @@ def _exchange(inverse, alpha, m):
 
 @inline
 def _in_basis(panels, k, t, inverse, alpha):
-    """alpha = B^-T a for row t of panel k."""
+    """Fill alpha = B^-T a for row t of panel k."""
     d = alpha.size
     fill(alpha, 0.0)
     for i in range(d):
@@ -57,7 +57,7 @@ def _reach(p):
     return _STILL * total
 
 
-# A few pivots to the optimum -----------------------------------------------------------------------
+# A few pivots to the optimum ----------------------------------------------------------------------
 
 
 @summing_kernel
@@ -187,9 +187,7 @@ def _first_uphill(times, order, count, q, weight, slope):
 
 
 @summing_kernel
-def walk(
-    panels, r, side, basis, inverse, z, fixed, tau, sign, limits, metric, place, y, q, jumps
-):
+def walk(panels, r, side, basis, inverse, z, fixed, tau, sign, limits, metric, place, y, q, jumps):
     """Follow the optimal vertex while t'y = delta moves away from 0 in the direction `sign`.
 
     t takes the place of row `fixed` of B. z (d,) are the dual values of the basis. The multiplier
@@ -222,9 +220,7 @@ def walk(
         distance = 0.0
         for i in range(d):
             for j in range(d):
-                distance += (
-                    (y[i] + shortest * p[i]) * metric[i, j] * (y[j] + shortest * p[j])
-                )
+                distance += (y[i] + shortest * p[i]) * metric[i, j] * (y[j] + shortest * p[j])
         if distance > limits[1]:
             return TOO_FAR, count
         length = shortest
