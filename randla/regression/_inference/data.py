@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from randla._scaling import power_of_two_scale
+from randla._scaling import MAX_EXPONENT, power_of_two_scale
 from randla._tall.base import TallMatrix
 from randla._tall.memory import MemoryMatrix
 from randla._tall.open import open_tall
@@ -21,17 +22,38 @@ from randla._typing import Array
 from randla.regression._inference.groups import Groups, as_groups
 
 Shape = tuple[int, ...]
+Exponents = NDArray[np.int64]
+
+#: Largest entries of right-hand sides that need no scaling.
+_SMALLEST, _LARGEST = 1e-140, 1e140
+
+
+class Scales(NamedTuple):
+    """Exponents of the powers of two that a fit worked with."""
+
+    columns: Exponents  # (d,), of the columns of A
+    rhs: Exponents  # (k,), of the right-hand sides
+    weights: int = 0  # weights were multiplied by 4^-weights
+
+    @property
+    def units(self) -> Array:
+        """Powers of two (d, k) that multiply the coefficients of the scaled problem."""
+        exponents = self.columns[:, None] - self.rhs
+        return np.ldexp(1.0, np.clip(exponents, -MAX_EXPONENT, MAX_EXPONENT))
 
 
 @dataclass
 class FittedData:
     """The rows behind a fit. Rows of weight zero were left out, or (lazy ones) add nothing.
 
+    Coefficients x (d, k) of the caller are `coefficient_units` times those of the scaled A and B.
+
     Attributes
     ----------
     tall : TallMatrix
         A, its columns multiplied by the powers of two `scale`.
     B : (n, k) ndarray or Dask array
+        The right-hand sides, multiplied by the powers of two `b_scale`.
     w : (n,) ndarray, Dask array or None
         Weights; None for ones.
     repeats : bool
@@ -39,6 +61,11 @@ class FittedData:
     n_rows : int
         Rows with weight; with `repeats` the sum of the weights.
     groups : Groups or None
+    b_scale : (k,) ndarray
+    unit : float
+        The power of two that multiplied the weights of the caller.
+    live : (n,) ndarray of int or None
+        Numbers of the rows that are left, where some were left out.
     """
 
     tall: TallMatrix
@@ -47,33 +74,58 @@ class FittedData:
     repeats: bool
     n_rows: int
     groups: Groups | None
+    b_scale: Array
+    unit: float = 1.0
+    live: Any = None
 
     @classmethod
     def open(
-        cls, A: Any, b: Any, weights: Any = None, *, repeats: bool = False, groups: Any = None
-    ) -> FittedData:
-        """Check what the caller gave once more, and scale the columns of A."""
-        tall = open_tall(A, finite=True)
+        cls, A: Any, b: Any, weights: Any = None, *, repeats: bool = False, groups: Any = None,
+        shape: Shape | None = None, scales: Scales | None = None,
+    ) -> FittedData:  # fmt: skip
+        """Check what the caller gave once more, and scale A, b and weights.
+
+        `shape` and `scales` are those of the fit, whose data need not be looked at for them then.
+        """
+        tall = open_tall(A, finite=scales is None)
+        if shape not in (None, tall.A.shape):
+            raise ValueError(f"A must have shape {shape} as in the fit, got shape {tall.A.shape}")
         B = tall.right_hand_sides(b, finite=True)
         B = B[:, None] if B.ndim == 1 else B
-        w, n_rows = None, tall.n
+        w, n_rows, unit, live = None, tall.n, 1.0, None
         if weights is not None:
             w = tall.vector(weights, "weights", positive_sum=True)
             largest, n_positive, total, n_whole = tall.compute(
                 w.max(), (w > 0.0).sum(), w.sum(), (w == np.floor(w)).sum()
             )
+            if not largest > 0.0:  # lazy ones are not looked at before
+                raise ValueError("weights must have a positive sum, got only zeros")
             if repeats and n_whole < tall.n:
                 raise ValueError("weights must be whole numbers if they are frequencies")
             n_rows = int(total if repeats else n_positive)
-            if not repeats:
-                w = float(power_of_two_scale(largest)) * w  # only their ratios matter
+            if not repeats:  # only their ratios matter
+                unit = float(
+                    power_of_two_scale(largest) if scales is None else 4.0**-scales.weights
+                )
+                w = unit * w
             if n_positive < tall.n and not tall.lazy:
                 live = np.flatnonzero(w)
-                tall, B, w = tall.take(live), B[live], w[live]
-                groups = None if groups is None else np.asarray(groups)[live]
         members = None if groups is None else as_groups(tall, groups, w)
-        tall.rescale_columns()
-        return cls(tall, B, w, repeats, n_rows, members)
+        if live is not None:
+            members = None if members is None else members.take(live)
+            tall, B, w = tall.take(live), B[live], w[live]
+        if scales is None:
+            tall.rescale_columns()
+            top = np.asarray(tall.compute(abs(B).max(axis=0)), np.float64)
+            moderate = (top == 0.0) | ((top > _SMALLEST) & (top < _LARGEST))
+            b_scale = np.where(moderate, 1.0, power_of_two_scale(top))
+        else:
+            if scales.columns.any():
+                tall.column_scale = np.ldexp(1.0, scales.columns)
+            b_scale = np.ldexp(1.0, scales.rhs)
+        if (b_scale != 1.0).any():
+            B = B * b_scale
+        return cls(tall, B, w, repeats, n_rows, members, b_scale, unit, live)
 
     @property
     def n(self) -> int:
@@ -87,9 +139,20 @@ class FittedData:
 
     @property
     def scale(self) -> Array:
-        """Powers of two by which the columns were multiplied: x = scale * y."""
+        """Powers of two by which the columns were multiplied."""
         scale = self.tall.column_scale
         return np.ones(self.d) if scale is None else scale
+
+    @property
+    def k(self) -> int:
+        """Number of right-hand sides."""
+        return int(self.B.shape[1])
+
+    @property
+    def coefficient_units(self) -> Array:
+        """Powers of two (d, k): coefficients x of the caller are these times the scaled ones."""
+        columns, rhs = (np.frexp(scale)[1] - 1 for scale in (self.scale, self.b_scale))
+        return Scales(columns.astype(np.int64), rhs.astype(np.int64)).units
 
     def sums(
         self,
@@ -125,6 +188,13 @@ class FittedData:
             _values_of_block, *vectors, width=width, of_tile=function, columns=width, **constants
         )
 
+    def select(
+        self, function: Callable[..., Any], *vectors: Any, **constants: Any
+    ) -> tuple[Array, ...]:
+        """The few rows X of which ``function(X, *parts, **constants)`` is true, and their parts."""
+        found = self.tall.gather_rows(_rows_of_block, *vectors, of_tile=function, **constants)
+        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+
 
 def _sums_of_block(
     block: MemoryMatrix, *vectors: Any, of_tile: Callable[..., Any], size: int, **constants: Any
@@ -159,3 +229,16 @@ def _values_of_block(
 
     block.each(visit, 0, 2.0 * block.n * block.d * (columns or 1))
     return out
+
+
+def _rows_of_block(
+    block: MemoryMatrix, *vectors: Any, of_tile: Callable[..., Any], **constants: Any
+) -> tuple[Array, ...]:
+    vectors = tuple(np.asarray(v) for v in vectors)
+    found = []
+    for i in range(0, block.n, block.tile_rows):
+        j = min(i + block.tile_rows, block.n)
+        X, parts = block.rows(i, j), tuple(v[i:j] for v in vectors)
+        chosen = np.flatnonzero(of_tile(X, *parts, **constants))
+        found.append(tuple(values[chosen] for values in (X, *parts)))
+    return tuple(np.concatenate(values) for values in zip(*found, strict=True))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from randla._results import warn_caller
 from randla._typing import Array
+from randla.regression._inference.options import InferenceWarning
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Errors:
     replicates : (n_replicates, d, k) ndarray or None
     interval : callable or None
         ``interval(level)`` gives low, high (d, k) where the interval is not that of Student's t.
+    reasons : dict of int to str
+        Why a coefficient has no error, by its number.
+    unit : float or (d, k) ndarray
+        Powers of two: `covariance` is that of estimates over them, whose squares are within range.
     """
 
     covariance: Array
@@ -35,9 +43,30 @@ class Errors:
     notes: tuple[str, ...] = ()
     replicates: Array | None = None
     interval: Callable[[float], tuple[Array, Array]] | None = None
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    unit: float | Array = 1.0
+
+    @property
+    def units(self) -> Array:
+        """The units (d, k) one by one."""
+        return np.broadcast_to(self.unit, self.degrees_of_freedom.shape)
 
 
 def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:
     """Variances of the coefficients (d, k) of a covariance with coefficients fastest."""
     d, k = shape
     return covariance.diagonal().reshape(k, d).T
+
+
+def warn_of_missing(errors: Errors, names: tuple[str, ...]) -> None:
+    """Warn, by name, of coefficients without an error."""
+    by_reason: dict[str, list[str]] = {}
+    for column, reason in sorted(errors.reasons.items()):
+        by_reason.setdefault(reason, []).append(names[column])
+    for reason, columns in by_reason.items():
+        warn_caller(f"no standard error for {_listed(columns)}: {reason}", InferenceWarning)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from randla._tall.base import TallMatrix
+from randla._validation import is_dask, is_sparse
+
+#: Integers that span at most this many values for each row are numbered by a table of them.
+_VALUES_PER_ROW = 4
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,152 @@ class Groups:
     codes: Any
     n_groups: int
 
+    def take(self, rows: Any) -> Groups:
+        """The same groups for some of the rows, which have all the weight."""
+        return Groups(self.codes[rows], self.n_groups)
+
 
 def as_groups(tall: TallMatrix, labels: Any, w: Any) -> Groups:
-    """Check and number labels (n,): numbers, strings, categoricals; of arrays, tables, Dask."""
-    values = np.asarray(labels)
-    if values.shape != (tall.n,):
-        raise ValueError(f"groups must have shape ({tall.n},), got shape {values.shape}")
-    found, codes = np.unique(values, return_inverse=True)
-    return Groups(codes.astype(np.int64), len(found))
+    """Check and number labels (n,): numbers, strings, categoricals; of arrays, tables, Dask.
+
+    Rows of weight zero do not count: where no other row has their label, their code means nothing.
+    """
+    labels = _as_array(labels)
+    if labels.shape != (tall.n,):
+        raise ValueError(f"groups must have shape ({tall.n},), got shape {labels.shape}")
+    if is_dask(labels) and tall.lazy:
+        groups = _of_blocks(tall, labels, w)
+    else:
+        values = np.asarray(labels.compute() if is_dask(labels) else labels)
+        if w is None:
+            keys, codes = _numbered(values)
+        else:
+            live = np.asarray(tall.compute(w > 0.0))
+            keys, found = _numbered(values[live])
+            codes = np.zeros(tall.n, np.int64)
+            codes[live] = found
+        groups = Groups(tall.aligned(codes), len(keys))
+    if groups.n_groups < 2:
+        raise ValueError("groups must have at least two different labels, got one")
+    return groups
+
+
+def _as_array(labels: Any) -> Any:
+    """Labels as an ndarray or a Dask array of one dimension, of anything that can be compared."""
+    if is_sparse(labels):
+        raise TypeError(f"groups must be a dense array, got a sparse {type(labels).__name__}")
+    if isinstance(labels, np.ma.MaskedArray) and np.ma.is_masked(labels):
+        raise ValueError(f"groups must have no missing labels, got {np.ma.count_masked(labels)}")
+    pandas = sys.modules.get("pandas")  # absent: then labels are not one of its objects
+    if pandas is not None and isinstance(
+        labels, (pandas.Series, pandas.Index, pandas.api.extensions.ExtensionArray)
+    ):
+        codes, _ = pandas.factorize(labels)  # also of categoricals, whose levels may be unused
+        if (codes < 0).any():
+            raise ValueError(f"groups must have no missing labels, got {(codes < 0).sum()}")
+        return codes
+    if hasattr(labels, "to_dask_array"):  # a column of a Dask table
+        labels = labels.to_dask_array(lengths=True)
+    if is_dask(labels):
+        if np.isnan(labels.shape).any():
+            raise ValueError(
+                f"groups must have known chunk sizes, got shape {labels.shape}: call "
+                "groups.compute_chunk_sizes() first"
+            )
+        return labels
+    if isinstance(labels, (list, tuple)):  # 1 and "1" are two labels: NumPy would make them one
+        kinds = {type(label) for label in labels}
+        if len(kinds) > 1 or tuple in kinds:
+            array = np.empty(len(labels), object)
+            array[:] = labels
+            return array
+    return np.asarray(labels)
+
+
+def _numbered(values: Any) -> tuple[Any, Any]:
+    """Different labels, and the number of the label of each row."""
+    _require_labels(values)
+    if values.dtype.kind == "O":
+        numbers: dict[Any, int] = {}
+        codes = np.fromiter((numbers.setdefault(x, len(numbers)) for x in values), np.int64)
+        return list(numbers), codes
+    if values.dtype.kind in "biu" and values.size:
+        low, high = int(values.min()), int(values.max())
+        if high - low < _VALUES_PER_ROW * values.size:
+            offsets = values.astype(np.int64) - low if high < 1 << 63 else values - values.min()
+            is_used = np.zeros(high - low + 1, bool)
+            is_used[offsets] = True
+            keys = np.flatnonzero(is_used)
+            return keys, (np.cumsum(is_used) - 1)[offsets]
+    keys, codes = np.unique(values, return_inverse=True)
+    return keys, codes.astype(np.int64)
+
+
+def _require_labels(values: Any) -> None:
+    """Raise ValueError for missing labels, TypeError for what cannot be a label."""
+    kind = values.dtype.kind
+    if kind == "O":
+        n_missing = sum(map(_is_missing, values))
+    elif kind in "fcmM":
+        n_missing = int((values != values).sum())  # NaN, NaT
+    elif kind in "biuUST":
+        n_missing = 0
+    else:
+        raise TypeError(f"groups must hold labels, such as integers, got dtype {values.dtype}")
+    if n_missing:
+        raise ValueError(f"groups must have no missing labels, got {n_missing}")
+
+
+def _is_missing(label: Any) -> bool:
+    if label is None:
+        return True
+    try:
+        hash(label)
+        return bool(label != label)  # NaN, NaT
+    except TypeError:  # pandas.NA has no truth value, a list no hash
+        if type(label).__name__ == "NAType":
+            return True
+        kind = type(label).__name__
+        raise TypeError(f"groups must hold labels, such as strings, got a {kind}") from None
+
+
+# Dask --------------------------------------------------------------------------------------------
+
+
+def _of_blocks(tall: TallMatrix, labels: Any, w: Any) -> Groups:
+    """Groups of labels that are not in memory; their different ones are read at once."""
+    chunks = (tall.A.chunks[0],)
+    labels = labels if labels.chunks == chunks else labels.rechunk(chunks)
+    found: set[Any] = set().union(*tall.gather_vectors(_labels_of_block, labels, w))
+    codes = tall.map_vectors(_codes_of_block, labels, numbers=_Numbers(found))
+    return Groups(codes, len(found))
+
+
+class _Numbers(dict):  # type: ignore[type-arg]
+    """Numbers of labels; 0 for those that belong to rows of weight zero only."""
+
+    def __init__(self, labels: set[Any]) -> None:
+        super().__init__(zip(_in_order(labels), range(len(labels)), strict=True))
+
+    def __missing__(self, label: Any) -> int:
+        return 0
+
+
+def _in_order(labels: set[Any]) -> list[Any]:
+    """The same order in each run, as far as the labels have one."""
+    try:
+        return sorted(labels)
+    except TypeError:
+        return sorted(labels, key=lambda label: (type(label).__name__, str(label)))
+
+
+def _labels_of_block(first: int, labels: Any, w: Any) -> set[Any]:
+    labels = np.asarray(labels)
+    live = labels if w is None else labels[np.asarray(w) > 0.0]
+    _require_labels(live)
+    return set(live if live.dtype.kind == "O" else np.unique(live).tolist())
+
+
+def _codes_of_block(first: int, labels: Any, *, numbers: _Numbers) -> Any:
+    values = np.asarray(labels).tolist()
+    return np.fromiter((numbers[x] for x in values), np.int64, len(values))

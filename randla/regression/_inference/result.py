@@ -47,22 +47,25 @@ class Inference(Result):
         names: tuple[str, ...], columns: tuple[Any, ...], column_kind: str, n_rows: int,
         n_groups: int | None,
     ) -> Inference:  # fmt: skip
-        """From x (d,) or (d, k), statistical errors, and the (k d, k d) covariance of the algorithm."""
+        """From x (d,) or (d, k), its errors, and the covariance of the algorithm in their units."""
         shape = (len(x), x.size // len(x))
+        unit = np.broadcast_to(errors.unit, shape)
         of_data = diagonal(errors.covariance, shape)
         of_algorithm = np.zeros(shape) if algorithmic is None else diagonal(algorithmic, shape)
-        total = np.sqrt(of_data + of_algorithm).reshape(x.shape)
+        total = np.sqrt(of_data + of_algorithm)
+        covariance = errors.covariance if algorithmic is None else errors.covariance + algorithmic
+        flat = unit.T.reshape(-1)
         df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = x / total
+            t = ((x.reshape(shape) / unit) / total).reshape(x.shape)
         from scipy.special import stdtr
 
         return cls(
-            estimate=x, standard_error=total,
-            statistical_error=np.sqrt(of_data).reshape(x.shape),
-            algorithmic_error=np.sqrt(of_algorithm).reshape(x.shape),
+            estimate=x, standard_error=(unit * total).reshape(x.shape),
+            statistical_error=(unit * np.sqrt(of_data)).reshape(x.shape),
+            algorithmic_error=(unit * np.sqrt(of_algorithm)).reshape(x.shape),
             degrees_of_freedom=df, t=t, p=2.0 * stdtr(df, -np.abs(t)),
-            covariance=errors.covariance if algorithmic is None else errors.covariance + algorithmic,
+            covariance=covariance * flat[:, None] * flat,
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
             replicates=errors.replicates, _columns=columns, _column_kind=column_kind,
             _assumed=errors.assumed, _notes=errors.notes, _interval=errors.interval,

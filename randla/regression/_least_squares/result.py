@@ -16,9 +16,13 @@ from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla._validation import as_flag
+from randla.regression._inference.least_squares import least_squares_inference
+from randla.regression._inference.options import LEAST_SQUARES, InferenceOptions, as_names
+from randla.regression._inference.result import Inference
 from randla.regression._least_squares.choice import solve
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import as_problem, single_blas
+from randla.regression._least_squares.record import Record, record_of_fit, record_of_sketch
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._least_squares.sketch_factory import SketchFactory
 from randla.regression._solvers.backward_error import measure_backward_error
@@ -81,6 +85,7 @@ class LstsqResult(Result):
     n_iterations: int
     converged: bool
     _measure: Callable[[], float]  # of the backward error
+    _record: Callable[[], Record]  # for the statistical errors
     _refinement: RefinementState | None
 
     @classmethod
@@ -114,6 +119,7 @@ class LstsqResult(Result):
             n_iterations=solution.n_iterations,
             converged=solution.converged,
             _measure=partial(float, error or 0.0) if is_known else measure,
+            _record=record_of_fit(rows, solution, rcond),
             _refinement=None,
         )
         if is_known:  # so the repr has it
@@ -151,6 +157,7 @@ class LstsqResult(Result):
             n_iterations=0,
             converged=solution.converged,
             _measure=partial(float, solution.backward_error),
+            _record=record_of_sketch(rows, solution),
             _refinement=RefinementState(
                 (rows.n, rows.n_columns),
                 root_weights,
@@ -226,6 +233,34 @@ class LstsqResult(Result):
             return self
         return self._refinement.refine(A, b, self)
 
+    def inference(
+        self,
+        A: Any = None,
+        b: ArrayLike | None = None,
+        *,
+        kind: str | None = None,
+        groups: Any = None,
+        weights: ArrayLike | None = None,
+        weights_are: str = "analytic",
+        names: Any = None,
+        n_replicates: int = 200,
+        rng: Any = None,
+        progress: bool = False,
+    ) -> Inference:
+        options = InferenceOptions.of(
+            LEAST_SQUARES, kind=kind, groups=groups, weights_are=weights_are, weights=weights,
+            n_replicates=n_replicates, rng=rng, progress=progress,
+        )  # fmt: skip
+        return least_squares_inference(
+            self._fit_record(), self.x, A, b, options, groups=groups, weights=weights,
+            names=as_names(names, getattr(self, "names", None), len(self.x)),
+        )  # fmt: skip
+
+    def _fit_record(self) -> Record:
+        record = self._record()  # perhaps a pass over A
+        vars(self)["_record"] = partial(_same, record)  # drops the references to A and b
+        return record
+
     @property
     def _shown(self) -> tuple[str, ...]:  # type: ignore[override]
         if self.is_estimate:
@@ -275,8 +310,8 @@ class LstsqResult(Result):
         return ax
 
     def __getstate__(self) -> dict[str, Any]:
-        """Compute the backward error now, so that A and b need not be pickled."""
-        _ = self.backward_error
+        """Compute what needs A and b now, so that they need not be pickled."""
+        _ = self.backward_error, self._fit_record()
         return vars(self)
 
 
@@ -326,6 +361,10 @@ class RefinementState:
         if self.sketched.spectrum is not None:  # the rank must be decided on A itself
             return None
         return self.sketched.shifted(change) if change else self.sketched
+
+
+def _same(record: Record) -> Record:
+    return record
 
 
 def _shaped(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,9 @@ from randla._tall.base import TallMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_flag
+from randla.regression._inference.lp_fit import LpFit
+from randla.regression._inference.lp_inference import lp_inference, require_inference
+from randla.regression._inference.result import Inference
 from randla.regression._lp.certificate import Fit
 from randla.regression._lp.norm import norm_fit
 from randla.regression._lp.options import LpOptions, as_options
@@ -78,6 +82,9 @@ class LpRegressionResult(Result):
     converged: bool
     rank: int
     certified: bool
+    _p: float  # what was asked for, for `inference`
+    _taus: tuple[float, ...] | None  # None where `tau` was not given
+    _has_penalty: bool
 
     _shown: ClassVar[tuple[str, ...]] = (
         "x",
@@ -134,7 +141,41 @@ class LpRegressionResult(Result):
             converged=bool(converged),
             rank=min(fit.rank for fit in fits),
             certified=all(fit.certified for fit in fits),
+            _p=options.p,
+            _taus=None if options.half < 1.0 else tuple(options.taus),
+            _has_penalty=bool(options.penalty.any()),
         )
+
+    def inference(
+        self,
+        A: Any = None,
+        b: Any = None,
+        *,
+        kind: str | None = None,
+        groups: Any = None,
+        weights: ArrayLike | None = None,
+        weights_are: Literal["analytic", "frequency"] = "analytic",
+        names: Any = None,
+        n_replicates: int = 200,
+        rng: Any = None,
+        progress: bool = False,
+    ) -> Inference:
+        """Standard errors, tests and intervals for the coefficients of the population."""
+        require_inference(self._p, self._has_penalty, self.method)
+        fit = LpFit.of(
+            self.x, self.value, self.dual, p=self._p, taus=self._taus, rank=self.rank,
+            solve=partial(_refit, p=self._p),
+        )  # fmt: skip
+        names = tuple(f"x{j}" for j in range(len(fit.x)))
+        return lp_inference(
+            fit, self.x.shape, names, A, b, kind=kind, groups=groups, weights=weights,
+            weights_are=weights_are, n_replicates=n_replicates, rng=rng, progress=progress,
+        )  # fmt: skip
+
+
+def _refit(A: Any, b: Any, *, p: float, tau: Any = None, weights: Any = None) -> Any:
+    """The same problem for other rows."""
+    return lp_regression(A, b, p, tau=tau, weights=weights)
 
 
 def lp_regression(

@@ -1,0 +1,129 @@
+"""Columns in which Gram matrices of the rows keep their digits, and generalised inverses there."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from randla._tall.whitening import whiten
+from randla._typing import Array
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.lp_fit import EPS
+
+#: Least eigenvalue, of columns of norm one, above which the columns serve as they are.
+_WELL_CONDITIONED = 1e-7
+#: What of a row or a coefficient may lie outside of a space that it belongs to.
+_INSIDE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Sums with the weights w, and with the variances m of scores, w^2 or, for frequencies, w.
+
+    Attributes
+    ----------
+    T : (d, r) ndarray
+        ``X T`` are r independent columns that span those of X, the scaled A.
+    gram, meat : (r, r) ndarray
+        ``(X T)' W (X T)`` and ``(X T)' M (X T)``.
+    estimable : (d,) ndarray of bool
+        Which coefficients the rows of X tell.
+    """
+
+    T: Array
+    gram: Array
+    meat: Array
+    estimable: Any
+
+    @classmethod
+    def of(cls, data: FittedData) -> Basis:
+        """From one pass; from some more, where columns are nearly or exactly dependent."""
+        d = data.d
+        gram, meat = _gram_and_meat(data, np.eye(d))
+        norms = np.sqrt(gram.diagonal())
+        if (norms > 0.0).all() and data.n >= d:
+            least = np.linalg.eigvalsh(gram / norms / norms[:, None])[0]
+            if least > _WELL_CONDITIONED:
+                return cls(np.eye(d), gram, meat, np.ones(d, bool))
+        root = None if data.w is None else np.sqrt(data.w)
+        T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
+        rows = T.T @ gram  # their rows span those of X, as X T (X T)'W X = X
+        gram, meat = _gram_and_meat(data, T)
+        Q = np.linalg.qr(rows.T / np.maximum(norms, np.finfo(float).tiny)[:, None])[0]
+        return cls(T, gram, meat, np.square(Q).sum(axis=1) > 1.0 - _INSIDE**2)
+
+    def variance_root(self) -> Array:
+        """K (d, r) with K K' = T gram^-1 meat gram^-1 T': |K'x|^2 is the variance of x'y."""
+        root: Array = self.T @ np.linalg.solve(self.gram, np.linalg.cholesky(self.meat))
+        return root
+
+
+def _gram_and_meat(data: FittedData, T: Array) -> tuple[Array, Array]:
+    r = T.shape[1]
+    gram, meat = data.sums(
+        _grams, data.w, shapes=[(r, r), (r, r)], T=not_identity(T), squares=not data.repeats
+    )
+    return gram, meat
+
+
+def not_identity(T: Array) -> Array | None:
+    """T, or None where a product with it does nothing."""
+    return None if len(T) == T.shape[1] and (np.eye(len(T)) == T).all() else T
+
+
+def _grams(X: Array, w: Array | None, *, T: Array | None, squares: bool) -> tuple[Array, Array]:
+    Q = X if T is None else X @ T
+    if w is None:
+        gram = Q.T @ Q
+        return gram, gram
+    weighted = w[:, None] * Q
+    gram = Q.T @ weighted
+    return gram, weighted.T @ weighted if squares else gram
+
+
+@dataclass(frozen=True, eq=False)
+class Bread:
+    """A symmetric generalised inverse of D = sum v_i q_i q_i', with v_i >= 0, q_i the rows of X T.
+
+    Attributes
+    ----------
+    root : (r, rank) ndarray
+        ``root @ root.T`` is the inverse.
+    scale : (r,) ndarray
+        Makes the columns of sqrt(v) X T of norm one.
+    space : (r, rank) ndarray
+        Orthonormal; spans the rows of the scaled sqrt(v) X T.
+    """
+
+    root: Array
+    scale: Array
+    space: Array
+
+    @classmethod
+    def of(cls, D: Array, n: float) -> Bread:
+        """From the eigenvalues above n rounding errors."""
+        diagonal = D.diagonal()
+        scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+        values, vectors = np.linalg.eigh(D * scale * scale[:, None])
+        kept = values > n * EPS * max(1.0, values.max(initial=0.0))
+        space = vectors[:, kept]
+        return cls(scale[:, None] * space / np.sqrt(values[kept]), scale, space)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether D has an inverse."""
+        return self.space.shape[1] == len(self.scale)
+
+    @property
+    def inverse(self) -> Array:
+        """Of D, (r, r)."""
+        return self.root @ self.root.T
+
+    def holds(self, Q: Array) -> Any:
+        """Whether rows (m, r), or functions of the coefficients, are in the space of the rows."""
+        scaled = Q * self.scale
+        outside = scaled - scaled @ self.space @ self.space.T
+        return np.square(outside).sum(axis=1) <= _INSIDE**2 * np.square(scaled).sum(axis=1)

@@ -1,0 +1,353 @@
+r"""Errors of coefficients where rows of one group may be correlated (clusters).
+
+Let :math:`H = \sum_g M_g` with :math:`M_g = A_g^T V_g A_g`, V the weights for least squares and
+weights times densities for quantiles, and :math:`s_g = A_g^T z_g` the scores of group g, which sum
+to zero: z the weighted residuals, or the dual vector. With :math:`H^{-1} = L L^T` and
+:math:`K_g = L^T M_g L = W \Lambda W^T` all sandwiches are
+
+.. math:: c \sum_g \delta_g \delta_g^T, \qquad
+          \delta_g = L W (I - \Lambda)^{-q} W^T L^T s_g,
+
+q = 0 for CR1, 1/2 for CR2 (Bell and McCaffrey: their :math:`(I - H_{gg})^{-1/2}` acts on the
+residuals of a group, and goes through :math:`A_g` in this way) and 1 for CR3, where
+:math:`\delta_g` is, up to its sign, what leaving out group g does to the coefficients (jackknife).
+
+The degrees of freedom are Bell and McCaffrey's, Satterthwaite's for independent errors:
+:math:`(\mathrm{tr}\, N)^2 / \mathrm{tr}\, N^2` for the quadratic form N of CR2. With
+:math:`\ell = L^T e_j`, :math:`\beta_g = \ell^T K_g \ell` and
+:math:`v_g = K_g (I - K_g)^{-1/2} \ell`
+
+.. math:: \mathrm{tr}\, N = \sum_g \beta_g, \qquad
+          \mathrm{tr}\, N^2 = \sum_g \beta_g^2 + \sum_{g \ne h} (v_g^T v_h)^2.
+
+No matrix has a row for each row of A, or for each group, on both sides.
+
+Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
+and Statistics 98 (2016); MacKinnon, Nielsen and Webb, Journal of Applied Econometrics 38 (2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from randla._parallel import part_bounds, run_parts
+from randla._typing import Array
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.errors import Errors
+from randla.regression._inference.fit import LeastSquaresFit
+from randla.regression._inference.options import InferenceOptions
+from randla.regression._kernels import groups as kernels
+
+#: Eigenvalues of K_g above 1 minus this belong to what group g carries alone.
+_CARRIED = 1e-10
+#: Share of a coefficient, relative to its error, that is not rounding.
+_SHARE = 1e-6
+_EPS = float(np.finfo(np.float64).eps)
+#: Norm of K_g below which powers of I - K_g are sums of a series, which needs no eigenvalues.
+_SMALL = 0.05
+_GROUPS_OF_PART = 256  # some milliseconds
+_CARRIED_ALONE = "it hangs on one group of rows, without which the data do not determine it"
+
+#: What each kind assumes, and how, in a line.
+ASSUMED = {
+    "CR1": "independent groups of rows, CR1",
+    "CR2": "independent groups of rows, CR2 with Bell-McCaffrey degrees of freedom",
+    "CR3": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
+    "cluster": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
+}
+
+
+@dataclass(frozen=True)
+class GroupSums:
+    """What the rows of each group add up to, in the columns of A T.
+
+    Attributes
+    ----------
+    T : (d, r) ndarray
+        Its columns span the row space of A; best if the columns of A T are nearly orthonormal.
+    grams : (q, n_groups, r, r) ndarray
+        ``(A T)_g' V_g (A T)_g`` for each column of V.
+    scores : (n_groups, k, r) ndarray
+        ``Z_g' (A T)_g``.
+    """
+
+    T: Array
+    grams: Array
+    scores: Array
+
+
+def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = None) -> GroupSums:
+    """Sum over the rows of each group; one pass.
+
+    Parameters
+    ----------
+    T : (d, r) ndarray
+        Applied to the scaled columns of `data`.
+    V : (n,), (n, q) ndarray or Dask array, or None
+        Weights of the rows in the Gram matrices, a column for each of several quantiles, else one
+        for all right-hand sides: `data.w` for least squares (None: ones), w f for quantiles.
+    Z : (n, k) ndarray or Dask array
+        The dual vector of quantiles, which contains w; with Y right-hand sides.
+    Y : (d, k) ndarray, optional
+        Coefficients of least squares: the weighted residuals V (Z - A Y) take the place of Z.
+    """
+    assert data.groups is not None
+    tall, codes, n_groups = data.tall, data.groups.codes, data.groups.n_groups
+    if not tall.lazy:
+        return GroupSums(T, *_sums_of_rows(tall, codes, V, Z, T, Y, n_groups))
+    box = tall.join_rows(
+        _sums_of_block, codes, V, Z, T=T, Y=Y, shape=(1, 1), join=_joined, dtype=object
+    )
+    found, grams, scores = tall.compute(box)[0, 0]
+    return GroupSums(T, *(_spread(found, n_groups, part) for part in (grams, scores)))
+
+
+def cluster_errors(data: FittedData, fit: LeastSquaresFit, options: InferenceOptions) -> Errors:
+    """Errors of a least-squares fit whose rows are independent in different groups only."""
+    kind = options.kind
+    sums = group_sums(data, fit.inverse, data.w, data.B, Y=fit.Y)
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
+    return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
+
+
+def covariance_of_groups(
+    sums: GroupSums, kind: str, *, n_rows: int
+) -> tuple[Array, Array, dict[int, str]]:
+    """Covariance (k d, k d) and degrees of freedom (d, k) of coefficients of the scaled columns.
+
+    `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that cannot be told without one of the
+    groups are NaN in both; the third value says why.
+    """
+    q, n_groups = sums.grams.shape[:2]
+    d, k = len(sums.T), sums.scores.shape[1]
+    changes, df = np.empty((n_groups, k, d)), np.empty((d, k))
+    for i in range(q):  # one weighting for all columns, or one for each
+        columns = slice(None) if q == 1 else slice(i, i + 1)
+        change, freedom = _changes(sums.T, sums.grams[i], sums.scores[:, columns], kind, n_rows)
+        changes[:, columns], df[:, columns] = change, freedom[:, None]
+    lost = np.isnan(df)
+    if kind == "CR1":
+        factor = n_groups / (n_groups - 1) * ((n_rows - 1) / (n_rows - sums.T.shape[1]))
+        df[~lost] = n_groups - 1
+    else:
+        factor = 1.0 if kind == "CR2" else (n_groups - 1) / n_groups
+    flat = changes.reshape(n_groups, k * d)
+    covariance = factor * (flat.T @ flat)
+    covariance[lost.T.ravel()] = covariance[:, lost.T.ravel()] = np.nan
+    return covariance, df, {int(j): _CARRIED_ALONE for j in np.flatnonzero(lost.any(axis=1))}
+
+
+# The sums ----------------------------------------------------------------------------------------
+
+
+def _sums_of_rows(
+    block: Any, codes: Any, V: Any, Z: Any, T: Array, Y: Array | None, n_groups: int
+) -> tuple[Array, Array]:
+    """Grams (q, n_groups, r, r) and scores (n_groups, k, r) of rows in memory."""
+    n, (d, r) = block.n, T.shape
+    V = np.ones((n, 1)) if V is None else np.asarray(V, np.float64).reshape(n, -1)
+    Z = np.asarray(Z, np.float64).reshape(n, -1)
+    TY = T if Y is None else np.hstack([T, Y])
+    shapes = (V.shape[1], n_groups, r, r), (n_groups, Z.shape[1], r)
+    step = block.tile_rows
+    n_tiles = -(-n // step)
+    size = sum(int(np.prod(shape)) for shape in shapes)
+    n_parts = min(n_tiles, max(n * d // (4 * size), 1), 8)  # whose sums are smaller than A
+    bounds = part_bounds(n_tiles, n_parts)
+
+    def part(number: int) -> tuple[Array, Array]:
+        grams, scores = np.zeros(shapes[0]), np.zeros(shapes[1])
+        for tile in range(*bounds[number]):
+            rows = slice(tile * step, min((tile + 1) * step, n))
+            X = block.times(TY, rows.start, rows.stop)  # A T, and A Y
+            v, z = np.ascontiguousarray(V[rows]), np.ascontiguousarray(Z[rows])
+            kernels.add_groups(
+                X, codes[rows], v, z if Y is None else v * (z - X[:, r:]), grams, scores
+            )
+        return grams, scores
+
+    seconds = 1e-9 * n * r * (d + r * V.shape[1])
+    (grams, scores), *others = run_parts(part, n_parts, seconds=seconds, blas=True)
+    for other in others:
+        grams += other[0]
+        scores += other[1]
+    return grams, scores
+
+
+def _sums_of_block(block: Any, codes: Any, V: Any, Z: Any, *, T: Array, Y: Array | None) -> Any:
+    """The groups of a block, and their sums: what a block holds, however many there are in all."""
+    found, local = np.unique(np.asarray(codes, np.int64), return_inverse=True)
+    return _boxed(found, *_sums_of_rows(block, local, V, Z, T, Y, len(found)))
+
+
+def _boxed(*arrays: Any) -> Any:
+    box = np.empty((1, 1), object)
+    box[0, 0] = arrays
+    return box
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """The sums of two parts of the rows, whose groups may be the same."""
+    (found, *sums), (found2, *sums2) = one[0, 0], other[0, 0]
+    union = np.union1d(found, found2)
+    joined = [
+        _spread(np.searchsorted(union, found), len(union), a)
+        + _spread(np.searchsorted(union, found2), len(union), b)
+        for a, b in zip(sums, sums2, strict=True)
+    ]
+    return _boxed(union, *joined)
+
+
+def _spread(places: Array, n_groups: int, sums: Array) -> Array:
+    """Sums of some groups among zeros for the others; groups are the last axis but two."""
+    shape = list(sums.shape)
+    axis = sums.ndim - 3
+    shape[axis] = n_groups
+    out = np.zeros(shape)
+    out[(slice(None),) * axis + (places,)] = sums
+    return out
+
+
+# What leaving out a group changes ----------------------------------------------------------------
+
+
+def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> tuple[Array, Array]:
+    """The delta_g (n_groups, k, d), and degrees of freedom (d,), NaN for what a group carries."""
+    n_groups, k, r = scores.shape
+    P, null, condition = _inverse_root(grams.sum(axis=0), n_rows)
+    L = T @ P  # (d, p)
+    d, p = L.shape
+    size = _row_norms(L)  # of the errors of the coefficients
+    unit = np.divide(L, size[:, None], out=np.zeros_like(L), where=size[:, None] > 0.0)
+    lost = _outside(T) | (np.abs(T @ null).max(axis=1, initial=0.0) > _SHARE * _row_norms(T))
+    limit = 1.0 - max(_CARRIED, 64.0 * _EPS * condition)
+    power = {"CR1": 0.0, "CR2": 0.5}.get(kind, 1.0)
+    changes = np.empty((n_groups, k, d))
+    bounds = part_bounds(n_groups, -(-n_groups // _GROUPS_OF_PART))
+
+    def part(number: int) -> tuple[Any, Freedom | None]:
+        groups = slice(*bounds[number])
+        K = np.swapaxes((grams[groups].reshape(-1, r) @ P).reshape(-1, r, p), 1, 2)
+        K = (K.reshape(-1, r) @ P).reshape(-1, p, p)
+        Y = np.swapaxes((scores[groups].reshape(-1, r) @ P).reshape(-1, k, p), 1, 2)
+        F = K.copy()
+        size = np.sqrt((K * K).sum(axis=(1, 2)))
+        small = size < _SMALL
+        Y[small], F[small] = _by_series(K[small], Y[small], power, size[small].max(initial=0.0))
+        Y[~small], F[~small], K[~small], carried, is_heavy = _by_spectrum(
+            K[~small], Y[~small], power, limit
+        )
+        changes[groups] = np.swapaxes(L @ Y, 1, 2)
+        is_lost = (np.abs(carried @ unit.T) > _SHARE).any(axis=0)
+        if kind == "CR1":
+            return is_lost, None
+        heavy = np.zeros(len(K), bool)
+        heavy[~small] = is_heavy
+        return is_lost, Freedom.of(K, F, heavy, unit)
+
+    parts = run_parts(part, len(bounds), seconds=1e-8 * n_groups * p**2 * (p + 10), blas=True)
+    for is_lost, _ in parts:
+        lost |= is_lost
+    df = np.ones(d) if kind == "CR1" else Freedom.joined([part for _, part in parts if part])
+    df[lost] = np.nan
+    return changes, df
+
+
+def _by_series(K: Array, Y: Array, power: float, size: float) -> tuple[Array, Array]:
+    """``(I - K)^-power Y`` and ``K (I - K)^-1/2`` for K of norms up to `size`, by Horner's rule."""
+    n_terms = 1 + int(np.log(_EPS) / np.log(max(size, _EPS)))
+    y, F = Y, np.zeros_like(K)
+    diagonal = np.arange(K.shape[1])
+    for m in range(n_terms, 0, -1):  # (1 - x)^-q = 1 + q x (1 + (q + 1) x / 2 (1 + ...))
+        y = Y + ((power + m - 1.0) / m) * (K @ y)
+        F[:, diagonal, diagonal] += 1.0
+        F = ((m - 0.5) / m) * (K @ F)
+    F[:, diagonal, diagonal] += 1.0
+    return y, K @ F
+
+
+def _by_spectrum(
+    K: Array, Y: Array, power: float, limit: float
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The same for any K, without the directions of eigenvalues above `limit`.
+
+    Also K without them, these directions (m, p), and which K have an eigenvalue above 1/2.
+    """
+    values, W = np.linalg.eigh(K)
+    transposed = np.swapaxes(W, 1, 2)
+    inside = values < limit
+    gap = np.where(inside, 1.0 - values, 1.0)
+    kept = np.where(inside, np.maximum(values, 0.0), 0.0)
+    y = W @ ((inside * gap**-power)[:, :, None] * (transposed @ Y))
+    F = (W * (kept / np.sqrt(gap))[:, None]) @ transposed
+    is_heavy = kept.max(axis=1, initial=0.0) > 0.5
+    return y, F, (W * kept[:, None]) @ transposed, transposed[~inside], is_heavy
+
+
+def _inverse_root(H: Array, n_rows: int) -> tuple[Array, Array, float]:
+    """P (r, p) with P'HP = I, the null space of H (r, r - p), and a condition number."""
+    diagonal = H.diagonal()
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.ones(len(H)), where=diagonal > 0.0)
+    values, U = np.linalg.eigh(H * scale * scale[:, None])
+    keep = values > max(n_rows, len(H)) * _EPS * max(1.0, values[-1])
+    U *= scale[:, None]
+    return U[:, keep] / np.sqrt(values[keep]), U[:, ~keep], float(values[-1] / values[keep][0])
+
+
+def _outside(T: Array) -> Array:
+    """Which coefficients are not determined, as their unit vectors are not in the range of T."""
+    d, r = T.shape
+    if r == d:
+        return np.zeros(d, bool)
+    Q = np.linalg.qr(T / _row_norms(T.T))[0]
+    inside: Array = np.sqrt(np.maximum(1.0 - (Q * Q).sum(axis=1), 0.0)) > _SHARE
+    return inside
+
+
+def _row_norms(X: Array) -> Array:
+    norms: Array = np.sqrt((X * X).sum(axis=1))
+    return norms
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """The sums behind the degrees of freedom, over some of the groups.
+
+    Groups with an eigenvalue above 1/2, fewer than 2 d of them, are kept apart: in sums over pairs
+    the terms g = h, which do not belong there, would drown the others.
+    """
+
+    betas: Array  # (d,), sum of beta_g
+    squares: Array  # (d,), sum of beta_g^2
+    own: Array  # (d,), sum of |v_g|^4 of light groups
+    cross: Array  # (d, p, p), sum of v_g v_g' of light groups
+    heavy: Array  # (d, n_heavy, p), the others' v_g
+
+    @classmethod
+    def of(cls, K: Array, F: Array, is_heavy: Any, unit: Array) -> Freedom:
+        """Of K_g and K_g (I - K_g)^-1/2, for rows of `unit` (d, p) in place of l."""
+        beta = ((unit @ K) * unit).sum(axis=2)  # (n_groups, d)
+        V = np.ascontiguousarray(np.swapaxes(unit @ F, 0, 1))  # (d, n_groups, p)
+        light = V[:, ~is_heavy]
+        own = ((light * light).sum(axis=2) ** 2).sum(axis=1)
+        cross = np.swapaxes(light, 1, 2) @ light
+        return cls(beta.sum(axis=0), (beta * beta).sum(axis=0), own, cross, V[:, is_heavy])
+
+    @staticmethod
+    def joined(parts: list[Freedom]) -> Array:
+        """The degrees of freedom (d,)."""
+        betas, squares, own, cross = (
+            sum(getattr(part, name) for part in parts)
+            for name in ("betas", "squares", "own", "cross")
+        )
+        heavy = np.concatenate([part.heavy for part in parts], axis=1)
+        pairs = (cross * cross).sum(axis=(1, 2)) - own  # light ones
+        pairs += 2.0 * ((heavy @ cross) * heavy).sum(axis=(1, 2))
+        among = heavy @ np.swapaxes(heavy, 1, 2)  # (d, n_heavy, n_heavy)
+        pairs += (among * among).sum(axis=(1, 2)) - (among.diagonal(axis1=1, axis2=2) ** 2).sum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            df: Array = betas**2 / (squares + np.maximum(pairs, 0.0))
+        return df

@@ -1,0 +1,219 @@
+r"""Densities of the errors at a quantile, row by row.
+
+With the bandwidth h of Hall and Sheather (halved until tau -+ h are quantiles) and the difference
+:math:`\delta_i = a_i^T (x_{\tau+h} - x_{\tau-h})`, the density is
+
+* "nid": :math:`2h / \delta_i`, or 0 (Hendricks and Koenker; as R's quantreg);
+* the default: :math:`2h\, \delta_i^+ / (\delta_i^2 + v_i / 2)`, shrunk by an estimate of the
+  variance of the difference, :math:`v_i = 2h (1 - 2h) \max(s, \delta_i^+ / 2h)^2 \ell_i`. As
+  1/delta is convex, the quotient alone is too large just in the rows that decide the errors;
+* "iid": 1/s for all, s the difference quotient of the quantiles of the residuals (Siddiqui) that
+  are not zero: as many as there are coefficients are zero in every fit;
+* "powell": a normal kernel at the residual, and "CR1": a flat one (Parente and Santos Silva).
+
+Here :math:`\ell_i = a_i^T G D_0 G a_i` is the variance of :math:`a_i^T x` for a unit density; for
+unit weights, the leverage.
+
+Sources: Hall and Sheather, J. R. Statist. Soc. B 50 (1988); Siddiqui, J. Res. NBS 64B (1960);
+Hendricks and Koenker, J. Amer. Statist. Assoc. 87 (1992); Powell, in "Nonparametric and
+semiparametric methods in econometrics" (1991); Parente and Santos Silva, J. Econometric Methods 5
+(2016). The shrunk quotient is our own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from randla._typing import Array
+from randla.regression._inference.basis import Basis
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.lp_fit import EPS, LpFit
+from randla.regression._inference.order_statistics import smallest, weighted_quantiles
+
+#: Differences of planes up to this, beside the range of b, are rounding errors.
+_ROUNDING = 1e-12
+#: Residuals up to so many rounding errors are zero.
+_ZERO = 16.0
+
+
+def hall_sheather(n: float, tau: float) -> float:
+    """Bandwidth in tau for 95 % intervals, halved until tau -+ h are inside of (0, 1)."""
+    from scipy.special import ndtri
+
+    q = ndtri(tau)
+    density = np.exp(-0.5 * q * q) / np.sqrt(2.0 * np.pi)
+    h = (ndtri(0.975) ** 2 / n * 1.5 * density**2 / (2.0 * q * q + 1.0)) ** (1.0 / 3.0)
+    while not 0.0 < tau - h < tau + h < 1.0:
+        h /= 2.0
+    return float(h)
+
+
+@dataclass(eq=False)
+class Residuals:
+    """Residuals of k planes in scaled units, and the order statistics that densities need.
+
+    Attributes
+    ----------
+    data : FittedData
+    taus : (k,) ndarray
+    h : (k,) ndarray
+        Bandwidths.
+    u : (n, k) ndarray or Dask array
+        Residuals.
+    kept : (n, k) ndarray or Dask array of bool
+        Rows off the plane: as many as there are coefficients lie on it in every fit.
+    n_kept, n_on_plane : (k,) ndarray
+        Rows that are kept, and rows whose residual is a rounding error.
+    """
+
+    data: FittedData
+    taus: Array
+    h: Array
+    u: Any
+    kept: Any
+    n_kept: Array
+    n_on_plane: Array
+
+    @classmethod
+    def of(cls, fit: LpFit, data: FittedData) -> Residuals:
+        """Look at the residuals of a fit."""
+        k, w, tall = len(fit.taus), data.w, data.tall
+        h = np.array([hall_sheather(effective_rows(data), tau) for tau in fit.taus])
+        y = fit.x / data.coefficient_units
+        table = data.rows(_residuals, data.B, width=2 * k, y=y)
+        u, rounding = table[:, :k], table[:, k:]
+        size = abs(u)
+        on_plane = size <= rounding
+        limit = smallest(tall, size, fit.rank)
+        kept = ~on_plane & (size > limit)
+        counted = [kept, on_plane]
+        if w is not None:
+            counted = [rows & (w > 0.0)[:, None] for rows in counted]
+            kept = counted[0]
+            if data.repeats:
+                counted = [rows * w[:, None] for rows in counted]
+        n_kept, n_on_plane = tall.compute(*(rows.sum(axis=0) for rows in counted))
+        return cls(data, np.array(fit.taus), h, u, kept, n_kept, n_on_plane)
+
+    def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
+        """The levels (q, k) of values (n, k) of the kept rows, of all by default."""
+        return weighted_quantiles(self.data.tall, values, kept, self.data.w, levels)
+
+    @property
+    def sparsity(self) -> Array:
+        """Siddiqui's difference quotient s (k,) of quantiles of the kept residuals."""
+        levels = np.stack([self.taus - self.h, self.taus + self.h])
+        low, high = self.quantiles(levels, self.u, self.kept)
+        return (high - low) / (2.0 * self.h)
+
+    @property
+    def normal_bandwidths(self) -> Array:
+        """The bandwidths (k,) on the scale of standard normal residuals."""
+        from scipy.special import ndtri
+
+        return ndtri(self.taus + self.h) - ndtri(self.taus - self.h)
+
+
+def effective_rows(data: FittedData) -> float:
+    """Rows of equal weight that tell as much, (sum w)^2 / sum w^2; all of repeated ones."""
+    w = data.w
+    if w is None or data.repeats:
+        return float(data.n_rows)
+    total, squares = data.tall.compute(w.sum(), (w * w).sum())
+    return float(total) / float(squares) * float(total)
+
+
+def _residuals(X: Array, B: Array, *, y: Array) -> Array:
+    """Residuals of the planes y, and bounds for their rounding errors."""
+    return np.hstack([B - X @ y, _ZERO * EPS * (np.abs(B) + np.abs(X) @ np.abs(y))])
+
+
+# Densities, one column a plane -------------------------------------------------------------------
+
+
+def planes_beside(fit: LpFit, data: FittedData, h: Array) -> Array:
+    """Differences (d, k) between the planes at tau + h and tau - h, in scaled units.
+
+    All are solved in one call; what the fit has already is not solved again.
+    """
+    y = fit.x / data.coefficient_units
+    planes = dict(zip(fit.taus, y.T, strict=True))
+    wanted = [(tau - step, tau + step) for tau, step in zip(fit.taus, h, strict=True)]
+    new = sorted({tau for pair in wanted for tau in pair} - planes.keys())
+    if new:
+        solved = fit.solve(data.tall.A, data.B[:, 0], tau=new, weights=data.w)
+        planes.update(zip(new, solved.x.T / data.scale, strict=True))
+    return np.stack([planes[high] - planes[low] for low, high in wanted], axis=1)
+
+
+def shrunk(residuals: Residuals, difference: Array, basis: Basis) -> Any:
+    """The default, (n, k)."""
+    return residuals.data.rows(
+        _shrunk, width=len(residuals.h), difference=difference, h=residuals.h,
+        s=residuals.sparsity, root=basis.variance_root(), tiny=_tiny(residuals.data),
+    )  # fmt: skip
+
+
+def _shrunk(X: Array, *, difference: Array, h: Array, s: Array, root: Array, tiny: float) -> Array:
+    delta = X @ difference
+    delta = np.where(delta > tiny, delta, 0.0)
+    leverage = np.square(X @ root).sum(axis=1)[:, None]
+    half_variance = h * (1.0 - 2.0 * h) * np.maximum(s, delta / (2.0 * h)) ** 2 * leverage
+    return _quotient(2.0 * h * delta, delta * delta + half_variance)
+
+
+def hendricks_koenker(residuals: Residuals, difference: Array) -> Any:
+    """That of "nid", (n, k)."""
+    return residuals.data.rows(
+        _difference_quotient, width=len(residuals.h), difference=difference, h=residuals.h,
+        tiny=_tiny(residuals.data),
+    )  # fmt: skip
+
+
+def _difference_quotient(X: Array, *, difference: Array, h: Array, tiny: float) -> Array:
+    delta = X @ difference
+    return _quotient(2.0 * h, np.where(delta > tiny, delta, 0.0))
+
+
+def normal_kernel(residuals: Residuals) -> Any:
+    """That of "powell", (n, k): widths from the standard deviation or the quartiles, if less."""
+    u, quarters = residuals.u, np.full((2, len(residuals.h)), [[0.25], [0.75]])
+    low, high = residuals.quantiles(quarters, u)
+    widths = np.minimum(_standard_deviations(residuals), (high - low) / 1.34)
+    widths = residuals.normal_bandwidths * widths
+    z = u / np.where(widths > 0.0, widths, 1.0)
+    heights = _quotient(1.0 / np.sqrt(2.0 * np.pi), widths)
+    return np.exp(-0.5 * z * z) * heights
+
+
+def flat_kernel(residuals: Residuals) -> Any:
+    """That of "CR1", (n, k): widths from the median absolute deviation from the median."""
+    u, half = residuals.u, np.full((1, len(residuals.h)), 0.5)
+    (middle,) = residuals.quantiles(half, u)
+    (deviation,) = residuals.quantiles(half, abs(u - middle))
+    widths = residuals.normal_bandwidths * deviation
+    return (abs(u) <= widths) * _quotient(0.5, widths)
+
+
+def _standard_deviations(residuals: Residuals) -> Array:
+    data, u = residuals.data, residuals.u
+    w = np.ones(1) if data.w is None else data.w
+    share = (w / w.sum() if data.w is not None else w / data.n)[:, None]
+    mean = data.tall.compute((share * u).sum(axis=0))
+    variance = data.tall.compute((share * (u - mean) ** 2).sum(axis=0))
+    return np.sqrt(variance * data.n_rows / (data.n_rows - 1.0))
+
+
+def _quotient(x: Any, y: Array) -> Array:
+    """X / y, 0 where y is."""
+    out: Array = np.divide(x, y, out=np.zeros_like(y), where=y > 0.0)
+    return out
+
+
+def _tiny(data: FittedData) -> float:
+    """Differences of planes up to this are rounding errors: that of b, wherever its origin is."""
+    low, high = data.tall.compute(data.B.min(), data.B.max())
+    return _ROUNDING * (float(high) - float(low))

@@ -1,0 +1,98 @@
+"""What a least-squares fit hands over to its inference: no data, only factors and scales."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._typing import Array
+from randla.regression._inference.data import Scales
+
+#: A coefficient is not determined where so much of its (squared) unit vector is outside of the row
+#: space, in columns scaled to norm about 1.
+_OUTSIDE = 1e-12
+
+
+class OneSketch(NamedTuple):
+    """The sketch S behind an estimate."""
+
+    n_rows: int  # m
+    population: int | None  # N of an SRHT, see `randla.sketching._inference`
+
+
+class LeastSquaresFit(NamedTuple):
+    r"""A fit in scaled units: columns times 2^columns, b times 2^rhs, weights times 4^-weights.
+
+    With W the weights and tildes for what is scaled, K = `inverse` has
+    :math:`K K^T = (\tilde A^T W \tilde A)^+`. So :math:`q_i = \sqrt{w_i} K^T a_i` are the rows of
+    an orthonormal basis, and :math:`h_i = |q_i|^2`. For the estimate from a sketch S it is
+    :math:`C = ((S W^{1/2} \tilde A)^T S W^{1/2} \tilde A)^+` instead, whose mean is larger by the
+    factor of `randla.sketching._inference.inverse_bias`.
+
+    Attributes
+    ----------
+    Y : (d, k) ndarray
+        Coefficients for the scaled data, ``FittedData.open(..., scales=fit.scales)``.
+    factors : tuple of ndarray
+        K, or the factors of a Kronecker product that is K.
+    products : (k, k) ndarray
+        Inner products of the weighted residuals, NaN where they are not known. For a sketch
+        estimates of those of the exact solution.
+    column_norms : (d,) ndarray
+        Of the scaled and weighted A, at least to a few digits.
+    shape : (n, d)
+        Of the caller's A.
+    n_rows : int
+        Rows of positive weight.
+    is_weighted : bool
+    scales : Scales
+    sketch : OneSketch or None
+    slack : float
+        Relative size of the gradient A'W(b - A x) that the fit is known to have left.
+    """
+
+    Y: Array
+    factors: tuple[Array, ...]
+    products: Array
+    column_norms: Array
+    shape: tuple[int, int]
+    n_rows: int
+    is_weighted: bool
+    scales: Scales
+    sketch: OneSketch | None = None
+    slack: float = 0.0
+
+    @property
+    def inverse(self) -> Array:
+        """K (d, rank); rows of zeros for columns that are zero."""
+        K = self.factors[0]
+        for other in self.factors[1:]:
+            K = np.asarray(np.kron(K, other), np.float64)
+        return K
+
+    @property
+    def rank(self) -> int:
+        """Rank of A."""
+        return int(np.prod([K.shape[1] for K in self.factors]))
+
+    @property
+    def terms(self) -> Array:
+        """Sizes (k,) of the terms of A y, summed: what rounding errors of A y are relative to."""
+        return self.column_norms @ np.abs(self.Y)
+
+    @property
+    def units(self) -> Array:
+        """Powers of two (d, k): the caller's coefficients are these times `Y`."""
+        return self.scales.units
+
+
+def determined(K: Array) -> NDArray[np.bool_]:
+    """Which coefficients are in the row space of A, the span of the columns of K (d, rank)."""
+    d, rank = K.shape
+    if rank == d:
+        return np.ones(d, bool)
+    V = np.linalg.qr(K)[0]  # (d, rank)
+    left = (np.eye(d) - V @ V.T) ** 2  # of the unit vectors
+    return left.sum(axis=1) <= _OUTSIDE

@@ -1,0 +1,183 @@
+"""Statistical errors of least squares: which kind for which fit, and those of one variance.
+
+A fit hands over a record without data (`LeastSquaresFit`); the rows, where they are needed, are
+read again, and looked at whether they are those of the fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from randla._typing import Array
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.errors import Errors, warn_of_missing
+from randla.regression._inference.fit import LeastSquaresFit, determined
+from randla.regression._inference.independent_rows import RowSums, basis, robust_errors, sum_rows
+from randla.regression._inference.options import CLUSTERED, InferenceOptions
+from randla.regression._inference.result import Inference
+
+_EPS = float(np.finfo(np.float64).eps)
+#: Residuals count as zero up to this many rounding errors of the terms of A x.
+_ROUNDING = 16.0
+#: Relative gradient up to which the data are taken for those of the fit, in rounding errors: a
+#: constant and a multiple of sqrt(n), with a margin of ten or more.
+_GRADIENT, _GRADIENT_ROOT_N = 1e3, 10.0
+
+_NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
+
+
+def least_squares_inference(
+    fit: LeastSquaresFit | str, x: Array, A: Any, b: Any, options: InferenceOptions, *,
+    groups: Any, weights: Any, names: tuple[str, ...],
+) -> Inference:  # fmt: skip
+    """The inference of a fit x, (d,) or (d, k); a str says why there is none."""
+    if isinstance(fit, str):
+        raise ValueError(fit)
+    data = _data_of(fit, A, b, options, groups, weights)
+    with np.errstate(all="ignore"):  # perfect fits, and what is not determined
+        errors, algorithmic = least_squares_errors(fit, data, options)
+    warn_of_missing(errors, names)
+    return Inference.of(
+        x, errors,
+        algorithmic=algorithmic, kind=options.kind, names=names,
+        columns=() if x.ndim == 1 else tuple(range(x.shape[1])), column_kind="column",
+        n_rows=fit.n_rows if data is None else data.n_rows,
+        n_groups=data.groups.n_groups if data is not None and data.groups is not None else None,
+    )  # fmt: skip
+
+
+def _data_of(
+    fit: LeastSquaresFit, A: Any, b: Any, options: InferenceOptions, groups: Any, weights: Any
+) -> FittedData | None:
+    """The rows of the fit; None for kind "iid" without them, or where A is an operator."""
+    kind = options.kind
+    if (A is None) != (b is None):
+        raise ValueError("A and b must be given together, or both left out for kind='iid'")
+    if A is None:
+        if kind != "iid":
+            raise ValueError(
+                f"A and b must be given once more for kind={kind!r}, as a fit keeps no data; only "
+                "kind='iid', which assumes errors of one variance, does without"
+            )
+        if weights is not None:
+            raise ValueError("weights must be left out without A: those of the fit are in it")
+        return None
+    if isinstance(A, LinearOperator):
+        if kind != "iid":
+            raise ValueError(
+                f"kind must be 'iid' for a {type(A).__name__}, which has no rows to be looked at, "
+                f"got {kind!r}"
+            )
+        if options.repeats:
+            raise ValueError("weights_are must be 'analytic' for a LinearOperator")
+        return None
+    if fit.is_weighted and weights is None:
+        raise ValueError("weights must be given as in the fit, got None")
+    if weights is not None and not fit.is_weighted:
+        raise ValueError("weights must be left out, as the fit had none")
+    return FittedData.open(
+        A, b, weights, repeats=options.repeats, groups=groups, shape=fit.shape, scales=fit.scales
+    )
+
+
+def least_squares_errors(
+    fit: LeastSquaresFit, data: FittedData | None, options: InferenceOptions
+) -> tuple[Errors, Array | None]:
+    """Statistical errors of a fit, and the covariance of the algorithm in the same units."""
+    if fit.sketch is not None:
+        from randla.regression._inference.sketched import sketched_errors
+
+        return sketched_errors(fit, data, options)
+    if data is None:
+        return finished(iid_errors(fit, fit.products), fit, fit.products), None
+    sums = sum_rows(fit, data, options.kind)
+    require_same_data(fit, data, sums)
+    if options.kind == "iid":
+        errors = iid_errors(fit, sums.products, data)
+    elif options.kind == "bootstrap":
+        from randla.regression._inference.bootstrap import bootstrap_errors
+
+        errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
+    elif options.kind in CLUSTERED:
+        from randla.regression._inference.clusters import cluster_errors
+
+        errors = cluster_errors(data, fit, options)
+    else:
+        errors = robust_errors(data, fit, options.kind, sums)
+    return finished(errors, fit, sums.products, data), None
+
+
+def iid_errors(fit: LeastSquaresFit, products: Array, data: FittedData | None = None) -> Errors:
+    """Errors of one variance (over the weights): |r|^2 G / (n - d), exact for normal errors."""
+    n, K = (fit.n_rows, fit.inverse) if data is None else (data.n_rows, basis(fit, data))
+    df = float(n - fit.rank)
+    assumed = "independent errors of one variance"
+    if fit.is_weighted and (data is None or not data.repeats):
+        assumed = "independent errors of variance 1/weight"
+    notes = []
+    if np.isnan(products).any():
+        notes.append("covariances between right-hand sides need A and b")
+    return Errors(
+        np.asarray(np.kron(products / df, K @ K.T)), np.full(fit.Y.shape, df), assumed, tuple(notes),
+        unit=fit.units,
+    )  # fmt: skip
+
+
+def finished(
+    errors: Errors, fit: LeastSquaresFit, products: Array, data: FittedData | None = None
+) -> Errors:
+    """Errors with zeros where the fit is perfect and NaN where the data determine no coefficient.
+
+    `products` are those of the residuals.
+    """
+    d, k = fit.Y.shape
+    rounding = _ROUNDING * _EPS * fit.terms
+    perfect = np.sqrt(products.diagonal()) <= rounding * _unscaled(fit, data)
+    covariance, df = errors.covariance.reshape(k, d, k, d).copy(), errors.degrees_of_freedom.copy()
+    for zero in (perfect[:, None, None, None], perfect[:, None]):
+        covariance[np.broadcast_to(zero, covariance.shape) & np.isfinite(covariance)] = 0.0
+    # A coefficient that is itself a rounding error of a perfect fit is not known to differ from 0.
+    sizes = fit.column_norms[:, None] * np.abs(fit.Y)
+    df[perfect & (sizes > 0.0) & (sizes <= rounding)] = np.nan
+    reasons = dict.fromkeys(np.flatnonzero(~determined(fit.inverse)).tolist(), _NOT_DETERMINED)
+    covariance[:, list(reasons)] = covariance[..., list(reasons)] = np.nan
+    return replace(
+        errors, covariance=covariance.reshape(k * d, k * d), degrees_of_freedom=df,
+        reasons={**errors.reasons, **reasons},
+    )  # fmt: skip
+
+
+def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums) -> None:
+    """Raise ValueError unless the fit solves the normal equations of the data.
+
+    Each entry of the gradient A'W(b - A x) is a rounding error beside the norms that it is made
+    of, whatever the condition number; and the leverages sum to the rank.
+    """
+    g, leverage = sums.gradient, float(sums.leverage)
+    if not np.isfinite(g).all():
+        data.tall.require_finite()
+        raise ValueError("A, b and weights must be finite and those of the fit, got NaN or inf")
+    K = fit.inverse
+    if fit.rank < len(K):  # what is outside of the row space was not looked at in the fit
+        V = np.linalg.qr(K)[0]
+        g = V @ (V.T @ g)
+    unit = _unscaled(fit, data)
+    size = np.sqrt(sums.products.diagonal()) + unit * fit.terms
+    relative = _EPS * (_GRADIENT + _GRADIENT_ROOT_N * data.n**0.5) + fit.slack
+    right = np.abs(g) <= relative * unit * np.outer(fit.column_norms, size)
+    condition = float(np.linalg.norm(K) * np.linalg.norm(fit.column_norms))
+    loose = min(1e-6 + 100.0 * _EPS * condition, 0.3)
+    if not (right.all() and abs(leverage - fit.rank) <= loose * fit.rank):
+        raise ValueError(
+            "A, b or weights are not those of the fit: its residuals b - A x are not orthogonal to "
+            "the columns of A"
+        )
+
+
+def _unscaled(fit: LeastSquaresFit, data: FittedData | None) -> float:
+    """What the weights of `data`, as frequencies are not scaled, add to the norms of the fit."""
+    return 2.0**fit.scales.weights if data is not None and data.repeats else 1.0

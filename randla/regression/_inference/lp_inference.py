@@ -1,0 +1,69 @@
+"""Statistical errors of l_p and quantile fits: what is asked for, for which fit, and by whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.lp_fit import LpFit
+from randla.regression._inference.norm import norm_errors
+from randla.regression._inference.options import NORMS, QUANTILES, InferenceOptions
+from randla.regression._inference.quantile import quantile_errors
+from randla.regression._inference.result import Inference
+
+
+def require_inference(p: float, has_penalty: bool, method: str) -> None:
+    """Refuse fits whose coefficients have no standard errors, with the reason."""
+    if p == float("inf"):
+        raise ValueError(
+            "inference must be for p < inf, got p = inf: its coefficients have no normal limit, "
+            "and the bootstrap is wrong for them"
+        )
+    if p > 3.0:
+        raise ValueError(
+            f"inference must be for p at most 3, got p = {p:g}: standard errors would need sixth "
+            "moments of the residuals"
+        )
+    if has_penalty:
+        raise ValueError(
+            "inference must be for fits without a penalty, got l1 > 0: coefficients that were "
+            "selected from the same data have no valid standard errors"
+        )
+    if method == "sample":
+        raise ValueError(
+            "inference must be for exact fits, got method='sample': solve with method='auto', "
+            "which is as fast"
+        )
+
+
+def lp_inference(
+    fit: LpFit, shape: tuple[int, ...], names: tuple[str, ...], A: Any, b: Any, *,
+    weights: Any, groups: Any, **options: Any,
+) -> Inference:  # fmt: skip
+    """The errors of a fit whose x has the given shape, from its A, b and weights."""
+    for value, name in ((A, "A"), (b, "b")):
+        if value is None:
+            raise ValueError(
+                f"{name} must be given, as it was to lp_regression: results keep no data"
+            )
+    kinds = QUANTILES if fit.taus else NORMS
+    chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
+    data = FittedData.open(A, b, weights, repeats=chosen.repeats, groups=groups)
+    if data.n_rows <= fit.rank:
+        raise ValueError(
+            f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
+            f"estimated, got {data.n_rows} rows"
+        )
+    fit = fit.of_rows(data)
+    errors = (quantile_errors if fit.taus else norm_errors)(fit, data, names, chosen)
+    return Inference.of(
+        fit.x.reshape(shape),
+        errors,
+        algorithmic=None,
+        kind=chosen.kind,
+        names=names,
+        columns=fit.taus if len(shape) == 2 else (),
+        column_kind="tau" if fit.taus else "column",
+        n_rows=data.n_rows,
+        n_groups=None if data.groups is None else data.groups.n_groups,
+    )

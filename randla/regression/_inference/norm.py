@@ -1,0 +1,120 @@
+r"""Errors of fits in the norm l_p: the sandwich of an M-estimator, with the factors of HC3.
+
+With :math:`\psi_i = |r_i|^{p-1} \operatorname{sign} r_i`, :math:`c_i = (p-1) |r_i|^{p-2}`,
+:math:`D = \sum_i w_i c_i a_i a_i^T` and the leverages :math:`h_i = w_i c_i a_i^T D^{-1} a_i`,
+
+.. math:: V = D^{-1} \Big(\sum_i w_i^2 \frac{\psi_i^2}{(1 - h_i)^2} a_i a_i^T\Big) D^{-1},
+
+where a frequency w stands for w equal rows: w in place of w^2, and the leverage of one of them.
+For p < 3/2 the c_i have no mean square, above p = 3 sixth moments would have to be estimated.
+
+Source: Huber, "Robust statistics" (1981), section 7.6.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from randla._scaling import power_of_two_scale
+from randla._typing import Array
+from randla.regression._inference.basis import Basis, Bread, not_identity
+from randla.regression._inference.bootstrap import bootstrap_norm
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.errors import Errors
+from randla.regression._inference.lp_fit import LpFit, warn_of_columns
+from randla.regression._inference.options import InferenceOptions
+
+#: Rows with 1 - h below this decide some coefficients alone, and tell nothing of their errors.
+_ALONE = 1e-10
+#: Residuals beside a typical one below which the second derivative is no longer followed.
+_SMALL = 1e-12
+_ASSUMED = "independent rows, sandwich with the factors of HC3"
+_NOTE = "95 % intervals held in 89 to 95 % of simulations with 100 rows"
+
+
+def norm_errors(
+    fit: LpFit, data: FittedData, names: tuple[str, ...], options: InferenceOptions
+) -> Errors:
+    """What a kind says of the coefficients of a fit in the norm l_p, 1 < p < inf."""
+    if options.kind == "bootstrap":
+
+        def solve(weights: Array) -> Array:
+            x: Array = fit.solve(data.tall.A, data.B[:, 0], weights=weights).x
+            return x / data.b_scale
+
+        return bootstrap_norm(data, fit.x, fit.p, solve, options)
+    if fit.p < 1.5:
+        raise ValueError(
+            f"kind must be 'bootstrap' for 1 < p < 1.5, got {options.kind!r}: the weights of its "
+            "formula have an infinite variance there"
+        )
+    covariance, told = _sandwich(fit, data, Basis.of(data))
+    warn_of_columns(told, names)
+    covariance[~told] = covariance[:, ~told] = np.nan
+    df = np.full(fit.x.shape, float(data.n_rows - fit.rank))
+    return Errors(covariance, df, _ASSUMED, (_NOTE,), unit=data.coefficient_units)
+
+
+def _sandwich(fit: LpFit, data: FittedData, basis: Basis) -> tuple[Array, Any]:
+    """Covariance (d, d) of scaled coefficients, and which of them have one."""
+    if fit.value[0] == 0.0:
+        return np.zeros((data.d, data.d)), basis.estimable
+    r, T = basis.T.shape[1], basis.T
+    loss: dict[str, Any] = {
+        "y": fit.x / data.coefficient_units, "p": fit.p,
+        "unit": 1.0 / power_of_two_scale(fit.value / data.n_rows ** (1.0 / fit.p)),
+        "T": not_identity(T),
+    }  # fmt: skip
+    (D,) = data.sums(_curvatures, data.B, data.w, shapes=[(r, r)], **loss)
+    bread = Bread.of(D, data.n_rows)
+    meat, D_alone = data.sums(
+        _squares,
+        data.B,
+        data.w,
+        shapes=[(r, r), (r, r)],
+        root=bread.root,
+        repeats=data.repeats,
+        **loss,
+    )
+    told = basis.estimable & bread.holds(T)
+    if D_alone.any():
+        told &= Bread.of(D - D_alone, data.n_rows).holds(T)
+    half = T @ bread.inverse
+    return loss["unit"] ** 2 * (half @ meat @ half.T), told
+
+
+def _rows(
+    X: Array, B: Array, w: Array | None, *, y: Array, p: float, unit: Array, T: Array | None
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    """Rows of X T; psi and c of residuals in their unit; weights."""
+    u = np.abs((B - X @ y) / unit)[:, 0]
+    curvature = (p - 1.0) * np.maximum(u, _SMALL) ** (p - 2.0)
+    return (
+        (X if T is None else X @ T),
+        u ** (p - 1.0),
+        curvature,
+        np.ones(len(u)) if w is None else w,
+    )
+
+
+def _curvatures(X: Array, B: Array, w: Array | None, **loss: Any) -> tuple[Array]:
+    Q, _, c, weight = _rows(X, B, w, **loss)
+    return (Q.T @ ((weight * c)[:, None] * Q),)
+
+
+def _squares(
+    X: Array, B: Array, w: Array | None, *, root: Array, repeats: bool, **loss: Any
+) -> tuple[Array, Array]:
+    """The sum of squared scores, and what rows add to D that stand alone."""
+    Q, psi, c, weight = _rows(X, B, w, **loss)
+    of_copy = c * np.square(Q @ root).sum(axis=1)
+    rest = 1.0 - (of_copy if repeats else weight * of_copy)
+    alone = rest < _ALONE
+    factor = np.where(alone, 0.0, psi / np.where(alone, 1.0, rest))
+    m = weight if repeats else weight * weight
+    return (
+        Q.T @ ((m * factor * factor)[:, None] * Q),
+        Q[alone].T @ ((weight * c)[alone, None] * Q[alone]),
+    )

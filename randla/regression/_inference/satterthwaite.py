@@ -1,0 +1,125 @@
+r"""Degrees of freedom of robust errors.
+
+The Student law of kind "robust" has the degrees of freedom of Satterthwaite, as Bell and McCaffrey
+(2002) take them for HC2: of the two moments that the variance estimate has where the errors have
+one variance. With :math:`g_i = (A G)_{ij} / \sqrt{1 - h_i}`,
+
+.. math:: \nu_j = \frac{(\sum_i g_i^2 (1 - h_i))^2}{\sum_i g_i^4 (1 - 2 h_i) +
+          \mathrm{tr}\, B^2}, \qquad B = \Big(\sum_i g_i^2 a_i a_i^T\Big) G,
+
+whose numerator is :math:`G_{jj}^2`. As :math:`\mathrm{tr}\, B^2 \le (\mathrm{tr}\, B)^2 =
+(\sum_i g_i^2 h_i)^2` there is a lower bound from the same pass; the trace itself costs
+:math:`O(n d^2)` for each coefficient and is taken where the bound is below 100, as beyond that
+quantiles differ by less than 1.3 %.
+
+Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
+and Statistics 98 (2016).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from randla._typing import Array
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.fit import LeastSquaresFit
+from randla.regression._inference.whitened_rows import (
+    WhitenedRows,
+    basis,
+    constants_of,
+    whiten_rows,
+)
+
+#: Bound of the degrees of freedom from which it serves in their place.
+_MANY = 100.0
+#: Entries of sums that are held at a time for each part of the rows; rows of a block of pairs.
+_MAX_SUMS, _BLOCK = 1 << 20, 512
+
+
+def moments(rows: WhitenedRows, K: Array) -> Array:
+    """Sums (2, d) of g^4 (1 - 2 h) and g^2 h."""
+    squares, h = _squares(rows, K), 1.0 - rows.left
+    second = h @ rows.counted(squares)
+    np.multiply(squares, squares, out=squares)
+    return np.stack([(1.0 - 2.0 * h) @ rows.counted(squares), second])
+
+
+def _squares(rows: WhitenedRows, K: Array) -> Array:
+    """g_i^2 (rows, d) of each coefficient."""
+    G = rows.Q @ K.T  # A (A'A)^-1
+    G *= G
+    G /= rows.left[:, None]
+    return G
+
+
+def degrees_of_freedom(
+    fit: LeastSquaresFit, data: FittedData, sums: Array, heavy: WhitenedRows | None
+) -> Array:
+    """Those of each coefficient (d,), from its `moments`; `heavy` rows are summed in them."""
+    K = basis(fit, data)
+    numerator = (K * K).sum(axis=1) ** 2
+    df: Array = numerator / (sums[0] + sums[1] ** 2)
+    few = np.flatnonzero((df < _MANY) & (numerator > 0.0))
+    if few.size:
+        df[few] = numerator[few] / (sums[0, few] + _traces(fit, data, K[few], heavy))
+    return df
+
+
+def _traces(
+    fit: LeastSquaresFit, data: FittedData, some: Array, heavy: WhitenedRows | None
+) -> Array:
+    """Tr B^2 of some coefficients, rows of K: B is similar to T = sum of g_i^2 q_i q_i'."""
+    n, r, c = data.n, fit.rank, len(some)
+    if 2 * n * (r + c) < r * r * c and n * r <= 4 * _MAX_SUMS:
+        return _traces_of_pairs(fit, data, some, heavy)
+    i, j = np.triu_indices(r)
+    twice, out = np.where(i == j, 1.0, 2.0), np.empty(c)
+    step = max(_MAX_SUMS // len(i), 1)
+    for first in range(0, c, step):
+        part = some[first : first + step]
+        shape = len(part), len(i)
+        (T,) = data.sums(
+            _triangles_of_tile, data.B, data.w, shapes=[shape], some=part, **constants_of(fit, data)
+        )
+        if heavy is not None:
+            T = T + _triangles(heavy, part)
+        out[first : first + step] = (T * T) @ twice
+    return out
+
+
+def _triangles_of_tile(
+    X: Array, B: Array, w: Array | None, *, some: Array, **constants: Any
+) -> list[Array]:
+    rows = whiten_rows(X, B, w, **constants)
+    return [_triangles(rows.where(~rows.heavy), some)]
+
+
+def _triangles(rows: WhitenedRows, some: Array) -> Array:
+    """Upper triangles of T, a row for each of some coefficients."""
+    i, j = np.triu_indices(rows.Q.shape[1])
+    triangles: Array = rows.counted(_squares(rows, some)).T @ (rows.Q[:, i] * rows.Q[:, j])
+    return triangles
+
+
+def _traces_of_pairs(
+    fit: LeastSquaresFit, data: FittedData, some: Array, heavy: WhitenedRows | None
+) -> Array:
+    """The same as sums of g_i^2 g_l^2 (q_i'q_l)^2 over pairs of rows, where these are few."""
+    Q = data.rows(_q_of_tile, data.B, data.w, width=fit.rank, **constants_of(fit, data))
+    Q, w = data.tall.compute(Q), data.tall.compute(data.w) if data.repeats else None
+    rows = WhitenedRows(Q, Q, 1.0 - np.einsum("ij,ij->i", Q, Q), w)
+    rows = rows.where(~rows.heavy)
+    Q, g = rows.Q, rows.counted(_squares(rows, some))
+    if heavy is not None:
+        Q, g = np.vstack([Q, heavy.Q]), np.vstack([g, _squares(heavy, some)])
+    traces = np.zeros(len(some))
+    for first in range(0, len(Q), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        traces += (g[block] * ((Q[block] @ Q.T) ** 2 @ g)).sum(axis=0)
+    return traces
+
+
+def _q_of_tile(X: Array, B: Array, w: Array | None, **constants: Any) -> Array:
+    return whiten_rows(X, B, w, **constants).Q

@@ -1,0 +1,93 @@
+r"""Rows of a least-squares fit in a basis in which A is orthonormal, and their leverages.
+
+With K of the record :math:`q_i = \sqrt{w_i} K^T a_i`, and :math:`h_i = |q_i|^2`. A row of frequency
+weight w is w rows, each with the leverage of one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._typing import Array
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.fit import LeastSquaresFit
+
+#: 1 - h below which it is computed anew, with all its digits.
+_HEAVY = 1e-3
+
+
+class WhitenedRows(NamedTuple):
+    """Some rows."""
+
+    Q: Array  # (rows, r)
+    R: Array  # (rows, k), weighted residuals
+    left: Array  # (rows,), 1 - h
+    counts: Array | None  # how often each row counts; None: once
+
+    @property
+    def heavy(self) -> NDArray[np.bool_]:
+        """Which of them have a leverage near one."""
+        return self.left < _HEAVY
+
+    def where(self, which: NDArray[np.bool_]) -> WhitenedRows:
+        """Those of a mask."""
+        counts = None if self.counts is None else self.counts[which]
+        return WhitenedRows(self.Q[which], self.R[which], self.left[which], counts)
+
+    def counted(self, values: Array) -> Array:
+        """Values (rows, k) times how often each row counts."""
+        return values if self.counts is None else values * self.counts[:, None]
+
+
+def basis(fit: LeastSquaresFit, data: FittedData) -> Array:
+    """K for the weights of `data`: frequencies are not scaled."""
+    return np.ldexp(fit.inverse, -fit.scales.weights) if data.repeats else fit.inverse
+
+
+def constants_of(fit: LeastSquaresFit, data: FittedData) -> dict[str, Any]:
+    """The constants of `whiten_rows`."""
+    return {"K": basis(fit, data), "Y": fit.Y, "repeats": data.repeats}
+
+
+def whiten_rows(
+    X: Array, B: Array, w: Array | None = None, *, K: Array, Y: Array, repeats: bool
+) -> WhitenedRows:
+    """The rows of a tile."""
+    Q, R = X @ K, B - X @ Y
+    if w is not None and not repeats:
+        root = np.sqrt(w)[:, None]
+        Q *= root
+        R *= root
+    left = 1.0 - np.einsum("ij,ij->i", Q, Q)
+    return WhitenedRows(Q, R, left, w if repeats else None)
+
+
+def heavy_rows(fit: LeastSquaresFit, data: FittedData) -> WhitenedRows:
+    """The rows of leverage near one, at most little more than the rank; two passes.
+
+    Their 1 - h comes from h (1 - h) = sum over the other rows l of (q_i'q_l)^2 (a projection is its
+    own square), whose terms are small where 1 - h is, so that no digits cancel.
+    """
+    constants = constants_of(fit, data)
+    vectors = (data.B,) if data.w is None else (data.B, data.w)
+    rows = whiten_rows(*data.select(_is_heavy, *vectors, **constants), **constants)
+    (others,) = data.sums(
+        _overlaps_of_tile, *vectors, shapes=[rows.left.shape], heavy=rows.Q, **constants
+    )
+    among = (rows.Q @ rows.Q.T) ** 2
+    np.fill_diagonal(among, 0.0)
+    left = (others + among.sum(axis=1)) / np.einsum("ij,ij->i", rows.Q, rows.Q)
+    return rows._replace(left=left, counts=None)  # no copy of such a row can be another's
+
+
+def _is_heavy(*parts: Any, **constants: Any) -> Any:
+    return whiten_rows(*parts, **constants).heavy
+
+
+def _overlaps_of_tile(*parts: Any, heavy: Array, **constants: Any) -> list[Array]:
+    rows = whiten_rows(*parts, **constants)
+    rows = rows.where(~rows.heavy)
+    return [rows.counted((rows.Q @ heavy.T) ** 2).sum(axis=0)]

@@ -1,0 +1,209 @@
+"""What of a fit its statistical errors need: factors and scales, but no data.
+
+Where the factor of a solver is rough (that of a sketch, or of a Gram matrix of an ill-conditioned
+A) one more pass makes it exact. So the record is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import lapack
+
+from randla._scaling import exponents_of
+from randla._tall.problem import ScaledProblem
+from randla._typing import Array
+from randla.regression._inference.data import Scales
+from randla.regression._inference.fit import LeastSquaresFit, OneSketch
+from randla.regression._least_squares.problem import is_structured
+from randla.regression._least_squares.sketch_and_solve import SketchedSolution
+from randla.regression._solvers.cholesky import SINGLE_FROM
+from randla.regression._solvers.rank import Exponents, column_norms, numerical_rank
+from randla.regression._solvers.refinement import Solution
+from randla.sketching._inference import squared_residual
+
+#: The record, or why there is none.
+Record = LeastSquaresFit | str
+
+#: Relative error of A'A in a Cholesky factor up to which it serves as it is.
+_ACCURATE = 1e-10
+#: Exponents of column norms for which columns need no scaling.
+_MODERATE = 64
+
+_PENALISED = (
+    "ridge must be 0 for statistical errors: a penalty biases the coefficients, so that an "
+    "interval around them is none for those of the population"
+)
+_NO_RANK = (
+    "the fit must know the rank of A, which LSQR without a preconditioner does not find: use "
+    "method='cholesky', 'sketch-cholesky' or 'lapack' for the fit"
+)
+_ROUGH = "the fit must have a factor of A, which is too ill-conditioned for its method"
+_NO_ROWS = (
+    "A must have more rows (with weight) than its rank {}, got {}: no degrees of freedom are left "
+    "for the errors"
+)
+
+
+class _Frame(NamedTuple):
+    """The shape of a problem, and its scales when it was solved."""
+
+    exponents: Any
+    active: Any
+    b_exponents: Any
+    weight_exponent: int
+    shape: tuple[int, int]
+    k: int
+    is_weighted: bool
+    n_rows: int  # of positive weight
+    lazy_weights: Any  # square roots that were not counted
+
+    @classmethod
+    def of(cls, rows: ScaledProblem) -> _Frame:
+        weights, lazy, n_rows = rows.root_weights, None, rows.n
+        if weights is not None and rows.tall.lazy:
+            lazy = weights
+        elif weights is not None:
+            n_rows = int(np.count_nonzero(weights))
+        return cls(
+            rows.exponents, rows.active, rows.b_exponents, rows.weight_exponent,
+            (rows.n, rows.n_columns), rows.k, weights is not None, n_rows, lazy,
+        )  # fmt: skip
+
+    def record(
+        self, Y: Array, exponents: Exponents | None, K: Array, norms: Array, products: Array,
+        **more: Any,
+    ) -> Record:  # fmt: skip
+        """The record of a fit 2^exponents Y, with K and the norms of the columns so scaled."""
+        n_rows, d, rank = self.n_rows, self.shape[1], K.shape[1]
+        if self.lazy_weights is not None:
+            n_rows = int((self.lazy_weights > 0.0).sum())
+        if n_rows <= rank:
+            return _NO_ROWS.format(rank, n_rows)
+        active = np.arange(d) if self.active is None else self.active
+        columns = np.zeros(d, np.int64)  # x = 2^columns y
+        for scales in (exponents, self.exponents):
+            columns[active] += 0 if scales is None else scales
+        Y, K, norms = (_spread(values, active, d) for values in (Y, K, norms[:, None]))
+        # To columns of norm about 1, or to the columns as they are.
+        change = np.where(norms[:, 0] > 0.0, -exponents_of(norms[:, 0]), 0)
+        if rank == d and np.abs(columns + change).max(initial=0) <= _MODERATE:
+            change = -columns
+        rhs = np.zeros(self.k, np.int64) if self.b_exponents is None else self.b_exponents
+        return LeastSquaresFit(
+            Y=np.ldexp(Y, -change[:, None]),
+            factors=(np.ldexp(K, -change[:, None]),),
+            products=products,
+            column_norms=np.ldexp(norms[:, 0], change),
+            shape=self.shape,
+            n_rows=n_rows,
+            is_weighted=self.is_weighted,
+            scales=Scales(columns + change, rhs, self.weight_exponent),
+            **more,
+        )
+
+
+def _spread(values: Array, active: Any, d: int) -> Array:
+    """Values of the active columns among zeros."""
+    out = np.zeros((d, values.shape[1]))
+    out[active] = values
+    return out
+
+
+def record_of_fit(
+    rows: ScaledProblem, solution: Solution, rcond: float | None
+) -> Callable[[], Record]:
+    """What makes the record of a fit to full precision; keeps `rows` only where it reads A."""
+    if rows.ridge > 0.0:
+        return partial(str, _PENALISED)
+    if solution.rank is None:
+        return partial(str, _NO_RANK)
+    frame, P = _Frame.of(rows), solution.preconditioner
+    if is_structured(rows) and solution.method == "lapack":
+        return partial(_of_kronecker, frame, solution, rows.A)
+    slack = 0.0
+    if not solution.converged:
+        slack = 100.0 * float(solution.error or 0.0)
+    elif rcond is not None and solution.rank < len(solution.Y):
+        slack = 10.0 * rcond  # directions below rcond are known to some digits only
+    is_accurate = solution.method == "lapack" or P is None
+    if solution.method == "cholesky" and P is not None:
+        is_accurate = P.contraction <= _ACCURATE
+    elif solution.method == "sketch-cholesky":
+        is_accurate = rows.d < SINGLE_FROM  # the Gram matrix was one of double precision
+    return partial(_of_factor, frame, solution, slack, None if is_accurate else rows)
+
+
+def _of_factor(
+    frame: _Frame, solution: Solution, slack: float, rows: ScaledProblem | None
+) -> Record:
+    """The record with the factor of a solver, corrected by a pass over `rows`."""
+    P, exponents = solution.preconditioner, solution.exponents
+    d, k = solution.Y.shape
+    K, norms = np.zeros((d, 0)), np.zeros(d)
+    if P is None and solution.rank:  # from the rows of A, which are not more than its columns
+        return _NO_ROWS.format(solution.rank, frame.n_rows)
+    if P is not None:
+        K, norms = P.forward(np.eye(solution.rank or 0)), column_norms(P.matrix())
+    if rows is not None and K.size:
+        G, _ = rows.gram(K if exponents is None else np.ldexp(K, exponents[:, None]))
+        L, info = lapack.dpotrf(G, lower=0, clean=1)  # L'L = (A K)'(A K), near the identity
+        if info != 0:
+            return _ROUGH
+        K = lapack.dtrtrs(L, K.T, trans=1)[0].T  # K L^-1
+    products = np.full((k, k), np.nan)
+    np.fill_diagonal(products, solution.squares)
+    return frame.record(solution.Y, exponents, K, norms, products, slack=slack)
+
+
+def _of_kronecker(frame: _Frame, solution: Solution, A: Any) -> Record:
+    """The pseudo-inverse of a Kronecker product is that of its pseudo-inverses."""
+    factors, norms, scales = [], [], []
+    for part in (A.A1, A.A2):
+        X = part.astype(np.float64)
+        e = -exponents_of(np.abs(X).max(axis=0))
+        X = np.ldexp(X, e)
+        _, s, Vt = np.linalg.svd(X, full_matrices=False)
+        r = numerical_rank(s, X.shape, None)
+        factors.append(Vt[:r].T / s[:r])
+        norms.append(column_norms(X))
+        scales.append(e)
+    columns = np.add.outer(*scales).reshape(-1)
+    rank = factors[0].shape[1] * factors[1].shape[1]
+    if frame.n_rows <= rank:
+        return _NO_ROWS.format(rank, frame.n_rows)
+    products = np.full((frame.k, frame.k), np.nan)
+    np.fill_diagonal(products, solution.squares)
+    rhs = np.zeros(frame.k, np.int64) if frame.b_exponents is None else frame.b_exponents
+    return LeastSquaresFit(
+        Y=np.ldexp(solution.Y, -columns[:, None]),
+        factors=tuple(factors),
+        products=products,
+        column_norms=np.multiply.outer(*norms).reshape(-1),
+        shape=frame.shape,
+        n_rows=frame.n_rows,
+        is_weighted=False,
+        scales=Scales(columns, rhs, 0),
+    )
+
+
+def record_of_sketch(rows: ScaledProblem, solution: SketchedSolution) -> Callable[[], Record]:
+    """What makes the record of an estimate from one sketch."""
+    if rows.ridge > 0.0:
+        return partial(str, _PENALISED)
+    return partial(_of_sketch, _Frame.of(rows), solution)
+
+
+def _of_sketch(frame: _Frame, solution: SketchedSolution) -> Record:
+    sketched, exponents = solution.sketched, solution.exponents
+    residual, m, rank = sketched.residual_block, sketched.n_rows, sketched.rank
+    K, spectrum = sketched.inverse(), sketched.spectrum
+    if spectrum is not None:  # as in `sketch_and_solve`
+        residual = np.vstack([residual, spectrum.U[:, rank:].T @ sketched.QtB])
+    products = squared_residual(residual.T @ residual, m, rank, solution.population)
+    sketch = OneSketch(m, solution.population)
+    norms = column_norms(sketched.R)
+    return frame.record(solution.Y, exponents, K, norms, products, sketch=sketch)
