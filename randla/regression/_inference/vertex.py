@@ -118,7 +118,7 @@ class Near:
     def at(self, basis: NDArray[np.intp]) -> tuple[Array, Array, Array, Array] | None:
         """Inverse of a basis, y, residuals and sides (K, PANEL) of its vertex; None if singular."""
         try:
-            inverse: Array = np.linalg.inv(self.rows.rows(basis))
+            inverse = np.asarray(np.linalg.inv(self.rows.rows(basis)), np.float64)
         except np.linalg.LinAlgError:
             return None
         y = inverse @ self.rows.rhs.ravel()[basis]
