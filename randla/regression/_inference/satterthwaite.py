@@ -72,7 +72,7 @@ def _traces(
 ) -> Array:
     """Tr B^2 of some coefficients, rows of K: B is similar to T = sum of g_i^2 q_i q_i'."""
     n, r, c = data.n, fit.rank, len(some)
-    if 2 * n * (r + c) < r * r * c and n * r <= 4 * _MAX_SUMS:
+    if _few_rows(n, r, c):
         return _traces_of_pairs(fit, data, some, heavy)
     i, j = np.triu_indices(r)
     twice, out = np.where(i == j, 1.0, 2.0), np.empty(c)
@@ -87,6 +87,11 @@ def _traces(
             T = T + _triangles(heavy, part)
         out[first : first + step] = (T * T) @ twice
     return out
+
+
+def _few_rows(n: int, r: int, c: int) -> bool:
+    """Whether sums over pairs of n rows cost less than c sums of products of r columns."""
+    return 2 * n * (r + c) < r * r * c and n * r <= 4 * _MAX_SUMS
 
 
 def _triangles_of_tile(
