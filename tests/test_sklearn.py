@@ -417,3 +417,17 @@ def test_feature_names_name_the_coefficients():
     for model in (ours.SketchedLinearRegression(), ours.SketchedLinearRegression(sketch_size=9)):
         assert model.fit(frame, frame["age"]).result_.names == ("age", "height")
         assert model.fit(frame.to_numpy(), frame["age"]).result_.names == ("x0", "x1")
+
+
+def test_inference_is_for_fits_without_an_intercept():
+    rng = np.random.default_rng(10)
+    X, y = rng.random((50, 2)), rng.random(50)
+    model = ours.SketchedLinearRegression(fit_intercept=False).fit(X, y)
+    np.testing.assert_allclose(
+        model.result_.inference(X, y).standard_error, lstsq(X, y).inference(X, y).standard_error
+    )
+    for options in ({}, {"kind": "iid"}):
+        with pytest.raises(ValueError, match="a column of ones"):
+            ours.SketchedLinearRegression().fit(X, y).result_.inference(X, y, **options)
+    with pytest.raises(ValueError, match="a column of ones"):
+        ours.SketchedLinearRegression().fit(X, y).result_.inference(kind="iid")

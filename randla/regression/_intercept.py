@@ -11,6 +11,7 @@ centred in its products only.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ _CONSTANT = 16.0 * EPS
 #: Powers of two between a constant column and the largest entry of A, so that the share of its
 #: coefficient in the norm of the solution is below rounding.
 _DOMINANT = 100
+#: Why there is no `inference` of what is solved here.
+_CENTRED = (
+    "inference must be of a fit with the intercept among its columns, which that of an estimator "
+    "is not: use lstsq for A with a column of ones, or randla.formula"
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def lstsq_with_intercept(A: Any, b: Any, weights: Any, **options: Any) -> WithIn
         result = _solve_dense(A, b, weights, share, means, options)
     extra = len(result.x) - len(means)  # a constant column comes first
     error = result.error_of(np.concatenate([np.zeros(extra), means]))  # as the intercept has -means
+    result = replace(result, _record=partial(str, _CENTRED))
     if extra:
         result = replace(
             result,
