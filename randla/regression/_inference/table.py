@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from randla.regression._inference.result import Inference
+Inference = Any  # which imports this module
 
 _WIDTH = 79
 _LONGEST = 10  # digits, point and sign of a number without an exponent
