@@ -39,9 +39,8 @@ class LpFit:
     rank : int
         Of A.
     solve : callable
-        ``solve(A, b, tau=..., weights=...)``: the same problem for other rows, weights or several
-        quantiles, in memory or lazy. What it returns has `x` (d, k). For p > 1 `tau` is left out,
-        and there is no trailing axis.
+        ``solve(A, b, tau=..., weights=...)``: coefficients (d, k) of the same problem for other
+        rows, weights or several quantiles, in memory or lazy; without tau for p > 1.
     """
 
     x: Array
@@ -50,12 +49,12 @@ class LpFit:
     p: float
     taus: tuple[float, ...]
     rank: int
-    solve: Callable[..., Any]
+    solve: Callable[..., Array]
 
     @classmethod
     def of(
         cls, x: Array, value: Any, dual: Any, *, p: float, taus: tuple[float, ...] | None,
-        rank: int, solve: Callable[..., Any],
+        rank: int, solve: Callable[..., Array],
     ) -> LpFit:  # fmt: skip
         """From what `lp_regression` returned; the norm at p = 1 is two losses of the median."""
         n, d = len(dual), len(x)

@@ -43,9 +43,7 @@ def lp_inference(
     """The errors of a fit whose x has the given shape, from its A, b and weights."""
     for value, name in ((A, "A"), (b, "b")):
         if value is None:
-            raise ValueError(
-                f"{name} must be given, as it was to lp_regression: results keep no data"
-            )
+            raise ValueError(f"{name} must be given as to lp_regression: results keep no data")
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
     rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
@@ -57,14 +55,9 @@ def lp_inference(
         )
     errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
     warn_of_missing(errors, names * fit.x.shape[1])
+    columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)
     return Inference.of(
-        fit.x.reshape(shape),
-        errors,
-        algorithmic=None,
-        kind=chosen.kind,
-        names=names,
-        columns=fit.taus if len(shape) == 2 else (),
-        column_kind="tau" if fit.taus else "column",
-        n_rows=data.n_rows,
+        fit.x.reshape(shape), errors, algorithmic=None, kind=chosen.kind, names=names,
+        columns=columns, column_kind="tau" if fit.taus else "column", n_rows=data.n_rows,
         n_groups=None if data.groups is None else data.groups.n_groups,
-    )
+    )  # fmt: skip

@@ -97,7 +97,7 @@ def _densities(kind: str, residuals: Residuals, basis: Basis) -> Any:
         return density.normal_kernel(residuals)
     if kind == "CR1":
         return density.flat_kernel(residuals)
-    difference = density.planes_beside(residuals)
+    difference = density.quantile_differences(residuals)
     if kind == "nid":
         return density.hendricks_koenker(residuals, difference)
     return density.shrunk(residuals, difference, basis)
@@ -160,16 +160,16 @@ def _meats(
 def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
     data, taus = residuals.rows.data, residuals.taus
     n, d = density.effective_rows(data), data.d
-    for tau, on_plane in zip(taus, residuals.n_on_plane, strict=True):
+    for tau, is_zero in zip(taus, residuals.n_zero, strict=True):
         if n * min(tau, 1.0 - tau) < _FEW * d:
             warn_caller(
                 f"tau = {tau:g} has {n * min(tau, 1.0 - tau):.3g} rows beyond its plane for {d} "
                 "coefficients: standard errors are wide there, about twice the true ones",
                 InferenceWarning,
             )
-        if on_plane > max(2.0 * d, 0.01 * data.n):
+        if is_zero > max(2.0 * d, 0.01 * data.n):
             warn_caller(
-                f"b equals the plane of tau = {tau:g} in {on_plane} rows: quantiles of "
+                f"b equals the plane of tau = {tau:g} in {is_zero} rows: quantiles of "
                 "discrete values have no standard errors, but those of b with uniform noise as "
                 "wide as its steps have",
                 InferenceWarning,
