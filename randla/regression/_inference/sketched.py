@@ -44,7 +44,7 @@ from randla.regression._inference.clusters import (
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, diagonal
 from randla.regression._inference.fit import LeastSquaresFit, OneSketch
-from randla.regression._inference.independent_rows import POWERS, robust_errors, sum_rows
+from randla.regression._inference.independent_rows import robust_errors, sum_rows
 from randla.regression._inference.options import CLUSTERED, InferenceOptions
 from randla.regression._inference.satterthwaite import moments
 from randla.regression._inference.whitened_rows import (
@@ -61,6 +61,8 @@ _LARGE = 0.1
 _SHARE = 0.05
 #: Probability that data of a fit are taken for others.
 _FALSE_ALARM = 1e-12
+#: The p of 1 / (1 - h)^p in each kind.
+_POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
 _ONE_VARIANCE = "kind='iid' needs errors of one variance"
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -150,7 +152,7 @@ def _of_rows(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: st
     r, (d, k) = fit.rank, fit.Y.shape
     n_moments = 2 if kind == "robust" else 0
     gram, gradient, products, n_large, meat, of_df = data.sums(
-        _sums_of_tile, data.B, data.w, power=POWERS[kind], n_moments=n_moments,
+        _sums_of_tile, data.B, data.w, power=_POWERS[kind], n_moments=n_moments,
         shapes=[(r, r), (r, k), (k, k), (), (k * r, k * r), (n_moments, d)],
         **constants_of(fit, data),
     )  # fmt: skip
