@@ -107,7 +107,7 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[i
     """Covariance (k d, k d) of the scaled coefficients, and why some have none."""
     data, taus, T = residuals.rows.data, residuals.taus, basis.T
     k, r = len(taus), T.shape[1]
-    options: dict[str, Any] = {"T": basis.factor}
+    options = {"T": basis.factor}
     if f.ndim == 1:
         D = f[:, None, None] * basis.gram
     else:
