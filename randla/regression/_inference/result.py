@@ -92,7 +92,7 @@ class Inference(Result):
     _interval: Callable[[float], tuple[Array, Array]] | None
     _model: str = "Regression"  # the first line of the table
     _labels: Labels = PLAIN
-    _constant: Array | None = None  # which columns of A are constant, if that was looked at
+    _constant: Any = None  # which columns of A are constant, if that was looked at
 
     _shown: ClassVar[tuple[str, ...]] = (
         "estimate", "standard_error", "degrees_of_freedom", "t", "p", "kind", "n_rows", "n_groups",
@@ -137,7 +137,7 @@ class Inference(Result):
             unit = self._unit.T.reshape(-1)  # coefficients fastest
             return self._covariance * unit[:, None] * unit
 
-    def described(self, model: str, labels: Labels, constant: Array | None = None) -> Inference:
+    def described(self, model: str, labels: Labels, constant: Any = None) -> Inference:
         """The same with the head of the table, names for new tables, and constant columns of A."""
         columns = self._columns
         if self._column_kind == "column" and columns:

@@ -27,7 +27,7 @@ from randla.regression._least_squares.record import Record, record_of_fit, recor
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._least_squares.sketch_factory import SketchFactory
 from randla.regression._solvers.backward_error import measure_backward_error
-from randla.regression._solvers.rank import Exponents
+from randla.regression._solvers.rank import Exponents, minimum_norm
 from randla.regression._solvers.refinement import Solution
 from randla.regression._solvers.sketched_factor import SketchedFactor
 from randla.sketching._inference import implied_eps
@@ -264,6 +264,13 @@ class LstsqResult(LinearFit):
         is_sketch = self.is_estimate
         return result.described("Least squares" + ", from one sketch" * is_sketch, labels)
 
+    def error_of(self, C: Array) -> Any:
+        """Standard errors, as `standard_error`, of the sums ``C @ x``; C (d,)."""
+        if self._refinement is None:
+            return 0.0 * self.x.sum(axis=0)
+        errors = (C * self.standard_error.T).T
+        return np.linalg.norm(self._refinement.directions(len(C)).T @ errors, axis=0)
+
     def _fit_record(self) -> Record:
         record = self._record()  # perhaps a pass over A
         vars(self)["_record"] = partial(_same, record)  # drops the references to A and b
@@ -339,6 +346,25 @@ class RefinementState:
     factory: SketchFactory
     sketched: SketchedFactor
     scaling: tuple[Any, Any]  # exponents of the columns and which are active, of the problem
+
+    def directions(self, d: int) -> Array:
+        """Unit rows D (d, rank): the errors of x are its standard errors times D z.
+
+        The entries of z are independent, of variance 1.
+        """
+        exponents, active = self.scaling
+        K, spectrum = self.sketched.inverse(), self.sketched.spectrum  # the errors are K z, scaled
+        if spectrum is not None:
+            total = self.sketched.exponents + (0 if exponents is None else exponents)
+            K = minimum_norm(K, spectrum, total)
+        top = np.abs(K).max(axis=1, initial=0.0)
+        K = K / np.where(top > 0.0, top, 1.0)[:, None]
+        norms = np.linalg.norm(K, axis=1)
+        D = np.zeros((d, K.shape[1]))
+        D[slice(None) if active is None else active] = (
+            K / np.where(norms > 0.0, norms, 1.0)[:, None]
+        )
+        return D
 
     def refine(self, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
         """Solve to full precision."""
