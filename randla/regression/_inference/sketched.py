@@ -176,8 +176,9 @@ def _sums_of_tile(
     X: Array, B: Array, w: Array | None, *, power: int, n_moments: int, **constants: Any
 ) -> list[Any]:
     rows = whiten_rows(X, B, w, **constants)
-    Q, R = rows.counted(rows.Q), rows.counted(rows.R)
-    sums = [rows.Q.T @ Q, rows.Q.T @ R, rows.R.T @ R, (rows.left < 1.0 - _LARGE).sum()]
+    R = rows.R if rows.counts is None else rows.R * np.sqrt(rows.counts)[:, None]
+    sums = [rows.Q.T @ rows.counted(rows.Q), rows.Q.T @ R, rows.R.T @ rows.R]
+    sums.append((rows.left < 1.0 - _LARGE).sum())
     sums.append(_meat(rows, power))
     if n_moments:
         sums.append(moments(rows.Q @ constants["K"].T, rows.left, rows.counts, 0.0))
@@ -188,7 +189,7 @@ def _meat(rows: WhitenedRows, power: int) -> Array:
     """Sum of r r' (x) q q' / (1 - h)^power."""
     R = rows.R / (rows.left ** (0.5 * power))[:, None]
     scores = (R[:, :, None] * rows.Q[:, None, :]).reshape(len(R), -1)  # (rows, k r)
-    return scores.T @ rows.counted(scores)
+    return scores.T @ scores
 
 
 def _exact(fit: LeastSquaresFit, data: FittedData, kind: str, gram: Array, shift: Array) -> Errors:
