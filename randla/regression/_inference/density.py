@@ -45,7 +45,7 @@ def hall_sheather(n: float, tau: float) -> float:
     q = ndtri(tau)
     density = np.exp(-0.5 * q * q) / np.sqrt(2.0 * np.pi)
     h = (ndtri(0.975) ** 2 / n * 1.5 * density**2 / (2.0 * q * q + 1.0)) ** (1.0 / 3.0)
-    while not 0.0 < tau - h < tau + h < 1.0:
+    while not (tau - h > 0.0 and tau + h < 1.0):
         h /= 2.0
     return float(h)
 
@@ -195,7 +195,7 @@ def _standard_deviations(residuals: Residuals) -> Array:
 
 
 def _quotient(x: Any, y: Array) -> Array:
-    """X / y, 0 where y is."""
+    """The quotient, 0 where y is."""
     out: Array = np.divide(x, y, out=np.zeros_like(y), where=y > 0.0)
     return out
 

@@ -84,6 +84,8 @@ class LpRows:
         ``X'WX`` and ``X'MX``, see `Basis`.
     unit : (k,) ndarray
         A typical residual, a power of two; 1 for a perfect fit.
+    has_dual : bool
+        Whether all fits have a dual vector; it is zero where nothing could be proven.
     """
 
     fit: LpFit
@@ -95,6 +97,7 @@ class LpRows:
     gram: Array
     meat: Array
     unit: Array
+    has_dual: bool
 
     @classmethod
     def open(
@@ -151,7 +154,9 @@ class LpRows:
                 "A, b or weights are not those of the fit: give the same rows in the same order, "
                 "with the weights of the fit"
             )
-        return cls(fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit)
+        return cls(
+            fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit, bool(squares.all())
+        )
 
 
 def _is_moderate(norms: Array, largest: Any) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from randla.regression._inference.errors import warn_of_missing
 from randla.regression._inference.lp_fit import LpFit, LpRows
 from randla.regression._inference.norm import norm_errors
@@ -36,6 +38,7 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
         )
 
 
+@np.errstate(all="ignore")
 def lp_inference(
     fit: LpFit, shape: tuple[int, ...], names: tuple[str, ...], A: Any, b: Any, *,
     weights: Any, groups: Any, **options: Any,
