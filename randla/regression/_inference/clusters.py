@@ -74,8 +74,8 @@ class GroupSums:
         ``Z_g' (A T)_g``.
     products : (k, k) ndarray
         ``Z' V^-1 Z`` over all rows, for the weighted residuals of least squares.
-    gradient : (d, k) ndarray
-        ``A'Z`` likewise.
+    gradient : (k, d) ndarray
+        ``Z'A`` likewise.
     """
 
     T: Array
@@ -119,7 +119,7 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
     i = np.arange(T.shape[1])
     row, column = np.maximum.outer(i, i), np.minimum.outer(i, i)
     square = grams.swapaxes(0, 1)[..., row * (row + 1) // 2 + column]  # from the lower triangles
-    return GroupSums(T, square, scores, products, gradient)
+    return GroupSums(T, square, scores, products, gradient.T)
 
 
 def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
