@@ -84,11 +84,6 @@ class GroupSums:
     products: Array
     gradient: Array
 
-    @property
-    def leverage(self) -> float:
-        """Sum of the leverages, for the first column of V: the rank if A T is orthonormal."""
-        return float(np.trace(self.grams[0].sum(axis=0)))
-
 
 def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = None) -> GroupSums:
     """Sum over the rows of each group; one pass.
@@ -171,7 +166,7 @@ def _sums_of_rows(
     V = np.ones((n, 1)) if V is None else np.asarray(V, np.float64).reshape(n, -1)
     Z = np.asarray(Z, np.float64).reshape(n, -1)
     q, k = V.shape[1], Z.shape[1]
-    shapes = (n_groups, q, r * (r + 1) // 2), (n_groups, k, r), (k, k), (d, k)
+    shapes = (n_groups, q, r * (r + 1) // 2), (n_groups, k, r), (k, k), (k, d)
     step = block.tile_rows
     n_tiles = -(-n // step)
     size = sum(int(np.prod(shape)) for shape in shapes)
@@ -189,7 +184,7 @@ def _sums_of_rows(
                 residual = z - X @ Y
                 z = v * residual
                 sums[2] += residual.T @ z
-                sums[3] += X.T @ z
+                sums[3] += z.T @ X
             kernels.add_groups(X @ T, codes[rows], v, z, *sums[:2])
         return sums
 

@@ -17,7 +17,7 @@ from randla._scaling import exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._inference.data import Scales
-from randla.regression._inference.fit import LeastSquaresFit, OneSketch
+from randla.regression._inference.fit import KeptRows, LeastSquaresFit, OneSketch
 from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._solvers.cholesky import SINGLE_FROM
@@ -206,6 +206,11 @@ def _of_sketch(frame: _Frame, solution: SketchedSolution) -> Record:
     if spectrum is not None:  # as in `sketch_and_solve`
         residual = np.vstack([residual, spectrum.U[:, rank:].T @ sketched.QtB])
     products = squared_residual(residual.T @ residual, m, rank, solution.population)
-    sketch = OneSketch(m, solution.population)
+    kept = None
+    if solution.sample is not None:
+        X, B = np.split(solution.sample, [len(solution.Y)], axis=1)
+        X = np.ldexp(X, exponents)
+        kept = KeptRows(X @ K, B - X @ solution.Y, frame.shape[0])
+    sketch = OneSketch(m, solution.population, solution.has_linf_guarantee, kept)
     norms = column_norms(sketched.R)
     return frame.record(solution.Y, exponents, K, norms, products, sketch=sketch)
