@@ -1,4 +1,8 @@
-"""The door: what A is (dense, sparse, an operator, a Dask array) is asked here and nowhere else."""
+"""The door of functions of a matrix: is A dense, sparse, an operator or a Dask array?
+
+What tells a Dask array is `is_dask` of `randla._validation`. Clouds of points, of which there are
+two, are opened in `randla.transport._sliced`.
+"""
 
 from typing import Any
 
