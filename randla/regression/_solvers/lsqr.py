@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from randla._parallel import progress_bar, shown_progress
-from randla._scaling import exponents_of
+from randla._scaling import MAX_EXPONENT, exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.polyak import HeavyBall
@@ -174,7 +174,8 @@ def plain_scales(rows: ScaledProblem) -> Exponents:
     norms = np.abs(mixtures).max(axis=1)
     if not np.isfinite(norms).all():
         rows.tall.require_finite()
-    used, exponents = norms > 0.0, np.clip(-exponents_of(norms), -1020, 1020)
+    used = norms > 0.0
+    exponents = np.clip(-exponents_of(norms), -MAX_EXPONENT, MAX_EXPONENT)
     if not used.any():
         return exponents
     one_scale = int(exponents[used].min())

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla._validation import describe
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import SUPPORTS
 
@@ -228,7 +227,7 @@ def _free_indices(model: StateSpaceModel, free: Any) -> IntArray:
     for name in wanted:
         named = [i for i, n in enumerate(names) if n == name or n.startswith(f"{name}[")]
         if not named:
-            known = describe(dict.fromkeys(n.split("[")[0] for n in names))
+            known = ", ".join(dict.fromkeys(n.split("[")[0] for n in names))
             raise ValueError(f"free must name parameters of the model ({known}), got {name!r}")
         indices.update(named)
     if not indices:
