@@ -205,7 +205,7 @@ def _standard_error(score: Callable[[Array], Array], theta: Array, k: int) -> fl
 def single_supports(model: StateSpaceModel) -> list[str]:
     """Support of each parameter of a model by itself."""
     kinds = list(model.support)
-    for kind, indices in getattr(model, "joint_parameters", ()):
+    for kind, indices in model._joint_parameters:
         if kind == "simplex":
             for index in indices:
                 kinds[index] = "logit"
@@ -216,7 +216,7 @@ def _free_indices(model: StateSpaceModel, free: Any) -> IntArray:
     """Positions in theta that `free` names; the name of a matrix stands for all its entries."""
     names = model.names
     if free is None:
-        wanted: Iterable[str] = getattr(model, "default_free", names)
+        wanted: Iterable[str] = model._default_free or names
     elif isinstance(free, str):
         wanted = (free,)
     elif isinstance(free, Sequence) and all(isinstance(f, str) for f in free):
@@ -239,7 +239,7 @@ def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
     """Joint blocks of the model first, then the single parameters."""
     blocks: list[Block] = []
     singles = set(free.tolist())
-    for kind, indices in getattr(model, "joint_parameters", ()):
+    for kind, indices in model._joint_parameters:
         inside = singles.intersection(indices.tolist())
         if not inside:
             continue

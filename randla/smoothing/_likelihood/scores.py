@@ -43,7 +43,7 @@ class ExactScores:
     def value_and_score(self, model: Any) -> tuple[float, Array]:
         """Log-likelihood and its gradient (p,) in theta."""
         if isinstance(model, LinearGaussian):
-            return linear_gaussian_score(self.y, model._system, model.are_parameters)
+            return linear_gaussian_score(self.y, model._system, model._are_parameters)
         result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
 
