@@ -150,7 +150,7 @@ def _corrected(tall: TallMatrix, row_scale: Any, T: Array) -> tuple[Array, float
 
 
 def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
-    """The same from a Householder factor with column pivoting, which finds the rank."""
+    """Whitening from a pivoted Householder factor, which also decides the numerical rank."""
     R = tall.triangular(row_scale)  # V A = Q R by tiles, never squared
     scale = np.sqrt(np.einsum("ij,ij->j", R, R))  # norms of the columns
     scale[scale == 0.0] = 1.0  # columns of zeros

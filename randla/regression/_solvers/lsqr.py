@@ -107,7 +107,7 @@ class LsqrSteps:
         norm = column_norms(Ptg)
         enough = np.clip(goal, _TOLERANCE * norm, LEAST_GAIN * norm)
         max_steps = int(min(self.max_steps, self.total_steps - self.n_iterations))
-        with progress_bar(max_steps, bool(shown_progress()), "lstsq: steps of LSQR") as tell:
+        with progress_bar(max_steps, shown_progress(), "lstsq: steps of LSQR") as tell:
             Z, n_steps = lsqr(
                 lambda Z: self.rows.times(self.D * self.P.forward(Z)),
                 lambda R: self.P.adjoint(self.D * self.rows.transposed(R)),

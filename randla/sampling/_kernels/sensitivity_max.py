@@ -15,7 +15,7 @@ from randla._jit import kernel, summing_kernel
 _PARALLEL = 1e-10  # a row this near the face along which a step goes does not end it
 _OPTIMAL = 1e-12
 _TIES = 1e-12
-_EPS = 2.3e-16
+_EPS = 2.3e-16  # rounding error of a double, rounded up
 
 
 @summing_kernel
