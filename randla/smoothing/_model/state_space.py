@@ -398,8 +398,6 @@ class StateSpaceModel:
         """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
 
-    # The rest is for ready models to override.
-
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
