@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from randla._panels import Panels
 from randla._parallel import part_bounds, run_parts
-from randla._scaling import power_of_two_scale
+from randla._scaling import EPS, power_of_two_scale
 from randla._tall.dense import DenseMatrix
 from randla._tall.whitening import SIMPLE, is_proven, whiten
 from randla._typing import Array
@@ -87,7 +87,7 @@ class WeightedData:
     def rounding(self, x: Array) -> Array:
         """Bounds for the rounding errors of the weighted residuals, up to a small constant."""
         terms = np.abs(self.b) + abs(self.A) @ np.abs(x)
-        return np.finfo(np.float64).eps * self.weighted(terms)
+        return EPS * self.weighted(terms)
 
     def fitted(self, x: Array) -> bool:
         """Whether b = A x up to rounding, in each row."""

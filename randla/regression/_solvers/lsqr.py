@@ -18,12 +18,12 @@ from dataclasses import replace
 import numpy as np
 
 from randla._parallel import progress_bar, shown_progress
-from randla._scaling import MAX_EXPONENT, exponents_of
+from randla._scaling import EPS, MAX_EXPONENT, exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.polyak import HeavyBall
 from randla.regression._solvers.preconditioner import Preconditioner
-from randla.regression._solvers.rank import EPS, Exponents, column_norms
+from randla.regression._solvers.rank import Exponents, column_norms
 from randla.regression._solvers.refinement import LEAST_GAIN, Solution, refine
 from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 

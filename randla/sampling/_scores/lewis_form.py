@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import rq
 
+from randla._scaling import EPS
 from randla._tall.base import TallMatrix, by_blocks
-from randla._tall.whitening import EPS, Whitening, spectral_norm, whiten
+from randla._tall.whitening import Whitening, spectral_norm, whiten
 from randla._typing import Array
 
 #: Share of the rounding error below which the rest of the residual is left.
