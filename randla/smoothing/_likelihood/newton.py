@@ -122,7 +122,7 @@ def newton_exact(
 def _result(
     parameters: Parametrisation,
     z: Array,
-    information: "Information",
+    information: Information,
     spread: Array | None,
     distance: float,
     converged: bool,
