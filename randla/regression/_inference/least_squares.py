@@ -155,10 +155,14 @@ def finished(
     sizes = fit.column_norms[:, None] * np.abs(fit.Y)
     df[perfect & (sizes > 0.0) & (sizes <= rounding)] = np.nan
     reasons = dict.fromkeys(np.flatnonzero(~determined(fit.inverse)).tolist(), _NOT_DETERMINED)
+    complete = null = None
+    if fit.rank < d:
+        complete = covariance.reshape(k * d, k * d).copy()
+        null = np.linalg.qr(fit.inverse, mode="complete")[0][:, fit.rank :]
     covariance[:, list(reasons)] = covariance[..., list(reasons)] = np.nan
     return replace(
         errors, covariance=covariance.reshape(k * d, k * d), degrees_of_freedom=df,
-        reasons={**errors.reasons, **reasons},
+        reasons={**errors.reasons, **reasons}, complete=complete, null=null,
     )  # fmt: skip
 
 

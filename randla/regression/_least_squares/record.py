@@ -88,7 +88,9 @@ class _Frame(NamedTuple):
         Y, K, norms = (_spread(values, active, d) for values in (Y, K, norms[:, None]))
         # To columns of norm about 1, or to the columns as they are.
         change = np.where(norms[:, 0] > 0.0, -exponents_of(norms[:, 0]), 0)
-        if rank == d and np.abs(columns + change).max(initial=0) <= _MODERATE:
+        if rank < d:  # a pseudo-inverse of scaled columns is not that of others, scaled
+            change[:] = 0
+        elif np.abs(columns + change).max(initial=0) <= _MODERATE:
             change = -columns
         rhs = np.zeros(self.k, np.int64) if self.b_exponents is None else self.b_exponents
         return LeastSquaresFit(
