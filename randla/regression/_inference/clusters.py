@@ -114,7 +114,7 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
     i = np.arange(T.shape[1])
     row, column = np.maximum.outer(i, i), np.minimum.outer(i, i)
     square = grams.swapaxes(0, 1)[..., row * (row + 1) // 2 + column]  # from the lower triangles
-    return GroupSums(T, square, scores, products, gradient.T)
+    return GroupSums(T, square, scores, products, gradient)
 
 
 def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
