@@ -15,7 +15,7 @@ Source: Rubin, "The Bayesian bootstrap", Ann. Statist. 9 (1981), 130-134.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -220,10 +220,10 @@ def _cross_products(X: Array, w: Array | None, *, T: Array) -> tuple[Array]:
     return ((X @ T if w is None else w[:, None] * (X @ T)).T @ X,)
 
 
-def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOptions) -> Errors:
-    """For least squares fits x (d, k); in memory or Dask."""
+def bootstrap_least_squares(data: FittedData, Y: Array, options: InferenceOptions) -> Errors:
+    """For least squares fits Y (d, k) of the scaled data; in memory or Dask."""
     weights, white = Weights.of(data, options), _Whitened.of(data)
-    rank, k = white.T.shape[1], x.shape[1]
+    rank, k = white.T.shape[1], Y.shape[1]
     n_pairs = rank * (rank + 1) // 2
     steps = np.empty((len(weights.keys), rank, k))
     with showing_progress("bootstrap", options.progress):
@@ -232,12 +232,13 @@ def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOption
             (sums,) = data.sums(
                 _normal_equations, data.B, data.w, weights.numbers, weights.copies,
                 shapes=[(len(keys), n_pairs + rank * k)], T=white.T, keys=keys,
-                y=x / data.scale[:, None],
+                y=Y,
             )  # fmt: skip
             G = _symmetric(sums[:, :n_pairs], rank)
             steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
-    replicates = x + data.scale[:, None] * (white.T @ steps)
-    return spread(data, replicates, rank, white.estimable)
+    replicates, unit = Y + white.T @ steps, data.coefficient_units
+    errors = spread(data, replicates, rank, white.estimable)
+    return replace(errors, replicates=unit * replicates, unit=unit)
 
 
 def _normal_equations(
