@@ -99,7 +99,7 @@ def least_squares_errors(
     if options.kind == "iid":
         errors = iid_errors(fit, sums.products, data)
     elif options.kind == "bootstrap":
-        from randla.regression._inference.bootstrap import bootstrap_errors
+        from randla.regression._inference.bootstrap import bootstrap_least_squares
 
         errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
     elif options.kind in CLUSTERED:

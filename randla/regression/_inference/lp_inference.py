@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from randla.regression._inference.data import FittedData
+from randla.regression._inference.errors import warn_of_missing
 from randla.regression._inference.lp_fit import LpFit
 from randla.regression._inference.norm import norm_errors
 from randla.regression._inference.options import NORMS, QUANTILES, InferenceOptions
@@ -56,6 +57,7 @@ def lp_inference(
         )
     fit = fit.of_rows(data)
     errors = (quantile_errors if fit.taus else norm_errors)(fit, data, names, chosen)
+    warn_of_missing(errors, names)
     return Inference.of(
         fit.x.reshape(shape),
         errors,

@@ -49,6 +49,11 @@ class FittedRows:
         return cls(rows, condition(rows))
 
     @property
+    def rank(self) -> int:
+        """Rank of A."""
+        return self.conditioned.panels.d if self.conditioned.transform.any() else 0
+
+    @property
     def estimable(self) -> NDArray[np.bool_]:
         """The coefficients that are functions of A x."""
         if self.conditioned.null is None:
@@ -211,6 +216,12 @@ class Vertex:
         T = self.source.conditioned.transform
         lengths = np.linalg.norm(T, axis=1)
         return T / np.where(lengths > 0.0, lengths, 1.0)[:, None]
+
+    def typical_move(self, column: int) -> float:
+        """By how much t'y of a column changes where the fit of a row does by a mean residual."""
+        rows, t = self.rows, self.directions[column]
+        length = float(np.sqrt(t @ symmetric(rows.gram()) @ t / rows.n))
+        return float(np.abs(rows.rhs).sum()) / rows.n / length
 
     def near(self, limit: float) -> tuple[Near, NDArray[np.intp]]:
         """The rows at most `limit` standard errors away, and their numbers."""
