@@ -196,7 +196,7 @@ class _Walk:
             status, jumps = _follow(
                 near, np.searchsorted(index, vertex.basis), vertex, self.column, sign, limits
             )
-            if status != kernels.TOO_FAR:
+            if whole or status not in (kernels.TOO_FAR, kernels.NO_MORE):
                 break
             limit *= _WIDER
             band = vertex.near(limit)

@@ -28,6 +28,8 @@ _TIE, APART = 1e-11, 1e-9
 _MOST, _ATTEMPTS = 100, 4
 #: Rows for each column that tell the density near the fit, at least.
 _IN_WINDOW = 10
+#: Least width of a window, beside the mean residual.
+_LEAST_WIDTH = 0.02
 #: Share of the average density that every row is taken to have.
 _LEAST_DENSITY = 0.05
 
@@ -190,7 +192,7 @@ class Vertex:
         distance = rows.unweighted(self.rows.rhs).ravel()[:n]
         k = min(max(_IN_WINDOW * d, int(n**0.75)), n) - 1
         width = float(np.partition(distance, k)[k])
-        width = max(width, _TIE * float(distance.mean()))
+        width = max(width, _LEAST_WIDTH * float(distance.mean()))
         # Powell's D, with windows of one width, and v D^-1 A'A D^-1.
         inside = (distance <= width) / (2.0 * width)
         if rows.weight is not None:
