@@ -26,7 +26,9 @@ _FAMILIES = {
         "NotConvergedWarning RowSample Scores leverage_scores lewis_weights lp_sensitivities "
         "max_sensitivity sample_rows total_sensitivity"
     ),
-    "regression": "LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq",
+    "regression": (
+        "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
+    ),
     "transport": (
         "FewProjectionsWarning SlicedWassersteinResult max_sliced_wasserstein sliced_wasserstein "
         "sliced_wasserstein_barycenter sliced_wasserstein_flow sliced_wasserstein_gradient "
@@ -48,7 +50,7 @@ __all__ = ["__version__", *sorted([*_FAMILIES, *_FAMILY_OF])]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FAMILIES or name == "sklearn":  # not in __all__, as it needs scikit-learn
+    if name in _FAMILIES or name in ("formula", "sklearn"):  # not in __all__: they need extras
         return import_module(f"randla.{name}")
     if name not in _FAMILY_OF:
         raise AttributeError(f"module 'randla' has no attribute {name!r}")

@@ -2,6 +2,8 @@
 
 from randla._results import RandlaWarning as RandlaWarning
 from randla.regression import (
+    Inference as Inference,
+    InferenceWarning as InferenceWarning,
     LpRegressionResult as LpRegressionResult,
     LstsqResult as LstsqResult,
     LstsqWarning as LstsqWarning,
@@ -67,6 +69,7 @@ from randla.transport import (
 
 from . import (
     datasets as datasets,
+    formula as formula,
     random as random,
     regression as regression,
     sampling as sampling,

@@ -36,7 +36,8 @@ def from_table(x: Any, name: str, *, missing: bool) -> Any:
         where = "" if column.label is None else f" in column {column.label!r}"
         if column.kind not in "biuf":
             kind = "complex numbers" if column.kind == "c" else f"dtype {column.dtype}"
-            raise TypeError(f"{name} must hold real numbers, got {kind}{where}")
+            advice = ": encode it as numbers, or take randla.formula" if where else ""
+            raise TypeError(f"{name} must hold real numbers, got {kind}{where}{advice}")
         if column.n_missing and not missing:
             raise ValueError(f"{name} must have no missing values, got {column.n_missing}{where}")
     arrays = [column.values() for column in columns]
@@ -46,6 +47,62 @@ def from_table(x: Any, name: str, *, missing: bool) -> Any:
     for j, array in enumerate(arrays):
         out[:, j] = array  # each converted to the common dtype
     return out
+
+
+def column_names(x: Any, name: str) -> tuple[str, ...] | None:
+    """The names of the columns of a table, as strings that differ; None if `x` is no table."""
+    labels = _labels(x)
+    if labels is None:
+        return None
+    names = tuple(_as_name(label) for label in labels)
+    if len(set(names)) < len(names):
+        twice = next(label for j, label in enumerate(names) if label in names[:j])
+        raise ValueError(f"{name} must have columns of different names, got {twice!r} twice")
+    return names
+
+
+def columns_of(x: Any, names: tuple[str, ...], name: str) -> Any:
+    """The columns of a table in the order of `names`; what is no table comes back as it is."""
+    found = column_names(x, name) if names else None
+    if found is None or found == names:
+        return x
+    missing = [label for label in names if label not in found]
+    if missing:
+        raise ValueError(
+            f"{name} must have the columns of the fit, got none named "
+            + ", ".join(map(repr, missing))
+        )
+    places = [found.index(label) for label in names]
+    if hasattr(x, "iloc"):  # pandas
+        return x.iloc[:, places]
+    return x.select([found[j] for j in places])  # polars, pyarrow: their names are strings
+
+
+def name_of(x: Any) -> str | None:
+    """The name of a column of pandas or polars; None if `x` has none or is not one."""
+    for module in ("pandas", "polars"):
+        library = sys.modules.get(module)
+        if library is not None and isinstance(x, library.Series):
+            return None if x.name is None or x.name == "" else _as_name(x.name)
+    return None
+
+
+def _labels(x: Any) -> list[Any] | None:
+    pandas, polars, pyarrow = (sys.modules.get(m) for m in ("pandas", "polars", "pyarrow"))
+    if pandas is not None and isinstance(x, pandas.DataFrame):
+        return list(x.columns)
+    if polars is not None and isinstance(x, polars.DataFrame):
+        return list(x.columns)
+    if pyarrow is not None and isinstance(x, (pyarrow.Table, pyarrow.RecordBatch)):
+        return list(x.schema.names)
+    return None
+
+
+def _as_name(label: Any) -> str:
+    """A label as a string; one of several levels has a comma between them."""
+    if isinstance(label, tuple):
+        return ", ".join(str(part) for part in label if part != "")
+    return str(label)
 
 
 def _pandas(pandas: Any, x: Any) -> list[_Column] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from randla.regression._inference.data import FittedData
+import numpy as np
+
 from randla.regression._inference.errors import warn_of_missing
-from randla.regression._inference.lp_fit import LpFit
+from randla.regression._inference.lp_fit import LpFit, LpRows
 from randla.regression._inference.norm import norm_errors
 from randla.regression._inference.options import NORMS, QUANTILES, InferenceOptions
 from randla.regression._inference.quantile import quantile_errors
@@ -37,6 +38,7 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
         )
 
 
+@np.errstate(all="ignore")
 def lp_inference(
     fit: LpFit, shape: tuple[int, ...], names: tuple[str, ...], A: Any, b: Any, *,
     weights: Any, groups: Any, **options: Any,
@@ -44,28 +46,21 @@ def lp_inference(
     """The errors of a fit whose x has the given shape, from its A, b and weights."""
     for value, name in ((A, "A"), (b, "b")):
         if value is None:
-            raise ValueError(
-                f"{name} must be given, as it was to lp_regression: results keep no data"
-            )
+            raise ValueError(f"{name} must be given as to lp_regression: results keep no data")
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
-    data = FittedData.open(A, b, weights, repeats=chosen.repeats, groups=groups)
+    rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
+    data = rows.data
     if data.n_rows <= fit.rank:
         raise ValueError(
             f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
             f"estimated, got {data.n_rows} rows"
         )
-    fit = fit.of_rows(data)
-    errors = (quantile_errors if fit.taus else norm_errors)(fit, data, names, chosen)
-    warn_of_missing(errors, names)
+    errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
+    warn_of_missing(errors, names * fit.x.shape[1])
+    columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)
     return Inference.of(
-        fit.x.reshape(shape),
-        errors,
-        algorithmic=None,
-        kind=chosen.kind,
-        names=names,
-        columns=fit.taus if len(shape) == 2 else (),
-        column_kind="tau" if fit.taus else "column",
-        n_rows=data.n_rows,
+        fit.x.reshape(shape), errors, algorithmic=None, kind=chosen.kind, names=names,
+        columns=columns, column_kind="tau" if fit.taus else "column", n_rows=data.n_rows,
         n_groups=None if data.groups is None else data.groups.n_groups,
-    )
+    )  # fmt: skip

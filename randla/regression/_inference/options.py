@@ -14,7 +14,6 @@ LEAST_SQUARES = (
 )  # fmt: skip
 QUANTILES = ("iid", "robust", "nid", "powell", "rank", "cluster", "CR1", "bootstrap")
 NORMS = ("robust", "bootstrap")
-INDEPENDENT = ("robust", "HC0", "HC1", "HC2", "HC3")
 CLUSTERED = ("cluster", "CR1", "CR2", "CR3")
 
 
@@ -57,13 +56,3 @@ class InferenceOptions:
             as_generator(rng) if kind == "bootstrap" else None,
             as_flag(progress, "progress"),
         )
-
-
-def as_names(names: Any, of_fit: tuple[str, ...] | None, d: int) -> tuple[str, ...]:
-    """Names of the columns as the caller gives them, or those of the fit."""
-    if names is None:
-        return of_fit or tuple(f"x{j}" for j in range(d))
-    names = tuple(str(name) for name in names)
-    if len(names) != d or len(set(names)) < d:
-        raise ValueError(f"names must be {d} different names, one for each column, got {names!r}")
-    return names

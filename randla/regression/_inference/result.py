@@ -1,22 +1,75 @@
-"""Estimates with both errors, tests and intervals: what `inference` returns."""
+"""Estimates with both errors, tests, intervals and predictions: what `inference` returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from randla._results import Result, t_interval
+from randla._results import Result, t_interval, t_of_tail
 from randla._typing import Array
-from randla._validation import as_flag
+from randla._validation import as_flag, as_level
+from randla.regression._inference import plot, table
 from randla.regression._inference.errors import Errors, diagonal
+from randla.regression._inference.labels import PLAIN, Labels
+from randla.regression._inference.products import are_determined, product, standard_errors
+from randla.regression._inference.wald import WaldTest, as_restrictions, wald_test
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(Result):
-    """Estimates, their errors and what follows from them (to be completed)."""
+    r"""Coefficients with the errors that a paper reports: `LstsqResult.inference` returns it.
+
+    Two errors are kept apart. The statistical one is that of the data as a sample of a
+    population. The algorithmic one is that of a sketch, given the data; it is zero for an exact
+    fit. They are uncorrelated, and the squares add up to that of the standard error. All shapes
+    are those of x: (d,), or (d, k) with several quantiles or right-hand sides.
+
+    Attributes
+    ----------
+    estimate : (d,) or (d, k) ndarray
+        The coefficients x of the fit.
+    standard_error : ndarray, like estimate
+        Of the estimate for the coefficients of the population, with both errors. NaN for a
+        coefficient that the data do not tell.
+    statistical_error, algorithmic_error : ndarray, like estimate
+        Its two parts.
+    degrees_of_freedom : ndarray, like estimate
+        Of the Student t law of ``t``; inf stands for the normal law.
+    t, p : ndarray, like estimate
+        ``estimate / standard_error``, and the two-sided p-value of a coefficient of zero. An
+        estimate of zero without error has t = 0 and p = 1.
+    kind : str
+        What the errors assume, as `kind` of `inference`.
+    names : tuple of str
+        Of the columns of A.
+    n_rows : int
+        Rows with weight; the sum of the weights if these are frequencies.
+    n_groups : int or None
+        Groups of rows whose errors may be correlated.
+    replicates : (n_replicates, d) or (n_replicates, d, k) ndarray or None
+        Estimates of the bootstrap.
+
+    See Also
+    --------
+    LstsqResult.inference, LpRegressionResult.inference : where it comes from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import datasets, lp_regression
+    >>> income, food = datasets.engel()
+    >>> A = np.column_stack([np.ones(len(income)), income])
+    >>> fit = lp_regression(A, food, tau=[0.25, 0.5, 0.75])
+    >>> table = fit.inference(A, food, names=["const", "income"])
+    >>> table.standard_error.shape
+    (2, 3)
+    >>> bool(table.equal_slopes().p_value < 0.01)
+    True
+    """
 
     estimate: Array
     standard_error: Array
@@ -25,17 +78,23 @@ class Inference(Result):
     degrees_of_freedom: Array
     t: Array
     p: Array
-    covariance: Array
     kind: str
     names: tuple[str, ...]
     n_rows: int
     n_groups: int | None
     replicates: Array | None
+    _unit: Array  # like estimate: estimates over it have the covariance below
+    _covariance: Array
     _columns: tuple[Any, ...]  # taus or names of right-hand sides; empty for a vector x
     _column_kind: str  # "tau" or "column"
     _assumed: str
     _notes: tuple[str, ...]
     _interval: Callable[[float], tuple[Array, Array]] | None
+    _complete: Array | None  # see `Errors`
+    _null: Array | None
+    _model: str = "Regression"  # the first line of the table
+    _labels: Labels = PLAIN
+    _constant: Any = None  # which columns of A are constant, if that was looked at
 
     _shown: ClassVar[tuple[str, ...]] = (
         "estimate", "standard_error", "degrees_of_freedom", "t", "p", "kind", "n_rows", "n_groups",
@@ -49,32 +108,260 @@ class Inference(Result):
     ) -> Inference:  # fmt: skip
         """From x (d,) or (d, k), its errors, and the covariance of the algorithm in their units."""
         shape = (len(x), x.size // len(x))
-        unit = np.broadcast_to(errors.unit, shape)
+        unit = np.broadcast_to(errors.unit, shape).reshape(x.shape)
         of_data = diagonal(errors.covariance, shape)
-        of_algorithm = np.zeros(shape) if algorithmic is None else diagonal(algorithmic, shape)
-        total = np.sqrt(of_data + of_algorithm)
-        covariance = errors.covariance if algorithmic is None else errors.covariance + algorithmic
-        flat = unit.T.reshape(-1)
+        of_algorithm, covariance, complete = np.zeros(shape), errors.covariance, errors.complete
+        if algorithmic is not None:
+            of_algorithm, covariance = diagonal(algorithmic, shape), covariance + algorithmic
+            complete = None if complete is None else complete + algorithmic
+        with np.errstate(invalid="ignore"):
+            total, statistical, algorithm = (
+                np.sqrt(v).reshape(x.shape) for v in (of_data + of_algorithm, of_data, of_algorithm)
+            )
         df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = ((x.reshape(shape) / unit) / total).reshape(x.shape)
-        from scipy.special import stdtr
-
+        t = t_statistic(x / unit, total)
         return cls(
-            estimate=x, standard_error=(unit * total).reshape(x.shape),
-            statistical_error=(unit * np.sqrt(of_data)).reshape(x.shape),
-            algorithmic_error=(unit * np.sqrt(of_algorithm)).reshape(x.shape),
-            degrees_of_freedom=df, t=t, p=2.0 * stdtr(df, -np.abs(t)),
-            covariance=covariance * flat[:, None] * flat,
+            estimate=x, standard_error=unit * total, statistical_error=unit * statistical,
+            algorithmic_error=unit * algorithm, degrees_of_freedom=df, t=t, p=two_sided(t, df),
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
-            replicates=errors.replicates, _columns=columns, _column_kind=column_kind,
-            _assumed=errors.assumed, _notes=errors.notes, _interval=errors.interval,
+            replicates=_shaped(errors.replicates, x.shape), _unit=unit, _covariance=covariance,
+            _columns=columns, _column_kind=column_kind, _assumed=errors.assumed,
+            _notes=errors.notes, _interval=errors.interval, _complete=complete, _null=errors.null,
         )  # fmt: skip
+
+    @property
+    def covariance(self) -> Array:
+        """Of the estimates, (d, d), with both errors.
+
+        (k d, k d) with several quantiles or right-hand sides, the coefficients of the first one
+        first. Squares of errors beyond 1e154 are inf, and below 1e-162 zero.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            unit = self._unit.T.reshape(-1)  # coefficients fastest
+            return self._covariance * unit[:, None] * unit
+
+    def described(self, model: str, labels: Labels, constant: Any = None) -> Inference:
+        """The same with the head of the table, names for new tables, and constant columns of A."""
+        columns = self._columns
+        if self._column_kind == "column" and columns:
+            columns = tuple(labels.response(j) for j in range(len(columns)))
+        return replace(self, _model=model, _labels=labels, _columns=columns, _constant=constant)
 
     def confidence_interval(
         self, level: float = 0.95, *, simultaneous: bool = False
     ) -> tuple[Array, Array]:
-        """Intervals for the coefficients of the population."""
+        """Intervals for the coefficients of the population.
+
+        Parameters
+        ----------
+        level : float
+            Probability that an interval covers, over repetitions of the data (and the sketch).
+        simultaneous : bool
+            All intervals together cover with this probability (Bonferroni), instead of each.
+
+        Returns
+        -------
+        low, high : ndarray, like estimate
+            By Student's t with `degrees_of_freedom`; for kind "rank" by inversion of the test.
+            NaN where a coefficient has no error.
+        """
         n_together = max(self.estimate.size, 1) if as_flag(simultaneous, "simultaneous") else 1
+        if self._interval is not None:
+            level = 1.0 - (1.0 - as_level(level)) / n_together
+            low, high = self._interval(level)
+            return low.reshape(self.estimate.shape), high.reshape(self.estimate.shape)
         error, df = self.standard_error, self.degrees_of_freedom
         return t_interval(self.estimate, error, df, level, n_together=n_together)
+
+    def wald(self, R: ArrayLike, r: ArrayLike = 0.0) -> WaldTest:
+        r"""Test the linear restrictions :math:`R \beta = r` by an F statistic.
+
+        Parameters
+        ----------
+        R : array_like
+            One restriction, of the shape of `estimate`, or q of them, (q, d). With k quantiles or
+            right-hand sides (q, d, k), or (q, k d) with the coefficients of the first one first.
+            Rows that repeat others are counted once.
+        r : float or (q,) array_like
+            Right-hand sides.
+
+        Returns
+        -------
+        WaldTest
+            `statistic`, `p_value`, and the pair `degrees_of_freedom`: the rank of R, and the least
+            degrees of freedom of the coefficients in R, so that a single coefficient gives F = t^2.
+            For more than one that is a convention.
+
+        Warns
+        -----
+        InferenceWarning
+            If R is of a coefficient that has no error, or has more restrictions than the
+            covariance has rank (fewer groups than restrictions, say); the test is NaN then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import lstsq
+        >>> rng = np.random.default_rng(0)
+        >>> A = np.column_stack([np.ones(50), rng.standard_normal((50, 2))])
+        >>> b = A @ [1.0, 2.0, 2.0] + rng.standard_normal(50)
+        >>> table = lstsq(A, b).inference(A, b)
+        >>> bool(table.wald([0, 1, -1]).p_value > 0.05)  # the two slopes are equal
+        True
+        """
+        d, k = len(self.estimate), self.estimate.size // len(self.estimate)
+        R, r = as_restrictions(R, r, self.estimate.shape)
+        x = self.estimate.T.reshape(-1)  # coefficients fastest
+        df = self.degrees_of_freedom.T.reshape(-1)
+        unit, covariance = self._unit.T.reshape(-1), self._covariance
+        if (
+            self._null is not None
+            and are_determined((R * unit).reshape(-1, k, d), self._null).all()
+        ):
+            covariance = self._complete
+        return wald_test(R, r, x, covariance, unit, df)
+
+    def equal_slopes(self) -> WaldTest:
+        """Test that each slope is the same at all quantiles, jointly.
+
+        The coefficient of a constant column is left out: it may differ. Without a constant column
+        all coefficients are tested.
+
+        Returns
+        -------
+        WaldTest
+            With (k - 1) times the number of slopes in the numerator.
+        """
+        if self._column_kind != "tau" or len(self._columns) < 2:
+            raise ValueError(
+                "equal_slopes needs a fit of several quantiles: lp_regression(..., tau=[0.25, 0.5])"
+            )
+        d, k = self.estimate.shape
+        slopes = np.flatnonzero(np.ones(d) if self._constant is None else ~self._constant)
+        R = np.zeros((k - 1, len(slopes), k, d))
+        for j in range(1, k):
+            R[j - 1, np.arange(len(slopes)), 0, slopes] = -1.0
+            R[j - 1, np.arange(len(slopes)), j, slopes] = 1.0
+        return self.wald(R.reshape(-1, k * d))
+
+    def predict(self, A_new: Any, *, level: float = 0.95) -> Prediction:
+        """Fitted values of new rows, with intervals for what the population would give there.
+
+        The interval is for the mean or quantile at a row, not for a new observation.
+
+        Parameters
+        ----------
+        A_new : (m, d) array_like, sparse matrix, Dask array, or table
+            A table is matched to that of the fit by the names of its columns; after a formula,
+            new data.
+        level : float
+
+        Returns
+        -------
+        Prediction
+            `value`, `standard_error`, `lower` and `upper`, (m,) or (m, k), lazy for a Dask array.
+            The error is NaN for a row whose value the data do not determine: it has an entry for
+            a coefficient without an error (or, if columns depend, not as they do). Student's t has
+            the least degrees of freedom of the coefficients.
+        """
+        quantile = t_of_tail(0.5 * (1.0 - as_level(level)), self._least_df())
+        A_new = self._labels.design(A_new, len(self.estimate))
+        value = product(A_new, self.estimate, "A_new")
+        unit = self._unit.reshape(len(self.estimate), -1)
+        covariance = self._covariance if self._complete is None else self._complete
+        error = standard_errors(A_new, covariance, unit, self._null, "A_new")
+        if self.estimate.ndim == 1:
+            error, quantile = error[:, 0], quantile[0]
+        return Prediction(value, error, value - quantile * error, value + quantile * error)
+
+    def _least_df(self) -> Array:
+        """Of each fit (k,)."""
+        df = self.degrees_of_freedom.reshape(len(self.estimate), -1)
+        return np.fmin.reduce(df, axis=0)  # not of those that are NaN
+
+    def summary(self) -> str:
+        """The table of coefficients as text, at most 79 columns wide.
+
+        One block for each quantile or right-hand side; what was assumed stands above, notes below.
+
+        Returns
+        -------
+        text : str
+
+        Examples
+        --------
+        >>> from randla import lstsq
+        >>> A, b = [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 3.0]], [1.0, 2.0, 2.0, 4.0]
+        >>> text = lstsq(A, b).inference(A, b, kind="iid").summary()
+        >>> max(map(len, text.splitlines())) <= 79
+        True
+        """
+        return table.as_text(self)
+
+    def to_frame(self) -> Any:
+        """The table as a `pandas.DataFrame` (needs pandas).
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns estimate, std_error, t, p, low, high (of 95 %), indexed by the names; with
+            several quantiles or right-hand sides by (tau, name) or (column, name).
+        """
+        return table.as_frame(self)
+
+    def _repr_html_(self) -> str:
+        return table.as_html(self)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the coefficients with 95 % intervals (needs matplotlib).
+
+        With several quantiles there is a panel for each coefficient, against tau, with a band.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, or an array of them with several quantiles, optional
+            Where to draw, with as many panels as coefficients; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes, or an array of them
+        """
+        if self._column_kind == "tau" and len(self._columns) > 1:
+            return plot.against_tau(self, ax)
+        return plot.coefficients(self, ax)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Result):
+    """What `Inference.predict` returns.
+
+    Attributes
+    ----------
+    value : (m,) or (m, k) ndarray
+        Fitted values.
+    standard_error : ndarray, like value
+    lower, upper : ndarray, like value
+        Interval for the mean or quantile at each row.
+    """
+
+    value: Any
+    standard_error: Any
+    lower: Any
+    upper: Any
+
+
+def _shaped(replicates: Array | None, shape: tuple[int, ...]) -> Array | None:
+    return None if replicates is None else replicates.reshape(len(replicates), *shape)
+
+
+def t_statistic(x: Array, error: Array) -> Array:
+    """The ratio of x and its error; zero for an x of zero without error."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where((x == 0.0) & (error == 0.0), 0.0, x / error)
+
+
+def two_sided(t: Array, df: Array) -> Array:
+    """The probability of a larger |t| by Student's law."""
+    from scipy.special import stdtr
+
+    return 2.0 * stdtr(df, -np.abs(t))

@@ -11,6 +11,7 @@ from randla._parallel import showing_progress
 from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
 from randla._validation import as_flag
+from randla.regression._inference.labels import Labels
 from randla.regression._least_squares.choice import require_method, solve, zero_solution
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import as_problem, as_root_weights, single_blas
@@ -57,7 +58,8 @@ def lstsq(
     ----------
     A : (n, d) array_like, SciPy sparse matrix, LinearOperator, KroneckerProduct, or Dask array
         Read as it lies, in any memory order, float32 or float64, without a copy. Its columns may
-        differ in scale by hundreds of powers of ten.
+        differ in scale by hundreds of powers of ten. A table of pandas, polars or pyarrow gives the
+        coefficients its `names`.
     b : (n,) or (n, k) array_like
         One or several right-hand sides.
     eps : float, optional
@@ -159,13 +161,14 @@ def lstsq(
         rng=rng, ridge=ridge,
     )  # fmt: skip
     bars = showing_progress("lstsq", as_flag(progress, "progress"))
+    labels = Labels.of(A, b)
     tall = open_operand(A)
     require_method(tall, options.method)
     root_weights = as_root_weights(tall, weights)
     # overflow is detected and handled inside
     with np.errstate(all="ignore"), single_blas(tall), bars:
         rows, is_vector = as_problem(tall, b, root_weights, options)
-        return answer(rows, is_vector, options, root_weights)
+        return answer(rows, is_vector, options, root_weights).labelled(labels)
 
 
 def answer(

@@ -17,7 +17,7 @@ from randla._scaling import exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._inference.data import Scales
-from randla.regression._inference.fit import LeastSquaresFit, OneSketch
+from randla.regression._inference.fit import KeptRows, LeastSquaresFit, OneSketch
 from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._solvers.cholesky import SINGLE_FROM
@@ -42,9 +42,9 @@ _NO_RANK = (
     "method='cholesky', 'sketch-cholesky' or 'lapack' for the fit"
 )
 _ROUGH = "the fit must have a factor of A, which is too ill-conditioned for its method"
-_NO_ROWS = (
-    "A must have more rows (with weight) than its rank {}, got {}: no degrees of freedom are left "
-    "for the errors"
+_FEW_ROWS = (
+    "A must have more rows than columns, or dependent rows: no degrees of freedom are left for the "
+    "errors"
 )
 
 
@@ -76,13 +76,11 @@ class _Frame(NamedTuple):
     def record(
         self, Y: Array, exponents: Exponents | None, K: Array, norms: Array, products: Array,
         **more: Any,
-    ) -> Record:  # fmt: skip
+    ) -> LeastSquaresFit:  # fmt: skip
         """The record of a fit 2^exponents Y, with K and the norms of the columns so scaled."""
         n_rows, d, rank = self.n_rows, self.shape[1], K.shape[1]
         if self.lazy_weights is not None:
             n_rows = int((self.lazy_weights > 0.0).sum())
-        if n_rows <= rank:
-            return _NO_ROWS.format(rank, n_rows)
         active = np.arange(d) if self.active is None else self.active
         columns = np.zeros(d, np.int64)  # x = 2^columns y
         for scales in (exponents, self.exponents):
@@ -90,7 +88,9 @@ class _Frame(NamedTuple):
         Y, K, norms = (_spread(values, active, d) for values in (Y, K, norms[:, None]))
         # To columns of norm about 1, or to the columns as they are.
         change = np.where(norms[:, 0] > 0.0, -exponents_of(norms[:, 0]), 0)
-        if rank == d and np.abs(columns + change).max(initial=0) <= _MODERATE:
+        if rank < d:  # a pseudo-inverse of scaled columns is not that of others, scaled
+            change[:] = 0
+        elif np.abs(columns + change).max(initial=0) <= _MODERATE:
             change = -columns
         rhs = np.zeros(self.k, np.int64) if self.b_exponents is None else self.b_exponents
         return LeastSquaresFit(
@@ -145,7 +145,7 @@ def _of_factor(
     d, k = solution.Y.shape
     K, norms = np.zeros((d, 0)), np.zeros(d)
     if P is None and solution.rank:  # from the rows of A, which are not more than its columns
-        return _NO_ROWS.format(solution.rank, frame.n_rows)
+        return _FEW_ROWS
     if P is not None:
         K, norms = P.forward(np.eye(solution.rank or 0)), column_norms(P.matrix())
     if rows is not None and K.size:
@@ -172,9 +172,6 @@ def _of_kronecker(frame: _Frame, solution: Solution, A: Any) -> Record:
         norms.append(column_norms(X))
         scales.append(e)
     columns = np.add.outer(*scales).reshape(-1)
-    rank = factors[0].shape[1] * factors[1].shape[1]
-    if frame.n_rows <= rank:
-        return _NO_ROWS.format(rank, frame.n_rows)
     products = np.full((frame.k, frame.k), np.nan)
     np.fill_diagonal(products, solution.squares)
     rhs = np.zeros(frame.k, np.int64) if frame.b_exponents is None else frame.b_exponents
@@ -204,6 +201,11 @@ def _of_sketch(frame: _Frame, solution: SketchedSolution) -> Record:
     if spectrum is not None:  # as in `sketch_and_solve`
         residual = np.vstack([residual, spectrum.U[:, rank:].T @ sketched.QtB])
     products = squared_residual(residual.T @ residual, m, rank, solution.population)
-    sketch = OneSketch(m, solution.population)
+    kept = None
+    if solution.sample is not None:
+        X, B = np.split(solution.sample, [len(solution.Y)], axis=1)
+        X = np.ldexp(X, exponents)
+        kept = KeptRows(X @ K, B - X @ solution.Y, frame.shape[0])
+    sketch = OneSketch(m, solution.population, solution.has_linf_guarantee, kept)
     norms = column_norms(sketched.R)
     return frame.record(solution.Y, exponents, K, norms, products, sketch=sketch)

@@ -1,0 +1,64 @@
+"""What all fits of coefficients can do: names, fitted values of new rows, residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from randla._results import Result
+from randla._typing import Array
+from randla.regression._inference.labels import PLAIN, Labels
+from randla.regression._inference.products import product, residuals
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearFit(Result):
+    """Base of the results of `lstsq` and `lp_regression`: coefficients x, (d,) or (d, k)."""
+
+    x: Array
+    _labels: Labels = field(default=PLAIN, kw_only=True)
+
+    def labelled(self, labels: Labels) -> Any:
+        """The result itself, which has just been made, with names from now on."""
+        vars(self)["_labels"] = labels
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients: of the columns of a table A, else "x0", "x1", ..."""
+        return self._labels.all_names(len(self.x))
+
+    def predict(self, A_new: Any) -> Any:
+        """Fitted values of new rows.
+
+        Parameters
+        ----------
+        A_new : (m, d) array_like, sparse matrix, LinearOperator, Dask array, or table
+            If A was a table, a table is matched to it by the names of the columns; others that it
+            has are not read. After a formula of `randla.formula`: new data.
+
+        Returns
+        -------
+        values : (m,) or (m, k) ndarray
+            ``A_new @ x``; lazy for a Dask array.
+        """
+        return product(self._labels.design(A_new, len(self.x)), self.x, "A_new")
+
+    def residuals(self, A: Any, b: Any = None) -> Any:
+        """Residuals ``b - A x`` of the rows that were fitted, or of others.
+
+        Parameters
+        ----------
+        A : (n, d) array_like, sparse matrix, LinearOperator, Dask array, or table
+            As in the fit; after a formula of `randla.formula` its data, without `b`.
+        b : (n,) or (n, k) array_like
+
+        Returns
+        -------
+        residuals : (n,) or (n, k) ndarray
+            Without weights; lazy for a Dask array.
+        """
+        A, b, _ = self._labels.opened(A, b, len(self.x))
+        if b is None:
+            raise TypeError("b must be given beside A, as results keep no data")
+        return residuals(A, b, self.x)

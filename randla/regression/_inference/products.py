@@ -1,0 +1,117 @@
+"""Fitted values and residuals of rows, and the errors of fitted values; lazy for Dask arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from randla._tall.memory import MemoryMatrix
+from randla._tall.open import open_tall
+from randla._typing import Array
+
+#: Part of a row outside of the row space of A, relative to its norm, that is not rounding.
+_PART = 1e-8
+
+
+def product(A: Any, X: Array, name: str) -> Any:
+    """A X, (m,) or (m, k), for whatever A may be."""
+    if isinstance(A, LinearOperator):
+        return A @ X
+    width = None if X.ndim == 1 else X.shape[1]
+    return open_tall(A, name, finite=True).map_rows(_product, width=width, X=X)
+
+
+def residuals(A: Any, b: Any, X: Array) -> Any:
+    """The residuals b - A X, of the shape of A X; several columns of X share a vector b."""
+    fitted = product(A, X, "A")
+    if isinstance(A, LinearOperator):
+        from randla._validation import as_rhs
+
+        B = as_rhs(b, A.shape[0])
+    else:
+        B = open_tall(A).right_hand_sides(b, finite=True)
+    if B.ndim < fitted.ndim:
+        B = B[:, None]
+    if B.ndim > fitted.ndim or B.shape[1:] not in (fitted.shape[1:], (1,)):
+        columns = "" if fitted.ndim == 1 else f" or ({fitted.shape[0]}, {fitted.shape[1]})"
+        raise ValueError(f"b must have shape ({fitted.shape[0]},){columns}, got shape {B.shape}")
+    return B - fitted
+
+
+def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, name: str) -> Any:
+    """Errors (m, k) of A x, from the covariance (k d, k d) of x over its units (d, k).
+
+    Rows of A are to have no part in the span of `null` (d, d - rank).
+    """
+    d, k = unit.shape
+    blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
+    sd = np.sqrt(blocks.diagonal(axis1=1, axis2=2))  # (k, d)
+    unknown = np.isnan(sd)
+    size = np.where(unknown | (sd == 0.0), 1.0, sd)
+    correlation = blocks / size[:, :, None] / size[:, None, :]
+    correlation[np.isnan(correlation)] = 0.0
+    sd = np.where(unknown, 0.0, unit.T * sd)
+    tall = open_tall(A, name, finite=True)
+    return tall.map_rows(
+        _errors, width=k, correlation=correlation, sd=sd, unknown=unknown, unit=unit[:, 0],
+        null=null,
+    )  # fmt: skip
+
+
+def are_determined(C: Array, null: Array) -> Array:
+    """Which rows (..., d) have no part in the span of the orthonormal `null` (d, d - rank)."""
+    top = np.abs(C).max(axis=-1, keepdims=True)
+    C = C / np.where(top > 0.0, top, 1.0)
+    return np.linalg.norm(C @ null, axis=-1) <= _PART * np.linalg.norm(C, axis=-1)
+
+
+def constant_columns(A: Any) -> Array:
+    """Which columns have one value other than zero in all rows, (d,)."""
+    tall = open_tall(A)
+    first = tall.take(np.array([0])).rows(0, 1)[0]
+    changes = tall.join_rows(_changes, shape=(1, tall.d), first_row=first)
+    return (np.asarray(tall.compute(changes))[0] == 0.0) & (first != 0.0)
+
+
+def _changes(block: MemoryMatrix, *, first_row: Array) -> Array:
+    """How many entries differ from those of the first row, (1, d)."""
+
+    def visit(i: int, j: int, tile: Array, _: Array, total: Array) -> None:
+        total[0] += (block.rows(i, j, out=tile) != first_row).sum(axis=0)
+
+    return block.each(visit, 0, 2.0 * block.n * block.d, (1, block.d))
+
+
+def _product(block: MemoryMatrix, *, X: Array) -> Array:
+    out = np.empty((block.n, *X.shape[1:]))
+
+    def visit(i: int, j: int, tile: Array, _: Array, __: Array) -> None:
+        out[i:j] = block.rows(i, j, out=tile) @ X
+
+    block.each(visit, 0, 2.0 * block.n * X.size)
+    return out
+
+
+def _errors(
+    block: MemoryMatrix, *, correlation: Array, sd: Array, unknown: Array, unit: Array,
+    null: Array | None,
+) -> Array:  # fmt: skip
+    k, d = sd.shape
+    out = np.empty((block.n, k))
+
+    def visit(i: int, j: int, tile: Array, _: Array, __: Array) -> None:
+        X = block.rows(i, j, out=tile)
+        outside = np.zeros(j - i, bool) if null is None else ~are_determined(X * unit, null)
+        for column in range(k):
+            Z = X * sd[column]  # in units of b
+            top = np.abs(Z).max(axis=1)  # whose squares may overflow
+            Z /= np.where(top > 0.0, top, 1.0)[:, None]
+            squares = np.einsum("ij,ij->i", Z @ correlation[column], Z)
+            error = top * np.sqrt(np.maximum(squares, 0.0))
+            unlike = outside | X[:, unknown[column]].any(axis=1)
+            out[i:j, column] = np.where(unlike, np.nan, error)
+
+    block.each(visit, 0, 2.0 * block.n * d * d * k)
+    return out

@@ -1,0 +1,241 @@
+"""The table of coefficients: as text of at most 79 columns, as HTML and as a data frame."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Inference = Any  # which imports this module
+
+_WIDTH = 79
+_LONGEST = 10  # digits, point and sign of a number without an exponent
+_GAP = 2  # between columns, 1 where they would be too wide
+
+
+@dataclass(frozen=True)
+class Block:
+    """The table of one fit: rows of cells, the first of which is a name; or the parts of errors."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    is_first: bool = True  # of its fit
+
+
+def as_text(inference: Inference) -> str:
+    """All blocks below one head, with notes at the foot."""
+    blocks, notes = blocks_of(inference), notes_of(inference)
+    lines = [inference._model.center(_WIDTH).rstrip(), "=" * _WIDTH, *_head(facts_of(inference))]
+    for block in blocks:
+        lines += [("=" if block.is_first else "-") * _WIDTH, *_aligned(block)]
+    lines += ["=" * _WIDTH]
+    for note in notes:
+        lines += _wrapped(note)
+    return "\n".join(lines)
+
+
+def as_html(inference: Inference) -> str:
+    """The same as tables."""
+    facts = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for name, value in facts_of(inference)
+    )
+    parts = [f"<table><caption>{html.escape(inference._model)}</caption>{facts}</table>"]
+    for block in blocks_of(inference):
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in block.header)
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            + "".join(f"<td style='text-align:right'>{html.escape(cell)}</td>" for cell in cells)
+            + "</tr>"
+            for name, *cells in block.rows
+        )
+        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    parts += [f"<p>{html.escape(note)}</p>" for note in notes_of(inference)]
+    return "".join(parts)
+
+
+def as_frame(inference: Inference) -> Any:
+    """A data frame with a row for each coefficient."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    low, high = inference.confidence_interval()
+    columns = {
+        "estimate": inference.estimate,
+        "std_error": inference.standard_error,
+        "t": inference.t,
+        "p": inference.p,
+        "low": low,
+        "high": high,
+    }
+    if len(inference._columns) > 1:
+        levels = [inference._columns, inference.names]
+        index = pandas.MultiIndex.from_product(levels, names=[inference._column_kind, "name"])
+    else:
+        index = pandas.Index(inference.names, name="name")
+    return pandas.DataFrame({key: v.T.reshape(-1) for key, v in columns.items()}, index=index)
+
+
+def facts_of(inference: Inference) -> list[tuple[str, str]]:
+    """What stands above the table."""
+    formula = inference._labels.formula
+    n_dropped = 0 if formula is None else formula.n_dropped
+    dropped = f" ({n_dropped} dropped: missing)" if n_dropped else ""
+    facts = [
+        ("Formula", "" if formula is None else formula.text),
+        ("Response", ", ".join(inference._labels.responses)),
+        ("Errors", inference.kind),
+        ("Rows", f"{inference.n_rows}{dropped}"),
+        ("Groups", "" if inference.n_groups is None else str(inference.n_groups)),
+        ("df", _common_df(inference) or "of each coefficient, see below"),
+        ("Assumed", inference._assumed),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def notes_of(inference: Inference) -> list[str]:
+    """What stands below the table."""
+    notes = list(inference._notes)
+    if np.isnan(inference.standard_error).any():
+        notes.insert(0, "nan: the data do not tell this coefficient or its error.")
+    if (inference.algorithmic_error > 0.0).any():
+        notes.insert(
+            0,
+            "std err has two parts: of data is the statistical error, of sketch that of the "
+            "algorithm, given the data; their squares add up.",
+        )
+    return [f"{note[0].upper() if note[:4] != 'nan:' else 'n'}{note[1:]}" for note in notes if note]
+
+
+def blocks_of(inference: Inference) -> list[Block]:
+    """One block for each fit, and below it the parts of the error where there are two."""
+    low, high = inference.confidence_interval()
+    shape = (len(inference.estimate), -1)
+    arrays = [
+        np.reshape(v, shape)
+        for v in (
+            inference.estimate, inference.standard_error, inference.t, inference.p, low, high,
+            inference.degrees_of_freedom,
+        )
+    ]  # fmt: skip
+    header = "coef", "std err", "t", "P>|t|", "[0.025", "0.975]"
+    shows_df = not _common_df(inference)
+    parts = [
+        np.reshape(v, shape) for v in (inference.statistical_error, inference.algorithmic_error)
+    ]
+    blocks = []
+    for j in range(arrays[0].shape[1]):
+        rows = [
+            (name, *_cells(x, se, t, p, a, b), *([_degrees(df)] if shows_df else []))
+            for name, x, se, t, p, a, b, df in zip(
+                inference.names, *(v[:, j] for v in arrays), strict=True
+            )
+        ]
+        titles = _title(inference, j), *header, *(["df"] if shows_df else [])
+        blocks.append(Block(titles, rows))
+        if (parts[1][:, j] > 0.0).any():
+            errors = zip(inference.names, arrays[1][:, j], *(v[:, j] for v in parts), strict=True)
+            blocks.append(
+                Block(
+                    ("", "std err", "of data", "of sketch"),
+                    [(name, *map(_number, three)) for name, *three in errors],
+                    is_first=False,
+                )
+            )
+    return blocks
+
+
+def _title(inference: Inference, j: int) -> str:
+    if not inference._columns:
+        return ""
+    column = inference._columns[j]
+    if inference._column_kind == "tau":
+        return f"tau = {column:g}"
+    return f"column {column}" if isinstance(column, int) else column
+
+
+def _common_df(inference: Inference) -> str:
+    """The degrees of freedom in words, if all are the same."""
+    df = inference.degrees_of_freedom[np.isfinite(inference.standard_error)]
+    if df.size == 0 or (df != df.flat[0]).any():
+        return ""
+    return "inf, the normal law" if np.isinf(df.flat[0]) else _degrees(df.flat[0])
+
+
+def _head(facts: list[tuple[str, str]]) -> list[str]:
+    """Short facts two on a line, long ones on their own."""
+    lines: list[str] = []
+    half = _WIDTH // 2
+    waiting = ""
+    for name, value in facts:
+        text = f"{name + ':':<10}{value}"
+        if len(text) < half - 1:
+            if waiting:
+                lines.append(f"{waiting:<{half}}{text}".rstrip())
+            waiting = "" if waiting else text
+            continue
+        if waiting:
+            lines.append(waiting)
+            waiting = ""
+        lines += _wrapped(text, " " * 10)
+    return lines + ([waiting] if waiting else [])
+
+
+def _aligned(block: Block) -> list[str]:
+    """Cells below one another; a name that is too long stands on lines of its own."""
+    cells = [block.header, *block.rows]
+    widths = [max(len(row[j]) for row in cells) for j in range(1, len(block.header))]
+    gap = _GAP if sum(widths) + len(widths) * _GAP <= _WIDTH - 16 else 1
+    room = _WIDTH - sum(widths) - len(widths) * gap
+    room = min(room, max(16, max(len(row[0]) for row in cells)))
+    lines = []
+    for name, *numbers in cells:
+        row = "".join(f"{v:>{w + gap}}" for v, w in zip(numbers, widths, strict=True))
+        if len(name) > room:
+            lines += _wrapped(name)
+            name = ""
+        lines.append(f"{name:<{room}}{row}".rstrip())
+    return [lines[0], "-" * _WIDTH, *lines[1:]]
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, _WIDTH, subsequent_indent=indent) or [""]
+
+
+def _cells(x: float, error: float, t: float, p: float, low: float, high: float) -> list[str]:
+    """Numbers to four digits of their error, where that is short."""
+    numbers = [x, error, low, high]
+    texts = [_number(v) for v in numbers]
+    if 0.0 < error < np.inf:
+        decimals = max(3 - int(np.floor(np.log10(error))), 0)
+        fixed = [f"{v:.{decimals}f}" for v in numbers]
+        texts = fixed if max(map(len, fixed)) <= _LONGEST else texts
+    return [*texts[:2], _statistic(t), _p_value(p), *texts[2:]]
+
+
+def _number(value: float) -> str:
+    """Five digits, without an exponent where that is short."""
+    text = f"{value:.5g}"
+    if "e" in text:
+        return f"{value:.4g}" if "e" in f"{value:.4g}" else f"{value:.0f}"
+    return text
+
+
+def _statistic(t: float) -> str:
+    return f"{t:.3f}" if abs(t) < 10.0 else f"{t:.4g}"
+
+
+def _degrees(df: float) -> str:
+    """Degrees of freedom, whole numbers as such."""
+    if not 0.1 <= df < 1e6:
+        return f"{df:.4g}"
+    return f"{df:.0f}" if df == round(df) else f"{df:.1f}"
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.3f}" if not value < 0.001 or value == 0.0 else f"{value:.1e}"
