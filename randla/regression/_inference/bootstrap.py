@@ -15,6 +15,7 @@ Source: Rubin, "The Bayesian bootstrap", Ann. Statist. 9 (1981), 130-134.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,8 +25,8 @@ from numpy.typing import NDArray
 from randla._panels import PANEL, Panels
 from randla._parallel import run_parts, showing_progress
 from randla._results import warn_caller
+from randla._tall.whitening import whiten
 from randla._typing import Array
-from randla.regression._inference.basis import Basis
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.options import InferenceOptions, InferenceWarning
@@ -38,6 +39,8 @@ from randla.regression._quantile.weighted import solve_rows
 _LIMIT, _WIDER = 6.0, 2.0
 #: Panels whose weights are drawn together.
 _TILE = 16
+#: What of a unit vector may lie outside of the space of the rows that it belongs to.
+_INSIDE = 1e-6
 #: Numbers of the sums of a pass over the rows for some replicates.
 _ENTRIES = 1 << 21
 #: Newton's method in the l_p norm: a step this small beside the way gone is the last.
@@ -184,8 +187,19 @@ def _add_far(bands: list[_Band], weights: Weights) -> None:
 
 def _orthonormal(data: FittedData) -> tuple[Array, NDArray[np.bool_]]:
     """T (d, r) with orthonormal weighted rows X T, and which coefficients are functions of A x."""
-    basis = Basis.of(data)
-    return np.linalg.solve(np.linalg.cholesky(basis.gram), basis.T.T).T, basis.estimable
+    root = None if data.w is None else np.sqrt(data.w)
+    T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
+    if T.shape[1] == data.d:
+        return T, np.ones(data.d, bool)
+    (gram,) = data.sums(_gram, data.w, shapes=[(data.d, data.d)])
+    scale = 1.0 / np.sqrt(np.maximum(gram.diagonal(), np.finfo(float).tiny))
+    # The rows of T'X'WX span those of X, as X T (X T)'W X = X.
+    Q = np.linalg.qr(scale[:, None] * (gram @ T))[0]
+    return T, np.square(Q).sum(axis=1) > 1.0 - _INSIDE**2
+
+
+def _gram(X: Array, w: Array | None) -> tuple[Array]:
+    return (X.T @ (X if w is None else w[:, None] * X),)
 
 
 def _batches(n_replicates: int, size: int) -> list[slice]:
