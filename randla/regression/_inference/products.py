@@ -13,6 +13,8 @@ from randla._typing import Array
 
 #: Part of a row outside of the row space of A, relative to its norm, that is not rounding.
 _PART = 1e-8
+#: Rows that show of most columns that they are not constant.
+_A_LOOK = 64
 
 
 def product(A: Any, X: Array, name: str) -> Any:
@@ -70,13 +72,20 @@ def are_determined(C: Array, null: Array) -> Array:
 def constant_columns(A: Any) -> Array:
     """Which columns have one value other than zero in all rows, (d,)."""
     tall = open_tall(A)
-    first = tall.take(np.array([0])).rows(0, 1)[0]
-    changes = tall.join_rows(_changes, shape=(1, tall.d), first_row=first)
-    return (np.asarray(tall.compute(changes))[0] == 0.0) & (first != 0.0)
+    some = tall.take(np.arange(min(tall.n, _A_LOOK)))
+    some = some.rows(0, some.n)
+    constant = (some == some[0]).all(axis=0) & (some[0] != 0.0)
+    candidates = np.flatnonzero(constant)
+    if tall.n > _A_LOOK and candidates.size:
+        tall.columns = candidates  # no others are read
+        shape = 1, candidates.size
+        changes = tall.join_rows(_changes, shape=shape, first_row=some[0, candidates])
+        constant[candidates] = np.asarray(tall.compute(changes))[0] == 0.0
+    return constant
 
 
 def _changes(block: MemoryMatrix, *, first_row: Array) -> Array:
-    """How many entries differ from those of the first row, (1, d)."""
+    """How many entries differ from those of the first row, (1, columns)."""
 
     def visit(i: int, j: int, tile: Array, _: Array, total: Array) -> None:
         total[0] += (block.rows(i, j, out=tile) != first_row).sum(axis=0)
