@@ -238,6 +238,8 @@ class Inference(Result):
             )
         d, k = self.estimate.shape
         slopes = np.flatnonzero(np.ones(d) if self._constant is None else ~self._constant)
+        if not slopes.size:
+            raise ValueError("equal_slopes needs a column that is not constant")
         R = np.zeros((k - 1, len(slopes), k, d))
         for j in range(1, k):
             R[j - 1, np.arange(len(slopes)), 0, slopes] = -1.0
