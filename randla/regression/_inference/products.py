@@ -49,7 +49,7 @@ def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, 
     """
     d, k = unit.shape
     blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
-    sd = np.sqrt(blocks.diagonal(axis1=1, axis2=2))  # (k, d)
+    sd = np.sqrt(np.maximum(blocks.diagonal(axis1=1, axis2=2), 0.0))  # (k, d)
     unknown = np.isnan(sd)
     size = np.where(unknown | (sd == 0.0), 1.0, sd)
     correlation = blocks / size[:, :, None] / size[:, None, :]
@@ -62,11 +62,12 @@ def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, 
     )  # fmt: skip
 
 
-def are_determined(C: Array, null: Array) -> Array:
+def are_determined(C: Array, null: Array) -> Any:
     """Which rows (..., d) have no part in the span of the orthonormal `null` (d, d - rank)."""
     top = np.abs(C).max(axis=-1, keepdims=True)
     C = C / np.where(top > 0.0, top, 1.0)
-    return np.linalg.norm(C @ null, axis=-1) <= _PART * np.linalg.norm(C, axis=-1)
+    part = np.linalg.norm(C @ null, axis=-1)
+    return np.asarray(part <= _PART * np.linalg.norm(C, axis=-1))
 
 
 def constant_columns(A: Any) -> Array:
@@ -112,15 +113,15 @@ def _errors(
 
     def visit(i: int, j: int, tile: Array, _: Array, __: Array) -> None:
         X = block.rows(i, j, out=tile)
-        outside = np.zeros(j - i, bool) if null is None else ~are_determined(X * unit, null)
+        inside = True if null is None else are_determined(X * unit, null)
         for column in range(k):
             Z = X * sd[column]  # in units of b
             top = np.abs(Z).max(axis=1)  # whose squares may overflow
             Z /= np.where(top > 0.0, top, 1.0)[:, None]
             squares = np.einsum("ij,ij->i", Z @ correlation[column], Z)
             error = top * np.sqrt(np.maximum(squares, 0.0))
-            unlike = outside | X[:, unknown[column]].any(axis=1)
-            out[i:j, column] = np.where(unlike, np.nan, error)
+            known = inside & ~X[:, unknown[column]].any(axis=1)
+            out[i:j, column] = np.where(known, error, np.nan)
 
     block.each(visit, 0, 2.0 * block.n * d * d * k)
     return out

@@ -70,13 +70,13 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     if np.isnan(C).any():
         warn_caller("the test is of a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
-    x, sd = x[touched] / unit, np.sqrt(C.diagonal())
+    x, sd = x[touched] / unit, np.sqrt(np.maximum(C.diagonal(), 0.0))
     size = np.where(sd > 0.0, sd, np.where(x != 0.0, np.abs(x), 1.0))
-    R, r = _in_units(R, r, np.log2(unit).astype(np.int64), size)
+    R, r = in_units(R, r, unit, size)
     x, C = x / size, C / np.outer(size, size)
     R, r = _independent(R, r)
     excess, tolerance = R @ x - r, _CONTRADICTION * (np.abs(R) @ np.abs(x) + np.abs(r))
-    exact = ~R[:, sd > 0.0].any(axis=1)  # of coefficients without errors
+    exact: Any = ~R[:, sd > 0.0].any(axis=1)  # of coefficients without errors
     if (np.abs(excess) > tolerance)[exact].any():
         return WaldTest(np.inf, 0.0, (len(R), nu))
     R, excess, q = R[~exact], excess[~exact], int((~exact).sum())
@@ -92,11 +92,14 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     return WaldTest(statistic, f_tail(statistic, q, nu), (q, nu))
 
 
-def _in_units(R: Array, r: Array, exponents: Array, size: Array) -> tuple[Array, Array]:
-    """Restrictions of x / (2^exponents size), each row scaled by a power of two to about 1."""
+def in_units(R: Array, r: Array, unit: Array, size: Array) -> tuple[Array, Array]:
+    """Restrictions of x / (unit size), each row scaled by a power of two to about 1.
+
+    `unit` are powers of two; the products may be out of range.
+    """
     mantissa, e = np.frexp(size)
     R, row = R * mantissa, np.frexp(R)[1].astype(np.int64)
-    e = e + exponents
+    e = e + np.log2(unit).astype(np.int64)
     top = np.where(R != 0.0, row + e, np.iinfo(np.int64).min).max(axis=1)
     return np.ldexp(R, e - top[:, None]), np.ldexp(r, -top)
 
