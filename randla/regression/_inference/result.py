@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import Result, t_interval, t_quantile
+from randla._results import Result, t_interval, t_of_tail
 from randla._typing import Array
 from randla._validation import as_flag, as_level
 from randla.regression._inference import plot, table
@@ -265,7 +265,7 @@ class Inference(Result):
             a coefficient without an error (or, if columns depend, not as they do). Student's t has
             the least degrees of freedom of the coefficients.
         """
-        quantile = t_quantile(level, self._least_df())
+        quantile = t_of_tail(0.5 * (1.0 - as_level(level)), self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
         value = product(A_new, self.estimate, "A_new")
         unit = self._unit.reshape(len(self.estimate), -1)
