@@ -116,7 +116,7 @@ def least_squares_errors(
     elif options.kind == "bootstrap":
         from randla.regression._inference.bootstrap import bootstrap_least_squares
 
-        errors = bootstrap_least_squares(data, fit.Y, options)
+        errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
     else:
         errors = robust_errors(data, fit, options.kind, sums)
     return finished(errors, fit, sums.products, data), None
