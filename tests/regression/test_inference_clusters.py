@@ -299,6 +299,10 @@ def test_a_dependent_column():
     np.testing.assert_allclose(result.standard_error[:2], alone.standard_error[:2], rtol=1e-9)
     np.testing.assert_allclose(result.degrees_of_freedom[:2], alone.degrees_of_freedom[:2])
     assert np.isnan(result.standard_error[2:]).all()
+    rows = np.column_stack([A, 2 * A[:, 2]])[:5]  # whose fitted values are determined
+    np.testing.assert_allclose(
+        result.predict(rows).standard_error, alone.predict(A[:5]).standard_error, rtol=1e-8
+    )
 
 
 def test_a_perfect_fit():
