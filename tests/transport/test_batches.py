@@ -17,6 +17,7 @@ DESIGNS = ("iid", "orthogonal", "rqmc")
 
 
 def test_chunks_do_not_change_the_value(monkeypatch):
+    # A patch, as a chunk holds a million numbers.
     X, Y = clouds("gauss", 4, 60)
     for design in DESIGNS:
         whole = sliced_wasserstein(X, Y, directions=design, rng=1)
