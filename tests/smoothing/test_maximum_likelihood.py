@@ -204,23 +204,6 @@ def test_the_rest_stays():
     assert 0 < result.last_step_size < 0.05
 
 
-def test_reproducible_and_picklable(each_thread_count):
-    quick = {"free": FREE, "n_steps": 5, "n_final": 5, "n_particles": 10, "rng": 3}
-
-    def run():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MaximumLikelihoodWarning)
-            return maximum_likelihood(START, SERIES, **quick)
-
-    first, *others = each_thread_count(run)
-    for other in others:
-        np.testing.assert_array_equal(first.theta, other.theta)
-        np.testing.assert_array_equal(first.monte_carlo_error, other.monte_carlo_error)
-    copy = pickle.loads(pickle.dumps(first))
-    np.testing.assert_array_equal(copy.model.theta, first.model.theta)
-    assert len(repr(first).splitlines()) <= 10
-
-
 def test_without_the_final_stage_or_with_one_chain():
     result = maximum_likelihood(START, SERIES, free=FREE, n_steps=3, n_final=0, rng=0)
     assert result.parameter_standard_error is result.monte_carlo_error is result.converged is None

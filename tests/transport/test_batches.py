@@ -43,31 +43,6 @@ def test_memory_does_not_grow_with_the_projections():
     assert peaks[1] - peaks[0] < 9_000 * 8 * 60  # a few numbers for each direction and control
 
 
-PROGRESS_CALLS = {
-    "sliced_wasserstein": (sliced_wasserstein, "sliced_wasserstein"),
-    "sliced_wasserstein_gradient": (sliced_wasserstein_gradient, "gradient"),
-    "max_sliced_wasserstein": (max_sliced_wasserstein, "ascents"),
-    "wasserstein_1d": (wasserstein_1d, "wasserstein_1d"),
-    "sliced_wasserstein_matrix": (
-        lambda X, Y, **kw: sliced_wasserstein_matrix([X, Y], control_variate="quartic", **kw),
-        "controls",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PROGRESS_CALLS)
-def test_a_progress_bar_is_drawn_to_the_end(name, capsys, monkeypatch):
-    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
-    X, Y = clouds("gauss", 3, 30)
-    call, label = PROGRESS_CALLS[name]
-    call(X, Y, progress=True)
-    assert f"{label}: 100%" in capsys.readouterr().err
-    call(X, Y)
-    assert capsys.readouterr().err == ""
-    with pytest.raises(TypeError, match="progress must be True or False"):
-        call(X, Y, progress=1)
-
-
 def test_ctrl_c_stops_between_parts(monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
