@@ -1,8 +1,6 @@
 """maximum_likelihood against the exact maximum, reference EM and numerical optimisation."""
 
 import math
-import pickle
-import warnings
 
 import numpy as np
 import pytest

@@ -8,8 +8,6 @@ from randla.transport import (
     max_sliced_wasserstein,
     sliced_wasserstein,
     sliced_wasserstein_gradient,
-    sliced_wasserstein_matrix,
-    wasserstein_1d,
 )
 from tests.transport.reference import clouds
 
