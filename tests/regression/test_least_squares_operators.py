@@ -14,7 +14,7 @@ from tests.regression.least_squares_reference import METHODS, U, augmented, back
 
 @pytest.fixture
 def nothing_is_made_dense(monkeypatch):
-    """Let no sparse matrix and no operator be small enough for that (a larger one takes 70 times as long)."""
+    """Let no sparse matrix and no operator be small enough for that: large ones take long."""
     monkeypatch.setattr(problem, "MAX_DENSE_ENTRIES", 0)
 
 

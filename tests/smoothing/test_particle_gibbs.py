@@ -204,7 +204,7 @@ def test_streams_depend_on_the_chain_only():
 
 
 def test_pieces_do_not_change_the_result(monkeypatch):
-    """Work that is cut by time, as long work is, gives the same bits. (Long work takes seconds, hence the patch.)"""
+    """Work that is cut by time, as long work is, gives the same bits; a patch spares seconds."""
     from randla.smoothing._particles import (
         checks,
         particle_gibbs as particle_gibbs_module,
