@@ -40,6 +40,8 @@ _MAX_ROUNDS, _ADDED = 40, 20
 _MAX_STEPS, _LENGTHS = 40, 2.0 ** -np.arange(-1.0, 7.0)
 #: A dual point counts as feasible up to this.
 _FEASIBLE = 1e-12
+#: What X'z may be beside |z| without being taken from z in one more pass: rounding errors.
+_NEGLIGIBLE = 8.0 * float(np.finfo(np.float64).eps)
 #: For p < 2 the loss is smoothed where residuals are below this quantile, at first; then less.
 _SMALL, _SHRINK, _SHARPEST = 0.01, 0.1, 1e-13
 
@@ -339,9 +341,9 @@ class Point:
 def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: bool) -> Fit:
     """The minimiser of a sample with its gap over all rows, or, with `exact`, of all rows.
 
-    A step is three passes: the Gram matrix with the second derivatives; the norms for several
-    lengths of the step, together with what is left of A'z; and the norm of the dual point
-    z = psi(r) - psi'(r) A y, from which that was taken. See `randla.regression._lp.newton`.
+    A step is two passes: the Gram matrix with the second derivatives; the norms for several
+    lengths of the step, and that of the dual point z = psi(r) - psi'(r) A y. Where A'z is more
+    than rounding errors, it is taken from z in a third. See `randla.regression._lp.newton`.
     """
     start = norm_fit(sample, p, rtol)
     x, q, n_rows = start.x, p / (p - 1.0), data.n if exact else sample.n
@@ -359,20 +361,24 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
     errors = np.abs(rows.residuals(x))
     eps = float(np.quantile(errors[errors > 0.0], fraction)) / unit if p < 2.0 else 0.0
     best, best_point, best_norm, steps = -np.inf, None, 1.0, 0
+
+    def dual_sums(point: Point) -> Any:
+        join, shape = partial(_joined_dual, q=q), (1, r + 4)
+        return data.join_rows(_dual_sums, shape=shape, join=join, point=point, q=q)
+
     while True:
         point = Point(x, unit, eps, scale[:, None] * T, p, np.zeros(r), np.zeros(r))
         total = data.compute(data.join_rows(_gram_and_gradient, shape=(r, r + 1), point=point))
         # (X' psi' X) y = X' psi; then how much is gained by some lengths of the step.
         point = replace(point, y=Cholesky(total[:, :r]).solve(total[:, r]))
-        remainder, table = data.compute(
-            data.join_rows(_remainder, shape=(1, r), point=point),
+        sums, table = data.compute(
+            dual_sums(point),
             data.norms(_shorter_residuals, len(_LENGTHS), p, point=point) if exact else table,
         )
-        point = replace(point, remainder=remainder[0])
-        join = partial(_joined_dual, q=q)
-        (sums,) = data.compute(
-            data.join_rows(_dual_sums, shape=(1, r + 4), join=join, point=point, q=q)
-        )
+        if np.linalg.norm(sums[0, 4:]) > _NEGLIGIBLE * sums[0, 3] ** 0.5:
+            point = replace(point, remainder=sums[0, 4:])
+            sums = data.compute(dual_sums(point))
+        sums = sums[0]
         norm_z, bound = float(norm_from(sums[None, :2], q)[0]), -np.inf
         limit = _FEASIBLE * (data.A.n * sums[3]) ** 0.5  # |X'z| beside sqrt(n) |z|
         if norm_z > 0.0 and np.linalg.norm(sums[4:]) <= limit:
@@ -404,11 +410,6 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
 def _gram_and_gradient(rows: WeightedData, first: int, *, point: Point) -> Array:
     X, _, slope, curvature = point.block(rows)
     return np.hstack([X.T @ (curvature[:, None] * X), (slope @ X)[:, None]])
-
-
-def _remainder(rows: WeightedData, first: int, *, point: Point) -> Array:
-    X, _, z = point.dual(rows)
-    return (z @ X)[None]
 
 
 def _shorter_residuals(rows: WeightedData, first: int, *, point: Point) -> Array:
