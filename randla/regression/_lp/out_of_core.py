@@ -150,7 +150,8 @@ def _quantile_fit(
         fitted = loss <= ROUNDING * noise
     else:  # the same, with less work
         nearest = np.partition(data.map_rows(_distances, x=x), k - 1)[:k]
-        loss, fitted = norm(data.in_memory.residuals(x), 1.0), data.in_memory.fitted(x)
+        r = data.in_memory.residuals(x)
+        loss, fitted = norm(r, 1.0), data.in_memory.fitted(x, r)
     if fitted and not (extra @ x).any():
         value = float(data.compute(data.join_rows(_pinball, shape=(1, 1), x=x, tau=tau))[0, 0])
         return _fitted(data, x, value, size, n_iterations, start.rank)
