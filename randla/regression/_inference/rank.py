@@ -30,7 +30,7 @@ from randla._results import t_of_tail, warn_caller
 from randla._typing import Array
 from randla._validation import as_level
 from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
+from randla.regression._inference.errors import Errors, diagonal
 from randla.regression._inference.options import InferenceWarning
 from randla.regression._inference.vertex import APART, FittedRows, Near, Vertex, symmetric
 from randla.regression._kernels import vertex as kernels
@@ -61,7 +61,7 @@ def rank_errors(
     df = np.broadcast_to(robust.degrees_of_freedom, (d, k)).astype(float)
     error = _ERROR / max(d * k, 10)
     reach = t_of_tail(0.5 * error, df)
-    known = np.isfinite(robust.covariance.diagonal().reshape(k, d).T) & rows.estimable[:, None]
+    known = np.isfinite(diagonal(robust.covariance, (d, k)))
     steps: dict[tuple[int, int], tuple[Steps, Steps]] = {}
     walks: list[tuple[int, int, _Walk]] = []
     for q, tau in enumerate(taus):

@@ -51,17 +51,13 @@ class FittedRows:
         return cls(rows, condition(rows))
 
     @property
-    def rank(self) -> int:
-        """Rank of A."""
-        return self.conditioned.panels.d if self.conditioned.transform.any() else 0
-
-    @property
-    def estimable(self) -> NDArray[np.bool_]:
-        """The coefficients that are functions of A x."""
+    def null(self) -> Array:
+        """Orthonormal y with X y = 0 in columns whose largest entry is about 1."""
         if self.conditioned.null is None:
-            return np.ones(self.data.d, bool)
-        scaled = self.conditioned.null / self.conditioned.scale[:, None]
-        return np.asarray(np.abs(scaled).max(axis=1) <= 1e-9 * np.abs(scaled).max())
+            return np.empty((self.data.d, 0))
+        return np.asarray(
+            np.linalg.qr(self.conditioned.null / self.conditioned.scale[:, None])[0], np.float64
+        )
 
     def vertex(self, x: Array, tau: float) -> Vertex | None:
         """The optimal vertex at the fit x (d,); None for a perfect fit, or if it is not found."""
