@@ -17,6 +17,7 @@ from randla._panels import Panels
 from randla._random import hashes
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
+from randla.regression._inference.resampling import NullSpace
 from randla.regression._kernels import vertex as kernels
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import Conditioned, WeightedData, condition
@@ -58,6 +59,11 @@ class FittedRows:
         return np.asarray(
             np.linalg.qr(self.conditioned.null / self.conditioned.scale[:, None])[0], np.float64
         )
+
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """Which coefficients are functions of A x."""
+        return NullSpace.of(self.null, np.ones(self.data.d)).told
 
     def vertex(self, x: Array, tau: float) -> Vertex | None:
         """The optimal vertex at the fit x (d,); None for a perfect fit, or if it is not found."""
@@ -195,9 +201,9 @@ class Vertex:
             inside /= rows.weight.ravel()[:n]
         G, D = symmetric(rows.gram()), symmetric(rows.gram(rows.lines(inside)))
         D += _LEAST_DENSITY * float(inside.mean()) * G
-        whitener = Cholesky(G).whitener()
+        whitener, of_density = Cholesky(G).whitener(), Cholesky(D).whitener()
         # C with C'C the covariance, and its inverse.
-        root = np.linalg.inv(whitener).T @ Cholesky(D).solve(np.eye(d))
+        root = np.linalg.inv(whitener).T @ of_density.T @ of_density
         self.root = np.sqrt(tau * (1.0 - tau)) * root
         half = whitener @ D
         self.metric = half.T @ half / (tau * (1.0 - tau))
