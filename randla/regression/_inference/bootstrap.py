@@ -87,7 +87,7 @@ class _Band:
     vertex: Vertex | None
     near: Near
     index: NDArray[np.intp]
-    limit: float = _LIMIT
+    limit: float
     far: Array | None = None  # (n_replicates, d), the sums of z a over the other rows
 
     @classmethod
@@ -96,7 +96,8 @@ class _Band:
         near, index = Near(source.conditioned.panels, np.zeros(0), tau), np.arange(source.data.n)
         if vertex is not None:
             near, index = vertex.near(_LIMIT)
-        return cls(source, x, tau, weights, source.data.fitted(x), vertex, near, index)
+        perfect = source.data.fitted(x)
+        return cls(source, x, tau, weights, perfect, vertex, near, index, _LIMIT)
 
     def wider(self) -> _Band:
         """The same with more rows."""
