@@ -233,6 +233,18 @@ def test_any_scale(seed, kind, weighted):
     np.testing.assert_allclose(scaled.t, plain.t, rtol=1e-8)
 
 
+@pytest.mark.parametrize("powers", [(0, 0, 0), (490, -490, 0), (-300, 20, 400)])
+def test_the_bootstrap_at_any_scale(powers):
+    A, b = skewed(60, 3)
+    columns, options = np.ldexp(1.0, powers), {"n_replicates": 20, "rng": 1}
+    plain = inference(A, b, "bootstrap", **options)
+    for rhs in 2.0 ** np.array([0, 400, -520]):
+        scaled = inference(A * columns, b * rhs, "bootstrap", **options)
+        back = columns / rhs
+        np.testing.assert_allclose(scaled.standard_error * back, plain.standard_error, rtol=1e-9)
+        np.testing.assert_allclose(scaled.replicates * back, plain.replicates, rtol=1e-9)
+
+
 # Coefficients without an error -------------------------------------------------------------------
 
 
