@@ -227,7 +227,9 @@ def _number(value: float) -> str:
 
 
 def _statistic(t: float) -> str:
-    return f"{t:.3f}" if abs(t) < 10.0 else f"{t:.4g}"
+    if abs(t) < 1000.0:
+        return f"{t:.3f}" if abs(t) < 10.0 else f"{t:.2f}"
+    return f"{t:.4g}"
 
 
 def _degrees(df: float) -> str:
