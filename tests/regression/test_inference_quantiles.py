@@ -352,6 +352,22 @@ def test_dependent_columns():
         np.testing.assert_allclose(result.standard_error[[0, 2]], expected[[0, 2]], rtol=1e-6)
         assert np.isnan(result.standard_error[[1, 3]]).all()
         assert (result.degrees_of_freedom == 147).all()
+        fitted = result.predict(wide[:5]).standard_error  # which are known
+        expected = lp_regression(A, b, p, **options).inference(A, b).predict(A[:5])
+        np.testing.assert_allclose(fitted, expected.standard_error, rtol=1e-6)
+        assert np.isnan(result.predict([[1.0, 1.0, 1.0, 2.0]]).standard_error).all()
+
+
+def test_dependent_columns_and_clusters():
+    rng = np.random.default_rng(17)
+    A, b = design(rng, 150)
+    wide, groups = np.column_stack([A, A[:, 1]]), np.arange(150) // 5
+    for kind in ("cluster", "CR1"):
+        expected = lp_regression(A, b, tau=0.4).inference(A, b, kind=kind, groups=groups)
+        result = quiet(lp_regression(wide, b, tau=0.4), wide, b, kind=kind, groups=groups)
+        error = result.standard_error
+        np.testing.assert_allclose(error[[0, 2]], expected.standard_error[[0, 2]], rtol=1e-6)
+        assert np.isnan(error[[1, 3]]).all()
 
 
 def test_nearly_dependent_columns_keep_their_digits():

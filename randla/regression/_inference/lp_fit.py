@@ -19,7 +19,7 @@ _ZERO = 16.0
 #: A'z beside the sizes of its terms, and the value, by which the rows of the fit may differ.
 _FEASIBLE, _SAME = 1e-8, 1e-9
 #: Squared column norms and entries of b that need no scaling.
-_MODERATE = 1e-100, 1e100
+_MODERATE = 1e-60, 1e60
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class LpRows:
         """
         d = len(fit.x)
         options = {"repeats": repeats, "groups": groups, "shape": (len(fit.dual), d)}
-        if weights is None:  # columns are mostly moderate, and then read once less
+        if weights is None and fit.rank == d:  # columns are mostly moderate: read once less
             plain = Scales(np.zeros(d, np.int64), np.zeros(1, np.int64))
             data = FittedData.open(A, b, scales=plain, **options)
             rows = cls._of(fit, data)
