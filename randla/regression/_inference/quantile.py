@@ -67,13 +67,18 @@ def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
 def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     """The dual vector holds the scores of the rows, with their weights."""
     rows = residuals.rows
-    data = rows.data
-    V = f if data.w is None else f * data.w[:, None]
-    scores = rows.dual if rows.has_dual else _signs(residuals)
-    sums = group_sums(data, basis.T, V, scores)
+    data, d = rows.data, len(rows.y)
+    empty = data.tall.compute((f > 0.0).sum(axis=0)) == 0  # quantiles without any density
+    V = f + empty
+    V = V if data.w is None else V * data.w[:, None]
+    sums = group_sums(data, basis.T, V, rows.dual if rows.has_dual else _signs(residuals))
     covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows, outside=False)
-    fitted = np.repeat(residuals.n_kept == 0, data.d)
-    covariance[fitted] = covariance[:, fitted] = 0.0
+    fitted = residuals.n_kept == 0  # exactly: no error
+    for t in np.flatnonzero(empty):
+        span = slice(t * d, (t + 1) * d)
+        covariance[span] = covariance[:, span] = 0.0 if fitted[t] else np.nan
+        if not fitted[t]:
+            reasons |= dict.fromkeys(range(t * d, (t + 1) * d), _NOT_TOLD.format(rows.fit.taus[t]))
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = (*_notes(residuals), _OF_CLUSTERS)
     return basis.completed(
