@@ -136,7 +136,7 @@ def blocks_of(inference: Inference) -> list[Block]:
                 inference.names, *(v[:, j] for v in arrays), strict=True
             )
         ]
-        titles = _title(inference, j), *header, *(["df"] if shows_df else [])
+        titles = title(inference, j), *header, *(["df"] if shows_df else [])
         blocks.append(Block(titles, rows))
         if (parts[1][:, j] > 0.0).any():
             errors = zip(inference.names, arrays[1][:, j], *(v[:, j] for v in parts), strict=True)
@@ -150,7 +150,8 @@ def blocks_of(inference: Inference) -> list[Block]:
     return blocks
 
 
-def _title(inference: Inference, j: int) -> str:
+def title(inference: Inference, j: int) -> str:
+    """The name of a fit among several."""
     if not inference._columns:
         return ""
     column = inference._columns[j]
