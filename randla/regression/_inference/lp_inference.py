@@ -51,6 +51,8 @@ def lp_inference(
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
     rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
     data = rows.data
+    if fit.rank == 0:
+        raise ValueError("A must have a column that is not zero, got only zeros")
     if data.n_rows <= fit.rank:
         raise ValueError(
             f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
