@@ -531,7 +531,7 @@ def test_dask_finds_what_is_not_finite():
     spoiled[333, 2] = np.nan
     with pytest.raises(ValueError, match="A must be finite"):
         fit.inference(da.from_array(spoiled, chunks=(100, -1)), b)
-    with pytest.raises(ValueError, match="b .*must be finite"):
+    with pytest.raises(ValueError, match=r"b .*must be finite"):
         fit.inference(da.from_array(A, chunks=(100, -1)), np.where(b > 1.9, np.inf, b))
 
 

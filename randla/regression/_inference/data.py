@@ -221,10 +221,11 @@ def _sums_of_block(
             more = constants
             if widths:
                 if not X.flags.c_contiguous:
-                    np.copyto(tile[: len(X)], X)
-                    X = tile[: len(X)]
-                X, *parts = (None if v is None else _for_kernels(v) for v in (X, *parts))
-                more = {**constants, "work": _carved(work.reshape(-1), len(X), widths)}
+                    np.copyto(tile[: last - first], X)
+                    X = tile[: last - first]
+                X = _for_kernels(X)
+                parts = [None if v is None else _for_kernels(v) for v in parts]
+                more = {**constants, "work": _carved(work.reshape(-1), last - first, widths)}
             at = 0
             for array in of_tile(X, *parts, **more):
                 value = np.asarray(array).reshape(-1)
