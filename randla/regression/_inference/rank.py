@@ -41,8 +41,8 @@ _JUMPS, _LOOKS = 256, 2000
 _STRIDE, _MANY = 0.4, 500
 #: Changes of the dual values of the basis with S that are none, beside the largest.
 _STILL = 1e-12
-#: A stride that may leave the band.
-_OUTSIDE = -1
+#: A stride that may leave the band, and one whose basis is singular.
+_OUTSIDE, _LOST = -1, -2
 #: Rows are kept within this many times the t quantile, plus one, of standard errors; and how much
 #: wider that becomes where it is not enough.
 _MARGIN, _WIDER = 1.3, 2.0
@@ -266,8 +266,8 @@ class _Walker:
             found.append(jumps)
             if status == kernels.DONE or (stride == np.inf and status == kernels.NO_MORE):
                 break
-            if status == _OUTSIDE:
-                status = kernels.TOO_FAR
+            if status in (_OUTSIDE, _LOST):
+                status = kernels.TOO_FAR if status == _OUTSIDE else kernels.ENOUGH
                 break
             if len(jumps) == 0:  # rows are sparse
                 stride = 4.0 * stride if stride < 100.0 else np.inf
@@ -280,7 +280,10 @@ class _Walker:
         # Fresh numbers, without what rounding did on the way.
         B, b = rows.rows(basis), rows.rhs.ravel()[basis]
         B[fixed], b[fixed] = self.t, self.place[0]
-        inverse = np.asarray(np.linalg.inv(B), np.float64)
+        try:
+            inverse = np.asarray(np.linalg.inv(B), np.float64)
+        except np.linalg.LinAlgError:
+            return _LOST, np.empty((0, 2))
         y, metric = inverse @ b, self.vertex.metric
         if np.sqrt(y @ metric @ y) + stride > self.limit:
             return _OUTSIDE, np.empty((0, 2))
