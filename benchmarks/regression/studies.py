@@ -1,6 +1,7 @@
 """Coverage of the intervals of `inference`, for `python -m benchmarks.calibration`."""
 
 from benchmarks.regression import (
+    inference_clusters,
     inference_least_squares,
     inference_quantiles,
     inference_resampling,
@@ -10,4 +11,5 @@ from benchmarks.regression import (
 def studies():
     yield from inference_least_squares.studies()
     yield from inference_quantiles.studies()
+    yield from inference_clusters.studies()
     yield from inference_resampling.studies()

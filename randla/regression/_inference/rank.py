@@ -41,6 +41,7 @@ _JUMPS, _LOOKS = 256, 2000
 _STRIDE, _MANY = 0.4, 500
 #: Changes of the dual values of the basis with S that are none, beside the largest.
 _STILL = 1e-12
+_NOTE = "intervals by inverted rank tests; std err, t and P>|t| are those of kind 'robust'"
 #: A stride that may leave the band, and one whose basis is singular.
 _OUTSIDE, _LOST = -1, -2
 #: Rows are kept within this many times the t quantile, plus one, of standard errors; and how much
@@ -96,10 +97,11 @@ def rank_errors(
             "intervals by rank inversion are NaN where the steps of the statistic were lost",
             InferenceWarning,
         )
-    law = "alike" if density is None else "with local densities"
+    law = "one density" if density is None else "density of each from planes beside"
     return replace(
         robust,
-        assumed=f"intervals by inverted rank tests, rows {law}",
+        assumed=f"independent rows, {law}",
+        notes=(*robust.notes, _NOTE),
         interval=RankIntervals(x, 1.0 / float(data.b_scale[0]), df, error, steps),
     )
 
