@@ -328,6 +328,9 @@ class LstsqResult(LinearFit):
         only two or three groups have, "cluster" is wide (99 %, up to twice the length) and "CR2"
         nearer. A column that one group has for itself, such as its dummy, has no error.
 
+        A rough factor of A ("iterative", "lsqr", "cholesky" where A is ill-conditioned) is corrected by
+        a pass over A, to which the fit keeps a reference until then; or until it is pickled.
+
         After a single sketch `x` has two errors, that of the sketch and that of the data, which are
         kept apart and added: `Inference.algorithmic_error` and `Inference.statistical_error`. In
         sketches that mix all rows "iid" is nearly right for errors of any variance as long as m is
