@@ -171,7 +171,7 @@ class LpRegressionResult(LinearFit):
         >>> A = np.column_stack([np.ones(len(income)), income])
         >>> fit = lp_regression(A, food, tau=[0.25, 0.5, 0.75])
         >>> fit.predict([[1.0, 800.0]], rearrange=True).round(1)
-        array([[475.1, 529.6, 577.6]])
+        array([[474.8, 529.6, 577.6]])
         """
         rearranges = as_flag(rearrange, "rearrange")
         if rearranges and self._p > 1.0:
