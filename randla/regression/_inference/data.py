@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -241,8 +240,12 @@ def _for_kernels(values: Any) -> Array:
 
 def _carved(work: Array, n_rows: int, widths: tuple[int, ...]) -> list[Array]:
     """Arrays (n_rows, width), one behind the other."""
-    ends = np.cumsum([0, *widths]) * n_rows
-    return [work[i:j].reshape(n_rows, -1) for i, j in pairwise(ends.tolist())]
+    arrays, first = [], 0
+    for width in widths:
+        last = first + n_rows * width
+        arrays.append(work[first:last].reshape(n_rows, width))
+        first = last
+    return arrays
 
 
 def _values_of_block(
