@@ -47,6 +47,8 @@ class Weights:
             return cls(keys, data.groups.codes, None)
         numbers = data.live  # those of the caller
         if numbers is None:
+            numbers = np.arange(data.n)
+        if data.tall.lazy:
             numbers = data.tall.map_vectors(_row_numbers, data.tall.ones())
         return cls(keys, numbers, data.w if data.repeats else None)
 

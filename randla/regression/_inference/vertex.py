@@ -6,6 +6,7 @@ side, so that of them only the sum of z a matters, z being tau or tau - 1.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,7 +40,7 @@ _LEAST_DENSITY = 0.05
 class FittedRows:
     """Rows of a fit in memory, in well conditioned columns, for all of its quantiles.
 
-    x = (fitted x) + transform @ y / unit for y in these columns.
+    x is that of the fit plus unit * transform @ y, for y in these columns.
     """
 
     data: WeightedData
@@ -91,8 +92,6 @@ class FittedRows:
 
 def replace_rhs(rows: Panels, rhs: Array) -> Panels:
     """The same rows with another right-hand side."""
-    from copy import copy
-
     out = copy(rows)
     out.rhs = rhs
     return out
