@@ -30,7 +30,14 @@ from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.options import InferenceOptions, InferenceWarning
-from randla.regression._inference.resampling import NullSpace, Weights, factors, spread
+from randla.regression._inference.resampling import (
+    ALONE,
+    NullSpace,
+    Weights,
+    decided_alone,
+    factors,
+    spread,
+)
 from randla.regression._inference.vertex import FittedRows, Near, Vertex
 from randla.regression._panels.weighted_data import WeightedData
 from randla.regression._quantile.weighted import solve_rows
@@ -73,6 +80,7 @@ def bootstrap_quantiles(
         seconds = 1e-6 * data.d * sum(band.near.rows.n for band in bands) * len(weights.keys)
         replicates = run_parts(replicate, len(weights.keys), seconds=seconds, blas=True)
     null = NullSpace.of(rows.null, rows.conditioned.scale / data.scale)
+    null = replace(null, alone=rows.decided_alone(data.repeats))
     errors = spread(data, x, np.array(replicates) / data.scale[:, None], null)
     return replace(errors, notes=(*errors.notes, _IN_TAILS))
 
@@ -191,13 +199,23 @@ def _orthonormal(data: FittedData) -> tuple[Array, NullSpace]:
     """T (d, r) with orthonormal columns of the weighted X T, and the y with X y = 0."""
     root = None if data.w is None else np.sqrt(data.w)
     T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
+    w = data.tall.ones() if data.w is None else data.w
+    X, w = data.select(_stands_alone, w, T=T, repeats=data.repeats)
+    alone = decided_alone(T, np.sqrt(w)[:, None] * (X @ T))
     if T.shape[1] == data.d:
-        return T, NullSpace.of(np.empty((data.d, 0)), np.ones(data.d))
+        null = NullSpace.of(np.empty((data.d, 0)), np.ones(data.d))
+        return T, replace(null, alone=alone)
     (gram,) = data.sums(_gram, data.w, shapes=[(data.d, data.d)])
     scale = 1.0 / np.sqrt(np.maximum(gram.diagonal(), np.finfo(float).tiny))
     # The rows of T'X'WX span those of X, as X T (X T)'W X = X.
     Q = np.linalg.qr(scale[:, None] * (gram @ T), mode="complete")[0]
-    return T, NullSpace.of(Q[:, T.shape[1] :], scale)
+    return T, replace(NullSpace.of(Q[:, T.shape[1] :], scale), alone=alone)
+
+
+def _stands_alone(X: Array, w: Array, *, T: Array, repeats: bool) -> NDArray[np.bool_]:
+    """Rows of leverage one, which are orthogonal to all others."""
+    leverage = w * np.square(X @ T).sum(axis=1)
+    return np.asarray((leverage > 1.0 - ALONE) & ~(repeats & (w > 1.0)))
 
 
 def _gram(X: Array, w: Array | None) -> tuple[Array]:
@@ -228,9 +246,12 @@ def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOption
             G = _symmetric(sums[:, :n_pairs], rank)
             steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
     errors = spread(data, x, T @ steps, null)
-    if errors.complete is not None:  # what is not determined is left to the caller
-        errors = replace(errors, covariance=errors.complete)
-    return errors
+    if errors.complete is None or null.alone is None:
+        return errors
+    covariance = errors.complete.copy()  # what is not determined is left to the caller
+    lost = np.flatnonzero(np.tile(null.alone, k))
+    covariance[lost] = covariance[:, lost] = np.nan
+    return replace(errors, covariance=covariance)
 
 
 def _normal_equations(

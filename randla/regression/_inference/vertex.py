@@ -18,7 +18,7 @@ from randla._panels import Panels
 from randla._random import hashes
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
-from randla.regression._inference.resampling import NullSpace
+from randla.regression._inference.resampling import ALONE, NullSpace, decided_alone
 from randla.regression._kernels import vertex as kernels
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import Conditioned, WeightedData, condition
@@ -65,6 +65,17 @@ class FittedRows:
     def told(self) -> NDArray[np.bool_]:
         """Which coefficients are functions of A x."""
         return NullSpace.of(self.null, np.ones(self.data.d)).told
+
+    def decided_alone(self, repeats: bool) -> NDArray[np.bool_]:
+        """Which coefficients a single row decides; frequencies above 1 are several rows."""
+        panels, T = self.conditioned.panels, self.conditioned.scaled_transform
+        whitener = self.conditioned.factor.whitener()
+        leverage = np.square(panels.norms(whitener).ravel()[: panels.n])
+        alone = leverage > 1.0 - ALONE
+        if repeats and self.data.weight is not None:
+            alone &= self.data.weight <= 1.0
+        Q = panels.rows(np.flatnonzero(alone)) @ whitener.T
+        return decided_alone(T @ whitener.T, Q)
 
     def vertex(self, x: Array, tau: float) -> Vertex | None:
         """The optimal vertex at the fit x (d,); None for a perfect fit, or if it is not found."""
