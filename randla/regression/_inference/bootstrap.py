@@ -50,10 +50,10 @@ _TILE = 16
 #: Numbers of the sums of a pass over the rows for some replicates.
 _ENTRIES = 1 << 21
 #: Newton's method in the l_p norm: a step this small beside the way gone is the last.
-_STILL, _MAX_ITERATIONS = 1e-9, 40
-#: For p < 2 curvatures are those of residuals no smaller than this fraction of the mean, which
-#: falls by a factor from step to step.
-_SMOOTHED, _SHRINK = 0.3, 0.1
+_STILL, _MAX_ITERATIONS = 1e-7, 40
+#: For p < 2 curvatures are those of residuals no smaller than this multiple of the (mean square)
+#: change of a residual in the step before.
+_SMOOTHED = 1.0
 #: Below this p curvatures are too steep for Newton's method without a path of easier problems.
 _STEEP = 1.25
 #: Replicates that a tile is read for together.
@@ -345,7 +345,9 @@ class _Newton:
         m, rank = len(replicates), self.T.shape[1]
         y, step, length = np.zeros((m, rank)), np.zeros((m, rank)), np.ones(m)
         loss, todo = np.full(m, np.inf), np.arange(m)
-        smoothing = np.full(m, _SMOOTHED if self.p < 2.0 else 0.0)
+        size = float(self.data.tall.compute(abs(self.U).mean()))
+        smooth = _SMOOTHED / np.sqrt(self.data.n) if self.p < 2.0 else 0.0  # columns have norm one
+        smoothing = np.full(m, smooth * np.sqrt(rank) * size)
         for _ in range(_MAX_ITERATIONS):
             trial = y[todo] + length[todo, None] * step[todo]
             f, g, H = self._sums(replicates[todo], trial, smoothing[todo])
@@ -354,8 +356,8 @@ class _Newton:
             moved = todo[better]
             y[moved], loss[moved], length[moved] = trial[better], f[better], 1.0
             step[moved] = np.linalg.solve(H[better], g[better, :, None])[:, :, 0]
-            smoothing[moved] *= _SHRINK
             ahead = length[todo, None] * step[todo]
+            smoothing[todo] = smooth * np.linalg.norm(ahead, axis=1)
             typical = np.linalg.norm(y[todo] + ahead, axis=1).max()
             last = np.linalg.norm(ahead, axis=1) <= _STILL * typical
             y[todo[last]] += ahead[last]
@@ -406,8 +408,12 @@ def _powers(
             drawn *= w
         R = U - y[part] @ Z.T
         size = np.abs(R)
-        powers = drawn * size ** (p - 1.0)
-        curvature = drawn * np.maximum(size, smoothing[part, None]) ** (p - 2.0)
+        least = smoothing[part, None]
+        base = np.maximum(size, least)
+        curvature = drawn * (1.0 / np.sqrt(base) if p == 1.5 else base ** (p - 2.0))
+        powers = curvature * size
+        below = size < least  # seldom, as powers take long
+        powers[below] = drawn[below] * size[below] ** (p - 1.0)
         out[part, 0] = (powers * size).sum(axis=1) / p
         out[part, 1 : 1 + Z.shape[1]] = np.copysign(powers, R) @ Z
         out[part, 1 + Z.shape[1] :] = (p - 1.0) * (curvature @ pairs)
