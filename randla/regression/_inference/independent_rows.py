@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from randla._tall.memory import SplitTriangle
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
@@ -85,7 +86,8 @@ def _sums_of_tile(
     """All is turned: rows of A are columns."""
     P, left, scores, G = (array.reshape(-1, len(X)) for array in work)
     (k, r), root = (Y.shape[1], K.shape[1]), np.empty(0) if w is None else np.sqrt(w)
-    np.matmul(K.T, X.T, out=P[:r])
+    for rows, columns, part in SplitTriangle(K).blocks:
+        np.matmul(part.T, X[:, rows].T, out=P[:r][columns])
     np.matmul(Y.T, X.T, out=P[r:])
     gram, gradient = np.zeros((len(scores),) * 2), np.zeros(k * r)
     scores[k * r :] = 0.0
