@@ -94,15 +94,15 @@ def least_squares_errors(
     fit: LeastSquaresFit, data: FittedData | None, options: InferenceOptions
 ) -> tuple[Errors, Array | None]:
     """Statistical errors of a fit, and the covariance of the algorithm in the same units."""
-    if fit.sketch is not None:
-        errors, algorithmic = sketched_errors(fit, data, options)
-        return finished(errors, fit, fit.products), algorithmic
     n_rows = fit.n_rows if data is None else data.n_rows
     if n_rows <= fit.rank:
         raise ValueError(
             f"A must have more rows (with weight) than its rank {fit.rank}, got {n_rows}: no "
             "degrees of freedom are left for the errors"
         )
+    if fit.sketch is not None:
+        errors, algorithmic = sketched_errors(fit, data, options)
+        return finished(errors, fit, fit.products), algorithmic
     if data is None:
         return finished(iid_errors(fit, fit.products), fit, fit.products), None
     if options.kind in CLUSTERED:
