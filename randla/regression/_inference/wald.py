@@ -67,7 +67,7 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     touched = R.any(axis=0)
     nu = float(np.fmin.reduce(df[touched]))
     R, C, unit = R[:, touched], covariance[np.ix_(touched, touched)], unit[touched]
-    if np.isnan(C).any():
+    if not np.isfinite(C).all():
         warn_caller("the test is of a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
     x, sd = x[touched] / unit, np.sqrt(np.maximum(C.diagonal(), 0.0))
