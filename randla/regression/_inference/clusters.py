@@ -35,6 +35,7 @@ import numpy as np
 
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
+from randla._validation import read_only
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.fit import LeastSquaresFit, determined
@@ -190,7 +191,8 @@ def _sums_of_rows(
                 z = v * residual
                 sums[2] += residual.T @ z
                 sums[3] += z.T @ X
-            kernels.add_groups(X @ T, codes[rows], v, z, *sums[:2])
+            inputs = (read_only(part) for part in (X @ T, codes[rows], v, z))
+            kernels.add_groups(*inputs, *sums[:2])
         return sums
 
     seconds = 1e-9 * n * r * (d + r * q)
