@@ -57,9 +57,9 @@ _CARRIED_ALONE = "it hangs on one group of rows, without which the data do not d
 #: What each kind assumes, and how, in a line.
 ASSUMED = {
     "CR1": "independent groups of rows, CR1",
-    "CR2": "independent groups of rows, CR2 with Bell-McCaffrey degrees of freedom",
-    "CR3": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
-    "cluster": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
+    "CR2": "independent groups of rows, CR2, Bell-McCaffrey degrees of freedom",
+    "CR3": "independent groups of rows, CR3, Bell-McCaffrey degrees of freedom",
+    "cluster": "independent groups of rows, CR3, Bell-McCaffrey degrees of freedom",
 }
 
 
