@@ -188,7 +188,7 @@ def _sums_of_tile(
     sums.append((rows.left < 1.0 - _LARGE).sum())
     sums.append(_meat(rows, power))
     if n_moments:
-        sums.append(moments(rows.Q @ constants["K"].T, rows.left, rows.counts, 0.0))
+        sums.append(moments(constants["K"] @ rows.Q.T, rows.left, rows.counts, 0.0))
     return sums
 
 
