@@ -38,7 +38,6 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
         )
 
 
-@np.errstate(all="ignore")
 def lp_inference(
     fit: LpFit, shape: tuple[int, ...], names: tuple[str, ...], A: Any, b: Any, *,
     weights: Any, groups: Any, **options: Any,
@@ -49,7 +48,8 @@ def lp_inference(
             raise ValueError(f"{name} must be given as to lp_regression: results keep no data")
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
-    rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
+    with np.errstate(all="ignore"):  # not as a decorator, whose frame would get the warnings
+        rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
     data = rows.data
     if fit.rank == 0:
         raise ValueError("A must have a column that is not zero, got only zeros")
@@ -58,7 +58,8 @@ def lp_inference(
             f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
             f"estimated, got {data.n_rows} rows"
         )
-    errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
+    with np.errstate(all="ignore"):
+        errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
     warn_of_missing(errors, names * fit.x.shape[1])
     columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)
     return Inference.of(
