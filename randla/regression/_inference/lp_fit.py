@@ -16,7 +16,7 @@ from randla.regression._inference.data import FittedData, Scales
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).smallest_subnormal)
 #: Residuals up to so many rounding errors are zero.
-_ZERO = 16.0
+ZERO = 16.0
 #: A'z beside the sizes of its terms, and the value, by which the rows of the fit may differ.
 _FEASIBLE, _SAME = 1e-8, 1e-9
 #: Squared column norms and entries of b that need no scaling.
@@ -172,7 +172,7 @@ def _is_moderate(norms: Array, largest: Any) -> bool:
 def _residuals(X: Array, B: Array, *, y: Array, floor: Array, of_b: float) -> Array:
     """Residuals, and bounds for their rounding errors."""
     rounding = EPS * np.abs(B) + np.abs(X) @ (EPS * np.abs(y) + floor) + of_b
-    return np.hstack([B - X @ y, _ZERO * rounding])
+    return np.hstack([B - X @ y, ZERO * rounding])
 
 
 def _guarded(

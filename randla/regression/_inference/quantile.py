@@ -42,6 +42,8 @@ _NOT_TOLD = "at tau = {:g} too few rows tell it"
 _OF_CLUSTERS = "in the tails, 95 % intervals for clusters held in 87 to 98 % of simulations"
 #: Effective rows beyond a plane, for each column, below which standard errors are wide.
 _FEW = 5.0
+#: What rounding errors may take from a number of rows.
+_ROUNDING = 1e-12
 
 
 def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
@@ -93,19 +95,22 @@ def _signs(residuals: Residuals) -> Any:
     return signs if w is None else signs * w[:, None]
 
 
-def _rows_beyond(residuals: Residuals) -> Array:
-    """How many (effective) rows lie beyond each plane, on the side that has fewer."""
-    taus: Array = residuals.taus
-    return density.effective_rows(residuals.rows.data) * np.minimum(taus, 1.0 - taus)
+def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
+    """Quantiles with few (effective) rows beyond the plane, on the side that has fewer of them.
+
+    Where all rows are on the plane there is no error to be wide.
+    """
+    taus, data = residuals.taus, residuals.rows.data
+    beyond = density.effective_rows(data) * np.minimum(taus, 1.0 - taus)
+    few = (beyond < (1.0 - _ROUNDING) * _FEW * data.d) & (residuals.n_kept > 0)
+    return list(zip(taus[few].tolist(), beyond[few].tolist(), strict=True))
 
 
 def _notes(residuals: Residuals) -> tuple[str, ...]:
     """Where errors are wide."""
-    few = _FEW * residuals.rows.data.d
     return tuple(
         f"tau = {tau:g}: only {n:.3g} rows beyond the plane, errors are wide"
-        for tau, n in zip(residuals.taus, _rows_beyond(residuals), strict=True)
-        if n < few
+        for tau, n in _few_rows(residuals)
     )
 
 
@@ -172,16 +177,15 @@ def _meats(
 
 
 def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
-    data, taus = residuals.rows.data, residuals.taus
-    d, beyond = data.d, _rows_beyond(residuals)
-    for tau, n, n_zero in zip(taus, beyond, residuals.n_zero, strict=True):
-        if n < _FEW * d:
-            warn_caller(
-                f"tau = {tau:g} has {n:.3g} rows beyond its plane for {d} coefficients: standard "
-                "errors are wide there, about twice the true ones",
-                InferenceWarning,
-            )
-        if n_zero > max(2.0 * d, 0.01 * data.n):
+    data, d = residuals.rows.data, residuals.rows.data.d
+    for tau, n in _few_rows(residuals):
+        warn_caller(
+            f"tau = {tau:g} has {n:.3g} rows beyond its plane for {d} coefficients: standard "
+            "errors are wide there, about twice the true ones",
+            InferenceWarning,
+        )
+    for tau, n_zero, n_kept in zip(residuals.taus, residuals.n_zero, residuals.n_kept, strict=True):
+        if n_kept > 0 and n_zero > max(2.0 * d, 0.01 * data.n):
             warn_caller(
                 f"b equals the plane of tau = {tau:g} in {n_zero} rows: quantiles of discrete "
                 "values have no standard errors, but those of b with uniform noise as wide as its "
