@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from randla.regression import lp_regression
+from randla.regression import lp_regression, lstsq
 from randla.regression._inference.options import InferenceWarning
 
 
@@ -49,3 +49,76 @@ def test_a_coefficient_that_is_rounding_has_no_p_value(data, options, kind):
     slopes, p = result.estimate[1:], result.p[1:]
     assert (np.isnan(p) | ((slopes == 0.0) & (p == 1.0))).all()
     assert result._notes == () or kind == "cluster" or "p" in options
+
+
+@pytest.mark.filterwarnings("ignore:tau = 0.5 has")
+@pytest.mark.parametrize("size", [1e30, 1e100])
+@pytest.mark.parametrize("kind", ["iid", "robust", "nid", "cluster"])
+def test_weights_next_to_which_others_are_rounding(data, size, kind):
+    A, b = data
+    w = np.ones(200)
+    w[0] = size
+    groups = {"groups": np.arange(200) // 10} if kind == "cluster" else {}
+    fit = lp_regression(A, b, tau=0.5, weights=w)
+    with pytest.raises(ValueError, match="weights must differ by less"):
+        fit.inference(A, b, kind=kind, weights=w, **groups)
+    w[0] = 1.0
+    w[1:50] = 1.0 / size  # as good as zero
+    fit = lp_regression(A, b, tau=0.5, weights=w)
+    result = fit.inference(A, b, kind=kind, weights=w, **groups)
+    assert np.isfinite(result.standard_error).all()
+
+
+@pytest.mark.parametrize("sketch_size", [None, 100])
+def test_least_squares_with_another_number_of_right_hand_sides(data, sketch_size):
+    A, b = data
+    for fitted, given, expected in (
+        (
+            b,
+            np.column_stack([b, b]),
+            r"\(200,\) or \(200, 1\), as in the fit, got shape \(200, 2\)",
+        ),
+        (np.column_stack([b, b]), b, r"\(200, 2\), as in the fit, got shape \(200,\)"),
+    ):
+        fit = lstsq(A, fitted, sketch_size=sketch_size, rng=0)
+        for kind in ("iid", "HC3", "CR1"):
+            groups = {"groups": np.arange(200) // 10} if kind == "CR1" else {}
+            with pytest.raises(ValueError, match=f"b must have shape {expected}"):
+                fit.inference(A, given, kind=kind, **groups)
+
+
+def test_bootstrap_of_a_sketch_is_refused(data):
+    A, b = data
+    fit = lstsq(A, b, sketch_size=50, rng=0)
+    with pytest.raises(ValueError, match=r"kind must not be 'bootstrap' for an estimate from a sk"):
+        fit.inference(A, b, kind="bootstrap")
+
+
+@pytest.mark.parametrize("options", [{"tau": 0.5}, {"tau": [0.2, 0.7]}, {"p": 2}])
+def test_a_fit_in_memory_and_its_rows_in_dask(data, options):
+    da = pytest.importorskip("dask.array")
+    A, b = data
+    fit = lp_regression(A, b, **options)
+    lazy = fit.inference(da.from_array(A, chunks=(70, 2)), da.from_array(b, chunks=30))
+    np.testing.assert_allclose(lazy.standard_error, fit.inference(A, b).standard_error, rtol=1e-9)
+
+
+def test_axes_of_a_picture(data):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    A, b = data
+    result = lstsq(A, b).inference(A, b)
+    for ax, got in ((3, "int"), (pyplot.subplots(1, 2)[1], "ndarray")):
+        with pytest.raises(TypeError, match=f"ax must be matplotlib Axes, got {got}"):
+            result.plot(ax)
+    quantiles = lp_regression(A, b, tau=[0.2, 0.5]).inference(A, b)
+    with pytest.raises(TypeError, match="ax must be matplotlib Axes, got int"):
+        quantiles.plot([1, 2, 3, 4])
+    pyplot.close("all")
+
+
+def test_names_that_break_lines(data):
+    A, b = data
+    names = ["one\nline", "tab\tand\r\nline", "  ", "last"]
+    result = lstsq(A, b).inference(A, b, names=names)
+    rows = result.summary().splitlines()[8:12]
+    assert [row[:17].rstrip() for row in rows] == ["one line", "tab and line", "", "last"]

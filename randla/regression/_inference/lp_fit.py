@@ -124,17 +124,13 @@ class LpRows:
     @np.errstate(over="ignore", invalid="ignore")
     def _of(cls, fit: LpFit, data: FittedData, scaled: bool = False) -> LpRows | None:
         """None where numbers are too large or small and not scaled."""
-        if data.k != 1:
-            raise ValueError(
-                f"b must be of shape ({data.n},) or ({data.n}, 1), got {data.k} columns"
-            )
         (d, k), tall, p = fit.x.shape, data.tall, fit.p
         total = float(data.n_rows if data.w is None else tall.compute(data.w.sum()))
         value = fit.value * data.unit ** (1.0 / p) * data.b_scale
         unit = 1.0 / power_of_two_scale(value / total ** (1.0 / p))
         dual = fit.dual if data.live is None else fit.dual[data.live]
         if tall.lazy:
-            dual = dual.rechunk({0: tall.A.chunks[0], 1: -1})
+            dual = tall.right_hand_sides(dual).rechunk({1: -1})
         dual = dual if data.unit == 1.0 else data.unit * dual
         y = fit.x / data.coefficient_units
         floor = TINY / data.coefficient_units  # rounding errors of subnormal coefficients
