@@ -51,7 +51,7 @@ def test_a_coefficient_that_is_rounding_has_no_p_value(data, options, kind):
     assert result._notes == () or kind == "cluster" or "p" in options
 
 
-@pytest.mark.filterwarnings("ignore:tau = 0.5 has")
+@pytest.mark.filterwarnings("ignore:only")
 @pytest.mark.parametrize("size", [1e30, 1e100])
 @pytest.mark.parametrize("kind", ["iid", "robust", "nid", "cluster"])
 def test_weights_next_to_which_others_are_rounding(data, size, kind):

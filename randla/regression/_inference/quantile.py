@@ -109,7 +109,7 @@ def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
 def _notes(residuals: Residuals) -> tuple[str, ...]:
     """Where errors are wide."""
     return tuple(
-        f"tau = {tau:g}: only {n:.3g} rows beyond the plane, errors are wide"
+        f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}: errors are wide"
         for tau, n in _few_rows(residuals)
     )
 
@@ -180,8 +180,8 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
     data, d = residuals.rows.data, residuals.rows.data.d
     for tau, n in _few_rows(residuals):
         warn_caller(
-            f"tau = {tau:g} has {n:.3g} rows beyond its plane for {d} coefficients: standard "
-            "errors are wide there, about twice the true ones",
+            f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}, for {d} coefficients: "
+            "standard errors are wide there, often twice the true ones",
             InferenceWarning,
         )
     for tau, n_zero, n_kept in zip(residuals.taus, residuals.n_zero, residuals.n_kept, strict=True):
