@@ -160,9 +160,20 @@ def test_bootstrap_of_a_column_of_one_row_or_group(data, fit, of_group, weights_
     options |= {"groups": groups} if of_group else {}
     weights = {} if weights_are is None else {"weights": 1.0 + np.arange(60) % 3 * (~alone)}
     asked = {} if weights_are is None else {"weights_are": weights_are}
+    made = FITS[fit](A, b, **weights)
+    B = np.c_[b, b**2] if fit == "two right-hand sides" else b
     with pytest.warns(InferenceWarning, match="no standard error for 'x1', 'x3': it hangs on one"):
-        made = FITS[fit](A, b, **weights)
-        B = np.c_[b, b**2] if fit == "two right-hand sides" else b
         result = made.inference(A, B, **options, **weights, **asked)
     missing = np.isnan(result.standard_error).T.reshape(-1, 4)
     assert (missing == [False, True, False, True]).all()
+
+
+@pytest.mark.parametrize("kind", ["robust", "nid"])
+def test_rows_that_both_planes_go_through_far_from_the_origin(kind):
+    rng = np.random.default_rng(2)
+    A = np.column_stack([np.ones(80), rng.standard_normal((80, 3))])
+    A[:, 3] = rng.exponential(size=80)
+    b = A @ [1.0, 2.0, 3.0, -1.0] + rng.standard_normal(80) * (0.3 + A[:, 3])
+    near = lp_regression(A, b, tau=0.5).inference(A, b, kind=kind)
+    far = lp_regression(A, b + 1e9, tau=0.5).inference(A, b + 1e9, kind=kind)
+    np.testing.assert_allclose(far.standard_error, near.standard_error, rtol=1e-5)
