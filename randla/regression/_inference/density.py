@@ -155,8 +155,8 @@ def _shrunk(X: Array, *, difference: Array, h: Array, s: Array, root: Array, tin
 def hendricks_koenker(residuals: Residuals, difference: Array) -> Any:
     """That of "nid", (n, k)."""
     return residuals.rows.data.rows(
-        _difference_quotient, residuals.rows.rounding, width=len(residuals.h), difference=difference, h=residuals.h,
-        tiny=_tiny(residuals.rows.data),
+        _difference_quotient, residuals.rows.rounding, width=len(residuals.h),
+        difference=difference, h=residuals.h, tiny=_tiny(residuals.rows.data),
     )  # fmt: skip
 
 
