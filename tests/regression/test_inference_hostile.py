@@ -87,13 +87,6 @@ def test_least_squares_with_another_number_of_right_hand_sides(data, sketch_size
                 fit.inference(A, given, kind=kind, **groups)
 
 
-def test_bootstrap_of_a_sketch_is_refused(data):
-    A, b = data
-    fit = lstsq(A, b, sketch_size=50, rng=0)
-    with pytest.raises(ValueError, match=r"kind must not be 'bootstrap' for an estimate from a sk"):
-        fit.inference(A, b, kind="bootstrap")
-
-
 @pytest.mark.parametrize("options", [{"tau": 0.5}, {"tau": [0.2, 0.7]}, {"p": 2}])
 def test_a_fit_in_memory_and_its_rows_in_dask(data, options):
     da = pytest.importorskip("dask.array")

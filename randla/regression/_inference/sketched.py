@@ -78,11 +78,6 @@ def sketched_errors(
     """Statistical errors, with degrees of freedom of the total, and the sketch's covariance."""
     sketch, kind = fit.sketch, options.kind
     assert sketch is not None
-    if kind == "bootstrap":
-        raise ValueError(
-            "kind must not be 'bootstrap' for an estimate from a sketch, whose own errors the "
-            "replicates would have: leave kind out, or refine the estimate first"
-        )
     m, K = sketch.n_rows, fit.inverse
     algorithmic = variance_factor(m, fit.rank, sketch.population) * _kron(fit.products, K @ K.T)
     if kind == "iid":
