@@ -170,3 +170,13 @@ def test_rows_that_both_planes_go_through_far_from_the_origin(kind):
     near = lp_regression(A, b, tau=0.5).inference(A, b, kind=kind)
     far = lp_regression(A, b + 1e9, tau=0.5).inference(A, b + 1e9, kind=kind)
     np.testing.assert_allclose(far.standard_error, near.standard_error, rtol=1e-5)
+
+
+def test_bootstrap_of_a_sketch_and_a_column_of_one_row():
+    rng = np.random.default_rng(4)
+    A = np.column_stack([np.ones(400), rng.standard_normal(400), np.arange(400) == 7])
+    b = A.sum(axis=1) + rng.standard_normal(400)
+    fit = lstsq(A, b, sketch_size=90, rng=0)
+    with pytest.warns(InferenceWarning, match="no standard error for 'x2'"):
+        result = fit.inference(A, b, kind="bootstrap", n_replicates=10, rng=0)
+    assert list(np.isnan(result.standard_error)) == [False, False, True]
