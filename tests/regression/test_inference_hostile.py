@@ -180,3 +180,17 @@ def test_bootstrap_of_a_sketch_and_a_column_of_one_row():
     with pytest.warns(InferenceWarning, match="no standard error for 'x2'"):
         result = fit.inference(A, b, kind="bootstrap", n_replicates=10, rng=0)
     assert list(np.isnan(result.standard_error)) == [False, False, True]
+
+
+@pytest.mark.parametrize("sketch", ["gaussian", "srht", "sparse-sign", "count"])
+@pytest.mark.parametrize("kind", ["robust", "HC0", "CR1"])
+def test_other_data_than_those_of_a_sketch(sketch, kind):
+    rng = np.random.default_rng(6)
+    A = np.column_stack([np.ones(2000), rng.standard_normal((2000, 3))])
+    b = A @ [1.0, 2.0, 3.0, 4.0] + rng.standard_normal(2000)
+    groups = {"groups": np.arange(2000) // 50} if kind == "CR1" else {}
+    fit = lstsq(A, b, sketch_size=300, sketch=sketch, rng=0)
+    assert (fit.inference(A, b, kind=kind, **groups).standard_error > 0.0).all()
+    for other, rhs in ((A, b + 5.0 * A[:, 1]), (2.0 * A, b), (A, b[::-1])):
+        with pytest.raises(ValueError, match="not those of the fit"):
+            fit.inference(other, rhs, kind=kind, **groups)
