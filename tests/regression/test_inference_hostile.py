@@ -194,3 +194,21 @@ def test_other_data_than_those_of_a_sketch(sketch, kind):
     for other, rhs in ((A, b + 5.0 * A[:, 1]), (2.0 * A, b), (A, b[::-1])):
         with pytest.raises(ValueError, match="not those of the fit"):
             fit.inference(other, rhs, kind=kind, **groups)
+
+
+def test_constant_columns_are_those_of_rows_with_weight(data):
+    A, b = data[0].copy(), data[1]
+    w = np.ones(200)
+    w[3], A[3, 0] = 0.0, 5.0
+    taus, live = [0.25, 0.5, 0.75], w > 0.0
+    test = lp_regression(A, b, tau=taus, weights=w).inference(A, b, weights=w).equal_slopes()
+    expected = lp_regression(A[live], b[live], tau=taus).inference(A[live], b[live]).equal_slopes()
+    assert test.degrees_of_freedom == expected.degrees_of_freedom == (6, 195.0)
+    np.testing.assert_allclose(test.statistic, expected.statistic, rtol=1e-9)
+
+
+def test_a_coefficient_is_named_once_for_several_quantiles(data):
+    A, b = np.column_stack([data[0], np.zeros(200)]), data[1]
+    fit = lp_regression(A, b, tau=[0.25, 0.5, 0.75])
+    with pytest.warns(InferenceWarning, match="no standard error for 'x4': the column"):
+        fit.inference(A, b)
