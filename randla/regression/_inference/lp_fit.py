@@ -149,7 +149,7 @@ class LpRows:
         floor = total * TINY * factor / unit  # what the value cannot tell, in the units of `sums`
         _require_same(gram.diagonal(), sums, fit.value * factor / unit, p, floor, total)
         _, squares, loss, rounding, _ = sums
-        is_perfect = (n_off == 0) | (loss <= rounding / _ZERO**p)
+        is_perfect = (n_off == 0) | (loss <= rounding / ZERO**p)
         u, rounding, has_dual = table[:, :k], table[:, k:], bool(squares.all())
         return cls(fit, data, y, u, rounding, dual, gram, meat, unit, has_dual, is_perfect)
 

@@ -106,7 +106,7 @@ def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
     """
     taus, data = residuals.taus, residuals.rows.data
     beyond = density.effective_rows(data) * np.minimum(taus, 1.0 - taus)
-    few = (beyond < (1.0 - _ROUNDING) * _FEW * data.d) & (residuals.n_kept > 0)
+    few = (beyond < (1.0 - _ROUNDING) * _FEW * data.d) & ~residuals.is_perfect
     return list(zip(taus[few].tolist(), beyond[few].tolist(), strict=True))
 
 
@@ -188,8 +188,9 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
             "standard errors are wide there, often twice the true ones",
             InferenceWarning,
         )
-    for tau, n_zero, n_kept in zip(residuals.taus, residuals.n_zero, residuals.n_kept, strict=True):
-        if n_kept > 0 and n_zero > max(2.0 * d, 0.01 * data.n):
+    off = ~residuals.is_perfect
+    for tau, n_zero in zip(residuals.taus[off], residuals.n_zero[off], strict=True):
+        if n_zero > max(2.0 * d, 0.01 * data.n):
             warn_caller(
                 f"b equals the plane of tau = {tau:g} in {n_zero} rows: quantiles of discrete "
                 "values have no standard errors, but those of b with uniform noise as wide as its "
