@@ -47,8 +47,6 @@ _STILL, _MAX_ITERATIONS = 1e-9, 40
 #: For p < 2 curvatures are those of residuals no smaller than this fraction of the mean, which
 #: falls by a factor from step to step.
 _SMOOTHED, _SHRINK = 0.3, 0.1
-#: Residuals, beside the largest, whose curvatures are no smaller (p > 2) or larger (p < 2).
-_SMALL = 1e-12
 #: Below this p curvatures are too steep for Newton's method without a path of easier problems.
 _STEEP = 1.25
 #: Replicates that a tile is read for together.
@@ -388,7 +386,7 @@ def _powers(
         R = U - y[part] @ Z.T
         size = np.abs(R)
         powers = drawn * size ** (p - 1.0)
-        curvature = drawn * np.maximum(size, np.maximum(smoothing[part, None], _SMALL)) ** (p - 2.0)
+        curvature = drawn * np.maximum(size, smoothing[part, None]) ** (p - 2.0)
         out[part, 0] = (powers * size).sum(axis=1) / p
         out[part, 1 : 1 + Z.shape[1]] = np.copysign(powers, R) @ Z
         out[part, 1 + Z.shape[1] :] = (p - 1.0) * (curvature @ pairs)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from randla._typing import Array
-from randla.regression._inference.alone import without_alone
+from randla.regression._inference.carried import without_carried
 from randla.regression._inference.clusters import GroupSums, cluster_errors, sum_groups
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, warn_of_missing
@@ -118,7 +118,7 @@ def least_squares_errors(
         from randla.regression._inference.bootstrap import bootstrap_least_squares
 
         errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
-        errors = without_alone(errors, data)
+        errors = without_carried(errors, data)
     else:
         errors = robust_errors(data, fit, options.kind, sums)
     return finished(errors, fit, sums.products, data), None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from randla.regression._inference.alone import without_alone
+from randla.regression._inference.carried import without_carried
 from randla.regression._inference.errors import Errors, diagonal, warn_of_missing
 from randla.regression._inference.lp_fit import EPS, ZERO, LpFit, LpRows
 from randla.regression._inference.norm import norm_errors
@@ -55,7 +55,7 @@ def lp_inference(
         _require_more_rows_than_rank(rows)
         errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
         if chosen.kind == "bootstrap":
-            errors = without_alone(errors, rows.data)
+            errors = without_carried(errors, rows.data)
         errors = _without_rounding(errors, rows)
     warn_of_missing(errors, names * fit.x.shape[1])
     columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)

@@ -113,11 +113,11 @@ class Steps(NamedTuple):
     levels: Array  # |T| behind each jump
     endless: bool  # whether there are no further jumps
 
-    def end(self, t: float, sign: float) -> float:
-        """Where |T| passes t, interpolated between jumps as R does; an offset of that sign."""
+    def end(self, t: float) -> float:
+        """Where |T| passes t, interpolated between jumps as R does; an offset."""
         crossing = int(np.searchsorted(self.levels, t, side="right"))
         if crossing == len(self.levels):
-            return sign * np.inf if self.endless else np.nan
+            return float(np.copysign(np.inf, self.offsets[-1])) if self.endless else np.nan
         if crossing == 0:
             return float(self.offsets[0])
         inner, outer = self.levels[crossing - 1 : crossing + 1]
@@ -160,9 +160,7 @@ class RankIntervals:
         t = t_of_tail(0.5 * error, self.degrees_of_freedom)
         ends = np.full((2, *self.x.shape), np.nan)
         for at, sides in self.steps.items():
-            ends[:, at[0], at[1]] = [
-                side.end(float(t[at]), sign) for side, sign in zip(sides, (-1.0, 1.0), strict=True)
-            ]
+            ends[:, at[0], at[1]] = [side.end(float(t[at])) for side in sides]
         return self.x + self.unit * ends[0], self.x + self.unit * ends[1]
 
 

@@ -37,8 +37,8 @@ import numpy as np
 from scipy.special import fdtrc
 
 from randla._typing import Array
-from randla.regression._inference.alone import without_alone
 from randla.regression._inference.bootstrap import bootstrap_least_squares
+from randla.regression._inference.carried import without_carried
 from randla.regression._inference.clusters import (
     cluster_errors,
     sum_groups,
@@ -169,7 +169,7 @@ def _of_rows(
     )  # fmt: skip
     shift = _shift(fit, sketch, data, gram, gradient, products)
     if kind == "bootstrap":
-        return without_alone(bootstrap_least_squares(data, fit.units * fit.Y, options), data)
+        return without_carried(bootstrap_least_squares(data, fit.units * fit.Y, options), data)
     if n_large > 0:
         return _exact(fit, data, kind, gram, shift)
     K = basis(fit, data)
