@@ -191,3 +191,17 @@ def test_a_coefficient_is_named_once_for_several_quantiles(data):
     fit = lp_regression(A, b, tau=[0.25, 0.5, 0.75])
     with pytest.warns(InferenceWarning, match="no standard error for 'x4': the column"):
         fit.inference(A, b)
+
+
+@pytest.mark.parametrize("p", [1.5, 2.5, 3])
+def test_bootstrap_of_a_norm_where_a_row_is_fitted_exactly(data, p):
+    A, b = np.column_stack([data[0], np.arange(200) == 7]), data[1]
+    fit = lp_regression(A, b, p)
+    with pytest.warns(InferenceWarning, match="no standard error for 'x4'"):
+        result = fit.inference(A, b, kind="bootstrap", n_replicates=10, rng=0)
+    others = np.arange(200) != 7
+    reduced = lp_regression(A[others, :4], b[others], p)
+    expected = reduced.inference(A[others, :4], b[others], n_replicates=10)
+    ratio = result.standard_error[:4] / expected.standard_error
+    assert (ratio > 0.3).all()
+    assert (ratio < 3.0).all()
