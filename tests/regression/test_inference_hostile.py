@@ -195,13 +195,10 @@ def test_a_coefficient_is_named_once_for_several_quantiles(data):
 
 @pytest.mark.parametrize("p", [1.5, 2.5, 3])
 def test_bootstrap_of_a_norm_where_a_row_is_fitted_exactly(data, p):
-    A, b = np.column_stack([data[0], np.arange(200) == 7]), data[1]
+    A, b = np.column_stack([np.arange(200) != 7, np.arange(200) == 7]), data[1]
     fit = lp_regression(A, b, p)
-    with pytest.warns(InferenceWarning, match="no standard error for 'x4'"):
-        result = fit.inference(A, b, kind="bootstrap", n_replicates=10, rng=0)
+    with pytest.warns(InferenceWarning, match="no standard error for 'x1'"):
+        result = fit.inference(A, b, kind="bootstrap", n_replicates=20, rng=0)
     others = np.arange(200) != 7
-    reduced = lp_regression(A[others, :4], b[others], p)
-    expected = reduced.inference(A[others, :4], b[others], n_replicates=10)
-    ratio = result.standard_error[:4] / expected.standard_error
-    assert (ratio > 0.3).all()
-    assert (ratio < 3.0).all()
+    expected = lp_regression(A[others, :1], b[others], p).inference(A[others, :1], b[others])
+    assert 0.3 < result.standard_error[0] / expected.standard_error[0] < 3.0
