@@ -142,9 +142,7 @@ def test_bootstrap_of_a_column_of_one_group(data, fit, weights_are):
     asked = {} if weights_are is None else {"weights_are": weights_are}
     made = FITS[fit](A, b, **weights)
     B = np.c_[b, b**2] if fit == "two right-hand sides" else b
-    with pytest.warns(
-        InferenceWarning, match="no standard error for 'x1', 'x3': it hangs"
-    ):
+    with pytest.warns(InferenceWarning, match="no standard error for 'x1', 'x3': it hangs"):
         result = made.inference(A, B, **options, **weights, **asked)
     missing = np.isnan(result.standard_error).T.reshape(-1, 4)
     assert (missing == [False, True, False, True]).all()
@@ -202,3 +200,14 @@ def test_bootstrap_of_a_norm_where_a_row_is_fitted_exactly(data, p):
     others = np.arange(200) != 7
     expected = lp_regression(A[others, :1], b[others], p).inference(A[others, :1], b[others])
     assert 0.3 < result.standard_error[0] / expected.standard_error[0] < 3.0
+
+
+@pytest.mark.parametrize("kind", ["CR1", "cluster"])
+def test_groups_in_which_the_signs_of_residuals_balance(kind):
+    # Each group has as many rows above the median as below it: the scores of all groups are zero.
+    A, b = np.ones((15, 1)), np.arange(15.0) ** 1.5
+    groups = np.array([0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1])
+    with pytest.warns(InferenceWarning, match="'x0': the scores of all groups are zero"):
+        result = lp_regression(A, b, tau=0.5).inference(A, b, kind=kind, groups=groups)
+    assert np.isnan(result.standard_error).all()
+    assert np.isnan(result.p).all()

@@ -39,6 +39,9 @@ _ASSUMED = {
     "CR1": "independent groups, CR1 (Parente-Santos Silva)",
 }
 _NOT_TOLD = "at tau = {:g} too few rows tell it"
+_ALL_ZERO = "the scores of all groups are zero, as many rows lie on each side in each of them"
+#: Variance beside that of independent rows which is a rounding error.
+_BALANCED = 1e-20
 _OF_CLUSTERS = "in the tails, 95 % intervals for clusters held in 87 to 98 % of simulations"
 #: Effective rows beyond a plane, for each column, below which standard errors are wide.
 _FEW = 5.0
@@ -85,6 +88,13 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
             reasons |= dict.fromkeys(numbers, _NOT_TOLD.format(rows.fit.taus[t]))
         span = slice(numbers.start, numbers.stop)
         covariance[span] = covariance[:, span] = 0.0 if perfect[t] else np.nan
+    for t in np.flatnonzero(~(empty | perfect)):  # signs that balance in each group say nothing
+        half = basis.T @ Bread.of(sums.grams[t].sum(axis=0), data.n_rows).inverse
+        usual = ((half @ basis.meat) * half).sum(axis=1)  # of independent rows
+        here = covariance.diagonal()[t * d : (t + 1) * d]
+        numbers = t * d + np.flatnonzero(here <= _BALANCED * usual)
+        covariance[numbers] = covariance[:, numbers] = np.nan
+        reasons |= dict.fromkeys(numbers.tolist(), _ALL_ZERO)
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = (*_notes(residuals), _OF_CLUSTERS)
     return basis.completed(
