@@ -92,9 +92,9 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
         half = basis.T @ Bread.of(sums.grams[t].sum(axis=0), data.n_rows).inverse
         usual = ((half @ basis.meat) * half).sum(axis=1)  # of independent rows
         here = covariance.diagonal()[t * d : (t + 1) * d]
-        numbers = t * d + np.flatnonzero(here <= _BALANCED * usual)
-        covariance[numbers] = covariance[:, numbers] = np.nan
-        reasons |= dict.fromkeys(numbers.tolist(), _ALL_ZERO)
+        balanced = t * d + np.flatnonzero(here <= _BALANCED * usual)
+        covariance[balanced] = covariance[:, balanced] = np.nan
+        reasons |= dict.fromkeys(balanced.tolist(), _ALL_ZERO)
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = (*_notes(residuals), _OF_CLUSTERS)
     return basis.completed(
