@@ -10,8 +10,7 @@ import numpy as np
 
 from randla._tall.whitening import whiten
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.lp_fit import EPS
+from randla.regression._inference.lp_fit import EPS, LpRows, grams
 
 #: Least eigenvalue, of columns of norm one, above which the columns serve as they are.
 _WELL_CONDITIONED = 1e-7
@@ -39,21 +38,28 @@ class Basis:
     estimable: Any
 
     @classmethod
-    def of(cls, data: FittedData) -> Basis:
-        """From one pass; from some more, where columns are nearly or exactly dependent."""
-        d = data.d
-        gram, meat = _gram_and_meat(data, np.eye(d))
+    def of(cls, rows: LpRows) -> Basis:
+        """The scaled columns themselves, unless they are nearly or exactly dependent."""
+        data, gram, d = rows.data, rows.gram, rows.data.d
         norms = np.sqrt(gram.diagonal())
         if (norms > 0.0).all() and data.n >= d:
             least = np.linalg.eigvalsh(gram / norms / norms[:, None])[0]
             if least > _WELL_CONDITIONED:
-                return cls(np.eye(d), gram, meat, np.ones(d, bool))
+                return cls(np.eye(d), gram, rows.meat, np.ones(d, bool))
         root = None if data.w is None else np.sqrt(data.w)
         T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
-        rows = T.T @ gram  # their rows span those of X, as X T (X T)'W X = X
-        gram, meat = _gram_and_meat(data, T)
-        Q = np.linalg.qr(rows.T / np.maximum(norms, np.finfo(float).tiny)[:, None])[0]
+        r, combined = T.shape[1], T.T @ gram  # whose rows span those of X, as X T (X T)'W X = X
+        Q = np.linalg.qr(combined.T / np.maximum(norms, np.finfo(float).tiny)[:, None])[0]
+        gram, meat = data.sums(
+            _grams, data.w, shapes=[(r, r), (r, r)], T=T, squares=not data.repeats
+        )
         return cls(T, gram, meat, np.square(Q).sum(axis=1) > 1.0 - _INSIDE**2)
+
+    @property
+    def factor(self) -> Array | None:
+        """T, or None where it is the identity."""
+        T = self.T
+        return None if len(T) == T.shape[1] and (np.eye(len(T)) == T).all() else T
 
     def variance_root(self) -> Array:
         """K (d, r) with K K' = T gram^-1 meat gram^-1 T': |K'x|^2 is the variance of x'y."""
@@ -61,27 +67,8 @@ class Basis:
         return root
 
 
-def _gram_and_meat(data: FittedData, T: Array) -> tuple[Array, Array]:
-    r = T.shape[1]
-    gram, meat = data.sums(
-        _grams, data.w, shapes=[(r, r), (r, r)], T=not_identity(T), squares=not data.repeats
-    )
-    return gram, meat
-
-
-def not_identity(T: Array) -> Array | None:
-    """T, or None where a product with it does nothing."""
-    return None if len(T) == T.shape[1] and (np.eye(len(T)) == T).all() else T
-
-
-def _grams(X: Array, w: Array | None, *, T: Array | None, squares: bool) -> tuple[Array, Array]:
-    Q = X if T is None else X @ T
-    if w is None:
-        gram = Q.T @ Q
-        return gram, gram
-    weighted = w[:, None] * Q
-    gram = Q.T @ weighted
-    return gram, weighted.T @ weighted if squares else gram
+def _grams(X: Array, w: Array | None, *, T: Array, squares: bool) -> tuple[Array, Array]:
+    return grams(X @ T, w, squares=squares)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.fit import LeastSquaresFit
-from randla.regression._inference.options import InferenceOptions
+from randla.regression._inference.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
 
 #: Eigenvalues of K_g above 1 minus this belong to what group g carries alone.
@@ -72,11 +72,22 @@ class GroupSums:
         ``(A T)_g' V_g (A T)_g`` for each column of V.
     scores : (n_groups, k, r) ndarray
         ``Z_g' (A T)_g``.
+    products : (k, k) ndarray
+        ``Z' V^-1 Z`` over all rows, for the weighted residuals of least squares.
+    gradient : (d, k) ndarray
+        ``A'Z`` likewise.
     """
 
     T: Array
     grams: Array
     scores: Array
+    products: Array
+    gradient: Array
+
+    @property
+    def leverage(self) -> float:
+        """Sum of the leverages, for the first column of V: the rank if A T is orthonormal."""
+        return float(np.trace(self.grams[0].sum(axis=0)))
 
 
 def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = None) -> GroupSums:
@@ -96,19 +107,28 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
     """
     assert data.groups is not None
     tall, codes, n_groups = data.tall, data.groups.codes, data.groups.n_groups
-    if not tall.lazy:
-        return GroupSums(T, *_sums_of_rows(tall, codes, V, Z, T, Y, n_groups))
-    box = tall.join_rows(
-        _sums_of_block, codes, V, Z, T=T, Y=Y, shape=(1, 1), join=_joined, dtype=object
-    )
-    found, grams, scores = tall.compute(box)[0, 0]
-    return GroupSums(T, *(_spread(found, n_groups, part) for part in (grams, scores)))
+    if tall.lazy:
+        box = tall.join_rows(
+            _sums_of_block, codes, V, Z, T=T, Y=Y, shape=(1, 1), join=_joined, dtype=object
+        )
+        found, grams, scores, *others = tall.compute(box)[0, 0]
+        sums = [_spread(found, n_groups, part) for part in (grams, scores)] + others
+    else:
+        sums = _sums_of_rows(tall, codes, V, Z, T, Y, n_groups)
+    grams, scores, products, gradient = sums
+    i = np.arange(T.shape[1])
+    row, column = np.maximum.outer(i, i), np.minimum.outer(i, i)
+    square = grams.swapaxes(0, 1)[..., row * (row + 1) // 2 + column]  # from the lower triangles
+    return GroupSums(T, square, scores, products, gradient)
 
 
-def cluster_errors(data: FittedData, fit: LeastSquaresFit, options: InferenceOptions) -> Errors:
+def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
+    """The sums of a least-squares fit."""
+    return group_sums(data, basis(fit, data), data.w, data.B, Y=fit.Y)
+
+
+def cluster_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: GroupSums) -> Errors:
     """Errors of a least-squares fit whose rows are independent in different groups only."""
-    kind = options.kind
-    sums = group_sums(data, fit.inverse, data.w, data.B, Y=fit.Y)
     covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
     return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
 
@@ -145,36 +165,40 @@ def covariance_of_groups(
 
 def _sums_of_rows(
     block: Any, codes: Any, V: Any, Z: Any, T: Array, Y: Array | None, n_groups: int
-) -> tuple[Array, Array]:
-    """Grams (q, n_groups, r, r) and scores (n_groups, k, r) of rows in memory."""
+) -> list[Array]:
+    """Triangles of grams (n_groups, q, .), and scores, products and gradient of rows in memory."""
     n, (d, r) = block.n, T.shape
     V = np.ones((n, 1)) if V is None else np.asarray(V, np.float64).reshape(n, -1)
     Z = np.asarray(Z, np.float64).reshape(n, -1)
-    TY = T if Y is None else np.hstack([T, Y])
-    shapes = (V.shape[1], n_groups, r, r), (n_groups, Z.shape[1], r)
+    q, k = V.shape[1], Z.shape[1]
+    shapes = (n_groups, q, r * (r + 1) // 2), (n_groups, k, r), (k, k), (d, k)
     step = block.tile_rows
     n_tiles = -(-n // step)
     size = sum(int(np.prod(shape)) for shape in shapes)
     n_parts = min(n_tiles, max(n * d // (4 * size), 1), 8)  # whose sums are smaller than A
     bounds = part_bounds(n_tiles, n_parts)
 
-    def part(number: int) -> tuple[Array, Array]:
-        grams, scores = np.zeros(shapes[0]), np.zeros(shapes[1])
+    def part(number: int) -> list[Array]:
+        sums = [np.zeros(shape) for shape in shapes]
+        scratch = np.empty((step, d))
         for tile in range(*bounds[number]):
             rows = slice(tile * step, min((tile + 1) * step, n))
-            X = block.times(TY, rows.start, rows.stop)  # A T, and A Y
+            X = block.rows(rows.start, rows.stop, out=scratch)
             v, z = np.ascontiguousarray(V[rows]), np.ascontiguousarray(Z[rows])
-            kernels.add_groups(
-                X, codes[rows], v, z if Y is None else v * (z - X[:, r:]), grams, scores
-            )
-        return grams, scores
+            if Y is not None:
+                residual = z - X @ Y
+                z = v * residual
+                sums[2] += residual.T @ z
+                sums[3] += X.T @ z
+            kernels.add_groups(X @ T, codes[rows], v, z, *sums[:2])
+        return sums
 
-    seconds = 1e-9 * n * r * (d + r * V.shape[1])
-    (grams, scores), *others = run_parts(part, n_parts, seconds=seconds, blas=True)
+    seconds = 1e-9 * n * r * (d + r * q)
+    first, *others = run_parts(part, n_parts, seconds=seconds, blas=True)
     for other in others:
-        grams += other[0]
-        scores += other[1]
-    return grams, scores
+        for total, value in zip(first, other, strict=True):
+            total += value
+    return first
 
 
 def _sums_of_block(block: Any, codes: Any, V: Any, Z: Any, *, T: Array, Y: Array | None) -> Any:
@@ -196,18 +220,15 @@ def _joined(one: Any, other: Any) -> Any:
     joined = [
         _spread(np.searchsorted(union, found), len(union), a)
         + _spread(np.searchsorted(union, found2), len(union), b)
-        for a, b in zip(sums, sums2, strict=True)
+        for a, b in zip(sums[:2], sums2[:2], strict=True)
     ]
-    return _boxed(union, *joined)
+    return _boxed(union, *joined, *(a + b for a, b in zip(sums[2:], sums2[2:], strict=True)))
 
 
 def _spread(places: Array, n_groups: int, sums: Array) -> Array:
-    """Sums of some groups among zeros for the others; groups are the last axis but two."""
-    shape = list(sums.shape)
-    axis = sums.ndim - 3
-    shape[axis] = n_groups
-    out = np.zeros(shape)
-    out[(slice(None),) * axis + (places,)] = sums
+    """Sums of some groups, with zeros for the others."""
+    out = np.zeros((n_groups, *sums.shape[1:]))
+    out[places] = sums
     return out
 
 
@@ -259,14 +280,12 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
 def _by_series(K: Array, Y: Array, power: float, size: float) -> tuple[Array, Array]:
     """``(I - K)^-power Y`` and ``K (I - K)^-1/2`` for K of norms up to `size`, by Horner's rule."""
     n_terms = 1 + int(np.log(_EPS) / np.log(max(size, _EPS)))
-    y, F = Y, np.zeros_like(K)
-    diagonal = np.arange(K.shape[1])
+    y, F = Y, K
     for m in range(n_terms, 0, -1):  # (1 - x)^-q = 1 + q x (1 + (q + 1) x / 2 (1 + ...))
         y = Y + ((power + m - 1.0) / m) * (K @ y)
-        F[:, diagonal, diagonal] += 1.0
-        F = ((m - 0.5) / m) * (K @ F)
-    F[:, diagonal, diagonal] += 1.0
-    return y, K @ F
+    for m in range(n_terms // 2 + 1, 0, -1):  # as many digits as degrees of freedom need
+        F = K + ((m - 0.5) / m) * (K @ F)
+    return y, F
 
 
 def _by_spectrum(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from randla._tall.base import TallMatrix
 from randla._tall.memory import MemoryMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
+from randla._validation import read_only
 from randla.regression._inference.groups import Groups, as_groups
 
 Shape = tuple[int, ...]
@@ -92,7 +94,8 @@ class FittedData:
             raise ValueError(f"A must have shape {shape} as in the fit, got shape {tall.A.shape}")
         B = tall.right_hand_sides(b, finite=True)
         B = B[:, None] if B.ndim == 1 else B
-        w, n_rows, unit, live = None, tall.n, 1.0, None
+        w: Any = None
+        n_rows, unit, live = tall.n, 1.0, None
         if weights is not None:
             w = tall.vector(weights, "weights", positive_sum=True)
             largest, n_positive, total, n_whole = tall.compute(
@@ -159,19 +162,22 @@ class FittedData:
         function: Callable[..., Sequence[Any]],
         *vectors: Any,
         shapes: Sequence[Shape],
+        widths: Sequence[int] = (),
         **constants: Any,
     ) -> list[Array]:
         """Sums over the tiles of the arrays that ``function(X, *parts, **constants)`` returns.
 
         One pass over A, on several threads; parts are fixed by the shape, so that the sums do not
-        depend on the number of threads.
+        depend on the number of threads. With `widths` X and the parts are C-ordered and read-only,
+        as compiled kernels want them, and ``work=`` are arrays (rows, width) to write to.
         """
         size = sum(math.prod(shape) for shape in shapes)
         total = self.tall.compute(
             self.tall.join_rows(
-                _sums_of_block, *vectors, shape=(1, size), of_tile=function, size=size, **constants
+                _sums_of_block, *vectors, shape=(1, size), of_tile=function, size=size,
+                widths=tuple(widths), **constants,
             )
-        )
+        )  # fmt: skip
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         parts = np.split(np.asarray(total)[0], ends[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
@@ -197,20 +203,39 @@ class FittedData:
 
 
 def _sums_of_block(
-    block: MemoryMatrix, *vectors: Any, of_tile: Callable[..., Any], size: int, **constants: Any
-) -> Array:
+    block: MemoryMatrix, *vectors: Any, of_tile: Callable[..., Any], size: int,
+    widths: tuple[int, ...], **constants: Any,
+) -> Array:  # fmt: skip
     vectors = tuple(None if v is None else np.asarray(v) for v in vectors)
 
-    def visit(i: int, j: int, tile: Array, _: Array, total: Array) -> None:
-        parts = (None if v is None else v[i:j] for v in vectors)
-        found = of_tile(block.rows(i, j, out=tile), *parts, **constants)
+    def visit(i: int, j: int, tile: Array, work: Array, total: Array) -> None:
+        X = block.rows(i, j, out=tile)
+        parts = [None if v is None else v[i:j] for v in vectors]
+        more = constants
+        if widths:
+            if not X.flags.c_contiguous:
+                np.copyto(tile[: j - i], X)
+                X = tile[: j - i]
+            X, *parts = (None if v is None else _for_kernels(v) for v in (X, *parts))
+            more = {**constants, "work": _carved(work.reshape(-1), j - i, widths)}
+        found = of_tile(X, *parts, **more)
         at = 0
         for array in found:
             value = np.asarray(array).reshape(-1)
             total[0, at : at + value.size] += value
             at += value.size
 
-    return block.each(visit, 0, 2.0 * block.n * size, (1, size))
+    return block.each(visit, sum(widths), 2.0 * block.n * size, (1, size))
+
+
+def _for_kernels(values: Any) -> Array:
+    return read_only(np.ascontiguousarray(values, np.float64))
+
+
+def _carved(work: Array, n_rows: int, widths: tuple[int, ...]) -> list[Array]:
+    """Arrays (n_rows, width), one behind the other."""
+    ends = np.cumsum([0, *widths]) * n_rows
+    return [work[i:j].reshape(n_rows, -1) for i, j in pairwise(ends.tolist())]
 
 
 def _values_of_block(

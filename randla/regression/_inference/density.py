@@ -27,16 +27,15 @@ from typing import Any
 
 import numpy as np
 
+from randla._tall._kernels.tiles import row_norms
 from randla._typing import Array
 from randla.regression._inference.basis import Basis
 from randla.regression._inference.data import FittedData
-from randla.regression._inference.lp_fit import EPS, LpFit
+from randla.regression._inference.lp_fit import LpRows
 from randla.regression._inference.order_statistics import smallest, weighted_quantiles
 
 #: Differences of planes up to this, beside the range of b, are rounding errors.
 _ROUNDING = 1e-12
-#: Residuals up to so many rounding errors are zero.
-_ZERO = 16.0
 
 
 def hall_sheather(n: float, tau: float) -> float:
@@ -51,62 +50,52 @@ def hall_sheather(n: float, tau: float) -> float:
     return float(h)
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Residuals:
-    """Residuals of k planes in scaled units, and the order statistics that densities need.
+    """Residuals of k planes, and the order statistics that densities need.
 
     Attributes
     ----------
-    data : FittedData
-    taus : (k,) ndarray
-    h : (k,) ndarray
-        Bandwidths.
-    u : (n, k) ndarray or Dask array
-        Residuals.
+    rows : LpRows
+    taus, h : (k,) ndarray
+        Quantiles and bandwidths.
     kept : (n, k) ndarray or Dask array of bool
         Rows off the plane: as many as there are coefficients lie on it in every fit.
     n_kept, n_on_plane : (k,) ndarray
         Rows that are kept, and rows whose residual is a rounding error.
     """
 
-    data: FittedData
+    rows: LpRows
     taus: Array
     h: Array
-    u: Any
     kept: Any
     n_kept: Array
     n_on_plane: Array
 
     @classmethod
-    def of(cls, fit: LpFit, data: FittedData) -> Residuals:
+    def of(cls, rows: LpRows) -> Residuals:
         """Look at the residuals of a fit."""
-        k, w, tall = len(fit.taus), data.w, data.tall
+        fit, data = rows.fit, rows.data
+        w, tall = data.w, data.tall
         h = np.array([hall_sheather(effective_rows(data), tau) for tau in fit.taus])
-        y = fit.x / data.coefficient_units
-        table = data.rows(_residuals, data.B, width=2 * k, y=y)
-        u, rounding = table[:, :k], table[:, k:]
-        size = abs(u)
-        on_plane = size <= rounding
-        limit = smallest(tall, size, fit.rank)
-        kept = ~on_plane & (size > limit)
-        counted = [kept, on_plane]
+        size = abs(rows.u)
+        on_plane = size <= rows.rounding
+        kept = ~on_plane & (size > smallest(tall, size, fit.rank))
         if w is not None:
-            counted = [rows & (w > 0.0)[:, None] for rows in counted]
-            kept = counted[0]
-            if data.repeats:
-                counted = [rows * w[:, None] for rows in counted]
-        n_kept, n_on_plane = tall.compute(*(rows.sum(axis=0) for rows in counted))
-        return cls(data, np.array(fit.taus), h, u, kept, n_kept, n_on_plane)
+            live = (w > 0.0)[:, None]
+            kept, on_plane = kept & live, on_plane & live
+        n_kept, n_on_plane = tall.compute(kept.sum(axis=0), on_plane.sum(axis=0))
+        return cls(rows, np.array(fit.taus), h, kept, n_kept, n_on_plane)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
         """The levels (q, k) of values (n, k) of the kept rows, of all by default."""
-        return weighted_quantiles(self.data.tall, values, kept, self.data.w, levels)
+        return weighted_quantiles(self.rows.data.tall, values, kept, self.rows.data.w, levels)
 
     @property
     def sparsity(self) -> Array:
         """Siddiqui's difference quotient s (k,) of quantiles of the kept residuals."""
         levels = np.stack([self.taus - self.h, self.taus + self.h])
-        low, high = self.quantiles(levels, self.u, self.kept)
+        low, high = self.quantiles(levels, self.rows.u, self.kept)
         return (high - low) / (2.0 * self.h)
 
     @property
@@ -126,21 +115,17 @@ def effective_rows(data: FittedData) -> float:
     return float(total) / float(squares) * float(total)
 
 
-def _residuals(X: Array, B: Array, *, y: Array) -> Array:
-    """Residuals of the planes y, and bounds for their rounding errors."""
-    return np.hstack([B - X @ y, _ZERO * EPS * (np.abs(B) + np.abs(X) @ np.abs(y))])
-
-
 # Densities, one column a plane -------------------------------------------------------------------
 
 
-def planes_beside(fit: LpFit, data: FittedData, h: Array) -> Array:
+def planes_beside(residuals: Residuals) -> Array:
     """Differences (d, k) between the planes at tau + h and tau - h, in scaled units.
 
     All are solved in one call; what the fit has already is not solved again.
     """
-    y = fit.x / data.coefficient_units
-    planes = dict(zip(fit.taus, y.T, strict=True))
+    rows, h = residuals.rows, residuals.h
+    fit, data = rows.fit, rows.data
+    planes = dict(zip(fit.taus, rows.y.T, strict=True))
     wanted = [(tau - step, tau + step) for tau, step in zip(fit.taus, h, strict=True)]
     new = sorted({tau for pair in wanted for tau in pair} - planes.keys())
     if new:
@@ -151,25 +136,27 @@ def planes_beside(fit: LpFit, data: FittedData, h: Array) -> Array:
 
 def shrunk(residuals: Residuals, difference: Array, basis: Basis) -> Any:
     """The default, (n, k)."""
-    return residuals.data.rows(
+    return residuals.rows.data.rows(
         _shrunk, width=len(residuals.h), difference=difference, h=residuals.h,
-        s=residuals.sparsity, root=basis.variance_root(), tiny=_tiny(residuals.data),
+        s=residuals.sparsity, root=basis.variance_root(), tiny=_tiny(residuals.rows.data),
     )  # fmt: skip
 
 
 def _shrunk(X: Array, *, difference: Array, h: Array, s: Array, root: Array, tiny: float) -> Array:
     delta = X @ difference
     delta = np.where(delta > tiny, delta, 0.0)
-    leverage = np.square(X @ root).sum(axis=1)[:, None]
-    half_variance = h * (1.0 - 2.0 * h) * np.maximum(s, delta / (2.0 * h)) ** 2 * leverage
+    length = np.empty(len(X))
+    row_norms(X @ root, length)
+    local = np.maximum(s, delta / (2.0 * h)) * length[:, None]
+    half_variance = h * (1.0 - 2.0 * h) * local * local
     return _quotient(2.0 * h * delta, delta * delta + half_variance)
 
 
 def hendricks_koenker(residuals: Residuals, difference: Array) -> Any:
     """That of "nid", (n, k)."""
-    return residuals.data.rows(
+    return residuals.rows.data.rows(
         _difference_quotient, width=len(residuals.h), difference=difference, h=residuals.h,
-        tiny=_tiny(residuals.data),
+        tiny=_tiny(residuals.rows.data),
     )  # fmt: skip
 
 
@@ -180,7 +167,7 @@ def _difference_quotient(X: Array, *, difference: Array, h: Array, tiny: float) 
 
 def normal_kernel(residuals: Residuals) -> Any:
     """That of "powell", (n, k): widths from the standard deviation or the quartiles, if less."""
-    u, quarters = residuals.u, np.full((2, len(residuals.h)), [[0.25], [0.75]])
+    u, quarters = residuals.rows.u, np.full((2, len(residuals.h)), [[0.25], [0.75]])
     low, high = residuals.quantiles(quarters, u)
     widths = np.minimum(_standard_deviations(residuals), (high - low) / 1.34)
     widths = residuals.normal_bandwidths * widths
@@ -191,7 +178,7 @@ def normal_kernel(residuals: Residuals) -> Any:
 
 def flat_kernel(residuals: Residuals) -> Any:
     """That of "CR1", (n, k): widths from the median absolute deviation from the median."""
-    u, half = residuals.u, np.full((1, len(residuals.h)), 0.5)
+    u, half = residuals.rows.u, np.full((1, len(residuals.h)), 0.5)
     (middle,) = residuals.quantiles(half, u)
     (deviation,) = residuals.quantiles(half, abs(u - middle))
     widths = residuals.normal_bandwidths * deviation
@@ -199,7 +186,7 @@ def flat_kernel(residuals: Residuals) -> Any:
 
 
 def _standard_deviations(residuals: Residuals) -> Array:
-    data, u = residuals.data, residuals.u
+    data, u = residuals.rows.data, residuals.rows.u
     w = np.ones(1) if data.w is None else data.w
     share = (w / w.sum() if data.w is not None else w / data.n)[:, None]
     mean = data.tall.compute((share * u).sum(axis=0))

@@ -23,19 +23,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from randla._tall.memory import add_gram
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.fit import LeastSquaresFit
-from randla.regression._inference.options import INDEPENDENT
 from randla.regression._inference.satterthwaite import degrees_of_freedom, moments
 from randla.regression._inference.whitened_rows import (
+    HEAVY,
     WhitenedRows,
     basis,
     constants_of,
     heavy_rows,
-    whiten_rows,
+    multiply,
 )
+from randla.regression._kernels import robust as kernels
 
 #: 1 - h below which a row stands alone: its residual is zero whatever its error.
 _ALONE = 1e-10
@@ -44,15 +46,16 @@ _OF_ALONE = 1e-7
 _STANDS_ALONE = (
     "it hangs on one row of leverage one, whose residual is zero whatever the error of that row"
 )
+#: The p of each kind.
+_POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
 
 
 class RowSums(NamedTuple):
     """Sums over all rows."""
 
-    gradient: Array  # (d, k) of A'W(b - A x)
+    gradient: Array  # (k, d) of A'W(b - A x)
     products: Array  # (k, k) of the weighted residuals
-    leverage: Array  # () of the leverages, which is the rank
-    n_heavy: Array  # ()
+    n_heavy: Array  # () rows of leverage near one
     meat: Array  # (k r, k r) of the kind, without heavy rows
     moments: Array  # (2, d) for the degrees of freedom, without heavy rows
 
@@ -60,43 +63,46 @@ class RowSums(NamedTuple):
 def sum_rows(fit: LeastSquaresFit, data: FittedData, kind: str) -> RowSums:
     """All that one pass says."""
     d, k, r = data.d, data.k, fit.rank
-    size, n_moments = k * r if kind in INDEPENDENT else 0, 2 if kind == "robust" else 0
+    power, n_moments = _POWERS.get(kind), 2 if kind == "robust" else 0
+    size = 0 if power is None else k * r
     sums = data.sums(
-        _sums_of_tile, data.B, data.w, kind=kind, **constants_of(fit, data),
-        shapes=[(d, k), (k, k), (), (), (size, size), (n_moments, d)],
+        _sums_of_tile, data.B, data.w, power=power, n_moments=n_moments, **constants_of(fit, data),
+        shapes=[(k, d), (k, k), (), (size, size), (n_moments, d)], widths=[k, r, 1, size, d],
     )  # fmt: skip
     return RowSums(*sums)
 
 
-def _sums_of_tile(X: Array, B: Array, w: Array | None, *, kind: str, **constants: Any) -> list[Any]:
-    rows = whiten_rows(X, B, w, **constants)
-    R = rows.R if w is None else rows.R * (w if constants["repeats"] else np.sqrt(w))[:, None]
-    heavy = rows.heavy
-    leverage = rows.counted((1.0 - rows.left)[:, None]).sum()
-    sums = [X.T @ R, rows.R.T @ rows.counted(rows.R), leverage, heavy.sum()]
-    if kind not in INDEPENDENT:
+def _sums_of_tile(
+    X: Array, B: Array, w: Array | None, *, power: int | None, n_moments: int, work: list[Array],
+    K: Array, Y: Array, repeats: bool,
+) -> list[Any]:  # fmt: skip
+    R, Q, left, scores, G = work
+    np.subtract(B, np.matmul(X, Y, out=R), out=R)
+    root = None if w is None else np.sqrt(w)
+    weighted = R
+    if root is not None:
+        R *= root[:, None]
+        weighted = R * root[:, None]
+    sums = [weighted.T @ X, R.T @ R]
+    if power is None:
         return sums
-    if heavy.any():  # looked at one by one, later
-        rows = rows.where(~heavy)
-    sums.append(_meat(rows, kind))
-    return [*sums, moments(rows, constants["K"])] if kind == "robust" else sums
+    multiply(X, K, Q)
+    root = np.empty(0) if root is None or repeats else root
+    sums.append(kernels.scores(Q, R, root, power, HEAVY, left[:, 0], scores))
+    sums.append(np.zeros((scores.shape[1],) * 2))
+    add_gram(scores, sums[-1])
+    if n_moments:
+        counts = w if repeats else None
+        sums.append(moments(np.matmul(Q, K.T, out=G), left[:, 0], counts, HEAVY))
+    return sums
 
 
-def _meat(rows: WhitenedRows, kind: str) -> Array:
-    """Sum of r r' (x) q q' / (1 - h)^p."""
-    factor = np.ones(len(rows.left))
-    if kind in ("HC3", "robust"):
-        factor = 1.0 / rows.left
-    elif kind == "HC2":
-        factor = 1.0 / np.sqrt(rows.left)
-    if rows.counts is not None:
-        factor *= np.sqrt(rows.counts)
-    R, Q = factor[:, None] * rows.R, rows.Q
-    if R.shape[1] == 1:
-        scores = R * Q
-    else:
-        scores = (R[:, :, None] * Q[:, None, :]).reshape(len(Q), -1)  # (rows, k r)
-    return scores.T @ scores
+def _of_heavy_rows(rows: WhitenedRows, power: int, K: Array) -> tuple[Array, Array]:
+    """The last two of the sums for rows of high leverage."""
+    R = rows.R / (rows.left[:, None] ** (0.5 * power))
+    scores = R[:, :, None] * rows.Q[:, None, :]
+    scores = scores.reshape(len(R), R.shape[1] * len(K.T))  # (rows, k r)
+    return scores.T @ scores, moments(rows.Q @ K.T, rows.left, rows.counts, 0.0)
 
 
 def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSums) -> Errors:
@@ -109,9 +115,10 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
         share = ((K @ heavy.Q[alone].T) ** 2).sum(axis=1)  # of the directions of such rows
         lost, n_alone = share > _OF_ALONE**2 * (K * K).sum(axis=1), int(alone.sum())
         heavy = heavy.where(~alone)
-        meat = meat + _meat(heavy, kind)
-        of_df = of_df + moments(heavy, K) if kind == "robust" else of_df
-    covariance = np.einsum("ja,caeb,lb->cjel", K, meat.reshape(k, r, k, r), K, optimize=True)
+        more = _of_heavy_rows(heavy, _POWERS[kind], K)
+        meat, of_df = meat + more[0], of_df + more[1][: len(of_df)]
+    blocks = K @ meat.reshape(k, r, k, r).transpose(0, 2, 1, 3) @ K.T  # (k, k, d, d)
+    covariance = blocks.transpose(0, 2, 1, 3).copy()  # coefficients fastest
     df = np.full(d, float(data.n_rows - r))
     assumed = f"independent rows, {kind}"
     if kind == "HC1":

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from randla._typing import Array
+from randla.regression._inference.clusters import GroupSums, cluster_errors, sum_groups
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, warn_of_missing
 from randla.regression._inference.fit import LeastSquaresFit, determined
@@ -26,6 +27,8 @@ _ROUNDING = 16.0
 #: Relative gradient up to which the data are taken for those of the fit, in rounding errors: a
 #: constant and a multiple of sqrt(n), with a margin of ten or more.
 _GRADIENT, _GRADIENT_ROOT_N = 1e3, 10.0
+#: Relative difference of the norm of the residuals to that of the fit.
+_NORM = 1e-6
 
 _NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
 
@@ -94,18 +97,19 @@ def least_squares_errors(
         return sketched_errors(fit, data, options)
     if data is None:
         return finished(iid_errors(fit, fit.products), fit, fit.products), None
+    if options.kind in CLUSTERED:
+        of_groups = sum_groups(fit, data)
+        require_same_data(fit, data, of_groups)
+        errors = cluster_errors(data, fit, options.kind, of_groups)
+        return finished(errors, fit, of_groups.products, data), None
     sums = sum_rows(fit, data, options.kind)
     require_same_data(fit, data, sums)
     if options.kind == "iid":
         errors = iid_errors(fit, sums.products, data)
     elif options.kind == "bootstrap":
-        from randla.regression._inference.bootstrap import bootstrap_errors
+        from randla.regression._inference.bootstrap import bootstrap_least_squares
 
         errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
-    elif options.kind in CLUSTERED:
-        from randla.regression._inference.clusters import cluster_errors
-
-        errors = cluster_errors(data, fit, options)
     else:
         errors = robust_errors(data, fit, options.kind, sums)
     return finished(errors, fit, sums.products, data), None
@@ -122,8 +126,8 @@ def iid_errors(fit: LeastSquaresFit, products: Array, data: FittedData | None = 
     if np.isnan(products).any():
         notes.append("covariances between right-hand sides need A and b")
     return Errors(
-        np.asarray(np.kron(products / df, K @ K.T)), np.full(fit.Y.shape, df), assumed, tuple(notes),
-        unit=fit.units,
+        np.asarray(np.kron(products / df, K @ K.T)), np.full(fit.Y.shape, df), assumed,
+        notes=tuple(notes), unit=fit.units,
     )  # fmt: skip
 
 
@@ -151,13 +155,13 @@ def finished(
     )  # fmt: skip
 
 
-def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums) -> None:
+def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums | GroupSums) -> None:
     """Raise ValueError unless the fit solves the normal equations of the data.
 
     Each entry of the gradient A'W(b - A x) is a rounding error beside the norms that it is made
-    of, whatever the condition number; and the leverages sum to the rank.
+    of, whatever the condition number; and the residuals have the norm that the fit found.
     """
-    g, leverage = sums.gradient, float(sums.leverage)
+    g = sums.gradient.T
     if not np.isfinite(g).all():
         data.tall.require_finite()
         raise ValueError("A, b and weights must be finite and those of the fit, got NaN or inf")
@@ -166,12 +170,11 @@ def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums) -> 
         V = np.linalg.qr(K)[0]
         g = V @ (V.T @ g)
     unit = _unscaled(fit, data)
-    size = np.sqrt(sums.products.diagonal()) + unit * fit.terms
+    norm, found = (np.sqrt(P.diagonal()) for P in (sums.products, unit * unit * fit.products))
     relative = _EPS * (_GRADIENT + _GRADIENT_ROOT_N * data.n**0.5) + fit.slack
-    right = np.abs(g) <= relative * unit * np.outer(fit.column_norms, size)
-    condition = float(np.linalg.norm(K) * np.linalg.norm(fit.column_norms))
-    loose = min(1e-6 + 100.0 * _EPS * condition, 0.3)
-    if not (right.all() and abs(leverage - fit.rank) <= loose * fit.rank):
+    error = relative * (norm + unit * fit.terms)  # of the residuals, (k,)
+    right = np.abs(g) <= unit * np.outer(fit.column_norms, error)
+    if not (right.all() and (np.abs(norm - found) <= _NORM * found + error).all()):
         raise ValueError(
             "A, b or weights are not those of the fit: its residuals b - A x are not orthogonal to "
             "the columns of A"

@@ -1,22 +1,25 @@
-"""What the statistical errors of quantile and l_p fits start from, and whether the data are its."""
+"""A quantile or l_p fit and its rows: what errors start from, and whether they belong together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from randla._results import warn_caller
 from randla._scaling import power_of_two_scale
+from randla._tall.memory import add_gram
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._inference.data import FittedData, Scales
 
 EPS = float(np.finfo(np.float64).eps)
-#: A'z beside its terms, the value, and rounding errors of residuals, by which fits may differ.
-_FEASIBLE, _SAME, _ROUNDINGS = 1e-8, 1e-9, 16.0
+#: Residuals up to so many rounding errors are zero.
+_ZERO = 16.0
+#: A'z beside the sizes of its terms, and the value, by which the rows of the fit may differ.
+_FEASIBLE, _SAME = 1e-8, 1e-9
+#: Squared column norms and entries of b that need no scaling.
+_MODERATE = 1e-100, 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +40,8 @@ class LpFit:
         Of A.
     solve : callable
         ``solve(A, b, tau=..., weights=...)``: the same problem for other rows, weights or several
-        quantiles, in memory or lazy. What it returns has `x` (d, k), `dual` (n, k) and `value`.
-        For p > 1 `tau` is left out, and there is no trailing axis.
+        quantiles, in memory or lazy. What it returns has `x` (d, k). For p > 1 `tau` is left out,
+        and there is no trailing axis.
     """
 
     x: Array
@@ -63,65 +66,130 @@ class LpFit:
             taus, value, dual = (0.5,), 0.5 * value, 0.5 * dual
         return cls(x, value, dual, p, taus, rank, solve)
 
-    def of_rows(self, data: FittedData) -> LpFit:
-        """The fit for the rows and weights of `data`: dual and value; refuses what it is not of.
 
-        The rows and weights of a fit have A'z = 0, z in its box, and losses that add up to `value`.
+@dataclass(frozen=True, eq=False)
+class LpRows:
+    """The rows of a fit, in scaled units.
+
+    Attributes
+    ----------
+    fit : LpFit
+    data : FittedData
+    y : (d, k) ndarray
+        Coefficients.
+    u, rounding : (n, k) ndarray or Dask array
+        Residuals, and bounds up to which they are zero.
+    dual : (n, k) ndarray or Dask array
+        For the weights of `data`.
+    gram, meat : (d, d) ndarray
+        ``X'WX`` and ``X'MX``, see `Basis`.
+    unit : (k,) ndarray
+        A typical residual, a power of two; 1 for a perfect fit.
+    """
+
+    fit: LpFit
+    data: FittedData
+    y: Array
+    u: Any
+    rounding: Any
+    dual: Any
+    gram: Array
+    meat: Array
+    unit: Array
+
+    @classmethod
+    def open(
+        cls, fit: LpFit, A: Any, b: Any, weights: Any, *, repeats: bool, groups: Any
+    ) -> LpRows:
+        """Read the rows once more; refuse those that are not of the fit.
+
+        Rows and weights of a fit have A'z = 0, z in its box, and losses that add up to `value`.
         """
-        dual = self.dual if data.live is None else self.dual[data.live]
-        if data.tall.lazy:
-            dual = dual.rechunk({0: data.tall.A.chunks[0], 1: -1})
-        if data.unit != 1.0:
-            dual = data.unit * dual
-        power = 1.0 if self.taus else 1.0 / self.p
-        value = self.value * data.unit**power * data.b_scale
-        fit = replace(self, dual=dual, value=value)
-        fit._require_rows_of(data)
-        return fit
+        d = len(fit.x)
+        options = {"repeats": repeats, "groups": groups, "shape": (len(fit.dual), d)}
+        if weights is None:  # columns are mostly moderate, and then read once less
+            plain = Scales(np.zeros(d, np.int64), np.zeros(1, np.int64))
+            data = FittedData.open(A, b, scales=plain, **options)
+            rows = cls._of(fit, data)
+            if rows is not None:
+                return rows
+        rows = cls._of(fit, FittedData.open(A, b, weights, **options), scaled=True)
+        assert rows is not None
+        return rows
 
-    def _require_rows_of(self, data: FittedData) -> None:
-        (d, k), p = self.x.shape, self.p
-        total = float(data.n_rows if data.w is None else data.tall.compute(data.w.sum()))
-        unit = 1.0 / power_of_two_scale(self.value / total ** (1.0 / p))  # a typical residual
-        taus = np.array(self.taus) if self.taus else np.full(k, 0.5)
-        sums, terms, loss, rounding, outside = data.sums(
-            _guarded, data.B, self.dual, data.w, shapes=[(d, k), (d, k), (k,), (k,), (k,)],
-            y=self.x / data.coefficient_units, unit=unit, taus=taus, p=p,
+    @classmethod
+    @np.errstate(over="ignore", invalid="ignore")
+    def _of(cls, fit: LpFit, data: FittedData, scaled: bool = False) -> LpRows | None:
+        """None where numbers are too large or small and not scaled."""
+        if data.k != 1:
+            raise ValueError(
+                f"b must be of shape ({data.n},) or ({data.n}, 1), got {data.k} columns"
+            )
+        (d, k), tall, p = fit.x.shape, data.tall, fit.p
+        total = float(data.n_rows if data.w is None else tall.compute(data.w.sum()))
+        value = fit.value * data.unit ** (1.0 / p) * data.b_scale
+        unit = 1.0 / power_of_two_scale(value / total ** (1.0 / p))
+        dual = fit.dual if data.live is None else fit.dual[data.live]
+        if tall.lazy:
+            dual = dual.rechunk({0: tall.A.chunks[0], 1: -1})
+        dual = dual if data.unit == 1.0 else data.unit * dual
+        y = fit.x / data.coefficient_units
+        table = data.rows(_residuals, data.B, width=2 * k, y=y)
+        taus = np.array(fit.taus) if fit.taus else None
+        shapes = [(d, d), (d, d), (d, k), (k,), (k,), (k,), (k,)]
+        gram, meat, gradient, squares, loss, blur, outside = data.sums(
+            _guarded, table, dual, data.w, shapes=shapes, taus=taus, unit=unit, p=p,
+            squares=not data.repeats,
         )  # fmt: skip
-        value = self.value / unit
-        found, blur = loss ** (1.0 / p), rounding ** (1.0 / p)
-        wrong = (np.abs(sums) > _FEASIBLE * terms).any()
-        wrong |= (np.abs(found - value) > _SAME * value + _ROUNDINGS * blur).any()
-        if wrong or (outside > _FEASIBLE * total).any():
+        norms = gram.diagonal()
+        if not scaled and not _is_moderate(norms, tall.compute(abs(data.B).max())):
+            return None
+        value, loss, blur = value / unit, loss ** (1.0 / p), blur ** (1.0 / p)
+        same = (np.abs(gradient) <= _FEASIBLE * np.sqrt(norms[:, None] * squares)).all()
+        same &= (np.abs(loss - value) <= _SAME * value + blur).all()
+        if not (same and (outside <= _FEASIBLE * total).all()):
             raise ValueError(
                 "A, b or weights are not those of the fit: give the same rows in the same order, "
                 "with the weights of the fit"
             )
+        return cls(fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit)
+
+
+def _is_moderate(norms: Array, largest: Any) -> bool:
+    low, high = _MODERATE
+    columns = ((norms == 0.0) | ((norms > low) & (norms < high))).all()
+    return bool(columns and (largest == 0.0 or low < largest < high))
+
+
+def _residuals(X: Array, B: Array, *, y: Array) -> Array:
+    """Residuals, and bounds for their rounding errors."""
+    return np.hstack([B - X @ y, _ZERO * EPS * (np.abs(B) + np.abs(X) @ np.abs(y))])
 
 
 def _guarded(
-    X: Array, B: Array, Z: Array, w: Array | None, *, y: Array, unit: Array, taus: Array, p: float
-) -> tuple[Array, ...]:
-    """Sums of x z and |x z|; losses, what rounding may make of them, and how far z is outside."""
+    X: Array, table: Array, Z: Array, w: Array | None, *, taus: Array | None, unit: Array, p: float,
+    squares: bool,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Gram matrices; X'z and |z|^2; loss, what rounding may make of it, how far z is outside."""
+    k = Z.shape[1]
+    u, rounding = table[:, :k] / unit, table[:, k:] / unit
     weight = np.ones((len(X), 1)) if w is None else w[:, None]
-    u = (B - X @ y) / unit
-    size = np.abs(X)
-    rounding = EPS * (np.abs(B) + size @ np.abs(y)) / unit
-    sums = X.T @ Z, size.T @ np.abs(Z)
-    if p > 1.0:
-        loss, rounding = weight * np.abs(u) ** p, weight * rounding**p
-        return *sums, loss.sum(axis=0), rounding.sum(axis=0), np.zeros(len(taus))
-    loss = weight * u * (taus - (u < 0.0))
-    outside = np.maximum(Z - weight * taus, weight * (taus - 1.0) - Z)
-    outside = np.maximum(outside, 0.0)
-    return *sums, loss.sum(axis=0), (weight * rounding).sum(axis=0), outside.sum(axis=0)
+    sums = *grams(X, w, squares=squares), X.T @ Z, np.square(Z).sum(axis=0)
+    if taus is None:
+        loss, rounding, outside = weight * np.abs(u) ** p, weight * rounding**p, np.zeros_like(u)
+    else:
+        loss, rounding = weight * u * (taus - (u < 0.0)), weight * rounding
+        outside = np.maximum(Z - weight * taus, weight * (taus - 1.0) - Z)
+        outside = np.maximum(outside, 0.0)
+    return *sums, loss.sum(axis=0), rounding.sum(axis=0), outside.sum(axis=0)
 
 
-def warn_of_columns(told: Any, names: tuple[str, ...], where: str = "") -> None:
-    """Name the columns whose coefficients the rows do not tell, or whose errors they do not."""
-    if not told.all():
-        listed = ", ".join(names[j] for j in np.flatnonzero(~told))
-        warn_caller(
-            f"no standard error (NaN) for {listed}{where}: too few rows tell them there",
-            InferenceWarning,
-        )
+def grams(Q: Array, w: Array | None, *, squares: bool) -> tuple[Array, Array]:
+    """Q'WQ, and Q'MQ with m = w^2 if `squares` are asked for, else w."""
+    if w is None:
+        gram = np.zeros((Q.shape[1], Q.shape[1]))
+        add_gram(Q, gram)
+        return gram, gram
+    weighted = w[:, None] * Q
+    gram = Q.T @ weighted
+    return gram, weighted.T @ weighted if squares else gram

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.lp_fit import LpFit
+from randla.regression._inference.errors import warn_of_missing
+from randla.regression._inference.lp_fit import LpFit, LpRows
 from randla.regression._inference.norm import norm_errors
 from randla.regression._inference.options import NORMS, QUANTILES, InferenceOptions
 from randla.regression._inference.quantile import quantile_errors
@@ -48,14 +48,15 @@ def lp_inference(
             )
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
-    data = FittedData.open(A, b, weights, repeats=chosen.repeats, groups=groups)
+    rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
+    data = rows.data
     if data.n_rows <= fit.rank:
         raise ValueError(
             f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
             f"estimated, got {data.n_rows} rows"
         )
-    fit = fit.of_rows(data)
-    errors = (quantile_errors if fit.taus else norm_errors)(fit, data, names, chosen)
+    errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
+    warn_of_missing(errors, names * fit.x.shape[1])
     return Inference.of(
         fit.x.reshape(shape),
         errors,

@@ -14,7 +14,6 @@ LEAST_SQUARES = (
 )  # fmt: skip
 QUANTILES = ("iid", "robust", "nid", "powell", "rank", "cluster", "CR1", "bootstrap")
 NORMS = ("robust", "bootstrap")
-INDEPENDENT = ("robust", "HC0", "HC1", "HC2", "HC3")
 CLUSTERED = ("cluster", "CR1", "CR2", "CR3")
 
 

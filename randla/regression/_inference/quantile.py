@@ -20,13 +20,12 @@ import numpy as np
 from randla._results import warn_caller
 from randla._typing import Array
 from randla.regression._inference import density
-from randla.regression._inference.basis import Basis, Bread, not_identity
+from randla.regression._inference.basis import Basis, Bread
 from randla.regression._inference.bootstrap import bootstrap_quantiles
-from randla.regression._inference.clusters import cluster_errors, group_sums
-from randla.regression._inference.data import FittedData
+from randla.regression._inference.clusters import covariance_of_groups, group_sums
 from randla.regression._inference.density import Residuals
 from randla.regression._inference.errors import Errors
-from randla.regression._inference.lp_fit import LpFit, warn_of_columns
+from randla.regression._inference.lp_fit import LpRows
 from randla.regression._inference.options import CLUSTERED, InferenceOptions, InferenceWarning
 from randla.regression._inference.rank import rank_errors
 
@@ -39,52 +38,48 @@ _ASSUMED = {
     "cluster": "independent groups, jackknife (CR3)",
     "CR1": "independent groups, CR1 (Parente-Santos Silva)",
 }
+_NOT_TOLD = "at tau = {:g} too few rows tell it"
 _OF_CLUSTERS = "in the tails, 95 % intervals for clusters held in 87 to 98 % of simulations"
 #: Effective rows beyond a plane, for each column, below which standard errors are wide.
 _FEW = 5.0
 
 
-def quantile_errors(
-    fit: LpFit, data: FittedData, names: tuple[str, ...], options: InferenceOptions
-) -> Errors:
+def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
     """What a kind says of the coefficients of quantile fits."""
-    residuals = Residuals.of(fit, data)
+    residuals = Residuals.of(rows)
     _warn_of_few_or_equal_rows(residuals)
-    kind = options.kind
+    fit, data, kind = rows.fit, rows.data, options.kind
     if kind == "bootstrap":
         return bootstrap_quantiles(data, fit.x, list(fit.taus), options)
-    basis = Basis.of(data)
-    f = _densities(kind, fit, residuals, basis)
+    basis = Basis.of(rows)
+    f = _densities(kind, residuals, basis)
     if kind in CLUSTERED:
-        return _clustered(fit, residuals, basis, f, names, kind)
-    covariance = _sandwich(residuals, basis, f, names)
+        return _clustered(residuals, basis, f, kind)
+    covariance, reasons = _sandwich(residuals, basis, f)
     df = np.full(fit.x.shape, float(data.n_rows - fit.rank))
-    notes = _notes(residuals)
-    errors = Errors(covariance, df, _ASSUMED[kind], notes, unit=_units(data, df))
+    unit = np.broadcast_to(data.coefficient_units, df.shape)
+    errors = Errors(covariance, df, _ASSUMED[kind], _notes(residuals), reasons=reasons, unit=unit)
     return rank_errors(data, fit.x, list(fit.taus), f, errors) if kind == "rank" else errors
 
 
-def _units(data: FittedData, like: Array) -> Array:
-    return np.broadcast_to(data.coefficient_units, like.shape)
-
-
-def _clustered(
-    fit: LpFit, residuals: Residuals, basis: Basis, f: Any, names: tuple[str, ...], kind: str
-) -> Errors:
+def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     """The dual vector holds the scores of the rows, with their weights."""
-    data = residuals.data
+    rows = residuals.rows
+    data = rows.data
     V = f if data.w is None else f * data.w[:, None]
-    sums = group_sums(data, basis.T, V, fit.dual)
-    covariance, df = cluster_errors(sums, kind, n_rows=data.n_rows, names=names)
+    sums = group_sums(data, basis.T, V, rows.dual)
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
     fitted = np.repeat(residuals.n_kept == 0, data.d)
     covariance[fitted] = covariance[:, fitted] = 0.0
-    notes = (*_notes(residuals), _OF_CLUSTERS)
-    return Errors(covariance, df, _ASSUMED[kind], notes, unit=_units(data, df))
+    return Errors(
+        covariance, df, _ASSUMED[kind], (*_notes(residuals), _OF_CLUSTERS), reasons=reasons,
+        unit=np.broadcast_to(data.coefficient_units, df.shape),
+    )  # fmt: skip
 
 
 def _notes(residuals: Residuals) -> tuple[str, ...]:
     """How many rows lie beyond the planes, where these are few."""
-    data, taus = residuals.data, residuals.taus
+    data, taus = residuals.rows.data, residuals.taus
     n, d = density.effective_rows(data), data.d
     return tuple(
         f"tau = {tau:g}: {n * min(tau, 1.0 - tau):.3g} rows beyond the plane; errors are wide"
@@ -93,7 +88,7 @@ def _notes(residuals: Residuals) -> tuple[str, ...]:
     )
 
 
-def _densities(kind: str, fit: LpFit, residuals: Residuals, basis: Basis) -> Any:
+def _densities(kind: str, residuals: Residuals, basis: Basis) -> Any:
     """The densities (n, k), or (k,) where they are equal."""
     if kind == "iid":
         s = residuals.sparsity
@@ -102,17 +97,17 @@ def _densities(kind: str, fit: LpFit, residuals: Residuals, basis: Basis) -> Any
         return density.normal_kernel(residuals)
     if kind == "CR1":
         return density.flat_kernel(residuals)
-    difference = density.planes_beside(fit, residuals.data, residuals.h)
+    difference = density.planes_beside(residuals)
     if kind == "nid":
         return density.hendricks_koenker(residuals, difference)
     return density.shrunk(residuals, difference, basis)
 
 
-def _sandwich(residuals: Residuals, basis: Basis, f: Any, names: tuple[str, ...]) -> Array:
-    """Covariance (k d, k d) of the coefficients of the scaled columns, in scaled units of b."""
-    data, taus, T = residuals.data, residuals.taus, basis.T
+def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[int, str]]:
+    """Covariance (k d, k d) of the scaled coefficients, and why some have none."""
+    data, taus, T = residuals.rows.data, residuals.taus, basis.T
     k, r = len(taus), T.shape[1]
-    options = {"T": not_identity(T)}
+    options = {"T": basis.factor}
     if f.ndim == 1:
         D = f[:, None, None] * basis.gram
     else:
@@ -140,10 +135,9 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any, names: tuple[str, ...]
     told = np.stack(
         [basis.estimable & (b.holds(T) | z) for b, z in zip(breads, fitted, strict=True)]
     )
-    for column, tau in zip(told, taus, strict=True):
-        warn_of_columns(column, names, f" at tau = {tau:g}")
     covariance[~told.ravel()] = covariance[:, ~told.ravel()] = np.nan
-    return covariance
+    reasons = {int(t * data.d + j): _NOT_TOLD.format(taus[t]) for t, j in np.argwhere(~told)}
+    return covariance, reasons
 
 
 def _breads(X: Array, f: Array, w: Array | None, *, T: Array | None) -> list[Array]:
@@ -164,7 +158,7 @@ def _meats(
 
 
 def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
-    data, taus = residuals.data, residuals.taus
+    data, taus = residuals.rows.data, residuals.taus
     n, d = density.effective_rows(data), data.d
     for tau, on_plane in zip(taus, residuals.n_on_plane, strict=True):
         if n * min(tau, 1.0 - tau) < _FEW * d:
@@ -173,9 +167,9 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
                 "coefficients: standard errors are wide there, about twice the true ones",
                 InferenceWarning,
             )
-        if on_plane > max(2.0 * d, 0.01 * data.n_rows):
+        if on_plane > max(2.0 * d, 0.01 * data.n):
             warn_caller(
-                f"b equals the plane of tau = {tau:g} in {on_plane:.0f} rows: quantiles of "
+                f"b equals the plane of tau = {tau:g} in {on_plane} rows: quantiles of "
                 "discrete values have no standard errors, but those of b with uniform noise as "
                 "wide as its steps have",
                 InferenceWarning,

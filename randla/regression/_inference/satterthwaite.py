@@ -31,6 +31,7 @@ from randla.regression._inference.whitened_rows import (
     constants_of,
     whiten_rows,
 )
+from randla.regression._kernels import robust as kernels
 
 #: Bound of the degrees of freedom from which it serves in their place.
 _MANY = 100.0
@@ -38,12 +39,11 @@ _MANY = 100.0
 _MAX_SUMS, _BLOCK = 1 << 20, 512
 
 
-def moments(rows: WhitenedRows, K: Array) -> Array:
-    """Sums (2, d) of g^4 (1 - 2 h) and g^2 h."""
-    squares, h = _squares(rows, K), 1.0 - rows.left
-    second = h @ rows.counted(squares)
-    np.multiply(squares, squares, out=squares)
-    return np.stack([(1.0 - 2.0 * h) @ rows.counted(squares), second])
+def moments(G: Array, left: Array, counts: Array | None, least: float) -> Array:
+    """Sums (2, d) of g^4 (1 - 2 h) and g^2 h over rows G of ``A (A'A)^-1``; left is 1 - h."""
+    out = np.zeros((2, G.shape[1]))
+    kernels.moments(G, left, np.empty(0) if counts is None else counts, least, out)
+    return out
 
 
 def _squares(rows: WhitenedRows, K: Array) -> Array:

@@ -11,26 +11,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._tall.memory import SplitTriangle
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.fit import LeastSquaresFit
 
-#: 1 - h below which it is computed anew, with all its digits.
-_HEAVY = 1e-3
+#: 1 - h below which it is computed anew, with all its digits; no number that designs would have.
+HEAVY = 1.2345e-3
 
 
 class WhitenedRows(NamedTuple):
     """Some rows."""
 
     Q: Array  # (rows, r)
-    R: Array  # (rows, k), weighted residuals
+    R: Array  # (rows, k), residuals times the square roots of weights of either kind
     left: Array  # (rows,), 1 - h
     counts: Array | None  # how often each row counts; None: once
 
     @property
     def heavy(self) -> NDArray[np.bool_]:
         """Which of them have a leverage near one."""
-        return self.left < _HEAVY
+        return self.left < HEAVY
 
     def where(self, which: NDArray[np.bool_]) -> WhitenedRows:
         """Those of a mask."""
@@ -49,20 +50,28 @@ def basis(fit: LeastSquaresFit, data: FittedData) -> Array:
 
 def constants_of(fit: LeastSquaresFit, data: FittedData) -> dict[str, Any]:
     """The constants of `whiten_rows`."""
-    return {"K": basis(fit, data), "Y": fit.Y, "repeats": data.repeats}
+    K = np.ascontiguousarray(basis(fit, data))
+    return {"K": K, "Y": fit.Y, "repeats": data.repeats}
 
 
 def whiten_rows(
     X: Array, B: Array, w: Array | None = None, *, K: Array, Y: Array, repeats: bool
 ) -> WhitenedRows:
-    """The rows of a tile."""
-    Q, R = X @ K, B - X @ Y
-    if w is not None and not repeats:
+    """Some rows X (rows, d)."""
+    Q, R = multiply(X, K, np.empty((len(X), K.shape[1]))), B - X @ Y
+    if w is not None:
         root = np.sqrt(w)[:, None]
-        Q *= root
         R *= root
+        Q *= 1.0 if repeats else root
     left = 1.0 - np.einsum("ij,ij->i", Q, Q)
     return WhitenedRows(Q, R, left, w if repeats else None)
+
+
+def multiply(X: Array, K: Array, out: Array) -> Array:
+    """X K, where K may be a triangle."""
+    for rows, columns, part in SplitTriangle(K).blocks:
+        np.matmul(X[:, rows], part, out=out[:, columns])
+    return out
 
 
 def heavy_rows(fit: LeastSquaresFit, data: FittedData) -> WhitenedRows:

@@ -7,18 +7,20 @@ from randla._jit import fused_kernel
 def add_groups(X, codes, V, Z, grams, scores):
     """Add ``v x x'`` and ``x z'`` of each row to those of its group.
 
-    X (rows, r or more), V (rows, q), Z (rows, k) C-ordered float64; grams (q, n_groups, r, r), scores
-    (n_groups, k, r). Floor: one multiply-add for each entry, q r^2 + k r a row; rows of one group
-    that follow one another find its sums in the first-level cache.
+    X (rows, r), V (rows, q), Z (rows, k) C-ordered float64; grams (n_groups, q, r (r + 1) / 2), the
+    lower triangles row by row; scores (n_groups, k, r). Floor: one multiply-add for each entry;
+    where rows of a group do not follow one another, the traffic of its sums between the caches.
     """
-    r = scores.shape[2]
-    for i in range(X.shape[0]):
+    rows, r = X.shape
+    for i in range(rows):
         g = codes[i]
         for c in range(V.shape[1]):
+            at = 0
             for a in range(r):
                 scaled = V[i, c] * X[i, a]
-                for b in range(r):
-                    grams[c, g, a, b] += scaled * X[i, b]
+                for b in range(a + 1):
+                    grams[g, c, at + b] += scaled * X[i, b]
+                at += a + 1
         for c in range(Z.shape[1]):
             z = Z[i, c]
             for a in range(r):
