@@ -24,6 +24,7 @@ except ImportError as error:
 
 from randla._validation import as_flag, as_number
 from randla.regression import lp_regression, lstsq
+from randla.regression._inference.labels import Labels
 from randla.regression._intercept import lstsq_with_intercept
 
 __all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]
@@ -89,7 +90,7 @@ class _LinearRegressor(RegressorMixin, BaseEstimator):
 
 
 class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
-    """Least squares by one sketch, with its standard error, or to full precision.
+    r"""Least squares by one sketch, with its standard error, or to full precision.
 
     With `eps` or `sketch_size` X is sketched. With neither, and where a sketch with `eps` would not
     pay, the answer is that of ``LinearRegression``, to full precision.
@@ -106,6 +107,9 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         if there is an intercept.
     sketch_size : int, optional
         Rows of the sketch. Neither this nor `eps`: full double precision.
+    alpha : float, default=0.0
+        Penalty :math:`\alpha |w|_2^2` on the coefficients, not on the intercept, added to the sum
+        of squares as in scikit-learn's ``Ridge``.
     fit_intercept : bool, default=True
     random_state : int, RandomState instance or None, default=None
         Seed of the sketch; None: NumPy's global state, as in scikit-learn. Without a sketch it is
@@ -116,7 +120,10 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     coef_ : (d,) or (k, d) ndarray
     intercept_ : float or (k,) ndarray
     standard_error_ : ndarray, like ``coef_``
-        Error of the sketch given the data; zero at full precision.
+        Error of the sketch given the data; zero at full precision. That of the data as a sample
+        has its own place: `LstsqResult.inference`.
+    intercept_standard_error_ : float or (k,) ndarray
+        The same of the intercept; zero without one.
     n_features_in_ : int
     result_ : LstsqResult
         What `randla.lstsq` returned for X, with an intercept for the centred X and y: its
@@ -142,11 +149,13 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         *,
         eps: float | None = None,
         sketch_size: int | None = None,
+        alpha: float = 0.0,
         fit_intercept: bool = True,
         random_state: Any = None,
     ) -> None:
         self.eps = eps
         self.sketch_size = sketch_size
+        self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.random_state = random_state
 
@@ -164,19 +173,30 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         self
         """
         X, y, sample_weight = self._validate(X, y, sample_weight)
-        options: dict[str, Any] = {"eps": self.eps, "sketch_size": self.sketch_size}
+        alpha = as_number(self.alpha, "alpha", low=0.0, closed="left")
+        options: dict[str, Any] = {
+            "eps": self.eps,
+            "sketch_size": self.sketch_size,
+            "ridge": alpha,
+        }
         if (
             self.eps is not None or self.sketch_size is not None
         ):  # else NumPy's state stays as it is
             options["rng"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         if as_flag(self.fit_intercept, "fit_intercept"):
-            self.result_, x, error, intercept = lstsq_with_intercept(X, y, sample_weight, **options)
+            fit = lstsq_with_intercept(X, y, sample_weight, **options)
+            self.result_, intercept, error = fit.result, fit.intercept, fit.intercept_error
         else:
             self.result_ = lstsq(X, y, weights=sample_weight, **options)
-            x, error = self.result_.x, self.result_.standard_error
-            intercept = np.zeros(x.shape[1:])
-        self.coef_, self.standard_error_ = x.T, error.T  # scikit-learn has outputs first
-        self.intercept_ = float(intercept) if x.ndim == 1 else intercept
+            intercept = error = np.zeros(self.result_.x.shape[1:])
+        names = getattr(self, "feature_names_in_", ())
+        self.result_.labelled(Labels(tuple(map(str, names))))
+        x = self.result_.x
+        self.coef_ = x.T  # scikit-learn has outputs first
+        self.standard_error_ = self.result_.standard_error.T
+        is_vector = x.ndim == 1
+        self.intercept_ = float(intercept) if is_vector else intercept
+        self.intercept_standard_error_ = float(error) if is_vector else error
         return self
 
 

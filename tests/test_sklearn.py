@@ -9,7 +9,8 @@ from sklearn import linear_model
 from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from randla import datasets, sklearn as ours
+from randla import datasets, lstsq, sklearn as ours
+from tests.statistical import claim
 
 
 @parametrize_with_checks(
@@ -304,3 +305,129 @@ def test_weights_are_repetitions(p):
 def test_bad_parameters_are_named(model, message):
     with pytest.raises((ValueError, TypeError), match=message):
         model.fit([[1.0], [2.0], [4.0]], [1.0, 2.0, 3.0])
+
+
+def ridge_designs():
+    """Dense ones near and far from the origin, with a constant column, copies, and wide ones."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((80, 4))
+    yield "plain", X
+    yield "far", X + [0.0, 1e3, -1e6, 3.0]
+    yield "copies", np.column_stack([X + 5.0, X[:, :2]])
+    yield "constant", np.column_stack([X, np.full(80, 7.0)])
+    yield "wide", rng.standard_normal((9, 30)) + 1.0
+
+
+RIDGE = dict(ridge_designs())
+
+
+@pytest.mark.parametrize("X", RIDGE.values(), ids=RIDGE)
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("outputs", [None, 2])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_alpha_is_that_of_ridge(X, fit_intercept, outputs, make):
+    rng = np.random.default_rng(6)
+    y = rng.standard_normal((len(X), outputs) if outputs else len(X)) + 3.0
+    weight = rng.random(len(X)) + 0.5
+    options = {"alpha": 2.5, "fit_intercept": fit_intercept}
+    mine = ours.SketchedLinearRegression(**options).fit(make(X), y, weight)
+    theirs = linear_model.Ridge(**options, solver="svd").fit(X, y, weight)
+    np.testing.assert_allclose(mine.coef_, theirs.coef_, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(mine.intercept_, theirs.intercept_, rtol=1e-6, atol=1e-8)
+
+
+def test_alpha_of_a_large_sparse_matrix():
+    rng = np.random.default_rng(7)
+    X = sparse.random_array((60_000, 100), density=0.02, rng=rng, format="csr")
+    y = X @ rng.standard_normal(100) + 5.0 + rng.standard_normal(60_000)
+    mine = ours.SketchedLinearRegression(alpha=300.0).fit(X, y)
+    theirs = linear_model.Ridge(alpha=300.0, solver="sparse_cg", tol=1e-12).fit(X, y)
+    np.testing.assert_allclose(mine.coef_, theirs.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(mine.intercept_, theirs.intercept_, rtol=1e-7)
+
+
+@pytest.mark.parametrize("alpha", [-1.0, np.nan, np.inf, "1", None, True])
+def test_bad_alpha(alpha):
+    with pytest.raises((TypeError, ValueError), match="alpha must be"):
+        ours.SketchedLinearRegression(alpha=alpha).fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_error_of_an_intercept_is_that_of_a_coefficient(weighted):
+    """It is -means @ x but for a constant: in coordinates with that as the first coefficient."""
+    rng = np.random.default_rng(8)
+    X, y = rng.standard_normal((500, 3)) + [3.0, -2.0, 1.0], rng.standard_normal((500, 2))
+    weight = rng.random(500) if weighted else None
+    model = ours.SketchedLinearRegression(sketch_size=40, random_state=0).fit(X, y, weight)
+    means = np.average(X, axis=0, weights=weight)
+    T = np.linalg.inv(np.vstack([means, rng.standard_normal((2, 3))]))  # x = T z, z_0 = means @ x
+    seed = int(check_random_state(0).randint(2**31 - 1))
+    centred = y - np.average(y, axis=0, weights=weight)
+    fit = lstsq((X - means) @ T, centred, weights=weight, sketch_size=40, rng=seed)
+    np.testing.assert_allclose(model.intercept_standard_error_, fit.standard_error[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("design", ["plain", "weighted", "two outputs", "copies", "alpha", "zero"])
+@claim(
+    null="squared errors of intercept and coefficients have the claimed mean",
+    test="z-test of the difference, Bonferroni over the numbers",
+    replicates=300,
+    false_alarm=1e-8,
+)
+def test_the_error_of_an_intercept(design, trial):
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((2000, 3)) @ rng.standard_normal((3, 3)) + [3.0, -2.0, 1.0]
+    if design == "copies":
+        X = np.column_stack([X, X[:, 0] * 2.0])
+    if design == "zero":
+        X = np.column_stack([X, np.zeros(2000)])
+    y = X[:, 0] + rng.standard_normal(2000)
+    y = np.column_stack([y, -2.0 * y + X[:, 1]]) if design == "two outputs" else y
+    weight = rng.random(2000) if design == "weighted" else None
+    alpha = 50.0 if design == "alpha" else 0.0
+    exact = ours.SketchedLinearRegression(alpha=alpha).fit(X, y, weight)
+    assert np.all(np.asarray(exact.intercept_standard_error_) == 0.0)
+    differences = []
+    for generator in trial.rngs():
+        seed = int(generator.integers(2**31))
+        model = ours.SketchedLinearRegression(sketch_size=100, alpha=alpha, random_state=seed)
+        model.fit(X, y, weight)
+        row = [
+            (error - true) ** 2 - claimed**2
+            for error, true, claimed in (
+                (model.intercept_, exact.intercept_, model.intercept_standard_error_),
+                (model.coef_, exact.coef_, model.standard_error_),
+            )
+        ]
+        differences.append(np.concatenate([np.ravel(part) for part in row]))
+    assert np.all(np.asarray(model.intercept_standard_error_) > 0.0)
+    trial.assert_mean(differences, 0.0)
+
+
+def test_no_intercept_has_no_error():
+    X = np.random.default_rng(9).standard_normal((500, 2))
+    model = ours.SketchedLinearRegression(sketch_size=50, fit_intercept=False, random_state=0)
+    assert model.fit(X, X[:, 0] + 1.0).intercept_standard_error_ == 0.0
+    assert model.fit(X, X + 1.0).intercept_standard_error_.shape == (2,)
+
+
+def test_feature_names_name_the_coefficients():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.random.default_rng(9).random((30, 2)), columns=["age", "height"])
+    for model in (ours.SketchedLinearRegression(), ours.SketchedLinearRegression(sketch_size=9)):
+        assert model.fit(frame, frame["age"]).result_.names == ("age", "height")
+        assert model.fit(frame.to_numpy(), frame["age"]).result_.names == ("x0", "x1")
+
+
+def test_inference_is_for_fits_without_an_intercept():
+    rng = np.random.default_rng(10)
+    X, y = rng.random((50, 2)), rng.random(50)
+    model = ours.SketchedLinearRegression(fit_intercept=False).fit(X, y)
+    np.testing.assert_allclose(
+        model.result_.inference(X, y).standard_error, lstsq(X, y).inference(X, y).standard_error
+    )
+    for options in ({}, {"kind": "iid"}):
+        with pytest.raises(ValueError, match="a column of ones"):
+            ours.SketchedLinearRegression().fit(X, y).result_.inference(X, y, **options)
+    with pytest.raises(ValueError, match="a column of ones"):
+        ours.SketchedLinearRegression().fit(X, y).result_.inference(kind="iid")

@@ -343,6 +343,16 @@ class ScaledProblem:
             SA += S._sketch(np.diag(self.root_ridge), first_row=self.n)[0]  # columns n.. of S
         return SA, SB
 
+    def sketch_and_rows(
+        self, S: Any, numbers: NDArray[np.int64]
+    ) -> tuple[Array, Array, Array | None]:
+        """The sketches of A and B, and some rows of [A, B]; None where A is an operator."""
+        SA, SB = self.sketch(S, with_b=True)
+        sample = None
+        if hasattr(self.tall, "take"):
+            sample = chosen_rows(self.tall, self.B, self.root_weights, numbers=numbers)
+        return SA, SB, sample  # type: ignore[return-value]
+
     def rhs_squares(self) -> Array:
         """Squared norms of the columns of B."""
         return (self.B * self.B).sum(axis=0)
@@ -396,6 +406,19 @@ class LazyProblem(ScaledProblem):
                 SB = np.ldexp(SB, -exponents_of(top))
         return SA, SB
 
+    def sketch_and_rows(
+        self, S: Any, numbers: NDArray[np.int64]
+    ) -> tuple[Array, Array, Array | None]:
+        exponents, shape = self.b_exponents, (len(numbers), self.d + self.k)
+        lazy = self.tall.join_rows(
+            chosen_rows, self.B, self.root_weights, numbers=numbers, shape=shape
+        )
+        sample, (SA, SB) = self.tall.alongside(lazy, lambda: self.sketch(S, with_b=True))
+        sample = np.array(sample)
+        if exponents is None and self.b_exponents is not None:  # seen in this pass
+            sample[:, self.d :] = np.ldexp(sample[:, self.d :], self.b_exponents)
+        return SA, SB, sample
+
     def _maxima(self) -> Array:
         top, top_of_b = np.split(self.tall.weighted_maxima(self._given), [self.n_columns])
         self._scale_rhs(-exponents_of(top_of_b))  # to [1/2, 1)
@@ -406,6 +429,22 @@ class LazyProblem(ScaledProblem):
     def rhs_squares(self) -> Array:
         squares: Array = self.tall.compute((self.B * self.B).sum(axis=0))
         return squares
+
+
+def chosen_rows(block: Any, B: Any, root_weights: Any, *, numbers: NDArray[np.int64]) -> Array:
+    """The rows [A, B] of these numbers that are in a block, weighted; zeros for the others.
+
+    B is weighted before.
+    """
+    B = np.asarray(B)
+    out = np.zeros((len(numbers), block.d + B.shape[1]))
+    mine = np.flatnonzero((numbers >= block.first) & (numbers < block.first + block.n))
+    if mine.size:
+        local = numbers[mine] - block.first
+        X = block.take(local).rows(0, len(local))
+        out[mine, : block.d] = X if root_weights is None else X * root_weights[local][:, None]
+        out[mine, block.d :] = B[local]
+    return out
 
 
 def scaled_columns(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:

@@ -6,7 +6,8 @@ from randla.regression._inference.wald import WaldTest
 from randla.regression._least_squares.lstsq import lstsq
 from randla.regression._least_squares.options import LstsqWarning
 from randla.regression._least_squares.result import LstsqResult
-from randla.regression._lp.lp_regression import LpRegressionResult, lp_regression
+from randla.regression._lp.lp_regression import lp_regression
+from randla.regression._lp.result import LpRegressionResult
 
 __all__ = [
     "Inference",

@@ -1,5 +1,7 @@
 r"""Least squares with an intercept that is free: of :math:`|W^{1/2} (A x + c - b)|_2`, short x.
 
+A ridge is a penalty on x alone.
+
 Where the rank is deficient many x are as good, and the shortest is wanted, whatever c is. That is
 the minimum-norm solution of the centred problem. A dense A is centred, and so is a small sparse
 one. Centring would fill a large one: it gets a column of ones, and where that lacks rank, it is
@@ -8,7 +10,8 @@ centred in its products only.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,15 +31,24 @@ _CONSTANT = 16.0 * EPS
 #: Powers of two between a constant column and the largest entry of A, so that the share of its
 #: coefficient in the norm of the solution is below rounding.
 _DOMINANT = 100
+#: Why there is no `inference` of what is solved here.
+_CENTRED = (
+    "inference must be of a fit with the intercept among its columns, which that of an estimator "
+    "is not: use lstsq for A with a column of ones, or randla.formula"
+)
 
 
-def lstsq_with_intercept(
-    A: Any, b: Any, weights: Any, **options: Any
-) -> tuple[LstsqResult, Array, Array, Any]:
-    """Return the result of `lstsq`, coefficients and their standard errors, and the intercept.
+@dataclass(frozen=True)
+class WithIntercept:
+    """A fit, with an intercept for each column of b, and its error if it is of a sketch."""
 
-    The `options` are those of `lstsq`; A is dense or sparse, and finite.
-    """
+    result: LstsqResult
+    intercept: Any
+    intercept_error: Any
+
+
+def lstsq_with_intercept(A: Any, b: Any, weights: Any, **options: Any) -> WithIntercept:
+    """Fit A, dense or sparse, and finite; the `options` are those of `lstsq`."""
     A = as_matrix(A, finite=False, sparse=True)
     if weights is None:
         share = np.full(A.shape[0], 1.0 / A.shape[0])
@@ -54,15 +66,18 @@ def lstsq_with_intercept(
         result = _solve_sparse(A, b, weights, means, options)
     else:
         result = _solve_dense(A, b, weights, share, means, options)
-    d = len(means)
-    if len(result.x) > d:  # after a constant column
+    extra = len(result.x) - len(means)  # a constant column comes first
+    error = result.error_of(np.concatenate([np.zeros(extra), means]))  # as the intercept has -means
+    result = replace(result, _record=partial(str, _CENTRED))
+    if extra:
         result = replace(
             result,
             x=result.x[1:],
             standard_error=result.standard_error[1:],
             rank=None if result.rank is None else result.rank - 1,
         )
-    return result, result.x, result.standard_error, mean_of_b - means @ result.x
+    intercept = mean_of_b - means @ result.x
+    return WithIntercept(result, intercept, error)
 
 
 def _solve_dense(
@@ -103,7 +118,8 @@ def _solve_sparse(
     if constant.any():
         A = csr_array(A.multiply(~constant))
         means = np.where(constant, 0.0, means)
-    if options.get("eps") is None and options.get("sketch_size") is None:
+    exact = options.get("eps") is None and options.get("sketch_size") is None
+    if exact and not options.get("ridge"):  # which is not for an intercept
         whole = hstack([np.ones((len(b), 1)), A], format="csr")
         result = lstsq(whole, b, weights=weights, **options)
         if result.rank == whole.shape[1]:

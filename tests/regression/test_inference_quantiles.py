@@ -293,22 +293,22 @@ def test_quantiles_that_are_equal_or_near():
     assert np.linalg.eigvalsh(result.covariance).min() > -1e-12
 
 
-def test_planes_beside_that_are_there_are_not_solved_again(monkeypatch):
+def test_fits_that_are_there_are_not_solved_again(monkeypatch):
     from randla.regression._inference.density import hall_sheather
-    from randla.regression._lp import lp_regression as module
+    from randla.regression._lp import result, solve as solver
 
     A, b = design(np.random.default_rng(15), 300)
     h = hall_sheather(300, 0.5)
     fit = lp_regression(A, b, tau=[0.5 - h, 0.5, 0.5 + h])
     expected = fit.inference(A, b).standard_error[:, 1]
     solved = []
-    solve = module.lp_regression
+    solve = solver.coefficients
 
     def spy(*args, tau, **options):
         solved.extend(tau)
         return solve(*args, tau=tau, **options)
 
-    monkeypatch.setattr(module, "lp_regression", spy)
+    monkeypatch.setattr(result, "coefficients", spy)
     found = fit.inference(A, b).standard_error[:, 1]
     np.testing.assert_array_equal(found, expected)
     assert 0.5 - h not in solved

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import randla
 from randla import Inference, InferenceWarning
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.labels import Labels
@@ -392,3 +393,33 @@ def test_the_picture_of_quantiles(pyplot, d):
     assert ours.plot(given) is given
     with pytest.raises(ValueError, match=f"ax must be {d} axes"):
         ours.plot(pyplot.figure().subplots(1, d + 1))
+
+
+# Where columns depend --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["iid", "HC3"])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("scale", [1.0, np.array([1.0, 1e80, 1e-90, 4.0, 1e100])])
+@pytest.mark.filterwarnings("ignore:no standard error")
+def test_what_dependent_columns_determine_has_an_error(kind, outputs, scale):
+    """Fitted values and differences of dummies are those of a fit without one of the columns."""
+    n, group = 60, RNG.integers(3, size=60)
+    full = np.column_stack([np.ones(n), np.eye(3)[group], RNG.standard_normal(n)])
+    b = RNG.standard_normal((n, outputs)) + group[:, None]
+    ours = randla.lstsq(full * scale, b).inference(full * scale, b, kind=kind)
+    plain = randla.lstsq(full[:, [0, 2, 3, 4]], b).inference(full[:, [0, 2, 3, 4]], b, kind=kind)
+    assert np.isnan(ours.standard_error[:4]).all()
+    prediction, expected = ours.predict(full * scale), plain.predict(full[:, [0, 2, 3, 4]])
+    for name in ("value", "standard_error", "lower", "upper"):
+        np.testing.assert_allclose(getattr(prediction, name), getattr(expected, name), rtol=1e-8)
+    alone = ours.predict(np.eye(5) * scale).standard_error
+    assert np.isnan(alone[:4]).all()
+    assert np.isfinite(alone[4]).all()
+    difference = np.zeros((5, outputs))
+    difference[2:4, -1] = 1.0, -1.0
+    test = ours.wald(difference * np.reshape(scale * np.ones(5), (5, 1)))
+    assert test.statistic == pytest.approx(plain.wald(difference[[0, 2, 3, 4]]).statistic)
+    difference[3] = 0.0
+    with pytest.warns(InferenceWarning, match="no error"):
+        assert np.isnan(ours.wald(difference).p_value)

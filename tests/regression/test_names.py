@@ -183,3 +183,63 @@ def test_predictions_at_any_scale(scale):
     np.testing.assert_allclose(fit.predict(A * [1.0, scale, 1.0]), randla.lstsq(A, B).predict(A))
     huge = randla.lp_regression(A, B * 1e300, tau=[0.2, 0.5])
     np.testing.assert_allclose(huge.predict(A) / 1e300, A @ (huge.x / 1e300))
+
+
+class TestInference:
+    """Names in the tables of errors, and tables whose columns come in another order."""
+
+    @pytest.mark.parametrize("fit", [randla.lstsq, randla.lp_regression])
+    @every_table
+    def test_columns_are_matched_by_name(self, fit, table):
+        result = fit(table(A, NAMES), pandas.Series(B, name="wage"))
+        plain = result.inference(A, B)
+        mixed = np.column_stack([A[:, 2], B, A[:, :2]])
+        ours = result.inference(table(mixed, ["score", "unused", "age", "height"]), B)
+        assert ours.names == plain.names == NAMES
+        np.testing.assert_allclose(ours.standard_error, plain.standard_error, rtol=1e-9)
+        new = ours.predict(table(mixed, ["score", "unused", "age", "height"]))
+        np.testing.assert_allclose(new.standard_error, plain.predict(A).standard_error, rtol=1e-9)
+        assert all(name in ours.summary() for name in (*NAMES, "wage"))
+        with pytest.raises(ValueError, match="A must have the columns of the fit, got none named"):
+            result.inference(table(A[:, :2], NAMES[:2]), B)
+
+    @pytest.mark.parametrize("fit", [randla.lstsq, randla.lp_regression])
+    def test_names_of_the_caller(self, fit):
+        ours = fit(A, B).inference(A, B, names=["a", 2, "c"])
+        assert ours.names == ("a", "2", "c")
+        swapped = as_pandas(A[:, ::-1], ["c", "2", "a"])
+        np.testing.assert_allclose(ours.predict(swapped).value, A @ ours.estimate)
+        named = fit(as_pandas(A, NAMES), B).inference(A, B, names=list("abc"))
+        assert named.names == ("a", "b", "c")
+        np.testing.assert_allclose(named.predict(as_pandas(A, NAMES)).value, A @ named.estimate)
+        for names in (["a", "b"], ["a", "b", "a"], [1, "1", 2]):
+            with pytest.raises(ValueError, match="names must"):
+                fit(A, B).inference(A, B, names=names)
+        for names in ("abc", 3):
+            with pytest.raises(TypeError, match="names must be a sequence of 3 names"):
+                fit(A, B).inference(A, B, names=names)
+
+    def test_a_warning_names_the_column(self):
+        frame = as_pandas(A, NAMES).assign(twice=2.0 * A[:, 0])
+        with pytest.warns(randla.InferenceWarning, match="'age', 'twice'"):
+            table = randla.lstsq(frame, B).inference(frame, B)
+        assert np.isnan(table.standard_error[[0, 3]]).all()
+        assert np.isfinite(table.standard_error[1:3]).all()
+
+    def test_names_of_responses(self):
+        table = pandas.DataFrame({"wage": B, "hours": -B})
+        ours = randla.lstsq(A, table).inference(A, table)
+        assert "wage" in ours.summary()
+        assert "hours" in ours.summary()
+        assert ours.to_frame().index.names == ["column", "name"]
+        assert ours.to_frame().loc[("hours", "x1"), "estimate"] == ours.estimate[1, 1]
+
+    def test_equal_slopes_finds_the_constant_column(self):
+        X, b = RNG.standard_normal((90, 2)), RNG.standard_normal(90)
+        unit = np.eye(3)
+        R = [unit[j][:, None] * (unit[0] - unit[t]) for t in (1, 2) for j in range(2)]
+        for constant in (1.0, -250.0):
+            design = np.column_stack([X, np.full(90, constant)])
+            ours = randla.lp_regression(design, b, tau=[0.3, 0.5, 0.7]).inference(design, b)
+            assert ours.equal_slopes().degrees_of_freedom == (4, 87.0)
+            assert ours.equal_slopes().statistic == pytest.approx(ours.wald(R).statistic)

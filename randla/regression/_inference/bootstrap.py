@@ -1,25 +1,280 @@
-"""Refits with random weights (the Bayesian bootstrap): standard errors without a formula."""
+"""Refits with random weights (the Bayesian bootstrap): standard errors without a formula.
+
+Each replicate minimises the same loss with weights w_i E_i, where E_i are independent standard
+exponentials, one for each row, or one for each group. No replicate is singular, as those that draw
+rows with replacement may be, and ties stay as they are. E_i is a function of a key and of the
+number of the row: the same numbers on any threads and for any chunks.
+
+Quantiles: a replicate starts from the optimal vertex of the fit and needs a few dozen pivots among
+the rows within 6 standard errors of the fit; the others enter by one sum. The result is that of
+all rows if no row of the sum has changed sides, which is looked at; else the band is made wider.
+
+Source: Rubin, "The Bayesian bootstrap", Ann. Statist. 9 (1981), 130-134.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._panels import PANEL, Panels
+from randla._parallel import run_parts, showing_progress
+from randla._results import warn_caller
+from randla._tall.whitening import whiten
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
-from randla.regression._inference.options import InferenceOptions
+from randla.regression._inference.options import InferenceOptions, InferenceWarning
+from randla.regression._inference.resampling import Weights, factors, spread
+from randla.regression._inference.vertex import FittedRows, Near, Vertex
+from randla.regression._panels.weighted_data import WeightedData
+from randla.regression._quantile.weighted import solve_rows
+
+#: Standard errors within which rows are kept; and how much wider the band is made.
+_LIMIT, _WIDER = 6.0, 2.0
+#: Panels whose weights are drawn together.
+_TILE = 16
+#: Numbers of the sums of a pass over the rows for some replicates.
+_ENTRIES = 1 << 21
+#: Newton's method in the l_p norm: a step this small beside the way gone is the last.
+_STILL, _MAX_ITERATIONS = 1e-9, 40
+#: For p < 2 curvatures are those of residuals no smaller than this fraction of the mean, which
+#: falls by a factor from step to step.
+_SMOOTHED, _SHRINK = 0.3, 0.1
+#: Below this p curvatures are too steep for Newton's method without a path of easier problems.
+_STEEP = 1.25
+#: Replicates that a tile is read for together.
+_TOGETHER = 16
+
+
+# Quantiles ----------------------------------------------------------------------------------------
 
 
 def bootstrap_quantiles(
     data: FittedData, x: Array, taus: list[float], options: InferenceOptions
 ) -> Errors:
     """For quantile fits x (d, k), in the units of the caller. Refuses what is not in memory."""
-    raise NotImplementedError
+    if data.tall.lazy:
+        raise ValueError("A must be in memory for kind='bootstrap' of quantiles, got a Dask array")
+    weights, rows = Weights.of(data, options), FittedRows.of(data)
+    bands = [_Band.of(rows, x[:, q], tau, weights) for q, tau in enumerate(taus)]
+    with showing_progress("bootstrap", options.progress):
+        _add_far(bands, weights)
+
+        def replicate(r: int) -> Array:
+            return np.stack([band.replicate(r) for band in bands], axis=1)
+
+        seconds = 1e-6 * data.d * sum(band.near.rows.n for band in bands) * len(weights.keys)
+        replicates = run_parts(replicate, len(weights.keys), seconds=seconds, blas=True)
+    rank = rows.conditioned.panels.d if rows.conditioned.transform.any() else 0
+    return spread(data, np.array(replicates), rank, rows.estimable)
+
+
+@dataclass
+class _Band:
+    """Refits of one quantile: on the rows near its vertex, and on all where that is not enough."""
+
+    source: FittedRows
+    x: Array
+    tau: float
+    weights: Weights
+    vertex: Vertex | None
+    near: Near
+    index: NDArray[np.intp]
+    limit: float = _LIMIT
+    far: Array | None = None  # (n_replicates, d), the sums of z a over the other rows
+
+    @classmethod
+    def of(cls, source: FittedRows, x: Array, tau: float, weights: Weights) -> _Band:
+        vertex = source.vertex(x, tau)
+        near, index = Near(source.conditioned.panels, np.zeros(0), tau), np.arange(source.data.n)
+        if vertex is not None:
+            near, index = vertex.near(_LIMIT)
+        return cls(source, x, tau, weights, vertex, near, index)
+
+    def wider(self) -> _Band:
+        """The same with more rows."""
+        assert self.vertex is not None
+        limit = _WIDER * self.limit
+        near, index = self.vertex.near(limit)
+        return _Band(self.source, self.x, self.tau, self.weights, self.vertex, near, index, limit)
+
+    @property
+    def of_all(self) -> bool:
+        """Whether no row is left out."""
+        return self.near.rows.n == self.source.data.n
+
+    def far_values(self) -> Array:
+        """Dual values of the rows that are left out, (K, PANEL)."""
+        assert self.vertex is not None
+        rows = self.vertex.rows
+        z = np.where(rows.rhs > 0.0, self.tau, self.tau - 1.0)
+        z.ravel()[self.index] = 0.0
+        z.ravel()[rows.n :] = 0.0
+        return z
+
+    def replicate(self, r: int) -> Array:
+        """The coefficients (d,) of replicate r."""
+        if self.vertex is None:
+            return self._by_solver(r)
+        weight = self.weights.factors(self.index, slice(r, r + 1))[0]
+        far = self.near.far if self.far is None else self.far[r]
+        near = Near(self.near.rows, far, self.tau)
+        start = np.searchsorted(self.index, self.vertex.basis)
+        solved = near.refit(near.rows.lines(weight), start)
+        if solved is None:
+            return self._by_solver(r)
+        y = solved[1]
+        if not (self.of_all or self._agree(y)):
+            band = self.wider()
+            if not band.of_all:
+                _add_far([band], Weights(self.weights.keys[r : r + 1], *self._rest()))
+                assert band.far is not None
+                band.near.far, band.far = band.far[0], None
+            return band.replicate(r)
+        T = self.source.conditioned.transform
+        return self.x + T @ (self.vertex.unit * (self.vertex.y + y))
+
+    def _rest(self) -> tuple[Any, Any]:
+        return self.weights.numbers, self.weights.copies
+
+    def _agree(self, y: Array) -> bool:
+        """Whether the rows that are left out keep their sides at y."""
+        assert self.vertex is not None
+        # |a'y| <= (a'V a)^1/2 (y'V^-1 y)^1/2: mostly no row has to be looked at.
+        if y @ self.vertex.metric @ y <= self.limit**2:
+            return True
+        rows = self.vertex.rows
+        moved = rows.residuals(y) * rows.rhs
+        moved.ravel()[self.index] = 0.0
+        return bool(moved.min() >= 0.0)
+
+    def _by_solver(self, r: int) -> Array:
+        """By the interior point method, for all rows."""
+        data = self.source.data
+        weight = self.weights.times(data.weight, r)
+        return solve_rows(WeightedData(data.A, data.b, weight), self.tau).x
+
+
+def _add_far(bands: list[_Band], weights: Weights) -> None:
+    """Sum z a over the rows that are left out, for each replicate: a matrix product."""
+    bands = [band for band in bands if band.vertex is not None and not band.of_all]
+    if not bands:
+        return
+    rows: Panels = bands[0].source.conditioned.panels
+    values = [band.far_values() for band in bands]
+    n_tiles = -(-len(rows.data) // _TILE)
+
+    def of_tile(k: int) -> Array:
+        span = slice(k * _TILE, (k + 1) * _TILE)
+        first, last = k * _TILE * PANEL, min((k + 1) * _TILE * PANEL, rows.n)
+        drawn = weights.factors(slice(first, last))
+        columns = rows.data[span, : rows.d].transpose(1, 0, 2)
+        products = [(z[span] * columns).reshape(rows.d, -1)[:, : last - first] for z in values]
+        return np.concatenate(products) @ drawn.T
+
+    seconds = 2e-8 * rows.n * len(weights.keys)
+    total: Any = sum(run_parts(of_tile, n_tiles, seconds=seconds, blas=True))
+    for band, far in zip(bands, np.split(total.T, len(bands), axis=1), strict=True):
+        band.far = np.ascontiguousarray(far)
+
+
+# Least squares ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Whitened:
+    """The rows of a fit in columns that are nearly orthonormal: z = T'a; x = scale * (T y)."""
+
+    data: FittedData
+    T: Array
+    estimable: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, data: FittedData) -> _Whitened:
+        """One factor of the weighted rows, and which coefficients are functions of A x."""
+        d, root = data.d, None if data.w is None else np.sqrt(data.w)
+        white = whiten(data.tall, root)
+        T, estimable = white.transform, np.ones(d, bool)
+        if (
+            white.rank < d
+        ):  # A_others = A_columns C: where C has a row of zeros, x_j is free of them
+            others = np.setdiff1d(np.arange(d), white.columns)
+            (products,) = data.sums(_cross_products, data.w, shapes=[(white.rank, d)], T=T)
+            C = T[white.columns] @ products[:, others]
+            estimable[others] = False
+            estimable[white.columns] = np.abs(C).max(axis=1) <= 1e-9 * np.abs(C).max(initial=1.0)
+        return cls(data, np.ascontiguousarray(T), estimable)
+
+    def batches(self, n_replicates: int, size: int) -> list[slice]:
+        """Replicates whose sums of `size` numbers fit into the caches."""
+        step = max(_ENTRIES // size, 1)
+        return [slice(i, i + step) for i in range(0, n_replicates, step)]
+
+
+def _cross_products(X: Array, w: Array | None, *, T: Array) -> tuple[Array]:
+    return ((X @ T if w is None else w[:, None] * (X @ T)).T @ X,)
 
 
 def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOptions) -> Errors:
     """For least squares fits x (d, k); in memory or Dask."""
-    raise NotImplementedError
+    weights, white = Weights.of(data, options), _Whitened.of(data)
+    rank, k = white.T.shape[1], x.shape[1]
+    n_pairs = rank * (rank + 1) // 2
+    steps = np.empty((len(weights.keys), rank, k))
+    with showing_progress("bootstrap", options.progress):
+        for batch in white.batches(len(weights.keys), n_pairs + rank * k):
+            keys = weights.keys[batch]
+            (sums,) = data.sums(
+                _normal_equations, data.B, data.w, weights.numbers, weights.copies,
+                shapes=[(len(keys), n_pairs + rank * k)], T=white.T, keys=keys,
+                y=x / data.scale[:, None],
+            )  # fmt: skip
+            G = _symmetric(sums[:, :n_pairs], rank)
+            steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
+    replicates = x + data.scale[:, None] * (white.T @ steps)
+    return spread(data, replicates, rank, white.estimable)
+
+
+def _normal_equations(
+    X: Array,
+    B: Array,
+    w: Array | None,
+    numbers: Array,
+    copies: Array | None,
+    *,
+    T: Array,
+    keys: NDArray[np.uint64],
+    y: Array,
+) -> tuple[Array]:
+    """Sums of z z' (the pairs i <= j) and of z u' for each replicate."""
+    Z, U = X @ T, B - X @ y
+    drawn = factors(keys, numbers, copies)
+    if w is not None:
+        drawn *= w
+    products = (Z[:, :, None] * U[:, None, :]).reshape(len(Z), -1)
+    return (drawn @ np.hstack([_pairs(Z), products]),)
+
+
+def _pairs(Z: Array) -> Array:
+    """The products of columns i <= j."""
+    i, j = np.triu_indices(Z.shape[1])
+    return Z[:, i] * Z[:, j]
+
+
+def _symmetric(pairs: Array, d: int) -> Array:
+    """Matrices (m, d, d) of the products of columns i <= j."""
+    i, j = np.triu_indices(d)
+    G = np.empty((len(pairs), d, d))
+    G[:, i, j] = G[:, j, i] = pairs
+    return G
+
+
+# Norms l_p ----------------------------------------------------------------------------------------
 
 
 def bootstrap_norm(
@@ -34,4 +289,112 @@ def bootstrap_norm(
     ``solve(weights (n,))`` is the fit (d,) of the rows of `data` with these weights of |r|^p in
     place of its own, in the units of the caller: asked where Newton's method does not converge.
     """
-    raise NotImplementedError
+    weights, white = Weights.of(data, options), _Whitened.of(data)
+    m, rank, scale = len(weights.keys), white.T.shape[1], data.scale[:, None]
+    U = data.rows(_residuals, data.B, y=x / scale)
+    unit = float(data.tall.compute(abs(U).max()))
+    replicates = np.repeat(x[None], m, axis=0)
+    todo = np.arange(m if unit > 0.0 else 0)  # a perfect fit is one for any weights
+    failed = [] if p >= _STEEP or solve is None else todo.tolist()
+    with showing_progress("bootstrap", options.progress):
+        if not failed:
+            newton = _Newton(data, weights, white, U / (unit or 1.0), p)
+            for batch in white.batches(len(todo), 1 + rank + rank * (rank + 1) // 2):
+                Y, converged = newton.solve(todo[batch])
+                replicates[todo[batch]] += scale * (white.T @ (unit * Y[:, :, None]))
+                failed += todo[batch][~converged].tolist()
+        if failed and solve is None:
+            share = f"{len(failed)} of {m} replicates of the bootstrap"
+            warn_caller(f"{share} have not converged", InferenceWarning)
+        elif solve is not None and failed:
+            refits = run_parts(lambda i: solve(weights.times(data.w, failed[i])), len(failed))
+            replicates[failed, :, 0] = refits
+    return spread(data, replicates, rank, white.estimable)
+
+
+def _residuals(X: Array, B: Array, *, y: Array) -> Array:
+    return (B - X @ y)[:, 0]
+
+
+@dataclass(frozen=True)
+class _Newton:
+    """Newton's method for many replicates at once: minimise sum w E |u - z'y|^p / p from y = 0."""
+
+    data: FittedData
+    weights: Weights
+    white: _Whitened
+    U: Any  # residuals of the fit, of size one
+    p: float
+
+    def solve(self, replicates: NDArray[np.intp]) -> tuple[Array, NDArray[np.bool_]]:
+        """The minimisers (m, r), and which of them were found."""
+        m, rank = len(replicates), self.white.T.shape[1]
+        y, step, length = np.zeros((m, rank)), np.zeros((m, rank)), np.ones(m)
+        loss, todo = np.full(m, np.inf), np.arange(m)
+        smoothing = np.full(m, _SMOOTHED if self.p < 2.0 else 0.0)
+        for _ in range(_MAX_ITERATIONS):
+            trial = y[todo] + length[todo, None] * step[todo]
+            f, g, H = self._sums(replicates[todo], trial, smoothing[todo])
+            better = f <= loss[todo] * (1.0 + 1e-14)
+            length[todo[~better]] *= 0.3
+            moved = todo[better]
+            y[moved], loss[moved], length[moved] = trial[better], f[better], 1.0
+            step[moved] = np.linalg.solve(H[better], g[better, :, None])[:, :, 0]
+            smoothing[moved] *= _SHRINK
+            ahead = length[todo, None] * step[todo]
+            typical = np.linalg.norm(y[todo] + ahead, axis=1).max()
+            last = np.linalg.norm(ahead, axis=1) <= _STILL * typical
+            y[todo[last]] += ahead[last]
+            todo = todo[~last]
+            if len(todo) == 0:
+                break
+        converged = np.ones(m, bool)
+        converged[todo] = False
+        return y, converged
+
+    def _sums(
+        self, replicates: NDArray[np.intp], y: Array, smoothing: Array
+    ) -> tuple[Array, Array, Array]:
+        """Losses (m,), gradients -d/dy (m, r) and curvatures (m, r, r)."""
+        data, rank, m = self.data, y.shape[1], len(y)
+        size = 1 + rank + rank * (rank + 1) // 2
+        (sums,) = data.sums(
+            _powers, self.U, data.w, self.weights.numbers, self.weights.copies,
+            shapes=[(m, size)], T=self.white.T, keys=self.weights.keys[replicates], y=y, p=self.p,
+            smoothing=smoothing,
+        )  # fmt: skip
+        return sums[:, 0], sums[:, 1 : 1 + rank], _symmetric(sums[:, 1 + rank :], rank)
+
+
+def _powers(
+    X: Array,
+    U: Array,
+    w: Array | None,
+    numbers: Array,
+    copies: Array | None,
+    *,
+    T: Array,
+    keys: NDArray[np.uint64],
+    y: Array,
+    p: float,
+    smoothing: Array,
+) -> tuple[Array]:
+    """Sums of |r|^p / p, of |r|^(p-1) sign(r) z and of (p - 1) |r|^(p-2) z z' (pairs i <= j)."""
+    Z = X @ T
+    pairs, out = (
+        _pairs(Z),
+        np.empty((len(keys), 1 + Z.shape[1] + Z.shape[1] * (Z.shape[1] + 1) // 2)),
+    )
+    for i in range(0, len(keys), _TOGETHER):
+        part = slice(i, i + _TOGETHER)
+        drawn = factors(keys[part], numbers, copies)
+        if w is not None:
+            drawn *= w
+        R = U - y[part] @ Z.T
+        size = np.abs(R)
+        powers = drawn * size ** (p - 1.0)
+        curvature = drawn * np.maximum(size, smoothing[part, None]) ** (p - 2.0)
+        out[part, 0] = (powers * size).sum(axis=1) / p
+        out[part, 1 : 1 + Z.shape[1]] = np.copysign(powers, R) @ Z
+        out[part, 1 + Z.shape[1] :] = (p - 1.0) * (curvature @ pairs)
+    return (out,)

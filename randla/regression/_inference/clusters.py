@@ -74,8 +74,8 @@ class GroupSums:
         ``Z_g' (A T)_g``.
     products : (k, k) ndarray
         ``Z' V^-1 Z`` over all rows, for the weighted residuals of least squares.
-    gradient : (d, k) ndarray
-        ``A'Z`` likewise.
+    gradient : (k, d) ndarray
+        ``Z'A`` likewise.
     """
 
     T: Array
@@ -83,11 +83,6 @@ class GroupSums:
     scores: Array
     products: Array
     gradient: Array
-
-    @property
-    def leverage(self) -> float:
-        """Sum of the leverages, for the first column of V: the rank if A T is orthonormal."""
-        return float(np.trace(self.grams[0].sum(axis=0)))
 
 
 def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = None) -> GroupSums:
@@ -119,7 +114,7 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
     i = np.arange(T.shape[1])
     row, column = np.maximum.outer(i, i), np.minimum.outer(i, i)
     square = grams.swapaxes(0, 1)[..., row * (row + 1) // 2 + column]  # from the lower triangles
-    return GroupSums(T, square, scores, products, gradient)
+    return GroupSums(T, square, scores, products, gradient.T)
 
 
 def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
@@ -171,7 +166,7 @@ def _sums_of_rows(
     V = np.ones((n, 1)) if V is None else np.asarray(V, np.float64).reshape(n, -1)
     Z = np.asarray(Z, np.float64).reshape(n, -1)
     q, k = V.shape[1], Z.shape[1]
-    shapes = (n_groups, q, r * (r + 1) // 2), (n_groups, k, r), (k, k), (d, k)
+    shapes = (n_groups, q, r * (r + 1) // 2), (n_groups, k, r), (k, k), (k, d)
     step = block.tile_rows
     n_tiles = -(-n // step)
     size = sum(int(np.prod(shape)) for shape in shapes)
@@ -189,7 +184,7 @@ def _sums_of_rows(
                 residual = z - X @ Y
                 z = v * residual
                 sums[2] += residual.T @ z
-                sums[3] += X.T @ z
+                sums[3] += z.T @ X
             kernels.add_groups(X @ T, codes[rows], v, z, *sums[:2])
         return sums
 

@@ -45,7 +45,7 @@ def hall_sheather(n: float, tau: float) -> float:
     q = ndtri(tau)
     density = np.exp(-0.5 * q * q) / np.sqrt(2.0 * np.pi)
     h = (ndtri(0.975) ** 2 / n * 1.5 * density**2 / (2.0 * q * q + 1.0)) ** (1.0 / 3.0)
-    while not 0.0 < tau - h < tau + h < 1.0:
+    while not (tau - h > 0.0 and tau + h < 1.0):
         h /= 2.0
     return float(h)
 
@@ -61,7 +61,7 @@ class Residuals:
         Quantiles and bandwidths.
     kept : (n, k) ndarray or Dask array of bool
         Rows off the plane: as many as there are coefficients lie on it in every fit.
-    n_kept, n_on_plane : (k,) ndarray
+    n_kept, n_zero : (k,) ndarray
         Rows that are kept, and rows whose residual is a rounding error.
     """
 
@@ -70,7 +70,7 @@ class Residuals:
     h: Array
     kept: Any
     n_kept: Array
-    n_on_plane: Array
+    n_zero: Array
 
     @classmethod
     def of(cls, rows: LpRows) -> Residuals:
@@ -79,13 +79,13 @@ class Residuals:
         w, tall = data.w, data.tall
         h = np.array([hall_sheather(effective_rows(data), tau) for tau in fit.taus])
         size = abs(rows.u)
-        on_plane = size <= rows.rounding
-        kept = ~on_plane & (size > smallest(tall, size, fit.rank))
+        is_zero = size <= rows.rounding
+        kept = ~is_zero & (size > smallest(tall, size, fit.rank))
         if w is not None:
             live = (w > 0.0)[:, None]
-            kept, on_plane = kept & live, on_plane & live
-        n_kept, n_on_plane = tall.compute(kept.sum(axis=0), on_plane.sum(axis=0))
-        return cls(rows, np.array(fit.taus), h, kept, n_kept, n_on_plane)
+            kept, is_zero = kept & live, is_zero & live
+        n_kept, n_zero = tall.compute(kept.sum(axis=0), is_zero.sum(axis=0))
+        return cls(rows, np.array(fit.taus), h, kept, n_kept, n_zero)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
         """The levels (q, k) of values (n, k) of the kept rows, of all by default."""
@@ -118,20 +118,20 @@ def effective_rows(data: FittedData) -> float:
 # Densities, one column a plane -------------------------------------------------------------------
 
 
-def planes_beside(residuals: Residuals) -> Array:
+def quantile_differences(residuals: Residuals) -> Array:
     """Differences (d, k) between the planes at tau + h and tau - h, in scaled units.
 
     All are solved in one call; what the fit has already is not solved again.
     """
     rows, h = residuals.rows, residuals.h
     fit, data = rows.fit, rows.data
-    planes = dict(zip(fit.taus, rows.y.T, strict=True))
+    fits = dict(zip(fit.taus, rows.y.T, strict=True))
     wanted = [(tau - step, tau + step) for tau, step in zip(fit.taus, h, strict=True)]
-    new = sorted({tau for pair in wanted for tau in pair} - planes.keys())
+    new = sorted({tau for pair in wanted for tau in pair} - fits.keys())
     if new:
         solved = fit.solve(data.tall.A, data.B[:, 0], tau=new, weights=data.w)
-        planes.update(zip(new, solved.x.T / data.scale, strict=True))
-    return np.stack([planes[high] - planes[low] for low, high in wanted], axis=1)
+        fits.update(zip(new, solved.T / data.scale, strict=True))
+    return np.stack([fits[high] - fits[low] for low, high in wanted], axis=1)
 
 
 def shrunk(residuals: Residuals, difference: Array, basis: Basis) -> Any:
@@ -195,7 +195,7 @@ def _standard_deviations(residuals: Residuals) -> Array:
 
 
 def _quotient(x: Any, y: Array) -> Array:
-    """X / y, 0 where y is."""
+    """The quotient, 0 where y is."""
     out: Array = np.divide(x, y, out=np.zeros_like(y), where=y > 0.0)
     return out
 

@@ -35,6 +35,11 @@ class Errors:
         Why a coefficient has no error, by its number.
     unit : float or (d, k) ndarray
         Powers of two: `covariance` is that of estimates over them, whose squares are within range.
+    complete : (k d, k d) ndarray or None
+        Where A lacks rank, the covariance of all coefficients of the shortest x. It serves for
+        sums that the data determine, such as fitted values.
+    null : (d, d - rank) ndarray or None
+        Then weights of a sum, times the units, are determined if they have no part in its span.
     """
 
     covariance: Array
@@ -45,6 +50,8 @@ class Errors:
     interval: Callable[[float], tuple[Array, Array]] | None = None
     reasons: Mapping[int, str] = field(default_factory=dict)
     unit: float | Array = 1.0
+    complete: Array | None = None
+    null: Array | None = None
 
     @property
     def units(self) -> Array:

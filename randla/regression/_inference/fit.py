@@ -15,11 +15,21 @@ from randla.regression._inference.data import Scales
 _OUTSIDE = 1e-12
 
 
+class KeptRows(NamedTuple):
+    """Some rows of A, drawn uniformly, and their residuals."""
+
+    Q: Array  # (rows, rank): the rows q_i for K of the sketch, weighted
+    R: Array  # (rows, k), weighted residuals of the estimate
+    n_rows: int  # from which they were drawn, those of weight zero included
+
+
 class OneSketch(NamedTuple):
     """The sketch S behind an estimate."""
 
     n_rows: int  # m
     population: int | None  # N of an SRHT, see `randla.sketching._inference`
+    mixes_rows: bool = True  # whether each row of S A is made of all rows
+    kept: KeptRows | None = None
 
 
 class LeastSquaresFit(NamedTuple):

@@ -36,6 +36,7 @@ from randla.regression._inference.whitened_rows import (
     constants_of,
     heavy_rows,
     multiply,
+    no_rows,
 )
 from randla.regression._kernels import robust as kernels
 
@@ -97,26 +98,23 @@ def _sums_of_tile(
     return sums
 
 
-def _of_heavy_rows(rows: WhitenedRows, power: int, K: Array) -> tuple[Array, Array]:
-    """The last two of the sums for rows of high leverage."""
+def _meat(rows: WhitenedRows, power: int) -> Array:
+    """The sum for some rows."""
     R = rows.R / (rows.left[:, None] ** (0.5 * power))
     scores = R[:, :, None] * rows.Q[:, None, :]
-    scores = scores.reshape(len(R), R.shape[1] * len(K.T))  # (rows, k r)
-    return scores.T @ scores, moments(rows.Q @ K.T, rows.left, rows.counts, 0.0)
+    scores = scores.reshape(len(R), R.shape[1] * rows.Q.shape[1])  # (rows, k r)
+    return scores.T @ scores
 
 
 def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSums) -> Errors:
     """HC0-HC3, and "robust": HC3 with the degrees of freedom of Satterthwaite."""
     K, (d, k), r = basis(fit, data), fit.Y.shape, fit.rank
-    meat, of_df, lost, n_alone, heavy = sums.meat, sums.moments, np.zeros(d, bool), 0, None
-    if sums.n_heavy > 0:
-        heavy = heavy_rows(fit, data)
-        alone = heavy.left < _ALONE
-        share = ((K @ heavy.Q[alone].T) ** 2).sum(axis=1)  # of the directions of such rows
-        lost, n_alone = share > _OF_ALONE**2 * (K * K).sum(axis=1), int(alone.sum())
-        heavy = heavy.where(~alone)
-        more = _of_heavy_rows(heavy, _POWERS[kind], K)
-        meat, of_df = meat + more[0], of_df + more[1][: len(of_df)]
+    heavy = heavy_rows(fit, data) if sums.n_heavy > 0 else no_rows(r, k)
+    alone = heavy.left < _ALONE
+    share = ((K @ heavy.Q[alone].T) ** 2).sum(axis=1)  # of the directions of such rows
+    lost, n_alone = share > _OF_ALONE**2 * (K * K).sum(axis=1), int(alone.sum())
+    heavy = heavy.where(~alone)
+    meat = sums.meat + _meat(heavy, _POWERS[kind])
     blocks = K @ meat.reshape(k, r, k, r).transpose(0, 2, 1, 3) @ K.T  # (k, k, d, d)
     covariance = blocks.transpose(0, 2, 1, 3).copy()  # coefficients fastest
     df = np.full(d, float(data.n_rows - r))
@@ -124,7 +122,7 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
     if kind == "HC1":
         covariance *= (data.n_rows - n_alone) / (data.n_rows - r)
     elif kind == "robust":
-        df = degrees_of_freedom(fit, data, of_df, heavy)
+        df = degrees_of_freedom(fit, data, sums.moments, heavy)
         assumed = "independent rows, HC3, degrees of freedom of Satterthwaite"
     covariance[:, lost] = covariance[..., lost] = np.nan
     df[lost] = np.nan

@@ -44,9 +44,9 @@ class Labels:
         """A name for each of d columns."""
         return self.names or tuple(f"x{j}" for j in range(d))
 
-    def response(self, j: int) -> str:
+    def response(self, j: int) -> str | int:
         """The name of column j of b, or its number."""
-        return self.responses[j] if j < len(self.responses) else str(j)
+        return self.responses[j] if j < len(self.responses) else j
 
     def renamed(self, names: Any, d: int) -> tuple[tuple[str, ...], Labels]:
         """The names of d columns that the caller gives, by default those of the fit.

@@ -20,6 +20,7 @@ from randla.regression._inference.fit import LeastSquaresFit, determined
 from randla.regression._inference.independent_rows import RowSums, basis, robust_errors, sum_rows
 from randla.regression._inference.options import CLUSTERED, InferenceOptions
 from randla.regression._inference.result import Inference
+from randla.regression._inference.sketched import sketched_errors
 
 _EPS = float(np.finfo(np.float64).eps)
 #: Residuals count as zero up to this many rounding errors of the terms of A x.
@@ -61,7 +62,8 @@ def _data_of(
     if (A is None) != (b is None):
         raise ValueError("A and b must be given together, or both left out for kind='iid'")
     if A is None:
-        if kind != "iid":
+        kept = None if fit.sketch is None else fit.sketch.kept
+        if kind != "iid" and (kind != "robust" or kept is None):
             raise ValueError(
                 f"A and b must be given once more for kind={kind!r}, as a fit keeps no data; only "
                 "kind='iid', which assumes errors of one variance, does without"
@@ -92,9 +94,8 @@ def least_squares_errors(
 ) -> tuple[Errors, Array | None]:
     """Statistical errors of a fit, and the covariance of the algorithm in the same units."""
     if fit.sketch is not None:
-        from randla.regression._inference.sketched import sketched_errors
-
-        return sketched_errors(fit, data, options)
+        errors, algorithmic = sketched_errors(fit, data, options)
+        return finished(errors, fit, fit.products), algorithmic
     if data is None:
         return finished(iid_errors(fit, fit.products), fit, fit.products), None
     if options.kind in CLUSTERED:
@@ -148,10 +149,14 @@ def finished(
     sizes = fit.column_norms[:, None] * np.abs(fit.Y)
     df[perfect & (sizes > 0.0) & (sizes <= rounding)] = np.nan
     reasons = dict.fromkeys(np.flatnonzero(~determined(fit.inverse)).tolist(), _NOT_DETERMINED)
+    complete = null = None
+    if fit.rank < d:
+        complete = covariance.reshape(k * d, k * d).copy()
+        null = np.linalg.qr(fit.inverse, mode="complete")[0][:, fit.rank :]
     covariance[:, list(reasons)] = covariance[..., list(reasons)] = np.nan
     return replace(
         errors, covariance=covariance.reshape(k * d, k * d), degrees_of_freedom=df,
-        reasons={**errors.reasons, **reasons},
+        reasons={**errors.reasons, **reasons}, complete=complete, null=null,
     )  # fmt: skip
 
 

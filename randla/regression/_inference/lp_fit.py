@@ -39,9 +39,8 @@ class LpFit:
     rank : int
         Of A.
     solve : callable
-        ``solve(A, b, tau=..., weights=...)``: the same problem for other rows, weights or several
-        quantiles, in memory or lazy. What it returns has `x` (d, k). For p > 1 `tau` is left out,
-        and there is no trailing axis.
+        ``solve(A, b, tau=..., weights=...)``: coefficients (d, k) of the same problem for other
+        rows, weights or several quantiles, in memory or lazy; without tau for p > 1.
     """
 
     x: Array
@@ -50,12 +49,12 @@ class LpFit:
     p: float
     taus: tuple[float, ...]
     rank: int
-    solve: Callable[..., Any]
+    solve: Callable[..., Array]
 
     @classmethod
     def of(
         cls, x: Array, value: Any, dual: Any, *, p: float, taus: tuple[float, ...] | None,
-        rank: int, solve: Callable[..., Any],
+        rank: int, solve: Callable[..., Array],
     ) -> LpFit:  # fmt: skip
         """From what `lp_regression` returned; the norm at p = 1 is two losses of the median."""
         n, d = len(dual), len(x)
@@ -85,6 +84,8 @@ class LpRows:
         ``X'WX`` and ``X'MX``, see `Basis`.
     unit : (k,) ndarray
         A typical residual, a power of two; 1 for a perfect fit.
+    has_dual : bool
+        Whether all fits have a dual vector; it is zero where nothing could be proven.
     """
 
     fit: LpFit
@@ -96,6 +97,7 @@ class LpRows:
     gram: Array
     meat: Array
     unit: Array
+    has_dual: bool
 
     @classmethod
     def open(
@@ -152,7 +154,9 @@ class LpRows:
                 "A, b or weights are not those of the fit: give the same rows in the same order, "
                 "with the weights of the fit"
             )
-        return cls(fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit)
+        return cls(
+            fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit, bool(squares.all())
+        )
 
 
 def _is_moderate(norms: Array, largest: Any) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from randla.regression._inference.errors import warn_of_missing
 from randla.regression._inference.lp_fit import LpFit, LpRows
 from randla.regression._inference.norm import norm_errors
@@ -36,6 +38,7 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
         )
 
 
+@np.errstate(all="ignore")
 def lp_inference(
     fit: LpFit, shape: tuple[int, ...], names: tuple[str, ...], A: Any, b: Any, *,
     weights: Any, groups: Any, **options: Any,
@@ -43,9 +46,7 @@ def lp_inference(
     """The errors of a fit whose x has the given shape, from its A, b and weights."""
     for value, name in ((A, "A"), (b, "b")):
         if value is None:
-            raise ValueError(
-                f"{name} must be given, as it was to lp_regression: results keep no data"
-            )
+            raise ValueError(f"{name} must be given as to lp_regression: results keep no data")
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
     rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
@@ -57,14 +58,9 @@ def lp_inference(
         )
     errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
     warn_of_missing(errors, names * fit.x.shape[1])
+    columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)
     return Inference.of(
-        fit.x.reshape(shape),
-        errors,
-        algorithmic=None,
-        kind=chosen.kind,
-        names=names,
-        columns=fit.taus if len(shape) == 2 else (),
-        column_kind="tau" if fit.taus else "column",
-        n_rows=data.n_rows,
+        fit.x.reshape(shape), errors, algorithmic=None, kind=chosen.kind, names=names,
+        columns=columns, column_kind="tau" if fit.taus else "column", n_rows=data.n_rows,
         n_groups=None if data.groups is None else data.groups.n_groups,
-    )
+    )  # fmt: skip

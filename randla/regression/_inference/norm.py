@@ -39,8 +39,7 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
     if options.kind == "bootstrap":
 
         def solve(weights: Array) -> Array:
-            x: Array = fit.solve(data.tall.A, data.B[:, 0], weights=weights).x
-            return x / data.b_scale
+            return fit.solve(data.tall.A, data.B[:, 0], weights=weights)[:, 0] / data.b_scale
 
         return bootstrap_norm(data, fit.x, fit.p, solve, options)
     if fit.p < 1.5:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from randla.regression._inference.result import Inference
+Inference = Any  # which imports this module
 
 _MAX_LABEL = 24  # characters of a name that are drawn
 

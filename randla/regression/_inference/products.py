@@ -11,6 +11,9 @@ from randla._tall.memory import MemoryMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 
+#: Part of a row outside of the row space of A, relative to its norm, that is not rounding.
+_PART = 1e-8
+
 
 def product(A: Any, X: Array, name: str) -> Any:
     """A X, (m,) or (m, k), for whatever A may be."""
@@ -37,8 +40,11 @@ def residuals(A: Any, b: Any, X: Array) -> Any:
     return B - fitted
 
 
-def standard_errors(A: Any, covariance: Array, unit: Array, name: str) -> Any:
-    """Errors (m, k) of A x, from the covariance (k d, k d) of x over its units (d, k)."""
+def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, name: str) -> Any:
+    """Errors (m, k) of A x, from the covariance (k d, k d) of x over its units (d, k).
+
+    Rows of A are to have no part in the span of `null` (d, d - rank).
+    """
     d, k = unit.shape
     blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
     sd = np.sqrt(blocks.diagonal(axis1=1, axis2=2))  # (k, d)
@@ -48,7 +54,17 @@ def standard_errors(A: Any, covariance: Array, unit: Array, name: str) -> Any:
     correlation[np.isnan(correlation)] = 0.0
     sd = np.where(unknown, 0.0, unit.T * sd)
     tall = open_tall(A, name, finite=True)
-    return tall.map_rows(_errors, width=k, correlation=correlation, sd=sd, unknown=unknown)
+    return tall.map_rows(
+        _errors, width=k, correlation=correlation, sd=sd, unknown=unknown, unit=unit[:, 0],
+        null=null,
+    )  # fmt: skip
+
+
+def are_determined(C: Array, null: Array) -> Array:
+    """Which rows (..., d) have no part in the span of the orthonormal `null` (d, d - rank)."""
+    top = np.abs(C).max(axis=-1, keepdims=True)
+    C = C / np.where(top > 0.0, top, 1.0)
+    return np.linalg.norm(C @ null, axis=-1) <= _PART * np.linalg.norm(C, axis=-1)
 
 
 def constant_columns(A: Any) -> Array:
@@ -78,20 +94,24 @@ def _product(block: MemoryMatrix, *, X: Array) -> Array:
     return out
 
 
-def _errors(block: MemoryMatrix, *, correlation: Array, sd: Array, unknown: Array) -> Array:
+def _errors(
+    block: MemoryMatrix, *, correlation: Array, sd: Array, unknown: Array, unit: Array,
+    null: Array | None,
+) -> Array:  # fmt: skip
     k, d = sd.shape
     out = np.empty((block.n, k))
 
     def visit(i: int, j: int, tile: Array, _: Array, __: Array) -> None:
         X = block.rows(i, j, out=tile)
+        outside = np.zeros(j - i, bool) if null is None else ~are_determined(X * unit, null)
         for column in range(k):
             Z = X * sd[column]  # in units of b
             top = np.abs(Z).max(axis=1)  # whose squares may overflow
             Z /= np.where(top > 0.0, top, 1.0)[:, None]
             squares = np.einsum("ij,ij->i", Z @ correlation[column], Z)
             error = top * np.sqrt(np.maximum(squares, 0.0))
-            outside = X[:, unknown[column]].any(axis=1)
-            out[i:j, column] = np.where(outside, np.nan, error)
+            unlike = outside | X[:, unknown[column]].any(axis=1)
+            out[i:j, column] = np.where(unlike, np.nan, error)
 
     block.each(visit, 0, 2.0 * block.n * d * d * k)
     return out

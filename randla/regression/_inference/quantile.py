@@ -67,7 +67,8 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     rows = residuals.rows
     data = rows.data
     V = f if data.w is None else f * data.w[:, None]
-    sums = group_sums(data, basis.T, V, rows.dual)
+    scores = rows.dual if rows.has_dual else _signs(residuals)
+    sums = group_sums(data, basis.T, V, scores)
     covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
     fitted = np.repeat(residuals.n_kept == 0, data.d)
     covariance[fitted] = covariance[:, fitted] = 0.0
@@ -77,14 +78,26 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     )  # fmt: skip
 
 
+def _signs(residuals: Residuals) -> Any:
+    """Scores in place of a dual vector that is not known, zero where residuals are."""
+    u, w = residuals.rows.u, residuals.rows.data.w
+    signs = (residuals.taus - (u < 0.0)) * residuals.kept
+    return signs if w is None else signs * w[:, None]
+
+
+def _rows_beyond(residuals: Residuals) -> Array:
+    """How many (effective) rows lie beyond each plane, on the side that has fewer."""
+    taus: Array = residuals.taus
+    return density.effective_rows(residuals.rows.data) * np.minimum(taus, 1.0 - taus)
+
+
 def _notes(residuals: Residuals) -> tuple[str, ...]:
-    """How many rows lie beyond the planes, where these are few."""
-    data, taus = residuals.rows.data, residuals.taus
-    n, d = density.effective_rows(data), data.d
+    """Where errors are wide."""
+    few = _FEW * residuals.rows.data.d
     return tuple(
-        f"tau = {tau:g}: {n * min(tau, 1.0 - tau):.3g} rows beyond the plane; errors are wide"
-        for tau in taus
-        if n * min(tau, 1.0 - tau) < _FEW * d
+        f"tau = {tau:g}: only {n:.3g} rows beyond the plane, errors are wide"
+        for tau, n in zip(residuals.taus, _rows_beyond(residuals), strict=True)
+        if n < few
     )
 
 
@@ -97,7 +110,7 @@ def _densities(kind: str, residuals: Residuals, basis: Basis) -> Any:
         return density.normal_kernel(residuals)
     if kind == "CR1":
         return density.flat_kernel(residuals)
-    difference = density.planes_beside(residuals)
+    difference = density.quantile_differences(residuals)
     if kind == "nid":
         return density.hendricks_koenker(residuals, difference)
     return density.shrunk(residuals, difference, basis)
@@ -107,22 +120,17 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[i
     """Covariance (k d, k d) of the scaled coefficients, and why some have none."""
     data, taus, T = residuals.rows.data, residuals.taus, basis.T
     k, r = len(taus), T.shape[1]
-    options = {"T": basis.factor}
     if f.ndim == 1:
         D = f[:, None, None] * basis.gram
     else:
-        (D,) = data.sums(_breads, f, data.w, shapes=[(k, r, r)], **options)
+        (D,) = data.sums(_breads, f, data.w, shapes=[(k, r, r)], T=basis.factor)
     breads = [Bread.of(D_t, data.n_rows) for D_t in D]
     meats = np.broadcast_to(basis.meat, (k, k, r, r))
     if not all(bread.is_whole for bread in breads):
         (meats,) = data.sums(
-            _meats,
-            data.w,
-            shapes=[(k, k, r, r)],
-            breads=breads,
-            squares=not data.repeats,
-            **options,
-        )
+            _meats, data.w, shapes=[(k, k, r, r)], breads=breads, squares=not data.repeats,
+            T=basis.factor,
+        )  # fmt: skip
     factors = np.minimum(taus, taus[:, None]) - taus * taus[:, None]
     fitted = residuals.n_kept == 0  # exactly: no error
     factors[fitted] = factors[:, fitted] = 0.0
@@ -159,18 +167,18 @@ def _meats(
 
 def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
     data, taus = residuals.rows.data, residuals.taus
-    n, d = density.effective_rows(data), data.d
-    for tau, on_plane in zip(taus, residuals.n_on_plane, strict=True):
-        if n * min(tau, 1.0 - tau) < _FEW * d:
+    d, beyond = data.d, _rows_beyond(residuals)
+    for tau, n, n_zero in zip(taus, beyond, residuals.n_zero, strict=True):
+        if n < _FEW * d:
             warn_caller(
-                f"tau = {tau:g} has {n * min(tau, 1.0 - tau):.3g} rows beyond its plane for {d} "
-                "coefficients: standard errors are wide there, about twice the true ones",
+                f"tau = {tau:g} has {n:.3g} rows beyond its plane for {d} coefficients: standard "
+                "errors are wide there, about twice the true ones",
                 InferenceWarning,
             )
-        if on_plane > max(2.0 * d, 0.01 * data.n):
+        if n_zero > max(2.0 * d, 0.01 * data.n):
             warn_caller(
-                f"b equals the plane of tau = {tau:g} in {on_plane} rows: quantiles of "
-                "discrete values have no standard errors, but those of b with uniform noise as "
-                "wide as its steps have",
+                f"b equals the plane of tau = {tau:g} in {n_zero} rows: quantiles of discrete "
+                "values have no standard errors, but those of b with uniform noise as wide as its "
+                "steps have",
                 InferenceWarning,
             )

@@ -1,10 +1,49 @@
-"""Intervals for coefficients of quantile fits by inversion of rank tests."""
+"""Intervals for coefficients of quantile fits by inversion of rank tests.
+
+Fix coefficient j at c and fit the others to b - c a_j: the dual z(c) gives the rank statistic
+
+    T(c) = a_j' z(c) / sqrt(tau (1 - tau) sum m_i â_i²),
+
+â being what least squares with weights w f leave of a_j by the other columns, f the densities of
+the rows at their quantiles, and m = w² (w for frequency weights). The interval holds all c with
+|T(c)| <= t. T is a decreasing step function of c: z(c) does not change until a row meets the fit,
+so that all of its steps are found one by one, each by one dual simplex step, from the vertex of the
+fit outwards; T is never asked for at a jump, where z(c) is not unique. The steps are kept, so that
+intervals of any level up to a limit need no data.
+
+Sources: Koenker, "Confidence intervals for regression quantiles", in Mandl and Huskova (eds.),
+Asymptotic Statistics (1994), 349-359 (parametric programming; interpolation between jumps); Koenker
+and Machado, "Goodness of fit and related inference processes for quantile regression", J. Amer.
+Statist. Assoc. 94 (1999), 1296-1310 (weights).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._parallel import run_parts
+from randla._results import t_of_tail, warn_caller
 from randla._typing import Array
+from randla._validation import as_level
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
+from randla.regression._inference.options import InferenceWarning
+from randla.regression._inference.vertex import FittedRows, Near, Vertex, symmetric
+from randla.regression._kernels import vertex as kernels
+
+#: Jumps between two looks at fresh numbers, and looks after which a walk gives up.
+_JUMPS, _LOOKS = 128, 1000
+#: Rows are kept within this many times the t quantile, plus one, of standard errors; and how much
+#: wider that becomes where it is not enough.
+_MARGIN, _WIDER = 1.3, 2.0
+#: Error probability, of all coefficients together, to which the steps are followed.
+_ERROR = 0.01
+#: Jumps this near are one, in standard errors over the root of n.
+_SAME, _SAME_APART = 1e-13, 1e-7
 
 
 def rank_errors(
@@ -15,4 +54,192 @@ def rank_errors(
     x (d, k) in the units of the caller; density (n, k), that of each row at its quantile (the
     default's f), or None for rows that are alike. Refuses what is not in memory.
     """
-    raise NotImplementedError
+    if data.tall.lazy:
+        raise ValueError("A must be in memory for kind='rank', got a Dask array")
+    rows, (d, k) = FittedRows.of(data), x.shape
+    df = np.broadcast_to(robust.degrees_of_freedom, (d, k)).astype(float)
+    error = _ERROR / max(d * k, 10)
+    reach = t_of_tail(0.5 * error, df)
+    known = np.isfinite(robust.covariance.diagonal().reshape(k, d).T) & rows.estimable[:, None]
+    steps: dict[tuple[int, int], tuple[Steps, Steps]] = {}
+    walks: list[tuple[int, int, _Walk]] = []
+    for q, tau in enumerate(taus):
+        vertex = rows.vertex(x[:, q], tau)
+        if vertex is None and rows.data.fitted(x[:, q]):  # intervals of no width
+            steps |= {(int(j), q): (_NO_WIDTH, _NO_WIDTH) for j in np.flatnonzero(known[:, q])}
+        elif vertex is not None:
+            scales = _score_scales(data, vertex, None if density is None else density[:, q])
+            band = vertex.near(_MARGIN * float(reach[:, q].max()) + 1.0)
+            walks += [
+                (int(j), q, _Walk(vertex, band, int(j), scales[j], reach[j, q]))
+                for j in np.flatnonzero(known[:, q])
+            ]
+    seconds = 1e-5 * sum(np.sqrt(data.n) * data.d for _ in walks)
+    found = run_parts(lambda i: walks[i // 2][2].steps(2 * (i % 2) - 1), 2 * len(walks),
+                      seconds=seconds, blas=True)  # fmt: skip
+    for i, (j, q, _) in enumerate(walks):
+        low, high = found[2 * i : 2 * i + 2]
+        if low is not None and high is not None:
+            steps[j, q] = low, high
+    if len(steps) < np.count_nonzero(known):
+        warn_caller(
+            "intervals by rank inversion are NaN where the steps of the statistic were lost",
+            InferenceWarning,
+        )
+    law = "alike" if density is None else "with local densities"
+    return replace(
+        robust,
+        assumed=f"intervals by inverted rank tests, rows {law}",
+        interval=RankIntervals(x, df, error, steps),
+    )
+
+
+class Steps(NamedTuple):
+    """A rank statistic on one side of a coefficient."""
+
+    offsets: Array  # of the jumps from the coefficient, in the units of the caller
+    levels: Array  # |T| behind each jump
+    endless: bool  # whether there are no further jumps
+
+    def end(self, t: float) -> float:
+        """Where |T| passes t, interpolated between jumps as R does; an offset."""
+        crossing = int(np.searchsorted(self.levels, t, side="right"))
+        if crossing == len(self.levels):
+            return float(np.copysign(np.inf, self.offsets[-1])) if self.endless else np.nan
+        if crossing == 0:
+            return float(self.offsets[0])
+        inner, outer = self.levels[crossing - 1 : crossing + 1]
+        before, at = self.offsets[crossing - 1 : crossing + 1]
+        return float(at + (outer - t) / (outer - inner) * (before - at))
+
+
+_NO_WIDTH = Steps(np.zeros(1), np.full(1, np.inf), False)
+
+
+@dataclass(frozen=True)
+class RankIntervals:
+    """Intervals of all coefficients for any level that the steps reach.
+
+    Attributes
+    ----------
+    x, degrees_of_freedom : (d, k) ndarray
+    error : float
+        The least error probability of an interval.
+    steps : dict
+        Those below and above coefficient j of fit q, by (j, q); none where an interval is NaN.
+    """
+
+    x: Array
+    degrees_of_freedom: Array
+    error: float
+    steps: dict[tuple[int, int], tuple[Steps, Steps]]
+
+    def __call__(self, level: float) -> tuple[Array, Array]:
+        """Low and high (d, k)."""
+        error = 1.0 - as_level(level)
+        if error < self.error * (1.0 - 1e-9):
+            raise ValueError(
+                f"level must be at most {1.0 - self.error:.6g} for kind='rank' (for each of the "
+                f"simultaneous intervals too), got {level:.6g}"
+            )
+        t = t_of_tail(0.5 * error, self.degrees_of_freedom)
+        ends = np.full((2, *self.x.shape), np.nan)
+        for at, sides in self.steps.items():
+            ends[:, at[0], at[1]] = [side.end(float(t[at])) for side in sides]
+        return self.x + ends[0], self.x + ends[1]
+
+
+def _score_scales(data: FittedData, vertex: Vertex, density: Array | None) -> Array:
+    """The standard deviation of a_j'z for each column j, (d,), in the columns of the vertex.
+
+    With D = sum w f a a' and M = sum m a a' it is (v e_j'D^-1 M D^-1 e_j)^1/2 / e_j'D^-1 e_j.
+    """
+    rows, n = vertex.rows, vertex.rows.n
+    w = np.ones(n) if rows.weight is None else rows.weight.ravel()[:n]  # rows are multiplied by it
+    f = np.ones(n) if density is None else density / max(float(density.max()), 1e-300)
+    D = symmetric(rows.gram(rows.lines(f / w)))
+    M = symmetric(rows.gram(rows.lines(1.0 / w) if data.repeats else None))
+    unit = 1.0 / np.sqrt(np.maximum(np.diagonal(D), 1e-300))
+    inverse = unit[:, None] * np.linalg.pinv(unit[:, None] * D * unit, hermitian=True) * unit
+    T = vertex.directions
+    breads = T @ inverse
+    variances = vertex.tau * (1.0 - vertex.tau) * np.einsum("ij,jk,ik->i", breads, M, breads)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a column that is left out
+        return np.asarray(np.sqrt(variances) / (breads * T).sum(axis=1))
+
+
+# Along the steps ----------------------------------------------------------------------------------
+
+
+@dataclass
+class _Walk:
+    """The steps of one coefficient of one fit."""
+
+    vertex: Vertex
+    band: tuple[Near, NDArray[np.intp]]
+    column: int
+    scale: float  # standard deviation of the statistic
+    reach: float  # up to where T is followed
+
+    def steps(self, sign: int) -> Steps | None:
+        """The steps below (-1) or above (+1) the coefficient; None where they lose their way."""
+        vertex, limit, band = self.vertex, _MARGIN * self.reach + 1.0, self.band
+        while True:
+            near, index = band
+            whole = near.rows.n == vertex.rows.n
+            limits = np.array([self.reach * self.scale, np.inf if whole else limit**2])
+            status, jumps = _follow(
+                near, np.searchsorted(index, vertex.basis), vertex, self.column, sign, limits
+            )
+            if status != kernels.TOO_FAR:
+                break
+            limit *= _WIDER
+            band = vertex.near(limit)
+        if status == kernels.ENOUGH:
+            return None
+        length = np.linalg.norm(vertex.source.conditioned.transform[self.column])
+        offsets = vertex.unit * (vertex.shift[self.column] + length * jumps[:, 0])
+        # Rows that meet the fit together make one jump.
+        same = (_SAME_APART if vertex.apart else _SAME) * np.sqrt(vertex.rows.n)
+        sd = np.linalg.norm(vertex.root @ vertex.directions[self.column])
+        last = np.append(np.diff(jumps[:, 0]) * sign > same * sd, True)
+        levels = np.abs(jumps[last, 1]) / self.scale
+        return Steps(offsets[last], levels, status == kernels.NO_MORE)
+
+
+def _follow(
+    near: Near, basis: NDArray[np.intp], vertex: Vertex, column: int, sign: int, limits: Array
+) -> tuple[int, Array]:
+    """How it ended, and all jumps (m, 2): how far t'y moved, and the multiplier S behind."""
+    rows, tau, t = near.rows, near.tau, vertex.directions[column]
+    inverse, side, basis = vertex.inverse.copy(), near.sides(rows.rhs, basis), basis.astype(int)
+    z = near.dual(side, inverse)
+    # The vertex itself: S falls from 0 until a row of the basis has its dual value at a bound.
+    alpha = inverse.T @ t
+    rate = -sign * alpha
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(rate > 0.0, tau - z, tau - 1.0 - z) / rate
+    room[np.abs(alpha) <= 1e-12 * np.abs(alpha).max()] = np.inf
+    fixed = int(np.argmin(room))
+    share = max(float(room[fixed]), 0.0)
+    side.ravel()[basis[fixed]] = np.sign(rate[fixed])
+    found = [np.array([[0.0, -sign * share]])]
+    place, status = found[0][0].copy(), kernels.DONE if share >= limits[0] else kernels.ENOUGH
+    for _ in range(_LOOKS):
+        if status != kernels.ENOUGH:
+            break
+        # Fresh numbers, without what rounding did on the way.
+        B, b = rows.rows(basis), rows.rhs.ravel()[basis]
+        B[fixed], b[fixed] = t, place[0]
+        inverse[...] = np.linalg.inv(B)
+        y = inverse @ b
+        r = rows.residuals(y)
+        z = near.dual(side, inverse)
+        place[1] = -z[fixed]
+        jumps = np.empty((_JUMPS, 2))
+        status, count = kernels.walk(
+            rows.data, r, side, basis, inverse, z, fixed, tau, sign, limits, vertex.metric,
+            place, y, np.zeros_like(r), jumps,
+        )  # fmt: skip
+        found.append(jumps[:count])
+    return status, np.concatenate(found)

@@ -15,7 +15,7 @@ from randla._validation import as_flag, as_level
 from randla.regression._inference import plot, table
 from randla.regression._inference.errors import Errors, diagonal
 from randla.regression._inference.labels import PLAIN, Labels
-from randla.regression._inference.products import product, standard_errors
+from randla.regression._inference.products import are_determined, product, standard_errors
 from randla.regression._inference.wald import WaldTest, as_restrictions, wald_test
 
 
@@ -90,9 +90,11 @@ class Inference(Result):
     _assumed: str
     _notes: tuple[str, ...]
     _interval: Callable[[float], tuple[Array, Array]] | None
+    _complete: Array | None  # see `Errors`
+    _null: Array | None
     _model: str = "Regression"  # the first line of the table
     _labels: Labels = PLAIN
-    _constant: Array | None = None  # which columns of A are constant, if that was looked at
+    _constant: Any = None  # which columns of A are constant, if that was looked at
 
     _shown: ClassVar[tuple[str, ...]] = (
         "estimate", "standard_error", "degrees_of_freedom", "t", "p", "kind", "n_rows", "n_groups",
@@ -108,9 +110,10 @@ class Inference(Result):
         shape = (len(x), x.size // len(x))
         unit = np.broadcast_to(errors.unit, shape).reshape(x.shape)
         of_data = diagonal(errors.covariance, shape)
-        of_algorithm, covariance = np.zeros(shape), errors.covariance
+        of_algorithm, covariance, complete = np.zeros(shape), errors.covariance, errors.complete
         if algorithmic is not None:
             of_algorithm, covariance = diagonal(algorithmic, shape), covariance + algorithmic
+            complete = None if complete is None else complete + algorithmic
         with np.errstate(invalid="ignore"):
             total, statistical, algorithm = (
                 np.sqrt(v).reshape(x.shape) for v in (of_data + of_algorithm, of_data, of_algorithm)
@@ -123,7 +126,7 @@ class Inference(Result):
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
             replicates=_shaped(errors.replicates, x.shape), _unit=unit, _covariance=covariance,
             _columns=columns, _column_kind=column_kind, _assumed=errors.assumed,
-            _notes=errors.notes, _interval=errors.interval,
+            _notes=errors.notes, _interval=errors.interval, _complete=complete, _null=errors.null,
         )  # fmt: skip
 
     @property
@@ -137,7 +140,7 @@ class Inference(Result):
             unit = self._unit.T.reshape(-1)  # coefficients fastest
             return self._covariance * unit[:, None] * unit
 
-    def described(self, model: str, labels: Labels, constant: Array | None = None) -> Inference:
+    def described(self, model: str, labels: Labels, constant: Any = None) -> Inference:
         """The same with the head of the table, names for new tables, and constant columns of A."""
         columns = self._columns
         if self._column_kind == "column" and columns:
@@ -192,7 +195,7 @@ class Inference(Result):
         Warns
         -----
         InferenceWarning
-            If R touches a coefficient that has no error, or has more restrictions than the
+            If R is of a coefficient that has no error, or has more restrictions than the
             covariance has rank (fewer groups than restrictions, say); the test is NaN then.
 
         Examples
@@ -206,10 +209,17 @@ class Inference(Result):
         >>> bool(table.wald([0, 1, -1]).p_value > 0.05)  # the two slopes are equal
         True
         """
+        d, k = len(self.estimate), self.estimate.size // len(self.estimate)
         R, r = as_restrictions(R, r, self.estimate.shape)
         x = self.estimate.T.reshape(-1)  # coefficients fastest
         df = self.degrees_of_freedom.T.reshape(-1)
-        return wald_test(R, r, x, self._covariance, self._unit.T.reshape(-1), df)
+        unit, covariance = self._unit.T.reshape(-1), self._covariance
+        if (
+            self._null is not None
+            and are_determined((R * unit).reshape(-1, k, d), self._null).all()
+        ):
+            covariance = self._complete
+        return wald_test(R, r, x, covariance, unit, df)
 
     def equal_slopes(self) -> WaldTest:
         """Test that each slope is the same at all quantiles, jointly.
@@ -250,14 +260,16 @@ class Inference(Result):
         -------
         Prediction
             `value`, `standard_error`, `lower` and `upper`, (m,) or (m, k), lazy for a Dask array.
-            The error of a row that has an entry in the column of a coefficient without one is NaN.
-            Student's t has the least degrees of freedom of the coefficients.
+            The error is NaN for a row whose value the data do not determine: it has an entry for
+            a coefficient without an error (or, if columns depend, not as they do). Student's t has
+            the least degrees of freedom of the coefficients.
         """
         quantile = t_quantile(level, self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
         value = product(A_new, self.estimate, "A_new")
         unit = self._unit.reshape(len(self.estimate), -1)
-        error = standard_errors(A_new, self._covariance, unit, "A_new")
+        covariance = self._covariance if self._complete is None else self._complete
+        error = standard_errors(A_new, covariance, unit, self._null, "A_new")
         if self.estimate.ndim == 1:
             error, quantile = error[:, 0], quantile[0]
         return Prediction(value, error, value - quantile * error, value + quantile * error)

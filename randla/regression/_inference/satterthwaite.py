@@ -7,10 +7,11 @@ one variance. With :math:`g_i = (A G)_{ij} / \sqrt{1 - h_i}`,
 .. math:: \nu_j = \frac{(\sum_i g_i^2 (1 - h_i))^2}{\sum_i g_i^4 (1 - 2 h_i) +
           \mathrm{tr}\, B^2}, \qquad B = \Big(\sum_i g_i^2 a_i a_i^T\Big) G,
 
-whose numerator is :math:`G_{jj}^2`. As :math:`\mathrm{tr}\, B^2 \le (\mathrm{tr}\, B)^2 =
-(\sum_i g_i^2 h_i)^2` there is a lower bound from the same pass; the trace itself costs
-:math:`O(n d^2)` for each coefficient and is taken where the bound is below 100, as beyond that
-quantiles differ by less than 1.3 %.
+whose numerator is :math:`G_{jj}^2`. (For a row of leverage near one its own share of the trace
+cancels the term before it: :math:`g_i^4 (1 - h_i)^2` takes the place of both.) As
+:math:`\mathrm{tr}\, B^2 \le (\mathrm{tr}\, B)^2 = (\sum_i g_i^2 h_i)^2` there is a lower bound from
+the same pass; the trace itself costs :math:`O(n d^2)` for each coefficient and is taken where the
+bound is below 100, as beyond that quantiles differ by less than 1.3 %.
 
 Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
 and Statistics 98 (2016).
@@ -55,56 +56,66 @@ def _squares(rows: WhitenedRows, K: Array) -> Array:
 
 
 def degrees_of_freedom(
-    fit: LeastSquaresFit, data: FittedData, sums: Array, heavy: WhitenedRows | None
+    fit: LeastSquaresFit, data: FittedData, sums: Array, heavy: WhitenedRows
 ) -> Array:
-    """Those of each coefficient (d,), from its `moments`; `heavy` rows are summed in them."""
+    """Those of each coefficient (d,), from the `moments` of all rows but the `heavy` ones."""
     K = basis(fit, data)
-    numerator = (K * K).sum(axis=1) ** 2
-    df: Array = numerator / (sums[0] + sums[1] ** 2)
+    numerator, own = (K * K).sum(axis=1) ** 2, sums[0]
+    G2 = _squares(heavy, K)
+    own = own + ((G2 * heavy.left[:, None]) ** 2).sum(axis=0)
+    parts = np.vstack([sums[1], G2 * (1.0 - heavy.left)[:, None]])  # of tr B
+    before = np.cumsum(parts, axis=0) - parts
+    bound = sums[1] ** 2 + 2.0 * (before * parts).sum(axis=0)  # without squares of heavy rows
+    df: Array = numerator / (own + bound)
     few = np.flatnonzero((df < _MANY) & (numerator > 0.0))
     if few.size:
-        df[few] = numerator[few] / (sums[0, few] + _traces(fit, data, K[few], heavy))
+        df[few] = numerator[few] / (own[few] + _traces(fit, data, K[few], heavy))
     return df
 
 
-def _traces(
-    fit: LeastSquaresFit, data: FittedData, some: Array, heavy: WhitenedRows | None
-) -> Array:
-    """Tr B^2 of some coefficients, rows of K: B is similar to T = sum of g_i^2 q_i q_i'."""
+def _traces(fit: LeastSquaresFit, data: FittedData, some: Array, heavy: WhitenedRows) -> Array:
+    """Tr B^2 of some coefficients, rows of K, without what heavy rows have in it of their own.
+
+    B is similar to T = sum of g_i^2 q_i q_i'.
+    """
     n, r, c = data.n, fit.rank, len(some)
-    if 2 * n * (r + c) < r * r * c and n * r <= 4 * _MAX_SUMS:
-        return _traces_of_pairs(fit, data, some, heavy)
+    g = _squares(heavy, some)
+    among = (heavy.Q @ heavy.Q.T) ** 2
+    np.fill_diagonal(among, 0.0)
+    traces: Array = (g * (among @ g)).sum(axis=0)
+    if _few_rows(n, r, c):
+        return traces + _traces_of_pairs(fit, data, some, heavy.Q, g)
     i, j = np.triu_indices(r)
-    twice, out = np.where(i == j, 1.0, 2.0), np.empty(c)
+    twice = np.where(i == j, 1.0, 2.0)
+    overlaps = (heavy.Q[:, i] * heavy.Q[:, j] * twice).T  # T @ overlaps: q'T q of heavy rows
     step = max(_MAX_SUMS // len(i), 1)
     for first in range(0, c, step):
-        part = some[first : first + step]
-        shape = len(part), len(i)
+        part = slice(first, first + step)
+        shape = len(some[part]), len(i)
         (T,) = data.sums(
-            _triangles_of_tile, data.B, data.w, shapes=[shape], some=part, **constants_of(fit, data)
+            _triangles, data.B, data.w, shapes=[shape], some=some[part], **constants_of(fit, data)
         )
-        if heavy is not None:
-            T = T + _triangles(heavy, part)
-        out[first : first + step] = (T * T) @ twice
-    return out
+        traces[part] += (T * T) @ twice + 2.0 * ((T @ overlaps) * g[:, part].T).sum(axis=1)
+    return traces
 
 
-def _triangles_of_tile(
+def _few_rows(n: int, r: int, c: int) -> bool:
+    """Whether sums over pairs of n rows cost less than c sums of products of r columns."""
+    return 2 * n * (r + c) < r * r * c and n * r <= 4 * _MAX_SUMS
+
+
+def _triangles(
     X: Array, B: Array, w: Array | None, *, some: Array, **constants: Any
 ) -> list[Array]:
+    """Upper triangles of T, a row for each of some coefficients, without heavy rows."""
     rows = whiten_rows(X, B, w, **constants)
-    return [_triangles(rows.where(~rows.heavy), some)]
-
-
-def _triangles(rows: WhitenedRows, some: Array) -> Array:
-    """Upper triangles of T, a row for each of some coefficients."""
+    rows = rows.where(~rows.heavy)
     i, j = np.triu_indices(rows.Q.shape[1])
-    triangles: Array = rows.counted(_squares(rows, some)).T @ (rows.Q[:, i] * rows.Q[:, j])
-    return triangles
+    return [rows.counted(_squares(rows, some)).T @ (rows.Q[:, i] * rows.Q[:, j])]
 
 
 def _traces_of_pairs(
-    fit: LeastSquaresFit, data: FittedData, some: Array, heavy: WhitenedRows | None
+    fit: LeastSquaresFit, data: FittedData, some: Array, heavy: Array, g_heavy: Array
 ) -> Array:
     """The same as sums of g_i^2 g_l^2 (q_i'q_l)^2 over pairs of rows, where these are few."""
     Q = data.rows(_q_of_tile, data.B, data.w, width=fit.rank, **constants_of(fit, data))
@@ -112,9 +123,7 @@ def _traces_of_pairs(
     rows = WhitenedRows(Q, Q, 1.0 - np.einsum("ij,ij->i", Q, Q), w)
     rows = rows.where(~rows.heavy)
     Q, g = rows.Q, rows.counted(_squares(rows, some))
-    if heavy is not None:
-        Q, g = np.vstack([Q, heavy.Q]), np.vstack([g, _squares(heavy, some)])
-    traces = np.zeros(len(some))
+    traces: Array = 2.0 * (g_heavy * ((heavy @ Q.T) ** 2 @ g)).sum(axis=0)
     for first in range(0, len(Q), _BLOCK):
         block = slice(first, first + _BLOCK)
         traces += (g[block] * ((Q[block] @ Q.T) ** 2 @ g)).sum(axis=0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from randla.regression._inference.result import Inference
+Inference = Any  # which imports this module
 
 _WIDTH = 79
 _LONGEST = 10  # digits, point and sign of a number without an exponent
@@ -157,7 +156,7 @@ def _title(inference: Inference, j: int) -> str:
     column = inference._columns[j]
     if inference._column_kind == "tau":
         return f"tau = {column:g}"
-    return f"Response: {column}"
+    return f"column {column}" if isinstance(column, int) else column
 
 
 def _common_df(inference: Inference) -> str:
@@ -233,7 +232,9 @@ def _statistic(t: float) -> str:
 
 def _degrees(df: float) -> str:
     """Degrees of freedom, whole numbers as such."""
-    return f"{df:.0f}" if abs(df) < 1e6 and df == round(df) else f"{df:.4g}"
+    if not 0.1 <= df < 1e6:
+        return f"{df:.4g}"
+    return f"{df:.0f}" if df == round(df) else f"{df:.1f}"
 
 
 def _p_value(value: float) -> str:

@@ -65,7 +65,7 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     of ten: each is taken in units of its standard error.
     """
     touched = R.any(axis=0)
-    nu = float(np.min(df[touched]))  # NaN if one is
+    nu = float(np.fmin.reduce(df[touched]))
     C, unit = covariance[np.ix_(touched, touched)], unit[touched]
     if np.isnan(C).any():
         warn_caller("the test is of a coefficient that has no error", InferenceWarning)

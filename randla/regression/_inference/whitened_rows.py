@@ -67,6 +67,11 @@ def whiten_rows(
     return WhitenedRows(Q, R, left, w if repeats else None)
 
 
+def no_rows(r: int, k: int) -> WhitenedRows:
+    """None at all."""
+    return WhitenedRows(np.empty((0, r)), np.empty((0, k)), np.empty(0), None)
+
+
 def multiply(X: Array, K: Array, out: Array) -> Array:
     """X K, where K may be a triangle."""
     for rows, columns, part in SplitTriangle(K).blocks:
@@ -77,19 +82,23 @@ def multiply(X: Array, K: Array, out: Array) -> Array:
 def heavy_rows(fit: LeastSquaresFit, data: FittedData) -> WhitenedRows:
     """The rows of leverage near one, at most little more than the rank; two passes.
 
-    Their 1 - h comes from h (1 - h) = sum over the other rows l of (q_i'q_l)^2 (a projection is its
-    own square), whose terms are small where 1 - h is, so that no digits cancel.
+    1 - h comes from h (1 - h) = sum over the other rows l of (q_i'q_l)^2 (a projection is its own
+    square), and the residual from the normal equations, h r_i = -sum of q_i'q_l r_l: sums whose
+    terms are as small as they are, so that no digits cancel.
     """
     constants = constants_of(fit, data)
     vectors = (data.B,) if data.w is None else (data.B, data.w)
     rows = whiten_rows(*data.select(_is_heavy, *vectors, **constants), **constants)
-    (others,) = data.sums(
-        _overlaps_of_tile, *vectors, shapes=[rows.left.shape], heavy=rows.Q, **constants
+    m, k = rows.R.shape
+    others, products = data.sums(
+        _overlaps_of_tile, *vectors, shapes=[(m,), (m, k)], heavy=rows.Q, **constants
     )
-    among = (rows.Q @ rows.Q.T) ** 2
+    h, among, R = np.einsum("ij,ij->i", rows.Q, rows.Q), rows.Q @ rows.Q.T, rows.R
     np.fill_diagonal(among, 0.0)
-    left = (others + among.sum(axis=1)) / np.einsum("ij,ij->i", rows.Q, rows.Q)
-    return rows._replace(left=left, counts=None)  # no copy of such a row can be another's
+    for _ in range(2):  # as each sum has the residuals of the other heavy rows
+        R = -(products + among @ R) / h[:, None]
+    left = (others + (among**2).sum(axis=1)) / h
+    return WhitenedRows(rows.Q, R, left, None)  # none of them can be there twice
 
 
 def _is_heavy(*parts: Any, **constants: Any) -> Any:
@@ -99,4 +108,6 @@ def _is_heavy(*parts: Any, **constants: Any) -> Any:
 def _overlaps_of_tile(*parts: Any, heavy: Array, **constants: Any) -> list[Array]:
     rows = whiten_rows(*parts, **constants)
     rows = rows.where(~rows.heavy)
-    return [rows.counted((rows.Q @ heavy.T) ** 2).sum(axis=0)]
+    overlaps = rows.Q @ heavy.T
+    R = rows.R if rows.counts is None else rows.R * np.sqrt(rows.counts)[:, None]
+    return [rows.counted(overlaps**2).sum(axis=0), overlaps.T @ R]

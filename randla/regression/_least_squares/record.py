@@ -17,7 +17,7 @@ from randla._scaling import exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._inference.data import Scales
-from randla.regression._inference.fit import LeastSquaresFit, OneSketch
+from randla.regression._inference.fit import KeptRows, LeastSquaresFit, OneSketch
 from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._solvers.cholesky import SINGLE_FROM
@@ -90,7 +90,9 @@ class _Frame(NamedTuple):
         Y, K, norms = (_spread(values, active, d) for values in (Y, K, norms[:, None]))
         # To columns of norm about 1, or to the columns as they are.
         change = np.where(norms[:, 0] > 0.0, -exponents_of(norms[:, 0]), 0)
-        if rank == d and np.abs(columns + change).max(initial=0) <= _MODERATE:
+        if rank < d:  # a pseudo-inverse of scaled columns is not that of others, scaled
+            change[:] = 0
+        elif np.abs(columns + change).max(initial=0) <= _MODERATE:
             change = -columns
         rhs = np.zeros(self.k, np.int64) if self.b_exponents is None else self.b_exponents
         return LeastSquaresFit(
@@ -204,6 +206,11 @@ def _of_sketch(frame: _Frame, solution: SketchedSolution) -> Record:
     if spectrum is not None:  # as in `sketch_and_solve`
         residual = np.vstack([residual, spectrum.U[:, rank:].T @ sketched.QtB])
     products = squared_residual(residual.T @ residual, m, rank, solution.population)
-    sketch = OneSketch(m, solution.population)
+    kept = None
+    if solution.sample is not None:
+        X, B = np.split(solution.sample, [len(solution.Y)], axis=1)
+        X = np.ldexp(X, exponents)
+        kept = KeptRows(X @ K, B - X @ solution.Y, frame.shape[0])
+    sketch = OneSketch(m, solution.population, solution.has_linf_guarantee, kept)
     norms = column_norms(sketched.R)
     return frame.record(solution.Y, exponents, K, norms, products, sketch=sketch)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._results import axes_or_new, t_interval
-from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla._validation import as_flag
@@ -20,16 +19,14 @@ from randla.regression._inference.fitted import LinearFit
 from randla.regression._inference.least_squares import least_squares_inference
 from randla.regression._inference.options import LEAST_SQUARES, InferenceOptions
 from randla.regression._inference.result import Inference
-from randla.regression._least_squares.choice import solve
 from randla.regression._least_squares.options import LstsqOptions
-from randla.regression._least_squares.problem import as_problem, single_blas
 from randla.regression._least_squares.record import Record, record_of_fit, record_of_sketch
+from randla.regression._least_squares.refinement import RefinementState
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._least_squares.sketch_factory import SketchFactory
 from randla.regression._solvers.backward_error import measure_backward_error
 from randla.regression._solvers.rank import Exponents
 from randla.regression._solvers.refinement import Solution
-from randla.regression._solvers.sketched_factor import SketchedFactor
 from randla.sketching._inference import implied_eps
 
 
@@ -236,7 +233,10 @@ class LstsqResult(LinearFit):
         if self._refinement is None:
             return self
         design = self._labels.design(A, len(self.x), "A")
-        return self._refinement.refine(design, b, self).labelled(self._labels)
+        rows, solution, is_vector = self._refinement.refine(design, b)
+        rows.n_passes += self.n_passes
+        refined = LstsqResult.of(rows, solution, is_vector, self._refinement.rcond)
+        return refined.labelled(self._labels)
 
     def inference(
         self,
@@ -252,6 +252,95 @@ class LstsqResult(LinearFit):
         rng: Any = None,
         progress: bool = False,
     ) -> Inference:
+        r"""Standard errors, tests and intervals for the coefficients of the population.
+
+        Parameters
+        ----------
+        A, b : optional
+            Those that were passed to `lstsq`, as a fit keeps no data: arrays, sparse matrices,
+            tables or Dask arrays, which are read a block at a time. Left out for ``kind="iid"``
+            only, which then takes one pass in all, for a sketch too.
+        kind : str, optional
+            What is assumed of the errors, n rows and rank d:
+
+            * "iid": one variance; of variance 1/weight in a weighted fit. Student's law with n - d
+              degrees of freedom, exact for normal errors.
+            * "robust" (the default): independent rows of any variance. HC3 with the degrees of
+              freedom of Satterthwaite, one number for each coefficient.
+            * "HC0", "HC1", "HC2", "HC3": the same by a formula, as other packages print it, with
+              n - d degrees of freedom. HC0 and HC1 are too small for few rows.
+            * "cluster" (the default with `groups`): independent groups of rows. The jackknife over
+              groups, "CR3", with the degrees of freedom of Bell and McCaffrey.
+            * "CR1", "CR2", "CR3": the same by a formula; CR1 as other packages print it, with one
+              degree of freedom less than groups, the others with those of Bell and McCaffrey.
+            * "bootstrap": refits with random weights of rows, or of groups if they are given.
+        groups : (n,) array_like, optional
+            The group of each row: numbers, strings or categories.
+        weights : (n,) array_like, optional
+            As in the fit.
+        weights_are : str
+            "analytic": a row of weight w has the variance 1/w. "frequency": it stands for w rows.
+        names : sequence of str, optional
+            Names of the coefficients, by default those of the fit.
+        n_replicates : int
+            Refits of the bootstrap.
+        rng : {None, int, SeedSequence, Generator}, optional
+            Seed of the bootstrap.
+        progress : bool
+            Show a progress bar for the bootstrap (needs tqdm).
+
+        Returns
+        -------
+        Inference
+            With `standard_error`, `confidence_interval`, `t`, `p`, `covariance`, `wald`,
+            `predict`, `summary` and `to_frame`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not what is described above, A, b or weights are not those of the
+            fit, no degrees of freedom are left, or there is no honest error: after a ridge, which
+            biases the coefficients, where LSQR has not found the rank, and for a LinearOperator
+            with any other kind than "iid".
+
+        Warns
+        -----
+        InferenceWarning
+            Where a coefficient has no error, by its name. The errors are NaN where the data do not
+            determine it, and those of robust kinds also where it hangs on one row alone.
+
+        Notes
+        -----
+        At 20 to 200 rows, with errors whose variance depends on a skewed regressor or is another
+        in a group of four rows, intervals of 95 % held the slopes in 94 to 97 % of the samples for
+        "robust", in 87 to 93 % for "HC3", 55 to 91 % for "HC0" and 33 to 83 % for "iid". With
+        errors of one variance "robust" is a little wide for few rows (97 to 98 % at n = 20).
+
+        After a single sketch `x` has two errors, that of the sketch and that of the data, which are
+        kept apart and added: `Inference.algorithmic_error` and `Inference.statistical_error`.
+
+        References
+        ----------
+        .. [1] MacKinnon and White, "Some heteroskedasticity-consistent covariance matrix estimators
+           with improved finite sample properties", J. Econometrics 29 (1985), 305-325.
+        .. [2] Imbens and Kolesar, "Robust standard errors in small samples: some practical advice",
+           Review of Economics and Statistics 98 (2016), 701-712.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import lstsq
+        >>> rng = np.random.default_rng(0)
+        >>> A = np.column_stack([np.ones(500), rng.exponential(size=500)])
+        >>> b = A @ [1.0, 2.0] + A[:, 1] * rng.standard_normal(500)
+        >>> robust = lstsq(A, b).inference(A, b, names=["const", "slope"])
+        >>> low, high = robust.confidence_interval()
+        >>> bool(low[1] < 2.0 < high[1])
+        True
+        >>> iid = lstsq(A, b).inference(kind="iid")
+        >>> bool(iid.standard_error[1] < 0.7 * robust.standard_error[1])
+        True
+        """
         A, b, given = self._labels.opened(A, b, len(self.x), weights=weights, groups=groups)
         names, labels = self._labels.renamed(names, len(self.x))
         options = InferenceOptions.of(
@@ -263,6 +352,13 @@ class LstsqResult(LinearFit):
         )
         is_sketch = self.is_estimate
         return result.described("Least squares" + ", from one sketch" * is_sketch, labels)
+
+    def error_of(self, C: Array) -> Any:
+        """Standard errors, as `standard_error`, of the sums ``C @ x``; C (d,)."""
+        if self._refinement is None:
+            return 0.0 * self.x.sum(axis=0)
+        errors = (C * self.standard_error.T).T
+        return np.linalg.norm(self._refinement.directions(len(C)).T @ errors, axis=0)
 
     def _fit_record(self) -> Record:
         record = self._record()  # perhaps a pass over A
@@ -321,54 +417,6 @@ class LstsqResult(LinearFit):
         """Compute what needs A and b now, so that they need not be pickled."""
         _ = self.backward_error, self._fit_record()
         return vars(self)
-
-
-@dataclass(frozen=True, eq=False)
-class RefinementState:
-    """What is kept of a sketch so that its estimate can be refined later.
-
-    `root_weights` are square roots of the weights, an array or a Dask array as A was. The factor
-    `sketched` is that of rows whose weights were scaled by 2^-weight_exponent.
-    """
-
-    shape: tuple[int, int]  # of the caller's A
-    root_weights: Any
-    weight_exponent: int
-    ridge: float
-    rcond: float | None
-    factory: SketchFactory
-    sketched: SketchedFactor
-    scaling: tuple[Any, Any]  # exponents of the columns and which are active, of the problem
-
-    def refine(self, A: Any, b: Any, first: LstsqResult) -> LstsqResult:
-        """Solve to full precision."""
-        tall = open_operand(A)
-        if tall.A.shape != self.shape:
-            raise ValueError(f"A must have shape {self.shape} as before, got shape {tall.A.shape}")
-        root_weights = None if self.root_weights is None else tall.aligned(self.root_weights)
-        with np.errstate(all="ignore"), single_blas(tall):
-            options = LstsqOptions(rcond=self.rcond, ridge=self.ridge)
-            rows, one_dimensional = as_problem(tall, b, root_weights, options)
-            rows.n_passes += first.n_passes
-            solution = solve(rows, options, self.factory, self.factor_for(rows))
-            return LstsqResult.of(rows, solution, one_dimensional, self.rcond)
-
-    def factor_for(self, rows: ScaledProblem) -> SketchedFactor | None:
-        """Give `rows` the scales that the sketch had; return the factor of the sketch.
-
-        None if the sketch lacks rank, as A itself may not.
-
-        Weights in memory are scaled by a power of two and those of Dask arrays are not: where the
-        sketch was of the other kind, the scales of the columns make up for it.
-        """
-        change = rows.weight_exponent - self.weight_exponent
-        exponents, active = self.scaling
-        if exponents is not None:  # in the scales of the sketch
-            rows.scale(np.clip(exponents + change, -1020, 1020), active)
-            change = 0
-        if self.sketched.spectrum is not None:  # the rank must be decided on A itself
-            return None
-        return self.sketched.shifted(change) if change else self.sketched
 
 
 def _same(record: Record) -> Record:

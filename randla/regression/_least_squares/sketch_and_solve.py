@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
@@ -30,6 +31,8 @@ from randla.sketching._operators import Sketch
 
 #: The promise of `eps` is checked on estimated norms; only a larger breach is acted on.
 _PROMISE_SLACK = 1.1
+#: Rows of A that are kept beside a sketch.
+_KEPT_ROWS = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +49,14 @@ class SketchedSolution:
     sketched: SketchedFactor
     population: int | None
     has_linf_guarantee: bool
+    sample: Array | None = None  # some rows [A, B] of the scaled problem, drawn uniformly
     converged: bool = True
 
 
 def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> SketchedSolution:
     """Solve ``min |S (A x - b)|``; the standard errors are those of the module `_inference`."""
-    SA, SB = rows.sketch(S, with_b=True)  # (m, d), (m, k); the one pass over A
+    # (m, d), (m, k); the one pass over A
+    SA, SB, sample = rows.sketch_and_rows(S, _kept_rows(rows, S))
     m, d = SA.shape
     largest = np.abs(SA).max(axis=0, initial=0.0)
     small = not largest.min(initial=np.inf) > 1e-290
@@ -99,7 +104,14 @@ def sketch_and_solve(rows: ScaledProblem, S: Sketch, rcond: float | None) -> Ske
         sketched=sketched,
         population=population,
         has_linf_guarantee=S.has_linf_guarantee,
+        sample=sample,
     )
+
+
+def _kept_rows(rows: ScaledProblem, S: Sketch) -> NDArray[np.int64]:
+    """Numbers of the rows that are kept, for errors of the data that need rows; ascending."""
+    draws = np.random.default_rng([int(S._key), _KEPT_ROWS])
+    return np.sort(draws.choice(rows.n, min(rows.n, _KEPT_ROWS), replace=False))
 
 
 def solve_from_sketch(

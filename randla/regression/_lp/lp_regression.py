@@ -1,241 +1,22 @@
 """Regression in the l_p norm and of quantiles, exact or with a certified gap."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._results import warn_caller
-from randla._scaling import power_of_two_scale
-from randla._tall.base import TallMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_flag
-from randla.regression._inference.fitted import LinearFit
-from randla.regression._inference.labels import Labels, sorted_rows
-from randla.regression._inference.lp_fit import LpFit
-from randla.regression._inference.lp_inference import lp_inference, require_inference
-from randla.regression._inference.products import constant_columns
-from randla.regression._inference.result import Inference
-from randla.regression._lp.certificate import Fit
-from randla.regression._lp.norm import norm_fit
+from randla.regression._inference.labels import Labels
 from randla.regression._lp.options import LpOptions, as_options
-from randla.regression._lp.out_of_core import (
-    residuals_and_rounding,
-    tall_norm_fit,
-    tall_quantile_fits,
-)
-from randla.regression._lp.quantile import quantile_fits
+from randla.regression._lp.out_of_core import residuals_and_rounding
+from randla.regression._lp.result import LpRegressionResult
+from randla.regression._lp.solve import fits_of, weighted_rows
 from randla.regression._lp.tall_data import TallData, norm_from
-from randla.regression._panels.weighted_data import ROUNDING
 from randla.sampling._scores.result import NotConvergedWarning
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LpRegressionResult(LinearFit):
-    """What `lp_regression` returns; with k quantiles the arrays have a trailing axis.
-
-    A column b, of shape (n, 1), gives a trailing axis of length 1.
-
-    Attributes
-    ----------
-    x : (d,) or (d, k) ndarray
-        Coefficients. Where the minimum is not unique, one of the minimisers.
-    names : tuple of str
-        Of the coefficients: the names of the columns, where A is a table of pandas, polars or
-        pyarrow, else "x0", "x1", ...
-    value : float or (k,) ndarray
-        The objective at `x`, over all rows.
-    lower_bound : float or (k,) ndarray
-        No coefficients have an objective below this, if `certified`: ``b @ dual`` less what
-        rounding errors may make up, mostly some 1e-13 of the value.
-    gap : float or (k,) ndarray
-        ``value - lower_bound``.
-    dual : (n,) or (n, k) ndarray
-        The dual point that proves `lower_bound`, see `lp_regression`; for a Dask array a lazy one,
-        chunked like its rows. Zero where nothing is proven.
-    method : str
-        "full", "preprocess" or "sample".
-    n_rows_used : int
-        Rows in the largest problem that was solved.
-    n_iterations : int
-        Iterations in all.
-    converged : bool
-        Whether the gap (every gap) is at most `rtol` times the value, or what rounding can make.
-    rank : int
-        The rank of A (of its rows with weight) that was found; a penalty may count as a row
-        for its column.
-    certified : bool
-        Whether `lower_bound` is proven in exact arithmetic. False where a column of A depends on
-        others up to rounding errors, but not exactly: `lower_bound` then holds for a matrix of rank
-        `rank` that is as near as rounding errors. It is 0, and `converged` is False, if columns
-        had to be left out that are more than that. For a Dask array it is False for exactly
-        dependent columns too, as nothing tells these apart there.
-    """
-
-    x: NDArray[np.float64]
-    value: Any
-    lower_bound: Any
-    gap: Any
-    dual: NDArray[np.float64]
-    method: str
-    n_rows_used: int
-    n_iterations: int
-    converged: bool
-    rank: int
-    certified: bool
-    _p: float  # what was asked for, for `inference`
-    _taus: tuple[float, ...] | None  # None where `tau` was not given
-    _has_penalty: bool
-
-    _shown: ClassVar[tuple[str, ...]] = (
-        "x",
-        "value",
-        "lower_bound",
-        "gap",
-        "method",
-        "n_rows_used",
-        "n_iterations",
-        "converged",
-        "rank",
-        "certified",
-    )
-
-    @classmethod
-    def of(
-        cls,
-        fits: list[Fit],
-        dual: Any,
-        factor: float,
-        options: LpOptions,
-        rounding: Callable[[Array], float],
-    ) -> "LpRegressionResult":
-        """The fits of weighted rows in the units of the user.
-
-        `dual` is so already, with a column for each fit; `factor` is the unit of the objective,
-        and ``rounding(x)`` the norm of the rounding errors of residuals.
-        """
-        converged = True
-        for fit in fits:
-            if not np.isfinite(fit.x).all():
-                raise ValueError("b must not be so large beside A that coefficients overflow")
-            if not fit.gap - fit.rounding <= options.rtol * fit.value:  # NaN is not converged
-                converged &= fit.gap - fit.rounding <= ROUNDING * rounding(fit.x)
-        x = np.stack([fit.x for fit in fits], axis=1)  # (d, k)
-        value: Any = factor * np.array([fit.value for fit in fits])
-        gap: Any = factor * np.array([fit.gap for fit in fits])
-        if not np.isfinite(value).all():
-            raise ValueError("b and weights must not be so large that the objective overflows")
-        lower = value - gap
-        if not options.several:
-            x, dual = x[:, 0], dual[:, 0]
-            value, lower, gap = float(value[0]), float(lower[0]), float(gap[0])
-        methods = {fit.method for fit in fits}  # "full" where a quantile needed all rows
-        return cls(
-            x=x,
-            value=value,
-            lower_bound=lower,
-            gap=gap,
-            dual=dual,
-            method="full" if "full" in methods else methods.pop(),
-            n_rows_used=max(fit.n_rows for fit in fits),
-            n_iterations=sum(fit.n_iterations for fit in fits),
-            converged=bool(converged),
-            rank=min(fit.rank for fit in fits),
-            certified=all(fit.certified for fit in fits),
-            _p=options.p,
-            _taus=None if options.half < 1.0 else tuple(options.taus),
-            _has_penalty=bool(options.penalty.any()),
-        )
-
-    def predict(self, A_new: Any, *, rearrange: bool = False) -> Any:
-        """Fitted values of new rows.
-
-        Parameters
-        ----------
-        A_new : (m, d) array_like, sparse matrix, Dask array, or table
-            If A was a table, a table is matched to it by the names of the columns; others that it
-            has are not read. After a formula of `randla.formula`: new data.
-        rearrange : bool
-            Sort the fitted quantiles of each row, so that none of a higher tau is below one of a
-            lower. That is never further from the truth [1]_; the coefficients stay as they are.
-
-        Returns
-        -------
-        values : (m,) or (m, k) ndarray
-            ``A_new @ x``, in the order of `tau`; lazy for a Dask array.
-
-        References
-        ----------
-        .. [1] Chernozhukov, Fernández-Val and Galichon, "Quantile and probability curves without
-           crossing", Econometrica 78 (2010), 1093-1125.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from randla import datasets, lp_regression
-        >>> income, food = datasets.engel()
-        >>> A = np.column_stack([np.ones(len(income)), income])
-        >>> fit = lp_regression(A, food, tau=[0.25, 0.5, 0.75])
-        >>> fit.predict([[1.0, 800.0]], rearrange=True).round(1)
-        array([[475.1, 529.6, 577.6]])
-        """
-        rearranges = as_flag(rearrange, "rearrange")
-        if rearranges and self._p > 1.0:
-            raise ValueError("rearrange must be False for a fit that is not one of quantiles")
-        values = super().predict(A_new)
-        if not rearranges or values.ndim == 1:
-            return values
-        rank = np.argsort(np.argsort(self._taus or (0.5,), kind="stable"))
-        return sorted_rows(values)[:, rank]
-
-    def inference(
-        self,
-        A: Any = None,
-        b: Any = None,
-        *,
-        kind: str | None = None,
-        groups: Any = None,
-        weights: ArrayLike | None = None,
-        weights_are: Literal["analytic", "frequency"] = "analytic",
-        names: Any = None,
-        n_replicates: int = 200,
-        rng: Any = None,
-        progress: bool = False,
-    ) -> Inference:
-        """Standard errors, tests and intervals for the coefficients of the population."""
-        require_inference(self._p, self._has_penalty, self.method)
-        fit = LpFit.of(
-            self.x, self.value, self.dual, p=self._p, taus=self._taus, rank=self.rank,
-            solve=partial(_refit, p=self._p),
-        )  # fmt: skip
-        A, b, given = self._labels.opened(A, b, len(self.x), weights=weights, groups=groups)
-        names, labels = self._labels.renamed(names, len(self.x))
-        result = lp_inference(
-            fit, self.x.shape, names, A, b, **given, kind=kind, weights_are=weights_are,
-            n_replicates=n_replicates, rng=rng, progress=progress,
-        )  # fmt: skip
-        is_process = fit.taus is not None and len(fit.taus) > 1
-        constant = constant_columns(A) if is_process else None
-        return result.described(self._model_name, labels, constant)
-
-    @property
-    def _model_name(self) -> str:
-        """The head of the table."""
-        if self._p > 1.0:
-            return f"Regression in the norm l_p, p = {self._p:g}"
-        if self._taus is None:
-            return "Median regression (least absolute deviations)"
-        return "Quantile regression" + (f", tau = {self._taus[0]:g}" if self.x.ndim == 1 else "")
-
-
-def _refit(A: Any, b: Any, *, p: float, tau: Any = None, weights: Any = None) -> Any:
-    """The same problem for other rows."""
-    return lp_regression(A, b, p, tau=tau, weights=weights)
 
 
 def lp_regression(
@@ -384,7 +165,7 @@ def lp_regression(
             tall.n, tall.d, p, tau=tau, l1=l1, method=method, size=size, rtol=rtol, rng=rng,
             column=rhs.ndim == 2, lazy=tall.lazy,
         )  # fmt: skip
-        data, unit, live = _weighted(tall, rhs.reshape(-1), weights, options.root)
+        data, unit, live = weighted_rows(tall, rhs.reshape(-1), weights, options.root)
         with single_threaded_blas():
             result = _solved(data, unit, live, tall.n, options).labelled(labels)
     if not result.converged and method != "sample":
@@ -398,46 +179,14 @@ def lp_regression(
     return result
 
 
-def _weighted(
-    tall: TallMatrix, b: Any, weights: Any, root: float
-) -> tuple[TallData, float, NDArray[np.intp] | None]:
-    """The rows with weights up to one, to the power `root`; their unit; which rows are left.
-
-    In memory, rows of weight zero are taken out: they must not even count as met exactly.
-    """
-    if weights is None:
-        return TallData(tall, b, None, tall.n), 1.0, None
-    w = tall.vector(weights, "weights").astype(np.float64)
-    largest, n_positive = tall.compute(w.max(), (w > 0.0).sum())
-    if not largest > 0.0:
-        raise ValueError("weights must have a positive sum, got only zeros")
-    unit, n = float(power_of_two_scale(largest)), int(n_positive)
-    weight = unit * w if root == 1.0 else (unit * w) ** root  # of the residuals
-    if tall.lazy or n == tall.n:
-        return TallData(tall, b, weight, n), unit, None
-    live = np.flatnonzero(weight)
-    return TallData(tall.take(live), b[live], weight[live], len(live)), unit, live
-
-
 def _solved(
     data: TallData, unit: float, live: NDArray[np.intp] | None, n: int, options: LpOptions
 ) -> LpRegressionResult:
     """The result for the n rows of the user, of which `live` are in the data."""
-    p, taus, method, rtol = options.p, options.taus, options.method, options.rtol
-    by_sample = data.A.lazy or method == "sample"  # by passes that start from a sample
-    rules: dict[str, Any] = {"rtol": rtol, "generator": options.generator}
-    if by_sample:
-        rules |= {"size": options.sample_rows(data.n), "exact": method != "sample"}
-    if p > 1.0:
-        factor = unit**-options.root  # the norm in the units of the user
-        fits = [tall_norm_fit(data, p, **rules) if by_sample else norm_fit(data.in_memory, p, rtol)]
-    else:
-        factor = 1.0 / (options.half * unit)  # |r|_1 = 2 sum rho_{1/2}(r)
-        charge = options.penalty / factor  # of a coefficient, in the units of the weights
-        if by_sample:
-            fits = tall_quantile_fits(data, charge, taus, **rules)
-        else:
-            fits = quantile_fits(data.in_memory, charge, taus, method=method, **rules)
+    p = options.p
+    # The norm in the units of the caller; or, for p = 1, |r|_1 = 2 sum rho_{1/2}(r).
+    factor = unit**-options.root if p > 1.0 else 1.0 / (options.half * unit)
+    fits = fits_of(data, options.penalty / factor, options)
     for fit in fits:
         fit.z = fit.z if data.weight is None else fit.z * data.weight  # A'z = 0 without weights
     dual = np.stack([fit.z for fit in fits]).T  # of each quantile in one piece

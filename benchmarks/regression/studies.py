@@ -1,0 +1,7 @@
+"""Coverage of the intervals of `inference`, for `python -m benchmarks.calibration`."""
+
+from benchmarks.regression import inference_quantiles
+
+
+def studies():
+    yield from inference_quantiles.studies()

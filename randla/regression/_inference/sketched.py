@@ -1,0 +1,241 @@
+r"""Both errors of an estimate from one sketch: that of the sketch, and that of the data.
+
+.. math:: x' - \beta = (x' - x^*) + (x^* - \beta), \qquad x' - x^* = (S A)^+ S r .
+
+The first part is linear in the residual r of the exact solution :math:`x^*`, so that for errors of
+one variance it is uncorrelated with the second, whatever the sketch, and in practice for others
+too: variances add up. The variance of the first is that of `randla.sketching._inference`, with
+:math:`C = ((SA)^T SA)^{-1}`; the second is what `inference` says of exact fits, with
+:math:`G = (A^T A)^{-1}`, which C is in the mean, up to a factor.
+
+iid
+    :math:`\hat r^2 G / (n - d)`, n the rows of A: without the data, from the one pass. For a
+    Gaussian sketch the sum is :math:`1 + (m - d - 1)/(n - d)` times the variance of the sketch. As
+    mixed rows have errors of one variance whatever those of the rows, it is nearly right for
+    :math:`m \ll n` in any case (Lee and Ng); not for sparse sketches, which mix few rows.
+robust, HC0 to HC3, without the data
+    From a few hundred rows that were drawn uniformly and kept in the pass of the sketch.
+robust, HC0 to HC3, with the data
+    One more pass: exact G, the residuals of :math:`x'`, leverages from C. Where one of them is not
+    small all is made exact, in two passes more.
+clusters
+    One more pass; the scores of the exact residuals follow from the sums of that pass.
+
+A Gaussian sketch alone has no robust error: the law of S[A, b] is that of [A, b]'[A, b], which does
+not know which row has which residual.
+
+Sources: Lee and Ng, "Least squares estimation using sketched data with heteroskedastic errors",
+ICML (2022), arXiv:2007.07781; the modules `clusters` and `independent_rows`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.special import fdtrc
+
+from randla._typing import Array
+from randla.regression._inference.clusters import (
+    cluster_errors,
+    sum_groups,
+)
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.errors import Errors, diagonal
+from randla.regression._inference.fit import LeastSquaresFit, OneSketch
+from randla.regression._inference.independent_rows import robust_errors, sum_rows
+from randla.regression._inference.options import CLUSTERED, InferenceOptions
+from randla.regression._inference.satterthwaite import moments
+from randla.regression._inference.whitened_rows import (
+    WhitenedRows,
+    basis,
+    constants_of,
+    whiten_rows,
+)
+from randla.sketching._inference import inverse_bias, variance_factor
+
+#: Estimated leverage from which all is made exact.
+_LARGE = 0.1
+#: Share m / n of the sketch from which errors of several variances show in kind "iid".
+_SHARE = 0.05
+#: Probability that data of a fit are taken for others.
+_FALSE_ALARM = 1e-12
+#: The p of 1 / (1 - h)^p in each kind.
+_POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
+_ONE_VARIANCE = "kind='iid' needs errors of one variance"
+_EPS = float(np.finfo(np.float64).eps)
+
+
+def sketched_errors(
+    fit: LeastSquaresFit, data: FittedData | None, options: InferenceOptions
+) -> tuple[Errors, Array]:
+    """Statistical errors, with degrees of freedom of the total, and the sketch's covariance."""
+    sketch, kind = fit.sketch, options.kind
+    assert sketch is not None
+    m, K = sketch.n_rows, fit.inverse
+    algorithmic = variance_factor(m, fit.rank, sketch.population) * _kron(fit.products, K @ K.T)
+    if kind == "iid":
+        errors = _iid(fit, sketch, fit.n_rows if data is None else data.n_rows)
+    elif data is None:
+        errors = _of_kept_rows(_unbiased(fit, sketch), sketch)
+    elif kind in CLUSTERED:
+        errors = _of_groups(_unbiased(fit, sketch), sketch, data, kind)
+    else:
+        errors = _of_rows(_unbiased(fit, sketch), sketch, data, kind)
+    df = errors.degrees_of_freedom
+    if kind != "iid":
+        parts = [diagonal(V, df.shape) for V in (errors.covariance, algorithmic)]
+        df = _of_a_sum(parts, [df, float(m - fit.rank)])
+    return replace(errors, degrees_of_freedom=df), algorithmic
+
+
+def _of_a_sum(variances: list[Array], dfs: list[Any]) -> Array:
+    """Degrees of freedom of a sum of independent estimates of variances (Welch, Satterthwaite)."""
+    largest = np.maximum(*variances)
+    shares = [np.divide(v, largest, out=np.zeros_like(v), where=largest > 0.0) for v in variances]
+    squares = sum(share**2 / df for share, df in zip(shares, dfs, strict=True))
+    total: Array = np.where(largest > 0.0, (shares[0] + shares[1]) ** 2 / squares, dfs[1])
+    return np.where(np.isnan(variances[0]), np.nan, total)
+
+
+def _kron(products: Array, G: Array) -> Array:
+    return np.asarray(np.kron(products, G), np.float64)
+
+
+def _unbiased(fit: LeastSquaresFit, sketch: OneSketch) -> LeastSquaresFit:
+    """The fit with K K' = C over the ratio of its mean to G."""
+    bias = inverse_bias(sketch.n_rows, fit.rank, sketch.population)
+    return fit._replace(factors=(fit.inverse / bias**0.5,))
+
+
+def _iid(fit: LeastSquaresFit, sketch: OneSketch, n_rows: int) -> Errors:
+    """The residual norm of a sketch, and so both errors, have m - d degrees of freedom."""
+    K, notes = _unbiased(fit, sketch).inverse, []
+    if not sketch.mixes_rows:
+        notes.append(f"a sparse sketch mixes few rows: {_ONE_VARIANCE}")
+    elif sketch.n_rows > _SHARE * n_rows:
+        notes.append(f"the sketch has {sketch.n_rows} rows for {n_rows}: {_ONE_VARIANCE}")
+    return Errors(
+        _kron(fit.products / (n_rows - fit.rank), K @ K.T),
+        np.full(fit.Y.shape, float(sketch.n_rows - fit.rank)),
+        "independent errors of one variance" + (" over the weight" if fit.is_weighted else ""),
+        tuple(notes),
+        unit=fit.units,
+    )
+
+
+# Rows of their own variances ---------------------------------------------------------------------
+
+
+def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
+    """HC3 from rows that were drawn uniformly."""
+    kept, K = sketch.kept, fit.inverse
+    assert kept is not None
+    bias = inverse_bias(sketch.n_rows, fit.rank, sketch.population)
+    Q = kept.Q / bias**0.5
+    left = np.maximum(1.0 - (Q * Q).sum(axis=1), _LARGE)  # one minus the leverages
+    share = kept.n_rows / len(Q)
+    rows = WhitenedRows(Q, kept.R * share**0.5, left, None)
+    covariance = _sandwich(K, _meat(rows, 2), fit.Y.shape[1])
+    # Each variance is a mean over the rows kept; its own, from their spread.
+    terms = ((Q @ K.T)[:, :, None] * (rows.R / left[:, None])[:, None, :]) ** 2  # (rows, d, k)
+    spread = terms.var(axis=0) / len(Q)
+    mean = terms.mean(axis=0)
+    df = np.divide(2.0 * mean**2, spread, out=np.full_like(mean, np.inf), where=spread > 0.0)
+    note = f"from {len(Q)} rows of {kept.n_rows}, which miss what few rows decide: pass A and b"
+    return Errors(covariance, df, "independent rows, HC3", (note,), unit=fit.units)
+
+
+def _of_rows(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: str) -> Errors:
+    """HC0 to HC3 with one more pass."""
+    r, (d, k) = fit.rank, fit.Y.shape
+    n_moments = 2 if kind == "robust" else 0
+    gram, gradient, products, n_large, meat, of_df = data.sums(
+        _sums_of_tile, data.B, data.w, power=_POWERS[kind], n_moments=n_moments,
+        shapes=[(r, r), (r, k), (k, k), (), (k * r, k * r), (n_moments, d)],
+        **constants_of(fit, data),
+    )  # fmt: skip
+    inverse = np.linalg.inv(gram)
+    shift = inverse @ gradient  # of x* - x', in the basis K
+    _require_same_data(fit, sketch, data, products, shift)
+    if n_large > 0:
+        return _exact(fit, data, kind, gram, shift)
+    K = basis(fit, data)
+    covariance = _sandwich(K @ inverse, meat, k)
+    df, assumed = np.full(d, float(data.n_rows - r)), f"independent rows, {kind}"
+    if kind == "HC1":
+        covariance *= data.n_rows / (data.n_rows - r)
+    elif kind == "robust":  # the bound from below, see `satterthwaite`
+        df = (K * K).sum(axis=1) ** 2 / (of_df[0] + of_df[1] ** 2)
+        assumed = "independent rows, HC3, degrees of freedom of Satterthwaite"
+    return Errors(covariance, np.repeat(df[:, None], k, axis=1), assumed, unit=fit.units)
+
+
+def _sums_of_tile(
+    X: Array, B: Array, w: Array | None, *, power: int, n_moments: int, **constants: Any
+) -> list[Any]:
+    rows = whiten_rows(X, B, w, **constants)
+    R = rows.R if rows.counts is None else rows.R * np.sqrt(rows.counts)[:, None]
+    sums = [rows.Q.T @ rows.counted(rows.Q), rows.Q.T @ R, rows.R.T @ rows.R]
+    sums.append((rows.left < 1.0 - _LARGE).sum())
+    sums.append(_meat(rows, power))
+    if n_moments:
+        sums.append(moments(rows.Q @ constants["K"].T, rows.left, rows.counts, 0.0))
+    return sums
+
+
+def _meat(rows: WhitenedRows, power: int) -> Array:
+    """Sum of r r' (x) q q' / (1 - h)^power."""
+    R = rows.R / (rows.left ** (0.5 * power))[:, None]
+    scores = (R[:, :, None] * rows.Q[:, None, :]).reshape(len(R), -1)  # (rows, k r)
+    return scores.T @ scores
+
+
+def _exact(fit: LeastSquaresFit, data: FittedData, kind: str, gram: Array, shift: Array) -> Errors:
+    """The errors of the exact solution."""
+    L = np.linalg.cholesky(gram)
+    K = np.linalg.solve(L, fit.inverse.T).T  # K L^-T
+    exact = fit._replace(factors=(K,), Y=fit.Y + basis(fit, data) @ shift, sketch=None)
+    return robust_errors(data, exact, kind, sum_rows(exact, data, kind))
+
+
+def _sandwich(K: Array, meat: Array, k: int) -> Array:
+    d, r = K.shape
+    V = np.einsum("ja,caeb,lb->cjel", K, meat.reshape(k, r, k, r), K, optimize=True)
+    return V.reshape(k * d, k * d)
+
+
+def _require_same_data(
+    fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, products: Array, shift: Array
+) -> None:
+    """Raise ValueError where x' is too far from the exact solution of these data.
+
+    For sketches that mix rows the squared distance has the F law, beside the residual norm that was
+    estimated from the sketch.
+    """
+    if not sketch.mixes_rows:
+        return
+    m, r, population = sketch.n_rows, fit.rank, sketch.population
+    factor = variance_factor(m, r, population) * inverse_bias(m, r, population)
+    unit = 4.0**fit.scales.weights if data.repeats else 1.0
+    expected = r * factor * unit * fit.products.diagonal()
+    rounding = (1e3 * _EPS) ** 2 * (unit * fit.terms**2 + products.diagonal())
+    statistic = (shift * shift).sum(axis=0) / (expected + rounding)
+    if not (fdtrc(r, m - r, statistic) > _FALSE_ALARM).all():
+        raise ValueError(
+            "A, b or weights are not those of the fit: its coefficients are further from their "
+            "exact solution than the sketch can be"
+        )
+
+
+# Groups ------------------------------------------------------------------------------------------
+
+
+def _of_groups(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: str) -> Errors:
+    """CR1 to CR3 of the exact solution: s_g - M_g z are its scores, z the way to it."""
+    sums = sum_groups(fit, data)
+    shift = np.linalg.solve(sums.grams[0].sum(axis=0), sums.scores.sum(axis=0).T)  # (r, k)
+    _require_same_data(fit, sketch, data, sums.products, shift)
+    scores = sums.scores - np.swapaxes(sums.grams[0] @ shift, 1, 2)
+    return cluster_errors(data, fit, kind, replace(sums, scores=scores))

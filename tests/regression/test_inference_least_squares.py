@@ -1,0 +1,589 @@
+"""Errors of independent rows: statsmodels' digits, twins that form every matrix, identities."""
+
+import gc
+import pickle
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import sparse
+from scipy.sparse.linalg import aslinearoperator
+
+from randla import KroneckerProduct, lstsq
+from randla.regression._inference import satterthwaite
+from randla.regression._inference.options import InferenceWarning
+from tests.data import deficient, normal
+
+HC = ("HC0", "HC1", "HC2", "HC3")
+KINDS = ("iid", *HC, "robust")
+
+
+def skewed(n=80, d=4, *, seed=0):
+    """A skewed column that carries the variance, and a constant."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n, d))
+    A[:, 0], A[:, 1] = 1.0, rng.exponential(size=n)
+    return A, A.sum(axis=1) + (0.3 + A[:, 1]) * rng.standard_normal(n)
+
+
+def inference(A, b, kind="robust", weights=None, **options):
+    return lstsq(A, b, weights=weights).inference(A, b, kind=kind, weights=weights, **options)
+
+
+def assert_same(left, right, rtol=1e-9, which=slice(None)):
+    """Two inferences have the same errors and degrees of freedom."""
+    for name in ("standard_error", "degrees_of_freedom", "t"):
+        first, second = (np.asarray(getattr(x, name)) for x in (left, right))
+        np.testing.assert_allclose(first[which], second, rtol=rtol)
+
+
+# Digits of statsmodels ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_equals_statsmodels(kind, weighted):
+    import statsmodels.api as sm
+
+    A, b = skewed(150)
+    weights = np.exp(normal(150, seed=1)) if weighted else None
+    model = sm.OLS(b, A) if weights is None else sm.WLS(b, A, weights=weights)
+    peer = model.fit()
+    if kind != "iid":
+        peer = peer.get_robustcov_results("HC3" if kind == "robust" else kind, use_t=True)
+    found = inference(A, b, kind, weights)
+    np.testing.assert_allclose(found.standard_error, peer.bse, rtol=1e-10)
+    np.testing.assert_allclose(found.t, peer.tvalues, rtol=1e-9)
+    np.testing.assert_allclose(found.covariance, peer.cov_params(), rtol=1e-8, atol=1e-14)
+    if kind != "robust":
+        np.testing.assert_allclose(found.p, peer.pvalues, rtol=1e-8)
+        np.testing.assert_allclose(np.transpose(found.confidence_interval()), peer.conf_int())
+
+
+ENGEL = {
+    "HC0": (46.44883449, 0.05177241),
+    "HC1": (46.64775974, 0.05199414),
+    "HC2": (52.66244496, 0.05849045),
+    "HC3": (59.95527421, 0.06638955),
+}
+
+
+@pytest.mark.parametrize("kind", HC)
+def test_engel(kind):
+    from statsmodels.datasets import engel
+
+    data = engel.load_pandas().data.to_numpy()
+    A = np.column_stack([np.ones(len(data)), data[:, 0]])
+    found = inference(A, data[:, 1], kind)
+    np.testing.assert_allclose(found.standard_error, ENGEL[kind], rtol=1e-7)
+
+
+# Twins -------------------------------------------------------------------------------------------
+
+
+def twin(A, b, counts=None):
+    """Covariance of HC3 and degrees of freedom, with matrices of n rows and columns."""
+    if counts is not None:
+        A, b = np.repeat(A, counts, axis=0), np.repeat(b, counts)
+    G = np.linalg.inv(A.T @ A)
+    M = np.eye(len(A)) - A @ G @ A.T  # of the residuals
+    left = np.diag(M)
+    C = G @ A.T / np.sqrt(left)  # HC2 of coefficient j is sum_i (C_ji r_i)^2
+    r = M @ b / left
+    df = []
+    for row in C:  # of a quadratic form in normal errors, with the matrix M diag(row^2) M
+        moments = M * (row**2) @ M
+        df.append(np.trace(moments) ** 2 / np.trace(moments @ moments))
+    return (G @ A.T * r**2) @ A @ G, np.array(df)
+
+
+@pytest.mark.parametrize("shape", [(9, 2), (30, 3), (60, 25), (300, 4)])
+@pytest.mark.parametrize("weights_are", [None, "analytic", "frequency"])
+def test_robust_equals_the_twin(shape, weights_are, monkeypatch):
+    monkeypatch.setattr(satterthwaite, "_MANY", np.inf)  # no bounds
+    A, b = skewed(*shape)
+    rng = np.random.default_rng(1)
+    if weights_are is None:
+        found = inference(A, b)
+        covariance, df = twin(A, b)
+    elif weights_are == "analytic":
+        w = rng.exponential(size=len(A))
+        found = inference(A, b, weights=w)
+        covariance, df = twin(A * np.sqrt(w)[:, None], b * np.sqrt(w))
+    else:
+        w = rng.integers(0, 4, len(A))
+        w[: shape[1] + 2] += 1
+        found = inference(A, b, weights=w, weights_are="frequency")
+        covariance, df = twin(A, b, w)
+    np.testing.assert_allclose(found.covariance, covariance, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(found.degrees_of_freedom, df, rtol=1e-8)
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_traces_by_rows_and_by_pairs_of_rows_agree(chunk, monkeypatch):
+    A, b = skewed(60, 25)
+    by_pairs = inference(A, b)
+    monkeypatch.setattr(satterthwaite, "_MAX_SUMS", chunk)  # a coefficient at a time
+    monkeypatch.setattr(satterthwaite, "_few_rows", lambda *_: False)
+    assert_same(inference(A, b), by_pairs)
+
+
+def test_many_degrees_of_freedom_are_bounded_from_below():
+    A, b = skewed(1000)
+    df, exact = inference(A, b).degrees_of_freedom, twin(A, b)[1]
+    assert (df <= exact * (1 + 1e-9)).all()
+    assert (df[exact > 110] >= 100.0).all()
+    np.testing.assert_allclose(df, exact, rtol=0.05)
+
+
+def test_covariance_between_right_hand_sides():
+    A, b = skewed()
+    B = np.column_stack([b, normal(80, seed=2), 3 * b])
+    found = inference(A, B, "HC3")
+    G = np.linalg.inv(A.T @ A)
+    H = A @ G
+    R = (B - H @ (A.T @ B)) / (1 - np.einsum("ij,ij->i", H, A))[:, None]
+    scores = np.einsum("ic,ij->icj", R, H).reshape(80, -1)  # coefficients fastest
+    np.testing.assert_allclose(found.covariance, scores.T @ scores, rtol=1e-8, atol=1e-12)
+    assert found.standard_error.shape == found.p.shape == (4, 3)
+    for c in range(3):
+        alone = inference(A, B[:, c], "HC3")
+        np.testing.assert_allclose(found.standard_error[:, c], alone.standard_error, rtol=1e-10)
+    R = B - A @ found.estimate
+    expected = np.kron(R.T @ R / 76, G)
+    iid = inference(A, B, "iid")
+    np.testing.assert_allclose(iid.covariance, expected, rtol=1e-8, atol=1e-12)
+    blind = lstsq(A, B).inference(kind="iid")  # has no inner products of residuals
+    np.testing.assert_allclose(blind.standard_error, iid.standard_error, rtol=1e-10)
+    assert np.isnan(blind.covariance[:4, 4:]).all()
+
+
+# Identities --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("far", [1.0, 1e3, 2e4])
+def test_hc3_is_the_jackknife(far):
+    """Also where a row has a leverage of almost one: 1 - h loses no digits."""
+    A, b = skewed(25, 3)
+    A[4, 2] = far * 5
+    x = lstsq(A, b).x
+    changes = [lstsq(np.delete(A, i, 0), np.delete(b, i)).x - x for i in range(25)]
+    expected = np.transpose(changes) @ changes
+    np.testing.assert_allclose(inference(A, b, "HC3").covariance, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frequency_weights_are_repeated_rows(kind):
+    A, b = skewed()
+    w = np.random.default_rng(1).integers(0, 4, 80)
+    found = inference(A, b, kind, w * 1.0, weights_are="frequency")
+    repeated = inference(np.repeat(A, w, axis=0), np.repeat(b, w), kind)
+    assert_same(found, repeated)
+    assert found.n_rows == repeated.n_rows == w.sum()
+    # A row of a single copy stands alone as it would.
+    dummy = np.column_stack([A, np.arange(80) == 5])
+    w[5] = 1
+    with (
+        pytest.warns(InferenceWarning, match="'x4'") if kind != "iid" else warnings.catch_warnings()
+    ):
+        found = inference(dummy, b, kind, w, weights_are="frequency")
+    keep = np.arange(80) != 5
+    others = inference(A[keep], b[keep], kind, w[keep], weights_are="frequency")
+    assert_same(found, others, which=slice(4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_weight_zero_are_not_there(kind):
+    A, b = skewed()
+    w = np.random.default_rng(1).exponential(size=80) * (np.arange(80) % 4 > 0)
+    live = w > 0
+    found = inference(A, b, kind, w)
+    assert_same(found, inference(A[live], b[live], kind, w[live]))
+    assert found.n_rows == live.sum()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(KINDS))
+def test_errors_move_with_the_columns(seed, kind):
+    """A -> A T, b -> s b + A c: the covariance is s^2 T^-1 V T^-T; and any scale of rows, too."""
+    rng = np.random.default_rng(seed)
+    A, b = skewed(30, 3, seed=seed)
+    T, c, s = rng.standard_normal((3, 3)) + 2 * np.eye(3), rng.standard_normal(3), rng.uniform(1, 9)
+    before, after = inference(A, b, kind), inference(A @ T, s * b + A @ c, kind)
+    expected = s * s * np.linalg.solve(T, np.linalg.solve(T, before.covariance).T)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(after.covariance / scale, expected / scale, rtol=0, atol=1e-7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(KINDS), st.booleans())
+def test_any_scale(seed, kind, weighted):
+    rng = np.random.default_rng(seed)
+    A, b = skewed(30, 3, seed=seed)
+    w = rng.exponential(size=30) if weighted else None
+    columns = 2.0 ** rng.integers(-490, 490, 3)
+    rhs, unit = 2.0 ** rng.integers(-500, 500), 2.0 ** rng.integers(-300, 300)
+    plain = inference(A, b, kind, w)
+    scaled = inference(A * columns, b * rhs, kind, None if w is None else w * unit)
+    back = columns / rhs
+    np.testing.assert_allclose(scaled.standard_error * back, plain.standard_error, rtol=1e-9)
+    np.testing.assert_allclose(scaled.degrees_of_freedom, plain.degrees_of_freedom, rtol=1e-9)
+    np.testing.assert_allclose(scaled.t, plain.t, rtol=1e-8)
+
+
+# Coefficients without an error -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", HC + ("robust",))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_row_of_leverage_one(kind, weighted):
+    """The others have the errors of the fit without the row and its column."""
+    A, b = skewed()
+    w = np.random.default_rng(1).exponential(size=80) if weighted else None
+    dummies = np.column_stack([A[:, :2], np.arange(80) == 7, A[:, 2:], np.arange(80) == 30])
+    with pytest.warns(InferenceWarning, match="for 'x2', 'x5': it hangs on one row"):
+        found = inference(dummies, b, kind, w)
+    keep = np.delete(np.arange(80), [7, 30])
+    others = inference(A[keep], b[keep], kind, None if w is None else w[keep])
+    assert_same(found, others, which=[0, 1, 3, 4])
+    assert np.isnan(found.standard_error[[2, 5]]).all()
+    assert np.isfinite(found.estimate).all()
+    assert np.isnan(found.covariance[2]).all()
+    assert np.isnan(found.covariance[:, 5]).all()
+
+
+def test_a_row_of_leverage_one_has_an_error_of_one_variance():
+    A, b = skewed()
+    A = np.column_stack([A, np.arange(80) == 7])
+    G = np.linalg.inv(A.T @ A)
+    found = inference(A, b, "iid")
+    r = b - A @ found.estimate
+    np.testing.assert_allclose(found.standard_error, np.sqrt(r @ r / 75 * np.diag(G)), rtol=1e-9)
+
+
+def test_a_row_of_leverage_one_in_a_mixed_basis():
+    """No column is a dummy, but a sum of two is: both hang on the row."""
+    A, b = skewed()
+    dummy = 1.0 * (np.arange(80) == 7)
+    mixed = np.column_stack([A[:, 0], A[:, 1] + 3 * dummy, A[:, 1] - 2 * dummy, A[:, 2]])
+    with pytest.warns(InferenceWarning, match="for 'x1', 'x2'"):
+        found = inference(mixed, b)
+    keep = np.arange(80) != 7
+    others = inference(A[keep, :3], b[keep])
+    np.testing.assert_allclose(found.standard_error[[0, 3]], others.standard_error[[0, 2]])
+    np.testing.assert_allclose(found.degrees_of_freedom[[0, 3]], others.degrees_of_freedom[[0, 2]])
+    assert np.isnan(found.p[1:3]).all()
+    assert np.isfinite(found.p[[0, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    "kind", ["duplicates", "sums", "product", "zeros", "one-hot", "centred one-hot", "scaled"]
+)
+@pytest.mark.parametrize("errors", ["iid", "HC3", "robust"])
+def test_dependent_columns(kind, errors):
+    """Coefficients in the row space have their errors, the others have none."""
+    A, rank = deficient(kind, 120)
+    b = normal(120, seed=1) + A @ np.ones(A.shape[1])
+    norms = np.linalg.norm(A, axis=0)
+    Q = np.linalg.svd(A / np.where(norms > 0, norms, 1.0))[2][:rank]  # a basis of the row space
+    inside = np.linalg.norm(np.eye(A.shape[1]) - Q.T @ Q, axis=1) < 1e-9
+    missing = [f"'x{j}'" for j in np.flatnonzero(~inside)]
+    with pytest.warns(InferenceWarning) as caught:
+        found = inference(A, b, errors)
+    assert all(name in str(caught[0].message) for name in missing[:8])
+    np.testing.assert_array_equal(np.isnan(found.standard_error), ~inside)
+    if inside.any():
+        chosen = list(np.flatnonzero(inside))  # and as many others as span the same columns
+        for j in np.flatnonzero(~inside):
+            if np.linalg.matrix_rank((A / np.where(norms > 0, norms, 1))[:, [*chosen, j]]) > len(
+                chosen
+            ):
+                chosen.append(j)
+        full = inference(A[:, chosen], b, errors)
+        assert_same(found, _Some(full, inside.sum()), rtol=1e-7, which=inside)
+
+
+class _Some:
+    """The first coefficients of an inference."""
+
+    def __init__(self, inference, n):
+        for name in ("standard_error", "degrees_of_freedom", "t"):
+            setattr(self, name, getattr(inference, name)[:n])
+
+
+# Fits without residuals --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_a_perfect_fit(kind, scale):
+    A, _ = skewed()
+    b = scale * (A @ np.array([1.0, 2.0, -3.0, 0.5]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = inference(A, b, kind)
+        low, high = found.confidence_interval()
+    assert (found.standard_error == 0.0).all()
+    assert (found.covariance == 0.0).all()
+    assert np.isinf(found.t).all()
+    assert (found.p == 0.0).all()
+    np.testing.assert_array_equal(low, high)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_constant_response(kind):
+    """The slopes are rounding errors, which have no p-value."""
+    A, _ = skewed()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = inference(A, np.full(80, 0.7), kind)
+    assert (found.standard_error == 0.0).all()
+    assert found.p[0] == 0.0
+    assert not (found.p[1:] < 0.5).any()
+
+
+def test_a_perfect_fit_beside_another():
+    A, b = skewed()
+    B = np.column_stack([b, A @ np.ones(4), np.zeros(80)])
+    found = inference(A, B, "HC3")
+    np.testing.assert_allclose(found.standard_error[:, 0], inference(A, b, "HC3").standard_error)
+    assert (found.standard_error[:, 1:] == 0.0).all()
+    assert (found.covariance[:4, 4:] == 0.0).all()
+
+
+def test_small_residuals_are_residuals():
+    A, b = skewed()
+    noise = b - A @ lstsq(A, b).x
+    found = inference(A, A @ np.ones(4) + 1e-9 * noise)
+    expected = 1e-9 * inference(A, b).standard_error
+    np.testing.assert_allclose(found.standard_error, expected, rtol=1e-4)
+
+
+# Without data ------------------------------------------------------------------------------------
+
+METHODS = ("cholesky", "sketch-cholesky", "iterative", "lsqr", "lapack")
+
+
+@pytest.mark.parametrize(
+    ("method", "spread"),
+    [*((method, 0.0) for method in METHODS), *((method, 5.0) for method in METHODS[1:])],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_variance_needs_no_data(method, spread, weighted):
+    A = normal(3000, 70) @ np.diag(10.0 ** -np.linspace(0, spread, 70)) @ normal(70, 70, seed=3)
+    b = A @ np.ones(70) + normal(3000, seed=1)
+    w = np.random.default_rng(2).exponential(size=3000) if weighted else None
+    fit = lstsq(A, b, method=method, weights=w)
+    found = fit.inference(kind="iid")
+    root = np.ones(3000) if w is None else np.sqrt(w)
+    G = np.linalg.pinv(A * root[:, None])
+    r = root * (b - A @ fit.x)
+    expected = np.sqrt(r @ r / 2930 * np.einsum("ij,ij->i", G, G))
+    np.testing.assert_allclose(found.standard_error, expected, rtol=1e-8 if spread else 1e-10)
+    assert_same(pickle.loads(pickle.dumps(fit)).inference(kind="iid"), found, rtol=1e-13)
+    assert_same(fit.inference(A, b, kind="iid", weights=w), found)
+    accurate = lstsq(A, b, method="lapack", weights=w)
+    robust = (x.inference(A, b, kind="HC3", weights=w) for x in (fit, accurate))
+    assert_same(*robust, rtol=1e-7)
+
+
+def test_what_needs_data_is_forgotten():
+    for method in METHODS:
+        A, b = normal(3000, 70), normal(3000, seed=1)
+        reference = weakref.ref(A)
+        fit = lstsq(A, b, method=method)
+        fit.inference(kind="iid")
+        _ = fit.backward_error
+        del A
+        gc.collect()
+        assert reference() is None, method
+
+
+def test_operators_and_kronecker_products():
+    A1, A2 = normal(12, 2), normal(9, 3, seed=1)
+    A, b = np.kron(A1, A2), normal(108, seed=2)
+    expected = inference(A, b, "iid")
+    for operand in (KroneckerProduct(A1, A2), aslinearoperator(A)):
+        fit = lstsq(operand, b)
+        for found in (fit.inference(kind="iid"), fit.inference(operand, b, kind="iid")):
+            assert_same(found, expected)
+        with pytest.raises(ValueError, match="kind must be 'iid' for a"):
+            fit.inference(operand, b)
+        assert_same(fit.inference(A, b), inference(A, b))  # the rows themselves
+    scales = 10.0 ** np.array([150.0, -150.0])
+    fit = lstsq(KroneckerProduct(A1 * scales, A2), b)
+    back = np.kron(scales, np.ones(3))
+    np.testing.assert_allclose(fit.inference(kind="iid").standard_error * back,
+                               expected.standard_error, rtol=1e-9)  # fmt: skip
+
+
+# Kinds of data -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layouts_and_types(kind):
+    A, b = skewed(400, 5)
+    A = A.astype(np.float32).astype(float)
+    expected = inference(A, b, kind)
+    wide = np.zeros((800, 10))
+    wide[::2, ::2] = A
+    for operand in (
+        np.asfortranarray(A),
+        wide[::2, ::2],
+        A.astype(np.float32),
+        sparse.csr_array(A),
+    ):
+        assert_same(lstsq(operand, b).inference(operand, b, kind=kind), expected)
+    assert_same(lstsq(A, b).inference(sparse.csc_array(A), list(b), kind=kind), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_dask_equals_memory(kind, weighted):
+    da = pytest.importorskip("dask.array")
+    A, b = skewed(500, 5)
+    A[17, 3] = 1e3  # of leverage near one
+    w = np.random.default_rng(1).exponential(size=500) * (np.arange(500) % 5 > 0) + 0.0
+    w = w if weighted else None
+    lazy = da.from_array(A, chunks=(123, 3))
+    rhs, weights = da.from_array(b, chunks=200), None if w is None else da.from_array(w, chunks=99)
+    fit = lstsq(lazy, rhs, weights=weights)
+    expected = inference(A, b, kind, w)
+    assert_same(fit.inference(lazy, rhs, kind=kind, weights=weights), expected)
+    assert_same(fit.inference(A, b, kind=kind, weights=w), expected)  # and of the other kind
+    assert_same(lstsq(A, b, weights=w).inference(lazy, rhs, kind=kind, weights=weights), expected)
+    if kind == "iid":
+        assert_same(pickle.loads(pickle.dumps(fit)).inference(kind="iid"), expected)
+        assert fit.inference(kind="iid").n_rows == (400 if weighted else 500)
+
+
+def test_dask_alone_in_a_row():
+    da = pytest.importorskip("dask.array")
+    A, b = skewed(500, 5)
+    A = np.column_stack([A, np.arange(500) == 444])
+    lazy = da.from_array(A, chunks=(100, -1))
+    with pytest.warns(InferenceWarning, match="'x5'"):
+        found, expected = lstsq(lazy, b).inference(lazy, b), inference(A, b)
+    assert_same(found, expected)
+
+
+# Other data than those of the fit ----------------------------------------------------------------
+
+
+def _cases():
+    A, b = skewed()
+    w = np.random.default_rng(1).exponential(size=80)
+    order = np.random.default_rng(2).permutation(80)
+    swapped = b.copy()
+    swapped[[3, 4]] = b[[4, 3]]
+    yield "permuted rows", (A, b, None), (A, b[order], None)
+    yield "two rows swapped", (A, b, None), (A, swapped, None)
+    yield "another b", (A, b, None), (A, b + 1e-6 * A[:, 1] * b, None)
+    yield "another A", (A, b, None), (A * [1, 1 + 1e-9, 1, 1], b, None)
+    yield "columns swapped", (A, b, None), (A[:, [0, 1, 3, 2]], b, None)
+    yield "a column of b", (A, np.column_stack([b, -b]), None), (A, np.column_stack([-b, b]), None)
+    yield "other weights", (A, b, w), (A, b, w[order])
+    yield "weights squared", (A, b, w), (A, b, w * w)
+    yield "weights in other units", (A, b, w), (A, b, 3 * w)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", list(_cases()), ids=lambda case: case[0])
+def test_other_data_are_refused(kind, case):
+    _, (A, b, w), (other, rhs, weights) = case
+    with pytest.raises(ValueError, match="A, b or weights are not those of the fit"):
+        lstsq(A, b, weights=w).inference(other, rhs, kind=kind, weights=weights)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**6))
+def test_the_data_of_the_fit_are_never_refused(seed):
+    """Ill-conditioned, far from the origin, with rows and columns of any scale, dependent."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(8, 400)), int(rng.integers(1, 7))
+    A = rng.standard_normal((n, d)) @ np.diag(10.0 ** rng.uniform(-8, 8, d))
+    if rng.random() < 0.3:
+        A = A @ rng.standard_normal((d, d))
+    if rng.random() < 0.3:
+        A += 10.0 ** rng.uniform(0, 10)
+    if rng.random() < 0.3:
+        A *= 10.0 ** rng.uniform(-3, 3, (n, 1))
+    if rng.random() < 0.3:
+        A = np.column_stack([A, A[:, :1] * (1 + 1e-13 * rng.standard_normal((n, 1)))])
+    A *= 10.0 ** rng.uniform(-100, 100, A.shape[1])
+    b = rng.standard_normal((n, 2)) * 10.0 ** rng.uniform(-200, 200, 2)
+    b[:, 1] += 1e6 * b[:, 1].max() * rng.integers(2)
+    w = None if rng.random() < 0.5 else 10.0 ** rng.uniform(-6, 6, n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InferenceWarning)
+        for kind in ("iid", "robust"):
+            inference(A, b, kind, w)
+
+
+# Bad input ---------------------------------------------------------------------------------------
+
+
+def test_refusals():
+    A, b = skewed()
+    fit = lstsq(A, b)
+    for kind in (None, *HC, "robust", "bootstrap"):
+        with pytest.raises(ValueError, match="A and b must be given once more for kind="):
+            fit.inference(kind=kind)
+    for pair in ((A, None), (None, b)):
+        with pytest.raises(ValueError, match="A and b must be given together"):
+            fit.inference(*pair)
+    with pytest.raises(ValueError, match="weights must be left out"):
+        fit.inference(kind="iid", weights=np.ones(80))
+    with pytest.raises(ValueError, match="weights must be left out, as the fit had none"):
+        fit.inference(A, b, weights=np.ones(80))
+    weighted = lstsq(A, b, weights=np.arange(80) + 0.5)
+    with pytest.raises(ValueError, match="weights must be given as in the fit"):
+        weighted.inference(A, b)
+    with pytest.raises(ValueError, match="weights must be whole numbers"):
+        weighted.inference(A, b, weights=np.arange(80) + 0.5, weights_are="frequency")
+    with pytest.raises(ValueError, match=r"A must have 4 columns as in the fit"):
+        fit.inference(A[:, :3], b)
+    with pytest.raises(ValueError, match=r"A must have shape \(80, 4\) as in the fit"):
+        fit.inference(A[:79], b[:79])
+    with pytest.raises(ValueError, match="A must be finite"):
+        fit.inference(np.where(A > 1.9, np.nan, A), b)
+    with pytest.raises(ValueError, match="b must be finite"):
+        fit.inference(A, np.where(b > 1.9, np.inf, b))
+    with pytest.raises(ValueError, match="ridge must be 0"):
+        lstsq(A, b, ridge=1.0).inference(kind="iid")
+    with pytest.raises(ValueError, match="kind must be one of"):
+        fit.inference(A, b, kind="nid")
+
+
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize("kind", ["iid", "robust"])
+def test_no_degrees_of_freedom(n, kind):
+    A, b = normal(n, 4), normal(n, seed=1)
+    with pytest.raises(ValueError, match=f"more rows .with weight. than its rank {n}, got {n}"):
+        inference(A, b, kind)
+    A, b = normal(9, 4), normal(9, seed=1)
+    with pytest.raises(ValueError, match="than its rank 4, got 4"):
+        inference(A, b, kind, 1.0 * (np.arange(9) < 4))
+
+
+def test_an_unknown_rank_is_refused():
+    A = sparse.eye_array(3000, 2000).tocsr()
+    fit = lstsq(aslinearoperator(A), normal(3000))
+    assert fit.rank is None
+    with pytest.raises(ValueError, match="the fit must know the rank of A"):
+        fit.inference(kind="iid")
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9])
+def test_far_from_the_origin(offset):
+    """Slopes do not feel an offset of their column, but for the digits it takes."""
+    A, b = skewed(200)
+    A[:, 1] = np.round(A[:, 1] * 2**10) / 2**10
+    before = inference(A, b)
+    A[:, 1] += offset
+    after = inference(A, b)
+    np.testing.assert_allclose(
+        after.standard_error[1:], before.standard_error[1:], rtol=1e-15 * offset
+    )
