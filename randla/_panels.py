@@ -58,10 +58,10 @@ class Panels:
 
     def subset(self, index: NDArray[np.intp], rhs: Array) -> "Panels":
         """Some rows with another right-hand side (K, PANEL)."""
-        few = Panels(len(index), self.d).fill(self.rows(index), rhs.ravel()[index])
+        subset = Panels(len(index), self.d).fill(self.rows(index), rhs.ravel()[index])
         if self.weight is not None:
-            few.weight = few.lines(self.weight.ravel()[index])
-        return few
+            subset.weight = subset.lines(self.weight.ravel()[index])
+        return subset
 
     def unweighted(self, residuals: Array) -> Array:
         """Sizes of residuals (K, PANEL) without the weights; 0 for a weight of 0."""
@@ -89,7 +89,6 @@ class Panels:
         w = self.data.shape[1]
         weights = np.ones_like(self.rhs) if q is None else q
         sums = np.empty((self.n_parts, w, w))
-
         self.each_part(
             lambda part, span, count: kernels.weighted_gram(
                 self.data[span], weights[span], np.empty((2, PANEL)), sums[part]

@@ -286,22 +286,18 @@ def shown_progress() -> bool:
     return getattr(_local, "bar", None) is not None
 
 
-def map_chains(
+def map_on_executor(
+    executor: Executor,
     task: Callable[..., T],
     arguments: list[tuple[Any, ...]],
     *,
-    executor: Executor | None = None,
-    seconds: float = float("inf"),
     progress: bool = False,
     description: str = "randla",
 ) -> list[T]:
-    """Return ``[task(*a) for a in arguments]``, on our threads or on a user's executor.
+    """Return ``[task(*a) for a in arguments]``, a task each, which keeps to one thread.
 
-    With an executor `task` and the arguments must be picklable, and each task keeps to one thread.
+    Where the executor has processes `task` and the arguments must be picklable.
     """
-    if executor is None:
-        with showing_progress(description, progress):
-            return run_parts(lambda k: task(*arguments[k]), len(arguments), seconds=seconds)
     futures = [executor.submit(_call_alone, task, a) for a in arguments]
     results = []
     try:

@@ -28,7 +28,7 @@ from randla._jit import inline, kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S8, _S9, _S11, _S12, _S17 = (np.uint64(s) for s in (8, 9, 11, 12, 17))
+_S8, _S11, _S12, _S17 = (np.uint64(s) for s in (8, 11, 12, 17))
 _S27, _S30, _S31 = (np.uint64(s) for s in (27, 30, 31))
 _R19, _R23, _R41, _R45 = (np.uint64(s) for s in (19, 23, 41, 45))
 _ONE, _LOW8, _LOW32 = np.uint64(1), np.uint64(0xFF), np.uint64(0xFFFFFFFF)

@@ -71,13 +71,9 @@ def short_repr(value: Any) -> str:
     return f"<{type(value).__name__}>"
 
 
-def t_quantile(level: float, degrees_of_freedom: Any) -> Any:
-    """Two-sided Student t quantile (normal for infinite degrees of freedom)."""
-    return t_of_tail(0.5 * (1.0 - as_level(level)), degrees_of_freedom)
-
-
 def t_of_tail(tail: float, degrees_of_freedom: Any) -> Any:
-    """The t that a Student variable exceeds with probability `tail`, at most 1/2.
+    """The t that a Student variable (normal for infinite degrees of freedom) exceeds with
+    probability `tail`, at most 1/2.
 
     A tail near 0 keeps all its digits, which a level near 1 has lost.
     """

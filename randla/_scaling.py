@@ -1,4 +1,4 @@
-"""Scales as powers of two: no rounding, no overflow."""
+"""Rounding errors of doubles, and scales as powers of two, which have none."""
 
 import warnings
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: Relative distance of one and the next double.
+EPS = float(np.finfo(np.float64).eps)
 #: Powers of two up to this one, and their reciprocals, are numbers with all their digits.
 MAX_EXPONENT = 1020
 

@@ -8,7 +8,7 @@ stays float32; every other real type becomes float64. Nothing is copied that doe
 import math
 import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -144,12 +144,10 @@ def _require_sound(A: Any, name: str) -> None:
         raise ValueError(f"{name} must have indices from 0 to {width - 1}, got {outside}")
 
 
-def as_rhs(
-    b: Any, n: int, name: str = "b", *, finite: bool = True, of: str = "A", single: bool = False
-) -> FloatArray:
+def as_rhs(b: Any, n: int, *, finite: bool = True, single: bool = False) -> FloatArray:
     """`b` as a read-only (n,) or (n, k) array; k is 1 if it is to be a `single` column."""
-    array = as_array(b, name, finite=finite)
-    require_rhs_shape(array.shape, n, name, of=of, single=single)
+    array = as_array(b, "b", finite=finite)
+    require_rhs_shape(array.shape, n, "b", single=single)
     return array
 
 
@@ -164,9 +162,9 @@ def require_rhs_shape(
         )
 
 
-def as_vector(x: Any, name: str, *, size: int | None = None, finite: bool = True) -> FloatArray:
+def as_vector(x: Any, name: str, *, size: int | None = None) -> FloatArray:
     """`x` as a read-only 1-D array, of a given size if one is stated."""
-    array = as_array(x, name, finite=finite)
+    array = as_array(x, name)
     if array.ndim != 1 or (size is not None and array.size != size):
         expected = "1-D" if size is None else f"of shape ({size},)"
         raise ValueError(f"{name} must be {expected}, got shape {array.shape}")
@@ -301,8 +299,3 @@ def as_indices(rows: Any, n: int, name: str = "rows") -> NDArray[np.int64]:
     if out.size and not (-n <= out.min() and out.max() < n):
         raise ValueError(f"{name} must be row numbers below {n}, got {out.min()} to {out.max()}")
     return np.where(out < 0, out + n, out)  # from the end, as in Python
-
-
-def describe(values: Iterable[Any]) -> str:
-    """A short list for an error message."""
-    return ", ".join(str(v) for v in values)

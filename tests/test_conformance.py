@@ -47,7 +47,8 @@ def test_every_public_name_has_a_case():
     covered = {case.public_name for case in CASES}
     endings = "Result", "Scores", "RowSample", "Warning"
     made_by_the_library = {name for name in randla.__all__ if name.endswith(endings)}
-    assert set(randla.__all__) - covered - made_by_the_library == WITHOUT_CASE
+    bare = set(randla.__all__) - covered - made_by_the_library
+    assert bare == WITHOUT_CASE, f"no Case in tests/<family>/*cases.py: {bare ^ WITHOUT_CASE}"
 
 
 def layout(array, kind):

@@ -61,11 +61,11 @@ CALLS = {
         "sliced_wasserstein_matrix([X, Y], n_projections=30, rng=0)", 16 * MB + 4 * CLOUD,
     ),
     "sliced_wasserstein_flow": (
-        "sliced_wasserstein_flow(X, Y, n_steps=2, rng=0)", 10 * CLOUD + 28 * ROW,
+        "sliced_wasserstein_flow(X, Y, n_steps=2, rng=0)", 9 * CLOUD + 28 * ROW,
     ),
     "sliced_wasserstein_barycenter": (
         "sliced_wasserstein_barycenter([X, Y], n_steps=2, rng=0)",  # three clouds, with its own
-        15 * CLOUD + 42 * ROW,
+        10 * CLOUD + 42 * ROW,
     ),
     "max_sliced_wasserstein": ("max_sliced_wasserstein(X, Y, rng=0)", 8 * CLOUD + 20 * ROW),
     "particle_filter": ("particle_filter(model, y, n_particles=P, rng=0)", 12 * 8 * PARTICLES),

@@ -257,20 +257,16 @@ def chain(a, b):
     return a * 10 + b, _parallel.thread_count()
 
 
-@pytest.mark.parametrize("kind", [None, "threads", "processes"])
-def test_map_chains(kind):
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_map_on_executor(kind):
+    import multiprocessing
+
     arguments = [(k, k + 1) for k in range(5)]
     expected = [k * 10 + k + 1 for k in range(5)]
-    if kind is None:
-        got = _parallel.map_chains(chain, arguments)
-    elif kind == "threads":
-        with ThreadPoolExecutor(2) as pool:
-            got = _parallel.map_chains(chain, arguments, executor=pool)
-    else:
-        import multiprocessing
-
-        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-            got = _parallel.map_chains(chain, arguments, executor=pool)
+    spawn = multiprocessing.get_context("spawn")
+    executor = ThreadPoolExecutor(2) if kind == "threads" else ProcessPoolExecutor(2, spawn)
+    with executor as pool:
+        got = _parallel.map_on_executor(pool, chain, arguments)
     assert [value for value, _ in got] == expected
     assert {threads for _, threads in got} == {1}
 

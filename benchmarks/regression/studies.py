@@ -1,7 +1,8 @@
 """Coverage of the intervals of `inference`, for `python -m benchmarks.calibration`."""
 
-from benchmarks.regression import inference_quantiles
+from benchmarks.regression import inference_least_squares, inference_quantiles
 
 
 def studies():
+    yield from inference_least_squares.studies()
     yield from inference_quantiles.studies()

@@ -18,7 +18,7 @@ import sys
 import numpy as np
 
 from randla import datasets, sliced_wasserstein
-from randla._results import t_quantile
+from randla._results import t_of_tail
 from randla.transport._clouds import as_pair
 from randla.transport._control_variates import FAMILIES, make_controls, needed_projections
 from randla.transport._costs import ProjectedCosts
@@ -100,7 +100,7 @@ def coverage(pair, p, costs, value, design, families, R, cross_fit):
     for name, results in fits.items():
         error = np.array([abs(r.estimate - value) / r.standard_error for r in results])
         freedom = np.array([r.degrees_of_freedom for r in results])
-        inside = [error <= t_quantile(level, freedom) for level in LEVELS]
+        inside = [error <= t_of_tail(0.5 - 0.5 * level, freedom) for level in LEVELS]
         shares[name] = 100.0 * np.mean(inside, axis=1)
     return shares
 

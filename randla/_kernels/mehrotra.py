@@ -22,7 +22,7 @@ EXPONENT = 2.5
 
 @kernel
 def centring(dual, primal, first, second, mu):
-    """The factor c by which products shall fall, from what the affine pass returned.
+    """Mehrotra's centring parameter c, from what the affine pass returned.
 
     c = (mu after the longest affine steps / mu)^EXPONENT, where mu after steps alpha (dual) and
     beta (primal) is mu + alpha first - beta (mu + first) - alpha beta (first + second).
@@ -66,12 +66,14 @@ def iterate(part, tau, goal, feasible, mu, x, L, vectors):
 
 
 @kernel
-def iterate_until(part, tau, goal, feasible, mu, x, limit, share, more, target, far, most):
-    """Iterate until the gap is at most `limit` times the loss of the rows that are not `far`.
+def iterate_until(
+    part, tau, goal, feasible, mu, x, limit, fraction, constant, target, far_rows, max_iterations
+):
+    """Iterate until the gap is at most `limit` times (`constant` + the loss of rows near the fit).
 
-    That loss counts as no less than `share` of all, and `more` is added to it. A lower bound above
-    `target` will do as well. At least one iteration, at most `most`. Returns how many there were,
-    whether the last directions were finite, and what `form` returned last.
+    Those are all but `far_rows`; their loss counts as no less than a `fraction` of that of all. A
+    lower bound above `target` will do as well. At least one iteration. Returns how many there
+    were, whether the last directions were finite, and what `form` returned last.
     """
     d, B = goal.size, part.state.shape[2]
     L, vectors = np.empty((d, d)), np.zeros((3, part.g.shape[1]))
@@ -84,9 +86,9 @@ def iterate_until(part, tau, goal, feasible, mu, x, limit, share, more, target, 
         count += 1
         value = tau * positive + (1.0 - tau) * (total - positive)
         near = value  # what is left is the loss of the rows near the fit
-        for k in range(far.size):
-            r = part.state[far[k] // B, RESIDUAL, far[k] % B]
+        for k in range(far_rows.size):
+            r = part.state[far_rows[k] // B, RESIDUAL, far_rows[k] % B]
             near -= max(tau * r, (tau - 1.0) * r)
-        small = gap <= limit * (more + max(near, share * value))
-        if count == most or small or value - gap > target:
+        small = gap <= limit * (constant + max(near, fraction * value))
+        if count == max_iterations or small or value - gap > target:
             return count, True, positive, total, gap, mu

@@ -194,7 +194,7 @@ class TallMatrix(LeastSquaresMatrix):
         """
         if self.has_shortened_rows:  # once: T of the first time is for these rows
             return False
-        rows = np.arange(0, self.n, max(self.n // _MEASURED, 1))  # 2000 to 4000 of them
+        rows = np.arange(0, self.n, max(self.n // _MEASURED, 1))  # 4000 of them at most
         sample = self.take(rows)
         X = sample.rows(0, sample.n)
         if row_scale is not None:

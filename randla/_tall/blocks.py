@@ -16,8 +16,8 @@ def open_block(block: Any, ridge: float = 0.0, first: int = 0) -> MemoryMatrix:
     return kind(block, ridge, first)
 
 
-def as_block(block: Any, name: str = "A") -> Any:
+def as_block(block: Any) -> Any:
     """A block as a dense or CSR matrix; NaN and inf are found later, on the way."""
     if is_sparse(block):
-        return as_matrix(block, name, finite=False, sparse=True)
-    return as_array(block, name, finite=False)
+        return as_matrix(block, finite=False, sparse=True)
+    return as_array(block, "A", finite=False)

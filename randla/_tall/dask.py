@@ -15,7 +15,7 @@ from randla._tall import dask_arrays
 from randla._tall.base import Function, TallMatrix
 from randla._tall.blocks import as_block, open_block
 from randla._tall.memory import MemoryMatrix, r_factor
-from randla._tall.problem import scaled_columns
+from randla._tall.problem import weighted_rhs
 from randla._typing import Array
 from randla._validation import as_weights, require_finite
 
@@ -69,8 +69,8 @@ class DaskMatrix(TallMatrix):
         if following is None:
             return self.compute(value), None
         self._waiting = value
-        return_value = following()
-        return self._brought, return_value
+        followed = following()  # whose first `compute` brings it along
+        return self._brought, followed
 
     def vector(self, values: Any, name: str, *, positive_sum: bool = False) -> Any:
         """A caller's vector, chunked like the rows, and checked when it is computed."""
@@ -241,7 +241,7 @@ def _weighted_maxima(block: Any, b: Any) -> Array:
     top: Array = block.weighted_maxima()
     if b is not None:
         require_finite(np.asarray(b, np.float64), "b")
-        B = scaled_columns(0, np.abs(b), block.row_scale, exponents=None)
+        B = weighted_rhs(0, np.abs(b), block.row_scale, exponents=None)
         top = np.append(top, B.max(axis=0))
     return top[None]
 

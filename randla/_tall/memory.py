@@ -86,13 +86,13 @@ class MemoryMatrix(TallMatrix):
         visit: Callable[[int, int, Array, Array, Array], None],
         width: int,
         flops: float,
-        total: tuple[int, ...] = (0,),
+        shape: tuple[int, ...] = (0,),
     ) -> Array:
         """Call ``visit(i, j, tile, product, total)`` for each tile, on several threads.
 
         `tile` and `product` are work arrays with tile_rows rows and d or `width` columns, which
         belong to a thread (their memory is touched where it is used); `total` is an array of zeros
-        to which `visit` may add, which belongs to a part. Returns the sum of the totals.
+        of this shape to which `visit` may add, which belongs to a part. Returns their sum.
         """
         n_tiles = -(-self.n // self.tile_rows)  # rounded up
         seconds = flops / _FLOPS
@@ -104,13 +104,13 @@ class MemoryMatrix(TallMatrix):
             if not hasattr(local, "tile"):  # a thread touches its own memory first
                 local.tile = np.empty((self.tile_rows, self.d))
                 local.product = np.empty((self.tile_rows, width))
-            subtotal = np.zeros(total)
+            total = np.zeros(shape)
             for number in range(*bounds[k]):
                 i = number * self.tile_rows
-                visit(i, min(i + self.tile_rows, self.n), local.tile, local.product, subtotal)
-            return subtotal
+                visit(i, min(i + self.tile_rows, self.n), local.tile, local.product, total)
+            return total
 
-        return sum(run_parts(part, n_parts, seconds=seconds, blas=True), start=np.zeros(total))
+        return sum(run_parts(part, n_parts, seconds=seconds, blas=True), start=np.zeros(shape))
 
     def gram_and_norms(self, T: Array, row_scale: Array | None = None) -> tuple[Array, Array]:
         norms = np.empty(self.n)

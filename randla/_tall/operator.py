@@ -81,13 +81,13 @@ class OperatorMatrix(ProductPasses):
         SA = np.empty((m, self.d))
         for j in range(0, m, _OPERATOR_COLUMNS):
             unit = np.eye(m, min(_OPERATOR_COLUMNS, m - j), -j)  # columns j.. of the identity
-            # (A'S'e)'.
-            SA[j : j + unit.shape[1]] = self.transposed(S._adjoint_product(unit, 0, self.n)).T
+            StE = S._adjoint_product(unit, 0, self.n)
+            SA[j : j + unit.shape[1]] = self.transposed(StE).T  # (A'S'E)' = E'S A
         return SA, SB
 
 
 def _product(multiply: Any, X: Array, shape: tuple[int, int]) -> Array:
-    """A product with an operator, checked: it is code of the caller."""
+    """Apply a user's operator, and check the shape and finiteness of the result."""
     Y = np.asarray(multiply(X))
     if Y.shape != shape or Y.dtype.kind not in "biuf":
         raise ValueError(f"A must map arrays to real arrays of shape {shape}, got {Y.shape}")

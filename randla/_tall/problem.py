@@ -378,8 +378,8 @@ class LazyProblem(ScaledProblem):
     def _scale_rhs(self, exponents: NDArray[np.int64] | None) -> None:
         self.b_exponents = exponents
         options = {"width": self.k, "exponents": exponents}
-        self._unweighted = self.tall.map_vectors(scaled_columns, self._given, None, **options)
-        self.B = self.tall.map_vectors(scaled_columns, self._given, self.root_weights, **options)
+        self._unweighted = self.tall.map_vectors(weighted_rhs, self._given, None, **options)
+        self.B = self.tall.map_vectors(weighted_rhs, self._given, self.root_weights, **options)
 
     def _require_moderate(self, squares: Array) -> None:
         """Raise OutOfRange for squared norms of B that are near the ends of the range, or NaN."""
@@ -447,7 +447,7 @@ def chosen_rows(block: Any, B: Any, root_weights: Any, *, numbers: NDArray[np.in
     return out
 
 
-def scaled_columns(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:
+def weighted_rhs(first: int, B: Any, root_weights: Any, *, exponents: Any) -> Array:
     """The right-hand sides of a block, (rows, k), scaled and weighted."""
     B = np.asarray(B, np.float64).reshape(len(B), -1)
     if exponents is not None:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack, qr
 
+from randla._scaling import EPS
 from randla._tall._kernels.tiles import invert_lower
 from randla._tall.base import TallMatrix
 from randla._typing import Array
 
-EPS = float(np.finfo(np.float64).eps)
 _TWO_STEP_LIMIT = 1e7  # condition up to which Cholesky QR repairs itself in one more step
 _GOOD_ERROR = 1e-9  # no need to look closer
 _SMALL = 64  # columns
@@ -150,7 +150,7 @@ def _corrected(tall: TallMatrix, row_scale: Any, T: Array) -> tuple[Array, float
 
 
 def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
-    """The same from a Householder factor with column pivoting, which finds the rank."""
+    """Whitening from a pivoted Householder factor, which also decides the numerical rank."""
     R = tall.triangular(row_scale)  # V A = Q R by tiles, never squared
     scale = np.sqrt(np.einsum("ij,ij->j", R, R))  # norms of the columns
     scale[scale == 0.0] = 1.0  # columns of zeros
@@ -164,8 +164,7 @@ def _whiten_by_rank(tall: TallMatrix, row_scale: Any) -> Whitening:
         return Whitening(np.zeros((tall.d, 0)), 0, 0.0, 0.0, np.arange(0))
     R, R12, columns = R[:rank, :rank], R[:rank, rank:], pivots[:rank]  # [R11 R12]
     inverse = lower_inverse(np.ascontiguousarray(R.T)).T  # R11^-1
-    # Coefficients R11^-1 R12.
-    if dropped > 1.0 and _depend_exactly(tall, pivots, scale, inverse @ R12):
+    if dropped > 1.0 and _depend_exactly(tall, pivots, scale, inverse @ R12):  # R11^-1 R12
         dropped = 0.0
     T = np.zeros((tall.d, rank))
     T[columns] = inverse / scale[columns, None]

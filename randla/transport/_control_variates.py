@@ -36,7 +36,7 @@ from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
 from randla.transport._clouds import Cloud, pair_moments
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
-_PAPER = ("lower", "upper")
+PAPER = ("lower", "upper")  # one control each, with the coefficient of the paper
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def make_controls(name: str, x: Cloud, y: Cloud, p: float) -> Controls:
     if name == "harmonics":
         return _harmonics(x.dim)
     forms = QuadraticForms(x, y)
-    if name in _PAPER:
+    if name in PAPER:
         return _papers(name, forms)
     return _adapted(name, forms, p)
 

@@ -14,7 +14,7 @@ from randla._results import axes_or_new
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
 from randla.transport._clouds import as_weights_or_none, prepare
-from randla.transport._directions import as_design, child_key
+from randla.transport._directions import Design, as_design, child_key
 from randla.transport._gradient import Kinds
 from randla.transport._matrix import as_clouds
 from randla.transport._regression import plain_mean
@@ -315,27 +315,34 @@ class _Descent:
         self, start: _Weighted, targets: list[_Weighted], shares: list[float], key: np.uint64
     ) -> SlicedWassersteinFlow:
         """Move the points of `start`, with new directions for each step."""
-        points = start.points.astype(np.float64)
-        dim, n_steps = points.shape[1], self.n_steps
-        design = as_design(self.directions, dim, self.n_projections, key, 64)
-        trace, errors, freedom = np.empty(n_steps), np.empty(n_steps), math.inf
-        weights = [start.weights, *(target.weights for target in targets)]
+        points, n_steps = start.points.astype(np.float64), self.n_steps
+        design = as_design(self.directions, points.shape[1], self.n_projections, key, 64)
+        trace, errors = np.empty(n_steps), np.empty(n_steps)
+        moving = _Weighted(points, start.weights)
         with progress_bar(n_steps, self.progress, "flow") as bar:
             for k in range(n_steps):
                 design = design.renewed(child_key(key, k))  # new directions, of the same kind
-                clouds = prepare([points, *(target.points for target in targets)], weights)
-                own, *others = clouds.items
-                slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
-                mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k
-                freedom = mean.degrees_of_freedom
-                cost = MeanCost.of(
-                    mean.estimate, mean.standard_error, freedom, 2.0, clouds.exponent
-                )
+                cost = self._move(moving, targets, shares, design)
                 trace[k], errors[k] = cost.value, cost.value_error
-                # x_i - eta d / (2 a_i) times the gradient, in the units of the input
-                masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
-                move = slopes.gradient * (-0.5 * dim * self.step) / masses
-                move *= math.ldexp(1.0, clouds.exponent)
-                points[slice(None) if own.kept is None else own.kept] += move
                 bar(k + 1)
-        return SlicedWassersteinFlow(points, trace, errors, freedom, design.n)
+        return SlicedWassersteinFlow(points, trace, errors, cost.freedom, design.n)
+
+    def _move(
+        self, moving: _Weighted, targets: list[_Weighted], shares: list[float], design: Design
+    ) -> MeanCost:
+        """Take one step, in place; its arrays of the size of the clouds do not outlive it.
+
+        Returns the cost before.
+        """
+        points, weights = zip(moving, *targets, strict=True)
+        clouds = prepare(list(points), list(weights))
+        own, *others = clouds.items
+        slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
+        mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k
+        # x_i - eta d / (2 a_i) times the gradient, in the units of the input
+        masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
+        move = slopes.gradient * (-0.5 * design.dim * self.step) / masses
+        move *= math.ldexp(1.0, clouds.exponent)
+        moving.points[slice(None) if own.kept is None else own.kept] += move
+        error, freedom = mean.standard_error, mean.degrees_of_freedom
+        return MeanCost.of(mean.estimate, error, freedom, 2.0, clouds.exponent)

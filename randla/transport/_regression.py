@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dgeqp3, dorgqr, dtrtrs
 
 from randla._typing import Array
+from randla.transport._control_variates import PAPER
 
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant
 _EXPLAINED = 1e-6  # residual over spread of the costs, from which a single control explains all
 _SMALL = 1e-100  # costs
 _COMPARABLE = 0.5  # error of the known means over the statistical one from which it matters
-_PAPER = "lower", "upper"  # families of one control, with the coefficient of the paper
 
 #: Directions from which least squares and its error need no correction.
 MANY = 128
@@ -165,10 +165,10 @@ def _regress(
     corrected = is_small and family == "quadratic"
     line = _least_squares(f, controls, sizes)
     basis, rank = line.basis, line.basis.shape[1]
-    if family in _PAPER and rank > 0 and line.unexplained > _EXPLAINED:
+    if family in PAPER and rank > 0 and line.unexplained > _EXPLAINED:
         line = _papers_line(f, controls[:, 0], basis)
     else:
-        family = None if family in _PAPER else family
+        family = None if family in PAPER else family
     deleted = _deleted(line.residual, basis, block)  # r_l / (1 - h_l) for blocks of one
     if deleted is None:
         return None
@@ -190,7 +190,7 @@ def _regress(
             deviations = crossed - estimate
             variance = max(variance, float(deviations @ deviations) / (n_blocks - 1) / n_blocks)
             freedom = min(freedom, _freedom(deviations))
-        if family in _PAPER:
+        if family in PAPER:
             estimate = _paper_cross_fit(f, controls[:, 0], block)
     return Fit(float(estimate), math.sqrt(variance), freedom, line.coefficients)
 

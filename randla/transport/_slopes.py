@@ -68,7 +68,7 @@ class ProjectedSlopes:
         L, block = design.n, design.block
         costs = np.empty((L, len(self._ys)))
         self._is_linear = self.p == 2.0 and design.kind != "array"
-        # As large as the clouds: no more than four of them at a time, here and below.
+        # As large as the cloud: no more than three of them at a time, here and below.
         total, square, pilot = np.zeros((n, d)), np.zeros((n, d)), np.zeros((n, d))
         step = max(_ROUND_NUMBERS // (max(n, d) * block), 1) * block
         if block == 1:
@@ -83,10 +83,9 @@ class ProjectedSlopes:
         n_blocks = L // block
         total /= n_blocks  # mean less the pilot
         if n_blocks > 1:
-            product = total * total
-            product *= n_blocks
-            square -= product  # sum of squares about the mean
-            del product
+            for first in range(0, n, _POINTS):  # sum of squares about the mean
+                rows = slice(first, first + _POINTS)
+                square[rows] -= total[rows] * total[rows] * n_blocks
             np.maximum(square, 0.0, out=square)  # rounding where all blocks agree
             square /= (n_blocks - 1) * n_blocks  # variance of the mean over blocks
             np.sqrt(square, out=square)

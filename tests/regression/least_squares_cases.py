@@ -3,6 +3,7 @@
 import numpy as np
 
 from randla import SRHT, LstsqResult, lstsq
+from randla.regression._least_squares.options import SKETCHES
 from tests.conformance import Case, grid
 
 _rng = np.random.default_rng(0)
@@ -74,7 +75,7 @@ CASES = [
     ),
     *[
         _case(f"lstsq {sketch}", random=True, sketch_size=20, sketch=sketch, large=_TALL)
-        for sketch in ("block-srht", "gaussian", "sparse-sign", "count")
+        for sketch in SKETCHES[1:]
     ],
     _case("lstsq eps", random=True, eps=4.0, delta=0.4),
     _case("lstsq cholesky", method="cholesky"),

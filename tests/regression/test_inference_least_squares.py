@@ -233,6 +233,18 @@ def test_any_scale(seed, kind, weighted):
     np.testing.assert_allclose(scaled.t, plain.t, rtol=1e-8)
 
 
+@pytest.mark.parametrize("powers", [(0, 0, 0), (490, -490, 0), (-300, 20, 400)])
+def test_the_bootstrap_at_any_scale(powers):
+    A, b = skewed(60, 3)
+    columns, options = np.ldexp(1.0, powers), {"n_replicates": 20, "rng": 1}
+    plain = inference(A, b, "bootstrap", **options)
+    for rhs in 2.0 ** np.array([0, 400, -520]):
+        scaled = inference(A * columns, b * rhs, "bootstrap", **options)
+        back = columns / rhs
+        np.testing.assert_allclose(scaled.standard_error * back, plain.standard_error, rtol=1e-9)
+        np.testing.assert_allclose(scaled.replicates * back, plain.replicates, rtol=1e-9)
+
+
 # Coefficients without an error -------------------------------------------------------------------
 
 
@@ -557,15 +569,35 @@ def test_refusals():
         fit.inference(A, b, kind="nid")
 
 
-@pytest.mark.parametrize("n", [2, 4])
 @pytest.mark.parametrize("kind", ["iid", "robust"])
-def test_no_degrees_of_freedom(n, kind):
-    A, b = normal(n, 4), normal(n, seed=1)
-    with pytest.raises(ValueError, match=f"more rows .with weight. than its rank {n}, got {n}"):
-        inference(A, b, kind)
+def test_no_degrees_of_freedom(kind):
+    with pytest.raises(ValueError, match=r"more rows \(with weight\) than its rank 4, got 4"):
+        inference(normal(4, 4), normal(4, seed=1), kind)
+    with pytest.raises(ValueError, match="A must have more rows than columns"):
+        inference(normal(2, 4), normal(2, seed=1), kind)
+    with pytest.raises(ValueError, match=r"more rows \(with weight\) than its rank 1, got 1"):
+        inference(np.ones((1, 1)), np.ones(1), kind)
     A, b = normal(9, 4), normal(9, seed=1)
     with pytest.raises(ValueError, match="than its rank 4, got 4"):
         inference(A, b, kind, 1.0 * (np.arange(9) < 4))
+
+
+def test_copies_of_few_rows_have_no_error():
+    """Three copies of two rows fit a line: there are degrees of freedom, and no residuals."""
+    A, b = normal(2, 2), normal(2, seed=1)
+    found = inference(A, b, "iid", [2, 1], weights_are="frequency")
+    assert (found.standard_error == 0.0).all()
+    assert (found.degrees_of_freedom == 1).all()
+
+
+def test_a_column_of_zeros_at_any_scale():
+    A, b = skewed()
+    A = np.column_stack([np.zeros(80), A, 2 * A[:, 2:3]])
+    for scale in 2.0 ** np.array([0, 350, -350]):
+        with pytest.warns(InferenceWarning, match="'x0', 'x3', 'x5'"):
+            found = inference(A, b * scale)
+        whole = inference(A[:, [1, 2, 4, 3]], b * scale)
+        assert_same(found, _Some(whole, 3), which=[1, 2, 4])
 
 
 def test_an_unknown_rank_is_refused():

@@ -5,6 +5,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra.numpy import arrays
 
 import randla
 from randla import Inference, InferenceWarning
@@ -143,6 +145,39 @@ def test_rows_that_repeat_are_counted_once():
         OURS.wald([R[0], R[0]], [0.0, 1.0])
 
 
+def test_what_little_rows_differ_in_is_seen():
+    """Two rows that are parallel up to rounding in units of the errors test both coefficients."""
+    small = 2.0**-300
+    ours = inference([1.0, 2.0 * small], [[1.0, 0.3], [0.3, 1.0]], unit=np.array([[1.0], [small]]))
+    expected = ours.wald(np.eye(2))
+    for R in ([[1, 1], [1, -1]], [[1, 1], [1, -1], [3, 1]]):
+        test = ours.wald(R)
+        assert test.statistic == pytest.approx(expected.statistic)
+        assert test.degrees_of_freedom == expected.degrees_of_freedom == (2, 56.0)
+    with pytest.raises(ValueError, match="r must not contradict itself"):
+        ours.wald([[1, 1], [1, -1], [3, 1]], [1, 1, 4])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.data())
+def test_any_small_restrictions(data):
+    """F is that of the rows of a basis of R, and of no scale of rows or coefficients."""
+    q, entries = data.draw(st.integers(1, 5), "q"), st.integers(-2, 2).map(float)
+    R = data.draw(arrays(np.float64, (q, 4), elements=entries), "R")
+    R[~R.any(axis=1), 0] = 1.0
+    powers = st.integers(-250, 250).map(lambda e: 2.0**e)
+    scale = data.draw(arrays(np.float64, 4, elements=powers), "scale")
+    rows = data.draw(arrays(np.float64, (q, 1), elements=powers), "rows")
+    units = scale[:, None]
+    ours = inference(PEER.params * scale, PEER.cov_params(), unit=units).wald(rows * (R / scale))
+    rank = np.linalg.matrix_rank(R)
+    basis = np.linalg.svd(R)[2][:rank]
+    z = basis @ PEER.params
+    F = z @ np.linalg.solve(basis @ PEER.cov_params() @ basis.T, z) / rank
+    assert ours.degrees_of_freedom == (rank, 56.0)
+    assert ours.statistic == pytest.approx(F, rel=1e-9)
+
+
 def test_scales_of_columns_do_not_matter():
     scale = np.array([1e150, 1.0, 1e-150, 1e-80])
     units = np.exp2(np.round(np.log2(scale)))[:, None]
@@ -244,6 +279,8 @@ def test_equal_slopes():
     assert test.statistic == pytest.approx(expected.statistic)
     assert test.degrees_of_freedom == (6, 56.0)
     assert process().equal_slopes().degrees_of_freedom == (8, 56.0)
+    with pytest.raises(ValueError, match="a column that is not constant"):
+        process(1).described("", Labels(), np.array([True])).equal_slopes()
     for single in (OURS, process(taus=(0.5,))):
         with pytest.raises(ValueError, match="equal_slopes needs a fit of several quantiles"):
             single.equal_slopes()

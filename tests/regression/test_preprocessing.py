@@ -136,9 +136,12 @@ def test_a_sample_that_misleads_is_repaired(monkeypatch):
     monkeypatch.setattr(
         Preprocessing, "_check", lambda self, *a: wrong.extend(found := check(self, *a)) or found
     )
-    monkeypatch.setattr(
-        Preprocessing, "_solve_small", lambda self, *a: solved.append(solve(self, *a)) or solved[-1]
-    )
+
+    def solve_and_note(self, fit, rtol):
+        solve(self, fit, rtol)
+        solved.append(fit.solution is not None)
+
+    monkeypatch.setattr(Preprocessing, "_solve_small", solve_and_note)
     problem = Preprocessing(WeightedData(A, b), np.zeros((0, D)), np.random.default_rng(0))
     (solution,) = problem.solve([0.5], 1e-8)
     assert not solved[0]

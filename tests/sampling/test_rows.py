@@ -7,7 +7,7 @@ from scipy import sparse, stats
 
 from randla._tall.open import open_tall
 from randla.sampling import leverage_scores, lewis_weights, lp_sensitivities, sample_rows
-from randla.sampling._samples.sample_rows import kind_of, named_scores, size_for
+from randla.sampling._samples.sample_rows import _NAMES, kind_of, named_scores, size_for
 from randla.sampling._scores.bounds import SensitivitySolver
 from randla.sampling._scores.draws import inclusion_probabilities, systematic
 from randla.sampling._scores.lewis import log_error
@@ -152,6 +152,9 @@ def test_named_scores(scheme):
     for name in ("auto", "lewis", "sensitivity"):
         named[name] = named_scores(open_tall(A), p, kind_of(name, p), np.random.default_rng(0))
     named["sensitivity+leverage"] = named["sensitivity"] + tau
+    assert set(named) == set(_NAMES), f"not tested here: {set(named) ^ set(_NAMES)}"
+    missing = [name for name in _NAMES if f'"{name}"' not in sample_rows.__doc__]
+    assert not missing, f"the docstring of sample_rows lacks {missing}"
     for name, u in named.items():
         by_name = sample_rows(A, 30, p=p, scores=name, scheme=scheme, rng=1)
         by_value = sample_rows(A, 30, p=p, scores=np.asarray(u), scheme=scheme, rng=1)

@@ -214,20 +214,23 @@ def test_no_direction_leaves_the_range_at_the_largest_power(seed):
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-@pytest.mark.parametrize(("n", "d"), [(20_000, 50), (4000, 300)])
-def test_memory_of_many_coordinates(n, d, is_weighted):
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(20_000, 20_000, 50), (4000, 4000, 300), (40_000, 9, 50)]
+)
+def test_memory_of_many_coordinates(n, m, d, is_weighted):
     import tracemalloc
 
-    # docs/trust.rst: 3 N d + 28 N numbers for N points together, and 24 MB; 5 N d for a flow
-    X, Y = np.random.default_rng(0).standard_normal((2, n, d))
+    # docs/trust.rst: N d + 4 n d + 28 N numbers for n of N points in X, and 24 MB; a flow 7 n d.
+    # Two more n d where points have no weight.
+    X, Y = np.split(np.random.default_rng(0).standard_normal((n + m, d)), [n])
     a = np.arange(n) if is_weighted else None  # the first point has no weight
     options = {"n_projections": 32, "rng": 0}
     for call, copies in (
-        (lambda: sliced_wasserstein_gradient(X, Y, a, **options), 3),
-        (lambda: sliced_wasserstein_flow(X, Y, a, n_steps=2, **options), 5),
+        (lambda: sliced_wasserstein_gradient(X, Y, a, **options), 4 + 2 * is_weighted),
+        (lambda: sliced_wasserstein_flow(X, Y, a, n_steps=2, **options), 7),
     ):
         tracemalloc.start()
         call()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 8 * 2 * n * (copies * d + 28) + 24e6
+        assert peak < 8 * ((n + m) * (d + 28) + copies * n * d) + 24e6

@@ -15,7 +15,8 @@ Source: Rubin, "The Bayesian bootstrap", Ann. Statist. 9 (1981), 130-134.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ from randla.regression._quantile.weighted import solve_rows
 _LIMIT, _WIDER = 6.0, 2.0
 #: Panels whose weights are drawn together.
 _TILE = 16
+#: What of a unit vector may lie outside of the space of the rows that it belongs to.
+_INSIDE = 1e-6
 #: Numbers of the sums of a pass over the rows for some replicates.
 _ENTRIES = 1 << 21
 #: Newton's method in the l_p norm: a step this small beside the way gone is the last.
@@ -61,7 +64,7 @@ def bootstrap_quantiles(
     if data.tall.lazy:
         raise ValueError("A must be in memory for kind='bootstrap' of quantiles, got a Dask array")
     weights, rows = Weights.of(data, options), FittedRows.of(data)
-    bands = [_Band.of(rows, x[:, q], tau, weights) for q, tau in enumerate(taus)]
+    bands = [_Band.of(rows, x[:, q] * data.b_scale, tau, weights) for q, tau in enumerate(taus)]
     with showing_progress("bootstrap", options.progress):
         _add_far(bands, weights)
 
@@ -70,8 +73,7 @@ def bootstrap_quantiles(
 
         seconds = 1e-6 * data.d * sum(band.near.rows.n for band in bands) * len(weights.keys)
         replicates = run_parts(replicate, len(weights.keys), seconds=seconds, blas=True)
-    rank = rows.conditioned.panels.d if rows.conditioned.transform.any() else 0
-    return spread(data, np.array(replicates), rank, rows.estimable)
+    return spread(data, x, np.array(replicates) / data.scale[:, None], rows.rank, rows.estimable)
 
 
 @dataclass
@@ -82,6 +84,7 @@ class _Band:
     x: Array
     tau: float
     weights: Weights
+    perfect: bool  # A x = b
     vertex: Vertex | None
     near: Near
     index: NDArray[np.intp]
@@ -94,14 +97,14 @@ class _Band:
         near, index = Near(source.conditioned.panels, np.zeros(0), tau), np.arange(source.data.n)
         if vertex is not None:
             near, index = vertex.near(_LIMIT)
-        return cls(source, x, tau, weights, vertex, near, index)
+        return cls(source, x, tau, weights, source.data.fitted(x), vertex, near, index)
 
     def wider(self) -> _Band:
         """The same with more rows."""
         assert self.vertex is not None
         limit = _WIDER * self.limit
         near, index = self.vertex.near(limit)
-        return _Band(self.source, self.x, self.tau, self.weights, self.vertex, near, index, limit)
+        return replace(self, near=near, index=index, limit=limit, far=None)
 
     @property
     def of_all(self) -> bool:
@@ -118,9 +121,9 @@ class _Band:
         return z
 
     def replicate(self, r: int) -> Array:
-        """The coefficients (d,) of replicate r."""
+        """How far the coefficients (d,) move from x in replicate r."""
         if self.vertex is None:
-            return self._by_solver(r)
+            return np.zeros(len(self.x)) if self.perfect else self._by_solver(r)
         weight = self.weights.factors(self.index, slice(r, r + 1))[0]
         far = self.near.far if self.far is None else self.far[r]
         near = Near(self.near.rows, far, self.tau)
@@ -132,15 +135,11 @@ class _Band:
         if not (self.of_all or self._agree(y)):
             band = self.wider()
             if not band.of_all:
-                _add_far([band], Weights(self.weights.keys[r : r + 1], *self._rest()))
+                _add_far([band], replace(self.weights, keys=self.weights.keys[r : r + 1]))
                 assert band.far is not None
                 band.near.far, band.far = band.far[0], None
             return band.replicate(r)
-        T = self.source.conditioned.transform
-        return self.x + T @ (self.vertex.unit * (self.vertex.y + y))
-
-    def _rest(self) -> tuple[Any, Any]:
-        return self.weights.numbers, self.weights.copies
+        return self.vertex.unit * (self.source.conditioned.transform @ (self.vertex.y + y))
 
     def _agree(self, y: Array) -> bool:
         """Whether the rows that are left out keep their sides at y."""
@@ -157,7 +156,7 @@ class _Band:
         """By the interior point method, for all rows."""
         data = self.source.data
         weight = self.weights.times(data.weight, r)
-        return solve_rows(WeightedData(data.A, data.b, weight), self.tau).x
+        return solve_rows(WeightedData(data.A, data.b, weight), self.tau).x - self.x
 
 
 def _add_far(bands: list[_Band], weights: Weights) -> None:
@@ -186,58 +185,47 @@ def _add_far(bands: list[_Band], weights: Weights) -> None:
 # Least squares ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Whitened:
-    """The rows of a fit in columns that are nearly orthonormal: z = T'a; x = scale * (T y)."""
-
-    data: FittedData
-    T: Array
-    estimable: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, data: FittedData) -> _Whitened:
-        """One factor of the weighted rows, and which coefficients are functions of A x."""
-        d, root = data.d, None if data.w is None else np.sqrt(data.w)
-        white = whiten(data.tall, root)
-        T, estimable = white.transform, np.ones(d, bool)
-        if (
-            white.rank < d
-        ):  # A_others = A_columns C: where C has a row of zeros, x_j is free of them
-            others = np.setdiff1d(np.arange(d), white.columns)
-            (products,) = data.sums(_cross_products, data.w, shapes=[(white.rank, d)], T=T)
-            C = T[white.columns] @ products[:, others]
-            estimable[others] = False
-            estimable[white.columns] = np.abs(C).max(axis=1) <= 1e-9 * np.abs(C).max(initial=1.0)
-        return cls(data, np.ascontiguousarray(T), estimable)
-
-    def batches(self, n_replicates: int, size: int) -> list[slice]:
-        """Replicates whose sums of `size` numbers fit into the caches."""
-        step = max(_ENTRIES // size, 1)
-        return [slice(i, i + step) for i in range(0, n_replicates, step)]
+def _orthonormal(data: FittedData) -> tuple[Array, NDArray[np.bool_]]:
+    """T (d, r) with orthonormal weighted rows X T, and which coefficients are functions of A x."""
+    root = None if data.w is None else np.sqrt(data.w)
+    T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
+    if T.shape[1] == data.d:
+        return T, np.ones(data.d, bool)
+    (gram,) = data.sums(_gram, data.w, shapes=[(data.d, data.d)])
+    scale = 1.0 / np.sqrt(np.maximum(gram.diagonal(), np.finfo(float).tiny))
+    # The rows of T'X'WX span those of X, as X T (X T)'W X = X.
+    Q = np.linalg.qr(scale[:, None] * (gram @ T))[0]
+    return T, np.square(Q).sum(axis=1) > 1.0 - _INSIDE**2
 
 
-def _cross_products(X: Array, w: Array | None, *, T: Array) -> tuple[Array]:
-    return ((X @ T if w is None else w[:, None] * (X @ T)).T @ X,)
+def _gram(X: Array, w: Array | None) -> tuple[Array]:
+    return (X.T @ (X if w is None else w[:, None] * X),)
+
+
+def _batches(n_replicates: int, size: int) -> list[slice]:
+    """Replicates whose sums of `size` numbers fit into the caches."""
+    step = max(_ENTRIES // size, 1)
+    return [slice(i, min(i + step, n_replicates)) for i in range(0, n_replicates, step)]
 
 
 def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOptions) -> Errors:
     """For least squares fits x (d, k); in memory or Dask."""
-    weights, white = Weights.of(data, options), _Whitened.of(data)
-    rank, k = white.T.shape[1], x.shape[1]
+    weights = Weights.of(data, options)
+    T, estimable = _orthonormal(data)
+    rank, k = T.shape[1], x.shape[1]
     n_pairs = rank * (rank + 1) // 2
     steps = np.empty((len(weights.keys), rank, k))
     with showing_progress("bootstrap", options.progress):
-        for batch in white.batches(len(weights.keys), n_pairs + rank * k):
+        for batch in _batches(len(weights.keys), n_pairs + rank * k):
             keys = weights.keys[batch]
             (sums,) = data.sums(
                 _normal_equations, data.B, data.w, weights.numbers, weights.copies,
-                shapes=[(len(keys), n_pairs + rank * k)], T=white.T, keys=keys,
-                y=x / data.scale[:, None],
+                shapes=[(len(keys), n_pairs + rank * k)], T=T, keys=keys,
+                y=x / data.coefficient_units,
             )  # fmt: skip
             G = _symmetric(sums[:, :n_pairs], rank)
             steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
-    replicates = x + data.scale[:, None] * (white.T @ steps)
-    return spread(data, replicates, rank, white.estimable)
+    return spread(data, x, T @ steps, rank, estimable)
 
 
 def _normal_equations(
@@ -289,27 +277,27 @@ def bootstrap_norm(
     ``solve(weights (n,))`` is the fit (d,) of the rows of `data` with these weights of |r|^p in
     place of its own, in the units of the caller: asked where Newton's method does not converge.
     """
-    weights, white = Weights.of(data, options), _Whitened.of(data)
-    m, rank, scale = len(weights.keys), white.T.shape[1], data.scale[:, None]
-    U = data.rows(_residuals, data.B, y=x / scale)
+    weights, m = Weights.of(data, options), options.n_replicates
+    T, estimable = _orthonormal(data)
+    rank, moves = T.shape[1], np.zeros((m, *x.shape))
+    U = data.rows(_residuals, data.B, y=x / data.coefficient_units)
     unit = float(data.tall.compute(abs(U).max()))
-    replicates = np.repeat(x[None], m, axis=0)
     todo = np.arange(m if unit > 0.0 else 0)  # a perfect fit is one for any weights
     failed = [] if p >= _STEEP or solve is None else todo.tolist()
     with showing_progress("bootstrap", options.progress):
         if not failed:
-            newton = _Newton(data, weights, white, U / (unit or 1.0), p)
-            for batch in white.batches(len(todo), 1 + rank + rank * (rank + 1) // 2):
-                Y, converged = newton.solve(todo[batch])
-                replicates[todo[batch]] += scale * (white.T @ (unit * Y[:, :, None]))
+            newton = _Newton(data, weights, T, U / (unit or 1.0), p)
+            for batch in _batches(len(todo), 1 + rank + rank * (rank + 1) // 2):
+                y, converged = newton.solve(todo[batch])
+                moves[todo[batch]] = unit * (T @ y[:, :, None])
                 failed += todo[batch][~converged].tolist()
         if failed and solve is None:
             share = f"{len(failed)} of {m} replicates of the bootstrap"
             warn_caller(f"{share} have not converged", InferenceWarning)
         elif solve is not None and failed:
             refits = run_parts(lambda i: solve(weights.times(data.w, failed[i])), len(failed))
-            replicates[failed, :, 0] = refits
-    return spread(data, replicates, rank, white.estimable)
+            moves[failed, :, 0] = (np.array(refits) - x[:, 0]) / data.coefficient_units[:, 0]
+    return spread(data, x, moves, rank, estimable)
 
 
 def _residuals(X: Array, B: Array, *, y: Array) -> Array:
@@ -322,13 +310,13 @@ class _Newton:
 
     data: FittedData
     weights: Weights
-    white: _Whitened
+    T: Array
     U: Any  # residuals of the fit, of size one
     p: float
 
     def solve(self, replicates: NDArray[np.intp]) -> tuple[Array, NDArray[np.bool_]]:
         """The minimisers (m, r), and which of them were found."""
-        m, rank = len(replicates), self.white.T.shape[1]
+        m, rank = len(replicates), self.T.shape[1]
         y, step, length = np.zeros((m, rank)), np.zeros((m, rank)), np.ones(m)
         loss, todo = np.full(m, np.inf), np.arange(m)
         smoothing = np.full(m, _SMOOTHED if self.p < 2.0 else 0.0)
@@ -360,7 +348,7 @@ class _Newton:
         size = 1 + rank + rank * (rank + 1) // 2
         (sums,) = data.sums(
             _powers, self.U, data.w, self.weights.numbers, self.weights.copies,
-            shapes=[(m, size)], T=self.white.T, keys=self.weights.keys[replicates], y=y, p=self.p,
+            shapes=[(m, size)], T=self.T, keys=self.weights.keys[replicates], y=y, p=self.p,
             smoothing=smoothing,
         )  # fmt: skip
         return sums[:, 0], sums[:, 1 : 1 + rank], _symmetric(sums[:, 1 + rank :], rank)

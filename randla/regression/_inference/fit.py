@@ -88,6 +88,11 @@ class LeastSquaresFit(NamedTuple):
         return int(np.prod([K.shape[1] for K in self.factors]))
 
     @property
+    def condition(self) -> float:
+        """Bound of the condition number of A with columns scaled to norm 1."""
+        return float(np.linalg.norm(self.column_norms[:, None] * self.inverse)) * self.rank**0.5
+
+    @property
     def terms(self) -> Array:
         """Sizes (k,) of the terms of A y, summed: what rounding errors of A y are relative to."""
         return self.column_norms @ np.abs(self.Y)

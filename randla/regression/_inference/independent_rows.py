@@ -40,9 +40,11 @@ from randla.regression._inference.whitened_rows import (
 )
 from randla.regression._kernels import robust as kernels
 
+_EPS = float(np.finfo(np.float64).eps)
 #: 1 - h below which a row stands alone: its residual is zero whatever its error.
 _ALONE = 1e-10
-#: Share of a coefficient (in a basis of norm 1) that rows which stand alone may have in it.
+#: Share of a coefficient (in a basis of norm 1) that rows which stand alone may have in it, beside
+#: rounding errors.
 _OF_ALONE = 1e-7
 _STANDS_ALONE = (
     "it hangs on one row of leverage one, whose residual is zero whatever the error of that row"
@@ -112,7 +114,8 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
     heavy = heavy_rows(fit, data) if sums.n_heavy > 0 else no_rows(r, k)
     alone = heavy.left < _ALONE
     share = ((K @ heavy.Q[alone].T) ** 2).sum(axis=1)  # of the directions of such rows
-    lost, n_alone = share > _OF_ALONE**2 * (K * K).sum(axis=1), int(alone.sum())
+    least = max(_OF_ALONE, 16.0 * _EPS * fit.condition)
+    lost, n_alone = share > least**2 * (K * K).sum(axis=1), int(alone.sum())
     heavy = heavy.where(~alone)
     meat = sums.meat + _meat(heavy, _POWERS[kind])
     blocks = K @ meat.reshape(k, r, k, r).transpose(0, 2, 1, 3) @ K.T  # (k, k, d, d)

@@ -96,6 +96,12 @@ def least_squares_errors(
     if fit.sketch is not None:
         errors, algorithmic = sketched_errors(fit, data, options)
         return finished(errors, fit, fit.products), algorithmic
+    n_rows = fit.n_rows if data is None else data.n_rows
+    if n_rows <= fit.rank:
+        raise ValueError(
+            f"A must have more rows (with weight) than its rank {fit.rank}, got {n_rows}: no "
+            "degrees of freedom are left for the errors"
+        )
     if data is None:
         return finished(iid_errors(fit, fit.products), fit, fit.products), None
     if options.kind in CLUSTERED:
@@ -173,7 +179,7 @@ def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums | Gr
     K = fit.inverse
     if fit.rank < len(K):  # what is outside of the row space was not looked at in the fit
         V = np.linalg.qr(K)[0]
-        g = V @ (V.T @ g)
+        g = np.where(fit.column_norms[:, None] > 0.0, V @ (V.T @ g), g)
     unit = _unscaled(fit, data)
     norm, found = (np.sqrt(P.diagonal()) for P in (sums.products, unit * unit * fit.products))
     relative = _EPS * (_GRADIENT + _GRADIENT_ROOT_N * data.n**0.5) + fit.slack

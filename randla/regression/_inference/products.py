@@ -13,6 +13,8 @@ from randla._typing import Array
 
 #: Part of a row outside of the row space of A, relative to its norm, that is not rounding.
 _PART = 1e-8
+#: Rows that show of most columns that they are not constant.
+_A_LOOK = 64
 
 
 def product(A: Any, X: Array, name: str) -> Any:
@@ -47,7 +49,7 @@ def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, 
     """
     d, k = unit.shape
     blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
-    sd = np.sqrt(blocks.diagonal(axis1=1, axis2=2))  # (k, d)
+    sd = np.sqrt(np.maximum(blocks.diagonal(axis1=1, axis2=2), 0.0))  # (k, d)
     unknown = np.isnan(sd)
     size = np.where(unknown | (sd == 0.0), 1.0, sd)
     correlation = blocks / size[:, :, None] / size[:, None, :]
@@ -60,23 +62,31 @@ def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, 
     )  # fmt: skip
 
 
-def are_determined(C: Array, null: Array) -> Array:
+def are_determined(C: Array, null: Array) -> Any:
     """Which rows (..., d) have no part in the span of the orthonormal `null` (d, d - rank)."""
     top = np.abs(C).max(axis=-1, keepdims=True)
     C = C / np.where(top > 0.0, top, 1.0)
-    return np.linalg.norm(C @ null, axis=-1) <= _PART * np.linalg.norm(C, axis=-1)
+    part = np.linalg.norm(C @ null, axis=-1)
+    return np.asarray(part <= _PART * np.linalg.norm(C, axis=-1))
 
 
 def constant_columns(A: Any) -> Array:
     """Which columns have one value other than zero in all rows, (d,)."""
     tall = open_tall(A)
-    first = tall.take(np.array([0])).rows(0, 1)[0]
-    changes = tall.join_rows(_changes, shape=(1, tall.d), first_row=first)
-    return (np.asarray(tall.compute(changes))[0] == 0.0) & (first != 0.0)
+    some = tall.take(np.arange(min(tall.n, _A_LOOK)))
+    some = some.rows(0, some.n)
+    constant = (some == some[0]).all(axis=0) & (some[0] != 0.0)
+    candidates = np.flatnonzero(constant)
+    if tall.n > _A_LOOK and candidates.size:
+        tall.columns = candidates  # no others are read
+        shape = 1, candidates.size
+        changes = tall.join_rows(_changes, shape=shape, first_row=some[0, candidates])
+        constant[candidates] = np.asarray(tall.compute(changes))[0] == 0.0
+    return constant
 
 
 def _changes(block: MemoryMatrix, *, first_row: Array) -> Array:
-    """How many entries differ from those of the first row, (1, d)."""
+    """How many entries differ from those of the first row, (1, columns)."""
 
     def visit(i: int, j: int, tile: Array, _: Array, total: Array) -> None:
         total[0] += (block.rows(i, j, out=tile) != first_row).sum(axis=0)
@@ -103,15 +113,15 @@ def _errors(
 
     def visit(i: int, j: int, tile: Array, _: Array, __: Array) -> None:
         X = block.rows(i, j, out=tile)
-        outside = np.zeros(j - i, bool) if null is None else ~are_determined(X * unit, null)
+        inside = True if null is None else are_determined(X * unit, null)
         for column in range(k):
             Z = X * sd[column]  # in units of b
             top = np.abs(Z).max(axis=1)  # whose squares may overflow
             Z /= np.where(top > 0.0, top, 1.0)[:, None]
             squares = np.einsum("ij,ij->i", Z @ correlation[column], Z)
             error = top * np.sqrt(np.maximum(squares, 0.0))
-            unlike = outside | X[:, unknown[column]].any(axis=1)
-            out[i:j, column] = np.where(unlike, np.nan, error)
+            known = inside & ~X[:, unknown[column]].any(axis=1)
+            out[i:j, column] = np.where(known, error, np.nan)
 
     block.each(visit, 0, 2.0 * block.n * d * d * k)
     return out

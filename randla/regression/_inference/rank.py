@@ -32,7 +32,7 @@ from randla._validation import as_level
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.options import InferenceWarning
-from randla.regression._inference.vertex import FittedRows, Near, Vertex, symmetric
+from randla.regression._inference.vertex import APART, FittedRows, Near, Vertex, symmetric
 from randla.regression._kernels import vertex as kernels
 
 #: Jumps between two looks at fresh numbers, and looks after which a walk gives up.
@@ -42,8 +42,9 @@ _JUMPS, _LOOKS = 128, 1000
 _MARGIN, _WIDER = 1.3, 2.0
 #: Error probability, of all coefficients together, to which the steps are followed.
 _ERROR = 0.01
-#: Jumps this near are one, in standard errors over the root of n.
-_SAME, _SAME_APART = 1e-13, 1e-7
+#: Jumps this near are one, beside the move by which a typical row changes sides; and where rows
+#: were moved apart.
+_SAME, _SAME_APART = 1e-13, 100.0 * APART
 
 
 def rank_errors(
@@ -64,8 +65,9 @@ def rank_errors(
     steps: dict[tuple[int, int], tuple[Steps, Steps]] = {}
     walks: list[tuple[int, int, _Walk]] = []
     for q, tau in enumerate(taus):
-        vertex = rows.vertex(x[:, q], tau)
-        if vertex is None and rows.data.fitted(x[:, q]):  # intervals of no width
+        scaled = x[:, q] * data.b_scale
+        vertex = rows.vertex(scaled, tau)
+        if vertex is None and rows.data.fitted(scaled):  # intervals of no width
             steps |= {(int(j), q): (_NO_WIDTH, _NO_WIDTH) for j in np.flatnonzero(known[:, q])}
         elif vertex is not None:
             scales = _score_scales(data, vertex, None if density is None else density[:, q])
@@ -90,14 +92,14 @@ def rank_errors(
     return replace(
         robust,
         assumed=f"intervals by inverted rank tests, rows {law}",
-        interval=RankIntervals(x, df, error, steps),
+        interval=RankIntervals(x, 1.0 / float(data.b_scale[0]), df, error, steps),
     )
 
 
 class Steps(NamedTuple):
     """A rank statistic on one side of a coefficient."""
 
-    offsets: Array  # of the jumps from the coefficient, in the units of the caller
+    offsets: Array  # of the jumps from the coefficient
     levels: Array  # |T| behind each jump
     endless: bool  # whether there are no further jumps
 
@@ -123,6 +125,8 @@ class RankIntervals:
     Attributes
     ----------
     x, degrees_of_freedom : (d, k) ndarray
+    unit : float
+        The power of two that multiplies the offsets of the steps.
     error : float
         The least error probability of an interval.
     steps : dict
@@ -130,6 +134,7 @@ class RankIntervals:
     """
 
     x: Array
+    unit: float
     degrees_of_freedom: Array
     error: float
     steps: dict[tuple[int, int], tuple[Steps, Steps]]
@@ -146,7 +151,7 @@ class RankIntervals:
         ends = np.full((2, *self.x.shape), np.nan)
         for at, sides in self.steps.items():
             ends[:, at[0], at[1]] = [side.end(float(t[at])) for side in sides]
-        return self.x + ends[0], self.x + ends[1]
+        return self.x + self.unit * ends[0], self.x + self.unit * ends[1]
 
 
 def _score_scales(data: FittedData, vertex: Vertex, density: Array | None) -> Array:
@@ -191,7 +196,7 @@ class _Walk:
             status, jumps = _follow(
                 near, np.searchsorted(index, vertex.basis), vertex, self.column, sign, limits
             )
-            if status != kernels.TOO_FAR:
+            if whole or status not in (kernels.TOO_FAR, kernels.NO_MORE):
                 break
             limit *= _WIDER
             band = vertex.near(limit)
@@ -200,9 +205,8 @@ class _Walk:
         length = np.linalg.norm(vertex.source.conditioned.transform[self.column])
         offsets = vertex.unit * (vertex.shift[self.column] + length * jumps[:, 0])
         # Rows that meet the fit together make one jump.
-        same = (_SAME_APART if vertex.apart else _SAME) * np.sqrt(vertex.rows.n)
-        sd = np.linalg.norm(vertex.root @ vertex.directions[self.column])
-        last = np.append(np.diff(jumps[:, 0]) * sign > same * sd, True)
+        same = (_SAME_APART if vertex.apart else _SAME) * vertex.typical_move(self.column)
+        last = np.append(np.diff(jumps[:, 0]) * sign > same, True)
         levels = np.abs(jumps[last, 1]) / self.scale
         return Steps(offsets[last], levels, status == kernels.NO_MORE)
 

@@ -15,6 +15,8 @@ from randla.regression._inference.errors import Errors
 from randla.regression._inference.options import InferenceOptions
 from randla.regression._kernels import resampling as kernels
 
+_NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -41,7 +43,9 @@ class Weights:
         keys = hashes(draw_key(options.rng), options.n_replicates)
         if data.groups is not None:  # of copies of a row too
             return cls(keys, data.groups.codes, None)
-        numbers = data.tall.map_vectors(_row_numbers, data.tall.ones())
+        numbers = data.live  # those of the caller
+        if numbers is None:
+            numbers = data.tall.map_vectors(_row_numbers, data.tall.ones())
         return cls(keys, numbers, data.w if data.repeats else None)
 
     def factors(self, rows: Any, replicates: Any = slice(None)) -> Array:
@@ -71,22 +75,33 @@ def factors(keys: NDArray[np.uint64], numbers: Array, copies: Array | None) -> A
     return out
 
 
-def spread(data: FittedData, replicates: Array, rank: int, estimable: NDArray[np.bool_]) -> Errors:
-    """The spread of replicates (n_replicates, d, k)."""
-    m, d, k = replicates.shape
-    replicates[:, ~estimable] = np.nan
-    flat = replicates.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
-    centred = flat - flat.mean(axis=0)
-    covariance = centred.T @ centred / (m - 1)
+def spread(
+    data: FittedData, x: Array, moves: Array, rank: int, estimable: NDArray[np.bool_]
+) -> Errors:
+    """Errors from how far replicates (m, d, k) moved from x, in units of the scaled problem."""
+    m, d, k = moves.shape
     by, free = "rows", data.n_rows - rank
-    if data.groups is not None:
+    if data.groups is not None:  # two of them at least
         by, free = "groups", data.groups.n_groups - 1
     if free < 1:
-        need = "two groups" if data.groups is not None else "more rows with weight than columns"
-        raise ValueError(f"A must have {need} for standard errors")
+        raise ValueError(
+            f"A must have more rows with weight than its rank, {rank}, for errors to be estimated, "
+            f"got {data.n_rows} rows"
+        )
+    moves[:, ~estimable] = np.nan
+    flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
+    centred = flat - flat.mean(axis=0)
     # The spread of m replicates is known with m - 1 degrees of freedom.
     df = np.full((d, k), float(min(free, m - 1)))
     notes: tuple[str, ...] = ()
     if m <= k * d:
         notes = (f"{m} replicates of {k * d} coefficients: joint tests need more of them",)
-    return Errors(covariance, df, f"independent {by}, {m} replicates", notes, replicates)
+    return Errors(
+        centred.T @ centred / (m - 1),
+        df,
+        f"independent {by}, {m} refits with random weights",
+        notes,
+        x + data.coefficient_units * moves,
+        reasons=dict.fromkeys(np.flatnonzero(~estimable).tolist(), _NOT_DETERMINED),
+        unit=data.coefficient_units,
+    )

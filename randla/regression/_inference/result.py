@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import Result, t_interval, t_quantile
+from randla._results import Result, t_interval, t_of_tail
 from randla._typing import Array
 from randla._validation import as_flag, as_level
 from randla.regression._inference import plot, table
 from randla.regression._inference.errors import Errors, diagonal
 from randla.regression._inference.labels import PLAIN, Labels
 from randla.regression._inference.products import are_determined, product, standard_errors
-from randla.regression._inference.wald import WaldTest, as_restrictions, wald_test
+from randla.regression._inference.wald import WaldTest, as_restrictions, in_units, wald_test
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,10 +114,10 @@ class Inference(Result):
         if algorithmic is not None:
             of_algorithm, covariance = diagonal(algorithmic, shape), covariance + algorithmic
             complete = None if complete is None else complete + algorithmic
-        with np.errstate(invalid="ignore"):
-            total, statistical, algorithm = (
-                np.sqrt(v).reshape(x.shape) for v in (of_data + of_algorithm, of_data, of_algorithm)
-            )
+        total, statistical, algorithm = (
+            np.sqrt(np.maximum(v, 0.0)).reshape(x.shape)  # less than 0 by rounding only
+            for v in (of_data + of_algorithm, of_data, of_algorithm)
+        )
         df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape)
         t = t_statistic(x / unit, total)
         return cls(
@@ -214,11 +214,10 @@ class Inference(Result):
         x = self.estimate.T.reshape(-1)  # coefficients fastest
         df = self.degrees_of_freedom.T.reshape(-1)
         unit, covariance = self._unit.T.reshape(-1), self._covariance
-        if (
-            self._null is not None
-            and are_determined((R * unit).reshape(-1, k, d), self._null).all()
-        ):
-            covariance = self._complete
+        if self._complete is not None and self._null is not None:
+            rows, _ = in_units(R, r, unit, np.ones(k * d))
+            if are_determined(rows.reshape(-1, k, d), self._null).all():
+                covariance = self._complete
         return wald_test(R, r, x, covariance, unit, df)
 
     def equal_slopes(self) -> WaldTest:
@@ -238,6 +237,8 @@ class Inference(Result):
             )
         d, k = self.estimate.shape
         slopes = np.flatnonzero(np.ones(d) if self._constant is None else ~self._constant)
+        if not slopes.size:
+            raise ValueError("equal_slopes needs a column that is not constant")
         R = np.zeros((k - 1, len(slopes), k, d))
         for j in range(1, k):
             R[j - 1, np.arange(len(slopes)), 0, slopes] = -1.0
@@ -264,7 +265,7 @@ class Inference(Result):
             a coefficient without an error (or, if columns depend, not as they do). Student's t has
             the least degrees of freedom of the coefficients.
         """
-        quantile = t_quantile(level, self._least_df())
+        quantile = t_of_tail(0.5 * (1.0 - as_level(level)), self._least_df())
         A_new = self._labels.design(A_new, len(self.estimate))
         value = product(A_new, self.estimate, "A_new")
         unit = self._unit.reshape(len(self.estimate), -1)

@@ -28,6 +28,8 @@ _TIE, APART = 1e-11, 1e-9
 _MOST, _ATTEMPTS = 100, 4
 #: Rows for each column that tell the density near the fit, at least.
 _IN_WINDOW = 10
+#: Least width of a window, beside the mean residual.
+_LEAST_WIDTH = 0.02
 #: Share of the average density that every row is taken to have.
 _LEAST_DENSITY = 0.05
 
@@ -47,6 +49,11 @@ class FittedRows:
         """Read and condition the rows."""
         rows = WeightedData(data.tall.A, data.B[:, 0], data.w)
         return cls(rows, condition(rows))
+
+    @property
+    def rank(self) -> int:
+        """Rank of A."""
+        return self.conditioned.panels.d if self.conditioned.transform.any() else 0
 
     @property
     def estimable(self) -> NDArray[np.bool_]:
@@ -185,7 +192,7 @@ class Vertex:
         distance = rows.unweighted(self.rows.rhs).ravel()[:n]
         k = min(max(_IN_WINDOW * d, int(n**0.75)), n) - 1
         width = float(np.partition(distance, k)[k])
-        width = max(width, _TIE * float(distance.mean()))
+        width = max(width, _LEAST_WIDTH * float(distance.mean()))
         # Powell's D, with windows of one width, and v D^-1 A'A D^-1.
         inside = (distance <= width) / (2.0 * width)
         if rows.weight is not None:
@@ -211,6 +218,12 @@ class Vertex:
         T = self.source.conditioned.transform
         lengths = np.linalg.norm(T, axis=1)
         return T / np.where(lengths > 0.0, lengths, 1.0)[:, None]
+
+    def typical_move(self, column: int) -> float:
+        """By how much t'y of a column changes where the fit of a row does by a mean residual."""
+        rows, t = self.rows, self.directions[column]
+        length = float(np.sqrt(t @ symmetric(rows.gram()) @ t / rows.n))
+        return float(np.abs(rows.rhs).sum()) / rows.n / length
 
     def near(self, limit: float) -> tuple[Near, NDArray[np.intp]]:
         """The rows at most `limit` standard errors away, and their numbers."""

@@ -66,37 +66,73 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     """
     touched = R.any(axis=0)
     nu = float(np.fmin.reduce(df[touched]))
-    C, unit = covariance[np.ix_(touched, touched)], unit[touched]
+    R, C, unit = R[:, touched], covariance[np.ix_(touched, touched)], unit[touched]
     if np.isnan(C).any():
         warn_caller("the test is of a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
-    x, sd = x[touched] / unit, np.sqrt(C.diagonal())
-    exact = sd == 0.0
-    size = np.where(exact, np.maximum(np.abs(x), np.finfo(float).tiny), sd)
-    R, x = R[:, touched] * (unit * size), x / size
-    top = np.abs(R).max(axis=1)  # squares of R may overflow
-    R /= top[:, None]
-    length = np.sqrt((R**2).sum(axis=1))
-    R, r = R / length[:, None], r / top / length  # rows of norm 1
-    excess = R @ x - r
-    tolerance = _CONTRADICTION * (np.abs(R) @ np.abs(x) + np.abs(r))
-    U, s, Wt = np.linalg.svd(R, full_matrices=False)
-    q = int((s > _ROUNDING * max(R.shape) * s[0]).sum())
-    y = U[:, :q].T @ excess
-    if (np.abs(excess - U[:, :q] @ y) > tolerance).any():
-        raise ValueError("r must not contradict itself: some rows of R depend on others, unlike r")
-    y, W = y / s[:q], Wt[:q].T
-    if exact.all():  # known without error
-        holds = bool((np.abs(excess) <= tolerance).all())
-        return WaldTest(0.0, 1.0, (q, nu)) if holds else WaldTest(np.inf, 0.0, (q, nu))
-    variances, V = np.linalg.eigh(W.T @ (C / np.outer(size, size)) @ W)
+    x, sd = x[touched] / unit, np.sqrt(np.maximum(C.diagonal(), 0.0))
+    size = np.where(sd > 0.0, sd, np.where(x != 0.0, np.abs(x), 1.0))
+    R, r = in_units(R, r, unit, size)
+    x, C = x / size, C / np.outer(size, size)
+    R, r = _independent(R, r)
+    excess, tolerance = R @ x - r, _CONTRADICTION * (np.abs(R) @ np.abs(x) + np.abs(r))
+    exact: Any = ~R[:, sd > 0.0].any(axis=1)  # of coefficients without errors
+    if (np.abs(excess) > tolerance)[exact].any():
+        return WaldTest(np.inf, 0.0, (len(R), nu))
+    R, excess, q = R[~exact], excess[~exact], int((~exact).sum())
+    if q == 0:
+        return WaldTest(0.0, 1.0, (len(exact), nu))
+    variances, V = np.linalg.eigh(R @ C @ R.T)
     if not variances[0] > _ROUNDING * q * variances[-1]:
         warn_caller(
             f"the covariance has too small a rank for a test of {q} restrictions", InferenceWarning
         )
         return WaldTest(np.nan, np.nan, (q, nu))
-    statistic = float(((V.T @ y) ** 2 / variances).sum() / q)
+    statistic = float(((V.T @ excess) ** 2 / variances).sum() / q)
     return WaldTest(statistic, f_tail(statistic, q, nu), (q, nu))
+
+
+def in_units(R: Array, r: Array, unit: Array, size: Array) -> tuple[Array, Array]:
+    """Restrictions of x / (unit size), each row scaled by a power of two to about 1.
+
+    `unit` are powers of two; the products may be out of range.
+    """
+    mantissa, e = np.frexp(size)
+    R, row = R * mantissa, np.frexp(R)[1].astype(np.int64)
+    e = e + np.log2(unit).astype(np.int64)
+    top = np.where(R != 0.0, row + e, np.iinfo(np.int64).min).max(axis=1)
+    return np.ldexp(R, e - top[:, None]), np.ldexp(r, -top)
+
+
+def _independent(R: Array, r: Array) -> tuple[Array, Array]:
+    """Restrictions that say the same as R x = r, of full row rank, and of rows of norm 1.
+
+    Gaussian elimination with complete pivoting, which finds what little rows differ in. What is
+    left of an entry that cancels up to rounding is zero.
+    """
+    R = np.column_stack([R, r])
+    size, left, found = np.abs(R), np.arange(len(R)), []
+    while left.size:
+        body = np.abs(R[left, :-1])
+        i, j = np.unravel_index(body.argmax(), body.shape)
+        if body[i, j] == 0.0:
+            break
+        pivot = left[i]
+        found.append(pivot)
+        left = np.delete(left, i)
+        factor = R[left, j] / R[pivot, j]
+        R[left] -= np.outer(factor, R[pivot])
+        size[left] += np.outer(np.abs(factor), size[pivot])
+        R[left, j] = 0.0
+        R[left] = np.where(np.abs(R[left]) <= _ROUNDING * size[left], 0.0, R[left])
+        top = np.abs(R[left, :-1]).max(axis=1, initial=0.0)
+        top = np.where(top > 0.0, top, 1.0)[:, None]
+        R[left], size[left] = R[left] / top, size[left] / top
+    if (np.abs(R[left, -1]) > _CONTRADICTION * size[left, -1]).any():
+        raise ValueError("r must not contradict itself: some rows of R depend on others, unlike r")
+    R = R[found]
+    R /= np.linalg.norm(R[:, :-1], axis=1)[:, None]
+    return R[:, :-1], R[:, -1]
 
 
 def f_tail(statistic: float, q: int, nu: float) -> float:

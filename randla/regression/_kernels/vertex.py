@@ -116,8 +116,8 @@ def refit(panels, n, weight, r, side, basis, inverse, far, tau, most, step, orde
             if entering < 0:
                 if reach == math.inf:
                     return NO_MORE, pivot
-                reach = _REACH * reach if reach == near else math.inf
-        reach = near = _REACH * length
+                reach, near = near, math.inf
+        reach, near = _REACH * length, _REACH * _REACH * length
         for k in range(K):
             for t in range(PANEL):
                 r[k, t] -= length * q[k, t]

@@ -42,9 +42,9 @@ _NO_RANK = (
     "method='cholesky', 'sketch-cholesky' or 'lapack' for the fit"
 )
 _ROUGH = "the fit must have a factor of A, which is too ill-conditioned for its method"
-_NO_ROWS = (
-    "A must have more rows (with weight) than its rank {}, got {}: no degrees of freedom are left "
-    "for the errors"
+_FEW_ROWS = (
+    "A must have more rows than columns, or dependent rows: no degrees of freedom are left for the "
+    "errors"
 )
 
 
@@ -76,13 +76,11 @@ class _Frame(NamedTuple):
     def record(
         self, Y: Array, exponents: Exponents | None, K: Array, norms: Array, products: Array,
         **more: Any,
-    ) -> Record:  # fmt: skip
+    ) -> LeastSquaresFit:  # fmt: skip
         """The record of a fit 2^exponents Y, with K and the norms of the columns so scaled."""
         n_rows, d, rank = self.n_rows, self.shape[1], K.shape[1]
         if self.lazy_weights is not None:
             n_rows = int((self.lazy_weights > 0.0).sum())
-        if n_rows <= rank:
-            return _NO_ROWS.format(rank, n_rows)
         active = np.arange(d) if self.active is None else self.active
         columns = np.zeros(d, np.int64)  # x = 2^columns y
         for scales in (exponents, self.exponents):
@@ -147,7 +145,7 @@ def _of_factor(
     d, k = solution.Y.shape
     K, norms = np.zeros((d, 0)), np.zeros(d)
     if P is None and solution.rank:  # from the rows of A, which are not more than its columns
-        return _NO_ROWS.format(solution.rank, frame.n_rows)
+        return _FEW_ROWS
     if P is not None:
         K, norms = P.forward(np.eye(solution.rank or 0)), column_norms(P.matrix())
     if rows is not None and K.size:
@@ -174,9 +172,6 @@ def _of_kronecker(frame: _Frame, solution: Solution, A: Any) -> Record:
         norms.append(column_norms(X))
         scales.append(e)
     columns = np.add.outer(*scales).reshape(-1)
-    rank = factors[0].shape[1] * factors[1].shape[1]
-    if frame.n_rows <= rank:
-        return _NO_ROWS.format(rank, frame.n_rows)
     products = np.full((frame.k, frame.k), np.nan)
     np.fill_diagonal(products, solution.squares)
     rhs = np.zeros(frame.k, np.int64) if frame.b_exponents is None else frame.b_exponents

@@ -25,7 +25,7 @@ class Cholesky:
         self.scale, self.failed = scale, status != 0
 
     def reciprocal_condition(self) -> float:
-        """Of the scaled matrix, estimated."""
+        """Reciprocal condition number of the scaled matrix, estimated."""
         if self.failed:
             return 0.0
         value, _ = lapack.dtrcon(self.upper)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from randla._panels import Panels
 from randla._parallel import part_bounds, run_parts
-from randla._scaling import power_of_two_scale
+from randla._scaling import EPS, power_of_two_scale
 from randla._tall.dense import DenseMatrix
 from randla._tall.whitening import SIMPLE, is_proven, whiten
 from randla._typing import Array
@@ -87,7 +87,7 @@ class WeightedData:
     def rounding(self, x: Array) -> Array:
         """Bounds for the rounding errors of the weighted residuals, up to a small constant."""
         terms = np.abs(self.b) + abs(self.A) @ np.abs(x)
-        return np.finfo(np.float64).eps * self.weighted(terms)
+        return EPS * self.weighted(terms)
 
     def fitted(self, x: Array) -> bool:
         """Whether b = A x up to rounding, in each row."""
@@ -115,7 +115,7 @@ class WeightedData:
         return joined_sums(self.partial_sums(z, scale))
 
     def partial_sums(self, z: Array, scale: Array) -> list[tuple[Array, float]]:
-        """The same for parts of the rows: A'y as two lines, and |A|'|y|; and |b|'|y|."""
+        """Terms of `dual_sums`, a part of the rows each: A'y as two lines, |A|'|y|; |b|'|y|."""
         y = read_only(np.asarray(self.weighted(z), np.float64))
         b = read_only(self.b.astype(np.float64, copy=False))
 
@@ -161,7 +161,8 @@ class Conditioned:
 
     `scale` are powers of two for the columns of A, and `columns` r independent ones; `plain` says
     that T does no more than to scale. `null` (d, d - r) is an orthonormal basis of A x = 0.
-    `proven` and `doubtful` are those of `randla.regression._lp.certificate.Span`.
+    `proven` says that the columns of A T are orthonormal in exact arithmetic, up to a tenth, and
+    all others depend on them exactly; `doubtful` that more than rounding errors was left out.
     """
 
     panels: Panels
@@ -244,7 +245,9 @@ def _null_space(
     return Q, exact
 
 
-def shortest(data: WeightedData, problem: Conditioned, x: Array, start: Array | None = None) -> Any:
+def shortest(
+    data: WeightedData, problem: Conditioned, x: Array, start: Array | None = None
+) -> Array:
     """The x of least norm with the same A x (one of many solutions); x itself if that is not sure.
 
     `problem` may be that of some of the rows; `start` are the residuals that are aimed at, those

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._panels import Panels
+from randla._scaling import EPS
 from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._quantile.interior_point import (
@@ -31,7 +32,7 @@ _NEARER = 1e-3
 _ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
 #: Residuals up to this fraction of the largest right-hand side are rounding errors.
-_MET = 16.0 * np.finfo(np.float64).eps
+_MET = 16.0 * EPS
 #: A dual value may leave its box by so much through rounding.
 _ROUNDING = 1e-14
 

@@ -237,8 +237,8 @@ class Preprocessing:
         seconds = len(fits) * _solve_time(_MEASURED, self.data.d)
         run_parts(lambda k: self._solve_small(fits[k], rtol), len(fits), seconds=seconds)
 
-    def _solve_small(self, fit: ScreenedFit, rtol: float) -> bool:
-        """Solve on the rows that stay, from the fit's x; whether iterations came to an end."""
+    def _solve_small(self, fit: ScreenedFit, rtol: float) -> None:
+        """Solve on the rows that stay, from the fit's x; no solution if iterations do not end."""
         assert fit.screened is not None
         solution = fit.screened.solve(
             fit.tau, fit.x, fit.residual_scale, rtol=rtol, max_iterations=_PATIENCE
@@ -248,7 +248,6 @@ class Preprocessing:
         if not solution.stalled:
             fit.x = solution.x
             fit.value, fit.gap = fit.screened.near_loss_and_gap(fit.tau, solution)
-        return not solution.stalled
 
     def _check(self, fits: list[ScreenedFit]) -> list[NDArray[np.intp]]:
         """Add loss and gap of the summed rows to the fits; return the rows that are wrong."""

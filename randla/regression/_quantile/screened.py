@@ -35,7 +35,9 @@ class Screened:
     extra: Array
     sums: Array
 
-    def solve(self, tau: float, x0: Array, residual_scale: float, **options: Any) -> Any:
+    def solve(
+        self, tau: float, x0: Array, residual_scale: float, **options: Any
+    ) -> WeightedSolution:
         """`solve_rows` of the small problem, from x0; its dual is (near, extra, above, below)."""
         d, zeros = self.near.d, np.zeros(len(self.extra))  # b of the extra rows
         small = self.near.below(

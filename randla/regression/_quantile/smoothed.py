@@ -35,7 +35,7 @@ _ACCEPTED = 1.0
 
 @dataclass
 class SampleFit:
-    """Coefficients, residuals (K, PANEL), and how many rows have a fit as good as this."""
+    """Coefficients, residuals (K, PANEL) and the effective number of rows of a sample fit."""
 
     x: Array
     residuals: Array

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._scaling import EPS
 from randla._typing import Array
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import (
@@ -169,7 +170,7 @@ def _feasible_or_zero(data: WeightedData, problem: Conditioned, tau: float, z: A
             return np.zeros(data.n)
     values = np.abs(z)
     largest = values.max(initial=0.0)
-    if largest <= ROUNDING * np.finfo(np.float64).eps:  # beside a box of size one
+    if largest <= ROUNDING * EPS:  # beside a box of size one
         return np.zeros(data.n)
     negligible = (values > 0.0) & (values <= _NEGLIGIBLE * largest)
     if negligible.any():

@@ -23,11 +23,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
-from randla._scaling import exponents_of
+from randla._scaling import EPS, exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import TriangularPreconditioner
-from randla.regression._solvers.rank import EPS, has_lost_rank
+from randla.regression._solvers.rank import has_lost_rank
 from randla.regression._solvers.refinement import Solution, refine
 from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import lapack
 
-from randla._scaling import exponents_of
+from randla._scaling import EPS, exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import (
@@ -19,7 +19,6 @@ from randla.regression._solvers.preconditioner import (
     TriangularPreconditioner,
 )
 from randla.regression._solvers.rank import (
-    EPS,
     LESS_NEGLIGIBLE,
     NEGLIGIBLE,
     NOISE,

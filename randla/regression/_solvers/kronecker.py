@@ -15,10 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from randla._scaling import EPS
 from randla._tall.dense import DenseMatrix
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
-from randla.regression._solvers.rank import EPS, column_norms, numerical_rank
+from randla.regression._solvers.rank import column_norms, numerical_rank
 from randla.regression._solvers.refinement import ENOUGH, Solution
 
 #: Solves a problem with one factor of the product.

@@ -18,12 +18,12 @@ from dataclasses import replace
 import numpy as np
 
 from randla._parallel import progress_bar, shown_progress
-from randla._scaling import exponents_of
+from randla._scaling import EPS, MAX_EXPONENT, exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.polyak import HeavyBall
 from randla.regression._solvers.preconditioner import Preconditioner
-from randla.regression._solvers.rank import EPS, Exponents, column_norms
+from randla.regression._solvers.rank import Exponents, column_norms
 from randla.regression._solvers.refinement import LEAST_GAIN, Solution, refine
 from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 
@@ -107,7 +107,7 @@ class LsqrSteps:
         norm = column_norms(Ptg)
         enough = np.clip(goal, _TOLERANCE * norm, LEAST_GAIN * norm)
         max_steps = int(min(self.max_steps, self.total_steps - self.n_iterations))
-        with progress_bar(max_steps, bool(shown_progress()), "lstsq: steps of LSQR") as tell:
+        with progress_bar(max_steps, shown_progress(), "lstsq: steps of LSQR") as tell:
             Z, n_steps = lsqr(
                 lambda Z: self.rows.times(self.D * self.P.forward(Z)),
                 lambda R: self.P.adjoint(self.D * self.rows.transposed(R)),
@@ -174,7 +174,8 @@ def plain_scales(rows: ScaledProblem) -> Exponents:
     norms = np.abs(mixtures).max(axis=1)
     if not np.isfinite(norms).all():
         rows.tall.require_finite()
-    used, exponents = norms > 0.0, np.clip(-exponents_of(norms), -1020, 1020)
+    used = norms > 0.0
+    exponents = np.clip(-exponents_of(norms), -MAX_EXPONENT, MAX_EXPONENT)
     if not used.any():
         return exponents
     one_scale = int(exponents[used].min())

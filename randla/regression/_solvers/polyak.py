@@ -17,8 +17,8 @@ import numpy as np
 
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
-from randla.regression._solvers.preconditioner import Preconditioner, column_norms
-from randla.regression._solvers.rank import Exponents
+from randla.regression._solvers.preconditioner import Preconditioner
+from randla.regression._solvers.rank import Exponents, column_norms
 from randla.regression._solvers.refinement import LEAST_GAIN, Solution, refine
 from randla.regression._solvers.sketched_factor import DrawFactor, SketchedFactor
 

@@ -14,8 +14,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg import lapack
 
+from randla._scaling import EPS
 from randla._typing import Array
-from randla.regression._solvers.rank import EPS, Spectrum, column_norms, top_singular_value
+from randla.regression._solvers.rank import Spectrum, column_norms, top_singular_value
 
 
 class Preconditioner(ABC):

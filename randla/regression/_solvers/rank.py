@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from randla._scaling import exponents_of
+from randla._scaling import EPS, exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 
 #: Exponents of the powers of two that scale the columns.
 Exponents = NDArray[np.int64]
 
-EPS = float(np.finfo(np.float64).eps)
 #: Singular values of an exactly deficient, scaled matrix come out below 5 EPS (measured up to
 #: 8000 x 700, from Householder QR and from sketches, also for centred indicator columns; long
 #: columns of few distinct entries need a QR by blocks of rows).

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from randla._scaling import EPS
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
-from randla.regression._solvers.preconditioner import Preconditioner, column_norms
-from randla.regression._solvers.rank import EPS, Exponents
+from randla.regression._solvers.preconditioner import Preconditioner
+from randla.regression._solvers.rank import Exponents, column_norms
 
 #: A solution counts as refined at this backward error; good enough is four times as much.
 _TARGET, ENOUGH = EPS, 4.0 * EPS

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import lapack
 
+from randla._scaling import EPS
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._solvers.preconditioner import (
@@ -22,7 +23,6 @@ from randla.regression._solvers.preconditioner import (
     TriangularPreconditioner,
 )
 from randla.regression._solvers.rank import (
-    EPS,
     Exponents,
     Spectrum,
     is_clearly_regular,

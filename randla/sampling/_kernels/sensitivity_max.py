@@ -15,7 +15,7 @@ from randla._jit import kernel, summing_kernel
 _PARALLEL = 1e-10  # a row this near the face along which a step goes does not end it
 _OPTIMAL = 1e-12
 _TIES = 1e-12
-_EPS = 2.3e-16
+_EPS = 2.3e-16  # rounding error of a double, rounded up
 
 
 @summing_kernel
@@ -133,10 +133,10 @@ def first_vertex(X, norms, a, active, signs, r, q, step, Q):
 
 
 @kernel
-def bounds_of_rows(X, norms, rows, first, last, most, lower, upper, steps):
+def bounds_of_rows(X, norms, rows, first, last, max_steps, lower, upper, steps):
     """Bounds of the sensitivities of `rows`, at places first..last of the outputs.
 
-    X (n, d) has orthonormal columns, `norms` the norms of its rows. At most `most` steps are taken.
+    X (n, d) has orthonormal columns, `norms` the norms of its rows. At most `max_steps` are taken.
     """
     n, d = X.shape
     r, q = np.empty(n), np.empty(n)
@@ -153,7 +153,7 @@ def bounds_of_rows(X, norms, rows, first, last, most, lower, upper, steps):
             continue
         copy_rows(X, active, B)
         found = invert(B, inverse)
-        while found and steps[index] < most:
+        while found and steps[index] < max_steps:
             leaving, least, largest_z = -1, 0.0, 0.0
             for k in range(d):  # z = B^-T a; optimal where each z_k has the sign of its row
                 z[k] = 0.0

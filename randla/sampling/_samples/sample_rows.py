@@ -234,7 +234,7 @@ def sample_rows(
     True
     """
     tall = open_tall(A, finite=True)
-    p, size, eps = read_options(tall.n, size, p, eps, scores, scheme)
+    p, size, eps = _as_options(tall.n, size, p, eps, scores, scheme)
     key, order_key, sketch_key = draw_keys(rng, 3)  # decisions, order of rows, sketch of scores
     rough = size is not None  # a size for `eps` is found from the sum of the scores
     u, part, kind = _resolve(tall, p, scores, generator_from_key(sketch_key), rough)
@@ -256,10 +256,10 @@ def sample_rows(
     )
 
 
-def read_options(
+def _as_options(
     n: int, size: Any, p: Any, eps: Any, scores: Any, scheme: Any
 ) -> tuple[float, int | None, Any]:
-    """Check p, size and eps, one of which is None, and the scheme."""
+    """Validated p, size and eps, one of which is None; and the scheme is one that there is."""
     if p is None:
         p = scores.p if isinstance(scores, Scores) else 2.0
     p = as_power(p)

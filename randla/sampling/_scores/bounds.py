@@ -29,8 +29,8 @@ from randla.sampling._scores.lewis_form import LewisState
 from randla.sampling._scores.result import certified_bounds
 
 LEWIS = 0.1, 60  # residual and iterations of the weights behind the bounds
-#: Seconds of an iteration on one core, for each row that counts: for each squared column, and those
-#: (of powers) that cost as much as so many squared columns; at p = 1, and for other p.
+#: An iteration takes u (d^2 + c) seconds of one core for each row that counts; c stands for what
+#: does not grow with d, such as powers. (u, c) at p = 1, and for other p.
 _SECONDS = (6e-11, 80.0), (4e-11, 400.0)
 
 
@@ -48,9 +48,10 @@ class SensitivityBounds:
     kappa : float
         ``|x| <= kappa |A T x|_p`` for every x.
     rounding : float
-        Relative rounding error of sensitivities that are computed from A T, at most 1, but for
+        Relative error, at most 1, that the rounding of the other rows of A T brings into a
+        sensitivity s.
     own_rounding : float or (n,) ndarray
-        that of a row itself, in the ratio s / (1 - s).
+        Relative error that the rounding of the row itself brings into s / (1 - s).
     """
 
     tall: TallMatrix

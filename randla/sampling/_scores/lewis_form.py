@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import rq
 
+from randla._scaling import EPS
 from randla._tall.base import TallMatrix, by_blocks
-from randla._tall.whitening import EPS, Whitening, spectral_norm, whiten
+from randla._tall.whitening import Whitening, spectral_norm, whiten
 from randla._typing import Array
 
 #: Share of the rounding error below which the rest of the residual is left.
@@ -91,7 +92,7 @@ def solve_form(
     if p == 2.0:  # leverage scores
         residual, count = first.error, min(first.rank, 1)  # w = leverage
     elif first.rank:
-        iterate = _replace if p < 3.0 else _mix
+        iterate = _fixed_point if p < 3.0 else _damped_fixed_point
         T, white, residual, count = iterate(norms, first, p, rtol, max_iterations, rounding)
     log_weights = tall.map_vectors(_log_weights, norms.of(T), p=p)
     scale = own = first_norms = None
@@ -158,7 +159,7 @@ def _log_ratio(first: int, old: Array, new: Array) -> Array:
     return np.full((1, 1), max(by_blocks(largest, len(old))))
 
 
-def _replace(
+def _fixed_point(
     norms: _Norms, start: Whitening, p: float, rtol: float, max_iterations: int, rounding: float
 ) -> tuple[Array, Whitening, float, int]:
     """Iterate M <- F(M), which contracts the residual by |1 - p/2|.
@@ -187,7 +188,7 @@ def _replace(
         T, white = following, next_white  # w = leverage, as a form
 
 
-def _mix(
+def _damped_fixed_point(
     norms: _Norms, start: Whitening, p: float, rtol: float, max_iterations: int, rounding: float
 ) -> tuple[Array, Whitening, float, int]:
     """Iterate M <- (1 - t) M + t F(M), scaled so that the weights add up to the rank.

@@ -33,6 +33,7 @@ from randla.sampling._scores.result import (
     certified_bounds,
     relative_gap,
 )
+from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
 
 _AFFORDABLE = 10.0  # seconds of one core for which "auto" solves for rows
 _PILOT = 64  # rows whose iterations tell how many all need
@@ -174,8 +175,6 @@ def _by_method(
         return _from_leverage(tall, p, rows)
     if p == np.inf:
         assert isinstance(tall, MemoryMatrix)
-        from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
-
         low, high, iterations, is_certain = max_norm_sensitivities(tall, rows, rtol, progress)
         ends = certified_bounds(low, high, is_certain)
         return _enclosed(low, high, iterations, p, rtol, ends)

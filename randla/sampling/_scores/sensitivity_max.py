@@ -60,9 +60,8 @@ def max_norm_sensitivities(
 
 def _one_row(X: Array, i: int, rtol: float) -> tuple[float, float, int]:
     """Bounds of the ratio of row i to all others, the upper one cut to 1."""
-    a = X[i] / np.sqrt(X[i] @ X[i])
     norm = float(np.sqrt(X[i] @ X[i]))
-    residual = np.abs(X @ a)
+    residual = np.abs(X @ (X[i] / norm))
     lower, upper = _ratio(norm, residual, i), 1.0  # at x = a / |a|
     active = np.zeros(len(X), bool)
     d = X.shape[1]

@@ -145,7 +145,7 @@ def flip_samples(draw, i, flip):
 
 
 @inline
-def gather_rows(A, b, draw, work):
+def first_stage_from_rows(A, b, draw, work):
     """The first stage, straight from rows whose entries lie side by side."""
     for q in range(draw.block):
         work.offset[q] = A.start + work.row[q] * A.row_step
@@ -253,7 +253,7 @@ def sketch_blocks(A, b, weights, first_row, n_rows, first, last, draw, work, lan
     for i in range(first, last):
         place_rows(draw, i, first_row, n_rows, weights, work)  # P_i D_i W
         if A.column_step == 1:  # rows lie as they are read: the first stage on the way
-            gather_rows(A, b, draw, work)
+            first_stage_from_rows(A, b, draw, work)
         else:
             load_columns(A, i, first_row, n_rows, draw, work, lanes)
             for q in range(draw.block if b.width else 0):

@@ -152,7 +152,7 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     value, time = smooth(rows, *model._system, mean, covariance, lag_covariance)
     _require_density(value, time)
     return KalmanSmootherResult(
-        mean, covariance, lag_covariance, value, model._system, model.are_parameters, rows
+        mean, covariance, lag_covariance, value, model._system, model._are_parameters, rows
     )
 
 

@@ -1,4 +1,4 @@
-"""The final stage of `maximum_likelihood`: Newton steps, and the two errors.
+"""The final stage of `maximum_likelihood`: Newton steps, Louis' information, the two errors.
 
 All is done on the unconstrained scale z. A Newton step is J^{-1} s, s the score and J the observed
 information; its length in statistical standard errors is sqrt(s' J^{-1} s).
@@ -122,7 +122,7 @@ def newton_exact(
 def _result(
     parameters: Parametrisation,
     z: Array,
-    information: "Information",
+    information: Information,
     spread: Array | None,
     distance: float,
     converged: bool,

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla._validation import describe
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import SUPPORTS
 
@@ -206,7 +205,7 @@ def _standard_error(score: Callable[[Array], Array], theta: Array, k: int) -> fl
 def single_supports(model: StateSpaceModel) -> list[str]:
     """Support of each parameter of a model by itself."""
     kinds = list(model.support)
-    for kind, indices in getattr(model, "joint_parameters", ()):
+    for kind, indices in model._joint_parameters:
         if kind == "simplex":
             for index in indices:
                 kinds[index] = "logit"
@@ -217,7 +216,7 @@ def _free_indices(model: StateSpaceModel, free: Any) -> IntArray:
     """Positions in theta that `free` names; the name of a matrix stands for all its entries."""
     names = model.names
     if free is None:
-        wanted: Iterable[str] = getattr(model, "default_free", names)
+        wanted: Iterable[str] = model._default_free or names
     elif isinstance(free, str):
         wanted = (free,)
     elif isinstance(free, Sequence) and all(isinstance(f, str) for f in free):
@@ -228,7 +227,7 @@ def _free_indices(model: StateSpaceModel, free: Any) -> IntArray:
     for name in wanted:
         named = [i for i, n in enumerate(names) if n == name or n.startswith(f"{name}[")]
         if not named:
-            known = describe(dict.fromkeys(n.split("[")[0] for n in names))
+            known = ", ".join(dict.fromkeys(n.split("[")[0] for n in names))
             raise ValueError(f"free must name parameters of the model ({known}), got {name!r}")
         indices.update(named)
     if not indices:
@@ -240,7 +239,7 @@ def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
     """Joint blocks of the model first, then the single parameters."""
     blocks: list[Block] = []
     singles = set(free.tolist())
-    for kind, indices in getattr(model, "joint_parameters", ()):
+    for kind, indices in model._joint_parameters:
         inside = singles.intersection(indices.tolist())
         if not inside:
             continue

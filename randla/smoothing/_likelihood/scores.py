@@ -43,7 +43,7 @@ class ExactScores:
     def value_and_score(self, model: Any) -> tuple[float, Array]:
         """Log-likelihood and its gradient (p,) in theta."""
         if isinstance(model, LinearGaussian):
-            return linear_gaussian_score(self.y, model._system, model.are_parameters)
+            return linear_gaussian_score(self.y, model._system, model._are_parameters)
         result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
 
@@ -112,7 +112,7 @@ class ParticleScores:
         self.y, self.settings = y, settings
         functional = "score" if family is None else family.functional
         # Expected counts are probabilities times their scores.
-        self.counts = family is not None and functional == "score"
+        self.are_counts = family is not None and functional == "score"
         self.trace = settings.method != "paris"  # whether paths are drawn
         self.problem = settings.problem(model, y, functional, trace=self.trace)
         self.chains = [
@@ -128,7 +128,7 @@ class ParticleScores:
         results = self.settings.run(make, arguments, self.problem, model, n_sweeps)
         self.chains = [chain for _, chain in results]  # copies, where processes ran them
         mean = np.mean([estimate for estimate, _ in results], axis=0)
-        return mean * model.theta if self.counts else mean
+        return mean * model.theta if self.are_counts else mean
 
     def paths(self) -> list[Array | None]:
         """Return the present path of each chain, None where there is none."""

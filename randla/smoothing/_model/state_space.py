@@ -147,6 +147,10 @@ class StateSpaceModel:
     """
 
     _is_ready = False  # whether the functions are the library's own
+    # What `maximum_likelihood` frees if it is not told (all if empty), and the parameters that are
+    # constrained together: ("covariance" or "simplex", their places in theta).
+    _default_free: tuple[str, ...] = ()
+    _joint_parameters: tuple[tuple[str, NDArray[np.intp]], ...] = ()
 
     theta: Array  # (p,), read-only
     names: tuple[str, ...]
@@ -393,8 +397,6 @@ class StateSpaceModel:
     def _arguments(self) -> Array:
         """What the functions are handed as `theta`; a ready model may pack more into it."""
         return self.theta
-
-    # The rest is for ready models to override.
 
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""

@@ -77,7 +77,7 @@ class ChaoticRNN(ReadyModel):
     ((200, 3), (200, 3))
     """
 
-    default_free = ("weights", "process_sd", "observation_scale")
+    _default_free = ("weights", "process_sd", "observation_scale")
 
     def __init__(
         self,

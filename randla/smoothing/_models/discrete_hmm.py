@@ -61,7 +61,7 @@ class DiscreteHMM(ReadyModel):
     initial_probs: Array
     transition_matrix: Array
     emission_probs: Array
-    default_free = ("transition_matrix", "emission_probs")
+    _default_free = ("transition_matrix", "emission_probs")
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class DiscreteHMM(ReadyModel):
         self._n_states = K
         rows = [K] * (K + 1) + [G.shape[1]] * K  # sizes of the rows of theta that sum to one
         ends = np.cumsum(rows)
-        self.joint_parameters = tuple(
+        self._joint_parameters = tuple(
             ("simplex", np.arange(end - size, end)) for size, end in zip(rows, ends, strict=True)
         )
         self._derive()

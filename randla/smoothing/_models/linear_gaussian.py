@@ -127,14 +127,14 @@ class LinearGaussian(ReadyModel):
         }
         regular = {n: not n.endswith("cov") or np.diag(_root(p, n)).all() for n, p in parts.items()}
         regular["initial_mean"] = regular["initial_cov"]  # a known start is one constant
-        self.are_parameters = tuple(map(bool, regular.values()))
+        self._are_parameters = tuple(map(bool, regular.values()))
         self._constants = {n: read_only(p) for n, p in parts.items() if not regular[n]}
         self._index = {n: _index(n, p) for n, p in parts.items() if regular[n]}
         sizes = [len(index[0]) for index in self._index.values()]
         self._ends = np.cumsum(sizes)  # in theta, of each argument that is a parameter
         wanted = ("transition_matrix", "transition_cov", "observation_cov")
-        self.default_free = tuple(n for n in wanted if regular[n])
-        self.joint_parameters = tuple(  # covariances with more than one entry
+        self._default_free = tuple(n for n in wanted if regular[n])
+        self._joint_parameters = tuple(  # covariances with more than one entry
             ("covariance", np.arange(end - size, end))
             for n, size, end in zip(self._index, sizes, self._ends, strict=True)
             if n.endswith("cov") and size > 1

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-from randla._parallel import map_chains, progress_bar, run_parts
+from randla._parallel import map_on_executor, progress_bar, run_parts
 from randla._random import draw_key
 from randla._validation import as_count, as_flag
 from randla.smoothing._particles.problem import SmoothingProblem
@@ -58,9 +58,9 @@ def run_chains(
     Ctrl-C is seen between the rounds; on a user's executor each is one task.
     """
     if executor is not None:
-        tasks = [(make, a) for a in arguments]  # pickled, where the executor has processes
-        return map_chains(
-            _exhaust, tasks, executor=executor, progress=progress, description=description
+        tasks = [(make, a) for a in arguments]
+        return map_on_executor(
+            executor, _exhaust, tasks, progress=progress, description=description
         )
     chains = [make(*a) for a in arguments]
     results: list[Any] = [None] * len(chains)

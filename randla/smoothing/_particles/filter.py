@@ -1,4 +1,4 @@
-"""The particle filter: what is known of the state at each time from the observations so far."""
+"""The particle filter, plain or conditional on a path: the state given the observations so far."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal

@@ -14,7 +14,7 @@ from randla._validation import as_count
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
-from randla.smoothing._particles.checks import PIECE_SECONDS
+from randla.smoothing._particles.checks import PIECE_SECONDS, as_model
 from randla.smoothing._particles.ffbs import PathSmoother, path_sums
 from randla.smoothing._particles.problem import (
     Backward,
@@ -272,8 +272,7 @@ def particle_gibbs(
     """
     n_iterations = as_count(n_iterations, "n_iterations")
     burn_in = as_burn_in(burn_in, n_iterations)
-    if isinstance(model, StateSpaceModel):
-        backward = choose_backward(model, backward, default="exact")  # O(N) for one path
+    backward = choose_backward(as_model(model), backward, default="exact")  # O(N) for one path
     path_functional = "state" if functional is None else functional
     stored = ("n_iterations", n_iterations)
     problem = make_problem(model, y, path_functional, n_particles, 2, backward, paths=stored)

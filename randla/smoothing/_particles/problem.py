@@ -110,7 +110,9 @@ def choose_backward(
             "backward='ancestor' is possible"
         )
     if backward == "reject" and model.log_transition_bound is None:
-        raise ValueError("backward='reject' needs a model with log_transition_bound")
+        raise ValueError(
+            "backward='reject' needs a model with log_transition_bound, got one without"
+        )
     return backward
 
 

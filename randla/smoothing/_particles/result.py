@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import RandlaWarning, Result, t_interval, t_quantile, warn_caller
+from randla._results import RandlaWarning, Result, t_interval, t_of_tail, warn_caller
 from randla._typing import Array
 from randla._validation import as_array
 from randla.smoothing._model.plot import plot_band
@@ -277,7 +277,7 @@ def warn_if_short(result: SmoothingResult) -> None:
     change = draws[:, -half:].mean(axis=1) - draws[:, :half].mean(axis=1)  # (n_chains, p)
     error = change.std(axis=0, ddof=1) / math.sqrt(len(change))
     # As unlikely as three standard errors of a normal, in any component.
-    limit = t_quantile(1.0 - 0.0027 / change.shape[1], len(change) - 1)
+    limit = t_of_tail(0.00135 / change.shape[1], len(change) - 1)
     drifts = np.abs(change.mean(axis=0)) > limit * error
     if drifts.any() and (error[drifts] > 0).all():
         warn_caller(

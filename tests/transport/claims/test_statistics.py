@@ -5,7 +5,7 @@ import pytest
 
 from randla import datasets
 from randla._random import draw_key
-from randla._results import t_quantile
+from randla._results import t_of_tail
 from randla.transport import sliced_wasserstein
 from randla.transport._clouds import as_pair
 from randla.transport._control_variates import make_controls
@@ -120,7 +120,7 @@ def test_intervals_cover(trial, kind, d, design):
     for name in names:
         estimate, error, freedom = problem.fits(name)
         for level in (0.90, 0.95):
-            inside = abs(estimate - problem.truth) <= t_quantile(level, freedom) * error
+            inside = abs(estimate - problem.truth) <= t_of_tail(0.5 - 0.5 * level, freedom) * error
             share = 0.5 / len(names)
             trial.assert_between(inside, level - 0.04, min(level + 0.05, 1.0), share=share)
 
@@ -139,7 +139,7 @@ def test_few_directions_on_images(trial, design):
         estimate, error, freedom = problem.fits("quadratic")
         floor = 2.0 * problem.truth_error
         trial.assert_mean(estimate, problem.truth, share=0.1, se_floor=floor)
-        covered = abs(estimate - problem.truth) <= t_quantile(0.9, freedom) * error
+        covered = abs(estimate - problem.truth) <= t_of_tail(0.05, freedom) * error
         trial.assert_between(covered, 0.85, 0.95, share=0.2)
 
 
