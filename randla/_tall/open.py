@@ -26,7 +26,9 @@ def open_operand(A: Any) -> LeastSquaresMatrix:
     return OperatorMatrix(A)  # known by its products
 
 
-def open_tall(A: Any, *, ridge: float = 0.0, finite: bool = False, dask: bool = True) -> TallMatrix:
+def open_tall(
+    A: Any, name: str = "A", *, ridge: float = 0.0, finite: bool = False, dask: bool = True
+) -> TallMatrix:
     """`A` with its passes; it must have at least one row and one column.
 
     NaN and inf are found later, on the way, unless `finite` asks for a look now (in memory).
@@ -36,9 +38,9 @@ def open_tall(A: Any, *, ridge: float = 0.0, finite: bool = False, dask: bool = 
         from randla._tall.dask import DaskMatrix
 
         return DaskMatrix(A, ridge)
-    A = as_matrix(A, finite=finite, sparse=True)  # a read-only array, or CSR
+    A = as_matrix(A, name, finite=finite, sparse=True)  # a read-only array, or CSR
     if 0 in A.shape:
-        raise ValueError(f"A must have rows and columns, got shape {A.shape}")
+        raise ValueError(f"{name} must have rows and columns, got shape {A.shape}")
     return open_block(A, ridge)
 
 
