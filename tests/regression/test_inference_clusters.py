@@ -101,14 +101,29 @@ def test_equals_its_definition(kind, shape, weighted):
 
 @pytest.mark.parametrize("share", [1e-1, 1e-3])
 def test_groups_of_a_leverage_near_one(share):
-    A, b, groups = panel(60, 3, 7)
-    rng = np.random.default_rng(2)
-    A[:, 2] = (groups == groups[3]) + share * rng.standard_normal(60)
+    A, b, groups = nearly_carried(share)
     for kind in ("CR2", "CR3"):
         result = inference(A, b, groups, kind)
         covariance, df = twin(A, b, groups, kind)
         np.testing.assert_allclose(result.covariance, covariance, rtol=1e-4 * 1e-3 / share)
         np.testing.assert_allclose(result.degrees_of_freedom, df, rtol=1e-4 * 1e-3 / share)
+
+
+def nearly_carried(share):
+    """One group has a column nearly for itself."""
+    A, b, groups = panel(60, 3, 7)
+    A[:, 2] = (groups == groups[3]) + share * np.random.default_rng(2).standard_normal(60)
+    return A, b, groups
+
+
+def test_degrees_of_freedom_converge_with_the_share_of_a_group():
+    """Where one eigenvalue is 1 - 1e-9, sums over pairs with the terms g = h have no digits."""
+    near, nearer = (inference(*nearly_carried(share), "CR2") for share in (1e-3, 2e-5))
+    np.testing.assert_allclose(nearer.degrees_of_freedom, near.degrees_of_freedom, rtol=1e-3)
+    with pytest.warns(InferenceWarning, match="x2.*one group"):
+        last = inference(*nearly_carried(1e-6), "CR2")
+    assert np.isnan(last.degrees_of_freedom).tolist() == [False, False, True]
+    np.testing.assert_allclose(last.standard_error[:2], nearer.standard_error[:2], rtol=1e-2)
 
 
 def test_series_and_eigenvalues_agree(monkeypatch):
@@ -284,6 +299,10 @@ def test_a_dependent_column():
     np.testing.assert_allclose(result.standard_error[:2], alone.standard_error[:2], rtol=1e-9)
     np.testing.assert_allclose(result.degrees_of_freedom[:2], alone.degrees_of_freedom[:2])
     assert np.isnan(result.standard_error[2:]).all()
+    rows = np.column_stack([A, 2 * A[:, 2]])[:5]  # whose fitted values are determined
+    np.testing.assert_allclose(
+        result.predict(rows).standard_error, alone.predict(A[:5]).standard_error, rtol=1e-8
+    )
 
 
 def test_a_perfect_fit():

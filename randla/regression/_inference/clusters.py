@@ -114,7 +114,7 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
     i = np.arange(T.shape[1])
     row, column = np.maximum.outer(i, i), np.minimum.outer(i, i)
     square = grams.swapaxes(0, 1)[..., row * (row + 1) // 2 + column]  # from the lower triangles
-    return GroupSums(T, square, scores, products, gradient.T)
+    return GroupSums(T, square, scores, products, gradient)
 
 
 def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
@@ -124,17 +124,18 @@ def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
 
 def cluster_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: GroupSums) -> Errors:
     """Errors of a least-squares fit whose rows are independent in different groups only."""
-    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows, outside=False)
     return Errors(covariance, df, ASSUMED[kind], reasons=reasons, unit=fit.units)
 
 
 def covariance_of_groups(
-    sums: GroupSums, kind: str, *, n_rows: int
+    sums: GroupSums, kind: str, *, n_rows: int, outside: bool = True
 ) -> tuple[Array, Array, dict[int, str]]:
     """Covariance (k d, k d) and degrees of freedom (d, k) of coefficients of the scaled columns.
 
     `kind` is "cluster", "CR1", "CR2" or "CR3". Coefficients that cannot be told without one of the
-    groups are NaN in both; the third value says why.
+    groups are NaN in both; the third value says why. Those that are outside of the row space of A
+    are NaN, too, unless the caller looks at them (not `outside`).
     """
     q, n_groups = sums.grams.shape[:2]
     d, k = len(sums.T), sums.scores.shape[1]
@@ -143,6 +144,8 @@ def covariance_of_groups(
         columns = slice(None) if q == 1 else slice(i, i + 1)
         change, freedom = _changes(sums.T, sums.grams[i], sums.scores[:, columns], kind, n_rows)
         changes[:, columns], df[:, columns] = change, freedom[:, None]
+    if outside:
+        df[_outside(sums.T)] = np.nan
     lost = np.isnan(df)
     if kind == "CR1":
         factor = n_groups / (n_groups - 1) * ((n_rows - 1) / (n_rows - sums.T.shape[1]))
@@ -238,7 +241,7 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
     d, p = L.shape
     size = _row_norms(L)  # of the errors of the coefficients
     unit = np.divide(L, size[:, None], out=np.zeros_like(L), where=size[:, None] > 0.0)
-    lost = _outside(T) | (np.abs(T @ null).max(axis=1, initial=0.0) > _SHARE * _row_norms(T))
+    lost = np.abs(T @ null).max(axis=1, initial=0.0) > _SHARE * _row_norms(T)
     limit = 1.0 - max(_CARRIED, 64.0 * _EPS * condition)
     power = {"CR1": 0.0, "CR2": 0.5}.get(kind, 1.0)
     changes = np.empty((n_groups, k, d))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from randla._tall.base import TallMatrix
-from randla._validation import is_dask, is_sparse
+from randla._validation import are_in_memory, is_sparse
 
 #: Integers that span at most this many values for each row are numbered by a table of them.
 _VALUES_PER_ROW = 4
@@ -42,10 +42,10 @@ def as_groups(tall: TallMatrix, labels: Any, w: Any) -> Groups:
     labels = _as_array(labels)
     if labels.shape != (tall.n,):
         raise ValueError(f"groups must have shape ({tall.n},), got shape {labels.shape}")
-    if is_dask(labels) and tall.lazy:
+    if tall.lazy and not are_in_memory(labels):
         groups = _of_blocks(tall, labels, w)
     else:
-        values = np.asarray(labels.compute() if is_dask(labels) else labels)
+        values = np.asarray(labels if are_in_memory(labels) else labels.compute())
         if w is None:
             keys, codes = _numbered(values)
         else:
@@ -75,7 +75,7 @@ def _as_array(labels: Any) -> Any:
         return codes
     if hasattr(labels, "to_dask_array"):  # a column of a Dask table
         labels = labels.to_dask_array(lengths=True)
-    if is_dask(labels):
+    if not are_in_memory(labels):
         if np.isnan(labels.shape).any():
             raise ValueError(
                 f"groups must have known chunk sizes, got shape {labels.shape}: call "

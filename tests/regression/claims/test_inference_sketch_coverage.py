@@ -39,11 +39,11 @@ def assert_covers(trial, held, least):
 
 
 @pytest.mark.parametrize("sketch", ["gaussian", "srht"])
-@pytest.mark.parametrize("m", [40, 100, 300])
+@pytest.mark.parametrize("m", [40, 300])
 @claim(
     null="with errors of one variance, kind='iid' without data covers at least 92 %",
     test="one-sided normal test for each of 4 coefficients",
-    replicates=2000,
+    replicates=1000,
     false_alarm=1e-7,
 )
 def test_one_variance(trial, sketch, m):
@@ -51,11 +51,11 @@ def test_one_variance(trial, sketch, m):
 
 
 @pytest.mark.parametrize("sketch", ["gaussian", "srht", "sparse-sign"])
-@pytest.mark.parametrize(("m", "least"), [(40, 0.92), (100, 0.915), (300, 0.905)])
+@pytest.mark.parametrize(("m", "least"), [(40, 0.92), (300, 0.905)])
 @claim(
     null="with a second pass, kind='robust' covers at least 90.5 to 92 %",
     test="one-sided normal test for each of 4 coefficients",
-    replicates=2000,
+    replicates=1000,
     false_alarm=1e-7,
 )
 def test_a_second_pass(trial, sketch, m, least):
@@ -63,11 +63,11 @@ def test_a_second_pass(trial, sketch, m, least):
 
 
 @pytest.mark.parametrize("sketch", ["gaussian", "srht"])
-@pytest.mark.parametrize(("m", "least"), [(40, 0.92), (100, 0.915), (300, 0.895)])
+@pytest.mark.parametrize(("m", "least"), [(40, 0.92), (300, 0.895)])
 @claim(
     null="with the rows that were kept, kind='robust' covers at least 89.5 to 92 %",
     test="one-sided normal test for each of 4 coefficients",
-    replicates=2000,
+    replicates=1000,
     false_alarm=1e-7,
 )
 def test_rows_that_were_kept(trial, sketch, m, least):
