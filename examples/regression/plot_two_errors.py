@@ -6,7 +6,7 @@ One sketch of a regression comes with the error *of the sketch*: how far its coe
 those that all rows would give. A paper wants another number: how far they may be from the truth, of
 which all rows are only a sample. For a small sketch of many rows the first error is nearly all of
 the second. As the sketch grows it goes to zero, and whoever prints it as the standard error ends up
-with intervals that hold almost never. :meth:`LstsqResult.inference
+with intervals that miss more often than not. :meth:`LstsqResult.inference
 <randla.LstsqResult.inference>` adds the two.
 """
 
