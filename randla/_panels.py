@@ -13,8 +13,6 @@ from randla._typing import Array
 
 T = TypeVar("T")
 
-#: Panels of a part, the unit that threads share: 16384 rows.
-_PART = 64
 #: Seconds a row and column that a pass takes, roughly.
 PACE = 1e-9
 
@@ -29,15 +27,17 @@ class Panels:
     rhs : (K, PANEL) ndarray
     weight : (K, PANEL) ndarray or None
         Weights by which rows and right-hand sides have been multiplied; None for ones.
+    part_size : int
+        Panels of a part, the unit that threads share: 64, that is 16384 rows, unless told.
     """
 
-    def __init__(self, n: int, d: int) -> None:
-        self.n, self.d = n, d
+    def __init__(self, n: int, d: int, part_size: int = 64) -> None:
+        self.n, self.d, self.part_size = n, d, part_size
         n_panels = max(-(-n // PANEL), 1)
         self.data = np.zeros((n_panels, d + d % 2, PANEL))  # kernels take two columns at a time
         self.rhs = np.zeros((n_panels, PANEL))
         self.weight: Array | None = None
-        self.n_parts = -(-n_panels // _PART)
+        self.n_parts = -(-n_panels // part_size)
 
     def fill(
         self, rows: NDArray[Any], rhs: NDArray[Any] | None = None, weight: Array | None = None
@@ -82,7 +82,11 @@ class Panels:
 
     def part(self, k: int) -> tuple[int, slice, int]:
         """Number, panels, and rows from the first on, of a part."""
-        return k, slice(k * _PART, (k + 1) * _PART), self.n - k * _PART * PANEL
+        return (
+            k,
+            slice(k * self.part_size, (k + 1) * self.part_size),
+            self.n - k * self.part_size * PANEL,
+        )
 
     def gram(self, q: Array | None = None) -> Array:
         """A' diag(q) A, its lower triangle (d, d); q (K, PANEL), or ones."""

@@ -1,6 +1,6 @@
 """The door of functions of a matrix: is A dense, sparse, an operator or a Dask array?
 
-What tells a Dask array is `is_dask` of `randla._validation`. Clouds of points, of which there are
+How a Dask array is told is a matter of `randla._validation`. Clouds of points, of which there are
 two, are opened in `randla.transport._sliced`.
 """
 

@@ -71,7 +71,7 @@ def test_scores_that_are_solved_roughly_are_those_in_memory(name, p):
 
 
 def test_sketched_leverage_scores_follow_the_seed(monkeypatch):
-    monkeypatch.setattr("randla.sampling._scores.leverage._EXACT_WORK", 0.0)
+    monkeypatch.setattr("randla.sampling._scores.leverage._EXACT_WORK", 0.0)  # is minutes of work
     tall = np.random.default_rng(2).standard_normal((N, 40))
     for scores in ("leverage", "sensitivity", "sensitivity+leverage"):
         expected = randla.sample_rows(tall, 150, p=2, scores=scores, rng=5)

@@ -46,6 +46,7 @@ def test_on_each_scheduler(scheduler):
 
 
 def test_several_passes(monkeypatch):
+    # A patch, as a pass takes 256 MB.
     monkeypatch.setattr("randla.transport._dask._TASK_BYTES", 1 << 17)
     monkeypatch.setattr("randla.transport._dask._PASS_BYTES", 1 << 18)
     result = randla.sliced_wasserstein(cut(X), cut(Y, 250), n_projections=60, rng=1)

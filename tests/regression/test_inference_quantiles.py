@@ -323,8 +323,9 @@ def test_a_perfect_fit_has_no_error():
     A = np.column_stack([np.ones(40), np.arange(40.0)])
     for b in (A @ [1.0, 2.0], np.full(40, 3.0), np.zeros(40)):
         for options in ({"tau": [0.3, 0.5]}, {"p": 1.5}):
-            result = quiet(lp_regression(A, b, **options), A, b)
-            assert (result.standard_error == 0.0).all()
+            fit = lp_regression(A, b, **options)
+            for groups in (None,) if "p" in options else (None, np.arange(40) // 4):
+                assert (quiet(fit, A, b, groups=groups).standard_error == 0.0).all()
 
 
 def test_a_rare_indicator_in_the_tail():
@@ -352,6 +353,22 @@ def test_dependent_columns():
         np.testing.assert_allclose(result.standard_error[[0, 2]], expected[[0, 2]], rtol=1e-6)
         assert np.isnan(result.standard_error[[1, 3]]).all()
         assert (result.degrees_of_freedom == 147).all()
+        fitted = result.predict(wide[:5]).standard_error  # which are known
+        expected = lp_regression(A, b, p, **options).inference(A, b).predict(A[:5])
+        np.testing.assert_allclose(fitted, expected.standard_error, rtol=1e-6)
+        assert np.isnan(result.predict([[1.0, 1.0, 1.0, 2.0]]).standard_error).all()
+
+
+def test_dependent_columns_and_clusters():
+    rng = np.random.default_rng(17)
+    A, b = design(rng, 150)
+    wide, groups = np.column_stack([A, A[:, 1]]), np.arange(150) // 5
+    for kind in ("cluster", "CR1"):
+        expected = lp_regression(A, b, tau=0.4).inference(A, b, kind=kind, groups=groups)
+        result = quiet(lp_regression(wide, b, tau=0.4), wide, b, kind=kind, groups=groups)
+        error = result.standard_error
+        np.testing.assert_allclose(error[[0, 2]], expected.standard_error[[0, 2]], rtol=1e-6)
+        assert np.isnan(error[[1, 3]]).all()
 
 
 def test_nearly_dependent_columns_keep_their_digits():

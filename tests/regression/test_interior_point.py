@@ -133,11 +133,10 @@ def test_no_solve_takes_more_than_25_iterations(design, method, monkeypatch):
     assert max(counts) <= 25
 
 
-def test_many_parts_give_the_answer_of_one(monkeypatch):
+def test_many_parts_give_the_answer_of_one():
     A, b, P = panels(3000, 5)
     one = solve_pinball(P, Cholesky(P.gram()), 0.4)
-    monkeypatch.setattr("randla._panels._PART", 2)
-    parts = Panels(3000, 5).fill(A, b)
+    parts = Panels(3000, 5, part_size=2).fill(A, b)
     assert parts.n_parts == 6
     many = solve_pinball(parts, Cholesky(parts.gram()), 0.4)
     np.testing.assert_allclose(many.x, one.x, atol=1e-10)

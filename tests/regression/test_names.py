@@ -1,6 +1,7 @@
 """Names of columns through both fits; fitted values and residuals of arrays, tables and Dask."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,6 +226,13 @@ class TestInference:
             table = randla.lstsq(frame, B).inference(frame, B)
         assert np.isnan(table.standard_error[[0, 3]]).all()
         assert np.isfinite(table.standard_error[1:3]).all()
+
+    @pytest.mark.parametrize("fit", [randla.lstsq, FITS["quantiles"], FITS["norm"]])
+    def test_a_warning_is_for_the_line_of_the_caller(self, fit):
+        twice = np.column_stack([A, A[:, 0]])
+        with pytest.warns(randla.InferenceWarning) as caught:
+            fit(twice, B).inference(twice, B)
+        assert {Path(warning.filename).name for warning in caught} == {Path(__file__).name}
 
     def test_names_of_responses(self):
         table = pandas.DataFrame({"wage": B, "hours": -B})

@@ -10,7 +10,6 @@ from randla._random import counter_uniforms
 from randla._tall._kernels.tiles import invert_lower, row_norms
 from randla._tall.memory import add_gram
 from randla.sampling._kernels import sensitivity_one, sensitivity_power
-from randla.sampling._kernels.power import power
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (255, 2), (256, 3), (257, 8), (600, 5)])
@@ -49,21 +48,6 @@ def test_factor_of_what_has_none():
     assert cholesky.factor(np.ones((2, 2)), 2, L)  # singular: a pivot of the size of rounding
     assert L[1, 1] == pytest.approx(np.sqrt(1e-15), rel=1e-6)
     assert cholesky.factor(np.diag([0.0, 3.0]), 2, L)
-
-
-@pytest.mark.parametrize("c", [-0.99, -0.5, 0.01, 0.5, 1.0, 2.0, 7.3, 50.0])
-def test_power_of_many_numbers(c):
-    rng = np.random.default_rng(0)
-    x = np.exp(rng.uniform(-12, 12, 512))
-    x[:9] = [1, 2, 0.5, np.sqrt(0.5), np.nextafter(np.sqrt(0.5), 0), 1 - 2**-53, 1e-30, 3, 1e30]
-    out = np.empty(512)
-    power(x, c, out, np.empty((2, 512)))
-    exponent = c * np.log2(x)
-    inside = np.abs(exponent) < 990
-    error = np.abs(out[inside] / x[inside] ** c - 1)
-    assert (error <= 4e-16 * (4 + np.abs(exponent[inside]))).all()
-    assert (out > 0).all()
-    assert np.isfinite(out).all()
 
 
 def test_refinement_of_a_dual_point():

@@ -38,7 +38,7 @@ def test_a_line_search_leaves_two_fifths_of_the_slope(p, beyond):
 
         least = brentq(slope, 0, 50)
         trial, longest = beyond * least, max(beyond, 1.0) * least
-        work = (*np.zeros((3, 1, PANEL)), *np.empty((2, 2, PANEL)))
+        work = (*np.zeros((2, 1, PANEL)), np.empty((2, PANEL)))
         step, found = sensitivity_power.search(
             p, floor, value(0.0), slope(0.0), trial, longest, r[None], dr[None], -1, *work
         )

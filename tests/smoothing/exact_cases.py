@@ -39,7 +39,8 @@ def model_values(model):
 
 
 def likelihood_values(result):
-    return result.theta, result.trace, result.model.theta
+    errors = result.monte_carlo_error
+    return result.theta, result.trace, result.model.theta, np.zeros(0) if errors is None else errors
 
 
 def likelihood(y, **options):
@@ -61,6 +62,7 @@ CASES = [
         values=likelihood_values,
         random=True,
         nan=("y",),
+        large={"y": RNG.standard_normal(40), "n_final": 10},
         bad_options=[
             ({"model": 3}, TypeError, "model must be a StateSpaceModel"),
             ({"free": "phi"}, ValueError, "free must name parameters"),

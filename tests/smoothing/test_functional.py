@@ -75,13 +75,14 @@ def stationary_log_initial(x, theta):
     return -0.5 * x * x / V - 0.5 * math.log(V)
 
 
+stationary_walk = StateSpaceModel(**{**models.WALK, "log_initial": stationary_log_initial})
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-4, 1e-8, 1e-12, 1e8])
 @pytest.mark.parametrize("a", [0.3, 0.999995])
 def test_score_by_differences_knows_the_support(unit, a):
     theta = np.array([a, 0.5 * unit, 2.0 * unit])
-    model = StateSpaceModel(
-        **{**models.WALK, "log_initial": stationary_log_initial, "theta": theta}
-    )
+    model = stationary_walk.replace(theta)
     first, then, y = 0.8 * unit, -0.3 * unit, 1.7 * unit
     score = model._compiled.functional("score")
     got, out = [], np.zeros(6)
@@ -102,9 +103,10 @@ def test_score_by_differences_knows_the_support(unit, a):
 
 
 def test_score_by_differences_of_a_parameter_without_a_bound():
+    unbounded = StateSpaceModel(**{**models.WALK, "support": ["real"] * 3})
     for unit in (1.0, 1e-4, 1e-8, 0.0):
         theta = np.array([unit, 0.5 * (unit or 1.0), 1.0])
-        model = StateSpaceModel(**{**models.WALK, "theta": theta, "support": ["real"] * 3})
+        model = unbounded.replace(theta)
         out, x, xn = np.zeros(6), 0.8, 0.3 * (unit or 1.0)
         model._compiled.functional("score").step(0, x, xn, 0.0, theta, out)
         expected = (xn - theta[0] * x) * x / theta[1] ** 2
@@ -181,13 +183,6 @@ def test_wrong_shapes_and_numbers_are_found():
     def bad_step(t, x, xn, y, theta, out):
         out[0] = np.nan if t == 3 else 0.0
 
-    functional = AdditiveFunctional(
-        1, initial=lambda x, y, theta, out: models.sums_first(x, y, theta, np.empty(3)),
-        step=bad_step,
-    )  # fmt: skip
-    with pytest.raises(ValueError, match=r"functional must be finite, .* at t = 0"):
-        ffbs(models.walk, Y, functional, **OPTIONS)
-
     functional = AdditiveFunctional(1, initial=zero, step=bad_step)
     with pytest.raises(ValueError, match=r"functional must be finite, .* at t = 4"):
         ffbs(models.walk, Y, functional, **OPTIONS)
@@ -201,48 +196,39 @@ def test_wrong_shapes_and_numbers_are_found():
             AdditiveFunctional(**{"n_out": 1, "initial": zero, "step": bad_step, **options})
 
 
-@numba.njit
-def start_at_zero(x, y, theta, out):
-    out[0] = 0.0
+# The steps at which `careless` writes its sum, chosen by theta: one compilation for all tests.
+ALWAYS, EVERY_FOURTH, BELOW_ZERO_OR_EARLY = 1.0, 2.0, 3.0
 
 
 @numba.njit
-def every_fourth(t, x, xn, y, theta, out):
-    if t % 4 == 0:
+def careless_first(x, y, theta, out):
+    if theta[1] != ALWAYS or x < y:
+        out[0] = x
+
+
+@numba.njit
+def careless_next(t, x, xn, y, theta, out):
+    if theta[1] == ALWAYS or (t % 4 == 0 if theta[1] == EVERY_FOURTH else t < 3 or xn < 0.0):
         out[0] = xn
 
 
-@numba.njit
-def below_zero_or_early(t, x, xn, y, theta, out):
-    if t < 3 or xn < 0.0:
-        out[0] = 1.0
+careless = AdditiveFunctional(1, initial=careless_first, step=careless_next)
 
 
-@pytest.mark.parametrize("step", [every_fourth, below_zero_or_early])
+@pytest.mark.parametrize("written", [EVERY_FOURTH, BELOW_ZERO_OR_EARLY])
 @pytest.mark.parametrize(
     ("smoother", "options"), [(paris, {}), (paris, {"n_backward": None}), (ffbs, {})]
 )
-def test_what_a_step_does_not_write_is_not_that_of_the_step_before(smoother, options, step):
-    functional = AdditiveFunctional(1, initial=start_at_zero, step=step)
+def test_what_a_step_does_not_write_is_not_that_of_the_step_before(smoother, options, written):
+    model = models.walk.replace([0.9, written, 1.0])
     options = {"n_particles": 20, "n_chains": 1, "rng": 0, **options}
     with pytest.raises(ValueError, match="an entry of out that it does not write is NaN"):
-        smoother(models.walk, Y, functional, **options)
-
-
-@numba.njit
-def whole_step(t, x, xn, y, theta, out):
-    out[0] = xn
-
-
-@numba.njit
-def start_below_y(x, y, theta, out):
-    if x < y:
-        out[0] = x
+        smoother(model, Y, careless, **options)
 
 
 @pytest.mark.parametrize("smoother", [paris, ffbs])
 @pytest.mark.parametrize("seed", range(2))
 def test_what_a_start_does_not_write_is_not_that_of_another_particle(smoother, seed):
-    functional = AdditiveFunctional(1, initial=start_below_y, step=whole_step)
+    model = models.walk.replace([0.9, ALWAYS, 1.0])
     with pytest.raises(ValueError, match="NaN or inf at t = 0"):
-        smoother(models.walk, Y, functional, n_particles=20, n_chains=1, rng=seed)
+        smoother(model, Y, careless, n_particles=20, n_chains=1, rng=seed)

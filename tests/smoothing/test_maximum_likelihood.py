@@ -1,8 +1,6 @@
 """maximum_likelihood against the exact maximum, reference EM and numerical optimisation."""
 
 import math
-import pickle
-import warnings
 
 import numpy as np
 import pytest
@@ -202,23 +200,6 @@ def test_the_rest_stays():
     assert result.trace.shape == (41, 1)
     assert result.trace[0, 0] == 0.5
     assert 0 < result.last_step_size < 0.05
-
-
-def test_reproducible_and_picklable(each_thread_count):
-    quick = {"free": FREE, "n_steps": 5, "n_final": 5, "n_particles": 10, "rng": 3}
-
-    def run():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MaximumLikelihoodWarning)
-            return maximum_likelihood(START, SERIES, **quick)
-
-    first, *others = each_thread_count(run)
-    for other in others:
-        np.testing.assert_array_equal(first.theta, other.theta)
-        np.testing.assert_array_equal(first.monte_carlo_error, other.monte_carlo_error)
-    copy = pickle.loads(pickle.dumps(first))
-    np.testing.assert_array_equal(copy.model.theta, first.model.theta)
-    assert len(repr(first).splitlines()) <= 10
 
 
 def test_without_the_final_stage_or_with_one_chain():

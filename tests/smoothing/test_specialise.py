@@ -236,7 +236,7 @@ def test_kernels_are_shared_by_content():
     assert specialise(template, make(2.0), 4.0)(2.0) == 8.0
 
 
-def test_old_files_are_evicted(tmp_path, monkeypatch):
+def test_old_files_are_evicted(tmp_path):
     digests = ["0123456789abcdef", "1123456789abcdef", "2123456789abcdef"]
     for age, digest in enumerate(digests):
         for suffix in (".py311.nbi", ".py311.1.nbc"):
@@ -245,8 +245,7 @@ def test_old_files_are_evicted(tmp_path, monkeypatch):
             os.utime(path, (1000 - age, 1000 - age))
     other = tmp_path / "something.else-3.py311.nbi"
     other.write_bytes(b"y" * 1000)
-    monkeypatch.setattr(specialise_module, "MAX_CACHE_BYTES", 450)
-    specialise_module._evict(str(tmp_path))
+    specialise_module._evict(str(tmp_path), limit=450)
     left = {path.name for path in tmp_path.iterdir()}
     assert not any(digests[2] in name for name in left)
     assert sum(digest in name for digest in digests[:2] for name in left) == 4

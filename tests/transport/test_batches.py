@@ -8,8 +8,6 @@ from randla.transport import (
     max_sliced_wasserstein,
     sliced_wasserstein,
     sliced_wasserstein_gradient,
-    sliced_wasserstein_matrix,
-    wasserstein_1d,
 )
 from tests.transport.reference import clouds
 
@@ -17,6 +15,7 @@ DESIGNS = ("iid", "orthogonal", "rqmc")
 
 
 def test_chunks_do_not_change_the_value(monkeypatch):
+    # A patch, as a chunk holds a million numbers.
     X, Y = clouds("gauss", 4, 60)
     for design in DESIGNS:
         whole = sliced_wasserstein(X, Y, directions=design, rng=1)
@@ -40,31 +39,6 @@ def test_memory_does_not_grow_with_the_projections():
         tracemalloc.stop()
     assert peaks[0] < 8 << 20
     assert peaks[1] - peaks[0] < 9_000 * 8 * 60  # a few numbers for each direction and control
-
-
-PROGRESS_CALLS = {
-    "sliced_wasserstein": (sliced_wasserstein, "sliced_wasserstein"),
-    "sliced_wasserstein_gradient": (sliced_wasserstein_gradient, "gradient"),
-    "max_sliced_wasserstein": (max_sliced_wasserstein, "ascents"),
-    "wasserstein_1d": (wasserstein_1d, "wasserstein_1d"),
-    "sliced_wasserstein_matrix": (
-        lambda X, Y, **kw: sliced_wasserstein_matrix([X, Y], control_variate="quartic", **kw),
-        "controls",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PROGRESS_CALLS)
-def test_a_progress_bar_is_drawn_to_the_end(name, capsys, monkeypatch):
-    monkeypatch.setattr("randla._parallel.WORTH_A_BAR", 0.0)
-    X, Y = clouds("gauss", 3, 30)
-    call, label = PROGRESS_CALLS[name]
-    call(X, Y, progress=True)
-    assert f"{label}: 100%" in capsys.readouterr().err
-    call(X, Y)
-    assert capsys.readouterr().err == ""
-    with pytest.raises(TypeError, match="progress must be True or False"):
-        call(X, Y, progress=1)
 
 
 def test_ctrl_c_stops_between_parts(monkeypatch):

@@ -178,13 +178,6 @@ def test_a_negative_power_is_kept_and_the_interval_speaks():
     assert low == 0.0 <= high
 
 
-def test_float_and_repr():
-    X, Y = clouds("gauss", 3, 30)
-    result = sliced_wasserstein(X, Y, rng=0)
-    assert float(result) == result.value
-    assert "standard_error=" in repr(result)
-
-
 @pytest.mark.parametrize("design", ["iid", "orthogonal", "rqmc"])
 @pytest.mark.parametrize("cross_fit", [False, True])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

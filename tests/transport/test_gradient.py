@@ -145,6 +145,7 @@ def test_frames_beat_independent_directions():
 
 @pytest.mark.parametrize("design", ["iid", "orthogonal", "rqmc"])
 def test_rounds_do_not_change_the_gradient(design, monkeypatch):
+    # A patch, as the slopes of a round take 16 MB.
     X, Y = clouds("gauss", 4, 60)
     whole = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
     with monkeypatch.context() as patch:

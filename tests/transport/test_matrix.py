@@ -63,6 +63,7 @@ def test_given_directions_have_no_error():
 
 
 def test_rounds_do_not_change_the_values(monkeypatch):
+    # A patch, as the costs of a round take 16 MB: 200,000 directions.
     whole = sliced_wasserstein_matrix(CLOUDS, rng=1)
     monkeypatch.setattr("randla.transport._matrix._ROUND_COSTS", 100)
     parts = sliced_wasserstein_matrix(CLOUDS, rng=1)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from randla._tall.whitening import whiten
 from randla._typing import Array
+from randla.regression._inference.errors import Errors
 from randla.regression._inference.lp_fit import EPS, LpRows, grams
 
 #: Least eigenvalue, of columns of norm one, above which the columns serve as they are.
 _WELL_CONDITIONED = 1e-7
 #: What of a row or a coefficient may lie outside of a space that it belongs to.
 _INSIDE = 1e-6
+_NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +30,14 @@ class Basis:
         ``X T`` are r independent columns that span those of X, the scaled A.
     gram, meat : (r, r) ndarray
         ``(X T)' W (X T)`` and ``(X T)' M (X T)``.
-    estimable : (d,) ndarray of bool
-        Which coefficients the rows of X tell.
+    null : (d, d - r) ndarray
+        An orthonormal basis of X y = 0.
     """
 
     T: Array
     gram: Array
     meat: Array
-    estimable: Any
+    null: Array
 
     @classmethod
     def of(cls, rows: LpRows) -> Basis:
@@ -45,15 +47,16 @@ class Basis:
         if (norms > 0.0).all() and data.n >= d:
             least = np.linalg.eigvalsh(gram / norms / norms[:, None])[0]
             if least > _WELL_CONDITIONED:
-                return cls(np.eye(d), gram, rows.meat, np.ones(d, bool))
+                return cls(np.eye(d), gram, rows.meat, np.empty((d, 0)))
         root = None if data.w is None else np.sqrt(data.w)
         T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
-        r, combined = T.shape[1], T.T @ gram  # whose rows span those of X, as X T (X T)'W X = X
-        Q = np.linalg.qr(combined.T / np.maximum(norms, np.finfo(float).tiny)[:, None])[0]
+        r = T.shape[1]
+        # The columns of X'W X T span the rows of X, as X T (X T)'W X = X.
+        null = np.linalg.qr(gram @ T, mode="complete")[0][:, r:]
         gram, meat = data.sums(
             _grams, data.w, shapes=[(r, r), (r, r)], T=T, squares=not data.repeats
         )
-        return cls(T, gram, meat, np.square(Q).sum(axis=1) > 1.0 - _INSIDE**2)
+        return cls(T, gram, meat, null)
 
     @property
     def factor(self) -> Array | None:
@@ -63,8 +66,24 @@ class Basis:
 
     def variance_root(self) -> Array:
         """K (d, r) with K K' = T gram^-1 meat gram^-1 T': |K'x|^2 is the variance of x'y."""
-        root: Array = self.T @ np.linalg.solve(self.gram, np.linalg.cholesky(self.meat))
-        return root
+        scale = 1.0 / np.sqrt(self.gram.diagonal())
+        pair = scale * scale[:, None]
+        root = np.linalg.solve(self.gram * pair, np.linalg.cholesky(self.meat * pair))
+        return (self.T * scale) @ root
+
+    def completed(self, errors: Errors) -> Errors:
+        """The errors without those of coefficients that dependent columns leave open."""
+        if self.null.shape[1] == 0:
+            return errors
+        covariance, (d, k) = errors.covariance.copy(), errors.degrees_of_freedom.shape
+        lost = np.flatnonzero(np.linalg.norm(self.null, axis=1) > _INSIDE)
+        numbers = (lost + d * np.arange(k)[:, None]).ravel()
+        covariance[numbers] = covariance[:, numbers] = np.nan
+        reasons = {**errors.reasons, **dict.fromkeys(numbers.tolist(), _NOT_DETERMINED)}
+        return replace(
+            errors, covariance=covariance, reasons=reasons, complete=errors.covariance,
+            null=self.null,
+        )  # fmt: skip
 
 
 def _grams(X: Array, w: Array | None, *, T: Array, squares: bool) -> tuple[Array, Array]:

@@ -30,7 +30,7 @@ from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.options import InferenceOptions, InferenceWarning
-from randla.regression._inference.resampling import Weights, factors, spread
+from randla.regression._inference.resampling import NullSpace, Weights, factors, spread
 from randla.regression._inference.vertex import FittedRows, Near, Vertex
 from randla.regression._panels.weighted_data import WeightedData
 from randla.regression._quantile.weighted import solve_rows
@@ -39,8 +39,6 @@ from randla.regression._quantile.weighted import solve_rows
 _LIMIT, _WIDER = 6.0, 2.0
 #: Panels whose weights are drawn together.
 _TILE = 16
-#: What of a unit vector may lie outside of the space of the rows that it belongs to.
-_INSIDE = 1e-6
 #: Numbers of the sums of a pass over the rows for some replicates.
 _ENTRIES = 1 << 21
 #: Newton's method in the l_p norm: a step this small beside the way gone is the last.
@@ -73,7 +71,8 @@ def bootstrap_quantiles(
 
         seconds = 1e-6 * data.d * sum(band.near.rows.n for band in bands) * len(weights.keys)
         replicates = run_parts(replicate, len(weights.keys), seconds=seconds, blas=True)
-    return spread(data, x, np.array(replicates) / data.scale[:, None], rows.rank, rows.estimable)
+    null = NullSpace.of(rows.null, rows.conditioned.scale / data.scale)
+    return spread(data, x, np.array(replicates) / data.scale[:, None], null)
 
 
 @dataclass
@@ -88,7 +87,7 @@ class _Band:
     vertex: Vertex | None
     near: Near
     index: NDArray[np.intp]
-    limit: float = _LIMIT
+    limit: float
     far: Array | None = None  # (n_replicates, d), the sums of z a over the other rows
 
     @classmethod
@@ -97,7 +96,8 @@ class _Band:
         near, index = Near(source.conditioned.panels, np.zeros(0), tau), np.arange(source.data.n)
         if vertex is not None:
             near, index = vertex.near(_LIMIT)
-        return cls(source, x, tau, weights, source.data.fitted(x), vertex, near, index)
+        perfect = source.data.fitted(x)
+        return cls(source, x, tau, weights, perfect, vertex, near, index, _LIMIT)
 
     def wider(self) -> _Band:
         """The same with more rows."""
@@ -185,17 +185,17 @@ def _add_far(bands: list[_Band], weights: Weights) -> None:
 # Least squares ------------------------------------------------------------------------------------
 
 
-def _orthonormal(data: FittedData) -> tuple[Array, NDArray[np.bool_]]:
-    """T (d, r) with orthonormal weighted rows X T, and which coefficients are functions of A x."""
+def _orthonormal(data: FittedData) -> tuple[Array, NullSpace]:
+    """T (d, r) with orthonormal columns of the weighted X T, and the y with X y = 0."""
     root = None if data.w is None else np.sqrt(data.w)
     T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
     if T.shape[1] == data.d:
-        return T, np.ones(data.d, bool)
+        return T, NullSpace.of(np.empty((data.d, 0)), np.ones(data.d))
     (gram,) = data.sums(_gram, data.w, shapes=[(data.d, data.d)])
     scale = 1.0 / np.sqrt(np.maximum(gram.diagonal(), np.finfo(float).tiny))
     # The rows of T'X'WX span those of X, as X T (X T)'W X = X.
-    Q = np.linalg.qr(scale[:, None] * (gram @ T))[0]
-    return T, np.square(Q).sum(axis=1) > 1.0 - _INSIDE**2
+    Q = np.linalg.qr(scale[:, None] * (gram @ T), mode="complete")[0]
+    return T, NullSpace.of(Q[:, T.shape[1] :], scale)
 
 
 def _gram(X: Array, w: Array | None) -> tuple[Array]:
@@ -211,7 +211,7 @@ def _batches(n_replicates: int, size: int) -> list[slice]:
 def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOptions) -> Errors:
     """For least squares fits x (d, k); in memory or Dask."""
     weights = Weights.of(data, options)
-    T, estimable = _orthonormal(data)
+    T, null = _orthonormal(data)
     rank, k = T.shape[1], x.shape[1]
     n_pairs = rank * (rank + 1) // 2
     steps = np.empty((len(weights.keys), rank, k))
@@ -225,7 +225,10 @@ def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOption
             )  # fmt: skip
             G = _symmetric(sums[:, :n_pairs], rank)
             steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
-    return spread(data, x, T @ steps, rank, estimable)
+    errors = spread(data, x, T @ steps, null)
+    if errors.complete is not None:  # what is not determined is left to the caller
+        errors = replace(errors, covariance=errors.complete)
+    return errors
 
 
 def _normal_equations(
@@ -278,7 +281,7 @@ def bootstrap_norm(
     place of its own, in the units of the caller: asked where Newton's method does not converge.
     """
     weights, m = Weights.of(data, options), options.n_replicates
-    T, estimable = _orthonormal(data)
+    T, null = _orthonormal(data)
     rank, moves = T.shape[1], np.zeros((m, *x.shape))
     U = data.rows(_residuals, data.B, y=x / data.coefficient_units)
     unit = float(data.tall.compute(abs(U).max()))
@@ -297,7 +300,7 @@ def bootstrap_norm(
         elif solve is not None and failed:
             refits = run_parts(lambda i: solve(weights.times(data.w, failed[i])), len(failed))
             moves[failed, :, 0] = (np.array(refits) - x[:, 0]) / data.coefficient_units[:, 0]
-    return spread(data, x, moves, rank, estimable)
+    return spread(data, x, moves, null)
 
 
 def _residuals(X: Array, B: Array, *, y: Array) -> Array:

@@ -100,12 +100,12 @@ def _sums_of_tile(
     return sums
 
 
-def _meat(rows: WhitenedRows, power: int) -> Array:
-    """The sum for some rows."""
+def _covariance(rows: WhitenedRows, power: int, K: Array) -> Array:
+    """The covariance (k d, k d) from some rows: row by row, as their sums would hide its digits."""
     R = rows.R / (rows.left[:, None] ** (0.5 * power))
-    scores = R[:, :, None] * rows.Q[:, None, :]
-    scores = scores.reshape(len(R), R.shape[1] * rows.Q.shape[1])  # (rows, k r)
-    return scores.T @ scores
+    changes = R[:, :, None] * (rows.Q @ K.T)[:, None, :]  # of the coefficients
+    changes = changes.reshape(len(R), R.shape[1] * len(K))
+    return changes.T @ changes
 
 
 def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSums) -> Errors:
@@ -117,9 +117,10 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
     least = max(_OF_ALONE, 16.0 * _EPS * fit.condition)
     lost, n_alone = share > least**2 * (K * K).sum(axis=1), int(alone.sum())
     heavy = heavy.where(~alone)
-    meat = sums.meat + _meat(heavy, _POWERS[kind])
-    blocks = K @ meat.reshape(k, r, k, r).transpose(0, 2, 1, 3) @ K.T  # (k, k, d, d)
-    covariance = blocks.transpose(0, 2, 1, 3).copy()  # coefficients fastest
+    blocks = K @ sums.meat.reshape(k, r, k, r).transpose(0, 2, 1, 3) @ K.T  # (k, k, d, d)
+    covariance = blocks.transpose(0, 2, 1, 3).reshape(k * d, k * d)  # coefficients fastest
+    covariance += _covariance(heavy, _POWERS[kind], K)
+    covariance = (0.5 * (covariance + covariance.T)).reshape(k, d, k, d)
     df = np.full(d, float(data.n_rows - r))
     assumed = f"independent rows, {kind}"
     if kind == "HC1":

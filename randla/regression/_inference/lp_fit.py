@@ -14,12 +14,13 @@ from randla._typing import Array
 from randla.regression._inference.data import FittedData, Scales
 
 EPS = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).smallest_subnormal)
 #: Residuals up to so many rounding errors are zero.
 _ZERO = 16.0
 #: A'z beside the sizes of its terms, and the value, by which the rows of the fit may differ.
 _FEASIBLE, _SAME = 1e-8, 1e-9
 #: Squared column norms and entries of b that need no scaling.
-_MODERATE = 1e-100, 1e100
+_MODERATE = 1e-60, 1e60
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ class LpRows:
         """
         d = len(fit.x)
         options = {"repeats": repeats, "groups": groups, "shape": (len(fit.dual), d)}
-        if weights is None:  # columns are mostly moderate, and then read once less
+        if weights is None and fit.rank == d:  # columns are mostly moderate: read once less
             plain = Scales(np.zeros(d, np.int64), np.zeros(1, np.int64))
             data = FittedData.open(A, b, scales=plain, **options)
             rows = cls._of(fit, data)
@@ -136,7 +137,10 @@ class LpRows:
             dual = dual.rechunk({0: tall.A.chunks[0], 1: -1})
         dual = dual if data.unit == 1.0 else data.unit * dual
         y = fit.x / data.coefficient_units
-        table = data.rows(_residuals, data.B, width=2 * k, y=y)
+        floor = TINY / data.coefficient_units  # rounding errors of subnormal coefficients
+        table = data.rows(
+            _residuals, data.B, width=2 * k, y=y, floor=floor, of_b=TINY * float(data.b_scale[0])
+        )
         taus = np.array(fit.taus) if fit.taus else None
         shapes = [(d, d), (d, d), (d, k), (k,), (k,), (k,), (k,)]
         gram, meat, gradient, squares, loss, blur, outside = data.sums(
@@ -161,13 +165,14 @@ class LpRows:
 
 def _is_moderate(norms: Array, largest: Any) -> bool:
     low, high = _MODERATE
-    columns = ((norms == 0.0) | ((norms > low) & (norms < high))).all()
+    columns = ((norms > low) & (norms < high)).all()
     return bool(columns and (largest == 0.0 or low < largest < high))
 
 
-def _residuals(X: Array, B: Array, *, y: Array) -> Array:
+def _residuals(X: Array, B: Array, *, y: Array, floor: Array, of_b: float) -> Array:
     """Residuals, and bounds for their rounding errors."""
-    return np.hstack([B - X @ y, _ZERO * EPS * (np.abs(B) + np.abs(X) @ np.abs(y))])
+    rounding = EPS * np.abs(B) + np.abs(X) @ (EPS * np.abs(y) + floor) + of_b
+    return np.hstack([B - X @ y, _ZERO * rounding])
 
 
 def _guarded(

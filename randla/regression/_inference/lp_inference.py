@@ -38,7 +38,6 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
         )
 
 
-@np.errstate(all="ignore")
 def lp_inference(
     fit: LpFit, shape: tuple[int, ...], names: tuple[str, ...], A: Any, b: Any, *,
     weights: Any, groups: Any, **options: Any,
@@ -49,14 +48,18 @@ def lp_inference(
             raise ValueError(f"{name} must be given as to lp_regression: results keep no data")
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
-    rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
+    with np.errstate(all="ignore"):
+        rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
     data = rows.data
+    if fit.rank == 0:
+        raise ValueError("A must have a column that is not zero, got only zeros")
     if data.n_rows <= fit.rank:
         raise ValueError(
             f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
             f"estimated, got {data.n_rows} rows"
         )
-    errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
+    with np.errstate(all="ignore"):  # not around the function: warnings are for the caller's line
+        errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
     warn_of_missing(errors, names * fit.x.shape[1])
     columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)
     return Inference.of(

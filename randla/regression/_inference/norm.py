@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from randla._typing import Array
 from randla.regression._inference.basis import Basis, Bread
@@ -47,20 +48,22 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
             f"kind must be 'bootstrap' for 1 < p < 1.5, got {options.kind!r}: the weights of its "
             "formula have an infinite variance there"
         )
-    covariance, told = _sandwich(rows, Basis.of(rows))
-    lost = np.flatnonzero(~told)
+    basis = Basis.of(rows)
+    covariance, lost = _sandwich(rows, basis)
     covariance[lost] = covariance[:, lost] = np.nan
-    return Errors(
-        covariance, np.full(fit.x.shape, float(data.n_rows - fit.rank)), _ASSUMED, (_NOTE,),
-        reasons=dict.fromkeys(lost.tolist(), _NOT_TOLD), unit=data.coefficient_units,
+    df, reasons = float(data.n_rows - fit.rank), dict.fromkeys(lost.tolist(), _NOT_TOLD)
+    errors = Errors(
+        covariance, np.full(fit.x.shape, df), _ASSUMED, (_NOTE,), reasons=reasons,
+        unit=data.coefficient_units,
     )  # fmt: skip
+    return basis.completed(errors)
 
 
-def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, Any]:
-    """Covariance (d, d) of scaled coefficients, and which of them have one."""
+def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:
+    """Covariance (d, d) of scaled coefficients, and the numbers of those that have none."""
     data, p, r, T = rows.data, rows.fit.p, basis.T.shape[1], basis.T
     if not data.tall.compute((abs(rows.u) > rows.rounding).any()):  # a perfect fit
-        return np.zeros((data.d, data.d)), basis.estimable
+        return np.zeros((data.d, data.d)), np.empty(0, np.intp)
     loss: dict[str, Any] = {"p": p, "unit": rows.unit, "T": basis.factor}
     (D,) = data.sums(_curvatures, rows.u, data.w, shapes=[(r, r)], **loss)
     bread = Bread.of(D, data.n_rows)
@@ -68,11 +71,11 @@ def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, Any]:
         _squares, rows.u, data.w, shapes=[(r, r), (r, r)], root=bread.root, repeats=data.repeats,
         **loss,
     )  # fmt: skip
-    told = basis.estimable & bread.holds(T)
+    told = bread.holds(T)
     if D_alone.any():
         told &= Bread.of(D - D_alone, data.n_rows).holds(T)
     half = T @ bread.inverse
-    return rows.unit**2 * (half @ meat @ half.T), told
+    return rows.unit**2 * (half @ meat @ half.T), np.flatnonzero(~told)
 
 
 def _rows(

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from randla.regression._inference.table import title
+
 Inference = Any  # which imports this module
 
 _MAX_LABEL = 24  # characters of a name that are drawn
@@ -27,7 +29,7 @@ def coefficients(inference: Inference, ax: Any) -> Any:
     for j in range(k):
         place = np.arange(d) + (j - (k - 1) / 2) * 0.6 / k
         color = f"C{j % 10}"
-        label = f"{inference._column_kind} {inference._columns[j]}" if k > 1 else None
+        label = title(inference, j) if k > 1 else None
         ax.hlines(place, low[:, j], high[:, j], color=color, lw=2.0)
         ax.plot(X[:, j], place, "o", ms=5, color=color, label=label)
     ax.axvline(0.0, color="0.6", lw=0.8, zorder=0)

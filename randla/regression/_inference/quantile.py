@@ -31,9 +31,9 @@ from randla.regression._inference.rank import rank_errors
 
 _ASSUMED = {
     "iid": "errors of one law, independent of A (Siddiqui)",
-    "robust": "independent rows, density of each from planes beside, shrunk",
-    "nid": "independent rows, density of each from planes beside (Hendricks-Koenker)",
-    "powell": "independent rows, normal kernel at each (Powell)",
+    "robust": "independent rows, local densities, shrunk",
+    "nid": "independent rows, local densities (Hendricks-Koenker)",
+    "powell": "independent rows, kernel of one width (Powell)",
     "rank": "independent rows, rank inversion",
     "cluster": "independent groups, jackknife (CR3)",
     "CR1": "independent groups, CR1 (Parente-Santos Silva)",
@@ -58,24 +58,32 @@ def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
     covariance, reasons = _sandwich(residuals, basis, f)
     df = np.full(fit.x.shape, float(data.n_rows - fit.rank))
     unit = np.broadcast_to(data.coefficient_units, df.shape)
-    errors = Errors(covariance, df, _ASSUMED[kind], _notes(residuals), reasons=reasons, unit=unit)
+    errors = basis.completed(
+        Errors(covariance, df, _ASSUMED[kind], _notes(residuals), reasons=reasons, unit=unit)
+    )
     return rank_errors(data, fit.x, list(fit.taus), f, errors) if kind == "rank" else errors
 
 
 def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     """The dual vector holds the scores of the rows, with their weights."""
     rows = residuals.rows
-    data = rows.data
-    V = f if data.w is None else f * data.w[:, None]
-    scores = rows.dual if rows.has_dual else _signs(residuals)
-    sums = group_sums(data, basis.T, V, scores)
-    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows)
-    fitted = np.repeat(residuals.n_kept == 0, data.d)
-    covariance[fitted] = covariance[:, fitted] = 0.0
-    return Errors(
-        covariance, df, _ASSUMED[kind], (*_notes(residuals), _OF_CLUSTERS), reasons=reasons,
-        unit=np.broadcast_to(data.coefficient_units, df.shape),
-    )  # fmt: skip
+    data, d = rows.data, len(rows.y)
+    empty = data.tall.compute((f > 0.0).sum(axis=0)) == 0  # quantiles without any density
+    V = f + empty
+    V = V if data.w is None else V * data.w[:, None]
+    sums = group_sums(data, basis.T, V, rows.dual if rows.has_dual else _signs(residuals))
+    covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows, outside=False)
+    fitted = residuals.n_kept == 0  # exactly: no error
+    for t in np.flatnonzero(empty):
+        span = slice(t * d, (t + 1) * d)
+        covariance[span] = covariance[:, span] = 0.0 if fitted[t] else np.nan
+        if not fitted[t]:
+            reasons |= dict.fromkeys(range(t * d, (t + 1) * d), _NOT_TOLD.format(rows.fit.taus[t]))
+    unit = np.broadcast_to(data.coefficient_units, df.shape)
+    notes = (*_notes(residuals), _OF_CLUSTERS)
+    return basis.completed(
+        Errors(covariance, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
+    )
 
 
 def _signs(residuals: Residuals) -> Any:
@@ -140,9 +148,7 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[i
         for s in range(k)
     ]
     covariance = np.block(blocks)
-    told = np.stack(
-        [basis.estimable & (b.holds(T) | z) for b, z in zip(breads, fitted, strict=True)]
-    )
+    told = np.stack([b.holds(T) | z for b, z in zip(breads, fitted, strict=True)])
     covariance[~told.ravel()] = covariance[:, ~told.ravel()] = np.nan
     reasons = {int(t * data.d + j): _NOT_TOLD.format(taus[t]) for t, j in np.argwhere(~told)}
     return covariance, reasons

@@ -40,6 +40,8 @@ _JUMPS, _LOOKS = 128, 1000
 #: Rows are kept within this many times the t quantile, plus one, of standard errors; and how much
 #: wider that becomes where it is not enough.
 _MARGIN, _WIDER = 1.3, 2.0
+#: Densities are taken to be this fraction of their mean at least.
+_LEAST_DENSITY = 1e-3
 #: Error probability, of all coefficients together, to which the steps are followed.
 _ERROR = 0.01
 #: Jumps this near are one, beside the move by which a typical row changes sides; and where rows
@@ -61,7 +63,7 @@ def rank_errors(
     df = np.broadcast_to(robust.degrees_of_freedom, (d, k)).astype(float)
     error = _ERROR / max(d * k, 10)
     reach = t_of_tail(0.5 * error, df)
-    known = np.isfinite(robust.covariance.diagonal().reshape(k, d).T) & rows.estimable[:, None]
+    known = np.repeat(rows.told[:, None], k, axis=1)
     steps: dict[tuple[int, int], tuple[Steps, Steps]] = {}
     walks: list[tuple[int, int, _Walk]] = []
     for q, tau in enumerate(taus):
@@ -161,7 +163,10 @@ def _score_scales(data: FittedData, vertex: Vertex, density: Array | None) -> Ar
     """
     rows, n = vertex.rows, vertex.rows.n
     w = np.ones(n) if rows.weight is None else rows.weight.ravel()[:n]  # rows are multiplied by it
-    f = np.ones(n) if density is None else density / max(float(density.max()), 1e-300)
+    f = np.ones(n)
+    if density is not None and density.any():
+        f = density / float(density.max())
+        f = np.maximum(f, _LEAST_DENSITY * float(f.mean()))  # so that D has all of its rank
     D = symmetric(rows.gram(rows.lines(f / w)))
     M = symmetric(rows.gram(rows.lines(1.0 / w) if data.repeats else None))
     unit = 1.0 / np.sqrt(np.maximum(np.diagonal(D), 1e-300))

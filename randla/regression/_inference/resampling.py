@@ -15,6 +15,8 @@ from randla.regression._inference.errors import Errors
 from randla.regression._inference.options import InferenceOptions
 from randla.regression._kernels import resampling as kernels
 
+#: Squared part of a unit vector outside of the space of the rows, above which they do not tell it.
+_OUTSIDE = 1e-12
 _NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
 
 
@@ -75,11 +77,33 @@ def factors(keys: NDArray[np.uint64], numbers: Array, copies: Array | None) -> A
     return out
 
 
-def spread(
-    data: FittedData, x: Array, moves: Array, rank: int, estimable: NDArray[np.bool_]
-) -> Errors:
+@dataclass(frozen=True)
+class NullSpace:
+    """The y with X y = 0, X being the scaled A.
+
+    Attributes
+    ----------
+    basis : (d, d - rank) ndarray
+        Orthonormal.
+    told : (d,) ndarray of bool
+        Which coefficients are functions of X y.
+    """
+
+    basis: Array
+    told: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, V: Array, scale: Array) -> NullSpace:
+        """From orthonormal V for columns of size one, which `scale` makes of those of X."""
+        return cls(
+            np.asarray(np.linalg.qr(scale[:, None] * V)[0], np.float64),
+            np.square(V).sum(axis=1) <= _OUTSIDE,
+        )
+
+
+def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
     """Errors from how far replicates (m, d, k) moved from x, in units of the scaled problem."""
-    m, d, k = moves.shape
+    (m, d, k), rank = moves.shape, len(x) - null.basis.shape[1]
     by, free = "rows", data.n_rows - rank
     if data.groups is not None:  # two of them at least
         by, free = "groups", data.groups.n_groups - 1
@@ -88,20 +112,27 @@ def spread(
             f"A must have more rows with weight than its rank, {rank}, for errors to be estimated, "
             f"got {data.n_rows} rows"
         )
-    moves[:, ~estimable] = np.nan
     flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
     centred = flat - flat.mean(axis=0)
+    covariance = complete = centred.T @ centred / (m - 1)
+    lost = np.flatnonzero(~np.tile(null.told, k))
+    if len(lost):
+        covariance = complete.copy()
+        covariance[lost] = covariance[:, lost] = np.nan
+        moves[:, ~null.told] = np.nan
     # The spread of m replicates is known with m - 1 degrees of freedom.
     df = np.full((d, k), float(min(free, m - 1)))
     notes: tuple[str, ...] = ()
     if m <= k * d:
         notes = (f"{m} replicates of {k * d} coefficients: joint tests need more of them",)
     return Errors(
-        centred.T @ centred / (m - 1),
+        covariance,
         df,
         f"independent {by}, {m} refits with random weights",
         notes,
         x + data.coefficient_units * moves,
-        reasons=dict.fromkeys(np.flatnonzero(~estimable).tolist(), _NOT_DETERMINED),
+        reasons=dict.fromkeys(lost[: len(lost) // k].tolist(), _NOT_DETERMINED),
         unit=data.coefficient_units,
+        complete=complete if rank < d else None,
+        null=null.basis if rank < d else None,
     )

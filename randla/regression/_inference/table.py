@@ -136,7 +136,7 @@ def blocks_of(inference: Inference) -> list[Block]:
                 inference.names, *(v[:, j] for v in arrays), strict=True
             )
         ]
-        titles = _title(inference, j), *header, *(["df"] if shows_df else [])
+        titles = title(inference, j), *header, *(["df"] if shows_df else [])
         blocks.append(Block(titles, rows))
         if (parts[1][:, j] > 0.0).any():
             errors = zip(inference.names, arrays[1][:, j], *(v[:, j] for v in parts), strict=True)
@@ -150,7 +150,8 @@ def blocks_of(inference: Inference) -> list[Block]:
     return blocks
 
 
-def _title(inference: Inference, j: int) -> str:
+def title(inference: Inference, j: int) -> str:
+    """The name of a fit among several."""
     if not inference._columns:
         return ""
     column = inference._columns[j]
@@ -227,7 +228,9 @@ def _number(value: float) -> str:
 
 
 def _statistic(t: float) -> str:
-    return f"{t:.3f}" if abs(t) < 10.0 else f"{t:.4g}"
+    if abs(t) < 1000.0:
+        return f"{t:.3f}" if abs(t) < 10.0 else f"{t:.2f}"
+    return f"{t:.4g}"
 
 
 def _degrees(df: float) -> str:

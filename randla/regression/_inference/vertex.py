@@ -17,6 +17,7 @@ from randla._panels import Panels
 from randla._random import hashes
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
+from randla.regression._inference.resampling import NullSpace
 from randla.regression._kernels import vertex as kernels
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import Conditioned, WeightedData, condition
@@ -51,17 +52,18 @@ class FittedRows:
         return cls(rows, condition(rows))
 
     @property
-    def rank(self) -> int:
-        """Rank of A."""
-        return self.conditioned.panels.d if self.conditioned.transform.any() else 0
+    def null(self) -> Array:
+        """Orthonormal y with X y = 0 in columns whose largest entry is about 1."""
+        if self.conditioned.null is None:
+            return np.empty((self.data.d, 0))
+        return np.asarray(
+            np.linalg.qr(self.conditioned.null / self.conditioned.scale[:, None])[0], np.float64
+        )
 
     @property
-    def estimable(self) -> NDArray[np.bool_]:
-        """The coefficients that are functions of A x."""
-        if self.conditioned.null is None:
-            return np.ones(self.data.d, bool)
-        scaled = self.conditioned.null / self.conditioned.scale[:, None]
-        return np.asarray(np.abs(scaled).max(axis=1) <= 1e-9 * np.abs(scaled).max())
+    def told(self) -> NDArray[np.bool_]:
+        """Which coefficients are functions of A x."""
+        return NullSpace.of(self.null, np.ones(self.data.d)).told
 
     def vertex(self, x: Array, tau: float) -> Vertex | None:
         """The optimal vertex at the fit x (d,); None for a perfect fit, or if it is not found."""
@@ -199,9 +201,9 @@ class Vertex:
             inside /= rows.weight.ravel()[:n]
         G, D = symmetric(rows.gram()), symmetric(rows.gram(rows.lines(inside)))
         D += _LEAST_DENSITY * float(inside.mean()) * G
-        whitener = Cholesky(G).whitener()
+        whitener, of_density = Cholesky(G).whitener(), Cholesky(D).whitener()
         # C with C'C the covariance, and its inverse.
-        root = np.linalg.inv(whitener).T @ Cholesky(D).solve(np.eye(d))
+        root = np.linalg.inv(whitener).T @ of_density.T @ of_density
         self.root = np.sqrt(tau * (1.0 - tau)) * root
         half = whitener @ D
         self.metric = half.T @ half / (tau * (1.0 - tau))

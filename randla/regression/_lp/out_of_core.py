@@ -21,7 +21,7 @@ from randla.regression._lp.newton import FLOOR, derivatives, norm
 from randla.regression._lp.norm import longest, norm_and_gap, norm_fit
 from randla.regression._lp.quantile import penalty_rows, proven, quantile_fits
 from randla.regression._lp.sampled import band, rows_near, smoothed_fraction
-from randla.regression._lp.tall_data import TallData, norm_from
+from randla.regression._lp.tall_data import TallData, joined_powers, norm_from, scaled_sums
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import ROUNDING, WeightedData, condition, stacked
 from randla.regression._quantile.preprocessing import sample_size
@@ -40,6 +40,8 @@ _MAX_ROUNDS, _ADDED = 40, 20
 _MAX_STEPS, _LENGTHS = 40, 2.0 ** -np.arange(-1.0, 7.0)
 #: A dual point counts as feasible up to this.
 _FEASIBLE = 1e-12
+#: What X'z may be beside |z| without being taken from z in one more pass: rounding errors.
+_NEGLIGIBLE = 8.0 * float(np.finfo(np.float64).eps)
 #: For p < 2 the loss is smoothed where residuals are below this quantile, at first; then less.
 _SMALL, _SHRINK, _SHARPEST = 0.01, 0.1, 1e-13
 
@@ -104,12 +106,12 @@ def _shortest(data: TallData, sample: WeightedData, fits: list[Fit]) -> list[Fit
 
 def _moved_and_rounding(rows: WeightedData, first: int, *, x: Array, shift: Array) -> Array:
     """What a shift of x adds to the residuals, and bounds for their rounding errors."""
-    return np.stack([rows.weighted(rows.A @ shift), rows.rounding(x)], axis=1)
+    return np.stack([rows.weighted(rows.A @ shift), rows.rounding(x)])
 
 
 def residuals_and_rounding(rows: WeightedData, first: int, *, x: Array) -> Array:
     """Weighted residuals, and bounds for their rounding errors up to a small constant."""
-    return np.stack([rows.residuals(x), rows.rounding(x)], axis=1)
+    return np.stack([rows.residuals(x), rows.rounding(x)])
 
 
 def _fitted(
@@ -148,13 +150,15 @@ def _quantile_fit(
         fitted = loss <= ROUNDING * noise
     else:  # the same, with less work
         nearest = np.partition(data.map_rows(_distances, x=x), k - 1)[:k]
-        loss, fitted = norm(data.in_memory.residuals(x), 1.0), data.in_memory.fitted(x)
+        r = data.in_memory.residuals(x)
+        loss, fitted = norm(r, 1.0), data.in_memory.fitted(x, r)
     if fitted and not (extra @ x).any():
         value = float(data.compute(data.join_rows(_pinball, shape=(1, 1), x=x, tau=tau))[0, 0])
         return _fitted(data, x, value, size, n_iterations, start.rank)
     scale = float(loss) / n  # a typical residual
-    sides: dict[str, Any] = {"x0": x, "edge": max(float(nearest.max()), _TIES * scale)}
-    screened = _screened(data, extra, sides)
+    x0, edge = x, max(float(nearest.max()), _TIES * scale)
+    side = data.map_rows(_sides, x0=x0, edge=edge)
+    screened = _screened(data, extra, side)
     options = {"rtol": rtol if exact else _TOLERANCE, "crossover": exact}
     for _ in range(_MAX_REPAIRS):
         solution = screened.solve(tau, x, scale, **options)
@@ -169,19 +173,19 @@ def _quantile_fit(
             "tau": tau,
             "duals": solution.z[-2:],
         }
-        parts = data.gather(_checked, **sides, **constants)
+        parts = data.gather(_checked, side, **constants)
         # Loss and gap of the far rows, and of those that were kept.
         sums = sum(part[2] for part in parts) + screened.near_loss_and_gap(tau, solution)
         wrong = np.concatenate([part[0] for part in parts])
         if not exact or len(wrong) == 0:
             break
         rows = stacked([part[1] for part in parts])
-        above = rows.b - rows.A @ sides["x0"] > 0.0  # in which sum they were
+        above = rows.b - rows.A @ x0 > 0.0  # in which sum they were
         screened.release(wrong, rows, above)
     k = len(constants["kept"])  # the last release came after the last solution
     order = np.argsort(constants["kept"])
     z = data.map_rows(
-        _dual, **sides, kept=constants["kept"][order], z_kept=solution.z[:k][order],
+        _dual, side, kept=constants["kept"][order], z_kept=solution.z[:k][order],
         duals=solution.z[-2:],
     )  # fmt: skip
     method, n_rows = ("preprocess", k) if exact else ("sample", size)
@@ -194,7 +198,7 @@ def _quantile_fit(
     return proven(span, tau, fit, [(data.in_memory, z), others])
 
 
-def _sides(rows: WeightedData, x0: Array, edge: float) -> Array:
+def _sides(rows: WeightedData, first: int, *, x0: Array, edge: float) -> Array:
     """+1 for rows far above the fit, -1 far below, else 0; +1 for those that add nothing."""
     r = rows.b - rows.A @ x0
     side = np.sign(r) * (np.abs(r) > edge)
@@ -222,27 +226,27 @@ def _joined_nearest(x: Array, y: Array) -> Array:
     return np.partition(np.append(x, y), k - 1)[None, :k]
 
 
-def _screened(data: TallData, extra: Array, sides: dict[str, Any]) -> Screened:
-    parts = data.gather(_near_and_sums, **sides)
+def _screened(data: TallData, extra: Array, side: Any) -> Screened:
+    parts = data.gather(_near_and_sums, side)
     index = np.concatenate([part[0] for part in parts])
     sums = np.sum([part[2] for part in parts], axis=0)
     return Screened(stacked([part[1] for part in parts]), index, extra, sums)
 
 
-def _near_and_sums(rows: WeightedData, first: int, *, x0: Array, edge: float) -> tuple[Any, ...]:
+def _near_and_sums(rows: WeightedData, first: int, side: Any) -> tuple[Any, ...]:
     """Numbers and rows of the near ones, and the sums of the others above and below."""
-    side = _sides(rows, x0, edge)
+    side = np.asarray(side)
     near = np.flatnonzero(side == 0.0)
     masks = np.stack([rows.weighted((side == sign) * 1.0) for sign in (1.0, -1.0)])
     return near + first, rows.take(near), np.column_stack([(rows.A.T @ masks.T).T, masks @ rows.b])
 
 
 def _checked(
-    rows: WeightedData, first: int, *, x0: Array, edge: float, x: Array,
+    rows: WeightedData, first: int, side: Any, *, x: Array,
     kept: NDArray[np.int64], tau: float, duals: Array,
 ) -> tuple[NDArray[np.int64], WeightedData, Array]:  # fmt: skip
     """Far rows on the wrong side of the fit x; loss and gap of all far rows."""
-    side = _sides(rows, x0, edge)
+    side = np.array(side)
     side[kept[(kept >= first) & (kept < first + rows.n)] - first] = 0.0  # also those released
     r = np.where(side == 0.0, 0.0, rows.residuals(x))
     wrong = np.flatnonzero(side * r < 0.0)
@@ -251,11 +255,11 @@ def _checked(
 
 
 def _dual(
-    rows: WeightedData, first: int, *, x0: Array, edge: float,
+    rows: WeightedData, first: int, side: Any, *,
     kept: NDArray[np.int64], z_kept: Array, duals: Array,
 ) -> Array:  # fmt: skip
     """The dual of a sum is that of each of its rows."""
-    z = np.where(_sides(rows, x0, edge) > 0.0, duals[0], duals[1])
+    z = np.where(np.asarray(side) > 0.0, duals[0], duals[1])
     here = slice(*np.searchsorted(kept, [first, first + rows.n]))  # of this block
     z[kept[here] - first] = z_kept[here]
     return z
@@ -338,9 +342,9 @@ class Point:
 def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: bool) -> Fit:
     """The minimiser of a sample with its gap over all rows, or, with `exact`, of all rows.
 
-    A step is three passes: the Gram matrix with the second derivatives; the norms for several
-    lengths of the step, together with what is left of A'z; and the norm of the dual point
-    z = psi(r) - psi'(r) A y, from which that was taken. See `randla.regression._lp.newton`.
+    A step is two passes: the Gram matrix with the second derivatives; the norms for several
+    lengths of the step, and that of the dual point z = psi(r) - psi'(r) A y. Where A'z is more
+    than rounding errors, it is taken from z in a third. See `randla.regression._lp.newton`.
     """
     start = norm_fit(sample, p, rtol)
     x, q, n_rows = start.x, p / (p - 1.0), data.n if exact else sample.n
@@ -358,24 +362,28 @@ def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: 
     errors = np.abs(rows.residuals(x))
     eps = float(np.quantile(errors[errors > 0.0], fraction)) / unit if p < 2.0 else 0.0
     best, best_point, best_norm, steps = -np.inf, None, 1.0, 0
+
+    def dual_sums(point: Point) -> Any:
+        join, shape = partial(_joined_dual, q=q), (1, r + 4)
+        return data.join_rows(_dual_sums, shape=shape, join=join, point=point, q=q)
+
     while True:
         point = Point(x, unit, eps, scale[:, None] * T, p, np.zeros(r), np.zeros(r))
         total = data.compute(data.join_rows(_gram_and_gradient, shape=(r, r + 1), point=point))
         # (X' psi' X) y = X' psi; then how much is gained by some lengths of the step.
         point = replace(point, y=Cholesky(total[:, :r]).solve(total[:, r]))
-        remainder, table = data.compute(
-            data.join_rows(_remainder, shape=(1, r), point=point),
+        sums, table = data.compute(
+            dual_sums(point),
             data.norms(_shorter_residuals, len(_LENGTHS), p, point=point) if exact else table,
         )
-        point = replace(point, remainder=remainder[0])
-        sums, norms = data.compute(
-            data.join_rows(_products, shape=(1, r + 2), point=point),
-            data.norms(_dual_columns, 1, q, point=point),
-        )
-        norm_z, bound = float(norm_from(norms, q)[0]), -np.inf
-        limit = _FEASIBLE * (data.A.n * sums[0, 1]) ** 0.5  # |X'z| beside sqrt(n) |z|
-        if norm_z > 0.0 and np.linalg.norm(sums[0, 2:]) <= limit:
-            bound = unit * float(sums[0, 0]) / norm_z  # Hoelder: z'r <= |z|_q |r|_p
+        if np.linalg.norm(sums[0, 4:]) > _NEGLIGIBLE * sums[0, 3] ** 0.5:
+            point = replace(point, remainder=sums[0, 4:])
+            sums = data.compute(dual_sums(point))
+        sums = sums[0]
+        norm_z, bound = float(norm_from(sums[None, :2], q)[0]), -np.inf
+        limit = _FEASIBLE * (data.A.n * sums[3]) ** 0.5  # |X'z| beside sqrt(n) |z|
+        if norm_z > 0.0 and np.linalg.norm(sums[4:]) <= limit:
+            bound = unit * float(sums[2]) / norm_z  # Hoelder: z'r <= |z|_q |r|_p
         if bound > best:
             best, best_point, best_norm = bound, point, norm_z
         if not exact or value - best <= rtol * value or steps == _MAX_STEPS:
@@ -405,24 +413,19 @@ def _gram_and_gradient(rows: WeightedData, first: int, *, point: Point) -> Array
     return np.hstack([X.T @ (curvature[:, None] * X), (slope @ X)[:, None]])
 
 
-def _remainder(rows: WeightedData, first: int, *, point: Point) -> Array:
-    X, _, z = point.dual(rows)
-    return (z @ X)[None]
-
-
 def _shorter_residuals(rows: WeightedData, first: int, *, point: Point) -> Array:
     X, r, _, _ = point.block(rows)
-    return r[:, None] - np.multiply.outer(X @ point.y, _LENGTHS)
+    return r - np.multiply.outer(_LENGTHS, X @ point.y)
 
 
-def _products(rows: WeightedData, first: int, *, point: Point) -> Array:
-    """r'z, z'z and X'z."""
+def _dual_sums(rows: WeightedData, first: int, *, point: Point, q: float) -> Array:
+    """What `norm_from` makes |z|_q of, r'z, z'z and X'z."""
     X, r, z = point.dual(rows)
-    return np.concatenate([[r @ z, z @ z], z @ X])[None]
+    return np.hstack([scaled_sums(np.abs(z)[None], q), [[r @ z, z @ z, *(z @ X)]]])
 
 
-def _dual_columns(rows: WeightedData, first: int, *, point: Point) -> Array:
-    return point.dual(rows)[2][:, None]
+def _joined_dual(x: Array, y: Array, *, q: float) -> Array:
+    return np.hstack([joined_powers(x[:, :2], y[:, :2], p=q), x[:, 2:] + y[:, 2:]])
 
 
 def _dual_of_point(rows: WeightedData, first: int, *, point: Point) -> Array:

@@ -111,12 +111,12 @@ class TallData:
         return WeightedData(A, b, weight)  # type: ignore[arg-type]
 
     def norms(self, function: Callable[..., Any], k: int, p: float, **constants: Any) -> Any:
-        """The l_p norms of the k columns that a function of rows returns, for `norm_from`.
+        """The l_p norms of the k vectors (k, n) that a function of rows returns, for `norm_from`.
 
         A (k, 2) table without overflow: the largest entries, and sums of powers in units of them.
         """
         return self.join_rows(
-            _scaled_sums, shape=(k, 2), join=partial(_joined_powers, p=p), of_block=function, p=p,
+            _scaled_sums, shape=(k, 2), join=partial(joined_powers, p=p), of_block=function, p=p,
             **constants,
         )  # fmt: skip
 
@@ -202,13 +202,17 @@ def _partial_sums(rows: WeightedData, first: int, z: Any, *, scale: Array) -> An
 def _scaled_sums(
     rows: WeightedData, first: int, *, of_block: Callable[..., Any], p: float, **constants: Any
 ) -> Array:
-    values = np.abs(of_block(rows, first, **constants))
-    top = values.max(axis=0)
+    return scaled_sums(np.abs(of_block(rows, first, **constants)), p)
+
+
+def scaled_sums(sizes: Array, p: float) -> Array:
+    """The largest of each of k vectors (k, n), and the sum of p-th powers in units of it (k, 2)."""
+    top = sizes.max(axis=1)
     unit = np.where(top > 0.0, top, 1.0)  # |v|_p^p = top^p sum (v / top)^p
-    return np.stack([top, ((values / unit) ** p).sum(axis=0)], axis=1)
+    return np.stack([top, ((sizes / unit[:, None]) ** p).sum(axis=1)], axis=1)
 
 
-def _joined_powers(x: Array, y: Array, *, p: float) -> Array:
+def joined_powers(x: Array, y: Array, *, p: float) -> Array:
     top = np.maximum(x[:, 0], y[:, 0])
     unit = np.where(top > 0.0, top, 1.0)
     total = sum(part[:, 1] * (part[:, 0] / unit) ** p for part in (x, y))

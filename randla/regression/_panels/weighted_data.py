@@ -89,9 +89,9 @@ class WeightedData:
         terms = np.abs(self.b) + abs(self.A) @ np.abs(x)
         return EPS * self.weighted(terms)
 
-    def fitted(self, x: Array) -> bool:
+    def fitted(self, x: Array, residuals: Array | None = None) -> bool:
         """Whether b = A x up to rounding, in each row."""
-        errors = np.abs(self.residuals(x))
+        errors = np.abs(self.residuals(x) if residuals is None else residuals)
         if errors.max(initial=0.0) > _FITTED * np.abs(self.weighted(self.b)).max(initial=0.0):
             return False  # without a look at A
         return bool((errors <= ROUNDING * self.rounding(x)).all())

@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
+from randla._elementary import power
 from randla._jit import kernel, summing_kernel
 from randla._kernels.cholesky import factor, solve
 from randla._kernels.panels import PANEL, adjoint, fill, largest, product, weighted_gram
-from randla.sampling._kernels.power import power
 
 _ITERATIONS, _TRIALS = 80, 30  # Newton steps of a row, and trials of a line search
 _PATIENCE = 5  # trials after which any decrease will do
@@ -22,7 +22,7 @@ _FLAT = 1e-14  # a slope of the logarithm of the norm that rounding errors make
 
 
 @summing_kernel
-def weigh(r, dr, p, floor, W, ratio, work, lanes):
+def weigh(r, dr, p, floor, W, lanes):
     """W = (|r| / top)^(p - 2) with top = max |r|, the base floored.
 
     Returns |r|_p, rounded up where the floor matters, and the derivative of log |r + s dr|_p at
@@ -31,18 +31,16 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
     fill(lanes[0], 0.0)
     for k in range(r.shape[0]):
         for lane in range(PANEL):
-            ratio[k, lane] = abs(r[k, lane])
-            lanes[0, lane] = max(lanes[0, lane], ratio[k, lane])
+            lanes[0, lane] = max(lanes[0, lane], abs(r[k, lane]))
     top = largest(lanes[0])
     if top == 0.0 or not top < math.inf:
         return top, 0.0
     inverse, total, slope, n_floored = 1.0 / top, 0.0, 0.0, 0.0
     for k in range(r.shape[0]):
         for lane in range(PANEL):
-            s = ratio[k, lane] * inverse  # |r| / top
+            s = abs(r[k, lane]) * inverse  # |r| / top
             n_floored += 1.0 if s < floor else 0.0
-            ratio[k, lane] = max(s, floor)
-        power(ratio[k], p - 2.0, W[k], work)
+            W[k, lane] = power(max(s, floor), p - 2.0)
         for lane in range(PANEL):
             s = r[k, lane] * inverse
             total += W[k, lane] * s * s  # (|r| / top)^p
@@ -54,7 +52,7 @@ def weigh(r, dr, p, floor, W, ratio, work, lanes):
 
 
 @summing_kernel
-def dual_norm(z, q, ratio, out, work, lanes):
+def dual_norm(z, q, lanes):
     """|z|_q, rounded up where entries are too small to matter."""
     fill(lanes[0], 0.0)
     for k in range(z.shape[0]):
@@ -66,10 +64,7 @@ def dual_norm(z, q, ratio, out, work, lanes):
     inverse, total = 1.0 / top, 0.0
     for k in range(z.shape[0]):
         for lane in range(PANEL):
-            ratio[k, lane] = max(abs(z[k, lane]) * inverse, 1e-30)
-        power(ratio[k], q, out[k], work)
-        for lane in range(PANEL):
-            total += out[k, lane]
+            total += power(max(abs(z[k, lane]) * inverse, 1e-30), q)
     return top * total ** (1.0 / q)
 
 
@@ -105,7 +100,7 @@ def drop(own, values):
 
 
 @kernel
-def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes):
+def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, lanes):
     """A step along dr to near the minimum of the convex function |r + s dr|_p.
 
     The slope there is to be less than 0.4 of the slope at 0; a bracket is narrowed by the secant
@@ -117,7 +112,7 @@ def search(p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work
     low, high, low_slope, high_slope = 0.0, math.inf, slope, 0.0
     for trial in range(_TRIALS):
         add(r, step, dr, r2)
-        found, after = weigh(r2, dr, p, floor, W2, ratio, work, lanes)
+        found, after = weigh(r2, dr, p, floor, W2, lanes)
         drop(own, W2)
         if found < value and (abs(after) <= 0.4 * abs(slope) or trial >= _PATIENCE):
             return step, found
@@ -184,8 +179,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
     d, w = X.shape[1], P.shape[1]
     shape = (P.shape[0], PANEL)
     r, W, dr, z = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
-    r2, W2, ratio = np.empty(shape), np.empty(shape), np.empty(shape)
-    work, lanes = np.empty((2, PANEL)), np.empty((2, PANEL))
+    r2, W2, lanes = np.empty(shape), np.empty(shape), np.empty((2, PANEL))
     a, x, y, rho, step_y = np.empty(d), np.zeros(w), np.zeros(w), np.empty(w), np.zeros(w)
     G, L = np.empty((w, w)), np.empty((d, d))
     q, newton, floor = p / (p - 1.0), 1.0 / (p - 1.0), floor_of(p)
@@ -199,7 +193,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
             x[j] = a[j]
         product(P, x, r)
         drop(own, r)
-        value, _ = weigh(r, r, p, floor, W, ratio, work, lanes)
+        value, _ = weigh(r, r, p, floor, W, lanes)
         drop(own, W)
         low, high, count = 0.0, 1.0, 0
         step = math.sqrt(newton) if p < 2.0 else newton  # later ones start from the last
@@ -221,7 +215,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
             next_value = value
             if abs(slope) > _FLAT:
                 step, next_value = search(
-                    p, floor, value, slope, step, newton, r, dr, own, r2, W2, ratio, work, lanes
+                    p, floor, value, slope, step, newton, r, dr, own, r2, W2, lanes
                 )
             stalled = not next_value < value
             # The certificate is worth its price near the optimum, or where a cutoff may be met.
@@ -230,11 +224,11 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
                 error = kappa * infeasibility(P, a, z, rho)
                 for _ in range(2):
                     if error > 1e-2 * rtol:
-                        refine(P, W, L, rho, step_y, z, ratio)
+                        refine(P, W, L, rho, step_y, z, dr)
                         error = kappa * infeasibility(P, a, z, rho)
                 if error * norm < 1.0:
                     # |a'x| <= |z|_q |X_- x|_p + |rho| |x|, and |x| <= kappa |X x|_p (Hoelder).
-                    bound = dual_norm(z, q, ratio, r2 if stalled else W, work, lanes) + error
+                    bound = dual_norm(z, q, lanes) + error
                     high = min(high, share(norm * bound / (1.0 - error * norm), p))
             if stalled:
                 break
@@ -245,7 +239,7 @@ def bounds_of_rows(T, places, first, last, X, P, p, kappa, rtol, cutoff, lower, 
             value = next_value
         product(P, x, r)  # the certificate of x itself, free of what rounding piled up
         drop(own, r)
-        value, _ = weigh(r, r, p, floor, W, ratio, work, lanes)
+        value, _ = weigh(r, r, p, floor, W, lanes)
         scale = 0.0
         for j in range(d):
             scale += a[j] * x[j]

@@ -278,21 +278,19 @@ def transpose(code, x, first_x, step_x, factors, k, y, first_y, positions, step_
 @kernel
 def load_rows(source, shift, low, high, factors, y, positions, step_y, lanes):
     """Row shift + r of a strided matrix, times factors[r], to row positions[r], low <= r < high."""
-    middle = low
+    flat, width, step, middle = source.flat, source.width, source.column_step, low
     if source.row_step == 1:  # neighbours in a column: small squares of `lanes` rows and columns
         middle = high - (high - low) % lanes
-        for c in range(0, source.width, lanes):  # few columns at a time: each is a stream
-            count = min(lanes, source.width - c)
-            at = source.start + shift + c * source.column_step
+        for c in range(0, width, lanes):  # few columns at a time: each is a stream
+            count = min(lanes, width - c)
+            at = source.start + shift + c * step
             for r in range(low, middle, lanes):
-                transpose(
-                    source.flat, at + r, source.column_step,
-                    factors, r, y, c, positions, step_y, count,
-                )  # fmt: skip
+                transpose(flat, at + r, step, factors, r, y, c, positions, step_y, count)
     for r in range(middle, high):  # the last rows, or any strides
         first, at = positions[r] * step_y, source.start + (shift + r) * source.row_step
-        for c in range(source.width):
-            y[first + c] = factors[r] * source.flat[at + c * source.column_step]
+        factor = factors[r]
+        for c in range(width):  # unsigned places need no look at their sign
+            y[np.uint64(first + c)] = factor * flat[np.uint64(at + c * step)]
 
 
 def _hadamard(rows):

@@ -176,8 +176,8 @@ class _ContentCache(FunctionCache):
         _evict(self.cache_path)
 
 
-def _evict(folder: str) -> None:
-    """Delete the least recently used kernels of a folder until it is below the cap."""
+def _evict(folder: str, limit: int = MAX_CACHE_BYTES) -> None:
+    """Delete the least recently used kernels of a folder until at most `limit` bytes are left."""
     with suppress(OSError):
         kernels: dict[str, list[tuple[float, int, Path]]] = {}
         for entry in os.scandir(folder):
@@ -188,7 +188,7 @@ def _evict(folder: str) -> None:
         by_age = sorted(kernels.values(), key=max)
         total = sum(size for files in by_age for _, size, _ in files)
         for files in by_age:
-            if total <= MAX_CACHE_BYTES:
+            if total <= limit:
                 return
             for _, size, path in files:
                 path.unlink(missing_ok=True)
