@@ -135,3 +135,27 @@ class Minimax:
 
     def time_floor_numpy_lstsq(self, n, d):
         np.linalg.lstsq(self.A, self.b, rcond=None)
+
+
+class QuantileErrors:
+    """Standard errors of a median: that of each row from two fits more."""
+
+    params, param_names = [(100_000, 1_000_000), (10,)], ["n", "d"]
+
+    def setup(self, n, d):
+        self.A, self.b = tall(n, d)
+        self.fit = lp_regression(self.A, self.b, tau=0.5)
+        self.time_randla(n, d)
+
+    def time_randla(self, n, d):
+        self.fit.inference(self.A, self.b)
+
+    def time_peer_statsmodels(self, n, d):
+        if n > 100_000:
+            raise NotImplementedError  # which asv leaves out
+        from statsmodels.regression.quantile_regression import QuantReg
+
+        QuantReg(self.b, self.A).fit(q=0.5, max_iter=5000)  # with its errors
+
+    def time_floor_one_fit(self, n, d):
+        lp_regression(self.A, self.b, tau=0.5)

@@ -399,8 +399,12 @@ def test_a_row_that_stands_alone_in_a_norm():
 def test_warnings():
     rng = np.random.default_rng(20)
     A, b = design(rng, 100)
-    with pytest.warns(InferenceWarning, match="tau = 0.95 has 5 rows beyond its plane"):
+    with pytest.warns(InferenceWarning, match="only 5 rows lie beyond the plane of tau"):
         lp_regression(A, b, tau=0.95).inference(A, b)
+    with pytest.warns(InferenceWarning) as caught:
+        result = lp_regression(A, b, tau=0.95).inference(A, b)
+    assert caught[0].filename == __file__  # the line of the caller
+    assert "only 5 rows" in result.summary().lower()
     counts = rng.poisson(1.0, 300).astype(float)
     groups = np.eye(3)[rng.integers(0, 3, 300)]
     with pytest.warns(InferenceWarning, match="discrete"):

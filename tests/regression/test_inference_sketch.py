@@ -104,6 +104,15 @@ def test_groups_have_the_errors_of_the_exact_fit(sketch, kind):
     np.testing.assert_allclose(result.degrees_of_freedom, df, rtol=1e-9)
 
 
+def test_the_bootstrap_refits_exactly():
+    A, b = problem()
+    fit = lstsq(A, b, sketch_size=60, rng=1)
+    ours, exact = (f.inference(A, b, kind="bootstrap", rng=3) for f in (fit, lstsq(A, b)))
+    np.testing.assert_allclose(ours.replicates, exact.replicates, rtol=1e-9)
+    np.testing.assert_allclose(ours.statistical_error, exact.statistical_error, rtol=1e-9)
+    np.testing.assert_allclose(ours.algorithmic_error, fit.standard_error, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["robust", "HC2", "HC0"])
 def test_rows_of_large_leverage_make_it_exact(kind):
     A, b = problem()
@@ -296,7 +305,7 @@ def test_other_data_than_those_of_the_fit(options):
     A, b = problem()
     order = np.random.default_rng(6).permutation(600)
     fit = lstsq(A, b, sketch_size=60, rng=1)
-    for other in ((A, b[order]), (A[order], b), (A, b[::-1]), (A, 4.0 * b)):
+    for other in ((A, b[order]), (A[order], b), (A, b[::-1]), (A, 4.0 * b), (0.0 * A, b)):
         with pytest.raises(ValueError, match="are not those of the fit"):
             fit.inference(*other, **options)
 

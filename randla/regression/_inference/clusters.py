@@ -47,8 +47,10 @@ _CARRIED = 1e-10
 _SHARE = 1e-6
 _EPS = float(np.finfo(np.float64).eps)
 #: Norm of K_g below which powers of I - K_g are sums of a series, which needs no eigenvalues.
-_SMALL = 0.05
-_GROUPS_OF_PART = 256  # some milliseconds
+_SMALL = 0.1
+_SURELY_LESS = 0.5  # than 1, whatever the rounding
+#: Groups whose K_g are worked on together, and their entries.
+_GROUPS_OF_PART, _ENTRIES_OF_PART = 256, 1 << 20
 _CARRIED_ALONE = "it hangs on one group of rows, without which the data do not determine it"
 
 #: What each kind assumes, and how, in a line.
@@ -245,23 +247,25 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
     limit = 1.0 - max(_CARRIED, 64.0 * _EPS * condition)
     power = {"CR1": 0.0, "CR2": 0.5}.get(kind, 1.0)
     changes = np.empty((n_groups, k, d))
-    bounds = part_bounds(n_groups, -(-n_groups // _GROUPS_OF_PART))
+    step = max(min(_GROUPS_OF_PART, _ENTRIES_OF_PART // max(p * p, 1)), 1)
+    bounds = part_bounds(n_groups, -(-n_groups // step))
 
     def part(number: int) -> tuple[Any, Freedom | None]:
         groups = slice(*bounds[number])
         K = np.swapaxes((grams[groups].reshape(-1, r) @ P).reshape(-1, r, p), 1, 2)
         K = (K.reshape(-1, r) @ P).reshape(-1, p, p)
         Y = np.swapaxes((scores[groups].reshape(-1, r) @ P).reshape(-1, k, p), 1, 2)
-        F = K.copy()
-        size = np.sqrt((K * K).sum(axis=(1, 2)))
-        small = size < _SMALL
-        Y[small], F[small] = _by_series(K[small], Y[small], power, size[small].max(initial=0.0))
+        F, squares = K.copy(), K @ K
+        size = (squares * squares).sum(axis=(1, 2)) ** 0.25  # not below the largest eigenvalue
+        small = size < (_SMALL if power else _SURELY_LESS)
+        if power:
+            Y[small], F[small] = _by_series(K[small], Y[small], power, size[small].max(initial=0.0))
         Y[~small], F[~small], K[~small], carried, is_heavy = _by_spectrum(
             K[~small], Y[~small], power, limit
         )
         changes[groups] = np.swapaxes(L @ Y, 1, 2)
         is_lost = (np.abs(carried @ unit.T) > _SHARE).any(axis=0)
-        if kind == "CR1":
+        if not power:
             return is_lost, None
         heavy = np.zeros(len(K), bool)
         heavy[~small] = is_heavy
@@ -270,7 +274,7 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
     parts = run_parts(part, len(bounds), seconds=1e-8 * n_groups * p**2 * (p + 10), blas=True)
     for is_lost, _ in parts:
         lost |= is_lost
-    df = np.ones(d) if kind == "CR1" else Freedom.joined([part for _, part in parts if part])
+    df = Freedom.joined([part for _, part in parts if part]) if power else np.ones(d)
     df[lost] = np.nan
     return changes, df
 

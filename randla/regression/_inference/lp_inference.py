@@ -48,22 +48,26 @@ def lp_inference(
             raise ValueError(f"{name} must be given as to lp_regression: results keep no data")
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # no decorator, which would seem to be the caller of warnings
         rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
-    data = rows.data
-    if fit.rank == 0:
-        raise ValueError("A must have a column that is not zero, got only zeros")
-    if data.n_rows <= fit.rank:
-        raise ValueError(
-            f"A must have more rows with weight than its rank, {fit.rank}, for errors to be "
-            f"estimated, got {data.n_rows} rows"
-        )
-    with np.errstate(all="ignore"):  # not around the function: warnings are for the caller's line
+        _require_more_rows_than_rank(rows)
         errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
     warn_of_missing(errors, names * fit.x.shape[1])
     columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)
+    data = rows.data
     return Inference.of(
         fit.x.reshape(shape), errors, algorithmic=None, kind=chosen.kind, names=names,
         columns=columns, column_kind="tau" if fit.taus else "column", n_rows=data.n_rows,
         n_groups=None if data.groups is None else data.groups.n_groups,
     )  # fmt: skip
+
+
+def _require_more_rows_than_rank(rows: LpRows) -> None:
+    rank, n = rows.fit.rank, rows.data.n_rows
+    if rank == 0:
+        raise ValueError("A must have a column that is not zero, got only zeros")
+    if n <= rank:
+        raise ValueError(
+            f"A must have more rows with weight than its rank, {rank}, for errors to be "
+            f"estimated, got {n} rows"
+        )

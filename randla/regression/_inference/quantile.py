@@ -103,7 +103,7 @@ def _notes(residuals: Residuals) -> tuple[str, ...]:
     """Where errors are wide."""
     few = _FEW * residuals.rows.data.d
     return tuple(
-        f"tau = {tau:g}: only {n:.3g} rows beyond the plane, errors are wide"
+        f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}: errors are wide"
         for tau, n in zip(residuals.taus, _rows_beyond(residuals), strict=True)
         if n < few
     )
@@ -177,8 +177,8 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
     for tau, n, n_zero in zip(taus, beyond, residuals.n_zero, strict=True):
         if n < _FEW * d:
             warn_caller(
-                f"tau = {tau:g} has {n:.3g} rows beyond its plane for {d} coefficients: standard "
-                "errors are wide there, about twice the true ones",
+                f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}, for {d} coefficients: "
+                "standard errors are wide there, often twice the true ones",
                 InferenceWarning,
             )
         if n_zero > max(2.0 * d, 0.01 * data.n):

@@ -37,6 +37,7 @@ import numpy as np
 from scipy.special import fdtrc
 
 from randla._typing import Array
+from randla.regression._inference.bootstrap import bootstrap_least_squares
 from randla.regression._inference.clusters import (
     cluster_errors,
     sum_groups,
@@ -63,6 +64,10 @@ _SHARE = 0.05
 _FALSE_ALARM = 1e-12
 #: The p of 1 / (1 - h)^p in each kind.
 _POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
+_OTHERS = (
+    "A, b or weights are not those of the fit: its coefficients are further from their exact "
+    "solution than the sketch can be"
+)
 _ONE_VARIANCE = "kind='iid' needs errors of one variance"
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -82,7 +87,7 @@ def sketched_errors(
     elif kind in CLUSTERED:
         errors = _of_groups(_unbiased(fit, sketch), sketch, data, kind)
     else:
-        errors = _of_rows(_unbiased(fit, sketch), sketch, data, kind)
+        errors = _of_rows(_unbiased(fit, sketch), sketch, data, options)
     df = errors.degrees_of_freedom
     if kind != "iid":
         parts = [diagonal(V, df.shape) for V in (errors.covariance, algorithmic)]
@@ -147,22 +152,25 @@ def _of_kept_rows(fit: LeastSquaresFit, sketch: OneSketch) -> Errors:
     return Errors(covariance, df, "independent rows, HC3", (note,), unit=fit.units)
 
 
-def _of_rows(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: str) -> Errors:
-    """HC0 to HC3 with one more pass."""
+def _of_rows(
+    fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, options: InferenceOptions
+) -> Errors:
+    """HC0 to HC3 with one more pass; bootstrap, whose refits are exact."""
+    kind = options.kind
     r, (d, k) = fit.rank, fit.Y.shape
     n_moments = 2 if kind == "robust" else 0
     gram, gradient, products, n_large, meat, of_df = data.sums(
-        _sums_of_tile, data.B, data.w, power=_POWERS[kind], n_moments=n_moments,
+        _sums_of_tile, data.B, data.w, power=_POWERS.get(kind, 0), n_moments=n_moments,
         shapes=[(r, r), (r, k), (k, k), (), (k * r, k * r), (n_moments, d)],
         **constants_of(fit, data),
     )  # fmt: skip
-    inverse = np.linalg.inv(gram)
-    shift = inverse @ gradient  # of x* - x', in the basis K
-    _require_same_data(fit, sketch, data, products, shift)
+    shift = _shift(fit, sketch, data, gram, gradient, products)
+    if kind == "bootstrap":
+        return bootstrap_least_squares(data, fit.units * fit.Y, options)
     if n_large > 0:
         return _exact(fit, data, kind, gram, shift)
     K = basis(fit, data)
-    covariance = _sandwich(K @ inverse, meat, k)
+    covariance = _sandwich(K @ np.linalg.inv(gram), meat, k)
     df, assumed = np.full(d, float(data.n_rows - r)), f"independent rows, {kind}"
     if kind == "HC1":
         covariance *= data.n_rows / (data.n_rows - r)
@@ -206,16 +214,21 @@ def _sandwich(K: Array, meat: Array, k: int) -> Array:
     return V.reshape(k * d, k * d)
 
 
-def _require_same_data(
-    fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, products: Array, shift: Array
-) -> None:
-    """Raise ValueError where x' is too far from the exact solution of these data.
+def _shift(
+    fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, gram: Array, gradient: Array,
+    products: Array,
+) -> Array:  # fmt: skip
+    """The way (r, k) from x' to the exact solution, in the basis K; ValueError if it is too far.
 
-    For sketches that mix rows the squared distance has the F law, beside the residual norm that was
+    For sketches that mix rows its squared length has the F law, beside the residual norm that was
     estimated from the sketch.
     """
+    try:
+        shift = np.asarray(np.linalg.solve(gram, gradient), np.float64)
+    except np.linalg.LinAlgError:
+        raise ValueError(_OTHERS) from None
     if not sketch.mixes_rows:
-        return
+        return shift
     m, r, population = sketch.n_rows, fit.rank, sketch.population
     factor = variance_factor(m, r, population) * inverse_bias(m, r, population)
     unit = 4.0**fit.scales.weights if data.repeats else 1.0
@@ -223,10 +236,8 @@ def _require_same_data(
     rounding = (1e3 * _EPS) ** 2 * (unit * fit.terms**2 + products.diagonal())
     statistic = (shift * shift).sum(axis=0) / (expected + rounding)
     if not (fdtrc(r, m - r, statistic) > _FALSE_ALARM).all():
-        raise ValueError(
-            "A, b or weights are not those of the fit: its coefficients are further from their "
-            "exact solution than the sketch can be"
-        )
+        raise ValueError(_OTHERS)
+    return shift
 
 
 # Groups ------------------------------------------------------------------------------------------
@@ -235,7 +246,7 @@ def _require_same_data(
 def _of_groups(fit: LeastSquaresFit, sketch: OneSketch, data: FittedData, kind: str) -> Errors:
     """CR1 to CR3 of the exact solution: s_g - M_g z are its scores, z the way to it."""
     sums = sum_groups(fit, data)
-    shift = np.linalg.solve(sums.grams[0].sum(axis=0), sums.scores.sum(axis=0).T)  # (r, k)
-    _require_same_data(fit, sketch, data, sums.products, shift)
+    gram, gradient = sums.grams[0].sum(axis=0), sums.scores.sum(axis=0).T
+    shift = _shift(fit, sketch, data, gram, gradient, sums.products)
     scores = sums.scores - np.swapaxes(sums.grams[0] @ shift, 1, 2)
     return cluster_errors(data, fit, kind, replace(sums, scores=scores))

@@ -259,7 +259,8 @@ class LstsqResult(LinearFit):
         A, b : optional
             Those that were passed to `lstsq`, as a fit keeps no data: arrays, sparse matrices,
             tables or Dask arrays, which are read a block at a time. Left out for ``kind="iid"``
-            only, which then takes one pass in all, for a sketch too.
+            only, which then takes one pass in all, for a sketch too; and after one sketch for
+            "robust", which then uses the 300 rows that were kept in its pass.
         kind : str, optional
             What is assumed of the errors, n rows and rank d:
 
@@ -275,7 +276,9 @@ class LstsqResult(LinearFit):
               degree of freedom less than groups, the others with those of Bell and McCaffrey.
             * "bootstrap": refits with random weights of rows, or of groups if they are given.
         groups : (n,) array_like, optional
-            The group of each row: numbers, strings or categories.
+            The group of each row, none missing: numbers, strings, dates or categories, in an array,
+            a list, a column of a table or a Dask array. Groups need not lie together. Those without
+            weight do not count, and two must be left.
         weights : (n,) array_like, optional
             As in the fit.
         weights_are : str
@@ -316,8 +319,20 @@ class LstsqResult(LinearFit):
         "robust", in 87 to 93 % for "HC3", 55 to 91 % for "HC0" and 33 to 83 % for "iid". With
         errors of one variance "robust" is a little wide for few rows (97 to 98 % at n = 20).
 
+        For groups of rows, 10 to 60 of them and of uneven sizes, with random effects and slopes,
+        intervals of 95 % held in 95 to 98 % of the samples for "cluster" and in 78 to 94 % for
+        "CR1", least for a column that is constant in groups and nonzero in few. For a column that
+        only two or three groups have, "cluster" is wide (99 %, up to twice the length) and "CR2"
+        nearer. A column that one group has for itself, such as its dummy, has no error.
+
         After a single sketch `x` has two errors, that of the sketch and that of the data, which are
-        kept apart and added: `Inference.algorithmic_error` and `Inference.statistical_error`.
+        kept apart and added: `Inference.algorithmic_error` and `Inference.statistical_error`. In
+        sketches that mix all rows "iid" is nearly right for errors of any variance as long as m is
+        far below n: at n = 400, with a scale that grows with a column, intervals of 95 % held its
+        coefficient in 90 % of the samples for m = 40 and in 69 to 76 % for m = 300, where "robust"
+        held in 94 %, with A and b or from kept rows; the error of the sketch alone in 47 to 63 %.
+        Kept rows miss what a handful of rows of large leverage decides. The Student law of the sum
+        of both has degrees of freedom by the rule of Welch and Satterthwaite.
 
         References
         ----------
