@@ -95,3 +95,40 @@ class SmallProblems:
 
     def time_peer_numpy(self, shape):
         np.linalg.lstsq(self.A, self.b, rcond=None)
+
+
+class RobustErrors:
+    """A fit with its errors; the floor is the fit alone."""
+
+    readme = "least squares with HC3 errors, 10^5 x 10"
+    params = ([(1000, 5), (100_000, 10), (1_000_000, 10), (100_000, 50)], ["iid", "HC3", "robust"])
+    param_names = ("shape", "kind")
+    headline = (100_000, 10), "HC3"
+    timeout = 600
+
+    def setup(self, shape, kind):
+        self.A, self.b = problem(*shape, 1.0)
+        self.time_randla(shape, kind)
+
+    def time_randla(self, shape, kind):
+        lstsq(self.A, self.b).inference(self.A, self.b, kind=kind)
+
+    def time_peer_statsmodels(self, shape, kind):
+        import statsmodels.api as sm
+
+        cov_type = {"iid": "nonrobust", "robust": "HC3"}.get(kind, kind)
+        _ = sm.OLS(self.b, self.A).fit(cov_type=cov_type, use_t=True).bse
+
+    def time_floor_fit(self, shape, kind):
+        lstsq(self.A, self.b)
+
+    def track_error_randla(self, shape, kind):
+        """Largest relative difference of an error to that by the definition."""
+        A, r = self.A, self.b - self.A @ lstsq(self.A, self.b).x
+        H = A @ np.linalg.inv(A.T @ A)
+        if kind == "iid":
+            V = np.linalg.inv(A.T @ A) * (r @ r) / (shape[0] - shape[1])
+        else:
+            V = (H.T * (r / (1.0 - np.einsum("ij,ij->i", H, A))) ** 2) @ H
+        found = lstsq(A, self.b).inference(A, self.b, kind=kind).standard_error
+        return np.abs(found / np.sqrt(np.diag(V)) - 1.0).max()

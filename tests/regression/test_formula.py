@@ -97,6 +97,13 @@ def test_inference_takes_the_data_with_groups_and_weights_by_name(solve):
     np.testing.assert_allclose(new.standard_error, theirs.predict(A[:4]).standard_error, rtol=1e-7)
 
 
+def test_a_sketch_is_refined_with_the_data():
+    quick = randla.formula.lstsq("y ~ x + g", DATA, sketch_size=40, rng=0)
+    full = quick.refine(DATA)
+    np.testing.assert_allclose(full.x, randla.formula.lstsq("y ~ x + g", DATA).x, rtol=1e-9)
+    np.testing.assert_allclose(full.predict(DATA[:3]), DATA["y"][:3] - full.residuals(DATA)[:3])
+
+
 def test_equal_slopes_leaves_out_the_intercept():
     fit = randla.formula.lp_regression("y ~ x + z", DATA, tau=[0.25, 0.5, 0.75])
     assert fit.inference(DATA).equal_slopes().degrees_of_freedom == (4, N - 3)

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import tracemalloc
 import warnings
 import weakref
 
@@ -492,6 +493,46 @@ def test_dask_equals_memory(kind, weighted):
     if kind == "iid":
         assert_same(pickle.loads(pickle.dumps(fit)).inference(kind="iid"), expected)
         assert fit.inference(kind="iid").n_rows == (400 if weighted else 500)
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("iid", 1), ("HC3", 1), ("robust", 1)])
+def test_dask_reads_the_rows_once(kind, passes):
+    """In blocks that are gone after it: little more than one of them is held."""
+    da = pytest.importorskip("dask.array")
+    n, d, step, starts = 200_000, 8, 10_000, []
+
+    def block(block_info=None):
+        first = block_info[None]["array-location"][0][0]
+        starts.append(first)
+        return np.random.default_rng(first).standard_normal((step, d))
+
+    A = da.map_blocks(block, chunks=((step,) * (n // step), d), dtype=float, meta=np.empty((0, 0)))
+    b = A.sum(axis=1) + 1.0
+    fit = lstsq(A, b)
+    starts.clear()
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        tracemalloc.start()
+        found = fit.inference(A, b, kind=kind)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert np.isfinite(found.standard_error).all()
+    assert peak < 12 * step * d * 8  # A has 20 blocks
+    # b is made of A, so that each block is made for it once more, unless Dask fuses the two.
+    assert passes <= len(starts) / (n // step) <= 2 * passes
+
+
+def test_dask_finds_what_is_not_finite():
+    da = pytest.importorskip("dask.array")
+    A, b = skewed(400)
+    fit = lstsq(A, b)
+    spoiled = A.copy()
+    spoiled[333, 2] = np.nan
+    with pytest.raises(ValueError, match="A must be finite"):
+        fit.inference(da.from_array(spoiled, chunks=(100, -1)), b)
+    with pytest.raises(ValueError, match=r"b .*must be finite"):
+        fit.inference(da.from_array(A, chunks=(100, -1)), np.where(b > 1.9, np.inf, b))
 
 
 def test_dask_alone_in_a_row():

@@ -328,6 +328,23 @@ def test_a_perfect_fit_has_no_error():
                 assert (quiet(fit, A, b, groups=groups).standard_error == 0.0).all()
 
 
+def test_a_perfect_fit_of_a_lazy_array():
+    A = np.column_stack([np.ones(3000), np.arange(3000.0)])
+    lazy = da.from_array(A, chunks=(700, -1)), da.from_array(A @ [1.0, 2.0], chunks=700)
+    assert (quiet(lp_regression(*lazy, tau=0.4), *lazy).standard_error == 0.0).all()
+
+
+def test_a_rare_indicator_in_a_lazy_array():
+    A, b = design(np.random.default_rng(16), 2000)
+    A = np.column_stack([A, np.arange(2000) == 7])
+    lazy = da.from_array(A, chunks=(600, -1)), da.from_array(b, chunks=900)
+    for options in ({"tau": [0.3, 0.5]}, {"p": 2.0}):
+        expected = quiet(lp_regression(A, b, **options), A, b).standard_error
+        found = quiet(lp_regression(*lazy, **options), *lazy).standard_error
+        np.testing.assert_allclose(found, expected, rtol=1e-7)
+        assert np.isnan(found[3]).all()
+
+
 def test_a_rare_indicator_in_the_tail():
     rng = np.random.default_rng(16)
     A, b = design(rng, 200)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +27,8 @@ Exponents = NDArray[np.int64]
 
 #: Largest entries of right-hand sides that need no scaling.
 _SMALLEST, _LARGEST = 1e-140, 1e140
+#: Entries of the work arrays of a tile.
+_WORK = 1 << 18
 
 
 class Scales(NamedTuple):
@@ -208,24 +209,29 @@ def _sums_of_block(
 ) -> Array:  # fmt: skip
     vectors = tuple(None if v is None else np.asarray(v) for v in vectors)
 
-    def visit(i: int, j: int, tile: Array, work: Array, total: Array) -> None:
-        X = block.rows(i, j, out=tile)
-        parts = [None if v is None else v[i:j] for v in vectors]
-        more = constants
-        if widths:
-            if not X.flags.c_contiguous:
-                np.copyto(tile[: j - i], X)
-                X = tile[: j - i]
-            X, *parts = (None if v is None else _for_kernels(v) for v in (X, *parts))
-            more = {**constants, "work": _carved(work.reshape(-1), j - i, widths)}
-        found = of_tile(X, *parts, **more)
-        at = 0
-        for array in found:
-            value = np.asarray(array).reshape(-1)
-            total[0, at : at + value.size] += value
-            at += value.size
+    width = sum(widths)
+    step = max(_WORK // max(width, 1) // 64 * 64, 64)  # rows whose work arrays are not too large
 
-    return block.each(visit, sum(widths), 2.0 * block.n * size, (1, size))
+    def visit(i: int, j: int, tile: Array, work: Array, total: Array) -> None:
+        for first in range(i, j, step):
+            last = min(first + step, j)
+            X = block.rows(first, last, out=tile)
+            parts = [None if v is None else v[first:last] for v in vectors]
+            more = constants
+            if widths:
+                if not X.flags.c_contiguous:
+                    np.copyto(tile[: last - first], X)
+                    X = tile[: last - first]
+                X = _for_kernels(X)
+                parts = [None if v is None else _for_kernels(v) for v in parts]
+                more = {**constants, "work": _carved(work.reshape(-1), last - first, widths)}
+            at = 0
+            for array in of_tile(X, *parts, **more):
+                value = np.asarray(array).reshape(-1)
+                total[0, at : at + value.size] += value
+                at += value.size
+
+    return block.each(visit, width, 2.0 * block.n * size, (1, size))
 
 
 def _for_kernels(values: Any) -> Array:
@@ -234,8 +240,12 @@ def _for_kernels(values: Any) -> Array:
 
 def _carved(work: Array, n_rows: int, widths: tuple[int, ...]) -> list[Array]:
     """Arrays (n_rows, width), one behind the other."""
-    ends = np.cumsum([0, *widths]) * n_rows
-    return [work[i:j].reshape(n_rows, -1) for i, j in pairwise(ends.tolist())]
+    arrays, first = [], 0
+    for width in widths:
+        last = first + n_rows * width
+        arrays.append(work[first:last].reshape(n_rows, width))
+        first = last
+    return arrays
 
 
 def _values_of_block(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +86,7 @@ class LeastSquaresFit(NamedTuple):
     @property
     def rank(self) -> int:
         """Rank of A."""
-        return int(np.prod([K.shape[1] for K in self.factors]))
+        return math.prod(K.shape[1] for K in self.factors)
 
     @property
     def condition(self) -> float:

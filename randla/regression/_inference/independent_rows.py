@@ -118,9 +118,9 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
     lost, n_alone = share > least**2 * (K * K).sum(axis=1), int(alone.sum())
     heavy = heavy.where(~alone)
     blocks = K @ sums.meat.reshape(k, r, k, r).transpose(0, 2, 1, 3) @ K.T  # (k, k, d, d)
-    covariance = blocks.transpose(0, 2, 1, 3).reshape(k * d, k * d)  # coefficients fastest
-    covariance += _covariance(heavy, _POWERS[kind], K)
-    covariance = (0.5 * (covariance + covariance.T)).reshape(k, d, k, d)
+    flat = blocks.transpose(0, 2, 1, 3).reshape(k * d, k * d)  # coefficients fastest
+    flat = flat + _covariance(heavy, _POWERS[kind], K)
+    covariance = (0.5 * (flat + flat.T)).reshape(k, d, k, d)
     df = np.full(d, float(data.n_rows - r))
     assumed = f"independent rows, {kind}"
     if kind == "HC1":

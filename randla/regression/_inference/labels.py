@@ -74,13 +74,19 @@ class Labels:
             A = self.formula.design(A, name)
         return _with_columns(columns_of(A, self.names, name), d, name)
 
-    def opened(self, A: Any, b: Any, d: int, **vectors: Any) -> tuple[Any, Any, dict[str, Any]]:
-        """A, b and vectors over the rows, as in the fit: those of a formula are in its data."""
+    def opened(
+        self, A: Any, b: Any, d: int | None = None, **vectors: Any
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """A, b and vectors over the rows, as in the fit: those of a formula are in its data.
+
+        The number of columns is looked at if `d` is given.
+        """
         if A is None:
             return A, b, vectors
         if self.formula is not None:
             A, b, vectors = self.formula.opened(A, b, vectors)
-        return _with_columns(columns_of(A, self.names, "A"), d, "A"), b, vectors
+        A = columns_of(A, self.names, "A")
+        return A if d is None else _with_columns(A, d, "A"), b, vectors
 
 
 PLAIN = Labels()

@@ -121,7 +121,6 @@ class LpRows:
         return rows
 
     @classmethod
-    @np.errstate(over="ignore", invalid="ignore")
     def _of(cls, fit: LpFit, data: FittedData, scaled: bool = False) -> LpRows | None:
         """None where numbers are too large or small and not scaled."""
         if data.k != 1:
@@ -130,8 +129,8 @@ class LpRows:
             )
         (d, k), tall, p = fit.x.shape, data.tall, fit.p
         total = float(data.n_rows if data.w is None else tall.compute(data.w.sum()))
-        value = fit.value * data.unit ** (1.0 / p) * data.b_scale
-        unit = 1.0 / power_of_two_scale(value / total ** (1.0 / p))
+        factor = data.unit ** (1.0 / p) * float(data.b_scale[0])  # of the value
+        unit = 1.0 / power_of_two_scale(fit.value * factor / total ** (1.0 / p))
         dual = fit.dual if data.live is None else fit.dual[data.live]
         if tall.lazy:
             dual = dual.rechunk({0: tall.A.chunks[0], 1: -1})
@@ -141,25 +140,31 @@ class LpRows:
         table = data.rows(
             _residuals, data.B, width=2 * k, y=y, floor=floor, of_b=TINY * float(data.b_scale[0])
         )
-        taus = np.array(fit.taus) if fit.taus else None
-        shapes = [(d, d), (d, d), (d, k), (k,), (k,), (k,), (k,)]
-        gram, meat, gradient, squares, loss, blur, outside = data.sums(
-            _guarded, table, dual, data.w, shapes=shapes, taus=taus, unit=unit, p=p,
-            squares=not data.repeats,
+        gram, meat, *sums = data.sums(
+            _guarded, table, dual, data.w, taus=np.array(fit.taus), unit=unit, p=p,
+            shapes=[(d, d), (d, d), (d, k), (k,), (k,), (k,), (k,)], squares=not data.repeats,
         )  # fmt: skip
-        norms = gram.diagonal()
-        if not scaled and not _is_moderate(norms, tall.compute(abs(data.B).max())):
+        if not scaled and not _is_moderate(gram.diagonal(), tall.compute(abs(data.B).max())):
             return None
-        value, loss, blur = value / unit, loss ** (1.0 / p), blur ** (1.0 / p)
-        same = (np.abs(gradient) <= _FEASIBLE * np.sqrt(norms[:, None] * squares)).all()
-        same &= (np.abs(loss - value) <= _SAME * value + blur).all()
-        if not (same and (outside <= _FEASIBLE * total).all()):
-            raise ValueError(
-                "A, b or weights are not those of the fit: give the same rows in the same order, "
-                "with the weights of the fit"
-            )
+        floor = total * TINY * factor / unit  # what the value cannot tell, in the units of `sums`
+        _require_same(gram.diagonal(), sums, fit.value * factor / unit, p, floor, total)
         return cls(
-            fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit, bool(squares.all())
+            fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit, bool(sums[1].all())
+        )
+
+
+def _require_same(
+    norms: Array, sums: list[Array], value: Array, p: float, floor: Array, total: float
+) -> None:
+    """Raise ValueError unless A'z = 0, the loss is the value, and z is in its box."""
+    gradient, squares, loss, rounding, outside = sums
+    wrong = _SAME * value + rounding ** (1.0 / p) + floor
+    same = (np.abs(gradient) <= _FEASIBLE * np.sqrt(norms[:, None] * squares)).all()
+    same &= (np.abs(loss ** (1.0 / p) - value) <= wrong).all()
+    if not (same and (outside <= _FEASIBLE * total).all()):  # nor with NaN
+        raise ValueError(
+            "A, b or weights are not those of the fit: give the same rows in the same order, with "
+            "the weights of the fit"
         )
 
 
@@ -176,7 +181,7 @@ def _residuals(X: Array, B: Array, *, y: Array, floor: Array, of_b: float) -> Ar
 
 
 def _guarded(
-    X: Array, table: Array, Z: Array, w: Array | None, *, taus: Array | None, unit: Array, p: float,
+    X: Array, table: Array, Z: Array, w: Array | None, *, taus: Array, unit: Array, p: float,
     squares: bool,
 ) -> tuple[Array, ...]:  # fmt: skip
     """Gram matrices; X'z and |z|^2; loss, what rounding may make of it, how far z is outside."""
@@ -184,7 +189,7 @@ def _guarded(
     u, rounding = table[:, :k] / unit, table[:, k:] / unit
     weight = np.ones((len(X), 1)) if w is None else w[:, None]
     sums = *grams(X, w, squares=squares), X.T @ Z, np.square(Z).sum(axis=0)
-    if taus is None:
+    if len(taus) == 0:
         loss, rounding, outside = weight * np.abs(u) ** p, weight * rounding**p, np.zeros_like(u)
     else:
         loss, rounding = weight * u * (taus - (u < 0.0)), weight * rounding

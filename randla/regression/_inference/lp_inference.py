@@ -14,7 +14,7 @@ from randla.regression._inference.quantile import quantile_errors
 from randla.regression._inference.result import Inference
 
 
-def require_inference(p: float, has_penalty: bool, method: str) -> None:
+def require_inference(p: float, has_penalty: bool, is_sampled: bool) -> None:
     """Refuse fits whose coefficients have no standard errors, with the reason."""
     if p == float("inf"):
         raise ValueError(
@@ -31,7 +31,7 @@ def require_inference(p: float, has_penalty: bool, method: str) -> None:
             "inference must be for fits without a penalty, got l1 > 0: coefficients that were "
             "selected from the same data have no valid standard errors"
         )
-    if method == "sample":
+    if is_sampled:
         raise ValueError(
             "inference must be for exact fits, got method='sample': solve with method='auto', "
             "which is as fast"

@@ -36,7 +36,14 @@ from randla.regression._inference.vertex import APART, FittedRows, Near, Vertex,
 from randla.regression._kernels import vertex as kernels
 
 #: Jumps between two looks at fresh numbers, and looks after which a walk gives up.
-_JUMPS, _LOOKS = 128, 1000
+_JUMPS, _LOOKS = 256, 2000
+#: Standard errors that a walk goes with the rows near its start, among more rows than these.
+_STRIDE, _MANY = 0.4, 500
+#: Changes of the dual values of the basis with S that are none, beside the largest.
+_STILL = 1e-12
+_NOTE = "intervals by inverted rank tests; std err, t and P>|t| are those of kind 'robust'"
+#: A stride that may leave the band, and one whose basis is singular.
+_OUTSIDE, _LOST = -1, -2
 #: Rows are kept within this many times the t quantile, plus one, of standard errors; and how much
 #: wider that becomes where it is not enough.
 _MARGIN, _WIDER = 1.3, 2.0
@@ -90,10 +97,11 @@ def rank_errors(
             "intervals by rank inversion are NaN where the steps of the statistic were lost",
             InferenceWarning,
         )
-    law = "alike" if density is None else "with local densities"
+    law = "one density" if density is None else "density of each from planes beside"
     return replace(
         robust,
-        assumed=f"intervals by inverted rank tests, rows {law}",
+        assumed=f"independent rows, {law}",
+        notes=(*robust.notes, _NOTE),
         interval=RankIntervals(x, 1.0 / float(data.b_scale[0]), df, error, steps),
     )
 
@@ -195,13 +203,9 @@ class _Walk:
         """The steps below (-1) or above (+1) the coefficient; None where they lose their way."""
         vertex, limit, band = self.vertex, _MARGIN * self.reach + 1.0, self.band
         while True:
-            near, index = band
-            whole = near.rows.n == vertex.rows.n
-            limits = np.array([self.reach * self.scale, np.inf if whole else limit**2])
-            status, jumps = _follow(
-                near, np.searchsorted(index, vertex.basis), vertex, self.column, sign, limits
-            )
-            if whole or status not in (kernels.TOO_FAR, kernels.NO_MORE):
+            walker = _Walker(vertex, *band, limit, self.column, sign)
+            status, jumps = walker.follow(self.reach * self.scale)
+            if status in (kernels.DONE, kernels.ENOUGH) or walker.has_all:
                 break
             limit *= _WIDER
             band = vertex.near(limit)
@@ -216,39 +220,88 @@ class _Walk:
         return Steps(offsets[last], levels, status == kernels.NO_MORE)
 
 
-def _follow(
-    near: Near, basis: NDArray[np.intp], vertex: Vertex, column: int, sign: int, limits: Array
-) -> tuple[int, Array]:
-    """How it ended, and all jumps (m, 2): how far t'y moved, and the multiplier S behind."""
-    rows, tau, t = near.rows, near.tau, vertex.directions[column]
-    inverse, side, basis = vertex.inverse.copy(), near.sides(rows.rhs, basis), basis.astype(int)
-    z = near.dual(side, inverse)
-    # The vertex itself: S falls from 0 until a row of the basis has its dual value at a bound.
-    alpha = inverse.T @ t
-    rate = -sign * alpha
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(rate > 0.0, tau - z, tau - 1.0 - z) / rate
-    room[np.abs(alpha) <= 1e-12 * np.abs(alpha).max()] = np.inf
-    fixed = int(np.argmin(room))
-    share = max(float(room[fixed]), 0.0)
-    side.ravel()[basis[fixed]] = np.sign(rate[fixed])
-    found = [np.array([[0.0, -sign * share]])]
-    place, status = found[0][0].copy(), kernels.DONE if share >= limits[0] else kernels.ENOUGH
-    for _ in range(_LOOKS):
-        if status != kernels.ENOUGH:
-            break
+class _Walker:
+    """The optimal vertex of the rows of a band while t'y moves to delta, by small strides.
+
+    In a stride only the rows near its start may change sides.
+    """
+
+    def __init__(
+        self, vertex: Vertex, near: Near, index: NDArray[np.intp], limit: float, column: int,
+        sign: int,
+    ) -> None:  # fmt: skip
+        rows = near.rows
+        self.vertex, self.near, self.rows, self.sign = vertex, near, rows, sign
+        self.has_all = rows.n == vertex.rows.n
+        self.limit = np.inf if self.has_all else limit
+        self.lengths = vertex.lengths.ravel()[index]
+        self.t = vertex.directions[column]
+        self.basis = np.searchsorted(index, vertex.basis)
+        self.side = near.sides(rows.rhs, self.basis)
+        self.fixed, level = self._first_row()
+        self.place = np.array([0.0, level])  # delta and S
+
+    def _first_row(self) -> tuple[int, float]:
+        """The row of the basis that t replaces, and the level of S then.
+
+        S falls from 0 until a row of the basis has its dual value at a bound.
+        """
+        inverse, tau = self.vertex.inverse, self.vertex.tau
+        z = self.near.dual(self.side, inverse)
+        alpha = self.t @ inverse
+        rate = -self.sign * alpha
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.where(rate > 0.0, tau - z, tau - 1.0 - z) / rate
+        room[np.abs(alpha) <= _STILL * np.abs(alpha).max()] = np.inf
+        fixed = int(np.argmin(room))
+        self.side.ravel()[self.basis[fixed]] = np.sign(rate[fixed])
+        return fixed, -self.sign * max(float(room[fixed]), 0.0)
+
+    def follow(self, level: float) -> tuple[int, Array]:
+        """How it ended, and all jumps (m, 2) of delta with the S behind, up to a level of |S|."""
+        found, status = [self.place[None].copy()], kernels.ENOUGH
+        if abs(self.place[1]) >= level:
+            return kernels.DONE, found[0]
+        stride = _STRIDE if self.rows.n > _MANY else np.inf
+        for _ in range(_LOOKS):
+            status, jumps = self._stride(stride, level)
+            found.append(jumps)
+            if status == kernels.DONE or (stride == np.inf and status == kernels.NO_MORE):
+                break
+            if status in (_OUTSIDE, _LOST):
+                status = kernels.TOO_FAR if status == _OUTSIDE else kernels.ENOUGH
+                break
+            if len(jumps) == 0:  # rows are sparse
+                stride = 4.0 * stride if stride < 100.0 else np.inf
+            status = kernels.ENOUGH
+        return status, np.concatenate(found)
+
+    def _stride(self, stride: float, level: float) -> tuple[int, Array]:
+        """Jumps at vertices at most `stride` standard errors from the present one."""
+        rows, fixed, basis = self.rows, self.fixed, self.basis
         # Fresh numbers, without what rounding did on the way.
         B, b = rows.rows(basis), rows.rhs.ravel()[basis]
-        B[fixed], b[fixed] = t, place[0]
-        inverse[...] = np.linalg.inv(B)
-        y = inverse @ b
+        B[fixed], b[fixed] = self.t, self.place[0]
+        try:
+            inverse = np.asarray(np.linalg.inv(B), np.float64)
+        except np.linalg.LinAlgError:
+            return _LOST, np.empty((0, 2))
+        y, metric = inverse @ b, self.vertex.metric
+        if np.sqrt(y @ metric @ y) + stride > self.limit:
+            return _OUTSIDE, np.empty((0, 2))
         r = rows.residuals(y)
-        z = near.dual(side, inverse)
-        place[1] = -z[fixed]
-        jumps = np.empty((_JUMPS, 2))
+        z = self.near.dual(self.side, inverse)
+        self.place[1] = -z[fixed]
+        inside = np.abs(r.ravel()[: rows.n]) <= stride * self.lengths
+        inside[basis] = True
+        index = np.flatnonzero(inside)
+        few, at = rows.subset(index, r), np.searchsorted(index, basis)
+        side, jumps = few.lines(self.side.ravel()[index]), np.empty((_JUMPS, 2))
         status, count = kernels.walk(
-            rows.data, r, side, basis, inverse, z, fixed, tau, sign, limits, vertex.metric,
-            place, y, np.zeros_like(r), jumps,
+            few.data, few.rhs, side, at, inverse, z, fixed, self.near.tau, self.sign,
+            np.array([level, stride**2]), metric, self.place, np.zeros_like(y),
+            np.zeros_like(side), jumps,
         )  # fmt: skip
-        found.append(jumps[:count])
-    return status, np.concatenate(found)
+        self.side.ravel()[index] = side.ravel()[: len(index)]
+        self.basis = index[at]
+        return int(status), jumps[:count]

@@ -216,14 +216,15 @@ class LstsqResult(LinearFit):
         error, df = self.standard_error, self.degrees_of_freedom
         return t_interval(self.x, error, df, level, n_together=n_together)
 
-    def refine(self, A: ArrayLike, b: ArrayLike) -> LstsqResult:
+    def refine(self, A: ArrayLike, b: ArrayLike | None = None) -> LstsqResult:
         """Refine the estimate to full precision, with the factor of the sketch as a preconditioner.
 
         Parameters
         ----------
         A, b
             Those that were passed to `lstsq`, in memory or as Dask arrays: the sketch may have been
-            of the other kind. Weights and ridge are remembered.
+            of the other kind. After a formula its data, without `b`. Weights and ridge are
+            remembered.
 
         Returns
         -------
@@ -232,8 +233,10 @@ class LstsqResult(LinearFit):
         """
         if self._refinement is None:
             return self
-        design = self._labels.design(A, len(self.x), "A")
-        rows, solution, is_vector = self._refinement.refine(design, b)
+        A, b, _ = self._labels.opened(A, b)
+        if b is None:
+            raise TypeError("b must be given beside A, as results keep no data")
+        rows, solution, is_vector = self._refinement.refine(A, b)
         rows.n_passes += self.n_passes
         refined = LstsqResult.of(rows, solution, is_vector, self._refinement.rcond)
         return refined.labelled(self._labels)

@@ -78,6 +78,7 @@ class LpRegressionResult(LinearFit):
     _p: float  # what was asked for, for `inference`
     _taus: tuple[float, ...] | None  # None where `tau` was not given
     _has_penalty: bool
+    _is_sampled: bool
 
     _shown: ClassVar[tuple[str, ...]] = (
         "x",
@@ -137,6 +138,7 @@ class LpRegressionResult(LinearFit):
             _p=options.p,
             _taus=None if options.half < 1.0 else tuple(options.taus),
             _has_penalty=bool(options.penalty.any()),
+            _is_sampled=options.method == "sample",
         )
 
     def predict(self, A_new: Any, *, rearrange: bool = False) -> Any:
@@ -169,7 +171,7 @@ class LpRegressionResult(LinearFit):
         >>> A = np.column_stack([np.ones(len(income)), income])
         >>> fit = lp_regression(A, food, tau=[0.25, 0.5, 0.75])
         >>> fit.predict([[1.0, 800.0]], rearrange=True).round(1)
-        array([[475.1, 529.6, 577.6]])
+        array([[474.8, 529.6, 577.6]])
         """
         rearranges = as_flag(rearrange, "rearrange")
         if rearranges and self._p > 1.0:
@@ -293,7 +295,7 @@ class LpRegressionResult(LinearFit):
         >>> fit.inference(A, food, kind="nid").standard_error.round(5)  # that of R
         array([19.25066,  0.02828])
         """
-        require_inference(self._p, self._has_penalty, self.method)
+        require_inference(self._p, self._has_penalty, self._is_sampled)
         fit = LpFit.of(
             self.x, self.value, self.dual, p=self._p, taus=self._taus, rank=self.rank,
             solve=partial(coefficients, p=self._p),
