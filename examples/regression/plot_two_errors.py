@@ -2,11 +2,11 @@
 An algorithmic error is not a statistical one
 =============================================
 
-One sketch of a regression comes with the error *of the sketch*: how far its coefficients may be from
-those that all rows would give. A paper wants another number: how far they may be from the truth, of
-which all rows are only a sample. For a small sketch of many rows the first error is nearly all of
-the second. As the sketch grows it goes to zero, and whoever prints it as the standard error ends up
-with intervals that miss more often than not. :meth:`LstsqResult.inference
+One sketch of a regression comes with the error *of the sketch*: how far its coefficients may be
+from those that all rows would give. A paper wants another number: how far they may be from the
+truth, of which all rows are only a sample. For a small sketch of many rows the first error is
+nearly all of the second. As the sketch grows it goes to zero, and whoever prints it as the standard
+error ends up with intervals that miss more often than not. :meth:`LstsqResult.inference
 <randla.LstsqResult.inference>` adds the two.
 """
 
@@ -76,8 +76,8 @@ axes[0].legend(loc="lower left")
 plt.show()
 
 # %%
-# Two sides of one table. The square of the standard error is the sum of two squares, as the sketch is
-# drawn independently of the data.
+# Two sides of one table. The square of the standard error is the sum of two squares, as the sketch
+# is drawn independently of the data.
 A, b = draw(np.random.default_rng(7), True)
 names = ["const", "x", "z1", "z2"]
 print(randla.lstsq(A, b, sketch_size=300, rng=7).inference(A, b, names=names).summary())
