@@ -277,6 +277,10 @@ def test_scales_ranks_and_perfect_fits(make):
     assert np.isnan(found.standard_error[1:]).all()
     assert np.isnan(found.replicates[:, 1:]).all()
     np.testing.assert_allclose(found.standard_error[0], error[0], rtol=1e-5)
+    alone = np.column_stack([A, np.arange(100) == 7])
+    with pytest.warns(InferenceWarning, match="'x3': one row alone"):
+        found = make(alone, b).inference(alone, b, kind="bootstrap", n_replicates=30, rng=0)
+    np.testing.assert_array_equal(np.isnan(found.standard_error), [False, False, False, True])
     for exact in (A @ [1.0, 2.0, 3.0], np.ones(100)):
         found = quiet(make(A, exact), A, exact, n_replicates=5)
         assert (found.standard_error == 0.0).all()

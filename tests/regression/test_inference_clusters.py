@@ -135,6 +135,23 @@ def test_series_and_eigenvalues_agree(monkeypatch):
     np.testing.assert_allclose(result.degrees_of_freedom, other.degrees_of_freedom, rtol=1e-12)
 
 
+@pytest.mark.parametrize("entries", [1, 4, 16])
+def test_coefficients_and_groups_a_few_at_a_time(monkeypatch, entries):
+    A, b, groups = panel(400, 5, 60)
+    result = inference(A, b, groups)
+    monkeypatch.setattr(clusters, "_ENTRIES", entries)
+    other = inference(A, b, groups)
+    np.testing.assert_allclose(result.covariance, other.covariance, rtol=1e-12)
+    np.testing.assert_allclose(result.degrees_of_freedom, other.degrees_of_freedom, rtol=1e-8)
+
+
+def test_columns_of_zeros():
+    A, b, groups = panel()
+    with pytest.warns(InferenceWarning, match="x0"):
+        result = inference(0.0 * A, b, groups)
+    assert np.isnan(result.standard_error).all()
+
+
 def test_several_right_hand_sides_together():
     A, b, groups = panel()
     B = np.column_stack([b, b**2, -b])

@@ -646,6 +646,15 @@ def test_no_degrees_of_freedom(kind):
         inference(A, b, kind, 1.0 * (np.arange(9) < 4))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_matrix_of_zeros_determines_nothing(kind):
+    A, b = np.zeros((9, 2)), normal(9)
+    with pytest.warns(InferenceWarning, match="for 'x0', 'x1': the column depends on others"):
+        found = inference(A, b, kind)
+    assert np.isnan(found.standard_error).all()
+    assert (found.estimate == 0.0).all()
+
+
 def test_copies_of_few_rows_have_no_error():
     """Three copies of two rows fit a line: there are degrees of freedom, and no residuals."""
     A, b = normal(2, 2), normal(2, seed=1)

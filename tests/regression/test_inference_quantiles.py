@@ -11,7 +11,11 @@ from scipy import sparse
 
 from randla.regression import lp_regression
 from randla.regression._inference.options import InferenceWarning
-from tests.regression.inference_quantiles_reference import joint_covariance, power_covariance
+from tests.regression.inference_quantiles_reference import (
+    joint_covariance,
+    power_covariance,
+    recipe,
+)
 
 statsmodels = pytest.importorskip("statsmodels")
 
@@ -353,8 +357,12 @@ def test_a_rare_indicator_in_the_tail():
     with pytest.warns(InferenceWarning, match="no standard error for 'x3': at tau = 0.5"):
         result = fit.inference(A, b)
     assert np.isnan(result.standard_error).tolist() == [False, False, False, True]
-    rest = np.delete(np.arange(200), 7)
-    without = lp_regression(A[rest, :3], b[rest], tau=0.5).inference(A[rest, :3], b[rest])
+    rest = np.delete(A, 7, axis=0)[:, :3]  # the sums of squared scores leave out that row
+    D, _ = recipe(A, b, lambda taus: lp_regression(A, b, tau=taus).x, 0.5)
+    half = np.linalg.inv(D[:3, :3])
+    expected = 0.25 * half @ rest.T @ rest @ half
+    np.testing.assert_allclose(result.covariance[:3, :3], expected, rtol=1e-9)
+    without = lp_regression(rest, np.delete(b, 7), tau=0.5).inference(rest, np.delete(b, 7))
     np.testing.assert_allclose(result.standard_error[:3], without.standard_error, rtol=0.02)
 
 

@@ -132,7 +132,7 @@ def test_steps_are_those_of_full_fits(seed, n, d, tau, weights, kind, local):
             assert (np.diff(side.levels) > -1e-12).all()
             c = fit.x[j] + side.offsets
             between = 0.5 * (c[1:] + c[:-1])
-            if side.endless:  # no further jumps
+            if np.isinf(side.beyond):  # no further jumps
                 between = np.append(between, c[-1] + 10 * sign * (1 + abs(c[-1])))
             for i in rng.permutation(len(between))[:3]:
                 T = statistic(A, b, tau, j, between[i], f, **options)

@@ -42,7 +42,7 @@ def process(d=4, taus=(0.25, 0.5, 0.75), **options):
     x = PEER.params[:d, None] + 0.1 * RNG.standard_normal((d, len(taus)))
     between = np.minimum.outer(taus, taus) - np.outer(taus, taus)
     covariance = np.kron(between, PEER.cov_params()[:d, :d])
-    return inference(x, covariance, taus=taus, names=NAMES[:d], **options)
+    return inference(x, covariance, taus=taus, **{"names": NAMES[:d], **options})
 
 
 # Against statsmodels --------------------------------------------------------------------------
@@ -371,6 +371,16 @@ def test_what_the_table_says():
     labelled = OURS.described("Least squares", Labels(responses=("log wage",)))
     assert "Least squares" in labelled.summary()
     assert "log wage" in labelled.summary()
+
+
+def test_names_of_several_lines_or_with_dollars(pyplot):
+    names = ("a\nb", "cost ($) and gain ($)", "\t", "d" * 90)
+    ours = inference(PEER.params, PEER.cov_params(), names=names)
+    lines = ours.summary().splitlines()
+    assert sum("a b" in line for line in lines) == 1
+    assert max(map(len, lines)) <= 79
+    ours.plot().figure.canvas.draw()
+    process(4, names=names).plot()[0].figure.canvas.draw()
 
 
 def test_html_is_escaped():

@@ -30,7 +30,14 @@ from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.options import InferenceOptions, InferenceWarning
-from randla.regression._inference.resampling import NullSpace, Weights, factors, spread
+from randla.regression._inference.resampling import (
+    ALONE,
+    NullSpace,
+    Weights,
+    decided_alone,
+    factors,
+    spread,
+)
 from randla.regression._inference.vertex import FittedRows, Near, Vertex
 from randla.regression._panels.weighted_data import WeightedData
 from randla.regression._quantile.weighted import solve_rows
@@ -43,10 +50,10 @@ _TILE = 16
 #: Numbers of the sums of a pass over the rows for some replicates.
 _ENTRIES = 1 << 21
 #: Newton's method in the l_p norm: a step this small beside the way gone is the last.
-_STILL, _MAX_ITERATIONS = 1e-9, 40
-#: For p < 2 curvatures are those of residuals no smaller than this fraction of the mean, which
-#: falls by a factor from step to step.
-_SMOOTHED, _SHRINK = 0.3, 0.1
+_STILL, _MAX_ITERATIONS = 1e-7, 40
+#: For p < 2 curvatures are those of residuals no smaller than this multiple of the (mean square)
+#: change of a residual in the step before.
+_SMOOTHED = 1.0
 #: Below this p curvatures are too steep for Newton's method without a path of easier problems.
 _STEEP = 1.25
 #: Replicates that a tile is read for together.
@@ -73,6 +80,7 @@ def bootstrap_quantiles(
         seconds = 1e-6 * data.d * sum(band.near.rows.n for band in bands) * len(weights.keys)
         replicates = run_parts(replicate, len(weights.keys), seconds=seconds, blas=True)
     null = NullSpace.of(rows.null, rows.conditioned.scale / data.scale)
+    null = replace(null, alone=rows.decided_alone(data.repeats))
     errors = spread(data, x, np.array(replicates) / data.scale[:, None], null)
     return replace(errors, notes=(*errors.notes, _IN_TAILS))
 
@@ -191,13 +199,23 @@ def _orthonormal(data: FittedData) -> tuple[Array, NullSpace]:
     """T (d, r) with orthonormal columns of the weighted X T, and the y with X y = 0."""
     root = None if data.w is None else np.sqrt(data.w)
     T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
+    w = data.tall.ones() if data.w is None else data.w
+    X, w = data.select(_stands_alone, w, T=T, repeats=data.repeats)
+    alone = decided_alone(T, np.sqrt(w)[:, None] * (X @ T))
     if T.shape[1] == data.d:
-        return T, NullSpace.of(np.empty((data.d, 0)), np.ones(data.d))
+        null = NullSpace.of(np.empty((data.d, 0)), np.ones(data.d))
+        return T, replace(null, alone=alone)
     (gram,) = data.sums(_gram, data.w, shapes=[(data.d, data.d)])
     scale = 1.0 / np.sqrt(np.maximum(gram.diagonal(), np.finfo(float).tiny))
     # The rows of T'X'WX span those of X, as X T (X T)'W X = X.
     Q = np.linalg.qr(scale[:, None] * (gram @ T), mode="complete")[0]
-    return T, NullSpace.of(Q[:, T.shape[1] :], scale)
+    return T, replace(NullSpace.of(Q[:, T.shape[1] :], scale), alone=alone)
+
+
+def _stands_alone(X: Array, w: Array, *, T: Array, repeats: bool) -> NDArray[np.bool_]:
+    """Rows of leverage one, which are orthogonal to all others."""
+    leverage = w * np.square(X @ T).sum(axis=1)
+    return np.asarray((leverage > 1.0 - ALONE) & ~(repeats & (w > 1.0)))
 
 
 def _gram(X: Array, w: Array | None) -> tuple[Array]:
@@ -228,9 +246,12 @@ def bootstrap_least_squares(data: FittedData, x: Array, options: InferenceOption
             G = _symmetric(sums[:, :n_pairs], rank)
             steps[batch] = np.linalg.solve(G, sums[:, n_pairs:].reshape(-1, rank, k))
     errors = spread(data, x, T @ steps, null)
-    if errors.complete is not None:  # what is not determined is left to the caller
-        errors = replace(errors, covariance=errors.complete)
-    return errors
+    if errors.complete is None or null.alone is None:
+        return errors
+    covariance = errors.complete.copy()  # what is not determined is left to the caller
+    lost = np.flatnonzero(np.tile(null.alone, k))
+    covariance[lost] = covariance[:, lost] = np.nan
+    return replace(errors, covariance=covariance)
 
 
 def _normal_equations(
@@ -324,7 +345,9 @@ class _Newton:
         m, rank = len(replicates), self.T.shape[1]
         y, step, length = np.zeros((m, rank)), np.zeros((m, rank)), np.ones(m)
         loss, todo = np.full(m, np.inf), np.arange(m)
-        smoothing = np.full(m, _SMOOTHED if self.p < 2.0 else 0.0)
+        size = float(self.data.tall.compute(abs(self.U).mean()))
+        smooth = _SMOOTHED / np.sqrt(self.data.n) if self.p < 2.0 else 0.0  # columns have norm one
+        smoothing = np.full(m, smooth * np.sqrt(rank) * size)
         for _ in range(_MAX_ITERATIONS):
             trial = y[todo] + length[todo, None] * step[todo]
             f, g, H = self._sums(replicates[todo], trial, smoothing[todo])
@@ -333,8 +356,8 @@ class _Newton:
             moved = todo[better]
             y[moved], loss[moved], length[moved] = trial[better], f[better], 1.0
             step[moved] = np.linalg.solve(H[better], g[better, :, None])[:, :, 0]
-            smoothing[moved] *= _SHRINK
             ahead = length[todo, None] * step[todo]
+            smoothing[todo] = smooth * np.linalg.norm(ahead, axis=1)
             typical = np.linalg.norm(y[todo] + ahead, axis=1).max()
             last = np.linalg.norm(ahead, axis=1) <= _STILL * typical
             y[todo[last]] += ahead[last]
@@ -385,8 +408,12 @@ def _powers(
             drawn *= w
         R = U - y[part] @ Z.T
         size = np.abs(R)
-        powers = drawn * size ** (p - 1.0)
-        curvature = drawn * np.maximum(size, smoothing[part, None]) ** (p - 2.0)
+        least = smoothing[part, None]
+        base = np.maximum(size, least)
+        curvature = drawn * (1.0 / np.sqrt(base) if p == 1.5 else base ** (p - 2.0))
+        powers = curvature * size
+        below = size < least  # seldom, as powers take long
+        powers[below] = drawn[below] * size[below] ** (p - 1.0)
         out[part, 0] = (powers * size).sum(axis=1) / p
         out[part, 1 : 1 + Z.shape[1]] = np.copysign(powers, R) @ Z
         out[part, 1 + Z.shape[1] :] = (p - 1.0) * (curvature @ pairs)

@@ -37,7 +37,7 @@ from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
-from randla.regression._inference.fit import LeastSquaresFit
+from randla.regression._inference.fit import LeastSquaresFit, determined
 from randla.regression._inference.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
 
@@ -50,7 +50,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _SMALL = 0.1
 _SURELY_LESS = 0.5  # than 1, whatever the rounding
 #: Groups whose K_g are worked on together, and their entries.
-_GROUPS_OF_PART, _ENTRIES_OF_PART = 256, 1 << 20
+_GROUPS_TOGETHER, _ENTRIES = 256, 1 << 20
 _CARRIED_ALONE = "it hangs on one group of rows, without which the data do not determine it"
 
 #: What each kind assumes, and how, in a line.
@@ -147,7 +147,7 @@ def covariance_of_groups(
         change, freedom = _changes(sums.T, sums.grams[i], sums.scores[:, columns], kind, n_rows)
         changes[:, columns], df[:, columns] = change, freedom[:, None]
     if outside:
-        df[_outside(sums.T)] = np.nan
+        df[~determined(sums.T)] = np.nan
     lost = np.isnan(df)
     if kind == "CR1":
         factor = n_groups / (n_groups - 1) * ((n_rows - 1) / (n_rows - sums.T.shape[1]))
@@ -241,17 +241,16 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
     P, null, condition = _inverse_root(grams.sum(axis=0), n_rows)
     L = T @ P  # (d, p)
     d, p = L.shape
+    if p == 0:  # zeros
+        return np.zeros((n_groups, k, d)), np.full(d, np.nan)
     size = _row_norms(L)  # of the errors of the coefficients
     unit = np.divide(L, size[:, None], out=np.zeros_like(L), where=size[:, None] > 0.0)
     lost = np.abs(T @ null).max(axis=1, initial=0.0) > _SHARE * _row_norms(T)
     limit = 1.0 - max(_CARRIED, 64.0 * _EPS * condition)
     power = {"CR1": 0.0, "CR2": 0.5}.get(kind, 1.0)
-    changes = np.empty((n_groups, k, d))
-    step = max(min(_GROUPS_OF_PART, _ENTRIES_OF_PART // max(p * p, 1)), 1)
-    bounds = part_bounds(n_groups, -(-n_groups // step))
+    changes, df = np.empty((n_groups, k, d)), np.ones(d)
 
-    def part(number: int) -> tuple[Any, Freedom | None]:
-        groups = slice(*bounds[number])
+    def visit(groups: slice, freedom: Freedom | None) -> Any:
         K = np.swapaxes((grams[groups].reshape(-1, r) @ P).reshape(-1, r, p), 1, 2)
         K = (K.reshape(-1, r) @ P).reshape(-1, p, p)
         Y = np.swapaxes((scores[groups].reshape(-1, r) @ P).reshape(-1, k, p), 1, 2)
@@ -264,17 +263,30 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
             K[~small], Y[~small], power, limit
         )
         changes[groups] = np.swapaxes(L @ Y, 1, 2)
-        is_lost = (np.abs(carried @ unit.T) > _SHARE).any(axis=0)
-        if not power:
-            return is_lost, None
-        heavy = np.zeros(len(K), bool)
-        heavy[~small] = is_heavy
-        return is_lost, Freedom.of(K, F, heavy, unit)
+        if freedom is not None:
+            heavy = np.zeros(len(K), bool)
+            heavy[~small] = is_heavy
+            freedom.add(K, F, heavy)
+        return (np.abs(carried @ unit.T) > _SHARE).any(axis=0)
 
-    parts = run_parts(part, len(bounds), seconds=1e-8 * n_groups * p**2 * (p + 10), blas=True)
-    for is_lost, _ in parts:
-        lost |= is_lost
-    df = Freedom.joined([part for _, part in parts if part]) if power else np.ones(d)
+    def part(number: int) -> tuple[Any, Freedom | None]:
+        freedom = Freedom.of(unit[some]) if power else None
+        first, last = bounds[number]
+        found = [visit(slice(i, min(i + step, last)), freedom) for i in range(first, last, step)]
+        return np.any(found, axis=0), freedom
+
+    step = max(min(_GROUPS_TOGETHER, _ENTRIES // max(p * p, 1)), 1)
+    n_some = max(min(d, 32 * _ENTRIES // max(p * p, 1)), 1)  # coefficients at a time
+    n_parts = max(min(8, n_groups // step, 16 * _ENTRIES // max(n_some * p * p, 1)), 1)
+    bounds = part_bounds(n_groups, n_parts)
+    seconds = 1e-8 * n_groups * p**2 * (p + 10)
+    for first in range(0, d if power else 1, n_some):
+        some = slice(first, first + n_some)
+        parts = run_parts(part, n_parts, seconds=seconds, blas=True)
+        for is_lost, _ in parts:
+            lost |= is_lost
+        if power:
+            df[some] = Freedom.joined([freedom for _, freedom in parts if freedom])
     df[lost] = np.nan
     return changes, df
 
@@ -313,19 +325,10 @@ def _inverse_root(H: Array, n_rows: int) -> tuple[Array, Array, float]:
     diagonal = H.diagonal()
     scale = np.divide(1.0, np.sqrt(diagonal), out=np.ones(len(H)), where=diagonal > 0.0)
     values, U = np.linalg.eigh(H * scale * scale[:, None])
-    keep = values > max(n_rows, len(H)) * _EPS * max(1.0, values[-1])
+    keep = values > max(n_rows, len(H)) * _EPS * values.max(initial=1.0)
     U *= scale[:, None]
-    return U[:, keep] / np.sqrt(values[keep]), U[:, ~keep], float(values[-1] / values[keep][0])
-
-
-def _outside(T: Array) -> Array:
-    """Which coefficients are not determined, as their unit vectors are not in the range of T."""
-    d, r = T.shape
-    if r == d:
-        return np.zeros(d, bool)
-    Q = np.linalg.qr(T / _row_norms(T.T))[0]
-    inside: Array = np.sqrt(np.maximum(1.0 - (Q * Q).sum(axis=1), 0.0)) > _SHARE
-    return inside
+    spread = float(values[-1] / values[keep][0]) if keep.any() else 1.0
+    return U[:, keep] / np.sqrt(values[keep]), U[:, ~keep], spread
 
 
 def _row_norms(X: Array) -> Array:
@@ -333,41 +336,49 @@ def _row_norms(X: Array) -> Array:
     return norms
 
 
-@dataclass(frozen=True)
+@dataclass
 class Freedom:
-    """The sums behind the degrees of freedom, over some of the groups.
+    """The sums behind the degrees of freedom of some coefficients, over some of the groups.
 
     Groups with an eigenvalue above 1/2, fewer than 2 d of them, are kept apart: in sums over pairs
     the terms g = h, which do not belong there, would drown the others.
     """
 
-    betas: Array  # (d,), sum of beta_g
-    squares: Array  # (d,), sum of beta_g^2
-    own: Array  # (d,), sum of |v_g|^4 of light groups
-    cross: Array  # (d, p, p), sum of v_g v_g' of light groups
-    heavy: Array  # (d, n_heavy, p), the others' v_g
+    unit: Array  # (c, p), the l of the coefficients over their norms
+    betas: Any  # (c,), sum of beta_g
+    squares: Any  # (c,), sum of beta_g^2
+    own: Any  # (c,), sum of |v_g|^4 of light groups
+    cross: Array  # (c, p, p), sum of v_g v_g' of light groups
+    heavy: list[Array]  # (c, ., p), the others' v_g
 
     @classmethod
-    def of(cls, K: Array, F: Array, is_heavy: Any, unit: Array) -> Freedom:
-        """Of K_g and K_g (I - K_g)^-1/2, for rows of `unit` (d, p) in place of l."""
-        beta = ((unit @ K) * unit).sum(axis=2)  # (n_groups, d)
-        V = np.ascontiguousarray(np.swapaxes(unit @ F, 0, 1))  # (d, n_groups, p)
+    def of(cls, unit: Array) -> Freedom:
+        """No groups yet."""
+        c, p = unit.shape
+        return cls(unit, 0.0, 0.0, 0.0, np.zeros((c, p, p)), [])
+
+    def add(self, K: Array, F: Array, is_heavy: Any) -> None:
+        """Add groups by their K_g and K_g (I - K_g)^-1/2."""
+        beta = ((self.unit @ K) * self.unit).sum(axis=2)  # (n_groups, c)
+        V = np.ascontiguousarray(np.swapaxes(self.unit @ F, 0, 1))  # (c, n_groups, p)
         light = V[:, ~is_heavy]
-        own = ((light * light).sum(axis=2) ** 2).sum(axis=1)
-        cross = np.swapaxes(light, 1, 2) @ light
-        return cls(beta.sum(axis=0), (beta * beta).sum(axis=0), own, cross, V[:, is_heavy])
+        self.betas += beta.sum(axis=0)
+        self.squares += (beta * beta).sum(axis=0)
+        self.own += ((light * light).sum(axis=2) ** 2).sum(axis=1)
+        self.cross += np.swapaxes(light, 1, 2) @ light
+        self.heavy.append(V[:, is_heavy])
 
     @staticmethod
     def joined(parts: list[Freedom]) -> Array:
-        """The degrees of freedom (d,)."""
+        """The degrees of freedom (c,)."""
         betas, squares, own, cross = (
             sum(getattr(part, name) for part in parts)
             for name in ("betas", "squares", "own", "cross")
         )
-        heavy = np.concatenate([part.heavy for part in parts], axis=1)
+        heavy = np.concatenate([V for part in parts for V in part.heavy], axis=1)
         pairs = (cross * cross).sum(axis=(1, 2)) - own  # light ones
         pairs += 2.0 * ((heavy @ cross) * heavy).sum(axis=(1, 2))
-        among = heavy @ np.swapaxes(heavy, 1, 2)  # (d, n_heavy, n_heavy)
+        among = heavy @ np.swapaxes(heavy, 1, 2)  # (c, n_heavy, n_heavy)
         pairs += (among * among).sum(axis=(1, 2)) - (among.diagonal(axis1=1, axis2=2) ** 2).sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
             df: Array = betas**2 / (squares + np.maximum(pairs, 0.0))

@@ -61,16 +61,18 @@ class Residuals:
         Quantiles and bandwidths.
     kept : (n, k) ndarray or Dask array of bool
         Rows off the plane: as many as there are coefficients lie on it in every fit.
-    n_kept, n_zero : (k,) ndarray
-        Rows that are kept, and rows whose residual is a rounding error.
+    n_zero : (k,) ndarray
+        Rows whose residual is a rounding error.
+    is_perfect : (k,) ndarray of bool
+        Fits without any other residual: they have no errors.
     """
 
     rows: LpRows
     taus: Array
     h: Array
     kept: Any
-    n_kept: Array
     n_zero: Array
+    is_perfect: Any
 
     @classmethod
     def of(cls, rows: LpRows) -> Residuals:
@@ -85,7 +87,8 @@ class Residuals:
             live = (w > 0.0)[:, None]
             kept, is_zero = kept & live, is_zero & live
         n_kept, n_zero = tall.compute(kept.sum(axis=0), is_zero.sum(axis=0))
-        return cls(rows, np.array(fit.taus), h, kept, n_kept, n_zero)
+        is_perfect = rows.is_perfect | (n_kept == 0)
+        return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
         """The levels (q, k) of values (n, k) of the kept rows, of all by default."""

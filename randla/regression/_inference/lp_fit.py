@@ -87,6 +87,8 @@ class LpRows:
         A typical residual, a power of two; 1 for a perfect fit.
     has_dual : bool
         Whether all fits have a dual vector; it is zero where nothing could be proven.
+    is_perfect : (k,) ndarray of bool
+        Whether all residuals, or on average, are rounding errors.
     """
 
     fit: LpFit
@@ -99,6 +101,7 @@ class LpRows:
     meat: Array
     unit: Array
     has_dual: bool
+    is_perfect: Any
 
     @classmethod
     def open(
@@ -140,17 +143,19 @@ class LpRows:
         table = data.rows(
             _residuals, data.B, width=2 * k, y=y, floor=floor, of_b=TINY * float(data.b_scale[0])
         )
-        gram, meat, *sums = data.sums(
+        gram, meat, n_off, *sums = data.sums(
             _guarded, table, dual, data.w, taus=np.array(fit.taus), unit=unit, p=p,
-            shapes=[(d, d), (d, d), (d, k), (k,), (k,), (k,), (k,)], squares=not data.repeats,
+            shapes=[(d, d), (d, d), (k,), (d, k), (k,), (k,), (k,), (k,)],
+            squares=not data.repeats,
         )  # fmt: skip
         if not scaled and not _is_moderate(gram.diagonal(), tall.compute(abs(data.B).max())):
             return None
         floor = total * TINY * factor / unit  # what the value cannot tell, in the units of `sums`
         _require_same(gram.diagonal(), sums, fit.value * factor / unit, p, floor, total)
-        return cls(
-            fit, data, y, table[:, :k], table[:, k:], dual, gram, meat, unit, bool(sums[1].all())
-        )
+        _, squares, loss, rounding, _ = sums
+        is_perfect = (n_off == 0) | (loss <= rounding / _ZERO**p)
+        u, rounding, has_dual = table[:, :k], table[:, k:], bool(squares.all())
+        return cls(fit, data, y, u, rounding, dual, gram, meat, unit, has_dual, is_perfect)
 
 
 def _require_same(
@@ -184,11 +189,15 @@ def _guarded(
     X: Array, table: Array, Z: Array, w: Array | None, *, taus: Array, unit: Array, p: float,
     squares: bool,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Gram matrices; X'z and |z|^2; loss, what rounding may make of it, how far z is outside."""
+    """Gram matrices; how many residuals are not zero; X'z and |z|^2; then sums over the rows.
+
+    These are the loss, what rounding errors may make of it, and how far z is outside of its box.
+    """
     k = Z.shape[1]
     u, rounding = table[:, :k] / unit, table[:, k:] / unit
     weight = np.ones((len(X), 1)) if w is None else w[:, None]
-    sums = *grams(X, w, squares=squares), X.T @ Z, np.square(Z).sum(axis=0)
+    off = ((np.abs(u) > rounding) & (weight > 0.0)).sum(axis=0)
+    sums = *grams(X, w, squares=squares), off, X.T @ Z, np.square(Z).sum(axis=0)
     if len(taus) == 0:
         loss, rounding, outside = weight * np.abs(u) ** p, weight * rounding**p, np.zeros_like(u)
     else:

@@ -62,7 +62,7 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
 def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:
     """Covariance (d, d) of scaled coefficients, and the numbers of those that have none."""
     data, p, r, T = rows.data, rows.fit.p, basis.T.shape[1], basis.T
-    if not data.tall.compute((abs(rows.u) > rows.rounding).any()):  # a perfect fit
+    if rows.is_perfect.all():
         return np.zeros((data.d, data.d)), np.empty(0, np.intp)
     loss: dict[str, Any] = {"p": p, "unit": rows.unit, "T": basis.factor}
     (D,) = data.sums(_curvatures, rows.u, data.w, shapes=[(r, r)], **loss)

@@ -29,7 +29,7 @@ def coefficients(inference: Inference, ax: Any) -> Any:
     for j in range(k):
         place = np.arange(d) + (j - (k - 1) / 2) * 0.6 / k
         color = f"C{j % 10}"
-        label = title(inference, j) if k > 1 else None
+        label = _shortened(title(inference, j)) if k > 1 else None
         ax.hlines(place, low[:, j], high[:, j], color=color, lw=2.0)
         ax.plot(X[:, j], place, "o", ms=5, color=color, label=label)
     ax.axvline(0.0, color="0.6", lw=0.8, zorder=0)
@@ -74,4 +74,7 @@ def against_tau(inference: Inference, axes: Any) -> Any:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= _MAX_LABEL else name[: _MAX_LABEL - 3] + "..."
+    """A name for a picture, in which a dollar sign does not begin a formula."""
+    name = " ".join(name.split())
+    name = name if len(name) <= _MAX_LABEL else name[: _MAX_LABEL - 3] + "..."
+    return name.replace("$", r"\$")

@@ -73,12 +73,16 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
     V = V if data.w is None else V * data.w[:, None]
     sums = group_sums(data, basis.T, V, rows.dual if rows.has_dual else _signs(residuals))
     covariance, df, reasons = covariance_of_groups(sums, kind, n_rows=data.n_rows, outside=False)
-    fitted = residuals.n_kept == 0  # exactly: no error
-    for t in np.flatnonzero(empty):
-        span = slice(t * d, (t + 1) * d)
-        covariance[span] = covariance[:, span] = 0.0 if fitted[t] else np.nan
-        if not fitted[t]:
-            reasons |= dict.fromkeys(range(t * d, (t + 1) * d), _NOT_TOLD.format(rows.fit.taus[t]))
+    perfect = residuals.is_perfect
+    for t in np.flatnonzero(empty | perfect):
+        numbers = range(t * d, (t + 1) * d)
+        if perfect[t]:
+            reasons = {j: reason for j, reason in reasons.items() if j not in numbers}
+            df[:, t] = np.where(np.isnan(df[:, t]), sums.scores.shape[0] - 1.0, df[:, t])
+        else:
+            reasons |= dict.fromkeys(numbers, _NOT_TOLD.format(rows.fit.taus[t]))
+        span = slice(numbers.start, numbers.stop)
+        covariance[span] = covariance[:, span] = 0.0 if perfect[t] else np.nan
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = (*_notes(residuals), _OF_CLUSTERS)
     return basis.completed(
@@ -140,15 +144,15 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[i
             T=basis.factor,
         )  # fmt: skip
     factors = np.minimum(taus, taus[:, None]) - taus * taus[:, None]
-    fitted = residuals.n_kept == 0  # exactly: no error
-    factors[fitted] = factors[:, fitted] = 0.0
+    perfect = residuals.is_perfect
+    factors[perfect] = factors[:, perfect] = 0.0
     inverses = [bread.inverse for bread in breads]
     blocks = [
         [factors[s, t] * (T @ inverses[s] @ meats[s, t] @ inverses[t] @ T.T) for t in range(k)]
         for s in range(k)
     ]
     covariance = np.block(blocks)
-    told = np.stack([b.holds(T) | z for b, z in zip(breads, fitted, strict=True)])
+    told = np.stack([b.holds(T) | z for b, z in zip(breads, perfect, strict=True)])
     covariance[~told.ravel()] = covariance[:, ~told.ravel()] = np.nan
     reasons = {int(t * data.d + j): _NOT_TOLD.format(taus[t]) for t, j in np.argwhere(~told)}
     return covariance, reasons

@@ -111,13 +111,13 @@ class Steps(NamedTuple):
 
     offsets: Array  # of the jumps from the coefficient
     levels: Array  # |T| behind each jump
-    endless: bool  # whether there are no further jumps
+    beyond: float  # the end for higher t: infinite where there are no further jumps
 
     def end(self, t: float) -> float:
         """Where |T| passes t, interpolated between jumps as R does; an offset."""
         crossing = int(np.searchsorted(self.levels, t, side="right"))
         if crossing == len(self.levels):
-            return float(np.copysign(np.inf, self.offsets[-1])) if self.endless else np.nan
+            return self.beyond
         if crossing == 0:
             return float(self.offsets[0])
         inner, outer = self.levels[crossing - 1 : crossing + 1]
@@ -125,7 +125,7 @@ class Steps(NamedTuple):
         return float(at + (outer - t) / (outer - inner) * (before - at))
 
 
-_NO_WIDTH = Steps(np.zeros(1), np.full(1, np.inf), False)
+_NO_WIDTH = Steps(np.zeros(1), np.full(1, np.inf), np.nan)
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class _Walk:
         same = (_SAME_APART if vertex.apart else _SAME) * vertex.typical_move(self.column)
         last = np.append(np.diff(jumps[:, 0]) * sign > same, True)
         levels = np.abs(jumps[last, 1]) / self.scale
-        return Steps(offsets[last], levels, status == kernels.NO_MORE)
+        return Steps(offsets[last], levels, sign * np.inf if status == kernels.NO_MORE else np.nan)
 
 
 class _Walker:

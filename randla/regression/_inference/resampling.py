@@ -18,6 +18,9 @@ from randla.regression._kernels import resampling as kernels
 #: Squared part of a unit vector outside of the space of the rows, above which they do not tell it.
 _OUTSIDE = 1e-12
 _NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
+_ALONE = "one row alone decides its coefficient, so that the spread of replicates misses its error"
+#: Rows with a leverage of 1 less this decide a coefficient alone.
+ALONE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Weights:
             return cls(keys, data.groups.codes, None)
         numbers = data.live  # those of the caller
         if numbers is None:
+            numbers = np.arange(data.n)
+        if data.tall.lazy:
             numbers = data.tall.map_vectors(_row_numbers, data.tall.ones())
         return cls(keys, numbers, data.w if data.repeats else None)
 
@@ -87,10 +92,13 @@ class NullSpace:
         Orthonormal.
     told : (d,) ndarray of bool
         Which coefficients are functions of X y.
+    alone : (d,) ndarray of bool or None
+        Which coefficients a single row decides, so that it follows all errors of that row.
     """
 
     basis: Array
     told: NDArray[np.bool_]
+    alone: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, V: Array, scale: Array) -> NullSpace:
@@ -99,6 +107,12 @@ class NullSpace:
             np.asarray(np.linalg.qr(scale[:, None] * V)[0], np.float64),
             np.square(V).sum(axis=1) <= _OUTSIDE,
         )
+
+
+def decided_alone(T: Array, Q: Array) -> NDArray[np.bool_]:
+    """Which entries of T q change with a row q, of length one, that is orthogonal to all others."""
+    shares = np.square(T @ Q.T).sum(axis=1)
+    return np.asarray(shares > 1e-6 * np.square(T).sum(axis=1))
 
 
 def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
@@ -115,11 +129,14 @@ def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
     flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
     centred = flat - flat.mean(axis=0)
     covariance = complete = centred.T @ centred / (m - 1)
-    lost = np.flatnonzero(~np.tile(null.told, k))
-    if len(lost):
+    reasons = dict.fromkeys(np.flatnonzero(~null.told).tolist(), _NOT_DETERMINED)
+    if null.alone is not None:
+        reasons |= dict.fromkeys(np.flatnonzero(null.told & null.alone).tolist(), _ALONE)
+    if reasons:
+        lost = (np.array(list(reasons)) + d * np.arange(k)[:, None]).ravel()
         covariance = complete.copy()
         covariance[lost] = covariance[:, lost] = np.nan
-        moves[:, ~null.told] = np.nan
+        moves[:, list(reasons)] = np.nan
     # The spread of m replicates is known with m - 1 degrees of freedom.
     df = np.full((d, k), float(min(free, m - 1)))
     notes: tuple[str, ...] = ()
@@ -131,7 +148,7 @@ def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
         f"independent {by}, {m} refits with random weights",
         notes,
         x + data.coefficient_units * moves,
-        reasons=dict.fromkeys(lost[: len(lost) // k].tolist(), _NOT_DETERMINED),
+        reasons=reasons,
         unit=data.coefficient_units,
         complete=complete if rank < d else None,
         null=null.basis if rank < d else None,

@@ -36,8 +36,9 @@ from randla.regression._kernels import robust as kernels
 
 #: Bound of the degrees of freedom from which it serves in their place.
 _MANY = 100.0
-#: Entries of sums that are held at a time for each part of the rows; rows of a block of pairs.
-_MAX_SUMS, _BLOCK = 1 << 20, 512
+#: Entries of sums that are held at a time for each part of the rows, and of rows that are held
+#: together; rows of a block of pairs.
+_MAX_SUMS, _MAX_ROWS, _BLOCK = 1 << 20, 1 << 25, 512
 
 
 def moments(G: Array, left: Array, counts: Array | None, least: float) -> Array:
@@ -101,7 +102,7 @@ def _traces(fit: LeastSquaresFit, data: FittedData, some: Array, heavy: Whitened
 
 def _few_rows(n: int, r: int, c: int) -> bool:
     """Whether sums over pairs of n rows cost less than c sums of products of r columns."""
-    return 2 * n * (r + c) < r * r * c and n * r <= 4 * _MAX_SUMS
+    return 2 * n * (r + c) < r * r * c and n * r <= _MAX_ROWS
 
 
 def _triangles(
@@ -125,8 +126,10 @@ def _traces_of_pairs(
     Q, g = rows.Q, rows.counted(_squares(rows, some))
     traces: Array = 2.0 * (g_heavy * ((heavy @ Q.T) ** 2 @ g)).sum(axis=0)
     for first in range(0, len(Q), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        traces += (g[block] * ((Q[block] @ Q.T) ** 2 @ g)).sum(axis=0)
+        last = first + _BLOCK
+        block, g_block = Q[first:last], g[first:last]
+        others = (block @ block.T) ** 2 @ g_block + 2.0 * (block @ Q[last:].T) ** 2 @ g[last:]
+        traces += (g_block * others).sum(axis=0)
     return traces
 
 

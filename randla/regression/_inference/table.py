@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from randla._typing import Array
+
 Inference = Any  # which imports this module
 
 _WIDTH = 79
@@ -20,8 +22,8 @@ _GAP = 2  # between columns, 1 where they would be too wide
 class Block:
     """The table of one fit: rows of cells, the first of which is a name; or the parts of errors."""
 
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    header: list[str]
+    rows: list[list[str]]
     is_first: bool = True  # of its fit
 
 
@@ -114,40 +116,42 @@ def notes_of(inference: Inference) -> list[str]:
 
 def blocks_of(inference: Inference) -> list[Block]:
     """One block for each fit, and below it the parts of the error where there are two."""
-    low, high = inference.confidence_interval()
-    shape = (len(inference.estimate), -1)
-    arrays = [
-        np.reshape(v, shape)
-        for v in (
-            inference.estimate, inference.standard_error, inference.t, inference.p, low, high,
-            inference.degrees_of_freedom,
-        )
-    ]  # fmt: skip
-    header = "coef", "std err", "t", "P>|t|", "[0.025", "0.975]"
-    shows_df = not _common_df(inference)
-    parts = [
-        np.reshape(v, shape) for v in (inference.statistical_error, inference.algorithmic_error)
-    ]
     blocks = []
-    for j in range(arrays[0].shape[1]):
-        rows = [
-            (name, *_cells(x, se, t, p, a, b), *([_degrees(df)] if shows_df else []))
-            for name, x, se, t, p, a, b, df in zip(
-                inference.names, *(v[:, j] for v in arrays), strict=True
-            )
-        ]
-        titles = title(inference, j), *header, *(["df"] if shows_df else [])
-        blocks.append(Block(titles, rows))
-        if (parts[1][:, j] > 0.0).any():
-            errors = zip(inference.names, arrays[1][:, j], *(v[:, j] for v in parts), strict=True)
-            blocks.append(
-                Block(
-                    ("", "std err", "of data", "of sketch"),
-                    [(name, *map(_number, three)) for name, *three in errors],
-                    is_first=False,
-                )
-            )
+    for j in range(inference.estimate.size // len(inference.estimate)):
+        blocks.append(_coefficients(inference, j))
+        if (_of_fit(inference.algorithmic_error, j) > 0.0).any():
+            blocks.append(_parts(inference, j))
     return blocks
+
+
+def _coefficients(inference: Inference, j: int) -> Block:
+    header = [title(inference, j), "coef", "std err", "t", "P>|t|", "[0.025", "0.975]"]
+    numbers = (
+        inference.estimate, inference.standard_error, inference.t, inference.p,
+        *inference.confidence_interval(),
+    )  # fmt: skip
+    rows = [
+        [_on_one_line(name), *_cells(*row)]
+        for name, *row in zip(inference.names, *(_of_fit(v, j) for v in numbers), strict=True)
+    ]
+    if not _common_df(inference):
+        header.append("df")
+        for row, df in zip(rows, _of_fit(inference.degrees_of_freedom, j), strict=True):
+            row.append(_degrees(df))
+    return Block(header, rows)
+
+
+def _parts(inference: Inference, j: int) -> Block:
+    errors = inference.standard_error, inference.statistical_error, inference.algorithmic_error
+    rows = [
+        [_on_one_line(name), *map(_number, row)]
+        for name, *row in zip(inference.names, *(_of_fit(v, j) for v in errors), strict=True)
+    ]
+    return Block(["", "std err", "of data", "of sketch"], rows, is_first=False)
+
+
+def _of_fit(values: Array, j: int) -> Array:
+    return values.reshape(len(values), -1)[:, j]
 
 
 def title(inference: Inference, j: int) -> str:
@@ -157,7 +161,11 @@ def title(inference: Inference, j: int) -> str:
     column = inference._columns[j]
     if inference._column_kind == "tau":
         return f"tau = {column:g}"
-    return f"column {column}" if isinstance(column, int) else column
+    return f"column {column}" if isinstance(column, int) else _on_one_line(column)
+
+
+def _on_one_line(name: str) -> str:
+    return " ".join(name.split())
 
 
 def _common_df(inference: Inference) -> str:

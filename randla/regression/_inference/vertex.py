@@ -6,6 +6,7 @@ side, so that of them only the sum of z a matters, z being tau or tau - 1.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +18,7 @@ from randla._panels import Panels
 from randla._random import hashes
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
-from randla.regression._inference.resampling import NullSpace
+from randla.regression._inference.resampling import ALONE, NullSpace, decided_alone
 from randla.regression._kernels import vertex as kernels
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import Conditioned, WeightedData, condition
@@ -39,7 +40,7 @@ _LEAST_DENSITY = 0.05
 class FittedRows:
     """Rows of a fit in memory, in well conditioned columns, for all of its quantiles.
 
-    x = (fitted x) + transform @ y / unit for y in these columns.
+    x is that of the fit plus unit * transform @ y, for y in these columns.
     """
 
     data: WeightedData
@@ -64,6 +65,17 @@ class FittedRows:
     def told(self) -> NDArray[np.bool_]:
         """Which coefficients are functions of A x."""
         return NullSpace.of(self.null, np.ones(self.data.d)).told
+
+    def decided_alone(self, repeats: bool) -> NDArray[np.bool_]:
+        """Which coefficients a single row decides; frequencies above 1 are several rows."""
+        panels, T = self.conditioned.panels, self.conditioned.scaled_transform
+        whitener = self.conditioned.factor.whitener()
+        leverage = np.square(panels.norms(whitener).ravel()[: panels.n])
+        alone = leverage > 1.0 - ALONE
+        if repeats and self.data.weight is not None:
+            alone &= self.data.weight <= 1.0
+        Q = panels.rows(np.flatnonzero(alone)) @ whitener.T
+        return decided_alone(T @ whitener.T, Q)
 
     def vertex(self, x: Array, tau: float) -> Vertex | None:
         """The optimal vertex at the fit x (d,); None for a perfect fit, or if it is not found."""
@@ -91,8 +103,6 @@ class FittedRows:
 
 def replace_rhs(rows: Panels, rhs: Array) -> Panels:
     """The same rows with another right-hand side."""
-    from copy import copy
-
     out = copy(rows)
     out.rhs = rhs
     return out

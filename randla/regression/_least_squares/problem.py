@@ -12,6 +12,7 @@ from randla._tall.dense import DenseMatrix
 from randla._tall.problem import LazyProblem, LeastSquaresMatrix, ScaledProblem
 from randla._typing import Array
 from randla.regression._least_squares.options import LstsqOptions
+from randla.regression._solvers.rank import Exponents
 from randla.sketching._kronecker import KroneckerProduct
 
 #: Entries up to which a sparse matrix or an operator is solved as a dense matrix.
@@ -83,3 +84,21 @@ def single_blas(tall: LeastSquaresMatrix) -> AbstractContextManager[None]:
     if tall.lazy or n * d <= _MIN_SINGLE or d > _MAX_SINGLE:
         return nullcontext()
     return single_threaded_blas()
+
+
+def shaped(
+    rows: ScaledProblem, Y: Array, exponents: Exponents | None, one_dimensional: bool
+) -> Array:
+    """Coefficients as the caller's b suggests: (d,) or (d, k)."""
+    X = rows.unscale(Y, exponents)
+    if X is not Y and not np.isfinite(X).all():
+        raise ValueError(
+            "A must not be so small beside b that coefficients exceed the largest float64"
+        )
+    return X[:, 0] if one_dimensional else np.ascontiguousarray(X)
+
+
+def norms_of(rows: ScaledProblem, squares: Array, one_dimensional: bool) -> Any:
+    """Norms in the caller's units: a number, or (k,)."""
+    norms = rows.unscale_norm(np.sqrt(squares))
+    return float(norms[0]) if one_dimensional else norms

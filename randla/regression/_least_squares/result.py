@@ -20,12 +20,12 @@ from randla.regression._inference.least_squares import least_squares_inference
 from randla.regression._inference.options import LEAST_SQUARES, InferenceOptions
 from randla.regression._inference.result import Inference
 from randla.regression._least_squares.options import LstsqOptions
+from randla.regression._least_squares.problem import norms_of, shaped
 from randla.regression._least_squares.record import Record, record_of_fit, record_of_sketch
 from randla.regression._least_squares.refinement import RefinementState
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._least_squares.sketch_factory import SketchFactory
 from randla.regression._solvers.backward_error import measure_backward_error
-from randla.regression._solvers.rank import Exponents
 from randla.regression._solvers.refinement import Solution
 from randla.sketching._inference import implied_eps
 
@@ -103,7 +103,7 @@ class LstsqResult(LinearFit):
             Y, exponents = solution.Y, solution.exponents
             _, squares = rows.residual(Y if exponents is None else np.ldexp(Y, exponents[:, None]))
             solution = replace(solution, squares=squares)
-        x = _shaped(rows, solution.Y, solution.exponents, one_dimensional)
+        x = shaped(rows, solution.Y, solution.exponents, one_dimensional)
         P, error = solution.preconditioner, solution.error
         is_known = error is not None and (P is None or not P.has_factor)  # relative to A as a whole
         measure: Any = partial(measure_backward_error, rows, solution)  # columnwise
@@ -112,7 +112,7 @@ class LstsqResult(LinearFit):
             standard_error=np.zeros(x.shape),
             degrees_of_freedom=math.inf,
             linf_bound=0.0 if one_dimensional else np.zeros(rows.k),
-            residual_norm=_norms(rows, solution.squares, one_dimensional),
+            residual_norm=norms_of(rows, solution.squares, one_dimensional),
             rank=solution.rank,
             method=solution.method,
             sketch_size=None,
@@ -146,11 +146,11 @@ class LstsqResult(LinearFit):
             residual = rows.unscale_norm(np.sqrt(solution.residual_squares))
             bound = eps / rows.d**0.5 * residual * solution.inverse_norm
         return cls(
-            x=_shaped(rows, solution.Y, exponents, one_dimensional),
-            standard_error=_shaped(rows, solution.standard_error, exponents, one_dimensional),
+            x=shaped(rows, solution.Y, exponents, one_dimensional),
+            standard_error=shaped(rows, solution.standard_error, exponents, one_dimensional),
             degrees_of_freedom=float(m - rank),
             linf_bound=float(bound[0]) if one_dimensional else bound,
-            residual_norm=_norms(rows, solution.residual_squares, one_dimensional),
+            residual_norm=norms_of(rows, solution.residual_squares, one_dimensional),
             rank=rank,
             method="sketch-and-solve",
             sketch_size=m,
@@ -328,6 +328,9 @@ class LstsqResult(LinearFit):
         only two or three groups have, "cluster" is wide (99 %, up to twice the length) and "CR2"
         nearer. A column that one group has for itself, such as its dummy, has no error.
 
+        A rough factor of A (of "iterative", "lsqr", or "cholesky" where A is ill-conditioned) is
+        corrected by a pass over A, to which the fit keeps a reference until then.
+
         After a single sketch `x` has two errors, that of the sketch and that of the data, which are
         kept apart and added: `Inference.algorithmic_error` and `Inference.statistical_error`. In
         sketches that mix all rows "iid" is nearly right for errors of any variance as long as m is
@@ -439,20 +442,3 @@ class LstsqResult(LinearFit):
 
 def _same(record: Record) -> Record:
     return record
-
-
-def _shaped(
-    rows: ScaledProblem, Y: Array, exponents: Exponents | None, one_dimensional: bool
-) -> Array:
-    """Coefficients as the caller's b suggests: (d,) or (d, k)."""
-    X = rows.unscale(Y, exponents)
-    if X is not Y and not np.isfinite(X).all():
-        raise ValueError(
-            "A must not be so small beside b that coefficients exceed the largest float64"
-        )
-    return X[:, 0] if one_dimensional else np.ascontiguousarray(X)
-
-
-def _norms(rows: ScaledProblem, squares: Array, one_dimensional: bool) -> Any:
-    norms = rows.unscale_norm(np.sqrt(squares))
-    return float(norms[0]) if one_dimensional else norms

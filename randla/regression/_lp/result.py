@@ -217,13 +217,21 @@ class LpRegressionResult(LinearFit):
             * "iid": errors of one law, independent of A (Siddiqui);
             * "powell": a kernel with one width for all rows;
             * "rank": intervals by inverted rank tests [2]_, the nearest to their level in the
-              tails; standard errors, t and p are those of "robust". In memory only;
+              tails (95 % intervals of 100 and 500 rows held in 91 to 99 % of simulations). There
+              they may have no end, where no value of the coefficient can be rejected. Up to a level
+              of 0.999, or 1 - 0.01/(k d) for k d > 10 coefficients. Standard errors, t and p are
+              those of "robust". In memory only;
             * "cluster" (default where `groups` are given): independent groups, jackknife with the
               densities of "robust" and the degrees of freedom of Bell and McCaffrey; "CR1": with
               one width for all rows [3]_, and n_groups - 1.
 
-            For 1.5 <= p <= 3 "robust": a sandwich with leave-one-out residuals. "bootstrap", for
-            all p <= 3: refits with exponential weights of the rows, or of the groups.
+            For 1.5 <= p <= 3 "robust": a sandwich with leave-one-out residuals.
+
+            For quantiles in memory and all p <= 3 "bootstrap": refits with exponential weights of
+            the rows, or of the groups, the same for all quantiles; Student's law with
+            ``n_replicates - 1`` degrees of freedom, or as many as the rows or groups leave. It
+            needs no formula for densities, but is no remedy for small samples: for 100 rows 95 %
+            intervals held in 93 to 98 % of simulations at the median, in 72 to 94 % at 0.95.
         groups : (n,) array_like, optional
             Labels of the groups within which errors may depend.
         weights : (n,) array_like, optional
