@@ -44,9 +44,10 @@ axes = process.plot()
 of_mean = mean.inference(A, food, names=names)
 low, high = of_mean.confidence_interval()
 for j, ax in enumerate(axes):
-    ax.axhline(mean.x[j], color="k", ls="--", lw=1)
-    for end in (low[j], high[j]):
-        ax.axhline(end, color="k", ls=":", lw=0.8)
+    ax.axhline(mean.x[j], color="k", ls="--", lw=1, label="least squares")
+    for end, label in ((low[j], "its interval"), (high[j], None)):
+        ax.axhline(end, color="k", ls=":", lw=0.8, label=label)
+axes[1].legend()
 axes[0].figure.set_size_inches(10, 4)
 plt.show()
 quartiles = randla.lp_regression(A, food, tau=[0.25, 0.5, 0.75]).inference(A, food)
