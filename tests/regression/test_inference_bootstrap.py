@@ -136,6 +136,16 @@ def test_replicates_of_norms_are_full_fits(p):
         np.testing.assert_allclose(x, exact.x, atol=2e-4 if p < 1.25 else 1e-5)
 
 
+def test_many_columns():
+    rng = np.random.default_rng(16)
+    A, b = design(rng, 300, 60)
+    for solve, options in ((lstsq, {}), (lp_regression, {"p": 2.5, "rtol": 1e-13})):
+        result = quiet(solve(A, b, **options), A, b, n_replicates=3)
+        for x, weight in zip(result.replicates, drawn(A, b, 3), strict=True):
+            exact = solve(A, b, weights=weight, **options)
+            np.testing.assert_allclose(x, exact.x, atol=1e-6)
+
+
 def test_p_2_is_least_squares():
     A, b = design(np.random.default_rng(6), 100, 3)
     norm = quiet(lp_regression(A, b, 2), A, b, n_replicates=10)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from randla import lstsq
 from randla.regression._inference import clusters
@@ -124,6 +125,24 @@ def test_degrees_of_freedom_converge_with_the_share_of_a_group():
         last = inference(*nearly_carried(1e-6), "CR2")
     assert np.isnan(last.degrees_of_freedom).tolist() == [False, False, True]
     np.testing.assert_allclose(last.standard_error[:2], nearer.standard_error[:2], rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "form", [np.asfortranarray, lambda A: np.repeat(A, 2, axis=1)[:, ::2], sparse.csr_array]
+)
+def test_forms_of_a_matrix(form):
+    A, b, groups = panel(3000, 4, 40)
+    A[A < 0.0] = 0.0
+    expected, found = inference(A, b, groups), inference(form(A), b, groups)
+    np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-9)
+    np.testing.assert_allclose(found.degrees_of_freedom, expected.degrees_of_freedom, rtol=1e-9)
+
+
+def test_single_precision_is_read_as_it_is():
+    A, b, groups = panel(400, 4, 20)
+    A = A.astype(np.float32)
+    expected, found = inference(A.astype(float), b, groups), inference(A, b, groups)
+    np.testing.assert_allclose(found.standard_error, expected.standard_error, rtol=1e-9)
 
 
 def test_series_and_eigenvalues_agree(monkeypatch):

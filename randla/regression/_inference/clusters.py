@@ -35,6 +35,7 @@ import numpy as np
 
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
+from randla._validation import read_only
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
 from randla.regression._inference.fit import LeastSquaresFit, determined
@@ -56,9 +57,9 @@ _CARRIED_ALONE = "it hangs on one group of rows, without which the data do not d
 #: What each kind assumes, and how, in a line.
 ASSUMED = {
     "CR1": "independent groups of rows, CR1",
-    "CR2": "independent groups of rows, CR2 with Bell-McCaffrey degrees of freedom",
-    "CR3": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
-    "cluster": "independent groups of rows, CR3 with Bell-McCaffrey degrees of freedom",
+    "CR2": "independent groups of rows, CR2, Bell-McCaffrey degrees of freedom",
+    "CR3": "independent groups of rows, CR3, Bell-McCaffrey degrees of freedom",
+    "cluster": "independent groups of rows, CR3, Bell-McCaffrey degrees of freedom",
 }
 
 
@@ -190,7 +191,8 @@ def _sums_of_rows(
                 z = v * residual
                 sums[2] += residual.T @ z
                 sums[3] += z.T @ X
-            kernels.add_groups(X @ T, codes[rows], v, z, *sums[:2])
+            inputs = (read_only(part) for part in (X @ T, codes[rows], v, z))
+            kernels.add_groups(*inputs, *sums[:2])
         return sums
 
     seconds = 1e-9 * n * r * (d + r * q)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from randla._tall.memory import add_gram
+from randla._tall.memory import SplitTriangle
 from randla._typing import Array
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors
@@ -35,7 +35,6 @@ from randla.regression._inference.whitened_rows import (
     basis,
     constants_of,
     heavy_rows,
-    multiply,
     no_rows,
 )
 from randla.regression._kernels import robust as kernels
@@ -49,6 +48,8 @@ _OF_ALONE = 1e-7
 _STANDS_ALONE = (
     "it hangs on one row of leverage one, whose residual is zero whatever the error of that row"
 )
+#: Rows of scores up to which a compiled product is faster than BLAS.
+_FEW = 32
 #: The p of each kind.
 _POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
 
@@ -56,7 +57,7 @@ _POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
 class RowSums(NamedTuple):
     """Sums over all rows."""
 
-    gradient: Array  # (k, d) of A'W(b - A x)
+    gradient: Array  # (k, r) of K'A'W(b - A x)
     products: Array  # (k, k) of the weighted residuals
     n_heavy: Array  # () rows of leverage near one
     meat: Array  # (k r, k r) of the kind, without heavy rows
@@ -66,37 +67,39 @@ class RowSums(NamedTuple):
 def sum_rows(fit: LeastSquaresFit, data: FittedData, kind: str) -> RowSums:
     """All that one pass says."""
     d, k, r = data.d, data.k, fit.rank
-    power, n_moments = _POWERS.get(kind), 2 if kind == "robust" else 0
-    size = 0 if power is None else k * r
-    sums = data.sums(
-        _sums_of_tile, data.B, data.w, power=power, n_moments=n_moments, **constants_of(fit, data),
-        shapes=[(k, d), (k, k), (), (size, size), (n_moments, d)], widths=[k, r, 1, size, d],
+    size, n_moments = k * r + 1, 2 if kind == "robust" else 0
+    even = size + size % 2
+    gram, gradient, products, n_heavy, of_df = data.sums(
+        _sums_of_tile, data.B, data.w, power=_POWERS[kind], n_moments=n_moments,
+        shapes=[(even, even), (k * r,), (k, k), (), (n_moments, d)], widths=[r + k, 1, even, d],
+        **constants_of(fit, data),
     )  # fmt: skip
-    return RowSums(*sums)
+    gram = np.tril(gram) + np.tril(gram, -1).T
+    gradient = gradient + gram[k * r, : k * r]
+    return RowSums(gradient.reshape(k, r), products, n_heavy, gram[: k * r, : k * r], of_df)
 
 
 def _sums_of_tile(
-    X: Array, B: Array, w: Array | None, *, power: int | None, n_moments: int, work: list[Array],
+    X: Array, B: Array, w: Array | None, *, power: int, n_moments: int, work: list[Array],
     K: Array, Y: Array, repeats: bool,
 ) -> list[Any]:  # fmt: skip
-    R, Q, left, scores, G = work
-    np.subtract(B, np.matmul(X, Y, out=R), out=R)
-    root = None if w is None else np.sqrt(w)
-    weighted = R
-    if root is not None:
-        R *= root[:, None]
-        weighted = R * root[:, None]
-    sums = [weighted.T @ X, R.T @ R]
-    if power is None:
-        return sums
-    multiply(X, K, Q)
-    root = np.empty(0) if root is None or repeats else root
-    sums.append(kernels.scores(Q, R, root, power, HEAVY, left[:, 0], scores))
-    sums.append(np.zeros((scores.shape[1],) * 2))
-    add_gram(scores, sums[-1])
+    """All is turned: rows of A are columns."""
+    P, left, scores, G = (array.reshape(-1, len(X)) for array in work)
+    (k, r), root = (Y.shape[1], K.shape[1]), np.empty(0) if w is None else np.sqrt(w)
+    for rows, columns, part in SplitTriangle(K).blocks:
+        np.matmul(part.T, X[:, rows].T, out=P[:r][columns])
+    np.matmul(Y.T, X.T, out=P[r:])
+    gram, gradient = np.zeros((len(scores),) * 2), np.zeros(k * r)
+    scores[k * r :] = 0.0
+    n_heavy = kernels.scores(P, B, root, repeats, power, HEAVY, left[0], scores, gradient)
+    if len(scores) <= _FEW:
+        kernels.add_gram(scores, gram)
+    else:
+        np.matmul(scores, scores.T, out=gram)  # NumPy calls SYRK, half of a product
+    sums = [gram, gradient, P[r:] @ P[r:].T, n_heavy]
     if n_moments:
         counts = w if repeats else None
-        sums.append(moments(np.matmul(Q, K.T, out=G), left[:, 0], counts, HEAVY))
+        sums.append(moments(np.matmul(K, P[:r], out=G), left[0], counts, HEAVY))
     return sums
 
 

@@ -7,12 +7,13 @@ read again, and looked at whether they are those of the fit.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from randla._typing import Array
+from randla.regression._inference.bootstrap import bootstrap_least_squares
 from randla.regression._inference.clusters import GroupSums, cluster_errors, sum_groups
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, warn_of_missing
@@ -93,15 +94,15 @@ def least_squares_errors(
     fit: LeastSquaresFit, data: FittedData | None, options: InferenceOptions
 ) -> tuple[Errors, Array | None]:
     """Statistical errors of a fit, and the covariance of the algorithm in the same units."""
-    if fit.sketch is not None:
-        errors, algorithmic = sketched_errors(fit, data, options)
-        return finished(errors, fit, fit.products), algorithmic
     n_rows = fit.n_rows if data is None else data.n_rows
     if n_rows <= fit.rank:
         raise ValueError(
             f"A must have more rows (with weight) than its rank {fit.rank}, got {n_rows}: no "
             "degrees of freedom are left for the errors"
         )
+    if fit.sketch is not None:
+        errors, algorithmic = sketched_errors(fit, data, options)
+        return finished(errors, fit, fit.products), algorithmic
     if data is None:
         return finished(iid_errors(fit, fit.products), fit, fit.products), None
     if options.kind in CLUSTERED:
@@ -109,17 +110,42 @@ def least_squares_errors(
         require_same_data(fit, data, of_groups)
         errors = cluster_errors(data, fit, options.kind, of_groups)
         return finished(errors, fit, of_groups.products, data), None
-    sums = sum_rows(fit, data, options.kind)
-    require_same_data(fit, data, sums)
-    if options.kind == "iid":
-        errors = iid_errors(fit, sums.products, data)
-    elif options.kind == "bootstrap":
-        from randla.regression._inference.bootstrap import bootstrap_least_squares
+    if options.kind in ("iid", "bootstrap"):
+        sums = _sum_residuals(fit, data)
+        require_same_data(fit, data, sums)
+        if options.kind == "iid":
+            errors = iid_errors(fit, sums.products, data)
+        else:
+            errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
+        return finished(errors, fit, sums.products, data), None
+    of_rows = sum_rows(fit, data, options.kind)
+    require_same_data(fit, data, of_rows)
+    errors = robust_errors(data, fit, options.kind, of_rows)
+    return finished(errors, fit, of_rows.products, data), None
 
-        errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
-    else:
-        errors = robust_errors(data, fit, options.kind, sums)
-    return finished(errors, fit, sums.products, data), None
+
+class ResidualSums(NamedTuple):
+    """Products of the weighted residuals with the columns (k, d), and with one another (k, k)."""
+
+    gradient: Array
+    products: Array
+
+
+def _sum_residuals(fit: LeastSquaresFit, data: FittedData) -> ResidualSums:
+    d, k = fit.Y.shape
+    shapes = [(k, d), (k, k)]
+    return ResidualSums(
+        *data.sums(_residuals_of_tile, data.B, data.w, shapes=shapes, widths=[k], Y=fit.Y)
+    )
+
+
+def _residuals_of_tile(
+    X: Array, B: Array, w: Array | None, *, Y: Array, work: list[Array]
+) -> list[Array]:
+    (R,) = work
+    np.subtract(B, np.matmul(X, Y, out=R), out=R)
+    weighted = R if w is None else R * w[:, None]
+    return [weighted.T @ X, weighted.T @ R]
 
 
 def iid_errors(fit: LeastSquaresFit, products: Array, data: FittedData | None = None) -> Errors:
@@ -166,30 +192,41 @@ def finished(
     )  # fmt: skip
 
 
-def require_same_data(fit: LeastSquaresFit, data: FittedData, sums: RowSums | GroupSums) -> None:
+def require_same_data(
+    fit: LeastSquaresFit, data: FittedData, sums: RowSums | GroupSums | ResidualSums
+) -> None:
     """Raise ValueError unless the fit solves the normal equations of the data.
 
     Each entry of the gradient A'W(b - A x) is a rounding error beside the norms that it is made
-    of, whatever the condition number; and the residuals have the norm that the fit found.
+    of, whatever the condition number, which enters where only K'A'W(b - A x) is known; and the
+    residuals have the norm that the fit found.
     """
-    g = sums.gradient.T
-    if not np.isfinite(g).all():
+    if not (np.isfinite(sums.gradient).all() and np.isfinite(sums.products).all()):
         data.tall.require_finite()
         raise ValueError("A, b and weights must be finite and those of the fit, got NaN or inf")
-    K = fit.inverse
-    if fit.rank < len(K):  # what is outside of the row space was not looked at in the fit
-        V = np.linalg.qr(K)[0]
-        g = np.where(fit.column_norms[:, None] > 0.0, V @ (V.T @ g), g)
     unit = _unscaled(fit, data)
     norm, found = (np.sqrt(P.diagonal()) for P in (sums.products, unit * unit * fit.products))
     relative = _EPS * (_GRADIENT + _GRADIENT_ROOT_N * data.n**0.5) + fit.slack
     error = relative * (norm + unit * fit.terms)  # of the residuals, (k,)
-    right = np.abs(g) <= unit * np.outer(fit.column_norms, error)
+    if isinstance(sums, RowSums):
+        right = np.linalg.norm(sums.gradient, axis=1) <= fit.condition * error
+    else:
+        g = _in_row_space(fit, sums.gradient.T)
+        right = np.abs(g) <= unit * np.outer(fit.column_norms, error)
     if not (right.all() and (np.abs(norm - found) <= _NORM * found + error).all()):
         raise ValueError(
             "A, b or weights are not those of the fit: its residuals b - A x are not orthogonal to "
             "the columns of A"
         )
+
+
+def _in_row_space(fit: LeastSquaresFit, g: Array) -> Array:
+    """A gradient (d, k) without what is outside of the row space, which the fit did not look at."""
+    K = fit.inverse
+    if fit.rank == len(K):
+        return g
+    V = np.linalg.qr(K)[0]
+    return np.where(fit.column_norms[:, None] > 0.0, V @ (V.T @ g), g)
 
 
 def _unscaled(fit: LeastSquaresFit, data: FittedData | None) -> float:

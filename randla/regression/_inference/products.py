@@ -50,10 +50,10 @@ def standard_errors(A: Any, covariance: Array, unit: Array, null: Array | None, 
     d, k = unit.shape
     blocks = np.stack([covariance[j * d : (j + 1) * d, j * d : (j + 1) * d] for j in range(k)])
     sd = np.sqrt(np.maximum(blocks.diagonal(axis1=1, axis2=2), 0.0))  # (k, d)
-    unknown = np.isnan(sd)
+    unknown = ~np.isfinite(sd)
     size = np.where(unknown | (sd == 0.0), 1.0, sd)
+    blocks = np.where(np.isfinite(blocks), blocks, 0.0)
     correlation = blocks / size[:, :, None] / size[:, None, :]
-    correlation[np.isnan(correlation)] = 0.0
     sd = np.where(unknown, 0.0, unit.T * sd)
     tall = open_tall(A, name, finite=True)
     return tall.map_rows(

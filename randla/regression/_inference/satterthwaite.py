@@ -42,8 +42,8 @@ _MAX_SUMS, _MAX_ROWS, _BLOCK = 1 << 20, 1 << 25, 512
 
 
 def moments(G: Array, left: Array, counts: Array | None, least: float) -> Array:
-    """Sums (2, d) of g^4 (1 - 2 h) and g^2 h over rows G of ``A (A'A)^-1``; left is 1 - h."""
-    out = np.zeros((2, G.shape[1]))
+    """Sums (2, d) of g^4 (1 - 2 h) and g^2 h, from (A'A)^-1 A' in G (d, n); left is 1 - h."""
+    out = np.zeros((2, len(G)))
     kernels.moments(G, left, np.empty(0) if counts is None else counts, least, out)
     return out
 

@@ -18,6 +18,8 @@ robust, HC0 to HC3, without the data
 robust, HC0 to HC3, with the data
     One more pass: exact G, the residuals of :math:`x'`, leverages from C. Where one of them is not
     small all is made exact, in two passes more.
+bootstrap
+    Refits, which are exact.
 clusters
     One more pass; the scores of the exact residuals follow from the sums of that pass.
 
@@ -38,10 +40,7 @@ from scipy.special import fdtrc
 
 from randla._typing import Array
 from randla.regression._inference.bootstrap import bootstrap_least_squares
-from randla.regression._inference.clusters import (
-    cluster_errors,
-    sum_groups,
-)
+from randla.regression._inference.clusters import cluster_errors, sum_groups
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, diagonal
 from randla.regression._inference.fit import LeastSquaresFit, OneSketch
@@ -189,7 +188,7 @@ def _sums_of_tile(
     sums.append((rows.left < 1.0 - _LARGE).sum())
     sums.append(_meat(rows, power))
     if n_moments:
-        sums.append(moments(rows.Q @ constants["K"].T, rows.left, rows.counts, 0.0))
+        sums.append(moments(constants["K"] @ rows.Q.T, rows.left, rows.counts, 0.0))
     return sums
 
 

@@ -172,7 +172,7 @@ class Near:
             inverse, y, r, side = start
             fresh = inverse.copy()
             status, n_pivots = kernels.refit(
-                rows.data, rows.n, weight, r, side, basis, inverse, self.far, self.tau,
+                rows.data, weight, r, side, basis, inverse, self.far, self.tau,
                 _MOST * rows.d, step, order,
             )  # fmt: skip
             if status != kernels.DONE:

@@ -14,6 +14,7 @@ from randla.regression._inference.options import InferenceWarning
 
 #: Relative size, in units of rounding errors, below which a direction counts as none.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
+_HUGE = 1e150
 #: What a redundant restriction may contradict the others by.
 _CONTRADICTION = 1e-8
 
@@ -67,7 +68,7 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     touched = R.any(axis=0)
     nu = float(np.fmin.reduce(df[touched]))
     R, C, unit = R[:, touched], covariance[np.ix_(touched, touched)], unit[touched]
-    if np.isnan(C).any():
+    if not np.isfinite(C).all():
         warn_caller("the test is of a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
     x, sd = x[touched] / unit, np.sqrt(np.maximum(C.diagonal(), 0.0))
@@ -127,7 +128,8 @@ def _independent(R: Array, r: Array) -> tuple[Array, Array]:
         R[left] = np.where(np.abs(R[left]) <= _ROUNDING * size[left], 0.0, R[left])
         top = np.abs(R[left, :-1]).max(axis=1, initial=0.0)
         top = np.where(top > 0.0, top, 1.0)[:, None]
-        R[left], size[left] = R[left] / top, size[left] / top
+        with np.errstate(over="ignore"):
+            R[left], size[left] = (np.clip(v[left] / top, -_HUGE, _HUGE) for v in (R, size))
     if (np.abs(R[left, -1]) > _CONTRADICTION * size[left, -1]).any():
         raise ValueError("r must not contradict itself: some rows of R depend on others, unlike r")
     R = R[found]

@@ -61,7 +61,7 @@ def _reach(p):
 
 
 @summing_kernel
-def refit(panels, n, weight, r, side, basis, inverse, far, tau, most, step, order):
+def refit(panels, weight, r, side, basis, inverse, far, tau, most, step, order):
     """Pivot to the optimal vertex of the weighted rows, by the steepest edge and exact line search.
 
     r, side, basis (d,), inverse (d, d) are those of a vertex and are renewed; far (d,) is the sum
