@@ -3,6 +3,7 @@
 from benchmarks.regression import (
     inference_clusters,
     inference_least_squares,
+    inference_norms,
     inference_quantiles,
     inference_resampling,
 )
@@ -11,5 +12,6 @@ from benchmarks.regression import (
 def studies():
     yield from inference_least_squares.studies()
     yield from inference_quantiles.studies()
+    yield from inference_norms.studies()
     yield from inference_clusters.studies()
     yield from inference_resampling.studies()

@@ -1,6 +1,6 @@
 """Iterations of the interior point method: designs, noises and quantiles of all kinds.
 
-    python -m benchmarks.sampling.iterations [--rows 20000] [--columns 10] [--method full]
+    python -m benchmarks.regression.iterations [--rows 20000] [--columns 10] [--method full]
 
 A solve is one run of the method; a regression may need several (some rows first, then all with
 their residuals cut, once more where a cut row ended on the other side).
