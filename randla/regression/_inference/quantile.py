@@ -19,15 +19,15 @@ import numpy as np
 
 from randla._results import warn_caller
 from randla._typing import Array
-from randla.regression._inference import density
-from randla.regression._inference.basis import Basis, Bread
-from randla.regression._inference.bootstrap import bootstrap_quantiles
-from randla.regression._inference.clusters import covariance_of_groups, group_sums
-from randla.regression._inference.density import Residuals
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.lp_fit import LpRows
-from randla.regression._inference.options import CLUSTERED, InferenceOptions, InferenceWarning
-from randla.regression._inference.rank import rank_errors
+from randla.regression._errors import density
+from randla.regression._errors.basis import Basis, Bread
+from randla.regression._errors.clusters import covariance_of_groups, group_sums
+from randla.regression._errors.density import Residuals
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.lp_fit import LpRows
+from randla.regression._errors.options import CLUSTERED, InferenceOptions, InferenceWarning
+from randla.regression._resampling.bootstrap import bootstrap_quantiles
+from randla.regression._resampling.rank import rank_errors
 
 _ASSUMED = {
     "iid": "errors of one law, independent of A (Siddiqui)",

@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._typing import Array
 from randla._validation import as_flag
-from randla.regression._inference.fitted import LinearFit
-from randla.regression._inference.labels import sorted_rows
-from randla.regression._inference.lp_fit import LpFit
+from randla.regression._errors.lp_fit import LpFit
+from randla.regression._fitted.fitted import LinearFit
+from randla.regression._fitted.labels import sorted_rows
+from randla.regression._fitted.products import constant_columns
 from randla.regression._inference.lp_inference import lp_inference, require_inference
-from randla.regression._inference.products import constant_columns
 from randla.regression._inference.result import Inference
 from randla.regression._lp.certificate import Fit
 from randla.regression._lp.options import LpOptions

@@ -29,10 +29,10 @@ import numpy as np
 
 from randla._tall._kernels.tiles import row_norms
 from randla._typing import Array
-from randla.regression._inference.basis import Basis
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.lp_fit import LpRows
-from randla.regression._inference.order_statistics import smallest, weighted_quantiles
+from randla.regression._errors.basis import Basis
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.lp_fit import LpRows
+from randla.regression._errors.order_statistics import smallest, weighted_quantiles
 
 #: Differences of planes up to this, beside the range of b, are rounding errors.
 _ROUNDING = 1e-12
