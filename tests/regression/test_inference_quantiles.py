@@ -424,7 +424,7 @@ def test_a_row_that_stands_alone_in_a_norm():
 def test_warnings():
     rng = np.random.default_rng(20)
     A, b = design(rng, 100)
-    with pytest.warns(InferenceWarning, match="only 5 rows lie beyond the plane of tau"):
+    with pytest.warns(InferenceWarning, match="only 5 rows lie beyond the fit of tau"):
         lp_regression(A, b, tau=0.95).inference(A, b)
     with pytest.warns(InferenceWarning) as caught:
         result = lp_regression(A, b, tau=0.95).inference(A, b)

@@ -260,7 +260,7 @@ class LpRegressionResult(LinearFit):
         Warns
         -----
         InferenceWarning
-            Where fewer than five rows a coefficient lie beyond a plane, where b is discrete, and
+            Where fewer than five rows a coefficient lie beyond a fit, where b is discrete, and
             where coefficients have no standard error (NaN), since too few rows tell them.
 
         Notes
@@ -280,7 +280,7 @@ class LpRegressionResult(LinearFit):
         ones, and in the tails of small samples up to 2.4 times them. With `groups` 95 % intervals
         held in 94 to 99 % at the median, and in 87 to 98 % in the tails.
 
-        Where the planes are not linear, these are errors of the best linear ones only roughly.
+        Where the fits are not linear, these are errors of the best linear ones only roughly.
 
         References
         ----------

@@ -97,7 +97,7 @@ def rank_errors(
             "intervals by rank inversion are NaN where the steps of the statistic were lost",
             InferenceWarning,
         )
-    law = "one density" if density is None else "density of each from planes beside"
+    law = "one density" if density is None else "density of each from the fits beside"
     return replace(
         robust,
         assumed=f"independent rows, {law}",
