@@ -33,6 +33,9 @@ from randla.regression._fitted.labels import Labels
 
 __all__ = ["lp_regression", "lstsq"]
 
+#: Values that an error message lists.
+_FEW = 5
+
 
 def lstsq(
     formula: str, data: Any, *, weights: Any = None, na: str = "raise", **options: Any
@@ -219,7 +222,10 @@ def _as_frame(data: Any, name: str) -> pandas.DataFrame:
         data = data.to_pandas()
     elif not isinstance(data, (pandas.DataFrame, Mapping)):
         raise TypeError(f"{name} must be a table with named columns, got {type(data).__name__}")
-    frame = pandas.DataFrame(data).reset_index(drop=True)
+    try:
+        frame = pandas.DataFrame(data).reset_index(drop=True)
+    except ValueError as error:  # columns of several lengths, or numbers
+        raise ValueError(f"{name} must hold columns of one length, got: {error}") from error
     for column, dtype in frame.dtypes.items():
         if isinstance(dtype, (np.dtype, pandas.CategoricalDtype)):
             continue
@@ -253,7 +259,15 @@ def _read(function: Any, *args: Any, **options: Any) -> Any:
             return function(*args, **options)
     except (FormulaicError, DataMismatchWarning) as error:
         reason = re.sub("\x1b\\[[0-9;]*m|[\u29da\u29db]", "", " ".join(str(error).split()))
+        reason = re.sub(r"(\{.*\})\. They are being cast.*", _few_of_set, reason)
         raise ValueError(f"formula does not suit the data: {reason}") from error
+
+
+def _few_of_set(found: re.Match[str]) -> str:
+    """The first few of the values in braces, in order."""
+    values = sorted(found[1][1:-1].split(", "))
+    more = f" and {len(values) - _FEW} more" if len(values) > _FEW else ""
+    return ", ".join(values[:_FEW]) + more
 
 
 def _matrices(spec: Any, frame: pandas.DataFrame) -> Any:

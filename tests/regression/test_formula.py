@@ -202,8 +202,15 @@ def test_bad_data():
     fit = randla.formula.lstsq("y ~ x + g", DATA)
     with pytest.raises(ValueError, match="A_new must have a column 'g'"):
         fit.predict(DATA[["x"]])
-    with pytest.raises(ValueError, match="nominated levels"):
+    with pytest.raises(ValueError, match=r"nominated levels .*: 'd'$"):
         fit.predict(DATA.assign(g="d"))
+    with pytest.raises(ValueError, match=r": 'q0', 'q1', 'q10', 'q11', 'q12' and 75 more$"):
+        fit.predict(DATA.assign(g=[f"q{i}" for i in range(80)]))
+    with pytest.raises(ValueError, match="A_new must hold columns of one length"):
+        fit.predict({"x": 1.0, "g": "a"})
+    for made in (fit, randla.formula.lp_regression("y ~ x", DATA)):
+        with pytest.raises(ValueError, match=r"after a formula,? its data"):
+            made.inference()
     with pytest.raises(ValueError, match="b must be left out after a formula"):
         fit.inference(DATA, DATA["y"])
     with pytest.raises(TypeError, match="A_new must be a table with named columns, got ndarray"):

@@ -422,7 +422,9 @@ def test_truth_values_are_labels():
         ([1] * 6, ValueError, "at least two different labels"),
         ([1, 2], ValueError, r"groups must have shape \(6,\), got shape \(2,\)"),
         (np.ones((6, 1)), ValueError, r"groups must have shape \(6,\), got shape \(6, 1\)"),
-        ("abcdef", ValueError, r"groups must have shape \(6,\)"),
+        ("abcdef", TypeError, "groups must be a sequence of 6 labels, one for a row, got str"),
+        ({1, 2}, TypeError, "groups must be a sequence of 6 labels, one for a row, got set"),
+        ((i for i in range(6)), TypeError, "groups must be a sequence of 6 labels.*got generator"),
         ([[1], "a", "b", "b", "a", "a"], TypeError, "groups must hold labels.*got a list"),
     ],
 )

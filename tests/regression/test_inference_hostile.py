@@ -211,3 +211,82 @@ def test_groups_in_which_the_signs_of_residuals_balance(kind):
         result = lp_regression(A, b, tau=0.5).inference(A, b, kind=kind, groups=groups)
     assert np.isnan(result.standard_error).all()
     assert np.isnan(result.p).all()
+
+
+@pytest.mark.parametrize("fit", ["least squares", "two right-hand sides", "two quantiles"])
+def test_a_table_and_its_fit_share_no_numbers(data, fit):
+    A, b = data
+    made = FITS[fit](A, b)
+    x, given = made.x.copy(), np.c_[b, b**2] if fit == "two right-hand sides" else b
+    result = made.inference(A, given)
+    for name in ("estimate", "standard_error", "degrees_of_freedom", "t", "p"):
+        getattr(result, name)[0] = 99.0
+    np.testing.assert_array_equal(made.x, x)
+    assert (made.inference(A, given).estimate == x).all()
+
+
+@pytest.mark.filterwarnings("ignore:only")
+@pytest.mark.parametrize("tau", [0.05, [0.05, 0.5]])
+def test_replicates_of_the_bootstrap_that_are_all_equal(tau):
+    b = np.random.default_rng(4).standard_normal(12) ** 3
+    b[b.argmin()] -= 10.0  # no weights move the fit from the least b, or hardly any
+    A = np.ones((12, 1))
+    with pytest.warns(InferenceWarning, match="no standard error for 'x0': all replicates are"):
+        result = lp_regression(A, b, tau=tau).inference(
+            A, b, kind="bootstrap", n_replicates=3, rng=0
+        )
+    missing = np.isnan(result.standard_error).ravel()
+    assert (missing == [True, False][: len(missing)]).all()
+    assert (np.isnan(result.p).ravel() == missing).all()
+    perfect = lp_regression(A, A[:, 0], tau=0.05).inference(A, A[:, 0], kind="bootstrap", rng=0)
+    assert (perfect.standard_error == 0.0).all()
+
+
+@pytest.mark.parametrize("sketch_size", [None, 100])
+@pytest.mark.parametrize("kind", ["iid", "robust", "CR1", "bootstrap"])
+def test_equal_weights_of_an_unweighted_fit(data, kind, sketch_size):
+    A, b = data
+    if sketch_size is not None and kind == "bootstrap":
+        pytest.skip("not after a sketch")
+    options = {"groups": np.arange(200) // 10} if kind == "CR1" else {}
+    options |= {"rng": 0, "n_replicates": 10} if kind == "bootstrap" else {}
+    fit = lstsq(A, b, sketch_size=sketch_size, rng=0)
+    expected = fit.inference(A, b, kind=kind, **options)
+    for size, weights_are in ((1.0, "analytic"), (3.0, "analytic"), (1.0, "frequency")):
+        result = fit.inference(
+            A, b, kind=kind, weights=np.full(200, size), weights_are=weights_are, **options
+        )
+        assert result.n_rows == 200
+        if (kind, weights_are) != ("bootstrap", "frequency"):  # which draws other numbers
+            np.testing.assert_allclose(result.standard_error, expected.standard_error, rtol=1e-9)
+
+
+def test_equal_slopes_of_equal_quantiles(data):
+    A, b = data
+    test = lp_regression(A, b, tau=[0.5, 0.5]).inference(A, b).equal_slopes()
+    assert (test.statistic, test.p_value, test.degrees_of_freedom) == (0.0, 1.0, (0, 196.0))
+    twice = lp_regression(A, b, tau=[0.7, 0.2, 0.7]).inference(A, b).equal_slopes()
+    once = lp_regression(A, b, tau=[0.2, 0.7]).inference(A, b).equal_slopes()
+    assert twice.degrees_of_freedom == once.degrees_of_freedom == (3, 196.0)
+    np.testing.assert_allclose(twice.statistic, once.statistic, rtol=1e-9)
+
+
+def test_groups_of_a_norm(data):
+    A, b = data
+    fit = lp_regression(A, b, 1.5)
+    for kind in (None, "cluster", "CR1"):
+        with pytest.raises(ValueError, match="groups must come with kind='bootstrap' for p > 1"):
+            fit.inference(A, b, kind=kind, groups=np.arange(200) // 10)
+
+
+@pytest.mark.parametrize("scale", [2.0**-900, 2.0**-500, 2.0**500, 2.0**900])
+def test_rank_inversion_in_any_unit_of_all_columns(data, scale):
+    A, b = data[0][:40], data[1][:40]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few rows
+        plain = lp_regression(A, b, tau=0.4).inference(A, b, kind="rank")
+        scaled = lp_regression(scale * A, b, tau=0.4).inference(scale * A, b, kind="rank")
+    for ours, expected in zip(
+        scaled.confidence_interval(), plain.confidence_interval(), strict=True
+    ):
+        np.testing.assert_allclose(ours * scale, expected, rtol=1e-9)

@@ -605,15 +605,16 @@ def test_refusals():
     A, b = skewed()
     fit = lstsq(A, b)
     for kind in (None, *HC, "robust", "bootstrap"):
-        with pytest.raises(ValueError, match="A and b must be given once more for kind="):
+        with pytest.raises(ValueError, match=r"A and b .* must be given once more for kind="):
             fit.inference(kind=kind)
     for pair in ((A, None), (None, b)):
         with pytest.raises(ValueError, match="A and b must be given together"):
             fit.inference(*pair)
     with pytest.raises(ValueError, match="weights must be left out"):
         fit.inference(kind="iid", weights=np.ones(80))
-    with pytest.raises(ValueError, match="weights must be left out, as the fit had none"):
-        fit.inference(A, b, weights=np.ones(80))
+    for weights in (np.arange(80) + 0.5, np.append(0.0, np.ones(79))):
+        with pytest.raises(ValueError, match="weights must be left out, or all equal, as the fit"):
+            fit.inference(A, b, weights=weights)
     weighted = lstsq(A, b, weights=np.arange(80) + 0.5)
     with pytest.raises(ValueError, match="weights must be given as in the fit"):
         weighted.inference(A, b)

@@ -216,7 +216,10 @@ class TestInference:
         for names in (["a", "b"], ["a", "b", "a"], [1, "1", 2]):
             with pytest.raises(ValueError, match="names must"):
                 fit(A, B).inference(A, B, names=names)
-        for names in ("abc", 3):
+        for names in (["a", None, "c"], [("a",), "b", "c"]):
+            with pytest.raises(TypeError, match="names must hold strings, got"):
+                fit(A, B).inference(A, B, names=names)
+        for names in ("abc", 3, {"a", "b", "c"}, {"a": 1, "b": 2, "c": 3}, iter("abc")):
             with pytest.raises(TypeError, match="names must be a sequence of 3 names"):
                 fit(A, B).inference(A, B, names=names)
 

@@ -39,7 +39,9 @@ def as_groups(tall: TallMatrix, labels: Any, w: Any) -> Groups:
 
     Rows of weight zero do not count: where no other row has their label, their code means nothing.
     """
-    labels = _as_array(labels)
+    given, labels = type(labels).__name__, _as_array(labels)
+    if labels.shape == ():
+        raise TypeError(f"groups must be a sequence of {tall.n} labels, one for a row, got {given}")
     if labels.shape != (tall.n,):
         raise ValueError(f"groups must have shape ({tall.n},), got shape {labels.shape}")
     if tall.lazy and not are_in_memory(labels):

@@ -39,6 +39,11 @@ class InferenceOptions:
         """Check the arguments one by one and against one another."""
         if kind is None:
             kind = "robust" if groups is None else "cluster"
+        if str(kind) in CLUSTERED and "cluster" not in kinds:
+            raise ValueError(
+                "groups must come with kind='bootstrap' for p > 1: there is no formula for errors "
+                f"of clusters there, got kind={kind!r}"
+            )
         kind = as_choice(kind, "kind", kinds)
         if kind in CLUSTERED and groups is None:
             raise ValueError(f"groups must be given for kind={kind!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,8 +55,11 @@ class Labels:
         """
         if names is None:
             return self.all_names(d), self
-        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        if isinstance(names, (str, bytes, Mapping)) or not hasattr(names, "__getitem__"):
             raise TypeError(f"names must be a sequence of {d} names, got {type(names).__name__}")
+        for name in names:
+            if not isinstance(name, (str, int, np.integer)):
+                raise TypeError(f"names must hold strings, got {type(name).__name__}")
         found = tuple(str(name) for name in names)
         if len(found) != d:
             raise ValueError(f"names must be {d} names, one for each column, got {len(found)}")

@@ -67,8 +67,9 @@ def _data_of(
         kept = None if fit.sketch is None else fit.sketch.kept
         if kind != "iid" and (kind != "robust" or kept is None):
             raise ValueError(
-                f"A and b must be given once more for kind={kind!r}, as a fit keeps no data; only "
-                "kind='iid', which assumes errors of one variance, does without"
+                f"A and b (after a formula its data) must be given once more for kind={kind!r}, as "
+                "a fit keeps none; only kind='iid', which assumes errors of one variance, does "
+                "without"
             )
         if weights is not None:
             raise ValueError("weights must be left out without A: those of the fit are in it")
@@ -84,11 +85,15 @@ def _data_of(
         return None
     if fit.is_weighted and weights is None:
         raise ValueError("weights must be given as in the fit, got None")
-    if weights is not None and not fit.is_weighted:
-        raise ValueError("weights must be left out, as the fit had none")
-    return FittedData.open(
+    data = FittedData.open(
         A, b, weights, repeats=options.repeats, groups=groups, shape=fit.shape, scales=fit.scales
     )
+    if weights is None or fit.is_weighted:
+        return data
+    least, largest = data.tall.compute(data.w.min(), data.w.max())
+    if data.live is not None or least < largest:
+        raise ValueError("weights must be left out, or all equal, as the fit had none")
+    return data if data.repeats else replace(data, w=None)  # only their ratios matter
 
 
 def least_squares_errors(

@@ -47,7 +47,10 @@ def lp_inference(
     """The errors of a fit whose x has the given shape, from its A, b and weights."""
     for value, name in ((A, "A"), (b, "b")):
         if value is None:
-            raise ValueError(f"{name} must be given as to lp_regression: results keep no data")
+            raise ValueError(
+                f"{name} must be given as to lp_regression (after a formula, its data as A): "
+                "results keep none"
+            )
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)
     with np.errstate(all="ignore"):  # no decorator, which would seem to be the caller of warnings

@@ -118,10 +118,10 @@ class Inference(Result):
             np.sqrt(np.maximum(v, 0.0)).reshape(x.shape)  # less than 0 by rounding only
             for v in (of_data + of_algorithm, of_data, of_algorithm)
         )
-        df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape)
+        df = np.broadcast_to(errors.degrees_of_freedom, shape).reshape(x.shape).copy()
         t = t_statistic(x / unit, total)
         return cls(
-            estimate=x, standard_error=unit * total, statistical_error=unit * statistical,
+            estimate=x.copy(), standard_error=unit * total, statistical_error=unit * statistical,
             algorithmic_error=unit * algorithm, degrees_of_freedom=df, t=t, p=two_sided(t, df),
             kind=kind, names=names, n_rows=n_rows, n_groups=n_groups,
             replicates=_shaped(errors.replicates, x.shape), _unit=unit, _covariance=covariance,
@@ -163,7 +163,8 @@ class Inference(Result):
         -------
         low, high : ndarray, like estimate
             By Student's t with `degrees_of_freedom`; for kind "rank" by inversion of the test.
-            NaN where a coefficient has no error.
+            NaN where a coefficient has no error; for "rank", whose test needs none, only where the
+            data do not determine it, and infinite where no value on a side can be rejected.
         """
         n_together = max(self.estimate.size, 1) if as_flag(simultaneous, "simultaneous") else 1
         if self._interval is not None:
@@ -229,7 +230,7 @@ class Inference(Result):
         Returns
         -------
         WaldTest
-            With (k - 1) times the number of slopes in the numerator.
+            With (k - 1) times the number of slopes in the numerator, for k different quantiles.
         """
         if self._column_kind != "tau" or len(self._columns) < 2:
             raise ValueError(
@@ -239,10 +240,13 @@ class Inference(Result):
         slopes = np.flatnonzero(np.ones(d) if self._constant is None else ~self._constant)
         if not slopes.size:
             raise ValueError("equal_slopes needs a column that is not constant")
-        R = np.zeros((k - 1, len(slopes), k, d))
-        for j in range(1, k):
-            R[j - 1, np.arange(len(slopes)), 0, slopes] = -1.0
-            R[j - 1, np.arange(len(slopes)), j, slopes] = 1.0
+        different = np.unique(self._columns, return_index=True)[1]
+        if len(different) == 1:  # there is nothing to differ
+            return WaldTest(0.0, 1.0, (0, float(self._least_df().min())))
+        R = np.zeros((len(different) - 1, len(slopes), k, d))
+        for i, j in enumerate(different[1:]):
+            R[i, np.arange(len(slopes)), different[0], slopes] = -1.0
+            R[i, np.arange(len(slopes)), j, slopes] = 1.0
         return self.wald(R.reshape(-1, k * d))
 
     def predict(self, A_new: Any, *, level: float = 0.95) -> Prediction:

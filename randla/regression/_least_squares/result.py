@@ -263,7 +263,8 @@ class LstsqResult(LinearFit):
             Those that were passed to `lstsq`, as a fit keeps no data: arrays, sparse matrices,
             tables or Dask arrays, which are read a block at a time. Left out for ``kind="iid"``
             only, which then takes one pass in all, for a sketch too; and after one sketch for
-            "robust", which then uses the 300 rows that were kept in its pass.
+            "robust", which then uses the 300 rows that were kept in its pass. For "iid" after a
+            sketch, and for a LinearOperator, they are not looked at: other data go unnoticed.
         kind : str, optional
             What is assumed of the errors, n rows and rank d:
 
@@ -283,7 +284,7 @@ class LstsqResult(LinearFit):
             a list, a column of a table or a Dask array. Groups need not lie together. Those without
             weight do not count, and two must be left.
         weights : (n,) array_like, optional
-            As in the fit.
+            As in the fit, in the same units.
         weights_are : str
             "analytic": a row of weight w has the variance 1/w. "frequency": it stands for w rows.
         names : sequence of str, optional

@@ -211,7 +211,7 @@ class _Walk:
             band = vertex.near(limit)
         if status == kernels.ENOUGH:
             return None
-        length = np.linalg.norm(vertex.source.conditioned.transform[self.column])
+        length = vertex.column_lengths[self.column]
         offsets = vertex.unit * (vertex.shift[self.column] + length * jumps[:, 0])
         # Rows that meet the fit together make one jump.
         same = (_SAME_APART if vertex.apart else _SAME) * vertex.typical_move(self.column)

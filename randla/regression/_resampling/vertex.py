@@ -16,6 +16,7 @@ from scipy.linalg import lapack
 
 from randla._panels import Panels
 from randla._random import hashes
+from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla.regression._errors.data import FittedData
 from randla.regression._kernels import vertex as kernels
@@ -225,11 +226,18 @@ class Vertex:
         return self.source.conditioned.transform @ self.y
 
     @cached_property
+    def column_lengths(self) -> Array:
+        """The norms (d,) of the rows T_j of the transform."""
+        T = self.source.conditioned.transform
+        scale = power_of_two_scale(np.abs(T).max(axis=1))  # the squares may be out of range
+        return np.asarray(np.linalg.norm(scale[:, None] * T, axis=1) / scale)
+
+    @cached_property
     def directions(self) -> Array:
         """For each coefficient t (d, r) with x_j = |T_j| t'y, of length one (zero for none)."""
+        lengths = self.column_lengths
         T = self.source.conditioned.transform
-        lengths = np.linalg.norm(T, axis=1)
-        return T / np.where(lengths > 0.0, lengths, 1.0)[:, None]
+        return np.asarray(T / np.where(lengths > 0.0, lengths, 1.0)[:, None])
 
     def typical_move(self, column: int) -> float:
         """By how much t'y of a column changes where the fit of a row does by a mean residual."""
