@@ -476,3 +476,17 @@ def test_exact_solutions_do_not_change_from_call_to_call(method):
         for field in ("x", "dual", "value", "gap", "n_iterations"):
             np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
     assert not np.array_equal(*(lp_regression(A, b, method="sample").x for _ in range(2)))
+
+
+@pytest.mark.parametrize(("seed", "row"), [(374, 0), (480, 4), (797, 4), (1168, 4)])
+def test_an_answer_that_cancels_wildly_is_not_converged(seed, row):
+    # Weights over 20 decades are more than the solver takes: where it fails it must say so.
+    b = np.random.default_rng(seed).standard_normal(5)
+    A, w, b = np.column_stack([np.ones(5), np.arange(5) == row]), np.exp(20.0 * b), 1e9 + b
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = lp_regression(A, b, tau=0.5, weights=w)
+    of_a_guess = 0.5 * float(w @ np.abs(b - A @ [1e9, 0.0]))
+    assert fit.lower_bound <= of_a_guess
+    assert fit.value <= 4.0 * of_a_guess or not fit.converged
+    assert fit.converged or {type(w.message) for w in caught} == {NotConvergedWarning}

@@ -7,16 +7,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._results import warn_caller
+from randla._scaling import power_of_two_scale
 from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_flag
 from randla.regression._fitted.labels import Labels
+from randla.regression._lp.certificate import Fit, span_of
 from randla.regression._lp.options import LpOptions, as_options
 from randla.regression._lp.out_of_core import residuals_and_rounding
 from randla.regression._lp.result import LpRegressionResult
 from randla.regression._lp.solve import fits_of, weighted_rows
 from randla.regression._lp.tall_data import TallData, norm_from
+from randla.regression._panels.weighted_data import ROUNDING, WeightedData, condition
 from randla.sampling._scores.result import NotConvergedWarning
+
+#: How many times worse than least squares an x cannot be by rounding errors alone.
+_WORSE = 2.0
 
 
 def lp_regression(
@@ -179,6 +185,14 @@ def lp_regression(
     return result
 
 
+def _least_squares(data: WeightedData) -> Array:
+    """The coefficients (d,) of least squares, with the weights."""
+    T = span_of(condition(data)).transform
+    unit = float(power_of_two_scale(np.abs(data.b).max(initial=0.0)))
+    b = data.weighted(unit * data.b)
+    return np.asarray(T @ (data.weighted(data.A @ T).T @ b) / unit)
+
+
 def _solved(
     data: TallData, unit: float, live: NDArray[np.intp] | None, n: int, options: LpOptions
 ) -> LpRegressionResult:
@@ -186,7 +200,8 @@ def _solved(
     p = options.p
     # The norm in the units of the caller; or, for p = 1, |r|_1 = 2 sum rho_{1/2}(r).
     factor = unit**-options.root if p > 1.0 else 1.0 / (options.half * unit)
-    fits = fits_of(data, options.penalty / factor, options)
+    charge = options.penalty / factor
+    fits = fits_of(data, charge, options)
     for fit in fits:
         fit.z = fit.z if data.weight is None else fit.z * data.weight  # A'z = 0 without weights
     dual = np.stack([fit.z for fit in fits]).T  # of each quantile in one piece
@@ -195,9 +210,21 @@ def _solved(
         dual, of_live = np.zeros((len(fits), n)).T, dual
         dual[live] = of_live
 
-    def rounding(x: Array) -> float:
-        """The norm of the rounding errors of residuals."""
-        table = data.compute(data.norms(residuals_and_rounding, 2, p, x=x))
-        return float(norm_from(table, p)[1])
+    def norms(x: Array) -> Array:
+        """Those of the residuals, and of their rounding errors."""
+        return norm_from(data.compute(data.norms(residuals_and_rounding, 2, p, x=x)), p)
 
-    return LpRegressionResult.of(fits, dual, factor, options, rounding)
+    def is_rounding(fit: Fit) -> bool:
+        if not fit.gap - fit.rounding <= ROUNDING * float(norms(fit.x)[1]):
+            return False
+        if data.A.lazy:
+            return True
+        # An x that is far too large has rounding errors as large: least squares shows that.
+        for rows in (data.in_memory, WeightedData(data.A.A, data.b)):
+            y = _least_squares(rows)
+            loss, rounding = norms(y)
+            if fit.value > _WORSE * float(loss + ROUNDING * rounding + charge @ np.abs(y)):
+                return False
+        return True
+
+    return LpRegressionResult.of(fits, dual, factor, options, is_rounding)

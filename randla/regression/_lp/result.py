@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._typing import Array
 from randla._validation import as_flag
 from randla.regression._errors.lp_fit import LpFit
 from randla.regression._fitted.fitted import LinearFit
@@ -19,7 +18,6 @@ from randla.regression._inference.result import Inference
 from randla.regression._lp.certificate import Fit
 from randla.regression._lp.options import LpOptions
 from randla.regression._lp.solve import coefficients
-from randla.regression._panels.weighted_data import ROUNDING
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,19 +98,19 @@ class LpRegressionResult(LinearFit):
         dual: Any,
         factor: float,
         options: LpOptions,
-        rounding: Callable[[Array], float],
+        is_rounding: Callable[[Fit], bool],
     ) -> "LpRegressionResult":
         """The fits of weighted rows in the units of the user.
 
         `dual` is so already, with a column for each fit; `factor` is the unit of the objective,
-        and ``rounding(x)`` the norm of the rounding errors of residuals.
+        and ``is_rounding(fit)`` tells whether rounding errors may make up the gap of a fit.
         """
         converged = True
         for fit in fits:
             if not np.isfinite(fit.x).all():
                 raise ValueError("b must not be so large beside A that coefficients overflow")
             if not fit.gap - fit.rounding <= options.rtol * fit.value:  # NaN is not converged
-                converged &= fit.gap - fit.rounding <= ROUNDING * rounding(fit.x)
+                converged &= is_rounding(fit)
         x = np.stack([fit.x for fit in fits], axis=1)  # (d, k)
         value: Any = factor * np.array([fit.value for fit in fits])
         gap: Any = factor * np.array([fit.gap for fit in fits])
