@@ -51,7 +51,7 @@ def test_a_coefficient_that_is_rounding_has_no_p_value(data, options, kind):
     assert result._notes == () or kind == "cluster" or "p" in options
 
 
-@pytest.mark.filterwarnings("ignore:only")
+@pytest.mark.filterwarnings("ignore:only", "ignore:lp_regression stopped")
 @pytest.mark.parametrize("size", [1e30, 1e100])
 @pytest.mark.parametrize("kind", ["iid", "robust", "nid", "cluster"])
 def test_weights_next_to_which_others_are_rounding(data, size, kind):
@@ -290,3 +290,25 @@ def test_rank_inversion_in_any_unit_of_all_columns(data, scale):
         scaled.confidence_interval(), plain.confidence_interval(), strict=True
     ):
         np.testing.assert_allclose(ours * scale, expected, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:only", "ignore:no standard error")
+@pytest.mark.parametrize("decades", [15, 20])
+@pytest.mark.parametrize(
+    ("fit", "kind"),
+    [
+        ("quantile", "iid"), ("quantile", "robust"), ("norm 1.5", "robust"), ("norm 2", "robust"),
+        ("least squares", "iid"), ("least squares", "HC0"),
+    ],
+)  # fmt: skip
+def test_light_rows_beside_the_rounding_errors_of_a_heavy_one(fit, kind, decades):
+    rng = np.random.default_rng(1)
+    A = np.column_stack([np.ones(40), rng.standard_normal(40)])
+    b, w = 1e9 + rng.standard_normal(40), np.append(10.0**decades, np.ones(39))
+    fits = {**FITS, "norm 1.5": lambda A, b, **options: lp_regression(A, b, 1.5, **options)}
+    result = fits[fit](A, b, weights=w).inference(A, b, weights=w, kind=kind)
+    assert not (result.standard_error < 0.02).any()  # 0.2 for the slope, by the other 39 rows
+    assert not result.p[1] < 1e-3
+    perfect = A @ [1e9, 3.0]
+    result = fits[fit](A, perfect, weights=w).inference(A, perfect, weights=w, kind=kind)
+    assert not (result.standard_error > 1e-6).any()

@@ -316,7 +316,7 @@ def test_an_operator_has_no_rows_to_keep():
     b = rng.standard_normal(1200)
     fit = lstsq(A, b, sketch_size=100, rng=1)
     assert np.isfinite(fit.inference(kind="iid").standard_error).all()
-    with pytest.raises(ValueError, match="A and b must be given"):
+    with pytest.raises(ValueError, match=r"A and b .* must be given"):
         fit.inference(kind="robust")
 
 

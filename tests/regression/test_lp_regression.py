@@ -490,3 +490,14 @@ def test_an_answer_that_cancels_wildly_is_not_converged(seed, row):
     assert fit.lower_bound <= of_a_guess
     assert fit.value <= 4.0 * of_a_guess or not fit.converged
     assert fit.converged or {type(w.message) for w in caught} == {NotConvergedWarning}
+
+
+@pytest.mark.parametrize("size", [1e30, 1e100])
+@pytest.mark.parametrize("scale", [1e-100, 1.0, 1e100])
+def test_a_weight_next_to_which_others_are_rounding(size, scale):
+    A, b = problem()
+    w = np.append(size, np.ones(299))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConvergedWarning)
+        fit = lp_regression(scale * A, b, tau=0.5, weights=w)
+    assert not fit.converged or fit.value <= 1e-10 * size  # as x through the first row has

@@ -139,18 +139,18 @@ class LpRows:
         table = data.rows(
             _residuals, data.B, width=2 * k, y=y, floor=floor, of_b=TINY * float(data.b_scale[0])
         )
-        gram, meat, n_off, *sums = data.sums(
+        gram, meat, n_off, excess, n_live, *sums = data.sums(
             _guarded, table, dual, data.w, taus=np.array(fit.taus), unit=unit, p=p,
-            shapes=[(d, d), (d, d), (k,), (d, k), (k,), (k,), (k,), (k,)],
+            shapes=[(d, d), (d, d), (k,), (k,), (), (d, k), (k,), (k,), (k,), (k,)],
             squares=not data.repeats,
         )  # fmt: skip
         if not scaled and not _is_moderate(gram.diagonal(), tall.compute(abs(data.B).max())):
             return None
         floor = total * TINY * factor / unit  # what the value cannot tell, in the units of `sums`
         _require_same(gram.diagonal(), sums, fit.value * factor / unit, p, floor, total)
-        _, squares, loss, rounding, _ = sums
-        is_perfect = (n_off == 0) | (loss <= rounding / ZERO**p)
-        u, rounding, has_dual = table[:, :k], table[:, k:], bool(squares.all())
+        # Row by row, as rows of small weight are fitted too. (On average: some are beyond bounds.)
+        is_perfect = (n_off == 0) | (excess <= n_live / ZERO)
+        u, rounding, has_dual = table[:, :k], table[:, k:], bool(sums[1].all())
         return cls(fit, data, y, u, rounding, dual, gram, meat, unit, has_dual, is_perfect)
 
 
@@ -185,15 +185,17 @@ def _guarded(
     X: Array, table: Array, Z: Array, w: Array | None, *, taus: Array, unit: Array, p: float,
     squares: bool,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Gram matrices; how many residuals are not zero; X'z and |z|^2; then sums over the rows.
+    """Gram matrices; residuals that are not zero, and all over bounds; X'z and |z|^2; then sums.
 
     These are the loss, what rounding errors may make of it, and how far z is outside of its box.
     """
     k = Z.shape[1]
     u, rounding = table[:, :k] / unit, table[:, k:] / unit
     weight = np.ones((len(X), 1)) if w is None else w[:, None]
-    off = ((np.abs(u) > rounding) & (weight > 0.0)).sum(axis=0)
-    sums = *grams(X, w, squares=squares), off, X.T @ Z, np.square(Z).sum(axis=0)
+    live = weight > 0.0
+    off = ((np.abs(u) > rounding) & live).sum(axis=0)
+    excess = np.where(live, np.abs(u) / np.maximum(rounding, TINY), 0.0).sum(axis=0)
+    sums = *grams(X, w, squares=squares), off, excess, live.sum(), X.T @ Z, np.square(Z).sum(axis=0)
     if len(taus) == 0:
         loss, rounding, outside = weight * np.abs(u) ** p, weight * rounding**p, np.zeros_like(u)
     else:

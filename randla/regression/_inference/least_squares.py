@@ -181,6 +181,9 @@ def finished(
     d, k = fit.Y.shape
     rounding = _ROUNDING * _EPS * fit.terms
     perfect = np.sqrt(products.diagonal()) <= rounding * _unscaled(fit, data)
+    if data is not None and data.w is not None and perfect.any():  # also rows of small weight
+        squares, norms = data.sums(_without_weights, data.B, data.w, shapes=[(k,), (d,)], Y=fit.Y)
+        perfect &= np.sqrt(squares) <= _ROUNDING * _EPS * (np.sqrt(norms) @ np.abs(fit.Y))
     covariance, df = errors.covariance.reshape(k, d, k, d).copy(), errors.degrees_of_freedom.copy()
     for zero in (perfect[:, None, None, None], perfect[:, None]):
         covariance[np.broadcast_to(zero, covariance.shape) & np.isfinite(covariance)] = 0.0
@@ -197,6 +200,12 @@ def finished(
         errors, covariance=covariance.reshape(k * d, k * d), degrees_of_freedom=df,
         reasons={**errors.reasons, **reasons}, complete=complete, null=null,
     )  # fmt: skip
+
+
+def _without_weights(X: Array, B: Array, w: Array, *, Y: Array) -> list[Array]:
+    """Sums of squares of the residuals, and of the columns, over rows that have weight."""
+    live = (w > 0.0)[:, None]
+    return [np.square(V).sum(axis=0, where=live) for V in (B - X @ Y, X)]
 
 
 def require_same_data(

@@ -12,17 +12,19 @@ from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_flag
 from randla.regression._fitted.labels import Labels
-from randla.regression._lp.certificate import Fit, span_of
+from randla.regression._lp.certificate import Fit
 from randla.regression._lp.options import LpOptions, as_options
 from randla.regression._lp.out_of_core import residuals_and_rounding
 from randla.regression._lp.result import LpRegressionResult
 from randla.regression._lp.solve import fits_of, weighted_rows
 from randla.regression._lp.tall_data import TallData, norm_from
-from randla.regression._panels.weighted_data import ROUNDING, WeightedData, condition
+from randla.regression._panels.weighted_data import ROUNDING, WeightedData
 from randla.sampling._scores.result import NotConvergedWarning
 
 #: How many times worse than least squares an x cannot be by rounding errors alone.
 _WORSE = 2.0
+#: Eigenvalues of a Gram matrix beside the largest, whose directions rounding errors may blur.
+_SMALL = 1e-10
 
 
 def lp_regression(
@@ -186,11 +188,17 @@ def lp_regression(
 
 
 def _least_squares(data: WeightedData) -> Array:
-    """The coefficients (d,) of least squares, with the weights."""
-    T = span_of(condition(data)).transform
-    unit = float(power_of_two_scale(np.abs(data.b).max(initial=0.0)))
-    b = data.weighted(unit * data.b)
-    return np.asarray(T @ (data.weighted(data.A @ T).T @ b) / unit)
+    """The coefficients (d,) of least squares with the weights, without directions of small ones."""
+    X = data.weighted(data.dense())
+    scale = power_of_two_scale(np.abs(X).max(axis=0))
+    X = X * scale
+    squares, V = np.linalg.eigh(X.T @ X)
+    kept = squares > _SMALL * squares[-1]
+    inverse = (V[:, kept] / squares[kept]) @ V[:, kept].T
+    x = np.zeros(data.d)
+    for _ in range(3):  # refined, as b may be far from zero
+        x += scale * (inverse @ (X.T @ data.residuals(x)))
+    return x
 
 
 def _solved(
