@@ -238,6 +238,12 @@ def test_replicates_of_the_bootstrap_that_are_all_equal(tau):
     missing = np.isnan(result.standard_error).ravel()
     assert (missing == [True, False][: len(missing)]).all()
     assert (np.isnan(result.p).ravel() == missing).all()
+    twice = np.ones((12, 2))
+    with pytest.warns(InferenceWarning, match="'x0', 'x1': the column depends"):
+        result = lp_regression(twice, b, tau=0.05).inference(
+            twice, b, kind="bootstrap", n_replicates=3, rng=0
+        )
+    assert np.isnan(result.predict(twice).standard_error).all()
     perfect = lp_regression(A, A[:, 0], tau=0.05).inference(A, A[:, 0], kind="bootstrap", rng=0)
     assert (perfect.standard_error == 0.0).all()
 

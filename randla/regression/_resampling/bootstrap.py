@@ -91,12 +91,14 @@ def bootstrap_quantiles(
     moves = np.array(replicates) / data.scale[:, None]
     stuck = _all_equal(moves, x / data.coefficient_units) & ~np.array([b.perfect for b in bands])
     errors = spread(data, x, moves, null)
-    lost = np.flatnonzero(stuck.T & np.tile(null.told, (len(taus), 1)))  # coefficients fastest
-    covariance = errors.covariance.copy()
-    covariance[lost] = covariance[:, lost] = np.nan
-    reasons = {**dict.fromkeys(lost.tolist(), _STUCK), **errors.reasons}
+    lost = np.flatnonzero(stuck.T)  # coefficients fastest
+    for covariance in (errors.covariance, errors.complete):
+        if covariance is not None:
+            covariance[lost] = covariance[:, lost] = np.nan
+    others = [j for j in lost.tolist() if j % data.d not in errors.reasons]
+    reasons = {**errors.reasons, **dict.fromkeys(others, _STUCK)}
     notes = (*errors.notes, _IN_TAILS)
-    return replace(errors, covariance=covariance, reasons=reasons, notes=notes)
+    return replace(errors, reasons=reasons, notes=notes)
 
 
 def _all_equal(moves: Array, x: Array) -> NDArray[np.bool_]:
