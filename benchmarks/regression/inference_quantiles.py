@@ -2,7 +2,8 @@
 
 The rows of ``lp_regression(tau=...).inference`` are the lowest of the coefficients: the share of
 the one that is covered least at 95 %. The designs are those on which the shrunk density was chosen,
-then two on which it was not. All of them take some two hours on one core.
+then two on which it was not. An interval that is not given (NaN) counts as one that misses. All of
+them take some two hours on one core.
 """
 
 from functools import lru_cache

@@ -17,6 +17,8 @@ from randla.regression._inference.lp_fit import EPS, LpRows, grams
 _WELL_CONDITIONED = 1e-7
 #: What of a row or a coefficient may lie outside of a space that it belongs to.
 _INSIDE = 1e-6
+#: Least eigenvalue of the squared weights in such columns that is no rounding error.
+_EVEN = 1e-13
 _NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
 
 
@@ -56,6 +58,8 @@ class Basis:
         gram, meat = data.sums(
             _grams, data.w, shapes=[(r, r), (r, r)], T=T, squares=not data.repeats
         )
+        if data.w is not None and not data.repeats:
+            _require_even_weights(meat)
         return cls(T, gram, meat, null)
 
     @property
@@ -84,6 +88,17 @@ class Basis:
             errors, covariance=covariance, reasons=reasons, complete=errors.covariance,
             null=self.null,
         )  # fmt: skip
+
+
+def _require_even_weights(meat: Array) -> None:
+    """Raise ValueError where squares of weights are so large that others are rounding errors."""
+    scale = 1.0 / np.sqrt(meat.diagonal())
+    pair = scale * scale[:, None]
+    if not np.isfinite(meat * pair).all() or np.linalg.eigvalsh(meat * pair)[0] < _EVEN:
+        raise ValueError(
+            "weights must differ by less for standard errors: next to the largest the others "
+            "that some coefficients need are rounding errors"
+        )
 
 
 def _grams(X: Array, w: Array | None, *, T: Array, squares: bool) -> tuple[Array, Array]:

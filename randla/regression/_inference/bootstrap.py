@@ -56,6 +56,8 @@ _STILL, _MAX_ITERATIONS = 1e-7, 40
 #: For p < 2 curvatures are those of residuals no smaller than this multiple of the (mean square)
 #: change of a residual in the step before.
 _SMOOTHED = 1.0
+#: Residuals, in units of the largest, whose curvatures are not followed further.
+_SMALL = 1e-12
 #: Below this p curvatures are too steep for Newton's method without a path of easier problems.
 _STEEP = 1.25
 #: Replicates that a tile is read for together.
@@ -416,7 +418,7 @@ def _powers(
             drawn *= w
         R = U - y[part] @ Z.T
         size = np.abs(R)
-        least = smoothing[part, None]
+        least = np.maximum(smoothing[part, None], _SMALL)  # p > 2: a row that is fitted exactly
         base = np.maximum(size, least)
         curvature = drawn * (1.0 / np.sqrt(base) if p == 1.5 else base ** (p - 2.0))
         powers = curvature * size

@@ -94,6 +94,10 @@ class FittedData:
         if shape not in (None, tall.A.shape):
             raise ValueError(f"A must have shape {shape} as in the fit, got shape {tall.A.shape}")
         B = tall.right_hand_sides(b, finite=True)
+        k = 1 if scales is None else len(scales.rhs)
+        if B.shape[1:] != (k,) and (k > 1 or B.ndim > 1):
+            fitted = f"({tall.n},) or ({tall.n}, 1)" if k == 1 else f"({tall.n}, {k})"
+            raise ValueError(f"b must have shape {fitted}, as in the fit, got shape {B.shape}")
         B = B[:, None] if B.ndim == 1 else B
         w: Any = None
         n_rows, unit, live = tall.n, 1.0, None

@@ -158,14 +158,16 @@ def _shrunk(X: Array, *, difference: Array, h: Array, s: Array, root: Array, tin
 def hendricks_koenker(residuals: Residuals, difference: Array) -> Any:
     """That of "nid", (n, k)."""
     return residuals.rows.data.rows(
-        _difference_quotient, width=len(residuals.h), difference=difference, h=residuals.h,
-        tiny=_tiny(residuals.rows.data),
+        _difference_quotient, residuals.rows.rounding, width=len(residuals.h),
+        difference=difference, h=residuals.h, tiny=_tiny(residuals.rows.data),
     )  # fmt: skip
 
 
-def _difference_quotient(X: Array, *, difference: Array, h: Array, tiny: float) -> Array:
-    delta = X @ difference
-    return _quotient(2.0 * h, np.where(delta > tiny, delta, 0.0))
+def _difference_quotient(
+    X: Array, rounding: Array, *, difference: Array, h: Array, tiny: float
+) -> Array:
+    delta = X @ difference  # zero, but for rounding, in a row that both planes go through
+    return _quotient(2.0 * h, np.where(delta > np.maximum(tiny, rounding), delta, 0.0))
 
 
 def normal_kernel(residuals: Residuals) -> Any:

@@ -71,7 +71,8 @@ def warn_of_missing(errors: Errors, names: tuple[str, ...]) -> None:
     for column, reason in sorted(errors.reasons.items()):
         by_reason.setdefault(reason, []).append(names[column])
     for reason, columns in by_reason.items():
-        warn_caller(f"no standard error for {_listed(columns)}: {reason}", InferenceWarning)
+        listed = _listed(list(dict.fromkeys(columns)))  # each once, for however many quantiles
+        warn_caller(f"no standard error for {listed}: {reason}", InferenceWarning)
 
 
 def _listed(names: list[str]) -> str:

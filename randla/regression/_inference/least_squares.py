@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from randla._typing import Array
 from randla.regression._inference.bootstrap import bootstrap_least_squares
+from randla.regression._inference.carried import without_carried
 from randla.regression._inference.clusters import GroupSums, cluster_errors, sum_groups
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, warn_of_missing
@@ -117,6 +118,7 @@ def least_squares_errors(
             errors = iid_errors(fit, sums.products, data)
         else:
             errors = bootstrap_least_squares(data, fit.units * fit.Y, options)
+            errors = without_carried(errors, data)
         return finished(errors, fit, sums.products, data), None
     of_rows = sum_rows(fit, data, options.kind)
     require_same_data(fit, data, of_rows)

@@ -16,7 +16,7 @@ from randla.regression._inference.data import FittedData, Scales
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).smallest_subnormal)
 #: Residuals up to so many rounding errors are zero.
-_ZERO = 16.0
+ZERO = 16.0
 #: A'z beside the sizes of its terms, and the value, by which the rows of the fit may differ.
 _FEASIBLE, _SAME = 1e-8, 1e-9
 #: Squared column norms and entries of b that need no scaling.
@@ -126,17 +126,13 @@ class LpRows:
     @classmethod
     def _of(cls, fit: LpFit, data: FittedData, scaled: bool = False) -> LpRows | None:
         """None where numbers are too large or small and not scaled."""
-        if data.k != 1:
-            raise ValueError(
-                f"b must be of shape ({data.n},) or ({data.n}, 1), got {data.k} columns"
-            )
         (d, k), tall, p = fit.x.shape, data.tall, fit.p
         total = float(data.n_rows if data.w is None else tall.compute(data.w.sum()))
         factor = data.unit ** (1.0 / p) * float(data.b_scale[0])  # of the value
         unit = 1.0 / power_of_two_scale(fit.value * factor / total ** (1.0 / p))
         dual = fit.dual if data.live is None else fit.dual[data.live]
         if tall.lazy:
-            dual = dual.rechunk({0: tall.A.chunks[0], 1: -1})
+            dual = tall.right_hand_sides(dual).rechunk({1: -1})
         dual = dual if data.unit == 1.0 else data.unit * dual
         y = fit.x / data.coefficient_units
         floor = TINY / data.coefficient_units  # rounding errors of subnormal coefficients
@@ -153,7 +149,7 @@ class LpRows:
         floor = total * TINY * factor / unit  # what the value cannot tell, in the units of `sums`
         _require_same(gram.diagonal(), sums, fit.value * factor / unit, p, floor, total)
         _, squares, loss, rounding, _ = sums
-        is_perfect = (n_off == 0) | (loss <= rounding / _ZERO**p)
+        is_perfect = (n_off == 0) | (loss <= rounding / ZERO**p)
         u, rounding, has_dual = table[:, :k], table[:, k:], bool(squares.all())
         return cls(fit, data, y, u, rounding, dual, gram, meat, unit, has_dual, is_perfect)
 
@@ -182,7 +178,7 @@ def _is_moderate(norms: Array, largest: Any) -> bool:
 def _residuals(X: Array, B: Array, *, y: Array, floor: Array, of_b: float) -> Array:
     """Residuals, and bounds for their rounding errors."""
     rounding = EPS * np.abs(B) + np.abs(X) @ (EPS * np.abs(y) + floor) + of_b
-    return np.hstack([B - X @ y, _ZERO * rounding])
+    return np.hstack([B - X @ y, ZERO * rounding])
 
 
 def _guarded(

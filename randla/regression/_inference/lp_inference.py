@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from randla.regression._inference.errors import warn_of_missing
-from randla.regression._inference.lp_fit import LpFit, LpRows
+from randla.regression._inference.carried import without_carried
+from randla.regression._inference.errors import Errors, diagonal, warn_of_missing
+from randla.regression._inference.lp_fit import EPS, ZERO, LpFit, LpRows
 from randla.regression._inference.norm import norm_errors
 from randla.regression._inference.options import NORMS, QUANTILES, InferenceOptions
 from randla.regression._inference.quantile import quantile_errors
@@ -52,6 +54,9 @@ def lp_inference(
         rows = LpRows.open(fit, A, b, weights, repeats=chosen.repeats, groups=groups)
         _require_more_rows_than_rank(rows)
         errors = (quantile_errors if fit.taus else norm_errors)(rows, chosen)
+        if chosen.kind == "bootstrap":
+            errors = without_carried(errors, rows.data)
+        errors = _without_rounding(errors, rows)
     warn_of_missing(errors, names * fit.x.shape[1])
     columns: tuple[Any, ...] = () if len(shape) == 1 else fit.taus or (0,)
     data = rows.data
@@ -60,6 +65,15 @@ def lp_inference(
         columns=columns, column_kind="tau" if fit.taus else "column", n_rows=data.n_rows,
         n_groups=None if data.groups is None else data.groups.n_groups,
     )  # fmt: skip
+
+
+def _without_rounding(errors: Errors, rows: LpRows) -> Errors:
+    """Without a p-value for a coefficient that is itself a rounding error of a perfect fit."""
+    sizes = np.sqrt(rows.gram.diagonal())[:, None] * np.abs(rows.y)
+    is_rounding = (sizes > 0.0) & (sizes <= ZERO * EPS * sizes.sum(axis=0))
+    fitted = diagonal(errors.covariance, sizes.shape) == 0.0
+    df = np.where(is_rounding & fitted, np.nan, errors.degrees_of_freedom)
+    return replace(errors, degrees_of_freedom=df)
 
 
 def _require_more_rows_than_rank(rows: LpRows) -> None:

@@ -21,6 +21,7 @@ def coefficients(inference: Inference, ax: Any) -> Any:
 
         height = 1.2 + 0.28 * inference.estimate.size
         ax = plt.figure(figsize=(6.0, min(height, 30.0)), layout="constrained").add_subplot()
+    _require_axes(ax)
     d = len(inference.estimate)
     X, low, high = (
         np.reshape(v, (d, -1)) for v in (inference.estimate, *inference.confidence_interval())
@@ -60,6 +61,8 @@ def against_tau(inference: Inference, axes: Any) -> Any:
     panels = np.atleast_1d(np.asarray(axes, dtype=object)).reshape(-1)
     if len(panels) != d:
         raise ValueError(f"ax must be {d} axes, one for each coefficient, got {len(panels)}")
+    for ax in panels:
+        _require_axes(ax)
     order = np.argsort(inference._columns)
     tau = np.asarray(inference._columns)[order]
     low, high = inference.confidence_interval()
@@ -71,6 +74,11 @@ def against_tau(inference: Inference, axes: Any) -> Any:
             ax.axhline(0.0, color="0.6", lw=0.8, zorder=0)
         ax.set_title(_shortened(inference.names[j]), fontsize="medium")
     return axes
+
+
+def _require_axes(ax: Any) -> None:
+    if not hasattr(ax, "set_yticks"):
+        raise TypeError(f"ax must be matplotlib Axes, got {type(ax).__name__}")
 
 
 def _shortened(name: str) -> str:

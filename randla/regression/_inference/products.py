@@ -70,9 +70,11 @@ def are_determined(C: Array, null: Array) -> Any:
     return np.asarray(part <= _PART * np.linalg.norm(C, axis=-1))
 
 
-def constant_columns(A: Any) -> Array:
-    """Which columns have one value other than zero in all rows, (d,)."""
+def constant_columns(A: Any, weights: Any = None) -> Array:
+    """Which columns have one value other than zero in all rows (in memory: with weight), (d,)."""
     tall = open_tall(A)
+    if weights is not None and not tall.lazy:
+        tall = tall.take(np.flatnonzero(tall.vector(weights, "weights")))
     some = tall.take(np.arange(min(tall.n, _A_LOOK)))
     some = some.rows(0, some.n)
     constant = (some == some[0]).all(axis=0) & (some[0] != 0.0)

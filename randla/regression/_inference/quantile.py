@@ -39,9 +39,14 @@ _ASSUMED = {
     "CR1": "independent groups, CR1 (Parente-Santos Silva)",
 }
 _NOT_TOLD = "at tau = {:g} too few rows tell it"
+_ALL_ZERO = "the scores of all groups are zero, as many rows lie on each side in each of them"
+#: Variance beside that of independent rows which is a rounding error.
+_BALANCED = 1e-20
 _OF_CLUSTERS = "in the tails, 95 % intervals for clusters held in 87 to 98 % of simulations"
 #: Effective rows beyond a plane, for each column, below which standard errors are wide.
 _FEW = 5.0
+#: What rounding errors may take from a number of rows.
+_ROUNDING = 1e-12
 
 
 def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
@@ -83,6 +88,13 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
             reasons |= dict.fromkeys(numbers, _NOT_TOLD.format(rows.fit.taus[t]))
         span = slice(numbers.start, numbers.stop)
         covariance[span] = covariance[:, span] = 0.0 if perfect[t] else np.nan
+    for t in np.flatnonzero(~(empty | perfect)):  # signs that balance in each group say nothing
+        half = basis.T @ Bread.of(sums.grams[t].sum(axis=0), data.n_rows).inverse
+        usual = ((half @ basis.meat) * half).sum(axis=1)  # of independent rows
+        here = covariance.diagonal()[t * d : (t + 1) * d]
+        balanced = t * d + np.flatnonzero(here <= _BALANCED * usual)
+        covariance[balanced] = covariance[:, balanced] = np.nan
+        reasons |= dict.fromkeys(balanced.tolist(), _ALL_ZERO)
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = (*_notes(residuals), _OF_CLUSTERS)
     return basis.completed(
@@ -97,19 +109,22 @@ def _signs(residuals: Residuals) -> Any:
     return signs if w is None else signs * w[:, None]
 
 
-def _rows_beyond(residuals: Residuals) -> Array:
-    """How many (effective) rows lie beyond each plane, on the side that has fewer."""
-    taus: Array = residuals.taus
-    return density.effective_rows(residuals.rows.data) * np.minimum(taus, 1.0 - taus)
+def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
+    """Quantiles with few (effective) rows beyond the plane, on the side that has fewer of them.
+
+    Where all rows are on the plane there is no error to be wide.
+    """
+    taus, data = residuals.taus, residuals.rows.data
+    beyond = density.effective_rows(data) * np.minimum(taus, 1.0 - taus)
+    few = (beyond < (1.0 - _ROUNDING) * _FEW * data.d) & ~residuals.is_perfect
+    return list(zip(taus[few].tolist(), beyond[few].tolist(), strict=True))
 
 
 def _notes(residuals: Residuals) -> tuple[str, ...]:
     """Where errors are wide."""
-    few = _FEW * residuals.rows.data.d
     return tuple(
         f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}: errors are wide"
-        for tau, n in zip(residuals.taus, _rows_beyond(residuals), strict=True)
-        if n < few
+        for tau, n in _few_rows(residuals)
     )
 
 
@@ -176,15 +191,15 @@ def _meats(
 
 
 def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
-    data, taus = residuals.rows.data, residuals.taus
-    d, beyond = data.d, _rows_beyond(residuals)
-    for tau, n, n_zero in zip(taus, beyond, residuals.n_zero, strict=True):
-        if n < _FEW * d:
-            warn_caller(
-                f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}, for {d} coefficients: "
-                "standard errors are wide there, often twice the true ones",
-                InferenceWarning,
-            )
+    data, d = residuals.rows.data, residuals.rows.data.d
+    for tau, n in _few_rows(residuals):
+        warn_caller(
+            f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}, for {d} coefficients: "
+            "standard errors are wide there, often twice the true ones",
+            InferenceWarning,
+        )
+    off = ~residuals.is_perfect
+    for tau, n_zero in zip(residuals.taus[off], residuals.n_zero[off], strict=True):
         if n_zero > max(2.0 * d, 0.01 * data.n):
             warn_caller(
                 f"b equals the plane of tau = {tau:g} in {n_zero} rows: quantiles of discrete "

@@ -40,6 +40,7 @@ from scipy.special import fdtrc
 
 from randla._typing import Array
 from randla.regression._inference.bootstrap import bootstrap_least_squares
+from randla.regression._inference.carried import without_carried
 from randla.regression._inference.clusters import cluster_errors, sum_groups
 from randla.regression._inference.data import FittedData
 from randla.regression._inference.errors import Errors, diagonal
@@ -63,6 +64,8 @@ _SHARE = 0.05
 _FALSE_ALARM = 1e-12
 #: The p of 1 / (1 - h)^p in each kind.
 _POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
+#: How much larger squared distances may be for a sparse sketch, beside those of the F law.
+_SPARSE = 4.0
 _OTHERS = (
     "A, b or weights are not those of the fit: its coefficients are further from their exact "
     "solution than the sketch can be"
@@ -165,7 +168,7 @@ def _of_rows(
     )  # fmt: skip
     shift = _shift(fit, sketch, data, gram, gradient, products)
     if kind == "bootstrap":
-        return bootstrap_least_squares(data, fit.units * fit.Y, options)
+        return without_carried(bootstrap_least_squares(data, fit.units * fit.Y, options), data)
     if n_large > 0:
         return _exact(fit, data, kind, gram, shift)
     K = basis(fit, data)
@@ -226,14 +229,13 @@ def _shift(
         shift = np.asarray(np.linalg.solve(gram, gradient), np.float64)
     except np.linalg.LinAlgError:
         raise ValueError(_OTHERS) from None
-    if not sketch.mixes_rows:
-        return shift
     m, r, population = sketch.n_rows, fit.rank, sketch.population
     factor = variance_factor(m, r, population) * inverse_bias(m, r, population)
     unit = 4.0**fit.scales.weights if data.repeats else 1.0
     expected = r * factor * unit * fit.products.diagonal()
     rounding = (1e3 * _EPS) ** 2 * (unit * fit.terms**2 + products.diagonal())
     statistic = (shift * shift).sum(axis=0) / (expected + rounding)
+    statistic /= 1.0 if sketch.mixes_rows else _SPARSE
     if not (fdtrc(r, m - r, statistic) > _FALSE_ALARM).all():
         raise ValueError(_OTHERS)
     return shift

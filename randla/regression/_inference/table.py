@@ -204,6 +204,7 @@ def _aligned(block: Block) -> list[str]:
     room = min(room, max(16, max(len(row[0]) for row in cells)))
     lines = []
     for name, *numbers in cells:
+        name = " ".join(name.split())
         row = "".join(f"{v:>{w + gap}}" for v, w in zip(numbers, widths, strict=True))
         if len(name) > room:
             lines += _wrapped(name)

@@ -315,7 +315,7 @@ class LpRegressionResult(LinearFit):
             n_replicates=n_replicates, rng=rng, progress=progress,
         )  # fmt: skip
         is_process = fit.taus is not None and len(fit.taus) > 1
-        constant = constant_columns(A) if is_process else None
+        constant = constant_columns(A, given["weights"]) if is_process else None
         return result.described(self._model_name, labels, constant)
 
     @property

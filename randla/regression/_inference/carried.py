@@ -1,0 +1,31 @@
+"""Coefficients that hang on one group of rows, which no resampling of groups tells.
+
+Each replicate fits the mean of that group as all others do: its spread has nothing of the group's
+error.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+
+import numpy as np
+
+from randla._tall.whitening import whiten
+from randla.regression._inference.clusters import covariance_of_groups, group_sums
+from randla.regression._inference.data import FittedData
+from randla.regression._inference.errors import Errors
+
+
+def without_carried(errors: Errors, data: FittedData) -> Errors:
+    """Errors of a bootstrap of groups without those of coefficients that one group decides."""
+    if data.groups is None:
+        return errors
+    d, k = errors.degrees_of_freedom.shape
+    T = whiten(copy(data.tall), None if data.w is None else np.sqrt(data.w)).transform
+    sums = group_sums(data, T, data.w, data.B[:, :1])
+    reasons = covariance_of_groups(sums, "CR1", n_rows=data.n_rows)[2]
+    numbers = [j + d * t for j in reasons for t in range(k)]
+    covariance = errors.covariance.copy()
+    covariance[numbers] = covariance[:, numbers] = np.nan
+    return replace(errors, covariance=covariance, reasons={**reasons, **errors.reasons})

@@ -1,0 +1,213 @@
+"""`inference` where the arguments, the data or the fit are not what one would wish."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from randla.regression import lp_regression, lstsq
+from randla.regression._inference.options import InferenceWarning
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(18)
+    A = np.column_stack([np.ones(200), rng.standard_normal((200, 3))])
+    return A, A @ [1.0, 2.0, 3.0, 4.0] + rng.standard_normal(200)
+
+
+def test_warnings_are_at_the_line_of_the_caller(data):
+    A, b = data
+    fit = lp_regression(A, b, tau=0.99)
+    with pytest.warns(InferenceWarning) as found:
+        fit.inference(A, b)
+    assert {w.filename for w in found} == {__file__}
+
+
+def test_few_rows_are_as_few_on_both_sides(data):
+    A, b = data  # 200 (1 - 0.9) rounds to a little less than 20
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for tau in (0.1, 0.9):
+            assert lp_regression(A, b, tau=tau).inference(A, b)._notes == ()
+
+
+QUANTILES = [({"tau": tau}, kind) for tau in (0.5, [0.1, 0.9]) for kind in ("iid", "cluster")]
+ROBUST = [({name: value}, "robust") for name, value in (("tau", 0.9), ("p", 1.5), ("p", 2))]
+
+
+@pytest.mark.parametrize(("options", "kind"), [*QUANTILES, *ROBUST])
+def test_a_coefficient_that_is_rounding_has_no_p_value(data, options, kind):
+    A, _ = data
+    groups = {"groups": np.arange(200) // 10} if kind == "cluster" else {}
+    b = np.full(200, 3.3)  # the slopes are zero, but for rounding errors
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is wrong with a fit without errors
+        result = lp_regression(A, b, **options).inference(A, b, kind=kind, **groups)
+    assert (result.standard_error == 0.0).all()
+    assert (result.p[0] == 0.0).all()
+    slopes, p = result.estimate[1:], result.p[1:]
+    assert (np.isnan(p) | ((slopes == 0.0) & (p == 1.0))).all()
+    assert result._notes == () or kind == "cluster" or "p" in options
+
+
+@pytest.mark.filterwarnings("ignore:only")
+@pytest.mark.parametrize("size", [1e30, 1e100])
+@pytest.mark.parametrize("kind", ["iid", "robust", "nid", "cluster"])
+def test_weights_next_to_which_others_are_rounding(data, size, kind):
+    A, b = data
+    w = np.ones(200)
+    w[0] = size
+    groups = {"groups": np.arange(200) // 10} if kind == "cluster" else {}
+    fit = lp_regression(A, b, tau=0.5, weights=w)
+    with pytest.raises(ValueError, match="weights must differ by less"):
+        fit.inference(A, b, kind=kind, weights=w, **groups)
+    w[0] = 1.0
+    w[1:50] = 1.0 / size  # as good as zero
+    fit = lp_regression(A, b, tau=0.5, weights=w)
+    result = fit.inference(A, b, kind=kind, weights=w, **groups)
+    assert np.isfinite(result.standard_error).all()
+
+
+@pytest.mark.parametrize("sketch_size", [None, 100])
+def test_least_squares_with_another_number_of_right_hand_sides(data, sketch_size):
+    A, b = data
+    for fitted, given, expected in (
+        (
+            b,
+            np.column_stack([b, b]),
+            r"\(200,\) or \(200, 1\), as in the fit, got shape \(200, 2\)",
+        ),
+        (np.column_stack([b, b]), b, r"\(200, 2\), as in the fit, got shape \(200,\)"),
+    ):
+        fit = lstsq(A, fitted, sketch_size=sketch_size, rng=0)
+        for kind in ("iid", "HC3", "CR1"):
+            groups = {"groups": np.arange(200) // 10} if kind == "CR1" else {}
+            with pytest.raises(ValueError, match=f"b must have shape {expected}"):
+                fit.inference(A, given, kind=kind, **groups)
+
+
+@pytest.mark.parametrize("options", [{"tau": 0.5}, {"tau": [0.2, 0.7]}, {"p": 2}])
+def test_a_fit_in_memory_and_its_rows_in_dask(data, options):
+    da = pytest.importorskip("dask.array")
+    A, b = data
+    fit = lp_regression(A, b, **options)
+    lazy = fit.inference(da.from_array(A, chunks=(70, 2)), da.from_array(b, chunks=30))
+    np.testing.assert_allclose(lazy.standard_error, fit.inference(A, b).standard_error, rtol=1e-9)
+
+
+def test_axes_of_a_picture(data):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    A, b = data
+    result = lstsq(A, b).inference(A, b)
+    for ax, got in ((3, "int"), (pyplot.subplots(1, 2)[1], "ndarray")):
+        with pytest.raises(TypeError, match=f"ax must be matplotlib Axes, got {got}"):
+            result.plot(ax)
+    quantiles = lp_regression(A, b, tau=[0.2, 0.5]).inference(A, b)
+    with pytest.raises(TypeError, match="ax must be matplotlib Axes, got int"):
+        quantiles.plot([1, 2, 3, 4])
+    pyplot.close("all")
+
+
+def test_names_that_break_lines(data):
+    A, b = data
+    names = ["one\nline", "tab\tand\r\nline", "  ", "last"]
+    result = lstsq(A, b).inference(A, b, names=names)
+    rows = result.summary().splitlines()[8:12]
+    assert [row[:17].rstrip() for row in rows] == ["one line", "tab and line", "", "last"]
+
+
+FITS = {
+    "least squares": lstsq,
+    "sketch": lambda A, b, **options: lstsq(A, b, sketch_size=15, rng=0, **options),
+    "two right-hand sides": lambda A, b, **options: lstsq(A, np.c_[b, b**2], **options),
+    "two quantiles": lambda A, b, **options: lp_regression(A, b, tau=[0.4, 0.6], **options),
+    "quantile": lambda A, b, **options: lp_regression(A, b, tau=0.5, **options),
+    "norm 1.2": lambda A, b, **options: lp_regression(A, b, 1.2, **options),
+    "norm 2": lambda A, b, **options: lp_regression(A, b, 2, **options),
+    "norm 3": lambda A, b, **options: lp_regression(A, b, 3, **options),
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("weights_are", [None, "analytic", "frequency"])
+def test_bootstrap_of_a_column_of_one_group(data, fit, weights_are):
+    # The replicates have no part of the error of that group, which all of them fit.
+    A, b = data[0][:60, :3].copy(), data[1][:60]
+    groups = np.arange(60) // 5
+    alone = groups == 3
+    A = np.column_stack([A, alone + A[:, 1]])
+    options = {"kind": "bootstrap", "n_replicates": 10, "rng": 0, "groups": groups}
+    weights = {} if weights_are is None else {"weights": 1.0 + np.arange(60) % 3 * (~alone)}
+    asked = {} if weights_are is None else {"weights_are": weights_are}
+    made = FITS[fit](A, b, **weights)
+    B = np.c_[b, b**2] if fit == "two right-hand sides" else b
+    with pytest.warns(InferenceWarning, match="no standard error for 'x1', 'x3': it hangs"):
+        result = made.inference(A, B, **options, **weights, **asked)
+    missing = np.isnan(result.standard_error).T.reshape(-1, 4)
+    assert (missing == [False, True, False, True]).all()
+
+
+@pytest.mark.parametrize("kind", ["robust", "nid"])
+def test_rows_that_both_planes_go_through_far_from_the_origin(kind):
+    rng = np.random.default_rng(2)
+    A = np.column_stack([np.ones(80), rng.standard_normal((80, 3))])
+    A[:, 3] = rng.exponential(size=80)
+    b = A @ [1.0, 2.0, 3.0, -1.0] + rng.standard_normal(80) * (0.3 + A[:, 3])
+    near = lp_regression(A, b, tau=0.5).inference(A, b, kind=kind)
+    far = lp_regression(A, b + 1e9, tau=0.5).inference(A, b + 1e9, kind=kind)
+    np.testing.assert_allclose(far.standard_error, near.standard_error, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sketch", ["gaussian", "srht", "sparse-sign", "count"])
+@pytest.mark.parametrize("kind", ["robust", "HC0", "CR1"])
+def test_other_data_than_those_of_a_sketch(sketch, kind):
+    rng = np.random.default_rng(6)
+    A = np.column_stack([np.ones(2000), rng.standard_normal((2000, 3))])
+    b = A @ [1.0, 2.0, 3.0, 4.0] + rng.standard_normal(2000)
+    groups = {"groups": np.arange(2000) // 50} if kind == "CR1" else {}
+    fit = lstsq(A, b, sketch_size=300, sketch=sketch, rng=0)
+    assert (fit.inference(A, b, kind=kind, **groups).standard_error > 0.0).all()
+    for other, rhs in ((A, b + 5.0 * A[:, 1]), (2.0 * A, b), (A, b[::-1])):
+        with pytest.raises(ValueError, match="not those of the fit"):
+            fit.inference(other, rhs, kind=kind, **groups)
+
+
+def test_constant_columns_are_those_of_rows_with_weight(data):
+    A, b = data[0].copy(), data[1]
+    w = np.ones(200)
+    w[3], A[3, 0] = 0.0, 5.0
+    taus, live = [0.25, 0.5, 0.75], w > 0.0
+    test = lp_regression(A, b, tau=taus, weights=w).inference(A, b, weights=w).equal_slopes()
+    expected = lp_regression(A[live], b[live], tau=taus).inference(A[live], b[live]).equal_slopes()
+    assert test.degrees_of_freedom == expected.degrees_of_freedom == (6, 195.0)
+    np.testing.assert_allclose(test.statistic, expected.statistic, rtol=1e-9)
+
+
+def test_a_coefficient_is_named_once_for_several_quantiles(data):
+    A, b = np.column_stack([data[0], np.zeros(200)]), data[1]
+    fit = lp_regression(A, b, tau=[0.25, 0.5, 0.75])
+    with pytest.warns(InferenceWarning, match="no standard error for 'x4': the column"):
+        fit.inference(A, b)
+
+
+@pytest.mark.parametrize("p", [1.5, 2.5, 3])
+def test_bootstrap_of_a_norm_where_a_row_is_fitted_exactly(data, p):
+    A, b = np.column_stack([np.arange(200) != 7, np.arange(200) == 7]), data[1]
+    fit = lp_regression(A, b, p)
+    with pytest.warns(InferenceWarning, match="no standard error for 'x1'"):
+        result = fit.inference(A, b, kind="bootstrap", n_replicates=20, rng=0)
+    others = np.arange(200) != 7
+    expected = lp_regression(A[others, :1], b[others], p).inference(A[others, :1], b[others])
+    assert 0.3 < result.standard_error[0] / expected.standard_error[0] < 3.0
+
+
+@pytest.mark.parametrize("kind", ["CR1", "cluster"])
+def test_groups_in_which_the_signs_of_residuals_balance(kind):
+    # Each group has as many rows above the median as below it: the scores of all groups are zero.
+    A, b = np.ones((15, 1)), np.arange(15.0) ** 1.5
+    groups = np.array([0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1])
+    with pytest.warns(InferenceWarning, match="'x0': the scores of all groups are zero"):
+        result = lp_regression(A, b, tau=0.5).inference(A, b, kind=kind, groups=groups)
+    assert np.isnan(result.standard_error).all()
+    assert np.isnan(result.p).all()
