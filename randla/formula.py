@@ -29,7 +29,7 @@ from randla import regression
 from randla._results import RandlaWarning, caller_frame, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice
-from randla.regression._inference.labels import Labels
+from randla.regression._fitted.labels import Labels
 
 __all__ = ["lp_regression", "lstsq"]
 

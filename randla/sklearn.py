@@ -24,7 +24,7 @@ except ImportError as error:
 
 from randla._validation import as_flag, as_number
 from randla.regression import lp_regression, lstsq
-from randla.regression._inference.labels import Labels
+from randla.regression._fitted.labels import Labels
 from randla.regression._intercept import lstsq_with_intercept
 
 __all__ = ["LpRegressor", "QuantileRegressor", "SketchedLinearRegression"]

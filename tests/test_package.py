@@ -31,8 +31,11 @@ WINGS = (
     "sketching._kernels < sketching",
     "sampling._kernels < sampling._scores < sampling._samples",
     "regression._kernels < regression._panels < regression._solvers < regression._least_squares",
-    "regression._panels < regression._quantile < regression._inference < regression._lp",
-    "regression._solvers < regression._inference < regression._least_squares",
+    "regression._panels < regression._quantile < regression._errors < regression._resampling"
+    " < regression._inference < regression._lp",
+    "regression._solvers < regression._errors < regression._resampling < regression._inference"
+    " < regression._least_squares",
+    "regression._fitted < regression._inference",
     "transport._kernels < transport",
     "smoothing._kernels < smoothing._model < smoothing._models < smoothing._exact"
     " < smoothing._particles < smoothing._likelihood",

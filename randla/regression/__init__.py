@@ -1,6 +1,6 @@
 """Least squares that knows its own error, l_p and quantile regression with a certificate."""
 
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors.options import InferenceWarning
 from randla.regression._inference.result import Inference, Prediction
 from randla.regression._inference.wald import WaldTest
 from randla.regression._least_squares.lstsq import lstsq

@@ -10,11 +10,11 @@ from scipy import sparse
 
 from randla._panels import PANEL
 from randla.regression import lp_regression, lstsq
-from randla.regression._inference import bootstrap
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.options import InferenceOptions, InferenceWarning
-from randla.regression._inference.resampling import Weights
-from randla.regression._inference.vertex import FittedRows
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.options import InferenceOptions, InferenceWarning
+from randla.regression._resampling import bootstrap
+from randla.regression._resampling.resampling import Weights
+from randla.regression._resampling.vertex import FittedRows
 
 
 def quiet(fit, A, b, rng=0, **options):

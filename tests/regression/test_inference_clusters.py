@@ -7,11 +7,11 @@ import pytest
 from scipy import sparse
 
 from randla import lstsq
-from randla.regression._inference import clusters
-from randla.regression._inference.clusters import covariance_of_groups, group_sums
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.groups import as_groups
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors import clusters
+from randla.regression._errors.clusters import covariance_of_groups, group_sums
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.groups import as_groups
+from randla.regression._errors.options import InferenceWarning
 
 KINDS = ("CR1", "CR2", "CR3", "cluster")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from randla.regression import lp_regression, lstsq
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors.options import InferenceWarning
 
 
 @pytest.fixture

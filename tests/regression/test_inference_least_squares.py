@@ -13,8 +13,8 @@ from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from randla import KroneckerProduct, lstsq
-from randla.regression._inference import satterthwaite
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors import satterthwaite
+from randla.regression._errors.options import InferenceWarning
 from tests.data import deficient, normal
 
 HC = ("HC0", "HC1", "HC2", "HC3")

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
 from randla.regression import lp_regression
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors.options import InferenceWarning
 from tests.regression.inference_quantiles_reference import (
     joint_covariance,
     power_covariance,
@@ -258,7 +258,7 @@ def test_dask_norm():
 
 def test_lazy_quantiles_are_exact():
     from randla._tall.open import open_tall
-    from randla.regression._inference import order_statistics
+    from randla.regression._errors import order_statistics
 
     rng = np.random.default_rng(13)
     n, levels = 70_000, np.array([[0.003, 0.5], [0.4, 0.9999]])
@@ -298,7 +298,7 @@ def test_quantiles_that_are_equal_or_near():
 
 
 def test_fits_that_are_there_are_not_solved_again(monkeypatch):
-    from randla.regression._inference.density import hall_sheather
+    from randla.regression._errors.density import hall_sheather
     from randla.regression._lp import result, solve as solver
 
     A, b = design(np.random.default_rng(15), 300)
@@ -424,7 +424,7 @@ def test_a_row_that_stands_alone_in_a_norm():
 def test_warnings():
     rng = np.random.default_rng(20)
     A, b = design(rng, 100)
-    with pytest.warns(InferenceWarning, match="only 5 rows lie beyond the plane of tau"):
+    with pytest.warns(InferenceWarning, match="only 5 rows lie beyond the fit of tau"):
         lp_regression(A, b, tau=0.95).inference(A, b)
     with pytest.warns(InferenceWarning) as caught:
         result = lp_regression(A, b, tau=0.95).inference(A, b)

@@ -11,10 +11,10 @@ from scipy.special import stdtrit
 
 from randla._parallel import single_thread
 from randla.regression import lp_regression
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.options import InferenceWarning
-from randla.regression._inference.rank import rank_errors
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.options import InferenceWarning
+from randla.regression._resampling.rank import rank_errors
 
 
 def quiet(fit, *args, **options):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from randla import GaussianSketch, KroneckerProduct, lstsq
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors.options import InferenceWarning
 from randla.sketching._inference import inverse_bias, squared_residual, variance_factor
 
 SKETCHES = ("gaussian", "srht", "block-srht", "sparse-sign", "count")

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 import randla
 from randla import Inference, InferenceWarning
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.labels import Labels
+from randla.regression._errors.errors import Errors
+from randla.regression._fitted.labels import Labels
 
 sm = pytest.importorskip("statsmodels.api")
 RNG = np.random.default_rng(0)

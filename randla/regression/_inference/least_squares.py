@@ -13,16 +13,16 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from randla._typing import Array
-from randla.regression._inference.bootstrap import bootstrap_least_squares
-from randla.regression._inference.carried import without_carried
-from randla.regression._inference.clusters import GroupSums, cluster_errors, sum_groups
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors, warn_of_missing
-from randla.regression._inference.fit import LeastSquaresFit, determined
-from randla.regression._inference.independent_rows import RowSums, basis, robust_errors, sum_rows
-from randla.regression._inference.options import CLUSTERED, InferenceOptions
+from randla.regression._errors.clusters import GroupSums, cluster_errors, sum_groups
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors, warn_of_missing
+from randla.regression._errors.fit import LeastSquaresFit, determined
+from randla.regression._errors.independent_rows import RowSums, basis, robust_errors, sum_rows
+from randla.regression._errors.options import CLUSTERED, InferenceOptions
 from randla.regression._inference.result import Inference
 from randla.regression._inference.sketched import sketched_errors
+from randla.regression._resampling.bootstrap import bootstrap_least_squares
+from randla.regression._resampling.carried import without_carried
 
 _EPS = float(np.finfo(np.float64).eps)
 #: Residuals count as zero up to this many rounding errors of the terms of A x.

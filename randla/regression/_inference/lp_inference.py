@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from randla.regression._inference.carried import without_carried
-from randla.regression._inference.errors import Errors, diagonal, warn_of_missing
-from randla.regression._inference.lp_fit import EPS, ZERO, LpFit, LpRows
+from randla.regression._errors.errors import Errors, diagonal, warn_of_missing
+from randla.regression._errors.lp_fit import EPS, ZERO, LpFit, LpRows
+from randla.regression._errors.options import NORMS, QUANTILES, InferenceOptions
 from randla.regression._inference.norm import norm_errors
-from randla.regression._inference.options import NORMS, QUANTILES, InferenceOptions
 from randla.regression._inference.quantile import quantile_errors
 from randla.regression._inference.result import Inference
+from randla.regression._resampling.carried import without_carried
 
 
 def require_inference(p: float, has_penalty: bool, is_sampled: bool) -> None:

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla.regression._inference.basis import Basis, Bread
-from randla.regression._inference.bootstrap import bootstrap_norm
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.lp_fit import LpRows
-from randla.regression._inference.options import InferenceOptions
+from randla.regression._errors.basis import Basis, Bread
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.lp_fit import LpRows
+from randla.regression._errors.options import InferenceOptions
+from randla.regression._resampling.bootstrap import bootstrap_norm
 
 #: Rows with 1 - h below this decide some coefficients alone, and tell nothing of their errors.
 _ALONE = 1e-10

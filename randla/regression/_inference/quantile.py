@@ -1,4 +1,4 @@
-r"""Errors of quantile fits: sandwiches of densities at the planes, jointly for several quantiles.
+r"""Errors of quantile fits: sandwiches of densities at the fits, jointly for several quantiles.
 
 For quantiles s and t, with :math:`D_s = \sum_i w_i f_{s,i} a_i a_i^T` from densities f,
 
@@ -19,15 +19,15 @@ import numpy as np
 
 from randla._results import warn_caller
 from randla._typing import Array
-from randla.regression._inference import density
-from randla.regression._inference.basis import Basis, Bread
-from randla.regression._inference.bootstrap import bootstrap_quantiles
-from randla.regression._inference.clusters import covariance_of_groups, group_sums
-from randla.regression._inference.density import Residuals
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.lp_fit import LpRows
-from randla.regression._inference.options import CLUSTERED, InferenceOptions, InferenceWarning
-from randla.regression._inference.rank import rank_errors
+from randla.regression._errors import density
+from randla.regression._errors.basis import Basis, Bread
+from randla.regression._errors.clusters import covariance_of_groups, group_sums
+from randla.regression._errors.density import Residuals
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.lp_fit import LpRows
+from randla.regression._errors.options import CLUSTERED, InferenceOptions, InferenceWarning
+from randla.regression._resampling.bootstrap import bootstrap_quantiles
+from randla.regression._resampling.rank import rank_errors
 
 _ASSUMED = {
     "iid": "errors of one law, independent of A (Siddiqui)",
@@ -43,7 +43,7 @@ _ALL_ZERO = "the scores of all groups are zero, as many rows lie on each side in
 #: Variance beside that of independent rows which is a rounding error.
 _BALANCED = 1e-20
 _OF_CLUSTERS = "in the tails, 95 % intervals for clusters held in 87 to 98 % of simulations"
-#: Effective rows beyond a plane, for each column, below which standard errors are wide.
+#: Effective rows beyond a fit, for each column, below which standard errors are wide.
 _FEW = 5.0
 #: What rounding errors may take from a number of rows.
 _ROUNDING = 1e-12
@@ -110,9 +110,9 @@ def _signs(residuals: Residuals) -> Any:
 
 
 def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
-    """Quantiles with few (effective) rows beyond the plane, on the side that has fewer of them.
+    """Quantiles with few (effective) rows beyond the fit, on the side that has fewer of them.
 
-    Where all rows are on the plane there is no error to be wide.
+    Where all rows are on the fit there is no error to be wide.
     """
     taus, data = residuals.taus, residuals.rows.data
     beyond = density.effective_rows(data) * np.minimum(taus, 1.0 - taus)
@@ -123,7 +123,7 @@ def _few_rows(residuals: Residuals) -> list[tuple[float, float]]:
 def _notes(residuals: Residuals) -> tuple[str, ...]:
     """Where errors are wide."""
     return tuple(
-        f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}: errors are wide"
+        f"only {n:.3g} rows lie beyond the fit of tau = {tau:g}: errors are wide"
         for tau, n in _few_rows(residuals)
     )
 
@@ -194,7 +194,7 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
     data, d = residuals.rows.data, residuals.rows.data.d
     for tau, n in _few_rows(residuals):
         warn_caller(
-            f"only {n:.3g} rows lie beyond the plane of tau = {tau:g}, for {d} coefficients: "
+            f"only {n:.3g} rows lie beyond the fit of tau = {tau:g}, for {d} coefficients: "
             "standard errors are wide there, often twice the true ones",
             InferenceWarning,
         )
@@ -202,7 +202,7 @@ def _warn_of_few_or_equal_rows(residuals: Residuals) -> None:
     for tau, n_zero in zip(residuals.taus[off], residuals.n_zero[off], strict=True):
         if n_zero > max(2.0 * d, 0.01 * data.n):
             warn_caller(
-                f"b equals the plane of tau = {tau:g} in {n_zero} rows: quantiles of discrete "
+                f"b equals the fit of tau = {tau:g} in {n_zero} rows: quantiles of discrete "
                 "values have no standard errors, but those of b with uniform noise as wide as its "
                 "steps have",
                 InferenceWarning,

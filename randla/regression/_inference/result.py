@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from randla._results import Result, t_interval, t_of_tail
 from randla._typing import Array
 from randla._validation import as_flag, as_level
+from randla.regression._errors.errors import Errors, diagonal
+from randla.regression._fitted.labels import PLAIN, Labels
+from randla.regression._fitted.products import are_determined, product, standard_errors
 from randla.regression._inference import plot, table
-from randla.regression._inference.errors import Errors, diagonal
-from randla.regression._inference.labels import PLAIN, Labels
-from randla.regression._inference.products import are_determined, product, standard_errors
 from randla.regression._inference.wald import WaldTest, as_restrictions, in_units, wald_test
 
 

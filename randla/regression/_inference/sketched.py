@@ -39,21 +39,21 @@ import numpy as np
 from scipy.special import fdtrc
 
 from randla._typing import Array
-from randla.regression._inference.bootstrap import bootstrap_least_squares
-from randla.regression._inference.carried import without_carried
-from randla.regression._inference.clusters import cluster_errors, sum_groups
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors, diagonal
-from randla.regression._inference.fit import LeastSquaresFit, OneSketch
-from randla.regression._inference.independent_rows import robust_errors, sum_rows
-from randla.regression._inference.options import CLUSTERED, InferenceOptions
-from randla.regression._inference.satterthwaite import moments
-from randla.regression._inference.whitened_rows import (
+from randla.regression._errors.clusters import cluster_errors, sum_groups
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors, diagonal
+from randla.regression._errors.fit import LeastSquaresFit, OneSketch
+from randla.regression._errors.independent_rows import robust_errors, sum_rows
+from randla.regression._errors.options import CLUSTERED, InferenceOptions
+from randla.regression._errors.satterthwaite import moments
+from randla.regression._errors.whitened_rows import (
     WhitenedRows,
     basis,
     constants_of,
     whiten_rows,
 )
+from randla.regression._resampling.bootstrap import bootstrap_least_squares
+from randla.regression._resampling.carried import without_carried
 from randla.sketching._inference import inverse_bias, variance_factor
 
 #: Estimated leverage from which all is made exact.

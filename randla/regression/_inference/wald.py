@@ -10,7 +10,7 @@ import numpy as np
 from randla._results import Result, warn_caller
 from randla._typing import Array
 from randla._validation import as_array
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors.options import InferenceWarning
 
 #: Relative size, in units of rounding errors, below which a direction counts as none.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)

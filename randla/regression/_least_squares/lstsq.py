@@ -11,7 +11,7 @@ from randla._parallel import showing_progress
 from randla._tall.open import open_operand
 from randla._tall.problem import ScaledProblem
 from randla._validation import as_flag
-from randla.regression._inference.labels import Labels
+from randla.regression._fitted.labels import Labels
 from randla.regression._least_squares.choice import require_method, solve, zero_solution
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import as_problem, as_root_weights, single_blas

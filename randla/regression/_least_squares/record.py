@@ -16,8 +16,8 @@ from scipy.linalg import lapack
 from randla._scaling import exponents_of
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
-from randla.regression._inference.data import Scales
-from randla.regression._inference.fit import KeptRows, LeastSquaresFit, OneSketch
+from randla.regression._errors.data import Scales
+from randla.regression._errors.fit import KeptRows, LeastSquaresFit, OneSketch
 from randla.regression._least_squares.problem import is_structured
 from randla.regression._least_squares.sketch_and_solve import SketchedSolution
 from randla.regression._solvers.cholesky import SINGLE_FROM

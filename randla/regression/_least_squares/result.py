@@ -15,9 +15,9 @@ from randla._results import axes_or_new, t_interval
 from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla._validation import as_flag
-from randla.regression._inference.fitted import LinearFit
+from randla.regression._errors.options import LEAST_SQUARES, InferenceOptions
+from randla.regression._fitted.fitted import LinearFit
 from randla.regression._inference.least_squares import least_squares_inference
-from randla.regression._inference.options import LEAST_SQUARES, InferenceOptions
 from randla.regression._inference.result import Inference
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.problem import norms_of, shaped

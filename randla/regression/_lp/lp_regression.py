@@ -10,7 +10,7 @@ from randla._results import warn_caller
 from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_flag
-from randla.regression._inference.labels import Labels
+from randla.regression._fitted.labels import Labels
 from randla.regression._lp.options import LpOptions, as_options
 from randla.regression._lp.out_of_core import residuals_and_rounding
 from randla.regression._lp.result import LpRegressionResult

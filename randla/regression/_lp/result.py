@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._typing import Array
 from randla._validation import as_flag
-from randla.regression._inference.fitted import LinearFit
-from randla.regression._inference.labels import sorted_rows
-from randla.regression._inference.lp_fit import LpFit
+from randla.regression._errors.lp_fit import LpFit
+from randla.regression._fitted.fitted import LinearFit
+from randla.regression._fitted.labels import sorted_rows
+from randla.regression._fitted.products import constant_columns
 from randla.regression._inference.lp_inference import lp_inference, require_inference
-from randla.regression._inference.products import constant_columns
 from randla.regression._inference.result import Inference
 from randla.regression._lp.certificate import Fit
 from randla.regression._lp.options import LpOptions
@@ -260,7 +260,7 @@ class LpRegressionResult(LinearFit):
         Warns
         -----
         InferenceWarning
-            Where fewer than five rows a coefficient lie beyond a plane, where b is discrete, and
+            Where fewer than five rows a coefficient lie beyond a fit, where b is discrete, and
             where coefficients have no standard error (NaN), since too few rows tell them.
 
         Notes
@@ -280,7 +280,7 @@ class LpRegressionResult(LinearFit):
         ones, and in the tails of small samples up to 2.4 times them. With `groups` 95 % intervals
         held in 94 to 99 % at the median, and in 87 to 98 % in the tails.
 
-        Where the planes are not linear, these are errors of the best linear ones only roughly.
+        Where the fits are not linear, these are errors of the best linear ones only roughly.
 
         References
         ----------

@@ -36,10 +36,10 @@ import numpy as np
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
 from randla._validation import read_only
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.fit import LeastSquaresFit, determined
-from randla.regression._inference.whitened_rows import basis
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.fit import LeastSquaresFit, determined
+from randla.regression._errors.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
 
 #: Eigenvalues of K_g above 1 minus this belong to what group g carries alone.

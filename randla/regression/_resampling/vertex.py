@@ -17,11 +17,11 @@ from scipy.linalg import lapack
 from randla._panels import Panels
 from randla._random import hashes
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.resampling import ALONE, NullSpace, decided_alone
+from randla.regression._errors.data import FittedData
 from randla.regression._kernels import vertex as kernels
 from randla.regression._panels.cholesky import Cholesky
 from randla.regression._panels.weighted_data import Conditioned, WeightedData, condition
+from randla.regression._resampling.resampling import ALONE, NullSpace, decided_alone
 
 #: Residuals below this fraction of their mean count as zero; where more rows than d have such ones
 #: they are moved apart by random multiples of `APART`.

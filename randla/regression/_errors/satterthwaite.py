@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.fit import LeastSquaresFit
-from randla.regression._inference.whitened_rows import (
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.fit import LeastSquaresFit
+from randla.regression._errors.whitened_rows import (
     WhitenedRows,
     basis,
     constants_of,

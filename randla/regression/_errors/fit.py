@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla.regression._inference.data import Scales
+from randla.regression._errors.data import Scales
 
 #: A coefficient is not determined where so much of its (squared) unit vector is outside of the row
 #: space, in columns scaled to norm about 1.

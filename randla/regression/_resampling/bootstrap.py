@@ -27,10 +27,12 @@ from randla._parallel import run_parts, showing_progress
 from randla._results import warn_caller
 from randla._tall.whitening import whiten
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.options import InferenceOptions, InferenceWarning
-from randla.regression._inference.resampling import (
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.options import InferenceOptions, InferenceWarning
+from randla.regression._panels.weighted_data import WeightedData
+from randla.regression._quantile.weighted import solve_rows
+from randla.regression._resampling.resampling import (
     ALONE,
     NullSpace,
     Weights,
@@ -38,9 +40,7 @@ from randla.regression._inference.resampling import (
     factors,
     spread,
 )
-from randla.regression._inference.vertex import FittedRows, Near, Vertex
-from randla.regression._panels.weighted_data import WeightedData
-from randla.regression._quantile.weighted import solve_rows
+from randla.regression._resampling.vertex import FittedRows, Near, Vertex
 
 #: Standard errors within which rows are kept; and how much wider the band is made.
 _LIMIT, _WIDER = 6.0, 2.0

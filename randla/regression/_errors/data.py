@@ -20,7 +20,7 @@ from randla._tall.memory import MemoryMatrix
 from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import read_only
-from randla.regression._inference.groups import Groups, as_groups
+from randla.regression._errors.groups import Groups, as_groups
 
 Shape = tuple[int, ...]
 Exponents = NDArray[np.int64]

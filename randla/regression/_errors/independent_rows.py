@@ -25,11 +25,11 @@ import numpy as np
 
 from randla._tall.memory import SplitTriangle
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.fit import LeastSquaresFit
-from randla.regression._inference.satterthwaite import degrees_of_freedom, moments
-from randla.regression._inference.whitened_rows import (
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.fit import LeastSquaresFit
+from randla.regression._errors.satterthwaite import degrees_of_freedom, moments
+from randla.regression._errors.whitened_rows import (
     HEAVY,
     WhitenedRows,
     basis,

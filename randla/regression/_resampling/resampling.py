@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from randla._random import draw_key, hashes
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.options import InferenceOptions
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.options import InferenceOptions
 from randla.regression._kernels import resampling as kernels
 
 #: Squared part of a unit vector outside of the space of the rows, above which they do not tell it.

@@ -29,11 +29,11 @@ from randla._parallel import run_parts
 from randla._results import t_of_tail, warn_caller
 from randla._typing import Array
 from randla._validation import as_level
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.options import InferenceWarning
-from randla.regression._inference.vertex import APART, FittedRows, Near, Vertex, symmetric
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.options import InferenceWarning
 from randla.regression._kernels import vertex as kernels
+from randla.regression._resampling.vertex import APART, FittedRows, Near, Vertex, symmetric
 
 #: Jumps between two looks at fresh numbers, and looks after which a walk gives up.
 _JUMPS, _LOOKS = 256, 2000
@@ -97,7 +97,7 @@ def rank_errors(
             "intervals by rank inversion are NaN where the steps of the statistic were lost",
             InferenceWarning,
         )
-    law = "one density" if density is None else "density of each from planes beside"
+    law = "one density" if density is None else "density of each from the fits beside"
     return replace(
         robust,
         assumed=f"independent rows, {law}",

@@ -11,7 +11,7 @@ import numpy as np
 from randla._scaling import power_of_two_scale
 from randla._tall.memory import add_gram
 from randla._typing import Array
-from randla.regression._inference.data import FittedData, Scales
+from randla.regression._errors.data import FittedData, Scales
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).smallest_subnormal)

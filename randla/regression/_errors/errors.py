@@ -10,7 +10,7 @@ import numpy as np
 
 from randla._results import warn_caller
 from randla._typing import Array
-from randla.regression._inference.options import InferenceWarning
+from randla.regression._errors.options import InferenceWarning
 
 
 @dataclass(frozen=True)

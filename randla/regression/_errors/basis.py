@@ -10,8 +10,8 @@ import numpy as np
 
 from randla._tall.whitening import whiten
 from randla._typing import Array
-from randla.regression._inference.errors import Errors
-from randla.regression._inference.lp_fit import EPS, LpRows, grams
+from randla.regression._errors.errors import Errors
+from randla.regression._errors.lp_fit import EPS, LpRows, grams
 
 #: Least eigenvalue, of columns of norm one, above which the columns serve as they are.
 _WELL_CONDITIONED = 1e-7

@@ -7,8 +7,8 @@ from typing import Any
 
 from randla._results import Result
 from randla._typing import Array
-from randla.regression._inference.labels import PLAIN, Labels
-from randla.regression._inference.products import product, residuals
+from randla.regression._fitted.labels import PLAIN, Labels
+from randla.regression._fitted.products import product, residuals
 
 
 @dataclass(frozen=True, eq=False, repr=False)

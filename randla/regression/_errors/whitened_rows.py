@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from randla._tall.memory import SplitTriangle
 from randla._typing import Array
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.fit import LeastSquaresFit
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.fit import LeastSquaresFit
 
 #: 1 - h below which it is computed anew, with all its digits; no number that designs would have.
 HEAVY = 1.2345e-3

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from randla._tall.whitening import whiten
-from randla.regression._inference.clusters import covariance_of_groups, group_sums
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.errors import Errors
+from randla.regression._errors.clusters import covariance_of_groups, group_sums
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.errors import Errors
 
 
 def without_carried(errors: Errors, data: FittedData) -> Errors:

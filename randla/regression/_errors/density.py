@@ -29,12 +29,12 @@ import numpy as np
 
 from randla._tall._kernels.tiles import row_norms
 from randla._typing import Array
-from randla.regression._inference.basis import Basis
-from randla.regression._inference.data import FittedData
-from randla.regression._inference.lp_fit import LpRows
-from randla.regression._inference.order_statistics import smallest, weighted_quantiles
+from randla.regression._errors.basis import Basis
+from randla.regression._errors.data import FittedData
+from randla.regression._errors.lp_fit import LpRows
+from randla.regression._errors.order_statistics import smallest, weighted_quantiles
 
-#: Differences of planes up to this, beside the range of b, are rounding errors.
+#: Differences of fits up to this, beside the range of b, are rounding errors.
 _ROUNDING = 1e-12
 
 
@@ -52,7 +52,7 @@ def hall_sheather(n: float, tau: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Residuals of k planes, and the order statistics that densities need.
+    """Residuals of k fits, and the order statistics that densities need.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Residuals:
     taus, h : (k,) ndarray
         Quantiles and bandwidths.
     kept : (n, k) ndarray or Dask array of bool
-        Rows off the plane: as many as there are coefficients lie on it in every fit.
+        Rows off the fit: as many as there are coefficients lie on it in every fit.
     n_zero : (k,) ndarray
         Rows whose residual is a rounding error.
     is_perfect : (k,) ndarray of bool
@@ -118,11 +118,11 @@ def effective_rows(data: FittedData) -> float:
     return float(total) / float(squares) * float(total)
 
 
-# Densities, one column a plane -------------------------------------------------------------------
+# Densities, one column a fit -------------------------------------------------------------------
 
 
 def quantile_differences(residuals: Residuals) -> Array:
-    """Differences (d, k) between the planes at tau + h and tau - h, in scaled units.
+    """Differences (d, k) between the fits at tau + h and tau - h, in scaled units.
 
     All are solved in one call; what the fit has already is not solved again.
     """
@@ -166,7 +166,7 @@ def hendricks_koenker(residuals: Residuals, difference: Array) -> Any:
 def _difference_quotient(
     X: Array, rounding: Array, *, difference: Array, h: Array, tiny: float
 ) -> Array:
-    delta = X @ difference  # zero, but for rounding, in a row that both planes go through
+    delta = X @ difference  # zero, but for rounding, in a row that both fits go through
     return _quotient(2.0 * h, np.where(delta > np.maximum(tiny, rounding), delta, 0.0))
 
 
@@ -206,6 +206,6 @@ def _quotient(x: Any, y: Array) -> Array:
 
 
 def _tiny(data: FittedData) -> float:
-    """Differences of planes up to this are rounding errors: that of b, wherever its origin is."""
+    """Differences of fits up to this are rounding errors: that of b, wherever its origin is."""
     low, high = data.tall.compute(data.B.min(), data.B.max())
     return _ROUNDING * (float(high) - float(low))

@@ -1,0 +1,1 @@
+"""What every linear fit knows: the names of its columns, values and residuals."""

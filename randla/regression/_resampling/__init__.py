@@ -1,0 +1,1 @@
+"""Errors from further fits: the bootstrap, and rank inversion."""
