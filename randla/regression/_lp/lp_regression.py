@@ -21,6 +21,8 @@ from randla.regression._lp.tall_data import TallData, norm_from
 from randla.regression._panels.weighted_data import ROUNDING, WeightedData
 from randla.sampling._scores.result import NotConvergedWarning
 
+#: Rounding errors beside those of b that come from an x of huge terms, which cancel.
+_CANCELS = 1e3
 #: How many times worse than least squares an x cannot be by rounding errors alone.
 _WORSE = 2.0
 #: Eigenvalues of a Gram matrix beside the largest, whose directions rounding errors may blur.
@@ -223,9 +225,10 @@ def _solved(
         return norm_from(data.compute(data.norms(residuals_and_rounding, 2, p, x=x)), p)
 
     def is_rounding(fit: Fit) -> bool:
-        if not fit.gap - fit.rounding <= ROUNDING * float(norms(fit.x)[1]):
+        of_x = float(norms(fit.x)[1])
+        if not fit.gap - fit.rounding <= ROUNDING * of_x:
             return False
-        if data.A.lazy:
+        if data.A.lazy or of_x <= _CANCELS * float(norms(np.zeros(len(fit.x)))[1]):
             return True
         # An x that is far too large has rounding errors as large: least squares shows that.
         for rows in (data.in_memory, WeightedData(data.A.A, data.b)):
