@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import qr_multiply, solve_triangular
 
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._results import warn_caller
@@ -25,8 +26,6 @@ from randla.sampling._scores.result import NotConvergedWarning
 _CANCELS = 1e3
 #: How many times worse than least squares an x cannot be by rounding errors alone.
 _WORSE = 2.0
-#: Eigenvalues of a Gram matrix beside the largest, whose directions rounding errors may blur.
-_SMALL = 1e-10
 
 
 def lp_regression(
@@ -189,17 +188,21 @@ def lp_regression(
     return result
 
 
-def _least_squares(data: WeightedData) -> Array:
-    """The coefficients (d,) of least squares with the weights, without directions of small ones."""
+def _least_squares(data: WeightedData, rank: int) -> Array:
+    """The coefficients (d,) of least squares with the weights.
+
+    Householder QR of rows in the order of their size is stable row by row, however the weights
+    differ: Cox and Higham, "Stability of Householder QR factorization for weighted least squares
+    problems" (1998).
+    """
     X = data.weighted(data.dense())
     scale = power_of_two_scale(np.abs(X).max(axis=0))
     X = X * scale
-    squares, V = np.linalg.eigh(X.T @ X)
-    kept = squares > _SMALL * squares[-1]
-    inverse = (V[:, kept] / squares[kept]) @ V[:, kept].T
-    x = np.zeros(data.d)
-    for _ in range(3):  # refined, as b may be far from zero
-        x += scale * (inverse @ (X.T @ data.residuals(x)))
+    order = np.argsort(-np.abs(X).max(axis=1))
+    b, x = data.weighted(data.b.astype(np.float64))[order], np.zeros(data.d)
+    products, R, pivots = qr_multiply(X[order], b, pivoting=True)
+    kept = pivots[:rank]
+    x[kept] = scale[kept] * solve_triangular(R[:rank, :rank], products[:rank])
     return x
 
 
@@ -232,7 +235,7 @@ def _solved(
             return True
         # An x that is far too large has rounding errors as large: least squares shows that.
         for rows in (data.in_memory, WeightedData(data.A.A, data.b)):
-            y = _least_squares(rows)
+            y = _least_squares(rows, fit.rank)
             loss, rounding = norms(y)
             if fit.value > _WORSE * float(loss + ROUNDING * rounding + charge @ np.abs(y)):
                 return False
