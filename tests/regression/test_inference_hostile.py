@@ -318,3 +318,25 @@ def test_light_rows_beside_the_rounding_errors_of_a_heavy_one(fit, kind, decades
     perfect = A @ [1e9, 3.0]
     result = fits[fit](A, perfect, weights=w).inference(A, perfect, weights=w, kind=kind)
     assert not (result.standard_error > 1e-6).any()
+
+
+@pytest.mark.parametrize("kind", ["iid", "robust", "CR1", "bootstrap"])
+@pytest.mark.parametrize("size", [1.0, 1e-300, 1e300])
+def test_weights_in_another_unit_than_in_the_fit(data, kind, size):
+    A, b = data
+    w = np.random.default_rng(5).exponential(size=200)
+    w[7] = 0.0
+    options = {"groups": np.arange(200) // 10} if kind == "CR1" else {}
+    options |= {"rng": 0, "n_replicates": 10} if kind == "bootstrap" else {}
+    fit = lstsq(A, b, weights=size * w)
+    expected = fit.inference(A, b, kind=kind, weights=size * w, **options)
+    for factor in (3.0, 1e-9):
+        result = fit.inference(A, b, kind=kind, weights=factor * w, **options)
+        np.testing.assert_allclose(result.standard_error, expected.standard_error, rtol=1e-9)
+    for others in (w**2, w[::-1], w + 0.1 * (w > 0.0)):
+        with pytest.raises(ValueError, match="not those of the fit"):
+            fit.inference(A, b, kind=kind, weights=others, **options)
+    whole = np.ceil(3.0 * w)
+    fit = lstsq(A, b, weights=whole)
+    with pytest.raises(ValueError, match="not those of the fit"):  # which count rows
+        fit.inference(A, b, kind=kind, weights=2.0 * whole, weights_are="frequency", **options)

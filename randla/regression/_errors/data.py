@@ -27,6 +27,8 @@ Exponents = NDArray[np.int64]
 
 #: Largest entries of right-hand sides that need no scaling.
 _SMALLEST, _LARGEST = 1e-140, 1e140
+#: Relative difference of the sum of the weights to that of the fit.
+_SAME = 1e-6
 #: Entries of the work arrays of a tile.
 _WORK = 1 << 18
 
@@ -66,7 +68,7 @@ class FittedData:
     groups : Groups or None
     b_scale : (k,) ndarray
     unit : float
-        The power of two that multiplied the weights of the caller.
+        What multiplied the weights of the caller, mostly a power of two.
     live : (n,) ndarray of int or None
         Numbers of the rows that are left, where some were left out.
     """
@@ -85,10 +87,12 @@ class FittedData:
     def open(
         cls, A: Any, b: Any, weights: Any = None, *, repeats: bool = False, groups: Any = None,
         shape: Shape | None = None, scales: Scales | None = None,
+        weight_sum: float | None = None,
     ) -> FittedData:  # fmt: skip
         """Check what the caller gave once more, and scale A, b and weights.
 
-        `shape` and `scales` are those of the fit, whose data need not be looked at for them then.
+        `shape`, `scales` and the sum of the scaled weights are those of the fit, whose data need
+        not be looked at for them then.
         """
         tall = open_tall(A, finite=scales is None)
         if shape not in (None, tall.A.shape):
@@ -104,7 +108,7 @@ class FittedData:
         if weights is not None:
             w = tall.vector(weights, "weights", positive_sum=True)
             largest, n_positive, total, n_whole = tall.compute(
-                w.max(), (w > 0.0).sum(), w.sum(), (w == np.floor(w)).sum()
+                w.max(), (w > 0.0).sum(), w.sum(dtype=np.float64), (w == np.floor(w)).sum()
             )
             if not largest > 0.0:  # lazy ones are not looked at before
                 raise ValueError("weights must have a positive sum, got only zeros")
@@ -115,6 +119,9 @@ class FittedData:
                 unit = float(
                     power_of_two_scale(largest) if scales is None else 4.0**-scales.weights
                 )
+                fitted_sum = weight_sum if np.isfinite(total) else None
+                if fitted_sum and abs(unit * total - fitted_sum) > _SAME * fitted_sum:
+                    unit = fitted_sum / float(total)  # weights in another unit than in the fit
                 w = unit * w
             if n_positive < tall.n and not tall.lazy:
                 live = np.flatnonzero(w)

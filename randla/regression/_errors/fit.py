@@ -60,6 +60,8 @@ class LeastSquaresFit(NamedTuple):
     is_weighted : bool
     scales : Scales
     sketch : OneSketch or None
+    weight_sum : float or None
+        Of the scaled weights; None where it was not looked at.
     slack : float
         Relative size of the gradient A'W(b - A x) that the fit is known to have left.
     """
@@ -73,6 +75,7 @@ class LeastSquaresFit(NamedTuple):
     is_weighted: bool
     scales: Scales
     sketch: OneSketch | None = None
+    weight_sum: float | None = None
     slack: float = 0.0
 
     @property

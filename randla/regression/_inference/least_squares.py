@@ -86,8 +86,9 @@ def _data_of(
     if fit.is_weighted and weights is None:
         raise ValueError("weights must be given as in the fit, got None")
     data = FittedData.open(
-        A, b, weights, repeats=options.repeats, groups=groups, shape=fit.shape, scales=fit.scales
-    )
+        A, b, weights, repeats=options.repeats, groups=groups, shape=fit.shape, scales=fit.scales,
+        weight_sum=fit.weight_sum,
+    )  # fmt: skip
     if weights is None or fit.is_weighted:
         return data
     least, largest = data.tall.compute(data.w.min(), data.w.max())

@@ -60,17 +60,18 @@ class _Frame(NamedTuple):
     is_weighted: bool
     n_rows: int  # of positive weight
     lazy_weights: Any  # square roots that were not counted
+    weight_sum: float | None
 
     @classmethod
     def of(cls, rows: ScaledProblem) -> _Frame:
-        weights, lazy, n_rows = rows.root_weights, None, rows.n
+        weights, lazy, n_rows, total = rows.root_weights, None, rows.n, None
         if weights is not None and rows.tall.lazy:
             lazy = weights
         elif weights is not None:
-            n_rows = int(np.count_nonzero(weights))
+            n_rows, total = int(np.count_nonzero(weights)), float(weights @ weights)
         return cls(
             rows.exponents, rows.active, rows.b_exponents, rows.weight_exponent,
-            (rows.n, rows.n_columns), rows.k, weights is not None, n_rows, lazy,
+            (rows.n, rows.n_columns), rows.k, weights is not None, n_rows, lazy, total,
         )  # fmt: skip
 
     def record(
@@ -101,6 +102,7 @@ class _Frame(NamedTuple):
             shape=self.shape,
             n_rows=n_rows,
             is_weighted=self.is_weighted,
+            weight_sum=self.weight_sum,
             scales=Scales(columns + change, rhs, self.weight_exponent),
             **more,
         )

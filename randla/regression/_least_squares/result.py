@@ -284,7 +284,7 @@ class LstsqResult(LinearFit):
             a list, a column of a table or a Dask array. Groups need not lie together. Those without
             weight do not count, and two must be left.
         weights : (n,) array_like, optional
-            As in the fit, in the same units.
+            As in the fit; in another unit only if they are analytic and were in memory.
         weights_are : str
             "analytic": a row of weight w has the variance 1/w. "frequency": it stands for w rows.
         names : sequence of str, optional
