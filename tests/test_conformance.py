@@ -45,7 +45,7 @@ def assert_same(got, expected, rtol=0.0):
 
 def test_every_public_name_has_a_case():
     covered = {case.public_name for case in CASES}
-    endings = "Result", "Scores", "RowSample", "Warning"
+    endings = "Result", "Scores", "RowSample", "Inference", "Warning"
     made_by_the_library = {name for name in randla.__all__ if name.endswith(endings)}
     bare = set(randla.__all__) - covered - made_by_the_library
     assert bare == WITHOUT_CASE, f"no Case in tests/<family>/*cases.py: {bare ^ WITHOUT_CASE}"
