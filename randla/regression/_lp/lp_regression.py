@@ -8,7 +8,7 @@ from scipy.linalg import qr_multiply, solve_triangular
 
 from randla._parallel import showing_progress, single_threaded_blas
 from randla._results import warn_caller
-from randla._scaling import power_of_two_scale
+from randla._scaling import EPS, power_of_two_scale
 from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_flag
@@ -201,6 +201,8 @@ def _least_squares(data: WeightedData, rank: int) -> Array:
     order = np.argsort(-np.abs(X).max(axis=1))
     b, x = data.weighted(data.b.astype(np.float64))[order], np.zeros(data.d)
     products, R, pivots = qr_multiply(X[order], b, pivoting=True)
+    size = np.abs(R.diagonal())  # descending; a penalty may count in the rank, but is no row here
+    rank = min(rank, int((size > EPS * size.max(initial=0.0)).sum()))
     kept = pivots[:rank]
     x[kept] = scale[kept] * solve_triangular(R[:rank, :rank], products[:rank])
     return x
