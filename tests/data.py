@@ -1,6 +1,7 @@
 """Makers of data that tests of several files share; hard instances are in `randla.datasets`."""
 
 import numpy as np
+from scipy.special import ndtri
 
 
 def normal(*shape, seed=0):
@@ -50,3 +51,21 @@ def dependent(kind, n, decades, rng):
     A, exponents = A[:, A.any(axis=0)], exponents[A.any(axis=0)]
     order = rng.permutation(len(exponents))
     return np.ldexp(A.astype(float), exponents)[:, order]
+
+
+def growing_spread(rng, n=100, law=np.random.Generator.lognormal):
+    """Errors of scale 0.3 + x, and the coefficients of a quantile: far rows decide the slope."""
+    x = law(rng, size=n)
+    A = np.column_stack([np.ones(n), x, rng.standard_normal(n)])
+    b = A.sum(axis=1) + (0.3 + x) * rng.standard_normal(n)
+    return A, b, lambda tau: 1.0 + ndtri(tau) * np.array([0.3, 1.0, 0.0])
+
+
+def ten_columns(rng, n=100):
+    """Ten columns, with an indicator of ten rows that have 1.8 times the standard deviation."""
+    Z = rng.standard_normal((n, 4)) @ np.linalg.cholesky(0.5 * np.eye(4) + 0.5).T
+    A = np.column_stack([np.ones(n), Z, rng.random((n, 4)) < [0.5, 0.4, 0.3, 0.2], np.zeros(n)])
+    A[rng.permutation(n)[:10], 9] = 1.0
+    sd = np.array([1.0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0.8])
+    b = A.sum(axis=1) + (A @ sd) * rng.standard_normal(n)
+    return A, b, lambda tau: 1.0 + ndtri(tau) * sd

@@ -16,6 +16,7 @@ from randla import lp_regression
 
 TAUS = (0.1, 0.5, 0.9, 0.95)
 DRAWS = 2000
+N_REPLICATES = 200  # of a bootstrap
 
 
 def three_columns(n, rng, x, scale, errors=stats.norm):
@@ -123,7 +124,8 @@ def held(name, kind, draws):
     for seed in range(draws):
         A, b, truth = make(n, np.random.default_rng([seed, n]))
         exact = np.stack([truth(tau) for tau in TAUS], axis=1)
-        result = lp_regression(A, b, tau=TAUS).inference(A, b, kind=kind)
+        options = {"n_replicates": N_REPLICATES, "rng": seed} if kind == "bootstrap" else {}
+        result = lp_regression(A, b, tau=TAUS).inference(A, b, kind=kind, **options)
         intervals = [result.confidence_interval(level) for level in LEVELS]
         out.append([(low <= exact) & (exact <= high) for low, high in intervals])
     return np.array(out)

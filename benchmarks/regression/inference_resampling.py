@@ -5,11 +5,9 @@ Quantiles: the lowest of the coefficients, that is the share of the one that is 
 on one core.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
-from benchmarks.calibration import LEVELS, Study, shares
+from benchmarks.calibration import Study, shares
 from benchmarks.regression import inference_quantiles as quantiles
 from randla import lp_regression, lstsq
 
@@ -21,35 +19,9 @@ DESIGNS = (
     "ten columns, unequal scales, n = 100",
     "ten columns, unequal scales, n = 500",
 )
-#: Draws for the kinds of quantile fits, and replicates of a bootstrap.
-DRAWS, N_REPLICATES = {"rank": 1000, "bootstrap": 400}, 200
+#: Draws for the kinds of quantile fits.
+DRAWS = {"rank": 1000, "bootstrap": 400}
 NORMS = (1.2, 1.5, 2.0, 3.0)
-
-
-@lru_cache(maxsize=1)
-def held(name, kind, draws):
-    """Which intervals held the truth: (draws, levels, d, taus)."""
-    n, make = next((n, make) for label, n, make in quantiles.designs() if label == name)
-    out = []
-    for seed in range(draws):
-        A, b, truth = make(n, np.random.default_rng([seed, n]))
-        exact = np.stack([truth(tau) for tau in quantiles.TAUS], axis=1)
-        fit = lp_regression(A, b, tau=quantiles.TAUS)
-        options = {"n_replicates": N_REPLICATES, "rng": seed} if kind == "bootstrap" else {}
-        result = fit.inference(A, b, kind=kind, **options)
-        intervals = [result.confidence_interval(level) for level in LEVELS]
-        out.append([(low <= exact) & (exact <= high) for low, high in intervals])
-    return np.array(out)
-
-
-def lowest(name, kind, k):
-    """Function of a number of draws for a `Study`: the coefficient that is covered least."""
-
-    def cover(draws):
-        of_tau = held(name, kind, draws)[..., k]
-        return of_tau[..., of_tau[:, 1].mean(axis=0).argmin()]
-
-    return cover
 
 
 def of_norm(p, n):
@@ -61,7 +33,9 @@ def of_norm(p, n):
             rng = np.random.default_rng([seed, n])
             A, b, _ = quantiles.three_columns(n, rng, quantiles.exponential, quantiles.linear)
             fit = lstsq(A, b) if p == 2.0 else lp_regression(A, b, p)
-            result = fit.inference(A, b, kind="bootstrap", n_replicates=N_REPLICATES, rng=seed)
+            result = fit.inference(
+                A, b, kind="bootstrap", n_replicates=quantiles.N_REPLICATES, rng=seed
+            )
             out.append(shares(result, np.ones(3)))
         return out
 
@@ -76,7 +50,7 @@ def of_groups(draws):
         A = np.column_stack([np.ones(160), rng.standard_normal(20)[groups], rng.random(160)])
         b = A.sum(axis=1) + rng.standard_normal(20)[groups] + rng.standard_normal(160)
         result = lstsq(A, b).inference(
-            A, b, kind="bootstrap", groups=groups, n_replicates=N_REPLICATES, rng=seed
+            A, b, kind="bootstrap", groups=groups, n_replicates=quantiles.N_REPLICATES, rng=seed
         )
         out.append(shares(result, np.ones(3)))
     return out
@@ -87,7 +61,7 @@ def studies():
         for kind, draws in DRAWS.items():
             for k, tau in enumerate(quantiles.TAUS):
                 interval = f"lp_regression, {kind}, tau = {tau}"
-                yield Study(interval, name, draws, lowest(name, kind, k))
+                yield Study(interval, name, draws, quantiles.lowest(name, kind, k))
     for p in NORMS:
         fit = "lstsq" if p == 2.0 else f"lp_regression, p = {p}"
         for n in (100, 500):

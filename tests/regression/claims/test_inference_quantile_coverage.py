@@ -7,29 +7,11 @@ The shrunk density holds in at least 90 % on all designs that it was tried on; s
 import warnings
 
 import numpy as np
-from scipy.special import ndtri
 
 from randla.regression import lp_regression
 from randla.regression._errors.options import InferenceWarning
+from tests.data import growing_spread, ten_columns
 from tests.statistical import claim
-
-
-def skewed(rng, n=100):
-    """Log-normal x, errors of scale 0.3 + x: rows far out decide the slope."""
-    x = rng.lognormal(size=n)
-    A = np.column_stack([np.ones(n), x, rng.standard_normal(n)])
-    b = A.sum(axis=1) + (0.3 + x) * rng.standard_normal(n)
-    return A, b, lambda tau: 1.0 + ndtri(tau) * np.array([0.3, 1.0, 0.0])
-
-
-def indicators(rng, n=100):
-    """Ten columns, with an indicator of ten rows that have 1.8 times the standard deviation."""
-    Z = rng.standard_normal((n, 4)) @ np.linalg.cholesky(0.5 * np.eye(4) + 0.5).T
-    A = np.column_stack([np.ones(n), Z, rng.random((n, 4)) < [0.5, 0.4, 0.3, 0.2], np.zeros(n)])
-    A[rng.permutation(n)[:10], 9] = 1.0
-    sd = np.array([1.0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0.8])
-    b = A.sum(axis=1) + (A @ sd) * rng.standard_normal(n)
-    return A, b, lambda tau: 1.0 + ndtri(tau) * sd
 
 
 def result_of(A, b, tau, p=1, **options):
@@ -68,7 +50,7 @@ def assert_each(trial, hits, low, high=1.0):
     replicates=400,
 )
 def test_skewed_regressor(trial):
-    assert_each(trial, covered(trial, skewed, [0.5, 0.95]), 0.90)
+    assert_each(trial, covered(trial, growing_spread, [0.5, 0.95]), 0.90)
 
 
 @claim(
@@ -77,7 +59,7 @@ def test_skewed_regressor(trial):
     replicates=400,
 )
 def test_ten_columns(trial):
-    assert_each(trial, covered(trial, indicators, [0.5, 0.95]), 0.90)
+    assert_each(trial, covered(trial, ten_columns, [0.5, 0.95]), 0.90)
 
 
 @claim(
@@ -132,7 +114,7 @@ def test_norms(trial):
     replicates=400,
 )
 def test_detects_hendricks_and_koenker(trial):
-    slope = covered(trial, skewed, [0.95], kind="nid")[:, 1, 0]
+    slope = covered(trial, growing_spread, [0.95], kind="nid")[:, 1, 0]
     trial.assert_between(slope, 0.0, 0.80)
     assert slope.mean() < 0.80
 
@@ -143,6 +125,6 @@ def test_detects_hendricks_and_koenker(trial):
     replicates=400,
 )
 def test_detects_one_density(trial):
-    slope = covered(trial, skewed, [0.5], kind="iid")[:, 1, 0]
+    slope = covered(trial, growing_spread, [0.5], kind="iid")[:, 1, 0]
     trial.assert_between(slope, 0.0, 0.80)
     assert slope.mean() < 0.80

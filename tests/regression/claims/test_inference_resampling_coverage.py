@@ -1,31 +1,16 @@
 """Rank intervals and the bootstrap over repeated data; see the table of the calibration page."""
 
 import warnings
+from functools import partial
 
 import numpy as np
-from scipy.special import ndtri
 
 from randla.regression import lp_regression, lstsq
 from randla.regression._errors.options import InferenceWarning
+from tests.data import growing_spread, ten_columns
 from tests.statistical import claim
 
-
-def linear(rng, n=100):
-    """Errors whose scale is 0.3 + x, x exponential, and the coefficients of the quantiles."""
-    x = rng.exponential(size=n)
-    A = np.column_stack([np.ones(n), x, rng.standard_normal(n)])
-    b = A.sum(axis=1) + (0.3 + x) * rng.standard_normal(n)
-    return A, b, lambda tau: 1.0 + ndtri(tau) * np.array([0.3, 1.0, 0.0])
-
-
-def ten_columns(rng, n=100):
-    """Nine columns and an indicator of ten rows with 1.8 times the standard deviation."""
-    Z = rng.standard_normal((n, 4)) @ np.linalg.cholesky(0.5 * np.eye(4) + 0.5).T
-    A = np.column_stack([np.ones(n), Z, rng.random((n, 4)) < [0.5, 0.4, 0.3, 0.2], np.zeros(n)])
-    A[rng.permutation(n)[:10], 9] = 1.0
-    sd = np.array([1.0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0.8])
-    b = A.sum(axis=1) + (A @ sd) * rng.standard_normal(n)
-    return A, b, lambda tau: 1.0 + ndtri(tau) * sd
+exponential = partial(growing_spread, law=np.random.Generator.exponential)
 
 
 def covered(trial, make, taus, **options):
@@ -57,7 +42,7 @@ def assert_each(trial, hits, low, high=1.0):
     replicates=300,
 )
 def test_rank_beside_unequal_scales(trial):
-    assert_each(trial, covered(trial, linear, [0.1, 0.5, 0.95], kind="rank"), 0.90)
+    assert_each(trial, covered(trial, exponential, [0.1, 0.5, 0.95], kind="rank"), 0.90)
 
 
 @claim(
@@ -75,7 +60,7 @@ def test_rank_of_ten_columns(trial):
     replicates=200,
 )
 def test_bootstrap_of_the_median(trial):
-    hits = covered(trial, linear, [0.5], kind="bootstrap", n_replicates=100)
+    hits = covered(trial, exponential, [0.5], kind="bootstrap", n_replicates=100)
     assert_each(trial, hits, 0.90)
 
 
@@ -85,7 +70,7 @@ def test_bootstrap_of_the_median(trial):
     replicates=200,
 )
 def test_bootstrap_of_a_far_quantile(trial):
-    hits = covered(trial, linear, [0.95], kind="bootstrap", n_replicates=100)
+    hits = covered(trial, exponential, [0.95], kind="bootstrap", n_replicates=100)
     assert_each(trial, hits, 0.80, 0.97)
 
 
@@ -97,7 +82,7 @@ def test_bootstrap_of_a_far_quantile(trial):
 def test_bootstrap_of_norms(trial):
     hits = []
     for rng in trial.rngs():
-        A, b, _ = linear(rng, 200)
+        A, b, _ = exponential(rng, 200)
         fits = lstsq(A, b), lp_regression(A, b, 1.3)
         intervals = [
             fit.inference(A, b, kind="bootstrap", n_replicates=100, rng=rng).confidence_interval()
