@@ -17,7 +17,7 @@ from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import as_model, pieces, raise_for_status
 from randla.smoothing._particles.problem import require_memory
-from randla.smoothing._particles.records import IntArray, Moments, ParticleRun, Series
+from randla.smoothing._particles.records import Genealogy, IntArray, Moments, ParticleRun, Series
 
 _SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -89,6 +89,7 @@ def particle_filter(
     ess_threshold: float = 0.5,
     proposal: Literal["auto", "bootstrap", "guided"] = "auto",
     store: bool = False,
+    n_lags: int = 20,
     progress: bool = False,
     rng: Any = None,
 ) -> FilterResult:
@@ -163,7 +164,7 @@ def particle_filter(
     if store:
         require_memory(len(values), n_particles, model.dim or 1)
     series = Series(values, observed, model._arguments)
-    run = FilterRun(model, series, n_particles, guided=guided, store=store)
+    run = FilterRun(model, series, n_particles, guided=guided, store=store, n_lags=n_lags, scheme=scheme)
     run.rng = new_stream(draw_key(rng))
     with progress_bar(len(values), as_flag(progress, "progress"), "particle filter") as bar:
         for begin, end in pieces(len(values), run.first_piece()):
@@ -194,7 +195,7 @@ class FilterRun(ParticleRun):
     """Work space of one filter, advanced piece by piece."""
 
     def __init__(
-        self, model: StateSpaceModel, series: Series, n: int, *, guided: bool, store: bool
+        self, model: StateSpaceModel, series: Series, n: int, *, guided: bool, store: bool, n_lags=0, scheme=0
     ) -> None:
         n_times = len(series.y)
         rows = n_times if store else min(2, n_times)  # all times, or the last two
@@ -203,6 +204,7 @@ class FilterRun(ParticleRun):
         self.kernel = model._compiled.kernel(filter_template, propagate)
         self.series = series
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
+        self.genealogy = Genealogy.of(n, min(n_lags + 1, n_times) if n_lags else 0, scheme, self.moments)
         self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
         self.rng = np.empty(4, np.uint64)
 
@@ -222,6 +224,6 @@ class FilterRun(ParticleRun):
         self.kernel(
             self.rng, self.series, begin, end, scheme, threshold,
             self.no_path if path is None else path, self.particles, self.weights, self.moments,
-            self.track,
+            self.track, self.genealogy,
         )  # fmt: skip
         raise_for_status(self.track.info)
