@@ -17,14 +17,6 @@ from randla.smoothing._model.state_space import StateSpaceModel
 IntArray = NDArray[np.int32]
 
 
-class Series(NamedTuple):
-    """Observations and parameters, all read-only."""
-
-    y: Array  # (T,) or (T, k)
-    observed: NDArray[np.bool_]  # (T,), rows that are not wholly NaN
-    theta: Array  # (p,), or what a ready model packs for its functions
-
-
 class Particles(NamedTuple):
     """The clouds, each array with a number of rows of its own."""
 
@@ -72,7 +64,7 @@ class Genealogy(NamedTuple):
     squares: Array  # (R,), q of each generation
     runs: Array  # (R,), what is summed of `variances`
     variances: Array  # (R,), of log Zhat by lag
-    mean_variance: Array  # (T, d), of the filtered means
+    mean_variance: Array  # (T, d), of the filtered means; time t in row t modulo T
 
     @classmethod
     def of(cls, n: int, n_rows: int, scheme: int, moments: Moments) -> "Genealogy":

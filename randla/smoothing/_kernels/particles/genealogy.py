@@ -54,7 +54,7 @@ def follow(genealogy, t, resampled, scheme, ancestors, w, X, mean):
             q[row], u = squares(sums, ends[row], sizes[row])
             power *= c
             largest = max(largest, power * u)
-        mean_variance[t, k] = largest
+        mean_variance[t % mean_variance.shape[0], k] = largest
     sum_over_lags(genealogy, t, c, 0.0 if scheme == MULTINOMIAL else 1.0 / n)
 
 
