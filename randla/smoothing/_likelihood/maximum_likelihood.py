@@ -65,8 +65,16 @@ class MaximumLikelihoodResult(Result):
         Start and the parameters after each step of the optimizer.
     model : StateSpaceModel
         The model at the estimates.
-    log_likelihood : float or None
-        With ``method="exact"``.
+    log_likelihood : float
+        At the estimates: exact with ``method="exact"``, else from eight runs of `particle_filter`
+        with `n_particles` each.
+    log_likelihood_standard_error : float
+        Of the algorithm, given the data: zero with ``method="exact"``, NaN where the runs differ
+        too much. Differences between models have the root of the sum of the squares, also with the
+        same seed.
+    aic : float
+        Akaike's criterion, ``-2 log_likelihood + 2 (free parameters + diffuse directions)``; its
+        standard error is twice that of `log_likelihood`.
     last_step_size : float
         Of the optimizer; the error that the steps leave is proportional to it. The final stage
         removes that.
@@ -82,15 +90,17 @@ class MaximumLikelihoodResult(Result):
     parameter_covariance: Array | None
     trace: Array
     model: StateSpaceModel
-    log_likelihood: float | None
+    log_likelihood: float
+    log_likelihood_standard_error: float
+    aic: float
     last_step_size: float
     converged: bool | None
     method: str
     optimizer: str
 
     _shown: ClassVar[tuple[str, ...]] = (
-        "names", "theta", "parameter_standard_error", "monte_carlo_error", "converged", "method",
-        "optimizer",
+        "names", "theta", "parameter_standard_error", "monte_carlo_error", "log_likelihood",
+        "log_likelihood_standard_error", "converged", "method",
     )  # fmt: skip
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
@@ -321,6 +331,8 @@ def maximum_likelihood(
     series = model._series(y, inputs)
     parameters = Parametrisation(model, free)
     family = em_family(model, series.y, parameters) if optimizer == "em" else None
+    directions = getattr(model, "diffuse", None)
+    n_parameters = parameters.size + (0 if directions is None else directions.shape[1])
     n_observed = int(series.observed.sum())
     if n_observed == 0:
         raise ValueError("y must hold an observation to learn from, got NaN in every row")
@@ -350,9 +362,11 @@ def maximum_likelihood(
                 newton = newton_exact(scores, parameters, model, theta)
             else:
                 newton = newton_particles(scores, parameters, model, theta, n_final)
+            theta = newton.theta
+        fitted = model.replace(theta)
+        log_likelihood, log_likelihood_error = scores.log_likelihood(fitted)
         report(n_units)
     if newton is not None:
-        theta = newton.theta
         _warn(newton, "exact" if method == "exact" else "particles")
     covariance = None if newton is None else newton.covariance
     return MaximumLikelihoodResult(
@@ -362,8 +376,10 @@ def maximum_likelihood(
         monte_carlo_error=None if newton is None else _root(newton.monte_carlo),
         parameter_covariance=covariance,
         trace=trace[:, parameters.free],  # (n_steps + 1, f)
-        model=model.replace(theta),
-        log_likelihood=None if newton is None else newton.value,
+        model=fitted,
+        log_likelihood=log_likelihood,
+        log_likelihood_standard_error=log_likelihood_error,
+        aic=2.0 * (n_parameters - log_likelihood),
         last_step_size=last_step,
         converged=None if newton is None else newton.converged,
         method=method,

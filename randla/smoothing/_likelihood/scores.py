@@ -1,5 +1,6 @@
 """Where `maximum_likelihood` gets its gradients: exact, or from chains of particle sweeps."""
 
+import math
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from functools import partial
@@ -11,18 +12,23 @@ from randla._random import new_stream
 from randla._typing import Array
 from randla.smoothing._exact.hmm import HMMSmootherResult
 from randla.smoothing._exact.kalman import linear_gaussian_score
+from randla.smoothing._kernels.particles.resample import SYSTEMATIC
 from randla.smoothing._likelihood.em import Family
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._particles.chains import run_chains
+from randla.smoothing._particles.checks import NoSurvivorsError
 from randla.smoothing._particles.ffbs import PathSmoother, path_sums
+from randla.smoothing._particles.filter import run_filters
+from randla.smoothing._particles.filter_run import use_proposal
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
 # Numbers in the paths that are held at once: 64 MB.
 _BATCH = 1 << 23
+_N_FILTERS = 8  # for the log-likelihood and its error
 
 
 class ExactScores:
@@ -46,6 +52,10 @@ class ExactScores:
             return linear_gaussian_score(model, self.y)
         result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
+
+    def log_likelihood(self, model: StateSpaceModel) -> tuple[float, float]:
+        """Log-likelihood and its standard error."""
+        return self.value_and_score(model)[0], 0.0
 
     def expect(self, model: StateSpaceModel) -> Array:
         """What a step needs: the gradient, or the statistics of EM."""
@@ -130,6 +140,19 @@ class ParticleScores:
         self.chains = [chain for _, chain in results]  # copies, where processes ran them
         mean = np.mean([estimate for estimate, _ in results], axis=0)
         return mean * model.theta if self.are_counts else mean
+
+    def log_likelihood(self, model: StateSpaceModel) -> tuple[float, float]:
+        """Estimate of the log-likelihood by filters, and its standard error; NaN if all die."""
+        settings = self.settings
+        try:
+            result = run_filters(
+                model, self.problem.series(model._arguments), settings.n_particles, settings.key,
+                _N_FILTERS, first_stream=2 * settings.n_chains,  # behind those of `PathScores`
+                guided=use_proposal(model, "auto"), store=False, scheme=SYSTEMATIC, threshold=0.5,
+            )  # fmt: skip
+        except NoSurvivorsError:
+            return math.nan, math.nan
+        return result.log_likelihood, float(result.log_likelihood_standard_error or 0.0)
 
     def paths(self) -> list[Array | None]:
         """Return the present path of each chain, None where there is none."""
