@@ -5,7 +5,9 @@ are constrained together go together: a covariance by the logarithms of the diag
 Cholesky factor and the other entries relative to them, a row of probabilities by logarithms of
 ratios to its largest entry. Each transform is a block of parameters ``theta[indices]`` that are
 functions of `size` unconstrained numbers z, with the same three verbs: `to_free` (z from them),
-`to_theta` (the inverse) and `jacobian`, the derivatives (len(indices), size) of the second.
+`to_theta` (the inverse) and `jacobian`, the derivatives (len(indices), size) of the second; those
+of several parameters have `log_volume`, the logarithm of |d theta / d z| (of a row of
+probabilities all but one).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -84,6 +86,9 @@ class Covariance:
             out[:, k] = (move + move.T)[self.rows, self.columns]
         return out
 
+    def log_volume(self, z: Array) -> float:
+        return float(np.linalg.slogdet(self.jacobian(z))[1])
+
 
 class Simplex:
     """A row of probabilities by log(p_i / p_r), r its largest entry. Zeros stay zero."""
@@ -106,6 +111,10 @@ class Simplex:
     def jacobian(self, z: Array) -> Array:
         p = self.to_theta(z)
         return (np.diag(p) - np.outer(p, p))[:, self.others]  # of the softmax
+
+    def log_volume(self, z: Array) -> float:
+        p = self.to_theta(z)  # of all entries but the reference: |diag(p) - p p'| = prod of all p
+        return float(np.log(p[[*self.others, self.reference]]).sum())
 
 
 Block = Single | Covariance | Simplex

@@ -1,0 +1,176 @@
+"""Chains on the exact likelihood of linear Gaussian and hidden Markov models."""
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from randla._typing import Array
+from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
+from randla.smoothing._exact.kalman import kalman_smoother
+from randla.smoothing._model.observations import as_symbols
+from randla.smoothing._models.discrete_hmm import DiscreteHMM
+from randla.smoothing._models.linear_gaussian import LinearGaussian
+from randla.smoothing._particles.checks import PIECE_SECONDS
+from randla.smoothing._posterior.moves import Independent, Point, Walk, random_walk
+from randla.smoothing._posterior.priors import Prior
+from randla.smoothing._posterior.tuning import Pilot, learned, run
+
+_PILOT_STEPS = 1000
+_STEPS = 3  # of the walk in an iteration, beside one proposal that does not look where it stands
+_ACCEPTED = 0.3
+
+
+class ExactProblem(NamedTuple):
+    """What all chains share. Picklable."""
+
+    prior: Prior
+    y: Any
+    n_iterations: int
+    burn_in: int
+    pilot: Pilot | None = None
+
+    def log_likelihood(self, theta: Array) -> float:
+        """Exact log-likelihood, -inf where the parameters or the observations are impossible."""
+        try:
+            return self.strict(theta)
+        except ValueError:
+            return -math.inf
+
+    def strict(self, theta: Array) -> float:
+        """The same, but impossible ones are an error."""
+        return likelihood_of(self.prior.model.replace(theta), self.y)
+
+
+def is_exact(model: Any) -> bool:
+    """Whether the likelihood of a model is known."""
+    return isinstance(model, (LinearGaussian, DiscreteHMM))
+
+
+def likelihood_of(model: Any, y: Any) -> float:
+    if isinstance(model, LinearGaussian):
+        return kalman_smoother(model, y).log_likelihood
+    symbols = as_symbols(y, model.emission_probs.shape[1])
+    return HMMSmootherResult.of(symbols, model._tables).log_likelihood
+
+
+def pilot(problem: ExactProblem, rng: np.random.Generator) -> Generator[int, None, Pilot]:
+    """Walk from the model's own parameters, and see where that leads and how far it swings."""
+    prior = problem.prior
+    point, walk = Point(prior, prior.start), Walk(np.diag(prior.spread() ** 2), _ACCEPTED)
+    value, line = problem.strict(point.theta), np.empty((_PILOT_STEPS, prior.size))
+    for k in range(_PILOT_STEPS):
+        point, value, accepted = random_walk(
+            prior, problem.log_likelihood, point, value, walk.draw(rng, 1), rng
+        )
+        walk.adapt(accepted, k + 1)
+        line[k] = point.z
+        if k in (_PILOT_STEPS // 4, _PILOT_STEPS // 2):  # from then on along the posterior
+            walk.set_shape(learned(line[k // 2 : k + 1], walk.shape).shape)
+        yield 0
+    return learned(line[_PILOT_STEPS // 2 :], walk.shape)
+
+
+class ExactChain:
+    """One chain: a proposal from around the mean of the posterior, then steps of a walk."""
+
+    def __init__(self, problem: ExactProblem, rng: np.random.Generator) -> None:
+        prior, first = problem.prior, problem.pilot
+        assert first is not None
+        self.problem, self.prior, self.rng = problem, prior, rng
+        self.walk = Walk(first.shape, _ACCEPTED)
+        self.learn(first)
+        self.point = Point(prior, prior.start)
+        self.value = -math.inf
+        while not self.point.log_prior + self.value > -math.inf:  # more scattered than the law
+            self.point = Point(prior, self.independent.draw(rng))
+            self.value = problem.log_likelihood(self.point.theta)
+        self.start_counting()
+
+    @property
+    def z(self) -> Array:
+        return self.point.z
+
+    @property
+    def theta(self) -> Array:
+        return self.point.theta
+
+    def learn(self, pilot: Pilot) -> None:
+        self.walk.set_shape(pilot.shape)
+        self.independent = Independent(*pilot)
+
+    def retune(self, mean: Array) -> Iterator[int]:
+        return iter(())
+
+    def start_counting(self) -> None:
+        self.n_steps = self.n_accepted = 0
+
+    def iterate(self, k: int, adapt: bool) -> Iterator[int]:
+        likelihood, moves = self.problem.log_likelihood, self.walk.draw(self.rng, _STEPS)
+        self._jump()
+        self.point, self.value, accepted = random_walk(
+            self.prior, likelihood, self.point, self.value, moves, self.rng
+        )
+        self.n_steps, self.n_accepted = self.n_steps + _STEPS, self.n_accepted + accepted
+        if adapt:
+            self.walk.adapt(accepted / _STEPS, k + 1)
+        yield k
+
+    def _jump(self) -> None:
+        """One Metropolis-Hastings step with a proposal that does not look where the chain is."""
+        law, here = self.independent, self.point
+        there = Point(self.prior, law.draw(self.rng))
+        if there.log_prior == -math.inf:
+            return
+        value = self.problem.log_likelihood(there.theta)
+        gain = there.log_prior + value - law.log_density(there.z)
+        loss = here.log_prior + self.value - law.log_density(here.z)
+        if gain - loss > -self.rng.standard_exponential():
+            self.point, self.value = there, value
+
+
+def exact_chain(
+    problem: ExactProblem, key: int, c: int
+) -> Generator[int, None, tuple[Array, float]]:
+    """Parameters (n_iterations, f) of chain c, and the share of accepted steps."""
+    chain = ExactChain(problem, np.random.default_rng([key, c]))
+    free, last = problem.prior.free, time.perf_counter()
+    steps = run(chain, problem.n_iterations, problem.burn_in, free, problem.pilot)
+    while True:
+        try:
+            k = next(steps)
+        except StopIteration as stop:
+            return stop.value[0], chain.n_accepted / max(chain.n_steps, 1)
+        if time.perf_counter() - last > PIECE_SECONDS:
+            yield k
+            last = time.perf_counter()
+
+
+def last_state(model: Any, y: Any, rng: np.random.Generator) -> Array:
+    """A draw (d,) of the last state given all observations."""
+    if isinstance(model, DiscreteHMM):
+        probs = hmm_smoother(model, y).probs[-1]
+        return np.array([float(rng.choice(len(probs), p=probs / probs.sum()))])
+    result = kalman_smoother(model, y)
+    return rng.multivariate_normal(result.mean[-1], result.covariance[-1], method="eigh")
+
+
+def path_given_all(model: Any, y: Any, rng: np.random.Generator) -> Array:
+    """A draw (T, d) of all states given all observations.
+
+    Linear Gaussian: a path x+ is drawn with its observations y+, and x+ + E[x | y] - E[x | y+]
+    has the law of x given y (Durbin and Koopman, Biometrika 89 (2002), 603-616). Else forward
+    through the smoothed probabilities of pairs.
+    """
+    if isinstance(model, DiscreteHMM):
+        result = hmm_smoother(model, y)
+        path = [int(rng.choice(len(result.probs[0]), p=result.probs[0]))]
+        for pair in result.pair_probs:
+            row = pair[path[-1]]
+            path.append(int(rng.choice(len(row), p=row / row.sum())))
+        return np.array(path, float)[:, None]
+    states, drawn = model.simulate(len(y), rng=rng)
+    drawn = np.where(np.isnan(y), np.nan, drawn.reshape(np.shape(y)))
+    return states + kalman_smoother(model, y).mean - kalman_smoother(model, drawn).mean

@@ -1,0 +1,81 @@
+"""Metropolis moves of the parameters on the unconstrained line."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from randla._typing import Array
+from randla.smoothing._posterior.priors import Prior
+
+#: Degrees of freedom of the proposals that do not look at where the chain stands.
+_DF = 5.0
+
+
+class Walk:
+    """Proposals z + scale * N(0, S), whose scale is led to a share of accepted ones."""
+
+    def __init__(self, shape: Array, target: float) -> None:
+        self.target = target
+        self.log_scale = math.log(2.38 / math.sqrt(max(len(shape), 1)))  # best for a normal law
+        self.set_shape(shape)
+
+    def set_shape(self, shape: Array) -> None:
+        self.shape, self.root = shape, np.linalg.cholesky(shape)
+
+    def draw(self, rng: np.random.Generator, n: int) -> Array:
+        """Moves (n, m)."""
+        normals = rng.standard_normal((n, len(self.root)))
+        return math.exp(self.log_scale) * (normals @ self.root.T)
+
+    def adapt(self, share: float, k: int) -> None:
+        """Robbins and Monro: after iteration k >= 1, in which `share` was accepted."""
+        self.log_scale += k**-0.6 * (share - self.target)
+
+
+class Point:
+    """Where a chain stands: z, theta, and log of prior times volume."""
+
+    def __init__(self, prior: Prior, z: Array) -> None:
+        self.z = z
+        self.theta, self.log_prior = prior.density(z)
+
+
+def random_walk(
+    prior: Prior,
+    likelihood: Callable[[Array], float],
+    point: Point,
+    value: float,
+    moves: Array,
+    rng: np.random.Generator,
+) -> tuple[Point, float, int]:
+    """Make a Metropolis step with each of the `moves`; `value` is the likelihood at `point`.
+
+    `likelihood` gives the logarithm at theta. Returns the last point, its likelihood, and the
+    number of accepted steps.
+    """
+    n_accepted = 0
+    for move, level in zip(moves, rng.standard_exponential(len(moves)), strict=True):
+        other = Point(prior, point.z + move)
+        if other.log_prior == -math.inf:
+            continue
+        there = likelihood(other.theta)
+        # -log of a uniform number is exponential; NaN is refused.
+        if other.log_prior + there - point.log_prior - value > -level:
+            point, value, n_accepted = other, there, n_accepted + 1
+    return point, value, n_accepted
+
+
+class Independent:
+    """Student proposals around the mean of the chain so far, which may lie anywhere."""
+
+    def __init__(self, mean: Array, shape: Array) -> None:
+        self.mean, self.root = mean, np.linalg.cholesky(shape)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        normals = rng.standard_normal(len(self.mean))
+        return self.mean + self.root @ normals * math.sqrt(_DF / rng.chisquare(_DF))
+
+    def log_density(self, z: Array) -> float:
+        white = np.linalg.solve(self.root, z - self.mean)
+        return -0.5 * (_DF + len(z)) * math.log1p(float(white @ white) / _DF)
