@@ -69,12 +69,12 @@ class ParticleSettings(NamedTuple):
     executor: Executor | None = None
 
     def problem(
-        self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool
+        self, model: StateSpaceModel, y: Any, inputs: Any, functional: Any, *, trace: bool
     ) -> SmoothingProblem:
         """Check model, observations and functional."""
         return make_problem(
             model, y, functional, self.n_particles, self.n_backward, self.backward,
-            paths=("n_sweeps", 1) if trace else None,
+            paths=("n_sweeps", 1) if trace else None, inputs=inputs,
         )  # fmt: skip
 
     def run(
@@ -105,16 +105,17 @@ class ParticleScores:
     def __init__(
         self,
         model: StateSpaceModel,
-        y: Array,
+        y: Any,
+        inputs: Any,
         settings: ParticleSettings,
         family: Family | None = None,
     ) -> None:
-        self.y, self.settings = y, settings
+        self.y, self.inputs, self.settings = y, inputs, settings
         functional = "score" if family is None else family.functional
         # Expected counts are probabilities times their scores.
         self.are_counts = family is not None and functional == "score"
         self.trace = settings.method != "paris"  # whether paths are drawn
-        self.problem = settings.problem(model, y, functional, trace=self.trace)
+        self.problem = settings.problem(model, y, inputs, functional, trace=self.trace)
         self.chains = [
             GibbsChain(self.problem, settings.key, c, trace=self.trace)
             for c in range(settings.n_chains)
@@ -136,7 +137,8 @@ class ParticleScores:
 
     def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient near a model's theta, from the complete-data scores of a path of each chain."""
-        scores = PathScores(model, self.y, self.settings, [None] * self.settings.n_chains, 1)
+        none: list[Array | None] = [None] * self.settings.n_chains
+        scores = PathScores(model, self.y, self.inputs, self.settings, none, 1)
         drawn = scores.draw(model, 1)
         paths = drawn.reshape(-1, *drawn.shape[2:])
         return lambda theta: scores.along(model.replace(theta), paths).mean(0)
@@ -172,13 +174,14 @@ class PathScores:
     def __init__(
         self,
         model: StateSpaceModel,
-        y: Array,
+        y: Any,
+        inputs: Any,
         settings: ParticleSettings,
         paths: list[Array | None],
         per_sweep: int,
     ) -> None:
         self.settings = settings
-        self.problem = settings.problem(model, y, "score", trace=True)
+        self.problem = settings.problem(model, y, inputs, "score", trace=True)
         self.conditional, self.per_sweep = settings.method != "paris", per_sweep
         self.present = [None if p is None else p.copy() for p in paths]  # frozen ones, by chain
         self.smoothers = [  # streams of their own, behind those of the optimizer
