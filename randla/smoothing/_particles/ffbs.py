@@ -135,9 +135,9 @@ class PathSmoother:
 
     def __init__(self, problem: SmoothingProblem, rng: NDArray[np.uint64], n_paths: int) -> None:
         model, n, n_times = problem.model, problem.n_particles, len(problem.y)
-        guided = use_proposal(model, "auto")
+        self.guided = use_proposal(model, "auto")
         self.problem, self.rng = problem, rng
-        self.filter = FilterRun(model, problem.series(), n, guided=guided, store=True)
+        self.filter = FilterRun(model, problem.series(), n, guided=self.guided, store=True)
         self.kernel = model._compiled.kernel(
             backward_template,
             model._compiled.backward(problem.backward),

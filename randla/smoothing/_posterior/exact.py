@@ -1,26 +1,26 @@
 """Chains on the exact likelihood of linear Gaussian and hidden Markov models."""
 
 import math
-import time
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from randla._typing import Array
+from randla._validation import read_only
 from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
 from randla.smoothing._exact.kalman import kalman_smoother
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
-from randla.smoothing._particles.checks import PIECE_SECONDS
 from randla.smoothing._posterior.moves import Independent, Point, Walk, random_walk
 from randla.smoothing._posterior.priors import Prior
-from randla.smoothing._posterior.tuning import Pilot, learned, run
+from randla.smoothing._posterior.tuning import Chain, Pilot, Schedule, learned, run
 
 _PILOT_STEPS = 1000
 _STEPS = 3  # of the walk in an iteration, beside one proposal that does not look where it stands
 _ACCEPTED = 0.3
+_MOST_STARTS = 100
 
 
 class ExactProblem(NamedTuple):
@@ -28,8 +28,7 @@ class ExactProblem(NamedTuple):
 
     prior: Prior
     y: Any
-    n_iterations: int
-    burn_in: int
+    schedule: Schedule
     pilot: Pilot | None = None
 
     def log_likelihood(self, theta: Array) -> float:
@@ -41,7 +40,7 @@ class ExactProblem(NamedTuple):
 
     def strict(self, theta: Array) -> float:
         """The same, but impossible ones are an error."""
-        return likelihood_of(self.prior.model.replace(theta), self.y)
+        return likelihood_of(self.prior.model._at(read_only(theta)), self.y)
 
 
 def is_exact(model: Any) -> bool:
@@ -65,12 +64,12 @@ def pilot(problem: ExactProblem, rng: np.random.Generator) -> Generator[int, Non
         point, value, accepted = random_walk(
             prior, problem.log_likelihood, point, value, walk.draw(rng, 1), rng
         )
-        walk.adapt(accepted, k + 1)
+        walk.adapt(accepted)
         line[k] = point.z
         if k in (_PILOT_STEPS // 4, _PILOT_STEPS // 2):  # from then on along the posterior
-            walk.set_shape(learned(line[k // 2 : k + 1], walk.shape).shape)
+            walk.set_shape(learned(line[k // 2 : k + 1], walk.reached()).shape)
         yield 0
-    return learned(line[_PILOT_STEPS // 2 :], walk.shape)
+    return learned(line[_PILOT_STEPS // 2 :], walk.reached())
 
 
 class ExactChain:
@@ -84,9 +83,13 @@ class ExactChain:
         self.learn(first)
         self.point = Point(prior, prior.start)
         self.value = -math.inf
-        while not self.point.log_prior + self.value > -math.inf:  # more scattered than the law
-            self.point = Point(prior, self.independent.draw(rng))
-            self.value = problem.log_likelihood(self.point.theta)
+        for attempt in range(_MOST_STARTS + 1):  # more scattered than the law itself
+            z = self.independent.draw(rng) if attempt < _MOST_STARTS else prior.start
+            self.point = Point(prior, z)
+            if self.point.log_prior > -math.inf:
+                self.value = problem.log_likelihood(self.point.theta)
+            if self.value > -math.inf:
+                break
         self.start_counting()
 
     @property
@@ -104,6 +107,9 @@ class ExactChain:
     def retune(self, mean: Array) -> Iterator[int]:
         return iter(())
 
+    def path(self) -> None:
+        return None  # drawn afterwards, for a few of the draws
+
     def start_counting(self) -> None:
         self.n_steps = self.n_accepted = 0
 
@@ -115,8 +121,8 @@ class ExactChain:
         )
         self.n_steps, self.n_accepted = self.n_steps + _STEPS, self.n_accepted + accepted
         if adapt:
-            self.walk.adapt(accepted / _STEPS, k + 1)
-        yield k
+            self.walk.adapt(accepted / _STEPS)
+        return iter(())
 
     def _jump(self) -> None:
         """One Metropolis-Hastings step with a proposal that does not look where the chain is."""
@@ -131,21 +137,12 @@ class ExactChain:
             self.point, self.value = there, value
 
 
-def exact_chain(
-    problem: ExactProblem, key: int, c: int
-) -> Generator[int, None, tuple[Array, float]]:
-    """Parameters (n_iterations, f) of chain c, and the share of accepted steps."""
-    chain = ExactChain(problem, np.random.default_rng([key, c]))
-    free, last = problem.prior.free, time.perf_counter()
-    steps = run(chain, problem.n_iterations, problem.burn_in, free, problem.pilot)
-    while True:
-        try:
-            k = next(steps)
-        except StopIteration as stop:
-            return stop.value[0], chain.n_accepted / max(chain.n_steps, 1)
-        if time.perf_counter() - last > PIECE_SECONDS:
-            yield k
-            last = time.perf_counter()
+def exact_chain(problem: ExactProblem, key: int, c: int) -> Generator[int, None, Chain]:
+    """Run chain c."""
+    sampler = ExactChain(problem, np.random.default_rng([key, c]))
+    assert problem.pilot is not None
+    kept = yield from run(sampler, problem.schedule, problem.prior.free, problem.pilot.shape)
+    return Chain(*kept, sampler.n_accepted / max(sampler.n_steps, 1))
 
 
 def last_state(model: Any, y: Any, rng: np.random.Generator) -> Array:

@@ -16,7 +16,7 @@ class Walk:
     """Proposals z + scale * N(0, S), whose scale is led to a share of accepted ones."""
 
     def __init__(self, shape: Array, target: float) -> None:
-        self.target = target
+        self.target, self.n_adapted = target, 0
         self.log_scale = math.log(2.38 / math.sqrt(max(len(shape), 1)))  # best for a normal law
         self.set_shape(shape)
 
@@ -28,9 +28,14 @@ class Walk:
         normals = rng.standard_normal((n, len(self.root)))
         return math.exp(self.log_scale) * (normals @ self.root.T)
 
-    def adapt(self, share: float, k: int) -> None:
-        """Robbins and Monro: after iteration k >= 1, in which `share` was accepted."""
-        self.log_scale += k**-0.6 * (share - self.target)
+    def adapt(self, share: float) -> None:
+        """Robbins and Monro: `share` of the last steps was accepted."""
+        self.n_adapted += 1
+        self.log_scale += self.n_adapted**-0.6 * (share - self.target)
+
+    def reached(self) -> Array:
+        """The shape of a law for which the present scale would be the best."""
+        return self.shape * (math.exp(2.0 * self.log_scale) * len(self.shape) / 2.38**2)
 
 
 class Point:
