@@ -67,7 +67,7 @@ def pilot(problem: ExactProblem, rng: np.random.Generator) -> Generator[int, Non
         walk.adapt(accepted)
         line[k] = point.z
         if k in (_PILOT_STEPS // 4, _PILOT_STEPS // 2):  # from then on along the posterior
-            walk.set_shape(learned(line[k // 2 : k + 1], walk.reached()).shape)
+            walk.learn(*learned(line[k // 2 : k + 1], walk.reached()))
         yield 0
     return learned(line[_PILOT_STEPS // 2 :], walk.reached())
 
@@ -79,12 +79,11 @@ class ExactChain:
         prior, first = problem.prior, problem.pilot
         assert first is not None
         self.problem, self.prior, self.rng = problem, prior, rng
-        self.walk = Walk(first.shape, _ACCEPTED)
-        self.learn(first)
+        self.walk, self.independent = Walk(first.shape, _ACCEPTED), Independent(*first)
         self.point = Point(prior, prior.start)
         self.value = -math.inf
         for attempt in range(_MOST_STARTS + 1):  # more scattered than the law itself
-            z = self.independent.draw(rng) if attempt < _MOST_STARTS else prior.start
+            z = prior.start if attempt == _MOST_STARTS else self.independent.propose(first.mean, rng)[0]
             self.point = Point(prior, z)
             if self.point.log_prior > -math.inf:
                 self.value = problem.log_likelihood(self.point.theta)
@@ -101,8 +100,8 @@ class ExactChain:
         return self.point.theta
 
     def learn(self, pilot: Pilot) -> None:
-        self.walk.set_shape(pilot.shape)
-        self.independent = Independent(*pilot)
+        self.walk.learn(*pilot)
+        self.independent.learn(*pilot)
 
     def retune(self, mean: Array) -> Iterator[int]:
         return iter(())
@@ -126,14 +125,14 @@ class ExactChain:
 
     def _jump(self) -> None:
         """One Metropolis-Hastings step with a proposal that does not look where the chain is."""
-        law, here = self.independent, self.point
-        there = Point(self.prior, law.draw(self.rng))
+        here = self.point
+        z, log_ratio = self.independent.propose(here.z, self.rng)
+        there = Point(self.prior, z)
         if there.log_prior == -math.inf:
             return
         value = self.problem.log_likelihood(there.theta)
-        gain = there.log_prior + value - law.log_density(there.z)
-        loss = here.log_prior + self.value - law.log_density(here.z)
-        if gain - loss > -self.rng.standard_exponential():
+        gain = there.log_prior + value - here.log_prior - self.value + log_ratio
+        if gain > -self.rng.standard_exponential():
             self.point, self.value = there, value
 
 

@@ -37,13 +37,13 @@ from randla.smoothing._particles.ffbs import PathSmoother
 from randla.smoothing._particles.filter import FilterRun
 from randla.smoothing._particles.problem import SmoothingProblem
 from randla.smoothing._particles.sweeps import surviving_start
-from randla.smoothing._posterior.moves import Independent, Point, Walk, random_walk
+from randla.smoothing._posterior.moves import Independent, Laws, Point, Walk, random_walk
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Chain, Pilot, Schedule, learned, run
 
 N_SWEEP = 20  # particles of a sweep
 N_STEPS = 10  # of the walk given the path
-N_PROPOSALS = 2  # of a collapsed or marginal move
+N_PROPOSALS = 2  # of a collapsed or marginal move, one from each of two laws
 N_START = 100  # particles of the first path, and of the first look at the variance of Zhat
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
 _N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 20, 9.0, 6400
@@ -141,23 +141,25 @@ class ParticleState:
         return value if value == value else -math.inf
 
     def propose(
-        self, cloud: "Clouds", value: float, walk: Walk, adapt: bool, **options: Any
+        self, cloud: "Clouds", value: float, laws: Laws, adapt: bool, **options: Any
     ) -> Generator[int, None, float]:
-        """(b): proposals with fresh filters. `value` is log Zhat of the present cloud.
+        """(b): a proposal of each law with a fresh filter. `value` is log Zhat of the cloud.
 
-        Returns that of the last one.
+        Returns that of the cloud afterwards.
         """
-        n_accepted = 0
-        for move in walk.draw(self.rng, N_PROPOSALS):
-            level, other = self.rng.standard_exponential(), Point(self.prior, self.z + move)
+        for law in laws:
+            z, log_ratio = law.propose(self.z, self.rng)
+            level, other = self.rng.standard_exponential(), Point(self.prior, z)
             there = yield from cloud.fresh(self.problem, other, **options)
-            if other.log_prior + there - self.point.log_prior - value > -level:
-                self.point, value, n_accepted = other, there, n_accepted + 1
+            gain = other.log_prior + there - self.point.log_prior - value + log_ratio
+            accepted = gain > -level
+            if accepted:
+                self.point, value = other, there
                 cloud.accept()
-        self.counts["collapsed"][0] += n_accepted
-        self.counts["collapsed"][1] += N_PROPOSALS
-        if adapt:
-            walk.adapt(n_accepted / N_PROPOSALS)
+            self.counts["collapsed"][0] += accepted
+            if adapt:
+                law.adapt(accepted)
+        self.counts["collapsed"][1] += len(laws)
         return value
 
 
@@ -257,7 +259,7 @@ def pilot(
         cloud, walk = Clouds(problem, n, state.stream), Walk(start, _ACCEPTED)
         value = yield from cloud.fresh(problem, state.point, **_MARGINAL)
         for k in range(_PILOT_SWEEPS):
-            value = yield from state.propose(cloud, value, walk, True, **_MARGINAL)
+            value = yield from state.propose(cloud, value, (walk, walk), True, **_MARGINAL)
             line[k] = state.z
     found = learned(line[-_PILOT_KEPT:], walk.reached())
     return found, (yield from choose(problem, state, Point(problem.prior, found.mean)))
@@ -272,7 +274,7 @@ class MixtureChain(ParticleState):
         assert first is not None
         self.smoother = problem.smoother(N_SWEEP, self.stream)
         self.given_path = Walk(first.shape, _ACCEPTED_GIVEN_PATH)
-        self.collapsed = Walk(first.shape, _ACCEPTED)
+        self.laws = Independent(*first), Walk(first.shape, _ACCEPTED)
         self._set_cloud(problem.chosen)
 
     def _set_cloud(self, n: int) -> None:
@@ -286,12 +288,12 @@ class MixtureChain(ParticleState):
         yield from self.sweep(self.smoother, self.given_path, adapt)
         if self.cloud is not None and k % self.period == self.period - 1:
             value = yield from self.cloud.conditional(self)
-            yield from self.propose(self.cloud, value, self.collapsed, adapt)
+            yield from self.propose(self.cloud, value, self.laws, adapt)
             yield from self.cloud.smoother.backward(self.paths)
 
     def learn(self, pilot: Pilot) -> None:
-        self.given_path.set_shape(pilot.shape)
-        self.collapsed.set_shape(pilot.shape)
+        for law in (self.given_path, *self.laws):
+            law.learn(pilot.mean, pilot.shape)
 
     def retune(self, mean: Array) -> Generator[int, None, None]:
         self._set_cloud((yield from choose(self.problem, self, Point(self.prior, mean))))
@@ -317,7 +319,7 @@ class MarginalChain(ParticleState):
     def __init__(self, problem: ParticleProblem, key: int, c: int) -> None:
         super().__init__(problem, key, c)
         assert problem.pilot is not None
-        self.walk = Walk(problem.pilot.shape, _ACCEPTED)
+        self.laws = Independent(*problem.pilot), Walk(problem.pilot.shape, _ACCEPTED)
         self.cloud = Clouds(problem, problem.chosen, self.stream)
         self.value = -math.inf
 
@@ -327,13 +329,14 @@ class MarginalChain(ParticleState):
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
         self.value = yield from self.propose(
-            self.cloud, self.value, self.walk, adapt, **_MARGINAL
+            self.cloud, self.value, self.laws, adapt, **_MARGINAL
         )
         if not adapt and self.value > -math.inf:
             yield from self.cloud.smoother.backward(self.paths)
 
     def learn(self, pilot: Pilot) -> None:
-        self.walk.set_shape(pilot.shape)
+        for law in self.laws:
+            law.learn(pilot.mean, pilot.shape)
 
     def retune(self, mean: Array) -> Generator[int, None, None]:
         """Another number of particles, and with it another Zhat of the present point."""
@@ -359,7 +362,7 @@ def particle_chain(problem: ParticleProblem, key: int, c: int) -> Generator[int,
     sampler: Any = (MixtureChain if problem.method == "particle" else MarginalChain)(problem, key, c)
     law = Independent(*first)  # more scattered than the posterior
     for attempt in range(_MOST_STARTS):
-        z = law.draw(sampler.rng) if attempt < _MOST_STARTS - 1 else first.mean
+        z = law.propose(first.mean, sampler.rng)[0] if attempt < _MOST_STARTS - 1 else first.mean
         sampler.point = Point(problem.prior, z)
         if sampler.point.log_prior == -math.inf:
             continue
