@@ -46,7 +46,7 @@ N_STEPS = 10  # of the walk given the path
 N_PROPOSALS = 2  # of a collapsed or marginal move, one from each of two laws
 N_START = 100  # particles of the first path, and of the first look at the variance of Zhat
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
-_N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 20, 9.0, 6400
+_N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 50, 9.0, 6400
 _PILOT_SWEEPS, _PILOT_KEPT = 300, 200
 #: Standard deviations of log Zhat that are aimed at, and the most particles, by move.
 _AIM = {"particle": (1.5, 5000), "pmmh": (1.2, 20000)}
