@@ -75,7 +75,7 @@ def mcse_quantile(draws: Array, probability: float) -> Array:
 
 def as_probabilities(q: ArrayLike) -> Array:
     """A number or a list of them between 0 and 1."""
-    values = as_array(q, "q")
+    values = np.asarray(as_array(q, "q"), np.float64)
     if values.ndim > 1 or ((values < 0) | (values > 1)).any():
         raise ValueError(f"q must be a number or a list of numbers in [0, 1], got {q!r}")
     return values
@@ -151,9 +151,9 @@ def _size_of(correlation: Array, total: int) -> float:
     """Effective size of `total` draws from their autocorrelations."""
     n_pairs = (len(correlation) - 1) // 2
     pairs = correlation[: 2 * n_pairs].reshape(-1, 2).sum(axis=1)
-    # For a reversible chain the sums of pairs are positive and fall: the first that is not is noise.
-    stop = int(np.argmax(np.append(~(pairs > 0.0), True)))
-    stop = min(stop, n_pairs - 1)
+    # For a reversible chain the sums of pairs are positive and fall: from the first one that is
+    # not on they are noise.
+    stop = min(int(np.argmax(np.append(~(pairs > 0.0), True))), n_pairs - 1)
     time = -1.0 + 2.0 * np.minimum.accumulate(pairs[:stop]).sum()
     last = correlation[2 * stop]  # what the pair at the stop began with
     time += last if last > 0.0 or pairs[stop] >= 0.0 else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
-from randla.smoothing._exact.kalman import kalman_smoother
+from randla.smoothing._exact.kalman import kalman_smoother, log_likelihood
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
@@ -27,7 +27,7 @@ class ExactProblem(NamedTuple):
     """What all chains share. Picklable."""
 
     prior: Prior
-    y: Any
+    rows: Any
     schedule: Schedule
     pilot: Pilot | None = None
 
@@ -40,7 +40,7 @@ class ExactProblem(NamedTuple):
 
     def strict(self, theta: Array) -> float:
         """The same, but impossible ones are an error."""
-        return likelihood_of(self.prior.model._at(read_only(theta)), self.y)
+        return likelihood_of(self.prior.model._at(read_only(theta)), self.rows)
 
 
 def is_exact(model: Any) -> bool:
@@ -48,11 +48,18 @@ def is_exact(model: Any) -> bool:
     return isinstance(model, (LinearGaussian, DiscreteHMM))
 
 
-def likelihood_of(model: Any, y: Any) -> float:
+def rows_of(model: Any, y: Any) -> Any:
+    """Observations as the exact algorithms take them."""
     if isinstance(model, LinearGaussian):
-        return kalman_smoother(model, y).log_likelihood
-    symbols = as_symbols(y, model.emission_probs.shape[1])
-    return HMMSmootherResult.of(symbols, model._tables).log_likelihood
+        return model._as_rows(y)
+    return as_symbols(y, model.emission_probs.shape[1])
+
+
+def likelihood_of(model: Any, rows: Any) -> float:
+    """Exact log-likelihood, or ValueError where the observations are impossible."""
+    if isinstance(model, LinearGaussian):
+        return log_likelihood(model, rows)
+    return HMMSmootherResult.of(rows, model._tables).log_likelihood
 
 
 def pilot(problem: ExactProblem, rng: np.random.Generator) -> Generator[int, None, Pilot]:
@@ -83,7 +90,11 @@ class ExactChain:
         self.point = Point(prior, prior.start)
         self.value = -math.inf
         for attempt in range(_MOST_STARTS + 1):  # more scattered than the law itself
-            z = prior.start if attempt == _MOST_STARTS else self.independent.propose(first.mean, rng)[0]
+            z = (
+                prior.start
+                if attempt == _MOST_STARTS
+                else self.independent.propose(first.mean, rng)[0]
+            )
             self.point = Point(prior, z)
             if self.point.log_prior > -math.inf:
                 self.value = problem.log_likelihood(self.point.theta)
@@ -168,5 +179,5 @@ def path_given_all(model: Any, y: Any, rng: np.random.Generator) -> Array:
             path.append(int(rng.choice(len(row), p=row / row.sum())))
         return np.array(path, float)[:, None]
     states, drawn = model.simulate(len(y), rng=rng)
-    drawn = np.where(np.isnan(y), np.nan, drawn.reshape(np.shape(y)))
+    drawn = np.where(np.isnan(y), np.nan, np.reshape(drawn, np.shape(y)))
     return states + kalman_smoother(model, y).mean - kalman_smoother(model, drawn).mean

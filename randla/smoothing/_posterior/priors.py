@@ -15,7 +15,6 @@ from randla._typing import Array
 from randla.smoothing._likelihood.parametrisation import (
     Covariance,
     Parametrisation,
-    Simplex,
     Single,
     single_supports,
 )
@@ -229,7 +228,7 @@ def _fast_density(law: Any) -> Callable[[float], float]:
 
 def _as_matrix(entries: Array) -> Array:
     """The symmetric matrix of a lower triangle, row by row."""
-    n = int(math.isqrt(2 * len(entries)))
+    n = math.isqrt(2 * len(entries))
     P = np.empty((n, n))
     rows, columns = np.tril_indices(n)
     P[rows, columns] = P[columns, rows] = entries

@@ -150,7 +150,9 @@ class PosteriorResult(Result):
         """
         return quantile_errors(self.draws, q)
 
-    def forecast(self, n: int, inputs: ArrayLike | None = None, *, rng: Any = None) -> ForecastResult:
+    def forecast(
+        self, n: int, inputs: ArrayLike | None = None, *, rng: Any = None
+    ) -> ForecastResult:
         """Draw futures of the series, with the uncertainty of parameters and of the last state.
 
         For up to 2000 draws of the parameters, evenly spaced, one future each, from a last state
@@ -195,9 +197,10 @@ class PosteriorResult(Result):
         """
         import arviz
 
-        groups = {"posterior": {n: self.draws[..., k] for k, n in enumerate(self.names)}}
-        old = int(arviz.__version__.split(".")[0]) < 1
-        return arviz.from_dict(**groups) if old else arviz.from_dict(groups)
+        draws = {n: self.draws[..., k] for k, n in enumerate(self.names)}
+        if int(arviz.__version__.split(".")[0]) < 1:
+            return arviz.from_dict(posterior=draws)
+        return arviz.from_dict({"posterior": draws})
 
     def plot(self, ax: Any = None, *, name: str | None = None) -> Any:
         """Draw the marginal laws of the parameters, chain by chain (needs matplotlib).

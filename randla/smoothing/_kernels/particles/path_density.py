@@ -5,7 +5,7 @@ from randla.smoothing._kernels.particles.unowned import unowned
 
 def path_density_template(log_initial, log_transition, log_potential):
     def path_density(series, path, info):
-        """log mu(x_0) + sum_t log q_t(x_t, x_{t+1}) + sum_t log g_t(x_t), for path (T,) or (T, d).
+        """Log mu(x_0) + sum_t log q_t(x_t, x_{t+1}) + sum_t log g_t(x_t), for path (T,) or (T, d).
 
         Missing rows have no g. info[1] is the present time, for errors of the functions.
         """
