@@ -9,6 +9,9 @@ localization: an improved R-hat for assessing convergence of MCMC", Bayesian Ana
 667-718.
 """
 
+from collections.abc import Callable
+from functools import wraps
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import fft
@@ -22,6 +25,19 @@ LEAST_DRAWS = 4
 _ONE_SD = (0.1586553, 0.8413447)  # probabilities of a normal law at one standard deviation
 
 
+def _of_enough(function: Callable[..., Array]) -> Callable[..., Array]:
+    """NaN where the half-chains are too short."""
+
+    @wraps(function)
+    def checked(draws: Array, *arguments: float) -> Array:
+        if draws.shape[1] < 2 * LEAST_DRAWS:
+            return np.full(draws.shape[2:], np.nan)
+        return function(draws, *arguments)
+
+    return checked
+
+
+@_of_enough
 def r_hat(draws: Array) -> Array:
     """Rank-normalised split R-hat, or that of the folded draws where it is larger."""
     halves = _split(_columns(draws))
@@ -29,6 +45,7 @@ def r_hat(draws: Array) -> Array:
     return _shaped(np.maximum(_r_hat(_ranked(halves)), _r_hat(_ranked(folded))), draws)
 
 
+@_of_enough
 def ess_bulk(draws: Array) -> Array:
     """Effective sample size of the rank-normalised draws."""
     return _shaped(_ess(_ranked(_split(_columns(draws)))), draws)
@@ -39,11 +56,13 @@ def ess_tail(draws: Array) -> Array:
     return np.minimum(*(ess_quantile(draws, p) for p in (0.05, 0.95)))
 
 
+@_of_enough
 def ess_mean(draws: Array) -> Array:
     """Effective sample size of the mean."""
     return _shaped(_ess(_split(_columns(draws))), draws)
 
 
+@_of_enough
 def ess_quantile(draws: Array, probability: float) -> Array:
     """Effective sample size of a quantile: that of the share of the draws below it."""
     columns = _columns(draws)
@@ -51,11 +70,13 @@ def ess_quantile(draws: Array, probability: float) -> Array:
     return _shaped(_ess(_split(below.astype(float))), draws)
 
 
+@_of_enough
 def mcse_mean(draws: Array) -> Array:
     """Monte Carlo standard error of the mean of all draws."""
     return draws.std(axis=(0, 1), ddof=1) / np.sqrt(ess_mean(draws))
 
 
+@_of_enough
 def mcse_quantile(draws: Array, probability: float) -> Array:
     """Monte Carlo standard error of a quantile.
 
@@ -115,8 +136,6 @@ def _ranked(columns: Array) -> Array:
 def _r_hat(chains: Array) -> Array:
     """The classical ratio of the pooled variance to that within chains."""
     n = chains.shape[1]
-    if n < LEAST_DRAWS:
-        return np.full(chains.shape[-1], np.nan)
     between = n * chains.mean(axis=1).var(axis=0, ddof=1)
     within = chains.var(axis=1, ddof=1).mean(axis=0)
     constant = between + within <= 0.0  # nothing moved anywhere: nothing differs
@@ -128,8 +147,6 @@ def _r_hat(chains: Array) -> Array:
 def _ess(chains: Array) -> Array:
     """Effective sample sizes (m,) by Geyer's initial monotone sequence over all chains."""
     n_chains, n, m = chains.shape
-    if n < LEAST_DRAWS:
-        return np.full(m, np.nan)
     centred = chains - chains.mean(axis=1, keepdims=True)
     size = fft.next_fast_len(2 * n, real=True)  # padded: no wrap
     power = np.abs(fft.rfft(centred, size, axis=1)) ** 2

@@ -15,6 +15,7 @@ from randla._typing import Array
 from randla.smoothing._likelihood.parametrisation import (
     Covariance,
     Parametrisation,
+    Simplex,
     Single,
     single_supports,
 )
@@ -29,7 +30,7 @@ DEFAULT_SPREAD = 0.3
 _LOG_4 = math.log(4.0)
 _POINTS: dict[str, Callable[[float], tuple[float, float]]] = {
     "real": lambda z: (z, 0.0),
-    "log": lambda z: (math.exp(min(z, 709.0)), z),
+    "log": lambda z: (math.exp(z) if z < 709.0 else math.inf, z),
     "logit": lambda z: (
         0.5 * (1.0 + math.tanh(0.5 * z)),
         -abs(z) - 2.0 * math.log1p(math.exp(-abs(z))),
@@ -65,6 +66,11 @@ class Prior:
                 f"function of theta, got {type(prior).__name__}"
             )
         self.names, self.free, self.size = parameters.names, parameters.free, parameters.size
+        if self.size == 0:
+            raise ValueError(
+                "prior must name parameters that can move, got only probabilities of zero or one, "
+                "which stay so"
+            )
         self._singles, self._joint, first = [], [], 0
         for block in parameters.blocks:
             if isinstance(block, Single):
@@ -106,7 +112,10 @@ class Prior:
         try:
             for places, density in self.laws[-max(len(joint), 1) :]:
                 density(parameters.start[places])
-        except Exception as error:
+            for block in joint:  # SciPy's Dirichlet law takes a vector without its last entry, too
+                if isinstance(block, Simplex) and np.size(law.mean()) != len(block.indices):
+                    raise ValueError(f"it has {np.size(law.mean())} entries")
+        except (ValueError, TypeError, IndexError) as error:
             raise ValueError(
                 f"prior[{name!r}] must be a law of one parameter, or of the {len(indices)} that "
                 f"it names together, got an error of {type(law).__name__}: {error}"

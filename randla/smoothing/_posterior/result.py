@@ -92,7 +92,8 @@ class PosteriorResult(Result):
     @cached_property
     def sd(self) -> Array:
         """Posterior standard deviations (p,)."""
-        return self.draws.std(axis=(0, 1), ddof=1)
+        n = self.draws.shape[0] * self.draws.shape[1]
+        return self.draws.std(axis=(0, 1)) * np.sqrt(n / (n - 1) if n > 1 else np.nan)
 
     @cached_property
     def standard_error(self) -> Array:
