@@ -12,7 +12,7 @@ from randla._typing import Array
 from randla.smoothing._exact.hmm import HMMSmootherResult
 from randla.smoothing._exact.kalman import linear_gaussian_score
 from randla.smoothing._likelihood.em import Family
-from randla.smoothing._model.observations import as_rows, as_symbols
+from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
@@ -31,7 +31,7 @@ class ExactScores:
     def __init__(self, model: StateSpaceModel, y: Any, family: Family | None = None) -> None:
         self.family = family
         if isinstance(model, LinearGaussian):
-            self.y: Any = as_rows(y, len(model.observation_matrix))
+            self.y: Any = model._as_rows(y)
         elif isinstance(model, DiscreteHMM):
             self.y = as_symbols(y, model.emission_probs.shape[1])
         else:
@@ -43,7 +43,7 @@ class ExactScores:
     def value_and_score(self, model: Any) -> tuple[float, Array]:
         """Log-likelihood and its gradient (p,) in theta."""
         if isinstance(model, LinearGaussian):
-            return linear_gaussian_score(self.y, model._system, model._are_parameters)
+            return linear_gaussian_score(model, self.y)
         result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
 
