@@ -166,6 +166,7 @@ def maximum_likelihood(
     backward: Literal["auto", "exact", "reject", "mcmc"] = "auto",
     n_chains: int = 4,
     n_final: int = 100,
+    inputs: ArrayLike | None = None,
     executor: Executor | None = None,
     progress: bool = False,
     rng: Any = None,
@@ -237,6 +238,8 @@ def maximum_likelihood(
     n_final : int, optional
         Sweeps of each chain for each Newton step of the final stage, at most eight of them; 0
         leaves the stage out.
+    inputs : (T,) or (T, m) array_like, optional
+        Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
         Runs the chains, each step anew: worth it where a step takes seconds. By default the
         threads of this process.
@@ -315,10 +318,10 @@ def maximum_likelihood(
         draw_key(rng),
         executor,
     )
-    values, observed = model._as_observations(y)
+    series = model._series(y, inputs)
     parameters = Parametrisation(model, free)
-    family = em_family(model, values, parameters) if optimizer == "em" else None
-    n_observed = int(observed.sum())
+    family = em_family(model, series.y, parameters) if optimizer == "em" else None
+    n_observed = int(series.observed.sum())
     if n_observed == 0:
         raise ValueError("y must hold an observation to learn from, got NaN in every row")
     newton: NewtonResult | None = None
@@ -328,7 +331,7 @@ def maximum_likelihood(
         if method == "exact":
             scores = ExactScores(model, y, family)
         else:
-            scores = ParticleScores(model, values, settings, family)
+            scores = ParticleScores(model, y, inputs, settings, family)
         if not parameters.limited.all():  # some range over all real numbers, in unknown units
             parameters.find_units(scores.gradient_from(model), n_observed)
         if family is None:

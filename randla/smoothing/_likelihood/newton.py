@@ -163,7 +163,9 @@ def newton_particles(
     the ascent leaves; the spread of the chains' scores gives the algorithm's error. Rounds that
     begin close to the maximum are pooled: the mean of their points, scores and informations.
     """
-    paths = PathScores(model, scores.y, scores.settings, scores.paths(), _PATHS_PER_SWEEP)
+    paths = PathScores(
+        model, scores.y, scores.inputs, scores.settings, scores.paths(), _PATHS_PER_SWEEP
+    )
     z, near = parameters.to_free(theta), list[LouisInformation]()
     if not len(z):
         return _nothing_free(parameters, theta, None)

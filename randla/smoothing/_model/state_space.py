@@ -14,6 +14,7 @@ from randla.smoothing._kernels.particles.simulate import simulate_template
 from randla.smoothing._model.compiled import CompiledModel
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
 from randla.smoothing._model.observations import as_observations
+from randla.smoothing._model.series import Series, as_inputs
 from randla.smoothing._model.supports import SUPPORTS
 
 # To find the size of an observation, `observe` is given so many entries of this value.
@@ -304,13 +305,17 @@ class StateSpaceModel:
 
     # Drawing -------------------------------------------------------------------------------------
 
-    def simulate(self, n_steps: int, *, rng: Any = None) -> tuple[Array, Array]:
+    def simulate(
+        self, n_steps: int, *, inputs: ArrayLike | None = None, rng: Any = None
+    ) -> tuple[Array, Array]:
         """Draw states and observations from the model.
 
         Parameters
         ----------
         n_steps : int
             Number T of times.
+        inputs : (T,) or (T, m) array_like, optional
+            Row t is the argument `u` of the functions at time t.
         rng : {None, int, SeedSequence, Generator}, optional
             The same seed gives the same draw.
 
@@ -334,11 +339,18 @@ class StateSpaceModel:
         ((50, 1), (50,))
         """
         n_steps = as_count(n_steps, "n_steps")
+        as_inputs(inputs, wanted=False)
         states, observations = self._draw_paths(None, 0, n_steps, rng)
         return states[0], observations[0]
 
     def forecast(
-        self, states: ArrayLike, n_steps: int, *, start_time: int = 0, rng: Any = None
+        self,
+        states: ArrayLike,
+        n_steps: int,
+        *,
+        start_time: int = 0,
+        inputs: ArrayLike | None = None,
+        rng: Any = None,
     ) -> tuple[Array, Array]:
         """Draw the future of given states, one path for each.
 
@@ -351,6 +363,8 @@ class StateSpaceModel:
             Number h of times to look ahead.
         start_time : int, optional
             Time of `states`; matters only to a model whose functions depend on t.
+        inputs : (h + 1,) or (h + 1, m) array_like, optional
+            The argument `u` of the functions at the times start_time, ..., start_time + h.
         rng : {None, int, SeedSequence, Generator}, optional
             The same seed gives the same draw; path i is a function of the seed, i and its start.
 
@@ -381,6 +395,7 @@ class StateSpaceModel:
             expected = f"(..., {d})" if self.dim is not None else "(n,) or (..., 1)"
             raise ValueError(f"states must have shape {expected}, got shape {np.shape(states)}")
         n_steps = as_count(n_steps, "n_steps")
+        as_inputs(inputs, wanted=False)
         start_time = as_count(start_time, "start_time", minimum=0)
         lead, rows = start.shape[:-1], start.reshape(-1, d)  # a path for each row
         self._require_states(rows)
@@ -406,6 +421,12 @@ class StateSpaceModel:
         k = self.observation_dim  # None: one number of a ready model, else the functions know
         shape = (k,) if k is not None else () if self._is_ready else None
         return as_observations(y, shape, self._compiled.row_ndim)
+
+    def _series(self, y: ArrayLike, inputs: ArrayLike | None = None) -> Series:
+        """`y` and `inputs` as the kernels read them: the one door of all algorithms."""
+        as_inputs(inputs, wanted=False)
+        values, observed = self._as_observations(y)
+        return Series(values, observed, self._arguments)
 
     def _draw_paths(
         self, start: NDArray[Any] | None, start_time: int, n_steps: int, rng: Any

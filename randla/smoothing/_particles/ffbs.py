@@ -30,6 +30,7 @@ def ffbs(
     n_paths: int | None = None,
     backward: Backward = "auto",
     n_chains: int = 4,
+    inputs: ArrayLike | None = None,
     executor: Executor | None = None,
     progress: bool = False,
     rng: Any = None,
@@ -55,7 +56,7 @@ def ffbs(
         makes one Metropolis-Hastings step from the ancestor [2]_.
     n_chains : int, optional
         Independent repetitions, for the standard error.
-    executor, progress, rng : optional
+    inputs, executor, progress, rng : optional
         As for `ppg`.
 
     Returns
@@ -106,7 +107,9 @@ def ffbs(
     n_paths = n_particles if n_paths is None else as_count(n_paths, "n_paths")
     path_functional = "state" if functional is None else functional
     stored = ("n_paths", n_paths)
-    problem = make_problem(model, y, path_functional, n_particles, 2, backward, paths=stored)
+    problem = make_problem(
+        model, y, path_functional, n_particles, 2, backward, paths=stored, inputs=inputs
+    )
     paths, logs, ess = independent_chains(
         _chain, problem, n_paths, n_chains=n_chains, n_sweeps=1,
         executor=executor, progress=progress, rng=rng, description="ffbs",
@@ -195,6 +198,6 @@ def path_sums(problem: SmoothingProblem, paths: Array) -> Array:
     kernel = problem.model._compiled.kernel(
         path_sum_template, functional.initial, functional.step, functional=functional
     )
-    kernel(problem.y, problem.model._arguments, paths, increment, sums, info)
+    kernel(problem.y, problem.series().theta, paths, increment, sums, info)
     raise_for_status(info)
     return sums

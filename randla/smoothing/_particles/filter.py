@@ -14,10 +14,11 @@ from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.filter import filter_template
 from randla.smoothing._model.plot import plot_band
+from randla.smoothing._model.series import Series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import as_model, pieces, raise_for_status
 from randla.smoothing._particles.problem import require_memory
-from randla.smoothing._particles.records import IntArray, Moments, ParticleRun, Series
+from randla.smoothing._particles.records import IntArray, Moments, ParticleRun
 
 _SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -89,6 +90,7 @@ def particle_filter(
     ess_threshold: float = 0.5,
     proposal: Literal["auto", "bootstrap", "guided"] = "auto",
     store: bool = False,
+    inputs: ArrayLike | None = None,
     progress: bool = False,
     rng: Any = None,
 ) -> FilterResult:
@@ -115,6 +117,8 @@ def particle_filter(
         "auto" is guided where the model has a `proposal` or an `initial_proposal`.
     store : bool, optional
         Keep the clouds: T N (8 d + 12) bytes, 8 GiB at most.
+    inputs : (T,) or (T, m) array_like, optional
+        Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -154,19 +158,19 @@ def particle_filter(
     ((100, 1), (100,))
     """
     model = as_model(model)
-    values, observed = model._as_observations(y)
+    series = model._series(y, inputs)
+    n_times = len(series.y)
     n_particles = as_count(n_particles, "n_particles", minimum=2)
     scheme = _SCHEMES[as_choice(resampling, "resampling", tuple(_SCHEMES))]
     threshold = as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0)
     guided = use_proposal(model, proposal)
     store = as_flag(store, "store")
     if store:
-        require_memory(len(values), n_particles, model.dim or 1)
-    series = Series(values, observed, model._arguments)
+        require_memory(n_times, n_particles, model.dim or 1)
     run = FilterRun(model, series, n_particles, guided=guided, store=store)
     run.rng = new_stream(draw_key(rng))
-    with progress_bar(len(values), as_flag(progress, "progress"), "particle filter") as bar:
-        for begin, end in pieces(len(values), run.first_piece()):
+    with progress_bar(n_times, as_flag(progress, "progress"), "particle filter") as bar:
+        for begin, end in pieces(n_times, run.first_piece()):
             run.advance(begin, end, scheme, threshold)
             bar(end)
     (states, log_weights, ancestors), track = run.particles, run.track

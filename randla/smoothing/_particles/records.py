@@ -16,14 +16,6 @@ from randla.smoothing._model.state_space import StateSpaceModel
 IntArray = NDArray[np.int32]
 
 
-class Series(NamedTuple):
-    """Observations and parameters, all read-only."""
-
-    y: Array  # (T,) or (T, k)
-    observed: NDArray[np.bool_]  # (T,), rows that are not wholly NaN
-    theta: Array  # (p,), or what a ready model packs for its functions
-
-
 class Particles(NamedTuple):
     """The clouds, each array with a number of rows of its own."""
 
