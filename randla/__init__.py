@@ -37,8 +37,8 @@ _FAMILIES = {
     "smoothing": (
         "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateSmoothingWarning "
         "DiscreteHMM FilterResult LinearGaussian MaximumLikelihoodResult MaximumLikelihoodWarning "
-        "SmoothingResult StateSpaceModel StochasticVolatility ffbs hmm_smoother kalman_smoother "
-        "maximum_likelihood paris particle_filter particle_gibbs ppg"
+        "SmoothingResult StateSpaceModel StochasticVolatility components ffbs hmm_smoother "
+        "kalman_smoother maximum_likelihood paris particle_filter particle_gibbs ppg structural"
     ),
     "datasets": "",
     "random": "",

@@ -46,6 +46,7 @@ from randla.smoothing import (
     SmoothingResult as SmoothingResult,
     StateSpaceModel as StateSpaceModel,
     StochasticVolatility as StochasticVolatility,
+    components as components,
     ffbs as ffbs,
     hmm_smoother as hmm_smoother,
     kalman_smoother as kalman_smoother,
@@ -54,6 +55,7 @@ from randla.smoothing import (
     particle_filter as particle_filter,
     particle_gibbs as particle_gibbs,
     ppg as ppg,
+    structural as structural,
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,

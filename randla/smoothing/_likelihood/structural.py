@@ -6,7 +6,6 @@ search begins there, and whether zero is a maximum is told by the derivative in 
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +13,13 @@ from scipy.linalg.lapack import dtrtri
 
 from randla._typing import Array
 from randla._validation import read_only
-from randla.smoothing._exact.kalman import system_score
+from randla.smoothing._exact.kalman import linear_gaussian_score
 from randla.smoothing._kernels.exact.sparse_score import sparse_filter, sparse_score
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
-from randla.smoothing._likelihood.parametrisation import Parametrisation, Single
+from randla.smoothing._likelihood.parametrisation import Parametrisation, Single, Stationary
 from randla.smoothing._likelihood.quasi_newton import quasi_newton
 from randla.smoothing._models.structural import StructuralModel
+from randla.smoothing._models.structural_parts import partial_autocorrelations
 
 _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
 _ZERO = 1e-2  # of it: below, zero is tried
@@ -28,6 +28,7 @@ _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelat
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 3.0
 _MODULI = (0.7, 0.95)  # of the roots of autoregressions to begin with
 _N_SEARCHES = 2  # from the best starting values
+_DETERMINED = 1e-10  # what is left of a column, relative to it, that still determines a state
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
@@ -59,16 +60,16 @@ class StructuralScores:
         value, time = sparse_filter(
             self.y, *sparse, variances, self.B, sd_noise**2, self.start.copy(), P0, *self.kept
         )
-        if time >= 0:  # a row is certain given the diffuse states
-            value, gradients = system_score(self.model.replace(theta), self.rows)
-            return value, self.model.replace(theta)._pull_back(gradients)
+        if time >= 0:  # given the diffuse states a row is certain
+            return linear_gaussian_score(self.model.replace(theta), self.rows)
         # delta is least squares: rows F^{-1/2} [-E_1.., E_0], E_0 the innovations of the mean.
         q, seen = E.shape[1] - 1, F > 0.0
         weighted = E[seen] / np.sqrt(F[seen])[:, None]
         triangle = np.linalg.qr(weighted[:, [*range(1, q + 1), 0]], mode="r")
         diagonal = np.abs(np.diagonal(triangle)[:q])
-        if len(triangle) < q or not (diagonal > 0.0).all():
-            raise ValueError("y must determine the diffuse states")
+        lengths = np.linalg.norm(triangle[:, :q], axis=0)
+        if len(diagonal) < q or (diagonal <= _DETERMINED * lengths).any():
+            return linear_gaussian_score(self.model.replace(theta), self.rows)  # which refuses
         inverse, _ = dtrtri(triangle[:q, :q]) if q else (np.empty((0, 0)), 0)
         rest = triangle[q:, q]
         value -= 0.5 * (self.n_free * _LOG_2PI + float(rest @ rest)) + np.log(diagonal).sum()
@@ -163,9 +164,10 @@ class _Search:
         self.model, self.scores = model, StructuralScores(model, rows)
         self.n_times = len(rows)
         seen = rows[~np.isnan(rows)]
-        self.unit = float(np.std(np.diff(seen))) if seen.size > 1 else 0.0
-        if not self.unit > 0.0:
-            raise ValueError("y must vary from time to time, got a straight line")
+        steps = np.diff(seen)
+        self.unit = float(steps.std() or np.abs(steps).mean()) if steps.size else 0.0
+        if self.unit == 0.0:
+            raise ValueError("y must hold numbers that differ to learn from, got equal ones")
         self.names = model.names
         self.parameters = self.parametrisation(model.theta, free)
         self.deviations = [i for i in self.parameters.free if self.names[i].startswith("sd_")]
@@ -271,9 +273,30 @@ class _Search:
 
     def edges(self, theta: Array) -> set[str]:
         """Free parameters at the edge of their range, other than zeros."""
-        found: set[str] = set()
-        for block, z in self.parameters.split(theta):
-            share = 0.5 * (1.0 + np.tanh(np.asarray(z) / (1.0 if block.kind == "tanh" else 2.0)))
-            if block.kind in ("logit", "tanh", "stationary"):
-                pass
-        return found
+        at_edge: set[str] = set()
+        for block in self.parameters.blocks:
+            place = theta[block.indices]
+            if isinstance(block, Stationary) or block.kind == "tanh":
+                place = 0.5 * (1.0 + partial_autocorrelations(place))
+            elif isinstance(block, _Frequency):
+                place = (place - block.low) / block.width
+            elif block.kind != "logit":
+                continue
+            if min(place.min(), 1.0 - place.max()) < _EDGE:
+                at_edge.update(self.names[i] for i in block.indices)
+        return at_edge
+
+    def vanished(self, zeros: set[str]) -> set[str]:
+        """Parameters of components that are zero, as they start from a stationary law."""
+        return {
+            p.name
+            for part in self.model._parts
+            if not part.diffuse and part.parameters[-1].name in zeros
+            for p in part.parameters
+        }
+
+
+def _with(theta: Array, values: dict[int, float]) -> Array:
+    out = np.array(theta)
+    out[list(values)] = list(values.values())
+    return out

@@ -84,24 +84,18 @@ class StructuralModel(LinearGaussian):
         for part, place in zip(self._parts, self._places, strict=True):
             part.check(self.theta[place])
         A, variances, P0, sd_noise = self._blocks_at(self.theta)
-        d = len(A)
         self.__dict__.update(
             transition_matrix=read_only(A),
             transition_cov=read_only(np.diag(variances)),
             observation_cov=read_only(np.full((1, 1), sd_noise**2)),
             initial_cov=read_only(P0),
         )
-        D = [] if self.diffuse is None else [self.diffuse.T]
-        B = self.observation_matrix
-        self._system = System(
-            read_only(A[None]),
-            read_only(np.diag(np.sqrt(variances))[None]),
-            read_only(np.zeros((1, d))),
-            read_only(np.ascontiguousarray(B if B.ndim == 3 else B[None])),
-            read_only(np.full((1, 1, 1), abs(sd_noise))),
-            read_only(np.zeros((1, 1))),
-            read_only(np.concatenate([self.initial_mean[None], *D])),
-            read_only(root(P0, "initial_cov")),
+        self._set_system(
+            {
+                "transition_cov": np.diag(np.sqrt(variances)),
+                "observation_cov": np.full((1, 1), abs(sd_noise)),
+                "initial_cov": root(P0, "initial_cov"),
+            }
         )
 
     def _blocks_at(self, theta: Array) -> tuple[Array, Array, Array, float]:
@@ -206,9 +200,9 @@ def structural(
     Notes
     -----
     The log-likelihood is that of y given what a flat law leaves open, with
-    :math:`(k - q) \log 2 \pi` for k numbers and q diffuse states; statsmodels'
-    ``use_exact_diffuse=True`` counts k, which is :math:`(q / 2) \log 2 \pi` less. It starts a damped
-    cycle diffusely, too. Likelihoods compare models with the same q only.
+    :math:`(k - q) \log 2 \pi` for k numbers and q diffuse states. That of statsmodels with
+    ``use_exact_diffuse=True`` counts k, and so is :math:`(q / 2) \log 2 \pi` lower; it starts a
+    damped cycle diffusely, too. Likelihoods compare models with the same q only.
 
     Particle methods do not apply: where standard deviations may be zero, transitions have no
     density.

@@ -34,6 +34,7 @@ class Part:
     """States that start anywhere (diffuse) and move by a constant matrix."""
 
     diffuse = True
+    moving = False  # whether the transition matrix has parameters
     parameters: tuple[Parameter, ...] = ()
     transition_matrix: Array  # (m, m)
     observed: Array  # (m,), or (T, m): what y sees of the states
@@ -125,6 +126,8 @@ class _Moving(Part):
 
     If it is not diffuse it starts from its stationary law, P_0 = A P_0 A' + Q.
     """
+
+    moving = True
 
     def slopes(self, theta: Array) -> Array:
         """Return the derivatives (len(theta) - 1, m, m) of the transition matrix."""
