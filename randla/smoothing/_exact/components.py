@@ -108,7 +108,7 @@ def components(result: KalmanSmootherResult) -> dict[str, Component]:
     if not isinstance(model, StructuralModel):
         got = type(model).__name__
         raise TypeError(f"result must be of a model of `structural`, got one of a {got}")
-    found = {}
+    found: dict[str, Component] = {}
     for part, x in zip(model._parts, model._states, strict=True):
         mean, covariance = result.mean[:, x], result.covariance[:, x, x]
         found |= {name: _combination(w, mean, covariance) for name, w in part.shown.items()}

@@ -351,7 +351,7 @@ def maximum_likelihood(
             scores = ParticleScores(model, y, inputs, settings, family)
         if not parameters.limited.all():  # some range over all real numbers, in unknown units
             parameters.find_units(scores.gradient_from(model), n_observed)
-        if optimizer == "bfgs":
+        if isinstance(scores, ExactScores) and optimizer == "bfgs":
             trace, theta, last_step = climb(scores.at, parameters, n_steps, report)
         elif family is None:
             trace, theta, last_step = ascend(

@@ -9,15 +9,13 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dtrtri
+from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla._validation import read_only
-from randla.smoothing._exact.kalman import linear_gaussian_score
-from randla.smoothing._kernels.exact.sparse_score import sparse_filter, sparse_score
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
-from randla.smoothing._likelihood.parametrisation import Parametrisation, Single, Stationary
+from randla.smoothing._likelihood.parametrisation import Parametrisation, Single
 from randla.smoothing._likelihood.quasi_newton import quasi_newton
+from randla.smoothing._likelihood.structural_scores import StructuralScores
 from randla.smoothing._models.structural import StructuralModel
 from randla.smoothing._models.structural_parts import partial_autocorrelations
 
@@ -28,65 +26,6 @@ _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelat
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 3.0
 _MODULI = (0.7, 0.95)  # of the roots of autoregressions to begin with
 _N_SEARCHES = 2  # from the best starting values
-_DETERMINED = 1e-10  # what is left of a column, relative to it, that still determines a state
-_LOG_2PI = math.log(2.0 * math.pi)
-
-
-class StructuralScores:
-    """Log-likelihood and score of a structural model at any parameters, in O(T d (d + q))."""
-
-    def __init__(self, model: StructuralModel, rows: Array) -> None:
-        self.model, self.rows = model, rows
-        self.y = read_only(np.ascontiguousarray(rows[:, 0]))
-        B = model._system.B[:, 0]
-        self.B = read_only(np.ascontiguousarray(B))
-        self.start = np.ascontiguousarray(model._system.means.T)  # (d, 1 + q)
-        (d, width), n = self.start.shape, len(rows)
-        #: Numbers that are left when the diffuse states are determined.
-        self.n_free = int((~np.isnan(rows)).sum()) - (width - 1)
-        moving = [x for part, x in zip(model._parts, model._states, strict=True) if part.moving]
-        self.n_moving = d - min((x.start for x in moving), default=d)
-        self.kept = (
-            np.empty(n), np.zeros((n, width)), np.zeros((n, d)), np.empty((n, d, width)),
-            np.empty((n, d, d)),
-        )  # fmt: skip
-
-    def at(self, theta: Array) -> tuple[float, Array]:
-        """Log-likelihood and its gradient in theta."""
-        A, variances, P0, sd_noise = self.model._blocks_at(theta)
-        entries = np.nonzero(A)
-        sparse = (*entries, A[entries])
-        F, E, gains, filtered, covariances = self.kept
-        value, time = sparse_filter(
-            self.y, *sparse, variances, self.B, sd_noise**2, self.start.copy(), P0, *self.kept
-        )
-        if time >= 0:  # given the diffuse states a row is certain
-            return linear_gaussian_score(self.model.replace(theta), self.rows)
-        # delta is least squares: rows F^{-1/2} [-E_1.., E_0], E_0 the innovations of the mean.
-        q, seen = E.shape[1] - 1, F > 0.0
-        weighted = E[seen] / np.sqrt(F[seen])[:, None]
-        triangle = np.linalg.qr(weighted[:, [*range(1, q + 1), 0]], mode="r")
-        diagonal = np.abs(np.diagonal(triangle)[:q])
-        lengths = np.linalg.norm(triangle[:, :q], axis=0)
-        if len(diagonal) < q or (diagonal <= _DETERMINED * lengths).any():
-            return linear_gaussian_score(self.model.replace(theta), self.rows)  # which refuses
-        inverse, _ = dtrtri(triangle[:q, :q]) if q else (np.empty((0, 0)), 0)
-        rest = triangle[q:, q]
-        value -= 0.5 * (self.n_free * _LOG_2PI + float(rest @ rest)) + np.log(diagonal).sum()
-        columns = np.zeros((q + 1, q + 1))  # the mean given all of y, and a root of Cov(delta)
-        columns[0, 0] = 1.0
-        columns[1:, 0], columns[1:, 1:] = -inverse @ triangle[:q, q], inverse
-        m = self.n_moving
-        gA, gQ, gP = np.empty((m, m)), np.empty(len(A)), np.empty((m, m))
-        moved = filtered @ columns if m else filtered
-        gR = sparse_score(*sparse, self.B, F, E @ columns, gains, moved, covariances, gA, gQ, gP)
-        return value, self.model._gradient(theta, _corner(gA, len(A)), gQ, _corner(gP, len(A)), gR)
-
-
-def _corner(part: Array, d: int) -> Array:
-    out = np.zeros((d, d))
-    out[d - len(part) :, d - len(part) :] = part
-    return out
 
 
 class _Deviation(Single):
@@ -114,7 +53,8 @@ class _Frequency(Single):
         self.low, self.width = low, high - low
 
     def to_free(self, theta: Array) -> Array:
-        return super().to_free((theta - self.low) / self.width)
+        share = (theta - self.low) / self.width
+        return super().to_free(np.clip(share, _EDGE, 1.0 - _EDGE))  # of a user's start
 
     def to_theta(self, z: Array) -> Array:
         return self.low + self.width * super().to_theta(z)
@@ -125,11 +65,11 @@ class _Frequency(Single):
 
 
 class Maximum(NamedTuple):
-    """What `maximise` found; f free parameters."""
+    """What `structural_maximum` found; f free parameters."""
 
     theta: Array  # all of them
     trace: Array
-    at_boundary: Array  # (f,)
+    at_boundary: NDArray[np.bool_]  # (f,)
     covariance: Array | None  # (f, f), NaN where there is no normal law
     newton: NewtonResult | None
 
@@ -176,9 +116,8 @@ class _Search:
         parameters = Parametrisation(self.model.replace(theta), free)
         # An undamped cycle starts diffusely, and of one that is longer than the series, or as
         # short as two times, one state is not determined: the flat law rewards that for ever.
-        low = 0.0
-        if "cycle_frequency" in self.names and "cycle_damping" not in self.names:
-            low = 2.0 * math.pi / max(self.n_times, 5)
+        damped = "cycle_damping" in self.names
+        low = 0.0 if damped else 2.0 * math.pi / max(self.n_times, 5)
         for k, block in enumerate(parameters.blocks):
             if isinstance(block, Single):
                 (i,) = block.indices
@@ -276,11 +215,11 @@ class _Search:
         at_edge: set[str] = set()
         for block in self.parameters.blocks:
             place = theta[block.indices]
-            if isinstance(block, Stationary) or block.kind == "tanh":
+            if any(self.names[i].startswith("ar[") for i in block.indices):
                 place = 0.5 * (1.0 + partial_autocorrelations(place))
             elif isinstance(block, _Frequency):
                 place = (place - block.low) / block.width
-            elif block.kind != "logit":
+            elif not (isinstance(block, Single) and block.kind == "logit"):
                 continue
             if min(place.min(), 1.0 - place.max()) < _EDGE:
                 at_edge.update(self.names[i] for i in block.indices)

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import block_diag
 
 from randla._tables import column_names
 from randla._typing import Array
@@ -100,20 +99,23 @@ class StructuralModel(LinearGaussian):
 
     def _blocks_at(self, theta: Array) -> tuple[Array, Array, Array, float]:
         """A, the diagonal of Q, P_0 and the standard deviation of the noise."""
-        own = [theta[place] for place in self._places]
-        pairs = list(zip(self._parts, own, strict=True))
-        return (
-            block_diag(*(part.transition(values) for part, values in pairs)),
-            np.concatenate([part.variances(values) for part, values in pairs]),
-            block_diag(*(part.initial_cov(values) for part, values in pairs)),
-            float(theta[-1]) if self._has_noise else 0.0,
-        )
+        d = self._states[-1].stop
+        A, variances, P0 = np.zeros((d, d)), np.zeros(d), np.zeros((d, d))
+        for part, place, x in zip(self._parts, self._places, self._states, strict=True):
+            own = theta[place]
+            A[x, x], P0[x, x] = part.transition(own), part.initial_cov(own)
+            variances[x] = part.variances(own)
+        return A, variances, P0, float(theta[-1]) if self._has_noise else 0.0
 
     def _gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array, gR: float) -> Array:
-        """Gradient in theta from those in A, the diagonal of Q, P_0 and R."""
-        out = np.empty(len(theta))
+        """Gradient in theta from those in A, the diagonal of Q, P_0 and R.
+
+        Of A and P_0 only the last states are needed, whose parts have parameters in them.
+        """
+        out, first = np.empty(len(theta)), len(gQ) - len(gA)
         for part, own, x in zip(self._parts, self._places, self._states, strict=True):
-            out[own] = part.gradient(theta[own], gA[x, x], gQ[x], gP[x, x])
+            block = slice(max(x.start - first, 0), max(x.stop - first, 0))
+            out[own] = part.gradient(theta[own], gA[block, block], gQ[x], gP[block, block])
         if self._has_noise:
             out[-1] = 2.0 * theta[-1] * gR
         return out

@@ -16,6 +16,8 @@ import numpy as np
 
 from randla._typing import Array
 
+_FEW_STATES = 5  # up to which a linear system in all entries of a covariance is the fastest
+
 
 class Parameter(NamedTuple):
     """Name, support, and the value of a model that has not been given another one."""
@@ -121,44 +123,16 @@ class Regression(Part):
         self.shown = {"regression": regressors} | {f"coefficient[{n}]": row for n, row in rows}
 
 
-class _Moving(Part):
-    """A part whose transition matrix has parameters, behind which stands one sd.
-
-    If it is not diffuse it starts from its stationary law, P_0 = A P_0 A' + Q.
-    """
-
-    moving = True
-
-    def slopes(self, theta: Array) -> Array:
-        """Return the derivatives (len(theta) - 1, m, m) of the transition matrix."""
-        raise NotImplementedError
-
-    def initial_cov(self, theta: Array) -> Array:
-        if self.diffuse:
-            return super().initial_cov(theta)
-        return stationary_cov(self.transition(theta), np.diag(self.variances(theta)))
-
-    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
-        if not self.diffuse:
-            # dP_0 = A dP_0 A' + dA P_0 A' + A P_0 dA' + dQ, and the adjoint of P -> P - A P A' is
-            # of the same kind: with X = A' X A + gP, <gP, dP_0> = <X, dQ> + 2 <X A P_0, dA>.
-            A = self.transition(theta)
-            X = stationary_cov(A.T, gP)
-            gA, gQ = gA + 2.0 * X @ A @ self.initial_cov(theta), gQ + np.diag(X)
-        out = super().gradient(theta, gA, gQ, gP)
-        out[:-1] = np.einsum("kij,ij->k", self.slopes(theta), gA)
-        return out
-
-
-class Cycle(_Moving):
+class Cycle(Part):
     """A rotation by the frequency, damped (stationary) or not (diffuse), both states noisy."""
 
+    moving = True
     noisy = ((0, 1),)
+    transition_matrix = np.eye(2)
     observed = np.array([1.0, 0.0])
 
     def __init__(self, kind: str) -> None:
         self.diffuse, self.shown = kind == "undamped", {"cycle": self.observed}
-        self.transition_matrix = np.eye(2)
         damping = () if self.diffuse else (Parameter("cycle_damping", "logit", 0.9),)
         frequency = Parameter("cycle_frequency", "angle", math.pi / 4)
         self.parameters = (frequency, *damping, deviation("cycle"))
@@ -166,20 +140,31 @@ class Cycle(_Moving):
     def transition(self, theta: Array) -> Array:
         return (1.0 if self.diffuse else theta[1]) * _rotation(theta[0])
 
-    def slopes(self, theta: Array) -> Array:
-        turn = _rotation(theta[0])
-        quarter = _rotation(theta[0] + 0.5 * math.pi)  # the derivative of a rotation
-        return quarter[None] if self.diffuse else np.array([theta[1] * quarter, turn])
+    def initial_cov(self, theta: Array) -> Array:
+        return np.eye(2) * (0.0 if self.diffuse else theta[2] ** 2 / (1.0 - theta[1] ** 2))
+
+    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
+        out = super().gradient(theta, gA, gQ, gP)
+        out[0] = (_rotation(theta[0] + 0.5 * math.pi) * gA).sum()  # the derivative of a rotation
+        if not self.diffuse:
+            _, rho, sd = theta
+            share = sd / (1.0 - rho * rho)  # P_0 = sd share I
+            slope = 2.0 * share * (gP[0, 0] + gP[1, 1])
+            out[0] *= rho
+            out[1] = (_rotation(theta[0]) * gA).sum() + slope * share * rho
+            out[2] += slope
+        return out
 
 
-class Autoregression(_Moving):
+class Autoregression(Part):
     """A stationary autoregression; the states are its last p values."""
 
     diffuse = False
+    moving = True
     noisy = ((0,),)
 
     def __init__(self, order: int) -> None:
-        support = "tanh" if order == 1 else "real"  # of more, together: see partial_correlations
+        support = "tanh" if order == 1 else "real"  # of more, together: see `autoregression`
         names = [Parameter(f"ar[{j + 1}]", support, 0.0) for j in range(order)]
         self.parameters = (*names, deviation("ar"))
         self.transition_matrix = np.eye(order, k=-1)
@@ -195,9 +180,16 @@ class Autoregression(_Moving):
         if not (np.abs(partial_autocorrelations(theta[:-1])) < 1.0).all():
             raise ValueError(f"theta must have a stationary autoregression, got ar = {theta[:-1]}")
 
-    def slopes(self, theta: Array) -> Array:
-        out = np.zeros((self.size, self.size, self.size))
-        out[range(self.size), 0, range(self.size)] = 1.0
+    def initial_cov(self, theta: Array) -> Array:
+        return stationary_cov(self.transition(theta), np.diag(self.variances(theta)))
+
+    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
+        # dP_0 = A dP_0 A' + dA P_0 A' + A P_0 dA' + dQ, and the adjoint of P -> P - A P A' is of
+        # the same kind: with X = A' X A + gP, <gP, dP_0> = <X, dQ> + 2 <X A P_0, dA>.
+        A = self.transition(theta)
+        X = stationary_cov(A.T, gP)
+        out = super().gradient(theta, gA, gQ + np.diag(X), gP)
+        out[:-1] = gA[0] + 2.0 * (X[0] @ A) @ self.initial_cov(theta)
         return out
 
 
@@ -207,16 +199,19 @@ def _rotation(angle: float) -> Array:
 
 
 def stationary_cov(A: Array, Q: Array) -> Array:
-    """Return P = A P A' + Q, that is, the sum of A^k Q A'^k, by doubling the number of terms.
+    """Return P = A P A' + Q, that is, the sum of A^k Q A'^k.
 
     A must have its eigenvalues within the unit circle.
     """
+    m = len(A)
+    if m <= _FEW_STATES:
+        entries = np.linalg.solve(np.eye(m * m) - np.kron(A, A), Q.ravel())
+        return np.asarray(entries.reshape(m, m), np.float64)
     P = Q
-    for _ in range(60):  # 2^60 terms
-        more = A @ P @ A.T
-        P, A = P + more, A @ A
-        if not np.abs(more).max() > 1e-17 * np.abs(P).max():
+    for _ in range(64):  # twice as many terms each time
+        if not A.any():  # the rest underflows
             break
+        P, A = P + A @ P @ A.T, A @ A
     return P
 
 
