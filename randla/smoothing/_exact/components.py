@@ -60,7 +60,44 @@ class Component(Result):
         return plot_band(ax, *(band[:, None] for band in bands))
 
 
-def components(result: KalmanSmootherResult) -> dict[str, Component]:
+class Components(dict[str, Component]):
+    """The components of a model by name."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        n_times = len(next(iter(self.values())).mean)
+        return f"Components({', '.join(self)}; {n_times} times)"
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw each component with a band of 90 %, one below the other (needs matplotlib).
+
+        Coefficients, which are constant, are left out.
+
+        Parameters
+        ----------
+        axes : sequence of matplotlib Axes, optional
+            Where to draw, one for each component; a new figure if None.
+
+        Returns
+        -------
+        axes : sequence of matplotlib Axes
+        """
+        shown = [name for name in self if not name.startswith("coefficient[")]
+        if axes is None:
+            import matplotlib.pyplot as plt
+
+            figure = plt.figure(figsize=(6.4, 1.6 * len(shown) + 0.4), layout="constrained")
+            axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        if len(axes) != len(shown):
+            raise ValueError(f"axes must be one for each of {shown}, got {len(axes)}")
+        for ax, name in zip(axes, shown, strict=True):
+            self[name].plot(ax)
+            ax.set(xlabel="t" if name == shown[-1] else "", ylabel=name)
+        return axes
+
+
+def components(result: KalmanSmootherResult) -> Components:
     r"""The components of a structural model, given all observations.
 
     Each is a combination :math:`w_t' x_t` of the smoothed states, of mean :math:`w_t' m_t` and
@@ -74,11 +111,12 @@ def components(result: KalmanSmootherResult) -> dict[str, Component]:
 
     Returns
     -------
-    dict of str to Component
-        By name, as far as the model has them: ``"level"``, ``"slope"``, ``"seasonal"``,
+    Components
+        A dict by name, as far as the model has them: ``"level"``, ``"slope"``, ``"seasonal"``,
         ``"regression"`` (:math:`x_t' \beta`) and the coefficients themselves, ``"coefficient[0]"``
         or with the names of columns, the same at all times; ``"cycle"``, ``"ar"``, ``"noise"``.
-        Each has ``mean`` and ``standard_error`` (T,), ``confidence_interval(level)``, ``plot()``.
+        Each has ``mean`` and ``standard_error`` (T,), ``confidence_interval(level)``, ``plot()``;
+        ``plot()`` of the whole draws them all.
 
     Raises
     ------
@@ -95,8 +133,8 @@ def components(result: KalmanSmootherResult) -> dict[str, Component]:
     >>> from randla.smoothing import components, structural
     >>> model = structural(level="trend").replace([38.0, 3.0, 123.0])
     >>> parts = components(kalman_smoother(model, datasets.nile()))
-    >>> list(parts)
-    ['level', 'slope', 'noise']
+    >>> parts
+    Components(level, slope, noise; 100 times)
     >>> low, high = parts["level"].confidence_interval(0.9)
     >>> low.shape
     (100,)
@@ -108,10 +146,10 @@ def components(result: KalmanSmootherResult) -> dict[str, Component]:
     if not isinstance(model, StructuralModel):
         got = type(model).__name__
         raise TypeError(f"result must be of a model of `structural`, got one of a {got}")
-    found: dict[str, Component] = {}
+    found = Components()
     for part, x in zip(model._parts, model._states, strict=True):
         mean, covariance = result.mean[:, x], result.covariance[:, x, x]
-        found |= {name: _combination(w, mean, covariance) for name, w in part.shown.items()}
+        found.update((n, _combination(w, mean, covariance)) for n, w in part.shown.items())
     if model._has_noise:
         signal = _combination(model._system.B[:, 0], result.mean, result.covariance)
         y, sd = result._y[:, 0], np.sqrt(model.observation_cov[0, 0])

@@ -113,6 +113,7 @@ def newton_exact(
                 break
             move *= 0.5
         else:
+            converged = distance < 1e-4
             break  # no growth along an ascent direction: rounding
         gain, z, value, gradient = new_value - value, z + move, new_value, new_gradient
         if gain <= 1e-12 * (1.0 + abs(value)) and distance < 1e-4:

@@ -25,6 +25,7 @@ _AGAIN = 0.1  # of it: where a search begins again that found a zero which is no
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 3.0
 _MODULI = (0.7, 0.95)  # of the roots of autoregressions to begin with
+_NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
 _N_SEARCHES = 2  # from the best starting values
 
 
@@ -174,6 +175,11 @@ class _Search:
         if len(self.deviations) < sum(every) or n < 1:
             return value, theta  # some are fixed
         square = float((gradient * theta)[every].sum()) + n  # rho^2
+        if not square > _NO_ERROR * n:
+            raise ValueError(
+                "y must not be a sum of level, season and regressors without any error: the "
+                "likelihood has no maximum"
+            )
         scale = math.sqrt(square / n)
         return value + 0.5 * (square - n) - n * math.log(scale), np.where(every, scale, 1.0) * theta
 
