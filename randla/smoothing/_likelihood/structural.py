@@ -25,7 +25,7 @@ _AGAIN = 0.1  # of it: where a search begins again that found a zero which is no
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 3.0
 _MODULI = (0.7, 0.95)  # of the roots of autoregressions to begin with
-_NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
+_NO_ERROR = 1e-12  # mean square of standardised residuals that is rounding
 _N_SEARCHES = 2  # from the best starting values
 
 
