@@ -70,8 +70,9 @@ class StateSpaceModel:
         Names of the parameters. Default ``"theta[0]"``, ...
     support : sequence of str, optional
         For each parameter the transform that takes its range to the whole line: ``"real"`` (the
-        identity), ``"log"`` (positive numbers), ``"logit"`` (between 0 and 1) or ``"tanh"``
-        (between -1 and 1, by the inverse hyperbolic tangent). Default all ``"real"``.
+        identity), ``"log"`` (positive numbers), ``"logit"`` (between 0 and 1), ``"angle"`` (between
+        0 and pi) or ``"tanh"`` (between -1 and 1, by the inverse hyperbolic tangent). Default all
+        ``"real"``.
     log_initial : function, optional
         ``log_initial(x, theta)`` is :math:`\log \mu(x)`; for a guided start and for scores.
     log_transition_bound : function, optional
