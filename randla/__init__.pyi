@@ -37,6 +37,7 @@ from randla.smoothing import (
     BiasWarning as BiasWarning,
     BurnInWarning as BurnInWarning,
     ChaoticRNN as ChaoticRNN,
+    DegenerateFilterWarning as DegenerateFilterWarning,
     DegenerateSmoothingWarning as DegenerateSmoothingWarning,
     DiscreteHMM as DiscreteHMM,
     FilterResult as FilterResult,
@@ -48,6 +49,7 @@ from randla.smoothing import (
     SmoothingResult as SmoothingResult,
     StateSpaceModel as StateSpaceModel,
     StochasticVolatility as StochasticVolatility,
+    components as components,
     ffbs as ffbs,
     hmm_smoother as hmm_smoother,
     kalman_smoother as kalman_smoother,
@@ -57,6 +59,7 @@ from randla.smoothing import (
     particle_gibbs as particle_gibbs,
     posterior as posterior,
     ppg as ppg,
+    structural as structural,
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,

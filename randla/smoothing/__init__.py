@@ -6,6 +6,7 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 `paris` and from `ffbs`.
 """
 
+from randla.smoothing._exact.components import components
 from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
 from randla.smoothing._exact.kalman import KalmanSmootherResult, kalman_smoother
 from randla.smoothing._likelihood.maximum_likelihood import (
@@ -18,9 +19,12 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.chaotic import ChaoticRNN
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
+from randla.smoothing._models.structural import structural
 from randla.smoothing._models.volatility import StochasticVolatility
 from randla.smoothing._particles.ffbs import ffbs
-from randla.smoothing._particles.filter import FilterResult, particle_filter
+from randla.smoothing._particles.filter import particle_filter
+from randla.smoothing._particles.filter_errors import DegenerateFilterWarning
+from randla.smoothing._particles.filter_result import FilterResult
 from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
@@ -34,6 +38,7 @@ __all__ = [
     "BiasWarning",
     "BurnInWarning",
     "ChaoticRNN",
+    "DegenerateFilterWarning",
     "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",
@@ -48,6 +53,7 @@ __all__ = [
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
+    "components",
     "ffbs",
     "hmm_smoother",
     "kalman_smoother",
@@ -57,4 +63,5 @@ __all__ = [
     "particle_gibbs",
     "posterior",
     "ppg",
+    "structural",
 ]

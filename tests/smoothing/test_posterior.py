@@ -149,6 +149,15 @@ def test_bad_priors_of_joint_parameters():
 # Moves --------------------------------------------------------------------------------------------
 
 
+def last_of(steps):
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
 def mixture_problem(y, n=6, **options):
     smoothing = make_problem(models.walk, y, "state", n, 2, "exact", paths=None)
     prior = Prior(models.walk, PRIOR)
@@ -173,14 +182,11 @@ def test_likelihood_of_a_collapsed_move_is_that_of_its_own_cloud():
     cloud = Clouds(problem, 7, state.stream)
     for _ in state.start_path(cloud.smoother):
         pass
-    steps = cloud.conditional(state)
-    with pytest.raises(StopIteration) as stop:
-        while True:
-            next(steps)
+    value = last_of(cloud.conditional(state))
     states, log_weights, _ = cloud.smoother.filter.particles
     np.testing.assert_array_equal(states[:, 0], state.paths[0])
     increments = np.log(np.mean(np.exp(log_weights), axis=1))  # multinomial at every step
-    assert stop.value.value == pytest.approx(increments.sum(), rel=1e-12)
+    assert value == pytest.approx(increments.sum(), rel=1e-12)
 
 
 def test_an_accepted_cloud_takes_the_place_of_the_present_one():
@@ -216,15 +222,9 @@ def test_period_of_collapsed_moves(n, period):
 def test_number_of_particles_goes_with_the_variance():
     problem = mixture_problem(SERIES)
     state = ParticleState(problem, 1, 0)
-    steps = particle.choose(problem, state, state.point)
-    with pytest.raises(StopIteration) as stop:
-        while True:
-            next(steps)
-    chosen = stop.value.value
-    assert 40 <= chosen <= 300
-    with pytest.raises(StopIteration) as stop:
-        next(particle.choose(problem._replace(n_particles=33), state, state.point))
-    assert stop.value.value == 33
+    assert 40 <= last_of(particle.choose(problem, state, state.point)) <= 300
+    given = problem._replace(n_particles=33)
+    assert last_of(particle.choose(given, state, state.point)) == 33
 
 
 # Results ------------------------------------------------------------------------------------------

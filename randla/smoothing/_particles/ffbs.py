@@ -15,7 +15,7 @@ from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import pieces, raise_for_status
-from randla.smoothing._particles.filter import FilterRun, use_proposal
+from randla.smoothing._particles.filter_run import FilterRun, use_proposal
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.records import BackwardDraws, PathEnds
 from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
@@ -135,9 +135,8 @@ class PathSmoother:
 
     def __init__(self, problem: SmoothingProblem, rng: NDArray[np.uint64], n_paths: int) -> None:
         model, n, n_times = problem.model, problem.n_particles, len(problem.y)
-        self.guided = use_proposal(model, "auto")
         self.problem, self.rng = problem, rng
-        self.filter = FilterRun(model, problem.series(), n, guided=self.guided, store=True)
+        self.filter = self.new_filter()
         self.kernel = model._compiled.kernel(
             backward_template,
             model._compiled.backward(problem.backward),
@@ -160,6 +159,13 @@ class PathSmoother:
         """Pickle without the work space: all that is kept from call to call is the stream."""
         return PathSmoother, (self.problem, self.rng, len(self.path_ends.indices))
 
+    def new_filter(self) -> FilterRun:
+        """Work space of a filter as this one has it."""
+        problem = self.problem
+        guided = use_proposal(problem.model, "auto")
+        n = problem.n_particles
+        return FilterRun(problem.model, problem.series(), n, guided=guided, store=True)
+
     def draw(
         self,
         paths: Array,
@@ -171,13 +177,13 @@ class PathSmoother:
         yield from self.backward(paths)
 
     def forward(
-        self, frozen: Array | None = None, theta: Array | None = None, **options: Any
+        self, frozen: Array | None = None, theta: Array | None = None
     ) -> Generator[int, None, None]:
         """Run the filter, conditional on the path `frozen`, if there is one; in pieces."""
         run, n_times = self.filter, len(self.problem.y)
         run.rng, run.series = self.rng, self.problem.series(theta)
         for begin, end in pieces(n_times, run.first_piece()):
-            run.advance(begin, end, path=frozen, **options)
+            run.advance(begin, end, path=frozen)
             if end < n_times:
                 yield 0
 

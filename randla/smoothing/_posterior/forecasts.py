@@ -24,14 +24,16 @@ def draw_futures(result: Any, n: int, inputs: ArrayLike | None, rng: Any) -> "Fo
     n_chains, n_kept, _ = result.draws.shape
     kept = np.arange(0, n_kept, -(-n_chains * n_kept // _MOST_FUTURES))
     states, observations = [], []
+    now = {"start_time": len(result._y) - 1, "inputs": inputs}
+    if "y" in result.model._compiled.functions.wants:  # the next state depends on it
+        now["y"] = result._y[-1]
     for c, k in np.ndindex(n_chains, len(kept)):
         model = result._model_at(c, kept[k])
         if result._last_states is None:
             start = last_state(model, result._y, generator)
         else:
             start = result._last_states[c, kept[k]]
-        time = len(result._y) - 1
-        x, y = model.forecast(start[None], n, start_time=time, rng=generator)
+        x, y = model.forecast(start[None], n, rng=generator, **now)
         states.append(x[0])
         observations.append(y[0])
     shape = (n_chains, len(kept))

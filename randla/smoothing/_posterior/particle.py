@@ -34,7 +34,6 @@ from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.path_density import path_density_template
 from randla.smoothing._particles.checks import WeightError
 from randla.smoothing._particles.ffbs import PathSmoother
-from randla.smoothing._particles.filter import FilterRun
 from randla.smoothing._particles.problem import SmoothingProblem
 from randla.smoothing._particles.sweeps import surviving_start
 from randla.smoothing._posterior.moves import Independent, Laws, Point, Walk, random_walk
@@ -50,7 +49,6 @@ _N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 50, 9.0, 6400
 _PILOT_SWEEPS, _PILOT_KEPT = 300, 200
 #: Standard deviations of log Zhat that are aimed at, and the most particles, by move.
 _AIM = {"particle": (1.5, 5000), "pmmh": (1.2, 20000)}
-_MARGINAL = {"scheme": resample.SYSTEMATIC, "threshold": 0.5}
 
 
 class ParticleProblem(NamedTuple):
@@ -101,7 +99,8 @@ class ParticleState:
         self.counts = {"path": [0, 0], "collapsed": [0, 0]}  # accepted, proposed
         if problem.has_densities:
             model = self.prior.model
-            laws = model.log_initial, model.log_transition, model.log_potential
+            f = model._compiled.functions
+            laws = f.log_initial, f.log_transition, f.log_potential
             self.density = model._compiled.kernel(path_density_template, *laws)
 
     @property
@@ -148,7 +147,7 @@ class ParticleState:
         return value if value == value else -math.inf
 
     def propose(
-        self, cloud: "Clouds", value: float, laws: Laws, adapt: bool, **options: Any
+        self, cloud: "Clouds", value: float, laws: Laws, adapt: bool
     ) -> Generator[int, None, float]:
         """(b): a proposal of each law with a fresh filter. `value` is log Zhat of the cloud.
 
@@ -157,7 +156,7 @@ class ParticleState:
         for law in laws:
             z, log_ratio = law.propose(self.z, self.rng)
             level, other = self.rng.standard_exponential(), Point(self.prior, z)
-            there = yield from cloud.fresh(self.problem, other, **options)
+            there = yield from cloud.fresh(self.problem, other)
             gain = other.log_prior + there - self.point.log_prior - value + log_ratio
             accepted = gain > -level
             if accepted:
@@ -175,14 +174,10 @@ class Clouds:
 
     def __init__(self, problem: ParticleProblem, n: int, stream: Any) -> None:
         self.n, self.smoother = n, problem.smoother(n, stream)
-        self.other = self._another(self.smoother)
-
-    @staticmethod
-    def _another(smoother: PathSmoother) -> FilterRun:
-        problem, run = smoother.problem, smoother.filter
-        return FilterRun(
-            problem.model, run.series, problem.n_particles, guided=smoother.guided, store=True
-        )
+        self.other = self.smoother.new_filter()
+        if problem.method == "pmmh":  # any scheme will do, and this one adds the least noise
+            for run in (self.smoother.filter, self.other):
+                run.scheme, run.threshold = resample.SYSTEMATIC, 0.5
 
     def conditional(self, state: ParticleState) -> Generator[int, None, float]:
         """(a): the cloud given the path; returns log Zhat of this cloud."""
@@ -190,16 +185,14 @@ class Clouds:
         yield from self.smoother.forward(state.paths[0], theta)
         return self.smoother.filter.log_likelihood()
 
-    def fresh(
-        self, problem: ParticleProblem, point: Point, **options: Any
-    ) -> Generator[int, None, float]:
+    def fresh(self, problem: ParticleProblem, point: Point) -> Generator[int, None, float]:
         """Run a filter at another point, beside the present cloud; returns log Zhat."""
         if point.log_prior == -math.inf:
             return -math.inf
         self._swap()
         try:
             theta = problem.arguments(point.theta)
-            yield from self.smoother.forward(None, theta, **options)
+            yield from self.smoother.forward(None, theta)
             value = self.smoother.filter.log_likelihood()
         except WeightError:  # no particle survived, or the parameters are far beyond the data
             value = -math.inf
@@ -219,12 +212,11 @@ def variance(
     problem: ParticleProblem, state: ParticleState, point: Point
 ) -> Generator[int, None, tuple[int, float]]:
     """Look at the variance of log Zhat at a point: (particles, variance) where it is usable."""
-    options = _MARGINAL if problem.method == "pmmh" else {}
     n = N_START
     while True:
         cloud, logs = Clouds(problem, n, state.stream), []
         for _ in range(_N_FILTERS):
-            logs.append((yield from cloud.fresh(problem, point, **options)))
+            logs.append((yield from cloud.fresh(problem, point)))
         spread = float(np.var(logs, ddof=1)) if min(logs) > -math.inf else math.inf
         if spread <= _WORST_VARIANCE or n >= _MOST_TO_LOOK:
             return n, spread
@@ -262,9 +254,9 @@ def pilot(problem: ParticleProblem, key: int, c: int) -> Generator[int, None, tu
     else:
         n = yield from choose(problem, state, state.point)
         cloud, walk = Clouds(problem, n, state.stream), Walk(start, _ACCEPTED)
-        value = yield from cloud.fresh(problem, state.point, **_MARGINAL)
+        value = yield from cloud.fresh(problem, state.point)
         for k in range(_PILOT_SWEEPS):
-            value = yield from state.propose(cloud, value, (walk, walk), True, **_MARGINAL)
+            value = yield from state.propose(cloud, value, (walk, walk), True)
             line[k] = state.z
     found = learned(line[-_PILOT_KEPT:], walk.reached())
     return found, (yield from choose(problem, state, Point(problem.prior, found.mean)))
@@ -329,11 +321,11 @@ class MarginalChain(ParticleState):
         self.value = -math.inf
 
     def start(self) -> Generator[int, None, None]:
-        self.value = yield from self.cloud.fresh(self.problem, self.point, **_MARGINAL)
+        self.value = yield from self.cloud.fresh(self.problem, self.point)
         self.cloud.accept()
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
-        self.value = yield from self.propose(self.cloud, self.value, self.laws, adapt, **_MARGINAL)
+        self.value = yield from self.propose(self.cloud, self.value, self.laws, adapt)
         if not adapt and self.value > -math.inf:
             yield from self.cloud.smoother.backward(self.paths)
 

@@ -7,6 +7,7 @@ without that factor the chain would have another prior, 1 / theta for a positive
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ _N_POINTS = 200  # midpoints of a law by which its spread on the line is judged
 #: Spread of a walk where the prior tells none.
 DEFAULT_SPREAD = 0.3
 
-# The inverse of each transform for one number, and the logarithm of its slope there.
+# The inverse of the usual transforms for one number, and the logarithm of its slope there.
 _LOG_4 = math.log(4.0)
 _POINTS: dict[str, Callable[[float], tuple[float, float]]] = {
     "real": lambda z: (z, 0.0),
@@ -40,6 +41,12 @@ _POINTS: dict[str, Callable[[float], tuple[float, float]]] = {
         _LOG_4 - 2.0 * (abs(z) + math.log1p(math.exp(-2.0 * abs(z)))),
     ),
 }
+
+
+def _point(kind: str, z: float) -> tuple[float, float]:
+    support = SUPPORTS[kind]
+    value = float(support.inverse(z))
+    return value, math.log(slope) if (slope := support.slope(value)) > 0.0 else -math.inf
 
 
 class Prior:
@@ -76,7 +83,8 @@ class Prior:
             if isinstance(block, Single):
                 low, high = SUPPORTS[block.kind][:2]
                 place = int(block.indices[0])
-                self._singles.append((first, place, _POINTS[block.kind], low, high))
+                point = _POINTS.get(block.kind) or partial(_point, block.kind)
+                self._singles.append((first, place, point, low, high))
                 block.scale = 1.0
             else:
                 self._joint.append((slice(first, first + block.size), block))
