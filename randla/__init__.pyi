@@ -44,9 +44,12 @@ from randla.smoothing import (
     LinearGaussian as LinearGaussian,
     MaximumLikelihoodResult as MaximumLikelihoodResult,
     MaximumLikelihoodWarning as MaximumLikelihoodWarning,
+    PosteriorResult as PosteriorResult,
+    PosteriorWarning as PosteriorWarning,
     SmoothingResult as SmoothingResult,
     StateSpaceModel as StateSpaceModel,
     StochasticVolatility as StochasticVolatility,
+    components as components,
     ffbs as ffbs,
     hmm_smoother as hmm_smoother,
     kalman_smoother as kalman_smoother,
@@ -54,7 +57,9 @@ from randla.smoothing import (
     paris as paris,
     particle_filter as particle_filter,
     particle_gibbs as particle_gibbs,
+    posterior as posterior,
     ppg as ppg,
+    structural as structural,
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,

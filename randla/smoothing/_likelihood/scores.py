@@ -19,7 +19,6 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._particles.chains import run_chains
-from randla.smoothing._particles.checks import NoSurvivorsError
 from randla.smoothing._particles.ffbs import PathSmoother, path_sums
 from randla.smoothing._particles.filter import run_filters
 from randla.smoothing._particles.filter_run import use_proposal
@@ -35,7 +34,7 @@ class ExactScores:
     """Log-likelihood and gradient of a model that is known exactly."""
 
     def __init__(self, model: StateSpaceModel, y: Any, family: Family | None = None) -> None:
-        self.family = family
+        self.model, self.family = model, family
         if isinstance(model, LinearGaussian):
             self.y: Any = model._as_rows(y)
         elif isinstance(model, DiscreteHMM):
@@ -57,13 +56,17 @@ class ExactScores:
         """Log-likelihood and its standard error."""
         return self.value_and_score(model)[0], 0.0
 
+    def at(self, theta: Array) -> tuple[float, Array]:
+        """The same at a value of theta."""
+        return self.value_and_score(self.model.replace(theta))
+
     def expect(self, model: StateSpaceModel) -> Array:
         """What a step needs: the gradient, or the statistics of EM."""
         return self.value_and_score(model)[1] if self.family is None else self.family.exact(model)
 
     def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient in theta, for values of theta near those of the model."""
-        return lambda theta: self.value_and_score(model.replace(theta))[1]
+        return lambda theta: self.at(theta)[1]
 
 
 class ParticleSettings(NamedTuple):
@@ -142,7 +145,7 @@ class ParticleScores:
         return mean * model.theta if self.are_counts else mean
 
     def log_likelihood(self, model: StateSpaceModel) -> tuple[float, float]:
-        """Estimate of the log-likelihood by filters, and its standard error; NaN if all die."""
+        """Estimate of the log-likelihood by filters, and its standard error; NaN if they fail."""
         settings = self.settings
         try:
             result = run_filters(
@@ -150,7 +153,7 @@ class ParticleScores:
                 _N_FILTERS, first_stream=2 * settings.n_chains,  # behind those of `PathScores`
                 guided=use_proposal(model, "auto"), store=False, scheme=SYSTEMATIC, threshold=0.5,
             )  # fmt: skip
-        except NoSurvivorsError:
+        except ValueError:  # no survivors, or numbers beyond all scales: the estimates stay
             return math.nan, math.nan
         return result.log_likelihood, float(result.log_likelihood_standard_error or 0.0)
 
