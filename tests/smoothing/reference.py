@@ -56,12 +56,12 @@ def forward_smoothing(particles, log_weights, log_transition, h_first, h_next):
 
 
 def lagged_variances(run, resampled, multinomial, n_lags):
-    """V^(l) for l = 0..n_lags and the largest U of these lags (T, d), from stored clouds.
+    """V^(l) for l = 0..n_lags and the largest U of these lags (T, d), from a run's stored clouds.
 
     By their definitions in `randla.smoothing._kernels.particles.genealogy`, with the table of all
     ancestors.
     """
-    states, log_weights, ancestors = run.particles
+    states, log_weights, ancestors = run.particles, run.log_weights, run.ancestors
     n_times, n = log_weights.shape
     X = states.reshape(n_times, n, -1)
     W = np.exp(log_weights - np.logaddexp.reduce(log_weights, axis=1, keepdims=True))
@@ -71,12 +71,11 @@ def lagged_variances(run, resampled, multinomial, n_lags):
         deviations = W[t, :, None] * (X[t] - W[t] @ X[t])
         ancestor, factor = np.arange(n), c  # of time k = t, c^{r(k,t)+1}
         V[t + 1, t] = floor
-        for k in range(t, -1, -1):
+        for k in range(t, max(t - n_lags, 0) - 1, -1):
             q = (np.bincount(ancestor, W[t]) ** 2).sum()  # over families of particles of k
             V[k, t] = 1 - factor * (1 - q)
-            if k >= t - n_lags:
-                u = [(np.bincount(ancestor, column) ** 2).sum() for column in deviations.T]
-                U[t] = np.maximum(U[t], factor * np.array(u))
+            u = [(np.bincount(ancestor, column) ** 2).sum() for column in deviations.T]
+            U[t] = np.maximum(U[t], factor * np.array(u))
             if resampled[k]:
                 ancestor, factor = ancestors[k][ancestor], factor * c
     last = n_times - 1

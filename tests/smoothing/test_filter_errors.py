@@ -33,6 +33,10 @@ def run_of(model, y, n, scheme, threshold, n_lags):
     return run
 
 
+def clouds(run):
+    return SimpleNamespace(particles=run.particles.states, **run.particles._asdict())
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize(
     ("n_times", "n_lags", "threshold"),
@@ -43,7 +47,7 @@ def test_genealogy_is_what_the_stored_ancestors_say(scheme, n_times, n_lags, thr
     resampled = np.r_[False, run.track.ess[:-1] < threshold * 30]
     lags = run.genealogy.variances.size
     assert lags == min(n_lags + 1, n_times)
-    V, U = reference.lagged_variances(run, resampled, scheme == "multinomial", lags - 1)
+    V, U = reference.lagged_variances(clouds(run), resampled, scheme == "multinomial", lags - 1)
     np.testing.assert_allclose(run.genealogy.variances, V, rtol=1e-13, atol=2e-14)
     np.testing.assert_allclose(run.genealogy.mean_variance, U, rtol=1e-11, atol=1e-15)
 
@@ -51,12 +55,12 @@ def test_genealogy_is_what_the_stored_ancestors_say(scheme, n_times, n_lags, thr
 def test_genealogy_of_vectors_and_of_sorted_multinomial_draws():
     y = np.repeat(models.SYMBOLS, 3)[:, None]
     run = run_of(models.vector_chain, y, 50, "residual", 2.0, 7)
-    V, U = reference.lagged_variances(run, np.arange(12) > 0, False, 7)
+    V, U = reference.lagged_variances(clouds(run), np.arange(12) > 0, False, 7)
     np.testing.assert_allclose(run.genealogy.variances, V, rtol=1e-13, atol=2e-14)
     np.testing.assert_allclose(run.genealogy.mean_variance, U, rtol=1e-11, atol=1e-15)
     n = resample._SORT_FROM
     run = run_of(models.walk, Y[:5], n, "multinomial", 2.0, 3)
-    V, U = reference.lagged_variances(run, np.arange(5) > 0, True, 3)
+    V, U = reference.lagged_variances(clouds(run), np.arange(5) > 0, True, 3)
     np.testing.assert_allclose(run.genealogy.variances, V, rtol=1e-13, atol=2e-14)
 
 
@@ -64,9 +68,8 @@ def test_genealogy_of_vectors_and_of_sorted_multinomial_draws():
 def test_errors_are_roots_of_the_largest_lagged_variance(scheme):
     options = {"n_particles": 200, "resampling": scheme, "rng": 3}
     result = particle_filter(models.walk, Y, store=True, n_lags=6, **options)
-    run = SimpleNamespace(particles=(result.particles, result.log_weights, result.ancestors))
     resampled = np.r_[False, result.ess[:-1] < 100]
-    V, U = reference.lagged_variances(run, resampled, scheme == "multinomial", 6)
+    V, U = reference.lagged_variances(result, resampled, scheme == "multinomial", 6)
     assert result.log_likelihood_standard_error == pytest.approx(math.sqrt(V[2:].max()), rel=1e-11)
     np.testing.assert_allclose(result.standard_error, np.sqrt(U), rtol=1e-10)
     bare = particle_filter(models.walk, Y, n_lags=0, **options)
