@@ -29,6 +29,9 @@ from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
 from randla.smoothing._particles.result import BiasWarning, BurnInWarning, SmoothingResult
+from randla.smoothing._posterior.forecasts import ForecastResult
+from randla.smoothing._posterior.posterior import posterior
+from randla.smoothing._posterior.result import PosteriorResult, PosteriorWarning
 
 __all__ = [
     "AdditiveFunctional",
@@ -39,11 +42,14 @@ __all__ = [
     "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",
+    "ForecastResult",
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
     "MaximumLikelihoodResult",
     "MaximumLikelihoodWarning",
+    "PosteriorResult",
+    "PosteriorWarning",
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
@@ -55,6 +61,7 @@ __all__ = [
     "paris",
     "particle_filter",
     "particle_gibbs",
+    "posterior",
     "ppg",
     "structural",
 ]
