@@ -39,7 +39,7 @@ _FAMILIES = {
         "DegenerateSmoothingWarning DiscreteHMM FilterResult LinearGaussian "
         "MaximumLikelihoodResult MaximumLikelihoodWarning SmoothingResult StateSpaceModel "
         "StochasticVolatility ffbs hmm_smoother kalman_smoother maximum_likelihood paris "
-        "particle_filter particle_gibbs ppg"
+        "particle_filter particle_gibbs ppg start_filter"
     ),
     "datasets": "",
     "random": "",

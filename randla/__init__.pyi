@@ -55,6 +55,7 @@ from randla.smoothing import (
     particle_filter as particle_filter,
     particle_gibbs as particle_gibbs,
     ppg as ppg,
+    start_filter as start_filter,
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,

@@ -23,6 +23,7 @@ from randla.smoothing._particles.ffbs import ffbs
 from randla.smoothing._particles.filter import particle_filter
 from randla.smoothing._particles.filter_errors import DegenerateFilterWarning
 from randla.smoothing._particles.filter_result import FilterResult
+from randla.smoothing._particles.online import FilterStep, OnlineFilter, start_filter
 from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
@@ -37,11 +38,13 @@ __all__ = [
     "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",
+    "FilterStep",
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
     "MaximumLikelihoodResult",
     "MaximumLikelihoodWarning",
+    "OnlineFilter",
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
@@ -53,4 +56,5 @@ __all__ = [
     "particle_filter",
     "particle_gibbs",
     "ppg",
+    "start_filter",
 ]
