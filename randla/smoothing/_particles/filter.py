@@ -159,7 +159,7 @@ def particle_filter(
         raise ValueError(f"store=True keeps the clouds of a single run, got n_runs={n_runs}")
     if store:
         require_memory(len(series.y), n_particles, model.dim or 1)
-    options = {
+    options: dict[str, Any] = {
         "guided": use_proposal(model, proposal),
         "store": store,
         "scheme": SCHEMES[as_choice(resampling, "resampling", tuple(SCHEMES))],

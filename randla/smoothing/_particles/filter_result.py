@@ -108,7 +108,7 @@ class FilterResult(Result):
     def of_several(cls, runs: list[FilterRun]) -> "FilterResult":
         """Independent runs, with the errors of their spread."""
         alive = [run for run in runs if run.error is None]
-        if not alive:
+        if not alive and runs[0].error is not None:
             raise runs[0].error
         means, variances = (np.array([run.moments[k] for run in alive]) for k in range(2))
         increments = np.array([run.track.increments for run in runs])

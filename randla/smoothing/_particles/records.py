@@ -69,17 +69,15 @@ class Genealogy(NamedTuple):
     @classmethod
     def of(cls, n: int, n_rows: int, scheme: int, moments: Moments) -> "Genealogy":
         """Work space for `n_rows` times; none for 0."""
-        sorts = n if scheme in (resample.MULTINOMIAL, resample.RESIDUAL) else 0
-        if n_rows == 0:
-            n = sorts = 0
+        n = n if n_rows > 0 else 0
+        n_sorted = n if scheme in (resample.MULTINOMIAL, resample.RESIDUAL) else 0
+        order, places, offspring = (np.empty(k, np.int32) for k in (n_sorted, n_sorted, n + 1))
+        sizes, generations = (np.empty(n_rows, np.int64) for _ in range(2))
+        squares, runs, variances = (np.empty(n_rows) for _ in range(3))
         return cls(
-            np.empty((n_rows, n), np.int32),
-            *(np.empty(n_rows, np.int64) for _ in range(2)),
-            *(np.empty(size, np.int32) for size in (sorts, sorts, n + 1)),
-            np.empty((n + 1, 2)),
-            *(np.empty(n_rows) for _ in range(3)),
-            np.empty_like(moments.mean) if n_rows else np.empty((0, 0)),
-        )
+            np.empty((n_rows, n), np.int32), sizes, generations, order, places, offspring,
+            np.empty((n + 1, 2)), squares, runs, variances, np.empty_like(moments.mean),
+        )  # fmt: skip
 
 
 class BackwardDraws(NamedTuple):
