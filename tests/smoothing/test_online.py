@@ -262,8 +262,8 @@ def test_after_an_interruption_the_filter_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("y_t", "u_t", "error", "message"),
     [
-        ([0.1, 0.2, 0.3], None, ValueError, r"y_t must be an array of shape \(2,\) at each time"),
-        (0.1, None, ValueError, r"y_t must be an array of shape \(2,\) at each time, got shape \(\)"),
+        ([0.1] * 3, None, ValueError, r"y_t must be an array of shape \(2,\) at each time, got"),
+        (0.1, None, ValueError, r"y_t must be an array of shape \(2,\) at each time, got"),
         ([], None, ValueError, "y_t must be a number or 1-D"),
         ("a", None, TypeError, "y_t must"),
         (None, None, TypeError, "y_t must"),

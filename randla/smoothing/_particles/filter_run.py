@@ -31,6 +31,8 @@ class FilterRun(ParticleRun):
     the filter of a stream: its tables hold the last two times, and `series` is set before each.
     """
 
+    series: Series
+
     def __init__(
         self,
         model: StateSpaceModel,
@@ -48,7 +50,9 @@ class FilterRun(ParticleRun):
         super().__init__(model, n_times, n, (rows, rows, rows))
         _, _, propagate = model._compiled.feynman_kac(guided=guided)
         self.kernel = model._compiled.kernel(filter_template, propagate)
-        self.series, self.scheme, self.threshold = series, scheme, threshold
+        self.scheme, self.threshold = scheme, threshold
+        if series is not None:
+            self.series = series
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
         rows = n_lags + 1 if series is None else min(n_lags + 1, n_times)
         self.genealogy = Genealogy.of(n, rows if n_lags > 0 else 0, scheme, self.moments)

@@ -14,7 +14,6 @@ from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_number, read_only
 from randla.smoothing._kernels.particles.resample import systematic_indices
-from randla.smoothing._kernels.particles.weights import normalise
 from randla.smoothing._model.series import Series, as_inputs, require_rows
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import NoSurvivorsError, as_model
@@ -27,14 +26,9 @@ from randla.smoothing._particles.filter_errors import (
 )
 from randla.smoothing._particles.filter_result import averaged
 from randla.smoothing._particles.filter_run import FilterRun, use_proposal
+from randla.smoothing._particles.online_state import go_on_from, options_in, restore, state_of
 
-#: What the genealogy carries from one time to the next; the rest is work space.
-_GENEALOGY = ("ends", "sizes", "generations", "order", "places", "runs", "variances")
 _OBSERVED = read_only(np.ones(1, np.bool_))
-_OPTIONS = {
-    "n_particles": None, "n_runs": 1, "n_lags": 20, "resampling": "systematic",
-    "ess_threshold": 0.5, "proposal": "auto",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,11 +140,12 @@ class OnlineFilter:
         fatal = [e for e in errors if e and not (several and isinstance(e, NoSurvivorsError))]
         if fatal or all(errors):
             for run, stream in zip(alive, streams, strict=True):
-                _restore(run, t, stream)
+                restore(run, t, stream)
             self._torn = False
             raise (fatal or errors)[0]  # type: ignore[misc]
         for run, error in zip(alive, errors, strict=True):
-            run.error = error
+            if isinstance(error, NoSurvivorsError):
+                run.error = error
         self._seen |= bool(series.observed[0])
         step = self._step_of_several(t, alive) if several else self._step_of_one(t, alive[0])
         self.time, self._y, self._u = t + 1, y, u
@@ -165,11 +160,9 @@ class OnlineFilter:
 
     def _take(self, y_t: ArrayLike, u_t: ArrayLike | None) -> tuple[Series, Array, Array | None]:
         """What the kernels read, and the new rows (1,) or (1, k) of y and u."""
-        model, wants = self._model, self._model._compiled.functions.__dict__.get("wants", frozenset())
+        model, wants = self._model, _wanted(self._model)
         u = as_inputs(None if u_t is None else _row(u_t, "u_t", self._u), "u" in wants)
         y, observed = self._as_row(y_t)
-        if "y" in wants:
-            require_seen(np.repeat(y, 2, axis=0))
         if not wants:
             return Series(y, observed, model._arguments), y, u
         # The functions may ask for the rows of this time and of the one before.
@@ -182,9 +175,8 @@ class OnlineFilter:
     def _as_row(self, y_t: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """`y_t` as a copied row (1,) or (1, k), and whether it is not wholly missing, (1,)."""
         known, k = self._y, self._model.observation_dim
-        if known is not None and isinstance(y_t, float) and known.size == 1:
-            if math.isfinite(y_t):  # most observations of most streams: without further ado
-                return read_only(np.full(known.shape, y_t)), _OBSERVED
+        if isinstance(y_t, float) and math.isfinite(y_t) and known is not None and known.size == 1:
+            return read_only(np.full(known.shape, y_t)), _OBSERVED  # most of them, by a short way
         known = known if k is None else np.empty((1, k))
         row = _row(y_t, "y_t", known, finite=False).copy()
         return self._model._as_observations(row)
@@ -197,7 +189,7 @@ class OnlineFilter:
         if ess < self._worst[0]:
             self._worst = ess, t
         mean, variance = run.moments.mean[row].copy(), run.moments.variance[row].copy()
-        error = np.sqrt(squares[row]) if len(squares) else None
+        error = np.sqrt(squares[row]) if len(run.genealogy.variances) else None
         return FilterStep(t, mean, variance, error, ess, increment)
 
     def _step_of_several(self, t: int, ran: list[FilterRun]) -> FilterStep:
@@ -215,9 +207,9 @@ class OnlineFilter:
         if spread > self._worst[0]:
             self._worst = spread, t
         means, variances = (np.array([run.moments[k] for run in alive]) for k in range(2))
-        moments = (table[row] for table in averaged(means, variances))
+        mean, variance, error = (table[row] for table in averaged(means, variances))
         ess = min(float(run.track.ess[row]) for run in alive)
-        return FilterStep(t, *moments, ess, _log_mean(self._logs) - before)
+        return FilterStep(t, mean, variance, error, ess, _log_mean(self._logs) - before)
 
     @property
     def log_likelihood(self) -> float:
@@ -297,13 +289,13 @@ class OnlineFilter:
         self._require_whole()
         if self.time == 0:
             raise ValueError("forecast needs an observation before it: call update first")
-        row, wants = (self.time - 1) % 2, self._model._compiled.functions.__dict__.get("wants", frozenset())
+        row, wants = (self.time - 1) % 2, _wanted(self._model)
         n_steps = as_count(n_steps, "n_steps")
         future, options = as_inputs(inputs, "u" in wants), {}
         if future is not None and self._u is not None:
             require_rows(future, n_steps, "one for each time from the next one on")
             options["inputs"] = np.concatenate((self._u, _like(future, self._u, "inputs")))
-        if "y" in wants:
+        if "y" in wants and self._y is not None:
             options["y"] = self._y[0]
         generator = np.random.default_rng([int(self._key), self.time] if rng is None else rng)
         states = []
@@ -328,50 +320,7 @@ class OnlineFilter:
             filter that goes on from it gives the same numbers, bit for bit on the same machine.
         """
         self._require_whole()
-        row, runs, none = (self.time - 1) % 2, self._runs, np.empty(0)
-        return {
-            **{name: np.array(value) for name, value in self._options.items()},
-            "key": np.array(self._key),
-            "time": np.array(self.time),
-            "y": none if self._y is None else self._y.copy(),
-            "u": none if self._u is None else self._u.copy(),
-            "seen": np.array(self._seen),
-            "worst": np.array(self._worst),
-            "log_likelihoods": self._logs.copy(),
-            "streams": np.array([run.rng for run in runs]),
-            "states": np.array([run.particles.states[row] for run in runs]),
-            "log_weights": np.array([run.particles.log_weights[row] for run in runs]),
-            **{name: getattr(runs[0].genealogy, name).copy() for name in _GENEALOGY},
-        }
-
-    def _go_on_from(self, state: Mapping[str, Any]) -> None:
-        """Take over a state, whose options are those of the filter."""
-        own = self.state()
-        arrays = {name: np.array(state[name]) for name in own}
-        for name, array in arrays.items():
-            fits = array.dtype == own[name].dtype and array.shape == own[name].shape
-            if not fits and name not in ("y", "u", *_OPTIONS):
-                raise ValueError(
-                    f"state[{name!r}] must be of {own[name].dtype} with shape {own[name].shape} "
-                    f"for this model, got {array.dtype} with shape {array.shape}"
-                )
-        self._key, self.time = arrays["key"][()], int(arrays["time"])
-        self._y, self._u = (
-            read_only(arrays[name]) if arrays[name].size else None for name in ("y", "u")
-        )
-        self._seen = bool(arrays["seen"])
-        self._worst = float(arrays["worst"][0]), int(arrays["worst"][1])
-        self._logs = arrays["log_likelihoods"]
-        row = (self.time - 1) % 2
-        for c, run in enumerate(self._runs):
-            run.particles.states[row] = arrays["states"][c]
-            run.particles.log_weights[row] = arrays["log_weights"][c]
-            if self._logs[c] == -np.inf:
-                run.error = NoSurvivorsError()
-            else:
-                _restore(run, self.time, arrays["streams"][c])
-        for name in _GENEALOGY:
-            getattr(self._runs[0].genealogy, name)[...] = arrays[name]
+        return state_of(self)
 
 
 def start_filter(
@@ -452,7 +401,7 @@ def start_filter(
         "ess_threshold": ess_threshold, "proposal": proposal,
     }  # fmt: skip
     if state is not None:
-        options = _options_of(state, options)
+        options = options_in(state, options)
         if rng is not None:
             raise ValueError("rng must be None with a state, which has its own stream")
     options["n_particles"] = as_count(options["n_particles"], "n_particles", minimum=2)
@@ -464,7 +413,7 @@ def start_filter(
     )
     started = OnlineFilter(model, options, draw_key(0 if state is not None else rng))
     if state is not None:
-        started._go_on_from(state)
+        go_on_from(started, state)
     return started
 
 
@@ -472,23 +421,9 @@ def _resumed(model: StateSpaceModel, state: Mapping[str, Any]) -> OnlineFilter:
     return start_filter(model, state=state)
 
 
-def _options_of(state: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a state, which those that are given and no default must equal."""
-    names = (*_OPTIONS, "key", "time", "y", "u", "seen", "worst", "log_likelihoods", "streams",
-             "states", "log_weights", *_GENEALOGY)  # fmt: skip
-    if not isinstance(state, Mapping):
-        raise TypeError(f"state must be a dict of arrays, got {type(state).__name__}")
-    missing = [name for name in names if name not in state]
-    if missing:
-        raise ValueError(f"state must be what state() returned, got no entry {missing[0]!r}")
-    options = {name: np.asarray(state[name])[()] for name in _OPTIONS}
-    options = {n: v.item() if isinstance(v, np.generic) else v for n, v in options.items()}
-    for name, default in _OPTIONS.items():
-        if given[name] != default and given[name] != options[name]:
-            raise ValueError(
-                f"{name} must be {options[name]!r}, as in state, or left out, got {given[name]!r}"
-            )
-    return options
+def _wanted(model: StateSpaceModel) -> frozenset[str]:
+    """What the functions take beside their usual arguments: "u", "y"."""
+    return getattr(model._compiled.functions, "wants", frozenset())
 
 
 def _log_mean(logs: Array) -> float:
@@ -500,7 +435,7 @@ def _log_mean(logs: Array) -> float:
 
 def _row(value: ArrayLike, name: str, known: Array | None, *, finite: bool = True) -> Array:
     """A row of a series as (1,) or (1, k), with as many entries as one that is known."""
-    row = as_array(value, name, finite=finite)
+    row = as_array(value, name, finite=finite).astype(np.float64)
     if not finite and np.isinf(row).any():
         raise ValueError(f"{name} must be finite, or NaN where it is missing, got inf")
     if row.ndim > 1 or row.size == 0:
@@ -525,17 +460,3 @@ def _advance(run: FilterRun, series: Series, t: int) -> Exception | None:
     except Exception as error:
         return error
     return None
-
-
-def _restore(run: FilterRun, time: int, stream: NDArray[np.uint64]) -> None:
-    """Set a filter before `time` as it was before an update: its weights follow from their logs.
-
-    A kernel changes its stream and the genealogy at the very end, when nothing can go wrong.
-    """
-    run.rng[:] = stream
-    if time > 0:
-        row, track = (time - 1) % 2, run.track
-        track.levels[row], track.totals[row], track.ess[row] = normalise(
-            run.particles.log_weights[row], run.weights.normalised, run.weights.cumulative,
-            time - 1, track.info,
-        )  # fmt: skip
