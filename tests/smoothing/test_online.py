@@ -17,6 +17,7 @@ from randla import (
     StateSpaceModel,
     StochasticVolatility,
     particle_filter,
+    random,
     start_filter,
 )
 from randla.smoothing._particles import online
@@ -40,6 +41,34 @@ def read_a_table(t, x, y, theta):
     return theta[int(y)]
 
 
+@numba.njit
+def driven_initial(rng, u, theta):
+    return u[1] + random.normal(rng)
+
+
+@numba.njit
+def driven_transition(rng, t, x, y, u, theta):
+    return theta[0] * x + 0.3 * y + u[0] + u[1] + random.normal(rng)
+
+
+@numba.njit
+def driven_log_potential(t, x, y, u, theta):
+    return -0.5 * (y - x - u[1] * t) ** 2
+
+
+@numba.njit
+def driven_observe(rng, t, x, u, theta, out):
+    out[0] = x + u[1] * t + random.normal(rng)
+
+
+driven_walk = StateSpaceModel(
+    initial=driven_initial,
+    transition=driven_transition,
+    log_potential=driven_log_potential,
+    observe=driven_observe,
+    theta=[0.5],
+)
+INPUTS = np.random.default_rng(9).standard_normal((30, 2))
 hard_walk = StateSpaceModel(**{**models.WALK, "log_potential": within})
 table_walk = StateSpaceModel(**{**models.WALK, "log_potential": read_a_table})
 
@@ -104,6 +133,50 @@ def test_nothing_was_seen():
     assert (run.time, run.log_likelihood, run.log_likelihood_standard_error) == (0, 0.0, 0.0)
     assert run.log_likelihood_interval() == (0.0, 0.0)
     assert start_filter(models.walk, n_particles=50, n_runs=4).log_likelihood_standard_error == 0.0
+
+
+def test_equals_the_whole_series_with_inputs():
+    """And with observations in the transition; a state holds the last rows of both."""
+    _, y = driven_walk.simulate(30, inputs=INPUTS, rng=1)
+    run = start_filter(driven_walk, n_particles=500, rng=1)
+    steps = []
+    for t, (y_t, u_t) in enumerate(zip(y, INPUTS, strict=True)):
+        if t in (0, 1, 2, 17):
+            run = start_filter(driven_walk, state=run.state())
+        steps.append(run.update(y_t, u_t))
+    assert_same(steps, run, particle_filter(driven_walk, y, n_particles=500, inputs=INPUTS, rng=1))
+
+
+def test_forecasts_take_the_inputs_that_follow():
+    run = start_filter(driven_walk, n_particles=50, rng=1)
+    for t in range(3):
+        run.update(0.2 * t, INPUTS[t])
+    future = np.zeros((4, 2))
+    future[0, 1] = 1e6  # at the next time: in its observation, and in the state after it
+    states, observations = run.forecast(4, future)
+    far = np.abs(np.stack([states[..., 0], observations])) > 1e5
+    assert far.any(axis=1).tolist() == [[False, True, True, True], [True, True, True, True]]
+    assert far.all(axis=1).tolist() == far.any(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("y_t", "u_t", "message"),
+    [
+        (0.1, None, "u_t must be given, since a function has an argument u"),
+        (0.1, [1.0, np.nan], "u_t must be finite"),
+        (0.1, [1.0, 2.0, 3.0], r"u_t must be an array of shape \(2,\) at each time"),
+        (0.1, 1.0, r"u_t must be an array of shape \(2,\) at each time"),
+        (np.nan, [1.0, 2.0], "y_t must not be missing, as the transition depends on it"),
+    ],
+)
+def test_bad_inputs_are_named(y_t, u_t, message):
+    run = start_filter(driven_walk, n_particles=50, rng=1)
+    run.update(0.1, [0.0, 0.0])
+    with pytest.raises(ValueError, match=message):
+        run.update(y_t, u_t)
+    for inputs in (None, np.zeros((3, 2)), np.zeros(2), np.zeros((2, 3))):
+        with pytest.raises(ValueError, match="inputs must"):
+            run.forecast(2, inputs)
 
 
 # The state --------------------------------------------------------------------------------------
@@ -268,7 +341,7 @@ def test_after_an_interruption_the_filter_is_refused(monkeypatch):
         ("a", None, TypeError, "y_t must"),
         (None, None, TypeError, "y_t must"),
         ([1j, 1j], None, TypeError, "y_t must"),
-        ([0.1, 0.2], 1.0, ValueError, "no function of the model or functional has an argument u"),
+        ([0.1, 0.2], 1.0, ValueError, "u_t must be None, since no function has"),
     ],
 )
 def test_bad_observations_are_named(y_t, u_t, error, message):

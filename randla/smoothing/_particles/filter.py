@@ -102,6 +102,7 @@ def particle_filter(
 
     See Also
     --------
+    start_filter : the same for a stream, one observation at a time.
     paris, ppg, ffbs : smoothed expectations, given all of the observations.
 
     Notes

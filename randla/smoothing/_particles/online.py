@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import run_parts
-from randla._random import draw_key, new_stream
+from randla._random import as_generator, draw_key, new_stream
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_number, read_only
@@ -160,26 +160,29 @@ class OnlineFilter:
 
     def _take(self, y_t: ArrayLike, u_t: ArrayLike | None) -> tuple[Series, Array, Array | None]:
         """What the kernels read, and the new rows (1,) or (1, k) of y and u."""
-        model, wants = self._model, _wanted(self._model)
-        u = as_inputs(None if u_t is None else _row(u_t, "u_t", self._u), "u" in wants)
-        y, observed = self._as_row(y_t)
+        model, wants = self._model, self._model._compiled.functions.wants
+        if (u_t is None) == ("u" in wants):
+            which = ("be given", "a") if u_t is None else ("be None", "no")
+            raise ValueError(f"u_t must {which[0]}, since {which[1]} function has an argument u")
+        u = None if u_t is None else _row(u_t, "u_t", self._u)
+        y, observed = self._as_row(y_t, u)
         if not wants:
             return Series(y, observed, model._arguments), y, u
+        if "y" in wants and np.isnan(y).any():
+            raise ValueError("y_t must not be missing, as the transition depends on it, got NaN")
         # The functions may ask for the rows of this time and of the one before.
-        rows = [
-            None if row is None else row if last is None else read_only(np.concatenate((last, row)))
-            for last, row in ((self._u, u), (self._y, y))
-        ]
-        return Series(y, observed, model._handed(*rows, max(self.time - 1, 0))), y, u
+        handed = model._handed(
+            _with_last(self._u, u), _with_last(self._y, y), max(self.time - 1, 0)
+        )
+        return Series(y, observed, handed), y, u
 
-    def _as_row(self, y_t: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+    def _as_row(self, y_t: ArrayLike, u: Array | None) -> tuple[Array, NDArray[np.bool_]]:
         """`y_t` as a copied row (1,) or (1, k), and whether it is not wholly missing, (1,)."""
         known, k = self._y, self._model.observation_dim
         if isinstance(y_t, float) and math.isfinite(y_t) and known is not None and known.size == 1:
             return read_only(np.full(known.shape, y_t)), _OBSERVED  # most of them, by a short way
         known = known if k is None else np.empty((1, k))
-        row = _row(y_t, "y_t", known, finite=False).copy()
-        return self._model._as_observations(row)
+        return self._model._as_observations(_row(y_t, "y_t", known, finite=False), u)
 
     def _step_of_one(self, t: int, run: FilterRun) -> FilterStep:
         """The numbers of time t, entered in the sums over the times."""
@@ -289,7 +292,7 @@ class OnlineFilter:
         self._require_whole()
         if self.time == 0:
             raise ValueError("forecast needs an observation before it: call update first")
-        row, wants = (self.time - 1) % 2, _wanted(self._model)
+        row, wants = (self.time - 1) % 2, self._model._compiled.functions.wants
         n_steps = as_count(n_steps, "n_steps")
         future, options = as_inputs(inputs, "u" in wants), {}
         if future is not None and self._u is not None:
@@ -297,7 +300,8 @@ class OnlineFilter:
             options["inputs"] = np.concatenate((self._u, _like(future, self._u, "inputs")))
         if "y" in wants and self._y is not None:
             options["y"] = self._y[0]
-        generator = np.random.default_rng([int(self._key), self.time] if rng is None else rng)
+        own = np.random.SeedSequence([int(self._key), self.time])
+        generator = as_generator(own if rng is None else rng)
         states = []
         for run in self._runs:
             if run.error is None:
@@ -421,11 +425,6 @@ def _resumed(model: StateSpaceModel, state: Mapping[str, Any]) -> OnlineFilter:
     return start_filter(model, state=state)
 
 
-def _wanted(model: StateSpaceModel) -> frozenset[str]:
-    """What the functions take beside their usual arguments: "u", "y"."""
-    return getattr(model._compiled.functions, "wants", frozenset())
-
-
 def _log_mean(logs: Array) -> float:
     """Logarithm of the mean of Zhat."""
     if len(logs) == 1:
@@ -435,12 +434,17 @@ def _log_mean(logs: Array) -> float:
 
 def _row(value: ArrayLike, name: str, known: Array | None, *, finite: bool = True) -> Array:
     """A row of a series as (1,) or (1, k), with as many entries as one that is known."""
-    row = as_array(value, name, finite=finite).astype(np.float64)
+    row = as_array(value, name, finite=finite).astype(np.float64)  # a copy
     if not finite and np.isinf(row).any():
         raise ValueError(f"{name} must be finite, or NaN where it is missing, got inf")
     if row.ndim > 1 or row.size == 0:
         raise ValueError(f"{name} must be a number or 1-D, got shape {row.shape}")
-    return row[None] if known is None else _like(row[None], known, name)
+    return read_only(row[None] if known is None else _like(row[None], known, name))
+
+
+def _with_last(last: Array | None, row: Array | None) -> Array | None:
+    """The rows of the time before and of this one."""
+    return row if last is None or row is None else read_only(np.concatenate((last, row)))
 
 
 def _like(rows: Array, known: Array, name: str) -> Array:

@@ -1,7 +1,7 @@
 """The state of the filter of a stream: a dict of arrays, to be kept and taken up again."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,6 @@ from randla._validation import read_only
 from randla.smoothing._kernels.particles.weights import normalise
 from randla.smoothing._particles.checks import NoSurvivorsError
 from randla.smoothing._particles.filter_run import FilterRun
-
-if TYPE_CHECKING:
-    from randla.smoothing._particles.online import OnlineFilter
 
 #: Options of `start_filter` with their defaults.
 _OPTIONS = {
@@ -23,8 +20,8 @@ _OPTIONS = {
 _GENEALOGY = ("ends", "sizes", "generations", "order", "places", "runs", "variances")
 
 
-def state_of(online: "OnlineFilter") -> dict[str, NDArray[Any]]:
-    """Copies of all that the future depends on."""
+def state_of(online: Any) -> dict[str, NDArray[Any]]:
+    """Copies of all that the future of an `OnlineFilter` depends on."""
     row, runs, none = (online.time - 1) % 2, online._runs, np.empty(0)
     return {
         **{name: np.array(value) for name, value in online._options.items()},
@@ -56,7 +53,7 @@ def options_in(state: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def go_on_from(online: "OnlineFilter", state: Mapping[str, Any]) -> None:
+def go_on_from(online: Any, state: Mapping[str, Any]) -> None:
     """Set a new filter, with the options of a state, to that state."""
     own = state_of(online)
     _require_names(state, own)
