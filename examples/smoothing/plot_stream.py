@@ -9,7 +9,7 @@ up again: the numbers are those of one filter over the whole series, bit for bit
 
 # %%
 # Returns of the oil price through the crash of 2008. The parameters of a stochastic volatility
-# model are taken as known; they were learned from the years before as in the other example.
+# model are taken as known; ``maximum_likelihood`` found them in the four years before.
 import io
 
 import matplotlib.pyplot as plt
@@ -24,11 +24,11 @@ returns, days = 100 * np.diff(np.log(prices)), dates[1:]
 before = days < np.datetime64("2008-01-01")
 window = ~before & (days < np.datetime64("2009-07-01"))
 y, days = returns[window], days[window]
-model = randla.StochasticVolatility(phi=0.98, sigma=0.15, beta=returns[before].std())
+model = randla.StochasticVolatility(phi=0.99, sigma=0.085, beta=returns[before].std())
 
 # %%
 # Each day, before the return is known, the filter draws a thousand tomorrows; their quantiles are
-# the interval for it. A missing day, here each of a week without trade, is NaN.
+# the interval for it. A missing day is NaN; here five are taken out.
 y[100:105] = np.nan
 run = randla.start_filter(model, n_particles=1000, rng=0)
 steps, ahead = [run.update(y[0])], []
