@@ -30,6 +30,9 @@ from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
 from randla.smoothing._particles.result import BiasWarning, BurnInWarning, SmoothingResult
+from randla.smoothing._posterior.forecasts import ForecastResult
+from randla.smoothing._posterior.posterior import posterior
+from randla.smoothing._posterior.result import PosteriorResult, PosteriorWarning
 
 __all__ = [
     "AdditiveFunctional",
@@ -41,12 +44,15 @@ __all__ = [
     "DiscreteHMM",
     "FilterResult",
     "FilterStep",
+    "ForecastResult",
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
     "MaximumLikelihoodResult",
     "MaximumLikelihoodWarning",
     "OnlineFilter",
+    "PosteriorResult",
+    "PosteriorWarning",
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
@@ -58,6 +64,7 @@ __all__ = [
     "paris",
     "particle_filter",
     "particle_gibbs",
+    "posterior",
     "ppg",
     "start_filter",
     "structural",

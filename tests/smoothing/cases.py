@@ -16,6 +16,7 @@ from randla import (
 from tests.conformance import Case, grid
 from tests.smoothing import models
 from tests.smoothing.exact_cases import CASES as EXACT_CASES
+from tests.smoothing.posterior_cases import CASES as POSTERIOR_CASES
 
 SERIES = grid(np.random.default_rng(3), 15)
 SERIES[4] = np.nan
@@ -90,6 +91,7 @@ def crossings(y, n_out=3):
 gibbs_options = {"n_iterations": 20, "burn_in": 16, "functional": models.SUMS}
 CASES = [
     *EXACT_CASES,
+    *POSTERIOR_CASES,
     *(
         Case(
             name,
