@@ -95,7 +95,7 @@ CASES = [
     *(
         Case(
             name,
-            call(particle_filter, store=True),
+            call(particle_filter, store=True, n_particles=400),  # few would warn
             {"y": SERIES},
             values=filtered,
             random=True,
