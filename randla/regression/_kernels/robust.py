@@ -17,7 +17,7 @@ BLOCK = 256  # rows whose parts stay in the first-level cache
 
 @summing_kernel
 def add_gram(V, n, out):
-    """Add V V' of the first n columns to `out`, on and below the diagonal; V has an even number of rows."""
+    """Add V V' of n columns to `out` on and below the diagonal; V has an even number of rows."""
     for a in range(0, V.shape[0], 2):
         v0, v1 = V[a, :n], V[a + 1, :n]
         for e in range(0, a + 2, 2):

@@ -110,6 +110,16 @@ class TallData:
         )
         return WeightedData(A, b, weight)  # type: ignore[arg-type]
 
+    def weighted_rows(self) -> Array:
+        """Dense rows of [A b] times the weights; of lazy ones the R of their QR factorisation."""
+        M = self._joined()
+        return M.triangular() if self.A.lazy else M.A
+
+    def _joined(self, **options: Any) -> Any:
+        if self.A.lazy:
+            return open_tall(self.map_rows(_joined_columns, width=self.d + 1))
+        return open_tall(_joined_columns(self.in_memory, 0, **options))
+
     def norms(self, function: Callable[..., Any], k: int, p: float, **constants: Any) -> Any:
         """The l_p norms of the k vectors (k, n) that a function of rows returns, for `norm_from`.
 
@@ -150,10 +160,7 @@ class TallData:
         self, p: float, size: int, generator: np.random.Generator
     ) -> tuple[WeightedData, NDArray[np.int64]]:
         """A weighted row sample of [A b]: sum |r_i|^p is unbiased for the sum over all rows."""
-        if self.A.lazy:
-            M = open_tall(self.map_rows(_joined_columns, width=self.d + 1))
-        else:
-            M = open_tall(_joined_columns(self.in_memory, 0, sparse=True))
+        M = self._joined(sparse=True)
         key, _, sketch_key = draw_keys(generator, 3)
         power = p if p < np.inf else 2.0  # scores of l_inf do not say which rows may bind
         u = named_scores(M, power, kind_of("auto", power), generator_from_key(sketch_key))
