@@ -17,7 +17,7 @@ from randla._typing import Array
 from randla._validation import is_sparse, require_finite
 from randla.regression._lp.certificate import Span, span_of, span_of_whitening
 from randla.regression._panels.weighted_data import WeightedData, condition, joined_sums
-from randla.sampling._samples.sample_rows import kind_of, named_scores
+from randla.sampling._samples.sample_rows import LARGEST_POWER, kind_of, named_scores
 from randla.sampling._scores.draws import draw_poisson
 
 
@@ -162,7 +162,8 @@ class TallData:
         """A weighted row sample of [A b]: sum |r_i|^p is unbiased for the sum over all rows."""
         M = self._joined(sparse=True)
         key, _, sketch_key = draw_keys(generator, 3)
-        power = p if p < np.inf else 2.0  # scores of l_inf do not say which rows may bind
+        # Scores of l_inf do not say which rows may bind.
+        power = min(p, LARGEST_POWER) if p < np.inf else 2.0
         u = named_scores(M, power, kind_of("auto", power), generator_from_key(sketch_key))
         index, pi = draw_poisson(M, u, size, key)
         if len(index) == 0:  # as may happen for a size of one or two: the row of largest score
