@@ -130,7 +130,8 @@ CODE = """
         product = KroneckerProduct(rng.standard_normal((k, 6)), rng.standard_normal((k, 5)))
         b = rng.standard_normal(N)
         return dict(
-            fit=lstsq(A, b), median=lp_regression(A, b, tau=0.5), N=N, k=k, A=A, b=b, w=rng.random(N), fortran=np.asfortranarray(A),
+            fit=lstsq(A, b), median=lp_regression(A, b, tau=0.5),
+            N=N, k=k, A=A, b=b, w=rng.random(N), fortran=np.asfortranarray(A),
             X=rng.standard_normal((cloud, 3)), Y=rng.standard_normal((cloud, 3)) + 1.0,
             u=rng.random(cloud), v=rng.random(cloud), groups=rng.integers(0, 1000, N),
             P=P, model=model, y=model.simulate(times, rng=0)[1], gaussian=gaussian,
