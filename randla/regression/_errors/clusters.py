@@ -36,9 +36,10 @@ import numpy as np
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
 from randla._validation import read_only
+from randla.regression._errors.basis import Bread
 from randla.regression._errors.data import FittedData
-from randla.regression._errors.errors import Errors
-from randla.regression._errors.fit import LeastSquaresFit, determined
+from randla.regression._errors.errors import Errors, determined
+from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
 
@@ -252,15 +253,15 @@ def _spread(places: Array, n_groups: int, sums: Array) -> Array:
 def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> tuple[Array, Array]:
     """The delta_g (n_groups, k, d), and degrees of freedom (d,), NaN for what a group carries."""
     n_groups, k, r = scores.shape
-    P, null, condition = _inverse_root(grams.sum(axis=0), n_rows)
+    bread = Bread.of(grams.sum(axis=0), max(n_rows, r))
+    P = bread.root  # P'HP = I
     L = T @ P  # (d, p)
     d, p = L.shape
     if p == 0:  # zeros
         return np.zeros((n_groups, k, d)), np.full(d, np.nan)
-    size = _row_norms(L)  # of the errors of the coefficients
+    size = np.linalg.norm(L, axis=1)  # of the errors of the coefficients
     unit = np.divide(L, size[:, None], out=np.zeros_like(L), where=size[:, None] > 0.0)
-    lost = np.abs(T @ null).max(axis=1, initial=0.0) > _SHARE * _row_norms(T)
-    limit = 1.0 - max(_CARRIED, 64.0 * _EPS * condition)
+    lost, limit = ~bread.holds(T), 1.0 - max(_CARRIED, 64.0 * _EPS * bread.condition)
     power = {"CR1": 0.0, "CR2": 0.5}.get(kind, 1.0)
     changes, df = np.empty((n_groups, k, d)), np.ones(d)
 
@@ -332,22 +333,6 @@ def _by_spectrum(
     F = (W * (kept / np.sqrt(gap))[:, None]) @ transposed
     is_heavy = kept.max(axis=1, initial=0.0) > 0.5
     return y, F, (W * kept[:, None]) @ transposed, transposed[~inside], is_heavy
-
-
-def _inverse_root(H: Array, n_rows: int) -> tuple[Array, Array, float]:
-    """P (r, p) with P'HP = I, the null space of H (r, r - p), and a condition number."""
-    diagonal = H.diagonal()
-    scale = np.divide(1.0, np.sqrt(diagonal), out=np.ones(len(H)), where=diagonal > 0.0)
-    values, U = np.linalg.eigh(H * scale * scale[:, None])
-    keep = values > max(n_rows, len(H)) * _EPS * values.max(initial=1.0)
-    U *= scale[:, None]
-    spread = float(values[-1] / values[keep][0]) if keep.any() else 1.0
-    return U[:, keep] / np.sqrt(values[keep]), U[:, ~keep], spread
-
-
-def _row_norms(X: Array) -> Array:
-    norms: Array = np.sqrt((X * X).sum(axis=1))
-    return norms
 
 
 @dataclass

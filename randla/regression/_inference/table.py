@@ -205,7 +205,6 @@ def _aligned(block: Block) -> list[str]:
     room = min(room, max(16, max(_width(row[0]) for row in cells)))
     lines = []
     for name, *numbers in cells:
-        name = " ".join(name.split())
         row = "".join(f"{v:>{w + gap}}" for v, w in zip(numbers, widths, strict=True))
         if _width(name) > room:
             lines += _wrapped(name)
