@@ -264,5 +264,5 @@ def test_nothing_is_warned_of_where_the_particles_do_not_degenerate(smoother):
 def test_a_problem_keeps_its_types_in_another_process(model):  # else kernels are compiled again
     problem = make_problem(model, [0.0, 1.0], "state", 5, 2, "auto", paths=None)
     copy = pickle.loads(pickle.dumps(problem))
-    for array in (copy.y, copy.observed, copy.model.theta, copy.model._arguments):
+    for array in (*copy.data, copy.model.theta):
         assert not array.flags.writeable

@@ -1,7 +1,7 @@
 """Exact smoothing of linear Gaussian models."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,16 +9,17 @@ from numpy.typing import ArrayLike
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_choice, read_only
-from randla.smoothing._kernels.exact.kalman import smooth
+from randla.smoothing._kernels.exact import kalman as kernels
 from randla.smoothing._kernels.exact.kalman_score import likelihood_gradient
 from randla.smoothing._model.additive_functional import NAMES
-from randla.smoothing._model.observations import as_rows
 from randla.smoothing._model.plot import plot_band
+from randla.smoothing._models.linear_blocks import System, with_variance
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 
 Functional = Literal["state", "square", "lag_product", "score"]
 
-_NORMAL_95 = 1.6449  # quantile of a band of 90 %
+_UNDETERMINED = 1e10  # error of a diffuse direction, over that with all others known
+NORMAL_95 = 1.6449  # quantile of a band of 90 %
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,9 +42,8 @@ class KalmanSmootherResult(Result):
     covariance: Array
     lag_covariance: Array
     log_likelihood: float
-    # For the score: A, root of Q, B, root of R, m_0, root of P_0; which are no constants; y (T, k).
-    _system: tuple[Array, ...] = field(repr=False)
-    _are_parameters: tuple[bool, ...] = field(repr=False)
+    # For the score; y (T, k).
+    _model: LinearGaussian = field(repr=False)
     _y: Array = field(repr=False)
 
     _shown: ClassVar[tuple[str, ...]] = ("mean", "covariance", "lag_covariance", "log_likelihood")
@@ -60,7 +60,7 @@ class KalmanSmootherResult(Result):
         -------
         ax : matplotlib Axes
         """
-        half = _NORMAL_95 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+        half = NORMAL_95 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
         return plot_band(ax, self.mean, self.mean - half, self.mean + half)
 
     def expectation(self, functional: Functional) -> Array:
@@ -78,7 +78,7 @@ class KalmanSmootherResult(Result):
         """
         name = as_choice(functional, "functional", NAMES)
         if name == "score":
-            return linear_gaussian_score(self._y, self._system, self._are_parameters)[1]
+            return linear_gaussian_score(self._model, self._y)[1]
         if name == "state":
             return self.mean.sum(0)
         # E x_i^2 = (E x_i)^2 + Var x_i, and likewise for x_t and x_{t+1}.
@@ -145,15 +145,54 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     """
     if not isinstance(model, LinearGaussian):
         raise TypeError(f"model must be a LinearGaussian, got {type(model).__name__}")
-    k, d = model.observation_matrix.shape
-    rows = as_rows(y, k)
-    mean, covariance = np.empty((len(rows), d)), np.empty((len(rows), d, d))
+    rows = model._as_rows(y)
+    d = len(model.initial_mean)
+    covariance = np.empty((len(rows), d, d))
     lag_covariance = np.empty((len(rows) - 1, d, d))
-    value, time = smooth(rows, *model._system, mean, covariance, lag_covariance)
+    means = np.empty((len(rows), *model._system.means.shape))
+    value = _run(kernels.smooth, rows, model, means, covariance, lag_covariance)
+    mean = np.ascontiguousarray(means[:, 0])
+    return KalmanSmootherResult(mean, covariance, lag_covariance, value, model, rows)
+
+
+class Start(NamedTuple):
+    """What the kernels keep of the flat start (`_kernels.exact.diffuse`)."""
+
+    triangle: Array  # (q + 1, q + 1)
+    largest: Array  # (q,), entry of each column of E
+    row: Array  # (q + 1,), work
+    delta: Array  # (q,)
+    inverse: Array  # (q, q)
+    inflation: Array  # (q,)
+
+
+def _run(kernel: Any, rows: Array, model: LinearGaussian, *out: Array) -> float:
+    """Log-likelihood by one of the kernels, which fills `out`."""
+    # A pickled model has lost this flag, and kernels are compiled for it.
+    system, rows = System(*map(read_only, model._system)), read_only(rows)
+    q = len(system.means) - 1
+    sizes = ((q + 1, q + 1), q, q + 1, q, (q, q), q)
+    start = Start(*(np.zeros(size) for size in sizes))
+    value, time = kernel(rows, system, start, *out)
+    if time >= 0 and q > 0:
+        # Given delta a row is certain. With a variance of delta, which changes nothing, it is not;
+        # as large as the variance that the other rows leave, it costs no digits.
+        largest = np.where(start.largest > 0.0, start.largest, 1.0)
+        value, time = kernel(rows, with_variance(system, largest**-2.0), start, *out)
     _require_density(value, time)
-    return KalmanSmootherResult(
-        mean, covariance, lag_covariance, value, model._system, model._are_parameters, rows
-    )
+    unknown = np.flatnonzero(start.inflation > _UNDETERMINED)
+    if unknown.size:
+        raise ValueError(
+            "diffuse must have directions that y determines, but the observations say nothing "
+            f"about some combination of its columns {unknown.tolist()}: give that one a variance "
+            "in initial_cov, or more observations"
+        )
+    return value
+
+
+def log_likelihood(model: LinearGaussian, rows: Array) -> float:
+    """Log p(y) alone, the forward pass without what smoothing needs."""
+    return _run(kernels.log_likelihood, rows, model)
 
 
 def _require_density(value: float, time: int) -> None:
@@ -166,19 +205,18 @@ def _require_density(value: float, time: int) -> None:
         raise ValueError(f"y must have a finite log-likelihood under the model, got {value}")
 
 
-def linear_gaussian_score(
-    y: Array, system: tuple[Array, ...], are_parameters: tuple[bool, ...]
-) -> tuple[float, Array]:
-    """Log-likelihood and its gradient in the order of ``LinearGaussian.names``.
+def linear_gaussian_score(model: LinearGaussian, rows: Array) -> tuple[float, Array]:
+    """Log-likelihood and its gradient in ``model.theta``, for the rows of y (T, k)."""
+    value, gradients = system_score(model, rows)
+    return value, model._pull_back(gradients)
 
-    `are_parameters` says which of the six arguments of the model are not constants.
+
+def system_score(model: LinearGaussian, rows: Array) -> tuple[float, System]:
+    """Log-likelihood and its gradients in A, Q, c, B, R, d, m_0 and P_0, summed over the times.
+
+    Those of covariances are symmetric: dl = sum(g * dQ). Singular and zero ones are as any other.
     """
-    gradients = [np.empty_like(part) for part in system]  # in A, Q, B, R, m_0 and P_0
-    # A pickled copy of the result has lost this flag, and kernels are compiled for it.
-    value, time = likelihood_gradient(read_only(y), *map(read_only, system), *gradients)
-    _require_density(value, time)
-    for k in (1, 3, 5):  # an off-diagonal parameter moves two entries of a covariance
-        g = gradients[k]
-        gradients[k] = (2.0 * g - np.diag(np.diag(g)))[np.tril_indices(len(g))]
-    free = [g.ravel() for g, free in zip(gradients, are_parameters, strict=True) if free]
-    return value, np.concatenate([np.zeros(0), *free])  # maybe none
+    k, d = model.observation_matrix.shape[-2:]
+    shapes = ((d, d), (d, d), (d,), (k, d), (k, k), (k,), (d,), (d, d))
+    gradients = System(*(np.empty(shape) for shape in shapes))
+    return _run(likelihood_gradient, rows, model, *gradients), gradients

@@ -12,7 +12,7 @@ from randla._typing import Array
 from randla.smoothing._exact.hmm import HMMSmootherResult
 from randla.smoothing._exact.kalman import linear_gaussian_score
 from randla.smoothing._likelihood.em import Family
-from randla.smoothing._model.observations import as_rows, as_symbols
+from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
@@ -29,9 +29,9 @@ class ExactScores:
     """Log-likelihood and gradient of a model that is known exactly."""
 
     def __init__(self, model: StateSpaceModel, y: Any, family: Family | None = None) -> None:
-        self.family = family
+        self.model, self.family = model, family
         if isinstance(model, LinearGaussian):
-            self.y: Any = as_rows(y, len(model.observation_matrix))
+            self.y: Any = model._as_rows(y)
         elif isinstance(model, DiscreteHMM):
             self.y = as_symbols(y, model.emission_probs.shape[1])
         else:
@@ -43,9 +43,13 @@ class ExactScores:
     def value_and_score(self, model: Any) -> tuple[float, Array]:
         """Log-likelihood and its gradient (p,) in theta."""
         if isinstance(model, LinearGaussian):
-            return linear_gaussian_score(self.y, model._system, model._are_parameters)
+            return linear_gaussian_score(model, self.y)
         result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
+
+    def at(self, theta: Array) -> tuple[float, Array]:
+        """The same at a value of theta."""
+        return self.value_and_score(self.model.replace(theta))
 
     def expect(self, model: StateSpaceModel) -> Array:
         """What a step needs: the gradient, or the statistics of EM."""
@@ -53,7 +57,7 @@ class ExactScores:
 
     def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient in theta, for values of theta near those of the model."""
-        return lambda theta: self.value_and_score(model.replace(theta))[1]
+        return lambda theta: self.at(theta)[1]
 
 
 class ParticleSettings(NamedTuple):
@@ -69,12 +73,12 @@ class ParticleSettings(NamedTuple):
     executor: Executor | None = None
 
     def problem(
-        self, model: StateSpaceModel, y: Any, functional: Any, *, trace: bool
+        self, model: StateSpaceModel, y: Any, inputs: Any, functional: Any, *, trace: bool
     ) -> SmoothingProblem:
         """Check model, observations and functional."""
         return make_problem(
             model, y, functional, self.n_particles, self.n_backward, self.backward,
-            paths=("n_sweeps", 1) if trace else None,
+            paths=("n_sweeps", 1) if trace else None, inputs=inputs,
         )  # fmt: skip
 
     def run(
@@ -105,16 +109,17 @@ class ParticleScores:
     def __init__(
         self,
         model: StateSpaceModel,
-        y: Array,
+        y: Any,
+        inputs: Any,
         settings: ParticleSettings,
         family: Family | None = None,
     ) -> None:
-        self.y, self.settings = y, settings
+        self.y, self.inputs, self.settings = y, inputs, settings
         functional = "score" if family is None else family.functional
         # Expected counts are probabilities times their scores.
         self.are_counts = family is not None and functional == "score"
         self.trace = settings.method != "paris"  # whether paths are drawn
-        self.problem = settings.problem(model, y, functional, trace=self.trace)
+        self.problem = settings.problem(model, y, inputs, functional, trace=self.trace)
         self.chains = [
             GibbsChain(self.problem, settings.key, c, trace=self.trace)
             for c in range(settings.n_chains)
@@ -136,7 +141,8 @@ class ParticleScores:
 
     def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient near a model's theta, from the complete-data scores of a path of each chain."""
-        scores = PathScores(model, self.y, self.settings, [None] * self.settings.n_chains, 1)
+        none: list[Array | None] = [None] * self.settings.n_chains
+        scores = PathScores(model, self.y, self.inputs, self.settings, none, 1)
         drawn = scores.draw(model, 1)
         paths = drawn.reshape(-1, *drawn.shape[2:])
         return lambda theta: scores.along(model.replace(theta), paths).mean(0)
@@ -172,13 +178,14 @@ class PathScores:
     def __init__(
         self,
         model: StateSpaceModel,
-        y: Array,
+        y: Any,
+        inputs: Any,
         settings: ParticleSettings,
         paths: list[Array | None],
         per_sweep: int,
     ) -> None:
         self.settings = settings
-        self.problem = settings.problem(model, y, "score", trace=True)
+        self.problem = settings.problem(model, y, inputs, "score", trace=True)
         self.conditional, self.per_sweep = settings.method != "paris", per_sweep
         self.present = [None if p is None else p.copy() for p in paths]  # frozen ones, by chain
         self.smoothers = [  # streams of their own, behind those of the optimizer

@@ -7,11 +7,20 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from randla._typing import Array
-from randla._validation import as_array, read_only
-from randla.smoothing._kernels.exact.kalman import covariance_root
+from randla._validation import read_only
 from randla.smoothing._kernels.models import (
     linear_gaussian as vector,
     linear_gaussian_scalar as scalar,
+)
+from randla.smoothing._model.observations import as_rows
+from randla.smoothing._models.linear_blocks import (
+    System,
+    as_directions,
+    as_parts,
+    has_time_axis,
+    is_regular,
+    number_of_times,
+    root,
 )
 from randla.smoothing._models.ready import (
     HALF_LOG_2PI,
@@ -21,6 +30,16 @@ from randla.smoothing._models.ready import (
     entry_name,
     functions,
 )
+
+# The arguments in the order of theta, and in that of `System`.
+_PARTS = (
+    "transition_matrix", "transition_cov", "observation_matrix", "observation_cov", "initial_mean",
+    "initial_cov", "state_intercept", "observation_intercept",
+)  # fmt: skip
+_SYSTEM_PARTS = (
+    "transition_matrix", "transition_cov", "state_intercept", "observation_matrix",
+    "observation_cov", "observation_intercept", "initial_mean", "initial_cov",
+)  # fmt: skip
 
 
 class LinearGaussian(ReadyModel):
@@ -95,6 +114,9 @@ class LinearGaussian(ReadyModel):
     observation_cov: Array
     initial_mean: Array
     initial_cov: Array
+    state_intercept: Array | None
+    observation_intercept: Array | None
+    diffuse: Array | None
 
     def __init__(
         self,
@@ -104,36 +126,31 @@ class LinearGaussian(ReadyModel):
         observation_cov: ArrayLike,
         initial_mean: ArrayLike,
         initial_cov: ArrayLike,
+        *,
+        state_intercept: ArrayLike | None = None,
+        observation_intercept: ArrayLike | None = None,
+        diffuse: ArrayLike | None = None,
     ) -> None:
-        A = _as_block(transition_matrix, "transition_matrix")
-        d = len(A)  # components of the state
-        if A.shape != (d, d) or d == 0:
-            raise ValueError(f"transition_matrix must be square (d, d), got shape {A.shape}")
-        B = _as_block(observation_matrix, "observation_matrix")
-        k = len(B)  # observed components
-        if B.shape != (k, d) or k == 0:
-            raise ValueError(f"observation_matrix must have shape (k, {d}), got {B.shape}")
-        mean = as_array(initial_mean, "initial_mean")
-        mean = mean[None] if mean.ndim == 0 else mean
-        if mean.shape != (d,):
-            raise ValueError(f"initial_mean must have shape ({d},), got {mean.shape}")
-        parts = {
-            "transition_matrix": A,
-            "transition_cov": _as_covariance(transition_cov, d, "transition_cov"),
-            "observation_matrix": B,
-            "observation_cov": _as_covariance(observation_cov, k, "observation_cov"),
-            "initial_mean": np.array(mean, np.float64),
-            "initial_cov": _as_covariance(initial_cov, d, "initial_cov"),
-        }
-        regular = {n: not n.endswith("cov") or np.diag(_root(p, n)).all() for n, p in parts.items()}
-        regular["initial_mean"] = regular["initial_cov"]  # a known start is one constant
-        self._are_parameters = tuple(map(bool, regular.values()))
-        self._constants = {n: read_only(p) for n, p in parts.items() if not regular[n]}
-        self._index = {n: _index(n, p) for n, p in parts.items() if regular[n]}
+        arguments = locals()
+        parts = as_parts({name: arguments[name] for name in _PARTS})
+        k, d = parts["observation_matrix"].shape[-2:]
+        D, mask = as_directions(diffuse, d)
+        parts["initial_cov"][mask], parts["initial_cov"][:, mask] = 0.0, 0.0  # the flat law is all
+        roots = {n: root(p, n) for n, p in parts.items() if n.endswith("cov")}
+        regular = {n: n not in roots or is_regular(roots[n]) for n in parts}
+        self._n_times, self._times_from = number_of_times(parts)
+        is_parameter = {n: regular[n] and not has_time_axis(n, p) for n, p in parts.items()}
+        is_parameter["initial_cov"] &= D.shape[1] == 0
+        is_parameter["initial_mean"] = is_parameter["initial_cov"]  # a known start is one constant
+        constants = {n: read_only(p) for n, p in parts.items() if not is_parameter[n]}
+        self._constants = dict.fromkeys(_PARTS[6:]) | constants  # None: not given
+        self._constant_roots = {n: r for n, r in roots.items() if not is_parameter[n]}
+        self.diffuse = read_only(D) if D.size else None
+        self._index = {n: _index(n, p) for n, p in parts.items() if is_parameter[n]}
         sizes = [len(index[0]) for index in self._index.values()]
-        self._ends = np.cumsum(sizes)  # in theta, of each argument that is a parameter
+        self._ends = np.cumsum(sizes, dtype=np.intp)  # in theta, of each argument that is one
         wanted = ("transition_matrix", "transition_cov", "observation_cov")
-        self._default_free = tuple(n for n in wanted if regular[n])
+        self._default_free = tuple(n for n in wanted if is_parameter[n])
         self._joint_parameters = tuple(  # covariances with more than one entry
             ("covariance", np.arange(end - size, end))
             for n, size, end in zip(self._index, sizes, self._ends, strict=True)
@@ -160,22 +177,54 @@ class LinearGaussian(ReadyModel):
 
     def _derive(self) -> None:
         self.__dict__.update(self._constants)
-        values = np.split(self.theta, self._ends[:-1])
+        roots = dict(self._constant_roots)
+        values = np.split(self.theta, self._ends[:-1]) if self._index else []
         for (name, index), entries in zip(self._index.items(), values, strict=True):
             part = np.empty([k[-1] + 1 for k in index])  # the last entry is in the last corner
             part[index] = entries
             if name.endswith("cov"):
                 part[index[::-1]] = entries  # the upper triangle
-                if not np.diag(_root(part, name)).all():
+                roots[name] = root(part, name)
+                if not is_regular(roots[name]):
                     raise ValueError(f"{name} must stay positive definite, got a singular one")
             self.__dict__[name] = read_only(part)
-        A, B, m0 = self.transition_matrix, self.observation_matrix, self.initial_mean
-        Q_root, R_root, P0_root = (
-            _root(getattr(self, n), n) for n in ("transition_cov", "observation_cov", "initial_cov")
+        self._set_system(roots)
+
+    def _set_system(self, roots: dict[str, Array]) -> None:
+        """Collect what the exact kernels read; `roots` holds those of the three covariances."""
+        D = [] if self.diffuse is None else [self.diffuse.T]
+        means = np.concatenate([self.initial_mean[None], *D])
+        k, d = self.observation_matrix.shape[-2:]
+        c = np.zeros(d) if self.state_intercept is None else self.state_intercept
+        b = np.zeros(k) if self.observation_intercept is None else self.observation_intercept
+        self._system = System(
+            _timed(self.transition_matrix, 3),
+            _timed(roots["transition_cov"], 3),
+            _timed(c, 2),
+            _timed(self.observation_matrix, 3),
+            _timed(roots["observation_cov"], 3),
+            _timed(b, 2),
+            read_only(means),
+            read_only(roots["initial_cov"]),
         )
-        self._system = tuple(
-            read_only(np.ascontiguousarray(p)) for p in (A, Q_root, B, R_root, m0, P0_root)
-        )
+
+    def _pull_back(self, gradients: System) -> Array:
+        """Gradient in theta, from those in A, Q, c, B, R, d, m_0 and P_0."""
+        by_name = dict(zip(_SYSTEM_PARTS, gradients, strict=True))
+        for name, g in by_name.items():  # an off-diagonal parameter moves two entries
+            if name.endswith("cov"):
+                by_name[name] = 2.0 * g - np.diag(np.diag(g))
+        return np.concatenate([np.zeros(0), *(by_name[n][i] for n, i in self._index.items())])
+
+    def _as_rows(self, y: ArrayLike) -> Array:
+        """Observations (T, k) of as many times as the model has."""
+        rows = as_rows(y, self.observation_matrix.shape[-2])
+        if self._n_times not in (None, len(rows)):
+            raise ValueError(
+                f"y must have as many times as the model, which has {self._times_from}, got "
+                f"{len(rows)}"
+            )
+        return rows
 
     def _pack(self) -> Array:
         # Of numbers near the edge of the range densities are not finite, and the filters tell.
@@ -190,7 +239,9 @@ class LinearGaussian(ReadyModel):
         Blocks that have no meaning because a covariance is singular are zero, its log normaliser
         -inf.
         """
-        A, Q_root, B, R_root, m0, P0_root = self._system
+        system = self._system
+        A, Q_root, B, R_root = (p[0] for p in (system.A, system.Q_root, system.B, system.R_root))
+        m0, P0_root = self.initial_mean, system.P0_root
         W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normaliser
         W_R, R_inv, log_R = _whitener(R_root)
         W_0, P0_inv, log_0 = _whitener(P0_root)
@@ -210,32 +261,9 @@ class LinearGaussian(ReadyModel):
         return blocks
 
 
-def _as_block(value: ArrayLike, name: str) -> Array:
-    array = as_array(value, name)
-    array = array.reshape(1, 1) if array.ndim == 0 else array
-    if array.ndim != 2:
-        raise ValueError(f"{name} must be 2-D, or a number, got shape {array.shape}")
-    return np.array(array, np.float64)
-
-
-def _as_covariance(value: ArrayLike, n: int, name: str) -> Array:
-    P = _as_block(value, name)
-    if P.shape != (n, n):
-        raise ValueError(f"{name} must have shape ({n}, {n}), got {P.shape}")
-    scale = np.sqrt(np.abs(np.diag(P)))  # an entry is judged by those of its row and column
-    if (np.abs(P - P.T) > 1e-6 * np.outer(scale, scale)).any():
-        raise ValueError(f"{name} must be symmetric, got {np.abs(P - P.T).max():g} off")
-    return 0.5 * (P + P.T)
-
-
-def _root(P: Array, name: str) -> Array:
-    root = np.empty(P.shape)  # lower triangular L, L L' = P
-    bad = covariance_root(read_only(np.ascontiguousarray(P)), root)
-    if bad:
-        raise ValueError(
-            f"{name} must be positive semidefinite, got one that fails at row {bad - 1}"
-        )
-    return root
+def _timed(part: Array, ndim: int) -> Array:
+    """`part` with a time axis, of length one where it is constant."""
+    return read_only(np.ascontiguousarray(part if part.ndim == ndim else part[None]))
 
 
 def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:

@@ -25,6 +25,7 @@ def paris(
     n_backward: int | None = 2,
     backward: Backward = "auto",
     n_chains: int = 4,
+    inputs: ArrayLike | None = None,
     executor: Executor | None = None,
     progress: bool = False,
     rng: Any = None,
@@ -60,7 +61,7 @@ def paris(
         "auto" is "mcmc" where there is a density.
     n_chains : int, optional
         Independent repetitions, for the standard error.
-    executor, progress, rng : optional
+    inputs, executor, progress, rng : optional
         As for `ppg`.
 
     Returns
@@ -111,7 +112,9 @@ def paris(
     >>> result.estimate.shape, result.per_chain.shape
     ((1,), (4, 1))
     """
-    problem = make_problem(model, y, functional, n_particles, n_backward, backward, paths=None)
+    problem = make_problem(
+        model, y, functional, n_particles, n_backward, backward, paths=None, inputs=inputs
+    )
     estimates, logs, ess = independent_chains(
         _chain, problem, n_chains=n_chains, n_sweeps=1,
         executor=executor, progress=progress, rng=rng, description="paris",

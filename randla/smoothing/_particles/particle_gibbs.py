@@ -37,6 +37,7 @@ def ppg(
     n_backward: int | None = 2,
     backward: Backward = "auto",
     n_chains: int = 4,
+    inputs: ArrayLike | None = None,
     executor: Executor | None = None,
     progress: bool = False,
     rng: Any = None,
@@ -76,6 +77,9 @@ def ppg(
         How to draw the indices, as for `paris`.
     n_chains : int, optional
         Independent chains, each with a burn-in of its own, for the standard error.
+    inputs : (T,) or (T, m) array_like, optional
+        Row t is the argument `u` at time t of functions of the model or functional, see
+        `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
         Runs the chains, one task each; by default threads do.
     progress : bool, optional
@@ -140,7 +144,9 @@ def ppg(
     n_iterations = as_count(n_iterations, "n_iterations")
     burn_in = as_burn_in(burn_in, n_iterations)
     stored = ("n_iterations", n_iterations)
-    problem = make_problem(model, y, functional, n_particles, n_backward, backward, paths=stored)
+    problem = make_problem(
+        model, y, functional, n_particles, n_backward, backward, paths=stored, inputs=inputs
+    )
     starts, estimates, paths, changed, logs, n_starts = independent_chains(
         _ppg_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
         executor=executor, progress=progress, rng=rng, description="ppg",
@@ -199,6 +205,7 @@ def particle_gibbs(
     burn_in: int | None = None,
     backward: Backward = "auto",
     n_chains: int = 4,
+    inputs: ArrayLike | None = None,
     executor: Executor | None = None,
     progress: bool = False,
     rng: Any = None,
@@ -227,7 +234,7 @@ def particle_gibbs(
         renews the early part of a long path.
     n_chains : int, optional
         Independent chains.
-    executor, progress, rng : optional
+    inputs, executor, progress, rng : optional
         As for `ppg`.
 
     Returns
@@ -275,7 +282,9 @@ def particle_gibbs(
     backward = choose_backward(as_model(model), backward, default="exact")  # O(N) for one path
     path_functional = "state" if functional is None else functional
     stored = ("n_iterations", n_iterations)
-    problem = make_problem(model, y, path_functional, n_particles, 2, backward, paths=stored)
+    problem = make_problem(
+        model, y, path_functional, n_particles, 2, backward, paths=stored, inputs=inputs
+    )
     paths, changed, logs, n_starts = independent_chains(
         _gibbs_chain, problem, n_iterations, n_chains=n_chains, n_sweeps=n_iterations,
         executor=executor, progress=progress, rng=rng, description="particle Gibbs",

@@ -2,16 +2,15 @@
 
 from typing import Any, Literal, NamedTuple, get_args
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._results import RandlaWarning, warn_caller
 from randla._typing import Array
-from randla._validation import as_choice, as_count, read_only
+from randla._validation import as_choice, as_count
 from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.series import Series, unpickled
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import as_model
-from randla.smoothing._particles.records import Series
 
 Backward = Literal["auto", "exact", "reject", "mcmc", "ancestor"]
 #: A history of more bytes than this is refused before it is allocated, for each chain.
@@ -26,8 +25,7 @@ class SmoothingProblem(NamedTuple):
     """A model with observations, and how to smooth; the same for all chains. Picklable."""
 
     model: StateSpaceModel
-    y: Array  # (T,) or (T, k)
-    observed: NDArray[np.bool_]  # (T,)
+    data: Series  # what the kernels read, with the model's parameters
     functional: AdditiveFunctional
     n_particles: int
     n_backward: int | None  # None: all particles instead of draws
@@ -39,10 +37,14 @@ class SmoothingProblem(NamedTuple):
         """Shape of one state in the kernels' arrays."""
         return () if self.model.dim is None else (self.model.dim,)
 
+    @property
+    def y(self) -> Array:
+        """The observations (T,) or (T, k)."""
+        return self.data.y
+
     def series(self, theta: Array | None = None) -> Series:
         """What the kernels read, with the model's parameters or others."""
-        arguments = self.model._arguments if theta is None else theta
-        return Series(self.y, self.observed, arguments)
+        return self.data.at(self.model._arguments if theta is None else theta)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, tuple(self)
@@ -57,9 +59,9 @@ class SmoothingProblem(NamedTuple):
 
 
 def _unpickled(*fields: Any) -> SmoothingProblem:
-    """The problem again, with observations that are read-only: kernels are compiled for that."""
+    """The problem again, with observations that are read-only."""
     problem = SmoothingProblem(*fields)
-    return problem._replace(y=read_only(problem.y), observed=read_only(problem.observed))
+    return problem._replace(data=unpickled(problem.data))
 
 
 def make_problem(
@@ -71,10 +73,11 @@ def make_problem(
     backward: Backward,
     *,
     paths: tuple[str, int] | None,
+    inputs: ArrayLike | None = None,
 ) -> SmoothingProblem:
     """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
-    model = as_model(model)
-    values, observed = model._as_observations(y)
+    model = as_model(model)._for(functional)
+    data = model._series(y, inputs)
     n = as_count(n_particles, "n_particles", minimum=2)
     backward = choose_backward(model, backward)
     if n_backward is not None:
@@ -84,10 +87,10 @@ def make_problem(
     if backward == "ancestor":
         n_backward = 1  # more draws would be the same one again
     if paths is not None:
-        require_memory(len(values), n, model.dim or 1, *paths)
+        require_memory(len(data.y), n, model.dim or 1, *paths)
     functional = model._compiled.functional(functional)
     limit = max(16, n // 4)  # where the proposals begin to cost more than an exact draw
-    return SmoothingProblem(model, values, observed, functional, n, n_backward, backward, limit)
+    return SmoothingProblem(model, data, functional, n, n_backward, backward, limit)
 
 
 def choose_backward(

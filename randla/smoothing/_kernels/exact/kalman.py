@@ -22,6 +22,7 @@ import math
 import numpy as np
 
 from randla._jit import kernel, summing_kernel
+from randla.smoothing._kernels.exact.diffuse import absorb, add_products, begin, resolve, solve
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _EPS = 2.0**-52
@@ -124,25 +125,32 @@ def find_observed(y, seen):
     return n
 
 
+@kernel
+def at(blocks, t):
+    """Block of time t of an array with a leading time axis, of length one where it is constant."""
+    return blocks[min(t, blocks.shape[0] - 1)]
+
+
 @summing_kernel
-def observe_row(y, H, R_root, m, S, M, floor, pivots, seen, e):
+def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
     """Condition the prediction (m, S) on the observed part of one row y, in place.
 
     The pre-array [[R_root, H S], [0, S]] becomes [[F_root, 0], [K F_root, S_new]] in the work
-    array M; `seen` gets the observed components and `e` the innovations F_root^{-1} (y - H m).
+    array M; `seen` gets the observed components. Row 0 of m (q + 1, n) is a mean, whose
+    innovations F_root^{-1} (y - d - H m) go to row 0 of `e`; the others see zeros for y and d.
     Returns the number of observed components and the log density of the row, or (-1, 0) if its
-    law is degenerate.
+    law is degenerate; with q > 0 the density lacks the squares of the innovations.
     """
-    k, d = H.shape
+    k, dim = H.shape
     n = find_observed(y, seen)
     if n == 0:  # a missing row: the prediction stands
         return 0, 0.0
-    width = n + d
+    width = n + dim
     if n == k:
         for a in range(n):
             for b in range(n):
                 M[a, b] = R_root[a, b]
-    else:  # the root of a part of R is made triangular first, so that M stays (n + d) square
+    else:  # the root of a part of R is made triangular first, so that M stays (n + dim) square
         for a in range(n):
             for b in range(k):
                 M[a, b] = R_root[seen[a], b]
@@ -154,56 +162,62 @@ def observe_row(y, H, R_root, m, S, M, floor, pivots, seen, e):
         for b in range(n, width):
             M[a, b] = 0.0
         scale = row_norm(R_root, i, k)  # of the row before cancellation
-        for j in range(d):
+        for j in range(dim):
             if H[i, j] != 0.0:
-                scale += abs(H[i, j]) * row_norm(S, j, d)
-                for b in range(d):
+                scale += abs(H[i, j]) * row_norm(S, j, dim)
+                for b in range(dim):
                     M[a, n + b] += H[i, j] * S[j, b]  # H S beside R_root
         floor[a] = tiny * scale
-    for j in range(d):  # the second block row, [0, S]
+    for j in range(dim):  # the second block row, [0, S]
         for b in range(n):
             M[n + j, b] = 0.0
-        for b in range(d):
+        for b in range(dim):
             M[n + j, n + b] = S[j, b]
     if triangularise(M, n, width, width, floor, pivots) < n:
         return -1, 0.0
     log_density = -0.5 * n * _LOG_2PI
-    for a in range(n):  # e = F_root^-1 (y - H m) by forward substitution
-        remainder = y[seen[a]]
-        for j in range(d):
-            remainder -= H[seen[a], j] * m[j]
-        for b in range(a):
-            remainder -= M[a, b] * e[b]
-        e[a] = remainder / M[a, a]
-        log_density -= 0.5 * e[a] * e[a] + math.log(M[a, a])  # log N(y; H m, F)
-    for j in range(d):
-        for a in range(n):
-            m[j] += M[n + j, a] * e[a]  # m + K (y - H m), as M[n:, :n] = K F_root
-        before = row_norm(S, j, d)
-        for b in range(d):
+    for c in range(m.shape[0]):
+        for a in range(n):  # e = F_root^-1 (y - d - H m) by forward substitution
+            remainder = y[seen[a]] - d[seen[a]] if c == 0 else 0.0
+            for j in range(dim):
+                remainder -= H[seen[a], j] * m[c, j]
+            for b in range(a):
+                remainder -= M[a, b] * e[c, b]
+            e[c, a] = remainder / M[a, a]
+        for j in range(dim):
+            for a in range(n):
+                m[c, j] += M[n + j, a] * e[c, a]  # m + K (y - d - H m), as M[n:, :n] = K F_root
+    for a in range(n):
+        square = 0.5 * e[0, a] * e[0, a] if m.shape[0] == 1 else 0.0
+        log_density -= square + math.log(M[a, a])  # log N(y; H m + d, F)
+    for j in range(dim):
+        before = row_norm(S, j, dim)
+        for b in range(dim):
             S[j, b] = M[n + j, n + b]
-        if row_norm(S, j, d) <= tiny * before:  # determined by the observation: rounding only
-            for b in range(d):
+        if row_norm(S, j, dim) <= tiny * before:  # determined by the observation: rounding only
+            for b in range(dim):
                 S[j, b] = 0.0
     return n, log_density
 
 
 @summing_kernel
-def predict(A, Q_root, m, S, M, floor, pivots, G, C):
-    """From the filtered (m, S) at t to the prediction at t + 1, in place.
+def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
+    """From the filtered (m, S) at t to the prediction at t + 1, in place; c is added to row 0 of m.
 
     The pre-array [[A S, Q_root], [S, 0]] becomes [[S_next, 0], [G S_next, C]]. G is the gain of
     the regression of x_t on x_{t+1} and C a root of what that leaves of the covariance of x_t.
+    Without a G, an empty one, the second row of blocks is left out.
     """
     d = A.shape[0]
-    tiny = 32.0 * _EPS * d
+    tiny, n_rows = 32.0 * _EPS * d, 2 * d if G.size else d
     for i in range(d):
         scale = row_norm(Q_root, i, d)
         for b in range(d):
             M[i, b] = 0.0
             M[i, d + b] = Q_root[i, b]
-            M[d + i, b] = S[i, b]
-            M[d + i, d + b] = 0.0
+            if n_rows > d:
+                M[d + i, b] = S[i, b]
+                M[d + i, d + b] = 0.0
         for j in range(d):
             if A[i, j] != 0.0:
                 scale += abs(A[i, j]) * row_norm(S, j, d)
@@ -211,15 +225,32 @@ def predict(A, Q_root, m, S, M, floor, pivots, G, C):
                     M[i, b] += A[i, j] * S[j, b]  # A S beside Q_root
         floor[i] = tiny * scale
     floor[d:] = 0.0
-    triangularise(M, 2 * d, 2 * d, 2 * d, floor, pivots)
+    triangularise(M, n_rows, n_rows, 2 * d, floor, pivots)
     rank = 0  # of the predicted covariance A P A' + Q
     for i in range(d):
         rank += pivots[i] >= 0
-        G[i] = 0.0
     for i in range(d):
         for b in range(d):
-            C[i, b] = M[d + i, rank + b]
             S[i, b] = M[i, b] if b < rank else 0.0  # S_next
+    if n_rows > d:
+        read_gain(M, rank, pivots, G, C)
+    for r in range(m.shape[0]):  # m = A m + c, in the memory of floor on the way
+        for i in range(d):
+            floor[i] = c[i] if r == 0 else 0.0
+            for j in range(d):
+                floor[i] += A[i, j] * m[r, j]
+        for i in range(d):
+            m[r, i] = floor[i]
+
+
+@summing_kernel
+def read_gain(M, rank, pivots, G, C):
+    """G and C of `predict` from its pre-array after the reflections."""
+    d = G.shape[0]
+    for i in range(d):
+        G[i] = 0.0
+        for b in range(d):
+            C[i, b] = M[d + i, rank + b]
     for p in range(d - 1, -1, -1):  # G S_next = M[d:, :rank], from the last pivot to the first
         c = pivots[p]
         if c >= 0:
@@ -228,30 +259,27 @@ def predict(A, Q_root, m, S, M, floor, pivots, G, C):
                 for q in range(p + 1, d):
                     remainder -= G[i, q] * M[q, c]
                 G[i, p] = remainder / M[p, c]
-    for i in range(d):  # m = A m, in the memory of floor on the way
-        floor[i] = 0.0
-        for j in range(d):
-            floor[i] += A[i, j] * m[j]
-    for i in range(d):
-        m[i] = floor[i]
 
 
 @summing_kernel
-def step_back(A, mean, S, m, G, C, M, pivots, move, covariance, lag):
-    """Smoothed moments at t from those at t + 1: mean (in: t + 1, out: t), root S likewise.
+def step_back(A, c, later, S, now, G, C, M, pivots, move, covariance, lag):
+    """Smoothed moments at t from those at t + 1.
 
-    `m` is the filtered mean at t. `lag` (which may be the memory of G) gets
+    `later` (q + 1, n) has the smoothed means at t + 1, `now` the filtered ones at t (out: smoothed
+    ones); the root S goes from t + 1 to t. `lag` (which may be the memory of G) gets
     Cov(x_t, x_{t+1}) = G P_{t+1} and `covariance` (that of C) gets P_t.
     """
     d = A.shape[0]
-    for i in range(d):  # E(x_{t+1} | y) - A m, what the later observations move
-        move[i] = mean[i]
-        for j in range(d):
-            move[i] -= A[i, j] * m[j]
+    for r in range(now.shape[0]):
+        for i in range(d):  # E(x_{t+1} | y) - A m - c, what the later observations move
+            move[i] = later[r, i] - c[i] if r == 0 else later[r, i]
+            for j in range(d):
+                move[i] -= A[i, j] * now[r, j]
+        for i in range(d):
+            for b in range(d):
+                now[r, i] += G[i, b] * move[b]  # m + G (E(x_{t+1} | y) - A m - c)
     for i in range(d):
-        mean[i] = m[i]
         for b in range(d):
-            mean[i] += G[i, b] * move[b]  # m + G (E(x_{t+1} | y) - A m)
             M[i, b] = C[i, b]
             M[i, d + b] = 0.0
         for j in range(d):
@@ -283,27 +311,74 @@ def square(S, P):
 
 
 @kernel
-def smooth(y, A, Q_root, H, R_root, m0, P0_root, mean, covariance, lag):
-    """Fill the smoothed moments. Returns the log-likelihood and -1, or 0 and a degenerate time.
+def log_likelihood(y, system, start):
+    """Log-likelihood and -1, or 0 and the first degenerate time.
 
-    y is (T, k) with NaN where missing; mean (T, d), covariance (T, d, d), lag (T - 1, d, d).
+    y is (T, k) with NaN where missing. `start` has the arrays of `diffuse.solve`.
     """
     n_steps, k = y.shape
-    d = A.shape[0]
+    d, q = system.means.shape[1], system.means.shape[0] - 1
     M = np.empty((max(k, d) + d, max(k, d) + d))
-    floor, e, move = np.empty(k + 2 * d), np.empty(k), np.empty(d)
+    floor, e, none = np.empty(k + 2 * d), np.empty((q + 1, k)), np.empty((0, 0))
     pivots, seen = np.empty(k + 2 * d, np.int64), np.empty(k, np.int64)
-    m, S, total = m0.copy(), P0_root.copy(), 0.0
-    for t in range(n_steps):  # forward: filtered means to `mean`
+    m, S, total, bad = system.means.copy(), system.P0_root.copy(), 0.0, -1
+    begin(start)
+    for t in range(n_steps):
         if t > 0:
-            predict(A, Q_root, m, S, M, floor, pivots, lag[t - 1], covariance[t - 1])
-        n, log_density = observe_row(y[t], H, R_root, m, S, M, floor, pivots, seen, e)
+            A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
+            predict(A, Q_root, c, m, S, M, floor, pivots, none, none)
+        H, R_root, b = at(system.B, t), at(system.R_root, t), at(system.d, t)
+        n, log_density = observe_row(y[t], H, R_root, b, m, S, M, floor, pivots, seen, e)
         if n < 0:
-            return 0.0, t
+            bad = t if bad < 0 else bad
+            if q == 0:
+                return 0.0, bad
         total += log_density  # log p(y_t | y_0, ..., y_{t-1})
-        copy_to(m, mean[t])
+        absorb(e, n, start)
+    return total + solve(start), bad
+
+
+@kernel
+def smooth(y, system, start, means, covariance, lag):
+    """Fill the smoothed moments. Returns the log-likelihood and -1, or 0 and a degenerate time.
+
+    means (T, q + 1, d), covariance (T, d, d), lag (T - 1, d, d). Row 0 of means[t] gets the
+    smoothed mean, the others the columns that uncertainty about delta adds to its root.
+    """
+    n_steps, k = y.shape
+    d, q = system.means.shape[1], system.means.shape[0] - 1
+    M = np.empty((max(k, d) + d, max(k, d) + d))
+    floor, e, move = np.empty(k + 2 * d), np.empty((q + 1, k)), np.empty(d)
+    pivots, seen = np.empty(k + 2 * d, np.int64), np.empty(k, np.int64)
+    m, S, total, bad = system.means.copy(), system.P0_root.copy(), 0.0, -1
+    begin(start)
+    for t in range(n_steps):  # forward: filtered means to `means`
+        if t > 0:
+            A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
+            predict(A, Q_root, c, m, S, M, floor, pivots, lag[t - 1], covariance[t - 1])
+        H, R_root, b = at(system.B, t), at(system.R_root, t), at(system.d, t)
+        n, log_density = observe_row(y[t], H, R_root, b, m, S, M, floor, pivots, seen, e)
+        if n < 0:
+            bad = t if bad < 0 else bad
+            if q == 0:
+                return 0.0, bad
+        total += log_density  # log p(y_t | y_0, ..., y_{t-1})
+        absorb(e, n, start)
+        for r in range(q + 1):
+            copy_to(m[r], means[t, r])
+    total += solve(start)
+    if bad >= 0:
+        return 0.0, bad
     square(S, covariance[n_steps - 1])  # at the last time the filter is the smoother
+    resolve(start, means[n_steps - 1])
     for t in range(n_steps - 2, -1, -1):  # lag and covariance hold G and C until they are used
-        step_back(A, m, S, mean[t], lag[t], covariance[t], M, pivots, move, covariance[t], lag[t])
-        copy_to(m, mean[t])
+        A, c, now, later = at(system.A, t), at(system.c, t), means[t], means[t + 1]
+        resolve(start, now)
+        step_back(
+            A, c, later, S, now, lag[t], covariance[t], M, pivots, move, covariance[t], lag[t]
+        )
+        add_products(now, later, lag[t])
+    if q > 0:
+        for t in range(n_steps):
+            add_products(means[t], means[t], covariance[t])
     return total, -1
