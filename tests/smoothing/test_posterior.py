@@ -213,7 +213,7 @@ def test_walk_finds_its_scale():
     assert 0.5 < walk.reached()[0, 0] < 2.0
 
 
-@pytest.mark.parametrize(("n", "period"), [(40, 1), (100, 2), (300, 18), (500, 20)])
+@pytest.mark.parametrize(("n", "period"), [(40, 1), (140, 2), (200, 6), (500, 20)])
 def test_period_of_collapsed_moves(n, period):
     problem = mixture_problem(SERIES[:10])._replace(schedule=Schedule(2000, 1000, 1))
     assert problem.period(n) == period

@@ -42,7 +42,7 @@ from randla.smoothing._posterior.tuning import Chain, Pilot, Schedule, learned, 
 
 N_SWEEP = 20  # particles of a sweep
 N_STEPS = 10  # of the walk given the path
-N_PROPOSALS = 2  # of a collapsed or marginal move, one from each of two laws
+N_PROPOSALS = 4  # of a collapsed or marginal move, from two laws in turn
 N_START = 100  # particles of the first path, and of the first look at the variance of Zhat
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
 _N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 50, 9.0, 6400
@@ -78,10 +78,10 @@ class ParticleProblem(NamedTuple):
     def period(self, n: int) -> int:
         """Sweeps for each collapsed move of n particles.
 
-        Collapsed moves then take four fifths of the time up to n = 100, and half of it from 400 on:
-        where they are dear, in long series, sweeps do more for the same time (both measured).
+        Collapsed moves then take eight ninths of the time up to n = 140, and half of it from 400
+        on: where they are dear, in long series, sweeps do more for the same time (both measured).
         """
-        share = min(max(n / 400.0, 0.25), 1.0)
+        share = min(max((n / 400.0) ** 2, 0.125), 1.0)
         ratio = share * (N_PROPOSALS + 2) * n / (2 * N_SWEEP + N_STEPS)
         return min(max(round(ratio), 1), max(1, self.schedule.n_iterations // 100))
 
@@ -153,7 +153,7 @@ class ParticleState:
 
         Returns that of the cloud afterwards.
         """
-        for law in laws:
+        for law in laws * (N_PROPOSALS // len(laws)):
             z, log_ratio = law.propose(self.z, self.rng)
             level, other = self.rng.standard_exponential(), Point(self.prior, z)
             there = yield from cloud.fresh(self.problem, other)
@@ -165,7 +165,7 @@ class ParticleState:
             self.counts["collapsed"][0] += accepted
             if adapt:
                 law.adapt(accepted)
-        self.counts["collapsed"][1] += len(laws)
+        self.counts["collapsed"][1] += N_PROPOSALS
         return value
 
 
@@ -256,7 +256,7 @@ def pilot(problem: ParticleProblem, key: int, c: int) -> Generator[int, None, tu
         cloud, walk = Clouds(problem, n, state.stream), Walk(start, _ACCEPTED)
         value = yield from cloud.fresh(problem, state.point)
         for k in range(_PILOT_SWEEPS):
-            value = yield from state.propose(cloud, value, (walk, walk), True)
+            value = yield from state.propose(cloud, value, (walk,), True)
             line[k] = state.z
     found = learned(line[-_PILOT_KEPT:], walk.reached())
     return found, (yield from choose(problem, state, Point(problem.prior, found.mean)))
