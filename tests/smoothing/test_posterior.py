@@ -123,6 +123,8 @@ def test_far_out_there_is_no_density():
         ({"coefficient": st.uniform(-2, 4)}, ValueError, "support in that of the parameter"),
         ({"step": st.uniform(2, 3)}, ValueError, "finite log density at the parameters"),
         (lambda theta: math.nan, ValueError, "finite log density .* got -inf"),
+        (lambda theta: theta, TypeError, "prior must return a number"),
+        (lambda theta: None, TypeError, "prior must return a number"),
         (lambda theta: math.inf, ValueError, "finite log density .* got inf"),
         ({"step": st.lognorm(1), "step[": st.lognorm(1)}, ValueError, "must name parameters"),
         ([("step", st.lognorm(1))], TypeError, "prior must be a dict"),

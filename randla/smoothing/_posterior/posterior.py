@@ -159,8 +159,8 @@ def posterior(
     note = " (n_iterations - 1)"
     burn_in = n_iterations // 2 if burn_in is None else burn_in
     burn_in = as_count(burn_in, "burn_in", minimum=0, maximum=n_iterations - 1, note=note)
-    if n_particles != "auto":
-        n_particles = as_count(n_particles, "n_particles", minimum=2)
+    is_auto = isinstance(n_particles, str) and n_particles == "auto"
+    given = None if is_auto else as_count(n_particles, "n_particles", minimum=2)
     n_chains = as_count(n_chains, "n_chains")
     run_one: Any
     key, target = int(draw_key(rng)), Prior(model, prior)
@@ -177,7 +177,6 @@ def posterior(
         smoothing = make_problem(model, y, "state", n, 2, backward, paths=None, inputs=inputs)
         numbers = n_chains * (n_iterations - burn_in) * len(smoothing.y) * (model.dim or 1)
         schedule = schedule._replace(thin=max(1, -(-numbers // _PATH_NUMBERS)))
-        given = None if n_particles == "auto" else n_particles
         problem = particle.ParticleProblem(target, smoothing, schedule, chosen_method, given)
         found, chosen = _finish(particle.pilot(problem, key, n_chains))
         problem, run_one = problem._replace(pilot=found, chosen=chosen), particle.particle_chain
