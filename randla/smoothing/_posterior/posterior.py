@@ -23,6 +23,7 @@ from randla.smoothing._posterior.result import PosteriorResult, warn_if_unreliab
 from randla.smoothing._posterior.tuning import Chain, Schedule
 
 Method = Literal["auto", "exact", "particle", "pmmh"]
+_PILOT, _PATHS = 1 << 40, 1 << 41  # their streams, beyond those of any chain
 #: Numbers in the paths that are kept, 64 MB.
 _PATH_NUMBERS = 1 << 23
 _EXACT_PATHS, _EXACT_NUMBERS = 100, 1 << 21  # paths of each chain, numbers in all of them
@@ -168,7 +169,7 @@ def posterior(
     if chosen_method == "exact":
         as_inputs(inputs, wanted=False)
         problem: Any = exact.ExactProblem(target, exact.rows_of(model, y), schedule)
-        found = _finish(exact.pilot(problem, np.random.default_rng([key, n_chains])))
+        found = _finish(exact.pilot(problem, np.random.default_rng([key, _PILOT])))
         problem, run_one = problem._replace(pilot=found), exact.exact_chain
         seconds = 1e-3 * n_iterations
     else:
@@ -178,7 +179,7 @@ def posterior(
         numbers = n_chains * (n_iterations - burn_in) * len(smoothing.y) * (model.dim or 1)
         schedule = schedule._replace(thin=max(1, -(-numbers // _PATH_NUMBERS)))
         problem = particle.ParticleProblem(target, smoothing, schedule, chosen_method, given)
-        found, chosen = _finish(particle.pilot(problem, key, n_chains))
+        found, chosen = _finish(particle.pilot(problem, key, _PILOT))
         problem, run_one = problem._replace(pilot=found, chosen=chosen), particle.particle_chain
         seconds = smoothing.seconds() * n_iterations
     chains = run_chains(
@@ -192,7 +193,7 @@ def posterior(
     )
     result = _result(target, chosen_method, schedule, chains)
     if chosen_method == "exact":
-        result = _with_exact_paths(result, y, np.random.default_rng([key, n_chains + 1]))
+        result = _with_exact_paths(result, y, np.random.default_rng([key, _PATHS]))
     else:
         result = replace(result, _y=smoothing.y)
     warn_if_unreliable(result)

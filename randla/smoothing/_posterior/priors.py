@@ -159,8 +159,7 @@ class Prior:
         value = self.function(read_only(theta))
         if not isinstance(value, (float, int, np.floating, np.integer)):
             raise TypeError(
-                "prior must return a number, the log density at theta, got "
-                f"{type(value).__name__}"
+                f"prior must return a number, the log density at theta, got {type(value).__name__}"
             )
         return float(value)
 
