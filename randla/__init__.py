@@ -40,7 +40,7 @@ _FAMILIES = {
         "MaximumLikelihoodResult MaximumLikelihoodWarning PosteriorResult PosteriorWarning "
         "SmoothingResult StateSpaceModel StochasticVolatility components ffbs hmm_smoother "
         "kalman_smoother maximum_likelihood paris particle_filter particle_gibbs posterior ppg "
-        "structural"
+        "start_filter structural"
     ),
     "datasets": "",
     "random": "",

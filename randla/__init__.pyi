@@ -59,6 +59,7 @@ from randla.smoothing import (
     particle_gibbs as particle_gibbs,
     posterior as posterior,
     ppg as ppg,
+    start_filter as start_filter,
     structural as structural,
 )
 from randla.transport import (

@@ -25,6 +25,7 @@ from randla.smoothing._particles.ffbs import ffbs
 from randla.smoothing._particles.filter import particle_filter
 from randla.smoothing._particles.filter_errors import DegenerateFilterWarning
 from randla.smoothing._particles.filter_result import FilterResult
+from randla.smoothing._particles.online import FilterStep, OnlineFilter, start_filter
 from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
@@ -42,12 +43,14 @@ __all__ = [
     "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",
+    "FilterStep",
     "ForecastResult",
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
     "MaximumLikelihoodResult",
     "MaximumLikelihoodWarning",
+    "OnlineFilter",
     "PosteriorResult",
     "PosteriorWarning",
     "SmoothingResult",
@@ -63,5 +66,6 @@ __all__ = [
     "particle_gibbs",
     "posterior",
     "ppg",
+    "start_filter",
     "structural",
 ]

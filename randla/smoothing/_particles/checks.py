@@ -32,9 +32,9 @@ class NoSurvivorsError(WeightError):
 
 def raise_for_status(info: NDArray[np.int64]) -> None:
     """Raise what a kernel reported in ``info = (code, time, count)``, and clear it."""
-    code, t, count = (int(v) for v in info[:3])
-    if code == status.OK:
+    if info[0] == status.OK:
         return
+    code, t, count = (int(v) for v in info[:3])
     info[0] = status.OK
     message = {
         status.ALL_ZERO: (

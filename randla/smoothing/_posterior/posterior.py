@@ -12,6 +12,7 @@ from randla._random import draw_key
 from randla._validation import as_choice, as_count, as_flag
 from randla.smoothing._model.observations import as_rows
 from randla.smoothing._model.series import as_inputs
+from randla.smoothing._model.several import as_several
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.checks import as_model
@@ -63,7 +64,8 @@ def posterior(
     model : StateSpaceModel
         The model; the chains begin with a walk from its parameters.
     y : (T,) or (T, k) array_like
-        Observations, NaN where missing.
+        Observations, NaN where missing. With exact likelihoods also a list of arrays, several
+        independent series (then without paths and forecasts).
     prior : dict or function
         From names of parameters to frozen laws of `scipy.stats`, as in
         ``{"sigma": scipy.stats.halfnorm(scale=1)}``; anything with a method `logpdf` will do. What
@@ -156,6 +158,12 @@ def posterior(
     """
     model = as_model(model)
     chosen_method = choose_method(model, method)
+    several = [one for one, _ in as_several(y, inputs) or []]  # empty: one series
+    if several and chosen_method != "exact":
+        raise ValueError(
+            f"y must be one series for method={chosen_method!r}, got a list of {len(several)}: "
+            "only exact likelihoods of several are added up"
+        )
     n_iterations = as_count(n_iterations, "n_iterations", minimum=2)
     note = " (n_iterations - 1)"
     burn_in = n_iterations // 2 if burn_in is None else burn_in
@@ -168,7 +176,8 @@ def posterior(
     schedule = Schedule(n_iterations, burn_in, 1)
     if chosen_method == "exact":
         as_inputs(inputs, wanted=False)
-        problem: Any = exact.ExactProblem(target, exact.rows_of(model, y), schedule)
+        rows = [exact.rows_of(model, one) for one in several or [y]]
+        problem: Any = exact.ExactProblem(target, rows, schedule)
         found = _finish(exact.pilot(problem, np.random.default_rng([key, _PILOT])))
         problem, run_one = problem._replace(pilot=found), exact.exact_chain
         seconds = 1e-3 * n_iterations
@@ -192,10 +201,16 @@ def posterior(
         description="posterior",
     )
     result = _result(target, chosen_method, schedule, chains)
+    if several:
+        return _checked(result)
     if chosen_method == "exact":
         result = _with_exact_paths(result, y, np.random.default_rng([key, _PATHS]))
     else:
         result = replace(result, _y=smoothing.y)
+    return _checked(result)
+
+
+def _checked(result: PosteriorResult) -> PosteriorResult:
     warn_if_unreliable(result)
     return result
 
