@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from randla import (
+    DiscreteHMM,
     LinearGaussian,
     StateSpaceModel,
     StochasticVolatility,
@@ -351,6 +352,16 @@ def test_bad_observations_are_named(y_t, u_t, error, message):
             run.update(y_t, u_t)
         run.update([0.1, np.nan])
     assert run.time == 2
+
+
+def test_numbers_that_the_model_does_not_know_are_named():
+    chain = DiscreteHMM(models.INITIAL, models.TRANSITION, models.EMISSION)
+    run = start_filter(chain, n_particles=50, rng=1)
+    run.update(1.0)
+    for bad in (1.5, 3.0, -1.0):
+        with pytest.raises(ValueError, match=r"must hold symbols 0\.\.2"):
+            run.update(bad)
+    run.update(np.nan)
 
 
 def test_n_particles_must_be_given():
