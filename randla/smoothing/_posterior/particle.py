@@ -23,6 +23,7 @@ it likes.
 
 import math
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,10 +127,9 @@ class ParticleState:
         yield from smoother.backward(self.paths)
         value = self._given_path(self.theta)
         moves = walk.draw(self.rng, N_STEPS)
-        with np.errstate(all="ignore"):  # of the densities of priors, far out
-            self.point, _, accepted = random_walk(
-                self.prior, self._given_path, self.point, value, moves, self.rng
-            )
+        self.point, _, accepted = random_walk(
+            self.prior, self._given_path, self.point, value, moves, self.rng
+        )
         self.counts["path"][0] += accepted
         self.counts["path"][1] += N_STEPS
         if adapt:
@@ -317,16 +317,22 @@ class MarginalChain(ParticleState):
         super().__init__(problem, key, c)
         assert problem.pilot is not None
         self.laws = Independent(*problem.pilot), Walk(problem.pilot.shape, _ACCEPTED)
-        self.cloud = Clouds(problem, problem.chosen, self.stream)
-        self.value = -math.inf
+        self.n = problem.chosen
 
     def start(self) -> Generator[int, None, None]:
-        self.value = yield from self.cloud.fresh(self.problem, self.point)
-        self.cloud.accept()
+        cloud = Clouds(self.problem, self.n, self.stream)
+        value = yield from cloud.fresh(self.problem, self.point)
+        if value == -math.inf:
+            raise WeightError(
+                f"n_particles must be more than {self.n}: no particle survives at the start of a "
+                "chain"
+            )
+        cloud.accept()
+        self.cloud, self.value = cloud, value
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
         self.value = yield from self.propose(self.cloud, self.value, self.laws, adapt)
-        if not adapt and self.value > -math.inf:
+        if not adapt:
             yield from self.cloud.smoother.backward(self.paths)
 
     def learn(self, pilot: Pilot) -> None:
@@ -335,9 +341,9 @@ class MarginalChain(ParticleState):
 
     def retune(self, mean: Array) -> Generator[int, None, None]:
         """Another number of particles, and with it another Zhat of the present point."""
-        n = yield from choose(self.problem, self, Point(self.prior, mean))
-        self.cloud = Clouds(self.problem, n, self.stream)
-        yield from self.start()
+        self.n = yield from choose(self.problem, self, Point(self.prior, mean))
+        with suppress(WeightError):  # else all goes on as before
+            yield from self.start()
 
     def start_counting(self) -> None:
         self.counts = {name: [0, 0] for name in self.counts}
@@ -366,7 +372,7 @@ def particle_chain(problem: ParticleProblem, key: int, c: int) -> Generator[int,
         try:
             yield from sampler.start()
             break
-        except (WeightError, ValueError):
+        except ValueError:  # of other parameters it may not be so
             if attempt == _MOST_STARTS - 1:
                 raise
     kept = yield from run(sampler, problem.schedule, problem.prior.free, first.shape)

@@ -149,7 +149,7 @@ class Prior:
             return theta, -math.inf
         if self.function is not None:
             total += self._of_function(theta)
-        else:
+        with np.errstate(all="ignore"):  # far out
             for places, log_density in self.laws:
                 total += log_density(theta[places])
         return theta, total if total == total else -math.inf
