@@ -416,6 +416,9 @@ class StateSpaceModel:
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
+    def _require_start(self) -> None:
+        """Raise ValueError if a ready model has no law to draw its first state from."""
+
     def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
         """`y` as the functions take it, read-only, and which rows are not wholly missing."""
         k = self.observation_dim  # None: one number of a ready model, else the functions know

@@ -87,6 +87,11 @@ def has_time_axis(name: str, part: Array) -> bool:
     return part.ndim > (1 if name in _VECTORS else 2)
 
 
+def block_at(blocks: Array, t: int) -> Array:
+    """Block of time t of an array of `System`."""
+    return blocks[min(t, len(blocks) - 1)]
+
+
 def number_of_times(parts: dict[str, Array]) -> tuple[int | None, str]:
     """T and the argument that tells it; None if no argument has a time axis."""
     n_times, source = None, ""

@@ -1,6 +1,7 @@
 """The linear Gaussian model."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +12,15 @@ from randla._validation import read_only
 from randla.smoothing._kernels.models import (
     linear_gaussian as vector,
     linear_gaussian_scalar as scalar,
+    linear_gaussian_varying as varying,
+    linear_gaussian_varying_scalar as varying_scalar,
 )
 from randla.smoothing._model.observations import as_rows
 from randla.smoothing._models.linear_blocks import (
     System,
     as_directions,
     as_parts,
+    block_at,
     has_time_axis,
     is_regular,
     number_of_times,
@@ -157,6 +161,12 @@ class LinearGaussian(ReadyModel):
             if n.endswith("cov") and size > 1
         )
         simple = d == 1 and k == 1  # then state and observation are numbers
+        self._is_plain = self._n_times is None and len(parts) == 6  # no time axis, no intercept
+        kernels = (
+            (scalar if simple else vector)
+            if self._is_plain
+            else (varying_scalar if simple else varying)
+        )
         without: list[str] = []  # functions that have the inverse of a singular covariance in them
         if not regular["transition_cov"]:
             without += ["log_transition", "log_transition_bound"]
@@ -166,7 +176,7 @@ class LinearGaussian(ReadyModel):
             without += ["score_initial", "score_step", *PROPOSAL, *INITIAL_PROPOSAL]
         entries = [(n, i) for n, index in self._index.items() for i in zip(*index, strict=True)]
         super().__init__(
-            **functions(scalar if simple else vector, without),
+            **functions(kernels, without),
             dim=None if simple else d,
             observation_dim=None if k == 1 else k,
             theta=[parts[n][i] for n, i in entries],
@@ -215,28 +225,61 @@ class LinearGaussian(ReadyModel):
     def _as_rows(self, y: ArrayLike) -> Array:
         """Observations (T, k) of as many times as the model has."""
         rows = as_rows(y, self.observation_matrix.shape[-2])
-        if self._n_times not in (None, len(rows)):
-            raise ValueError(
-                f"y must have as many times as the model, which has {self._times_from}, got "
-                f"{len(rows)}"
-            )
+        self._require_length(len(rows))
         return rows
+
+    def _require_length(self, n: int) -> None:
+        if self._n_times not in (None, n):
+            raise ValueError(
+                f"y must have as many times as the model, which has {self._times_from}, got {n}"
+            )
+
+    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+        values, observed = super()._as_observations(y)
+        self._require_length(len(values))
+        return values, observed
+
+    def _require_start(self) -> None:
+        if self.diffuse is not None:
+            raise ValueError(
+                "model must have a law of its start that can be drawn from, got a LinearGaussian "
+                "with diffuse: kalman_smoother and maximum_likelihood(method='exact') take it"
+            )
+
+    def _draw_paths(
+        self, start: NDArray[Any] | None, start_time: int, n_steps: int, *args: Any
+    ) -> tuple[Array, Array]:
+        if start is None:
+            self._require_start()
+        if self._n_times is not None and start_time + n_steps > self._n_times:
+            raise ValueError(
+                f"n_steps must not lead beyond the times of the model, which has "
+                f"{self._times_from}, got {n_steps} from time {start_time} on: make a model with "
+                "matrices for later times, too"
+            )
+        return super()._draw_paths(start, start_time, n_steps, *args)
 
     def _pack(self) -> Array:
         # Of numbers near the edge of the range densities are not finite, and the filters tell.
         with np.errstate(over="ignore", invalid="ignore"):
-            flat = [np.ravel(part) for part in (self.theta, *self._blocks())]
-        begins = np.cumsum([part.size for part in flat])[:-1]  # where each block begins
-        return np.concatenate([*flat, [len(self.observation_matrix)], begins])
+            if self._is_plain:
+                return _packed([self.theta], self._blocks(0))
+            pieces = []
+            for t in range(self._n_times or 1):
+                intercepts = [block_at(self._system.c, max(t - 1, 0)), block_at(self._system.d, t)]
+                pieces.append(_packed(intercepts, self._blocks(t)))
+        return np.concatenate([self.theta, *pieces, [len(pieces), len(pieces[0])]])
 
-    def _blocks(self) -> list[Array | float]:
-        """What the kernels are handed, in their order.
+    def _blocks(self, t: int) -> list[Array | float]:
+        """What the functions are handed, in their order, for the step to time t and its row.
 
         Blocks that have no meaning because a covariance is singular are zero, its log normaliser
         -inf.
         """
         system = self._system
-        A, Q_root, B, R_root = (p[0] for p in (system.A, system.Q_root, system.B, system.R_root))
+        A, Q_root = block_at(system.A, max(t - 1, 0)), block_at(system.Q_root, max(t - 1, 0))
+        B, R_root = block_at(system.B, t), block_at(system.R_root, t)
+        R = block_at(_timed(self.observation_cov, 3), t)
         m0, P0_root = self.initial_mean, system.P0_root
         W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normaliser
         W_R, R_inv, log_R = _whitener(R_root)
@@ -245,7 +288,7 @@ class LinearGaussian(ReadyModel):
             *(log_Q, log_R, log_0),
             *(A, Q_root, W_Q, W_Q @ A, Q_inv, Q_inv @ A, P0_root, W_0, P0_inv),  # (d, d)
             *(m0, W_0 @ m0, P0_inv @ m0),  # (d,)
-            *(B, W_R @ B, R_inv @ B, R_root, W_R, R_inv, self.observation_cov),  # (k, d), (k, k)
+            *(B, W_R @ B, R_inv @ B, R_root, W_R, R_inv, R),  # (k, d), (k, k)
         ]
         if np.isinf(log_R):  # no density of y to condition on, so no proposals
             return blocks + [0.0] * (vector.N_BLOCKS - len(blocks))
@@ -260,6 +303,13 @@ class LinearGaussian(ReadyModel):
 def _timed(part: Array, ndim: int) -> Array:
     """`part` with a time axis, of length one where it is constant."""
     return read_only(np.ascontiguousarray(part if part.ndim == ndim else part[None]))
+
+
+def _packed(before: list[Array], blocks: list[Array | float]) -> Array:
+    """One array for the compiled functions: where each block begins stands at its end."""
+    flat = [np.ravel(part) for part in (*before, *blocks)]
+    begins = np.cumsum([part.size for part in flat])[:-1][len(before) - 1 :]
+    return np.concatenate([*flat, [np.shape(blocks[vector.R])[0]], begins])
 
 
 def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:

@@ -158,6 +158,7 @@ def particle_filter(
     ((100, 1), (100,))
     """
     model = as_model(model)
+    model._require_start()
     series = model._series(y, inputs)
     n_times = len(series.y)
     n_particles = as_count(n_particles, "n_particles", minimum=2)
