@@ -18,7 +18,9 @@ from randla.smoothing._models.linear_gaussian import LinearGaussian
 
 Functional = Literal["state", "square", "lag_product", "score"]
 
-_UNDETERMINED = 1e10  # error of a diffuse direction, over that with all others known
+# Error of a diffuse direction, relative to that by the observation which tells most of it, where it
+# is not determined; where some observations are much more certain than others.
+_UNDETERMINED, _RATHER_CERTAIN = 1e10, 1e8
 _NORMAL_95 = 1.6449  # quantile of a band of 90 %
 
 
@@ -174,20 +176,27 @@ def _run(kernel: Any, rows: Array, model: LinearGaussian, *out: Array) -> float:
     sizes = ((q + 1, q + 1), q, q + 1, q, (q, q), q)
     start = Start(*(np.zeros(size) for size in sizes))
     value, time = kernel(rows, system, start, *out)
-    if time >= 0 and q > 0:
-        # Given delta a row is certain. With a variance of delta, which changes nothing, it is not;
-        # as large as the variance that the other rows leave, it costs no digits.
-        largest = np.where(start.largest > 0.0, start.largest, 1.0)
-        value, time = kernel(rows, with_variance(system, largest**-2.0), start, *out)
-    _require_density(value, time)
-    unknown = np.flatnonzero(start.inflation > _UNDETERMINED)
-    if unknown.size:
+    if q > 0 and (time >= 0 or start.inflation.max() > _RATHER_CERTAIN):
+        # Given delta a row is certain, or nearly so beside the others. With a variance of delta,
+        # which changes nothing, it is not, and one as large as the other rows leave costs no digits.
+        variances = _natural_variances(start, _UNDETERMINED if time >= 0 else 1e20)
+        value, time = kernel(rows, with_variance(system, variances), start, *out)
+    unknown = np.flatnonzero(~(start.inflation <= _UNDETERMINED))
+    if time < 0 and unknown.size:
         raise ValueError(
             "diffuse must have directions that y determines, but the observations say nothing "
             f"about some combination of its columns {unknown.tolist()}: give that one a variance "
             "in initial_cov, or more observations"
         )
+    _require_density(value, time)
     return value
+
+
+def _natural_variances(start: Start, limit: float) -> Array:
+    """Variances of delta given y, or by the row that tells most where its error is inflated."""
+    largest = np.where(start.largest > 0.0, start.largest, 1.0)
+    inflation = np.where(start.inflation < limit, start.inflation, 1.0)
+    return np.asarray((inflation / largest) ** 2)
 
 
 def log_likelihood(model: LinearGaussian, rows: Array) -> float:

@@ -57,8 +57,8 @@ def absorb(e, n, start):
 def solve(start):
     """Fill delta and inverse = R^{-1}; returns what the flat start adds to the log-likelihood.
 
-    `inflation` gets the standard error of each delta relative to that with all others known (and
-    one row in the place of all): 1e14 or so where it is not determined.
+    `inflation` gets the standard error of each delta relative to that by the row which tells most
+    of it, if all others were known: 1e14 or more where it is not determined.
     """
     X, V, q = start.triangle, start.inverse, start.largest.size
     if q == 0:
@@ -66,7 +66,7 @@ def solve(start):
     value = q * _HALF_LOG_2PI - 0.5 * X[q, q] * X[q, q]
     V[:, :] = 0.0
     for j in range(q - 1, -1, -1):  # R V = I, from the last row on
-        pivot = max(X[j, j], 1e-14 * start.largest[j])
+        pivot = max(X[j, j], 1e-18 * start.largest[j])
         pivot = pivot if pivot > 0.0 else 1.0  # no observation has delta_j: see below
         value -= math.log(pivot)
         total = -X[j, q]
