@@ -178,7 +178,7 @@ def _run(kernel: Any, rows: Array, model: LinearGaussian, *out: Array) -> float:
     value, time = kernel(rows, system, start, *out)
     if q > 0 and (time >= 0 or start.inflation.max() > _RATHER_CERTAIN):
         # Given delta a row is certain, or nearly so beside the others. With a variance of delta,
-        # which changes nothing, it is not, and one as large as the other rows leave costs no digits.
+        # which changes nothing, it is not; one as large as the other rows leave costs no digits.
         variances = _natural_variances(start, _UNDETERMINED if time >= 0 else 1e20)
         value, time = kernel(rows, with_variance(system, variances), start, *out)
     unknown = np.flatnonzero(~(start.inflation <= _UNDETERMINED))
