@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_choice, read_only
-from randla.smoothing._kernels.exact import kalman as kernels
-from randla.smoothing._kernels.exact.kalman_score import likelihood_gradient
+from randla.smoothing._exact.records import Backward, Past, Start, Work
+from randla.smoothing._kernels.exact import diffuse, kalman as kernels
+from randla.smoothing._kernels.exact.kalman_score import gradient
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.plot import plot_band
-from randla.smoothing._models.linear_blocks import System, with_variance
+from randla.smoothing._models.linear_blocks import Gradients, System, with_variance
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 
 Functional = Literal["state", "square", "lag_product", "score"]
@@ -148,48 +149,66 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     if not isinstance(model, LinearGaussian):
         raise TypeError(f"model must be a LinearGaussian, got {type(model).__name__}")
     rows = model._as_rows(y)
-    d = len(model.initial_mean)
-    covariance = np.empty((len(rows), d, d))
-    lag_covariance = np.empty((len(rows) - 1, d, d))
-    means = np.empty((len(rows), *model._system.means.shape))
-    value = _run(kernels.smooth, rows, model, means, covariance, lag_covariance)
-    mean = np.ascontiguousarray(means[:, 0])
-    return KalmanSmootherResult(mean, covariance, lag_covariance, value, model, rows)
+    n, d = len(rows), len(model.initial_mean)
+    mean, covariance, lag = np.empty((n, d)), np.empty((n, d, d)), np.empty((n - 1, d, d))
+    value, system, work, _, columns, _ = _run_filter(model, rows, smoothing=(mean, lag, covariance))
+    if columns.size:
+        diffuse.smooth_columns(system, lag, columns, work.floor)
+    kernels.smooth(system, work, mean, covariance, lag)
+    if columns.size:
+        diffuse.add_products(columns, covariance, lag)
+    return KalmanSmootherResult(mean, covariance, lag, value, model, rows)
 
 
-class Start(NamedTuple):
-    """What the kernels keep of the flat start (`_kernels.exact.diffuse`)."""
+class _Filtered(NamedTuple):
+    """The forward pass of a model over y."""
 
-    triangle: Array  # (q + 1, q + 1)
-    largest: Array  # (q,), entry of each column of E
-    row: Array  # (q + 1,), work
-    delta: Array  # (q,)
-    inverse: Array  # (q, q)
-    inflation: Array  # (q,)
+    value: float  # log-likelihood
+    system: System
+    work: Work
+    past: Past
+    columns: Array  # (T, q, d), what a diffuse start adds to the roots of the covariances
+    E: Array  # (T, q, k), and to the innovations
 
 
-def _run(kernel: Any, rows: Array, model: LinearGaussian, *out: Array) -> float:
-    """Log-likelihood by one of the kernels, which fills `out`."""
+def _run_filter(
+    model: LinearGaussian, rows: Array, *, smoothing: tuple[Array, ...] = (), keep: bool = False
+) -> _Filtered:
+    """Run the filter; `smoothing` are arrays for the means, G and C, if these are wanted.
+
+    `keep` gains of the filter for the score.
+    """
     # A pickled model has lost this flag, and kernels are compiled for it.
     system, rows = System(*map(read_only, model._system)), read_only(rows)
-    q = len(system.means) - 1
-    sizes = ((q + 1, q + 1), q, q + 1, q, (q, q), q)
-    start = Start(*(np.zeros(size) for size in sizes))
-    value, time = kernel(rows, system, start, *out)
-    if q > 0 and (time >= 0 or start.inflation.max() > _RATHER_CERTAIN):
-        # Given delta a row is certain, or nearly so beside the others. With a variance of delta,
-        # which changes nothing, it is not; one as large as the other rows leave costs no digits.
-        variances = _natural_variances(start, _UNDETERMINED if time >= 0 else 1e20)
-        value, time = kernel(rows, with_variance(system, variances), start, *out)
-    unknown = np.flatnonzero(~(start.inflation <= _UNDETERMINED))
-    if time < 0 and unknown.size:
-        raise ValueError(
-            "diffuse must have directions that y determines, but the observations say nothing "
-            f"about some combination of its columns {unknown.tolist()}: give that one a variance "
-            "in initial_cov, or more observations"
-        )
+    n, (q, d), k = len(rows), system.directions.shape, rows.shape[1]
+    keep = keep or q > 0
+    mean, G, C = smoothing or (np.empty((n if keep else 1, d)), *np.empty((2, 1, 0, 0)))
+    past = Past.of(system, mean, G, C, n if keep else 1)
+    work = Work.of(system)
+    value, time = kernels.run_filter(rows, system, work, past, keep)
+    columns, E = np.empty((n, q, d)), np.empty((n, q, k))
+    if q > 0:
+        start = Start.of(system)
+        more = diffuse.solve_start(system, past, start, columns, E)
+        if time >= 0 or start.inflation.max() > _RATHER_CERTAIN:
+            # Given delta a row is certain, or nearly so beside the others. With a variance of
+            # delta, which changes nothing, it is not; one as large as the other rows leave costs
+            # no digits.
+            variances = _natural_variances(start, _UNDETERMINED if time >= 0 else 1e20)
+            system = with_variance(system, variances)
+            work = Work.of(system)
+            value, time = kernels.run_filter(rows, system, work, past, keep)
+            more = diffuse.solve_start(system, past, start, columns, E)
+        value += more
+        unknown = np.flatnonzero(~(start.inflation <= _UNDETERMINED))
+        if time < 0 and unknown.size:
+            raise ValueError(
+                "diffuse must have directions that y determines, but the observations say nothing "
+                f"about some combination of its columns {unknown.tolist()}: give that one a "
+                "variance in initial_cov, or more observations"
+            )
     _require_density(value, time)
-    return value
+    return _Filtered(value, system, work, past, columns, E)
 
 
 def _natural_variances(start: Start, limit: float) -> Array:
@@ -197,11 +216,6 @@ def _natural_variances(start: Start, limit: float) -> Array:
     largest = np.where(start.largest > 0.0, start.largest, 1.0)
     inflation = np.where(start.inflation < limit, start.inflation, 1.0)
     return np.asarray((inflation / largest) ** 2)
-
-
-def log_likelihood(model: LinearGaussian, rows: Array) -> float:
-    """Log p(y) alone, the forward pass without what smoothing needs."""
-    return _run(kernels.log_likelihood, rows, model)
 
 
 def _require_density(value: float, time: int) -> None:
@@ -214,18 +228,29 @@ def _require_density(value: float, time: int) -> None:
         raise ValueError(f"y must have a finite log-likelihood under the model, got {value}")
 
 
+def log_likelihood(model: LinearGaussian, rows: Array) -> float:
+    """Log p(y) alone, the forward pass without what smoothing needs."""
+    return _run_filter(model, rows).value
+
+
 def linear_gaussian_score(model: LinearGaussian, rows: Array) -> tuple[float, Array]:
     """Log-likelihood and its gradient in ``model.theta``, for the rows of y (T, k)."""
     value, gradients = system_score(model, rows)
     return value, model._pull_back(gradients)
 
 
-def system_score(model: LinearGaussian, rows: Array) -> tuple[float, System]:
+def system_score(model: LinearGaussian, rows: Array) -> tuple[float, Gradients]:
     """Log-likelihood and its gradients in A, Q, c, B, R, d, m_0 and P_0, summed over the times.
 
     Those of covariances are symmetric: dl = sum(g * dQ). Singular and zero ones are as any other.
     """
-    k, d = model.observation_matrix.shape[-2:]
-    shapes = ((d, d), (d, d), (d,), (k, d), (k, k), (k,), (d,), (d, d))
-    gradients = System(*(np.empty(shape) for shape in shapes))
-    return _run(likelihood_gradient, rows, model, *gradients), gradients
+    n, (q, d), k = len(rows), model._directions.shape, rows.shape[1]
+    smoothing = np.empty((n, d)), np.empty((n, d, d)), np.empty((1, d, d))
+    value, system, _, past, columns, E = _run_filter(model, rows, smoothing=smoothing, keep=True)
+    gradients, work = Gradients.zeros(d, k), Backward.zeros(d, k)
+    gradient(system, past, work, gradients)
+    if q > 0:
+        diffuse.smooth_columns(system, past.G, columns, work.move)
+        rs = np.zeros((q, d))
+        diffuse.add_gradient(system, past, columns, E, rs, work.rho, work.u, gradients)
+    return value, gradients

@@ -24,8 +24,27 @@ class System(NamedTuple):
     B: Array  # (n, k, d)
     R_root: Array  # (n, k, k)
     d: Array  # (n, k), the intercept of the observation
-    means: Array  # (q + 1, d): the initial mean, and the columns of the diffuse start as rows
+    m0: Array  # (d,)
     P0_root: Array  # (d, d)
+    directions: Array  # (q, d), the columns of the diffuse start as rows
+
+
+class Gradients(NamedTuple):
+    """Gradients of the log-likelihood in the arguments, summed over the times."""
+
+    A: Array  # (d, d)
+    Q: Array  # (d, d)
+    c: Array  # (d,)
+    B: Array  # (k, d)
+    R: Array  # (k, k)
+    d: Array  # (k,)
+    m0: Array  # (d,)
+    P0: Array  # (d, d)
+
+    @classmethod
+    def zeros(cls, d: int, k: int) -> "Gradients":
+        sizes = ((d, d), (d, d), d, (k, d), (k, k), k, d, (d, d))
+        return cls(*(np.zeros(size) for size in sizes))
 
 
 def as_parts(arguments: dict[str, Any]) -> dict[str, Array]:
@@ -159,6 +178,6 @@ def is_regular(root: Array) -> bool:
 def with_variance(system: System, variances: Array) -> System:
     """The same law of y: a variance of delta beside its flat law does not change that one."""
     d, q = len(system.P0_root), len(variances)
-    M = np.concatenate([system.P0_root, system.means[1:].T * np.sqrt(variances)], axis=1)
+    M = np.concatenate([system.P0_root, system.directions.T * np.sqrt(variances)], axis=1)
     triangularise(M, d, d, d + q, np.zeros(d), np.empty(d, np.int64))
     return system._replace(P0_root=read_only(np.ascontiguousarray(M[:, :d])))

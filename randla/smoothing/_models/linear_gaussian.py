@@ -17,6 +17,7 @@ from randla.smoothing._kernels.models import (
 )
 from randla.smoothing._model.observations import as_rows
 from randla.smoothing._models.linear_blocks import (
+    Gradients,
     System,
     as_directions,
     as_parts,
@@ -150,6 +151,7 @@ class LinearGaussian(ReadyModel):
         self._constants = dict.fromkeys(_PARTS[6:]) | constants  # None: not given
         self._constant_roots = {n: r for n, r in roots.items() if not is_parameter[n]}
         self.diffuse = read_only(D) if D.size else None
+        self._directions = read_only(np.ascontiguousarray(D.T))
         self._index = {n: _index(n, p) for n, p in parts.items() if is_parameter[n]}
         sizes = [len(index[0]) for index in self._index.values()]
         self._ends = np.cumsum(sizes, dtype=np.intp)  # in theta, of each argument that is one
@@ -198,8 +200,6 @@ class LinearGaussian(ReadyModel):
                 if not is_regular(roots[name]):
                     raise ValueError(f"{name} must stay positive definite, got a singular one")
             self.__dict__[name] = read_only(part)
-        D = [] if self.diffuse is None else [self.diffuse.T]
-        means = np.concatenate([self.initial_mean[None], *D])
         k, d = self.observation_matrix.shape[-2:]
         c = np.zeros(d) if self.state_intercept is None else self.state_intercept
         b = np.zeros(k) if self.observation_intercept is None else self.observation_intercept
@@ -210,11 +210,12 @@ class LinearGaussian(ReadyModel):
             _timed(self.observation_matrix, 3),
             _timed(roots["observation_cov"], 3),
             _timed(b, 2),
-            read_only(means),
+            self.initial_mean,
             read_only(roots["initial_cov"]),
+            self._directions,
         )
 
-    def _pull_back(self, gradients: System) -> Array:
+    def _pull_back(self, gradients: Gradients) -> Array:
         """Gradient in theta, from those in A, Q, c, B, R, d, m_0 and P_0."""
         by_name = dict(zip(_SYSTEM_PARTS, gradients, strict=True))
         for name, g in by_name.items():  # an off-diagonal parameter moves two entries
