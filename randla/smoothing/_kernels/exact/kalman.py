@@ -128,6 +128,13 @@ def at(blocks, t):
     return blocks[min(t, blocks.shape[0] - 1)]
 
 
+@kernel
+def has_time_axis(system):
+    """Whether some block of the system is not constant."""
+    steps = max(system.A.shape[0], system.Q_root.shape[0], system.c.shape[0])
+    return max(steps, system.B.shape[0], system.R_root.shape[0], system.d.shape[0]) > 1
+
+
 @summing_kernel
 def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
     """Condition the prediction (m, S) on the observed part of one row y, in place.
@@ -326,28 +333,31 @@ def run_filter(y, system, work, past, keep):
     first degenerate time. With a diffuse start the sums of squares are missing: see `diffuse`.
     `keep` says whether gains, roots and innovations are to be kept, too.
     """
-    m, S, total, bad = work.m, work.S, 0.0, -1
+    m, S, M, floor, pivots = work.m, work.S, work.M, work.floor, work.pivots
+    A, Q_root, c = system.A[0], system.Q_root[0], system.c[0]
+    B, R_root, d = system.B[0], system.R_root[0], system.d[0]
+    G, C, seen, e = past.G, past.C, past.seen[0], past.e[0]
+    varies, is_flat, total, bad = has_time_axis(system), system.directions.size > 0, 0.0, -1
     for t in range(y.shape[0]):
+        if varies:
+            B, R_root, d = at(system.B, t), at(system.R_root, t), at(system.d, t)
         if t > 0:
-            predict(
-                at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1), m, S, work.M,
-                work.floor, work.pivots, at(past.G, t - 1), at(past.C, t - 1),
-            )  # fmt: skip
-        seen, e = at(past.seen, t), at(past.e, t)
-        n, log_norm, half = observe_row(
-            y[t], at(system.B, t), at(system.R_root, t), at(system.d, t), m, S, work.M, work.floor,
-            work.pivots, seen, e,
-        )  # fmt: skip
+            if varies:
+                A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
+            predict(A, Q_root, c, m, S, M, floor, pivots, at(G, t - 1), at(C, t - 1))
+        if keep:
+            seen, e = past.seen[t], past.e[t]
+        n, log_norm, half = observe_row(y[t], B, R_root, d, m, S, M, floor, pivots, seen, e)
         total += log_norm  # log p(y_t | y_0, ..., y_{t-1}) is log_norm - half
-        if system.directions.size == 0:
+        if not is_flat:
             total -= half
         if n < 0:
             bad = t if bad < 0 else bad
-            if system.directions.size == 0:
+            if not is_flat:
                 return total, bad
         if keep:
             past.counts[t] = n
-            keep_gain(work.M, n, past.K[t], past.U[t])
+            keep_gain(M, n, past.K[t], past.U[t])
         copy_to(m, at(past.mean, t))
     return total, bad
 
@@ -359,12 +369,15 @@ def smooth(system, work, mean, covariance, lag):
     mean (T, d) has the filtered means, lag (T - 1, d, d) and covariance (T, d, d) have G and C of
     `predict`, work.S the root of the last covariance.
     """
-    S, last = work.S, mean.shape[0] - 1
+    m, S, M, floor, pivots, last = (
+        work.m, work.S, work.M, work.floor, work.pivots, mean.shape[0] - 1,
+    )  # fmt: skip
+    A, c, varies = system.A[0], system.c[0], has_time_axis(system)
     square(S, covariance[last])  # at the last time the filter is the smoother
-    copy_to(mean[last], work.m)
+    copy_to(mean[last], m)
     for t in range(last - 1, -1, -1):
-        step_back(
-            at(system.A, t), at(system.c, t), work.m, S, mean[t], lag[t], covariance[t], work.M,
-            work.pivots, work.floor, covariance[t], lag[t],
-        )  # fmt: skip
-        copy_to(work.m, mean[t])
+        if varies:
+            A, c = at(system.A, t), at(system.c, t)
+        G, C = lag[t], covariance[t]
+        step_back(A, c, m, S, mean[t], G, C, M, pivots, floor, C, G)
+        copy_to(m, mean[t])
