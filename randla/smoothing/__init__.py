@@ -6,6 +6,7 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 `paris` and from `ffbs`.
 """
 
+from randla.smoothing._exact.components import components
 from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
 from randla.smoothing._exact.kalman import KalmanSmootherResult, kalman_smoother
 from randla.smoothing._likelihood.maximum_likelihood import (
@@ -18,30 +19,44 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.chaotic import ChaoticRNN
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
+from randla.smoothing._models.structural import structural
 from randla.smoothing._models.volatility import StochasticVolatility
 from randla.smoothing._particles.ffbs import ffbs
-from randla.smoothing._particles.filter import FilterResult, particle_filter
+from randla.smoothing._particles.filter import particle_filter
+from randla.smoothing._particles.filter_errors import DegenerateFilterWarning
+from randla.smoothing._particles.filter_result import FilterResult
+from randla.smoothing._particles.online import FilterStep, OnlineFilter, start_filter
 from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
 from randla.smoothing._particles.result import BiasWarning, BurnInWarning, SmoothingResult
+from randla.smoothing._posterior.forecasts import ForecastResult
+from randla.smoothing._posterior.posterior import posterior
+from randla.smoothing._posterior.result import PosteriorResult, PosteriorWarning
 
 __all__ = [
     "AdditiveFunctional",
     "BiasWarning",
     "BurnInWarning",
     "ChaoticRNN",
+    "DegenerateFilterWarning",
     "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",
+    "FilterStep",
+    "ForecastResult",
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
     "MaximumLikelihoodResult",
     "MaximumLikelihoodWarning",
+    "OnlineFilter",
+    "PosteriorResult",
+    "PosteriorWarning",
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
+    "components",
     "ffbs",
     "hmm_smoother",
     "kalman_smoother",
@@ -49,5 +64,8 @@ __all__ = [
     "paris",
     "particle_filter",
     "particle_gibbs",
+    "posterior",
     "ppg",
+    "start_filter",
+    "structural",
 ]

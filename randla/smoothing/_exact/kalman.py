@@ -22,7 +22,7 @@ Functional = Literal["state", "square", "lag_product", "score"]
 # Error of a diffuse direction, relative to that by the observation which tells most of it, where it
 # is not determined; where some observations are much more certain than others.
 _UNDETERMINED, _RATHER_CERTAIN = 1e10, 1e8
-_NORMAL_95 = 1.6449  # quantile of a band of 90 %
+NORMAL_95 = 1.6449  # quantile of a band of 90 %
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,7 +63,7 @@ class KalmanSmootherResult(Result):
         -------
         ax : matplotlib Axes
         """
-        half = _NORMAL_95 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+        half = NORMAL_95 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
         return plot_band(ax, self.mean, self.mean - half, self.mean + half)
 
     def expectation(self, functional: Functional) -> Array:
@@ -244,7 +244,7 @@ def system_score(model: LinearGaussian, rows: Array) -> tuple[float, Gradients]:
 
     Those of covariances are symmetric: dl = sum(g * dQ). Singular and zero ones are as any other.
     """
-    n, (q, d), k = len(rows), model._directions.shape, rows.shape[1]
+    n, (q, d), k = len(rows), model._system.directions.shape, rows.shape[1]
     smoothing = np.empty((n, d)), np.empty((n, d, d)), np.empty((1, d, d))
     value, system, _, past, columns, E = _run_filter(model, rows, smoothing=smoothing, keep=True)
     gradients, work = Gradients.zeros(d, k), Backward.zeros(d, k)

@@ -1,7 +1,6 @@
 """The linear Gaussian model."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +15,7 @@ from randla.smoothing._kernels.models import (
     linear_gaussian_varying_scalar as varying_scalar,
 )
 from randla.smoothing._model.observations import as_rows
+from randla.smoothing._model.series import Series
 from randla.smoothing._models.linear_blocks import (
     Gradients,
     System,
@@ -151,7 +151,6 @@ class LinearGaussian(ReadyModel):
         self._constants = dict.fromkeys(_PARTS[6:]) | constants  # None: not given
         self._constant_roots = {n: r for n, r in roots.items() if not is_parameter[n]}
         self.diffuse = read_only(D) if D.size else None
-        self._directions = read_only(np.ascontiguousarray(D.T))
         self._index = {n: _index(n, p) for n, p in parts.items() if is_parameter[n]}
         sizes = [len(index[0]) for index in self._index.values()]
         self._ends = np.cumsum(sizes, dtype=np.intp)  # in theta, of each argument that is one
@@ -200,7 +199,12 @@ class LinearGaussian(ReadyModel):
                 if not is_regular(roots[name]):
                     raise ValueError(f"{name} must stay positive definite, got a singular one")
             self.__dict__[name] = read_only(part)
+        self._set_system(roots)
+
+    def _set_system(self, roots: dict[str, Array]) -> None:
+        """Collect what the exact kernels read; `roots` holds those of the three covariances."""
         k, d = self.observation_matrix.shape[-2:]
+        D = np.empty((0, d)) if self.diffuse is None else self.diffuse.T
         c = np.zeros(d) if self.state_intercept is None else self.state_intercept
         b = np.zeros(k) if self.observation_intercept is None else self.observation_intercept
         self._system = System(
@@ -212,7 +216,7 @@ class LinearGaussian(ReadyModel):
             _timed(b, 2),
             self.initial_mean,
             read_only(roots["initial_cov"]),
-            self._directions,
+            read_only(np.ascontiguousarray(D)),
         )
 
     def _pull_back(self, gradients: Gradients) -> Array:
@@ -235,30 +239,25 @@ class LinearGaussian(ReadyModel):
                 f"y must have as many times as the model, which has {self._times_from}, got {n}"
             )
 
-    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
-        values, observed = super()._as_observations(y)
-        self._require_length(len(values))
-        return values, observed
+    def _series(self, y: ArrayLike, inputs: ArrayLike | None = None) -> Series:
+        series = super()._series(y, inputs)
+        self._require_length(len(series.y))
+        return series
 
     def _require_start(self) -> None:
         if self.diffuse is not None:
             raise ValueError(
-                "model must have a law of its start that can be drawn from, got a LinearGaussian "
-                "with diffuse: kalman_smoother and maximum_likelihood(method='exact') take it"
+                "model must have a law of its start that can be drawn from, got a "
+                f"{type(self).__name__} with a diffuse start: kalman_smoother and "
+                "maximum_likelihood(method='exact') take it"
             )
 
-    def _draw_paths(
-        self, start: NDArray[Any] | None, start_time: int, n_steps: int, *args: Any
-    ) -> tuple[Array, Array]:
-        if start is None:
-            self._require_start()
-        if self._n_times is not None and start_time + n_steps > self._n_times:
+    def _require_times(self, n_times: int) -> None:
+        if self._n_times is not None and n_times > self._n_times:
             raise ValueError(
-                f"n_steps must not lead beyond the times of the model, which has "
-                f"{self._times_from}, got {n_steps} from time {start_time} on: make a model with "
-                "matrices for later times, too"
+                "n_steps must not lead beyond the times of the model, which has "
+                f"{self._times_from}, got {n_times} times: make a model of more times"
             )
-        return super()._draw_paths(start, start_time, n_steps, *args)
 
     def _pack(self) -> Array:
         # Of numbers near the edge of the range densities are not finite, and the filters tell.
