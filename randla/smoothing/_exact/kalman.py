@@ -38,7 +38,7 @@ class KalmanSmootherResult(Result):
     lag_covariance : (T - 1, d, d) ndarray
         Cov(x_t, x_{t+1} | y); row i belongs to component i of x_t.
     log_likelihood : float
-        log p(y), over the observed entries of y.
+        log p(y), over the observed entries of y; see `kalman_smoother` for a diffuse start.
     """
 
     mean: Array
@@ -94,12 +94,15 @@ class KalmanSmootherResult(Result):
 def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult:
     r"""Exact smoothing in a linear Gaussian state-space model.
 
-    For :math:`x_{t+1} = A x_t + Q^{1/2} \varepsilon_t`, :math:`y_t = B x_t + R^{1/2} \eta_t` and
-    :math:`x_0 \sim N(m_0, P_0)` the law of the states given all of y is Gaussian; its moments
-    come from a forward and a backward pass over factors of the covariances (array algorithms by
-    orthogonal reflections [1]_ [2]_). No covariance is ever subtracted, so a nearly diffuse start
-    (variance 1e7 to 1e12) keeps at least 8 digits, and Q, R and P_0 may be singular as long as
-    each observation has a density given the earlier ones.
+    For a `LinearGaussian` model (with A, Q, B, R, and whatever else it has) the law of the states
+    given all of y is Gaussian; its moments come from a forward and a backward pass over factors of
+    the covariances (array algorithms by orthogonal reflections [1]_ [2]_). No covariance is ever
+    subtracted, so a nearly diffuse start (variance 1e7 to 1e12) keeps at least 8 digits, and Q, R
+    and P_0 may be singular as long as each observation has a density given the earlier ones.
+
+    An exactly diffuse start costs nothing of that: the filter runs given :math:`\delta`, and
+    beside it a least squares problem for :math:`\delta` grows [3]_. Rows of y may then be without
+    noise, too, where they tell :math:`\delta`.
 
     Parameters
     ----------
@@ -115,8 +118,9 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     Raises
     ------
     TypeError, ValueError
-        If `model` is no LinearGaussian, `y` has the wrong shape, is empty or has inf, or if an
-        observation has no density given the earlier ones (its time is named).
+        If `model` is no LinearGaussian, `y` has the wrong shape or number of times, is empty or has
+        inf, if an observation has no density given the earlier ones (its time is named), or if y
+        says nothing about some direction of a diffuse start (its columns are named).
 
     See Also
     --------
@@ -127,22 +131,33 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     -----
     :math:`O(T (d + k)^3)` operations; memory is that of the result.
 
+    With a diffuse start `log_likelihood` is the logarithm of the integral of the density of y over
+    :math:`\delta \in R^q`: of K observed numbers K - q are counted, each with its
+    :math:`-\frac12 \log 2 \pi`. This is what is published for the flow of the Nile (-632.55);
+    statsmodels' ``use_exact_diffuse`` counts all K, so that its value is lower by
+    :math:`\frac q2 \log 2 \pi`, whatever the parameters. As an integral it is relative to the
+    unit of :math:`\delta`, so models are to be compared with the same `diffuse` only.
+
+    Rows of NaN behind the data give forecasts: their means and covariances are those of the states
+    to come.
+
     References
     ----------
     .. [1] Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
        techniques", IEEE Trans. Automat. Control 16 (1971), 727-736.
     .. [2] Park and Kailath, "Square-root Bryson-Frazier smoothing algorithms", IEEE Trans.
        Automat. Control 40 (1995).
+    .. [3] de Jong, "The diffuse Kalman filter", Ann. Statist. 19 (1991), 1073-1083.
 
     Examples
     --------
-    The flow of the Nile as a random walk observed with noise; the level starts nearly diffuse.
+    The flow of the Nile as a random walk observed with noise; nothing is known of its level.
 
     >>> from randla import LinearGaussian, datasets, kalman_smoother
-    >>> model = LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 0.0, 1e7)
+    >>> model = LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 0.0, 0.0, diffuse=True)
     >>> result = kalman_smoother(model, datasets.nile())
-    >>> round(result.log_likelihood, 2)
-    -641.59
+    >>> round(result.log_likelihood, 4)
+    -632.5456
     >>> result.mean.shape, result.lag_covariance.shape
     ((100, 1), (99, 1, 1))
     """
@@ -190,18 +205,21 @@ def _run_filter(
     if q > 0:
         start = Start.of(system)
         more = diffuse.solve_start(system, past, start, columns, E)
-        if time >= 0 or start.inflation.max() > _RATHER_CERTAIN:
+        inflation, is_certain = start.inflation.copy(), time >= 0
+        if is_certain or inflation.max() > _RATHER_CERTAIN:
             # Given delta a row is certain, or nearly so beside the others. With a variance of
             # delta, which changes nothing, it is not; one as large as the other rows leave costs
             # no digits.
-            variances = _natural_variances(start, _UNDETERMINED if time >= 0 else 1e20)
+            variances = _natural_variances(start, _UNDETERMINED if is_certain else 1e20)
             system = with_variance(system, variances)
             work = Work.of(system)
             value, time = kernels.run_filter(rows, system, work, past, keep)
             more = diffuse.solve_start(system, past, start, columns, E)
+            if time < 0:
+                inflation = start.inflation
         value += more
-        unknown = np.flatnonzero(~(start.inflation <= _UNDETERMINED))
-        if time < 0 and unknown.size:
+        unknown = np.flatnonzero(~(inflation <= _UNDETERMINED))
+        if unknown.size and (time < 0 or not is_certain):
             raise ValueError(
                 "diffuse must have directions that y determines, but the observations say nothing "
                 f"about some combination of its columns {unknown.tolist()}: give that one a "

@@ -51,8 +51,9 @@ class LinearGaussian(ReadyModel):
     r"""Linear Gaussian model: a vector autoregression observed through a matrix, with noise.
 
     .. math::
-        x_0 \sim N(m_0, P_0), \qquad x_{t+1} = A x_t + Q^{1/2} \varepsilon_t, \qquad
-        y_t = B x_t + R^{1/2} \eta_t.
+        x_0 = m_0 + D \delta + P_0^{1/2} \varepsilon, \qquad
+        x_{t+1} = A_t x_t + c_t + Q_t^{1/2} \varepsilon_t, \qquad
+        y_t = B_t x_t + d_t + R_t^{1/2} \eta_t.
 
     Everything about it is known exactly (`kalman_smoother`), so it is the model on which the
     particle methods are tested. Where Q and R are regular it has the optimal proposal, the law of
@@ -61,46 +62,69 @@ class LinearGaussian(ReadyModel):
 
     Parameters
     ----------
-    transition_matrix : (d, d) array_like or float
-        A. Here and below numbers are allowed where d = 1 or k = 1.
-    transition_cov : (d, d) array_like or float
+    transition_matrix : (d, d) or (T - 1, d, d) array_like, or float
+        A. Here and below numbers are allowed where d = 1 or k = 1. A time axis in front makes it
+        differ from time to time: slice t leads from time t to t + 1, so there is one less than
+        there are times. Then the model is one of T times.
+    transition_cov : (d, d) or (T - 1, d, d) array_like, or float
         Q, symmetric and positive semidefinite. If it is singular the transition has no density:
         `kalman_smoother` works, backward sampling by particles does not.
-    observation_matrix : (k, d) array_like or float
-        B.
-    observation_cov : (k, k) array_like or float
+    observation_matrix : (k, d) or (T, k, d) array_like, or float
+        B. Regressors are states that stay (a one in A, none in Q), and rows of B.
+    observation_cov : (k, k) or (T, k, k) array_like, or float
         R, symmetric and positive semidefinite. Particle methods need a regular one.
     initial_mean : (d,) array_like or float
         :math:`m_0`.
     initial_cov : (d, d) array_like or float
         :math:`P_0`, symmetric and positive semidefinite.
+    state_intercept : (d,) or (T - 1, d) array_like, or float, optional
+        c; default zero.
+    observation_intercept : (k,) or (T, k) array_like, or float, optional
+        d; default zero. With k = 1 also (T,), and likewise c.
+    diffuse : (d,) array_like of bool, or (d, q) array_like, optional
+        The components of :math:`x_0` of which nothing is known (their rows of `initial_cov` do not
+        matter and become zero), or the directions D of a vector :math:`\delta` with a flat law.
+        Such a start cannot be drawn from: `kalman_smoother` and ``maximum_likelihood(method=
+        "exact")`` take it (see there for what its likelihood is), `simulate` and the particle
+        methods do not.
 
     Attributes
     ----------
     theta, names
-        The entries of the six arguments in their order, of covariances the lower triangle row by
-        row: ``"transition_matrix[0,1]"``, ``"transition_cov[1,0]"``, ``"initial_mean[0]"``;
-        without brackets where the argument has one entry. A covariance that is singular is a
-        constant and has no names; with a singular `initial_cov` the initial mean is one, too.
+        The entries of the arguments in their order, of covariances the lower triangle row by
+        row: ``"transition_matrix[0,1]"``, ``"transition_cov[1,0]"``, ``"initial_mean[0]"``,
+        ``"state_intercept[0]"``; without brackets where the argument has one entry. An argument
+        with a time axis and a covariance that is singular are constants and have no names; with a
+        singular `initial_cov` or a diffuse start the initial mean and covariance are, too.
     transition_matrix, transition_cov, observation_matrix : ndarray
         The arguments as arrays that cannot be written to.
     observation_cov, initial_mean, initial_cov : ndarray
         Likewise.
+    state_intercept, observation_intercept : ndarray or None
+        Likewise.
+    diffuse : (d, q) ndarray or None
+        The directions D.
 
     Raises
     ------
     TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or a covariance is not symmetric and
-        positive semidefinite.
+        If a shape does not fit, time axes are not of the same T, an entry is not finite, a
+        covariance is not symmetric and positive semidefinite, or columns of `diffuse` depend on
+        one another.
 
     See Also
     --------
     kalman_smoother : exact smoothing.
+    structural : components with a meaning in the place of matrices.
 
     Notes
     -----
     With d = 1 and k = 1 the state is a number for the compiled functions (``dim=None``). An
     off-diagonal parameter of a covariance stands for both of its entries.
+
+    A model with a time axis takes series of T times only and is simulated over as many, or fewer. A
+    forecast beyond the data needs the matrices of those times: make the model of all times, and
+    give `kalman_smoother` NaN for what is to come, or `forecast` the time of its states.
 
     Examples
     --------
