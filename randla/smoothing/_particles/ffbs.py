@@ -12,6 +12,7 @@ from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._kernels.particles.paths import backward_template, path_sum_template
 from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.several import over_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import pieces, raise_for_status
@@ -21,6 +22,7 @@ from randla.smoothing._particles.records import BackwardDraws, PathEnds
 from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
 
 
+@over_series
 def ffbs(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -43,7 +45,7 @@ def ffbs(
 
     Parameters
     ----------
-    model, y : StateSpaceModel and (T,) or (T, k) array_like
+    model, y : StateSpaceModel and (T,) or (T, k) array_like, or a list of arrays
         As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"} or None
         As for `ppg`; None draws paths only.
@@ -84,7 +86,8 @@ def ffbs(
 
     Notes
     -----
-    **The estimate has a bias of order T / N that the spread of the chains does not show.**
+    **The estimate has a bias of order T / N that the spread of the chains does not show.** It is at
+    most `bias_bound`, as for `paris`.
 
     Time O(T (N + n_paths)) except for "exact", memory T (N + n_paths) (8 d + 12) bytes a chain.
 
@@ -118,7 +121,7 @@ def ffbs(
     per_chain = None  # paths only
     if functional is not None:
         per_chain = np.array([path_sums(problem, p).mean(axis=0) for p in paths])
-    return SmoothingResult.of(per_chain, logs, problem, paths=paths)
+    return SmoothingResult.of(per_chain, logs, problem, paths=paths, identity=True)
 
 
 def _chain(
