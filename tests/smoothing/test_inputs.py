@@ -96,11 +96,12 @@ SERIES[5] = np.nan
 
 def test_inputs_are_a_table_bit_for_bit():
     model = pickle.loads(pickle.dumps(WITH_INPUTS))
+    # First of all a forecast, before anything is known of the size of an observation.
+    future = model.forecast([0.5, -1.0], 6, start_time=9, inputs=INPUTS[9:16], rng=0)
     states, y = model.simulate(TIMES, inputs=INPUTS, rng=4)
     expected = WITH_A_TABLE.simulate(TIMES, rng=4)
     np.testing.assert_array_equal(states, expected[0])
     np.testing.assert_array_equal(y, expected[1])
-    future = model.forecast([0.5, -1.0], 6, start_time=9, inputs=INPUTS[9:16], rng=0)
     for a, b in zip(
         future, WITH_A_TABLE.forecast([0.5, -1.0], 6, start_time=9, rng=0), strict=True
     ):
