@@ -38,22 +38,37 @@ print(f"  statsmodels:  {other.llf:.3f}")
 
 # %%
 # Smoothed components. At the same parameters they are equal to about ten digits.
-parts = randla.components(randla.kalman_smoother(fit.model, seen))
+smoothed = randla.kalman_smoother(fit.model, seen)
+parts = randla.components(smoothed)
 level, slope, season, noise = fit.theta**2
 same = peer.smooth([noise, level, slope, season])
 gap = np.abs(parts["level"].mean - same.level.smoothed).max()
 print(f"largest difference of the levels: {gap:.1e} ppm of {parts['level'].mean.max():.0f}")
 
 # %%
-# Missing rows at the end are the forecast. Its band takes the parameters as known.
-fig, axes = plt.subplots(4, 1, figsize=(9, 9), sharex=True, layout="constrained")
-axes[0].plot(co2.index, co2, ".", ms=2, color="0.6", label="observed")
-axes[0].axvspan(co2.index[-36], co2.index[-1], color="0.9", label="left out")
-for ax, name in zip(axes, ("level", "slope", "seasonal", "noise"), strict=True):
+# Missing rows at the end are the forecast. What is to be observed is the sum of the states that the
+# observation matrix sees, with the variance of the noise on top; parameters are taken as known.
+row = fit.model.observation_matrix[0]
+mean = smoothed.mean @ row
+sd = np.sqrt(smoothed.covariance @ row @ row + fit.model.observation_cov[0, 0])
+held = np.abs(co2.to_numpy() - mean)[-36:] < 1.96 * sd[-36:]
+print(f"{held.sum()} of the last 36 months lie within their band of 95 %")
+
+months = co2.index
+late = slice(-96, None)
+fig, axes = plt.subplots(3, 1, figsize=(9, 9), layout="constrained")
+axes[0].axvspan(months[-36], months[-1], color="0.93", label="left out")
+axes[0].plot(months[late], co2[late], "k.", ms=4, label="observed")
+axes[0].plot(months[late], mean[late], lw=1, label="smoothed, and forecast with band of 95 %")
+ahead = months[-36:]
+low, high = (mean + sign * 1.96 * sd for sign in (-1, 1))
+axes[0].fill_between(ahead, low[-36:], high[-36:], alpha=0.3, lw=0)
+for ax, name, times in ((axes[1], "slope", slice(None)), (axes[2], "seasonal", late)):
     part = parts[name]
     low, high = part.confidence_interval(0.95)
-    ax.plot(co2.index, part.mean, lw=1, label=f"{name}, 95 % band")
-    ax.fill_between(co2.index, low, high, alpha=0.3, lw=0)
-    ax.set_ylabel("ppm a month" if name == "slope" else "ppm")
+    ax.plot(months[times], part.mean[times], label=f"{name}, band of 95 %")
+    ax.fill_between(months[times], low[times], high[times], alpha=0.3, lw=0)
+for ax, unit in zip(axes, ("ppm", "ppm a month", "ppm"), strict=True):
+    ax.set_ylabel(unit)
     ax.legend(loc="upper left")
 plt.show()

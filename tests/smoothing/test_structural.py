@@ -345,7 +345,9 @@ def test_a_standard_deviation_of_zero_is_told():
     assert np.isnan(fit.parameter_standard_error).tolist() == [False, True, False]
     low, high = fit.confidence_interval()
     assert np.isnan([low[1], high[1]]).all()
-    assert (low[[0, 2]] < fit.theta[[0, 2]]).all()
+    half = 1.959964 * fit.parameter_standard_error / fit.theta  # of the logarithm
+    np.testing.assert_allclose(low[[0, 2]], (fit.theta * np.exp(-half))[[0, 2]], rtol=1e-6)
+    np.testing.assert_allclose(high[[0, 2]], (fit.theta * np.exp(half))[[0, 2]], rtol=1e-6)
     for sd in (1e-3, 1.0, 5.0):  # no better value nearby
         theta = [fit.theta[0], sd, fit.theta[2]]
         assert kalman_smoother(fit.model.replace(theta), NILE).log_likelihood < fit.log_likelihood

@@ -105,7 +105,8 @@ class MaximumLikelihoodResult(Result):
         """Confidence intervals of the parameters, with both errors.
 
         Normal on the whole line to which `StateSpaceModel.support` takes a parameter (variances
-        by logarithms, probabilities by logits), so that they stay in its range.
+        and standard deviations by logarithms, probabilities by logits), so that they stay in its
+        range. NaN where the estimate is `at_boundary`.
 
         They hold for long series.
 

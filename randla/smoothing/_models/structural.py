@@ -60,6 +60,10 @@ class StructuralModel(LinearGaussian):
             for part, place in zip(parts, self._places, strict=True)
             if isinstance(part, Autoregression) and part.size > 1
         )
+        # The sign of a standard deviation is free; its intervals are those of its logarithm.
+        self._interval_support = tuple(
+            "log" if p.name.startswith("sd_") else p.support for p in parameters
+        )
         kernels = scalar if d == 1 else vector  # of one state, which is a number
         ReadyModel.__init__(
             self,
