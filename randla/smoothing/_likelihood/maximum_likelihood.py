@@ -31,6 +31,7 @@ from randla.smoothing._likelihood.newton import (
 from randla.smoothing._likelihood.parametrisation import Parametrisation, single_supports
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
 from randla.smoothing._likelihood.structural import structural_maximum
+from randla.smoothing._model.series import as_inputs
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
 from randla.smoothing._models.structural import StructuralModel
@@ -38,6 +39,7 @@ from randla.smoothing._particles.checks import as_model
 
 # On the unconstrained scale: Adam moves by about a step in each round, 200 of them by some 4.
 _DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0, "bfgs": 1.0}
+_NO_OBSERVATION = "y must hold an observation to learn from, got NaN in every row"
 
 
 class MaximumLikelihoodWarning(RandlaWarning):
@@ -334,14 +336,15 @@ def maximum_likelihood(
         draw_key(rng),
         executor,
     )
+    if isinstance(model, StructuralModel):
+        as_inputs(inputs, False)  # its functions take none
+        return _structural(model, y, Parametrisation(model, free), n_steps, n_final)
     series = model._series(y, inputs)
     parameters = Parametrisation(model, free)
     family = em_family(model, series.y, parameters) if optimizer == "em" else None
     n_observed = int(series.observed.sum())
     if n_observed == 0:
-        raise ValueError("y must hold an observation to learn from, got NaN in every row")
-    if isinstance(model, StructuralModel):
-        return _structural(model, y, parameters, n_steps, n_final)
+        raise ValueError(_NO_OBSERVATION)
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
     with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
@@ -405,7 +408,9 @@ def _structural(
     model: StructuralModel, y: Any, parameters: Parametrisation, n_steps: int, n_final: int
 ) -> MaximumLikelihoodResult:
     rows = model._as_rows(y)
-    found = structural_maximum(model, rows, list(parameters.names), n_steps, n_final > 0)
+    if np.isnan(rows).all():
+        raise ValueError(_NO_OBSERVATION)
+    found = structural_maximum(model, [rows], list(parameters.names), n_steps, n_final > 0)
     if found.newton is not None:
         _warn(found.newton, "exact")
     best = model.replace(found.theta)

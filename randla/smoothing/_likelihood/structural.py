@@ -76,10 +76,13 @@ class Maximum(NamedTuple):
 
 
 def structural_maximum(
-    model: StructuralModel, rows: Array, free: Any, n_steps: int, final: bool
+    model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool
 ) -> Maximum:
-    """Search, settle zeros, and take Newton steps in the parameters that are left."""
-    search = _Search(model, rows, free)
+    """Search, settle zeros, and take Newton steps in the parameters that are left.
+
+    The log-likelihood is the sum over independent series of rows (T, 1).
+    """
+    search = _Search(model, series, free)
     places, _ = search.best(search.starts(), n_steps)
     theta, zeros = search.settle(places[-1], n_steps)
     names = search.parameters.names
@@ -91,7 +94,7 @@ def structural_maximum(
         covariance = np.full((len(names), len(names)), np.nan)
         if inner:
             parameters = search.parametrisation(theta, inner)
-            newton = newton_exact(search.scores.at, parameters, theta)
+            newton = newton_exact(search.value_and_score, parameters, theta)
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
     trace = np.array([search.parameters.to_theta(z) for z in places])
@@ -99,19 +102,22 @@ def structural_maximum(
 
 
 class _Search:
-    """The searches of one model and series."""
+    """The searches of one model and its series."""
 
-    def __init__(self, model: StructuralModel, rows: Array, free: Any) -> None:
-        self.model, self.scores = model, StructuralScores(model, rows)
-        self.n_times = len(rows)
-        seen = rows[~np.isnan(rows)]
-        steps = np.diff(seen)
-        self.unit = float(steps.std() or np.abs(steps).mean()) if steps.size else 0.0
-        if self.unit == 0.0:
-            raise ValueError("y must hold numbers that differ to learn from, got equal ones")
-        self.names = model.names
+    def __init__(self, model: StructuralModel, series: list[Array], free: Any) -> None:
+        self.model, self.names = model, model.names
+        self.scores = [StructuralScores(model, rows) for rows in series]
+        self.n_times = max(map(len, series))
+        self.unit = _size_of_steps([rows[~np.isnan(rows)] for rows in series])
         self.parameters = self.parametrisation(model.theta, free)
         self.deviations = [i for i in self.parameters.free if self.names[i].startswith("sd_")]
+
+    def value_and_score(self, theta: Array) -> tuple[float, Array]:
+        value, score = self.scores[0].at(theta)
+        for scores in self.scores[1:]:
+            more, slope = scores.at(theta)
+            value, score = value + more, score + slope
+        return value, score
 
     def parametrisation(self, theta: Array, free: Any) -> Parametrisation:
         parameters = Parametrisation(self.model.replace(theta), free)
@@ -129,7 +135,7 @@ class _Search:
         return parameters
 
     def at(self, z: Array) -> tuple[float, Array]:
-        value, gradient = self.scores.at(self.parameters.to_theta(z))
+        value, gradient = self.value_and_score(self.parameters.to_theta(z))
         return value, self.parameters.pull_back(z, gradient)
 
     def positive(self, theta: Array) -> Array:
@@ -170,8 +176,9 @@ class _Search:
 
         log L(s theta) = const - n log s - rho^2 / (2 s^2), with a derivative rho^2 - n at s = 1.
         """
-        value, gradient = self.scores.at(theta)
-        every, n = [n.startswith("sd_") for n in self.names], self.scores.n_free
+        value, gradient = self.value_and_score(theta)
+        every = [n.startswith("sd_") for n in self.names]
+        n = sum(scores.n_free for scores in self.scores)
         if len(self.deviations) < sum(every) or n < 1:
             return value, theta  # some are fixed
         square = float((gradient * theta)[every].sum()) + n  # rho^2
@@ -200,9 +207,9 @@ class _Search:
         zeros: set[str] = set()
         wrong = []
         for i in sorted(low, key=lambda i: abs(theta[i])):
-            value = self.scores.at(theta)[0]
+            value = self.value_and_score(theta)[0]
             nearly = _with(theta, {i: 1e-3 * _UNIT * self.unit})
-            there, gradient = self.scores.at(nearly)
+            there, gradient = self.value_and_score(nearly)
             if gradient[i] > 0.0:  # d/d(sd) = 2 sd d/d(sd^2)
                 if abs(theta[i]) < 0.1 * _UNIT * self.unit:
                     wrong.append(i)
@@ -212,7 +219,7 @@ class _Search:
         if wrong and n_steps:
             start = _with(theta, {i: _AGAIN * self.unit for i in wrong})
             places, value = self.best([start], n_steps)
-            if value > self.scores.at(theta)[0]:
+            if value > self.value_and_score(theta)[0]:
                 return self.settle(places[-1], 0)
         return theta, zeros
 
@@ -239,6 +246,15 @@ class _Search:
             if not part.diffuse and part.parameters[-1].name in zeros
             for p in part.parameters
         }
+
+
+def _size_of_steps(series: list[Array]) -> float:
+    """Standard deviation of y_{t+1} - y_t, or their mean size where they are all the same."""
+    steps = np.concatenate([np.diff(y) for y in series])
+    size = float(steps.std() or np.abs(steps).mean()) if steps.size else 0.0
+    if size == 0.0:
+        raise ValueError("y must hold numbers that differ to learn from, got equal ones")
+    return size
 
 
 def _with(theta: Array, values: dict[int, float]) -> Array:
