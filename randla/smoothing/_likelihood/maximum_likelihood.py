@@ -13,7 +13,6 @@ from randla._random import draw_key
 from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
-from randla.smoothing._exact.kalman import log_likelihood
 from randla.smoothing._likelihood.ascent import (
     ascend,
     climb,
@@ -413,7 +412,6 @@ def _structural(
     found = structural_maximum(model, [rows], list(parameters.names), n_steps, n_final > 0)
     if found.newton is not None:
         _warn(found.newton, "exact")
-    best = model.replace(found.theta)
     error = None if found.covariance is None else np.sqrt(np.diag(found.covariance))
     return MaximumLikelihoodResult(
         theta=found.theta[parameters.free],
@@ -422,8 +420,8 @@ def _structural(
         monte_carlo_error=None if error is None else np.zeros(len(error)),
         parameter_covariance=found.covariance,
         trace=found.trace[:, parameters.free],
-        model=best,
-        log_likelihood=log_likelihood(best, rows),
+        model=model.replace(found.theta),
+        log_likelihood=found.value,
         last_step_size=0.0,
         converged=None if found.newton is None else found.newton.converged,
         method="exact",

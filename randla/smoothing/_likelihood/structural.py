@@ -23,10 +23,12 @@ _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is sear
 _ZERO = 1e-2  # of it: below, zero is tried
 _AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
-_N_FREQUENCIES, _SHORTEST_PERIOD = 8, 3.0
-_MODULI = (0.7, 0.95)  # of the roots of autoregressions to begin with
-_NO_ERROR = 1e-12  # mean square of standardised residuals that is rounding
-_N_SEARCHES = 2  # from the best starting values
+_N_FREQUENCIES, _SHORTEST_PERIOD = 12, 2.5
+_MODULI = (0.7, 0.95)  # dampings, or moduli of roots of autoregressions, to begin with
+_CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
+_SHARE = 0.1  # of level and slope, where they might be little beside what moves
+_NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
+_N_SHORT, _SHORT, _N_SEARCHES = 4, 8, 2  # searches of a few steps; of these the best go on
 
 
 class _Deviation(Single):
@@ -69,6 +71,7 @@ class Maximum(NamedTuple):
     """What `structural_maximum` found; f free parameters."""
 
     theta: Array  # all of them
+    value: float  # of the log-likelihood
     trace: Array
     at_boundary: NDArray[np.bool_]  # (f,)
     covariance: Array | None  # (f, f), NaN where there is no normal law
@@ -83,7 +86,7 @@ def structural_maximum(
     The log-likelihood is the sum over independent series of rows (T, 1).
     """
     search = _Search(model, series, free)
-    places, _ = search.best(search.starts(), n_steps)
+    places = search.search(n_steps)
     theta, zeros = search.settle(places[-1], n_steps)
     names = search.parameters.names
     at_boundary = np.array([n in zeros or n in search.edges(theta) for n in names])
@@ -98,7 +101,8 @@ def structural_maximum(
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
     trace = np.array([search.parameters.to_theta(z) for z in places])
-    return Maximum(search.positive(theta), trace, at_boundary, covariance, newton)
+    value, _ = search.value_and_score(theta)
+    return Maximum(search.positive(theta), value, trace, at_boundary, covariance, newton)
 
 
 class _Search:
@@ -145,43 +149,63 @@ class _Search:
 
     # Starting values ----------------------------------------------------------------------------
 
-    def starts(self) -> list[Array]:
-        """Values to begin with, the best ones of a few; those of the user if there are some."""
-        base, free = np.array(self.model.theta), set(self.parameters.free.tolist())
+    def search(self, n_steps: int) -> list[Array]:
+        """The places of the best search, from the user's values or from the best of several."""
+        base = np.array(self.model.theta)
         n_noises = sum(name.startswith("sd_") for name in self.names)
         for i in self.deviations:
             if base[i] == 0.0 or not self.model._is_given:
                 base[i] = self.unit / math.sqrt(n_noises)
         if self.model._is_given:
-            return [base]
-        candidates = [base]
-        places = {name: i for i, name in enumerate(self.names)}
-        longest = max(self.n_times / 2, 2.0 * _SHORTEST_PERIOD)
-        frequencies = 2.0 * math.pi / np.geomspace(_SHORTEST_PERIOD, longest, _N_FREQUENCIES)
-        if places.get("cycle_frequency") in free:
-            candidates = [_with(base, {places["cycle_frequency"]: w}) for w in frequencies]
-        if places.get("ar[1]") in free:
-            candidates = [_with(c, {places["ar[1]"]: 0.5}) for c in candidates]
-            if "ar[2]" in places:
-                candidates += [
-                    _with(base, {places["ar[1]"]: 2 * r * math.cos(w), places["ar[2]"]: -r * r})
-                    for r in _MODULI
-                    for w in frequencies
-                ]
-        scaled = sorted((self._scaled(c) for c in candidates), key=lambda found: -found[0])
-        return [theta for _, theta in scaled[:_N_SEARCHES]]
+            return self.climb(base, n_steps)[0]
+        scaled = sorted(map(self._scaled, self._candidates(base)), key=lambda found: -found[0])
+        short = [self.climb(theta, _SHORT) for _, theta in scaled[:_N_SHORT]]
+        if len(short) == 1 and n_steps > _SHORT:
+            return self.climb(scaled[0][1], n_steps)[0]
+        ends = []
+        for places, _ in sorted(short, key=lambda found: -found[1])[:_N_SEARCHES]:
+            more, value = self.climb(self.parameters.to_theta(places[-1]), n_steps)
+            ends.append((places[:-1] + more, value))
+        return max(ends, key=lambda found: found[1])[0]
+
+    def climb(self, theta: Array, n_steps: int) -> tuple[list[Array], float]:
+        return quasi_newton(self.at, self.parameters.to_free(theta), n_steps)
+
+    def _candidates(self, base: Array) -> list[Array]:
+        """Values to begin with, where there may be several maxima: with moving components."""
+        free = set(self.parameters.names)
+        periods = np.geomspace(_SHORTEST_PERIOD, max(self.n_times / 2, 6.0), _N_FREQUENCIES)
+        turns = [(2.0 * math.pi / p, r) for p in periods for r in _MODULI]
+        candidates: list[dict[str, float]] = [{}]
+        if "cycle_frequency" in free:
+            candidates = [{"cycle_frequency": w, "cycle_damping": r} for w, r in turns]
+        if "ar[1]" in free:
+            candidates = [{**c, "ar[1]": r} for c in candidates for r in _CORRELATIONS]
+            if "ar[2]" in free:
+                candidates += [{"ar[1]": 2 * r * math.cos(w), "ar[2]": -r * r} for w, r in turns]
+        if len(candidates) > 1:  # a moving component and the level may change their parts
+            candidates += [{**c, "sd_level": _SHARE, "sd_slope": _SHARE} for c in candidates]
+        found = []
+        for values in candidates:
+            theta = np.array(base)
+            for name, value in values.items():
+                if name in free:
+                    i = self.names.index(name)
+                    theta[i] = value * base[i] if name.startswith("sd_") else value
+            found.append(theta)
+        return found
 
     def _scaled(self, theta: Array) -> tuple[float, Array]:
         """With all standard deviations times the factor that is best, and the value there.
 
         log L(s theta) = const - n log s - rho^2 / (2 s^2), with a derivative rho^2 - n at s = 1.
         """
-        value, gradient = self.value_and_score(theta)
+        found = [scores.value_and_square(theta) for scores in self.scores]
+        value, square = (float(sum(numbers)) for numbers in zip(*found, strict=True))
         every = [n.startswith("sd_") for n in self.names]
         n = sum(scores.n_free for scores in self.scores)
-        if len(self.deviations) < sum(every) or n < 1:
-            return value, theta  # some are fixed
-        square = float((gradient * theta)[every].sum()) + n  # rho^2
+        if len(self.deviations) < sum(every) or n < 1 or math.isnan(square):
+            return value, theta  # some are fixed, or the sum of squares is not known
         if not square > _NO_ERROR * n:
             raise ValueError(
                 "y must not be a sum of level, season and regressors without any error: the "
@@ -189,11 +213,6 @@ class _Search:
             )
         scale = math.sqrt(square / n)
         return value + 0.5 * (square - n) - n * math.log(scale), np.where(every, scale, 1.0) * theta
-
-    def best(self, starts: list[Array], n_steps: int) -> tuple[list[Array], float]:
-        """The search that ends highest."""
-        ends = [quasi_newton(self.at, self.parameters.to_free(s), n_steps) for s in starts]
-        return max(ends, key=lambda end: end[1])
 
     # Zeros and edges ------------------------------------------------------------------------------
 
@@ -218,7 +237,7 @@ class _Search:
                 zeros.add(self.names[i])
         if wrong and n_steps:
             start = _with(theta, {i: _AGAIN * self.unit for i in wrong})
-            places, value = self.best([start], n_steps)
+            places, value = self.climb(start, n_steps)
             if value > self.value_and_score(theta)[0]:
                 return self.settle(places[-1], 0)
         return theta, zeros

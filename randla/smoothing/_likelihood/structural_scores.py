@@ -36,31 +36,49 @@ class StructuralScores:
 
     def at(self, theta: Array) -> tuple[float, Array]:
         """Log-likelihood and its gradient in theta."""
+        found = self._filter(theta)
+        if found is None:
+            return linear_gaussian_score(self.model.replace(theta), self.rows)
+        value, _, triangle, sparse = found
+        F, E, gains, filtered, covariances = self.kept
+        q, (d, m) = E.shape[1] - 1, (gains.shape[1], self.n_moving)
+        columns = np.zeros((q + 1, q + 1))  # the mean given all of y, and a root of Cov(delta)
+        columns[0, 0] = 1.0
+        if q:
+            inverse, _ = dtrtri(triangle[:q, :q])
+            columns[1:, 0], columns[1:, 1:] = -inverse @ triangle[:q, q], inverse
+        gA, gQ, gP = np.empty((m, m)), np.empty(d), np.empty((m, m))
+        moved = filtered @ columns if m else filtered
+        gR = sparse_score(*sparse, self.B, F, E @ columns, gains, moved, covariances, gA, gQ, gP)
+        return value, self.model._gradient(theta, gA, gQ, gP, gR)
+
+    def value_and_square(self, theta: Array) -> tuple[float, float]:
+        """Log-likelihood and rho^2, the sum of squares of the standardised residuals."""
+        found = self._filter(theta)
+        if found is None:  # rho^2 is not told
+            return linear_gaussian_score(self.model.replace(theta), self.rows)[0], math.nan
+        return found[:2]
+
+    def _filter(self, theta: Array) -> tuple[float, float, Array, tuple[Array, ...]] | None:
+        """Also the triangle of delta, and A; None where that takes other methods, or errors."""
         A, variances, P0, sd_noise = self.model._blocks_at(theta)
         entries = np.nonzero(A)
         sparse = (*entries, A[entries])
-        F, E, gains, filtered, covariances = self.kept
+        F, E = self.kept[:2]
         value, time = sparse_filter(
             self.y, *sparse, variances, self.B, sd_noise**2, self.start.copy(), P0, *self.kept
         )
         if time >= 0:  # given the diffuse states a row is certain
-            return linear_gaussian_score(self.model.replace(theta), self.rows)
+            return None
         # delta is least squares: rows F^{-1/2} [-E_1.., E_0], E_0 the innovations of the mean.
         q, seen = E.shape[1] - 1, F > 0.0
         weighted = E[seen] / np.sqrt(F[seen])[:, None]
         triangle: Array = np.asarray(np.linalg.qr(weighted[:, [*range(1, q + 1), 0]], mode="r"))
         diagonal = np.abs(np.diagonal(triangle)[:q])
-        lengths = np.linalg.norm(triangle[:, :q], axis=0)
+        lengths = np.sqrt((triangle[:, :q] ** 2).sum(0))
         if len(diagonal) < q or (diagonal <= _DETERMINED * lengths).any():
-            return linear_gaussian_score(self.model.replace(theta), self.rows)  # which refuses
-        inverse, _ = dtrtri(triangle[:q, :q]) if q else (np.empty((0, 0)), 0)
+            return None  # y does not determine the diffuse states
         rest = triangle[q:, q]
-        value -= 0.5 * (self.n_free * _LOG_2PI + float(rest @ rest)) + np.log(diagonal).sum()
-        columns = np.zeros((q + 1, q + 1))  # the mean given all of y, and a root of Cov(delta)
-        columns[0, 0] = 1.0
-        columns[1:, 0], columns[1:, 1:] = -inverse @ triangle[:q, q], inverse
-        m = self.n_moving
-        gA, gQ, gP = np.empty((m, m)), np.empty(len(A)), np.empty((m, m))
-        moved = filtered @ columns if m else filtered
-        gR = sparse_score(*sparse, self.B, F, E @ columns, gains, moved, covariances, gA, gQ, gP)
-        return value, self.model._gradient(theta, gA, gQ, gP, gR)
+        square = float(rest @ rest)
+        value -= 0.5 * (self.n_free * _LOG_2PI + square) + np.log(diagonal).sum()
+        return value, square, triangle, sparse
