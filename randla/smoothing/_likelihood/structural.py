@@ -23,12 +23,13 @@ _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is sear
 _ZERO = 1e-2  # of it: below, zero is tried
 _AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
-_N_FREQUENCIES, _SHORTEST_PERIOD = 12, 2.5
+_N_FREQUENCIES, _SHORTEST_PERIOD = 8, 2.5
 _MODULI = (0.7, 0.95)  # dampings, or moduli of roots of autoregressions, to begin with
 _CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
-_SHARE = 0.1  # of level and slope, where they might be little beside what moves
+_SHARE = 0.1  # of one of these pairs, where it might be little beside the other
+_TREND, _MOVING = ("sd_level", "sd_slope"), ("sd_cycle", "sd_ar")
 _NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
-_N_SHORT, _SHORT, _N_SEARCHES = 4, 8, 2  # searches of a few steps; of these the best go on
+_N_SHORT, _SHORT, _N_SEARCHES = 4, 6, 2  # searches of a few steps; of these the best go on
 
 
 class _Deviation(Single):
@@ -158,7 +159,9 @@ class _Search:
                 base[i] = self.unit / math.sqrt(n_noises)
         if self.model._is_given:
             return self.climb(base, n_steps)[0]
-        scaled = sorted(map(self._scaled, self._candidates(base)), key=lambda found: -found[0])
+        families = self._candidates(base)
+        scaled = [max(map(self._scaled, f), key=lambda found: found[0]) for f in families]
+        scaled.sort(key=lambda found: -found[0])
         short = [self.climb(theta, _SHORT) for _, theta in scaled[:_N_SHORT]]
         if len(short) == 1 and n_steps > _SHORT:
             return self.climb(scaled[0][1], n_steps)[0]
@@ -171,29 +174,44 @@ class _Search:
     def climb(self, theta: Array, n_steps: int) -> tuple[list[Array], float]:
         return quasi_newton(self.at, self.parameters.to_free(theta), n_steps)
 
-    def _candidates(self, base: Array) -> list[Array]:
-        """Values to begin with, where there may be several maxima: with moving components."""
+    def _candidates(self, base: Array) -> list[list[Array]]:
+        """Values to begin with, in families that differ in more than a frequency.
+
+        There may be several maxima where components move.
+        """
         free = set(self.parameters.names)
         periods = np.geomspace(_SHORTEST_PERIOD, max(self.n_times / 2, 6.0), _N_FREQUENCIES)
-        turns = [(2.0 * math.pi / p, r) for p in periods for r in _MODULI]
-        candidates: list[dict[str, float]] = [{}]
+        turns = 2.0 * math.pi / periods
+        families: list[list[dict[str, float]]] = [[{}]]
         if "cycle_frequency" in free:
-            candidates = [{"cycle_frequency": w, "cycle_damping": r} for w, r in turns]
+            families = [
+                [{"cycle_frequency": w, "cycle_damping": r} for w in turns] for r in _MODULI
+            ]
         if "ar[1]" in free:
-            candidates = [{**c, "ar[1]": r} for c in candidates for r in _CORRELATIONS]
+            correlations = _CORRELATIONS if families == [[{}]] else (0.5,)
+            families = [[{**c, "ar[1]": r} for c in f] for f in families for r in correlations]
             if "ar[2]" in free:
-                candidates += [{"ar[1]": 2 * r * math.cos(w), "ar[2]": -r * r} for w, r in turns]
-        if len(candidates) > 1:  # a moving component and the level may change their parts
-            candidates += [{**c, "sd_level": _SHARE, "sd_slope": _SHARE} for c in candidates]
-        found = []
-        for values in candidates:
-            theta = np.array(base)
-            for name, value in values.items():
-                if name in free:
-                    i = self.names.index(name)
-                    theta[i] = value * base[i] if name.startswith("sd_") else value
-            found.append(theta)
-        return found
+                families += [
+                    [{"ar[1]": 2 * r * math.cos(w), "ar[2]": -r * r} for w in turns]
+                    for r in _MODULI
+                ]
+        if families != [[{}]]:  # what moves and the level may change their parts
+            pairs: tuple[dict[str, float], ...] = (
+                {},
+                dict.fromkeys(_TREND, _SHARE),
+                dict.fromkeys(_MOVING, _SHARE),
+            )
+            families = [[{**c, **shares} for c in f] for f in families for shares in pairs]
+        return [[self._with_values(base, c) for c in f] for f in families]
+
+    def _with_values(self, base: Array, values: dict[str, float]) -> Array:
+        """Of free parameters; standard deviations as shares of what they are."""
+        theta = np.array(base)
+        for i in self.parameters.free:
+            name = self.names[i]
+            if name in values:
+                theta[i] = values[name] * (base[i] if name.startswith("sd_") else 1.0)
+        return theta
 
     def _scaled(self, theta: Array) -> tuple[float, Array]:
         """With all standard deviations times the factor that is best, and the value there.
