@@ -375,6 +375,21 @@ def test_zero_is_left_where_it_is_no_maximum():
     np.testing.assert_allclose(fit.theta**2, [1469.177, 15098.518], rtol=1e-5)
 
 
+def test_several_series():
+    y = [NILE[:60], THREE, np.full(5, np.nan)]
+    fit = _fit(y)
+    result = kalman_smoother(fit.model, y[:2])
+    np.testing.assert_allclose(fit.log_likelihood, result.log_likelihood, rtol=1e-12)
+    score = result.expectation("score") * fit.parameter_standard_error
+    np.testing.assert_allclose(score, 0.0, atol=1e-4)
+    assert not np.allclose(fit.theta, _fit(y[:1]).theta, rtol=0.01)
+    np.testing.assert_array_equal(_fit(y[1:2]).theta, _fit(y[1]).theta)
+    with pytest.raises(ValueError, match="result must be of one series"):
+        components(result)
+    with pytest.raises(ValueError, match="inputs must be None"):
+        _fit(inputs=NILE)
+
+
 def test_constant_and_tiny_series():
     with pytest.raises(ValueError, match="y must hold numbers that differ"):
         _fit(np.ones(10))

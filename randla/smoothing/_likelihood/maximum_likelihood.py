@@ -31,6 +31,7 @@ from randla.smoothing._likelihood.parametrisation import Parametrisation, single
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
 from randla.smoothing._likelihood.structural import structural_maximum
 from randla.smoothing._model.series import as_inputs
+from randla.smoothing._model.several import as_several, each_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
 from randla.smoothing._models.structural import StructuralModel
@@ -70,8 +71,16 @@ class MaximumLikelihoodResult(Result):
         Start and the parameters after each step of the optimizer.
     model : StateSpaceModel
         The model at the estimates.
-    log_likelihood : float or None
-        With ``method="exact"``.
+    log_likelihood : float
+        At the estimates: exact with ``method="exact"``, else from eight runs of `particle_filter`
+        with `n_particles` each.
+    log_likelihood_standard_error : float
+        Of the algorithm, given the data: zero with ``method="exact"``, NaN where the runs differ
+        too much. Differences between models have the root of the sum of the squares, also with the
+        same seed.
+    n_parameters : int
+        How many are free (of each row of probabilities all but one), with the directions of a
+        diffuse start.
     last_step_size : float
         Of the optimizer; the error that the steps leave is proportional to it. The final stage
         removes that.
@@ -90,7 +99,9 @@ class MaximumLikelihoodResult(Result):
     parameter_covariance: Array | None
     trace: Array
     model: StateSpaceModel
-    log_likelihood: float | None
+    log_likelihood: float
+    log_likelihood_standard_error: float
+    n_parameters: int
     last_step_size: float
     converged: bool | None
     method: str
@@ -98,9 +109,14 @@ class MaximumLikelihoodResult(Result):
     at_boundary: NDArray[np.bool_]
 
     _shown: ClassVar[tuple[str, ...]] = (
-        "names", "theta", "parameter_standard_error", "monte_carlo_error", "converged", "method",
-        "optimizer",
+        "names", "theta", "parameter_standard_error", "monte_carlo_error", "log_likelihood",
+        "log_likelihood_standard_error", "converged", "method",
     )  # fmt: skip
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, with twice the standard error of `log_likelihood`."""
+        return 2.0 * (self.n_parameters - self.log_likelihood)
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence intervals of the parameters, with both errors.
@@ -210,8 +226,9 @@ def maximum_likelihood(
     model : StateSpaceModel
         The model at a starting value. Its score functions are used, else central differences of
         its log densities.
-    y : (T,) or (T, k) array_like
-        Observations, NaN where missing.
+    y : (T,) or (T, k) array_like, or a list of arrays
+        Observations, NaN where missing. Arrays in a list or tuple are several independent series
+        with the same parameters.
     free : str or sequence of str, optional
         Parameters to be estimated, by names of ``model.names``; the name of a matrix stands for
         all its entries. The rest stays. Default: all, but for a `LinearGaussian`
@@ -249,7 +266,7 @@ def maximum_likelihood(
     n_final : int, optional
         Sweeps of each chain for each Newton step of the final stage, at most eight of them; 0
         leaves the stage out.
-    inputs : (T,) or (T, m) array_like, optional
+    inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
         Runs the chains, each step anew: worth it where a step takes seconds. By default the
@@ -266,6 +283,8 @@ def maximum_likelihood(
 
     Warns
     -----
+    DegenerateFilterWarning
+        If the filters at the estimates do not determine the log-likelihood.
     MaximumLikelihoodWarning
         If the final stage did not come to rest, the data do not determine a direction, or an
         estimate lies at the edge of its range: the standard errors are then not reliable.
@@ -335,23 +354,29 @@ def maximum_likelihood(
         draw_key(rng),
         executor,
     )
+    several = as_several(y, inputs) or [(y, inputs)]
     if isinstance(model, StructuralModel):
-        as_inputs(inputs, False)  # its functions take none
-        return _structural(model, y, Parametrisation(model, free), n_steps, n_final)
-    series = model._series(y, inputs)
+        return _structural(model, several, Parametrisation(model, free), n_steps, n_final)
+    data = each_series(lambda _, y, inputs: model._series(y, inputs), several)
     parameters = Parametrisation(model, free)
-    family = em_family(model, series.y, parameters) if optimizer == "em" else None
-    n_observed = int(series.observed.sum())
+    n_observed = sum(int(series.observed.sum()) for series in data)
     if n_observed == 0:
         raise ValueError(_NO_OBSERVATION)
+    # The likelihood of a series without observations is one.
+    several = [s for s, series in zip(several, data, strict=True) if series.observed.any()]
+    data = [series for series in data if series.observed.any()]
+    family = None
+    if optimizer == "em":
+        family = em_family(model, [series.y for series in data], parameters)
+    n_parameters = _count(model, parameters)
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
     with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
         scores: ExactScores | ParticleScores
         if method == "exact":
-            scores = ExactScores(model, y, family)
+            scores = ExactScores(model, [y for y, _ in several], family)
         else:
-            scores = ParticleScores(model, y, inputs, settings, family)
+            scores = ParticleScores(model, several, settings, family)
         if not parameters.limited.all():  # some range over all real numbers, in unknown units
             parameters.find_units(scores.gradient_from(model), n_observed)
         if isinstance(scores, ExactScores) and optimizer == "bfgs":
@@ -372,9 +397,11 @@ def maximum_likelihood(
                 newton = newton_exact(scores.at, parameters, theta)
             else:
                 newton = newton_particles(scores, parameters, model, theta, n_final)
+            theta = newton.theta
+        fitted = model.replace(theta)
+        log_likelihood, log_likelihood_error = scores.log_likelihood(fitted)
         report(n_units)
     if newton is not None:
-        theta = newton.theta
         _warn(newton, "exact" if method == "exact" else "particles")
     covariance = None if newton is None else newton.covariance
     return MaximumLikelihoodResult(
@@ -384,8 +411,10 @@ def maximum_likelihood(
         monte_carlo_error=None if newton is None else _root(newton.monte_carlo),
         parameter_covariance=covariance,
         trace=trace[:, parameters.free],  # (n_steps + 1, f)
-        model=model.replace(theta),
-        log_likelihood=None if newton is None else newton.value,
+        model=fitted,
+        log_likelihood=log_likelihood,
+        log_likelihood_standard_error=log_likelihood_error,
+        n_parameters=n_parameters,
         last_step_size=last_step,
         converged=None if newton is None else newton.converged,
         method=method,
@@ -404,12 +433,20 @@ def _require_exact(method: str, optimizer: str) -> None:
 
 
 def _structural(
-    model: StructuralModel, y: Any, parameters: Parametrisation, n_steps: int, n_final: int
+    model: StructuralModel,
+    several: Sequence[tuple[Any, Any]],
+    parameters: Parametrisation,
+    n_steps: int,
+    n_final: int,
 ) -> MaximumLikelihoodResult:
-    rows = model._as_rows(y)
-    if np.isnan(rows).all():
+    def rows_of(i: int, y: Any, inputs: Any) -> Array:
+        as_inputs(inputs, False)  # its functions take none
+        return model._as_rows(y)
+
+    series = [rows for rows in each_series(rows_of, several) if not np.isnan(rows).all()]
+    if not series:
         raise ValueError(_NO_OBSERVATION)
-    found = structural_maximum(model, [rows], list(parameters.names), n_steps, n_final > 0)
+    found = structural_maximum(model, series, list(parameters.names), n_steps, n_final > 0)
     if found.newton is not None:
         _warn(found.newton, "exact")
     error = None if found.covariance is None else np.sqrt(np.diag(found.covariance))
@@ -422,12 +459,19 @@ def _structural(
         trace=found.trace[:, parameters.free],
         model=model.replace(found.theta),
         log_likelihood=found.value,
+        log_likelihood_standard_error=0.0,
+        n_parameters=_count(model, parameters),
         last_step_size=0.0,
         converged=None if found.newton is None else found.newton.converged,
         method="exact",
         optimizer="bfgs",
         at_boundary=found.at_boundary,
     )
+
+
+def _count(model: StateSpaceModel, parameters: Parametrisation) -> int:
+    directions = getattr(model, "diffuse", None)
+    return parameters.size + (0 if directions is None else directions.shape[1])
 
 
 def _warn(newton: NewtonResult, kind: str) -> None:

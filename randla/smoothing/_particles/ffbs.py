@@ -12,6 +12,7 @@ from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._kernels.particles.paths import backward_template, path_sum_template
 from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.several import over_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import pieces, raise_for_status
@@ -21,6 +22,7 @@ from randla.smoothing._particles.records import BackwardDraws, PathEnds
 from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
 
 
+@over_series
 def ffbs(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -43,7 +45,7 @@ def ffbs(
 
     Parameters
     ----------
-    model, y : StateSpaceModel and (T,) or (T, k) array_like
+    model, y : StateSpaceModel and (T,) or (T, k) array_like, or a list of arrays
         As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"} or None
         As for `ppg`; None draws paths only.
@@ -84,7 +86,8 @@ def ffbs(
 
     Notes
     -----
-    **The estimate has a bias of order T / N that the spread of the chains does not show.**
+    **The estimate has a bias of order T / N that the spread of the chains does not show.** It is at
+    most `bias_bound`, as for `paris`.
 
     Time O(T (N + n_paths)) except for "exact", memory T (N + n_paths) (8 d + 12) bytes a chain.
 
@@ -118,7 +121,7 @@ def ffbs(
     per_chain = None  # paths only
     if functional is not None:
         per_chain = np.array([path_sums(problem, p).mean(axis=0) for p in paths])
-    return SmoothingResult.of(per_chain, logs, problem, paths=paths)
+    return SmoothingResult.of(per_chain, logs, problem, paths=paths, identity=True)
 
 
 def _chain(
@@ -135,9 +138,8 @@ class PathSmoother:
 
     def __init__(self, problem: SmoothingProblem, rng: NDArray[np.uint64], n_paths: int) -> None:
         model, n, n_times = problem.model, problem.n_particles, len(problem.y)
-        guided = use_proposal(model, "auto")
         self.problem, self.rng = problem, rng
-        self.filter = FilterRun(model, problem.series(), n, guided=guided, store=True)
+        self.filter = self.new_filter()
         self.kernel = model._compiled.kernel(
             backward_template,
             model._compiled.backward(problem.backward),
@@ -147,7 +149,7 @@ class PathSmoother:
         self.path_ends = PathEnds(
             np.empty(n_paths), np.empty(n_paths, np.int32), np.empty(n_paths, np.int32)
         )
-        self.backward = BackwardDraws(
+        self.draws = BackwardDraws(
             np.empty((2 if mcmc else 1, n_paths), np.int32),
             np.empty((3, n_paths) if mcmc else (2, n)),
             problem.limit,
@@ -160,6 +162,13 @@ class PathSmoother:
         """Pickle without the work space: all that is kept from call to call is the stream."""
         return PathSmoother, (self.problem, self.rng, len(self.path_ends.indices))
 
+    def new_filter(self) -> FilterRun:
+        """Work space of a filter as this one has it."""
+        problem = self.problem
+        guided = use_proposal(problem.model, "auto")
+        n = problem.n_particles
+        return FilterRun(problem.model, problem.series(), n, guided=guided, store=True)
+
     def draw(
         self,
         paths: Array,
@@ -167,21 +176,30 @@ class PathSmoother:
         theta: Array | None = None,
     ) -> Generator[int, None, None]:
         """Fill `paths` (n, T[, d]) from one filter, conditional on the path `frozen`; in pieces."""
-        problem, run = self.problem, self.filter
-        run.rng = self.rng
-        run.series = problem.series(theta)
-        n_times = len(problem.y)
+        yield from self.forward(frozen, theta)
+        yield from self.backward(paths)
+
+    def forward(
+        self, frozen: Array | None = None, theta: Array | None = None
+    ) -> Generator[int, None, None]:
+        """Run the filter, conditional on the path `frozen`, if there is one; in pieces."""
+        run, n_times = self.filter, len(self.problem.y)
+        run.rng, run.series = self.rng, self.problem.series(theta)
         for begin, end in pieces(n_times, run.first_piece()):
             run.advance(begin, end, path=frozen)
             if end < n_times:
                 yield 0
-        n, n_paths = problem.n_particles, paths.shape[0]
+
+    def backward(self, paths: Array) -> Generator[int, None, None]:
+        """Fill `paths` (n, T[, d]) by draws through the filter that was run; in pieces."""
+        problem, run = self.problem, self.filter
+        n_times, n, n_paths = len(problem.y), problem.n_particles, paths.shape[0]
         # Weights and draws of one time, about 10 ns each: a piece of 1e7 takes some 0.1 s.
         work = n + n_paths * (n if problem.backward == "exact" else 10)
         for done, until in pieces(n_times, int(1e7 / work)):
             self.kernel(
                 self.rng, run.series.theta, n_times - until, n_times - done, run.particles,
-                run.weights, self.path_ends, self.backward, self.drawn, self.changed,
+                run.weights, self.path_ends, self.draws, self.drawn, self.changed,
                 run.track.info,
             )  # fmt: skip
             raise_for_status(run.track.info)

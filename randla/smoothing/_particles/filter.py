@@ -10,6 +10,7 @@ from randla._random import draw_key, new_stream
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._kernels.particles import resample
 from randla.smoothing._model.series import Series
+from randla.smoothing._model.several import over_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.checks import NoSurvivorsError, as_model, pieces
@@ -17,7 +18,7 @@ from randla.smoothing._particles.filter_result import FilterResult
 from randla.smoothing._particles.filter_run import FilterRun, use_proposal
 from randla.smoothing._particles.problem import require_memory
 
-_SCHEMES = {
+SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
     "systematic": resample.SYSTEMATIC,
     "stratified": resample.STRATIFIED,
@@ -25,6 +26,7 @@ _SCHEMES = {
 }
 
 
+@over_series
 def particle_filter(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -57,8 +59,10 @@ def particle_filter(
     ----------
     model : StateSpaceModel
         The model.
-    y : (T,) or (T, k) array_like
-        Observations. A row that is wholly NaN is missing.
+    y : (T,) or (T, k) array_like, or a list of arrays
+        Observations. A row that is wholly NaN is missing. Arrays in a list or tuple are several
+        independent series: log-likelihoods add up, their errors in squares, and `series` of the
+        result has each. Series i is a function of the seed and i only.
     n_particles : int
         Number N of particles, at least 2.
     resampling : {"systematic", "stratified", "multinomial", "residual"}, optional
@@ -75,7 +79,7 @@ def particle_filter(
     n_lags : int, optional
         How many times back the genealogy of a single run is followed; those from T on say no more.
         0: not at all, without errors. Of several runs it is not needed.
-    inputs : (T,) or (T, m) array_like, optional
+    inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     progress : bool, optional
         Show a progress bar (needs tqdm).
@@ -102,6 +106,7 @@ def particle_filter(
 
     See Also
     --------
+    start_filter : the same for a stream, one observation at a time.
     paris, ppg, ffbs : smoothed expectations, given all of the observations.
 
     Notes
@@ -162,7 +167,7 @@ def particle_filter(
     options: dict[str, Any] = {
         "guided": use_proposal(model, proposal),
         "store": store,
-        "scheme": _SCHEMES[as_choice(resampling, "resampling", tuple(_SCHEMES))],
+        "scheme": SCHEMES[as_choice(resampling, "resampling", tuple(SCHEMES))],
         "threshold": as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0),
         "n_lags": n_lags if n_runs == 1 else 0,
     }
