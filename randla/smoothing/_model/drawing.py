@@ -31,6 +31,9 @@ def draw_paths(
     """
     if model.observe is None:
         raise ValueError("observe must be given to the model to draw observations, got None")
+    model._require_times(n_steps if start is None else time + 1 + n_steps)
+    if start is None:
+        model._require_start()
     lead = () if start is None else start.shape[:-1]
     goes_on = start is not None
     first = np.array(np.empty((0, model.dim or 1)) if start is None else start, np.float64)

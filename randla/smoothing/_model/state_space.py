@@ -383,6 +383,12 @@ class StateSpaceModel(Parametrised):
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
+    def _require_start(self) -> None:
+        """Raise ValueError if a ready model has no law to draw its first state from."""
+
+    def _require_times(self, n_times: int) -> None:
+        """Raise ValueError if a ready model has fewer times."""
+
     def _as_observations(
         self, y: ArrayLike, inputs: Array | None = None
     ) -> tuple[Array, NDArray[np.bool_]]:
