@@ -8,6 +8,7 @@ import pytest
 from randla import (
     DiscreteHMM,
     LinearGaussian,
+    components,
     ffbs,
     hmm_smoother,
     kalman_smoother,
@@ -16,6 +17,7 @@ from randla import (
     particle_filter,
     particle_gibbs,
     ppg,
+    structural,
 )
 from tests.smoothing import models
 from tests.smoothing.test_inputs import INPUTS, WITH_INPUTS
@@ -111,6 +113,17 @@ def test_exact_totals():
         np.testing.assert_array_equal(both.expectation(name), expected)
     for got, one, other in zip(both.counts(), *(p.counts() for p in parts), strict=True):
         np.testing.assert_array_equal(got, one + other)
+
+
+def test_components_are_of_one_series():
+    model = structural().replace([1.0, 1.0])
+    both = kalman_smoother(model, [FIRST, SECOND])
+    with pytest.raises(ValueError, match=r"result must be of one series \(result.series\[i\]\)"):
+        components(both)
+    level = components(both.series[1])["level"].mean
+    np.testing.assert_array_equal(level, kalman_smoother(model, SECOND).mean[:, 0])
+    with pytest.raises(ValueError, match="y must be one series for a model of `structural`"):
+        maximum_likelihood(model, [FIRST, SECOND], method="exact")
 
 
 def test_a_list_of_numbers_or_of_lists_is_one_series():

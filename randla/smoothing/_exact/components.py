@@ -146,6 +146,10 @@ def components(result: KalmanSmootherResult) -> Components:
     if not isinstance(model, StructuralModel):
         got = type(model).__name__
         raise TypeError(f"result must be of a model of `structural`, got one of a {got}")
+    if len(result.series) > 1:
+        raise ValueError(
+            f"result must be of one series (result.series[i]), got that of {len(result.series)}"
+        )
     found = Components()
     for part, x in zip(model._parts, model._states, strict=True):
         mean, covariance = result.mean[:, x], result.covariance[:, x, x]
