@@ -10,7 +10,16 @@ import numpy as np
 from benchmarks.calibration import LEVELS, Study, shares, t_shares
 from benchmarks.smoothing import filter_errors
 from benchmarks.smoothing.coverage import CHAINS, models
-from randla import LinearGaussian, ffbs, maximum_likelihood, paris, particle_gibbs, posterior, ppg
+from randla import (
+    LinearGaussian,
+    ffbs,
+    maximum_likelihood,
+    paris,
+    particle_gibbs,
+    posterior,
+    ppg,
+    structural,
+)
 from tests.smoothing.models import walk
 
 BATCH = 100  # groups of chains that are run at a time
@@ -87,6 +96,33 @@ def statistical_error(method, n_times, **options):
     return cover
 
 
+#: Structural models: options, parameters, times.
+STRUCTURAL = {
+    "level, T = 100": ({}, [0.5, 1.0], 100),
+    "level, T = 400": ({}, [0.5, 1.0], 400),
+    "trend and season, T = 200": ({"level": "trend", "seasonal": 4}, [0.5, 0.1, 0.3, 1.0], 200),
+    "level and cycle, T = 300": ({"cycle": "damped"}, [0.3, 0.6, 0.9, 0.5, 1.0], 300),
+    "autoregression in noise, T = 300": ({"level": None, "ar": 2}, [1.2, -0.5, 1.0, 0.5], 300),
+}
+
+
+def structural_error(options, theta, n_times):
+    """New series each time: intervals of the parameters that are not at the boundary."""
+
+    def cover(draws):
+        truth, held = structural(**options).replace(theta), []
+        for rng in np.random.default_rng(1).spawn(draws):
+            # Diffuse states start at zero, which matters to nothing.
+            start = rng.multivariate_normal(truth.initial_mean, truth.initial_cov)
+            y = truth.forecast(start[None], n_times, rng=rng)[1][0]
+            r = maximum_likelihood(structural(**options), y, method="exact")
+            inside = np.isfinite(r.parameter_standard_error)
+            held.append(shares(r, np.array(theta), which=inside))
+        return held
+
+    return cover
+
+
 def names():
     y = TRUTH.simulate(20, rng=0)[1]
     return maximum_likelihood(TRUTH, y, free=FREE, method="exact").names
@@ -150,6 +186,9 @@ def studies():
         cover = statistical_error("exact", n_times)
         data = f"T = {n_times}"
         yield Study("maximum_likelihood, exact: confidence_interval", data, 300, cover)
+    for data, arguments in STRUCTURAL.items():
+        cover = structural_error(*arguments)
+        yield Study("maximum_likelihood, structural: confidence_interval", data, 500, cover)
     cover = statistical_error("ppg", 200, **LEARNING)
     yield Study("maximum_likelihood, ppg: confidence_interval", "T = 200", 100, cover)
     for method in ("particle", "pmmh"):

@@ -118,7 +118,7 @@ def test_exact_totals():
 def test_components_are_of_one_series():
     model = structural().replace([1.0, 1.0])
     both = kalman_smoother(model, [FIRST, SECOND])
-    with pytest.raises(ValueError, match=r"result must be of one series \(result.series\[i\]\)"):
+    with pytest.raises(ValueError, match="result must be of one series, got several"):
         components(both)
     level = components(both.series[1])["level"].mean
     np.testing.assert_array_equal(level, kalman_smoother(model, SECOND).mean[:, 0])

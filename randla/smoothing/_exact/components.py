@@ -122,6 +122,8 @@ def components(result: KalmanSmootherResult) -> Components:
     ------
     TypeError
         If `result` is none of `kalman_smoother` for a model of `structural`.
+    ValueError
+        If it is of several series.
 
     See Also
     --------
@@ -147,9 +149,7 @@ def components(result: KalmanSmootherResult) -> Components:
         got = type(model).__name__
         raise TypeError(f"result must be of a model of `structural`, got one of a {got}")
     if len(result.series) > 1:
-        raise ValueError(
-            f"result must be of one series (result.series[i]), got that of {len(result.series)}"
-        )
+        raise ValueError("result must be of one series, got several: take each of result.series")
     found = Components()
     for part, x in zip(model._parts, model._states, strict=True):
         mean, covariance = result.mean[:, x], result.covariance[:, x, x]
