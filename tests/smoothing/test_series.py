@@ -122,8 +122,6 @@ def test_components_are_of_one_series():
         components(both)
     level = components(both.series[1])["level"].mean
     np.testing.assert_array_equal(level, kalman_smoother(model, SECOND).mean[:, 0])
-    with pytest.raises(ValueError, match="y must be one series for a model of `structural`"):
-        maximum_likelihood(model, [FIRST, SECOND], method="exact")
 
 
 def test_a_list_of_numbers_or_of_lists_is_one_series():
