@@ -23,6 +23,9 @@ from randla._jit import kernel, summing_kernel
 from randla.smoothing._kernels.exact.kalman import at, has_time_axis
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_SMALL = 1e-9  # sine of a rotation whose cosine is one
+_NEGLIGIBLE = 1e-40  # sine of a rotation that is none
+_SMALLEST = 1e-290  # below it numbers are slow: the start is forgotten
 
 
 @kernel
@@ -99,7 +102,7 @@ def observe(n, seen, H, K, U, D, v, E):
             total = D[r, j]
             for a in range(n):
                 total += K[j, a] * v[a]
-            D[r, j] = total
+            D[r, j] = total if abs(total) > _SMALLEST else 0.0
 
 
 @kernel
@@ -111,10 +114,12 @@ def absorb(a, e, E, start):
         start.largest[j] = max(start.largest[j], abs(row[j]))
     row[q] = e[a]
     for i in range(q + 1):  # Givens rotations
-        if row[i] != 0.0:
-            r = math.hypot(X[i, i], row[i])
-            c, s = X[i, i] / r, row[i] / r
-            X[i, i] = r
+        if not abs(row[i]) <= _NEGLIGIBLE * X[i, i]:  # also for NaN
+            c, s = 1.0, row[i] / X[i, i]
+            if not abs(s) < _SMALL:
+                r = math.hypot(X[i, i], row[i])
+                c, s = X[i, i] / r, row[i] / r
+                X[i, i] = r
             for j in range(i + 1, q + 1):
                 x = X[i, j]
                 X[i, j] = c * x + s * row[j]
