@@ -49,7 +49,7 @@ def draw_paths(
         if sees:
             default = 0 if _is_number(model, rows.shape[2]) else 1
             seen = read_only(rows if model._row_ndim(default, inputs) else rows[..., 0])
-        theta = model._handed(inputs, seen, time)
+        theta = model._handed(inputs, seen, time if len(first) else 0)
         stream, info = np.empty(4, np.uint64), np.zeros(3, np.int64)
         observations = rows[:, rows.shape[1] - n_steps :]
         begin = time + 1 if len(first) else 0

@@ -21,6 +21,7 @@ from randla.smoothing._model.series import (
     require_rows,
     require_seen,
 )
+from randla.smoothing._model.several import as_several
 
 
 class StateSpaceModel(Parametrised):
@@ -187,6 +188,8 @@ class StateSpaceModel(Parametrised):
     # What `maximum_likelihood` frees if it is not told (all if empty), and the parameters that are
     # constrained together: ("covariance" or "simplex", their places in theta).
     _default_free: tuple[str, ...] = ()
+    # Where intervals are normal, if that is not the whole line of `support`.
+    _interval_support: tuple[str, ...] = ()
     _joint_parameters: tuple[tuple[str, NDArray[np.intp]], ...] = ()
 
     dim: int | None
@@ -409,6 +412,8 @@ class StateSpaceModel(Parametrised):
 
     def _series(self, y: ArrayLike, inputs: ArrayLike | None = None) -> Series:
         """`y` and `inputs` as the kernels read them: the one door of all algorithms."""
+        if as_several(y) is not None:
+            raise ValueError("y must be one series here, got a list of arrays")
         u = self._as_inputs(inputs)
         values, observed = self._as_observations(y, u)
         if u is not None:
