@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from randla import DiscreteHMM, LinearGaussian, StateSpaceModel, posterior
+from randla import DiscreteHMM, LinearGaussian, StateSpaceModel, posterior, structural
 from randla._random import new_stream
 from randla.smoothing import PosteriorWarning
 from randla.smoothing._particles.problem import make_problem
@@ -127,6 +127,8 @@ def test_far_out_there_is_no_density():
         (lambda theta: theta, TypeError, "prior must return a number"),
         (lambda theta: None, TypeError, "prior must return a number"),
         (lambda theta: math.inf, ValueError, "finite log density .* got inf"),
+        ({"step": st.multivariate_normal([1, 1])}, ValueError, "a law of one number"),
+        ({"step": st.lognorm([1, 2])}, ValueError, "a law of one number"),
         ({"step": st.lognorm(1), "step[": st.lognorm(1)}, ValueError, "must name parameters"),
         ([("step", st.lognorm(1))], TypeError, "prior must be a dict"),
         (st.norm(0, 1), TypeError, "prior must be a dict"),
@@ -281,6 +283,21 @@ def test_exact_paths_have_the_smoothing_law():
     hmm = exact.hmm_smoother(HMM, SYMBOLS[:20])
     states = np.array([exact.path_given_all(HMM, SYMBOLS[:20], rng) for _ in range(800)])[..., 0]
     np.testing.assert_allclose((states == 1).mean(0), hmm.probs[:, 1], atol=0.09)
+
+
+def test_paths_of_a_diffuse_start_have_the_smoothing_law():
+    model, rng = structural(level="trend").replace([0.5, 0.2, 1.0]), np.random.default_rng(0)
+    y = 100.0 + SERIES[:20].cumsum()
+    y[4:7] = np.nan
+    smoothed = exact.kalman_smoother(model, y)
+    paths = np.array([exact.path_given_all(model, y, rng) for _ in range(800)])
+    sd = np.sqrt(np.diagonal(smoothed.covariance, axis1=1, axis2=2))
+    assert np.abs((paths.mean(0) - smoothed.mean) / sd).max() < 5 / math.sqrt(800)
+    np.testing.assert_allclose(paths.std(0), sd, rtol=0.2)
+    prior = {"sd_level": st.halfnorm(), "sd_noise": st.halfnorm()}
+    result = posterior(model, y, prior, n_iterations=20, n_chains=2, rng=0)
+    assert result.paths.shape == (2, 10, 20, 2)
+    assert result.forecast(3).observations.shape == (2, 10, 3)
 
 
 def test_hidden_markov_posterior():

@@ -287,6 +287,8 @@ def test_bad_values():
         structural(cycle="damped").replace([1.0, 3.2, 0.5, 1.0, 1.0])
     with pytest.raises(ValueError, match="stationary autoregression"):
         structural(ar=2).replace([1.0, 1.5, -0.4, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"up to 1e\+154, .* larger one for sd_noise"):
+        structural().replace([1.0, 1e200])
     with pytest.raises(ValueError, match=r"y must have as many times .* 100 rows"):
         kalman_smoother(structural(regressors=REGRESSORS), NILE[:50])
     with pytest.raises(ValueError, match="as many times as the season, 12, got 10"):
@@ -336,6 +338,21 @@ def test_maximum_of_the_nile():
     assert (fit.monte_carlo_error == 0.0).all()
     again = _fit(1e6 * NILE + 1e9)  # neither units nor an origin matter
     np.testing.assert_allclose(again.theta, 1e6 * fit.theta, rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-100, 1e100, 1e150])
+def test_units_far_from_one(unit):
+    fit, far = _fit(options={"ar": 1}), _fit(unit * NILE, {"ar": 1})
+    units = np.array([unit, 1.0, unit, unit])
+    np.testing.assert_allclose(far.theta / units, fit.theta, rtol=1e-6)
+    errors = far.parameter_standard_error / units
+    np.testing.assert_allclose(errors, fit.parameter_standard_error, rtol=1e-5)
+    np.testing.assert_allclose(
+        far.log_likelihood + 99 * math.log(unit), fit.log_likelihood, rtol=1e-9
+    )
+    assert far.trace.shape[1] == 4
+    given = maximum_likelihood(far.model, unit * NILE, method="exact")  # from where it is
+    np.testing.assert_allclose(given.theta, far.theta, rtol=1e-6)
 
 
 def test_a_standard_deviation_of_zero_is_told():

@@ -449,7 +449,7 @@ def _structural(
     found = structural_maximum(model, series, list(parameters.names), n_steps, n_final > 0)
     if found.newton is not None:
         _warn(found.newton, "exact")
-    error = None if found.covariance is None else np.sqrt(np.diag(found.covariance))
+    error = found.error
     return MaximumLikelihoodResult(
         theta=found.theta[parameters.free],
         names=parameters.names,

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
+from randla._validation import read_only
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
 from randla.smoothing._likelihood.parametrisation import Parametrisation, Single
 from randla.smoothing._likelihood.quasi_newton import quasi_newton
 from randla.smoothing._likelihood.structural_scores import StructuralScores
-from randla.smoothing._models.structural import StructuralModel
+from randla.smoothing._models.structural import LARGEST, StructuralModel
 from randla.smoothing._models.structural_parts import partial_autocorrelations
 
 _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
@@ -29,6 +30,7 @@ _CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
 _SHARE = 0.1  # of one of these pairs, where it might be little beside the other
 _TREND, _MOVING = ("sd_level", "sd_slope"), ("sd_cycle", "sd_ar")
 _NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
+_FAR = 100  # exponents of y (base 2) from which on it is taken in another unit
 _N_SHORT, _SHORT, _N_SEARCHES = 4, 6, 2  # searches of a few steps; of these the best go on
 
 
@@ -76,6 +78,7 @@ class Maximum(NamedTuple):
     trace: Array
     at_boundary: NDArray[np.bool_]  # (f,)
     covariance: Array | None  # (f, f), NaN where there is no normal law
+    error: Array | None  # the root of its diagonal
     newton: NewtonResult | None
 
 
@@ -86,6 +89,36 @@ def structural_maximum(
 
     The log-likelihood is the sum over independent series of rows (T, 1).
     """
+    largest = max(np.nanmax(np.abs(rows)) for rows in series)
+    exponent = math.frexp(largest)[1]
+    if abs(exponent) < _FAR:
+        return _maximum(model, series, free, n_steps, final)
+    # Squares of variances would leave the range of doubles: another unit, a power of two.
+    units = np.array([n.startswith("sd_") for n in model.names]) * exponent
+    with np.errstate(over="ignore"):
+        theta = np.clip(np.ldexp(model.theta, -units), -LARGEST, LARGEST)
+    other = model._at(read_only(theta))
+    assert isinstance(other, StructuralModel)
+    found = _maximum(other, [np.ldexp(rows, -exponent) for rows in series], free, n_steps, final)
+    q = 0 if model.diffuse is None else model.diffuse.shape[1]
+    n_free = sum(int((~np.isnan(rows)).sum()) - q for rows in series)
+    covariance, error = found.covariance, found.error
+    if covariance is not None and error is not None:
+        own = units[Parametrisation(model, free).free]
+        error = np.ldexp(error, own)  # a double where its square may be none
+        covariance = np.ldexp(np.ldexp(covariance, own), own[:, None])
+    return found._replace(
+        theta=np.ldexp(found.theta, units),
+        value=found.value - n_free * exponent * math.log(2.0),
+        trace=np.ldexp(found.trace, units),
+        covariance=covariance,
+        error=error,
+    )
+
+
+def _maximum(
+    model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool
+) -> Maximum:
     search = _Search(model, series, free)
     places = search.search(n_steps)
     theta, zeros = search.settle(places[-1], n_steps)
@@ -93,7 +126,7 @@ def structural_maximum(
     at_boundary = np.array([n in zeros or n in search.edges(theta) for n in names])
     hidden = at_boundary | np.array([n in search.vanished(zeros) for n in names])
     inner = [n for n, h in zip(names, hidden, strict=True) if not h]
-    newton, covariance = None, None
+    newton, covariance, error = None, None, None
     if final:
         covariance = np.full((len(names), len(names)), np.nan)
         if inner:
@@ -101,9 +134,10 @@ def structural_maximum(
             newton = newton_exact(search.value_and_score, parameters, theta)
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
+        error = np.sqrt(np.diag(covariance))
     trace = np.array([search.parameters.to_theta(z) for z in places])
     value, _ = search.value_and_score(theta)
-    return Maximum(search.positive(theta), value, trace, at_boundary, covariance, newton)
+    return Maximum(search.positive(theta), value, trace, at_boundary, covariance, error, newton)
 
 
 class _Search:

@@ -28,6 +28,8 @@ from randla.smoothing._models.structural_parts import (
     deviation,
 )
 
+#: Standard deviation whose square is a double.
+LARGEST = 1e154
 _DRAWS = ("initial", "transition", "log_potential", "observe")
 
 
@@ -90,6 +92,12 @@ class StructuralModel(LinearGaussian):
     def _derive(self) -> None:
         for part, place in zip(self._parts, self._places, strict=True):
             part.check(self.theta[place])
+        large = [n for n, v in zip(self.names, self.theta, strict=True) if abs(v) > LARGEST]
+        if large:
+            raise ValueError(
+                f"theta must hold numbers up to {LARGEST:g}, whose squares are finite, got a "
+                f"larger one for {', '.join(large)}: give y in another unit"
+            )
         A, variances, P0, sd_noise = self._blocks_at(self.theta)
         self.__dict__.update(
             transition_matrix=read_only(A),

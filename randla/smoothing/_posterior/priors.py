@@ -105,6 +105,9 @@ class Prior:
     def _add(self, parameters: Parametrisation, name: str, law: Any, indices: list[int]) -> None:
         """Enter a law, for each parameter that it is named for or for all of them together."""
         _require_law(name, law)
+        at = parameters.start[indices[0]]  # a vector's law would broadcast
+        if len(indices) == 1 and (getattr(law, "dim", 1) != 1 or np.size(law.logpdf(at)) != 1):
+            raise ValueError(f"prior[{name!r}] must be a law of one number, got one of a vector")
         if len(indices) == 1 or hasattr(law, "support"):
             supports, density = single_supports(self.model), _fast_density(law)
             for i in indices:
