@@ -91,3 +91,5 @@ decade = (dates >= np.datetime64("2000-01-01")) & (dates < np.datetime64("2010-0
 dates, prices = dates[decade][::5], prices[decade][::5]
 weeks, y = dates[1:], 100.0 * np.diff(np.log(prices))
 y -= y.mean()
+filtered = randla.particle_filter(model, y, n_particles=1000, rng=0)
+print(filtered)
