@@ -35,10 +35,11 @@ _FAMILIES = {
         "sliced_wasserstein_matrix wasserstein_1d"
     ),
     "smoothing": (
-        "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateSmoothingWarning "
-        "DiscreteHMM FilterResult LinearGaussian MaximumLikelihoodResult MaximumLikelihoodWarning "
-        "SmoothingResult StateSpaceModel StochasticVolatility ffbs hmm_smoother kalman_smoother "
-        "maximum_likelihood paris particle_filter particle_gibbs ppg"
+        "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateFilterWarning "
+        "DegenerateSmoothingWarning DiscreteHMM FilterResult LinearGaussian "
+        "MaximumLikelihoodResult MaximumLikelihoodWarning SmoothingResult StateSpaceModel "
+        "StochasticVolatility ffbs hmm_smoother kalman_smoother maximum_likelihood paris "
+        "particle_filter particle_gibbs ppg"
     ),
     "datasets": "",
     "random": "",

@@ -37,6 +37,7 @@ from randla.smoothing import (
     BiasWarning as BiasWarning,
     BurnInWarning as BurnInWarning,
     ChaoticRNN as ChaoticRNN,
+    DegenerateFilterWarning as DegenerateFilterWarning,
     DegenerateSmoothingWarning as DegenerateSmoothingWarning,
     DiscreteHMM as DiscreteHMM,
     FilterResult as FilterResult,

@@ -20,7 +20,9 @@ from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.volatility import StochasticVolatility
 from randla.smoothing._particles.ffbs import ffbs
-from randla.smoothing._particles.filter import FilterResult, particle_filter
+from randla.smoothing._particles.filter import particle_filter
+from randla.smoothing._particles.filter_errors import DegenerateFilterWarning
+from randla.smoothing._particles.filter_result import FilterResult
 from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
@@ -31,6 +33,7 @@ __all__ = [
     "BiasWarning",
     "BurnInWarning",
     "ChaoticRNN",
+    "DegenerateFilterWarning",
     "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",

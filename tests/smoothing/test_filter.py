@@ -16,6 +16,8 @@ from randla.smoothing._kernels.particles.weights import (
 from tests.smoothing import models, reference
 from tests.statistical import chi_square_pvalue, claim
 
+pytestmark = pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning")
+
 SCHEMES = ("systematic", "stratified", "multinomial", "residual")
 
 

@@ -20,7 +20,10 @@ from randla.smoothing._model import specialise
 from tests.smoothing import models
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::randla.BiasWarning"),
+    pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning"),
+]
 
 SHORT = np.array([0.1, 0.2])
 Y = np.array([0.3, -1.0, 0.5, 2.0, 0.1])

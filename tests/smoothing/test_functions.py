@@ -13,7 +13,10 @@ from randla import AdditiveFunctional, StateSpaceModel, paris, particle_filter, 
 from tests.smoothing import models
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::randla.BiasWarning"),
+    pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning"),
+]
 
 SERIES = np.random.default_rng(5).standard_normal(40)
 

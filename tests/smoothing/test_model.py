@@ -23,7 +23,10 @@ from tests.smoothing import models
 from tests.statistical import claim
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::randla.BiasWarning"),
+    pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning"),
+]
 
 
 @claim(

@@ -33,7 +33,10 @@ from tests.smoothing.claims.test_exactness import chain_problem, pooled
 from tests.statistical import claim
 
 # Few particles, so that the tests are quick.
-pytestmark = pytest.mark.filterwarnings("ignore::randla.BiasWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::randla.BiasWarning"),
+    pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning"),
+]
 
 Y = models.walk.simulate(25, rng=5)[1]
 Y[[4, 11]] = np.nan

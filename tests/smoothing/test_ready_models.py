@@ -24,6 +24,7 @@ from randla.smoothing._models.ready import INITIAL_PROPOSAL, PROPOSAL, ReadyMode
 from tests.smoothing.exact_reference import central_difference
 from tests.statistical import chi_square_pvalue, claim
 
+pytestmark = pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning")
 RNG = np.random.default_rng(0)
 
 

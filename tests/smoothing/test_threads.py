@@ -6,7 +6,11 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.compiled, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.compiled,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning"),
+]
 
 # Each round builds its models inside of the threads, so that they infer types, fill tables of
 # kernels and compile (or load) side by side; the second one meets a process that is warm.

@@ -15,7 +15,7 @@ from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import pieces, raise_for_status
-from randla.smoothing._particles.filter import FilterRun, use_proposal
+from randla.smoothing._particles.filter_run import FilterRun, use_proposal
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.records import BackwardDraws, PathEnds
 from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate

@@ -1,24 +1,21 @@
-"""The particle filter, plain or conditional on a path: the state given the observations so far."""
+"""The particle filter: the state given the observations so far, and the likelihood."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Generator
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._parallel import progress_bar
 from randla._random import draw_key, new_stream
-from randla._results import Result
-from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._kernels.particles import resample
-from randla.smoothing._kernels.particles.filter import filter_template
-from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.series import Series
 from randla.smoothing._model.state_space import StateSpaceModel
-from randla.smoothing._particles.checks import as_model, pieces, raise_for_status
+from randla.smoothing._particles.chains import run_chains
+from randla.smoothing._particles.checks import NoSurvivorsError, as_model, pieces
+from randla.smoothing._particles.filter_result import FilterResult
+from randla.smoothing._particles.filter_run import FilterRun, use_proposal
 from randla.smoothing._particles.problem import require_memory
-from randla.smoothing._particles.records import IntArray, Moments, ParticleRun
 
 _SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -26,59 +23,6 @@ _SCHEMES = {
     "stratified": resample.STRATIFIED,
     "residual": resample.RESIDUAL,
 }
-#: Share of N above every effective sample size: resample at each step.
-ALWAYS = 2.0
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class FilterResult(Result):
-    """Filtered moments and the likelihood.
-
-    Attributes
-    ----------
-    mean, variance : (T, d) ndarray
-        Moments of the state at t given the observations 0..t, component by component; d = 1 for a
-        scalar model.
-    ess : (T,) ndarray
-        Effective sample size 1 / sum of squared weights, before resampling.
-    log_likelihood : float
-        Logarithm of an unbiased estimate of the likelihood.
-    log_likelihood_increments : (T,) ndarray
-        Its terms, estimates of log p(y_t | y_0, ..., y_{t-1}); zero for a missing row.
-    particles : (T, N, d) ndarray or None
-        The clouds, if they were stored.
-    log_weights : (T, N) ndarray or None
-        Logarithms of the normalised weights of the clouds, before resampling.
-    ancestors : (T, N) ndarray of int32 or None
-        ``ancestors[t, i]`` is the particle of time t - 1 from which particle i of time t was
-        drawn; row 0 counts 0..N-1.
-    """
-
-    mean: Array
-    variance: Array
-    ess: Array
-    log_likelihood: float
-    log_likelihood_increments: Array
-    particles: Array | None
-    log_weights: Array | None
-    ancestors: IntArray | None
-
-    _shown: ClassVar[tuple[str, ...]] = ("mean", "variance", "ess", "log_likelihood", "particles")
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the filtered means with bands of two standard deviations (needs matplotlib).
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
-
-        Returns
-        -------
-        ax : matplotlib Axes
-        """
-        half = 2.0 * np.sqrt(self.variance)
-        return plot_band(ax, self.mean, self.mean - half, self.mean + half)
 
 
 def particle_filter(
@@ -90,6 +34,8 @@ def particle_filter(
     ess_threshold: float = 0.5,
     proposal: Literal["auto", "bootstrap", "guided"] = "auto",
     store: bool = False,
+    n_runs: int = 1,
+    n_lags: int = 20,
     inputs: ArrayLike | None = None,
     progress: bool = False,
     rng: Any = None,
@@ -99,7 +45,13 @@ def particle_filter(
     Particles are drawn from the transition (bootstrap filter [1]_) or from the model's proposal
     (guided), weighted by the potential, and resampled where the effective sample size falls below
     ``ess_threshold * n_particles``. The estimate :math:`\hat Z` of the likelihood is unbiased,
-    :math:`E[\hat Z] = p(y_{0:T-1})`, for every scheme and threshold; its logarithm is not.
+    :math:`E[\hat Z] = p(y_{0:T-1})`, for every scheme and threshold; its logarithm is not: about
+    :math:`N(\log Z - V/2, V)`.
+
+    The errors of one run come from the genealogy of its particles: particles that descend from
+    few ancestors say how much the choice of these mattered. **A single run cannot certify itself**:
+    it does not see particles that it never had. Where the answer matters, `n_runs` = 8 independent
+    runs are the check.
 
     Parameters
     ----------
@@ -116,7 +68,13 @@ def particle_filter(
     proposal : {"auto", "bootstrap", "guided"}, optional
         "auto" is guided where the model has a `proposal` or an `initial_proposal`.
     store : bool, optional
-        Keep the clouds: T N (8 d + 12) bytes, 8 GiB at most.
+        Keep the clouds: T N (8 d + 12) bytes, 8 GiB at most. For one run.
+    n_runs : int, optional
+        Independent runs of `n_particles` each. From two on the errors are from their spread; eight
+        give intervals of the log-likelihood that are hardly longer than they must be.
+    n_lags : int, optional
+        How many times back the genealogy of a single run is followed; those from T on say no more.
+        0: not at all, without errors. Of several runs it is not needed.
     inputs : (T,) or (T, m) array_like, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     progress : bool, optional
@@ -127,7 +85,14 @@ def particle_filter(
     Returns
     -------
     FilterResult
-        With `mean`, `variance`, `ess`, `log_likelihood` and, if stored, the clouds.
+        With `mean`, `variance`, `ess`, `log_likelihood`, their errors and, if stored, the clouds.
+
+    Warns
+    -----
+    DegenerateFilterWarning
+        If the error of the log-likelihood is not to be trusted and therefore NaN: of one run, where
+        the effective sample size falls below 5, or there are fewer than 20 particles; of several,
+        where their log-likelihoods have a standard deviation above 4, or one of them is -inf.
 
     Raises
     ------
@@ -141,12 +106,35 @@ def particle_filter(
 
     Notes
     -----
-    Time O(T N), memory O(N + T d) unless the clouds are stored.
+    Particles of time t that descend from the same particle of time k are a family; with q the
+    sum of the squares of their weights, the variance of :math:`\log \hat Z` is estimated by
+
+    .. math::
+        V^{(l)} = \sum_{k=0}^{T-1} q_{k,\min(k+l,T-1)} - q_{k+1,\min(k+l,T-1)}, \qquad
+        q_{T,T-1} = 1/N,
+
+    at the lag l of 2, ..., `n_lags` where it is largest, and that of a mean by the squares of
+    weight times deviation summed over families [2]_ at the lag where they are largest. Multinomial
+    resampling has correction factors that make l = T - 1 unbiased for the variance of
+    :math:`\hat Z / Z` [3]_ (if it resamples at each step); for other schemes the errors are **a
+    heuristic that was measured**, without a limit theorem: of nominal 95 % intervals of log Z
+    91 to 98 % held in most models, and 77 to 84 % in the worst. Intervals of means hold on average
+    over the times, not at the worst of them.
+
+    Intervals from eight runs held 92 to 98 % where the standard deviation between the runs was
+    below 2. They too miss what no run has seen.
+
+    Time O(T N), with the genealogy of 20 lags at most 1.7 times that without; memory
+    O(N n_lags + T d) for each run, unless the clouds are stored.
 
     References
     ----------
     .. [1] Gordon, Salmond and Smith, "Novel approach to nonlinear/non-Gaussian Bayesian state
        estimation", IEE Proc. F 140 (1993), 107-113.
+    .. [2] Olsson and Douc, "Numerically stable online estimation of variance in particle
+       filters", Bernoulli 25 (2019), 1504-1535.
+    .. [3] Lee and Whiteley, "Variance estimation in the particle filter", Biometrika 105 (2018),
+       609-625.
 
     Examples
     --------
@@ -156,76 +144,78 @@ def particle_filter(
     >>> result = particle_filter(model, y, n_particles=500, rng=1)
     >>> result.mean.shape, result.ess.shape
     ((100, 1), (100,))
+    >>> low, high = result.log_likelihood_interval(0.95)
+    >>> eight = particle_filter(model, y, n_particles=500, n_runs=8, rng=1)
+    >>> bool(low < eight.log_likelihood < high)
+    True
     """
     model = as_model(model)
     series = model._series(y, inputs)
-    n_times = len(series.y)
     n_particles = as_count(n_particles, "n_particles", minimum=2)
-    scheme = _SCHEMES[as_choice(resampling, "resampling", tuple(_SCHEMES))]
-    threshold = as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0)
-    guided = use_proposal(model, proposal)
+    n_runs = as_count(n_runs, "n_runs")
+    n_lags = as_count(n_lags, "n_lags", minimum=0)
     store = as_flag(store, "store")
+    if store and n_runs > 1:
+        raise ValueError(f"store=True keeps the clouds of a single run, got n_runs={n_runs}")
     if store:
-        require_memory(n_times, n_particles, model.dim or 1)
-    run = FilterRun(model, series, n_particles, guided=guided, store=store)
-    run.rng = new_stream(draw_key(rng))
-    with progress_bar(n_times, as_flag(progress, "progress"), "particle filter") as bar:
-        for begin, end in pieces(n_times, run.first_piece()):
-            run.advance(begin, end, scheme, threshold)
-            bar(end)
-    (states, log_weights, ancestors), track = run.particles, run.track
-    return FilterResult(
-        *run.moments,
-        ess=track.ess,
-        log_likelihood=run.log_likelihood(),
-        log_likelihood_increments=track.increments,
-        particles=states.reshape(*states.shape[:2], -1) if store else None,
-        log_weights=log_weights - track.levels[:, None] if store else None,  # normalised
-        ancestors=ancestors if store else None,
+        require_memory(len(series.y), n_particles, model.dim or 1)
+    options: dict[str, Any] = {
+        "guided": use_proposal(model, proposal),
+        "store": store,
+        "scheme": _SCHEMES[as_choice(resampling, "resampling", tuple(_SCHEMES))],
+        "threshold": as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0),
+        "n_lags": n_lags if n_runs == 1 else 0,
+    }
+    return run_filters(
+        model, series, n_particles, draw_key(rng), n_runs,
+        progress=as_flag(progress, "progress"), **options,
+    )  # fmt: skip
+
+
+def run_filters(
+    model: StateSpaceModel,
+    series: Series,
+    n: int,
+    key: np.uint64,
+    n_runs: int,
+    *,
+    first_stream: int = 0,
+    progress: bool = False,
+    **options: Any,
+) -> FilterResult:
+    """Run independent filters with the `options` of `FilterRun`, run c a function of (key, c)."""
+    n_times = len(series.y)
+    runs = run_chains(
+        _run,
+        [(model, series, n, key, first_stream + c, n_runs > 1, options) for c in range(n_runs)],
+        executor=None,
+        seconds=2e-8 * n_times * n * n_runs * (model.dim or 1),
+        n_units=n_times,
+        progress=progress,
+        description="particle filter",
     )
+    return FilterResult.of_one(runs[0]) if n_runs == 1 else FilterResult.of_several(runs)
 
 
-def use_proposal(model: StateSpaceModel, proposal: str) -> bool:
-    """Whether to draw from the model's proposal."""
-    as_choice(proposal, "proposal", ("auto", "bootstrap", "guided"))
-    has_one = model.proposal is not None or model.initial_proposal is not None
-    if proposal == "guided" and not has_one:
-        raise ValueError("proposal='guided' needs a model with a proposal, got one without")
-    return has_one and proposal != "bootstrap"
-
-
-class FilterRun(ParticleRun):
-    """Work space of one filter, advanced piece by piece."""
-
-    def __init__(
-        self, model: StateSpaceModel, series: Series, n: int, *, guided: bool, store: bool
-    ) -> None:
-        n_times = len(series.y)
-        rows = n_times if store else min(2, n_times)  # all times, or the last two
-        super().__init__(model, n_times, n, (rows, rows, rows))
-        _, _, propagate = model._compiled.feynman_kac(guided=guided)
-        self.kernel = model._compiled.kernel(filter_template, propagate)
-        self.series = series
-        self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
-        self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
-        self.rng = np.empty(4, np.uint64)
-
-    def first_piece(self) -> int:
-        """Times that take well below a second unless the model is very slow."""
-        return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # some 30 ms
-
-    def advance(
-        self,
-        begin: int,
-        end: int,
-        scheme: int = resample.MULTINOMIAL,
-        threshold: float = ALWAYS,
-        path: Array | None = None,
-    ) -> None:
-        """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""
-        self.kernel(
-            self.rng, self.series, begin, end, scheme, threshold,
-            self.no_path if path is None else path, self.particles, self.weights, self.moments,
-            self.track,
-        )  # fmt: skip
-        raise_for_status(self.track.info)
+def _run(
+    model: StateSpaceModel,
+    series: Series,
+    n: int,
+    key: np.uint64,
+    c: int,
+    may_die: bool,
+    options: dict[str, Any],
+) -> Generator[int, None, FilterRun]:
+    run = FilterRun(model, series, n, **options)
+    run.rng = new_stream(key, c)
+    try:
+        for begin, end in pieces(len(series.y), run.first_piece()):
+            run.advance(begin, end)
+            if end < len(series.y):
+                yield end
+    except NoSurvivorsError as error:
+        if not may_die:
+            raise
+        run.error = error
+        run.track.increments[run.track.info[1] :] = -np.inf
+    return run

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
+from randla.smoothing._kernels.particles import resample
 from randla.smoothing._model.state_space import StateSpaceModel
 
 IntArray = NDArray[np.int32]
@@ -48,6 +49,35 @@ class Track(NamedTuple):
     totals: Array  # (T,), the ends of the cumulative weights: one, up to rounding
     increments: Array  # (T,), of the log-likelihood
     info: NDArray[np.int64]  # (3,): code, time, count (see `status`)
+
+
+class Genealogy(NamedTuple):
+    """Families of particles at the last R times; `_kernels.particles.genealogy` tells how."""
+
+    ends: IntArray  # (R, N), of the families of a generation
+    sizes: NDArray[np.int64]  # (R,), how many families it has
+    generations: NDArray[np.int64]  # (R,), of the last times
+    order: IntArray  # (N,), particles by families; empty if resampling leaves them in order
+    places: IntArray  # its inverse
+    offspring: IntArray  # (N + 1,), work space
+    sums: Array  # (N + 1, 2), work space
+    squares: Array  # (R,), q of each generation
+    runs: Array  # (R,), what is summed of `variances`
+    variances: Array  # (R,), of log Zhat by lag
+    mean_variance: Array  # (T, d), of the filtered means; time t in row t modulo T
+
+    @classmethod
+    def of(cls, n: int, n_rows: int, scheme: int, moments: Moments) -> "Genealogy":
+        """Work space for `n_rows` times; none for 0."""
+        n = n if n_rows > 0 else 0
+        n_sorted = n if scheme in (resample.MULTINOMIAL, resample.RESIDUAL) else 0
+        order, places, offspring = (np.empty(k, np.int32) for k in (n_sorted, n_sorted, n + 1))
+        sizes, generations = (np.empty(n_rows, np.int64) for _ in range(2))
+        squares, runs, variances = (np.empty(n_rows) for _ in range(3))
+        return cls(
+            np.empty((n_rows, n), np.int32), sizes, generations, order, places, offspring,
+            np.empty((n + 1, 2)), squares, runs, variances, np.empty_like(moments.mean),
+        )  # fmt: skip
 
 
 class BackwardDraws(NamedTuple):

@@ -16,7 +16,7 @@ from randla.smoothing._particles.checks import (
     pieces,
     raise_for_status,
 )
-from randla.smoothing._particles.filter import use_proposal
+from randla.smoothing._particles.filter_run import use_proposal
 from randla.smoothing._particles.problem import SmoothingProblem
 from randla.smoothing._particles.records import (
     BackwardDraws,

@@ -2,6 +2,7 @@
 
 import math
 
+from randla.smoothing._kernels.particles.genealogy import follow
 from randla.smoothing._kernels.particles.resample import multinomial, resample
 from randla.smoothing._kernels.particles.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
@@ -10,20 +11,23 @@ from randla.smoothing._kernels.particles.weights import blame_states, normalise,
 
 def filter_template(propagate):
     def particle_filter(
-        stream, series, begin, end, scheme, threshold, path, particles, weights, moments, track
-    ):
+        stream, series, begin, end, scheme, threshold, path, particles, weights, moments, track,
+        genealogy,
+    ):  # fmt: skip
         """Advance the filter over the times begin, ..., end - 1.
 
         The arguments are records of `randla.smoothing._particles.records`, where the shapes are
         told; `weights` carries the weights from one call to the next. The filter is resampled
         where ESS < threshold * N. If `path` (T,) or (T, d) has rows slot 0 follows it and the
-        resampling is multinomial. Filled are the moments (T, d) and the track.
+        resampling is multinomial. Filled are the moments (T, d), the track and, if it has rows,
+        the genealogy.
         """
         rng, path, weights = stack_copy(stream), unowned(path), unowned(weights)
         y, observed, theta = unowned(series)
         states, log_weights, all_ancestors = unowned(particles)
         mean, variance = unowned(moments)
         ess, levels, totals, increments, info = unowned(track)
+        genealogy = unowned(genealogy)
         w, cumulative, _, _ = weights
         n_rows, n = log_weights.shape
         conditional = path.shape[0] > 0
@@ -57,9 +61,12 @@ def filter_template(propagate):
                 blame_states(xn, t, info)
                 return
             increments[t] = levels[t] - base  # log of an estimate of p(y_t | y_0, ..., y_{t-1})
-            if not weighted_moments(w, xn.reshape(n, mean.shape[1]), mean[t], variance[t]):
+            X = xn.reshape(n, mean.shape[1])
+            if not weighted_moments(w, X, mean[t], variance[t]):
                 info[0], info[1] = INFINITE_STATE, t
                 return
+            if genealogy[0].shape[0] > 0:
+                follow(genealogy, t, resampled, scheme, ancestors, w, X, mean[t])
         store_stream(rng, stream)
 
     return particle_filter

@@ -1,0 +1,214 @@
+"""What a particle filter returns: moments and the likelihood, with their errors."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from randla._results import Result, t_interval
+from randla._typing import Array
+from randla._validation import as_level
+from randla.smoothing._model.plot import plot_band
+from randla.smoothing._particles.filter_errors import (
+    error_of_run,
+    error_of_runs,
+    pivot_interval,
+    run_interval,
+)
+from randla.smoothing._particles.filter_run import FilterRun
+from randla.smoothing._particles.records import IntArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FilterResult(Result):
+    """Filtered moments and the likelihood, with the errors of the algorithm.
+
+    Attributes
+    ----------
+    mean, variance : (T, d) ndarray
+        Moments of the state at t given the observations 0..t, component by component; d = 1 for a
+        scalar model. Of several runs: the average of the means, and moments of all particles.
+    standard_error : (T, d) ndarray or None
+        Of `mean`, given the data.
+    ess : (T,) ndarray
+        Effective sample size 1 / sum of squared weights, before resampling; the least of all runs.
+    log_likelihood : float
+        Logarithm of an unbiased estimate of the likelihood, the average over the runs.
+    log_likelihood_standard_error : float or None
+        Its error, given the data; NaN where it is not to be trusted.
+    log_likelihood_increments : (T,) ndarray
+        Its terms, estimates of log p(y_t | y_0, ..., y_{t-1}); zero for a missing row.
+    log_likelihood_per_run : (n_runs,) ndarray
+        -inf where no particle survived.
+    error_method : {"genealogy", "runs"} or None
+        Where the errors are from: the genealogy of the particles of one run, the spread of several
+        runs, or None for one run with ``n_lags=0``, whose errors are None.
+    suggested_n_particles : int or None
+        For each run, so that its log-likelihood has a standard error of 1, or less where one run
+        needs more to tell its error; a lower bound where that is NaN.
+    particles : (T, N, d) ndarray or None
+        The clouds, if they were stored.
+    log_weights : (T, N) ndarray or None
+        Logarithms of the normalised weights of the clouds, before resampling.
+    ancestors : (T, N) ndarray of int32 or None
+        ``ancestors[t, i]`` is the particle of time t - 1 from which particle i of time t was
+        drawn; row 0 counts 0..N-1.
+    """
+
+    mean: Array
+    variance: Array
+    standard_error: Array | None
+    ess: Array
+    log_likelihood: float
+    log_likelihood_standard_error: float | None
+    log_likelihood_increments: Array
+    log_likelihood_per_run: Array
+    error_method: str | None
+    suggested_n_particles: int | None
+    particles: Array | None
+    log_weights: Array | None
+    ancestors: IntArray | None
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "mean", "standard_error", "ess", "log_likelihood", "log_likelihood_standard_error",
+        "error_method", "suggested_n_particles", "particles",
+    )  # fmt: skip
+
+    @classmethod
+    def of_one(cls, run: FilterRun) -> "FilterResult":
+        """One run, with the errors of its genealogy if it was kept."""
+        (states, log_weights, ancestors), track = run.particles, run.track
+        error = log_z_error = suggested = method = None
+        if run.genealogy.variances.size > 0:
+            error, method = np.sqrt(run.genealogy.mean_variance), "genealogy"
+            log_z_error, suggested = error_of_run(
+                run.genealogy.variances, track.ess, log_weights.shape[1],
+                seen=bool(run.series.observed.any()),
+            )  # fmt: skip
+        stored = len(states) == len(track.ess)
+        return cls(
+            *run.moments,
+            standard_error=error,
+            ess=track.ess,
+            log_likelihood=run.log_likelihood(),
+            log_likelihood_standard_error=log_z_error,
+            log_likelihood_increments=track.increments,
+            log_likelihood_per_run=np.array([run.log_likelihood()]),
+            error_method=method,
+            suggested_n_particles=suggested,
+            particles=states.reshape(*states.shape[:2], -1) if stored else None,
+            log_weights=log_weights - track.levels[:, None] if stored else None,  # normalised
+            ancestors=ancestors if stored else None,
+        )
+
+    @classmethod
+    def of_several(cls, runs: list[FilterRun]) -> "FilterResult":
+        """Independent runs, with the errors of their spread."""
+        alive = [run for run in runs if run.error is None]
+        if not alive and runs[0].error is not None:
+            raise runs[0].error
+        means, variances = (np.array([run.moments[k] for run in alive]) for k in range(2))
+        increments = np.array([run.track.increments for run in runs])
+        sums = increments.cumsum(axis=1)  # of Zhat up to each time, whose average is unbiased
+        log_z = np.logaddexp.reduce(sums, axis=0) - math.log(len(runs))
+        n = runs[0].particles.log_weights.shape[1]
+        log_z_error, suggested = error_of_runs(sums[:, -1], increments, n)
+        error = np.full_like(means[0], np.nan)
+        if len(alive) > 1:
+            error = means.std(axis=0, ddof=1) / math.sqrt(len(alive))
+        return cls(
+            mean=means.mean(axis=0),
+            variance=variances.mean(axis=0) + means.var(axis=0),
+            standard_error=error,
+            ess=np.min([run.track.ess for run in alive], axis=0),
+            log_likelihood=float(log_z[-1]),
+            log_likelihood_standard_error=log_z_error,
+            log_likelihood_increments=np.diff(log_z, prepend=0.0),
+            log_likelihood_per_run=sums[:, -1],
+            error_method="runs",
+            suggested_n_particles=suggested,
+            particles=None,
+            log_weights=None,
+            ancestors=None,
+        )
+
+    def log_likelihood_interval(self, level: float = 0.95) -> tuple[float, float]:
+        r"""Interval of the logarithm of the likelihood.
+
+        Of one run :math:`\log \hat Z + V/2 \pm t \sqrt V`, V the square of the standard error and
+        t with one less degrees of freedom than the least effective sample size. Of several the
+        generalised pivot of a log-normal mean [1]_. NaN where the standard error is.
+
+        Parameters
+        ----------
+        level : float, optional
+            Coverage, between 0 and 1.
+
+        Returns
+        -------
+        low, high : float
+
+        Raises
+        ------
+        ValueError
+            If there are no errors.
+
+        References
+        ----------
+        .. [1] Krishnamoorthy and Mathew, "Inferences on the means of lognormal distributions
+           using generalized p-values and generalized confidence intervals", J. Statist. Plann.
+           Inference 115 (2003), 103-121.
+        """
+        as_level(level)
+        _, log_z_error = self._errors()
+        if math.isnan(log_z_error):
+            return math.nan, math.nan
+        if self.error_method == "runs":
+            return pivot_interval(self.log_likelihood_per_run, level)
+        return run_interval(self.log_likelihood, log_z_error, float(self.ess.min()), level)
+
+    def mean_interval(self, level: float = 0.95) -> tuple[Array, Array]:
+        """Intervals of the filtered means, component by component.
+
+        Normal for one run; their coverage then holds on average over the times, not at the worst
+        of them. Student for several runs.
+
+        Parameters
+        ----------
+        level : float, optional
+            Coverage of each interval, between 0 and 1.
+
+        Returns
+        -------
+        low, high : (T, d) ndarrays
+
+        Raises
+        ------
+        ValueError
+            If there are no errors.
+        """
+        error, _ = self._errors()
+        n_alive = int(np.isfinite(self.log_likelihood_per_run).sum())
+        degrees_of_freedom = max(n_alive - 1, 1) if self.error_method == "runs" else math.inf
+        return t_interval(self.mean, error, degrees_of_freedom, level)
+
+    def _errors(self) -> tuple[Array, float]:
+        if self.standard_error is None or self.log_likelihood_standard_error is None:
+            raise ValueError("n_lags (or n_runs - 1) must be at least 1 for an interval, got 0")
+        return self.standard_error, self.log_likelihood_standard_error
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the filtered means with bands of two standard deviations (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        half = 2.0 * np.sqrt(self.variance)
+        return plot_band(ax, self.mean, self.mean - half, self.mean + half)

@@ -1,0 +1,69 @@
+"""The work space of one particle filter, plain or conditional on a path."""
+
+import numpy as np
+
+from randla._typing import Array
+from randla._validation import as_choice
+from randla.smoothing._kernels.particles import resample
+from randla.smoothing._kernels.particles.filter import filter_template
+from randla.smoothing._model.series import Series
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._particles.checks import NoSurvivorsError, raise_for_status
+from randla.smoothing._particles.records import Genealogy, Moments, ParticleRun
+
+#: Share of N above every effective sample size: resample at each step.
+ALWAYS = 2.0
+
+
+def use_proposal(model: StateSpaceModel, proposal: str) -> bool:
+    """Whether to draw from the model's proposal."""
+    as_choice(proposal, "proposal", ("auto", "bootstrap", "guided"))
+    has_one = model.proposal is not None or model.initial_proposal is not None
+    if proposal == "guided" and not has_one:
+        raise ValueError("proposal='guided' needs a model with a proposal, got one without")
+    return has_one and proposal != "bootstrap"
+
+
+class FilterRun(ParticleRun):
+    """Work space of one filter, advanced piece by piece.
+
+    `n_lags` > 0 keeps the genealogy of as many times before the last one.
+    """
+
+    def __init__(
+        self,
+        model: StateSpaceModel,
+        series: Series,
+        n: int,
+        *,
+        guided: bool,
+        store: bool,
+        scheme: int = resample.MULTINOMIAL,
+        threshold: float = ALWAYS,
+        n_lags: int = 0,
+    ) -> None:
+        n_times = len(series.y)
+        rows = n_times if store else min(2, n_times)  # all times, or the last two
+        super().__init__(model, n_times, n, (rows, rows, rows))
+        _, _, propagate = model._compiled.feynman_kac(guided=guided)
+        self.kernel = model._compiled.kernel(filter_template, propagate)
+        self.series, self.scheme, self.threshold = series, scheme, threshold
+        self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
+        rows = min(n_lags + 1, n_times) if n_lags > 0 else 0
+        self.genealogy = Genealogy.of(n, rows, scheme, self.moments)
+        self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
+        self.rng = np.empty(4, np.uint64)
+        self.error: NoSurvivorsError | None = None
+
+    def first_piece(self) -> int:
+        """Times that take well below a second unless the model is very slow."""
+        return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # some 30 ms
+
+    def advance(self, begin: int, end: int, path: Array | None = None) -> None:
+        """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""
+        self.kernel(
+            self.rng, self.series, begin, end, self.scheme, self.threshold,
+            self.no_path if path is None else path, self.particles, self.weights, self.moments,
+            self.track, self.genealogy,
+        )  # fmt: skip
+        raise_for_status(self.track.info)
