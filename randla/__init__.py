@@ -38,8 +38,8 @@ _FAMILIES = {
         "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateFilterWarning "
         "DegenerateSmoothingWarning DiscreteHMM FilterResult LinearGaussian "
         "MaximumLikelihoodResult MaximumLikelihoodWarning SmoothingResult StateSpaceModel "
-        "StochasticVolatility ffbs hmm_smoother kalman_smoother maximum_likelihood paris "
-        "particle_filter particle_gibbs ppg"
+        "StochasticVolatility components ffbs hmm_smoother kalman_smoother maximum_likelihood "
+        "paris particle_filter particle_gibbs ppg structural"
     ),
     "datasets": "",
     "random": "",

@@ -47,6 +47,7 @@ from randla.smoothing import (
     SmoothingResult as SmoothingResult,
     StateSpaceModel as StateSpaceModel,
     StochasticVolatility as StochasticVolatility,
+    components as components,
     ffbs as ffbs,
     hmm_smoother as hmm_smoother,
     kalman_smoother as kalman_smoother,
@@ -55,6 +56,7 @@ from randla.smoothing import (
     particle_filter as particle_filter,
     particle_gibbs as particle_gibbs,
     ppg as ppg,
+    structural as structural,
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,

@@ -6,6 +6,7 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 `paris` and from `ffbs`.
 """
 
+from randla.smoothing._exact.components import components
 from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
 from randla.smoothing._exact.kalman import KalmanSmootherResult, kalman_smoother
 from randla.smoothing._likelihood.maximum_likelihood import (
@@ -18,6 +19,7 @@ from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.chaotic import ChaoticRNN
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
+from randla.smoothing._models.structural import structural
 from randla.smoothing._models.volatility import StochasticVolatility
 from randla.smoothing._particles.ffbs import ffbs
 from randla.smoothing._particles.filter import particle_filter
@@ -45,6 +47,7 @@ __all__ = [
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
+    "components",
     "ffbs",
     "hmm_smoother",
     "kalman_smoother",
@@ -53,4 +56,5 @@ __all__ = [
     "particle_filter",
     "particle_gibbs",
     "ppg",
+    "structural",
 ]

@@ -7,9 +7,11 @@ from randla import (
     DiscreteHMM,
     LinearGaussian,
     StochasticVolatility,
+    components,
     hmm_smoother,
     kalman_smoother,
     maximum_likelihood,
+    structural,
 )
 from tests.conformance import Case, grid
 
@@ -41,6 +43,15 @@ def model_values(model):
 def likelihood_values(result):
     errors = result.monte_carlo_error
     return result.theta, result.trace, result.model.theta, np.zeros(0) if errors is None else errors
+
+
+def component_values(parts):
+    return tuple(v for part in parts.values() for v in (part.mean, part.standard_error))
+
+
+def structural_components(y, regressors, **options):
+    model = structural(level="trend", regressors=regressors)
+    return components(kalman_smoother(model.replace([0.5, 0.25, 1.0]), y), **options)
 
 
 def likelihood(y, **options):
@@ -84,6 +95,43 @@ CASES = [
         values=likelihood_values,
         takes_rng=False,
         nan=("y",),
+    ),
+    Case(
+        "MaximumLikelihoodResult structural",
+        lambda y, **options: maximum_likelihood(
+            structural(), y, **{"method": "exact", "n_steps": 3, "n_final": 0, **options}
+        ),
+        {"y": SERIES},
+        values=lambda result: (result.theta, result.trace, result.at_boundary),
+        takes_rng=False,
+        nan=("y",),
+        bad_options=[
+            ({"method": "ppg"}, ValueError, "method must be 'exact' for a model of `structural`"),
+            ({"optimizer": "adam"}, ValueError, "optimizer must be 'bfgs' for a model of"),
+            ({"free": "sd_slope"}, ValueError, "free must name parameters of the model"),
+            ({"y": np.ones(9)}, ValueError, "y must hold numbers that differ"),
+            ({"y": np.full(9, np.nan)}, ValueError, "y must hold an observation"),
+        ],
+    ),
+    Case(
+        "components",
+        structural_components,
+        {"y": SERIES, "regressors": grid(RNG, (12, 2))},
+        values=component_values,
+        takes_rng=False,
+        nan=("y",),
+    ),
+    Case(
+        "structural",
+        lambda regressors, **options: structural(**{"regressors": regressors, **options}),
+        {"regressors": grid(RNG, (12, 2))},
+        values=lambda model: (model.theta, model.observation_matrix),
+        takes_rng=False,
+        bad_options=[
+            ({"seasonal": 1}, ValueError, "seasonal must be at least 2"),
+            ({"ar": 1.0}, TypeError, "ar must be an integer"),
+            ({"noise": None}, TypeError, "noise must be True or False"),
+        ],
     ),
     Case(
         "kalman_smoother",

@@ -229,7 +229,9 @@ def test_arguments_that_do_not_fit_are_refused(arguments):
     if arguments == "t, x, theta, y=None":  # an order of its own, all the same
         StateSpaceModel(**{**models.WALK, "log_potential": scope["log_potential"]})
         return
-    with pytest.raises(ValueError, match=r"log_potential must take \(t, x, y, theta\), got \("):
+    places = len(arguments.split(",")) == 4 and "*" not in arguments  # then a name is misplaced
+    error = TypeError if places else ValueError
+    with pytest.raises(error, match=r"log_potential must take \(t, x, y, theta\), got \("):
         StateSpaceModel(**{**models.WALK, "log_potential": scope["log_potential"]})
 
 

@@ -297,7 +297,7 @@ def test_impossible_parameters_are_named():
     ("model", "options", "error", "text"),
     [
         (START, {"method": "newton"}, ValueError, "method must be one of 'ppg'"),
-        (START, {"optimizer": "lbfgs"}, ValueError, "optimizer must be one of 'adam'"),
+        (START, {"optimizer": "lbfgs"}, ValueError, "optimizer must be one of 'auto'"),
         (START, {"step_size": 0.0}, ValueError, "step_size must be greater than 0"),
         (START, {"decay": 2.0}, ValueError, "decay must be in"),
         (START, {"n_steps": -1}, ValueError, "n_steps must be at least 0"),

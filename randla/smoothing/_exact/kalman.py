@@ -19,7 +19,7 @@ from randla.smoothing._models.linear_gaussian import LinearGaussian
 Functional = Literal["state", "square", "lag_product", "score"]
 
 _UNDETERMINED = 1e10  # error of a diffuse direction, over that with all others known
-_NORMAL_95 = 1.6449  # quantile of a band of 90 %
+NORMAL_95 = 1.6449  # quantile of a band of 90 %
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,7 +60,7 @@ class KalmanSmootherResult(Result):
         -------
         ax : matplotlib Axes
         """
-        half = _NORMAL_95 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+        half = NORMAL_95 * np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
         return plot_band(ax, self.mean, self.mean - half, self.mean + half)
 
     def expectation(self, functional: Functional) -> Array:

@@ -1,4 +1,4 @@
-"""The optimizers of `maximum_likelihood`: stochastic ascent and EM, exact or with sweeps."""
+"""The optimizers of `maximum_likelihood`: ascent, stochastic or not, and EM."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import numpy as np
 from randla._typing import Array
 from randla.smoothing._likelihood.em import Family
 from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.quasi_newton import quasi_newton
 from randla.smoothing._model.state_space import StateSpaceModel
 
 _LARGEST_MOVE = 0.5  # of an unconstrained parameter in one step of the ascent
@@ -64,6 +65,24 @@ def ascend(
     mean_z = np.mean(places[len(places) // 2 :], axis=0)  # Polyak and Ruppert
     last = float(steps[-1]) if len(steps) else 0.0
     return np.array(trace), parameters.to_theta(mean_z), last
+
+
+def climb(
+    at: Callable[[Array], tuple[float, Array]],
+    parameters: Parametrisation,
+    n_steps: int,
+    report: Callable[[int], None],
+) -> Optimization:
+    """BFGS; `at` gives the log-likelihood and its gradient (p,) at a full theta."""
+
+    def objective(z: Array) -> tuple[float, Array]:
+        value, score = at(parameters.to_theta(z))
+        return value, parameters.pull_back(z, score)
+
+    places, _ = quasi_newton(objective, parameters.to_free(parameters.start), n_steps)
+    report(n_steps)
+    trace = np.array([parameters.to_theta(z) for z in places])
+    return trace, trace[-1], 0.0
 
 
 def expectation_maximisation(

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from randla._parallel import progress_bar
 from randla._random import draw_key
 from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
+from randla.smoothing._exact.kalman import log_likelihood
 from randla.smoothing._likelihood.ascent import (
     ascend,
+    climb,
     em_weights,
     expectation_maximisation,
     step_sizes,
@@ -28,12 +30,14 @@ from randla.smoothing._likelihood.newton import (
 )
 from randla.smoothing._likelihood.parametrisation import Parametrisation, single_supports
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
+from randla.smoothing._likelihood.structural import structural_maximum
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
+from randla.smoothing._models.structural import StructuralModel
 from randla.smoothing._particles.checks import as_model
 
 # On the unconstrained scale: Adam moves by about a step in each round, 200 of them by some 4.
-_DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0}
+_DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0, "bfgs": 1.0}
 
 
 class MaximumLikelihoodWarning(RandlaWarning):
@@ -73,6 +77,9 @@ class MaximumLikelihoodResult(Result):
     converged : bool or None
         Whether the last step of the final stage was within its noise; None without that stage.
     method, optimizer : str
+    at_boundary : (f,) ndarray of bool
+        For a model of `structural` the estimates at the edge of their range, such as standard
+        deviations of zero: there the maximum has no normal law and no standard error (NaN).
     """
 
     theta: Array
@@ -87,6 +94,7 @@ class MaximumLikelihoodResult(Result):
     converged: bool | None
     method: str
     optimizer: str
+    at_boundary: NDArray[np.bool_]
 
     _shown: ClassVar[tuple[str, ...]] = (
         "names", "theta", "parameter_standard_error", "monte_carlo_error", "converged", "method",
@@ -156,7 +164,7 @@ def maximum_likelihood(
     *,
     free: str | Sequence[str] | None = None,
     method: Literal["ppg", "paris", "path", "exact"] = "ppg",
-    optimizer: Literal["adam", "sgd", "em"] = "adam",
+    optimizer: Literal["auto", "adam", "sgd", "em", "bfgs"] = "auto",
     n_steps: int = 200,
     step_size: float | None = None,
     decay: float = 0.6,
@@ -214,13 +222,14 @@ def maximum_likelihood(
         `paris`, with their bias; the functional along the kept path alone, without averaging
         over the particles (Markovian score climbing [3]_); or `kalman_smoother` and
         `hmm_smoother`.
-    optimizer : {"adam", "sgd", "em"}, optional
-        Adam; gradient steps, with the gradient divided by the number of observed times; or
+    optimizer : {"auto", "adam", "sgd", "em", "bfgs"}, optional
+        Adam; gradient steps, with the gradient divided by the number of observed times;
         expectation maximisation for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`,
-        where the statistics are averaged over the steps, unless they are exact. "em" wants
-        matrices to be free as a whole.
+        where the statistics are averaged over the steps, unless they are exact ("em" wants
+        matrices to be free as a whole); or the BFGS method with ``method="exact"``, which ends
+        when it rests. Default: "bfgs" where that can be, else "adam".
     n_steps : int, optional
-        Steps of the optimizer; 0 leaves only the final stage.
+        Steps of the optimizer, at most; 0 leaves only the final stage.
     step_size : float, optional
         First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". Unused by
         "em".
@@ -299,7 +308,13 @@ def maximum_likelihood(
     """
     model = as_model(model)
     method = as_choice(method, "method", ("ppg", "paris", "path", "exact"))
-    optimizer = as_choice(optimizer, "optimizer", ("adam", "sgd", "em"))
+    optimizer = as_choice(optimizer, "optimizer", ("auto", "adam", "sgd", "em", "bfgs"))
+    if optimizer == "auto":
+        optimizer = "bfgs" if method == "exact" else "adam"
+    elif optimizer == "bfgs" and method != "exact":
+        raise ValueError(f"optimizer='bfgs' needs method='exact', got {method!r}")
+    if isinstance(model, StructuralModel):
+        _require_exact(method, optimizer)
     as_choice(backward, "backward", ("auto", "exact", "reject", "mcmc"))
     n_steps = as_count(n_steps, "n_steps", minimum=0)
     n_final = as_count(n_final, "n_final", minimum=0)
@@ -324,6 +339,8 @@ def maximum_likelihood(
     n_observed = int(series.observed.sum())
     if n_observed == 0:
         raise ValueError("y must hold an observation to learn from, got NaN in every row")
+    if isinstance(model, StructuralModel):
+        return _structural(model, y, parameters, n_steps, n_final)
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
     with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
@@ -334,7 +351,9 @@ def maximum_likelihood(
             scores = ParticleScores(model, y, inputs, settings, family)
         if not parameters.limited.all():  # some range over all real numbers, in unknown units
             parameters.find_units(scores.gradient_from(model), n_observed)
-        if family is None:
+        if isinstance(scores, ExactScores) and optimizer == "bfgs":
+            trace, theta, last_step = climb(scores.at, parameters, n_steps, report)
+        elif family is None:
             trace, theta, last_step = ascend(
                 lambda theta: scores.expect(model.replace(theta)), parameters, optimizer,
                 steps=step_sizes(n_steps, first, decay), n_observed=n_observed, report=report,
@@ -347,7 +366,7 @@ def maximum_likelihood(
         if n_final:
             parameters = parameters.moved(model, theta)  # zeros that EM made stay zero
             if isinstance(scores, ExactScores):
-                newton = newton_exact(scores, parameters, model, theta)
+                newton = newton_exact(scores.at, parameters, theta)
             else:
                 newton = newton_particles(scores, parameters, model, theta, n_final)
         report(n_units)
@@ -368,6 +387,42 @@ def maximum_likelihood(
         converged=None if newton is None else newton.converged,
         method=method,
         optimizer=optimizer,
+        at_boundary=np.zeros(len(parameters.names), np.bool_),
+    )
+
+
+def _require_exact(method: str, optimizer: str) -> None:
+    for name, value, wanted in (("method", method, "exact"), ("optimizer", optimizer, "bfgs")):
+        if value != wanted:
+            raise ValueError(
+                f"{name} must be {wanted!r} for a model of `structural`, whose transitions have no "
+                f"density where a standard deviation is zero, got {value!r}"
+            )
+
+
+def _structural(
+    model: StructuralModel, y: Any, parameters: Parametrisation, n_steps: int, n_final: int
+) -> MaximumLikelihoodResult:
+    rows = model._as_rows(y)
+    found = structural_maximum(model, rows, list(parameters.names), n_steps, n_final > 0)
+    if found.newton is not None:
+        _warn(found.newton, "exact")
+    best = model.replace(found.theta)
+    error = None if found.covariance is None else np.sqrt(np.diag(found.covariance))
+    return MaximumLikelihoodResult(
+        theta=found.theta[parameters.free],
+        names=parameters.names,
+        parameter_standard_error=error,
+        monte_carlo_error=None if error is None else np.zeros(len(error)),
+        parameter_covariance=found.covariance,
+        trace=found.trace[:, parameters.free],
+        model=best,
+        log_likelihood=log_likelihood(best, rows),
+        last_step_size=0.0,
+        converged=None if found.newton is None else found.newton.converged,
+        method="exact",
+        optimizer="bfgs",
+        at_boundary=found.at_boundary,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from randla._typing import Array
 from randla.smoothing._likelihood.parametrisation import Parametrisation
-from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, PathScores
+from randla.smoothing._likelihood.scores import ParticleScores, PathScores
 from randla.smoothing._model.state_space import StateSpaceModel
 
 _RADIUS = 1.5  # of a Newton step, in statistical standard errors
@@ -80,13 +80,18 @@ def _differences(gradient: Callable[[Array], Array], z: Array) -> Array:
 
 
 def newton_exact(
-    scores: ExactScores, parameters: Parametrisation, model: StateSpaceModel, theta: Array
+    value_and_score: Callable[[Array], tuple[float, Array]],
+    parameters: Parametrisation,
+    theta: Array,
 ) -> NewtonResult:
-    """Newton steps on the exact log-likelihood, halved until it grows."""
+    """Newton steps on the exact log-likelihood, halved until it grows.
+
+    `value_and_score` gives it and its gradient (p,) at a full theta.
+    """
     z = parameters.to_free(theta)
 
     def at(z: Array) -> tuple[float, Array]:
-        value, gradient = scores.value_and_score(model.replace(parameters.to_theta(z)))
+        value, gradient = value_and_score(parameters.to_theta(z))
         return value, parameters.pull_back(z, gradient)
 
     value, gradient = at(z)
@@ -108,6 +113,7 @@ def newton_exact(
                 break
             move *= 0.5
         else:
+            converged = distance < 1e-4
             break  # no growth along an ascent direction: rounding
         gain, z, value, gradient = new_value - value, z + move, new_value, new_gradient
         if gain <= 1e-12 * (1.0 + abs(value)) and distance < 1e-4:

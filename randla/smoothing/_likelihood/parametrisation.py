@@ -3,9 +3,10 @@
 Single parameters go through the transform that `StateSpaceModel.support` names. Parameters that
 are constrained together go together: a covariance by the logarithms of the diagonal of its
 Cholesky factor and the other entries relative to them, a row of probabilities by logarithms of
-ratios to its largest entry. Each transform is a block of parameters ``theta[indices]`` that are
-functions of `size` unconstrained numbers z, with the same three verbs: `to_free` (z from them),
-`to_theta` (the inverse) and `jacobian`, the derivatives (len(indices), size) of the second.
+ratios to its largest entry, an autoregression by its partial autocorrelations. Each transform is
+a block of parameters ``theta[indices]`` that are functions of `size` unconstrained numbers z, with
+the same three verbs: `to_free` (z from them), `to_theta` (the inverse) and `jacobian`, the
+derivatives (len(indices), size) of the second.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import SUPPORTS
+from randla.smoothing._models.structural_parts import autoregression, partial_autocorrelations
 
 # Keep the default scale unless the estimated one differs by this factor.
 _SAME_UNIT = 10.0
@@ -108,7 +110,26 @@ class Simplex:
         return (np.diag(p) - np.outer(p, p))[:, self.others]  # of the softmax
 
 
-Block = Single | Covariance | Simplex
+class Stationary:
+    """Coefficients of a stationary autoregression, r = tanh(z) its partial autocorrelations."""
+
+    kind = "stationary"
+
+    def __init__(self, indices: IntArray) -> None:
+        self.indices, self.size = indices, len(indices)
+
+    def to_free(self, theta: Array) -> Array:
+        return np.arctanh(partial_autocorrelations(theta))
+
+    def to_theta(self, z: Array) -> Array:
+        return autoregression(np.tanh(z))[0]
+
+    def jacobian(self, z: Array) -> Array:
+        r = np.tanh(z)
+        return autoregression(r)[1] * (1.0 - r * r)
+
+
+Block = Single | Covariance | Simplex | Stationary
 
 
 class Parametrisation:
@@ -249,9 +270,14 @@ def _blocks(model: StateSpaceModel, free: IntArray) -> list[Block]:
             if kind == "covariance":
                 n = int(np.sqrt(2 * len(indices)))
                 blocks.append(Covariance(indices, n))
+            elif kind == "autoregression":
+                blocks.append(Stationary(indices))
             else:
                 blocks.append(Simplex(indices, start))
             singles -= inside
+        elif kind == "autoregression":
+            raise ValueError(f"free must name all of {what} or none, got {len(inside)} of "
+                             f"{len(indices)} entries")  # fmt: skip
         elif kind == "simplex":
             raise ValueError(f"free must name whole rows of {what}, got {len(inside)} of a row's "
                              f"{len(indices)} entries")  # fmt: skip

@@ -29,7 +29,7 @@ class ExactScores:
     """Log-likelihood and gradient of a model that is known exactly."""
 
     def __init__(self, model: StateSpaceModel, y: Any, family: Family | None = None) -> None:
-        self.family = family
+        self.model, self.family = model, family
         if isinstance(model, LinearGaussian):
             self.y: Any = model._as_rows(y)
         elif isinstance(model, DiscreteHMM):
@@ -47,13 +47,17 @@ class ExactScores:
         result = HMMSmootherResult.of(self.y, model._tables)
         return result.log_likelihood, result.expectation("score")
 
+    def at(self, theta: Array) -> tuple[float, Array]:
+        """The same at a value of theta."""
+        return self.value_and_score(self.model.replace(theta))
+
     def expect(self, model: StateSpaceModel) -> Array:
         """What a step needs: the gradient, or the statistics of EM."""
         return self.value_and_score(model)[1] if self.family is None else self.family.exact(model)
 
     def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient in theta, for values of theta near those of the model."""
-        return lambda theta: self.value_and_score(model.replace(theta))[1]
+        return lambda theta: self.at(theta)[1]
 
 
 class ParticleSettings(NamedTuple):

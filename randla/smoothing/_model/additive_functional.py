@@ -1,5 +1,6 @@
 """Sums over time whose smoothed expectations are estimated."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -38,10 +39,11 @@ class AdditiveFunctional:
     n_out : int
         Number of components.
     initial : function
-        ``initial(x, y, theta, out)`` writes :math:`h_0(x)`; `y` is row 0 of the observations.
+        ``initial(x, y[, u], theta, out)`` writes :math:`h_0(x)`; `y` and `u` are row 0 of the
+        observations and of the inputs.
     step : function
-        ``step(t, x, xn, y, theta, out)`` writes :math:`h_t(x, x_n)`; `y` is row t + 1. What
-        depends on one state only belongs to `xn`, and for time 0 to `initial`.
+        ``step(t, x, xn, y[, u], theta, out)`` writes :math:`h_t(x, x_n)`; `y` is row t + 1, `u`
+        row t. What depends on one state only belongs to `xn`, and for time 0 to `initial`.
 
     Attributes
     ----------
@@ -78,8 +80,13 @@ class AdditiveFunctional:
         self, n_out: int, *, initial: Callable[..., Any], step: Callable[..., Any]
     ) -> None:
         self.n_out = as_count(n_out, "n_out")
-        self.initial = as_function(initial, "initial", FIRST)
-        self.step = as_function(step, "step", NEXT)
+        first, later = as_function(initial, "initial", FIRST), as_function(step, "step", NEXT)
+        self._users = first, later
+        self._takes_inputs = bool(first.wants(FIRST) or later.wants(NEXT))
+        self.initial, self.step = first.function, later.function
+        if not self._takes_inputs:
+            self.initial, self.step = first.called(FIRST, False), later.called(NEXT, False)
+        self._packed: AdditiveFunctional | None = None  # its twin for `theta` with rows
         self._costly = self._checked = True  # what kernels do with a functional of a user
         self._scratch = 0  # entries of `out` behind the components
 
@@ -89,6 +96,17 @@ class AdditiveFunctional:
     def _buffer(self) -> Array:
         """Place for one value, with scratch space behind it."""
         return np.empty(self.n_out + self._scratch)
+
+    def _called(self, packed: bool) -> "AdditiveFunctional":
+        """The functional with functions as kernels call them, see `UserFunction.called`."""
+        if not packed:
+            return self
+        if self._packed is None:
+            twin = copy.copy(self)
+            first, later = self._users
+            twin.initial, twin.step = first.called(FIRST, True), later.called(NEXT, True)
+            self._packed = twin
+        return self._packed
 
     def _of_user(self) -> dict[str, UserFunction]:
         """The functions for the errors that they raise; none of the library's own."""
@@ -133,6 +151,7 @@ def _score(functions: ModelFunctions) -> AdditiveFunctional:
         functions.log_transition,
         functions.log_potential,
         tuple(getattr(functionals, kind.upper()) for kind in functions.support),
+        bool(functions.wants),
     )
     functional = AdditiveFunctional(n_theta, initial=first, step=step)
     functional._scratch, functional._checked = n_theta, False  # for the shifted parameters

@@ -5,9 +5,10 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.types import Array, float64, int64
+from numba.core.types import Array, Tuple, float64, int64
 
 from randla.smoothing._kernels.particles import backward, feynman_kac, sweep
+from randla.smoothing._kernels.particles.simulate import make_of_path, simulate_template
 from randla.smoothing._model.additive_functional import NAMES, AdditiveFunctional, named_functional
 from randla.smoothing._model.function_errors import naming_errors
 from randla.smoothing._model.functions import ModelFunctions, require_own_randomness
@@ -49,6 +50,11 @@ class CompiledModel:
         return CompiledModel, (self.functions,)
 
     @_once
+    def with_inputs(self) -> "CompiledModel":
+        """The same model, for functionals that take inputs."""
+        return self if "u" in self.functions.wants else CompiledModel(self.functions.with_inputs())
+
+    @_once
     def feynman_kac(self, *, guided: bool) -> tuple[Any, Any, Any]:
         """Return what draws a start and a step, and what draws and weighs a whole cloud.
 
@@ -65,6 +71,13 @@ class CompiledModel:
         weigh = feynman_kac.make_weigh(f.log_potential, f.log_transition, later[1])  # log G_{t+1}
         propagate = feynman_kac.make_propagate(draw_first, mutate, weigh_first, weigh)
         return draw_first, mutate, propagate
+
+    @_once
+    def simulate(self) -> Any:
+        """Return the kernel that draws states and observations."""
+        draw_first, mutate, _ = self.feynman_kac(guided=False)
+        of_path = make_of_path("y" in self.functions.wants)
+        return self.kernel(simulate_template, draw_first, mutate, self.functions.observe, of_path)
 
     @_once
     def backward(self, kind: str) -> Any:
@@ -114,7 +127,7 @@ class CompiledModel:
     def functional(self, functional: Any) -> AdditiveFunctional:
         """`functional` if it is one, or the one that a name stands for."""
         if isinstance(functional, AdditiveFunctional):
-            return functional
+            return functional._called(packed=bool(self.functions.wants))
         names = ", ".join(map(repr, NAMES))
         expected = f"functional must be an AdditiveFunctional or one of {names}"
         if not isinstance(functional, str):
@@ -124,16 +137,25 @@ class CompiledModel:
         return self._named_functional(functional)
 
     @_once
-    def row_ndim(self, default: int) -> int:
+    def row_ndim(self, default: int, inputs_ndim: int = 1) -> int:
         """0 if `log_potential` takes single observations as floats, 1 if as arrays of one entry.
 
         `default` where it takes both, or neither (its own error then tells more).
         """
-        row = Array(float64, 1, "C", readonly=True)  # the type of y[t], and of theta
-        x = float64 if self.functions.dim is None else Array(float64, 1, "C")
+        f = self.functions
+
+        def array(ndim: int) -> Array:
+            return Array(float64, ndim, "C", readonly=True)
+
+        x = float64 if f.dim is None else Array(float64, 1, "C")
 
         def takes(ndim: int) -> bool:
-            y = row if ndim else float64
-            return returns_number(self.functions.log_potential, int64, x, y, row)
+            y = array(1) if ndim else float64
+            record = Tuple((array(1), array(inputs_ndim), array(1 + ndim), int64))
+            theta = record if f.wants else array(1)  # `series.Arguments`, or the parameters
+            sees_y = "y" in f.wants and f.log_transition is not None
+            return returns_number(f.log_potential, int64, x, y, theta) and (
+                not sees_y or returns_number(f.log_transition, int64, x, x, theta)
+            )
 
         return default if takes(default) or not takes(1 - default) else 1 - default

@@ -15,6 +15,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+from numba import typeof
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
@@ -23,7 +24,9 @@ from numba.core.types import Array, Boolean, Float, Integer, Type, float64, int6
 from numpy.typing import NDArray
 
 from randla._random import new_stream
+from randla.smoothing._kernels.particles.unowned import unowned
 from randla.smoothing._model.functions import UserFunction
+from randla.smoothing._model.series import Arguments
 from randla.smoothing._model.specialise import (
     compiled_type,
     is_library,
@@ -33,7 +36,7 @@ from randla.smoothing._model.specialise import (
 )
 
 _STATE = Array(float64, 1, "C")  # also of `out`
-_ROW = Array(float64, 1, "C", readonly=True)  # of y, and of theta
+_ROW = Array(float64, 1, "C", readonly=True)  # of y
 _STREAM = Array(uint64, 1, "C")
 
 _COMPILER_ERRORS = (NumbaError, UnsupportedBytecodeError)
@@ -65,10 +68,11 @@ def naming_errors(
         except Exception as error:
             values: dict[str, Any] = {}  # of the kernel's arguments, and of the fields of records
             for name, value in zip(names, arguments, strict=True):
-                values |= value._asdict() if hasattr(value, "_asdict") else {name: value}
+                record = hasattr(value, "_asdict") and not isinstance(value, Arguments)
+                values |= value._asdict() if record else {name: value}
             if isinstance(error, (*_COMPILER_ERRORS, TypeError)):  # TypeError: None, not a number
                 row = float64 if getattr(values.get("y"), "ndim", 1) < 2 else _ROW
-                message = _not_compiled(functions, scalar, row)
+                message = _not_compiled(functions, scalar, row, typeof(_theta(values)))
                 if message is None and isinstance(error, _COMPILER_ERRORS):
                     everyone = "functions of the model or functional"
                     message = f"{everyone} must compile under Numba: {_reason(error)}"
@@ -85,10 +89,12 @@ def naming_errors(
 # Errors of compilation ---------------------------------------------------------------------------
 
 
-def _not_compiled(functions: Mapping[str, UserFunction], scalar: bool, row: Type) -> str | None:
+def _not_compiled(
+    functions: Mapping[str, UserFunction], scalar: bool, row: Type, theta: Type
+) -> str | None:
     """Which function does not compile alone, and why; None if all do."""
     state = float64 if scalar else _STATE
-    types = {"rng": _STREAM, "t": int64, "x": state, "xn": state, "y": row, "theta": _ROW}
+    types = {"rng": _STREAM, "t": int64, "x": state, "xn": state, "y": row, "theta": theta}
     types["out"] = _STATE
     for name, (function, arguments) in functions.items():
         if not isinstance(function, Dispatcher):  # the compiler is off
@@ -197,18 +203,26 @@ def _calls(
     before, now = (_extremes_first(states) for states in _states(values, time))
     states = {"x": before if takes_step else now, "xn": now}
     states = {argument: states[argument] for argument in user.arguments if argument in states}
-    size = now.shape[-1]  # of `out`
+    size, theta = now.shape[-1], _theta(values)  # size of `out`
     if name == "observe":
         size = values["observations"].shape[-1]
     elif name.endswith("functional"):
         size = values["increment"].size
     elif name.startswith("score"):
-        size = values["theta"].size
-    call = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": values["theta"]}
+        size = len(theta[0] if isinstance(theta, tuple) else theta)
+    call = {"rng": new_stream(np.uint64(0)), "t": at, "y": y, "theta": theta}
     for i in range(min(map(len, states.values()), default=_MOST_STATES)):
         call |= {argument: rows[i] for argument, rows in states.items()}
         call["out"] = np.full(size, np.nan)  # as the kernels hand it over
         yield tuple(call[argument] for argument in user.arguments)
+
+
+def _theta(values: dict[str, Any]) -> Any:
+    """What the functions were handed as `theta`; on the first path where each has its own."""
+    theta = values["theta"]
+    if isinstance(theta, Arguments) and "start" in values and theta.y.size:
+        return theta._replace(y=theta.y[0])
+    return theta
 
 
 def _extremes_first(states: NDArray[Any]) -> NDArray[Any]:
@@ -238,6 +252,8 @@ def _plain(function: Any, copies: dict[Any, Any]) -> Any:
         return copy
 
     def convert(_: str, value: Any) -> Any:
+        if value is unowned:  # of `UserFunction.called`
+            return lambda record: record
         original = plain_function(value)
         users = isinstance(original, FunctionType) and not is_library(original.__module__ or "")
         return _plain(value, copies) if users else value

@@ -9,6 +9,7 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from randla._jit import unsaved_kernel
+from randla.smoothing._kernels.particles.unowned import unowned
 from randla.smoothing._model.specialise import config, plain_function, values_used
 
 #: Arguments of the functions of an additive functional, for time 0 and for a step.
@@ -33,6 +34,9 @@ ARGUMENTS = {
     "score_step": NEXT,
 }
 _DRAWS = ("initial", "transition", "initial_proposal", "proposal")
+# Arguments that a function may have beside them, only by name: `u` is the row of the inputs, and
+# `y` here the row of the observations at the time t that the function is handed.
+_SEES_ITS_ROW = ("transition", "log_transition", "log_transition_bound")
 _REQUIRED = ("initial", "transition", "log_potential")
 _PARTNERS = {  # functions that make no sense without others
     "proposal": ("log_proposal", "log_transition"),
@@ -43,24 +47,79 @@ _PARTNERS = {  # functions that make no sense without others
     "score_initial": ("score_step",),
     "score_step": ("score_initial",),
 }
-_KNOWN = frozenset(("rng", "t", "x", "xn", "y", "theta", "out"))
+_KNOWN = frozenset(("rng", "t", "x", "xn", "y", "u", "theta", "out"))
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 _VARIADIC = 0x04 | 0x08  # flags of code with *args or **kwargs
 
 
 class UserFunction(NamedTuple):
-    """A user's function and the names of its arguments."""
+    """A jitted function of a user and the names of its arguments, in the function's own order."""
 
     function: Any
     arguments: tuple[str, ...]
 
+    def wants(self, arguments: tuple[str, ...]) -> frozenset[str]:
+        """What the function takes beside `arguments`: some of "u" and "y"."""
+        return frozenset(self.arguments) - frozenset(arguments)
+
+    def called(self, arguments: tuple[str, ...], packed: bool) -> Any:
+        """The function as kernels call it: with `arguments`, in this order.
+
+        If `packed` then `theta` is a record `series.Arguments`, out of which come the parameters
+        and the rows that the function wants. (Rows that count references kept loops over all
+        particles from vectorising: three times as slow.)
+        """
+        if self.arguments == arguments and not packed:
+            return self.function
+        row = "[t - theta[3]]" if "t" in arguments else "[0]"
+        places = {"theta": "theta[0]", "u": "theta[1]" + row} if packed else {}
+        if "y" not in arguments:
+            places["y"] = "theta[2]" + row
+        call = ", ".join(places.get(name, name) for name in self.arguments)
+        scope = {"__name__": plain_function(self.function).__globals__.get("__name__", "__main__")}
+        # Made by a factory: see `specialise.frozen`.
+        first = "theta = unowned(theta)" if packed else ""
+        exec(
+            f"def make(function, unowned):\n    def called({', '.join(arguments)}):\n"
+            f"        {first}\n        return function({call})\n    return called",
+            scope,
+        )
+        called = scope["make"](self.function, unowned)  # type: ignore[operator]
+        return called if config.DISABLE_JIT else unsaved_kernel(called)
+
 
 class ModelFunctions(SimpleNamespace):
-    """The jitted functions `ARGUMENTS` of a model, or None for each, and what they work on."""
+    """The functions `ARGUMENTS` of a model as kernels call them, or None for each."""
 
+    users: Mapping[str, UserFunction | None]  # as they were given
+    wants: frozenset[str]  # what their `theta` holds beside the parameters: "u", "y"
     dim: int | None  # of the state; None: a number
     support: tuple[str, ...]  # of each parameter
     is_ready: bool  # whether the functions are the library's own
+
+    def __init__(
+        self,
+        users: Mapping[str, UserFunction | None],
+        dim: int | None,
+        support: tuple[str, ...],
+        is_ready: bool,
+        wants: frozenset[str] = frozenset(),
+    ) -> None:
+        given = {name: (user, _arguments_of(name, dim)) for name, user in users.items() if user}
+        wants = wants.union(*(user.wants(arguments) for user, arguments in given.values()))
+        super().__init__(users=users, wants=wants, dim=dim, support=support, is_ready=is_ready)
+        for name in ARGUMENTS:
+            user, arguments = given.get(name, (None, ()))
+            setattr(self, name, user and user.called(arguments, bool(wants)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = self.users, self.dim, self.support, self.is_ready, self.wants
+        return ModelFunctions, fields
+
+    def with_inputs(self) -> "ModelFunctions":
+        """The same functions, for a functional that takes inputs."""
+        wants = self.wants | {"u"}
+        return ModelFunctions(self.users, self.dim, self.support, self.is_ready, wants)
 
     def of_user(self) -> dict[str, UserFunction]:
         """The user's functions for the errors that they raise, those that draw first."""
@@ -74,7 +133,7 @@ class ModelFunctions(SimpleNamespace):
         }
 
 
-def as_functions(functions: Mapping[str, Any], dim: int | None) -> dict[str, Any]:
+def as_functions(functions: Mapping[str, Any], dim: int | None) -> dict[str, UserFunction | None]:
     """Jitted functions of a model by name, None where there is none; or an error that names one."""
     compiled = {
         name: None
@@ -94,11 +153,11 @@ def _arguments_of(name: str, dim: int | None) -> tuple[str, ...]:
     return ARGUMENTS[name] + (("out",) if dim is not None and name in _DRAWS else ())
 
 
-def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> Any:
-    """Return `function` jitted and with these arguments in this order, or an error that names it.
+def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> UserFunction:
+    """Return `function` jitted, with the names of its arguments, or an error that names it.
 
     A function whose arguments have these names may have them in any order; other names stand for
-    the arguments in this order.
+    the arguments in this order. `u`, and in the transition `y`, may stand anywhere beside them.
     """
     plain = plain_function(function)
     code = getattr(plain, "__code__", None)
@@ -108,27 +167,24 @@ def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> Any:
             f"got {type(function).__name__}"
         )
     own = code.co_varnames[: code.co_argcount]
-    wrong = len(own) != len(arguments) or code.co_kwonlyargcount or code.co_flags & _VARIADIC
-    by_name = set(own) == set(arguments)
-    if not wrong and not by_name:  # a known name must then stand in its own place
-        wrong = any(o in _KNOWN and o != a for o, a in zip(own, arguments, strict=True))
-    if wrong:
-        raise ValueError(
+    rows = ("y", "u") if name in _SEES_ITS_ROW else ("u",)
+    rest = tuple(o for o in own if o not in rows or o in arguments)
+    misplaced = False
+    if set(rest) != set(arguments):  # other names: a known one must then stand in its own place
+        misplaced = any(o in _KNOWN and o != a for o, a in zip(rest, arguments, strict=False))
+    variadic = code.co_kwonlyargcount or code.co_flags & _VARIADIC
+    if misplaced or variadic or len(rest) != len(arguments):
+        raise (TypeError if misplaced and len(rest) == len(arguments) else ValueError)(
             f"{name} must take ({', '.join(arguments)}), got ({', '.join(own)}): these names in "
-            "any order, or others in this order"
+            f"any order, or others in this order; it may also take {' and '.join(rows)}"
         )
     require_own_randomness(name, plain)
     if not isinstance(function, Dispatcher) and not config.DISABLE_JIT:
         function = unsaved_kernel(function)
-    return function if own == arguments or not by_name else _reordered(function, own, arguments)
-
-
-def _reordered(function: Any, own: tuple[str, ...], arguments: tuple[str, ...]) -> Any:
-    """`function` with its arguments in another order."""
-    module = plain_function(function).__globals__.get("__name__", "__main__")
-    scope = {"function": function, "__name__": module}
-    exec(f"def reordered({', '.join(arguments)}):\n    return function({', '.join(own)})", scope)
-    return scope["reordered"] if config.DISABLE_JIT else unsaved_kernel(scope["reordered"])
+    if set(rest) != set(arguments):
+        names = dict(zip(rest, arguments, strict=True))
+        own = tuple(names.get(o, o) for o in own)
+    return UserFunction(function, own)
 
 
 def require_own_randomness(name: str, function: Any) -> None:

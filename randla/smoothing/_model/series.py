@@ -25,6 +25,12 @@ class Arguments(NamedTuple):
     y: Array  # (T,) or (T, k)
     first: int
 
+    @classmethod
+    def of(cls, theta: Array, u: Array | None, y: Array | None, first: int) -> "Arguments":
+        """The record of what there is."""
+        none = read_only(np.empty(0))
+        return cls(theta, none if u is None else u, none if y is None else y, first)
+
 
 class Series(NamedTuple):
     """Observations and parameters, all read-only."""
@@ -69,7 +75,18 @@ def as_inputs(inputs: Any, wanted: bool) -> Array | None:
     return read_only(np.ascontiguousarray(values, dtype=np.float64))
 
 
-def require_rows(inputs: Array, n_times: int, reason: str) -> None:
-    """Raise ValueError unless there is a row of inputs for each time."""
-    if len(inputs) != n_times:
-        raise ValueError(f"inputs must have {n_times} rows, {reason}, got shape {inputs.shape}")
+def require_rows(inputs: Array, n_rows: int, reason: str) -> None:
+    """Raise ValueError unless there are so many rows of inputs."""
+    if len(inputs) != n_rows:
+        raise ValueError(f"inputs must have {n_rows} rows ({reason}), got shape {inputs.shape}")
+
+
+def require_seen(y: Array) -> None:
+    """Raise ValueError if a row that a transition depends on is missing, wholly or in part."""
+    missing = np.isnan(y[:-1]).reshape(len(y) - 1, -1).any(axis=1)  # none leads on from the last
+    if missing.any():
+        raise ValueError(
+            f"y must not be missing where the transition depends on it, got NaN at t = "
+            f"{int(missing.argmax())}: let the state hold what is missing there, or leave y out "
+            "of the transition"
+        )

@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_array, as_choice, as_count, as_vector, read_only
-from randla.smoothing._kernels.particles.simulate import simulate_template
 from randla.smoothing._model.compiled import CompiledModel
+from randla.smoothing._model.drawing import draw_paths
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
 from randla.smoothing._model.observations import as_observations
-from randla.smoothing._model.series import Series, as_inputs
+from randla.smoothing._model.series import (
+    Arguments,
+    Series,
+    as_inputs,
+    require_rows,
+    require_seen,
+)
 from randla.smoothing._model.supports import SUPPORTS
-
-# To find the size of an observation, `observe` is given so many entries of this value.
-_LARGEST_OBSERVATION, _UNTOUCHED = 4096, 1.2345678e300
 
 
 class StateSpaceModel:
@@ -68,8 +70,9 @@ class StateSpaceModel:
         Names of the parameters. Default ``"theta[0]"``, ...
     support : sequence of str, optional
         For each parameter the transform that takes its range to the whole line: ``"real"`` (the
-        identity), ``"log"`` (positive numbers), ``"logit"`` (between 0 and 1) or ``"tanh"``
-        (between -1 and 1, by the inverse hyperbolic tangent). Default all ``"real"``.
+        identity), ``"log"`` (positive numbers), ``"logit"`` (between 0 and 1), ``"angle"`` (between
+        0 and pi) or ``"tanh"`` (between -1 and 1, by the inverse hyperbolic tangent). Default all
+        ``"real"``.
     log_initial : function, optional
         ``log_initial(x, theta)`` is :math:`\log \mu(x)`; for a guided start and for scores.
     log_transition_bound : function, optional
@@ -200,8 +203,7 @@ class StateSpaceModel:
         self.observation_dim = (
             None if observation_dim is None else as_count(observation_dim, "observation_dim")
         )
-        for name, function in as_functions(functions, self.dim).items():
-            setattr(self, name, function)
+        users = as_functions(functions, self.dim)
         self.theta = read_only(np.array(as_vector(theta, "theta"), np.float64))  # a copy
         size = self.theta.size
         default_names = [f"theta[{k}]" for k in range(size)]
@@ -212,10 +214,11 @@ class StateSpaceModel:
         if len(set(self.names)) < size:
             raise ValueError(f"names must differ from one another, got {list(self.names)}")
         self._supported(self.theta)
-        laws = {name: getattr(self, name) for name in ARGUMENTS}
-        self._compiled = CompiledModel(
-            ModelFunctions(**laws, dim=self.dim, support=self.support, is_ready=self._is_ready)
-        )
+        called = ModelFunctions(users, self.dim, self.support, self._is_ready)
+        self._compiled = CompiledModel(called)
+        for name, user in users.items():  # as they were given, where `theta` is not an array
+            own = user.function if user is not None and called.wants else None
+            setattr(self, name, own or getattr(called, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__ and not name.startswith("_"):
@@ -339,9 +342,7 @@ class StateSpaceModel:
         ((50, 1), (50,))
         """
         n_steps = as_count(n_steps, "n_steps")
-        as_inputs(inputs, wanted=False)
-        states, observations = self._draw_paths(None, 0, n_steps, rng)
-        return states[0], observations[0]
+        return draw_paths(self, n_steps, rng, inputs=self._as_inputs(inputs, n_steps, "n_steps"))
 
     def forecast(
         self,
@@ -350,6 +351,7 @@ class StateSpaceModel:
         *,
         start_time: int = 0,
         inputs: ArrayLike | None = None,
+        y: ArrayLike | None = None,
         rng: Any = None,
     ) -> tuple[Array, Array]:
         """Draw the future of given states, one path for each.
@@ -365,6 +367,9 @@ class StateSpaceModel:
             Time of `states`; matters only to a model whose functions depend on t.
         inputs : (h + 1,) or (h + 1, m) array_like, optional
             The argument `u` of the functions at the times start_time, ..., start_time + h.
+        y : float or (k,) or (...) or (..., k) array_like, optional
+            What was observed at start_time, for all states or for each: only for a model whose
+            transition depends on it.
         rng : {None, int, SeedSequence, Generator}, optional
             The same seed gives the same draw; path i is a function of the seed, i and its start.
 
@@ -395,16 +400,12 @@ class StateSpaceModel:
             expected = f"(..., {d})" if self.dim is not None else "(n,) or (..., 1)"
             raise ValueError(f"states must have shape {expected}, got shape {np.shape(states)}")
         n_steps = as_count(n_steps, "n_steps")
-        as_inputs(inputs, wanted=False)
         start_time = as_count(start_time, "start_time", minimum=0)
-        lead, rows = start.shape[:-1], start.reshape(-1, d)  # a path for each row
-        self._require_states(rows)
-        # (n, h, d) and (n, h[, k])
-        paths, observations = self._draw_paths(rows, start_time + 1, n_steps, rng)
-        return (
-            paths.reshape(*lead, *paths.shape[1:]),
-            observations.reshape(*lead, *observations.shape[1:]),
-        )
+        self._require_states(start)
+        if y is not None and "y" not in self._compiled.functions.wants:
+            raise ValueError("y must be None, since the transition does not depend on it")
+        u = self._as_inputs(inputs, n_steps + 1, "n_steps + 1: those of start_time and after it")
+        return draw_paths(self, n_steps, rng, inputs=u, start=start, time=start_time, y=y)
 
     # What the algorithms use ---------------------------------------------------------------------
 
@@ -416,53 +417,48 @@ class StateSpaceModel:
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
-    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+    def _as_observations(
+        self, y: ArrayLike, inputs: Array | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
         """`y` as the functions take it, read-only, and which rows are not wholly missing."""
         k = self.observation_dim  # None: one number of a ready model, else the functions know
         shape = (k,) if k is not None else () if self._is_ready else None
-        return as_observations(y, shape, self._compiled.row_ndim)
+        return as_observations(y, shape, lambda default: self._row_ndim(default, inputs))
+
+    def _row_ndim(self, default: int, inputs: Array | None) -> int:
+        return self._compiled.row_ndim(default, 1 if inputs is None else inputs.ndim)
+
+    def _for(self, functional: Any) -> "StateSpaceModel":
+        """The model to be smoothed with `functional`, which may take inputs that this does not."""
+        if not getattr(functional, "_takes_inputs", False):
+            return self
+        other = copy.copy(self)
+        other._compiled = self._compiled.with_inputs()
+        return other
 
     def _series(self, y: ArrayLike, inputs: ArrayLike | None = None) -> Series:
         """`y` and `inputs` as the kernels read them: the one door of all algorithms."""
-        as_inputs(inputs, wanted=False)
-        values, observed = self._as_observations(y)
-        return Series(values, observed, self._arguments)
+        u = self._as_inputs(inputs)
+        values, observed = self._as_observations(y, u)
+        if u is not None:
+            require_rows(u, len(values), "one for each of y")
+        if "y" in self._compiled.functions.wants:
+            require_seen(values)
+        return Series(values, observed, self._handed(u, values))
 
-    def _draw_paths(
-        self, start: NDArray[Any] | None, start_time: int, n_steps: int, rng: Any
-    ) -> tuple[Array, Array]:
-        """States (n, h, d) and observations (n, h[, k]) of the times from `start_time` on.
+    def _as_inputs(
+        self, inputs: ArrayLike | None, n_rows: int | None = None, reason: str = ""
+    ) -> Array | None:
+        """`inputs` as the functions take them, or None if they take none."""
+        u = as_inputs(inputs, "u" in self._compiled.functions.wants)
+        if u is not None and n_rows is not None:
+            require_rows(u, n_rows, reason)
+        return u
 
-        A path for each row of `start` (n, d), a state of the time before; one from time 0 if None.
-        """
-        key, compiled, theta = draw_key(rng), self._compiled, self._arguments
-        if self.observe is None:
-            raise ValueError("observe must be given to the model to draw observations, got None")
-        n_paths, d = 1 if start is None else len(start), self.dim or 1
-        first = np.array(np.empty((0, d)) if start is None else start, dtype=np.float64, order="C")
-        first = read_only(first[:, 0].copy() if self.dim is None else first)
-        # NaN, so that entries which the functions do not write are seen.
-        states = np.full((n_paths, n_steps) if self.dim is None else (n_paths, n_steps, d), np.nan)
-        draw_first, mutate, _ = compiled.feynman_kac(guided=False)
-        kernel = compiled.kernel(simulate_template, draw_first, mutate, self.observe)
-
-        def run(states: Array, observations: Array) -> None:
-            stream, info = np.empty(4, np.uint64), np.zeros(3, np.int64)
-            kernel(stream, key, first, start_time, theta, states, observations, info)
-
-        k = self.observation_dim or compiled.observation_size
-        if k is None:
-            one = np.full((1, 1, _LARGEST_OBSERVATION), _UNTOUCHED)
-            run(states[:1, :1], one)
-            # The first observation is drawn to see how far `observe` writes.
-            touched = np.flatnonzero(one != _UNTOUCHED)
-            # All of `out` filled, as by ``out[:] = x``, tells no size: one number then.
-            k = 1 if touched.size in (0, one.size) else int(touched[-1]) + 1
-            compiled.observation_size = k
-        observations = np.full((n_paths, n_steps, k), np.nan)
-        run(states, observations)
-        single = self.observation_dim is None and k == 1  # then observations are numbers
-        return states.reshape(n_paths, n_steps, d), observations[..., 0] if single else observations
+    def _handed(self, inputs: Array | None, y: Array | None, first: int = 0) -> Array | Arguments:
+        """What the functions are handed as `theta`: the array of parameters if that will do."""
+        wants = self._compiled.functions.wants
+        return Arguments.of(self._arguments, inputs, y, first) if wants else self._arguments
 
 
 def _labels(values: Sequence[str], name: str, size: int) -> tuple[str, ...]:

@@ -31,6 +31,13 @@ SUPPORTS = {
         lambda z: 0.5 * (1.0 + np.tanh(0.5 * z)),
         lambda x: x * (1.0 - x),
     ),
+    "angle": Support(  # of a frequency: pi times what "logit" is for
+        0.0,
+        np.pi,
+        lambda x: np.log(x) - np.log(np.pi - x),
+        lambda z: 0.5 * np.pi * (1.0 + np.tanh(0.5 * z)),
+        lambda x: x * (1.0 - x / np.pi),
+    ),
     "tanh": Support(-1.0, 1.0, np.arctanh, np.tanh, lambda x: 1.0 - x * x),
 }
 

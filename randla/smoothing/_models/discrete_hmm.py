@@ -104,9 +104,11 @@ class DiscreteHMM(ReadyModel):
     def _tables(self) -> tuple[Array, Array, Array]:
         return self.initial_probs, self.transition_matrix, self.emission_probs
 
-    def _as_observations(self, y: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+    def _as_observations(
+        self, y: ArrayLike, inputs: Array | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
         """The same, or ValueError unless `y` holds symbols and NaN."""
-        values, observed = super()._as_observations(y)
+        values, observed = super()._as_observations(y, inputs)
         as_symbols(values, self.emission_probs.shape[1])  # for its errors
         return values, observed
 

@@ -188,6 +188,10 @@ class LinearGaussian(ReadyModel):
                 if not is_regular(roots[name]):
                     raise ValueError(f"{name} must stay positive definite, got a singular one")
             self.__dict__[name] = read_only(part)
+        self._set_system(roots)
+
+    def _set_system(self, roots: dict[str, Array]) -> None:
+        """Collect what the exact kernels read; `roots` holds those of the three covariances."""
         D = [] if self.diffuse is None else [self.diffuse.T]
         means = np.concatenate([self.initial_mean[None], *D])
         k, d = self.observation_matrix.shape[-2:]

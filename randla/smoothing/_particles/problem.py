@@ -76,7 +76,7 @@ def make_problem(
     inputs: ArrayLike | None = None,
 ) -> SmoothingProblem:
     """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
-    model = as_model(model)
+    model = as_model(model)._for(functional)
     data = model._series(y, inputs)
     n = as_count(n_particles, "n_particles", minimum=2)
     backward = choose_backward(model, backward)

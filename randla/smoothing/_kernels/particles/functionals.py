@@ -67,8 +67,34 @@ def is_missing(y):
     return missing
 
 
-def make_numeric_score(log_initial, log_transition, log_potential, kinds):
+def make_access(packed):
+    """The parameters in what functions are handed as `theta`, and `theta` with others."""
+    if packed:  # a record `randla.smoothing._model.series.Arguments`
+
+        @unsaved_inline
+        def parameters(theta):
+            return theta[0]
+
+        @unsaved_inline
+        def replaced(theta, others):
+            return (others, theta[1], theta[2], theta[3])
+
+    else:
+
+        @unsaved_inline
+        def parameters(theta):
+            return theta
+
+        @unsaved_inline
+        def replaced(theta, others):
+            return others
+
+    return parameters, replaced
+
+
+def make_numeric_score(log_initial, log_transition, log_potential, kinds, packed):
     """Functions that write the score; `kinds` are the supports of the parameters, as above."""
+    parameters, replaced = make_access(packed)
 
     @unsaved_kernel
     def log_term(t, x, xn, y, missing, theta):
@@ -77,18 +103,20 @@ def make_numeric_score(log_initial, log_transition, log_potential, kinds):
 
     @unsaved_kernel
     def score_next(t, x, xn, y, theta, out):
-        p = theta.size
+        values = parameters(theta)
+        p = values.size
         shifted, missing = out[p : 2 * p], is_missing(y)  # the potential of a missing row is 1
         for k in range(p):
-            shifted[k] = theta[k]
+            shifted[k] = values[k]
+        other = replaced(theta, shifted)
         for k in range(p):
-            step = difference_step(theta[k], kinds[k])
-            shifted[k] = theta[k] + step
-            up, high = log_term(t, x, xn, y, missing, shifted), shifted[k]
-            shifted[k] = theta[k] - step
-            down, low = log_term(t, x, xn, y, missing, shifted), shifted[k]
+            step = difference_step(values[k], kinds[k])
+            shifted[k] = values[k] + step
+            up, high = log_term(t, x, xn, y, missing, other), shifted[k]
+            shifted[k] = values[k] - step
+            down, low = log_term(t, x, xn, y, missing, other), shifted[k]
             out[k] = (up - down) / (high - low)  # by the step as it was rounded
-            shifted[k] = theta[k]
+            shifted[k] = values[k]
 
     @unsaved_kernel
     def score_first(x, y, theta, out):  # t = -1: log_initial, and the potential of time 0

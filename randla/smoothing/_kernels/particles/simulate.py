@@ -1,10 +1,28 @@
 """Drawing states and observations forward in time."""
 
+from randla._jit import unsaved_inline
 from randla._random import seed_stream
 from randla.smoothing._kernels.particles.unowned import unowned
 
 
-def simulate_template(draw_first, mutate, observe):
+def make_of_path(own_rows):
+    """What the functions are handed as `theta` on a path, from that of all paths."""
+    if own_rows:  # a record `randla.smoothing._model.series.Arguments`, with y (n, T) or (n, T, k)
+
+        @unsaved_inline
+        def of_path(theta, i):
+            return (theta[0], theta[1], theta[2][i], theta[3])
+
+    else:
+
+        @unsaved_inline
+        def of_path(theta, i):
+            return theta
+
+    return of_path
+
+
+def simulate_template(draw_first, mutate, observe, of_path):
     def simulate(rng, key, start, start_time, theta, states, observations, info):
         """Path i, of stream i: states (n, T) or (n, T, d), observations (n, T, k).
 
@@ -15,17 +33,17 @@ def simulate_template(draw_first, mutate, observe):
         states, observations, info = unowned(states), unowned(observations), unowned(info)
         for i in range(states.shape[0]):
             seed_stream(rng, key, i)  # a path is a function of the key and its number
-            path = states[i]
+            path, own = states[i], of_path(theta, i)
             for s in range(states.shape[1]):
                 t = start_time + s
                 info[1] = t  # for errors of the functions
                 if s > 0:
                     # Not observed: from the transition, even where there is a proposal.
-                    mutate((rng, t - 1, path[s - 1]), 0.0, False, theta, path, s)
+                    mutate((rng, t - 1, path[s - 1]), 0.0, False, own, path, s)
                 elif start.shape[0] > 0:
-                    mutate((rng, t - 1, start[i]), 0.0, False, theta, path, s)
+                    mutate((rng, t - 1, start[i]), 0.0, False, own, path, s)
                 else:
-                    draw_first((rng,), 0.0, False, theta, path, s)
-                observe(rng, t, path[s], theta, observations[i, s])
+                    draw_first((rng,), 0.0, False, own, path, s)
+                observe(rng, t, path[s], own, observations[i, s])
 
     return simulate

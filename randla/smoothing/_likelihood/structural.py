@@ -1,0 +1,247 @@
+"""Maximum likelihood of structural models: starting values, the search, zero variances.
+
+A standard deviation sd is searched for on the scale asinh(sd / unit): logarithmic where it is
+large, and linear through zero, where the log-likelihood, a function of sd^2, is stationary. So no
+search begins there, and whether zero is a maximum is told by the derivative in sd^2.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from randla._typing import Array
+from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
+from randla.smoothing._likelihood.parametrisation import Parametrisation, Single
+from randla.smoothing._likelihood.quasi_newton import quasi_newton
+from randla.smoothing._likelihood.structural_scores import StructuralScores
+from randla.smoothing._models.structural import StructuralModel
+from randla.smoothing._models.structural_parts import partial_autocorrelations
+
+_UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
+_ZERO = 1e-2  # of it: below, zero is tried
+_AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
+_EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
+_N_FREQUENCIES, _SHORTEST_PERIOD = 8, 3.0
+_MODULI = (0.7, 0.95)  # of the roots of autoregressions to begin with
+_NO_ERROR = 1e-12  # mean square of standardised residuals that is rounding
+_N_SEARCHES = 2  # from the best starting values
+
+
+class _Deviation(Single):
+    """A standard deviation, z = asinh(sd / unit)."""
+
+    def __init__(self, index: int, unit: float) -> None:
+        super().__init__(index, "real", 1.0)
+        self.unit = unit
+
+    def to_free(self, theta: Array) -> Array:
+        return np.arcsinh(theta / self.unit)
+
+    def to_theta(self, z: Array) -> Array:
+        return self.unit * np.sinh(z)
+
+    def jacobian(self, z: Array) -> Array:
+        return np.full((1, 1), self.unit * math.cosh(z[0]))
+
+
+class _Frequency(Single):
+    """A frequency between two bounds, by the logit of its place there."""
+
+    def __init__(self, index: int, low: float, high: float) -> None:
+        super().__init__(index, "logit", 1.0)
+        self.low, self.width = low, high - low
+
+    def to_free(self, theta: Array) -> Array:
+        share = (theta - self.low) / self.width
+        return super().to_free(np.clip(share, _EDGE, 1.0 - _EDGE))  # of a user's start
+
+    def to_theta(self, z: Array) -> Array:
+        return self.low + self.width * super().to_theta(z)
+
+    def jacobian(self, z: Array) -> Array:
+        share = super().to_theta(z)
+        return (self.width * share * (1.0 - share)).reshape(1, 1)
+
+
+class Maximum(NamedTuple):
+    """What `structural_maximum` found; f free parameters."""
+
+    theta: Array  # all of them
+    trace: Array
+    at_boundary: NDArray[np.bool_]  # (f,)
+    covariance: Array | None  # (f, f), NaN where there is no normal law
+    newton: NewtonResult | None
+
+
+def structural_maximum(
+    model: StructuralModel, rows: Array, free: Any, n_steps: int, final: bool
+) -> Maximum:
+    """Search, settle zeros, and take Newton steps in the parameters that are left."""
+    search = _Search(model, rows, free)
+    places, _ = search.best(search.starts(), n_steps)
+    theta, zeros = search.settle(places[-1], n_steps)
+    names = search.parameters.names
+    at_boundary = np.array([n in zeros or n in search.edges(theta) for n in names])
+    hidden = at_boundary | np.array([n in search.vanished(zeros) for n in names])
+    inner = [n for n, h in zip(names, hidden, strict=True) if not h]
+    newton, covariance = None, None
+    if final:
+        covariance = np.full((len(names), len(names)), np.nan)
+        if inner:
+            parameters = search.parametrisation(theta, inner)
+            newton = newton_exact(search.scores.at, parameters, theta)
+            theta = newton.theta
+            covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
+    trace = np.array([search.parameters.to_theta(z) for z in places])
+    return Maximum(search.positive(theta), trace, at_boundary, covariance, newton)
+
+
+class _Search:
+    """The searches of one model and series."""
+
+    def __init__(self, model: StructuralModel, rows: Array, free: Any) -> None:
+        self.model, self.scores = model, StructuralScores(model, rows)
+        self.n_times = len(rows)
+        seen = rows[~np.isnan(rows)]
+        steps = np.diff(seen)
+        self.unit = float(steps.std() or np.abs(steps).mean()) if steps.size else 0.0
+        if self.unit == 0.0:
+            raise ValueError("y must hold numbers that differ to learn from, got equal ones")
+        self.names = model.names
+        self.parameters = self.parametrisation(model.theta, free)
+        self.deviations = [i for i in self.parameters.free if self.names[i].startswith("sd_")]
+
+    def parametrisation(self, theta: Array, free: Any) -> Parametrisation:
+        parameters = Parametrisation(self.model.replace(theta), free)
+        # An undamped cycle starts diffusely, and of one that is longer than the series, or as
+        # short as two times, one state is not determined: the flat law rewards that for ever.
+        damped = "cycle_damping" in self.names
+        low = 0.0 if damped else 2.0 * math.pi / max(self.n_times, 5)
+        for k, block in enumerate(parameters.blocks):
+            if isinstance(block, Single):
+                (i,) = block.indices
+                if self.names[i].startswith("sd_"):
+                    parameters.blocks[k] = _Deviation(i, _UNIT * self.unit)
+                elif block.kind == "angle":
+                    parameters.blocks[k] = _Frequency(i, low, math.pi - low)
+        return parameters
+
+    def at(self, z: Array) -> tuple[float, Array]:
+        value, gradient = self.scores.at(self.parameters.to_theta(z))
+        return value, self.parameters.pull_back(z, gradient)
+
+    def positive(self, theta: Array) -> Array:
+        out = np.array(theta)
+        out[self.deviations] = np.abs(out[self.deviations])
+        return out
+
+    # Starting values ----------------------------------------------------------------------------
+
+    def starts(self) -> list[Array]:
+        """Values to begin with, the best ones of a few; those of the user if there are some."""
+        base, free = np.array(self.model.theta), set(self.parameters.free.tolist())
+        n_noises = sum(name.startswith("sd_") for name in self.names)
+        for i in self.deviations:
+            if base[i] == 0.0 or not self.model._is_given:
+                base[i] = self.unit / math.sqrt(n_noises)
+        if self.model._is_given:
+            return [base]
+        candidates = [base]
+        places = {name: i for i, name in enumerate(self.names)}
+        longest = max(self.n_times / 2, 2.0 * _SHORTEST_PERIOD)
+        frequencies = 2.0 * math.pi / np.geomspace(_SHORTEST_PERIOD, longest, _N_FREQUENCIES)
+        if places.get("cycle_frequency") in free:
+            candidates = [_with(base, {places["cycle_frequency"]: w}) for w in frequencies]
+        if places.get("ar[1]") in free:
+            candidates = [_with(c, {places["ar[1]"]: 0.5}) for c in candidates]
+            if "ar[2]" in places:
+                candidates += [
+                    _with(base, {places["ar[1]"]: 2 * r * math.cos(w), places["ar[2]"]: -r * r})
+                    for r in _MODULI
+                    for w in frequencies
+                ]
+        scaled = sorted((self._scaled(c) for c in candidates), key=lambda found: -found[0])
+        return [theta for _, theta in scaled[:_N_SEARCHES]]
+
+    def _scaled(self, theta: Array) -> tuple[float, Array]:
+        """With all standard deviations times the factor that is best, and the value there.
+
+        log L(s theta) = const - n log s - rho^2 / (2 s^2), with a derivative rho^2 - n at s = 1.
+        """
+        value, gradient = self.scores.at(theta)
+        every, n = [n.startswith("sd_") for n in self.names], self.scores.n_free
+        if len(self.deviations) < sum(every) or n < 1:
+            return value, theta  # some are fixed
+        square = float((gradient * theta)[every].sum()) + n  # rho^2
+        if not square > _NO_ERROR * n:
+            raise ValueError(
+                "y must not be a sum of level, season and regressors without any error: the "
+                "likelihood has no maximum"
+            )
+        scale = math.sqrt(square / n)
+        return value + 0.5 * (square - n) - n * math.log(scale), np.where(every, scale, 1.0) * theta
+
+    def best(self, starts: list[Array], n_steps: int) -> tuple[list[Array], float]:
+        """The search that ends highest."""
+        ends = [quasi_newton(self.at, self.parameters.to_free(s), n_steps) for s in starts]
+        return max(ends, key=lambda end: end[1])
+
+    # Zeros and edges ------------------------------------------------------------------------------
+
+    def settle(self, z: Array, n_steps: int) -> tuple[Array, set[str]]:
+        """Parameters with the standard deviations that belong at zero set to it, and their names.
+
+        One near zero that the derivative in sd^2 draws away from it is searched for once more.
+        """
+        theta = self.parameters.to_theta(z)
+        low = [i for i in self.deviations if abs(theta[i]) < _ZERO * self.unit]
+        zeros: set[str] = set()
+        wrong = []
+        for i in sorted(low, key=lambda i: abs(theta[i])):
+            value = self.scores.at(theta)[0]
+            nearly = _with(theta, {i: 1e-3 * _UNIT * self.unit})
+            there, gradient = self.scores.at(nearly)
+            if gradient[i] > 0.0:  # d/d(sd) = 2 sd d/d(sd^2)
+                if abs(theta[i]) < 0.1 * _UNIT * self.unit:
+                    wrong.append(i)
+            elif there >= value - 1e-6:
+                theta = _with(theta, {i: 0.0})
+                zeros.add(self.names[i])
+        if wrong and n_steps:
+            start = _with(theta, {i: _AGAIN * self.unit for i in wrong})
+            places, value = self.best([start], n_steps)
+            if value > self.scores.at(theta)[0]:
+                return self.settle(places[-1], 0)
+        return theta, zeros
+
+    def edges(self, theta: Array) -> set[str]:
+        """Free parameters at the edge of their range, other than zeros."""
+        at_edge: set[str] = set()
+        for block in self.parameters.blocks:
+            place = theta[block.indices]
+            if any(self.names[i].startswith("ar[") for i in block.indices):
+                place = 0.5 * (1.0 + partial_autocorrelations(place))
+            elif isinstance(block, _Frequency):
+                place = (place - block.low) / block.width
+            elif not (isinstance(block, Single) and block.kind == "logit"):
+                continue
+            if min(place.min(), 1.0 - place.max()) < _EDGE:
+                at_edge.update(self.names[i] for i in block.indices)
+        return at_edge
+
+    def vanished(self, zeros: set[str]) -> set[str]:
+        """Parameters of components that are zero, as they start from a stationary law."""
+        return {
+            p.name
+            for part in self.model._parts
+            if not part.diffuse and part.parameters[-1].name in zeros
+            for p in part.parameters
+        }
+
+
+def _with(theta: Array, values: dict[int, float]) -> Array:
+    out = np.array(theta)
+    out[list(values)] = list(values.values())
+    return out

@@ -1,0 +1,240 @@
+"""The components of structural models: their states, parameters and chain rules.
+
+A part has states of its own, so that the matrices of a model are block-diagonal. Each states the
+names and supports of its parameters, values to begin with, the diagonals of its blocks as
+functions of the parameters, and the gradient in them from those in its blocks. A standard
+deviation enters by its square, so its sign is free, and zero is a value like any other.
+
+Sources: Harvey, Forecasting, Structural Time Series Models and the Kalman Filter (1989), chapter
+2; Durbin and Koopman, Time Series Analysis by State Space Methods (2012), section 3.2.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from randla._typing import Array
+
+_FEW_STATES = 5  # up to which a linear system in all entries of a covariance is the fastest
+
+
+class Parameter(NamedTuple):
+    """Name, support, and the value of a model that has not been given another one."""
+
+    name: str
+    support: str
+    value: float
+
+
+def deviation(name: str) -> Parameter:
+    """Return the standard deviation of a noise, with its sign free."""
+    return Parameter(f"sd_{name}", "real", 1.0)
+
+
+class Part:
+    """States that start anywhere (diffuse) and move by a constant matrix."""
+
+    diffuse = True
+    moving = False  # whether the transition matrix has parameters
+    parameters: tuple[Parameter, ...] = ()
+    transition_matrix: Array  # (m, m)
+    observed: Array  # (m,), or (T, m): what y sees of the states
+    noisy: tuple[tuple[int, ...], ...] = ()  # the states that each standard deviation moves
+    shown: dict[str, Array]  # the components, as combinations like `observed`
+
+    @property
+    def size(self) -> int:
+        """Number m of states."""
+        return len(self.transition_matrix)
+
+    def transition(self, theta: Array) -> Array:
+        """Return the transition matrix (m, m)."""
+        return self.transition_matrix
+
+    def variances(self, theta: Array) -> Array:
+        """Return the diagonal (m,) of the covariance of the noise; the rest is zero."""
+        out = np.zeros(self.size)
+        for states, sd in zip(self.noisy, theta[len(theta) - len(self.noisy) :], strict=True):
+            out[list(states)] = sd * sd
+        return out
+
+    def initial_cov(self, theta: Array) -> Array:
+        """Return the covariance (m, m) of the start."""
+        return np.zeros((self.size, self.size))
+
+    def check(self, theta: Array) -> None:
+        """Raise ValueError for parameters that are in their supports, but not together."""
+
+    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
+        """Gradient in theta from those in A and P_0 (m, m) and in the diagonal of Q (m,)."""
+        out = np.zeros(len(theta))
+        first = len(theta) - len(self.noisy)  # the standard deviations are the last ones
+        for k, states in enumerate(self.noisy, first):
+            out[k] = 2.0 * theta[k] * gQ[list(states)].sum()
+        return out
+
+
+class Trend(Part):
+    """A level, random walk with a slope that is a random walk, or without a slope."""
+
+    def __init__(self, kind: str) -> None:
+        if kind == "level":
+            self.parameters, self.noisy = (deviation("level"),), ((0,),)
+            self.transition_matrix, self.observed = np.ones((1, 1)), np.ones(1)
+            self.shown = {"level": np.ones(1)}
+            return
+        self.transition_matrix = np.array([[1.0, 1.0], [0.0, 1.0]])
+        self.observed = np.array([1.0, 0.0])
+        self.shown = {"level": self.observed, "slope": np.array([0.0, 1.0])}
+        self.parameters, self.noisy = (deviation("slope"),), ((1,),)
+        if kind == "trend":
+            self.parameters, self.noisy = (deviation("level"), *self.parameters), ((0,), (1,))
+
+
+class Seasonal(Part):
+    """A season of s times, by s - 1 dummies that sum to noise, or by harmonics."""
+
+    def __init__(self, period: int, harmonics: int | None) -> None:
+        self.parameters = (deviation("seasonal"),)
+        if harmonics is None:  # g_{t+1} = -(g_t + ... + g_{t-s+2}) + noise
+            A = np.eye(period - 1, k=-1)
+            A[0] = -1.0
+            self.observed, self.noisy = np.eye(1, period - 1)[0], ((0,),)
+        else:
+            size = min(2 * harmonics, period - 1)  # at frequency pi one state is enough
+            A = np.zeros((size, size))
+            for j in range(harmonics):
+                turn = _rotation(2.0 * math.pi * (j + 1) / period)
+                A[2 * j : 2 * j + 2, 2 * j : 2 * j + 2] = turn[: size - 2 * j, : size - 2 * j]
+            if size < 2 * harmonics:
+                A[-1, -1] = -1.0  # cos(pi)
+            self.observed = np.arange(size) % 2 == 0.0
+            self.observed, self.noisy = self.observed.astype(float), (tuple(range(size)),)
+        self.transition_matrix, self.shown = A, {"seasonal": self.observed}
+
+
+class Regression(Part):
+    """Constant coefficients of regressors (T, m)."""
+
+    def __init__(self, regressors: Array, names: tuple[str, ...]) -> None:
+        self.transition_matrix, self.observed = np.eye(len(names)), regressors
+        rows = zip(names, np.eye(len(names)), strict=True)
+        self.shown = {"regression": regressors} | {f"coefficient[{n}]": row for n, row in rows}
+
+
+class Cycle(Part):
+    """A rotation by the frequency, damped (stationary) or not (diffuse), both states noisy."""
+
+    moving = True
+    noisy = ((0, 1),)
+    transition_matrix = np.eye(2)
+    observed = np.array([1.0, 0.0])
+
+    def __init__(self, kind: str) -> None:
+        self.diffuse, self.shown = kind == "undamped", {"cycle": self.observed}
+        damping = () if self.diffuse else (Parameter("cycle_damping", "logit", 0.9),)
+        frequency = Parameter("cycle_frequency", "angle", math.pi / 4)
+        self.parameters = (frequency, *damping, deviation("cycle"))
+
+    def transition(self, theta: Array) -> Array:
+        return (1.0 if self.diffuse else theta[1]) * _rotation(theta[0])
+
+    def initial_cov(self, theta: Array) -> Array:
+        return np.eye(2) * (0.0 if self.diffuse else theta[2] ** 2 / (1.0 - theta[1] ** 2))
+
+    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
+        out = super().gradient(theta, gA, gQ, gP)
+        out[0] = (_rotation(theta[0] + 0.5 * math.pi) * gA).sum()  # the derivative of a rotation
+        if not self.diffuse:
+            _, rho, sd = theta
+            share = sd / (1.0 - rho * rho)  # P_0 = sd share I
+            slope = 2.0 * share * (gP[0, 0] + gP[1, 1])
+            out[0] *= rho
+            out[1] = (_rotation(theta[0]) * gA).sum() + slope * share * rho
+            out[2] += slope
+        return out
+
+
+class Autoregression(Part):
+    """A stationary autoregression; the states are its last p values."""
+
+    diffuse = False
+    moving = True
+    noisy = ((0,),)
+
+    def __init__(self, order: int) -> None:
+        support = "tanh" if order == 1 else "real"  # of more, together: see `autoregression`
+        names = [Parameter(f"ar[{j + 1}]", support, 0.0) for j in range(order)]
+        self.parameters = (*names, deviation("ar"))
+        self.transition_matrix = np.eye(order, k=-1)
+        self.observed = np.eye(1, order)[0]
+        self.shown = {"ar": self.observed}
+
+    def transition(self, theta: Array) -> Array:
+        A = self.transition_matrix.copy()
+        A[0] = theta[:-1]
+        return A
+
+    def check(self, theta: Array) -> None:
+        if not (np.abs(partial_autocorrelations(theta[:-1])) < 1.0).all():
+            raise ValueError(f"theta must have a stationary autoregression, got ar = {theta[:-1]}")
+
+    def initial_cov(self, theta: Array) -> Array:
+        return stationary_cov(self.transition(theta), np.diag(self.variances(theta)))
+
+    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
+        # dP_0 = A dP_0 A' + dA P_0 A' + A P_0 dA' + dQ, and the adjoint of P -> P - A P A' is of
+        # the same kind: with X = A' X A + gP, <gP, dP_0> = <X, dQ> + 2 <X A P_0, dA>.
+        A = self.transition(theta)
+        X = stationary_cov(A.T, gP)
+        out = super().gradient(theta, gA, gQ + np.diag(X), gP)
+        out[:-1] = gA[0] + 2.0 * (X[0] @ A) @ self.initial_cov(theta)
+        return out
+
+
+def _rotation(angle: float) -> Array:
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s], [-s, c]])
+
+
+def stationary_cov(A: Array, Q: Array) -> Array:
+    """Return P = A P A' + Q, that is, the sum of A^k Q A'^k.
+
+    A must have its eigenvalues within the unit circle.
+    """
+    m = len(A)
+    if m <= _FEW_STATES:
+        entries = np.linalg.solve(np.eye(m * m) - np.kron(A, A), Q.ravel())
+        return np.asarray(entries.reshape(m, m), np.float64)
+    P = Q
+    for _ in range(64):  # twice as many terms each time
+        if not A.any():  # the rest underflows
+            break
+        P, A = P + A @ P @ A.T, A @ A
+    return P
+
+
+def autoregression(r: Array) -> tuple[Array, Array]:
+    """Coefficients (p,) from partial autocorrelations r (p,), and their derivatives (p, p).
+
+    They are stationary if and only if all |r| < 1 (Barndorff-Nielsen and Schou, J. Multivariate
+    Anal. 3 (1973), 408-419): phi^(k) = (phi^(k-1) - r_k reversed phi^(k-1), r_k).
+    """
+    p = len(r)
+    phi, slopes = np.zeros(0), np.zeros((0, p))
+    for k in range(p):
+        row = np.eye(1, p, k)
+        slopes = np.concatenate([slopes - r[k] * slopes[::-1] - np.outer(phi[::-1], row), row])
+        phi = np.append(phi - r[k] * phi[::-1], r[k])
+    return phi, slopes
+
+
+def partial_autocorrelations(phi: Array) -> Array:
+    """Invert `autoregression`; an entry beyond (-1, 1) or NaN where phi is not stationary."""
+    out = np.empty(len(phi))
+    for k in range(len(phi) - 1, -1, -1):
+        r = out[k] = phi[k]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            phi = (phi[:k] + r * phi[:k][::-1]) / (1.0 - r * r)
+    return out
