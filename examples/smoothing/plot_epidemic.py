@@ -79,6 +79,68 @@ model = randla.StateSpaceModel(
 # %%
 # Look at what the model does before any inference: `simulate` draws states and reports, with the
 # inputs of all days. These become the data.
-days = np.arange(60)
-closed = ((days >= 20) & (days < 50)).astype(float)
-states, cases = model.simulate(60, inputs=closed, rng=1)
+days = np.arange(45)
+closed = np.where(days < 20, 0.0, 1.0)
+_, cases = model.simulate(len(days), inputs=closed, rng=1)
+
+# %%
+# A filter at the true parameters gives the state day by day, and the likelihood with its error.
+# Eight runs show how far one run may be off; ``suggested_n_particles`` is the number for which its
+# error would be about one.
+runs = randla.particle_filter(model, cases, inputs=closed, n_particles=200, n_runs=8, rng=0)
+low, high = runs.log_likelihood_interval(0.95)
+print(
+    f"log Z = {runs.log_likelihood:.2f}, 95 % from {low:.2f} to {high:.2f}, "
+    f"wants {runs.suggested_n_particles} particles"
+)
+
+# %%
+# The posterior law of the parameters. Filters are all that it needs (``method="pmmh"``, which a model
+# without densities gets by itself). Uncertainty is ``quantile``; the error of the sampler is beside the
+# mean.
+prior = {
+    "r0": stats.uniform(1.0, 4.0),
+    "effect": stats.uniform(0.0, 1.0),
+    "size": stats.gamma(2.0, scale=10.0),
+}
+posterior = randla.posterior(model, cases, prior, inputs=closed, n_iterations=4000, rng=0)
+low, high = posterior.quantile([0.025, 0.975])
+for k, name in enumerate(posterior.names):
+    print(
+        f"{name:6s} {posterior.mean[k]:.3f} +- {posterior.standard_error[k]:.3f}, "
+        f"95 % from {low[k]:.3f} to {high[k]:.3f}, true {model.theta[k]}"
+    )
+
+# %%
+# Two futures: everything stays closed, or opens tomorrow. A future has its own parameters, its own
+# present state and its own chance events. The inputs are those of today and of the days to come.
+ahead = np.arange(len(days) - 1, len(days) + 60)
+futures = {
+    "stays closed": posterior.forecast(60, inputs=np.ones(61), rng=0),
+    "opens": posterior.forecast(60, inputs=np.where(ahead == ahead[0], 1.0, 0.0), rng=0),
+}
+
+# %%
+# Quantiles of a forecast have an error, too: it comes from the chains. At the peak of the open town it
+# is small beside the width of the band.
+peak = futures["opens"].mean.argmax()
+for q in (0.05, 0.5, 0.95):
+    value = futures["opens"].quantile(q)[peak]
+    error = futures["opens"].quantile_standard_error(q)[peak]
+    print(f"day {ahead[1 + peak]}, quantile {q}: {value:.0f} +- {error:.0f} cases")
+
+fig, axes = plt.subplots(1, 3, figsize=(13, 4), width_ratios=[2, 1, 1], layout="constrained")
+axes[0].axvspan(20, len(days) - 1, color="0.9", label="closed")
+axes[0].plot(days, cases, "o", ms=3, color="k", label="reported")
+for k, (name, future) in enumerate(futures.items()):
+    low, middle, high = future.quantile([0.05, 0.5, 0.95])
+    axes[0].fill_between(ahead[1:], low, high, color=f"C{k}", alpha=0.25, lw=0)
+    axes[0].plot(ahead[1:], middle, color=f"C{k}", label=f"{name}, median and 90 %")
+axes[0].set(xlabel="day", ylabel="cases a day", title="two futures")
+axes[0].legend()
+for ax, name, true in zip(axes[1:], ("r0", "effect"), model.theta, strict=False):
+    posterior.plot(ax, name=name)
+    ax.axvline(true, color="k", lw=0.8)
+axes[1].set_title("reproduction number, four chains")
+axes[2].set_title("effect of the closing")
+plt.show()
