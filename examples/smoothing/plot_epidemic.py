@@ -103,7 +103,7 @@ prior = {
     "effect": stats.uniform(0.0, 1.0),
     "size": stats.gamma(2.0, scale=10.0),
 }
-posterior = randla.posterior(model, cases, prior, inputs=closed, n_iterations=4000, rng=0)
+posterior = randla.posterior(model, cases, prior, inputs=closed, rng=0)
 low, high = posterior.quantile([0.025, 0.975])
 for k, name in enumerate(posterior.names):
     print(
@@ -136,7 +136,7 @@ for k, (name, future) in enumerate(futures.items()):
     low, middle, high = future.quantile([0.05, 0.5, 0.95])
     axes[0].fill_between(ahead[1:], low, high, color=f"C{k}", alpha=0.25, lw=0)
     axes[0].plot(ahead[1:], middle, color=f"C{k}", label=f"{name}, median and 90 %")
-axes[0].set(xlabel="day", ylabel="cases a day", title="two futures")
+axes[0].set(xlabel="day", ylabel="cases a day", title="two futures", ylim=(0, 800))
 axes[0].legend()
 for ax, name, true in zip(axes[1:], ("r0", "effect"), model.theta, strict=False):
     posterior.plot(ax, name=name)
