@@ -37,9 +37,10 @@ _FAMILIES = {
     "smoothing": (
         "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateFilterWarning "
         "DegenerateSmoothingWarning DiscreteHMM FilterResult LinearGaussian "
-        "MaximumLikelihoodResult MaximumLikelihoodWarning SmoothingResult StateSpaceModel "
-        "StochasticVolatility components ffbs hmm_smoother kalman_smoother maximum_likelihood "
-        "paris particle_filter particle_gibbs ppg structural"
+        "MaximumLikelihoodResult MaximumLikelihoodWarning PosteriorResult PosteriorWarning "
+        "SmoothingResult StateSpaceModel StochasticVolatility components ffbs hmm_smoother "
+        "kalman_smoother maximum_likelihood paris particle_filter particle_gibbs posterior ppg "
+        "start_filter structural"
     ),
     "datasets": "",
     "random": "",

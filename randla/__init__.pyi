@@ -44,6 +44,8 @@ from randla.smoothing import (
     LinearGaussian as LinearGaussian,
     MaximumLikelihoodResult as MaximumLikelihoodResult,
     MaximumLikelihoodWarning as MaximumLikelihoodWarning,
+    PosteriorResult as PosteriorResult,
+    PosteriorWarning as PosteriorWarning,
     SmoothingResult as SmoothingResult,
     StateSpaceModel as StateSpaceModel,
     StochasticVolatility as StochasticVolatility,
@@ -55,7 +57,9 @@ from randla.smoothing import (
     paris as paris,
     particle_filter as particle_filter,
     particle_gibbs as particle_gibbs,
+    posterior as posterior,
     ppg as ppg,
+    start_filter as start_filter,
     structural as structural,
 )
 from randla.transport import (

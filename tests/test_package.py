@@ -38,7 +38,7 @@ WINGS = (
     "regression._fitted < regression._inference",
     "transport._kernels < transport",
     "smoothing._kernels < smoothing._model < smoothing._models < smoothing._exact"
-    " < smoothing._particles < smoothing._likelihood",
+    " < smoothing._particles < smoothing._likelihood < smoothing._posterior",
 )
 
 

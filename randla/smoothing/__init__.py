@@ -25,10 +25,14 @@ from randla.smoothing._particles.ffbs import ffbs
 from randla.smoothing._particles.filter import particle_filter
 from randla.smoothing._particles.filter_errors import DegenerateFilterWarning
 from randla.smoothing._particles.filter_result import FilterResult
+from randla.smoothing._particles.online import FilterStep, OnlineFilter, start_filter
 from randla.smoothing._particles.paris import paris
 from randla.smoothing._particles.particle_gibbs import particle_gibbs, ppg
 from randla.smoothing._particles.problem import DegenerateSmoothingWarning
 from randla.smoothing._particles.result import BiasWarning, BurnInWarning, SmoothingResult
+from randla.smoothing._posterior.forecasts import ForecastResult
+from randla.smoothing._posterior.posterior import posterior
+from randla.smoothing._posterior.result import PosteriorResult, PosteriorWarning
 
 __all__ = [
     "AdditiveFunctional",
@@ -39,11 +43,16 @@ __all__ = [
     "DegenerateSmoothingWarning",
     "DiscreteHMM",
     "FilterResult",
+    "FilterStep",
+    "ForecastResult",
     "HMMSmootherResult",
     "KalmanSmootherResult",
     "LinearGaussian",
     "MaximumLikelihoodResult",
     "MaximumLikelihoodWarning",
+    "OnlineFilter",
+    "PosteriorResult",
+    "PosteriorWarning",
     "SmoothingResult",
     "StateSpaceModel",
     "StochasticVolatility",
@@ -55,6 +64,8 @@ __all__ = [
     "paris",
     "particle_filter",
     "particle_gibbs",
+    "posterior",
     "ppg",
+    "start_filter",
     "structural",
 ]

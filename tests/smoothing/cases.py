@@ -4,19 +4,23 @@ import numpy as np
 
 from randla import (
     AdditiveFunctional,
+    LinearGaussian,
     StateSpaceModel,
     ffbs,
     paris,
     particle_filter,
     particle_gibbs,
     ppg,
+    start_filter,
 )
 from tests.conformance import Case, grid
 from tests.smoothing import models
 from tests.smoothing.exact_cases import CASES as EXACT_CASES
+from tests.smoothing.posterior_cases import CASES as POSTERIOR_CASES
 
 SERIES = grid(np.random.default_rng(3), 15)
 SERIES[4] = np.nan
+THREE_A_TIME = LinearGaussian(0.9, 1.0, np.ones((3, 1)), np.eye(3), 0.0, 1.0)
 COMMON = [
     ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
     ({"n_particles": 2.5}, TypeError, "n_particles must be an integer"),
@@ -49,6 +53,17 @@ def call(function, **defaults):
     return run
 
 
+def streamed(y_t, model=THREE_A_TIME, **options):
+    run = start_filter(model, **{"n_particles": 40, **options})
+    run.update(y_t)
+    return run, run.update(y_t)
+
+
+def followed(result):
+    run, step = result
+    return step.mean, step.variance, step.ess, run.log_likelihood, *run.forecast(2)
+
+
 def smoothed(result):
     arrays = [result.estimate, result.standard_error, result.per_chain]
     if result.paths is not None:
@@ -76,10 +91,11 @@ def crossings(y, n_out=3):
 gibbs_options = {"n_iterations": 20, "burn_in": 16, "functional": models.SUMS}
 CASES = [
     *EXACT_CASES,
+    *POSTERIOR_CASES,
     *(
         Case(
             name,
-            call(particle_filter, store=True),
+            call(particle_filter, store=True, n_particles=400),  # few would warn
             {"y": SERIES},
             values=filtered,
             random=True,
@@ -97,6 +113,24 @@ CASES = [
             else [],
         )
         for name in ("particle_filter", "FilterResult")
+    ),
+    Case(
+        "start_filter",
+        streamed,
+        {"y_t": SERIES[:3]},
+        values=followed,
+        random=True,
+        nan=("y_t",),
+        rtol32=1e-3,
+        bad_options=[
+            *COMMON,
+            ({"resampling": "none"}, ValueError, "resampling must be one of"),
+            ({"ess_threshold": -0.5}, ValueError, "ess_threshold must be in"),
+            ({"n_runs": 0}, ValueError, "n_runs must be at least 1"),
+            ({"n_lags": -1}, ValueError, "n_lags must be at least 0"),
+            ({"proposal": "optimal"}, ValueError, "proposal must be one of"),
+            ({"state": 1}, TypeError, "state must be a dict of arrays"),
+        ],
     ),
     Case(
         "paris",

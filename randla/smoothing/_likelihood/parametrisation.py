@@ -6,7 +6,8 @@ Cholesky factor and the other entries relative to them, a row of probabilities b
 ratios to its largest entry, an autoregression by its partial autocorrelations. Each transform is
 a block of parameters ``theta[indices]`` that are functions of `size` unconstrained numbers z, with
 the same three verbs: `to_free` (z from them), `to_theta` (the inverse) and `jacobian`, the
-derivatives (len(indices), size) of the second.
+derivatives (len(indices), size) of the second; those of several parameters have `log_volume`, the
+logarithm of |d theta / d z| (of a row of probabilities all but one).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -86,6 +87,9 @@ class Covariance:
             out[:, k] = (move + move.T)[self.rows, self.columns]
         return out
 
+    def log_volume(self, z: Array) -> float:
+        return float(np.linalg.slogdet(self.jacobian(z))[1])
+
 
 class Simplex:
     """A row of probabilities by log(p_i / p_r), r its largest entry. Zeros stay zero."""
@@ -109,6 +113,10 @@ class Simplex:
         p = self.to_theta(z)
         return (np.diag(p) - np.outer(p, p))[:, self.others]  # of the softmax
 
+    def log_volume(self, z: Array) -> float:
+        p = self.to_theta(z)  # of all entries but the reference: |diag(p) - p p'| = prod of all p
+        return float(np.log(p[[*self.others, self.reference]]).sum())
+
 
 class Stationary:
     """Coefficients of a stationary autoregression, r = tanh(z) its partial autocorrelations."""
@@ -127,6 +135,9 @@ class Stationary:
     def jacobian(self, z: Array) -> Array:
         r = np.tanh(z)
         return autoregression(r)[1] * (1.0 - r * r)
+
+    def log_volume(self, z: Array) -> float:
+        return float(np.linalg.slogdet(self.jacobian(z))[1])
 
 
 Block = Single | Covariance | Simplex | Stationary

@@ -197,7 +197,7 @@ def _calls(
         return
     if name not in _OF_ONE_TIME and takes_step != (time > 0):  # a start is drawn at time 0 only
         return
-    y = values["y"][time] if "y" in values else None  # of the new state
+    y = values["y"][time % len(values["y"])] if "y" in values else None  # of the new state
     if y is not None and np.isnan(y).all() and name in _LOOKS_AT_Y:
         return
     before, now = (_extremes_first(states) for states in _states(values, time))

@@ -259,8 +259,12 @@ class StateSpaceModel:
 
     def replace(self, theta: ArrayLike) -> "StateSpaceModel":
         """Return the same model with other parameters; nothing is compiled again."""
+        return self._at(self._supported(theta))
+
+    def _at(self, theta: Array) -> "StateSpaceModel":
+        """The same model with other parameters, read-only and known to be in their ranges."""
         other = copy.copy(self)  # with the same `_compiled`
-        other.__dict__["theta"] = self._supported(theta)
+        other.__dict__["theta"] = theta
         return other
 
     def transform(self, theta: ArrayLike) -> Array:

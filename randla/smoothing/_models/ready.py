@@ -11,8 +11,6 @@ from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._model.functions import ARGUMENTS
@@ -52,9 +50,8 @@ class ReadyModel(StateSpaceModel):
             packed = self.__dict__["_packed"] = read_only(self._pack())
         return packed
 
-    def replace(self, theta: ArrayLike) -> "StateSpaceModel":
-        """Return the same model with other parameters; nothing is compiled again."""
-        other = super().replace(theta)
+    def _at(self, theta: Array) -> "StateSpaceModel":
+        other = super()._at(theta)
         assert isinstance(other, ReadyModel)
         other.__dict__.pop("_packed", None)  # of the old parameters
         other._derive()

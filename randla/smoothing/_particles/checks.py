@@ -22,15 +22,19 @@ def as_model(model: Any) -> StateSpaceModel:
     return model
 
 
-class NoSurvivorsError(ValueError):
+class WeightError(ValueError):
+    """Weights that cannot be normalised, as of parameters far from the data."""
+
+
+class NoSurvivorsError(WeightError):
     """All particles have weight zero."""
 
 
 def raise_for_status(info: NDArray[np.int64]) -> None:
     """Raise what a kernel reported in ``info = (code, time, count)``, and clear it."""
-    code, t, count = (int(v) for v in info[:3])
-    if code == status.OK:
+    if info[0] == status.OK:
         return
+    code, t, count = (int(v) for v in info[:3])
     info[0] = status.OK
     message = {
         status.ALL_ZERO: (
@@ -68,7 +72,12 @@ def raise_for_status(info: NDArray[np.int64]) -> None:
             "not write is NaN)"
         ),
     }[code]
-    raise (NoSurvivorsError if code == status.ALL_ZERO else ValueError)(message)
+    kinds: dict[int, type[ValueError]] = {
+        status.ALL_ZERO: NoSurvivorsError,
+        status.NAN_WEIGHT: WeightError,
+        status.INFINITE_STATE: WeightError,
+    }
+    raise kinds.get(code, ValueError)(message)
 
 
 def pieces(n: int, first_size: int) -> Iterator[tuple[int, int]]:

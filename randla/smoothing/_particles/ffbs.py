@@ -135,9 +135,8 @@ class PathSmoother:
 
     def __init__(self, problem: SmoothingProblem, rng: NDArray[np.uint64], n_paths: int) -> None:
         model, n, n_times = problem.model, problem.n_particles, len(problem.y)
-        guided = use_proposal(model, "auto")
         self.problem, self.rng = problem, rng
-        self.filter = FilterRun(model, problem.series(), n, guided=guided, store=True)
+        self.filter = self.new_filter()
         self.kernel = model._compiled.kernel(
             backward_template,
             model._compiled.backward(problem.backward),
@@ -147,7 +146,7 @@ class PathSmoother:
         self.path_ends = PathEnds(
             np.empty(n_paths), np.empty(n_paths, np.int32), np.empty(n_paths, np.int32)
         )
-        self.backward = BackwardDraws(
+        self.draws = BackwardDraws(
             np.empty((2 if mcmc else 1, n_paths), np.int32),
             np.empty((3, n_paths) if mcmc else (2, n)),
             problem.limit,
@@ -160,6 +159,13 @@ class PathSmoother:
         """Pickle without the work space: all that is kept from call to call is the stream."""
         return PathSmoother, (self.problem, self.rng, len(self.path_ends.indices))
 
+    def new_filter(self) -> FilterRun:
+        """Work space of a filter as this one has it."""
+        problem = self.problem
+        guided = use_proposal(problem.model, "auto")
+        n = problem.n_particles
+        return FilterRun(problem.model, problem.series(), n, guided=guided, store=True)
+
     def draw(
         self,
         paths: Array,
@@ -167,21 +173,30 @@ class PathSmoother:
         theta: Array | None = None,
     ) -> Generator[int, None, None]:
         """Fill `paths` (n, T[, d]) from one filter, conditional on the path `frozen`; in pieces."""
-        problem, run = self.problem, self.filter
-        run.rng = self.rng
-        run.series = problem.series(theta)
-        n_times = len(problem.y)
+        yield from self.forward(frozen, theta)
+        yield from self.backward(paths)
+
+    def forward(
+        self, frozen: Array | None = None, theta: Array | None = None
+    ) -> Generator[int, None, None]:
+        """Run the filter, conditional on the path `frozen`, if there is one; in pieces."""
+        run, n_times = self.filter, len(self.problem.y)
+        run.rng, run.series = self.rng, self.problem.series(theta)
         for begin, end in pieces(n_times, run.first_piece()):
             run.advance(begin, end, path=frozen)
             if end < n_times:
                 yield 0
-        n, n_paths = problem.n_particles, paths.shape[0]
+
+    def backward(self, paths: Array) -> Generator[int, None, None]:
+        """Fill `paths` (n, T[, d]) by draws through the filter that was run; in pieces."""
+        problem, run = self.problem, self.filter
+        n_times, n, n_paths = len(problem.y), problem.n_particles, paths.shape[0]
         # Weights and draws of one time, about 10 ns each: a piece of 1e7 takes some 0.1 s.
         work = n + n_paths * (n if problem.backward == "exact" else 10)
         for done, until in pieces(n_times, int(1e7 / work)):
             self.kernel(
                 self.rng, run.series.theta, n_times - until, n_times - done, run.particles,
-                run.weights, self.path_ends, self.backward, self.drawn, self.changed,
+                run.weights, self.path_ends, self.draws, self.drawn, self.changed,
                 run.track.info,
             )  # fmt: skip
             raise_for_status(run.track.info)

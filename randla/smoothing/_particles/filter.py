@@ -17,7 +17,7 @@ from randla.smoothing._particles.filter_result import FilterResult
 from randla.smoothing._particles.filter_run import FilterRun, use_proposal
 from randla.smoothing._particles.problem import require_memory
 
-_SCHEMES = {
+SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
     "systematic": resample.SYSTEMATIC,
     "stratified": resample.STRATIFIED,
@@ -102,6 +102,7 @@ def particle_filter(
 
     See Also
     --------
+    start_filter : the same for a stream, one observation at a time.
     paris, ppg, ffbs : smoothed expectations, given all of the observations.
 
     Notes
@@ -162,7 +163,7 @@ def particle_filter(
     options: dict[str, Any] = {
         "guided": use_proposal(model, proposal),
         "store": store,
-        "scheme": _SCHEMES[as_choice(resampling, "resampling", tuple(_SCHEMES))],
+        "scheme": SCHEMES[as_choice(resampling, "resampling", tuple(SCHEMES))],
         "threshold": as_number(ess_threshold, "ess_threshold", low=0.0, high=1.0),
         "n_lags": n_lags if n_runs == 1 else 0,
     }

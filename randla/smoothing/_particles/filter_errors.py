@@ -30,23 +30,26 @@ def lagged_variance(variances: Array) -> float:
     return float(variances[min(2, len(variances) - 1) :].max())
 
 
-def error_of_run(variances: Array, ess: Array, n: int, *, seen: bool) -> tuple[float, int]:
+def error_of_run(
+    variances: Array, n_times: int, least_ess: float, t: int, n: int, *, seen: bool
+) -> tuple[float, int]:
     """Standard error of log Zhat from the V^(l) of one run, NaN where it is not to be trusted.
 
-    `seen` says whether there was any observation. Returns also the number of particles that is
-    suggested: for V = 1 and a least effective sample size of 10, which both go like N.
+    The effective sample size is least at time `t`; `seen` says whether there was any observation.
+    Returns also the number of particles that is suggested: for V = 1 and a least effective sample
+    size of 10, which both go like N.
     """
-    variance, t = lagged_variance(variances), int(ess.argmin())
+    variance = lagged_variance(variances[:n_times])
     if not seen:  # nothing was weighed: Zhat = 1
         return 0.0, n
-    for_ess = min(math.ceil(10 * n / ess[t]), _MOST_SUGGESTED)
+    for_ess = min(math.ceil(10 * n / least_ess), _MOST_SUGGESTED)
     # Differences of numbers up to 1, one for each time: smaller than that is rounding.
-    none_seen = len(ess) > 1 and variance <= 1e-15 * len(ess)
-    if ess[t] >= _LEAST_ESS and n >= _FEWEST_PARTICLES and not none_seen:
+    none_seen = n_times > 1 and variance <= 1e-15 * n_times
+    if least_ess >= _LEAST_ESS and n >= _FEWEST_PARTICLES and not none_seen:
         return math.sqrt(max(variance, 0.0)), max(math.ceil(n * variance), for_ess)
     reason = (
-        f"the effective sample size falls to {ess[t]:.1f} at t = {t}"
-        if ess[t] < _LEAST_ESS
+        f"the effective sample size falls to {least_ess:.1f} at t = {t}"
+        if least_ess < _LEAST_ESS
         else "the genealogy shows no variance" if n >= _FEWEST_PARTICLES
         else f"n_particles = {n} is below {_FEWEST_PARTICLES}"
     )  # fmt: skip
@@ -59,22 +62,29 @@ def error_of_run(variances: Array, ess: Array, n: int, *, seen: bool) -> tuple[f
     return math.nan, max(for_ess, _FEWEST_PARTICLES)
 
 
-def error_of_runs(logs: Array, increments: Array, n: int) -> tuple[float, int]:
-    """Standard error of the log of the mean of Zhat, from the logs (R,) of independent runs.
+def worst_time(increments: Array) -> int:
+    """The time from which the differences between runs come most.
 
     `increments` (R, T) have -inf from the time on at which all particles of a run had weight
-    zero. NaN where the runs differ so much that they do not determine it.
+    zero: then the first such time.
+    """
+    dead = np.isneginf(increments).any(axis=0)
+    return int(dead.argmax() if dead.any() else increments.std(axis=0).argmax())
+
+
+def error_of_runs(logs: Array, t: int, n: int) -> tuple[float, int]:
+    """Standard error of the log of the mean of Zhat, from the logs (R,) of independent runs.
+
+    NaN where the runs differ so much that they do not determine it; `t` is their `worst_time`.
     """
     dead = np.isneginf(logs)
     if dead.any():
-        t = int(np.isneginf(increments).argmax(axis=1)[dead].min())
         suggested = min(10 * n, _MOST_SUGGESTED)
         _warn_spread(f"no particle survived t = {t} in {dead.sum()} of {len(logs)} runs", suggested)
         return math.nan, suggested
     spread = float(logs.std(ddof=1))
     suggested = min(max(math.ceil(n * spread**2), 2), _MOST_SUGGESTED)
     if spread > _LARGEST_SPREAD:
-        t = int(increments.std(axis=0).argmax())
         _warn_spread(
             f"log Zhat has a standard deviation of {spread:.1f} between the runs, most of it from "
             f"t = {t}",

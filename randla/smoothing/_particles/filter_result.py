@@ -15,6 +15,7 @@ from randla.smoothing._particles.filter_errors import (
     error_of_runs,
     pivot_interval,
     run_interval,
+    worst_time,
 )
 from randla.smoothing._particles.filter_run import FilterRun
 from randla.smoothing._particles.records import IntArray
@@ -82,9 +83,10 @@ class FilterResult(Result):
         error = log_z_error = suggested = method = None
         if run.genealogy.variances.size > 0:
             error, method = np.sqrt(run.genealogy.mean_variance), "genealogy"
+            t = int(track.ess.argmin())
             log_z_error, suggested = error_of_run(
-                run.genealogy.variances, track.ess, log_weights.shape[1],
-                seen=bool(run.series.observed.any()),
+                run.genealogy.variances, len(track.ess), float(track.ess[t]), t,
+                log_weights.shape[1], seen=bool(run.series.observed.any()),
             )  # fmt: skip
         stored = len(states) == len(track.ess)
         return cls(
@@ -113,13 +115,11 @@ class FilterResult(Result):
         sums = increments.cumsum(axis=1)  # of Zhat up to each time, whose average is unbiased
         log_z = np.logaddexp.reduce(sums, axis=0) - math.log(len(runs))
         n = runs[0].particles.log_weights.shape[1]
-        log_z_error, suggested = error_of_runs(sums[:, -1], increments, n)
-        error = np.full_like(means[0], np.nan)
-        if len(alive) > 1:
-            error = means.std(axis=0, ddof=1) / math.sqrt(len(alive))
+        log_z_error, suggested = error_of_runs(sums[:, -1], worst_time(increments), n)
+        mean, variance, error = averaged(means, variances)
         return cls(
-            mean=means.mean(axis=0),
-            variance=variances.mean(axis=0) + means.var(axis=0),
+            mean=mean,
+            variance=variance,
             standard_error=error,
             ess=np.min([run.track.ess for run in alive], axis=0),
             log_likelihood=float(log_z[-1]),
@@ -212,3 +212,11 @@ class FilterResult(Result):
         """
         half = 2.0 * np.sqrt(self.variance)
         return plot_band(ax, self.mean, self.mean - half, self.mean + half)
+
+
+def averaged(means: Array, variances: Array) -> tuple[Array, Array, Array]:
+    """Moments over the runs, and standard errors of the mean, from those of each (R, T, d)."""
+    error = np.full_like(means[0], np.nan)
+    if len(means) > 1:
+        error = means.std(axis=0, ddof=1) / math.sqrt(len(means))
+    return means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0), error

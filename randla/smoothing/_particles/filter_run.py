@@ -27,30 +27,35 @@ def use_proposal(model: StateSpaceModel, proposal: str) -> bool:
 class FilterRun(ParticleRun):
     """Work space of one filter, advanced piece by piece.
 
-    `n_lags` > 0 keeps the genealogy of as many times before the last one.
+    `n_lags` > 0 keeps the genealogy of as many times before the last one. Without a `series` it is
+    the filter of a stream: its tables hold the last two times, and `series` is set before each.
     """
+
+    series: Series
 
     def __init__(
         self,
         model: StateSpaceModel,
-        series: Series,
+        series: Series | None,
         n: int,
         *,
         guided: bool,
-        store: bool,
+        store: bool = False,
         scheme: int = resample.MULTINOMIAL,
         threshold: float = ALWAYS,
         n_lags: int = 0,
     ) -> None:
-        n_times = len(series.y)
+        n_times = 2 if series is None else len(series.y)
         rows = n_times if store else min(2, n_times)  # all times, or the last two
         super().__init__(model, n_times, n, (rows, rows, rows))
         _, _, propagate = model._compiled.feynman_kac(guided=guided)
         self.kernel = model._compiled.kernel(filter_template, propagate)
-        self.series, self.scheme, self.threshold = series, scheme, threshold
+        self.scheme, self.threshold = scheme, threshold
+        if series is not None:
+            self.series = series
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
-        rows = min(n_lags + 1, n_times) if n_lags > 0 else 0
-        self.genealogy = Genealogy.of(n, rows, scheme, self.moments)
+        rows = n_lags + 1 if series is None else min(n_lags + 1, n_times)
+        self.genealogy = Genealogy.of(n, rows if n_lags > 0 else 0, scheme, self.moments)
         self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
         self.rng = np.empty(4, np.uint64)
         self.error: NoSurvivorsError | None = None

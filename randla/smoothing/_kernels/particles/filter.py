@@ -20,7 +20,8 @@ def filter_template(propagate):
         told; `weights` carries the weights from one call to the next. The filter is resampled
         where ESS < threshold * N. If `path` (T,) or (T, d) has rows slot 0 follows it and the
         resampling is multinomial. Filled are the moments (T, d), the track and, if it has rows,
-        the genealogy.
+        the genealogy. Time t is in row t modulo the length of each table: the observations of a
+        stream have one row, its moments and its track two.
         """
         rng, path, weights = stack_copy(stream), unowned(path), unowned(weights)
         y, observed, theta = unowned(series)
@@ -38,35 +39,36 @@ def filter_template(propagate):
             row = t % n_rows
             x, log_w = states[(t - 1) % n_rows], log_weights[(t - 1) % n_rows]  # of time t - 1
             xn, log_wn, ancestors = states[row], log_weights[row], all_ancestors[row]
-            yt, seen = y[t], observed[t]
+            now, last = t % ess.size, (t - 1) % ess.size  # in the track and the moments
+            yt, seen = y[t % y.shape[0]], observed[t % observed.size]
             base = log_n  # log of the sum of the weights that the particles come with
             if conditional:
                 xn[0] = path[t]
-            resampled = t > 0 and ess[t - 1] < threshold * n
+            resampled = t > 0 and ess[last] < threshold * n
             if not resampled:
                 for i in range(n):
                     ancestors[i] = i
             elif conditional:
                 ancestors[0] = 0  # the path is its own ancestor
-                multinomial(rng, weights, totals[t - 1], ancestors, 1)
+                multinomial(rng, weights, totals[last], ancestors, 1)
             else:
-                resample(rng, scheme, weights, totals[t - 1], ancestors)
+                resample(rng, scheme, weights, totals[last], ancestors)
             propagate(rng, t, first_free, x, ancestors, xn, log_wn, yt, seen, theta)
             if t > 0 and not resampled:  # the weights are carried on
-                base = levels[t - 1]
+                base = levels[last]
                 for i in range(n):
                     log_wn[i] += log_w[i]
-            levels[t], totals[t], ess[t] = normalise(log_wn, w, cumulative, t, info)
+            levels[now], totals[now], ess[now] = normalise(log_wn, w, cumulative, t, info)
             if info[0] != OK:
                 blame_states(xn, t, info)
                 return
-            increments[t] = levels[t] - base  # log of an estimate of p(y_t | y_0, ..., y_{t-1})
+            increments[now] = levels[now] - base  # log of an estimate of p(y_t | y_0, ..., y_{t-1})
             X = xn.reshape(n, mean.shape[1])
-            if not weighted_moments(w, X, mean[t], variance[t]):
+            if not weighted_moments(w, X, mean[now], variance[now]):
                 info[0], info[1] = INFINITE_STATE, t
                 return
             if genealogy[0].shape[0] > 0:
-                follow(genealogy, t, resampled, scheme, ancestors, w, X, mean[t])
+                follow(genealogy, t, resampled, scheme, ancestors, w, X, mean[now])
         store_stream(rng, stream)
 
     return particle_filter

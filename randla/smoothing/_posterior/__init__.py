@@ -1,0 +1,1 @@
+"""The posterior law of parameters: priors, moves, tuning, diagnostics, result."""

@@ -1,0 +1,264 @@
+"""The posterior law of the parameters of a state-space model."""
+
+from collections.abc import Generator
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from randla._random import draw_key
+from randla._validation import as_choice, as_count, as_flag
+from randla.smoothing._model.observations import as_rows
+from randla.smoothing._model.series import as_inputs
+from randla.smoothing._model.state_space import StateSpaceModel
+from randla.smoothing._particles.chains import run_chains
+from randla.smoothing._particles.checks import as_model
+from randla.smoothing._particles.problem import Backward, make_problem
+from randla.smoothing._posterior import exact, particle
+from randla.smoothing._posterior.exact import path_given_all
+from randla.smoothing._posterior.priors import Prior
+from randla.smoothing._posterior.result import PosteriorResult, warn_if_unreliable
+from randla.smoothing._posterior.tuning import Chain, Schedule
+
+Method = Literal["auto", "exact", "particle", "pmmh"]
+#: Numbers in the paths that are kept, 64 MB.
+_PATH_NUMBERS = 1 << 23
+_EXACT_PATHS, _EXACT_NUMBERS = 100, 1 << 21  # paths of each chain, numbers in all of them
+
+
+def posterior(
+    model: StateSpaceModel,
+    y: ArrayLike,
+    prior: Any,
+    *,
+    method: Method = "auto",
+    n_iterations: int = 2000,
+    burn_in: int | None = None,
+    n_particles: int | Literal["auto"] = "auto",
+    n_chains: int = 4,
+    inputs: ArrayLike | None = None,
+    executor: Executor | None = None,
+    progress: bool = False,
+    rng: Any = None,
+) -> PosteriorResult:
+    r"""Draw parameters from their posterior law.
+
+    .. math::
+        p(\theta \mid y) \propto p(\theta) \, p_\theta(y),
+
+    by Markov chains on the unconstrained scale of the parameters. Where the likelihood is known
+    ("exact") each iteration makes Metropolis steps on it. Else ("particle") the chains move
+    parameters and path together: sweeps of particle Gibbs [1]_ (a filter conditional on the path, a
+    new path backward through it, ten steps of a random walk of the parameters given the path), and
+    now and then a collapsed move that renews both at once: proposals of the parameters, each with a
+    fresh filter, are compared by the estimated likelihoods of the clouds [2]_. Either leaves the
+    posterior as it is, for any number of particles. Sweeps alone are slow where path and parameters
+    depend on one another, collapsed moves alone where the series is long.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model; the chains begin with a walk from its parameters.
+    y : (T,) or (T, k) array_like
+        Observations, NaN where missing.
+    prior : dict or function
+        From names of parameters to frozen laws of `scipy.stats`, as in
+        ``{"sigma": scipy.stats.halfnorm(scale=1)}``; anything with a method `logpdf` will do. What
+        is not named stays fixed. The name of an argument with several entries stands for each of
+        them, or for all together with a law of vectors or matrices: `invwishart` for a covariance,
+        `dirichlet` for each row of probabilities (or for one: ``"transition_matrix[0]"``). Or a
+        function of `theta`, all parameters (p,), that gives a log density: then all are free, and
+        of ready models those that `maximum_likelihood` frees by default. There is no default: flat
+        laws of scales often have no posterior.
+    method : {"auto", "exact", "particle", "pmmh"}, optional
+        "auto" is "exact" for a `LinearGaussian` or `DiscreteHMM`, "particle" for other models with
+        `log_transition` and `log_initial`, and "pmmh" without these: collapsed moves alone, with
+        likelihoods that are kept until the next one is accepted.
+    n_iterations : int, optional
+        Of each chain, with the burn-in.
+    burn_in : int, optional
+        Iterations left out, in which the chains learn the shape and scale of their proposals. Half
+        of them by default.
+    n_particles : int or "auto", optional
+        Particles of collapsed moves. "auto" looks at the spread of the estimated log-likelihood,
+        aims at a standard deviation of 1.5 (1.2 for "pmmh"), and does without collapsed moves where
+        that would take more than 5000. Sweeps have 20.
+    n_chains : int, optional
+        Independent chains.
+    inputs : (T,) or (T, m) array_like, optional
+        Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
+    executor : concurrent.futures.Executor, optional
+        Runs the chains, one task each; by default threads do.
+    progress : bool, optional
+        Show a progress bar (needs tqdm).
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result, for any number of threads; chain c is a function of
+        the seed and c only.
+
+    Returns
+    -------
+    PosteriorResult
+        With `draws`, `names`, `mean`, `sd`, `quantile`, their Monte Carlo errors `standard_error`
+        and `quantile_standard_error`, `r_hat`, `ess_bulk`, `ess_tail`, `paths`, `forecast`.
+
+    Warns
+    -----
+    PosteriorWarning
+        If the chains do not agree (`r_hat` above 1.01), are worth fewer than 100 independent draws
+        each, or sweeps hardly renew the path at some time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, a law is not frozen, discrete or reaches beyond the
+        range of its parameter, the prior is not finite at the parameters of the model, or the
+        model lacks a function that `method` needs.
+
+    See Also
+    --------
+    maximum_likelihood : a point with standard errors for long series.
+    particle_gibbs : paths with known parameters.
+
+    Notes
+    -----
+    A walk from the model's parameters, shared by all chains, finds the centre and the shape of the
+    posterior; the chains then start from a wider law around it. Shape, scales and (once, at half of
+    the burn-in) particles are learned in the burn-in and then stay, by counted iterations and never
+    by the clock.
+
+    Time O(n_chains n_iterations T (20 + N)) for N particles in collapsed moves, which are rarer the
+    larger N is; memory O(T N) for each chain, and at most 64 MB for the paths.
+
+    References
+    ----------
+    .. [1] Andrieu, Doucet and Holenstein, "Particle Markov chain Monte Carlo methods", J. R.
+       Statist. Soc. B 72 (2010), 269-342.
+    .. [2] Mendes, Scharth and Kohn, "Markov interacting importance samplers", arXiv:1502.07039;
+       Gunawan, Carter and Kohn, "On general sampling schemes for particle Markov chain Monte Carlo
+       methods", arXiv:1401.1667.
+
+    Examples
+    --------
+    >>> import scipy.stats as st
+    >>> from randla import LinearGaussian, posterior
+    >>> model = LinearGaussian(0.8, 1.0, 1.0, 0.5, 0.0, 2.8)
+    >>> _, y = model.simulate(100, rng=0)
+    >>> prior = {"transition_matrix": st.uniform(-1, 2), "transition_cov": st.invgamma(3, scale=2)}
+    >>> result = posterior(model, y, prior, n_iterations=1000, rng=1)
+    >>> result.names
+    ('transition_matrix', 'transition_cov')
+    >>> low, high = result.quantile([0.025, 0.975])
+    >>> bool((low < [0.8, 1.0]).all() and (high > [0.8, 1.0]).all())
+    True
+    """
+    model = as_model(model)
+    chosen_method = choose_method(model, method)
+    n_iterations = as_count(n_iterations, "n_iterations", minimum=2)
+    note = " (n_iterations - 1)"
+    burn_in = n_iterations // 2 if burn_in is None else burn_in
+    burn_in = as_count(burn_in, "burn_in", minimum=0, maximum=n_iterations - 1, note=note)
+    if n_particles != "auto":
+        n_particles = as_count(n_particles, "n_particles", minimum=2)
+    n_chains = as_count(n_chains, "n_chains")
+    run_one: Any
+    key, target = int(draw_key(rng)), Prior(model, prior)
+    schedule = Schedule(n_iterations, burn_in, 1)
+    if chosen_method == "exact":
+        as_inputs(inputs, wanted=False)
+        problem: Any = exact.ExactProblem(target, exact.rows_of(model, y), schedule)
+        found = _finish(exact.pilot(problem, np.random.default_rng([key, n_chains])))
+        problem, run_one = problem._replace(pilot=found), exact.exact_chain
+        seconds = 1e-3 * n_iterations
+    else:
+        backward: Backward = "exact" if model.log_transition is not None else "ancestor"
+        n = particle.N_SWEEP
+        smoothing = make_problem(model, y, "state", n, 2, backward, paths=None, inputs=inputs)
+        numbers = n_chains * (n_iterations - burn_in) * len(smoothing.y) * (model.dim or 1)
+        schedule = schedule._replace(thin=max(1, -(-numbers // _PATH_NUMBERS)))
+        given = None if n_particles == "auto" else n_particles
+        problem = particle.ParticleProblem(target, smoothing, schedule, chosen_method, given)
+        found, chosen = _finish(particle.pilot(problem, key, n_chains))
+        problem, run_one = problem._replace(pilot=found, chosen=chosen), particle.particle_chain
+        seconds = smoothing.seconds() * n_iterations
+    chains = run_chains(
+        run_one,
+        [(problem, key, c) for c in range(n_chains)],
+        executor=executor,
+        seconds=seconds * n_chains,
+        n_units=n_iterations,
+        progress=as_flag(progress, "progress"),
+        description="posterior",
+    )
+    result = _result(target, chosen_method, schedule, chains)
+    if chosen_method == "exact":
+        result = _with_exact_paths(result, y, np.random.default_rng([key, n_chains + 1]))
+    else:
+        result = replace(result, _y=smoothing.y)
+    warn_if_unreliable(result)
+    return result
+
+
+def choose_method(model: StateSpaceModel, method: str) -> str:
+    """What "auto" stands for, or an error if the model lacks what a method needs."""
+    as_choice(method, "method", ("auto", "exact", "particle", "pmmh"))
+    has_densities = model.log_transition is not None and model.log_initial is not None
+    if method == "auto":
+        return "exact" if exact.is_exact(model) else "particle" if has_densities else "pmmh"
+    if method == "exact" and not exact.is_exact(model):
+        raise ValueError(
+            f"method='exact' needs a LinearGaussian or DiscreteHMM model, got "
+            f"{type(model).__name__}"
+        )
+    if method == "particle" and not has_densities:
+        raise ValueError(
+            "method='particle' needs a model with log_transition and log_initial, got one "
+            "without: method='pmmh' does not"
+        )
+    return method
+
+
+def _result(prior: Prior, method: str, schedule: Schedule, chains: list[Chain]) -> PosteriorResult:
+    def stack(name: str) -> Any:
+        parts = [getattr(chain, name) for chain in chains]
+        return None if parts[0] is None else np.array(parts)
+
+    changed, sweeps = stack("changed"), len(chains) * (schedule.n_iterations - schedule.burn_in)
+    return PosteriorResult(
+        draws=stack("draws"),
+        names=prior.names,
+        acceptance=stack("acceptance"),
+        collapsed_acceptance=stack("collapsed_acceptance"),
+        update_rate=None if changed is None else changed.sum(axis=0) / sweeps,
+        paths=stack("paths"),
+        thin=schedule.thin,
+        method=method,
+        n_particles=None if method == "exact" else stack("n_particles"),
+        period=stack("period") if method == "particle" else None,
+        burn_in=schedule.burn_in,
+        model=prior.model,
+        _y=None,
+        _last_states=stack("last_states"),
+    )
+
+
+def _with_exact_paths(result: PosteriorResult, y: Any, rng: np.random.Generator) -> PosteriorResult:
+    """The result with 100 paths of each chain, if the series is short enough for that."""
+    model, (n_chains, n_kept, _) = result.model, result.draws.shape
+    values = as_rows(y, np.size(y) // len(np.asarray(y)))
+    thin = max(1, -(-n_kept // _EXACT_PATHS))
+    kept, paths = range(0, n_kept, thin), None
+    if n_chains * len(kept) * len(values) * (model.dim or 1) <= _EXACT_NUMBERS:
+        models = [[result._model_at(c, k) for k in kept] for c in range(n_chains)]
+        paths = np.array([[path_given_all(m, values, rng) for m in chain] for chain in models])
+    return replace(result, paths=paths, thin=thin, _y=values)
+
+
+def _finish(steps: Generator[int, None, Any]) -> Any:
+    """Run a generator to its end and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value

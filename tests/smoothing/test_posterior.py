@@ -1,0 +1,397 @@
+"""The posterior of parameters: priors, moves, results, and what is refused."""
+
+import math
+import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import scipy.stats as st
+
+from randla import DiscreteHMM, LinearGaussian, StateSpaceModel, posterior
+from randla._random import new_stream
+from randla.smoothing import PosteriorWarning
+from randla.smoothing._particles.problem import make_problem
+from randla.smoothing._posterior import exact, particle
+from randla.smoothing._posterior.moves import Walk
+from randla.smoothing._posterior.particle import Clouds, ParticleProblem, ParticleState
+from randla.smoothing._posterior.priors import Prior
+from randla.smoothing._posterior.tuning import Schedule
+from tests.smoothing import models
+from tests.smoothing.likelihood_cases import AR1, HMM, PLANE, SERIES, SYMBOLS
+from tests.smoothing.posterior_cases import EXACT_PRIOR, PRIOR
+
+pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.PosteriorWarning")
+
+LAWS = [
+    st.norm(0.3, 0.5), st.halfnorm(scale=2.0), st.gamma(2.0, scale=0.5), st.invgamma(3.0),
+    st.beta(2, 3), st.uniform(-1, 2), st.lognorm(0.5), st.t(4, loc=1.0), st.truncnorm(-1, 2),
+    st.halfcauchy(),
+]  # fmt: skip
+SHORT = {"n_iterations": 16, "n_chains": 2}
+
+
+class Duck:
+    """A law that is none of SciPy's."""
+
+    def logpdf(self, x):
+        return -0.5 * x * x
+
+
+# Priors -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.dist.name)
+def test_a_law_is_that_of_scipy_on_the_line(law):
+    """log prior + log |d theta / dz|, the slope by differences."""
+    model = models.walk.replace([0.5, 0.4, 0.6])
+    name = "coefficient" if law.support()[0] < 0 and law.support()[1] <= 1 else "step"
+    if law.support()[0] < 0 and name == "step":  # on all real numbers
+        model = StateSpaceModel(**{**models.WALK, "support": None, "theta": [0.5, 0.4, 0.6]})
+    prior = Prior(model, {name: law})
+    k = model.names.index(name)
+    for z in prior.start + np.array([[-0.4], [0.0], [0.7]]):
+        theta, value = prior.density(z)
+        up, down = (prior.theta(z + h)[k] for h in (1e-5, -1e-5))
+        assert value == pytest.approx(law.logpdf(theta[k]) + math.log((up - down) / 2e-5), abs=1e-8)
+        assert theta[k] == pytest.approx(model.inverse(model.transform(theta))[k])
+
+
+def test_joint_laws_of_covariances_and_probabilities():
+    wishart = st.invwishart(5, np.eye(2))
+    dirichlet = st.dirichlet([2.0, 3.0])
+    for model, name, law, value in (
+        (PLANE, "transition_cov", wishart, lambda theta: PLANE.replace(theta).transition_cov),
+        (HMM, "transition_matrix[1]", dirichlet, lambda t: HMM.replace(t).transition_matrix[1]),
+    ):
+        prior = Prior(model, {name: law})
+        free = prior.free if name == "transition_cov" else prior.free[:-1]  # all but one of a row
+        z = prior.start + 0.2
+        columns = [(prior.theta(z + h) - prior.theta(z - h))[free] / 2e-6
+                   for h in 1e-6 * np.eye(prior.size)]  # fmt: skip
+        volume = math.log(abs(np.linalg.det(columns)))
+        theta, density = prior.density(z)
+        assert density == pytest.approx(float(law.logpdf(value(theta))) + volume, abs=1e-6)
+
+
+def test_the_name_of_an_argument_stands_for_its_entries():
+    prior = Prior(PLANE, {"transition_matrix": st.norm(0, 1)})
+    assert prior.names == tuple(f"transition_matrix[{i},{j}]" for i in (0, 1) for j in (0, 1))
+    assert prior.density(prior.start)[1] == pytest.approx(
+        st.norm(0, 1).logpdf(PLANE.transition_matrix).sum()
+    )
+    both = Prior(HMM, {"transition_matrix": st.dirichlet([2, 2])})
+    assert len(both.names) == 4
+    assert both.size == 2
+
+
+def test_a_function_is_a_prior_of_all_parameters():
+    prior = Prior(models.walk, lambda theta: -float(theta @ theta))
+    theta, value = prior.density(prior.start)
+    assert prior.names == models.walk.names
+    slopes = models.walk.slope(models.walk.theta)
+    assert value == pytest.approx(-theta @ theta + np.log(slopes).sum())
+
+
+def test_laws_that_are_no_scipy_laws():
+    prior = Prior(models.walk, {"step": Duck()})
+    assert prior.density(np.array([0.0]))[1] == pytest.approx(-0.5)
+    assert prior.spread() == pytest.approx(0.3)
+
+
+def test_spread_of_a_prior_on_the_line():
+    spread = Prior(models.walk, {"step": st.lognorm(0.7), "noise": st.halfcauchy()}).spread()
+    assert spread[0] == pytest.approx(0.7, rel=0.02)
+    assert np.isfinite(spread).all()
+
+
+def test_far_out_there_is_no_density():
+    prior = Prior(models.walk, PRIOR)
+    for z in ([0, 800, 0], [0, -800, 0], [40, 0, 0], [np.inf, 0, 0], [np.nan, 0, 0]):
+        with np.errstate(all="ignore"):
+            assert prior.density(np.array(z, float))[1] == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("prior", "error", "message"),
+    [
+        ({"step": st.halfnorm}, TypeError, "prior.'step'. must be a frozen law"),
+        ({"step": st.poisson(3)}, TypeError, "a discrete one"),
+        ({"step": 3.0}, TypeError, "no logpdf"),
+        ({"step": st.norm(0, 1)}, ValueError, "support in that of the parameter"),
+        ({"coefficient": st.uniform(-2, 4)}, ValueError, "support in that of the parameter"),
+        ({"step": st.uniform(2, 3)}, ValueError, "finite log density at the parameters"),
+        (lambda theta: math.nan, ValueError, "finite log density .* got -inf"),
+        (lambda theta: math.inf, ValueError, "finite log density .* got inf"),
+        ({"step": st.lognorm(1), "step[": st.lognorm(1)}, ValueError, "must name parameters"),
+        ([("step", st.lognorm(1))], TypeError, "prior must be a dict"),
+        (st.norm(0, 1), TypeError, "prior must be a dict"),
+    ],
+)
+def test_bad_priors(prior, error, message):
+    with pytest.raises(error, match=message):
+        posterior(models.walk, SERIES, prior, **SHORT)
+
+
+def test_bad_priors_of_joint_parameters():
+    for prior, message in (
+        ({"transition_matrix[0,0]": st.beta(2, 2)}, "prior must name whole rows"),
+        ({"transition_matrix[0]": st.dirichlet([1, 1, 1])}, "of the 2 that it names together"),
+        ({"transition_matrix": st.dirichlet([1, 1]), "transition_matrix[0]": st.dirichlet([1, 1])},
+         "each parameter once"),
+        ({"emission_probs[0]": st.dirichlet([1, 1, 1])}, "that can move"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            Prior(DiscreteHMM([1.0, 0.0], HMM.transition_matrix, np.eye(2, 3)), prior)
+
+
+# Moves --------------------------------------------------------------------------------------------
+
+
+def last_of(steps):
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def mixture_problem(y, n=6, **options):
+    smoothing = make_problem(models.walk, y, "state", n, 2, "exact", paths=None)
+    prior = Prior(models.walk, PRIOR)
+    return ParticleProblem(prior, smoothing, Schedule(20, 10, 1), "particle", None, **options)
+
+
+def test_density_of_a_path():
+    y = SERIES[:25]  # with gaps
+    state = ParticleState(mixture_problem(y), 0, 0)
+    x = np.random.default_rng(0).standard_normal(25)
+    state.paths[0] = x
+    c, q, r = theta = np.array([0.7, 0.5, 0.8])
+    expected = st.norm.logpdf(x[0]) + st.norm.logpdf(x[1:], c * x[:-1], q).sum()
+    expected += np.nansum(st.norm.logpdf(y, x, r))
+    assert state._given_path(theta) == pytest.approx(expected, rel=1e-12)
+
+
+def test_likelihood_of_a_collapsed_move_is_that_of_its_own_cloud():
+    """Not of another filter: the cloud that holds the path and its likelihood belong together."""
+    problem = mixture_problem(SERIES[:10])
+    state = ParticleState(problem, 3, 0)
+    cloud = Clouds(problem, 7, state.stream)
+    for _ in state.start_path(cloud.smoother):
+        pass
+    value = last_of(cloud.conditional(state))
+    states, log_weights, _ = cloud.smoother.filter.particles
+    np.testing.assert_array_equal(states[:, 0], state.paths[0])
+    increments = np.log(np.mean(np.exp(log_weights), axis=1))  # multinomial at every step
+    assert value == pytest.approx(increments.sum(), rel=1e-12)
+
+
+def test_an_accepted_cloud_takes_the_place_of_the_present_one():
+    problem = mixture_problem(SERIES[:10])
+    state = ParticleState(problem, 3, 0)
+    cloud = Clouds(problem, 7, state.stream)
+    present = cloud.smoother.filter
+    for _ in cloud.fresh(problem, state.point):
+        pass
+    assert cloud.smoother.filter is present
+    fresh = cloud.other
+    cloud.accept()
+    assert cloud.smoother.filter is fresh
+    assert cloud.other is present
+
+
+def test_walk_finds_its_scale():
+    rng, walk, z = np.random.default_rng(0), Walk(9.0 * np.eye(2), 0.3), np.zeros(2)
+    for _ in range(3000):
+        other, _ = walk.propose(z, rng)
+        accepted = -0.5 * other @ other + 0.5 * z @ z > -rng.exponential()
+        z = other if accepted else z
+        walk.adapt(accepted)
+    assert 0.5 < walk.reached()[0, 0] < 2.0
+
+
+@pytest.mark.parametrize(("n", "period"), [(40, 1), (100, 2), (300, 18), (500, 20)])
+def test_period_of_collapsed_moves(n, period):
+    problem = mixture_problem(SERIES[:10])._replace(schedule=Schedule(2000, 1000, 1))
+    assert problem.period(n) == period
+
+
+def test_number_of_particles_goes_with_the_variance():
+    problem = mixture_problem(SERIES)
+    state = ParticleState(problem, 1, 0)
+    assert 40 <= last_of(particle.choose(problem, state, state.point)) <= 300
+    given = problem._replace(n_particles=33)
+    assert last_of(particle.choose(given, state, state.point)) == 33
+
+
+# Results ------------------------------------------------------------------------------------------
+
+
+def test_exact_posterior_of_one_parameter():
+    """Against the density on a grid, within five Monte Carlo standard errors."""
+    law = st.uniform(-1, 2)
+    result = posterior(AR1, SERIES, {"transition_matrix": law}, n_iterations=1000, rng=0)
+    grid = np.linspace(0.3, 0.999, 400)
+    rows, k = exact.rows_of(AR1, SERIES), AR1.names.index("transition_matrix")
+    logs = [exact.likelihood_of(AR1.replace(np.r_[g, AR1.theta[k + 1 :]]), rows) for g in grid]
+    w = np.exp(np.array(logs) - max(logs))
+    w /= w.sum()
+    assert result.method == "exact"
+    assert abs(result.mean[0] - w @ grid) < 5 * result.standard_error[0] + 1e-3
+    for q in (0.1, 0.5, 0.9):
+        truth = np.interp(q, np.cumsum(w), grid)
+        assert abs(result.quantile(q)[0] - truth) < 5 * result.quantile_standard_error(q)[0] + 2e-3
+
+
+def test_fields_of_a_mixture():
+    result = posterior(models.walk, SERIES, PRIOR, n_iterations=40, n_chains=3, rng=1)
+    assert result.method == "particle"
+    assert result.draws.shape == (3, 20, 3)
+    assert result.paths.shape == (3, 20, 60, 1)
+    assert result.update_rate.shape == (60,)
+    assert (result.update_rate > 0.2).all()
+    assert result.n_particles.shape == result.period.shape == result.acceptance.shape == (3,)
+    assert ((result.acceptance >= 0) & (result.acceptance <= 1)).all()
+    np.testing.assert_array_equal(result._last_states, result.paths[:, :, -1])
+    for values in (result.mean, result.sd, result.standard_error, result.r_hat, result.ess_tail):
+        assert values.shape == (3,)
+    assert result.quantile([0.1, 0.5]).shape == (2, 3)
+    assert result.quantile_standard_error([0.1, 0.5]).shape == (2, 3)
+    with pytest.raises(ValueError, match="q must be"):
+        result.quantile(1.5)
+
+
+def test_exact_paths_have_the_smoothing_law():
+    """Draws of paths at the true parameters have the smoothed moments."""
+    y, rng = SERIES[:30, None], np.random.default_rng(0)
+    smoothed = exact.kalman_smoother(AR1, y)
+    paths = np.array([exact.path_given_all(AR1, y, rng) for _ in range(800)])[..., 0]
+    sd = np.sqrt(smoothed.covariance[:, 0, 0])
+    z = (paths.mean(0) - smoothed.mean[:, 0]) / sd * math.sqrt(800)
+    assert np.abs(z).max() < 5
+    np.testing.assert_allclose(paths.std(0), sd, rtol=0.2)
+    lag = np.mean((paths - paths.mean(0))[:, 1:] * (paths - paths.mean(0))[:, :-1], axis=0)
+    np.testing.assert_allclose(lag, smoothed.lag_covariance[:, 0, 0], atol=0.15)
+    hmm = exact.hmm_smoother(HMM, SYMBOLS[:20])
+    states = np.array([exact.path_given_all(HMM, SYMBOLS[:20], rng) for _ in range(800)])[..., 0]
+    np.testing.assert_allclose((states == 1).mean(0), hmm.probs[:, 1], atol=0.09)
+
+
+def test_hidden_markov_posterior():
+    prior = {"transition_matrix": st.dirichlet([2, 2]), "emission_probs[0]": st.dirichlet([1] * 3)}
+    result = posterior(HMM, SYMBOLS, prior, n_iterations=60, n_chains=2, rng=0)
+    assert result.draws.shape == (2, 30, 7)
+    np.testing.assert_allclose(result.draws[..., :2].sum(-1), 1.0)
+    assert set(np.unique(result.paths)) <= {0.0, 1.0}
+    assert result.forecast(3, rng=0).observations.shape == (2, 30, 3)
+
+
+@pytest.mark.parametrize("model", [models.walk, AR1])
+def test_forecasts(model):
+    prior = PRIOR if model is models.walk else EXACT_PRIOR
+    result = posterior(model, SERIES, prior, n_iterations=40, n_chains=2, rng=1)
+    future = result.forecast(4, rng=0)
+    assert future.states.shape == (2, 20, 4, 1)
+    assert future.observations.shape == (2, 20, 4)
+    assert future.mean.shape == future.standard_error.shape == (4,)
+    low, high = future.quantile([0.1, 0.9])
+    assert (low < high).all()
+    assert future.quantile_standard_error([0.1, 0.9]).shape == (2, 4)
+    again = result.forecast(4, rng=0)
+    np.testing.assert_array_equal(future.observations, again.observations)
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        result.forecast(0)
+
+
+def test_pickled_result_is_the_same():
+    result = posterior(models.walk, SERIES, PRIOR, rng=1, **SHORT)
+    copy = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(copy.draws, result.draws)
+    np.testing.assert_array_equal(
+        copy.forecast(2, rng=0).observations, result.forecast(2, rng=0).observations
+    )
+    assert "r_hat" in repr(result)
+
+
+def test_same_for_threads_and_executors(each_thread_count):
+    def draws(executor=None):
+        return posterior(models.walk, SERIES, PRIOR, executor=executor, rng=3, **SHORT).draws
+
+    first, *others = each_thread_count(draws)
+    with ThreadPoolExecutor(2) as executor:
+        others.append(draws(executor))
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+def test_a_chain_depends_on_the_seed_and_its_number_only():
+    few, many = (
+        posterior(AR1, SERIES, EXACT_PRIOR, n_iterations=20, n_chains=n, rng=3) for n in (2, 2)
+    )
+    np.testing.assert_array_equal(few.draws, many.draws)
+
+
+def test_without_a_density_of_the_transition_only_marginal_moves():
+    functions = {k: v for k, v in models.WALK.items() if k != "log_transition"}
+    model = StateSpaceModel(**functions)
+    result = posterior(model, SERIES[:20], PRIOR, n_particles=50, rng=0, **SHORT)
+    assert result.method == "pmmh"
+    assert result.update_rate is None
+    assert (result.n_particles == 50).all()
+    with pytest.raises(ValueError, match="needs a model with log_transition and log_initial"):
+        posterior(model, SERIES[:20], PRIOR, method="particle")
+    with pytest.raises(ValueError, match="method='exact' needs a LinearGaussian"):
+        posterior(model, SERIES[:20], PRIOR, method="exact")
+
+
+def test_impossible_observations_are_named():
+    hmm = DiscreteHMM([0.5, 0.5], np.eye(2), np.eye(2))
+    with pytest.raises(ValueError, match="impossible"):
+        posterior(hmm, [0, 1], {"initial_probs": st.dirichlet([1, 1])})
+
+
+def test_chains_that_are_too_short_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PosteriorWarning)
+        with pytest.raises(PosteriorWarning, match="n_iterations"):
+            posterior(AR1, SERIES, EXACT_PRIOR, rng=0, **SHORT)
+
+
+def test_pictures_and_arviz():
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    result = posterior(AR1, SERIES, EXACT_PRIOR, rng=0, n_iterations=40)
+    assert result.plot().size >= 2
+    ax = result.plot(plt.figure().add_subplot(), name="observation_cov")
+    assert ax.get_xlabel() == "observation_cov"
+    with pytest.raises(ValueError, match="name must be one of"):
+        result.plot(name="phi")
+    result.forecast(3, rng=0).plot()
+    plt.close("all")
+    arviz = pytest.importorskip("arviz")
+    data = result.to_arviz()
+    assert data.posterior["observation_cov"].shape == (4, 20)
+    assert arviz.ess(data)["observation_cov"] > 0
+
+
+def test_a_model_with_a_vector_state():
+    model = LinearGaussian(
+        0.5 * np.eye(2), np.eye(2), [[1.0, 0.5]], 0.75, [0.0, 1.0], 2 * np.eye(2)
+    )
+    y = model.simulate(15, rng=0)[1]
+    law = {"transition_matrix": st.norm(0, 0.5), "transition_cov": st.invwishart(4, np.eye(2))}
+    for method in ("exact", "particle"):
+        result = posterior(model, y, law, method=method, rng=0, **SHORT)
+        assert result.paths.shape == (2, 8, 15, 2)
+        assert result.draws.shape == (2, 8, 7)
+
+
+def test_streams_are_not_shared_between_chains():
+    problem = mixture_problem(SERIES[:10])
+    a, b = (ParticleState(problem, 5, c) for c in (0, 1))
+    assert not np.array_equal(a.stream, b.stream)
+    np.testing.assert_array_equal(a.stream, new_stream(np.uint64(5), 0))
