@@ -73,14 +73,14 @@ def columns_of(x: Any, names: tuple[str, ...], name: str) -> Any:
             + ", ".join(map(repr, missing))
         )
     places = [found.index(label) for label in names]
-    if hasattr(x, "iloc"):  # pandas
+    if hasattr(x, "iloc"):  # pandas, Dask
         return x.iloc[:, places]
     return x.select([found[j] for j in places])  # polars, pyarrow: their names are strings
 
 
 def name_of(x: Any) -> str | None:
-    """The name of a column of pandas or polars; None if `x` has none or is not one."""
-    for module in ("pandas", "polars"):
+    """The name of a column of pandas, polars or Dask; None if `x` has none or is not one."""
+    for module in ("pandas", "polars", "dask.dataframe"):
         library = sys.modules.get(module)
         if library is not None and isinstance(x, library.Series):
             return None if x.name is None or x.name == "" else _as_name(x.name)
@@ -88,11 +88,11 @@ def name_of(x: Any) -> str | None:
 
 
 def _labels(x: Any) -> list[Any] | None:
-    pandas, polars, pyarrow = (sys.modules.get(m) for m in ("pandas", "polars", "pyarrow"))
-    if pandas is not None and isinstance(x, pandas.DataFrame):
-        return list(x.columns)
-    if polars is not None and isinstance(x, polars.DataFrame):
-        return list(x.columns)
+    for module in ("pandas", "polars", "dask.dataframe"):
+        library = sys.modules.get(module)
+        if library is not None and isinstance(x, library.DataFrame):
+            return list(x.columns)
+    pyarrow = sys.modules.get("pyarrow")
     if pyarrow is not None and isinstance(x, (pyarrow.Table, pyarrow.RecordBatch)):
         return list(x.schema.names)
     return None

@@ -86,13 +86,15 @@ def is_sparse(x: Any) -> bool:
 
 
 def is_dask(x: Any) -> bool:
-    """Whether `x` is a Dask array, without importing Dask."""
-    module = sys.modules.get("dask.array")  # absent: likewise
-    return module is not None and isinstance(x, module.Array)
+    """Whether `x` is an array, a table or a column of Dask, without importing Dask."""
+    array, table = sys.modules.get("dask.array"), sys.modules.get("dask.dataframe")  # or absent
+    if array is not None and isinstance(x, array.Array):
+        return True
+    return table is not None and isinstance(x, (table.DataFrame, table.Series))
 
 
 def are_in_memory(*operands: Any) -> bool:
-    """Whether none of them is a Dask array."""
+    """Whether none of them belongs to Dask."""
     return not any(is_dask(operand) for operand in operands)
 
 

@@ -92,34 +92,21 @@ def lp_regression(
 
     Parameters
     ----------
-    formula : str
-        Such as ``"y ~ x + C(group)"``.
-    data : DataFrame of pandas or polars, table of pyarrow, or dict of columns
+    formula, data, weights, na
+        As in `randla.formula.lstsq`, for one right-hand side.
     p : float, optional
-        The norm, as in `randla.lp_regression`.
-    weights : str or (n,) array_like, optional
-        A column of the data, or a weight for each of its rows.
-    na : {"raise", "drop"}
-        What becomes of rows with a missing value in a column of the formula. "drop" leaves them
-        out, and says how many in a warning and in the table.
+        The norm.
     **options
         Those of `randla.lp_regression`, such as `tau`.
 
     Returns
     -------
     LpRegressionResult
-        Its `predict` takes new data; ``inference(data, groups="firm")`` takes the data of the fit,
-        with groups and weights by the names of their columns.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the formula cannot be read, names what is not in the data, or gives a response that is
-        not numeric; if values are missing.
+        For new data, and with an ``inference(data)``, as after `randla.formula.lstsq`.
 
     See Also
     --------
-    randla.lp_regression : the same for arrays.
+    randla.lp_regression : the same for arrays, and what is raised.
 
     Examples
     --------

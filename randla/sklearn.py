@@ -119,11 +119,11 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     ----------
     coef_ : (d,) or (k, d) ndarray
     intercept_ : float or (k,) ndarray
-    standard_error_ : ndarray, like ``coef_``
-        Error of the sketch given the data; zero at full precision. That of the data as a sample
-        has its own place: `LstsqResult.inference`.
+    standard_error_ : (d,) or (k, d) ndarray
+        Those of ``coef_``, number by number: errors of the sketch given the data, zero at full
+        precision. Errors of the data as a sample have their own place: `LstsqResult.inference`.
     intercept_standard_error_ : float or (k,) ndarray
-        The same of the intercept; zero without one.
+        That of ``intercept_``, which scikit-learn keeps apart from ``coef_``; zero without one.
     n_features_in_ : int
     result_ : LstsqResult
         What `randla.lstsq` returned for X, with an intercept for the centred X and y: its
@@ -140,6 +140,14 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     >>> X = np.arange(12.0).reshape(6, 2) ** 2
     >>> SketchedLinearRegression().fit(X, X @ [1.0, 2.0] + 3.0).coef_.round(6)
     array([1., 2.])
+    >>> rng = np.random.default_rng(0)
+    >>> X, noise = rng.standard_normal((5000, 2)), rng.standard_normal(5000)
+    >>> fast = SketchedLinearRegression(sketch_size=400, random_state=0).fit(X, X[:, 0] + noise)
+    >>> full = SketchedLinearRegression().fit(X, X[:, 0] + noise)
+    >>> bool((abs(fast.coef_ - full.coef_) < 4.0 * fast.standard_error_).all())
+    True
+    >>> bool(abs(fast.intercept_ - full.intercept_) < 4.0 * fast.intercept_standard_error_)
+    True
     """
 
     _multi_output = True

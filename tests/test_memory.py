@@ -50,9 +50,21 @@ CALLS = {
     "lp_regression, sampled": (
         "lp_regression(A, b, 1, method='sample', size=2000, rng=0)", 2 * SIZE,
     ),
+    "inference": ("fit.inference(A, b)", 4 * VECTOR),
+    "inference, weights": ("fit.inference(A, b, weights=np.ones(N))", 6 * VECTOR),
+    "inference, groups": ("fit.inference(A, b, groups=groups)", 8 * VECTOR + 16 * 1000 * D * D),
+    "inference, quantile": ("median.inference(A, b)", 40 * VECTOR),
+    "inference, quantile, groups": ("median.inference(A, b, groups=groups)", 40 * VECTOR),
+    "inference, quantile, rank": ("median.inference(A, b, kind='rank')", 2 * SIZE),
+    "inference, quantile, bootstrap": (
+        "median.inference(A, b, kind='bootstrap', n_replicates=20, rng=0)", 2 * SIZE,
+    ),
     "wasserstein_1d": ("wasserstein_1d(X[:, 0], Y[:, 0])", 2 * CLOUD),
     "sliced_wasserstein": (
         "sliced_wasserstein(X, Y, n_projections=30, rng=0)", 2 * CLOUD + 12 * ROW,
+    ),
+    "sliced_wasserstein, weights": (
+        "sliced_wasserstein(X, Y, u, v, n_projections=30, rng=0)", 2 * CLOUD + 20 * ROW,
     ),
     "sliced_wasserstein_gradient": (
         "sliced_wasserstein_gradient(X, Y, n_projections=30, rng=0)", 6 * CLOUD + 28 * ROW,
@@ -116,9 +128,12 @@ CODE = """
         chain = DiscreteHMM([0.5, 0.3, 0.2], np.full((3, 3), 1 / 3), np.full((3, 3), 1 / 3))
         k = max(int(N**0.5) + 53, 10)
         product = KroneckerProduct(rng.standard_normal((k, 6)), rng.standard_normal((k, 5)))
+        b = rng.standard_normal(N)
         return dict(
-            N=N, k=k, A=A, b=rng.standard_normal(N), w=rng.random(N), fortran=np.asfortranarray(A),
+            fit=lstsq(A, b), median=lp_regression(A, b, tau=0.5),
+            N=N, k=k, A=A, b=b, w=rng.random(N), fortran=np.asfortranarray(A),
             X=rng.standard_normal((cloud, 3)), Y=rng.standard_normal((cloud, 3)) + 1.0,
+            u=rng.random(cloud), v=rng.random(cloud), groups=rng.integers(0, 1000, N),
             P=P, model=model, y=model.simulate(times, rng=0)[1], gaussian=gaussian,
             long=gaussian.simulate(n_long, rng=0)[1], chain=chain,
             symbols=chain.simulate(n_long, rng=0)[1], product=product,

@@ -37,6 +37,7 @@ def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
 
     Chunks of columns are put together where a block of whole rows is not too large.
     """
+    A = from_table_of_blocks(A, name)
     if A.ndim not in ndim:
         expected = " or ".join(f"{k}-D" for k in ndim)
         raise ValueError(f"{name} must be {expected}, got shape {A.shape}")
@@ -64,6 +65,17 @@ def as_rows(A: Any, name: str = "A", *, ndim: tuple[int, ...] = (2,)) -> Any:
     return A
 
 
+def from_table_of_blocks(x: Any, name: str) -> Any:
+    """A table of Dask, or a column of one, as a Dask array; its rows are counted in one read."""
+    if isinstance(x, da.Array) or not hasattr(x, "to_dask_array"):
+        return x
+    columns = x.dtypes if x.ndim == 2 else [x.dtype]
+    if not all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in columns):
+        from_table(x._meta, name, missing=False)  # refuses, by name, what does not hold numbers
+        x = x.astype(np.float64)
+    return x.to_dask_array(lengths=True)
+
+
 def from_memory(A: Any) -> Any:
     """An array in memory as a Dask array of one block."""
     return da.from_array(A, chunks=A.shape)
@@ -71,6 +83,7 @@ def from_memory(A: Any) -> Any:
 
 def as_columns(b: Any, A: Any, name: str, *, single: bool = False) -> Any:
     """`b`, (n,) or (n, k), as a Dask array chunked like the rows of `A`; k = 1 if `single`."""
+    b = from_table_of_blocks(b, name)
     if not isinstance(b, da.Array):
         b = np.asarray(from_table(b, name, missing=False))
         require_rhs_shape(b.shape, A.shape[0], name, single=single)
@@ -82,6 +95,7 @@ def as_columns(b: Any, A: Any, name: str, *, single: bool = False) -> Any:
 
 def as_vector(b: Any, A: Any, name: str) -> Any:
     """`b` as a Dask vector (n,) chunked like the rows of `A`."""
+    b = from_table_of_blocks(b, name)
     shape = getattr(b, "shape", None)
     if shape is None:
         shape = np.shape(b)

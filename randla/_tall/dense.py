@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
 from randla._tall._kernels import residual as kernels, tiles as tile_kernels
-from randla._tall.memory import CarefulSum, MemoryMatrix
+from randla._tall.memory import CarefulSum, MemoryMatrix, add_gram
 from randla._typing import Array
 from randla._validation import read_only, require_finite
 
@@ -27,6 +27,12 @@ _WAITING_ENTRIES = 1 << 23
 _CAST_ENTRIES = 1 << 19
 #: Rows of a product that is kept whole.
 _PRODUCT_ROWS = 512
+
+
+def _gram(a: Array) -> Array:
+    total = np.zeros((a.shape[1], a.shape[1]))
+    add_gram(a, total)
+    return total
 
 
 def _squared(Z: Array, single: bool) -> Array:
@@ -155,7 +161,8 @@ class DenseMatrix(MemoryMatrix):
         self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
         if P is None:
-            G, C = self._sum_of_products(lambda a, b: [_squared(a.T, single), a.T @ b], B, 0)
+            gram = (lambda a: _squared(a.T, True)) if single else _gram
+            G, C = self._sum_of_products(lambda a, b: [gram(a), a.T @ b], B, 0)
             return G, C
         r = P.shape[1]
         n_panels = 4 if triangular and r >= 160 else 1  # 3/8 of the product saved

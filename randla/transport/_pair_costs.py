@@ -62,7 +62,7 @@ class PairCosts:
                 coupling.costs(sides[i], sides[j], difference, self.p, cost, ones)
                 out[rows, column] = cost
 
-        batch = batch_rows(self._n_points, 0, d, L)
+        batch = batch_rows(self._n_points, 0, d, L, weighted=any(self._weighted))
         self._projector.visit(theta, batch, task, L * self.seconds)
         return out
 

@@ -146,7 +146,8 @@ class ProjectedSlopes:
                 line = shift, alphas[rows], beta, self._weights[k], self.unit, self.p
                 coupling.add_slopes(own, other, *line, R[rows])
 
-        batch = batch_rows(x.size, sum(y.size for y in ys), x.dim, L)
+        weighted = any(coupling.weighted for coupling in self._couplings)
+        batch = batch_rows(x.size, sum(y.size for y in ys), x.dim, L, weighted=weighted)
         self._projector.visit(theta, batch, task, L * self.seconds)
         return R
 

@@ -241,3 +241,14 @@ def test_a_step_reads_the_table_of_both_operands_once(p, monkeypatch):
     with dask.config.set(scheduler="synchronous"):
         randla.lp_regression(source[:, :-1], source[:, -1], p, rng=0)
     assert max(counts) == 1.0
+
+
+@pytest.mark.parametrize(("seed", "row"), [(374, 0), (480, 4), (797, 4), (1168, 4)])
+def test_an_answer_that_cancels_wildly_is_not_converged(seed, row):
+    """As in memory: weights over 20 decades are more than the solver takes, and it says so."""
+    b = np.random.default_rng(seed).standard_normal(5)
+    A, w, b = np.column_stack([np.ones(5), np.arange(5) == row]), np.exp(20.0 * b), 1e9 + b
+    with pytest.warns(randla.NotConvergedWarning):
+        fit = randla.lp_regression(cut(A, 2), b, tau=0.5, weights=w, rng=0)
+    assert fit.lower_bound <= 0.5 * float(w @ np.abs(b - A @ [1e9, 0.0]))
+    assert not fit.converged

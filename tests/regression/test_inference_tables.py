@@ -373,6 +373,21 @@ def test_what_the_table_says():
     assert "log wage" in labelled.summary()
 
 
+def columns_of_terminal(text):
+    """Written out by hand: kana, kanji and Hangul take two columns, combining marks none."""
+    wide = sum("\u1100" <= c <= "\uffdc" for c in text)
+    return len(text) + wide - sum("\u0300" <= c <= "\u036f" for c in text)
+
+
+def test_names_in_scripts_of_other_widths():
+    names = ("定数", "e\u0301cole", "年収の対数" * 10, "나이")
+    lines = inference(PEER.params, PEER.cov_params(), names=names).summary().splitlines()
+    assert max(map(columns_of_terminal, lines)) <= 79
+    assert names[2] in "".join(line.strip() for line in lines)
+    rows = [line for line in lines if line.startswith((names[0], names[1], names[3]))]
+    assert len({columns_of_terminal(line) for line in rows}) == 1
+
+
 def test_names_of_several_lines_or_with_dollars(pyplot):
     names = ("a\nb", "cost ($) and gain ($)", "\t", "d" * 90)
     ours = inference(PEER.params, PEER.cov_params(), names=names)

@@ -134,6 +134,14 @@ def test_rows_that_are_met_exactly(p):
             assert 0.9 * exact.value <= sampled.lower_bound <= exact.value * (1 + 1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::randla.NotConvergedWarning")
+@pytest.mark.parametrize("p", [5e3, 1e100])
+def test_powers_whose_scores_underflow(p):
+    A, b = problem()
+    sampled, exact = (lp_regression(A, b, p, method=m, rng=0) for m in ("sample", "full"))
+    assert sampled.value <= 1.01 * exact.value
+
+
 def test_no_warning_for_a_gap_that_is_expected():
     A, b = problem()
     with warnings.catch_warnings():

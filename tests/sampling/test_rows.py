@@ -362,3 +362,14 @@ def test_plot_shows_the_weights():
     np.testing.assert_array_equal(y, sample.weights)
     assert sample.plot(ax) is ax
     plt.close(ax.figure)
+
+
+@pytest.mark.parametrize("p", [1e3, 5e3, 1e100])
+def test_powers_whose_scores_underflow(p):
+    A = np.random.default_rng(0).standard_normal((400, 4))
+    for scores in ("auto", "lewis", "sensitivity", "sensitivity+leverage"):
+        if p > 1e3:
+            with pytest.raises(ValueError, match=r"p must be at most 1000 for scores="):
+                sample_rows(A, 50, p=p, scores=scores, rng=0)
+    assert len(sample_rows(A, 50, p=p, scores="leverage", rng=0).indices) > 40
+    assert len(sample_rows(A, 50, p=1e3, scores="root-leverage", rng=0).indices) > 40

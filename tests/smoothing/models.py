@@ -209,3 +209,63 @@ WALK = {
 }
 walk = StateSpaceModel(**WALK)
 guided_walk = StateSpaceModel(**WALK, proposal=best_proposal, log_proposal=log_best_proposal)
+
+
+# An epidemic in a town of 500: susceptible and infected people, of whom each day some infect others
+# at the rate of the day's input and some recover; theta = (recovery, share that is reported).
+@numba.njit
+def epidemic_initial(rng, theta, out):
+    out[0], out[1] = 490.0, 10.0
+
+
+@numba.njit
+def infection(x, u):
+    return -math.expm1(-u * x[1] / 500.0)
+
+
+@numba.njit
+def epidemic_transition(rng, t, x, u, theta, out):
+    infected = random.binomial(rng, int(x[0]), infection(x, u))
+    recovered = random.binomial(rng, int(x[1]), theta[0])
+    out[0], out[1] = x[0] - infected, x[1] + infected - recovered
+
+
+@numba.njit
+def log_binomial(k, n, p):
+    if k < 0.0 or k > n:
+        return -math.inf
+    if p <= 0.0 or p >= 1.0:
+        return 0.0 if k == (0.0 if p <= 0.0 else n) else -math.inf
+    log_count = math.lgamma(n + 1.0) - math.lgamma(k + 1.0) - math.lgamma(n - k + 1.0)
+    return log_count + k * math.log(p) + (n - k) * math.log1p(-p)
+
+
+@numba.njit
+def epidemic_log_transition(t, x, xn, u, theta):
+    infected = x[0] - xn[0]
+    recovered = x[1] + infected - xn[1]
+    return log_binomial(infected, x[0], infection(x, u)) + log_binomial(recovered, x[1], theta[0])
+
+
+@numba.njit
+def epidemic_log_potential(t, x, y, theta):
+    rate = theta[1] * x[1] + 0.1
+    return y * math.log(rate) - rate - math.lgamma(y + 1.0)
+
+
+@numba.njit
+def epidemic_observe(rng, t, x, theta, out):
+    out[0] = random.poisson(rng, theta[1] * x[1] + 0.1)
+
+
+epidemic = StateSpaceModel(
+    initial=epidemic_initial,
+    transition=epidemic_transition,
+    log_transition=epidemic_log_transition,
+    log_potential=epidemic_log_potential,
+    observe=epidemic_observe,
+    dim=2,
+    theta=[0.2, 0.5],
+    names=["recovery", "reported"],
+    support=["logit", "logit"],
+)

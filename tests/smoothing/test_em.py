@@ -88,7 +88,7 @@ def test_volatility_maximiser():
 
     for free in (None, ["phi"], ["sigma"], ["phi", "beta"]):
         parameters = Parametrisation(model, free)
-        got = em_family(model, y, parameters).maximise(model, statistics)
+        got = em_family(model, [y], parameters).maximise(model, statistics)
         base = np.array([np.arctanh(0.5), np.log(0.8), np.log(1.3)])
 
         def part(v, parameters=parameters, base=base):
@@ -119,7 +119,7 @@ def test_statistics_of_a_path(model):
     y[2] = np.nan
     y[4].flat[0] = np.nan
     parameters = Parametrisation(model, "transition_matrix")
-    functional = em_family(model, y, parameters).functional
+    functional = em_family(model, [y], parameters).functional
     total = np.zeros(functional.n_out)
     state = x[:, 0] if model.dim is None else x
     for t in range(7):
@@ -165,8 +165,8 @@ def test_em_where_a_symbol_is_not_used(method, emission):
 @pytest.mark.parametrize(
     ("model", "y", "text"),
     [
-        (AR1, np.full(9, np.nan), "y must hold an observation for optimizer='em'"),
-        (HMM, np.full(9, np.nan), "y must hold an observation for optimizer='em'"),
+        (AR1, np.full(9, np.nan), "y must hold an observation to learn from"),
+        (HMM, np.full(9, np.nan), "y must hold an observation to learn from"),
         (StochasticVolatility(0.9, 0.3, 0.6), [np.nan], "y must hold an observation"),
         (AR1, [1.0], "y must have at least two times .* transition_cov, got 1"),
     ],

@@ -136,7 +136,7 @@ def test_statistical_errors():
 def test_scores_of_paris(trial):
     n, key = trial.replicates, np.uint64(trial.seed)
     settings = ParticleSettings("paris", 5, 2, "auto", 1, 1, key)
-    scores = ParticleScores(START, SERIES[:20], settings)
+    scores = ParticleScores(START, [(SERIES[:20], None)], settings)
     ours = np.array([scores.expect(START) for _ in range(n)])
     theirs = paris(START, SERIES[:20], "score", n_particles=5, n_chains=n, rng=trial.rng())
     trial.assert_mean(ours - theirs.per_chain, np.zeros(6))

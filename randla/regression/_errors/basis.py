@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from randla._tall.whitening import whiten
 from randla._typing import Array
-from randla.regression._errors.errors import Errors
+from randla.regression._errors.errors import null_space
 from randla.regression._errors.lp_fit import EPS, LpRows, grams
 
 #: Least eigenvalue, of columns of norm one, above which the columns serve as they are.
@@ -19,7 +19,6 @@ _WELL_CONDITIONED = 1e-7
 _INSIDE = 1e-6
 #: Least eigenvalue of the squared weights in such columns that is no rounding error.
 _EVEN = 1e-13
-_NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +53,7 @@ class Basis:
         T = whiten(copy(data.tall), root).transform  # a copy, as its long rows may be divided
         r = T.shape[1]
         # The columns of X'W X T span the rows of X, as X T (X T)'W X = X.
-        null = np.linalg.qr(gram @ T, mode="complete")[0][:, r:]
+        null = null_space(gram @ T)
         gram, meat = data.sums(
             _grams, data.w, shapes=[(r, r), (r, r)], T=T, squares=not data.repeats
         )
@@ -74,20 +73,6 @@ class Basis:
         pair = scale * scale[:, None]
         root = np.linalg.solve(self.gram * pair, np.linalg.cholesky(self.meat * pair))
         return (self.T * scale) @ root
-
-    def completed(self, errors: Errors) -> Errors:
-        """The errors without those of coefficients that dependent columns leave open."""
-        if self.null.shape[1] == 0:
-            return errors
-        covariance, (d, k) = errors.covariance.copy(), errors.degrees_of_freedom.shape
-        lost = np.flatnonzero(np.linalg.norm(self.null, axis=1) > _INSIDE)
-        numbers = (lost + d * np.arange(k)[:, None]).ravel()
-        covariance[numbers] = covariance[:, numbers] = np.nan
-        reasons = {**errors.reasons, **dict.fromkeys(numbers.tolist(), _NOT_DETERMINED)}
-        return replace(
-            errors, covariance=covariance, reasons=reasons, complete=errors.covariance,
-            null=self.null,
-        )  # fmt: skip
 
 
 def _require_even_weights(meat: Array) -> None:
@@ -137,6 +122,12 @@ class Bread:
     def is_whole(self) -> bool:
         """Whether D has an inverse."""
         return self.space.shape[1] == len(self.scale)
+
+    @property
+    def condition(self) -> float:
+        """Ratio of the largest to the least eigenvalue that was kept, of the scaled D."""
+        sizes = np.square(self.root / self.scale[:, None]).sum(axis=0)  # inverse eigenvalues
+        return float(sizes.max() / sizes.min())
 
     @property
     def inverse(self) -> Array:

@@ -36,9 +36,10 @@ import numpy as np
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
 from randla._validation import read_only
+from randla.regression._errors.basis import Bread
 from randla.regression._errors.data import FittedData
-from randla.regression._errors.errors import Errors
-from randla.regression._errors.fit import LeastSquaresFit, determined
+from randla.regression._errors.errors import Errors, determined
+from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.whitened_rows import basis
 from randla.regression._kernels import groups as kernels
 
@@ -48,8 +49,10 @@ _CARRIED = 1e-10
 _SHARE = 1e-6
 _EPS = float(np.finfo(np.float64).eps)
 #: Norm of K_g below which powers of I - K_g are sums of a series, which needs no eigenvalues.
-_SMALL = 0.1
+_SMALL = 0.2
 _SURELY_LESS = 0.5  # than 1, whatever the rounding
+#: Condition number over the rank, up to which sums of products of the columns keep their digits.
+_GOOD = 10.0
 #: Groups whose K_g are worked on together, and their entries.
 _GROUPS_TOGETHER, _ENTRIES = 256, 1 << 20
 _CARRIED_ALONE = "it hangs on one group of rows, without which the data do not determine it"
@@ -121,8 +124,10 @@ def group_sums(data: FittedData, T: Array, V: Any, Z: Any, *, Y: Array | None = 
 
 
 def sum_groups(fit: LeastSquaresFit, data: FittedData) -> GroupSums:
-    """The sums of a least-squares fit."""
-    return group_sums(data, basis(fit, data), data.w, data.B, Y=fit.Y)
+    """The sums of a least-squares fit, in its columns as they are if these are well chosen."""
+    good = fit.sketch is None and fit.rank == data.d and fit.condition < _GOOD * data.d
+    T = np.eye(data.d) if good else basis(fit, data)
+    return group_sums(data, T, data.w, data.B, Y=fit.Y)
 
 
 def cluster_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: GroupSums) -> Errors:
@@ -171,12 +176,14 @@ def _sums_of_rows(
     n, (d, r) = block.n, T.shape
     V = np.ones((n, 1)) if V is None else np.asarray(V, np.float64).reshape(n, -1)
     Z = np.asarray(Z, np.float64).reshape(n, -1)
+    as_they_are = d == r and np.array_equal(T, np.eye(d))
     q, k = V.shape[1], Z.shape[1]
     shapes = (n_groups, q, r * (r + 1) // 2), (n_groups, k, r), (k, k), (k, d)
     step = block.tile_rows
     n_tiles = -(-n // step)
     size = sum(int(np.prod(shape)) for shape in shapes)
-    n_parts = min(n_tiles, max(n * d // (4 * size), 1), 8)  # whose sums are smaller than A
+    most = 1 << int(np.log2(max(n * d // (4 * size), 1)))  # whose sums are smaller than A
+    n_parts = min(n_tiles, most, 8)
     bounds = part_bounds(n_tiles, n_parts)
 
     def part(number: int) -> list[Array]:
@@ -185,14 +192,16 @@ def _sums_of_rows(
         for tile in range(*bounds[number]):
             rows = slice(tile * step, min((tile + 1) * step, n))
             X = block.rows(rows.start, rows.stop, out=scratch)
-            v, z = np.ascontiguousarray(V[rows]), np.ascontiguousarray(Z[rows])
+            v, z = V[rows], Z[rows]
             if Y is not None:
                 residual = z - X @ Y
                 z = v * residual
                 sums[2] += residual.T @ z
-                sums[3] += z.T @ X
-            inputs = (read_only(part) for part in (X @ T, codes[rows], v, z))
-            kernels.add_groups(*inputs, *sums[:2])
+                sums[3] += 0.0 if as_they_are else z.T @ X
+            of_kernel = (X if as_they_are else X @ T, codes[rows], v, z)
+            kernels.add_groups(*map(_for_kernels, of_kernel), *sums[:2])
+        if as_they_are:
+            sums[3] += sums[1].sum(axis=0)
         return sums
 
     seconds = 1e-9 * n * r * (d + r * q)
@@ -201,6 +210,10 @@ def _sums_of_rows(
         for total, value in zip(first, other, strict=True):
             total += value
     return first
+
+
+def _for_kernels(values: Any) -> Any:
+    return read_only(np.ascontiguousarray(values))
 
 
 def _sums_of_block(block: Any, codes: Any, V: Any, Z: Any, *, T: Array, Y: Array | None) -> Any:
@@ -240,15 +253,15 @@ def _spread(places: Array, n_groups: int, sums: Array) -> Array:
 def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> tuple[Array, Array]:
     """The delta_g (n_groups, k, d), and degrees of freedom (d,), NaN for what a group carries."""
     n_groups, k, r = scores.shape
-    P, null, condition = _inverse_root(grams.sum(axis=0), n_rows)
+    bread = Bread.of(grams.sum(axis=0), max(n_rows, r))
+    P = bread.root  # P'HP = I
     L = T @ P  # (d, p)
     d, p = L.shape
     if p == 0:  # zeros
         return np.zeros((n_groups, k, d)), np.full(d, np.nan)
-    size = _row_norms(L)  # of the errors of the coefficients
+    size = np.linalg.norm(L, axis=1)  # of the errors of the coefficients
     unit = np.divide(L, size[:, None], out=np.zeros_like(L), where=size[:, None] > 0.0)
-    lost = np.abs(T @ null).max(axis=1, initial=0.0) > _SHARE * _row_norms(T)
-    limit = 1.0 - max(_CARRIED, 64.0 * _EPS * condition)
+    lost, limit = ~bread.holds(T), 1.0 - max(_CARRIED, 64.0 * _EPS * bread.condition)
     power = {"CR1": 0.0, "CR2": 0.5}.get(kind, 1.0)
     changes, df = np.empty((n_groups, k, d)), np.ones(d)
 
@@ -256,19 +269,17 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
         K = np.swapaxes((grams[groups].reshape(-1, r) @ P).reshape(-1, r, p), 1, 2)
         K = (K.reshape(-1, r) @ P).reshape(-1, p, p)
         Y = np.swapaxes((scores[groups].reshape(-1, r) @ P).reshape(-1, k, p), 1, 2)
-        F, squares = K.copy(), K @ K
-        size = (squares * squares).sum(axis=(1, 2)) ** 0.25  # not below the largest eigenvalue
-        small = size < (_SMALL if power else _SURELY_LESS)
-        if power:
-            Y[small], F[small] = _by_series(K[small], Y[small], power, size[small].max(initial=0.0))
-        Y[~small], F[~small], K[~small], carried, is_heavy = _by_spectrum(
-            K[~small], Y[~small], power, limit
-        )
+        size = np.sqrt(np.einsum("gab,gab->g", K, K))  # not below the largest eigenvalue
+        large = np.flatnonzero(size >= (_SMALL if power else _SURELY_LESS))
+        spectra = _by_spectrum(K[large], Y[large], power, limit)
+        F = K
+        if power:  # the large ones, zero here, are filled in below
+            K[large] = Y[large] = size[large] = 0.0
+            Y, F = _by_series(K, Y, power, size.max(initial=0.0))
+        Y[large], F[large], K[large], carried, is_heavy = spectra
         changes[groups] = np.swapaxes(L @ Y, 1, 2)
         if freedom is not None:
-            heavy = np.zeros(len(K), bool)
-            heavy[~small] = is_heavy
-            freedom.add(K, F, heavy)
+            freedom.add(K, F, large[is_heavy])
         return (np.abs(carried @ unit.T) > _SHARE).any(axis=0)
 
     def part(number: int) -> tuple[Any, Freedom | None]:
@@ -279,7 +290,7 @@ def _changes(T: Array, grams: Array, scores: Array, kind: str, n_rows: int) -> t
 
     step = max(min(_GROUPS_TOGETHER, _ENTRIES // max(p * p, 1)), 1)
     n_some = max(min(d, 32 * _ENTRIES // max(p * p, 1)), 1)  # coefficients at a time
-    n_parts = max(min(8, n_groups // step, 16 * _ENTRIES // max(n_some * p * p, 1)), 1)
+    n_parts = max(min(8, -(-n_groups // step), 16 * _ENTRIES // max(n_some * p * p, 1)), 1)
     bounds = part_bounds(n_groups, n_parts)
     seconds = 1e-8 * n_groups * p**2 * (p + 10)
     for first in range(0, d if power else 1, n_some):
@@ -300,7 +311,9 @@ def _by_series(K: Array, Y: Array, power: float, size: float) -> tuple[Array, Ar
     for m in range(n_terms, 0, -1):  # (1 - x)^-q = 1 + q x (1 + (q + 1) x / 2 (1 + ...))
         y = Y + ((power + m - 1.0) / m) * (K @ y)
     for m in range(n_terms // 2 + 1, 0, -1):  # as many digits as degrees of freedom need
-        F = K + ((m - 0.5) / m) * (K @ F)
+        F = K @ F
+        F *= (m - 0.5) / m
+        F += K
     return y, F
 
 
@@ -320,22 +333,6 @@ def _by_spectrum(
     F = (W * (kept / np.sqrt(gap))[:, None]) @ transposed
     is_heavy = kept.max(axis=1, initial=0.0) > 0.5
     return y, F, (W * kept[:, None]) @ transposed, transposed[~inside], is_heavy
-
-
-def _inverse_root(H: Array, n_rows: int) -> tuple[Array, Array, float]:
-    """P (r, p) with P'HP = I, the null space of H (r, r - p), and a condition number."""
-    diagonal = H.diagonal()
-    scale = np.divide(1.0, np.sqrt(diagonal), out=np.ones(len(H)), where=diagonal > 0.0)
-    values, U = np.linalg.eigh(H * scale * scale[:, None])
-    keep = values > max(n_rows, len(H)) * _EPS * values.max(initial=1.0)
-    U *= scale[:, None]
-    spread = float(values[-1] / values[keep][0]) if keep.any() else 1.0
-    return U[:, keep] / np.sqrt(values[keep]), U[:, ~keep], spread
-
-
-def _row_norms(X: Array) -> Array:
-    norms: Array = np.sqrt((X * X).sum(axis=1))
-    return norms
 
 
 @dataclass
@@ -359,16 +356,17 @@ class Freedom:
         c, p = unit.shape
         return cls(unit, 0.0, 0.0, 0.0, np.zeros((c, p, p)), [])
 
-    def add(self, K: Array, F: Array, is_heavy: Any) -> None:
-        """Add groups by their K_g and K_g (I - K_g)^-1/2."""
-        beta = ((self.unit @ K) * self.unit).sum(axis=2)  # (n_groups, c)
-        V = np.ascontiguousarray(np.swapaxes(self.unit @ F, 0, 1))  # (c, n_groups, p)
-        light = V[:, ~is_heavy]
-        self.betas += beta.sum(axis=0)
-        self.squares += (beta * beta).sum(axis=0)
-        self.own += ((light * light).sum(axis=2) ** 2).sum(axis=1)
-        self.cross += np.swapaxes(light, 1, 2) @ light
-        self.heavy.append(V[:, is_heavy])
+    def add(self, K: Array, F: Array, heavy: Any) -> None:
+        """Add groups by their K_g and K_g (I - K_g)^-1/2, and the numbers of heavy ones."""
+        (m, p, _), c = K.shape, len(self.unit)  # products of symmetric matrices, all in one
+        beta = np.einsum("cgp,cp->cg", (self.unit @ K.reshape(-1, p).T).reshape(c, m, p), self.unit)
+        V = (self.unit @ F.reshape(-1, p).T).reshape(c, m, p)
+        self.betas += beta.sum(axis=1)
+        self.squares += (beta * beta).sum(axis=1)
+        self.heavy.append(V[:, heavy])
+        V[:, heavy] = 0.0
+        self.own += (np.einsum("cgp,cgp->cg", V, V) ** 2).sum(axis=1)
+        self.cross += np.swapaxes(V, 1, 2) @ V
 
     @staticmethod
     def joined(parts: list[Freedom]) -> Array:

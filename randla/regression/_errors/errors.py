@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from randla._results import warn_caller
 from randla._typing import Array
 from randla.regression._errors.options import InferenceWarning
+
+NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
+#: A coefficient is not determined where so much of its (squared) unit vector is outside of the row
+#: space, in columns scaled to norm about 1.
+_OUTSIDE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,36 @@ class Errors:
     def units(self) -> Array:
         """The units (d, k) one by one."""
         return np.broadcast_to(self.unit, self.degrees_of_freedom.shape)
+
+    def without(self, reasons: Mapping[int, str]) -> Errors:
+        """The same without errors of some coefficients, by their numbers (coefficients fastest)."""
+        covariance, numbers = self.covariance.copy(), list(reasons)
+        covariance[numbers] = covariance[:, numbers] = np.nan
+        return replace(self, covariance=covariance, reasons={**self.reasons, **reasons})
+
+    def completed(self, null: Array) -> Errors:
+        """The same without errors of coefficients that columns leave open which depend."""
+        if null.shape[1] == 0:
+            return self
+        d, k = self.degrees_of_freedom.shape
+        lost = (np.flatnonzero(~_inside(null)) + d * np.arange(k)[:, None]).ravel().tolist()
+        errors = self.without(dict.fromkeys(lost, NOT_DETERMINED))
+        return replace(errors, complete=self.covariance, null=null)
+
+
+def null_space(K: Array) -> Array:
+    """An orthonormal basis (d, d - rank) of what is orthogonal to the columns of K (d, rank)."""
+    d, rank = K.shape
+    return np.linalg.qr(K, mode="complete")[0][:, rank:] if rank < d else np.empty((d, 0))
+
+
+def determined(K: Array) -> NDArray[np.bool_]:
+    """Which coefficients are in the row space of A, the span of the columns of K (d, rank)."""
+    return _inside(null_space(K))
+
+
+def _inside(null: Array) -> NDArray[np.bool_]:
+    return np.asarray(np.square(null).sum(axis=1) <= _OUTSIDE)
 
 
 def diagonal(covariance: Array, shape: tuple[int, int]) -> Any:

@@ -6,14 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from randla._typing import Array
 from randla.regression._errors.data import Scales
-
-#: A coefficient is not determined where so much of its (squared) unit vector is outside of the row
-#: space, in columns scaled to norm about 1.
-_OUTSIDE = 1e-12
 
 
 class KeptRows(NamedTuple):
@@ -105,13 +100,3 @@ class LeastSquaresFit(NamedTuple):
     def units(self) -> Array:
         """Powers of two (d, k): the caller's coefficients are these times `Y`."""
         return self.scales.units
-
-
-def determined(K: Array) -> NDArray[np.bool_]:
-    """Which coefficients are in the row space of A, the span of the columns of K (d, rank)."""
-    d, rank = K.shape
-    if rank == d:
-        return np.ones(d, bool)
-    V = np.linalg.qr(K)[0]  # (d, rank)
-    left = (np.eye(d) - V @ V.T) ** 2  # of the unit vectors
-    return left.sum(axis=1) <= _OUTSIDE

@@ -76,7 +76,8 @@ def _as_array(labels: Any) -> Any:
             raise ValueError(f"groups must have no missing labels, got {(codes < 0).sum()}")
         return codes
     if hasattr(labels, "to_dask_array"):  # a column of a Dask table
-        labels = labels.to_dask_array(lengths=True)
+        plain = isinstance(labels.dtype, np.dtype)  # else strings or categories of pandas
+        labels = (labels if plain else labels.astype(object)).to_dask_array(lengths=True)
     if not are_in_memory(labels):
         if np.isnan(labels.shape).any():
             raise ValueError(

@@ -68,11 +68,15 @@ def sum_rows(fit: LeastSquaresFit, data: FittedData, kind: str) -> RowSums:
     """All that one pass says."""
     d, k, r = data.d, data.k, fit.rank
     size, n_moments = k * r + 1, 2 if kind == "robust" else 0
-    even = size + size % 2
+    even, constants = size + size % 2, constants_of(fit, data)
+    *blocks, (rows, columns, last) = SplitTriangle(constants["K"]).blocks
+    last = np.hstack([last, constants.pop("Y")])  # which multiplies all columns of A
+    blocks.append((rows, slice(columns.start, r + k), last))
     gram, gradient, products, n_heavy, of_df = data.sums(
         _sums_of_tile, data.B, data.w, power=_POWERS[kind], n_moments=n_moments,
-        shapes=[(even, even), (k * r,), (k, k), (), (n_moments, d)], widths=[r + k, 1, even, d],
-        **constants_of(fit, data),
+        shapes=[(even, even), (k * r,), (k, k), (), (n_moments, d)],
+        widths=[r + k, 1, 0 if even <= _FEW else even, d if n_moments else 0], height=even,
+        blocks=blocks, **constants,
     )  # fmt: skip
     gram = np.tril(gram) + np.tril(gram, -1).T
     gradient = gradient + gram[k * r, : k * r]
@@ -81,20 +85,19 @@ def sum_rows(fit: LeastSquaresFit, data: FittedData, kind: str) -> RowSums:
 
 def _sums_of_tile(
     X: Array, B: Array, w: Array | None, *, power: int, n_moments: int, work: list[Array],
-    K: Array, Y: Array, repeats: bool,
+    height: int, blocks: list[Any], K: Array, repeats: bool,
 ) -> list[Any]:  # fmt: skip
     """All is turned: rows of A are columns."""
     P, left, scores, G = (array.reshape(-1, len(X)) for array in work)
-    (k, r), root = (Y.shape[1], K.shape[1]), np.empty(0) if w is None else np.sqrt(w)
-    for rows, columns, part in SplitTriangle(K).blocks:
-        np.matmul(part.T, X[:, rows].T, out=P[:r][columns])
-    np.matmul(Y.T, X.T, out=P[r:])
-    gram, gradient = np.zeros((len(scores),) * 2), np.zeros(k * r)
-    scores[k * r :] = 0.0
-    n_heavy = kernels.scores(P, B, root, repeats, power, HEAVY, left[0], scores, gradient)
-    if len(scores) <= _FEW:
-        kernels.add_gram(scores, gram)
-    else:
+    (k, r), root = (B.shape[1], K.shape[1]), np.empty(0) if w is None else np.sqrt(w)
+    for rows, columns, part in blocks:
+        np.matmul(part.T, X[:, rows].T, out=P[columns])
+    gram, gradient = np.zeros((height, height)), np.zeros(k * r)
+    scores = scores if height > _FEW else np.empty((height, kernels.BLOCK))
+    scores[k * r + 1 :] = 0.0
+    now = gram if height <= _FEW else gram[:0]
+    n_heavy = kernels.scores(P, B, root, repeats, power, HEAVY, left[0], scores, now, gradient)
+    if height > _FEW:
         np.matmul(scores, scores.T, out=gram)  # NumPy calls SYRK, half of a product
     sums = [gram, gradient, P[r:] @ P[r:].T, n_heavy]
     if n_moments:

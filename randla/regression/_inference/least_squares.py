@@ -15,8 +15,8 @@ from scipy.sparse.linalg import LinearOperator
 from randla._typing import Array
 from randla.regression._errors.clusters import GroupSums, cluster_errors, sum_groups
 from randla.regression._errors.data import FittedData
-from randla.regression._errors.errors import Errors, warn_of_missing
-from randla.regression._errors.fit import LeastSquaresFit, determined
+from randla.regression._errors.errors import Errors, null_space, warn_of_missing
+from randla.regression._errors.fit import LeastSquaresFit
 from randla.regression._errors.independent_rows import RowSums, basis, robust_errors, sum_rows
 from randla.regression._errors.options import CLUSTERED, InferenceOptions
 from randla.regression._inference.result import Inference
@@ -33,8 +33,6 @@ _GRADIENT, _GRADIENT_ROOT_N = 1e3, 10.0
 #: Relative difference of the norm of the residuals to that of the fit.
 _NORM = 1e-6
 
-_NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
-
 
 def least_squares_inference(
     fit: LeastSquaresFit | str, x: Array, A: Any, b: Any, options: InferenceOptions, *,
@@ -46,7 +44,7 @@ def least_squares_inference(
     data = _data_of(fit, A, b, options, groups, weights)
     with np.errstate(all="ignore"):  # perfect fits, and what is not determined
         errors, algorithmic = least_squares_errors(fit, data, options)
-    warn_of_missing(errors, names)
+    warn_of_missing(errors, names * fit.Y.shape[1])
     return Inference.of(
         x, errors,
         algorithmic=algorithmic, kind=options.kind, names=names,
@@ -191,16 +189,11 @@ def finished(
     # A coefficient that is itself a rounding error of a perfect fit is not known to differ from 0.
     sizes = fit.column_norms[:, None] * np.abs(fit.Y)
     df[perfect & (sizes > 0.0) & (sizes <= rounding)] = np.nan
-    reasons = dict.fromkeys(np.flatnonzero(~determined(fit.inverse)).tolist(), _NOT_DETERMINED)
-    complete = null = None
-    if fit.rank < d:
-        complete = covariance.reshape(k * d, k * d).copy()
-        null = np.linalg.qr(fit.inverse, mode="complete")[0][:, fit.rank :]
-    covariance[:, list(reasons)] = covariance[..., list(reasons)] = np.nan
-    return replace(
-        errors, covariance=covariance.reshape(k * d, k * d), degrees_of_freedom=df,
-        reasons={**errors.reasons, **reasons}, complete=complete, null=null,
+    errors = replace(
+        errors, covariance=covariance.reshape(k * d, k * d), degrees_of_freedom=df, complete=None,
+        null=None,
     )  # fmt: skip
+    return errors.completed(null_space(fit.inverse))
 
 
 def _without_weights(X: Array, B: Array, w: Array, *, Y: Array) -> list[Array]:

@@ -56,7 +56,7 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
         covariance, np.full(fit.x.shape, df), _ASSUMED, (_NOTE,), reasons=reasons,
         unit=data.coefficient_units,
     )  # fmt: skip
-    return basis.completed(errors)
+    return errors.completed(basis.null)
 
 
 def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:

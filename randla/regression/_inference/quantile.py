@@ -63,9 +63,9 @@ def quantile_errors(rows: LpRows, options: InferenceOptions) -> Errors:
     covariance, reasons = _sandwich(residuals, basis, f)
     df = np.full(fit.x.shape, float(data.n_rows - fit.rank))
     unit = np.broadcast_to(data.coefficient_units, df.shape)
-    errors = basis.completed(
-        Errors(covariance, df, _ASSUMED[kind], _notes(residuals), reasons=reasons, unit=unit)
-    )
+    notes = _notes(residuals)
+    errors = Errors(covariance, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
+    errors = errors.completed(basis.null)
     return rank_errors(data, fit.x, list(fit.taus), f, errors) if kind == "rank" else errors
 
 
@@ -97,9 +97,8 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
         reasons |= dict.fromkeys(balanced.tolist(), _ALL_ZERO)
     unit = np.broadcast_to(data.coefficient_units, df.shape)
     notes = (*_notes(residuals), _OF_CLUSTERS)
-    return basis.completed(
-        Errors(covariance, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
-    )
+    errors = Errors(covariance, df, _ASSUMED[kind], notes, reasons=reasons, unit=unit)
+    return errors.completed(basis.null)
 
 
 def _signs(residuals: Residuals) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,9 +184,9 @@ def _head(facts: list[tuple[str, str]]) -> list[str]:
     waiting = ""
     for name, value in facts:
         text = f"{name + ':':<10}{value}"
-        if len(text) < half - 1:
+        if _width(text) < half - 1:
             if waiting:
-                lines.append(f"{waiting:<{half}}{text}".rstrip())
+                lines.append(_filled(waiting, half) + text)
             waiting = "" if waiting else text
             continue
         if waiting:
@@ -201,20 +202,32 @@ def _aligned(block: Block) -> list[str]:
     widths = [max(len(row[j]) for row in cells) for j in range(1, len(block.header))]
     gap = _GAP if sum(widths) + len(widths) * _GAP <= _WIDTH - 16 else 1
     room = _WIDTH - sum(widths) - len(widths) * gap
-    room = min(room, max(16, max(len(row[0]) for row in cells)))
+    room = min(room, max(16, max(_width(row[0]) for row in cells)))
     lines = []
     for name, *numbers in cells:
-        name = " ".join(name.split())
         row = "".join(f"{v:>{w + gap}}" for v, w in zip(numbers, widths, strict=True))
-        if len(name) > room:
+        if _width(name) > room:
             lines += _wrapped(name)
             name = ""
-        lines.append(f"{name:<{room}}{row}".rstrip())
+        lines.append((_filled(name, room) + row).rstrip())
     return [lines[0], "-" * _WIDTH, *lines[1:]]
 
 
+def _width(text: str) -> int:
+    """Columns of a terminal: two for East Asian wide characters, none for combining ones."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me", "Cf") for c in text)
+
+
+def _filled(text: str, room: int) -> str:
+    return text + " " * (room - _width(text))
+
+
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, subsequent_indent=indent) or [""]
+    text = "".join(c + "\0" * (_width(c) - 1) for c in text)  # as long as it is wide
+    most = _WIDTH - ("\0" in text)  # the last one on a line may be cut
+    lines = textwrap.wrap(text, most, subsequent_indent=indent) or [""]
+    return [line.replace("\0", "") for line in lines]
 
 
 def _cells(x: float, error: float, t: float, p: float, low: float, high: float) -> list[str]:

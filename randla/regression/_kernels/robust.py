@@ -12,11 +12,30 @@ import numpy as np
 
 from randla._jit import fused_kernel, summing_kernel
 
-_BLOCK = 256  # rows whose parts stay in the first-level cache
+BLOCK = 256  # rows whose parts stay in the first-level cache
+
+
+@summing_kernel
+def add_gram(V, n, out):
+    """Add V V' of n columns to `out` on and below the diagonal; V has an even number of rows."""
+    for a in range(0, V.shape[0], 2):
+        v0, v1 = V[a, :n], V[a + 1, :n]
+        for e in range(0, a + 2, 2):
+            w0, w1 = V[e, :n], V[e + 1, :n]
+            s00 = s01 = s10 = s11 = 0.0
+            for i in range(n):
+                s00 += v0[i] * w0[i]
+                s01 += v0[i] * w1[i]
+                s10 += v1[i] * w0[i]
+                s11 += v1[i] * w1[i]
+            out[a, e] += s00
+            out[a, e + 1] += s01
+            out[a + 1, e] += s10
+            out[a + 1, e + 1] += s11
 
 
 @fused_kernel
-def scores(P, B, root, repeats, power, least, left, out, gradient):
+def scores(P, B, root, repeats, power, least, left, out, gram, gradient):
     """Make P (r + k, n) = [K, Y]'A' the basis and the residuals; `out` (k r + 1, n): the scores.
 
     The first rows of P become q, `root` times K'a (K'a if weights stand for `repeats`), the others
@@ -28,10 +47,11 @@ def scores(P, B, root, repeats, power, least, left, out, gradient):
     """
     n, k = B.shape
     r, n_heavy = P.shape[0] - k, 0
-    f = np.empty(_BLOCK)
-    for first in range(0, n, _BLOCK):
-        last = min(first + _BLOCK, n)
-        rest, inverse = left[first:last], out[k * r, first:last]
+    f = np.empty(BLOCK)
+    for first in range(0, n, BLOCK):
+        last = min(first + BLOCK, n)
+        rest, at = left[first:last], 0 if gram.size else first
+        inverse = out[k * r, at : at + last - first]
         for c in range(k):
             for i in range(first, last):
                 P[r + c, i] = B[i, c] - P[r + c, i]
@@ -62,32 +82,12 @@ def scores(P, B, root, repeats, power, least, left, out, gradient):
         for c in range(k):
             residual = P[r + c, first:last]
             for a in range(r):
-                q, score = P[a, first:last], out[c * r + a, first:last]
+                q, score = P[a, first:last], out[c * r + a, at : at + last - first]
                 for i in range(last - first):
                     score[i] = f[i] * residual[i] * q[i]
+        if gram.size:
+            add_gram(out, last - first, gram)
     return n_heavy
-
-
-@summing_kernel
-def add_gram(V, out):
-    """Add V V' to `out` on and below the diagonal, for an even number of rows."""
-    n = V.shape[1]
-    for first in range(0, n, _BLOCK):
-        last = min(first + _BLOCK, n)
-        for a in range(0, V.shape[0], 2):
-            v0, v1 = V[a, first:last], V[a + 1, first:last]
-            for e in range(0, a + 2, 2):
-                w0, w1 = V[e, first:last], V[e + 1, first:last]
-                s00 = s01 = s10 = s11 = 0.0
-                for i in range(last - first):
-                    s00 += v0[i] * w0[i]
-                    s01 += v0[i] * w1[i]
-                    s10 += v1[i] * w0[i]
-                    s11 += v1[i] * w1[i]
-                out[a, e] += s00
-                out[a, e + 1] += s01
-                out[a + 1, e] += s10
-                out[a + 1, e + 1] += s11
 
 
 @summing_kernel
@@ -97,9 +97,9 @@ def moments(G, left, counts, least, out):
     h is 1 - left; `counts` (n,) are ones if empty.
     """
     n = G.shape[1]
-    inverse, fourth, second = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK)
-    for first in range(0, n, _BLOCK):
-        m = min(_BLOCK, n - first)
+    inverse, fourth, second = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    for first in range(0, n, BLOCK):
+        m = min(BLOCK, n - first)
         for i in range(m):
             rest = left[first + i]
             count = counts[first + i] if counts.size else 1.0

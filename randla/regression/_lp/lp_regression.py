@@ -1,5 +1,6 @@
 """Regression in the l_p norm and of quantiles, exact or with a certified gap."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from randla.regression._lp.out_of_core import residuals_and_rounding
 from randla.regression._lp.result import LpRegressionResult
 from randla.regression._lp.solve import fits_of, weighted_rows
 from randla.regression._lp.tall_data import TallData, norm_from
-from randla.regression._panels.weighted_data import ROUNDING, WeightedData
+from randla.regression._panels.weighted_data import ROUNDING
 from randla.sampling._scores.result import NotConvergedWarning
 
 #: Rounding errors beside those of b that come from an x of huge terms, which cancel.
@@ -188,19 +189,19 @@ def lp_regression(
     return result
 
 
-def _least_squares(data: WeightedData, rank: int) -> Array:
-    """The coefficients (d,) of least squares with the weights.
+def _least_squares(data: TallData, rank: int) -> Array:
+    """The coefficients (d,) of least squares with the weights; lazy rows by a triangle of [A b].
 
     Householder QR of rows in the order of their size is stable row by row, however the weights
     differ: Cox and Higham, "Stability of Householder QR factorization for weighted least squares
     problems" (1998).
     """
-    X = data.weighted(data.dense())
+    M = data.weighted_rows()  # [A b]
+    X, b, x = M[:, :-1], M[:, -1], np.zeros(data.d)
     scale = power_of_two_scale(np.abs(X).max(axis=0))
     X = X * scale
     order = np.argsort(-np.abs(X).max(axis=1))
-    b, x = data.weighted(data.b.astype(np.float64))[order], np.zeros(data.d)
-    products, R, pivots = qr_multiply(X[order], b, pivoting=True)
+    products, R, pivots = qr_multiply(X[order], b[order], pivoting=True)
     size = np.abs(R.diagonal())  # descending; a penalty may count in the rank, but is no row here
     rank = min(rank, int((size > EPS * size.max(initial=0.0)).sum()))
     kept = pivots[:rank]
@@ -233,11 +234,11 @@ def _solved(
         of_x = float(norms(fit.x)[1])
         if not fit.gap - fit.rounding <= ROUNDING * of_x:
             return False
-        if data.A.lazy or of_x <= _CANCELS * float(norms(np.zeros(len(fit.x)))[1]):
+        if of_x <= _CANCELS * float(norms(np.zeros(len(fit.x)))[1]):
             return True
         # An x that is far too large has rounding errors as large: least squares shows that.
-        for rows in (data.in_memory, WeightedData(data.A.A, data.b)):
-            y = _least_squares(rows, fit.rank)
+        for weight in (data.weight, None):
+            y = _least_squares(replace(data, weight=weight), fit.rank)
             loss, rounding = norms(y)
             if fit.value > _WORSE * float(loss + ROUNDING * rounding + charge @ np.abs(y)):
                 return False

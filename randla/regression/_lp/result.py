@@ -228,8 +228,9 @@ class LpRegressionResult(LinearFit):
             For quantiles in memory and all p <= 3 "bootstrap": refits with exponential weights of
             the rows, or of the groups, the same for all quantiles; Student's law with
             ``n_replicates - 1`` degrees of freedom, or as many as the rows or groups leave. It
-            needs no formula for densities, but is no remedy for small samples: for 100 rows 95 %
-            intervals held in 93 to 98 % of simulations at the median, in 72 to 94 % at 0.95.
+            needs no formula for densities, but is no remedy for small samples. For 100 and 500
+            rows 95 % intervals held in 92 to 95 % of simulations at the median, but in 67 to 90 %
+            at tau = 0.95, and for p = 3 in 78 to 83 %, where "robust" holds in 90 to 97 %.
         groups : (n,) array_like, optional
             Labels of the groups within which errors may depend.
         weights : (n,) array_like, optional

@@ -17,7 +17,7 @@ from randla._typing import Array
 from randla._validation import is_sparse, require_finite
 from randla.regression._lp.certificate import Span, span_of, span_of_whitening
 from randla.regression._panels.weighted_data import WeightedData, condition, joined_sums
-from randla.sampling._samples.sample_rows import kind_of, named_scores
+from randla.sampling._samples.sample_rows import LARGEST_POWER, kind_of, named_scores
 from randla.sampling._scores.draws import draw_poisson
 
 
@@ -110,6 +110,16 @@ class TallData:
         )
         return WeightedData(A, b, weight)  # type: ignore[arg-type]
 
+    def weighted_rows(self) -> Array:
+        """Dense rows of [A b] times the weights; of lazy ones the R of their QR factorisation."""
+        M = self._joined()
+        return M.triangular() if self.A.lazy else M.A
+
+    def _joined(self, **options: Any) -> Any:
+        if self.A.lazy:
+            return open_tall(self.map_rows(_joined_columns, width=self.d + 1))
+        return open_tall(_joined_columns(self.in_memory, 0, **options))
+
     def norms(self, function: Callable[..., Any], k: int, p: float, **constants: Any) -> Any:
         """The l_p norms of the k vectors (k, n) that a function of rows returns, for `norm_from`.
 
@@ -150,12 +160,10 @@ class TallData:
         self, p: float, size: int, generator: np.random.Generator
     ) -> tuple[WeightedData, NDArray[np.int64]]:
         """A weighted row sample of [A b]: sum |r_i|^p is unbiased for the sum over all rows."""
-        if self.A.lazy:
-            M = open_tall(self.map_rows(_joined_columns, width=self.d + 1))
-        else:
-            M = open_tall(_joined_columns(self.in_memory, 0, sparse=True))
+        M = self._joined(sparse=True)
         key, _, sketch_key = draw_keys(generator, 3)
-        power = p if p < np.inf else 2.0  # scores of l_inf do not say which rows may bind
+        # Scores of l_inf do not say which rows may bind.
+        power = min(p, LARGEST_POWER) if p < np.inf else 2.0
         u = named_scores(M, power, kind_of("auto", power), generator_from_key(sketch_key))
         index, pi = draw_poisson(M, u, size, key)
         if len(index) == 0:  # as may happen for a size of one or two: the row of largest score

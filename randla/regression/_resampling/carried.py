@@ -7,7 +7,6 @@ error.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +24,5 @@ def without_carried(errors: Errors, data: FittedData) -> Errors:
     T = whiten(copy(data.tall), None if data.w is None else np.sqrt(data.w)).transform
     sums = group_sums(data, T, data.w, data.B[:, :1])
     reasons = covariance_of_groups(sums, "CR1", n_rows=data.n_rows)[2]
-    numbers = [j + d * t for j in reasons for t in range(k)]
-    covariance = errors.covariance.copy()
-    covariance[numbers] = covariance[:, numbers] = np.nan
-    return replace(errors, covariance=covariance, reasons={**reasons, **errors.reasons})
+    found = {j + d * t: reason for j, reason in reasons.items() for t in range(k)}
+    return errors.without({**found, **errors.reasons})

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from randla._random import draw_key, hashes
 from randla._typing import Array
 from randla.regression._errors.data import FittedData
-from randla.regression._errors.errors import Errors
+from randla.regression._errors.errors import NOT_DETERMINED, Errors
 from randla.regression._errors.options import InferenceOptions
 from randla.regression._kernels import resampling as kernels
 
 #: Squared part of a unit vector outside of the space of the rows, above which they do not tell it.
 _OUTSIDE = 1e-12
-_NOT_DETERMINED = "the column depends on others, so that the data do not determine its coefficient"
 _ALONE = "one row alone decides its coefficient, so that the spread of replicates misses its error"
 #: Rows with a leverage of 1 less this decide a coefficient alone.
 ALONE = 1e-10
@@ -129,7 +128,7 @@ def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
     flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
     centred = flat - flat.mean(axis=0)
     covariance = complete = centred.T @ centred / (m - 1)
-    reasons = dict.fromkeys(np.flatnonzero(~null.told).tolist(), _NOT_DETERMINED)
+    reasons = dict.fromkeys(np.flatnonzero(~null.told).tolist(), NOT_DETERMINED)
     if null.alone is not None:
         reasons |= dict.fromkeys(np.flatnonzero(null.told & null.alone).tolist(), _ALONE)
     if reasons:

@@ -38,6 +38,8 @@ _NAMES = (
 )
 _CALIBRATION = (1.0, 1.5, 2.0, 3.0, 4.0), (1.8, 2.1, 2.4, 2.0, 1.9)  # p, constant
 _LEWIS_RTOL = 0.1  # enough for sampling
+#: Power of scores, beyond which those of most rows are zero in double precision.
+LARGEST_POWER = 1000.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,8 +183,8 @@ def sample_rows(
     ------
     ValueError, TypeError
         If `size` is not between 1 and n, neither or both of `size` and `eps` are given, `p` is
-        below 1, scores are negative or all zero, or for "fixed" fewer than `size` rows
-        have a positive score.
+        below 1, or above 1000 for scores that depend on it, scores are negative or all zero, or
+        for "fixed" fewer than `size` rows have a positive score.
 
     Notes
     -----
@@ -297,6 +299,11 @@ def _resolve(
         kind = kind_of(scores, p)
         if kind == "uniform":
             u = tall.ones()
+        elif p > LARGEST_POWER and kind != "leverage":
+            raise ValueError(
+                f"p must be at most {LARGEST_POWER:g} for scores={scores!r}, got {p:g}: scores of "
+                "most rows would be zero; scores='leverage', or those of a smaller p, serve"
+            )
         else:
             u = named_scores(tall, p, kind, rng, rough=rough)
         if isinstance(u, tuple):  # leverage scores, sensitivities
@@ -335,8 +342,9 @@ def named_scores(tall: TallMatrix, p: float, name: str, rng: Any, *, rough: bool
     tau = leverage(copy(tall), rng=rng).values
     if name == "leverage":
         return tau
-    if name == "root-leverage":
-        return tau ** (0.5 * p)  # an upper bound of the sensitivity for p <= 2
+    if name == "root-leverage":  # for p <= 2 an upper bound of the sensitivity
+        unit = 1.0 if p <= 2.0 else tall.compute(tau.max()) or 1.0  # so that not all underflow
+        return (tau / unit) ** (0.5 * p)
     return tau, sampling_sensitivities(tall, p, rng, rough=rough)
 
 

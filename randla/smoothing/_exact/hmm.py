@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_choice
 from randla.smoothing._exact.kalman import Functional
@@ -14,13 +13,19 @@ from randla.smoothing._kernels.exact.hmm import forward_backward
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.plot import plot_shares
+from randla.smoothing._model.several import (
+    SeriesResult,
+    over_series,
+    stacked,
+    total,
+)
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 
 Tables = tuple[Array, Array, Array]  # mu (K,), P (K, K) and G (K, M)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HMMSmootherResult(Result):
+class HMMSmootherResult(SeriesResult):
     """What `hmm_smoother` returns; T times, K states.
 
     Attributes
@@ -31,6 +36,9 @@ class HMMSmootherResult(Result):
         P(x_t = i, x_{t+1} = j | y).
     log_likelihood : float
         log P(y), over the observed entries of y.
+    series : tuple of HMMSmootherResult
+        The results of several series, of which this is the total, with their times one below
+        another; empty for one series.
     """
 
     probs: Array
@@ -40,6 +48,11 @@ class HMMSmootherResult(Result):
     _symbols: NDArray[np.int64] = field(repr=False)
 
     _shown: ClassVar[tuple[str, ...]] = ("probs", "pair_probs", "log_likelihood")
+
+    _combine: ClassVar[Any] = {
+        **dict.fromkeys(("probs", "pair_probs"), stacked),
+        "log_likelihood": total,
+    }
 
     @classmethod
     def of(cls, symbols: NDArray[np.int64], tables: Tables) -> "HMMSmootherResult":
@@ -92,6 +105,8 @@ class HMMSmootherResult(Result):
         (1,) ndarray, or (number of parameters,) ndarray for "score"
         """
         name = as_choice(functional, "functional", NAMES)
+        if self.series:
+            return total([result.expectation(name) for result in self.series])
         if name == "score":
             # Expected number of uses over the probability (Fisher's identity).
             ratios = [
@@ -107,6 +122,9 @@ class HMMSmootherResult(Result):
 
     def counts(self) -> tuple[Array, Array, Array]:
         """Expected uses of each initial state (K,), transition (K, K) and emission (K, M)."""
+        if self.series:
+            starts, pairs, uses = zip(*(result.counts() for result in self.series), strict=True)
+            return total(starts), total(pairs), total(uses)
         emissions = np.zeros_like(self._tables[2])
         seen = self._symbols >= 0  # -1 is missing
         # Column m of the table gets P(x_t = i | y) of the times at which the symbol is m.
@@ -114,6 +132,7 @@ class HMMSmootherResult(Result):
         return self.probs[0], self.pair_probs.sum(0), emissions
 
 
+@over_series
 def hmm_smoother(model: DiscreteHMM, y: ArrayLike) -> HMMSmootherResult:
     r"""Exact smoothing in a hidden Markov model with finitely many states and symbols.
 
@@ -125,8 +144,9 @@ def hmm_smoother(model: DiscreteHMM, y: ArrayLike) -> HMMSmootherResult:
     ----------
     model : DiscreteHMM
         K states, M symbols.
-    y : (T,) or (T, 1) array_like
-        Symbols 0..M-1, as integers or as floats with integer values; NaN where missing.
+    y : (T,) or (T, 1) array_like, or a list of arrays
+        Symbols 0..M-1, as integers or as floats with integer values; NaN where missing. Several
+        series as for `kalman_smoother`.
 
     Returns
     -------

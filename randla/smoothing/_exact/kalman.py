@@ -6,13 +6,18 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_choice, read_only
 from randla.smoothing._kernels.exact import kalman as kernels
 from randla.smoothing._kernels.exact.kalman_score import likelihood_gradient
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.plot import plot_band
+from randla.smoothing._model.several import (
+    SeriesResult,
+    over_series,
+    stacked,
+    total,
+)
 from randla.smoothing._models.linear_blocks import System, with_variance
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 
@@ -23,7 +28,7 @@ NORMAL_95 = 1.6449  # quantile of a band of 90 %
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class KalmanSmootherResult(Result):
+class KalmanSmootherResult(SeriesResult):
     """What `kalman_smoother` returns; T times, state dimension d.
 
     Attributes
@@ -36,6 +41,9 @@ class KalmanSmootherResult(Result):
         Cov(x_t, x_{t+1} | y); row i belongs to component i of x_t.
     log_likelihood : float
         log p(y), over the observed entries of y.
+    series : tuple of KalmanSmootherResult
+        The results of several series, of which this is the total, with their times one below
+        another; empty for one series.
     """
 
     mean: Array
@@ -47,6 +55,11 @@ class KalmanSmootherResult(Result):
     _y: Array = field(repr=False)
 
     _shown: ClassVar[tuple[str, ...]] = ("mean", "covariance", "lag_covariance", "log_likelihood")
+
+    _combine: ClassVar[Any] = {
+        **dict.fromkeys(("mean", "covariance", "lag_covariance"), stacked),
+        "log_likelihood": total,
+    }
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the smoothed means with bands of 90 % (needs matplotlib).
@@ -77,6 +90,8 @@ class KalmanSmootherResult(Result):
         (d,) ndarray, or (number of parameters,) ndarray for "score"
         """
         name = as_choice(functional, "functional", NAMES)
+        if self.series:
+            return total([result.expectation(name) for result in self.series])
         if name == "score":
             return linear_gaussian_score(self._model, self._y)[1]
         if name == "state":
@@ -88,6 +103,7 @@ class KalmanSmootherResult(Result):
         return (products + np.einsum("tii->ti", self.lag_covariance)).sum(0)
 
 
+@over_series
 def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult:
     r"""Exact smoothing in a linear Gaussian state-space model.
 
@@ -101,8 +117,10 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     Parameters
     ----------
     model : LinearGaussian
-    y : (T,) or (T, k) array_like
+    y : (T,) or (T, k) array_like, or a list of arrays
         Observations. NaN entries are missing: a row may be observed wholly, partly or not at all.
+        Of several independent series (arrays in a list or tuple) the log-likelihoods and
+        expectations add up, and `series` of the result has each.
 
     Returns
     -------

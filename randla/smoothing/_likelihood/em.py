@@ -12,10 +12,11 @@ from scipy.linalg import solve
 
 from randla._typing import Array
 from randla.smoothing._exact.hmm import hmm_smoother
-from randla.smoothing._exact.kalman import kalman_smoother
+from randla.smoothing._exact.kalman import KalmanSmootherResult, kalman_smoother
 from randla.smoothing._kernels.models import sufficient
 from randla.smoothing._likelihood.parametrisation import Parametrisation, Simplex
 from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.several import total
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
@@ -34,16 +35,17 @@ class Family(Protocol):
         """Full theta that maximises the expected complete-data log-likelihood."""
 
 
-def em_family(model: StateSpaceModel, y: Array, parameters: Parametrisation) -> Family:
-    """Return the family of a model, or an error if its maximiser has no closed form."""
-    if np.isnan(y).all():
-        raise ValueError("y must hold an observation for optimizer='em', got NaN alone")
+def em_family(model: StateSpaceModel, ys: list[Array], parameters: Parametrisation) -> Family:
+    """Return the family of a model, or an error if its maximiser has no closed form.
+
+    Its statistics are sums over the series `ys`.
+    """
     if isinstance(model, LinearGaussian):
-        return _LinearGaussian(model, y, parameters)
+        return _LinearGaussian(model, ys, parameters)
     if isinstance(model, DiscreteHMM):
-        return _Chain(y, parameters)
+        return _Chain(ys, parameters)
     if isinstance(model, StochasticVolatility):
-        return _Volatility(y, parameters)
+        return _Volatility(ys, parameters)
     raise ValueError(
         "optimizer='em' needs a LinearGaussian, DiscreteHMM or StochasticVolatility model, "
         f"got {type(model).__name__}"
@@ -55,12 +57,12 @@ class _Chain:
 
     functional = "score"
 
-    def __init__(self, y: Array, parameters: Parametrisation) -> None:
-        self.y = y
+    def __init__(self, ys: list[Array], parameters: Parametrisation) -> None:
+        self.ys = ys
         self.rows = [b.indices for b in parameters.blocks if isinstance(b, Simplex)]
 
     def exact(self, model: DiscreteHMM) -> Array:
-        return hmm_smoother(model, self.y).expectation("score") * model.theta
+        return hmm_smoother(model, self.ys).expectation("score") * model.theta
 
     def maximise(self, model: DiscreteHMM, statistics: Array) -> Array:
         theta = np.array(model.theta)
@@ -74,11 +76,12 @@ class _Chain:
 class _Volatility:
     """Stochastic volatility. The stationary start makes phi the root of a cubic."""
 
-    def __init__(self, y: Array, parameters: Parametrisation) -> None:
+    def __init__(self, ys: list[Array], parameters: Parametrisation) -> None:
         self.functional = AdditiveFunctional(
             5, initial=sufficient.volatility_first, step=sufficient.volatility_next
         )
-        self.n_seen, self.n_times = int((~np.isnan(y)).sum()), len(y)
+        self.n_seen, self.n_times = sum(int((~np.isnan(y)).sum()) for y in ys), sum(map(len, ys))
+        self.n_series = len(ys)
         self.free = set(parameters.names)
 
     def exact(self, model: StochasticVolatility) -> Array:
@@ -87,22 +90,23 @@ class _Volatility:
     def maximise(self, model: StochasticVolatility, statistics: Array) -> Array:
         phi, sigma, beta = map(float, model.theta)
         first, s00, s10, s11, scaled = map(float, statistics)
-        n = self.n_times
+        n, starts = self.n_times, self.n_series
         if "beta" in self.free:
             beta = math.sqrt(scaled / self.n_seen)  # mean of y_t^2 exp(-x_t)
         # sigma^2 n = c(phi) = s11 + first - 2 phi s10 + phi^2 (s00 - first), given phi.
         c = np.polynomial.Polynomial([s11 + first, -2.0 * s10, s00 - first])
         if "phi" in self.free:
-            # d/dphi of log(1 - phi^2) - n log c, or - c / sigma^2, times c (1 - phi^2).
+            # d/dphi of log(1 - phi^2) for each start - n log c, or - c / sigma^2, times
+            # c (1 - phi^2).
             slope, one = c.deriv(), np.polynomial.Polynomial([1.0, 0.0, -1.0])
             profile = n * slope * one if "sigma" in self.free else slope * one / sigma**2
-            other = np.polynomial.Polynomial([0.0, 2.0])
+            other = np.polynomial.Polynomial([0.0, 2.0 * starts])
             roots = (profile + other * (c if "sigma" in self.free else 1.0)).roots()
             real = roots.real[(np.abs(roots.imag) < 1e-9) & (np.abs(roots.real) < 1.0)]
 
             def value(p: float) -> float:
                 loss = n * math.log(c(p)) if "sigma" in self.free else c(p) / sigma**2
-                return 0.5 * math.log1p(-p * p) - 0.5 * loss
+                return 0.5 * starts * math.log1p(-p * p) - 0.5 * loss
 
             phi = max((float(p) for p in real), key=value, default=phi)
         if "sigma" in self.free:
@@ -113,8 +117,10 @@ class _Volatility:
 class _LinearGaussian:
     """Linear Gaussian: regressions of x_{t+1} on x_t and of y_t on x_t."""
 
-    def __init__(self, model: LinearGaussian, y: Array, parameters: Parametrisation) -> None:
-        self.y = y.reshape(len(y), -1)
+    def __init__(self, model: LinearGaussian, ys: list[Array], parameters: Parametrisation) -> None:
+        self.ys = [y.reshape(len(y), -1) for y in ys]
+        self.y = np.concatenate(self.ys)
+        self.n_series, self.n_steps = len(ys), len(self.y) - len(ys)
         k, d = model.observation_matrix.shape
         self.d, self.k, self.tri = d, k, d * (d + 1) // 2  # of the lower triangle of a square
         self.functional = AdditiveFunctional(
@@ -129,10 +135,10 @@ class _LinearGaussian:
             entries = {n for n in names if n.split("[")[0] == part}
             if not part.endswith("cov") and not entries <= free:
                 raise ValueError(f"free must name all entries of {part} for optimizer='em'")
-        if len(y) < 2 and self.parts & {"transition_matrix", "transition_cov"}:
+        if self.n_steps < 1 and self.parts & {"transition_matrix", "transition_cov"}:
             raise ValueError(
                 "y must have at least two times if optimizer='em' is to estimate "
-                f"transition_matrix or transition_cov, got {len(y)}"
+                f"transition_matrix or transition_cov, got {len(self.y)}"
             )
         missing = np.isnan(self.y)
         self.seen = ~missing.any(1)
@@ -146,8 +152,11 @@ class _LinearGaussian:
             )
 
     def exact(self, model: LinearGaussian) -> Array:
-        result = kalman_smoother(model, self.y)
-        m, y = result.mean, self.y[self.seen]
+        return total([self._of_one(kalman_smoother(model, y), y) for y in self.ys])
+
+    def _of_one(self, result: KalmanSmootherResult, y: Array) -> Array:
+        seen = ~np.isnan(y).any(1)
+        m, y = result.mean, y[seen]
         squares = result.covariance + m[:, :, None] * m[:, None, :]  # E[x_t x_t']
         lag = result.lag_covariance.sum(0).T + m[1:].T @ m[:-1]  # sum of E[x_{t+1} x_t']
         lower = np.tril_indices(self.d)
@@ -158,8 +167,8 @@ class _LinearGaussian:
                 squares[:-1].sum(0)[lower],  # S00
                 squares[1:].sum(0)[lower],  # S11
                 lag.ravel(),  # S10
-                squares[self.seen].sum(0)[lower],  # Sxx, of observed times
-                (y.T @ m[self.seen]).ravel(),  # Syx
+                squares[seen].sum(0)[lower],  # Sxx, of observed times
+                (y.T @ m[seen]).ravel(),  # Syx
             ]
         )
 
@@ -185,16 +194,17 @@ class _LinearGaussian:
         if "transition_matrix" in self.parts:
             A = new["transition_matrix"] = _regress(s10, s00)
         if "transition_cov" in self.parts:
-            new["transition_cov"] = _residuals(s11, A, s10, s00) / (len(self.y) - 1)
+            new["transition_cov"] = _residuals(s11, A, s10, s00) / self.n_steps
         if "observation_matrix" in self.parts:
             B = new["observation_matrix"] = _regress(syx, sxx)
         if "observation_cov" in self.parts:
             new["observation_cov"] = _residuals(y.T @ y, B, syx, sxx) / len(y)
         if "initial_mean" in self.parts:
-            m0 = new["initial_mean"] = x0
+            m0 = new["initial_mean"] = x0 / self.n_series
         if "initial_cov" in self.parts:
             mean, first = m0[:, None], x0[:, None]  # the regression of x_0 on the number 1
-            new["initial_cov"] = _residuals(x00, mean, first, np.eye(1))
+            ones = self.n_series * np.eye(1)
+            new["initial_cov"] = _residuals(x00, mean, first, ones) / self.n_series
         theta = np.array(model.theta)
         for index in self.parameters.free:
             part, *entry = model.names[index].rstrip("]").split("[")

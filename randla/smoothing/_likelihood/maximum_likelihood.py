@@ -31,6 +31,7 @@ from randla.smoothing._likelihood.newton import (
 from randla.smoothing._likelihood.parametrisation import Parametrisation, single_supports
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
 from randla.smoothing._likelihood.structural import structural_maximum
+from randla.smoothing._model.several import as_several, each_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
 from randla.smoothing._models.structural import StructuralModel
@@ -208,8 +209,9 @@ def maximum_likelihood(
     model : StateSpaceModel
         The model at a starting value. Its score functions are used, else central differences of
         its log densities.
-    y : (T,) or (T, k) array_like
-        Observations, NaN where missing.
+    y : (T,) or (T, k) array_like, or a list of arrays
+        Observations, NaN where missing. Arrays in a list or tuple are several independent series
+        with the same parameters.
     free : str or sequence of str, optional
         Parameters to be estimated, by names of ``model.names``; the name of a matrix stands for
         all its entries. The rest stays. Default: all, but for a `LinearGaussian`
@@ -247,7 +249,7 @@ def maximum_likelihood(
     n_final : int, optional
         Sweeps of each chain for each Newton step of the final stage, at most eight of them; 0
         leaves the stage out.
-    inputs : (T,) or (T, m) array_like, optional
+    inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
         Runs the chains, each step anew: worth it where a step takes seconds. By default the
@@ -333,22 +335,30 @@ def maximum_likelihood(
         draw_key(rng),
         executor,
     )
-    series = model._series(y, inputs)
+    several = as_several(y, inputs) or [(y, inputs)]
+    data = each_series(lambda _, y, inputs: model._series(y, inputs), several)
     parameters = Parametrisation(model, free)
-    family = em_family(model, series.y, parameters) if optimizer == "em" else None
-    n_observed = int(series.observed.sum())
+    n_observed = sum(int(series.observed.sum()) for series in data)
     if n_observed == 0:
         raise ValueError("y must hold an observation to learn from, got NaN in every row")
+    # The likelihood of a series without observations is one.
+    several = [s for s, series in zip(several, data, strict=True) if series.observed.any()]
+    data = [series for series in data if series.observed.any()]
+    family = None
+    if optimizer == "em":
+        family = em_family(model, [series.y for series in data], parameters)
     if isinstance(model, StructuralModel):
-        return _structural(model, y, parameters, n_steps, n_final)
+        if len(several) > 1:
+            raise ValueError("y must be one series for a model of `structural`, got a list")
+        return _structural(model, several[0][0], parameters, n_steps, n_final)
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
     with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
         scores: ExactScores | ParticleScores
         if method == "exact":
-            scores = ExactScores(model, y, family)
+            scores = ExactScores(model, [y for y, _ in several], family)
         else:
-            scores = ParticleScores(model, y, inputs, settings, family)
+            scores = ParticleScores(model, several, settings, family)
         if not parameters.limited.all():  # some range over all real numbers, in unknown units
             parameters.find_units(scores.gradient_from(model), n_observed)
         if isinstance(scores, ExactScores) and optimizer == "bfgs":

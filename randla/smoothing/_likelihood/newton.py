@@ -11,7 +11,7 @@ import numpy as np
 
 from randla._typing import Array
 from randla.smoothing._likelihood.parametrisation import Parametrisation
-from randla.smoothing._likelihood.scores import ParticleScores, PathScores
+from randla.smoothing._likelihood.scores import ParticleScores, PathScores, merged
 from randla.smoothing._model.state_space import StateSpaceModel
 
 _RADIUS = 1.5  # of a Newton step, in statistical standard errors
@@ -169,9 +169,7 @@ def newton_particles(
     the ascent leaves; the spread of the chains' scores gives the algorithm's error. Rounds that
     begin close to the maximum are pooled: the mean of their points, scores and informations.
     """
-    paths = PathScores(
-        model, scores.y, scores.inputs, scores.settings, scores.paths(), _PATHS_PER_SWEEP
-    )
+    paths = PathScores(model, scores.several, scores.settings, scores.paths(), _PATHS_PER_SWEEP)
     z, near = parameters.to_free(theta), list[LouisInformation]()
     if not len(z):
         return _nothing_free(parameters, theta, None)
@@ -230,8 +228,8 @@ class LouisInformation:
         self.scores: list[Array] = []  # (n_chains, n, m)
         self.curvature = np.zeros((len(z), len(z)))
 
-    def _along(self, paths: Array, z: Array) -> Array:
-        """Complete-data scores (n, m) of paths at z."""
+    def _along(self, paths: list[Array], z: Array) -> Array:
+        """Complete-data scores (n, m) of paths at z, sums over the series."""
         model = self.start.replace(self.parameters.to_theta(z))
         return self.parameters.pull_back(z, self.paths.along(model, paths))
 
@@ -244,11 +242,11 @@ class LouisInformation:
         while done < n_sweeps:
             n = min(batch, n_sweeps - done)
             drawn = self.paths.draw(self.model, n)
-            flat = drawn.reshape(-1, *drawn.shape[2:])
-            self.scores.append(self._along(flat, self.z).reshape(*drawn.shape[:2], -1))
+            flat = merged(drawn)
+            self.scores.append(self._along(flat, self.z).reshape(*drawn[0].shape[:2], -1))
             done += n
             # The curvature has much less noise than the variance: a few of the paths do.
-            sample = flat[::_CURVATURE_STRIDE]
+            sample = [paths[::_CURVATURE_STRIDE] for paths in flat]
             mean = _differences(lambda z: self._along(sample, z).mean(0), self.z)  # noqa: B023
             self.curvature += n / n_sweeps * mean
 

@@ -1,6 +1,6 @@
 """Where `maximum_likelihood` gets its gradients: exact, or from chains of particle sweeps."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from randla.smoothing._exact.hmm import HMMSmootherResult
 from randla.smoothing._exact.kalman import linear_gaussian_score
 from randla.smoothing._likelihood.em import Family
 from randla.smoothing._model.observations import as_symbols
+from randla.smoothing._model.several import series_keys, total
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
@@ -21,6 +22,8 @@ from randla.smoothing._particles.ffbs import PathSmoother, path_sums
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
+#: Observations and inputs of each series.
+SeriesList = Sequence[tuple[Any, Any]]
 # Numbers in the paths that are held at once: 64 MB.
 _BATCH = 1 << 23
 
@@ -28,12 +31,14 @@ _BATCH = 1 << 23
 class ExactScores:
     """Log-likelihood and gradient of a model that is known exactly."""
 
-    def __init__(self, model: StateSpaceModel, y: Any, family: Family | None = None) -> None:
+    def __init__(
+        self, model: StateSpaceModel, ys: Sequence[Any], family: Family | None = None
+    ) -> None:
         self.model, self.family = model, family
         if isinstance(model, LinearGaussian):
-            self.y: Any = model._as_rows(y)
+            self.ys: list[Any] = [model._as_rows(y) for y in ys]
         elif isinstance(model, DiscreteHMM):
-            self.y = as_symbols(y, model.emission_probs.shape[1])
+            self.ys = [as_symbols(y, model.emission_probs.shape[1]) for y in ys]
         else:
             raise ValueError(
                 "method='exact' needs a LinearGaussian or DiscreteHMM model, "
@@ -41,10 +46,15 @@ class ExactScores:
             )
 
     def value_and_score(self, model: Any) -> tuple[float, Array]:
-        """Log-likelihood and its gradient (p,) in theta."""
+        """Log-likelihood and its gradient (p,) in theta, sums over the series."""
+        values, scores = zip(*(self._of_one(model, y) for y in self.ys), strict=True)
+        return total(values), total(scores)
+
+    @staticmethod
+    def _of_one(model: Any, y: Any) -> tuple[float, Array]:
         if isinstance(model, LinearGaussian):
-            return linear_gaussian_score(model, self.y)
-        result = HMMSmootherResult.of(self.y, model._tables)
+            return linear_gaussian_score(model, y)
+        result = HMMSmootherResult.of(y, model._tables)
         return result.log_likelihood, result.expectation("score")
 
     def at(self, theta: Array) -> tuple[float, Array]:
@@ -72,25 +82,35 @@ class ParticleSettings(NamedTuple):
     key: np.uint64
     executor: Executor | None = None
 
-    def problem(
-        self, model: StateSpaceModel, y: Any, inputs: Any, functional: Any, *, trace: bool
-    ) -> SmoothingProblem:
-        """Check model, observations and functional."""
-        return make_problem(
-            model, y, functional, self.n_particles, self.n_backward, self.backward,
-            paths=("n_sweeps", 1) if trace else None, inputs=inputs,
-        )  # fmt: skip
+    def problems(
+        self, model: StateSpaceModel, several: SeriesList, functional: Any, *, trace: bool
+    ) -> list[SmoothingProblem]:
+        """Check model, observations and functional, for each series."""
+        paths = ("n_sweeps", 1) if trace else None
+        return [
+            make_problem(
+                model, y, functional, self.n_particles, self.n_backward, self.backward,
+                paths=paths, inputs=inputs,
+            )
+            for y, inputs in several
+        ]  # fmt: skip
+
+    def with_keys(
+        self, problems: list[SmoothingProblem]
+    ) -> list[tuple[SmoothingProblem, np.uint64]]:
+        """Each series with the key of its streams."""
+        return list(zip(problems, series_keys(self.key, len(problems)), strict=True))
 
     def run(
         self,
         make: Callable[..., Generator[int, None, Any]],
         arguments: list[tuple[Any, ...]],
-        problem: SmoothingProblem,
+        problems: list[SmoothingProblem],
         model: StateSpaceModel,
         n_sweeps: int,
     ) -> list[Any]:
-        """Run all chains to the end; errors get a note with the parameters."""
-        seconds = problem.seconds() * len(arguments) * n_sweeps
+        """Run all chains of all series to the end; errors get a note with the parameters."""
+        seconds = sum(problem.seconds() for problem in problems) * self.n_chains * n_sweeps
         try:
             return run_chains(make, arguments, executor=self.executor, seconds=seconds)
         except ValueError as error:
@@ -101,38 +121,40 @@ class ParticleSettings(NamedTuple):
 class ParticleScores:
     """Smoothed expectations at a value of theta that changes from call to call.
 
-    They are of the score, or of the statistics of a family for EM. Each chain keeps its path from
-    one call to the next ("ppg", "path"), so that its bias does not start anew; "paris" begins each
-    sweep without a path.
+    They are of the score, or of the statistics of a family for EM; sums over the series, each of
+    which has chains of its own. Each chain keeps its path from one call to the next ("ppg",
+    "path"), so that its bias does not start anew; "paris" begins each sweep without a path.
     """
 
     def __init__(
         self,
         model: StateSpaceModel,
-        y: Any,
-        inputs: Any,
+        several: SeriesList,
         settings: ParticleSettings,
         family: Family | None = None,
     ) -> None:
-        self.y, self.inputs, self.settings = y, inputs, settings
+        self.several, self.settings = several, settings
         functional = "score" if family is None else family.functional
         # Expected counts are probabilities times their scores.
         self.are_counts = family is not None and functional == "score"
         self.trace = settings.method != "paris"  # whether paths are drawn
-        self.problem = settings.problem(model, y, inputs, functional, trace=self.trace)
+        self.problems = settings.problems(model, several, functional, trace=self.trace)
         self.chains = [
-            GibbsChain(self.problem, settings.key, c, trace=self.trace)
+            GibbsChain(problem, key, c, trace=self.trace)
+            for problem, key in settings.with_keys(self.problems)
             for c in range(settings.n_chains)
         ]
 
     def expect(self, model: StateSpaceModel) -> Array:
-        """Mean (p,) of the estimates of the next sweeps of each chain."""
+        """Mean (p,) over the chains of the estimates of their next sweeps."""
         n_sweeps = self.settings.n_sweeps
         arguments = [(chain, model, n_sweeps) for chain in self.chains]  # a task each
-        make = partial(_estimate, problem=self.problem, method=self.settings.method)
-        results = self.settings.run(make, arguments, self.problem, model, n_sweeps)
+        make = partial(_estimate, method=self.settings.method)
+        results = self.settings.run(make, arguments, self.problems, model, n_sweeps)
         self.chains = [chain for _, chain in results]  # copies, where processes ran them
-        mean = np.mean([estimate for estimate, _ in results], axis=0)
+        estimates = np.array([estimate for estimate, _ in results])
+        shape = len(self.problems), self.settings.n_chains, -1
+        mean = total(estimates.reshape(shape).mean(axis=1))
         return mean * model.theta if self.are_counts else mean
 
     def paths(self) -> list[Array | None]:
@@ -141,10 +163,9 @@ class ParticleScores:
 
     def gradient_from(self, model: StateSpaceModel) -> Callable[[Array], Array]:
         """Gradient near a model's theta, from the complete-data scores of a path of each chain."""
-        none: list[Array | None] = [None] * self.settings.n_chains
-        scores = PathScores(model, self.y, self.inputs, self.settings, none, 1)
-        drawn = scores.draw(model, 1)
-        paths = drawn.reshape(-1, *drawn.shape[2:])
+        none: list[Array | None] = [None] * len(self.chains)
+        scores = PathScores(model, self.several, self.settings, none, 1)
+        paths = merged(scores.draw(model, 1))
         return lambda theta: scores.along(model.replace(theta), paths).mean(0)
 
 
@@ -153,10 +174,10 @@ def _estimate(
     model: StateSpaceModel,
     n_sweeps: int,
     *,
-    problem: SmoothingProblem,
     method: str,
 ) -> Generator[int, None, tuple[Array, GibbsChain]]:
     """Mean estimate of the next sweeps of a chain, and the chain after them."""
+    problem = chain.problem
     estimates, trace = np.empty((n_sweeps, problem.functional.n_out)), method != "paris"
     n_times = len(problem.y) if trace else 0
     paths = np.empty((n_sweeps, n_times, *problem.state_shape))
@@ -173,46 +194,53 @@ def _estimate(
 
 
 class PathScores:
-    """Chains of whole paths at fixed parameters, `per_sweep` from each filter."""
+    """Chains of whole paths of each series at fixed parameters, `per_sweep` from each filter."""
 
     def __init__(
         self,
         model: StateSpaceModel,
-        y: Any,
-        inputs: Any,
+        several: SeriesList,
         settings: ParticleSettings,
         paths: list[Array | None],
         per_sweep: int,
     ) -> None:
         self.settings = settings
-        self.problem = settings.problem(model, y, inputs, "score", trace=True)
+        self.problems = settings.problems(model, several, "score", trace=True)
         self.conditional, self.per_sweep = settings.method != "paris", per_sweep
         self.present = [None if p is None else p.copy() for p in paths]  # frozen ones, by chain
         self.smoothers = [  # streams of their own, behind those of the optimizer
-            PathSmoother(self.problem, new_stream(settings.key, settings.n_chains + c), per_sweep)
+            PathSmoother(problem, new_stream(key, settings.n_chains + c), per_sweep)
+            for problem, key in settings.with_keys(self.problems)
             for c in range(settings.n_chains)
         ]
 
     def batch_size(self) -> int:
         """Sweeps whose paths may be held at once."""
-        problem = self.problem
-        size = len(problem.y) * (problem.model.dim or 1) * len(self.smoothers) * self.per_sweep
-        return max(1, _BATCH // size)  # size: numbers in the paths of one sweep of all chains
+        # Numbers in the paths of one sweep of all chains.
+        size = sum(len(smoother.problem.y) for smoother in self.smoothers) * self.per_sweep
+        return max(1, _BATCH // (size * (self.problems[0].model.dim or 1)))
 
-    def draw(self, model: StateSpaceModel, n_sweeps: int) -> Array:
-        """Paths (n_chains, n_sweeps * per_sweep, T[, d])."""
+    def draw(self, model: StateSpaceModel, n_sweeps: int) -> list[Array]:
+        """Paths (n_chains, n_sweeps * per_sweep, T[, d]) of each series."""
         arguments = [
             (smoother, path, model, n_sweeps)
             for smoother, path in zip(self.smoothers, self.present, strict=True)
         ]
         make = partial(_draw, per_sweep=self.per_sweep, conditional=self.conditional)
-        results = self.settings.run(make, arguments, self.problem, model, n_sweeps)
+        results = self.settings.run(make, arguments, self.problems, model, n_sweeps)
         paths, self.smoothers, self.present = map(list, zip(*results, strict=True))
-        return np.array(paths)
+        n = self.settings.n_chains
+        return [np.array(paths[i : i + n]) for i in range(0, len(paths), n)]
 
-    def along(self, model: StateSpaceModel, paths: Array) -> Array:
-        """Complete-data scores (n, p) along paths (n, T[, d])."""
-        return path_sums(self.problem._replace(model=model), paths)
+    def along(self, model: StateSpaceModel, paths: list[Array]) -> Array:
+        """Complete-data scores (n, p) along paths (n, T[, d]) of each series."""
+        pairs = zip(self.problems, paths, strict=True)
+        return total([path_sums(problem._replace(model=model), p) for problem, p in pairs])
+
+
+def merged(paths: list[Array]) -> list[Array]:
+    """Paths (n_chains, n, T[, d]) of all chains as (n_chains * n, T[, d])."""
+    return [p.reshape(-1, *p.shape[2:]) for p in paths]
 
 
 def _draw(

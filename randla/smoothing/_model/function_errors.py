@@ -20,7 +20,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.core.registry import cpu_target
-from numba.core.types import Array, Boolean, Float, Integer, Type, float64, int64, uint64
+from numba.core.types import Array, BaseTuple, Boolean, Float, Integer, Type, float64, int64, uint64
 from numpy.typing import NDArray
 
 from randla._random import new_stream
@@ -106,6 +106,8 @@ def _not_compiled(
             hint = ""
             if "array(uint64" in str(error):
                 hint = " (rng is a stream for the functions of randla.random)"
+            if "getitem(float64" in str(error) and isinstance(theta, BaseTuple):
+                hint = " (u is a number, as is y, where it is given with shape (T,))"
             return f"{name} must compile under Numba: {reason}{hint}"
         if "out" not in arguments and not isinstance(result, (Float, Integer, Boolean)):
             return f"{name} must return a number, got {result}"

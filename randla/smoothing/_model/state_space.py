@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from randla._typing import Array
-from randla._validation import as_array, as_choice, as_count, as_vector, read_only
+from randla._validation import as_array, as_count, read_only
 from randla.smoothing._model.compiled import CompiledModel
 from randla.smoothing._model.drawing import draw_paths
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
 from randla.smoothing._model.observations import as_observations
+from randla.smoothing._model.parameters import Parametrised
 from randla.smoothing._model.series import (
     Arguments,
     Series,
@@ -20,10 +21,9 @@ from randla.smoothing._model.series import (
     require_rows,
     require_seen,
 )
-from randla.smoothing._model.supports import SUPPORTS
 
 
-class StateSpaceModel:
+class StateSpaceModel(Parametrised):
     r"""A Markov state with noisy observations, given by a few compiled functions.
 
     .. math::
@@ -38,6 +38,16 @@ class StateSpaceModel:
     Arguments that have the names below may stand in any order. Other names stand for the arguments
     in the order below; if some are known and some are not, the known ones must stand in their
     places.
+
+    Any function, those of an `AdditiveFunctional` included, may have a further argument ``u``,
+    anywhere and by this name only: the row t of the ``inputs=`` of the algorithms (covariates,
+    controls, numbers of contacts) for the t that the function is handed, row 0 in those that are
+    handed none. It is a float if the inputs have shape (T,), else a 1-D array. A `proposal` or
+    `score_step` that wants row t + 1 as well is given it as further columns.
+
+    `transition`, `log_transition` and `log_transition_bound` may likewise have an argument ``y``,
+    row t of the observations: the law of :math:`x_{t+1}` then depends on :math:`y_t` too, as in
+    models with leverage. Such a row must not be missing, and `forecast` wants the one of its start.
 
     With ``dim=None`` the state is a number: ``x`` is a float and the functions that draw return
     one. With ``dim=d`` it is a vector: ``x`` is a 1-D array of d entries, not to be modified, and
@@ -148,6 +158,29 @@ class StateSpaceModel:
     ... )
     >>> model.replace([0.7, 1.0]).theta
     array([0.7, 1. ])
+
+    The same walk pushed by inputs, one number a time:
+
+    >>> @numba.njit
+    ... def pushed(rng, t, x, u, theta):
+    ...     return transition(rng, t, x + u, theta)
+    >>> @numba.njit
+    ... def log_pushed(t, x, xn, u, theta):
+    ...     return log_transition(t, x + u, xn, theta)
+    >>> model = StateSpaceModel(
+    ...     initial=initial,
+    ...     transition=pushed,
+    ...     log_potential=log_potential,
+    ...     log_transition=log_pushed,
+    ...     theta=[0.5, 1.0],
+    ... )
+    >>> import numpy as np
+    >>> from randla import particle_filter
+    >>> push = np.where(np.arange(40) < 20, 0.2, -0.2)
+    >>> y = np.cumsum(push)
+    >>> result = particle_filter(model, y, n_particles=500, inputs=push, rng=0)
+    >>> result.mean.shape
+    (40, 1)
     """
 
     _is_ready = False  # whether the functions are the library's own
@@ -156,9 +189,6 @@ class StateSpaceModel:
     _default_free: tuple[str, ...] = ()
     _joint_parameters: tuple[tuple[str, NDArray[np.intp]], ...] = ()
 
-    theta: Array  # (p,), read-only
-    names: tuple[str, ...]
-    support: tuple[str, ...]
     dim: int | None
     observation_dim: int | None
     initial: Any  # this one and those below: jitted functions, or None
@@ -204,16 +234,7 @@ class StateSpaceModel:
             None if observation_dim is None else as_count(observation_dim, "observation_dim")
         )
         users = as_functions(functions, self.dim)
-        self.theta = read_only(np.array(as_vector(theta, "theta"), np.float64))  # a copy
-        size = self.theta.size
-        default_names = [f"theta[{k}]" for k in range(size)]
-        self.names = _labels(default_names if names is None else names, "names", size)
-        self.support = _labels(["real"] * size if support is None else support, "support", size)
-        for kind in self.support:
-            as_choice(kind, "support", tuple(SUPPORTS))
-        if len(set(self.names)) < size:
-            raise ValueError(f"names must differ from one another, got {list(self.names)}")
-        self._supported(self.theta)
+        self._set_parameters(theta, names, support)
         called = ModelFunctions(users, self.dim, self.support, self._is_ready)
         self._compiled = CompiledModel(called)
         for name, user in users.items():  # as they were given, where `theta` is not an array
@@ -240,23 +261,6 @@ class StateSpaceModel:
 
     # Parameters ----------------------------------------------------------------------------------
 
-    def _supported(self, theta: ArrayLike) -> Array:
-        """Return `theta` as a read-only array, or raise ValueError outside of the support."""
-        values = np.array(as_vector(theta, "theta", size=self.theta.size), np.float64)
-        for name, kind, value in zip(self.names, self.support, values, strict=True):
-            low, high = SUPPORTS[kind][:2]
-            if not low < value < high:
-                raise ValueError(
-                    f"theta must lie in its support: {name} ({kind!r}) between {low:g} and "
-                    f"{high:g}, got {value:g}"
-                )
-        return read_only(values)
-
-    def _each(self, function: str, values: NDArray[Any]) -> Array:
-        """Apply a function of `Support` to the value of each parameter."""
-        pairs = zip(self.support, values, strict=True)
-        return np.array([getattr(SUPPORTS[kind], function)(v) for kind, v in pairs], np.float64)
-
     def replace(self, theta: ArrayLike) -> "StateSpaceModel":
         """Return the same model with other parameters; nothing is compiled again."""
         return self._at(self._supported(theta))
@@ -266,49 +270,6 @@ class StateSpaceModel:
         other = copy.copy(self)  # with the same `_compiled`
         other.__dict__["theta"] = theta
         return other
-
-    def transform(self, theta: ArrayLike) -> Array:
-        """Parameters on the unconstrained scale that `support` names.
-
-        Parameters
-        ----------
-        theta : (p,) array_like
-            Parameters inside their ranges.
-
-        Returns
-        -------
-        z : (p,) ndarray
-        """
-        return self._each("transform", self._supported(theta))
-
-    def inverse(self, z: ArrayLike) -> Array:
-        """Parameters from their unconstrained values, the inverse of `transform`.
-
-        Parameters
-        ----------
-        z : (p,) array_like
-            Any real numbers.
-
-        Returns
-        -------
-        theta : (p,) ndarray
-        """
-        return self._each("inverse", as_vector(z, "z", size=self.theta.size))
-
-    def slope(self, theta: ArrayLike) -> Array:
-        """Derivatives of the parameters in their unconstrained values.
-
-        Parameters
-        ----------
-        theta : (p,) array_like
-            Parameters inside their ranges.
-
-        Returns
-        -------
-        slope : (p,) ndarray
-            A gradient in theta times `slope` is the gradient in the unconstrained values.
-        """
-        return self._each("slope", self._supported(theta))
 
     # Drawing -------------------------------------------------------------------------------------
 
@@ -336,7 +297,7 @@ class StateSpaceModel:
         Raises
         ------
         ValueError
-            If the model has no `observe`.
+            If the model has no `observe`, or the inputs are not as described.
 
         Examples
         --------
@@ -386,8 +347,8 @@ class StateSpaceModel:
         Raises
         ------
         ValueError
-            If the model has no `observe`, or `states` has the wrong shape or holds what is no state
-            of the model.
+            If the model has no `observe`, `states` has the wrong shape or holds what is no state
+            of the model, or inputs or `y` are not as described.
 
         Examples
         --------
@@ -463,11 +424,3 @@ class StateSpaceModel:
         """What the functions are handed as `theta`: the array of parameters if that will do."""
         wants = self._compiled.functions.wants
         return Arguments.of(self._arguments, inputs, y, first) if wants else self._arguments
-
-
-def _labels(values: Sequence[str], name: str, size: int) -> tuple[str, ...]:
-    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
-        raise TypeError(f"{name} must be a sequence of strings, got {values!r}")
-    if len(values) != size:
-        raise ValueError(f"{name} must have one entry for each of {size} theta, got {len(values)}")
-    return tuple(values)

@@ -12,6 +12,7 @@ from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._kernels.particles.paths import backward_template, path_sum_template
 from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.several import over_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import pieces, raise_for_status
@@ -21,6 +22,7 @@ from randla.smoothing._particles.records import BackwardDraws, PathEnds
 from randla.smoothing._particles.result import SmoothingResult, warn_if_degenerate
 
 
+@over_series
 def ffbs(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -43,7 +45,7 @@ def ffbs(
 
     Parameters
     ----------
-    model, y : StateSpaceModel and (T,) or (T, k) array_like
+    model, y : StateSpaceModel and (T,) or (T, k) array_like, or a list of arrays
         As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"} or None
         As for `ppg`; None draws paths only.

@@ -10,6 +10,7 @@ from randla._random import draw_key, new_stream
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._kernels.particles import resample
 from randla.smoothing._model.series import Series
+from randla.smoothing._model.several import over_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.checks import NoSurvivorsError, as_model, pieces
@@ -25,6 +26,7 @@ SCHEMES = {
 }
 
 
+@over_series
 def particle_filter(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -57,8 +59,10 @@ def particle_filter(
     ----------
     model : StateSpaceModel
         The model.
-    y : (T,) or (T, k) array_like
-        Observations. A row that is wholly NaN is missing.
+    y : (T,) or (T, k) array_like, or a list of arrays
+        Observations. A row that is wholly NaN is missing. Arrays in a list or tuple are several
+        independent series: log-likelihoods add up, their errors in squares, and `series` of the
+        result has each. Series i is a function of the seed and i only.
     n_particles : int
         Number N of particles, at least 2.
     resampling : {"systematic", "stratified", "multinomial", "residual"}, optional
@@ -75,7 +79,7 @@ def particle_filter(
     n_lags : int, optional
         How many times back the genealogy of a single run is followed; those from T on say no more.
         0: not at all, without errors. Of several runs it is not needed.
-    inputs : (T,) or (T, m) array_like, optional
+    inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` of the model's functions at time t, see `StateSpaceModel`.
     progress : bool, optional
         Show a progress bar (needs tqdm).

@@ -6,10 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from randla._results import Result, t_interval
+from randla._results import t_interval
 from randla._typing import Array
 from randla._validation import as_level
 from randla.smoothing._model.plot import plot_band
+from randla.smoothing._model.several import (
+    SeriesResult,
+    root_of_squares,
+    stacked,
+    total,
+)
 from randla.smoothing._particles.filter_errors import (
     error_of_run,
     error_of_runs,
@@ -22,7 +28,7 @@ from randla.smoothing._particles.records import IntArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FilterResult(Result):
+class FilterResult(SeriesResult):
     """Filtered moments and the likelihood, with the errors of the algorithm.
 
     Attributes
@@ -55,6 +61,9 @@ class FilterResult(Result):
     ancestors : (T, N) ndarray of int32 or None
         ``ancestors[t, i]`` is the particle of time t - 1 from which particle i of time t was
         drawn; row 0 counts 0..N-1.
+    series : tuple of FilterResult
+        The results of several series, of which this is the total, with their times one below
+        another; empty for one series.
     """
 
     mean: Array
@@ -75,6 +84,20 @@ class FilterResult(Result):
         "mean", "standard_error", "ess", "log_likelihood", "log_likelihood_standard_error",
         "error_method", "suggested_n_particles", "particles",
     )  # fmt: skip
+
+    _combine: ClassVar[Any] = {
+        **dict.fromkeys(
+            (
+                "mean", "variance", "standard_error", "ess", "log_likelihood_increments",
+                "particles", "log_weights", "ancestors",
+            ),
+            stacked,
+        ),
+        **dict.fromkeys(
+            ("log_likelihood", "log_likelihood_per_run", "suggested_n_particles"), total
+        ),
+        "log_likelihood_standard_error": root_of_squares,
+    }  # fmt: skip
 
     @classmethod
     def of_one(cls, run: FilterRun) -> "FilterResult":

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from randla._typing import Array
 from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.several import over_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
@@ -16,6 +17,7 @@ from randla.smoothing._particles.result import SmoothingResult, warn_if_degenera
 from randla.smoothing._particles.sweeps import GibbsChain
 
 
+@over_series
 def paris(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -44,7 +46,7 @@ def paris(
 
     Parameters
     ----------
-    model, y : StateSpaceModel and (T,) or (T, k) array_like
+    model, y : StateSpaceModel and (T,) or (T, k) array_like, or a list of arrays
         As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}
         As for `ppg`.

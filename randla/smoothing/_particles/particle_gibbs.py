@@ -12,6 +12,7 @@ from randla._random import new_stream
 from randla._typing import Array
 from randla._validation import as_count
 from randla.smoothing._model.additive_functional import AdditiveFunctional
+from randla.smoothing._model.several import over_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import independent_chains
 from randla.smoothing._particles.checks import PIECE_SECONDS, as_model
@@ -26,6 +27,7 @@ from randla.smoothing._particles.result import SmoothingResult, warn_if_short
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
 
+@over_series
 def ppg(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -58,8 +60,10 @@ def ppg(
     ----------
     model : StateSpaceModel
         The model; if it has a `proposal` particles are drawn from it.
-    y : (T,) or (T, k) array_like
-        Observations. A row that is wholly NaN is missing.
+    y : (T,) or (T, k) array_like, or a list of arrays
+        Observations. A row that is wholly NaN is missing. Arrays in a list or tuple are several
+        independent series: log-likelihoods and functionals add up, errors add in squares, and
+        `series` of the result has each. Series i is a function of the seed and i only.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}
         The sum: by name of :math:`x_t`, of :math:`x_t^2`, of :math:`x_t x_{t+1}` (component by
         component), or the gradient of the log-likelihood in theta (Fisher's identity).
@@ -77,7 +81,7 @@ def ppg(
         How to draw the indices, as for `paris`.
     n_chains : int, optional
         Independent chains, each with a burn-in of its own, for the standard error.
-    inputs : (T,) or (T, m) array_like, optional
+    inputs : (T,) or (T, m) array_like, or a list of arrays, optional
         Row t is the argument `u` at time t of functions of the model or functional, see
         `StateSpaceModel`.
     executor : concurrent.futures.Executor, optional
@@ -195,6 +199,7 @@ def _ppg_chain(
     return start[0], estimates, paths, chain.changed, log_likelihood, n_starts
 
 
+@over_series
 def particle_gibbs(
     model: StateSpaceModel,
     y: ArrayLike,
@@ -217,7 +222,7 @@ def particle_gibbs(
 
     Parameters
     ----------
-    model, y : StateSpaceModel and (T,) or (T, k) array_like
+    model, y : StateSpaceModel and (T,) or (T, k) array_like, or a list of arrays
         As for `ppg`.
     functional : AdditiveFunctional or {"state", "square", "lag_product", "score"}, optional
         Averaged over the paths after the burn-in. `ppg` estimates it with less variance.

@@ -7,10 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from randla._results import RandlaWarning, Result, t_interval, t_of_tail, warn_caller
+from randla._results import RandlaWarning, t_interval, t_of_tail, warn_caller
 from randla._typing import Array
 from randla._validation import as_array
 from randla.smoothing._model.plot import plot_band
+from randla.smoothing._model.several import (
+    SeriesResult,
+    root_of_squares,
+    stacked,
+    total,
+)
 from randla.smoothing._particles.problem import SmoothingProblem
 
 # Below it, over times and chains, the bias of paris and ffbs often exceeded one standard error.
@@ -26,7 +32,7 @@ class BiasWarning(RandlaWarning):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SmoothingResult(Result):
+class SmoothingResult(SeriesResult):
     """A smoothed expectation with its Monte Carlo error.
 
     Attributes
@@ -54,6 +60,9 @@ class SmoothingResult(Result):
     n_particles : int
     backward : str
         The back-end that was used.
+    series : tuple of SmoothingResult
+        The results of several series, of which this is the total, with their times one below
+        another; empty for one series.
     """
 
     estimate: Array | None
@@ -72,6 +81,15 @@ class SmoothingResult(Result):
         "estimate", "standard_error", "n_chains", "n_particles", "backward", "burn_in",
         "suggested_burn_in", "log_likelihood",
     )  # fmt: skip
+
+    _combine: ClassVar[Any] = {
+        **dict.fromkeys(
+            ("estimate", "per_chain", "per_iteration", "start", "log_likelihood"), total
+        ),
+        "standard_error": root_of_squares,
+        "update_rate": stacked,
+        "paths": lambda values: np.concatenate(values, axis=2),
+    }
 
     @classmethod
     def of(
