@@ -8,6 +8,7 @@ is.
 import numpy as np
 
 from benchmarks.calibration import Study, shares, t_shares
+from benchmarks.smoothing import filter_errors
 from benchmarks.smoothing.coverage import CHAINS, models
 from randla import LinearGaussian, ffbs, maximum_likelihood, paris, particle_gibbs, ppg
 
@@ -101,6 +102,7 @@ def studies():
         for name in ("ppg", "particle_gibbs"):
             cover = smoother(name, *arguments, n_particles, exact)
             yield Study(name, f"{data}: {n_particles} particles", 800, cover)
+    yield from filter_errors.studies()
     for method in ("ppg", "paris"):
         cover = algorithms_error(method)
         yield Study(f"maximum_likelihood, {method}: monte_carlo_error", "T = 100", 100, cover)

@@ -53,3 +53,31 @@ def forward_smoothing(particles, log_weights, log_transition, h_first, h_next):
         B /= B.sum(0)
         tau = (B * (tau[:, None] + h_next(t, x[:, None], xn[None, :]))).sum(0)
     return np.exp(log_weights[-1]) @ tau
+
+
+def lagged_variances(run, resampled, multinomial, n_lags):
+    """V^(l) for l = 0..n_lags and the largest U of these lags (T, d), from a run's stored clouds.
+
+    By their definitions in `randla.smoothing._kernels.particles.genealogy`, with the table of all
+    ancestors.
+    """
+    states, log_weights, ancestors = run.particles, run.log_weights, run.ancestors
+    n_times, n = log_weights.shape
+    X = states.reshape(n_times, n, -1)
+    W = np.exp(log_weights - np.logaddexp.reduce(log_weights, axis=1, keepdims=True))
+    c, floor = (n / (n - 1), 0.0) if multinomial else (1.0, 1 / n)
+    V, U = {}, np.zeros(X.shape[::2])
+    for t in range(n_times):
+        deviations = W[t, :, None] * (X[t] - W[t] @ X[t])
+        ancestor, factor = np.arange(n), c  # of time k = t, c^{r(k,t)+1}
+        V[t + 1, t] = floor
+        for k in range(t, max(t - n_lags, 0) - 1, -1):
+            q = (np.bincount(ancestor, W[t]) ** 2).sum()  # over families of particles of k
+            V[k, t] = 1 - factor * (1 - q)
+            u = [(np.bincount(ancestor, column) ** 2).sum() for column in deviations.T]
+            U[t] = np.maximum(U[t], factor * np.array(u))
+            if resampled[k]:
+                ancestor, factor = ancestors[k][ancestor], factor * c
+    last = n_times - 1
+    ends = [[min(k + lag, last) for k in range(n_times)] for lag in range(n_lags + 1)]
+    return np.array([sum(V[k, e] - V[k + 1, e] for k, e in enumerate(row)) for row in ends]), U

@@ -269,6 +269,7 @@ def test_directions_that_the_data_do_not_determine():
         )
 
 
+@pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning")
 def test_a_far_start_is_reported():
     with pytest.warns(MaximumLikelihoodWarning, match="still moved"):
         maximum_likelihood(
@@ -277,6 +278,7 @@ def test_a_far_start_is_reported():
         )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning")
 def test_data_far_beyond_the_scale_of_the_start():
     # Gradients of 1e200 have no square: no overflow, and a warning that says where it stands.
     for scale in (1e100, 1e117):

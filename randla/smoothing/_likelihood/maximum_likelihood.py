@@ -70,8 +70,16 @@ class MaximumLikelihoodResult(Result):
         Start and the parameters after each step of the optimizer.
     model : StateSpaceModel
         The model at the estimates.
-    log_likelihood : float or None
-        With ``method="exact"``.
+    log_likelihood : float
+        At the estimates: exact with ``method="exact"``, else from eight runs of `particle_filter`
+        with `n_particles` each.
+    log_likelihood_standard_error : float
+        Of the algorithm, given the data: zero with ``method="exact"``, NaN where the runs differ
+        too much. Differences between models have the root of the sum of the squares, also with the
+        same seed.
+    n_parameters : int
+        How many are free (of each row of probabilities all but one), with the directions of a
+        diffuse start.
     last_step_size : float
         Of the optimizer; the error that the steps leave is proportional to it. The final stage
         removes that.
@@ -90,7 +98,9 @@ class MaximumLikelihoodResult(Result):
     parameter_covariance: Array | None
     trace: Array
     model: StateSpaceModel
-    log_likelihood: float | None
+    log_likelihood: float
+    log_likelihood_standard_error: float
+    n_parameters: int
     last_step_size: float
     converged: bool | None
     method: str
@@ -98,9 +108,14 @@ class MaximumLikelihoodResult(Result):
     at_boundary: NDArray[np.bool_]
 
     _shown: ClassVar[tuple[str, ...]] = (
-        "names", "theta", "parameter_standard_error", "monte_carlo_error", "converged", "method",
-        "optimizer",
+        "names", "theta", "parameter_standard_error", "monte_carlo_error", "log_likelihood",
+        "log_likelihood_standard_error", "converged", "method",
     )  # fmt: skip
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, with twice the standard error of `log_likelihood`."""
+        return 2.0 * (self.n_parameters - self.log_likelihood)
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence intervals of the parameters, with both errors.
@@ -266,6 +281,8 @@ def maximum_likelihood(
 
     Warns
     -----
+    DegenerateFilterWarning
+        If the filters at the estimates do not determine the log-likelihood.
     MaximumLikelihoodWarning
         If the final stage did not come to rest, the data do not determine a direction, or an
         estimate lies at the edge of its range: the standard errors are then not reliable.
@@ -351,6 +368,7 @@ def maximum_likelihood(
         if len(several) > 1:
             raise ValueError("y must be one series for a model of `structural`, got a list")
         return _structural(model, several[0][0], parameters, n_steps, n_final)
+    n_parameters = _count(model, parameters)
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
     with progress_bar(n_units, as_flag(progress, "progress"), "maximum likelihood") as report:
@@ -379,9 +397,11 @@ def maximum_likelihood(
                 newton = newton_exact(scores.at, parameters, theta)
             else:
                 newton = newton_particles(scores, parameters, model, theta, n_final)
+            theta = newton.theta
+        fitted = model.replace(theta)
+        log_likelihood, log_likelihood_error = scores.log_likelihood(fitted)
         report(n_units)
     if newton is not None:
-        theta = newton.theta
         _warn(newton, "exact" if method == "exact" else "particles")
     covariance = None if newton is None else newton.covariance
     return MaximumLikelihoodResult(
@@ -391,8 +411,10 @@ def maximum_likelihood(
         monte_carlo_error=None if newton is None else _root(newton.monte_carlo),
         parameter_covariance=covariance,
         trace=trace[:, parameters.free],  # (n_steps + 1, f)
-        model=model.replace(theta),
-        log_likelihood=None if newton is None else newton.value,
+        model=fitted,
+        log_likelihood=log_likelihood,
+        log_likelihood_standard_error=log_likelihood_error,
+        n_parameters=n_parameters,
         last_step_size=last_step,
         converged=None if newton is None else newton.converged,
         method=method,
@@ -428,12 +450,19 @@ def _structural(
         trace=found.trace[:, parameters.free],
         model=best,
         log_likelihood=log_likelihood(best, rows),
+        log_likelihood_standard_error=0.0,
+        n_parameters=_count(model, parameters),
         last_step_size=0.0,
         converged=None if found.newton is None else found.newton.converged,
         method="exact",
         optimizer="bfgs",
         at_boundary=found.at_boundary,
     )
+
+
+def _count(model: StateSpaceModel, parameters: Parametrisation) -> int:
+    directions = getattr(model, "diffuse", None)
+    return parameters.size + (0 if directions is None else directions.shape[1])
 
 
 def _warn(newton: NewtonResult, kind: str) -> None:

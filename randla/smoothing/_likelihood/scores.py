@@ -1,5 +1,6 @@
 """Where `maximum_likelihood` gets its gradients: exact, or from chains of particle sweeps."""
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -11,14 +12,17 @@ from randla._random import new_stream
 from randla._typing import Array
 from randla.smoothing._exact.hmm import HMMSmootherResult
 from randla.smoothing._exact.kalman import linear_gaussian_score
+from randla.smoothing._kernels.particles.resample import SYSTEMATIC
 from randla.smoothing._likelihood.em import Family
 from randla.smoothing._model.observations import as_symbols
-from randla.smoothing._model.several import series_keys, total
+from randla.smoothing._model.several import combined, series_keys, total
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.discrete_hmm import DiscreteHMM
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.ffbs import PathSmoother, path_sums
+from randla.smoothing._particles.filter import run_filters
+from randla.smoothing._particles.filter_run import use_proposal
 from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 
@@ -26,6 +30,7 @@ from randla.smoothing._particles.sweeps import GibbsChain, surviving_start
 SeriesList = Sequence[tuple[Any, Any]]
 # Numbers in the paths that are held at once: 64 MB.
 _BATCH = 1 << 23
+_N_FILTERS = 8  # for the log-likelihood and its error
 
 
 class ExactScores:
@@ -56,6 +61,10 @@ class ExactScores:
             return linear_gaussian_score(model, y)
         result = HMMSmootherResult.of(y, model._tables)
         return result.log_likelihood, result.expectation("score")
+
+    def log_likelihood(self, model: StateSpaceModel) -> tuple[float, float]:
+        """Log-likelihood and its standard error."""
+        return self.value_and_score(model)[0], 0.0
 
     def at(self, theta: Array) -> tuple[float, Array]:
         """The same at a value of theta."""
@@ -156,6 +165,22 @@ class ParticleScores:
         shape = len(self.problems), self.settings.n_chains, -1
         mean = total(estimates.reshape(shape).mean(axis=1))
         return mean * model.theta if self.are_counts else mean
+
+    def log_likelihood(self, model: StateSpaceModel) -> tuple[float, float]:
+        """Estimate of the log-likelihood by filters, and its standard error; NaN if they fail."""
+        settings, results = self.settings, []
+        try:
+            for problem, key in settings.with_keys(self.problems):
+                results.append(run_filters(
+                    model, problem.series(model._arguments), settings.n_particles, key, _N_FILTERS,
+                    first_stream=2 * settings.n_chains,  # behind those of `PathScores`
+                    guided=use_proposal(model, "auto"), store=False, scheme=SYSTEMATIC,
+                    threshold=0.5,
+                ))  # fmt: skip
+        except ValueError:  # no survivors, or numbers beyond all scales: the estimates stay
+            return math.nan, math.nan
+        both = combined(results)
+        return both.log_likelihood, float(both.log_likelihood_standard_error or 0.0)
 
     def paths(self) -> list[Array | None]:
         """Return the present path of each chain, None where there is none."""

@@ -86,7 +86,8 @@ def ffbs(
 
     Notes
     -----
-    **The estimate has a bias of order T / N that the spread of the chains does not show.**
+    **The estimate has a bias of order T / N that the spread of the chains does not show.** It is at
+    most `bias_bound`, as for `paris`.
 
     Time O(T (N + n_paths)) except for "exact", memory T (N + n_paths) (8 d + 12) bytes a chain.
 
@@ -120,7 +121,7 @@ def ffbs(
     per_chain = None  # paths only
     if functional is not None:
         per_chain = np.array([path_sums(problem, p).mean(axis=0) for p in paths])
-    return SmoothingResult.of(per_chain, logs, problem, paths=paths)
+    return SmoothingResult.of(per_chain, logs, problem, paths=paths, identity=True)
 
 
 def _chain(

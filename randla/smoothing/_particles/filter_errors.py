@@ -118,6 +118,7 @@ def pivot_interval(logs: Array, level: float) -> tuple[float, float]:
 
         G = m - Z s sqrt((R - 1) / (R U)) + s^2 (R - 1) / (2 U),    Z ~ N(0, 1), U ~ chi^2_{R-1}.
     """
+    from scipy.optimize import brentq
     from scipy.special import ndtr
 
     tail = 0.5 * (1.0 - as_level(level))
@@ -125,15 +126,13 @@ def pivot_interval(logs: Array, level: float) -> tuple[float, float]:
     if s == 0.0:
         return m, m
     ratio = (n - 1) / _chi_square_points(n - 1)
-    scale, centre = s * np.sqrt(ratio / n), m + 0.5 * s**2 * ratio
-    bounds = []
-    for probability in (tail, 1.0 - tail):
-        low, high = float((centre - 9 * scale).min()), float((centre + 9 * scale).max())
-        while low < (middle := 0.5 * (low + high)) < high:  # until they are neighbours
-            below = ndtr((middle - centre) / scale).mean() < probability  # P(G <= middle)
-            low, high = (middle, high) if below else (low, middle)
-        bounds.append(low)
-    return bounds[0], bounds[1]
+    scale, centre = s * np.sqrt(ratio / n), 0.5 * s**2 * ratio  # of G - m, given U
+    ends = float((centre - 9 * scale).min()), float((centre + 9 * scale).max())
+
+    def quantile(p: float) -> float:  # P(G - m <= x) = E Phi((x - centre) / scale), over U
+        return m + float(brentq(lambda x: ndtr((x - centre) / scale).mean() - p, *ends))
+
+    return quantile(tail), quantile(1.0 - tail)
 
 
 @lru_cache(maxsize=32)

@@ -135,10 +135,13 @@ class FilterResult(SeriesResult):
             raise runs[0].error
         means, variances = (np.array([run.moments[k] for run in alive]) for k in range(2))
         increments = np.array([run.track.increments for run in runs])
-        sums = increments.cumsum(axis=1)  # of Zhat up to each time, whose average is unbiased
+        logs = np.array([run.log_likelihood() for run in runs])
+        sums = increments.cumsum(axis=1)
+        sums[:, -1] = logs
+        # Of the average of Zhat up to each time, which is unbiased.
         log_z = np.logaddexp.reduce(sums, axis=0) - math.log(len(runs))
         n = runs[0].particles.log_weights.shape[1]
-        log_z_error, suggested = error_of_runs(sums[:, -1], worst_time(increments), n)
+        log_z_error, suggested = error_of_runs(logs, worst_time(increments), n)
         mean, variance, error = averaged(means, variances)
         return cls(
             mean=mean,
@@ -148,7 +151,7 @@ class FilterResult(SeriesResult):
             log_likelihood=float(log_z[-1]),
             log_likelihood_standard_error=log_z_error,
             log_likelihood_increments=np.diff(log_z, prepend=0.0),
-            log_likelihood_per_run=sums[:, -1],
+            log_likelihood_per_run=logs,
             error_method="runs",
             suggested_n_particles=suggested,
             particles=None,
@@ -194,8 +197,10 @@ class FilterResult(SeriesResult):
     def mean_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Intervals of the filtered means, component by component.
 
-        Normal for one run; their coverage then holds on average over the times, not at the worst
-        of them. Student for several runs.
+        Student, of one run with one less degrees of freedom than the effective sample size at each
+        time, a rule that was measured. Their coverage then holds on average over the times, not
+        at the worst of them: where the effective sample size is below 2 a fifth to two thirds of
+        nominal 95 % held.
 
         Parameters
         ----------
@@ -212,8 +217,11 @@ class FilterResult(SeriesResult):
             If there are no errors.
         """
         error, _ = self._errors()
-        n_alive = int(np.isfinite(self.log_likelihood_per_run).sum())
-        degrees_of_freedom = max(n_alive - 1, 1) if self.error_method == "runs" else math.inf
+        if self.error_method == "runs":
+            degrees_of_freedom = np.isfinite(self.log_likelihood_per_run).sum() - 1.0
+        else:
+            degrees_of_freedom = self.ess[:, None] - 1.0
+        degrees_of_freedom = np.maximum(degrees_of_freedom, 1.0)
         return t_interval(self.mean, error, degrees_of_freedom, level)
 
     def _errors(self) -> tuple[Array, float]:

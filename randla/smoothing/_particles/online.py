@@ -12,7 +12,7 @@ from randla._parallel import run_parts
 from randla._random import as_generator, draw_key, new_stream
 from randla._results import Result
 from randla._typing import Array
-from randla._validation import as_array, as_choice, as_count, as_number, read_only
+from randla._validation import as_choice, as_count, as_number
 from randla.smoothing._kernels.particles.resample import systematic_indices
 from randla.smoothing._model.series import Series, as_inputs, require_rows
 from randla.smoothing._model.state_space import StateSpaceModel
@@ -26,9 +26,8 @@ from randla.smoothing._particles.filter_errors import (
 )
 from randla.smoothing._particles.filter_result import averaged
 from randla.smoothing._particles.filter_run import FilterRun, use_proposal
+from randla.smoothing._particles.online_rows import Rows, following, like
 from randla.smoothing._particles.online_state import go_on_from, options_in, restore, state_of
-
-_OBSERVED = read_only(np.ones(1, np.bool_))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,8 +88,7 @@ class OnlineFilter:
         # several, and its time.
         self._worst = math.inf if n_runs == 1 else -1.0, 0
         self._seen = False  # any observation
-        self._y: Array | None = None  # (1,) or (1, k), the last rows
-        self._u: Array | None = None
+        self._last = Rows(None, None)
         self._torn = False  # whether an update was interrupted
 
     def __repr__(self) -> str:
@@ -124,8 +122,8 @@ class OnlineFilter:
             If an argument is not as described, or as `particle_filter` does.
         """
         self._require_whole()
-        series, y, u = self._take(y_t, u_t)
         t, several = self.time, len(self._runs) > 1
+        series, rows = following(self._model, t, self._last, y_t, u_t)
         alive = [run for run in self._runs if run.error is None]
         streams = [run.rng.copy() for run in alive]
         self._torn = True
@@ -148,7 +146,7 @@ class OnlineFilter:
                 run.error = error
         self._seen |= bool(series.observed[0])
         step = self._step_of_several(t, alive) if several else self._step_of_one(t, alive[0])
-        self.time, self._y, self._u = t + 1, y, u
+        self.time, self._last = t + 1, rows
         self._torn = False
         return step
 
@@ -157,32 +155,6 @@ class OnlineFilter:
             raise RuntimeError(
                 "an update of this filter was interrupted: start another one from an earlier state"
             )
-
-    def _take(self, y_t: ArrayLike, u_t: ArrayLike | None) -> tuple[Series, Array, Array | None]:
-        """What the kernels read, and the new rows (1,) or (1, k) of y and u."""
-        model, wants = self._model, self._model._compiled.functions.wants
-        if (u_t is None) == ("u" in wants):
-            which = ("be given", "a") if u_t is None else ("be None", "no")
-            raise ValueError(f"u_t must {which[0]}, since {which[1]} function has an argument u")
-        u = None if u_t is None else _row(u_t, "u_t", self._u)
-        y, observed = self._as_row(y_t, u)
-        if not wants:
-            return Series(y, observed, model._arguments), y, u
-        if "y" in wants and np.isnan(y).any():
-            raise ValueError("y_t must not be missing, as the transition depends on it, got NaN")
-        # The functions may ask for the rows of this time and of the one before.
-        handed = model._handed(
-            _with_last(self._u, u), _with_last(self._y, y), max(self.time - 1, 0)
-        )
-        return Series(y, observed, handed), y, u
-
-    def _as_row(self, y_t: ArrayLike, u: Array | None) -> tuple[Array, NDArray[np.bool_]]:
-        """`y_t` as a copied row (1,) or (1, k), and whether it is not wholly missing, (1,)."""
-        known, k = self._y, self._model.observation_dim
-        if isinstance(y_t, float) and math.isfinite(y_t) and known is not None and known.size == 1:
-            return read_only(np.full(known.shape, y_t)), _OBSERVED  # most of them, by a short way
-        known = known if k is None else np.empty((1, k))
-        return self._model._as_observations(_row(y_t, "y_t", known, finite=False), u)
 
     def _step_of_one(self, t: int, run: FilterRun) -> FilterStep:
         """The numbers of time t, entered in the sums over the times."""
@@ -203,10 +175,8 @@ class OnlineFilter:
             [-np.inf if run.error else run.track.increments[row] for run in self._runs]
         )
         self._logs += increments
-        if len(alive) == len(self._runs):
-            spread = float(increments.std())
-        else:  # the first time at which one of them came to an end
-            spread = math.inf
+        # Infinite from the time on at which one of them comes to an end.
+        spread = float(increments.std()) if len(alive) == len(self._runs) else math.inf
         if spread > self._worst[0]:
             self._worst = spread, t
         means, variances = (np.array([run.moments[k] for run in alive]) for k in range(2))
@@ -231,12 +201,11 @@ class OnlineFilter:
         None for one run with ``n_lags=0``. As of `particle_filter`, and so is the warning.
         """
         n, variances = self._options["n_particles"], self._runs[0].genealogy.variances
-        several = len(self._runs) > 1
-        if not several and len(variances) == 0:
+        if len(self._runs) == 1 and len(variances) == 0:
             return None
         if self.time == 0:
             return 0.0
-        if several:
+        if len(self._runs) > 1:
             return error_of_runs(self._logs, self._worst[1], n)[0]
         return error_of_run(variances, self.time, *self._worst, n, seen=self._seen)[0]
 
@@ -295,11 +264,12 @@ class OnlineFilter:
         row, wants = (self.time - 1) % 2, self._model._compiled.functions.wants
         n_steps = as_count(n_steps, "n_steps")
         future, options = as_inputs(inputs, "u" in wants), {}
-        if future is not None and self._u is not None:
+        y, u = self._last
+        if future is not None and u is not None:
             require_rows(future, n_steps, "one for each time from the next one on")
-            options["inputs"] = np.concatenate((self._u, _like(future, self._u, "inputs")))
-        if "y" in wants and self._y is not None:
-            options["y"] = self._y[0]
+            options["inputs"] = np.concatenate((u, like(future, u, "inputs")))
+        if "y" in wants and y is not None:
+            options["y"] = y[0]
         own = np.random.SeedSequence([int(self._key), self.time])
         generator = as_generator(own if rng is None else rng)
         states = []
@@ -430,30 +400,6 @@ def _log_mean(logs: Array) -> float:
     if len(logs) == 1:
         return float(logs[0])
     return float(np.logaddexp.reduce(logs) - math.log(len(logs)))
-
-
-def _row(value: ArrayLike, name: str, known: Array | None, *, finite: bool = True) -> Array:
-    """A row of a series as (1,) or (1, k), with as many entries as one that is known."""
-    row = as_array(value, name, finite=finite).astype(np.float64)  # a copy
-    if not finite and np.isinf(row).any():
-        raise ValueError(f"{name} must be finite, or NaN where it is missing, got inf")
-    if row.ndim > 1 or row.size == 0:
-        raise ValueError(f"{name} must be a number or 1-D, got shape {row.shape}")
-    return read_only(row[None] if known is None else _like(row[None], known, name))
-
-
-def _with_last(last: Array | None, row: Array | None) -> Array | None:
-    """The rows of the time before and of this one."""
-    return row if last is None or row is None else read_only(np.concatenate((last, row)))
-
-
-def _like(rows: Array, known: Array, name: str) -> Array:
-    """Rows in the shape of those that are known, up to one number for (1,)."""
-    k = known[0].size
-    if rows[0].size != k:
-        expected = "a number" if k == 1 else f"an array of shape ({k},)"
-        raise ValueError(f"{name} must be {expected} at each time, got shape {rows[0].shape}")
-    return rows.reshape(len(rows), *known.shape[1:])
 
 
 def _advance(run: FilterRun, series: Series, t: int) -> Exception | None:

@@ -10,6 +10,7 @@ from randla._validation import read_only
 from randla.smoothing._kernels.particles.weights import normalise
 from randla.smoothing._particles.checks import NoSurvivorsError
 from randla.smoothing._particles.filter_run import FilterRun
+from randla.smoothing._particles.online_rows import Rows
 
 #: Options of `start_filter` with their defaults.
 _OPTIONS = {
@@ -27,8 +28,7 @@ def state_of(online: Any) -> dict[str, NDArray[Any]]:
         **{name: np.array(value) for name, value in online._options.items()},
         "key": np.array(online._key),
         "time": np.array(online.time),
-        "y": none if online._y is None else online._y.copy(),
-        "u": none if online._u is None else online._u.copy(),
+        **{n: none if row is None else row.copy() for n, row in online._last._asdict().items()},
         "seen": np.array(online._seen),
         "worst": np.array(online._worst),
         "log_likelihoods": online._logs.copy(),
@@ -59,15 +59,15 @@ def go_on_from(online: Any, state: Mapping[str, Any]) -> None:
     _require_names(state, own)
     arrays = {name: np.array(state[name]) for name in own}
     for name, expected in own.items():
-        array, any_shape = arrays[name], name in ("y", "u", *_OPTIONS)
+        array, any_shape = arrays[name], name in (*Rows._fields, *_OPTIONS)
         if not any_shape and (array.dtype, array.shape) != (expected.dtype, expected.shape):
             raise ValueError(
                 f"state[{name!r}] must be of {expected.dtype} with shape {expected.shape} for this "
                 f"model, got {array.dtype} with shape {array.shape}"
             )
     online._key, online.time = np.uint64(arrays["key"]), int(arrays["time"])
-    rows = (arrays[name] for name in ("y", "u"))
-    online._y, online._u = (read_only(row) if row.size else None for row in rows)
+    rows = (arrays[name] for name in Rows._fields)
+    online._last = Rows(*(read_only(row) if row.size else None for row in rows))
     online._seen, online._logs = bool(arrays["seen"]), arrays["log_likelihoods"]
     online._worst = float(arrays["worst"][0]), int(arrays["worst"][1])
     row = (online.time - 1) % 2

@@ -92,9 +92,17 @@ def paris(
     Notes
     -----
     **The estimate has a bias of order T / N that the spread of the chains does not show**: it is
-    the same for all of them, and `standard_error` and `confidence_interval` leave it out; the guide
-    tells how often intervals held. What is unbiased is the product of the likelihood estimate with
-    the estimate. Resampling is multinomial at every step, for which this holds exactly.
+    the same for all of them, and `standard_error` leaves it out; the guide tells how often
+    intervals held. What is unbiased is the product of the likelihood estimate :math:`\hat Z` with
+    the estimate. So the bias is at most the coefficient of variation of :math:`\hat Z` times the
+    standard deviation of the estimate of one chain; with the standard deviation s of the chains'
+    log-likelihoods,
+
+    .. math::
+        |\mathrm{bias}| \le \sqrt{e^{s^2} - 1} \; \mathrm{sd},
+
+    which is `bias_bound` of the result, up to the noise of s and sd;
+    ``confidence_interval(include_bias=True)`` adds it on both sides.
 
     Time O(T N M), memory O(N p).
 
@@ -122,7 +130,7 @@ def paris(
         executor=executor, progress=progress, rng=rng, description="paris",
     )  # fmt: skip
     warn_if_degenerate(ess, problem)
-    return SmoothingResult.of(np.array(estimates), logs, problem)
+    return SmoothingResult.of(np.array(estimates), logs, problem, identity=True)
 
 
 def _chain(

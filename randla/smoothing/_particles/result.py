@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from randla._results import RandlaWarning, t_interval, t_of_tail, warn_caller
 from randla._typing import Array
-from randla._validation import as_array
+from randla._validation import as_array, as_flag
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.several import (
     SeriesResult,
@@ -52,8 +52,13 @@ class SmoothingResult(SeriesResult):
         Share of sweeps, over all chains, in which the path left the one before at time t.
     burn_in : int or None
         Sweeps left out of the average.
+    bias_bound : (p,) ndarray or None
+        The bias of `estimate` is at most this, up to the noise of the chains: of `paris` and
+        `ffbs` with two chains or more. See there.
     log_likelihood : float
         Logarithm of the mean, over the chains, of unbiased estimates of the likelihood.
+    log_likelihood_per_chain : (n_chains,) ndarray
+        Logarithms of these estimates.
     paths : (n_chains, n_paths, T, d) ndarray or None
         Paths that were drawn, all of equal weight; d = 1 for a scalar model. `mean` and
         `quantile` leave out the first `burn_in` of each chain.
@@ -72,7 +77,9 @@ class SmoothingResult(SeriesResult):
     start: Array | None
     update_rate: Array | None
     burn_in: int | None
+    bias_bound: Array | None
     log_likelihood: float
+    log_likelihood_per_chain: Array
     paths: Array | None
     n_particles: int
     backward: str
@@ -84,12 +91,16 @@ class SmoothingResult(SeriesResult):
 
     _combine: ClassVar[Any] = {
         **dict.fromkeys(
-            ("estimate", "per_chain", "per_iteration", "start", "log_likelihood"), total
+            (
+                "estimate", "per_chain", "per_iteration", "start", "bias_bound", "log_likelihood",
+                "log_likelihood_per_chain",
+            ),
+            total,
         ),
         "standard_error": root_of_squares,
         "update_rate": stacked,
         "paths": lambda values: np.concatenate(values, axis=2),
-    }
+    }  # fmt: skip
 
     @classmethod
     def of(
@@ -100,15 +111,17 @@ class SmoothingResult(SeriesResult):
         *,
         paths: list[Array] | None = None,
         n_starts: int | None = None,
+        identity: bool = False,
         **fields: Any,
     ) -> "SmoothingResult":
         """Make the result of independent chains from their estimates (n_chains, p) and paths.
 
         `n_starts` is the number of filters that were run until one survived in each of R chains.
         The mean of the survivors' likelihoods then is multiplied by (R - 1) / (n_starts - 1),
-        Haldane's unbiased estimate of the probability to survive.
+        Haldane's unbiased estimate of the probability to survive. `identity` says that
+        E[Zhat estimate] = Z times what is estimated, in each chain.
         """
-        stacked = estimate = error = None
+        stacked = estimate = error = bias_bound = None
         if paths is not None:
             shape = (len(paths), *paths[0].shape[:2], problem.model.dim or 1)
             stacked = np.array(paths).reshape(shape)
@@ -117,6 +130,8 @@ class SmoothingResult(SeriesResult):
             if len(per_chain) > 1:  # the chains are independent
                 error = per_chain.std(axis=0, ddof=1) / math.sqrt(len(per_chain))
         logs = np.asarray(log_likelihoods, dtype=float)
+        if identity and per_chain is not None and len(per_chain) > 1:
+            bias_bound = bound_on_bias(per_chain, logs)
         # Log of the mean likelihood: that one is unbiased, not the mean of the logarithms.
         log_likelihood = float(np.logaddexp.reduce(logs)) - math.log(logs.size)
         if n_starts is not None and n_starts > logs.size:
@@ -127,7 +142,9 @@ class SmoothingResult(SeriesResult):
             estimate=estimate,
             standard_error=error,
             per_chain=per_chain,
+            bias_bound=bias_bound,
             log_likelihood=log_likelihood,
+            log_likelihood_per_chain=logs,
             n_particles=problem.n_particles,
             backward="all particles" if problem.n_backward is None else problem.backward,
             paths=stacked,
@@ -140,15 +157,21 @@ class SmoothingResult(SeriesResult):
         source = self.per_chain if self.per_chain is not None else self.paths
         return 0 if source is None else len(source)
 
-    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
+    def confidence_interval(
+        self, level: float = 0.95, *, include_bias: bool = False
+    ) -> tuple[Array, Array]:
         """Student intervals from the spread of the chains, component by component.
 
-        They have no part for a bias that all chains share, see `burn_in` of `ppg`.
+        Unless `include_bias` is set they have no part for a bias that all chains share, see
+        `burn_in` of `ppg`.
 
         Parameters
         ----------
         level : float, optional
             Coverage of each interval, between 0 and 1.
+        include_bias : bool, optional
+            Add `bias_bound` on both sides. It is large where the log-likelihoods of the chains
+            have a standard deviation above 1, and says nothing beyond 2.
 
         Returns
         -------
@@ -157,13 +180,19 @@ class SmoothingResult(SeriesResult):
         Raises
         ------
         ValueError
-            If there is one chain only, or no functional.
+            If there is one chain only, or no functional, or no bound on the bias.
         """
+        include_bias = as_flag(include_bias, "include_bias")
         if self.estimate is None:
             raise ValueError("functional must be given for an interval, got None")
         if self.standard_error is None:
             raise ValueError("n_chains must be at least 2 for an interval, got 1")
-        return t_interval(self.estimate, self.standard_error, self.n_chains - 1, level)
+        low, high = t_interval(self.estimate, self.standard_error, self.n_chains - 1, level)
+        if not include_bias:
+            return low, high
+        if self.bias_bound is None:
+            raise ValueError("include_bias=True needs a result of paris or ffbs, got one without")
+        return low - self.bias_bound, high + self.bias_bound
 
     @property
     def r_hat(self) -> Array | None:
@@ -257,6 +286,18 @@ class SmoothingResult(SeriesResult):
                 "is no mean, quantile or plot of the states"
             )
         return self.paths[:, self.burn_in or 0 :]
+
+
+def bound_on_bias(per_chain: Array, logs: Array) -> Array:
+    """Bound on the bias of the estimates (R, p) of chains with log-likelihoods (R,).
+
+    E[Zhat est] = Z h gives bias = -Cov(Zhat / Z, est), so that |bias| <= cv(Zhat) sd(est) by the
+    inequality of Cauchy and Schwarz; cv^2 = exp(s^2) - 1 for a log-normal Zhat. The standard
+    deviation is that of one chain: the mean of R chains has the same bias.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # inf, and NaN for 0 * inf
+        bound: Array = np.sqrt(np.expm1(logs.var(ddof=1))) * per_chain.std(axis=0, ddof=1)
+    return bound
 
 
 def warn_if_degenerate(ess: list[Array], problem: SmoothingProblem) -> None:
