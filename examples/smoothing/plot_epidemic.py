@@ -2,20 +2,20 @@
 An epidemic, its reported cases, and a policy
 =============================================
 
-A town of 50,000 is infected by 20 visitors. For a month its schools and shops are closed; a third of
-the infections is ever reported. What do the reports tell of the reproduction number and of the effect
-of the closing, and what would happen if it were lifted, or not?
+A town of 50,000 is infected by 20 visitors. For a month its schools and shops are closed; a third
+of the infections is ever reported. What do the reports tell of the reproduction number and of the
+effect of the closing, and what would happen if it were lifted, or not?
 """
 
 # %%
 # The state counts susceptible, infectious and newly infected people. Each day every susceptible is
 # infected with the same probability, so that infections are binomial, and so are recoveries. The
 # functions take an argument ``u``: row t of a table of *inputs*, here the share of the town that is
-# closed on day t. Reports are counts with more spread than Poisson's (negative binomial). Draws come
-# from :mod:`randla.random`.
+# closed on day t. Reports are counts with more spread than Poisson's (negative binomial). Draws
+# come from :mod:`randla.random`.
 #
-# There is no ``log_transition``: given the state, most earlier states are impossible, so that drawing
-# paths backward would gain nothing. Filters need no density of the transition.
+# There is no ``log_transition``: given the state, most earlier states are impossible, so that
+# drawing paths backward would gain nothing. Filters need no density of the transition.
 import math
 
 import matplotlib.pyplot as plt
@@ -95,9 +95,9 @@ print(
 )
 
 # %%
-# The posterior law of the parameters. Filters are all that it needs (``method="pmmh"``, which a model
-# without densities gets by itself). Uncertainty is ``quantile``; the error of the sampler is beside the
-# mean.
+# The posterior law of the parameters. Filters are all that it needs (``method="pmmh"``, which a
+# model without densities gets by itself). Uncertainty is ``quantile``; the error of the sampler is
+# beside the mean.
 prior = {
     "r0": stats.uniform(1.0, 4.0),
     "effect": stats.uniform(0.0, 1.0),
@@ -121,8 +121,8 @@ futures = {
 }
 
 # %%
-# Quantiles of a forecast have an error, too: it comes from the chains. At the peak of the open town it
-# is small beside the width of the band.
+# Quantiles of a forecast have an error, too: it comes from the chains. At the peak of the open town
+# it is small beside the width of the band.
 peak = futures["opens"].mean.argmax()
 for q in (0.05, 0.5, 0.95):
     value = futures["opens"].quantile(q)[peak]

@@ -3,8 +3,9 @@ Volatility with leverage: what bad news does to the oil price
 =============================================================
 
 After a fall of a price its volatility is often larger than after a rise of the same size. Then the
-noise of a return and the noise of the next step of the volatility are correlated, and the transition
-of the hidden state looks at the observation. The posterior law says how much of that is in the data.
+noise of a return and the noise of the next step of the volatility are correlated, and the
+transition of the hidden state looks at the observation. The posterior law says how much of that is
+in the data.
 """
 
 # %%
@@ -93,8 +94,8 @@ weeks, y = dates[1:], 100.0 * np.diff(np.log(prices))
 y -= y.mean()
 
 # %%
-# Is leverage in the data? With two filters of eight runs each one may compare two values of rho at the
-# same other parameters. The error of a difference has both errors in it.
+# Is leverage in the data? With two filters of eight runs each one may compare two values of rho at
+# the same other parameters. The error of a difference has both errors in it.
 with_leverage = model.replace([3.0, 0.96, 0.22, -0.6])
 logs, errors = [], []
 for each in (model.replace([3.0, 0.96, 0.22, 0.0]), with_leverage):
@@ -104,8 +105,8 @@ for each in (model.replace([3.0, 0.96, 0.22, 0.0]), with_leverage):
 print(f"log likelihood ratio {logs[1] - logs[0]:.1f} +- {math.hypot(*errors):.1f}")
 
 # %%
-# The posterior law of all four. A few dozen particles suffice for a log-likelihood with an error near
-# one, and then the marginal method is the faster one here.
+# The posterior law of all four. A few dozen particles suffice for a log-likelihood with an error
+# near one, and then the marginal method is the faster one here.
 prior = {
     "mu": stats.norm(2.5, 2.0),
     "phi": stats.beta(20.0, 1.5, loc=-1.0, scale=2.0),
@@ -122,8 +123,8 @@ for k, name in enumerate(posterior.names):
 
 # %%
 # Volatility, given all returns and with the parameters as uncertain as they are: the quantiles of
-# :math:`e^{x/2}` over the paths that were drawn with them. Then half a year of forecasts, each with its own
-# parameters and last volatility.
+# :math:`e^{x/2}` over the paths that were drawn with them. Then half a year of forecasts, each with
+# its own parameters and last volatility.
 volatility = np.exp(posterior.paths[..., 0] / 2.0)
 low, middle, high = np.quantile(volatility, [0.05, 0.5, 0.95], axis=(0, 1))
 future = posterior.forecast(26, rng=0)

@@ -2,16 +2,16 @@
 Tracking by radar: particles that look at the observation
 =========================================================
 
-A ship is seen by a radar as a distance and a bearing. Both are precise, far more so than what is known
-of the ship one minute earlier, and few particles land where the ship was seen. The filter says so, and
-a *proposal* that looks at the observation mends it.
+A ship is seen by a radar as a distance and a bearing. Both are precise, far more so than what is
+known of the ship one minute earlier, and few particles land where the ship was seen. The filter
+says so, and a *proposal* that looks at the observation mends it.
 """
 
 # %%
-# The state is (east, north, velocity east, velocity north) in kilometres and minutes. In each minute
-# a white acceleration of standard deviation ``s`` acts on each axis, which gives position and velocity
-# of that axis the covariance :math:`s^2 \binom{1/3 \;\; 1/2}{1/2 \;\; 1}`. A vector state has ``dim=4``:
-# functions that draw write to ``out``.
+# The state is (east, north, velocity east, velocity north) in kilometres and minutes. In each
+# minute a white acceleration of standard deviation ``s`` acts on each axis, which gives position
+# and velocity of that axis the covariance :math:`s^2 \binom{1/3 \;\; 1/2}{1/2 \;\; 1}`. A vector
+# state has ``dim=4``: functions that draw write to ``out``.
 import math
 import warnings
 
@@ -104,9 +104,9 @@ for warning in caught:
 print(f"log Z = {blind.log_likelihood:.1f} +- {blind.log_likelihood_standard_error}")
 
 # %%
-# A proposal draws the next state knowing what the radar saw. It need not be exact, since the weights
-# correct for it: here the echo becomes a point with one variance for both axes, and each axis
-# takes the step of a Kalman filter: the position first, then the velocity given the position.
+# A proposal draws the next state knowing what the radar saw. It need not be exact, since the
+# weights correct for it: here the echo becomes a point with one variance for both axes, and each
+# axis takes the step of a Kalman filter: the position first, then the velocity given the position.
 
 
 @numba.njit
@@ -141,9 +141,9 @@ def proposal(rng, t, x, y, theta, out):
 def log_proposal(t, x, xn, y, theta):
     east, north, r = echo(y, theta)
     q = theta[0] ** 2
-    return log_axis(
-        xn[0], xn[2], x[0] + x[2], x[2], q / 3.0, q / 2.0, q, east, r
-    ) + log_axis(xn[1], xn[3], x[1] + x[3], x[3], q / 3.0, q / 2.0, q, north, r)
+    return log_axis(xn[0], xn[2], x[0] + x[2], x[2], q / 3.0, q / 2.0, q, east, r) + log_axis(
+        xn[1], xn[3], x[1] + x[3], x[3], q / 3.0, q / 2.0, q, north, r
+    )
 
 
 @numba.njit
@@ -187,9 +187,9 @@ for name, run in runs.items():
     )
 
 # %%
-# The maker of the radar states its errors; how the ship is steered is not known. The posterior law of
-# that standard deviation, beside the true value. Parameters that have no prior stay as they are. ``+-``
-# is the error of the sampler.
+# The maker of the radar states its errors; how the ship is steered is not known. The posterior law
+# of that standard deviation, beside the true value. Parameters that have no prior stay as they are.
+# ``+-`` is the error of the sampler.
 prior = {"acceleration": stats.halfnorm(scale=0.1)}
 posterior = randla.posterior(guided, y, prior, n_iterations=4000, rng=0)
 low, high = posterior.quantile([0.025, 0.975])[:, 0]
@@ -200,9 +200,9 @@ print(
 
 # %%
 # Left: where the ship may be after ten minutes more. Each of the points has its own parameter, last
-# state and noise. The inset shows the minutes around a lost echo, with paths that were drawn given all
-# echoes. Middle: effective sample sizes, in the worst of eight runs. Below 5 the weights say nothing of
-# an error.
+# state and noise. The inset shows the minutes around a lost echo, with paths that were drawn given
+# all echoes. Middle: effective sample sizes, in the worst of eight runs. Below 5 the weights say
+# nothing of an error.
 future = posterior.forecast(10, rng=0)
 ahead = future.states[:, :, -1].reshape(-1, 4)
 paths = posterior.paths.reshape(-1, len(y), 4)[::40]
