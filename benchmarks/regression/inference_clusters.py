@@ -126,7 +126,7 @@ def studies():
         data = f"{n_groups} groups" + (", scale 0.3 + x" if scale else "")
         for j, tau in enumerate(TAUS):
             interval = "lp_regression, inference, kind='cluster'"
-            yield Study(interval, f"{data}: tau = {tau}", 500, several.part(j))
+            yield Study(interval, f"{data}: tau = {tau}", DRAWS, several.part(j))
     for sketch in ("gaussian", "srht", "sparse-sign"):
         for m in (40, 100, 300):
             for interval, scale, options in (

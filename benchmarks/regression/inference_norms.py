@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.calibration import LEVELS, Study
 from randla import lp_regression
 
-DRAWS = 1000
+DRAWS = 2000
 
 
 def lowest(n, p, spreads):

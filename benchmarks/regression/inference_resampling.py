@@ -20,7 +20,7 @@ DESIGNS = (
     "ten columns, unequal scales, n = 500",
 )
 #: Draws for the kinds of quantile fits.
-DRAWS = {"rank": 1000, "bootstrap": 400}
+DRAWS = {"rank": 2000, "bootstrap": 2000}
 NORMS = (1.2, 1.5, 2.0, 3.0)
 
 
@@ -66,5 +66,5 @@ def studies():
         fit = "lstsq" if p == 2.0 else f"lp_regression, p = {p}"
         for n in (100, 500):
             data = f"scale 0.3 + x, n = {n}"
-            yield Study(f"{fit}, bootstrap", data, 1000, of_norm(p, n))
-    yield Study("lstsq, bootstrap of groups", "20 groups of 8 rows", 1000, of_groups)
+            yield Study(f"{fit}, bootstrap", data, 2000, of_norm(p, n))
+    yield Study("lstsq, bootstrap of groups", "20 groups of 8 rows", 2000, of_groups)

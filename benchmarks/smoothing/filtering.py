@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from benchmarks.smoothing import peer
-from randla import particle_filter
+from randla import particle_filter, start_filter
 from randla._random import new_stream, normal
 from randla.smoothing._kernels.particles.resample import systematic_indices
 from randla.smoothing._kernels.particles.unowned import unowned
@@ -49,3 +49,22 @@ class Filter:
             normals(self.stream, self.x)
             exponentiate(self.x, self.w, 9.0)
             systematic_indices(self.c, 1.0, 0.5, self.A)
+
+
+class Stream:
+    """One observation at a time, beside the whole series at once."""
+
+    params, param_names = [100, 1000, 10_000], ["n_particles"]
+    headline = (1000,)
+
+    def setup(self, n):
+        self.run = start_filter(peer.WALK, n_particles=n, rng=0)
+        self.time_randla(n)
+        self.time_floor_the_whole_series(n)
+
+    def time_randla(self, n):
+        for y_t in peer.Y:
+            self.run.update(y_t)
+
+    def time_floor_the_whole_series(self, n):
+        particle_filter(peer.WALK, peer.Y, n_particles=n, rng=0)

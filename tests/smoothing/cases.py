@@ -1,5 +1,7 @@
 """The public calls of `randla.smoothing` for the conformance suite."""
 
+from functools import partial
+
 import numpy as np
 
 from randla import (
@@ -113,6 +115,15 @@ CASES = [
             else [],
         )
         for name in ("particle_filter", "FilterResult")
+    ),
+    Case(
+        "particle_filter inputs",
+        partial(call(particle_filter, store=True, n_lags=0), model=models.pushed_walk),
+        {"y": SERIES, "inputs": grid(np.random.default_rng(4), (15, 2))},
+        values=filtered,
+        random=True,
+        nan=("y",),
+        rtol32=1e-3,
     ),
     Case(
         "start_filter",

@@ -75,6 +75,81 @@ def rational_smoother(A, Q, B, R, P0, y):
     return np.array(mean, float)[:, :, 0], np.array(covariance, float), value
 
 
+def flat_smoother(model, y):
+    """Mean, covariance, lag covariance and log-likelihood in exact rational arithmetic.
+
+    For any LinearGaussian, by conditioning the joint law of all states and observations, with a
+    flat law of delta: the bordered matrix [[V, G], [G', 0]], V and G the covariance and the
+    regressors of y, has the universal kriging weights and the determinant |V| |G' V^-1 G| (also
+    where V is singular).
+    """
+
+    def exact(M):
+        return np.vectorize(lambda v: Fraction(float(v)), otypes=[object])(np.asarray(M, float))
+
+    def part(name, t, ndim):
+        value = getattr(model, name)
+        return exact(value if value.ndim == ndim else value[t])
+
+    def intercept(name, t, size):
+        return exact(np.zeros(size)) if getattr(model, name) is None else part(name, t, 1)
+
+    y = np.asarray(y, float).reshape(len(y), -1)
+    n, (k, d) = len(y), model.observation_matrix.shape[-2:]
+    D = exact(np.empty((d, 0)) if model.diffuse is None else model.diffuse)
+    q, mean, X = D.shape[1], [exact(model.initial_mean)], [D]
+    C = np.full((n, d, n, d), Fraction(0))
+    V = exact(model.initial_cov)
+    for t in range(n):
+        C[t, :, t], W = V, V
+        if t == n - 1:
+            break
+        A = part("transition_matrix", t, 2)
+        mean.append(A @ mean[t] + intercept("state_intercept", t, d))
+        X.append(A @ X[t])
+        for s in range(t, n - 1):
+            W = part("transition_matrix", s, 2) @ W
+            C[s + 1, :, t], C[t, :, s + 1] = W, W.T
+        V = A @ V @ A.T + part("transition_cov", t, 2)
+    rows = [(t, i) for t in range(n) for i in range(k) if not math.isnan(y[t, i])]
+    border = np.full((len(rows) + q, len(rows) + q), Fraction(0))
+    cross = np.full((n, d, len(rows) + q), Fraction(0))  # of the states with y, and with delta
+    cross[:, :, len(rows) :] = X
+    v = np.full(len(rows) + q, Fraction(0))
+    for a, (t, i) in enumerate(rows):
+        b = part("observation_matrix", t, 2)[i]
+        cross[:, :, a] = C[:, :, t] @ b
+        v[a] = Fraction(y[t, i]) - b @ mean[t] - intercept("observation_intercept", t, k)[i]
+        border[a, len(rows) :] = border[len(rows) :, a] = b @ X[t]
+    for a, (t, i) in enumerate(rows):
+        for c, (s, j) in enumerate(rows):
+            border[a, c] = part("observation_matrix", s, 2)[j] @ cross[s, :, a]
+            border[a, c] += part("observation_cov", t, 2)[i, j] if s == t else 0
+    right = np.concatenate([v[:, None], cross.reshape(n * d, -1).T], axis=1)
+    solution, log_det = _rational_solve(border, right)
+    value = -0.5 * ((len(rows) - q) * math.log(2 * math.pi) + log_det + float(v @ solution[:, 0]))
+    flat = cross.reshape(n * d, -1)
+    m = np.array(mean).ravel() + flat @ solution[:, 0]
+    P = (C.reshape(n * d, n * d) - flat @ solution[:, 1:]).reshape(n, d, n, d)
+    covariance = np.array([P[t, :, t] for t in range(n)], float)
+    lag = np.array([P[t, :, t + 1] for t in range(n - 1)], float).reshape(-1, d, d)
+    return m.reshape(n, d).astype(float), covariance, lag, value
+
+
+def _rational_solve(M, right):
+    """M^-1 right and log |det M| by Gauss-Jordan elimination."""
+    W, n, log_det = np.concatenate([M, right], axis=1), len(M), 0.0
+    for i in range(n):
+        p = next(r for r in range(i, n) if W[r, i] != 0)
+        W[[i, p]] = W[[p, i]]
+        log_det += math.log(abs(W[i, i].numerator)) - math.log(W[i, i].denominator)
+        W[i] = W[i] / W[i, i]
+        for j in set(range(n)) - {i}:
+            if W[j, i] != 0:
+                W[j] = W[j] - W[j, i] * W[i]
+    return W[:, n:], log_det
+
+
 def all_paths(model, y):
     """Every path of a DiscreteHMM, its probability given y, and the log-likelihood."""
     mu, P, G = model.initial_probs, model.transition_matrix, model.emission_probs

@@ -211,6 +211,31 @@ walk = StateSpaceModel(**WALK)
 guided_walk = StateSpaceModel(**WALK, proposal=best_proposal, log_proposal=log_best_proposal)
 
 
+# Pushed by inputs: u[0] is added to the next state, u[1] to the observation.
+@numba.njit
+def pushed_transition(rng, t, x, u, theta):
+    return u[0] + walk_transition(rng, t, x, theta)
+
+
+@numba.njit
+def pushed_log_transition(t, x, xn, u, theta):
+    return walk_log_transition(t, x, xn - u[0], theta)
+
+
+@numba.njit
+def pushed_log_potential(t, x, y, u, theta):
+    return walk_log_potential(t, x, y - u[1], theta)
+
+
+PUSHED = {
+    **WALK,
+    "transition": pushed_transition,
+    "log_transition": pushed_log_transition,
+    "log_potential": pushed_log_potential,
+}
+pushed_walk = StateSpaceModel(**PUSHED)
+
+
 # An epidemic in a town of 500: susceptible and infected people, of whom each day some infect others
 # at the rate of the day's input and some recover; theta = (recovery, share that is reported).
 @numba.njit

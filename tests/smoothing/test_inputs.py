@@ -39,14 +39,11 @@ def walk_with_inputs(**changed):
     def initial(rng, u, theta):
         return u[1] + models.walk_initial(rng, theta)
 
-    def transition(u, rng, t, x, theta):
-        return u[0] + models.walk_transition(rng, t, x, theta)
+    def transition(u, rng, t, x, theta):  # in any order
+        return models.pushed_transition(rng, t, x, u, theta)
 
     def log_initial(x, theta, u):
         return models.walk_log_initial(x - u[1], theta)
-
-    def log_transition(t, x, xn, u, theta):
-        return models.walk_log_transition(t, x, xn - u[0], theta)
 
     def log_potential(time, x, y, u, _):  # other names by position, `u` by its name
         return models.walk_log_potential(time, x, y - u[1], _)
@@ -56,9 +53,9 @@ def walk_with_inputs(**changed):
 
     own = {
         "initial": initial, "transition": transition, "log_initial": log_initial,
-        "log_transition": log_transition, "log_potential": log_potential, "observe": observe,
+        "log_potential": log_potential, "observe": observe,
     }  # fmt: skip
-    return StateSpaceModel(**{**models.WALK, **own, **changed})
+    return StateSpaceModel(**{**models.PUSHED, **own, **changed})
 
 
 def walk_with_a_table():
@@ -96,11 +93,12 @@ SERIES[5] = np.nan
 
 def test_inputs_are_a_table_bit_for_bit():
     model = pickle.loads(pickle.dumps(WITH_INPUTS))
+    # First of all a forecast, before anything is known of the size of an observation.
+    future = model.forecast([0.5, -1.0], 6, start_time=9, inputs=INPUTS[9:16], rng=0)
     states, y = model.simulate(TIMES, inputs=INPUTS, rng=4)
     expected = WITH_A_TABLE.simulate(TIMES, rng=4)
     np.testing.assert_array_equal(states, expected[0])
     np.testing.assert_array_equal(y, expected[1])
-    future = model.forecast([0.5, -1.0], 6, start_time=9, inputs=INPUTS[9:16], rng=0)
     for a, b in zip(
         future, WITH_A_TABLE.forecast([0.5, -1.0], 6, start_time=9, rng=0), strict=True
     ):

@@ -122,11 +122,12 @@ def test_equals_the_whole_series_of_vectors(n_runs):
 
 
 @pytest.mark.parametrize("n_times", [*range(1, 13), 21, 22])
-def test_equals_the_series_so_far(n_times):
-    run = start_filter(models.walk, n_particles=50, n_lags=10, rng=1)
+@pytest.mark.parametrize("n_runs", [1, 9])
+def test_equals_the_series_so_far(n_times, n_runs):
+    options = {"n_particles": 50, "n_lags": 10, "n_runs": n_runs, "rng": 1}
+    run = start_filter(models.walk, **options)
     steps = [run.update(y_t) for y_t in SERIES[:n_times]]
-    whole = particle_filter(models.walk, SERIES[:n_times], n_particles=50, n_lags=10, rng=1)
-    assert_same(steps, run, whole)
+    assert_same(steps, run, particle_filter(models.walk, SERIES[:n_times], **options))
 
 
 def test_nothing_was_seen():

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from randla._typing import Array
 from randla._validation import as_choice, read_only
-from randla.smoothing._kernels.exact import kalman as kernels
-from randla.smoothing._kernels.exact.kalman_score import likelihood_gradient
+from randla.smoothing._exact.records import Backward, Past, Start, Work
+from randla.smoothing._kernels.exact import diffuse, kalman as kernels
+from randla.smoothing._kernels.exact.kalman_score import gradient
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.several import (
@@ -18,12 +19,14 @@ from randla.smoothing._model.several import (
     stacked,
     total,
 )
-from randla.smoothing._models.linear_blocks import System, with_variance
+from randla.smoothing._models.linear_blocks import Gradients, System, with_variance
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 
 Functional = Literal["state", "square", "lag_product", "score"]
 
-_UNDETERMINED = 1e10  # error of a diffuse direction, over that with all others known
+# Error of a diffuse direction, relative to that by the observation which tells most of it, where it
+# is not determined; where some observations are much more certain than others.
+_UNDETERMINED, _RATHER_CERTAIN = 1e10, 1e8
 NORMAL_95 = 1.6449  # quantile of a band of 90 %
 
 
@@ -107,12 +110,15 @@ class KalmanSmootherResult(SeriesResult):
 def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult:
     r"""Exact smoothing in a linear Gaussian state-space model.
 
-    For :math:`x_{t+1} = A x_t + Q^{1/2} \varepsilon_t`, :math:`y_t = B x_t + R^{1/2} \eta_t` and
-    :math:`x_0 \sim N(m_0, P_0)` the law of the states given all of y is Gaussian; its moments
-    come from a forward and a backward pass over factors of the covariances (array algorithms by
-    orthogonal reflections [1]_ [2]_). No covariance is ever subtracted, so a nearly diffuse start
-    (variance 1e7 to 1e12) keeps at least 8 digits, and Q, R and P_0 may be singular as long as
-    each observation has a density given the earlier ones.
+    For a `LinearGaussian` model (with A, Q, B, R, and whatever else it has) the law of the states
+    given all of y is Gaussian; its moments come from a forward and a backward pass over factors of
+    the covariances (array algorithms by orthogonal reflections [1]_ [2]_). No covariance is ever
+    subtracted, so a nearly diffuse start (variance 1e7 to 1e12) keeps at least 8 digits, and Q, R
+    and P_0 may be singular as long as each observation has a density given the earlier ones.
+
+    An exactly diffuse start costs nothing of that: the filter runs given :math:`\delta`, and
+    beside it a least squares problem for :math:`\delta` grows [3]_. Rows of y may then be without
+    noise, too, where they tell :math:`\delta`.
 
     Parameters
     ----------
@@ -130,8 +136,9 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     Raises
     ------
     TypeError, ValueError
-        If `model` is no LinearGaussian, `y` has the wrong shape, is empty or has inf, or if an
-        observation has no density given the earlier ones (its time is named).
+        If `model` is no LinearGaussian, `y` has the wrong shape or number of times, is empty or has
+        inf, if an observation has no density given the earlier ones (its time is named), or if y
+        says nothing about some direction of a diffuse start (its columns are named).
 
     See Also
     --------
@@ -142,75 +149,109 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     -----
     :math:`O(T (d + k)^3)` operations; memory is that of the result.
 
+    With a diffuse start `log_likelihood` is the logarithm of the integral of the density of y over
+    :math:`\delta \in R^q`: of K observed numbers K - q are counted, each with its
+    :math:`-\frac12 \log 2 \pi`. This is what is published for the flow of the Nile (-632.55);
+    statsmodels' ``use_exact_diffuse`` counts all K, so that its value is lower by
+    :math:`\frac q2 \log 2 \pi`, whatever the parameters. As an integral it is relative to the
+    unit of :math:`\delta`, so models are to be compared with the same `diffuse` only.
+
+    Rows of NaN behind the data give forecasts: their means and covariances are those of the states
+    to come.
+
     References
     ----------
     .. [1] Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
        techniques", IEEE Trans. Automat. Control 16 (1971), 727-736.
     .. [2] Park and Kailath, "Square-root Bryson-Frazier smoothing algorithms", IEEE Trans.
        Automat. Control 40 (1995).
+    .. [3] de Jong, "The diffuse Kalman filter", Ann. Statist. 19 (1991), 1073-1083.
 
     Examples
     --------
-    The flow of the Nile as a random walk observed with noise; the level starts nearly diffuse.
+    The flow of the Nile as a random walk observed with noise; nothing is known of its level.
 
     >>> from randla import LinearGaussian, datasets, kalman_smoother
-    >>> model = LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 0.0, 1e7)
+    >>> model = LinearGaussian(1.0, 1469.1, 1.0, 15099.0, 0.0, 0.0, diffuse=True)
     >>> result = kalman_smoother(model, datasets.nile())
-    >>> round(result.log_likelihood, 2)
-    -641.59
+    >>> round(result.log_likelihood, 4)
+    -632.5456
     >>> result.mean.shape, result.lag_covariance.shape
     ((100, 1), (99, 1, 1))
     """
     if not isinstance(model, LinearGaussian):
         raise TypeError(f"model must be a LinearGaussian, got {type(model).__name__}")
     rows = model._as_rows(y)
-    d = len(model.initial_mean)
-    covariance = np.empty((len(rows), d, d))
-    lag_covariance = np.empty((len(rows) - 1, d, d))
-    means = np.empty((len(rows), *model._system.means.shape))
-    value = _run(kernels.smooth, rows, model, means, covariance, lag_covariance)
-    mean = np.ascontiguousarray(means[:, 0])
-    return KalmanSmootherResult(mean, covariance, lag_covariance, value, model, rows)
+    n, d = len(rows), len(model.initial_mean)
+    mean, covariance, lag = np.empty((n, d)), np.empty((n, d, d)), np.empty((n - 1, d, d))
+    value, system, work, _, columns, _ = _run_filter(model, rows, smoothing=(mean, lag, covariance))
+    if columns.size:
+        diffuse.smooth_columns(system, lag, columns, work.floor)
+    kernels.smooth(system, work, mean, covariance, lag)
+    if columns.size:
+        diffuse.add_products(columns, covariance, lag)
+    return KalmanSmootherResult(mean, covariance, lag, value, model, rows)
 
 
-class Start(NamedTuple):
-    """What the kernels keep of the flat start (`_kernels.exact.diffuse`)."""
+class _Filtered(NamedTuple):
+    """The forward pass of a model over y."""
 
-    triangle: Array  # (q + 1, q + 1)
-    largest: Array  # (q,), entry of each column of E
-    row: Array  # (q + 1,), work
-    delta: Array  # (q,)
-    inverse: Array  # (q, q)
-    inflation: Array  # (q,)
+    value: float  # log-likelihood
+    system: System
+    work: Work
+    past: Past
+    columns: Array  # (T, q, d), what a diffuse start adds to the roots of the covariances
+    E: Array  # (T, q, k), and to the innovations
 
 
-def _run(kernel: Any, rows: Array, model: LinearGaussian, *out: Array) -> float:
-    """Log-likelihood by one of the kernels, which fills `out`."""
+def _run_filter(
+    model: LinearGaussian, rows: Array, *, smoothing: tuple[Array, ...] = (), keep: bool = False
+) -> _Filtered:
+    """Run the filter; `smoothing` are arrays for the means, G and C, if these are wanted.
+
+    `keep` gains of the filter for the score.
+    """
     # A pickled model has lost this flag, and kernels are compiled for it.
     system, rows = System(*map(read_only, model._system)), read_only(rows)
-    q = len(system.means) - 1
-    sizes = ((q + 1, q + 1), q, q + 1, q, (q, q), q)
-    start = Start(*(np.zeros(size) for size in sizes))
-    value, time = kernel(rows, system, start, *out)
-    if time >= 0 and q > 0:
-        # Given delta a row is certain. With a variance of delta, which changes nothing, it is not;
-        # as large as the variance that the other rows leave, it costs no digits.
-        largest = np.where(start.largest > 0.0, start.largest, 1.0)
-        value, time = kernel(rows, with_variance(system, largest**-2.0), start, *out)
+    n, (q, d), k = len(rows), system.directions.shape, rows.shape[1]
+    keep = keep or q > 0
+    mean, G, C = smoothing or (np.empty((n if keep else 1, d)), *np.empty((2, 1, 0, 0)))
+    past = Past.of(system, mean, G, C, n if keep else 1)
+    work = Work.of(system)
+    value, time = kernels.run_filter(rows, system, work, past, keep)
+    columns, E = np.empty((n, q, d)), np.empty((n, q, k))
+    if q > 0:
+        start = Start.of(system)
+        more = diffuse.solve_start(system, past, start, columns, E)
+        inflation, is_certain = start.inflation.copy(), time >= 0
+        if is_certain or inflation.max() > _RATHER_CERTAIN:
+            # Given delta a row is certain, or nearly so beside the others. With a variance of
+            # delta, which changes nothing, it is not; one as large as the other rows leave costs
+            # no digits.
+            variances = _natural_variances(start, _UNDETERMINED if is_certain else 1e20)
+            system = with_variance(system, variances)
+            work = Work.of(system)
+            value, time = kernels.run_filter(rows, system, work, past, keep)
+            more = diffuse.solve_start(system, past, start, columns, E)
+            if time < 0:
+                inflation = start.inflation
+        value += more
+        unknown = np.flatnonzero(~(inflation <= _UNDETERMINED))
+        if unknown.size and (time < 0 or not is_certain):
+            raise ValueError(
+                "diffuse must have directions that y determines, but the observations say nothing "
+                f"about some combination of its columns {unknown.tolist()}: give that one a "
+                "variance in initial_cov, or more observations"
+            )
     _require_density(value, time)
-    unknown = np.flatnonzero(start.inflation > _UNDETERMINED)
-    if unknown.size:
-        raise ValueError(
-            "diffuse must have directions that y determines, but the observations say nothing "
-            f"about some combination of its columns {unknown.tolist()}: give that one a variance "
-            "in initial_cov, or more observations"
-        )
-    return value
+    return _Filtered(value, system, work, past, columns, E)
 
 
-def log_likelihood(model: LinearGaussian, rows: Array) -> float:
-    """Log p(y) alone, the forward pass without what smoothing needs."""
-    return _run(kernels.log_likelihood, rows, model)
+def _natural_variances(start: Start, limit: float) -> Array:
+    """Variances of delta given y, or by the row that tells most where its error is inflated."""
+    largest = np.where(start.largest > 0.0, start.largest, 1.0)
+    inflation = np.where(start.inflation < limit, start.inflation, 1.0)
+    return np.asarray((inflation / largest) ** 2)
 
 
 def _require_density(value: float, time: int) -> None:
@@ -223,18 +264,29 @@ def _require_density(value: float, time: int) -> None:
         raise ValueError(f"y must have a finite log-likelihood under the model, got {value}")
 
 
+def log_likelihood(model: LinearGaussian, rows: Array) -> float:
+    """Log p(y) alone, the forward pass without what smoothing needs."""
+    return _run_filter(model, rows).value
+
+
 def linear_gaussian_score(model: LinearGaussian, rows: Array) -> tuple[float, Array]:
     """Log-likelihood and its gradient in ``model.theta``, for the rows of y (T, k)."""
     value, gradients = system_score(model, rows)
     return value, model._pull_back(gradients)
 
 
-def system_score(model: LinearGaussian, rows: Array) -> tuple[float, System]:
+def system_score(model: LinearGaussian, rows: Array) -> tuple[float, Gradients]:
     """Log-likelihood and its gradients in A, Q, c, B, R, d, m_0 and P_0, summed over the times.
 
     Those of covariances are symmetric: dl = sum(g * dQ). Singular and zero ones are as any other.
     """
-    k, d = model.observation_matrix.shape[-2:]
-    shapes = ((d, d), (d, d), (d,), (k, d), (k, k), (k,), (d,), (d, d))
-    gradients = System(*(np.empty(shape) for shape in shapes))
-    return _run(likelihood_gradient, rows, model, *gradients), gradients
+    n, (q, d), k = len(rows), model._system.directions.shape, rows.shape[1]
+    smoothing = np.empty((n, d)), np.empty((n, d, d)), np.empty((1, d, d))
+    value, system, _, past, columns, E = _run_filter(model, rows, smoothing=smoothing, keep=True)
+    gradients, work = Gradients.zeros(d, k), Backward.zeros(d, k)
+    gradient(system, past, work, gradients)
+    if q > 0:
+        diffuse.smooth_columns(system, past.G, columns, work.move)
+        rs = np.zeros((q, d))
+        diffuse.add_gradient(system, past, columns, E, rs, work.rho, work.u, gradients)
+    return value, gradients

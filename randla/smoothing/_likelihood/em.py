@@ -41,6 +41,11 @@ def em_family(model: StateSpaceModel, ys: list[Array], parameters: Parametrisati
     Its statistics are sums over the series `ys`.
     """
     if isinstance(model, LinearGaussian):
+        if not model._is_plain:
+            raise ValueError(
+                "optimizer='em' needs a LinearGaussian without time axis and intercepts, got one "
+                "with them: method='exact' has another optimizer"
+            )
         return _LinearGaussian(model, ys, parameters)
     if isinstance(model, DiscreteHMM):
         return _Chain(ys, parameters)

@@ -23,7 +23,8 @@ class StructuralScores:
         self.y = read_only(np.ascontiguousarray(rows[:, 0]))
         B = model._system.B[:, 0]
         self.B = read_only(np.ascontiguousarray(B))
-        self.start = np.ascontiguousarray(model._system.means.T)  # (d, 1 + q)
+        means = np.vstack([model._system.m0, model._system.directions])
+        self.start = np.ascontiguousarray(means.T)  # (d, 1 + q)
         (d, width), n = self.start.shape, len(rows)
         #: Numbers that are left when the diffuse states are determined.
         self.n_free = int((~np.isnan(rows)).sum()) - (width - 1)

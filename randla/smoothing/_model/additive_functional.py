@@ -140,6 +140,12 @@ def _score(functions: ModelFunctions) -> AdditiveFunctional:
         )
         own._checked = not functions.is_ready  # a user's may leave entries of `out`
         return own
+    if functions.is_ready:  # differences in theta would not reach what is packed behind it
+        raise ValueError(
+            "functional='score' needs densities and their scores, and this model has none: a "
+            "LinearGaussian with a singular covariance, intercepts or a time axis has the exact "
+            "score of kalman_smoother and maximum_likelihood(method='exact')"
+        )
     for name in ("log_initial", "log_transition"):
         if getattr(functions, name) is None:
             raise ValueError(

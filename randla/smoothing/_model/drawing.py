@@ -31,6 +31,9 @@ def draw_paths(
     """
     if model.observe is None:
         raise ValueError("observe must be given to the model to draw observations, got None")
+    model._require_times(n_steps if start is None else time + 1 + n_steps)
+    if start is None:
+        model._require_start()
     lead = () if start is None else start.shape[:-1]
     goes_on = start is not None
     first = np.array(np.empty((0, model.dim or 1)) if start is None else start, np.float64)
@@ -46,7 +49,7 @@ def draw_paths(
         if sees:
             default = 0 if _is_number(model, rows.shape[2]) else 1
             seen = read_only(rows if model._row_ndim(default, inputs) else rows[..., 0])
-        theta = model._handed(inputs, seen, time)
+        theta = model._handed(inputs, seen, time if len(first) else 0)
         stream, info = np.empty(4, np.uint64), np.zeros(3, np.int64)
         observations = rows[:, rows.shape[1] - n_steps :]
         begin = time + 1 if len(first) else 0

@@ -21,6 +21,7 @@ from randla.smoothing._model.series import (
     require_rows,
     require_seen,
 )
+from randla.smoothing._model.several import as_several
 
 
 class StateSpaceModel(Parametrised):
@@ -382,6 +383,12 @@ class StateSpaceModel(Parametrised):
     def _require_states(self, states: NDArray[Any]) -> None:
         """Raise ValueError if a ready model has no such states."""
 
+    def _require_start(self) -> None:
+        """Raise ValueError if a ready model has no law to draw its first state from."""
+
+    def _require_times(self, n_times: int) -> None:
+        """Raise ValueError if a ready model has fewer times."""
+
     def _as_observations(
         self, y: ArrayLike, inputs: Array | None = None
     ) -> tuple[Array, NDArray[np.bool_]]:
@@ -403,6 +410,8 @@ class StateSpaceModel(Parametrised):
 
     def _series(self, y: ArrayLike, inputs: ArrayLike | None = None) -> Series:
         """`y` and `inputs` as the kernels read them: the one door of all algorithms."""
+        if as_several(y) is not None:
+            raise ValueError("y must be one series here, got a list of arrays")
         u = self._as_inputs(inputs)
         values, observed = self._as_observations(y, u)
         if u is not None:

@@ -24,8 +24,27 @@ class System(NamedTuple):
     B: Array  # (n, k, d)
     R_root: Array  # (n, k, k)
     d: Array  # (n, k), the intercept of the observation
-    means: Array  # (q + 1, d): the initial mean, and the columns of the diffuse start as rows
+    m0: Array  # (d,)
     P0_root: Array  # (d, d)
+    directions: Array  # (q, d), the columns of the diffuse start as rows
+
+
+class Gradients(NamedTuple):
+    """Gradients of the log-likelihood in the arguments, summed over the times."""
+
+    A: Array  # (d, d)
+    Q: Array  # (d, d)
+    c: Array  # (d,)
+    B: Array  # (k, d)
+    R: Array  # (k, k)
+    d: Array  # (k,)
+    m0: Array  # (d,)
+    P0: Array  # (d, d)
+
+    @classmethod
+    def zeros(cls, d: int, k: int) -> "Gradients":
+        sizes = ((d, d), (d, d), d, (k, d), (k, k), k, d, (d, d))
+        return cls(*(np.zeros(size) for size in sizes))
 
 
 def as_parts(arguments: dict[str, Any]) -> dict[str, Array]:
@@ -85,6 +104,11 @@ def _symmetric(P: Array, name: str) -> Array:
 
 def has_time_axis(name: str, part: Array) -> bool:
     return part.ndim > (1 if name in _VECTORS else 2)
+
+
+def block_at(blocks: Array, t: int) -> Array:
+    """Block of time t of an array of `System`."""
+    return blocks[min(t, len(blocks) - 1)]
 
 
 def number_of_times(parts: dict[str, Array]) -> tuple[int | None, str]:
@@ -154,6 +178,6 @@ def is_regular(root: Array) -> bool:
 def with_variance(system: System, variances: Array) -> System:
     """The same law of y: a variance of delta beside its flat law does not change that one."""
     d, q = len(system.P0_root), len(variances)
-    M = np.concatenate([system.P0_root, system.means[1:].T * np.sqrt(variances)], axis=1)
+    M = np.concatenate([system.P0_root, system.directions.T * np.sqrt(variances)], axis=1)
     triangularise(M, d, d, d + q, np.zeros(d), np.empty(d, np.int64))
     return system._replace(P0_root=read_only(np.ascontiguousarray(M[:, :d])))

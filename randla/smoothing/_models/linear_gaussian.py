@@ -11,12 +11,17 @@ from randla._validation import read_only
 from randla.smoothing._kernels.models import (
     linear_gaussian as vector,
     linear_gaussian_scalar as scalar,
+    linear_gaussian_varying as varying,
+    linear_gaussian_varying_scalar as varying_scalar,
 )
 from randla.smoothing._model.observations import as_rows
+from randla.smoothing._model.series import Series
 from randla.smoothing._models.linear_blocks import (
+    Gradients,
     System,
     as_directions,
     as_parts,
+    block_at,
     has_time_axis,
     is_regular,
     number_of_times,
@@ -46,8 +51,9 @@ class LinearGaussian(ReadyModel):
     r"""Linear Gaussian model: a vector autoregression observed through a matrix, with noise.
 
     .. math::
-        x_0 \sim N(m_0, P_0), \qquad x_{t+1} = A x_t + Q^{1/2} \varepsilon_t, \qquad
-        y_t = B x_t + R^{1/2} \eta_t.
+        x_0 = m_0 + D \delta + P_0^{1/2} \varepsilon, \qquad
+        x_{t+1} = A_t x_t + c_t + Q_t^{1/2} \varepsilon_t, \qquad
+        y_t = B_t x_t + d_t + R_t^{1/2} \eta_t.
 
     Everything about it is known exactly (`kalman_smoother`), so it is the model on which the
     particle methods are tested. Where Q and R are regular it has the optimal proposal, the law of
@@ -56,46 +62,69 @@ class LinearGaussian(ReadyModel):
 
     Parameters
     ----------
-    transition_matrix : (d, d) array_like or float
-        A. Here and below numbers are allowed where d = 1 or k = 1.
-    transition_cov : (d, d) array_like or float
+    transition_matrix : (d, d) or (T - 1, d, d) array_like, or float
+        A. Here and below numbers are allowed where d = 1 or k = 1. A time axis in front makes it
+        differ from time to time: slice t leads from time t to t + 1, so there is one less than
+        there are times. Then the model is one of T times.
+    transition_cov : (d, d) or (T - 1, d, d) array_like, or float
         Q, symmetric and positive semidefinite. If it is singular the transition has no density:
         `kalman_smoother` works, backward sampling by particles does not.
-    observation_matrix : (k, d) array_like or float
-        B.
-    observation_cov : (k, k) array_like or float
+    observation_matrix : (k, d) or (T, k, d) array_like, or float
+        B. Regressors are states that stay (a one in A, none in Q), and rows of B.
+    observation_cov : (k, k) or (T, k, k) array_like, or float
         R, symmetric and positive semidefinite. Particle methods need a regular one.
     initial_mean : (d,) array_like or float
         :math:`m_0`.
     initial_cov : (d, d) array_like or float
         :math:`P_0`, symmetric and positive semidefinite.
+    state_intercept : (d,) or (T - 1, d) array_like, or float, optional
+        c; default zero.
+    observation_intercept : (k,) or (T, k) array_like, or float, optional
+        d; default zero. With k = 1 also (T,), and likewise c.
+    diffuse : (d,) array_like of bool, or (d, q) array_like, optional
+        The components of :math:`x_0` of which nothing is known (their rows of `initial_cov` do not
+        matter and become zero), or the directions D of a vector :math:`\delta` with a flat law.
+        Such a start cannot be drawn from: `kalman_smoother` and ``maximum_likelihood(method=
+        "exact")`` take it (see there for what its likelihood is), `simulate` and the particle
+        methods do not.
 
     Attributes
     ----------
     theta, names
-        The entries of the six arguments in their order, of covariances the lower triangle row by
-        row: ``"transition_matrix[0,1]"``, ``"transition_cov[1,0]"``, ``"initial_mean[0]"``;
-        without brackets where the argument has one entry. A covariance that is singular is a
-        constant and has no names; with a singular `initial_cov` the initial mean is one, too.
+        The entries of the arguments in their order, of covariances the lower triangle row by
+        row: ``"transition_matrix[0,1]"``, ``"transition_cov[1,0]"``, ``"initial_mean[0]"``,
+        ``"state_intercept[0]"``; without brackets where the argument has one entry. An argument
+        with a time axis and a covariance that is singular are constants and have no names; with a
+        singular `initial_cov` or a diffuse start the initial mean and covariance are, too.
     transition_matrix, transition_cov, observation_matrix : ndarray
         The arguments as arrays that cannot be written to.
     observation_cov, initial_mean, initial_cov : ndarray
         Likewise.
+    state_intercept, observation_intercept : ndarray or None
+        Likewise.
+    diffuse : (d, q) ndarray or None
+        The directions D.
 
     Raises
     ------
     TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or a covariance is not symmetric and
-        positive semidefinite.
+        If a shape does not fit, time axes are not of the same T, an entry is not finite, a
+        covariance is not symmetric and positive semidefinite, or columns of `diffuse` depend on
+        one another.
 
     See Also
     --------
     kalman_smoother : exact smoothing.
+    structural : components with a meaning in the place of matrices.
 
     Notes
     -----
     With d = 1 and k = 1 the state is a number for the compiled functions (``dim=None``). An
     off-diagonal parameter of a covariance stands for both of its entries.
+
+    A model with a time axis takes series of T times only and is simulated over as many, or fewer. A
+    forecast beyond the data needs the matrices of those times: make the model of all times, and
+    give `kalman_smoother` NaN for what is to come, or `forecast` the time of its states.
 
     Examples
     --------
@@ -157,6 +186,12 @@ class LinearGaussian(ReadyModel):
             if n.endswith("cov") and size > 1
         )
         simple = d == 1 and k == 1  # then state and observation are numbers
+        self._is_plain = self._n_times is None and len(parts) == 6  # no time axis, no intercept
+        kernels = (
+            (scalar if simple else vector)
+            if self._is_plain
+            else (varying_scalar if simple else varying)
+        )
         without: list[str] = []  # functions that have the inverse of a singular covariance in them
         if not regular["transition_cov"]:
             without += ["log_transition", "log_transition_bound"]
@@ -166,7 +201,7 @@ class LinearGaussian(ReadyModel):
             without += ["score_initial", "score_step", *PROPOSAL, *INITIAL_PROPOSAL]
         entries = [(n, i) for n, index in self._index.items() for i in zip(*index, strict=True)]
         super().__init__(
-            **functions(scalar if simple else vector, without),
+            **functions(kernels, without),
             dim=None if simple else d,
             observation_dim=None if k == 1 else k,
             theta=[parts[n][i] for n, i in entries],
@@ -192,9 +227,8 @@ class LinearGaussian(ReadyModel):
 
     def _set_system(self, roots: dict[str, Array]) -> None:
         """Collect what the exact kernels read; `roots` holds those of the three covariances."""
-        D = [] if self.diffuse is None else [self.diffuse.T]
-        means = np.concatenate([self.initial_mean[None], *D])
         k, d = self.observation_matrix.shape[-2:]
+        D = np.empty((0, d)) if self.diffuse is None else self.diffuse.T
         c = np.zeros(d) if self.state_intercept is None else self.state_intercept
         b = np.zeros(k) if self.observation_intercept is None else self.observation_intercept
         self._system = System(
@@ -204,11 +238,12 @@ class LinearGaussian(ReadyModel):
             _timed(self.observation_matrix, 3),
             _timed(roots["observation_cov"], 3),
             _timed(b, 2),
-            read_only(means),
+            self.initial_mean,
             read_only(roots["initial_cov"]),
+            read_only(np.ascontiguousarray(D)),
         )
 
-    def _pull_back(self, gradients: System) -> Array:
+    def _pull_back(self, gradients: Gradients) -> Array:
         """Gradient in theta, from those in A, Q, c, B, R, d, m_0 and P_0."""
         by_name = dict(zip(_SYSTEM_PARTS, gradients, strict=True))
         for name, g in by_name.items():  # an off-diagonal parameter moves two entries
@@ -219,28 +254,56 @@ class LinearGaussian(ReadyModel):
     def _as_rows(self, y: ArrayLike) -> Array:
         """Observations (T, k) of as many times as the model has."""
         rows = as_rows(y, self.observation_matrix.shape[-2])
-        if self._n_times not in (None, len(rows)):
-            raise ValueError(
-                f"y must have as many times as the model, which has {self._times_from}, got "
-                f"{len(rows)}"
-            )
+        self._require_length(len(rows))
         return rows
+
+    def _require_length(self, n: int) -> None:
+        if self._n_times not in (None, n):
+            raise ValueError(
+                f"y must have as many times as the model, which has {self._times_from}, got {n}"
+            )
+
+    def _series(self, y: ArrayLike, inputs: ArrayLike | None = None) -> Series:
+        series = super()._series(y, inputs)
+        self._require_length(len(series.y))
+        return series
+
+    def _require_start(self) -> None:
+        if self.diffuse is not None:
+            raise ValueError(
+                "model must have a law of its start that can be drawn from, got a "
+                f"{type(self).__name__} with a diffuse start: kalman_smoother and "
+                "maximum_likelihood(method='exact') take it"
+            )
+
+    def _require_times(self, n_times: int) -> None:
+        if self._n_times is not None and n_times > self._n_times:
+            raise ValueError(
+                "n_steps must not lead beyond the times of the model, which has "
+                f"{self._times_from}, got {n_times} times: make a model of more times"
+            )
 
     def _pack(self) -> Array:
         # Of numbers near the edge of the range densities are not finite, and the filters tell.
         with np.errstate(over="ignore", invalid="ignore"):
-            flat = [np.ravel(part) for part in (self.theta, *self._blocks())]
-        begins = np.cumsum([part.size for part in flat])[:-1]  # where each block begins
-        return np.concatenate([*flat, [len(self.observation_matrix)], begins])
+            if self._is_plain:
+                return _packed([self.theta], self._blocks(0))
+            pieces = []
+            for t in range(self._n_times or 1):
+                intercepts = [block_at(self._system.c, max(t - 1, 0)), block_at(self._system.d, t)]
+                pieces.append(_packed(intercepts, self._blocks(t)))
+        return np.concatenate([self.theta, *pieces, [len(pieces), len(pieces[0])]])
 
-    def _blocks(self) -> list[Array | float]:
-        """What the kernels are handed, in their order.
+    def _blocks(self, t: int) -> list[Array | float]:
+        """What the functions are handed, in their order, for the step to time t and its row.
 
         Blocks that have no meaning because a covariance is singular are zero, its log normaliser
         -inf.
         """
         system = self._system
-        A, Q_root, B, R_root = (p[0] for p in (system.A, system.Q_root, system.B, system.R_root))
+        A, Q_root = block_at(system.A, max(t - 1, 0)), block_at(system.Q_root, max(t - 1, 0))
+        B, R_root = block_at(system.B, t), block_at(system.R_root, t)
+        R = block_at(_timed(self.observation_cov, 3), t)
         m0, P0_root = self.initial_mean, system.P0_root
         W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normaliser
         W_R, R_inv, log_R = _whitener(R_root)
@@ -249,7 +312,7 @@ class LinearGaussian(ReadyModel):
             *(log_Q, log_R, log_0),
             *(A, Q_root, W_Q, W_Q @ A, Q_inv, Q_inv @ A, P0_root, W_0, P0_inv),  # (d, d)
             *(m0, W_0 @ m0, P0_inv @ m0),  # (d,)
-            *(B, W_R @ B, R_inv @ B, R_root, W_R, R_inv, self.observation_cov),  # (k, d), (k, k)
+            *(B, W_R @ B, R_inv @ B, R_root, W_R, R_inv, R),  # (k, d), (k, k)
         ]
         if np.isinf(log_R):  # no density of y to condition on, so no proposals
             return blocks + [0.0] * (vector.N_BLOCKS - len(blocks))
@@ -264,6 +327,13 @@ class LinearGaussian(ReadyModel):
 def _timed(part: Array, ndim: int) -> Array:
     """`part` with a time axis, of length one where it is constant."""
     return read_only(np.ascontiguousarray(part if part.ndim == ndim else part[None]))
+
+
+def _packed(before: list[Array], blocks: list[Array | float]) -> Array:
+    """One array for the compiled functions: where each block begins stands at its end."""
+    flat = [np.ravel(part) for part in (*before, *blocks)]
+    begins = np.cumsum([part.size for part in flat])[:-1][len(before) - 1 :]
+    return np.concatenate([*flat, [np.shape(blocks[vector.R])[0]], begins])
 
 
 def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:

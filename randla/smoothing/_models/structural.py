@@ -12,8 +12,10 @@ from randla._validation import as_array, as_choice, as_count, as_flag, read_only
 from randla.smoothing._kernels.models import (
     linear_gaussian as vector,
     linear_gaussian_scalar as scalar,
+    linear_gaussian_varying as varying,
+    linear_gaussian_varying_scalar as varying_scalar,
 )
-from randla.smoothing._models.linear_blocks import System, root
+from randla.smoothing._models.linear_blocks import Gradients, root
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.ready import ReadyModel, functions
 from randla.smoothing._models.structural_parts import (
@@ -60,7 +62,9 @@ class StructuralModel(LinearGaussian):
             for part, place in zip(parts, self._places, strict=True)
             if isinstance(part, Autoregression) and part.size > 1
         )
-        kernels = scalar if d == 1 else vector  # of one state, which is a number
+        self._is_plain = not lengths
+        constant, moving = (scalar, varying_scalar) if d == 1 else (vector, varying)
+        kernels = constant if self._is_plain else moving
         ReadyModel.__init__(
             self,
             **functions(kernels, [n for n in vars(kernels) if n not in _DRAWS]),
@@ -120,9 +124,9 @@ class StructuralModel(LinearGaussian):
             out[-1] = 2.0 * theta[-1] * gR
         return out
 
-    def _pull_back(self, gradients: System) -> Array:
-        Q, R = np.diagonal(gradients.Q_root), float(gradients.R_root[0, 0])
-        return self._gradient(self.theta, gradients.A, Q, gradients.P0_root, R)
+    def _pull_back(self, gradients: Gradients) -> Array:
+        Q, R = np.diagonal(gradients.Q), float(gradients.R[0, 0])
+        return self._gradient(self.theta, gradients.A, Q, gradients.P0, R)
 
     def _as_rows(self, y: ArrayLike) -> Array:
         rows = super()._as_rows(y)

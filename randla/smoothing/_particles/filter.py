@@ -155,6 +155,7 @@ def particle_filter(
     True
     """
     model = as_model(model)
+    model._require_start()
     series = model._series(y, inputs)
     n_particles = as_count(n_particles, "n_particles", minimum=2)
     n_runs = as_count(n_runs, "n_runs")

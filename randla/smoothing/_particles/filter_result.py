@@ -247,6 +247,9 @@ class FilterResult(SeriesResult):
 
 def averaged(means: Array, variances: Array) -> tuple[Array, Array, Array]:
     """Moments over the runs, and standard errors of the mean, from those of each (R, T, d)."""
+    if means[0].size == 1:  # NumPy sums a single column in another order than each of several
+        twice = averaged(*(np.repeat(table, 2, axis=1) for table in (means, variances)))
+        return twice[0][:1], twice[1][:1], twice[2][:1]
     error = np.full_like(means[0], np.nan)
     if len(means) > 1:
         error = means.std(axis=0, ddof=1) / math.sqrt(len(means))

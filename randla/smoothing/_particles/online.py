@@ -122,6 +122,7 @@ class OnlineFilter:
             If an argument is not as described, or as `particle_filter` does.
         """
         self._require_whole()
+        self._model._require_times(self.time + 1)
         t, several = self.time, len(self._runs) > 1
         series, rows = following(self._model, t, self._last, y_t, u_t)
         alive = [run for run in self._runs if run.error is None]
@@ -370,6 +371,7 @@ def start_filter(
     (500, 5)
     """
     model = as_model(model)
+    model._require_start()
     options = {
         "n_particles": n_particles, "n_runs": n_runs, "n_lags": n_lags, "resampling": resampling,
         "ess_threshold": ess_threshold, "proposal": proposal,

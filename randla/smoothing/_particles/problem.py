@@ -77,6 +77,7 @@ def make_problem(
 ) -> SmoothingProblem:
     """Check what all smoothers take; `paths` names the argument for the number of stored paths."""
     model = as_model(model)._for(functional)
+    model._require_start()
     data = model._series(y, inputs)
     n = as_count(n_particles, "n_particles", minimum=2)
     backward = choose_backward(model, backward)

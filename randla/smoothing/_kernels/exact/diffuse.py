@@ -1,17 +1,17 @@
 """The flat part of a diffuse start: least squares beside the Kalman filter.
 
-With x_0 = m_0 + D delta + P_0^{1/2} e, delta flat, the filter runs on the q + 1 rows of means
-[m_0, D'] at once. The innovations of y given delta are then e_0 + E delta, with e_0 those of row 0
-and E those of the others, so delta is a least squares problem that grows by a few rows a time. A
-triangle keeps it, [E, e_0] = orthogonal [R, z; 0, rho]:
+With x_0 = m_0 + D delta + P_0^{1/2} e, delta flat, the filter runs on the mean and on the q
+columns of D, each a mean that sees zeros for y and the intercepts. The innovations of y given
+delta are then e + E delta, E those of the columns, so delta is a least squares problem that grows
+by a few rows a time. A triangle keeps it, [E, e] = orthogonal [R, z; 0, rho]:
 
     delta_hat = -R^{-1} z,   Cov(delta | y) = R^{-1} R^{-T},
     log L = log L given delta_hat, with rho^2 as sum of squares, - log |det R| + q/2 log 2 pi,
 
 the integral over delta of the density of y. Nothing is subtracted, and the first observations are
-no special case. All further recursions are linear in the means, so they go on with the rows
-[m_0 + D delta_hat, R^{-T} D'] (`resolve`): the first one is the mean, the others are what delta
-adds to a root of the covariance.
+no special case. All further recursions are linear in the means, so they go on with the mean
+m + D delta_hat and the columns D R^{-1} (`resolve`), which uncertainty about delta adds to a root
+of the covariance.
 
 Sources: de Jong, "The diffuse Kalman filter", Ann. Statist. 19 (1991), 1073-1083 (the augmented
 filter; there with sums of squares in the place of the triangle).
@@ -19,60 +19,118 @@ filter; there with sums of squares in the place of the triangle).
 
 import math
 
-from randla._jit import kernel
+from randla._jit import kernel, summing_kernel
+from randla.smoothing._kernels.exact.kalman import at
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @kernel
-def begin(start):
-    """Clear the least squares problem."""
-    start.triangle[:, :] = 0.0
-    start.largest[:] = 0.0
+def solve_start(system, past, start, columns, E):
+    """Least squares beside a filter that has run; returns what it adds to the log-likelihood.
+
+    columns (T, q, d) and E (T, q, k) get D R^{-1} of the filtered columns and of their innovations;
+    the means and innovations in `past` become those at delta_hat.
+    """
+    n_steps, q, d = columns.shape
+    X, D = start.triangle, start.D
+    for i in range(q + 1):
+        for j in range(q + 1):
+            X[i, j] = 0.0
+    for i in range(q):
+        start.largest[i] = 0.0
+        for j in range(d):
+            D[i, j] = system.directions[i, j]
+    for t in range(n_steps):
+        if t > 0:
+            predict(at(system.A, t - 1), D, start.v)
+        n, seen = past.counts[t], past.seen[t]
+        observe(n, seen, at(system.B, t), past.K[t], past.U[t], D, start.v, E[t])
+        for a in range(n):
+            absorb(a, past.e[t], E[t], start)
+        for i in range(q):
+            for j in range(d):
+                columns[t, i, j] = D[i, j]
+    value = solve(start)
+    for t in range(n_steps):
+        resolve(start, past.mean[t], columns[t])
+        resolve(start, past.e[t], E[t])
+    return value
+
+
+@summing_kernel
+def predict(A, D, work):
+    """Columns D (q, d) at t to those at t + 1, A D, in place."""
+    d = A.shape[0]
+    for r in range(D.shape[0]):
+        for i in range(d):
+            total = 0.0
+            for j in range(d):
+                total += A[i, j] * D[r, j]
+            work[i] = total
+        for i in range(d):
+            D[r, i] = work[i]
+
+
+@summing_kernel
+def observe(n, seen, H, K, U, D, v, E):
+    """Condition the columns D (q, d) on a row of y, which they see as zero: v = -H D."""
+    for r in range(D.shape[0]):
+        for a in range(n):
+            total = 0.0
+            for j in range(D.shape[1]):
+                total -= H[seen[a], j] * D[r, j]
+            v[a] = total
+        for a in range(n):
+            total = 0.0
+            for b in range(a + 1):
+                total += U[a, b] * v[b]
+            E[r, a] = total  # F_root^{-1} v
+        for j in range(D.shape[1]):
+            total = D[r, j]
+            for a in range(n):
+                total += K[j, a] * v[a]
+            D[r, j] = total
 
 
 @kernel
-def absorb(e, n, start):
-    """Rotate n columns of e (q + 1, k), as rows [E, e_0], into the triangle."""
+def absorb(a, e, E, start):
+    """Rotate the row [E_a, e_a] into the triangle."""
     X, row, q = start.triangle, start.row, start.largest.size
-    if q == 0:
-        return
-    for a in range(n):
-        for j in range(q):
-            row[j] = e[j + 1, a]
-            start.largest[j] = max(start.largest[j], abs(row[j]))
-        row[q] = e[0, a]
-        for i in range(q + 1):  # Givens rotations
-            if row[i] != 0.0:
-                r = math.hypot(X[i, i], row[i])
-                c, s = X[i, i] / r, row[i] / r
-                X[i, i] = r
-                for j in range(i + 1, q + 1):
-                    x = X[i, j]
-                    X[i, j] = c * x + s * row[j]
-                    row[j] = c * row[j] - s * x
+    for j in range(q):
+        row[j] = E[j, a]
+        start.largest[j] = max(start.largest[j], abs(row[j]))
+    row[q] = e[a]
+    for i in range(q + 1):  # Givens rotations
+        if row[i] != 0.0:
+            r = math.hypot(X[i, i], row[i])
+            c, s = X[i, i] / r, row[i] / r
+            X[i, i] = r
+            for j in range(i + 1, q + 1):
+                x = X[i, j]
+                X[i, j] = c * x + s * row[j]
+                row[j] = c * row[j] - s * x
 
 
 @kernel
 def solve(start):
     """Fill delta and inverse = R^{-1}; returns what the flat start adds to the log-likelihood.
 
-    `inflation` gets the standard error of each delta relative to that with all others known (and
-    one row in the place of all): 1e14 or so where it is not determined.
+    `inflation` gets the standard error of each delta relative to that by the row which tells most
+    of it, if all others were known: 1e14 or more where it is not determined.
     """
     X, V, q = start.triangle, start.inverse, start.largest.size
-    if q == 0:
-        return 0.0
     value = q * _HALF_LOG_2PI - 0.5 * X[q, q] * X[q, q]
-    V[:, :] = 0.0
     for j in range(q - 1, -1, -1):  # R V = I, from the last row on
-        pivot = max(X[j, j], 1e-14 * start.largest[j])
+        pivot = max(X[j, j], 1e-18 * start.largest[j])
         pivot = pivot if pivot > 0.0 else 1.0  # no observation has delta_j: see below
         value -= math.log(pivot)
         total = -X[j, q]
         for i in range(j + 1, q):
             total -= X[j, i] * start.delta[i]
         start.delta[j] = total / pivot
+        for c in range(j):
+            V[j, c] = 0.0
         V[j, j] = 1.0 / pivot
         for c in range(j + 1, q):
             remainder = 0.0
@@ -87,24 +145,90 @@ def solve(start):
 
 
 @kernel
-def resolve(start, m):
-    """Rows [m_0, D'] of m (q + 1, n) to [m_0 + D delta, R^{-T} D'], in place."""
+def resolve(start, m, D):
+    """The mean m and the columns D (q, d) for delta_hat and a root of Cov(delta | y), in place."""
     q, V = start.largest.size, start.inverse
     for i in range(q):
-        for j in range(m.shape[1]):
-            m[0, j] += start.delta[i] * m[i + 1, j]
-    for c in range(q, 0, -1):  # row c needs those up to c
-        for j in range(m.shape[1]):
-            total = 0.0
-            for i in range(c):
-                total += V[i, c - 1] * m[i + 1, j]
-            m[c, j] = total
+        for j in range(m.size):
+            m[j] += start.delta[i] * D[i, j]
+    for c in range(q - 1, -1, -1):  # column c needs those up to c
+        for j in range(m.size):
+            D[c, j] *= V[c, c]
+        for i in range(c):
+            for j in range(m.size):
+                D[c, j] += V[i, c] * D[i, j]
+
+
+@summing_kernel
+def smooth_columns(system, G, columns, move):
+    """From the filtered columns to the smoothed ones, in place, with the gains of the smoother."""
+    n_steps, q, d = columns.shape
+    for t in range(n_steps - 2, -1, -1):
+        A = at(system.A, t)
+        for r in range(q):
+            for i in range(d):
+                total = columns[t + 1, r, i]
+                for j in range(d):
+                    total -= A[i, j] * columns[t, r, j]
+                move[i] = total
+            for i in range(d):
+                total = columns[t, r, i]
+                for b in range(d):
+                    total += G[t, i, b] * move[b]
+                columns[t, r, i] = total
 
 
 @kernel
-def add_products(m, n, P):
-    """Add the products of rows 1, 2, ... of m and n to P."""
-    for r in range(1, m.shape[0]):
-        for i in range(m.shape[1]):
-            for j in range(n.shape[1]):
-                P[i, j] += m[r, i] * n[r, j]
+def add_products(columns, covariance, lag):
+    """Add the products of the columns of each time, and of neighbours."""
+    n_steps, q, d = columns.shape
+    for t in range(n_steps):
+        for i in range(d):
+            for r in range(q):
+                x = columns[t, r, i]
+                for j in range(d):
+                    covariance[t, i, j] += x * columns[t, r, j]
+                if t < n_steps - 1:
+                    for j in range(d):
+                        lag[t, i, j] += x * columns[t + 1, r, j]
+
+
+@summing_kernel
+def add_gradient(system, past, columns, E, rs, rho, u, g):
+    """Add what the smoothed columns tell to the gradients: see `kalman_score`, r, u and m_s there.
+
+    rs (q, d) begins with zeros.
+    """
+    n_steps, q, d = columns.shape
+    for t in range(n_steps - 1, -1, -1):
+        A, H, K, U = at(system.A, t), at(system.B, t), past.K[t], past.U[t]
+        n, seen = past.counts[t], past.seen[t]
+        for h in range(q):
+            for j in range(d):
+                rho[j] = 0.0
+            if t < n_steps - 1:
+                for i in range(d):
+                    r = rs[h, i]
+                    for j in range(d):
+                        g.A[i, j] += r * columns[t, h, j]  # r m_s'
+                        g.Q[i, j] += 0.5 * r * rs[h, j]
+                        rho[j] += A[i, j] * r  # A' r
+            for a in range(n):  # u = F^-1 v - K' A' r
+                total = 0.0
+                for b in range(a, n):
+                    total += U[b, a] * E[t, h, b]
+                for j in range(d):
+                    total -= K[j, a] * rho[j]
+                u[a] = total
+            for a in range(n):
+                for j in range(d):
+                    g.B[seen[a], j] += u[a] * columns[t, h, j]  # u m_s'
+                    rho[j] += H[seen[a], j] * u[a]  # A' r + H' u
+                for b in range(n):
+                    g.R[seen[a], seen[b]] += 0.5 * u[a] * u[b]
+            for j in range(d):
+                rs[h, j] = rho[j]
+    for h in range(q):
+        for i in range(d):
+            for j in range(d):
+                g.P0[i, j] += 0.5 * rs[h, i] * rs[h, j]

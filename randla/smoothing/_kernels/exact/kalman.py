@@ -19,10 +19,7 @@ models in state space form", Biometrika 79 (1992), 823-826 (u and the exact scor
 
 import math
 
-import numpy as np
-
 from randla._jit import kernel, summing_kernel
-from randla.smoothing._kernels.exact.diffuse import absorb, add_products, begin, resolve, solve
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _EPS = 2.0**-52
@@ -131,20 +128,27 @@ def at(blocks, t):
     return blocks[min(t, blocks.shape[0] - 1)]
 
 
+@kernel
+def has_time_axis(system):
+    """Whether some block of the system is not constant."""
+    steps = max(system.A.shape[0], system.Q_root.shape[0], system.c.shape[0])
+    return max(steps, system.B.shape[0], system.R_root.shape[0], system.d.shape[0]) > 1
+
+
 @summing_kernel
 def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
     """Condition the prediction (m, S) on the observed part of one row y, in place.
 
     The pre-array [[R_root, H S], [0, S]] becomes [[F_root, 0], [K F_root, S_new]] in the work
-    array M; `seen` gets the observed components. Row 0 of m (q + 1, n) is a mean, whose
-    innovations F_root^{-1} (y - d - H m) go to row 0 of `e`; the others see zeros for y and d.
-    Returns the number of observed components and the log density of the row, or (-1, 0) if its
-    law is degenerate; with q > 0 the density lacks the squares of the innovations.
+    array M; `seen` gets the observed components and `e` the innovations
+    F_root^{-1} (y - d - H m).
+    Returns the number of observed components, the log normaliser of the density of the row and the
+    half of its sum of squares, or (-1, 0, 0) if its law is degenerate.
     """
     k, dim = H.shape
     n = find_observed(y, seen)
     if n == 0:  # a missing row: the prediction stands
-        return 0, 0.0
+        return 0, 0.0, 0.0
     width = n + dim
     if n == k:
         for a in range(n):
@@ -174,39 +178,36 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
         for b in range(dim):
             M[n + j, n + b] = S[j, b]
     if triangularise(M, n, width, width, floor, pivots) < n:
-        return -1, 0.0
-    log_density = -0.5 * n * _LOG_2PI
-    for c in range(m.shape[0]):
-        for a in range(n):  # e = F_root^-1 (y - d - H m) by forward substitution
-            remainder = y[seen[a]] - d[seen[a]] if c == 0 else 0.0
-            for j in range(dim):
-                remainder -= H[seen[a], j] * m[c, j]
-            for b in range(a):
-                remainder -= M[a, b] * e[c, b]
-            e[c, a] = remainder / M[a, a]
+        return -1, 0.0, 0.0
+    log_norm, half = -0.5 * n * _LOG_2PI, 0.0  # log N(y; H m + d, F) = log_norm - half
+    for a in range(n):  # e = F_root^-1 (y - d - H m) by forward substitution
+        remainder = y[seen[a]] - d[seen[a]]
         for j in range(dim):
-            for a in range(n):
-                m[c, j] += M[n + j, a] * e[c, a]  # m + K (y - d - H m), as M[n:, :n] = K F_root
-    for a in range(n):
-        square = 0.5 * e[0, a] * e[0, a] if m.shape[0] == 1 else 0.0
-        log_density -= square + math.log(M[a, a])  # log N(y; H m + d, F)
+            remainder -= H[seen[a], j] * m[j]
+        for b in range(a):
+            remainder -= M[a, b] * e[b]
+        e[a] = remainder / M[a, a]
+        log_norm -= math.log(M[a, a])
+        half += 0.5 * e[a] * e[a]
     for j in range(dim):
+        for a in range(n):
+            m[j] += M[n + j, a] * e[a]  # m + K (y - d - H m), as M[n:, :n] = K F_root
         before = row_norm(S, j, dim)
         for b in range(dim):
             S[j, b] = M[n + j, n + b]
         if row_norm(S, j, dim) <= tiny * before:  # determined by the observation: rounding only
             for b in range(dim):
                 S[j, b] = 0.0
-    return n, log_density
+    return n, log_norm, half
 
 
 @summing_kernel
 def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
-    """From the filtered (m, S) at t to the prediction at t + 1, in place; c is added to row 0 of m.
+    """From the filtered (m, S) at t to the prediction at t + 1, in place.
 
     The pre-array [[A S, Q_root], [S, 0]] becomes [[S_next, 0], [G S_next, C]]. G is the gain of
     the regression of x_t on x_{t+1} and C a root of what that leaves of the covariance of x_t.
-    Without a G, an empty one, the second row of blocks is left out.
+    For an empty G the second row of blocks is left out.
     """
     d = A.shape[0]
     tiny, n_rows = 32.0 * _EPS * d, 2 * d if G.size else d
@@ -234,13 +235,12 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
             S[i, b] = M[i, b] if b < rank else 0.0  # S_next
     if n_rows > d:
         read_gain(M, rank, pivots, G, C)
-    for r in range(m.shape[0]):  # m = A m + c, in the memory of floor on the way
-        for i in range(d):
-            floor[i] = c[i] if r == 0 else 0.0
-            for j in range(d):
-                floor[i] += A[i, j] * m[r, j]
-        for i in range(d):
-            m[r, i] = floor[i]
+    for i in range(d):  # m = A m + c, in the memory of floor on the way
+        floor[i] = c[i]
+        for j in range(d):
+            floor[i] += A[i, j] * m[j]
+    for i in range(d):
+        m[i] = floor[i]
 
 
 @summing_kernel
@@ -262,24 +262,21 @@ def read_gain(M, rank, pivots, G, C):
 
 
 @summing_kernel
-def step_back(A, c, later, S, now, G, C, M, pivots, move, covariance, lag):
-    """Smoothed moments at t from those at t + 1.
+def step_back(A, c, mean, S, m, G, C, M, pivots, move, covariance, lag):
+    """Smoothed moments at t from those at t + 1: mean (in: t + 1, out: t), root S likewise.
 
-    `later` (q + 1, n) has the smoothed means at t + 1, `now` the filtered ones at t (out: smoothed
-    ones); the root S goes from t + 1 to t. `lag` (which may be the memory of G) gets
+    `m` is the filtered mean at t. `lag` (which may be the memory of G) gets
     Cov(x_t, x_{t+1}) = G P_{t+1} and `covariance` (that of C) gets P_t.
     """
     d = A.shape[0]
-    for r in range(now.shape[0]):
-        for i in range(d):  # E(x_{t+1} | y) - A m - c, what the later observations move
-            move[i] = later[r, i] - c[i] if r == 0 else later[r, i]
-            for j in range(d):
-                move[i] -= A[i, j] * now[r, j]
-        for i in range(d):
-            for b in range(d):
-                now[r, i] += G[i, b] * move[b]  # m + G (E(x_{t+1} | y) - A m - c)
+    for i in range(d):  # E(x_{t+1} | y) - A m - c, what the later observations move
+        move[i] = mean[i] - c[i]
+        for j in range(d):
+            move[i] -= A[i, j] * m[j]
     for i in range(d):
+        mean[i] = m[i]
         for b in range(d):
+            mean[i] += G[i, b] * move[b]  # m + G (E(x_{t+1} | y) - A m - c)
             M[i, b] = C[i, b]
             M[i, d + b] = 0.0
         for j in range(d):
@@ -310,75 +307,77 @@ def square(S, P):
             P[i, j] = P[j, i] = total
 
 
-@kernel
-def log_likelihood(y, system, start):
-    """Log-likelihood and -1, or 0 and the first degenerate time.
-
-    y is (T, k) with NaN where missing. `start` has the arrays of `diffuse.solve`.
-    """
-    n_steps, k = y.shape
-    d, q = system.means.shape[1], system.means.shape[0] - 1
-    M = np.empty((max(k, d) + d, max(k, d) + d))
-    floor, e, none = np.empty(k + 2 * d), np.empty((q + 1, k)), np.empty((0, 0))
-    pivots, seen = np.empty(k + 2 * d, np.int64), np.empty(k, np.int64)
-    m, S, total, bad = system.means.copy(), system.P0_root.copy(), 0.0, -1
-    begin(start)
-    for t in range(n_steps):
-        if t > 0:
-            A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
-            predict(A, Q_root, c, m, S, M, floor, pivots, none, none)
-        H, R_root, b = at(system.B, t), at(system.R_root, t), at(system.d, t)
-        n, log_density = observe_row(y[t], H, R_root, b, m, S, M, floor, pivots, seen, e)
-        if n < 0:
-            bad = t if bad < 0 else bad
-            if q == 0:
-                return 0.0, bad
-        total += log_density  # log p(y_t | y_0, ..., y_{t-1})
-        absorb(e, n, start)
-    return total + solve(start), bad
+@summing_kernel
+def keep_gain(M, n, K, U):
+    """U = F_root^{-1} and the gain K, from the pre-array of one time."""
+    for b in range(n):  # forward substitution, column by column
+        for a in range(n):
+            U[a, b] = 0.0
+        for a in range(b, n):
+            remainder = 1.0 if a == b else 0.0
+            for c in range(b, a):
+                remainder -= M[a, c] * U[c, b]
+            U[a, b] = remainder / M[a, a]
+    for j in range(K.shape[0]):
+        for b in range(n):
+            K[j, b] = 0.0
+            for a in range(b, n):
+                K[j, b] += M[n + j, a] * U[a, b]  # (K F_root) U
 
 
 @kernel
-def smooth(y, system, start, means, covariance, lag):
-    """Fill the smoothed moments. Returns the log-likelihood and -1, or 0 and a degenerate time.
+def run_filter(y, system, work, past, keep):
+    """The forward pass; what `past` keeps of each time has the time axis 0, of length one or T.
 
-    means (T, q + 1, d), covariance (T, d, d), lag (T - 1, d, d). Row 0 of means[t] gets the
-    smoothed mean, the others the columns that uncertainty about delta adds to its root.
+    y is (T, k) with NaN where missing. Returns the log-likelihood and -1, or anything and the
+    first degenerate time. With a diffuse start the sums of squares are missing: see `diffuse`.
+    `keep` says whether gains, roots and innovations are to be kept, too.
     """
-    n_steps, k = y.shape
-    d, q = system.means.shape[1], system.means.shape[0] - 1
-    M = np.empty((max(k, d) + d, max(k, d) + d))
-    floor, e, move = np.empty(k + 2 * d), np.empty((q + 1, k)), np.empty(d)
-    pivots, seen = np.empty(k + 2 * d, np.int64), np.empty(k, np.int64)
-    m, S, total, bad = system.means.copy(), system.P0_root.copy(), 0.0, -1
-    begin(start)
-    for t in range(n_steps):  # forward: filtered means to `means`
+    m, S, M, floor, pivots = work.m, work.S, work.M, work.floor, work.pivots
+    A, Q_root, c = system.A[0], system.Q_root[0], system.c[0]
+    B, R_root, d = system.B[0], system.R_root[0], system.d[0]
+    G, C, seen, e = past.G, past.C, past.seen[0], past.e[0]
+    varies, is_flat, total, bad = has_time_axis(system), system.directions.size > 0, 0.0, -1
+    for t in range(y.shape[0]):
+        if varies:
+            B, R_root, d = at(system.B, t), at(system.R_root, t), at(system.d, t)
         if t > 0:
-            A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
-            predict(A, Q_root, c, m, S, M, floor, pivots, lag[t - 1], covariance[t - 1])
-        H, R_root, b = at(system.B, t), at(system.R_root, t), at(system.d, t)
-        n, log_density = observe_row(y[t], H, R_root, b, m, S, M, floor, pivots, seen, e)
+            if varies:
+                A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
+            predict(A, Q_root, c, m, S, M, floor, pivots, at(G, t - 1), at(C, t - 1))
+        if keep:
+            seen, e = past.seen[t], past.e[t]
+        n, log_norm, half = observe_row(y[t], B, R_root, d, m, S, M, floor, pivots, seen, e)
+        total += log_norm  # log p(y_t | y_0, ..., y_{t-1}) is log_norm - half
+        if not is_flat:
+            total -= half
         if n < 0:
             bad = t if bad < 0 else bad
-            if q == 0:
-                return 0.0, bad
-        total += log_density  # log p(y_t | y_0, ..., y_{t-1})
-        absorb(e, n, start)
-        for r in range(q + 1):
-            copy_to(m[r], means[t, r])
-    total += solve(start)
-    if bad >= 0:
-        return 0.0, bad
-    square(S, covariance[n_steps - 1])  # at the last time the filter is the smoother
-    resolve(start, means[n_steps - 1])
-    for t in range(n_steps - 2, -1, -1):  # lag and covariance hold G and C until they are used
-        A, c, now, later = at(system.A, t), at(system.c, t), means[t], means[t + 1]
-        resolve(start, now)
-        step_back(
-            A, c, later, S, now, lag[t], covariance[t], M, pivots, move, covariance[t], lag[t]
-        )
-        add_products(now, later, lag[t])
-    if q > 0:
-        for t in range(n_steps):
-            add_products(means[t], means[t], covariance[t])
-    return total, -1
+            if not is_flat:
+                return total, bad
+        if keep:
+            past.counts[t] = n
+            keep_gain(M, n, past.K[t], past.U[t])
+        copy_to(m, at(past.mean, t))
+    return total, bad
+
+
+@kernel
+def smooth(system, work, mean, covariance, lag):
+    """From the filter to the smoothed moments, in place.
+
+    mean (T, d) has the filtered means, lag (T - 1, d, d) and covariance (T, d, d) have G and C of
+    `predict`, work.S the root of the last covariance.
+    """
+    m, S, M, floor, pivots, last = (
+        work.m, work.S, work.M, work.floor, work.pivots, mean.shape[0] - 1,
+    )  # fmt: skip
+    A, c, varies = system.A[0], system.c[0], has_time_axis(system)
+    square(S, covariance[last])  # at the last time the filter is the smoother
+    copy_to(mean[last], m)
+    for t in range(last - 1, -1, -1):
+        if varies:
+            A, c = at(system.A, t), at(system.c, t)
+        G, C = lag[t], covariance[t]
+        step_back(A, c, m, S, mean[t], G, C, M, pivots, floor, C, G)
+        copy_to(m, mean[t])
