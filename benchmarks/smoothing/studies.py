@@ -7,10 +7,20 @@ is.
 
 import numpy as np
 
-from benchmarks.calibration import Study, shares, t_shares
+from benchmarks.calibration import LEVELS, Study, shares, t_shares
 from benchmarks.smoothing import filter_errors
 from benchmarks.smoothing.coverage import CHAINS, models
-from randla import LinearGaussian, ffbs, maximum_likelihood, paris, particle_gibbs, ppg
+from randla import (
+    LinearGaussian,
+    ffbs,
+    maximum_likelihood,
+    paris,
+    particle_gibbs,
+    posterior,
+    ppg,
+    structural,
+)
+from tests.smoothing.models import walk
 
 BATCH = 100  # groups of chains that are run at a time
 SMOOTHERS = {"paris": paris, "ffbs": ffbs, "ppg": ppg, "particle_gibbs": particle_gibbs}
@@ -86,9 +96,75 @@ def statistical_error(method, n_times, **options):
     return cover
 
 
+#: Structural models: options, parameters, times.
+STRUCTURAL = {
+    "level, T = 100": ({}, [0.5, 1.0], 100),
+    "level, T = 400": ({}, [0.5, 1.0], 400),
+    "trend and season, T = 200": ({"level": "trend", "seasonal": 4}, [0.5, 0.1, 0.3, 1.0], 200),
+    "level and cycle, T = 300": ({"cycle": "damped"}, [0.3, 0.6, 0.9, 0.5, 1.0], 300),
+    "autoregression in noise, T = 300": ({"level": None, "ar": 2}, [1.2, -0.5, 1.0, 0.5], 300),
+}
+
+
+def structural_error(options, theta, n_times):
+    """New series each time: intervals of the parameters that are not at the boundary."""
+
+    def cover(draws):
+        truth, held = structural(**options).replace(theta), []
+        for rng in np.random.default_rng(1).spawn(draws):
+            # Diffuse states start at zero, which matters to nothing.
+            start = rng.multivariate_normal(truth.initial_mean, truth.initial_cov)
+            y = truth.forecast(start[None], n_times, rng=rng)[1][0]
+            r = maximum_likelihood(structural(**options), y, method="exact")
+            inside = np.isfinite(r.parameter_standard_error)
+            held.append(shares(r, np.array(theta), which=inside))
+        return held
+
+    return cover
+
+
 def names():
     y = TRUTH.simulate(20, rng=0)[1]
     return maximum_likelihood(TRUTH, y, free=FREE, method="exact").names
+
+
+def credible(n_times, **options):
+    """Parameters from the prior, a series, its posterior: do the quantiles hold the parameters?"""
+
+    def cover(draws):
+        held, laws = [], prior()
+        for rng in np.random.default_rng(0).spawn(draws):
+            theta = np.array([law.rvs(random_state=rng) for law in laws.values()])
+            y = walk.replace(theta).simulate(n_times, rng=rng)[1]
+            r = posterior(walk.replace(theta), y, laws, n_iterations=1000, rng=rng, **options)
+            tails = [(0.5 - level / 2, 0.5 + level / 2) for level in LEVELS]
+            pairs = [r.quantile(pair) for pair in tails]
+            held.append([np.mean((low <= theta) & (theta <= high)) for low, high in pairs])
+        return held
+
+    return cover
+
+
+def monte_carlo(statistic, error):
+    """One series, chains again and again: do Monte Carlo errors cover the exact posterior?"""
+
+    def cover(draws):
+        y = walk.simulate(50, rng=1)[1]
+        runs = [posterior(walk, y, prior(), n_iterations=1000, rng=k) for k in range(draws)]
+        values = np.array([statistic(r) for r in runs])
+        # All runs together are as good as exact: the error of their mean is a tenth of one's.
+        truth = values.mean(axis=0)
+        pairs = zip(values, runs, strict=True)
+        return [t_shares(value, error(r), np.inf, truth) for value, r in pairs]
+
+    return cover
+
+
+def prior():
+    from scipy import stats
+
+    log_normal = stats.lognorm(0.5)
+    return {"coefficient": stats.uniform(-1, 2), "step": log_normal, "noise": log_normal}
 
 
 def studies():
@@ -110,5 +186,15 @@ def studies():
         cover = statistical_error("exact", n_times)
         data = f"T = {n_times}"
         yield Study("maximum_likelihood, exact: confidence_interval", data, 300, cover)
+    for data, arguments in STRUCTURAL.items():
+        cover = structural_error(*arguments)
+        yield Study("maximum_likelihood, structural: confidence_interval", data, 500, cover)
     cover = statistical_error("ppg", 200, **LEARNING)
     yield Study("maximum_likelihood, ppg: confidence_interval", "T = 200", 100, cover)
+    for method in ("particle", "pmmh"):
+        cover = credible(50, method=method)
+        yield Study(f"posterior, {method}: quantile", "T = 50", 200, cover)
+    cover = monte_carlo(lambda r: r.mean, lambda r: r.standard_error)
+    yield Study("posterior: standard_error of mean", "T = 50", 100, cover)
+    cover = monte_carlo(lambda r: r.quantile(0.9), lambda r: r.quantile_standard_error(0.9))
+    yield Study("posterior: quantile_standard_error(0.9)", "T = 50", 100, cover)

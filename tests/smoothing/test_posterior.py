@@ -21,6 +21,7 @@ from randla.smoothing._posterior.tuning import Schedule
 from tests.smoothing import models
 from tests.smoothing.likelihood_cases import AR1, HMM, PLANE, SERIES, SYMBOLS
 from tests.smoothing.posterior_cases import EXACT_PRIOR, PRIOR
+from tests.smoothing.test_inputs import INPUTS, SERIES as INPUT_SERIES, WITH_INPUTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::randla.smoothing.PosteriorWarning")
 
@@ -123,6 +124,8 @@ def test_far_out_there_is_no_density():
         ({"coefficient": st.uniform(-2, 4)}, ValueError, "support in that of the parameter"),
         ({"step": st.uniform(2, 3)}, ValueError, "finite log density at the parameters"),
         (lambda theta: math.nan, ValueError, "finite log density .* got -inf"),
+        (lambda theta: theta, TypeError, "prior must return a number"),
+        (lambda theta: None, TypeError, "prior must return a number"),
         (lambda theta: math.inf, ValueError, "finite log density .* got inf"),
         ({"step": st.lognorm(1), "step[": st.lognorm(1)}, ValueError, "must name parameters"),
         ([("step", st.lognorm(1))], TypeError, "prior must be a dict"),
@@ -213,7 +216,7 @@ def test_walk_finds_its_scale():
     assert 0.5 < walk.reached()[0, 0] < 2.0
 
 
-@pytest.mark.parametrize(("n", "period"), [(40, 1), (100, 2), (300, 18), (500, 20)])
+@pytest.mark.parametrize(("n", "period"), [(40, 1), (140, 2), (200, 6), (500, 20)])
 def test_period_of_collapsed_moves(n, period):
     problem = mixture_problem(SERIES[:10])._replace(schedule=Schedule(2000, 1000, 1))
     assert problem.period(n) == period
@@ -328,10 +331,11 @@ def test_same_for_threads_and_executors(each_thread_count):
 
 
 def test_a_chain_depends_on_the_seed_and_its_number_only():
-    few, many = (
-        posterior(AR1, SERIES, EXACT_PRIOR, n_iterations=20, n_chains=n, rng=3) for n in (2, 2)
-    )
-    np.testing.assert_array_equal(few.draws, many.draws)
+    for model, prior in ((AR1, EXACT_PRIOR), (models.walk, PRIOR)):
+        few, many = (
+            posterior(model, SERIES, prior, n_iterations=16, n_chains=n, rng=3) for n in (2, 3)
+        )
+        np.testing.assert_array_equal(few.draws, many.draws[:2])
 
 
 def test_without_a_density_of_the_transition_only_marginal_moves():
@@ -351,6 +355,42 @@ def test_impossible_observations_are_named():
     hmm = DiscreteHMM([0.5, 0.5], np.eye(2), np.eye(2))
     with pytest.raises(ValueError, match="impossible"):
         posterior(hmm, [0, 1], {"initial_probs": st.dirichlet([1, 1])})
+
+
+def test_several_series_add_up():
+    """Two with a gap between them that says nothing, or one: likelihoods of independent halves."""
+    halves = [SERIES[:20], SERIES[30:]]
+    problem = exact.ExactProblem(
+        Prior(AR1, EXACT_PRIOR), [exact.rows_of(AR1, h) for h in halves], Schedule(4, 2, 1)
+    )
+    each = [exact.likelihood_of(AR1, exact.rows_of(AR1, h)) for h in halves]
+    assert problem.strict(AR1.theta) == pytest.approx(sum(each))
+    result = posterior(AR1, halves, EXACT_PRIOR, rng=0, **SHORT)
+    assert result.paths is None
+    with pytest.raises(ValueError, match="one series for a forecast"):
+        result.forecast(2)
+    with pytest.raises(ValueError, match="y must be one series for method='particle'"):
+        posterior(models.walk, halves, PRIOR, **SHORT)
+
+
+def test_inputs_of_series_and_of_forecasts():
+    result = posterior(WITH_INPUTS, INPUT_SERIES, PRIOR, inputs=INPUTS, rng=0, **SHORT)
+    assert result.method == "particle"
+    assert result.forecast(3, INPUTS[:4], rng=0).observations.shape == (2, 8, 3)
+    with pytest.raises(ValueError, match="inputs must have 4 rows"):
+        result.forecast(3, INPUTS[:3])
+    with pytest.raises(ValueError, match="inputs must have"):
+        posterior(WITH_INPUTS, INPUT_SERIES, PRIOR, inputs=INPUTS[1:], **SHORT)
+
+
+def test_epidemic_with_counts_and_inputs():
+    """No density of the start: marginal moves alone."""
+    rates = np.linspace(0.5, 0.2, 20)
+    _, y = models.epidemic.simulate(20, inputs=rates, rng=0)
+    law = {"recovery": st.beta(2, 5), "reported": st.beta(5, 5)}
+    result = posterior(models.epidemic, y, law, inputs=rates, n_particles=60, rng=0, **SHORT)
+    assert result.method == "pmmh"
+    assert result.paths.shape == (2, 8, 20, 2)
 
 
 def test_chains_that_are_too_short_warn():

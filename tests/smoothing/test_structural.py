@@ -329,7 +329,7 @@ def test_maximum_of_the_nile():
     errors = np.sqrt(np.diag(np.linalg.inv(-np.array(H))))
     np.testing.assert_allclose(fit.parameter_standard_error, errors, rtol=1e-4)
     np.testing.assert_allclose(
-        fit.log_likelihood, kalman_smoother(fit.model, NILE).log_likelihood, rtol=1e-14
+        fit.log_likelihood, kalman_smoother(fit.model, NILE).log_likelihood, rtol=1e-13
     )
     assert fit.converged
     assert not fit.at_boundary.any()
@@ -345,7 +345,9 @@ def test_a_standard_deviation_of_zero_is_told():
     assert np.isnan(fit.parameter_standard_error).tolist() == [False, True, False]
     low, high = fit.confidence_interval()
     assert np.isnan([low[1], high[1]]).all()
-    assert (low[[0, 2]] < fit.theta[[0, 2]]).all()
+    half = 1.959964 * fit.parameter_standard_error / fit.theta  # of the logarithm
+    np.testing.assert_allclose(low[[0, 2]], (fit.theta * np.exp(-half))[[0, 2]], rtol=1e-6)
+    np.testing.assert_allclose(high[[0, 2]], (fit.theta * np.exp(half))[[0, 2]], rtol=1e-6)
     for sd in (1e-3, 1.0, 5.0):  # no better value nearby
         theta = [fit.theta[0], sd, fit.theta[2]]
         assert kalman_smoother(fit.model.replace(theta), NILE).log_likelihood < fit.log_likelihood
@@ -371,6 +373,21 @@ def test_zero_is_left_where_it_is_no_maximum():
     start = structural().replace([1e-9 * NILE.std(), 120.0])
     fit = maximum_likelihood(start, NILE, method="exact")
     np.testing.assert_allclose(fit.theta**2, [1469.177, 15098.518], rtol=1e-5)
+
+
+def test_several_series():
+    y = [NILE[:60], THREE, np.full(5, np.nan)]
+    fit = _fit(y)
+    result = kalman_smoother(fit.model, y[:2])
+    np.testing.assert_allclose(fit.log_likelihood, result.log_likelihood, rtol=1e-12)
+    score = result.expectation("score") * fit.parameter_standard_error
+    np.testing.assert_allclose(score, 0.0, atol=1e-4)
+    assert not np.allclose(fit.theta, _fit(y[:1]).theta, rtol=0.01)
+    np.testing.assert_array_equal(_fit(y[1:2]).theta, _fit(y[1]).theta)
+    with pytest.raises(ValueError, match="result must be of one series"):
+        components(result)
+    with pytest.raises(ValueError, match="inputs must be None"):
+        _fit(inputs=NILE)
 
 
 def test_constant_and_tiny_series():

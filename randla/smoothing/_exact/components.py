@@ -122,6 +122,8 @@ def components(result: KalmanSmootherResult) -> Components:
     ------
     TypeError
         If `result` is none of `kalman_smoother` for a model of `structural`.
+    ValueError
+        If it is of several series.
 
     See Also
     --------
@@ -146,6 +148,8 @@ def components(result: KalmanSmootherResult) -> Components:
     if not isinstance(model, StructuralModel):
         got = type(model).__name__
         raise TypeError(f"result must be of a model of `structural`, got one of a {got}")
+    if len(result.series) > 1:
+        raise ValueError("result must be of one series, got several: take each of result.series")
     found = Components()
     for part, x in zip(model._parts, model._states, strict=True):
         mean, covariance = result.mean[:, x], result.covariance[:, x, x]

@@ -13,7 +13,6 @@ from randla._random import draw_key
 from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
-from randla.smoothing._exact.kalman import log_likelihood
 from randla.smoothing._likelihood.ascent import (
     ascend,
     climb,
@@ -31,6 +30,7 @@ from randla.smoothing._likelihood.newton import (
 from randla.smoothing._likelihood.parametrisation import Parametrisation, single_supports
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
 from randla.smoothing._likelihood.structural import structural_maximum
+from randla.smoothing._model.series import as_inputs
 from randla.smoothing._model.several import as_several, each_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
@@ -39,6 +39,7 @@ from randla.smoothing._particles.checks import as_model
 
 # On the unconstrained scale: Adam moves by about a step in each round, 200 of them by some 4.
 _DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0, "bfgs": 1.0}
+_NO_OBSERVATION = "y must hold an observation to learn from, got NaN in every row"
 
 
 class MaximumLikelihoodWarning(RandlaWarning):
@@ -121,7 +122,8 @@ class MaximumLikelihoodResult(Result):
         """Confidence intervals of the parameters, with both errors.
 
         Normal on the whole line to which `StateSpaceModel.support` takes a parameter (variances
-        by logarithms, probabilities by logits), so that they stay in its range.
+        and standard deviations by logarithms, probabilities by logits), so that they stay in its
+        range. NaN where the estimate is `at_boundary`.
 
         They hold for long series.
 
@@ -353,21 +355,19 @@ def maximum_likelihood(
         executor,
     )
     several = as_several(y, inputs) or [(y, inputs)]
+    if isinstance(model, StructuralModel):
+        return _structural(model, several, Parametrisation(model, free), n_steps, n_final)
     data = each_series(lambda _, y, inputs: model._series(y, inputs), several)
     parameters = Parametrisation(model, free)
     n_observed = sum(int(series.observed.sum()) for series in data)
     if n_observed == 0:
-        raise ValueError("y must hold an observation to learn from, got NaN in every row")
+        raise ValueError(_NO_OBSERVATION)
     # The likelihood of a series without observations is one.
     several = [s for s, series in zip(several, data, strict=True) if series.observed.any()]
     data = [series for series in data if series.observed.any()]
     family = None
     if optimizer == "em":
         family = em_family(model, [series.y for series in data], parameters)
-    if isinstance(model, StructuralModel):
-        if len(several) > 1:
-            raise ValueError("y must be one series for a model of `structural`, got a list")
-        return _structural(model, several[0][0], parameters, n_steps, n_final)
     n_parameters = _count(model, parameters)
     newton: NewtonResult | None = None
     n_units = n_steps + (1 if n_final else 0)  # of the progress bar
@@ -433,13 +433,22 @@ def _require_exact(method: str, optimizer: str) -> None:
 
 
 def _structural(
-    model: StructuralModel, y: Any, parameters: Parametrisation, n_steps: int, n_final: int
+    model: StructuralModel,
+    several: Sequence[tuple[Any, Any]],
+    parameters: Parametrisation,
+    n_steps: int,
+    n_final: int,
 ) -> MaximumLikelihoodResult:
-    rows = model._as_rows(y)
-    found = structural_maximum(model, rows, list(parameters.names), n_steps, n_final > 0)
+    def rows_of(i: int, y: Any, inputs: Any) -> Array:
+        as_inputs(inputs, False)  # its functions take none
+        return model._as_rows(y)
+
+    series = [rows for rows in each_series(rows_of, several) if not np.isnan(rows).all()]
+    if not series:
+        raise ValueError(_NO_OBSERVATION)
+    found = structural_maximum(model, series, list(parameters.names), n_steps, n_final > 0)
     if found.newton is not None:
         _warn(found.newton, "exact")
-    best = model.replace(found.theta)
     error = None if found.covariance is None else np.sqrt(np.diag(found.covariance))
     return MaximumLikelihoodResult(
         theta=found.theta[parameters.free],
@@ -448,8 +457,8 @@ def _structural(
         monte_carlo_error=None if error is None else np.zeros(len(error)),
         parameter_covariance=found.covariance,
         trace=found.trace[:, parameters.free],
-        model=best,
-        log_likelihood=log_likelihood(best, rows),
+        model=model.replace(found.theta),
+        log_likelihood=found.value,
         log_likelihood_standard_error=0.0,
         n_parameters=_count(model, parameters),
         last_step_size=0.0,

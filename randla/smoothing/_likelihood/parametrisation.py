@@ -235,8 +235,8 @@ def _standard_error(score: Callable[[Array], Array], theta: Array, k: int) -> fl
 
 
 def single_supports(model: StateSpaceModel) -> list[str]:
-    """Support of each parameter of a model by itself."""
-    kinds = list(model.support)
+    """Support of each parameter of a model by itself, for intervals."""
+    kinds = list(model._interval_support or model.support)
     for kind, indices in model._joint_parameters:
         if kind == "simplex":
             for index in indices:

@@ -23,10 +23,13 @@ _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is sear
 _ZERO = 1e-2  # of it: below, zero is tried
 _AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
-_N_FREQUENCIES, _SHORTEST_PERIOD = 8, 3.0
-_MODULI = (0.7, 0.95)  # of the roots of autoregressions to begin with
-_NO_ERROR = 1e-12  # mean square of standardised residuals that is rounding
-_N_SEARCHES = 2  # from the best starting values
+_N_FREQUENCIES, _SHORTEST_PERIOD = 8, 2.5
+_MODULI = (0.7, 0.95)  # dampings, or moduli of roots of autoregressions, to begin with
+_CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
+_SHARE = 0.1  # of one of these pairs, where it might be little beside the other
+_TREND, _MOVING = ("sd_level", "sd_slope"), ("sd_cycle", "sd_ar")
+_NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
+_N_SHORT, _SHORT, _N_SEARCHES = 4, 6, 2  # searches of a few steps; of these the best go on
 
 
 class _Deviation(Single):
@@ -69,6 +72,7 @@ class Maximum(NamedTuple):
     """What `structural_maximum` found; f free parameters."""
 
     theta: Array  # all of them
+    value: float  # of the log-likelihood
     trace: Array
     at_boundary: NDArray[np.bool_]  # (f,)
     covariance: Array | None  # (f, f), NaN where there is no normal law
@@ -76,11 +80,14 @@ class Maximum(NamedTuple):
 
 
 def structural_maximum(
-    model: StructuralModel, rows: Array, free: Any, n_steps: int, final: bool
+    model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool
 ) -> Maximum:
-    """Search, settle zeros, and take Newton steps in the parameters that are left."""
-    search = _Search(model, rows, free)
-    places, _ = search.best(search.starts(), n_steps)
+    """Search, settle zeros, and take Newton steps in the parameters that are left.
+
+    The log-likelihood is the sum over independent series of rows (T, 1).
+    """
+    search = _Search(model, series, free)
+    places = search.search(n_steps)
     theta, zeros = search.settle(places[-1], n_steps)
     names = search.parameters.names
     at_boundary = np.array([n in zeros or n in search.edges(theta) for n in names])
@@ -91,27 +98,31 @@ def structural_maximum(
         covariance = np.full((len(names), len(names)), np.nan)
         if inner:
             parameters = search.parametrisation(theta, inner)
-            newton = newton_exact(search.scores.at, parameters, theta)
+            newton = newton_exact(search.value_and_score, parameters, theta)
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
     trace = np.array([search.parameters.to_theta(z) for z in places])
-    return Maximum(search.positive(theta), trace, at_boundary, covariance, newton)
+    value, _ = search.value_and_score(theta)
+    return Maximum(search.positive(theta), value, trace, at_boundary, covariance, newton)
 
 
 class _Search:
-    """The searches of one model and series."""
+    """The searches of one model and its series."""
 
-    def __init__(self, model: StructuralModel, rows: Array, free: Any) -> None:
-        self.model, self.scores = model, StructuralScores(model, rows)
-        self.n_times = len(rows)
-        seen = rows[~np.isnan(rows)]
-        steps = np.diff(seen)
-        self.unit = float(steps.std() or np.abs(steps).mean()) if steps.size else 0.0
-        if self.unit == 0.0:
-            raise ValueError("y must hold numbers that differ to learn from, got equal ones")
-        self.names = model.names
+    def __init__(self, model: StructuralModel, series: list[Array], free: Any) -> None:
+        self.model, self.names = model, model.names
+        self.scores = [StructuralScores(model, rows) for rows in series]
+        self.n_times = max(map(len, series))
+        self.unit = _size_of_steps([rows[~np.isnan(rows)] for rows in series])
         self.parameters = self.parametrisation(model.theta, free)
         self.deviations = [i for i in self.parameters.free if self.names[i].startswith("sd_")]
+
+    def value_and_score(self, theta: Array) -> tuple[float, Array]:
+        value, score = self.scores[0].at(theta)
+        for scores in self.scores[1:]:
+            more, slope = scores.at(theta)
+            value, score = value + more, score + slope
+        return value, score
 
     def parametrisation(self, theta: Array, free: Any) -> Parametrisation:
         parameters = Parametrisation(self.model.replace(theta), free)
@@ -129,7 +140,7 @@ class _Search:
         return parameters
 
     def at(self, z: Array) -> tuple[float, Array]:
-        value, gradient = self.scores.at(self.parameters.to_theta(z))
+        value, gradient = self.value_and_score(self.parameters.to_theta(z))
         return value, self.parameters.pull_back(z, gradient)
 
     def positive(self, theta: Array) -> Array:
@@ -139,42 +150,80 @@ class _Search:
 
     # Starting values ----------------------------------------------------------------------------
 
-    def starts(self) -> list[Array]:
-        """Values to begin with, the best ones of a few; those of the user if there are some."""
-        base, free = np.array(self.model.theta), set(self.parameters.free.tolist())
+    def search(self, n_steps: int) -> list[Array]:
+        """The places of the best search, from the user's values or from the best of several."""
+        base = np.array(self.model.theta)
         n_noises = sum(name.startswith("sd_") for name in self.names)
         for i in self.deviations:
             if base[i] == 0.0 or not self.model._is_given:
                 base[i] = self.unit / math.sqrt(n_noises)
         if self.model._is_given:
-            return [base]
-        candidates = [base]
-        places = {name: i for i, name in enumerate(self.names)}
-        longest = max(self.n_times / 2, 2.0 * _SHORTEST_PERIOD)
-        frequencies = 2.0 * math.pi / np.geomspace(_SHORTEST_PERIOD, longest, _N_FREQUENCIES)
-        if places.get("cycle_frequency") in free:
-            candidates = [_with(base, {places["cycle_frequency"]: w}) for w in frequencies]
-        if places.get("ar[1]") in free:
-            candidates = [_with(c, {places["ar[1]"]: 0.5}) for c in candidates]
-            if "ar[2]" in places:
-                candidates += [
-                    _with(base, {places["ar[1]"]: 2 * r * math.cos(w), places["ar[2]"]: -r * r})
+            return self.climb(base, n_steps)[0]
+        families = self._candidates(base)
+        scaled = [max(map(self._scaled, f), key=lambda found: found[0]) for f in families]
+        scaled.sort(key=lambda found: -found[0])
+        short = [self.climb(theta, _SHORT) for _, theta in scaled[:_N_SHORT]]
+        if len(short) == 1 and n_steps > _SHORT:
+            return self.climb(scaled[0][1], n_steps)[0]
+        ends = []
+        for places, _ in sorted(short, key=lambda found: -found[1])[:_N_SEARCHES]:
+            more, value = self.climb(self.parameters.to_theta(places[-1]), n_steps)
+            ends.append((places[:-1] + more, value))
+        return max(ends, key=lambda found: found[1])[0]
+
+    def climb(self, theta: Array, n_steps: int) -> tuple[list[Array], float]:
+        return quasi_newton(self.at, self.parameters.to_free(theta), n_steps)
+
+    def _candidates(self, base: Array) -> list[list[Array]]:
+        """Values to begin with, in families that differ in more than a frequency.
+
+        There may be several maxima where components move.
+        """
+        free = set(self.parameters.names)
+        periods = np.geomspace(_SHORTEST_PERIOD, max(self.n_times / 2, 6.0), _N_FREQUENCIES)
+        turns = 2.0 * math.pi / periods
+        families: list[list[dict[str, float]]] = [[{}]]
+        if "cycle_frequency" in free:
+            families = [
+                [{"cycle_frequency": w, "cycle_damping": r} for w in turns] for r in _MODULI
+            ]
+        if "ar[1]" in free:
+            correlations = _CORRELATIONS if families == [[{}]] else (0.5,)
+            families = [[{**c, "ar[1]": r} for c in f] for f in families for r in correlations]
+            if "ar[2]" in free:
+                families += [
+                    [{"ar[1]": 2 * r * math.cos(w), "ar[2]": -r * r} for w in turns]
                     for r in _MODULI
-                    for w in frequencies
                 ]
-        scaled = sorted((self._scaled(c) for c in candidates), key=lambda found: -found[0])
-        return [theta for _, theta in scaled[:_N_SEARCHES]]
+        if families != [[{}]]:  # what moves and the level may change their parts
+            pairs: tuple[dict[str, float], ...] = (
+                {},
+                dict.fromkeys(_TREND, _SHARE),
+                dict.fromkeys(_MOVING, _SHARE),
+            )
+            families = [[{**c, **shares} for c in f] for f in families for shares in pairs]
+        return [[self._with_values(base, c) for c in f] for f in families]
+
+    def _with_values(self, base: Array, values: dict[str, float]) -> Array:
+        """Of free parameters; standard deviations as shares of what they are."""
+        theta = np.array(base)
+        for i in self.parameters.free:
+            name = self.names[i]
+            if name in values:
+                theta[i] = values[name] * (base[i] if name.startswith("sd_") else 1.0)
+        return theta
 
     def _scaled(self, theta: Array) -> tuple[float, Array]:
         """With all standard deviations times the factor that is best, and the value there.
 
         log L(s theta) = const - n log s - rho^2 / (2 s^2), with a derivative rho^2 - n at s = 1.
         """
-        value, gradient = self.scores.at(theta)
-        every, n = [n.startswith("sd_") for n in self.names], self.scores.n_free
-        if len(self.deviations) < sum(every) or n < 1:
-            return value, theta  # some are fixed
-        square = float((gradient * theta)[every].sum()) + n  # rho^2
+        found = [scores.value_and_square(theta) for scores in self.scores]
+        value, square = (float(sum(numbers)) for numbers in zip(*found, strict=True))
+        every = [n.startswith("sd_") for n in self.names]
+        n = sum(scores.n_free for scores in self.scores)
+        if len(self.deviations) < sum(every) or n < 1 or math.isnan(square):
+            return value, theta  # some are fixed, or the sum of squares is not known
         if not square > _NO_ERROR * n:
             raise ValueError(
                 "y must not be a sum of level, season and regressors without any error: the "
@@ -182,11 +231,6 @@ class _Search:
             )
         scale = math.sqrt(square / n)
         return value + 0.5 * (square - n) - n * math.log(scale), np.where(every, scale, 1.0) * theta
-
-    def best(self, starts: list[Array], n_steps: int) -> tuple[list[Array], float]:
-        """The search that ends highest."""
-        ends = [quasi_newton(self.at, self.parameters.to_free(s), n_steps) for s in starts]
-        return max(ends, key=lambda end: end[1])
 
     # Zeros and edges ------------------------------------------------------------------------------
 
@@ -200,9 +244,9 @@ class _Search:
         zeros: set[str] = set()
         wrong = []
         for i in sorted(low, key=lambda i: abs(theta[i])):
-            value = self.scores.at(theta)[0]
+            value = self.value_and_score(theta)[0]
             nearly = _with(theta, {i: 1e-3 * _UNIT * self.unit})
-            there, gradient = self.scores.at(nearly)
+            there, gradient = self.value_and_score(nearly)
             if gradient[i] > 0.0:  # d/d(sd) = 2 sd d/d(sd^2)
                 if abs(theta[i]) < 0.1 * _UNIT * self.unit:
                     wrong.append(i)
@@ -211,8 +255,8 @@ class _Search:
                 zeros.add(self.names[i])
         if wrong and n_steps:
             start = _with(theta, {i: _AGAIN * self.unit for i in wrong})
-            places, value = self.best([start], n_steps)
-            if value > self.scores.at(theta)[0]:
+            places, value = self.climb(start, n_steps)
+            if value > self.value_and_score(theta)[0]:
                 return self.settle(places[-1], 0)
         return theta, zeros
 
@@ -239,6 +283,15 @@ class _Search:
             if not part.diffuse and part.parameters[-1].name in zeros
             for p in part.parameters
         }
+
+
+def _size_of_steps(series: list[Array]) -> float:
+    """Standard deviation of y_{t+1} - y_t, or their mean size where they are all the same."""
+    steps = np.concatenate([np.diff(y) for y in series])
+    size = float(steps.std() or np.abs(steps).mean()) if steps.size else 0.0
+    if size == 0.0:
+        raise ValueError("y must hold numbers that differ to learn from, got equal ones")
+    return size
 
 
 def _with(theta: Array, values: dict[int, float]) -> Array:

@@ -188,6 +188,8 @@ class StateSpaceModel(Parametrised):
     # What `maximum_likelihood` frees if it is not told (all if empty), and the parameters that are
     # constrained together: ("covariance" or "simplex", their places in theta).
     _default_free: tuple[str, ...] = ()
+    # Where intervals are normal, if that is not the whole line of `support`.
+    _interval_support: tuple[str, ...] = ()
     _joint_parameters: tuple[tuple[str, NDArray[np.intp]], ...] = ()
 
     dim: int | None

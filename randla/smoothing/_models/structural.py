@@ -62,6 +62,10 @@ class StructuralModel(LinearGaussian):
             for part, place in zip(parts, self._places, strict=True)
             if isinstance(part, Autoregression) and part.size > 1
         )
+        # The sign of a standard deviation is free; its intervals are those of its logarithm.
+        self._interval_support = tuple(
+            "log" if p.name.startswith("sd_") else p.support for p in parameters
+        )
         self._is_plain = not lengths
         constant, moving = (scalar, varying_scalar) if d == 1 else (vector, varying)
         kernels = constant if self._is_plain else moving

@@ -27,7 +27,7 @@ class ExactProblem(NamedTuple):
     """What all chains share. Picklable."""
 
     prior: Prior
-    rows: Any
+    rows: list[Any]  # of each series
     schedule: Schedule
     pilot: Pilot | None = None
 
@@ -40,7 +40,8 @@ class ExactProblem(NamedTuple):
 
     def strict(self, theta: Array) -> float:
         """The same, but impossible ones are an error."""
-        return likelihood_of(self.prior.model._at(read_only(theta)), self.rows)
+        model = self.prior.model._at(read_only(theta))
+        return sum(likelihood_of(model, rows) for rows in self.rows)
 
 
 def is_exact(model: Any) -> bool:

@@ -21,6 +21,8 @@ _MOST_FUTURES = 2000
 def draw_futures(result: Any, n: int, inputs: ArrayLike | None, rng: Any) -> "ForecastResult":
     """One future for each of up to 2000 draws of a `PosteriorResult`."""
     n, generator = as_count(n, "n"), as_generator(rng)
+    if result._y is None:
+        raise ValueError("y must be one series for a forecast, got several")
     n_chains, n_kept, _ = result.draws.shape
     kept = np.arange(0, n_kept, -(-n_chains * n_kept // _MOST_FUTURES))
     states, observations = [], []

@@ -23,6 +23,7 @@ it likes.
 
 import math
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ from randla.smoothing._posterior.tuning import Chain, Pilot, Schedule, learned, 
 
 N_SWEEP = 20  # particles of a sweep
 N_STEPS = 10  # of the walk given the path
-N_PROPOSALS = 2  # of a collapsed or marginal move, one from each of two laws
+N_PROPOSALS = 4  # of a collapsed or marginal move, from two laws in turn
 N_START = 100  # particles of the first path, and of the first look at the variance of Zhat
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
 _N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 50, 9.0, 6400
@@ -78,10 +79,10 @@ class ParticleProblem(NamedTuple):
     def period(self, n: int) -> int:
         """Sweeps for each collapsed move of n particles.
 
-        Collapsed moves then take four fifths of the time up to n = 100, and half of it from 400 on:
-        where they are dear, in long series, sweeps do more for the same time (both measured).
+        Collapsed moves then take eight ninths of the time up to n = 140, and half of it from 400
+        on: where they are dear, in long series, sweeps do more for the same time (both measured).
         """
-        share = min(max(n / 400.0, 0.25), 1.0)
+        share = min(max((n / 400.0) ** 2, 0.125), 1.0)
         ratio = share * (N_PROPOSALS + 2) * n / (2 * N_SWEEP + N_STEPS)
         return min(max(round(ratio), 1), max(1, self.schedule.n_iterations // 100))
 
@@ -126,10 +127,9 @@ class ParticleState:
         yield from smoother.backward(self.paths)
         value = self._given_path(self.theta)
         moves = walk.draw(self.rng, N_STEPS)
-        with np.errstate(all="ignore"):  # of the densities of priors, far out
-            self.point, _, accepted = random_walk(
-                self.prior, self._given_path, self.point, value, moves, self.rng
-            )
+        self.point, _, accepted = random_walk(
+            self.prior, self._given_path, self.point, value, moves, self.rng
+        )
         self.counts["path"][0] += accepted
         self.counts["path"][1] += N_STEPS
         if adapt:
@@ -153,7 +153,7 @@ class ParticleState:
 
         Returns that of the cloud afterwards.
         """
-        for law in laws:
+        for law in laws * (N_PROPOSALS // len(laws)):
             z, log_ratio = law.propose(self.z, self.rng)
             level, other = self.rng.standard_exponential(), Point(self.prior, z)
             there = yield from cloud.fresh(self.problem, other)
@@ -165,7 +165,7 @@ class ParticleState:
             self.counts["collapsed"][0] += accepted
             if adapt:
                 law.adapt(accepted)
-        self.counts["collapsed"][1] += len(laws)
+        self.counts["collapsed"][1] += N_PROPOSALS
         return value
 
 
@@ -256,7 +256,7 @@ def pilot(problem: ParticleProblem, key: int, c: int) -> Generator[int, None, tu
         cloud, walk = Clouds(problem, n, state.stream), Walk(start, _ACCEPTED)
         value = yield from cloud.fresh(problem, state.point)
         for k in range(_PILOT_SWEEPS):
-            value = yield from state.propose(cloud, value, (walk, walk), True)
+            value = yield from state.propose(cloud, value, (walk,), True)
             line[k] = state.z
     found = learned(line[-_PILOT_KEPT:], walk.reached())
     return found, (yield from choose(problem, state, Point(problem.prior, found.mean)))
@@ -317,16 +317,22 @@ class MarginalChain(ParticleState):
         super().__init__(problem, key, c)
         assert problem.pilot is not None
         self.laws = Independent(*problem.pilot), Walk(problem.pilot.shape, _ACCEPTED)
-        self.cloud = Clouds(problem, problem.chosen, self.stream)
-        self.value = -math.inf
+        self.n = problem.chosen
 
     def start(self) -> Generator[int, None, None]:
-        self.value = yield from self.cloud.fresh(self.problem, self.point)
-        self.cloud.accept()
+        cloud = Clouds(self.problem, self.n, self.stream)
+        value = yield from cloud.fresh(self.problem, self.point)
+        if value == -math.inf:
+            raise WeightError(
+                f"n_particles must be more than {self.n}: no particle survives at the start of a "
+                "chain"
+            )
+        cloud.accept()
+        self.cloud, self.value = cloud, value
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
         self.value = yield from self.propose(self.cloud, self.value, self.laws, adapt)
-        if not adapt and self.value > -math.inf:
+        if not adapt:
             yield from self.cloud.smoother.backward(self.paths)
 
     def learn(self, pilot: Pilot) -> None:
@@ -335,9 +341,9 @@ class MarginalChain(ParticleState):
 
     def retune(self, mean: Array) -> Generator[int, None, None]:
         """Another number of particles, and with it another Zhat of the present point."""
-        n = yield from choose(self.problem, self, Point(self.prior, mean))
-        self.cloud = Clouds(self.problem, n, self.stream)
-        yield from self.start()
+        self.n = yield from choose(self.problem, self, Point(self.prior, mean))
+        with suppress(WeightError):  # else all goes on as before
+            yield from self.start()
 
     def start_counting(self) -> None:
         self.counts = {name: [0, 0] for name in self.counts}
@@ -366,7 +372,7 @@ def particle_chain(problem: ParticleProblem, key: int, c: int) -> Generator[int,
         try:
             yield from sampler.start()
             break
-        except (WeightError, ValueError):
+        except ValueError:  # of other parameters it may not be so
             if attempt == _MOST_STARTS - 1:
                 raise
     kept = yield from run(sampler, problem.schedule, problem.prior.free, first.shape)

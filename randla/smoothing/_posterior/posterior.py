@@ -12,6 +12,7 @@ from randla._random import draw_key
 from randla._validation import as_choice, as_count, as_flag
 from randla.smoothing._model.observations import as_rows
 from randla.smoothing._model.series import as_inputs
+from randla.smoothing._model.several import as_several
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.checks import as_model
@@ -23,6 +24,7 @@ from randla.smoothing._posterior.result import PosteriorResult, warn_if_unreliab
 from randla.smoothing._posterior.tuning import Chain, Schedule
 
 Method = Literal["auto", "exact", "particle", "pmmh"]
+_PILOT, _PATHS = 1 << 40, 1 << 41  # their streams, beyond those of any chain
 #: Numbers in the paths that are kept, 64 MB.
 _PATH_NUMBERS = 1 << 23
 _EXACT_PATHS, _EXACT_NUMBERS = 100, 1 << 21  # paths of each chain, numbers in all of them
@@ -62,7 +64,8 @@ def posterior(
     model : StateSpaceModel
         The model; the chains begin with a walk from its parameters.
     y : (T,) or (T, k) array_like
-        Observations, NaN where missing.
+        Observations, NaN where missing. With exact likelihoods also a list of arrays, several
+        independent series (then without paths and forecasts).
     prior : dict or function
         From names of parameters to frozen laws of `scipy.stats`, as in
         ``{"sigma": scipy.stats.halfnorm(scale=1)}``; anything with a method `logpdf` will do. What
@@ -155,20 +158,27 @@ def posterior(
     """
     model = as_model(model)
     chosen_method = choose_method(model, method)
+    several = [one for one, _ in as_several(y, inputs) or []]  # empty: one series
+    if several and chosen_method != "exact":
+        raise ValueError(
+            f"y must be one series for method={chosen_method!r}, got a list of {len(several)}: "
+            "only exact likelihoods of several are added up"
+        )
     n_iterations = as_count(n_iterations, "n_iterations", minimum=2)
     note = " (n_iterations - 1)"
     burn_in = n_iterations // 2 if burn_in is None else burn_in
     burn_in = as_count(burn_in, "burn_in", minimum=0, maximum=n_iterations - 1, note=note)
-    if n_particles != "auto":
-        n_particles = as_count(n_particles, "n_particles", minimum=2)
+    is_auto = isinstance(n_particles, str) and n_particles == "auto"
+    given = None if is_auto else as_count(n_particles, "n_particles", minimum=2)
     n_chains = as_count(n_chains, "n_chains")
     run_one: Any
     key, target = int(draw_key(rng)), Prior(model, prior)
     schedule = Schedule(n_iterations, burn_in, 1)
     if chosen_method == "exact":
         as_inputs(inputs, wanted=False)
-        problem: Any = exact.ExactProblem(target, exact.rows_of(model, y), schedule)
-        found = _finish(exact.pilot(problem, np.random.default_rng([key, n_chains])))
+        rows = [exact.rows_of(model, one) for one in several or [y]]
+        problem: Any = exact.ExactProblem(target, rows, schedule)
+        found = _finish(exact.pilot(problem, np.random.default_rng([key, _PILOT])))
         problem, run_one = problem._replace(pilot=found), exact.exact_chain
         seconds = 1e-3 * n_iterations
     else:
@@ -177,9 +187,8 @@ def posterior(
         smoothing = make_problem(model, y, "state", n, 2, backward, paths=None, inputs=inputs)
         numbers = n_chains * (n_iterations - burn_in) * len(smoothing.y) * (model.dim or 1)
         schedule = schedule._replace(thin=max(1, -(-numbers // _PATH_NUMBERS)))
-        given = None if n_particles == "auto" else n_particles
         problem = particle.ParticleProblem(target, smoothing, schedule, chosen_method, given)
-        found, chosen = _finish(particle.pilot(problem, key, n_chains))
+        found, chosen = _finish(particle.pilot(problem, key, _PILOT))
         problem, run_one = problem._replace(pilot=found, chosen=chosen), particle.particle_chain
         seconds = smoothing.seconds() * n_iterations
     chains = run_chains(
@@ -192,10 +201,16 @@ def posterior(
         description="posterior",
     )
     result = _result(target, chosen_method, schedule, chains)
+    if several:
+        return _checked(result)
     if chosen_method == "exact":
-        result = _with_exact_paths(result, y, np.random.default_rng([key, n_chains + 1]))
+        result = _with_exact_paths(result, y, np.random.default_rng([key, _PATHS]))
     else:
         result = replace(result, _y=smoothing.y)
+    return _checked(result)
+
+
+def _checked(result: PosteriorResult) -> PosteriorResult:
     warn_if_unreliable(result)
     return result
 

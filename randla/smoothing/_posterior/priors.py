@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from randla._typing import Array
+from randla._validation import read_only
 from randla.smoothing._likelihood.parametrisation import (
     Covariance,
     Parametrisation,
@@ -147,11 +148,20 @@ class Prior:
         if not inside or not total > -math.inf:
             return theta, -math.inf
         if self.function is not None:
-            total += float(self.function(theta))
-        else:
+            total += self._of_function(theta)
+        with np.errstate(all="ignore"):  # far out
             for places, log_density in self.laws:
                 total += log_density(theta[places])
         return theta, total if total == total else -math.inf
+
+    def _of_function(self, theta: Array) -> float:
+        assert self.function is not None
+        value = self.function(read_only(theta))
+        if not isinstance(value, (float, int, np.floating, np.integer)):
+            raise TypeError(
+                f"prior must return a number, the log density at theta, got {type(value).__name__}"
+            )
+        return float(value)
 
     def spread(self) -> Array:
         """Spread of the prior along each z, half the range of its middle 68 %."""

@@ -5,8 +5,8 @@ matrices have a few entries a row. Plain covariances, where `kalman` has factors
 start that is diffuse is not in the covariance but in columns beside the mean (de Jong, "The
 diffuse Kalman filter", Ann. Statist. 19 (1991), 1073-1083), so nothing large is ever subtracted.
 
-Column 0 of the states is the mean, which sees y; columns 1..q begin in the diffuse directions and
-see zeros. r, N, u and D are those of `kalman_score` and `kalman`.
+The last column of the states is the mean, which sees y; the q before it begin in the diffuse
+directions and see zeros. r, N, u and D are those of `kalman_score` and `kalman`.
 """
 
 import math
@@ -49,9 +49,9 @@ def dot(a, b):
 def sparse_filter(y, rows, columns, values, Q, B, R, M, P, F, E, gains, filtered, covariances):
     """Returns -1/2 sum(log F) and -1, or 0 and the time at which F is not positive.
 
-    y (T,); Q (d,) a diagonal; B (T, d), or (1, d) for all times; M (d, 1 + q) and P (d, d) are the
-    start, and change. Kept are variances F (T,), zero where y is missing, innovations E (T, 1 + q),
-    gains (T, d) and the filtered columns (T, d, 1 + q) and covariances (T, d, d).
+    y (T,); Q (d,) a diagonal; B (T, d), or (1, d) for all times; M (d, q + 1) and P (d, d) are the
+    start, and change. Kept are variances F (T,), zero where y is missing, innovations E (T, q + 1),
+    gains (T, d) and the filtered columns (T, d, q + 1) and covariances (T, d, d).
     """
     d, width = M.shape
     work, total = np.empty((d, d)), 0.0
@@ -76,7 +76,7 @@ def sparse_filter(y, rows, columns, values, Q, B, R, M, P, F, E, gains, filtered
                     P[i, j] -= k[i] * k[j] / f
                     P[j, i] = P[i, j]
             for c in range(width):
-                e = y[t] if c == 0 else 0.0
+                e = y[t] if c == width - 1 else 0.0
                 for i in range(d):
                     e -= b[i] * M[i, c]
                 E[t, c] = e
@@ -96,8 +96,8 @@ def sparse_filter(y, rows, columns, values, Q, B, R, M, P, F, E, gains, filtered
 def sparse_score(rows, columns, values, B, F, E, gains, filtered, covariances, gA, gQ, gP):
     """Returns dl/dR; gQ (d,) gets dl/d diag(Q), gA and gP (m, m) those in the last m states.
 
-    All is as `sparse_filter` left it, but the columns of E and `filtered` are one for the mean
-    given all of y and q for a root of its covariance that is due to the diffuse directions.
+    All is as `sparse_filter` left it, but the columns of E and `filtered` are q for a root of
+    the covariance that is due to the diffuse directions, and one for the mean given all of y.
     """
     n_steps, d = gains.shape
     width, m, gR = E.shape[1], gA.shape[0], 0.0

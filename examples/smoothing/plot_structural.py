@@ -1,0 +1,74 @@
+"""
+Trend and season of CO2, beside statsmodels
+===========================================
+
+Carbon dioxide over Mauna Loa rises, and breathes with the seasons. A structural model takes the
+two apart, with standard errors, and forecasts both. statsmodels has the same model: the
+log-likelihood and the smoothed components agree.
+"""
+
+# %%
+# Monthly means of 1958 to 2001, five of them missing. The last three years are left out.
+import matplotlib.pyplot as plt
+import numpy as np
+import statsmodels.api as sm
+
+import randla
+
+co2 = sm.datasets.co2.load_pandas().data.co2.resample("MS").mean()
+seen = co2.to_numpy().copy()
+seen[-36:] = np.nan
+
+# %%
+# A level with a slope, both random walks, twelve seasonal dummies and noise. The fourteen states
+# start anywhere; four standard deviations are estimated, from values that are found in the data. A
+# standard deviation of zero would be told by `at_boundary`.
+model = randla.structural(level="trend", seasonal=12)
+fit = randla.maximum_likelihood(model, seen, method="exact")
+for name, value, error in zip(fit.names, fit.theta, fit.parameter_standard_error, strict=True):
+    print(f"{name:12} {value:.4f} +- {error:.4f}")
+
+# %%
+# statsmodels, started at its own values, for the months that are seen. Its log-likelihood counts
+# :math:`\log 2 \pi` for the q = 13 states that the first observations settle, too.
+peer = sm.tsa.UnobservedComponents(seen, "lltrend", seasonal=12, use_exact_diffuse=True)
+other = peer.fit(disp=False, maxiter=200)
+print(f"log-likelihood: {fit.log_likelihood - 6.5 * np.log(2 * np.pi):.3f}")
+print(f"  statsmodels:  {other.llf:.3f}")
+
+# %%
+# Smoothed components. At the same parameters they are equal to about ten digits.
+smoothed = randla.kalman_smoother(fit.model, seen)
+parts = randla.components(smoothed)
+level, slope, season, noise = fit.theta**2
+same = peer.smooth([noise, level, slope, season])
+gap = np.abs(parts["level"].mean - same.level.smoothed).max()
+print(f"largest difference of the levels: {gap:.1e} ppm of {parts['level'].mean.max():.0f}")
+
+# %%
+# Missing rows at the end are the forecast. What is to be observed is the sum of the states that the
+# observation matrix sees, with the variance of the noise on top; parameters are taken as known.
+row = fit.model.observation_matrix[0]
+mean = smoothed.mean @ row
+sd = np.sqrt(smoothed.covariance @ row @ row + fit.model.observation_cov[0, 0])
+held = np.abs(co2.to_numpy() - mean)[-36:] < 1.96 * sd[-36:]
+print(f"{held.sum()} of the last 36 months lie within their band of 95 %")
+
+months = co2.index
+late = slice(-96, None)
+fig, axes = plt.subplots(3, 1, figsize=(9, 9), layout="constrained")
+axes[0].axvspan(months[-36], months[-1], color="0.93", label="left out")
+axes[0].plot(months[late], co2[late], "k.", ms=4, label="observed")
+axes[0].plot(months[late], mean[late], lw=1, label="smoothed, and forecast with band of 95 %")
+ahead = months[-36:]
+low, high = (mean + sign * 1.96 * sd for sign in (-1, 1))
+axes[0].fill_between(ahead, low[-36:], high[-36:], alpha=0.3, lw=0)
+for ax, name, times in ((axes[1], "slope", slice(None)), (axes[2], "seasonal", late)):
+    part = parts[name]
+    low, high = part.confidence_interval(0.95)
+    ax.plot(months[times], part.mean[times], label=f"{name}, band of 95 %")
+    ax.fill_between(months[times], low[times], high[times], alpha=0.3, lw=0)
+for ax, unit in zip(axes, ("ppm", "ppm a month", "ppm"), strict=True):
+    ax.set_ylabel(unit)
+    ax.legend(loc="upper left")
+plt.show()
