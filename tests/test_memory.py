@@ -80,7 +80,12 @@ CALLS = {
         10 * CLOUD + 42 * ROW,
     ),
     "max_sliced_wasserstein": ("max_sliced_wasserstein(X, Y, rng=0)", 8 * CLOUD + 20 * ROW),
-    "particle_filter": ("particle_filter(model, y, n_particles=P, rng=0)", 12 * 8 * PARTICLES),
+    "particle_filter": (
+        "particle_filter(model, y, n_particles=P, rng=0)", (12 * 8 + 21 * 4 + 20) * PARTICLES,
+    ),
+    "particle_filter, no errors": (
+        "particle_filter(model, y, n_particles=P, n_lags=0, rng=0)", 12 * 8 * PARTICLES,
+    ),
     "paris": ("paris(model, y, 'state', n_particles=P, n_chains=2, rng=0)", 40 * 8 * PARTICLES),
     "ffbs": (
         "ffbs(model, y, 'state', n_particles=P, n_paths=P, n_chains=1, rng=0)",

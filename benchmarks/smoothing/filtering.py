@@ -35,7 +35,7 @@ class Filter:
 
     def time_randla(self, n):
         for _ in range(self.burst):
-            particle_filter(peer.WALK, peer.Y, n_particles=n, rng=0)
+            particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=0, rng=0)
 
     def time_peer_particles(self, n):
         peer.Particles.run("filter", n, self.burst)
@@ -49,6 +49,39 @@ class Filter:
             normals(self.stream, self.x)
             exponentiate(self.x, self.w, 9.0)
             systematic_indices(self.c, 1.0, 0.5, self.A)
+
+
+class Genealogy:
+    """The errors of one run, from 20 lags: at most 1.7 times the filter without them."""
+
+    params, param_names = [100, 1000, 10_000], ["n_particles"]
+
+    def setup(self, n):
+        self.burst = max(10_000 // n, 1)
+        self.time_randla(n)
+
+    def time_randla(self, n):
+        for _ in range(self.burst):
+            particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=20, rng=0)
+
+    def time_floor_without_errors(self, n):
+        for _ in range(self.burst):
+            particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=0, rng=0)
+
+
+class Runs:
+    """Eight runs side by side: with as many threads at most 1.3 times one."""
+
+    params, param_names = [1000, 10_000], ["n_particles"]
+
+    def setup(self, n):
+        self.time_randla(n)
+
+    def time_randla(self, n):
+        particle_filter(peer.WALK, peer.Y, n_particles=n, n_runs=8, rng=0)
+
+    def time_floor_one_run(self, n):
+        particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=0, rng=0)
 
 
 class Stream:

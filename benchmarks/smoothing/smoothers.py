@@ -29,7 +29,7 @@ class Paris:
         peer.Particles.run("paris", n)
 
     def time_floor_own_filter(self, n):
-        particle_filter(peer.WALK, peer.Y, n_particles=n, rng=0)
+        particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=0, rng=0)
 
 
 class ParisReject(Paris):
@@ -96,12 +96,13 @@ class Sweep:
         list(self.chain.sweeps(self.out, self.paths))
 
     def time_floor_own_filter(self, n):
-        particle_filter(peer.WALK, peer.Y, n_particles=n, rng=0)
+        particle_filter(peer.WALK, peer.Y, n_particles=n, n_lags=0, rng=0)
 
     def time_floor_own_filter_that_resamples_likewise(self, n):
         particle_filter(
-            peer.WALK, peer.Y, n_particles=n, resampling="multinomial", ess_threshold=1.0, rng=0
-        )
+            peer.WALK, peer.Y, n_particles=n, resampling="multinomial", ess_threshold=1.0,
+            n_lags=0, rng=0,
+        )  # fmt: skip
 
 
 class ParticleGibbs:

@@ -76,7 +76,10 @@ def smoothed(result):
 
 
 def filtered(result):
-    names = ("mean", "variance", "ess", "log_likelihood", "particles", "log_weights", "ancestors")
+    names = (
+        "mean", "variance", "standard_error", "ess", "log_likelihood", "particles", "log_weights",
+        "ancestors",
+    )  # fmt: skip
     return tuple(getattr(result, name) for name in names)
 
 
@@ -108,6 +111,12 @@ CASES = [
                 ({"resampling": "none"}, ValueError, "resampling must be one of"),
                 ({"ess_threshold": -0.5}, ValueError, "ess_threshold must be in"),
                 ({"store": "yes"}, TypeError, "store must be True or False"),
+                ({"n_runs": 0}, ValueError, "n_runs must be at least 1"),
+                ({"n_runs": True}, TypeError, "n_runs must be an integer"),
+                ({"n_runs": 1.5}, TypeError, "n_runs must be an integer"),
+                ({"n_runs": 2}, ValueError, "store=True keeps the clouds of a single run"),
+                ({"n_lags": -1}, ValueError, "n_lags must be at least 0"),
+                ({"n_lags": 2.0}, TypeError, "n_lags must be an integer"),
                 ({"proposal": "guided"}, ValueError, "proposal='guided' needs a model"),
                 ({"proposal": "optimal"}, ValueError, "proposal must be one of"),
             ]

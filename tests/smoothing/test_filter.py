@@ -247,6 +247,7 @@ def test_one_observation_and_all_missing():
     result = particle_filter(models.walk, [0.3], n_particles=5000, rng=0)
     assert result.mean.shape == (1, 1)
     assert result.mean[0, 0] == pytest.approx(0.15, abs=0.05)
+    assert result.particles is result.log_weights is result.ancestors is None
     nothing = particle_filter(models.walk, [np.nan, np.nan], n_particles=10, rng=0)
     assert nothing.log_likelihood == pytest.approx(0.0, abs=1e-12)
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from randla._parallel import progress_bar
 from randla._random import draw_key, new_stream
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._kernels.particles import resample
@@ -191,16 +192,28 @@ def run_filters(
 ) -> FilterResult:
     """Run independent filters with the `options` of `FilterRun`, run c a function of (key, c)."""
     n_times = len(series.y)
+    arguments = [
+        (model, series, n, key, first_stream + c, n_runs > 1, options) for c in range(n_runs)
+    ]
+    if n_runs == 1:  # without the price of several
+        chain = _run(*arguments[0])
+        with progress_bar(n_times, progress, "particle filter") as bar:
+            while True:
+                try:
+                    bar(next(chain))
+                except StopIteration as stop:
+                    bar(n_times)
+                    return FilterResult.of_one(stop.value)
     runs = run_chains(
         _run,
-        [(model, series, n, key, first_stream + c, n_runs > 1, options) for c in range(n_runs)],
+        arguments,
         executor=None,
         seconds=2e-8 * n_times * n * n_runs * (model.dim or 1),
         n_units=n_times,
         progress=progress,
         description="particle filter",
     )
-    return FilterResult.of_one(runs[0]) if n_runs == 1 else FilterResult.of_several(runs)
+    return FilterResult.of_several(runs)
 
 
 def _run(

@@ -111,7 +111,6 @@ class FilterResult(SeriesResult):
                 run.genealogy.variances, len(track.ess), float(track.ess[t]), t,
                 log_weights.shape[1], seen=bool(run.series.observed.any()),
             )  # fmt: skip
-        stored = len(states) == len(track.ess)
         return cls(
             *run.moments,
             standard_error=error,
@@ -122,9 +121,9 @@ class FilterResult(SeriesResult):
             log_likelihood_per_run=np.array([run.log_likelihood()]),
             error_method=method,
             suggested_n_particles=suggested,
-            particles=states.reshape(*states.shape[:2], -1) if stored else None,
-            log_weights=log_weights - track.levels[:, None] if stored else None,  # normalised
-            ancestors=ancestors if stored else None,
+            particles=states.reshape(*states.shape[:2], -1) if run.stored else None,
+            log_weights=log_weights - track.levels[:, None] if run.stored else None,  # normalised
+            ancestors=ancestors if run.stored else None,
         )
 
     @classmethod

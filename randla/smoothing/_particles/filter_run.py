@@ -13,6 +13,7 @@ from randla.smoothing._particles.records import Genealogy, Moments, ParticleRun
 
 #: Share of N above every effective sample size: resample at each step.
 ALWAYS = 2.0
+_NO_GENEALOGY = Genealogy.of(0, 0, resample.SYSTEMATIC, Moments(*np.empty((2, 0, 0))))
 
 
 def use_proposal(model: StateSpaceModel, proposal: str) -> bool:
@@ -50,12 +51,14 @@ class FilterRun(ParticleRun):
         super().__init__(model, n_times, n, (rows, rows, rows))
         _, _, propagate = model._compiled.feynman_kac(guided=guided)
         self.kernel = model._compiled.kernel(filter_template, propagate)
-        self.scheme, self.threshold = scheme, threshold
+        self.scheme, self.threshold, self.stored = scheme, threshold, store
         if series is not None:
             self.series = series
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
         rows = n_lags + 1 if series is None else min(n_lags + 1, n_times)
-        self.genealogy = Genealogy.of(n, rows if n_lags > 0 else 0, scheme, self.moments)
+        self.genealogy = (
+            Genealogy.of(n, rows, scheme, self.moments) if n_lags > 0 else _NO_GENEALOGY
+        )
         self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
         self.rng = np.empty(4, np.uint64)
         self.error: NoSurvivorsError | None = None

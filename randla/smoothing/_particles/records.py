@@ -68,8 +68,7 @@ class Genealogy(NamedTuple):
 
     @classmethod
     def of(cls, n: int, n_rows: int, scheme: int, moments: Moments) -> "Genealogy":
-        """Work space for `n_rows` times; none for 0."""
-        n = n if n_rows > 0 else 0
+        """Work space for `n_rows` times; with 0 of them none is kept."""
         n_sorted = n if scheme in (resample.MULTINOMIAL, resample.RESIDUAL) else 0
         order, places, offspring = (np.empty(k, np.int32) for k in (n_sorted, n_sorted, n + 1))
         sizes, generations = (np.empty(n_rows, np.int64) for _ in range(2))

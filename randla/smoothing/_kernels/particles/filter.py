@@ -28,7 +28,7 @@ def filter_template(propagate):
         states, log_weights, all_ancestors = unowned(particles)
         mean, variance = unowned(moments)
         ess, levels, totals, increments, info = unowned(track)
-        genealogy = unowned(genealogy)
+        has_genealogy = genealogy[0].shape[0] > 0
         w, cumulative, _, _ = weights
         n_rows, n = log_weights.shape
         conditional = path.shape[0] > 0
@@ -67,7 +67,7 @@ def filter_template(propagate):
             if not weighted_moments(w, X, mean[now], variance[now]):
                 info[0], info[1] = INFINITE_STATE, t
                 return
-            if genealogy[0].shape[0] > 0:
+            if has_genealogy:
                 follow(genealogy, t, resampled, scheme, ancestors, w, X, mean[now])
         store_stream(rng, stream)
 
