@@ -70,25 +70,34 @@ def test_linear_gaussian_em_climbs_to_the_maximum(free):
     assert values[-1] == pytest.approx(best, abs=1e-3)
 
 
-def test_volatility_maximiser():
+@pytest.mark.parametrize("sizes", [[40], [3, 5, 12]])
+def test_volatility_maximiser(sizes):
     # The M step against numerical maximisation of the expected complete-data likelihood.
     model = StochasticVolatility(0.5, 0.8, 1.3)
-    x, y = StochasticVolatility(0.9, 0.4, 0.6).simulate(40, rng=0)
-    x = x[:, 0]
-    y[7] = np.nan
-    statistics = np.array([x[0] ** 2, (x[:-1] ** 2).sum(), x[:-1] @ x[1:], (x[1:] ** 2).sum(),
-                           np.nansum(y**2 * np.exp(-x))])  # fmt: skip
-    seen = ~np.isnan(y)
+    draws = [StochasticVolatility(0.9, 0.4, 0.6).simulate(n, rng=k) for k, n in enumerate(sizes)]
+    xs, ys = [x[:, 0] for x, _ in draws], [y for _, y in draws]
+    ys[-1][2] = np.nan
+    statistics = np.sum(
+        [
+            [x[0] ** 2, (x[:-1] ** 2).sum(), x[:-1] @ x[1:], (x[1:] ** 2).sum(),
+             np.nansum(y**2 * np.exp(-x))]
+            for x, y in zip(xs, ys, strict=True)
+        ],
+        axis=0,
+    )  # fmt: skip
 
     def loss(theta):
         phi, sigma, beta = np.tanh(theta[0]), np.exp(theta[1]), np.exp(theta[2])
-        value = stats.norm(0, sigma / np.sqrt(1 - phi**2)).logpdf(x[0])
-        value += stats.norm(phi * x[:-1], sigma).logpdf(x[1:]).sum()
-        return -value - stats.norm(0, beta * np.exp(x / 2)).logpdf(y)[seen].sum()
+        value = 0.0
+        for x, y in zip(xs, ys, strict=True):
+            value += stats.norm(0, sigma / np.sqrt(1 - phi**2)).logpdf(x[0])
+            value += stats.norm(phi * x[:-1], sigma).logpdf(x[1:]).sum()
+            value += np.nansum(stats.norm(0, beta * np.exp(x / 2)).logpdf(y))
+        return -value
 
     for free in (None, ["phi"], ["sigma"], ["phi", "beta"]):
         parameters = Parametrisation(model, free)
-        got = em_family(model, [y], parameters).maximise(model, statistics)
+        got = em_family(model, ys, parameters).maximise(model, statistics)
         base = np.array([np.arctanh(0.5), np.log(0.8), np.log(1.3)])
 
         def part(v, parameters=parameters, base=base):

@@ -269,6 +269,22 @@ def test_directions_that_the_data_do_not_determine():
         )
 
 
+def test_likelihood_at_the_estimates():
+    options = {"free": FREE, "n_steps": 3, "n_final": 0, "rng": 0}
+    exact = maximum_likelihood(START, SERIES, method="exact", **options)
+    assert exact.log_likelihood == kalman_smoother(exact.model, SERIES).log_likelihood
+    assert exact.log_likelihood_standard_error == 0.0
+    assert exact.aic == 2 * len(exact.names) - 2 * exact.log_likelihood
+    result = maximum_likelihood(START, SERIES, n_particles=50, n_chains=2, **options)
+    truth = kalman_smoother(result.model, SERIES).log_likelihood
+    error = result.log_likelihood_standard_error
+    assert 0.0 < error < 1.0
+    assert abs(result.log_likelihood - truth) < 4 * error
+    chain = maximum_likelihood(HMM_START, SYMBOLS, method="exact", n_steps=1, n_final=0)
+    rows = [len(HMM_START.transition_matrix), len(HMM_START.emission_probs)]
+    assert chain.n_parameters == len(chain.names) - sum(rows)  # a row of each sums to one
+
+
 @pytest.mark.filterwarnings("ignore::randla.DegenerateFilterWarning")
 def test_a_far_start_is_reported():
     with pytest.warns(MaximumLikelihoodWarning, match="still moved"):

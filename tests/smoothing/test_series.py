@@ -8,7 +8,7 @@ import pytest
 from randla import (
     DiscreteHMM,
     LinearGaussian,
-    StochasticVolatility,
+    components,
     ffbs,
     hmm_smoother,
     kalman_smoother,
@@ -17,6 +17,7 @@ from randla import (
     particle_filter,
     particle_gibbs,
     ppg,
+    structural,
 )
 from tests.smoothing import models
 from tests.smoothing.test_inputs import INPUTS, WITH_INPUTS
@@ -56,7 +57,9 @@ def test_totals_of_particles(estimate, options):
             np.testing.assert_array_equal(getattr(result, name), value, err_msg=name)
     other = both.series[1]
     assert both.log_likelihood == alone.log_likelihood + other.log_likelihood
-    assert not np.array_equal(other.log_likelihood, run(SECOND).log_likelihood)
+    assert other.log_likelihood != run(SECOND).log_likelihood
+    assert other.log_likelihood != run([FIRST, SECOND], rng=4).series[1].log_likelihood
+    assert other.log_likelihood == run([SECOND, SECOND]).series[1].log_likelihood
     if estimate is particle_filter:
         np.testing.assert_array_equal(both.mean, np.concatenate([alone.mean, other.mean]))
         if both.log_likelihood_standard_error is not None:
@@ -112,6 +115,15 @@ def test_exact_totals():
         np.testing.assert_array_equal(got, one + other)
 
 
+def test_components_are_of_one_series():
+    model = structural().replace([1.0, 1.0])
+    both = kalman_smoother(model, [FIRST, SECOND])
+    with pytest.raises(ValueError, match="result must be of one series, got several"):
+        components(both)
+    level = components(both.series[1])["level"].mean
+    np.testing.assert_array_equal(level, kalman_smoother(model, SECOND).mean[:, 0])
+
+
 def test_a_list_of_numbers_or_of_lists_is_one_series():
     result = particle_filter(models.walk, list(FIRST), n_particles=20, rng=0)
     assert result.series == ()
@@ -130,6 +142,10 @@ def test_series_without_observations_count_zero():
     model = LinearGaussian(0.5, 1.0, 1.0, 1.0, 0.0, 1.0)
     alone = maximum_likelihood(model, FIRST, **exact)
     got = maximum_likelihood(model, [nothing, FIRST], **exact)
+    np.testing.assert_array_equal(got.theta, alone.theta)
+    particles = {"n_particles": 20, "n_steps": 2, "n_final": 2, "rng": 0}
+    alone = maximum_likelihood(models.walk, FIRST, **particles)
+    got = maximum_likelihood(models.walk, [FIRST, nothing], **particles)
     np.testing.assert_array_equal(got.theta, alone.theta)
     with pytest.raises(ValueError, match="y must hold an observation to learn from"):
         maximum_likelihood(model, [nothing, nothing], **exact)
@@ -225,14 +241,3 @@ def test_exact_expectation_maximisation_of_several_series(start, ys, free):
     reached = smoother(result.model, ys).log_likelihood
     best = maximum_likelihood(start, ys, optimizer="bfgs", n_steps=400, **options)
     assert reached == pytest.approx(smoother(best.model, ys).log_likelihood, abs=1e-3)
-
-
-def test_particle_expectation_maximisation_of_several_series():
-    # The stationary start counts once for each series: short ones, where that matters.
-    model = StochasticVolatility(0.9, 0.3, 0.6)
-    ys = [model.simulate(4, rng=k)[1] for k in range(40)]
-    steps = {"n_particles": 30, "n_steps": 60, "n_final": 0, "n_chains": 2, "rng": 0}
-    options = {"free": "beta", **steps}
-    em = maximum_likelihood(model, ys, optimizer="em", **options)
-    adam = maximum_likelihood(model, ys, optimizer="adam", **options)
-    assert em.theta == pytest.approx(adam.theta, rel=0.02)

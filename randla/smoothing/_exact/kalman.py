@@ -209,17 +209,17 @@ def _run_filter(
 ) -> _Filtered:
     """Run the filter; `smoothing` are arrays for the means, G and C, if these are wanted.
 
-    `keep` gains of the filter for the score.
+    `keep` gains and innovations of the filter for the score.
     """
-    # A pickled model has lost this flag, and kernels are compiled for it.
-    system, rows = System(*map(read_only, model._system)), read_only(rows)
+    system, rows = model._system, read_only(rows)  # a flag that pickling forgets
     n, (q, d), k = len(rows), system.directions.shape, rows.shape[1]
+    columns = np.empty((n if smoothing else 1, q, d))
+    E = np.empty((n if keep else 1, q, k))
     keep = keep or q > 0
-    mean, G, C = smoothing or (np.empty((n if keep else 1, d)), *np.empty((2, 1, 0, 0)))
+    mean, G, C = smoothing or (np.empty((1, d)), *np.empty((2, 1, 0, 0)))
     past = Past.of(system, mean, G, C, n if keep else 1)
     work = Work.of(system)
     value, time = kernels.run_filter(rows, system, work, past, keep)
-    columns, E = np.empty((n, q, d)), np.empty((n, q, k))
     if q > 0:
         start = Start.of(system)
         more = diffuse.solve_start(system, past, start, columns, E)

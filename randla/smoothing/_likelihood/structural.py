@@ -162,12 +162,13 @@ class _Search:
         families = self._candidates(base)
         scaled = [max(map(self._scaled, f), key=lambda found: found[0]) for f in families]
         scaled.sort(key=lambda found: -found[0])
-        short = [self.climb(theta, _SHORT) for _, theta in scaled[:_N_SHORT]]
-        if len(short) == 1 and n_steps > _SHORT:
+        if len(scaled) == 1:
             return self.climb(scaled[0][1], n_steps)[0]
+        first = min(_SHORT, n_steps)
+        short = [self.climb(theta, first) for _, theta in scaled[:_N_SHORT]]
         ends = []
         for places, _ in sorted(short, key=lambda found: -found[1])[:_N_SEARCHES]:
-            more, value = self.climb(self.parameters.to_theta(places[-1]), n_steps)
+            more, value = self.climb(self.parameters.to_theta(places[-1]), n_steps - first)
             ends.append((places[:-1] + more, value))
         return max(ends, key=lambda found: found[1])[0]
 

@@ -1,6 +1,7 @@
 """The linear Gaussian model."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -242,6 +243,10 @@ class LinearGaussian(ReadyModel):
             read_only(roots["initial_cov"]),
             read_only(np.ascontiguousarray(D)),
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._system = System(*map(read_only, self._system))  # as kernels are compiled for it
 
     def _pull_back(self, gradients: Gradients) -> Array:
         """Gradient in theta, from those in A, Q, c, B, R, d, m_0 and P_0."""

@@ -20,9 +20,12 @@ filter; there with sums of squares in the place of the triangle).
 import math
 
 from randla._jit import kernel, summing_kernel
-from randla.smoothing._kernels.exact.kalman import at
+from randla.smoothing._kernels.exact.kalman import at, has_time_axis
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_SMALL = 1e-9  # sine of a rotation whose cosine is one
+_NEGLIGIBLE = 1e-40  # sine of a rotation that is none
+_SMALLEST = 1e-290  # below it numbers are slow: the start is forgotten
 
 
 @kernel
@@ -30,10 +33,11 @@ def solve_start(system, past, start, columns, E):
     """Least squares beside a filter that has run; returns what it adds to the log-likelihood.
 
     columns (T, q, d) and E (T, q, k) get D R^{-1} of the filtered columns and of their innovations;
-    the means and innovations in `past` become those at delta_hat.
+    the means and innovations in `past` become those at delta_hat. Arrays of one row are work.
     """
-    n_steps, q, d = columns.shape
-    X, D = start.triangle, start.D
+    n_steps, X, D, B, A = past.counts.size, start.triangle, start.D, system.B[0], system.A[0]
+    q, d = D.shape
+    varies = has_time_axis(system)
     for i in range(q + 1):
         for j in range(q + 1):
             X[i, j] = 0.0
@@ -42,19 +46,27 @@ def solve_start(system, past, start, columns, E):
         for j in range(d):
             D[i, j] = system.directions[i, j]
     for t in range(n_steps):
+        if varies:
+            B = at(system.B, t)
         if t > 0:
-            predict(at(system.A, t - 1), D, start.v)
-        n, seen = past.counts[t], past.seen[t]
-        observe(n, seen, at(system.B, t), past.K[t], past.U[t], D, start.v, E[t])
+            if varies:
+                A = at(system.A, t - 1)
+            predict(A, D, start.v)
+        n, E_t = past.counts[t], at(E, t)
+        observe(n, past.seen[t], B, past.K[t], past.U[t], D, start.v, E_t)
         for a in range(n):
-            absorb(a, past.e[t], E[t], start)
-        for i in range(q):
-            for j in range(d):
-                columns[t, i, j] = D[i, j]
+            absorb(a, past.e[t], E_t, start)
+        if columns.shape[0] == n_steps:
+            for i in range(q):
+                for j in range(d):
+                    columns[t, i, j] = D[i, j]
     value = solve(start)
-    for t in range(n_steps):
-        resolve(start, past.mean[t], columns[t])
-        resolve(start, past.e[t], E[t])
+    if columns.shape[0] == n_steps:
+        for t in range(n_steps):
+            resolve(start, past.mean[t], columns[t])
+    if E.shape[0] == n_steps:
+        for t in range(n_steps):
+            resolve(start, past.e[t], E[t])
     return value
 
 
@@ -90,7 +102,7 @@ def observe(n, seen, H, K, U, D, v, E):
             total = D[r, j]
             for a in range(n):
                 total += K[j, a] * v[a]
-            D[r, j] = total
+            D[r, j] = total if abs(total) > _SMALLEST else 0.0
 
 
 @kernel
@@ -102,10 +114,12 @@ def absorb(a, e, E, start):
         start.largest[j] = max(start.largest[j], abs(row[j]))
     row[q] = e[a]
     for i in range(q + 1):  # Givens rotations
-        if row[i] != 0.0:
-            r = math.hypot(X[i, i], row[i])
-            c, s = X[i, i] / r, row[i] / r
-            X[i, i] = r
+        if not abs(row[i]) <= _NEGLIGIBLE * X[i, i]:  # also for NaN
+            c, s = 1.0, row[i] / X[i, i]
+            if not abs(s) < _SMALL:
+                r = math.hypot(X[i, i], row[i])
+                c, s = X[i, i] / r, row[i] / r
+                X[i, i] = r
             for j in range(i + 1, q + 1):
                 x = X[i, j]
                 X[i, j] = c * x + s * row[j]

@@ -18,7 +18,7 @@ huge then, would lose all digits.
 """
 
 from randla._jit import kernel, summing_kernel
-from randla.smoothing._kernels.exact.kalman import at, copy_to
+from randla.smoothing._kernels.exact.kalman import at, copy_to, has_time_axis
 
 
 @summing_kernel
@@ -53,19 +53,23 @@ def gradient(system, past, work, g):
     become the smoothed ones. `work` is a record of arrays that begin as zeros.
     """
     last, r, N, Y = past.mean.shape[0] - 1, work.r, work.N, work.Y
+    A, c, H, varies = system.A[0], system.c[0], system.B[0], has_time_axis(system)
     for t in range(last, -1, -1):
         m = past.mean[t]
+        if varies:
+            A, c, H = at(system.A, t), at(system.c, t), at(system.B, t)
         if t < last:  # r, N, Y belong to t + 1
-            A, c, later = at(system.A, t), at(system.c, t), past.mean[t + 1]
-            step_back(A, c, past.G[t], later, m, r, N, Y, g.c, g.A, g.Q, work)
+            step_back(A, c, past.G[t], past.mean[t + 1], m, r, N, Y, g.c, g.A, g.Q, work)
         observe_back(
-            past.counts[t], past.seen[t], at(system.B, t), past.K[t], past.U[t], past.e[t],
-            work.rho, work.ANA, work.AY, m, work.u, g.B, g.R, g.d, work.J, work.W, r, N, Y,
+            past.counts[t], past.seen[t], H, past.K[t], past.U[t], past.e[t], work.rho, work.ANA,
+            work.AY, m, work.u, g.B, g.R, g.d, work.J, work.W, r, N, Y,
         )  # fmt: skip
         if t > 0:  # Y: from N_{t-1} P_t to N_{t-1} A P_f
             multiply_right(Y, past.G[t - 1], work.W)
     copy_to(r, g.m0)  # dl/dm_0 = r and dl/dP_0 = 1/2 (r r' - N), before time 0
-    half_difference(r, N, g.P0)
+    for i in range(r.size):
+        for j in range(r.size):
+            g.P0[i, j] += 0.5 * (r[i] * r[j] - N[i, j])
 
 
 @summing_kernel
@@ -78,14 +82,6 @@ def multiply_right(Y, G, W):
             Y[i, j] = 0.0
             for b in range(Y.shape[0]):
                 Y[i, j] += W[i, b] * G[j, b]
-
-
-@summing_kernel
-def half_difference(r, N, g):
-    """Add 1/2 (r r' - N) to g."""
-    for i in range(r.size):
-        for j in range(r.size):
-            g[i, j] += 0.5 * (r[i] * r[j] - N[i, j])
 
 
 @summing_kernel
@@ -105,7 +101,7 @@ def step_back(A, c, G, later, m, r, N, Y, gc, gA, gQ, work):
         gc[i] += r[i]
         for j in range(d):
             gA[i, j] += r[i] * m[j] - Y[i, j]  # r m_s' - Y
-    half_difference(r, N, gQ)
+            gQ[i, j] += 0.5 * (r[i] * r[j] - N[i, j])  # 1/2 (r r' - N)
     multiply_left(A, N, work.W)
     multiply(work.W, A, work.ANA)  # A' N A
     multiply_left(A, Y, work.AY)  # A' Y
