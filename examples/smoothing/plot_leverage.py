@@ -113,7 +113,7 @@ prior = {
     "sigma": stats.halfnorm(scale=0.5),
     "rho": stats.uniform(-1.0, 2.0),
 }
-posterior = randla.posterior(model, y, prior, method="pmmh", n_iterations=4000, rng=0)
+posterior = randla.posterior(model, y, prior, method="pmmh", n_iterations=3000, rng=0)
 low, high = posterior.quantile([0.025, 0.975])
 for k, name in enumerate(posterior.names):
     print(

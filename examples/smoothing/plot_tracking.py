@@ -191,7 +191,7 @@ for name, run in runs.items():
 # of that standard deviation, beside the true value. Parameters that have no prior stay as they are.
 # ``+-`` is the error of the sampler.
 prior = {"acceleration": stats.halfnorm(scale=0.1)}
-posterior = randla.posterior(guided, y, prior, n_iterations=4000, rng=0)
+posterior = randla.posterior(guided, y, prior, n_iterations=5000, rng=1)
 low, high = posterior.quantile([0.025, 0.975])[:, 0]
 print(
     f"acceleration {posterior.mean[0]:.4f} +- {posterior.standard_error[0]:.4f}, "
@@ -209,7 +209,7 @@ paths = posterior.paths.reshape(-1, len(y), 4)[::40]
 echoes = y[:, 0, None] * np.column_stack([np.cos(y[:, 1]), np.sin(y[:, 1])])
 
 fig, axes = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=[1.5, 1, 1], layout="constrained")
-inset = axes[0].inset_axes([0.05, 0.5, 0.4, 0.45])
+inset = axes[0].inset_axes([0.05, 0.46, 0.4, 0.42])
 for ax, minutes in ((axes[0], slice(None)), (inset, slice(13, 18))):
     if ax is inset:
         ax.plot(paths[:, minutes, 0].T, paths[:, minutes, 1].T, color="C0", lw=0.5, alpha=0.3)
