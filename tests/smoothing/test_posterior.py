@@ -269,17 +269,24 @@ def test_fields_of_a_mixture():
         result.quantile(1.5)
 
 
-def test_exact_paths_have_the_smoothing_law():
+@pytest.mark.parametrize(
+    "model", [AR1, LinearGaussian(1.0, 1.0, 1.0, 1.0, 0.0, 0.0, diffuse=[True])]
+)
+def test_exact_paths_have_the_smoothing_law(model):
     """Draws of paths at the true parameters have the smoothed moments."""
     y, rng = SERIES[:30, None], np.random.default_rng(0)
-    smoothed = exact.kalman_smoother(AR1, y)
-    paths = np.array([exact.path_given_all(AR1, y, rng) for _ in range(800)])[..., 0]
+    smoothed = exact.kalman_smoother(model, y)
+    paths = np.array([exact.path_given_all(model, y, rng) for _ in range(800)])[..., 0]
     sd = np.sqrt(smoothed.covariance[:, 0, 0])
     z = (paths.mean(0) - smoothed.mean[:, 0]) / sd * math.sqrt(800)
     assert np.abs(z).max() < 5
     np.testing.assert_allclose(paths.std(0), sd, rtol=0.2)
     lag = np.mean((paths - paths.mean(0))[:, 1:] * (paths - paths.mean(0))[:, :-1], axis=0)
     np.testing.assert_allclose(lag, smoothed.lag_covariance[:, 0, 0], atol=0.15)
+
+
+def test_exact_paths_of_finite_states_have_the_smoothing_law():
+    rng = np.random.default_rng(0)
     hmm = exact.hmm_smoother(HMM, SYMBOLS[:20])
     states = np.array([exact.path_given_all(HMM, SYMBOLS[:20], rng) for _ in range(800)])[..., 0]
     np.testing.assert_allclose((states == 1).mean(0), hmm.probs[:, 1], atol=0.09)

@@ -34,6 +34,7 @@ from randla.smoothing._model.series import as_inputs
 from randla.smoothing._model.several import as_several, each_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
+from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.structural import StructuralModel
 from randla.smoothing._particles.checks import as_model
 
@@ -246,7 +247,7 @@ def maximum_likelihood(
         expectation maximisation for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`,
         where the statistics are averaged over the steps, unless they are exact ("em" wants
         matrices to be free as a whole); or the BFGS method with ``method="exact"``, which ends
-        when it rests. Default: "bfgs" where that can be, else "adam".
+        when it rests. Default: "bfgs" for a `LinearGaussian` with ``method="exact"``, else "adam".
     n_steps : int, optional
         Steps of the optimizer, at most; 0 leaves only the final stage.
     step_size : float, optional
@@ -331,7 +332,10 @@ def maximum_likelihood(
     method = as_choice(method, "method", ("ppg", "paris", "path", "exact"))
     optimizer = as_choice(optimizer, "optimizer", ("auto", "adam", "sgd", "em", "bfgs"))
     if optimizer == "auto":
-        optimizer = "bfgs" if method == "exact" else "adam"
+        # The probabilities of a hidden chain have many local maxima, and long steps may end at
+        # one far from the start.
+        gaussian = method == "exact" and isinstance(model, LinearGaussian)
+        optimizer = "bfgs" if gaussian else "adam"
     elif optimizer == "bfgs" and method != "exact":
         raise ValueError(f"optimizer='bfgs' needs method='exact', got {method!r}")
     if isinstance(model, StructuralModel):

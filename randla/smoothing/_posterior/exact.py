@@ -1,5 +1,6 @@
 """Chains on the exact likelihood of linear Gaussian and hidden Markov models."""
 
+import copy
 import math
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
@@ -169,8 +170,9 @@ def path_given_all(model: Any, y: Any, rng: np.random.Generator) -> Array:
     """A draw (T, d) of all states given all observations.
 
     Linear Gaussian: a path x+ is drawn with its observations y+, and x+ + E[x | y] - E[x | y+]
-    has the law of x given y (Durbin and Koopman, Biometrika 89 (2002), 603-616). Else forward
-    through the smoothed probabilities of pairs.
+    has the law of x given y (Durbin and Koopman, Biometrika 89 (2002), 603-616); what is diffuse
+    in x+ may start anywhere, as E[x | y+] moves along with it. Else forward through the smoothed
+    probabilities of pairs.
     """
     if isinstance(model, DiscreteHMM):
         result = hmm_smoother(model, y)
@@ -179,6 +181,8 @@ def path_given_all(model: Any, y: Any, rng: np.random.Generator) -> Array:
             row = pair[path[-1]]
             path.append(int(rng.choice(len(row), p=row / row.sum())))
         return np.array(path, float)[:, None]
-    states, drawn = model.simulate(len(y), rng=rng)
+    known = copy.copy(model)
+    known.__dict__["diffuse"] = None  # its directions have no variance in initial_cov
+    states, drawn = known.simulate(len(y), rng=rng)
     drawn = np.where(np.isnan(y), np.nan, np.reshape(drawn, np.shape(y)))
     return states + kalman_smoother(model, y).mean - kalman_smoother(model, drawn).mean
