@@ -370,6 +370,12 @@ def test_a_standard_deviation_of_zero_is_told():
         assert kalman_smoother(fit.model.replace(theta), NILE).log_likelihood < fit.log_likelihood
 
 
+@pytest.mark.filterwarnings("ignore::randla.MaximumLikelihoodWarning")
+def test_an_autoregression_at_the_edge_is_quiet():
+    fit = _fit((-1.0) ** np.arange(30), {"level": "trend", "ar": 1})
+    assert fit.theta[2] == pytest.approx(-1.0, abs=1e-6)
+
+
 def test_parameters_that_are_not_free_stay():
     model = structural(level="trend").replace([20.0, 2.0, 150.0])
     fit = maximum_likelihood(model, NILE, method="exact", free=["sd_level", "sd_noise"])

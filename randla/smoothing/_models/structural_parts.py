@@ -205,7 +205,8 @@ def stationary_cov(A: Array, Q: Array) -> Array:
     """
     m = len(A)
     if m == 1:
-        return Q / (1.0 - A * A)
+        with np.errstate(divide="ignore"):  # a search may try an A that is one in doubles
+            return Q / (1.0 - A * A)
     if m <= _FEW_STATES:
         entries = np.linalg.solve(np.eye(m * m) - np.kron(A, A), Q.ravel())
         return np.asarray(entries.reshape(m, m), np.float64)
