@@ -65,6 +65,7 @@ def test_totals_of_particles(estimate, options):
         if both.log_likelihood_standard_error is not None:
             errors = (r.log_likelihood_standard_error for r in both.series)
             assert both.log_likelihood_standard_error == pytest.approx(np.hypot(*errors))
+            assert isinstance(both.log_likelihood_standard_error, float)
             low, high = both.log_likelihood_interval()
             assert low < both.log_likelihood + 1.0 < high + 1.0
     elif estimate is not particle_gibbs:

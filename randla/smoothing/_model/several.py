@@ -106,7 +106,8 @@ def total(values: Sequence[Any]) -> Any:
 
 def root_of_squares(values: list[Any]) -> Any:
     """Errors of independent numbers that add up."""
-    return np.sqrt(total([np.square(v) for v in values]))
+    error = np.sqrt(total([np.square(v) for v in values]))
+    return error if error.ndim else float(error)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
