@@ -365,6 +365,8 @@ def test_without_a_density_of_the_transition_only_marginal_moves():
     assert (result.n_particles == 50).all()
     with pytest.raises(ValueError, match="needs a model with log_transition and log_initial"):
         posterior(model, SERIES[:20], PRIOR, method="particle")
+    with pytest.raises(TypeError, match="executor must be None or"):
+        posterior(models.walk, SERIES, PRIOR, executor=3, **SHORT)
     with pytest.raises(ValueError, match="method='exact' needs a LinearGaussian"):
         posterior(model, SERIES[:20], PRIOR, method="exact")
 

@@ -25,10 +25,6 @@ def independent_chains(
 ) -> list[list[Any]]:
     """Run ``make(problem, key, c, *arguments)`` for each chain c; a list for each part returned."""
     n_chains = as_count(n_chains, "n_chains")
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(
-            f"executor must be None or a concurrent.futures.Executor, got {type(executor).__name__}"
-        )
     key = draw_key(rng)
     results = run_chains(
         make,
@@ -57,6 +53,10 @@ def run_chains(
     The generators yield between pieces of work. On our threads they advance in rounds, so that
     Ctrl-C is seen between the rounds; on a user's executor each is one task.
     """
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(
+            f"executor must be None or a concurrent.futures.Executor, got {type(executor).__name__}"
+        )
     if executor is not None:
         tasks = [(make, a) for a in arguments]
         return map_on_executor(
