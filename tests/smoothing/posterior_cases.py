@@ -1,6 +1,7 @@
 """The calls of `posterior` for the conformance suite."""
 
 import warnings
+from threading import Lock
 
 import numpy as np
 import scipy.stats as st
@@ -15,10 +16,11 @@ SERIES = grid(np.random.default_rng(3), 15)
 SERIES[4] = np.nan
 PRIOR = {"coefficient": st.uniform(-1, 2), "step": st.lognorm(0.5), "noise": st.lognorm(0.5)}
 EXACT_PRIOR = {"transition_matrix": st.uniform(-1, 2), "observation_cov": st.invgamma(2)}
+_FILTERS = Lock()  # the filters of warnings are those of all threads
 
 
 def short(y, model=models.walk, prior=PRIOR, **options):
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", PosteriorWarning)  # so few draws are never enough
         return posterior(model, y, prior, **{"n_iterations": 16, "n_chains": 2, **options})
 

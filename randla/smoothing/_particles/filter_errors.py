@@ -69,7 +69,7 @@ def worst_time(increments: Array) -> int:
     zero: then the first such time.
     """
     dead = np.isneginf(increments).any(axis=0)
-    return int(dead.argmax() if dead.any() else increments.std(axis=0).argmax())
+    return int(dead.argmax() if dead.any() else np.ptp(increments, axis=0).argmax())
 
 
 def error_of_runs(logs: Array, t: int, n: int) -> tuple[float, int]:
@@ -82,8 +82,8 @@ def error_of_runs(logs: Array, t: int, n: int) -> tuple[float, int]:
         suggested = min(10 * n, _MOST_SUGGESTED)
         _warn_spread(f"no particle survived t = {t} in {dead.sum()} of {len(logs)} runs", suggested)
         return math.nan, suggested
-    spread = float(logs.std(ddof=1))
-    suggested = min(max(math.ceil(n * spread**2), 2), _MOST_SUGGESTED)
+    spread = float(np.hypot.reduce(logs - logs.mean())) / math.sqrt(len(logs) - 1)  # no overflow
+    suggested = max(math.ceil(min(n * spread * spread, _MOST_SUGGESTED)), 2)
     if spread > _LARGEST_SPREAD:
         _warn_spread(
             f"log Zhat has a standard deviation of {spread:.1f} between the runs, most of it from "
