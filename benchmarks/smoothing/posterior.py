@@ -16,13 +16,35 @@ import sys
 import time
 import warnings
 
+import numba
 import numpy as np
 
-from randla import StochasticVolatility, posterior
+from randla import StateSpaceModel, StochasticVolatility, posterior, random
 from randla.smoothing import PosteriorWarning
 from randla.smoothing._posterior.diagnostics import ess_bulk, r_hat
-from tests.smoothing.models import walk
 
+
+@numba.njit
+def normal(z, sd):
+    return -0.5 * (z / sd) ** 2 - math.log(sd) - 0.5 * math.log(2.0 * math.pi)
+
+
+@numba.njit
+def observe(rng, t, x, theta, out):
+    out[0] = x + theta[2] * random.normal(rng)
+
+
+walk = StateSpaceModel(
+    initial=lambda rng, theta: random.normal(rng),
+    transition=lambda rng, t, x, theta: theta[0] * x + theta[1] * random.normal(rng),
+    log_initial=lambda x, theta: normal(x, 1.0),
+    log_transition=lambda t, x, xn, theta: normal(xn - theta[0] * x, theta[1]),
+    log_potential=lambda t, x, y, theta: normal(y - x, theta[2]),
+    observe=observe,
+    theta=[0.9, 1.0, 1.0],
+    names=["coefficient", "step", "noise"],
+    support=["tanh", "log", "log"],
+)
 VOLATILITY = StochasticVolatility(0.975, 0.16, 0.63)
 MODELS = {"autoregression in noise": (walk, 100), "volatility": (VOLATILITY, 500)}
 

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.calibration import LEVELS, Study, shares, t_shares
 from benchmarks.smoothing import filter_errors
 from benchmarks.smoothing.coverage import CHAINS, models
+from benchmarks.smoothing.posterior import walk
 from randla import (
     LinearGaussian,
     ffbs,
@@ -20,7 +21,6 @@ from randla import (
     ppg,
     structural,
 )
-from tests.smoothing.models import walk
 
 BATCH = 100  # groups of chains that are run at a time
 SMOOTHERS = {"paris": paris, "ffbs": ffbs, "ppg": ppg, "particle_gibbs": particle_gibbs}
