@@ -165,7 +165,7 @@ def test_same_posterior_as_with_the_exact_likelihood(trial, method):
 @claim(
     null="true parameters rank uniformly among draws from their posterior",
     test="chi-square of the ranks of 2 parameters, Bonferroni",
-    replicates=150,
+    replicates=64,
     false_alarm=1e-7,
 )
 def test_calibration_on_the_exact_likelihood(trial):
@@ -185,7 +185,7 @@ def test_calibration_on_the_exact_likelihood(trial):
 @claim(
     null="true parameters rank uniformly among draws from their posterior by particles",
     test="chi-square of the ranks of 3 parameters, Bonferroni",
-    replicates=80,
+    replicates=48,
     false_alarm=1e-7,
 )
 def test_calibration_of_the_mixture(trial):
