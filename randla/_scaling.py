@@ -1,6 +1,5 @@
 """Rounding errors of doubles, and scales as powers of two, which have none."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,8 @@ def power_of_two_scale(largest: Any) -> Any:
 def median_exponents(X: NDArray[Any]) -> NDArray[np.int64]:
     """Exponents of the medians of the entries of each column that are not zero (else of 1)."""
     magnitudes = np.abs(X)
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column of zeros
-        medians = np.nanmedian(np.where(magnitudes > 0.0, magnitudes, np.nan), axis=0)
+    magnitudes[magnitudes == 0.0] = np.nan
+    magnitudes[:, np.isnan(magnitudes).all(axis=0)] = 1.0  # a column of zeros
+    with np.errstate(over="ignore", invalid="ignore"):
+        medians = np.nanmedian(magnitudes, axis=0)
     return exponents_of(np.where(np.isfinite(medians), medians, 1.0))

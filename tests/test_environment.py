@@ -19,10 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FEW = [c for c in CASES if c.name in ("lstsq", "lp_regression", "sliced_wasserstein", "ppg")]
 
 
-def outcome(case):
+@pytest.fixture(autouse=True)
+def no_warnings():
+    """The filters of warnings are those of all threads: they are set once around a test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return case.run_values()
+        yield
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the cache folder follows other variables")
@@ -58,15 +60,15 @@ def test_without_any_folder_for_the_cache(tmp_path, cache_folder):
 
 
 def test_several_python_threads_at_once():
-    expected = [outcome(case) for case in CASES]
+    expected = [case.run_values() for case in CASES]
     order = np.random.default_rng(0).permutation(np.tile(np.arange(len(CASES)), 3))
     with ThreadPoolExecutor(4) as pool:
-        for k, got in zip(order, pool.map(lambda k: outcome(CASES[k]), order), strict=True):
+        for k, got in zip(order, pool.map(lambda k: CASES[k].run_values(), order), strict=True):
             assert_same(got, expected[k])
 
 
 def outcomes_of_few():
-    return [outcome(case) for case in FEW]
+    return [case.run_values() for case in FEW]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -75,9 +77,7 @@ def test_in_another_process(method):
         pytest.skip(f"no {method} on this system")
     expected = outcomes_of_few()  # a fork comes after use, with the pool and BLAS at work
     context = multiprocessing.get_context(method)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            got = pool.submit(outcomes_of_few).result(timeout=120)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        got = pool.submit(outcomes_of_few).result(timeout=120)
     for values, other in zip(got, expected, strict=True):
         assert_same(values, other)
