@@ -6,7 +6,6 @@ With h the leverage of a row, `left` is 1 - h; rows with `left` below `least` ar
 are looked at one by one. See `randla.regression._errors.independent_rows`.
 """
 
-
 import numpy as np
 
 from randla._jit import fused_kernel, summing_kernel
