@@ -19,6 +19,7 @@ from randla.transport._directions import (
     FewProjectionsWarning,
     child_key,
     choose_design,
+    on_the_line,
 )
 from randla.transport._regression import Fit, fit_or_mean, plain_mean
 from randla.transport._result import MeanCost, SlicedWassersteinResult, times_unit
@@ -173,6 +174,7 @@ class SlicedEstimator:
             projected_costs=cost.powers(f),
             adjusted_costs=cost.powers(adjusted),
             _cost=cost,
+            _design=on_the_line() if design is None else design,
         )
 
     def adaptive(

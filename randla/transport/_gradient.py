@@ -14,14 +14,20 @@ from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design, as_design
 from randla.transport._projections import MAX_POWER, SAFE_POWER
 from randla.transport._regression import plain_mean
-from randla.transport._result import DirectionsResult, MeanCost, directions_interval, times_unit
+from randla.transport._result import (
+    DirectionsResult,
+    Drawn,
+    MeanCost,
+    directions_interval,
+    times_unit,
+)
 from randla.transport._slopes import ProjectedSlopes, Slopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinGradient(DirectionsResult):
+class SlicedWassersteinGradient(Drawn, DirectionsResult):
     """The sliced Wasserstein distance of two clouds and its gradient, with errors.
 
     The errors are those of the random directions, given the clouds.
@@ -57,6 +63,7 @@ class SlicedWassersteinGradient(DirectionsResult):
     _slope_errors: Array | None  # ... and its errors
     _unit: float  # ... times this unit
     _to_value: float  # d value / d power, in these units
+    _design: Design
 
     def _interval(self, level: float) -> tuple[Array, Array]:
         errors = self._slope_errors, self.degrees_of_freedom
@@ -196,6 +203,7 @@ def _result(
         _slope_errors=None if is_given else errors,
         _unit=slope_unit,
         _to_value=power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0,
+        _design=design,
     )
 
 

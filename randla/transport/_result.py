@@ -8,6 +8,7 @@ import numpy as np
 
 from randla._results import Result, axes_or_new, t_interval
 from randla._typing import Array
+from randla.transport._directions import Design
 
 
 def directions_interval(
@@ -124,8 +125,21 @@ class DirectionsResult(Result):
         raise NotImplementedError
 
 
+class Drawn:
+    """What results of one design have in common."""
+
+    _design: Design
+
+    @property
+    def direction_vectors(self) -> Array:
+        """The directions that were used, (n_projections, d), drawn again whenever they are asked
+        for; given to another call as ``directions=`` they repeat this one without the controls.
+        """
+        return self._design.rows(0, self._design.n).copy()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinResult(DirectionsResult):
+class SlicedWassersteinResult(Drawn, DirectionsResult):
     """An estimate of the sliced Wasserstein distance of two clouds, with its error.
 
     All errors are those of the random directions, given the two clouds: they say nothing of the
@@ -180,6 +194,7 @@ class SlicedWassersteinResult(DirectionsResult):
     projected_costs: Array
     adjusted_costs: Array
     _cost: MeanCost
+    _design: Design
 
     _shown: ClassVar[tuple[str, ...]] = (
         "value",
