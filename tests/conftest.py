@@ -1,3 +1,4 @@
+import os
 import signal
 
 import numba
@@ -30,6 +31,9 @@ def pytest_configure(config):
     )
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell,
         signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests of Ctrl-C would hang
+    if n_workers := getattr(config.option, "numprocesses", None):  # of pytest-xdist, which share
+        n_threads = max((os.cpu_count() or 1) // n_workers, 1)  # the cores: threads of OpenBLAS
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(n_threads))  # wait by spinning
 
 
 @pytest.hookimpl(wrapper=True)
