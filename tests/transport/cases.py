@@ -98,6 +98,7 @@ CASES: list[Case] = [
             ({"control_variate": (np.sum, [[0], [0, 1]])}, ValueError, "control_variate must be a"),
             ({"control_variate": (np.abs, [np.nan])}, ValueError, "control_variate must"),
             ({"cross_fit": 1}, TypeError, "cross_fit must be True or False"),
+            ({"population": 1}, TypeError, "population must be True or False"),
             ({"n_projections": 3, "directions": np.eye(4)}, ValueError, "left out or 4"),
         ],
     ),
@@ -143,7 +144,6 @@ CASES: list[Case] = [
         bad_options=[
             ({"p": 1}, ValueError, "population=True needs p from 1.5"),
             ({"X": _X}, ValueError, "population=True needs X to have at least 20 points"),
-            ({"population": 1}, TypeError, "population must be True or False"),
         ],
     ),
     Case(
