@@ -236,6 +236,11 @@ CASES: list[Case] = [
             ({"n_projections": 1}, ValueError, "n_projections must be at least 2"),
             ({"directions": np.eye(4)}, TypeError, "directions must be 'iid'"),
             ({"directions": "best"}, ValueError, "directions must be one of"),
+            ({"first_step": -1}, ValueError, "first_step must be at least 0"),
+            ({"callback": 3}, TypeError, "callback must be callable or None, got int"),
+            ({"every": 0}, ValueError, "every must be at least 1"),
+            ({"snapshots": 1}, ValueError, "snapshots must be at least 2"),
+            ({"snapshots": 5}, ValueError, "snapshots must be at least 2 and at most 4"),
         ],
     ),
     Case(
@@ -253,6 +258,8 @@ CASES: list[Case] = [
             ({"n_points": 0}, ValueError, "n_points must be at least 1"),
             ({"start": _X, "n_points": 3}, ValueError, "n_points must be left out or 12"),
             ({"start": _X[:, :2]}, ValueError, "start must have points of dimension 4"),
+            ({"point_weights": -_A}, ValueError, "point_weights must be non-negative"),
+            ({"point_weights": _A, "n_points": 3}, ValueError, r"point_weights must be of shape"),
         ],
     ),
     Case(
