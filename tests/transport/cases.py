@@ -154,7 +154,7 @@ CASES: list[Case] = [
         values=lambda r: (np.float64(r.statistic), np.float64(r.p_value), r.null),
         random=True,
         large=_LARGE,
-        scaled={"X Y": (2, 0, 2)},
+        scaled={"X Y": (None, 0, None)},
         bad_options=[
             ({"p": 17}, ValueError, "p must be in"),
             *_BAD_P,
