@@ -71,6 +71,7 @@ from randla.transport import (
     sliced_wasserstein_flow as sliced_wasserstein_flow,
     sliced_wasserstein_gradient as sliced_wasserstein_gradient,
     sliced_wasserstein_matrix as sliced_wasserstein_matrix,
+    sliced_wasserstein_sphere as sliced_wasserstein_sphere,
     wasserstein_1d as wasserstein_1d,
 )
 

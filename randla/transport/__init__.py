@@ -12,6 +12,7 @@ from randla.transport._max_sliced import MaxSlicedWasserstein, max_sliced_wasser
 from randla.transport._one_dimensional import wasserstein_1d
 from randla.transport._result import SlicedWassersteinResult
 from randla.transport._sliced import sliced_wasserstein
+from randla.transport._sphere import sliced_wasserstein_sphere
 
 __all__ = [
     "FewProjectionsWarning",
@@ -26,5 +27,6 @@ __all__ = [
     "sliced_wasserstein_flow",
     "sliced_wasserstein_gradient",
     "sliced_wasserstein_matrix",
+    "sliced_wasserstein_sphere",
     "wasserstein_1d",
 ]
