@@ -64,6 +64,7 @@ from randla.smoothing import (
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,
+    PopulationWarning as PopulationWarning,
     SlicedWassersteinResult as SlicedWassersteinResult,
     max_sliced_wasserstein as max_sliced_wasserstein,
     sliced_wasserstein as sliced_wasserstein,

@@ -1,5 +1,6 @@
 """The sliced Wasserstein distance on the sphere: transport on circles, with its error."""
 
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from randla._validation import as_choice, as_count, as_flag, as_number, as_point
 from randla.transport._control_variates import Columns, Controls, directions_for
 from randla.transport._costs import PairOfClouds
 from randla.transport._estimation import Draws, SlicedEstimator
-from randla.transport._frames import as_frames, choose_frames
+from randla.transport._frames import GivenFrames, as_frames, choose_frames
 from randla.transport._kernels.circle import UNIT, circle_equal, circle_uniform, circle_weighted
 from randla.transport._kernels.cost import accumulate_weights, fill_integer_weights
 from randla.transport._projections import SAFE_POWER
@@ -309,8 +310,9 @@ class _SphereEstimator(SlicedEstimator):
 
     def exact(self) -> SlicedWassersteinResult:
         """The exact cost of clouds on the circle: that of any frame."""
-        f = self.circle.with_forms(np.eye(2)[None])[0]
-        return self._result(None, None, plain_mean(f), f, f)
+        frame: Any = GivenFrames(np.eye(2)[None])
+        f = self.circle.with_forms(frame.rows(0, 1))[0]
+        return replace(self._result(None, None, plain_mean(f), f, f), _design=frame)
 
     def controls(self, design: Any) -> Controls | None:
         """The controls for a design: those asked for, or fewer where frames are too few."""

@@ -106,6 +106,7 @@ CASES: list[Case] = [
             ({"control_variate": (np.sum, [[0], [0, 1]])}, ValueError, "control_variate must be a"),
             ({"control_variate": (np.abs, [np.nan])}, ValueError, "control_variate must"),
             ({"cross_fit": 1}, TypeError, "cross_fit must be True or False"),
+            ({"population": 1}, TypeError, "population must be True or False"),
             ({"n_projections": 3, "directions": np.eye(4)}, ValueError, "left out or 4"),
         ],
     ),
@@ -136,6 +137,24 @@ CASES: list[Case] = [
         scaled={"X Y": (1, 1, None, None)},
     ),
     Case(
+        name="sliced_wasserstein population",
+        call=lambda **kw: sliced_wasserstein(population=True, **kw),
+        arrays={"X": grid(_RNG, (90, 4)), "Y": grid(_RNG, (60, 4), 2.0)},
+        values=lambda r: (
+            np.float64(r.population_power),
+            np.float64(r.bias),
+            np.array(r.population_interval()),
+        ),
+        random=True,
+        large=_LARGE,
+        rtol32=1e-4,
+        scaled={"X Y": (None, None, 1)},
+        bad_options=[
+            ({"p": 1}, ValueError, "population=True needs p from 1.5"),
+            ({"X": _X}, ValueError, "population=True needs X to have at least 20 points"),
+        ],
+    ),
+    Case(
         name="sliced_wasserstein_gradient",
         call=sliced_wasserstein_gradient,
         arrays={"X": _X, "Y": _Y},
@@ -147,10 +166,23 @@ CASES: list[Case] = [
         integers=False,  # at ties each order has a subgradient of its own
         bad_options=[
             ({"p": 1001}, ValueError, "p must be in"),
+            ({"wrt": "both X"}, ValueError, "wrt must be one of 'X', 'Y', 'both'"),
+            ({"weights": _A}, TypeError, "weights must be True or False"),
             *_BAD_P,
             *_BAD_WEIGHTS,
             *_BAD_DIRECTIONS,
         ],
+    ),
+    Case(
+        name="sliced_wasserstein_gradient of all",
+        call=lambda **kw: sliced_wasserstein_gradient(wrt="both", weights=True, **kw),
+        arrays={"X": _X, "Y": _Y, "a": _A},
+        values=lambda r: (r.gradient, r.gradient_Y, r.weight_gradient, r.weight_gradient_Y),
+        random=True,
+        large={**_LARGE, "a": np.arange(1.0, 401.0)},
+        scaled={"X Y": (1, 1, None, None), "a": (0, 0, 0, 0)},
+        rtol32=0.2,
+        integers=False,
     ),
     Case(
         name="sliced_wasserstein_matrix",

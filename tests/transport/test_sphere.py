@@ -150,6 +150,14 @@ def test_forms_and_their_means_few_points_or_many(d):
     np.testing.assert_allclose(costs.product_means(), products, rtol=1e-10)
 
 
+@pytest.mark.parametrize("d", [2, 3, 5])
+def test_the_frames_that_were_drawn(d):
+    X, Y = on_sphere(0, 6, d), on_sphere(1, 5, d)
+    drawn = sliced_wasserstein_sphere(X, Y, n_projections=64, rng=0)
+    given = sliced_wasserstein_sphere(X, Y, directions=drawn.direction_vectors)
+    np.testing.assert_allclose(given.projected_costs, drawn.projected_costs, rtol=1e-12)
+
+
 def test_controls_take_away_variance():
     X, Y = on_sphere(0, 40, 3, 3.0), on_sphere(1, 30, 3, 0.5)
     options = {"n_projections": 128, "directions": "iid", "rng": 0}
