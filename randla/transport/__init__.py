@@ -14,6 +14,7 @@ from randla.transport._population import PopulationWarning
 from randla.transport._result import SlicedWassersteinResult
 from randla.transport._sliced import sliced_wasserstein
 from randla.transport._sphere import sliced_wasserstein_sphere
+from randla.transport._two_sample import SlicedWassersteinTestResult, sliced_wasserstein_test
 
 __all__ = [
     "FewProjectionsWarning",
@@ -23,6 +24,7 @@ __all__ = [
     "SlicedWassersteinGradient",
     "SlicedWassersteinMatrix",
     "SlicedWassersteinResult",
+    "SlicedWassersteinTestResult",
     "max_sliced_wasserstein",
     "sliced_wasserstein",
     "sliced_wasserstein_barycenter",
@@ -30,5 +32,6 @@ __all__ = [
     "sliced_wasserstein_gradient",
     "sliced_wasserstein_matrix",
     "sliced_wasserstein_sphere",
+    "sliced_wasserstein_test",
     "wasserstein_1d",
 ]

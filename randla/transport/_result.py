@@ -266,7 +266,7 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
         >>> result = sliced_wasserstein(X, Y, population=True, rng=0)
         >>> low, high = result.population_interval(0.9)  # of one law
         >>> print(f"{result.value:.2f}, for the laws {low:.2f} to {high:.2f}")
-        0.16, for the laws 0.00 to 0.10
+        0.17, for the laws 0.00 to 0.14
         """
         if self._population is None:
             raise ValueError("population_interval needs sliced_wasserstein(..., population=True)")

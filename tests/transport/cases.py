@@ -10,6 +10,7 @@ from randla.transport import (
     sliced_wasserstein_gradient,
     sliced_wasserstein_matrix,
     sliced_wasserstein_sphere,
+    sliced_wasserstein_test,
     wasserstein_1d,
 )
 from tests.conformance import Case, grid
@@ -152,6 +153,22 @@ CASES: list[Case] = [
         bad_options=[
             ({"p": 1}, ValueError, "population=True needs p from 1.5"),
             ({"X": _X}, ValueError, "population=True needs X to have at least 20 points"),
+        ],
+    ),
+    Case(
+        name="sliced_wasserstein_test",
+        call=lambda **kw: sliced_wasserstein_test(**{"n_permutations": 30, **kw}),
+        arrays={"X": _X, "Y": _Y},
+        values=lambda r: (np.float64(r.statistic), np.float64(r.p_value), r.null),
+        random=True,
+        large=_LARGE,
+        scaled={"X Y": (None, 0, None)},
+        bad_options=[
+            ({"p": 17}, ValueError, "p must be in"),
+            *_BAD_P,
+            ({"X": _X[:, :3]}, ValueError, "Y must have points of dimension 3 as X has"),
+            ({"n_permutations": 0}, ValueError, "n_permutations must be at least 1"),
+            ({"n_projections": 0}, ValueError, "n_projections must be at least 1"),
         ],
     ),
     Case(
