@@ -32,8 +32,8 @@ _FAMILIES = {
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult max_sliced_wasserstein "
         "sliced_wasserstein sliced_wasserstein_barycenter sliced_wasserstein_flow "
-        "sliced_wasserstein_gradient sliced_wasserstein_matrix sliced_wasserstein_test "
-        "wasserstein_1d"
+        "sliced_wasserstein_gradient sliced_wasserstein_matrix sliced_wasserstein_sphere "
+        "sliced_wasserstein_test wasserstein_1d"
     ),
     "smoothing": (
         "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateFilterWarning "

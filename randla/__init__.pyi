@@ -72,6 +72,7 @@ from randla.transport import (
     sliced_wasserstein_flow as sliced_wasserstein_flow,
     sliced_wasserstein_gradient as sliced_wasserstein_gradient,
     sliced_wasserstein_matrix as sliced_wasserstein_matrix,
+    sliced_wasserstein_sphere as sliced_wasserstein_sphere,
     sliced_wasserstein_test as sliced_wasserstein_test,
     wasserstein_1d as wasserstein_1d,
 )

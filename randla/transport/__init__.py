@@ -13,6 +13,7 @@ from randla.transport._one_dimensional import wasserstein_1d
 from randla.transport._population import PopulationWarning
 from randla.transport._result import SlicedWassersteinResult
 from randla.transport._sliced import sliced_wasserstein
+from randla.transport._sphere import sliced_wasserstein_sphere
 from randla.transport._two_sample import SlicedWassersteinTestResult, sliced_wasserstein_test
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "sliced_wasserstein_flow",
     "sliced_wasserstein_gradient",
     "sliced_wasserstein_matrix",
+    "sliced_wasserstein_sphere",
     "sliced_wasserstein_test",
     "wasserstein_1d",
 ]

@@ -9,6 +9,7 @@ from randla.transport import (
     sliced_wasserstein_flow,
     sliced_wasserstein_gradient,
     sliced_wasserstein_matrix,
+    sliced_wasserstein_sphere,
     sliced_wasserstein_test,
     wasserstein_1d,
 )
@@ -21,6 +22,13 @@ _FLAT_X, _FLAT_Y = grid(_RNG, (2, 11)), grid(_RNG, (2, 7), 2.0)
 _LARGE, _HIGH = (
     {"X": _RNG.standard_normal((n, d)), "Y": 2.0 * _RNG.standard_normal((m, d))}
     for n, m, d in ((400, 300, 4), (30, 20, 24))
+)
+_ROUND, _BALL = (  # on the sphere, exactly in float32
+    {
+        name: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32).astype(np.float64)
+        for name, x in pair.items()
+    }
+    for pair in ({"X": _X + 0.1, "Y": _Y - 0.1}, _LARGE)
 )
 _MANY = {"clouds": _LARGE["X"], "others": [_LARGE["Y"], _Y]}
 
@@ -278,6 +286,42 @@ CASES: list[Case] = [
             ({"point_weights": -_A}, ValueError, "point_weights must be non-negative"),
             ({"point_weights": _A, "n_points": 3}, ValueError, r"point_weights must be of shape"),
         ],
+    ),
+    Case(
+        name="sliced_wasserstein_sphere",
+        call=sliced_wasserstein_sphere,
+        arrays=_ROUND,
+        values=sliced_values,
+        random=True,
+        integers=False,
+        large=_BALL,
+        bad_options=[
+            *_BAD_P,
+            ({"p": 17}, ValueError, "p must be in"),
+            *_BAD_WEIGHTS,
+            *_BAD_DIRECTIONS[:4],
+            ({"directions": np.eye(4)}, ValueError, r"directions must have shape \(L, 4, 2\)"),
+            ({"directions": np.ones((3, 4, 2))}, ValueError, "orthonormal columns within 1e-6"),
+            (
+                {"directions": np.eye(4)[None, :, :2], "n_projections": 3},
+                ValueError,
+                "n_projections must be left out or 1",
+            ),
+            ({"control_variate": "full"}, ValueError, "control_variate must be one of None"),
+            ({"control_variate": 3}, TypeError, "control_variate must be one of None"),
+            ({"X": 2.0 * _ROUND["X"]}, ValueError, "X must have rows of length 1 within 1e-06"),
+            ({"X": np.ones((3, 1))}, ValueError, "X must have points in 2 dimensions or more"),
+            ({"Y": _ROUND["Y"][:, :3]}, ValueError, "Y must have points of dimension 4"),
+            ({"Y": None, "b": np.ones(9)}, ValueError, "b must be left out without Y"),
+        ],
+    ),
+    Case(
+        name="sliced_wasserstein_sphere weighted",
+        call=lambda **kw: sliced_wasserstein_sphere(n_projections=60, p=1.5, **kw),
+        arrays={**_ROUND, "a": _A},
+        values=sliced_values,
+        random=True,
+        integers=False,
     ),
     Case(
         name="max_sliced_wasserstein",
