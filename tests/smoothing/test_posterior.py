@@ -13,9 +13,10 @@ from randla import DiscreteHMM, LinearGaussian, StateSpaceModel, posterior, stru
 from randla._random import new_stream
 from randla.smoothing import PosteriorWarning
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._posterior import exact, particle
+from randla.smoothing._posterior import exact
+from randla.smoothing._posterior.clouds import Clouds, ParticleProblem, Size, choose, constant
 from randla.smoothing._posterior.moves import Walk
-from randla.smoothing._posterior.particle import Clouds, ParticleProblem, ParticleState
+from randla.smoothing._posterior.particle import MixtureChain, ParticleState
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Schedule
 from tests.smoothing import models
@@ -184,11 +185,11 @@ def test_likelihood_of_a_collapsed_move_is_that_of_its_own_cloud():
     """Not of another filter: the cloud that holds the path and its likelihood belong together."""
     problem = mixture_problem(SERIES[:10])
     state = ParticleState(problem, 3, 0)
-    cloud = Clouds(problem, 7, state.stream)
-    for _ in state.start_path(cloud.smoother):
+    clouds = Clouds(problem, constant(7, state.z), state.stream)
+    for _ in state.start_path(clouds.present):
         pass
-    value = last_of(cloud.conditional(state))
-    states, log_weights, _ = cloud.smoother.filter.particles
+    value = last_of(clouds.conditional(state.point, state.paths[0]))
+    states, log_weights, _ = clouds.present.filter.particles
     np.testing.assert_array_equal(states[:, 0], state.paths[0])
     increments = np.log(np.mean(np.exp(log_weights), axis=1))  # multinomial at every step
     assert value == pytest.approx(increments.sum(), rel=1e-12)
@@ -197,15 +198,26 @@ def test_likelihood_of_a_collapsed_move_is_that_of_its_own_cloud():
 def test_an_accepted_cloud_takes_the_place_of_the_present_one():
     problem = mixture_problem(SERIES[:10])
     state = ParticleState(problem, 3, 0)
-    cloud = Clouds(problem, 7, state.stream)
-    present = cloud.smoother.filter
-    for _ in cloud.fresh(problem, state.point):
-        pass
-    assert cloud.smoother.filter is present
-    fresh = cloud.other
-    cloud.accept()
-    assert cloud.smoother.filter is fresh
-    assert cloud.other is present
+    clouds = Clouds(problem, constant(7, state.z), state.stream)
+    for _ in range(3):  # two work spaces in turn
+        present = clouds.present
+        for _ in clouds.fresh(state.point):
+            pass
+        assert clouds.present is present
+        fresh = clouds.other
+        assert fresh is not present
+        clouds.accept()
+        assert clouds.present is fresh
+
+
+def test_particles_as_a_function_of_the_parameters():
+    size = Size(100, np.array([1.0, 0.0]), np.array([0.0, -1.0]), 3000)
+    others = [[1.0, 0.0], [9.0, 0.4], [1.0, -1.0], [1.0, 5.0], [1.0, -2.6], [1.0, -99.0]]
+    assert [size.at(np.array(z)) for z in others] == [100, 100, 200, 50, 800, 800]
+    assert size._replace(n=60).at(np.array([1.0, 5.0])) == 40
+    assert size._replace(n=6).at(np.array([1.0, 5.0])) == 6  # as few as that were given
+    assert size._replace(most=150).at(np.array([1.0, -2.0])) == 150
+    assert constant(9, size.mean).at(np.array([1.0, -7.0])) == 9
 
 
 def test_walk_finds_its_scale():
@@ -218,18 +230,29 @@ def test_walk_finds_its_scale():
     assert 0.5 < walk.reached()[0, 0] < 2.0
 
 
-@pytest.mark.parametrize(("n", "period"), [(40, 1), (140, 2), (200, 6), (500, 20)])
-def test_period_of_collapsed_moves(n, period):
-    problem = mixture_problem(SERIES[:10])._replace(schedule=Schedule(2000, 1000, 1))
-    assert problem.period(n) == period
+@pytest.mark.parametrize(("n", "n_times", "period"), [
+    (40, 10, 1), (130, 500, 1), (200, 500, 4), (500, 100, 2), (300, 1000, 20), (100, 1000, 2),
+])  # fmt: skip
+def test_period_of_collapsed_moves(n, n_times, period):
+    """Cheap moves are made often, dear ones are at most half of the time."""
+    chain = MixtureChain.__new__(MixtureChain)
+    chain.problem = mixture_problem(SERIES[:10])._replace(schedule=Schedule(2000, 1000, 1))
+    chain.paths = np.empty((1, n_times))
+    assert chain._period(n) == period
 
 
 def test_number_of_particles_goes_with_the_variance():
+    """Precise observations need more of them."""
     problem = mixture_problem(SERIES)
-    state = ParticleState(problem, 1, 0)
-    assert 40 <= last_of(particle.choose(problem, state, state.point)) <= 300
-    given = problem._replace(n_particles=33)
-    assert last_of(particle.choose(given, state, state.point)) == 33
+    z = Prior(models.walk, PRIOR).start
+    line = z + np.array([[0.1, 0.0, -0.8], [-0.1, 0.1, 0.0], [0.1, -0.1, 0.8]] * 4)
+    stream = ParticleState(problem, 1, 0).stream
+    size = last_of(choose(problem, stream, line))
+    assert 40 <= size.n <= 300
+    np.testing.assert_allclose(size.mean, line.mean(axis=0))
+    assert size.doublings[2] < -0.3
+    given = last_of(choose(problem._replace(n_particles=33), stream, line))
+    assert given.at(line[0]) == given.at(line[2]) == 33
 
 
 # Results ------------------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ class PosteriorResult(Result):
     method : str
         "exact", "particle" or "pmmh".
     n_particles : (n_chains,) ndarray of int or None
-        Particles of the filters whose likelihoods were compared; zero where there were none.
+        Particles of the filters whose likelihoods were compared, at the centre of the posterior;
+        zero where there were none.
     period : (n_chains,) ndarray of int or None
         With "particle": iterations from one such comparison to the next.
     burn_in : int

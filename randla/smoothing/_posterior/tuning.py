@@ -52,8 +52,8 @@ class Sampler(Protocol):
     def learn(self, pilot: Pilot) -> None:
         """Take over a new centre and shape."""
 
-    def retune(self, mean: Array) -> Iterator[int]:
-        """Choose once more what is chosen at the centre."""
+    def retune(self, line: Array) -> Iterator[int]:
+        """Choose once more what depends on where the chain is, by a stretch of it (n, m)."""
 
     def start_counting(self) -> None:
         """Forget what was counted in the burn-in."""
@@ -93,7 +93,7 @@ def run(
         if done < burn_in and done % LEARN_EVERY == 0:
             sampler.learn(learned(line[done // 2 : done], shape))
         if done == burn_in // 2:  # a quarter of the default length
-            for _ in sampler.retune(line[done // 2 : done].mean(axis=0)):
+            for _ in sampler.retune(line[done // 2 : done]):
                 yield k
         path = sampler.path() if k >= burn_in else None
         if path is not None:

@@ -15,9 +15,10 @@ from scipy import stats
 from randla import LinearGaussian, posterior
 from randla._validation import read_only
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._posterior import exact, particle, priors
+from randla.smoothing._posterior import exact, priors
+from randla.smoothing._posterior.clouds import Clouds, ParticleProblem, Size
 from randla.smoothing._posterior.moves import Point
-from randla.smoothing._posterior.particle import MixtureChain, ParticleProblem
+from randla.smoothing._posterior.particle import MixtureChain
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Pilot, Schedule
 from tests.smoothing import models
@@ -35,6 +36,8 @@ LAWS = {
 VARIANCES = np.array([math.pi**2 / 12, 0.25, 0.25])
 # Of z, z^2, x_0^2, and the standardised steps and observations.
 EXPECTED = np.array([0.0, 0.0, 0.0, *VARIANCES, 1.0, 1.0, 1.0])
+#: Six to 48 particles in collapsed moves.
+SIZE = Size(N_PARTICLES, np.zeros(3), np.array([0.5, 0.0, -1.5]), 100)
 KINDS = ("sweep", "collapsed", "mixture")
 
 
@@ -59,7 +62,7 @@ class Alternation:
             "particle",
             None,
             Pilot(np.zeros(3), np.diag(VARIANCES)),
-            0 if kind == "sweep" else N_PARTICLES,
+            None if kind == "sweep" else SIZE,
         )
 
     def means(self, rng):
@@ -85,9 +88,9 @@ class Alternation:
 
 
 def collapsed(chain):
-    value = yield from chain.cloud.conditional(chain)
-    yield from chain.propose(chain.cloud, value, chain.laws, False)
-    yield from chain.cloud.smoother.backward(chain.paths)
+    value = yield from chain.clouds.conditional(chain.point, chain.paths[0])
+    yield from chain.propose(chain.clouds, value, chain.laws, False)
+    yield from chain.clouds.backward(chain.paths)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,13 +120,13 @@ def test_geweke_sees_a_forgotten_jacobian(monkeypatch):
 
 def test_geweke_sees_a_likelihood_of_another_cloud(monkeypatch):
     """Zhat of a fresh filter in the place of that of the cloud which holds the path."""
-    right = particle.Clouds.conditional
+    right = Clouds.conditional
 
-    def wrong(self, state):
-        yield from right(self, state)
-        return (yield from self.fresh(state.problem, state.point))
+    def wrong(self, point, path):
+        yield from right(self, point, path)
+        return (yield from self.fresh(point))
 
-    monkeypatch.setattr(particle.Clouds, "conditional", wrong)
+    monkeypatch.setattr(Clouds, "conditional", wrong)
     assert worst_z("collapsed") > 7
 
 
