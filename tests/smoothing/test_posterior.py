@@ -167,14 +167,14 @@ def last_of(steps):
 def mixture_problem(y, n=6, **options):
     smoothing = make_problem(models.walk, y, "state", n, 2, "exact", paths=None)
     prior = Prior(models.walk, PRIOR)
-    return ParticleProblem(prior, smoothing, Schedule(20, 10, 1), "particle", None, **options)
+    return ParticleProblem(prior, [smoothing], Schedule(20, 10, 1), "particle", None, **options)
 
 
 def test_density_of_a_path():
     y = SERIES[:25]  # with gaps
     state = ParticleState(mixture_problem(y), 0, 0)
     x = np.random.default_rng(0).standard_normal(25)
-    state.paths[0] = x
+    state.paths[0][0] = x
     c, q, r = theta = np.array([0.7, 0.5, 0.8])
     expected = st.norm.logpdf(x[0]) + st.norm.logpdf(x[1:], c * x[:-1], q).sum()
     expected += np.nansum(st.norm.logpdf(y, x, r))
@@ -188,9 +188,9 @@ def test_likelihood_of_a_collapsed_move_is_that_of_its_own_cloud():
     clouds = Clouds(problem, constant(7, state.z), state.stream)
     for _ in state.start_path(clouds.present):
         pass
-    value = last_of(clouds.conditional(state.point, state.paths[0]))
-    states, log_weights, _ = clouds.present.filter.particles
-    np.testing.assert_array_equal(states[:, 0], state.paths[0])
+    value = last_of(clouds.conditional(state.point, state.paths))
+    states, log_weights, _ = clouds.present.parts[0].filter.particles
+    np.testing.assert_array_equal(states[:, 0], state.paths[0][0])
     increments = np.log(np.mean(np.exp(log_weights), axis=1))  # multinomial at every step
     assert value == pytest.approx(increments.sum(), rel=1e-12)
 
@@ -236,8 +236,8 @@ def test_walk_finds_its_scale():
 def test_period_of_collapsed_moves(n, n_times, period):
     """Cheap moves are made often, dear ones are at most half of the time."""
     chain = MixtureChain.__new__(MixtureChain)
-    chain.problem = mixture_problem(SERIES[:10])._replace(schedule=Schedule(2000, 1000, 1))
-    chain.paths = np.empty((1, n_times))
+    problem = mixture_problem(np.zeros(n_times))
+    chain.problem = problem._replace(schedule=Schedule(2000, 1000, 1))
     assert chain._period(n) == period
 
 
@@ -412,8 +412,33 @@ def test_several_series_add_up():
     assert result.paths is None
     with pytest.raises(ValueError, match="one series for a forecast"):
         result.forecast(2)
-    with pytest.raises(ValueError, match="y must be one series for method='particle'"):
-        posterior(models.walk, halves, PRIOR, **SHORT)
+
+
+def test_several_series_by_particles():
+    """Densities of paths and likelihoods of clouds are products over the series."""
+    halves = [SERIES[:10], SERIES[30:45]]
+    each = [mixture_problem(half) for half in halves]
+    problem = each[0]._replace(series=[one.series[0] for one in each])
+    state = ParticleState(problem, 3, 0)
+    clouds = Clouds(problem, constant(2000, state.z), state.stream)
+    for _ in state.start_path(clouds.present):
+        pass
+    value = last_of(clouds.conditional(state.point, state.paths))
+    c, q, r = state.theta
+    model = LinearGaussian(c, q * q, 1.0, r * r, 0.0, 1.0)
+    truth = sum(exact.likelihood_of(model, exact.rows_of(model, half)) for half in halves)
+    assert value == pytest.approx(truth, abs=0.5)
+    total = state._given_path(state.theta)
+    for one, path in zip(each, list(state.paths), strict=True):
+        state.problem, state.paths = one, [path]
+        total -= state._given_path(state.theta)
+    assert total == pytest.approx(0.0, abs=1e-9)
+    for method in ("particle", "pmmh"):
+        result = posterior(models.walk, halves, PRIOR, method=method, n_particles=20, **SHORT)
+        assert result.paths is None
+        assert method == "pmmh" or result.update_rate.shape == (25,)
+        with pytest.raises(ValueError, match="one series for a forecast"):
+            result.forecast(2)
 
 
 def test_inputs_of_series_and_of_forecasts():

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Generator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from randla._typing import Array
 from randla._validation import read_only
@@ -12,6 +14,7 @@ from randla.smoothing._kernels.particles import resample
 from randla.smoothing._particles.checks import WeightError
 from randla.smoothing._particles.ffbs import PathSmoother
 from randla.smoothing._particles.problem import SmoothingProblem
+from randla.smoothing._particles.sweeps import surviving_start
 from randla.smoothing._posterior.moves import Point
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Pilot, Schedule
@@ -55,7 +58,7 @@ class ParticleProblem(NamedTuple):
     """What all chains share. Picklable."""
 
     prior: Prior
-    smoothing: SmoothingProblem
+    series: list[SmoothingProblem]  # independent ones, mostly one
     schedule: Schedule
     method: str  # "particle" or "pmmh"
     n_particles: int | None  # of collapsed and marginal moves; None: by the rules
@@ -68,43 +71,81 @@ class ParticleProblem(NamedTuple):
         model = self.prior.model
         return model.log_transition is not None and model.log_initial is not None
 
-    def smoother(self, n: int, stream: Any) -> PathSmoother:
-        """A filter of n particles, with one path drawn backward."""
-        return PathSmoother(self.smoothing._replace(n_particles=n), stream, 1)
+    @property
+    def n_times(self) -> int:
+        """Times of all series."""
+        return sum(len(one.y) for one in self.series)
 
     def arguments(self, theta: Array) -> Array:
         """What the functions of the model are handed as `theta`."""
         return self.prior.model._at(read_only(theta))._arguments
 
 
+class Smoother:
+    """A filter for each series, and a path drawn backward through each; `paths` (1, T[, d])."""
+
+    def __init__(self, problem: ParticleProblem, n: int, stream: Any) -> None:
+        self.parts = [PathSmoother(s._replace(n_particles=n), stream, 1) for s in problem.series]
+
+    def forward(self, paths: list[Array] | None, theta: Array) -> Generator[int, None, None]:
+        """Run the filters, conditional on the paths, if there are any."""
+        for i, part in enumerate(self.parts):
+            yield from part.forward(None if paths is None else paths[i][0], theta)
+
+    def backward(self, paths: list[Array]) -> Generator[int, None, None]:
+        """Draw paths through the filters that were run."""
+        for part, path in zip(self.parts, paths, strict=True):
+            yield from part.backward(path)
+
+    def start(self, paths: list[Array], theta: Array) -> Generator[int, None, None]:
+        """Draw first paths, from filters that are not conditional."""
+        for part, path in zip(self.parts, paths, strict=True):
+            draw = partial(part.draw, path, theta=theta)
+            yield from surviving_start(part, draw)
+
+    def log_likelihood(self) -> float:
+        """Log Zhat of all series."""
+        return sum(part.filter.log_likelihood() for part in self.parts)
+
+    def changed(self) -> NDArray[np.int64]:
+        """Sweeps in which the paths were left at each time, one series after another."""
+        return np.concatenate([part.changed for part in self.parts])
+
+    def start_counting(self) -> None:
+        """Forget these."""
+        for part in self.parts:
+            part.changed[:] = 0
+
+
 class Clouds:
     """The present cloud, that of the last proposal, and the work spaces of both."""
 
-    present: PathSmoother
-    other: PathSmoother
+    present: Smoother
+    other: Smoother
 
     def __init__(self, problem: ParticleProblem, size: Size, stream: Any) -> None:
         self.problem, self.size, self.stream = problem, size, stream
-        self._spaces: dict[int, list[PathSmoother]] = {}
+        self._spaces: dict[int, list[Smoother]] = {}
         self.present = self._space(size.mean, None)
 
-    def _space(self, z: Array, taken: PathSmoother | None) -> PathSmoother:
+    def _space(self, z: Array, taken: Smoother | None) -> Smoother:
         """A filter with the particles for z that is not `taken`."""
         spaces = self._spaces.setdefault(self.size.at(z), [])
         for space in spaces:
             if space is not taken:
                 return space
-        space = self.problem.smoother(self.size.at(z), self.stream)
+        space = Smoother(self.problem, self.size.at(z), self.stream)
         if self.problem.method == "pmmh":  # any scheme will do, and this one adds the least noise
-            space.filter.scheme, space.filter.threshold = resample.SYSTEMATIC, 0.5
+            for part in space.parts:
+                part.filter.scheme, part.filter.threshold = resample.SYSTEMATIC, 0.5
         spaces.append(space)
         return space
 
-    def conditional(self, point: Point, path: Array) -> Generator[int, None, float]:
-        """(a): the cloud given a path; returns log Zhat of this cloud."""
+    def conditional(self, point: Point, paths: list[Array]) -> Generator[int, None, float]:
+        """(a): the cloud given the path; returns log Zhat of this cloud."""
         self.present = self._space(point.z, None)
-        yield from self.present.forward(path, self.problem.arguments(point.theta))
-        return self.present.filter.log_likelihood()
+        yield from self.present.forward(paths, self.problem.arguments(point.theta))
+        return self.present.log_likelihood()
 
     def fresh(self, point: Point) -> Generator[int, None, float]:
         """Run a filter at another point, beside the present cloud; returns log Zhat."""
@@ -113,7 +154,7 @@ class Clouds:
         self.other = self._space(point.z, self.present)
         try:
             yield from self.other.forward(None, self.problem.arguments(point.theta))
-            return self.other.filter.log_likelihood()
+            return self.other.log_likelihood()
         except WeightError:  # no particle survived, or the parameters are far beyond the data
             return -math.inf
 
@@ -121,8 +162,8 @@ class Clouds:
         """The last fresh cloud becomes the present one."""
         self.present = self.other
 
-    def backward(self, paths: Array) -> Generator[int, None, None]:
-        """(c): a path (1, T[, d]) through the present cloud."""
+    def backward(self, paths: list[Array]) -> Generator[int, None, None]:
+        """(c): a path through the present cloud."""
         return self.present.backward(paths)
 
     def variance(self, point: Point, n_filters: int) -> Generator[int, None, float]:

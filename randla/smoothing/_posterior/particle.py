@@ -31,9 +31,14 @@ from randla._random import new_stream
 from randla._typing import Array
 from randla.smoothing._kernels.particles.path_density import path_density_template
 from randla.smoothing._particles.checks import WeightError
-from randla.smoothing._particles.ffbs import PathSmoother
-from randla.smoothing._particles.sweeps import surviving_start
-from randla.smoothing._posterior.clouds import N_LOOK, Clouds, ParticleProblem, Size, choose
+from randla.smoothing._posterior.clouds import (
+    N_LOOK,
+    Clouds,
+    ParticleProblem,
+    Size,
+    Smoother,
+    choose,
+)
 from randla.smoothing._posterior.moves import Independent, Laws, Point, Walk, random_walk
 from randla.smoothing._posterior.tuning import Chain, Pilot, learned, run
 
@@ -52,8 +57,7 @@ class ParticleState:
     def __init__(self, problem: ParticleProblem, key: int, c: int) -> None:
         self.problem, self.prior = problem, problem.prior
         self.rng, self.stream = np.random.default_rng([key, c]), new_stream(np.uint64(key), c)
-        shape, n_times = problem.smoothing.state_shape, len(problem.smoothing.y)
-        self.paths = np.empty((1, n_times, *shape))  # one
+        self.paths = [np.empty((1, len(s.y), *s.state_shape)) for s in problem.series]
         self.point = Point(self.prior, self.prior.start)
         self.info = np.zeros(3, np.int64)
         self.counts = {"path": [0, 0], "collapsed": [0, 0]}  # accepted, proposed
@@ -71,18 +75,18 @@ class ParticleState:
     def theta(self) -> Array:
         return self.point.theta
 
-    def path(self) -> Array:
-        """The present path (T, d)."""
-        return self.paths.reshape(self.paths.shape[1], -1)
+    def path(self) -> Array | None:
+        """The present path (T, d) of a single series."""
+        path = self.paths[0]
+        return path.reshape(path.shape[1], -1) if len(self.paths) == 1 else None
 
-    def start_path(self, smoother: PathSmoother) -> Generator[int, None, None]:
+    def start_path(self, smoother: Smoother) -> Generator[int, None, None]:
         """A first path, from filters that are not conditional."""
-        theta = self.problem.arguments(self.theta)
-        yield from surviving_start(smoother, lambda: smoother.draw(self.paths, theta=theta))
+        yield from smoother.start(self.paths, self.problem.arguments(self.theta))
 
-    def sweep(self, smoother: PathSmoother, walk: Walk, adapt: bool) -> Generator[int, None, None]:
+    def sweep(self, smoother: Smoother, walk: Walk, adapt: bool) -> Generator[int, None, None]:
         """(a), (c) and (d)."""
-        yield from smoother.forward(self.paths[0], self.problem.arguments(self.theta))
+        yield from smoother.forward(self.paths, self.problem.arguments(self.theta))
         yield from smoother.backward(self.paths)
         value = self._given_path(self.theta)
         moves = walk.draw(self.rng, N_STEPS)
@@ -100,9 +104,9 @@ class ParticleState:
             arguments = self.problem.arguments(theta)
         except ValueError:  # no such model
             return -math.inf
-        value = float(
-            self.density(self.problem.smoothing.series(arguments), self.paths[0], self.info)
-        )
+        value = 0.0
+        for one, path in zip(self.problem.series, self.paths, strict=True):
+            value += float(self.density(one.series(arguments), path[0], self.info))
         return value if value == value else -math.inf
 
     def propose(
@@ -139,8 +143,8 @@ def pilot(
     start = np.diag(problem.prior.spread() ** 2)
     line = np.empty((_PILOT_SWEEPS, problem.prior.size))
     if problem.has_densities:
-        yield from state.start_path(problem.smoother(N_LOOK, state.stream))
-        smoother, walk = problem.smoother(N_SWEEP, state.stream), Walk(start, _ACCEPTED_GIVEN_PATH)
+        yield from state.start_path(Smoother(problem, N_LOOK, state.stream))
+        smoother, walk = Smoother(problem, N_SWEEP, state.stream), Walk(start, _ACCEPTED_GIVEN_PATH)
         for k in range(_PILOT_SWEEPS):
             yield from state.sweep(smoother, walk, adapt=True)
             line[k] = state.z
@@ -163,7 +167,7 @@ class MixtureChain(ParticleState):
         super().__init__(problem, key, c)
         first = problem.pilot
         assert first is not None
-        self.smoother = problem.smoother(N_SWEEP, self.stream)
+        self.smoother = Smoother(problem, N_SWEEP, self.stream)
         self.given_path = Walk(first.shape, _ACCEPTED_GIVEN_PATH)
         self.laws = Independent(*first), Walk(first.shape, _ACCEPTED)
         self._set_size(problem.size)
@@ -180,17 +184,17 @@ class MixtureChain(ParticleState):
         they are dear: in long series, where the posterior is near to normal and sweeps go far.
         """
         steps = (N_PROPOSALS + 2) * n
-        share = min((steps * self.paths.shape[1] / _DEAR) ** 2, 1.0)
+        share = min((steps * self.problem.n_times / _DEAR) ** 2, 1.0)
         longest = max(1, self.problem.schedule.n_iterations // 100)
         return min(max(round(share * steps / (2 * N_SWEEP + N_STEPS)), 1), longest)
 
     def start(self) -> Generator[int, None, None]:
-        yield from self.start_path(self.problem.smoother(N_LOOK, self.stream))
+        yield from self.start_path(Smoother(self.problem, N_LOOK, self.stream))
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
         yield from self.sweep(self.smoother, self.given_path, adapt)
         if self.clouds is not None and k % self.period == self.period - 1:
-            value = yield from self.clouds.conditional(self.point, self.paths[0])
+            value = yield from self.clouds.conditional(self.point, self.paths)
             yield from self.propose(self.clouds, value, self.laws, adapt)
             yield from self.clouds.backward(self.paths)
 
@@ -202,7 +206,7 @@ class MixtureChain(ParticleState):
         self._set_size((yield from choose(self.problem, self.stream, line)))
 
     def start_counting(self) -> None:
-        self.smoother.changed[:] = 0
+        self.smoother.start_counting()
         self.counts = {name: [0, 0] for name in self.counts}
 
     def rates(self) -> dict[str, Any]:
@@ -210,7 +214,7 @@ class MixtureChain(ParticleState):
         return {
             "acceptance": a / max(n, 1),
             "collapsed_acceptance": b / m if m else np.nan,
-            "changed": self.smoother.changed,
+            "changed": self.smoother.changed(),
             "n_particles": 0 if self.size is None else self.size.n,
             "period": self.period,
         }

@@ -42,10 +42,10 @@ class PosteriorResult(Result):
         Likewise of those that renew the path as well ("particle").
     update_rate : (T,) ndarray or None
         Share of the sweeps after the burn-in, over all chains, in which the path left the one
-        before at time t ("particle").
+        before at time t ("particle"); of several series one after another.
     paths : (n_chains, n_paths, T, d) ndarray or None
         Paths of the states, each drawn together with ``draws[:, i * thin]``; None with
-        ``method="exact"`` and several megabytes.
+        several series, and with ``method="exact"`` and several megabytes.
     thin : int
         Draws from one of the `paths` to the next.
     method : str

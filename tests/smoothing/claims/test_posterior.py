@@ -16,7 +16,7 @@ from randla import LinearGaussian, posterior
 from randla._validation import read_only
 from randla.smoothing._particles.problem import make_problem
 from randla.smoothing._posterior import exact, priors
-from randla.smoothing._posterior.clouds import Clouds, ParticleProblem, Size
+from randla.smoothing._posterior.clouds import Clouds, ParticleProblem, Size, Smoother
 from randla.smoothing._posterior.moves import Point
 from randla.smoothing._posterior.particle import MixtureChain
 from randla.smoothing._posterior.priors import Prior
@@ -57,7 +57,7 @@ class Alternation:
         data = smoothing.data._replace(y=read_only(self.y), observed=np.ones(N_TIMES, bool))
         self.problem = ParticleProblem(
             Prior(models.walk, LAWS),
-            smoothing._replace(data=data._replace(observed=read_only(data.observed))),
+            [smoothing._replace(data=data._replace(observed=read_only(data.observed)))],
             Schedule(10**6, 0, 1),
             "particle",
             None,
@@ -68,9 +68,9 @@ class Alternation:
     def means(self, rng):
         """Means of the moments along a chain that starts in the law of the model."""
         y, chain = self.y, MixtureChain(self.problem, int(rng.integers(2**63)), 0)
-        chain.smoother = self.problem.smoother(N_PARTICLES, chain.stream)
+        chain.smoother = Smoother(self.problem, N_PARTICLES, chain.stream)
         z = np.array([np.arctanh(rng.uniform(-1, 1)), *0.5 * rng.standard_normal(2)])
-        chain.point, x = Point(chain.prior, z), chain.paths[0]
+        chain.point, x = Point(chain.prior, z), chain.paths[0][0]
         x[0] = rng.standard_normal()
         for t in range(1, N_TIMES):
             x[t] = chain.theta[0] * x[t - 1] + chain.theta[1] * rng.standard_normal()
@@ -88,7 +88,7 @@ class Alternation:
 
 
 def collapsed(chain):
-    value = yield from chain.clouds.conditional(chain.point, chain.paths[0])
+    value = yield from chain.clouds.conditional(chain.point, chain.paths)
     yield from chain.propose(chain.clouds, value, chain.laws, False)
     yield from chain.clouds.backward(chain.paths)
 
@@ -122,8 +122,8 @@ def test_geweke_sees_a_likelihood_of_another_cloud(monkeypatch):
     """Zhat of a fresh filter in the place of that of the cloud which holds the path."""
     right = Clouds.conditional
 
-    def wrong(self, point, path):
-        yield from right(self, point, path)
+    def wrong(self, point, paths):
+        yield from right(self, point, paths)
         return (yield from self.fresh(point))
 
     monkeypatch.setattr(Clouds, "conditional", wrong)
