@@ -230,15 +230,16 @@ def test_walk_finds_its_scale():
     assert 0.5 < walk.reached()[0, 0] < 2.0
 
 
-@pytest.mark.parametrize(("n", "n_times", "period"), [
-    (40, 10, 1), (130, 500, 1), (200, 500, 4), (500, 100, 2), (300, 1000, 20), (100, 1000, 2),
+@pytest.mark.parametrize(("n", "n_times", "rhythm"), [
+    (40, 10, (1, 1)), (130, 500, (1, 1)), (200, 500, (4, 1)), (500, 100, (2, 1)),
+    (300, 1000, (20, 2)), (900, 1000, (20, 4)),
 ])  # fmt: skip
-def test_period_of_collapsed_moves(n, n_times, period):
+def test_rhythm_of_collapsed_moves(n, n_times, rhythm):
     """Cheap moves are made often, dear ones are at most half of the time."""
     chain = MixtureChain.__new__(MixtureChain)
     problem = mixture_problem(np.zeros(n_times))
     chain.problem = problem._replace(schedule=Schedule(2000, 1000, 1))
-    assert chain._period(n) == period
+    assert chain._rhythm(n) == rhythm
 
 
 def test_number_of_particles_goes_with_the_variance():

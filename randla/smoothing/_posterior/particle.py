@@ -48,6 +48,7 @@ N_PROPOSALS = 4  # of a collapsed or marginal move, from two laws in turn
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
 _PILOT_SWEEPS, _PILOT_KEPT = 300, 200
 _MOST_STARTS = 20
+_MOST_SWEEPS = 4  # of an iteration
 _DEAR = 1.5e6  # particles times steps of a collapsed move, some 25 ms
 
 
@@ -173,26 +174,30 @@ class MixtureChain(ParticleState):
         self._set_size(problem.size)
 
     def _set_size(self, size: Size | None) -> None:
-        self.size = size
-        self.period = 0 if size is None else self._period(size.n)
-        self.clouds = None if size is None else Clouds(self.problem, size, self.stream)
+        self.size, self.clouds, self.period, self.n_sweeps = size, None, 0, _MOST_SWEEPS
+        if size is not None:
+            self.clouds = Clouds(self.problem, size, self.stream)
+            self.period, self.n_sweeps = self._rhythm(size.n)
 
-    def _period(self, n: int) -> int:
-        """Sweeps for each collapsed move of n particles.
+    def _rhythm(self, n: int) -> tuple[int, int]:
+        """Iterations for each collapsed move of n particles, and sweeps of an iteration.
 
         Collapsed moves may take nearly all of the time while they are cheap, and half of it where
         they are dear: in long series, where the posterior is near to normal and sweeps go far.
         """
         steps = (N_PROPOSALS + 2) * n
         share = min((steps * self.problem.n_times / _DEAR) ** 2, 1.0)
+        sweeps = share * steps / (2 * N_SWEEP + N_STEPS)  # for each collapsed move
         longest = max(1, self.problem.schedule.n_iterations // 100)
-        return min(max(round(share * steps / (2 * N_SWEEP + N_STEPS)), 1), longest)
+        period = min(max(round(sweeps), 1), longest)
+        return period, min(max(round(sweeps / longest), 1), _MOST_SWEEPS)
 
     def start(self) -> Generator[int, None, None]:
         yield from self.start_path(Smoother(self.problem, N_LOOK, self.stream))
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
-        yield from self.sweep(self.smoother, self.given_path, adapt)
+        for _ in range(self.n_sweeps):
+            yield from self.sweep(self.smoother, self.given_path, adapt)
         if self.clouds is not None and k % self.period == self.period - 1:
             value = yield from self.clouds.conditional(self.point, self.paths)
             yield from self.propose(self.clouds, value, self.laws, adapt)
@@ -214,7 +219,7 @@ class MixtureChain(ParticleState):
         return {
             "acceptance": a / max(n, 1),
             "collapsed_acceptance": b / m if m else np.nan,
-            "changed": self.smoother.changed(),
+            "update_rate": self.smoother.changed() * N_STEPS / max(n, 1),
             "n_particles": 0 if self.size is None else self.size.n,
             "period": self.period,
         }

@@ -131,8 +131,9 @@ def posterior(
     posterior; the chains then start from a wider law around it. Shape, scales and (once, at half of
     the burn-in) particles are learned in the burn-in and then stay, by counted iterations and never
     by the clock. The particles are a function of the parameters: more where observations are more
-    precise, at which a filter of as many as fit the centre would stick. The collapsed moves take
-    nearly all of the time where they are cheap, half of it in long series.
+    precise, at which a filter of as many as fit the centre would stick. Collapsed moves take
+    nearly all of the time while they are cheap, and half of it in long series, where an iteration
+    has up to four sweeps.
 
     Time O(n_chains n_iterations T (20 + N)) for N particles in collapsed moves, which are rarer the
     larger N is; memory O(T N) for each chain, and at most 64 MB for the paths.
@@ -242,13 +243,13 @@ def _result(prior: Prior, method: str, schedule: Schedule, chains: list[Chain]) 
         parts = [getattr(chain, name) for chain in chains]
         return None if parts[0] is None else np.array(parts)
 
-    changed, sweeps = stack("changed"), len(chains) * (schedule.n_iterations - schedule.burn_in)
+    rates = stack("update_rate")
     return PosteriorResult(
         draws=stack("draws"),
         names=prior.names,
         acceptance=stack("acceptance"),
         collapsed_acceptance=stack("collapsed_acceptance"),
-        update_rate=None if changed is None else changed.sum(axis=0) / sweeps,
+        update_rate=None if rates is None else rates.mean(axis=0),
         paths=stack("paths"),
         thin=schedule.thin,
         method=method,

@@ -70,7 +70,7 @@ class Chain(NamedTuple):
     paths: Array | None  # (n_paths, T, d)
     acceptance: float
     collapsed_acceptance: float | None = None
-    changed: NDArray[np.int64] | None = None  # (T,), sweeps in which the path was left
+    update_rate: Array | None = None  # (T,), share of sweeps in which the path was left
     n_particles: int = 0
     period: int = 0
 

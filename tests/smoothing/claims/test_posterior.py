@@ -68,7 +68,7 @@ class Alternation:
     def means(self, rng):
         """Means of the moments along a chain that starts in the law of the model."""
         y, chain = self.y, MixtureChain(self.problem, int(rng.integers(2**63)), 0)
-        chain.smoother = Smoother(self.problem, N_PARTICLES, chain.stream)
+        chain.smoother, chain.n_sweeps = Smoother(self.problem, N_PARTICLES, chain.stream), 1
         z = np.array([np.arctanh(rng.uniform(-1, 1)), *0.5 * rng.standard_normal(2)])
         chain.point, x = Point(chain.prior, z), chain.paths[0][0]
         x[0] = rng.standard_normal()
