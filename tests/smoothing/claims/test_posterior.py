@@ -128,7 +128,7 @@ def test_geweke_sees_a_likelihood_of_another_cloud(monkeypatch):
         return (yield from self.fresh(point))
 
     monkeypatch.setattr(Clouds, "conditional", wrong)
-    assert worst_z("collapsed") > 7
+    assert worst_z("collapsed", 150) > 7
 
 
 # Known posteriors ---------------------------------------------------------------------------------
