@@ -66,6 +66,7 @@ from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,
     PopulationWarning as PopulationWarning,
     SlicedWassersteinResult as SlicedWassersteinResult,
+    expected_sliced_plan as expected_sliced_plan,
     max_sliced_wasserstein as max_sliced_wasserstein,
     sliced_wasserstein as sliced_wasserstein,
     sliced_wasserstein_barycenter as sliced_wasserstein_barycenter,
