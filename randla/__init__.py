@@ -46,6 +46,7 @@ _FAMILIES = {
     "datasets": "",
     "random": "",
 }
+_WITH_EXTRAS = ("formula", "jax", "sklearn", "torch")  # modules that are not in __all__
 _FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names.split()}
 _FAMILY_OF["RandlaWarning"] = "_results"
 
@@ -53,7 +54,7 @@ __all__ = ["__version__", *sorted([*_FAMILIES, *_FAMILY_OF])]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FAMILIES or name in ("formula", "sklearn"):  # not in __all__: they need extras
+    if name in _FAMILIES or name in _WITH_EXTRAS:
         return import_module(f"randla.{name}")
     if name not in _FAMILY_OF:
         raise AttributeError(f"module 'randla' has no attribute {name!r}")

@@ -81,12 +81,14 @@ from randla.transport import (
 from . import (
     datasets as datasets,
     formula as formula,
+    jax as jax,
     random as random,
     regression as regression,
     sampling as sampling,
     sketching as sketching,
     sklearn as sklearn,
     smoothing as smoothing,
+    torch as torch,
     transport as transport,
 )
 
