@@ -208,7 +208,7 @@ def _warn(tied: float, bias: float, noise: float) -> None:
         )
     elif bias == 0.0 or noise > _NOISY * bias:
         warn_caller(
-            "the bias of the population distance is not well estimated, as with gaps or heavy "
-            "tails: its interval may be off",
+            "the bias of the population distance is not well estimated, as with gaps, heavy "
+            "tails or few points: its interval may be off",
             PopulationWarning,
         )
