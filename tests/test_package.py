@@ -28,8 +28,7 @@ BELOW = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2]}
 # A wing may import those on its left, not those on its right. Ground: randla/*.py and its kernels.
 WINGS = (
     "ground < _tall < sketching < sampling < regression < _dask < formula < sklearn",
-    "ground < _tall < transport < jax",
-    "ground < _tall < transport < torch",
+    "ground < _tall < transport < jax < torch",
     "ground < smoothing",
     "sketching._kernels < sketching",
     "sampling._kernels < sampling._scores < sampling._samples",

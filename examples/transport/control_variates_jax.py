@@ -4,12 +4,12 @@ Control variates in plain JAX
 
 On a GPU nothing should leave it. The estimator of this library is a few lines of JAX there, for
 clouds of equal sizes: project, sort, and regress the costs on the three quadratic controls, whose
-exact means are functions of the clouds. Automatic differentiation takes the derivative of these means
-with it, so that the noise of the gradient falls as that of the value does.
+exact means are functions of the clouds. Automatic differentiation takes the derivative of these
+means with it, so that the noise of the gradient falls as that of the value does.
 
-The coefficients are held fixed under the derivative (``stop_gradient``): any numbers would leave the
-mean as it is. With fewer than 128 directions least squares has a bias that is worth the cross-fitting
-of :func:`randla.sliced_wasserstein`. The lines are the same in PyTorch (``detach``).
+The coefficients are held fixed under the derivative (``stop_gradient``): any numbers would leave
+the mean as it is. With fewer than 128 directions least squares has a bias that is worth the
+cross-fitting of :func:`randla.sliced_wasserstein`. In PyTorch the lines are the same (``detach``).
 
 Needs JAX: ``pip install 'randla[jax]'``.
 """

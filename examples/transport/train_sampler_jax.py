@@ -4,13 +4,15 @@ Train a sampler with JAX
 
 A small network turns normal noise into points of two moons. Its loss is the sliced Wasserstein
 distance between a batch of its output and a batch of the data, with new directions in every step:
-:func:`randla.jax.sliced_wasserstein` under ``jax.jit`` and ``jax.value_and_grad``. The standard error
-that comes with the loss says when its changes are those of the directions alone.
+:func:`randla.jax.sliced_wasserstein` under ``jax.jit`` and ``jax.value_and_grad``. The standard
+error that comes with the loss says when its changes are those of the directions alone.
 
 Needs JAX: ``pip install 'randla[jax]'``.
 """
 
 # %%
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 
@@ -61,7 +63,7 @@ key = jax.random.key(0)
 sizes = [2, 64, 64, 2]
 weights = [
     (jax.random.normal(jax.random.fold_in(key, m), (m, n)) / jnp.sqrt(m), jnp.zeros(n))
-    for m, n in zip(sizes, sizes[1:], strict=False)
+    for m, n in pairwise(sizes)
 ]
 zeros = jax.tree.map(jnp.zeros_like, weights)
 state = weights, zeros, zeros, 1

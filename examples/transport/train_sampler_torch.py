@@ -4,8 +4,8 @@ Train a sampler with PyTorch
 
 A small network turns normal noise into points on three circles. Its loss is the sliced Wasserstein
 distance between a batch of its output and a batch of the data, with new directions in every step:
-:func:`randla.torch.sliced_wasserstein`, an ordinary loss for autograd. The standard error that comes
-with it says when its changes are those of the directions alone.
+:func:`randla.torch.sliced_wasserstein`, an ordinary loss for autograd. The standard error that
+comes with it says when its changes are those of the directions alone.
 
 Needs PyTorch: ``pip install 'randla[torch]'``.
 """
