@@ -39,11 +39,11 @@ print(f"stopped after {len(flow.trace)} steps")
 
 # %%
 # Colours are those of the start, to follow where points go.
-fig, ax = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
+fig, ax = plt.subplots(figsize=(4.5, 4.5), dpi=70, layout="constrained")
 ax.scatter(*ring.T, s=2, color="0.85")
 dots = ax.scatter(*disc.T, s=5, c=np.arctan2(*disc.T[::-1]), cmap="twilight")
 ax.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[])
-shown = [*range(20), *range(20, len(frames), 4)]
+shown = [*range(12), *range(12, len(frames), 6)]
 
 
 def draw(k):

@@ -1,5 +1,8 @@
 """Expected sliced plans."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -94,3 +97,11 @@ def test_plans_of_equal_clouds_have_no_error_and_stay_in_the_hull():
     assert (result.barycentric <= 1e200 * Y.max(axis=0)).all()
     assert (result.barycentric >= 1e200 * Y.min(axis=0)).all()
     np.testing.assert_allclose(np.asarray(result.plan.sum(axis=1)).ravel(), 1 / 40, rtol=1e-12)
+
+
+def test_the_page_for_users_of_pot_has_every_name():
+    sliced = pytest.importorskip("ot.sliced")
+    page = (Path(__file__).parents[2] / "docs" / "coming_from" / "pot.rst").read_text()
+    names = {name for name, value in vars(sliced).items() if inspect.isfunction(value)}
+    assert "expected_sliced_plan" in names
+    assert not {name for name in names if name not in page}
