@@ -15,7 +15,7 @@ from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
 from randla.smoothing._likelihood.parametrisation import Parametrisation, Single
-from randla.smoothing._likelihood.quasi_newton import quasi_newton
+from randla.smoothing._likelihood.quasi_newton import QuasiNewton
 from randla.smoothing._likelihood.structural_scores import StructuralScores
 from randla.smoothing._models.structural import LARGEST, StructuralModel
 from randla.smoothing._models.structural_parts import partial_autocorrelations
@@ -24,6 +24,7 @@ _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is sear
 _ZERO = 1e-2  # of it: below, zero is tried
 _AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
+_INSIDE = 1e-9  # what a frequency of a damped cycle keeps from the ends of its range
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 2.5
 _MODULI = (0.7, 0.95)  # dampings, or moduli of roots of autoregressions, to begin with
 _CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
@@ -68,6 +69,43 @@ class _Frequency(Single):
     def jacobian(self, z: Array) -> Array:
         share = super().to_theta(z)
         return (self.width * share * (1.0 - share)).reshape(1, 1)
+
+
+class _Parameters(Parametrisation):
+    """The free parameters of a structural model, fast: all standard deviations at once.
+
+    `unit` is that of standard deviations; frequencies keep `low` from both ends of their range.
+    """
+
+    def __init__(self, model: StructuralModel, free: Any, unit: float, low: float) -> None:
+        super().__init__(model, free)
+        for k, block in enumerate(self.blocks):
+            if isinstance(block, Single):
+                (i,) = block.indices
+                if model.names[i].startswith("sd_"):
+                    self.blocks[k] = _Deviation(i, unit)
+                elif block.kind == "angle":
+                    self.blocks[k] = _Frequency(i, low, math.pi - low)
+        pairs = list(zip(self.blocks, self._slices, strict=True))
+        self.unit = unit
+        self._others = [(b, part) for b, part in pairs if not isinstance(b, _Deviation)]
+        deviations = [(b.indices[0], part.start) for b, part in pairs if isinstance(b, _Deviation)]
+        self._deviations, self._places = np.array(deviations, np.intp).reshape(-1, 2).T
+
+    def to_theta(self, z: Array) -> Array:
+        theta = self.start.copy()
+        theta[self._deviations] = self.unit * np.sinh(z[self._places])
+        for block, part in self._others:
+            theta[block.indices] = block.to_theta(z[part])
+        return theta
+
+    def pull_back(self, z: Array, gradient: Array) -> Array:
+        out = np.empty(self.size)
+        slopes = self.unit * np.cosh(z[self._places])
+        out[self._places] = gradient[self._deviations] * slopes
+        for block, part in self._others:
+            out[part] = gradient[block.indices] @ block.jacobian(z[part])
+        return out
 
 
 class Maximum(NamedTuple):
@@ -159,19 +197,11 @@ class _Search:
         return value, score
 
     def parametrisation(self, theta: Array, free: Any) -> Parametrisation:
-        parameters = Parametrisation(self.model.replace(theta), free)
         # An undamped cycle starts diffusely, and of one that is longer than the series, or as
         # short as two times, one state is not determined: the flat law rewards that for ever.
         damped = "cycle_damping" in self.names
-        low = 0.0 if damped else 2.0 * math.pi / max(self.n_times, 5)
-        for k, block in enumerate(parameters.blocks):
-            if isinstance(block, Single):
-                (i,) = block.indices
-                if self.names[i].startswith("sd_"):
-                    parameters.blocks[k] = _Deviation(i, _UNIT * self.unit)
-                elif block.kind == "angle":
-                    parameters.blocks[k] = _Frequency(i, low, math.pi - low)
-        return parameters
+        low = _INSIDE if damped else 2.0 * math.pi / max(self.n_times, 5)
+        return _Parameters(self.model.replace(theta), free, _UNIT * self.unit, low)
 
     def at(self, z: Array) -> tuple[float, Array]:
         value, gradient = self.value_and_score(self.parameters.to_theta(z))
@@ -192,22 +222,23 @@ class _Search:
             if base[i] == 0.0 or not self.model._is_given:
                 base[i] = self.unit / math.sqrt(n_noises)
         if self.model._is_given:
-            return self.climb(base, n_steps)[0]
+            return self.climb(base, n_steps).places
         families = self._candidates(base)
         scaled = [max(map(self._scaled, f), key=lambda found: found[0]) for f in families]
         scaled.sort(key=lambda found: -found[0])
         if len(scaled) == 1:
-            return self.climb(scaled[0][1], n_steps)[0]
+            return self.climb(scaled[0][1], n_steps).places
         first = min(_SHORT, n_steps)
-        short = [self.climb(theta, first) for _, theta in scaled[:_N_SHORT]]
-        ends = []
-        for places, _ in sorted(short, key=lambda found: -found[1])[:_N_SEARCHES]:
-            more, value = self.climb(self.parameters.to_theta(places[-1]), n_steps - first)
-            ends.append((places[:-1] + more, value))
-        return max(ends, key=lambda found: found[1])[0]
+        climbs = [self.climb(theta, first) for _, theta in scaled[:_N_SHORT]]
+        climbs.sort(key=lambda climb: -climb.value)
+        for climb in climbs[:_N_SEARCHES]:
+            climb.run(n_steps - first)
+        return max(climbs, key=lambda climb: climb.value).places
 
-    def climb(self, theta: Array, n_steps: int) -> tuple[list[Array], float]:
-        return quasi_newton(self.at, self.parameters.to_free(theta), n_steps)
+    def climb(self, theta: Array, n_steps: int) -> QuasiNewton:
+        search = QuasiNewton(self.at, self.parameters.to_free(theta))
+        search.run(n_steps)
+        return search
 
     def _candidates(self, base: Array) -> list[list[Array]]:
         """Values to begin with, in families that differ in more than a frequency.
@@ -290,9 +321,9 @@ class _Search:
                 zeros.add(self.names[i])
         if wrong and n_steps:
             start = _with(theta, {i: _AGAIN * self.unit for i in wrong})
-            places, value = self.climb(start, n_steps)
-            if value > self.value_and_score(theta)[0]:
-                return self.settle(places[-1], 0)
+            search = self.climb(start, n_steps)
+            if search.value > self.value_and_score(theta)[0]:
+                return self.settle(search.places[-1], 0)
         return theta, zeros
 
     def edges(self, theta: Array) -> set[str]:
