@@ -10,6 +10,7 @@ Objective = Callable[[Array], tuple[float, Array]]  # value and gradient at z
 
 _FARTHEST = 2.0  # of an unconstrained parameter in one step
 _FIRST = 0.5  # the farthest in the first step, when nothing is known of the curvature
+_DIFFERENCE, _FLATTEST = 1e-4, 1e-2
 _GROWTH = 1e-4  # of what the gradient promises (Armijo)
 _HALVINGS = 30
 #: It rests where the quadratic model promises less than the first number, or the last `_MEMORY`
@@ -41,6 +42,20 @@ class QuasiNewton:
         last = len(self.places) + n_steps
         while len(self.places) < last and not self.rests:
             self._step()
+
+    def measure(self) -> None:
+        """Take the curvature from differences of the gradient, directions that rise turned over."""
+        z = self.places[-1]
+        try:
+            ends = [self.at(z + step)[1] for step in _DIFFERENCE * np.eye(len(z))]
+        except (ValueError, ZeroDivisionError):
+            return
+        matrix = (self.gradient - np.array(ends)) / _DIFFERENCE
+        if not np.isfinite(matrix).all():
+            return
+        curvatures, vectors = np.linalg.eigh(matrix + matrix.T)
+        half = vectors / np.sqrt(np.maximum(0.5 * np.abs(curvatures), _FLATTEST))
+        self.inverse = half @ half.T
 
     def _step(self) -> None:
         z, value, gradient = self.places[-1], self.value, self.gradient

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
-from randla.smoothing._likelihood.parametrisation import Parametrisation, Single
+from randla.smoothing._likelihood.parametrisation import Parametrisation, Single, Stationary
 from randla.smoothing._likelihood.quasi_newton import QuasiNewton
 from randla.smoothing._likelihood.structural_scores import StructuralScores
 from randla.smoothing._models.structural import LARGEST, StructuralModel
-from randla.smoothing._models.structural_parts import partial_autocorrelations
+from randla.smoothing._models.structural_parts import autoregression, partial_autocorrelations
 
 _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
 _ZERO = 1e-2  # of it: below, zero is tried
@@ -104,7 +104,9 @@ class _Parameters(Parametrisation):
         slopes = self.unit * np.cosh(z[self._places])
         out[self._places] = gradient[self._deviations] * slopes
         for block, part in self._others:
-            out[part] = gradient[block.indices] @ block.jacobian(z[part])
+            own, g = z[part], gradient[block.indices]
+            joint = isinstance(block, Stationary)
+            out[part] = block.pull_back(own, g) if joint else g @ block.jacobian(own)
         return out
 
 
@@ -232,6 +234,7 @@ class _Search:
         climbs = [self.climb(theta, first) for _, theta in scaled[:_N_SHORT]]
         climbs.sort(key=lambda climb: -climb.value)
         for climb in climbs[:_N_SEARCHES]:
+            climb.measure()
             climb.run(n_steps - first)
         return max(climbs, key=lambda climb: climb.value).places
 
@@ -262,13 +265,27 @@ class _Search:
                     for r in _MODULI
                 ]
         if families != [[{}]]:  # what moves and the level may change their parts
-            pairs: tuple[dict[str, float], ...] = (
-                {},
-                dict.fromkeys(_TREND, _SHARE),
-                dict.fromkeys(_MOVING, _SHARE),
-            )
+            pairs = [dict[str, float]()]
+            groups = [g for g in (_TREND, _MOVING) if free.intersection(g)]
+            pairs += [dict.fromkeys(group, _SHARE) for group in groups]
             families = [[{**c, **shares} for c in f] for f in families for shares in pairs]
+        if free.issuperset(("ar[1]", "sd_noise")) and not free.intersection(_TREND):
+            phi = enumerate(self._yule_walker(), 1)  # as if all were the autoregression
+            families.append([{f"ar[{k}]": x for k, x in phi} | {"sd_noise": _SHARE}])
         return [[self._with_values(base, c) for c in f] for f in families]
+
+    def _yule_walker(self) -> Array:
+        """Coefficients that have the autocorrelations of the series about zero."""
+        order = sum(name.startswith("ar[") for name in self.names)
+        y = [np.nan_to_num(scores.y) for scores in self.scores]
+        c = [sum(float(x[k:] @ x[: len(x) - k]) for x in y) for k in range(order + 1)]
+        r = np.empty(order)
+        for k in range(order):  # Levinson and Durbin
+            phi = autoregression(r[:k])
+            error = c[0] - sum(a * b for a, b in zip(phi, c[1:], strict=False))
+            gain = c[k + 1] - sum(a * b for a, b in zip(phi, c[k:0:-1], strict=True))
+            r[k] = np.clip(gain / error, -_MODULI[-1], _MODULI[-1]) if error > 0.0 else 0.0
+        return autoregression(r)
 
     def _with_values(self, base: Array, values: dict[str, float]) -> Array:
         """Of free parameters; standard deviations as shares of what they are."""

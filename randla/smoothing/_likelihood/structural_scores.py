@@ -34,7 +34,7 @@ class StructuralScores:
         self.triangle, self.solution = np.empty((2, width, width))
         self.past = (
             np.empty(n), np.empty((n, width)), np.empty((n, d)), np.empty((n, d, width)),
-            np.empty((n, d, d)),
+            np.empty((n, d, d)), np.zeros(n, np.bool_),
         )  # fmt: skip
         self.gradients = np.empty((m, m)), np.empty(d), np.empty((m, m))
 
@@ -45,9 +45,7 @@ class StructuralScores:
         value, _, found = self._filter(values, variances, P0, sd_noise)
         if not found:
             return linear_gaussian_score(self.model.replace(theta), self.rows)
-        gR = sparse_score(
-            *self.places, values, self.B, self.solution, *self.past, *self.gradients
-        )
+        gR = sparse_score(*self.places, values, self.B, self.solution, *self.past, *self.gradients)
         return value, self.model._gradient(theta, *self.gradients, gR, P0)
 
     def value_and_square(self, theta: Array) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dgesv
 
 from randla._typing import Array
 
@@ -197,7 +198,7 @@ def stationary_cov(A: Array, Q: Array) -> Array:
     if m <= _FEW_STATES:
         system = (A[:, None, :, None] * -A[:, None, :]).reshape(m * m, m * m)  # - A x A
         system.flat[:: m * m + 1] += 1.0
-        entries = np.linalg.solve(system, Q.ravel())
+        entries = dgesv(system, Q.ravel())[2]
         return np.asarray(entries.reshape(m, m), np.float64)
     P = Q
     for _ in range(64):  # twice as many terms each time
@@ -207,21 +208,32 @@ def stationary_cov(A: Array, Q: Array) -> Array:
     return P
 
 
-def autoregression(r: Array) -> tuple[Array, Array]:
-    """Coefficients (p,) from partial autocorrelations r (p,), and their derivatives (p, p).
+def autoregression(r: Array) -> Array:
+    """Coefficients (p,) from partial autocorrelations r (p,).
 
     They are stationary if and only if all |r| < 1 (Barndorff-Nielsen and Schou, J. Multivariate
     Anal. 3 (1973), 408-419): phi^(k) = (phi^(k-1) - r_k reversed phi^(k-1), r_k).
     """
-    p = len(r)
-    phi, slopes = np.zeros(p), np.zeros((p, p))
-    for k, last in enumerate(r.tolist()):
-        before = phi[:k][::-1].copy()
-        slopes[:k] -= last * slopes[:k][::-1]
-        slopes[:k, k] -= before
-        phi[:k] -= last * before
-        phi[k], slopes[k, k] = last, 1.0
-    return phi, slopes
+    return np.array(_orders(r)[-1])
+
+
+def autoregression_gradient(r: Array, gradient: Array) -> Array:
+    """Gradient (p,) in partial autocorrelations r from that in the coefficients."""
+    out, g = np.empty(len(r)), gradient.tolist()
+    for k, phi in reversed(list(enumerate(_orders(r)[:-1]))):
+        last = r.item(k)
+        out[k] = g[k] - sum(a * b for a, b in zip(g, phi[::-1], strict=False))
+        g = [a - last * b for a, b in zip(g, g[k - 1 :: -1] if k else (), strict=False)]
+    return out
+
+
+def _orders(r: Array) -> list[list[float]]:
+    """The coefficients of orders 0 to p."""
+    orders: list[list[float]] = [[]]
+    for last in r.tolist():
+        phi = orders[-1]
+        orders.append([a - last * b for a, b in zip(phi, phi[::-1], strict=True)] + [last])
+    return orders
 
 
 def partial_autocorrelations(phi: Array) -> Array:
