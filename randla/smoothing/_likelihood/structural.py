@@ -22,6 +22,8 @@ from randla.smoothing._models.structural_parts import autoregression, partial_au
 
 _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
 _ZERO = 1e-2  # of it: below, zero is tried
+_NOTHING = 1e-6  # of the log-likelihood: what zero may lose
+_FLAT = 10.0  # standard errors relative to the estimate that are no such errors any more
 _AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
 _INSIDE = 1e-9  # what a frequency of a damped cycle keeps from the ends of its range
@@ -105,8 +107,10 @@ class _Parameters(Parametrisation):
         out[self._places] = gradient[self._deviations] * slopes
         for block, part in self._others:
             own, g = z[part], gradient[block.indices]
-            joint = isinstance(block, Stationary)
-            out[part] = block.pull_back(own, g) if joint else g @ block.jacobian(own)
+            if isinstance(block, Stationary):
+                out[part] = block.pull_back(own, g)
+            else:
+                out[part] = g @ block.jacobian(own)
         return out
 
 
@@ -133,10 +137,17 @@ def structural_maximum(
     exponent = math.frexp(largest)[1]
     if abs(exponent) < _FAR:
         return _maximum(model, series, free, n_steps, final)
-    # Squares of variances would leave the range of doubles: another unit, a power of two.
+    # Squares of variances would leave the range of doubles.
+    with np.errstate(over="ignore"):  # `replace` refuses what is too large
+        return _in_unit(model, series, free, n_steps, final, exponent)
+
+
+def _in_unit(
+    model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool, exponent: int
+) -> Maximum:
+    """Maximise with y in the unit 2**exponent, a power of two: nothing is rounded."""
     units = np.array([n.startswith("sd_") for n in model.names]) * exponent
-    with np.errstate(over="ignore"):
-        theta = np.clip(np.ldexp(model.theta, -units), -LARGEST, LARGEST)
+    theta = np.clip(np.ldexp(model.theta, -units), -LARGEST, LARGEST)
     other = model._at(read_only(theta))
     assert isinstance(other, StructuralModel)
     found = _maximum(other, [np.ldexp(rows, -exponent) for rows in series], free, n_steps, final)
@@ -175,6 +186,8 @@ def _maximum(
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
         error = np.sqrt(np.diag(covariance))
+        if newton is not None and search.are_flat(theta, error):
+            newton = newton._replace(smallest_eigenvalue=0.0)
     trace = np.array([search.parameters.to_theta(z) for z in places])
     value, _ = search.value_and_score(theta)
     return Maximum(search.positive(theta), value, trace, at_boundary, covariance, error, newton)
@@ -330,10 +343,10 @@ class _Search:
             value = self.value_and_score(theta)[0]
             nearly = _with(theta, {i: 1e-3 * _UNIT * self.unit})
             there, gradient = self.value_and_score(nearly)
-            if gradient[i] > 0.0:  # d/d(sd) = 2 sd d/d(sd^2)
-                if abs(theta[i]) < 0.1 * _UNIT * self.unit:
-                    wrong.append(i)
-            elif there >= value - 1e-6:
+            rises = gradient[i] > 0.0  # d/d(sd) = 2 sd d/d(sd^2)
+            if rises and abs(theta[i]) < 0.1 * _UNIT * self.unit:
+                wrong.append(i)
+            elif there >= value - _NOTHING:
                 theta = _with(theta, {i: 0.0})
                 zeros.add(self.names[i])
         if wrong and n_steps:
@@ -342,6 +355,11 @@ class _Search:
             if search.value > self.value_and_score(theta)[0]:
                 return self.settle(search.places[-1], 0)
         return theta, zeros
+
+    def are_flat(self, theta: Array, error: Array) -> bool:
+        """Whether errors of standard deviations tell that the likelihood hardly knows them."""
+        of_free = dict(zip(self.parameters.free.tolist(), error, strict=True))
+        return any(of_free[i] > _FLAT * abs(theta[i]) for i in self.deviations)
 
     def edges(self, theta: Array) -> set[str]:
         """Free parameters at the edge of their range, other than zeros."""

@@ -48,7 +48,7 @@ class StructuralModel(LinearGaussian):
         self._states = _slices([part.size for part in parts])
         self._places = _slices([len(part.parameters) for part in parts])
         blocks = list(zip(self._parts, self._places, self._states, strict=True))
-        self._moving = [(p, *places) for p, *places in blocks if isinstance(p, MovingPart)]
+        self._moving = [(p, own, x) for p, own, x in blocks if isinstance(p, MovingPart)]
         lengths = [len(part.observed) for part in parts if part.observed.ndim == 2]
         self._n_times = lengths[0] if lengths else None
         self._times_from = f"regressors with T = {self._n_times} rows"
