@@ -233,6 +233,14 @@ def structural(
     ``use_exact_diffuse=True`` counts k, and so is :math:`(q / 2) \log 2 \pi` lower; it starts a
     damped cycle diffusely, too. Likelihoods compare models with the same q only.
 
+    The frequency of an undamped cycle is looked for between those of a cycle as long as the series
+    and of one of about two times. Beyond, one of its states is hardly determined, and a flat law
+    rewards that without end: the likelihood has no maximum there.
+
+    The standard error of a standard deviation comes from the observed information at the estimate.
+    That of a small one is an order of magnitude, not a number to two digits: the likelihood is far
+    from normal near zero. Confidence intervals are those of its logarithm.
+
     Particle methods do not apply: where standard deviations may be zero, transitions have no
     density.
 
