@@ -173,14 +173,13 @@ CASES = [
     ),
     Case(
         "LinearGaussian that varies",
-        lambda A, R, initial_cov, **options: LinearGaussian(
-            **{"transition_matrix": A, "observation_cov": R, "initial_cov": initial_cov},
-            **{"transition_cov": np.eye(2), "observation_matrix": [[1.0, 0.5]]},
-            **{"initial_mean": [0.0, 1.0], **options},
-        ),
+        LinearGaussian,
         {
-            "A": np.array([[[0.875, 0.25], [0.0, 0.5]], [[1.0, 0.0], [0.5, 0.5]]]),
-            "R": np.array([[[0.5]], [[1.0]], [[2.0]]]),
+            "transition_matrix": np.array([[[0.875, 0.25], [0.0, 0.5]], [[1.0, 0.0], [0.5, 0.5]]]),
+            "transition_cov": np.eye(2),
+            "observation_matrix": np.array([[1.0, 0.5]]),
+            "observation_cov": np.array([[[0.5]], [[1.0]], [[2.0]]]),
+            "initial_mean": np.array([0.0, 1.0]),
             "initial_cov": np.array([[0.0, 0.0], [0.0, 1.0]]),
             "state_intercept": np.array([0.5, -1.0]),
             "observation_intercept": np.array([0.5, 0.25, 2.0]),
