@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,7 @@ from randla._random import draw_key, generator_from_key
 from randla._results import axes_or_new
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number, as_points, as_weights
-from randla.transport._clouds import as_weights_or_none, prepare
+from randla.transport._clouds import Source, as_weights_or_none, prepare
 from randla.transport._directions import Design, as_design, child_key
 from randla.transport._gradient import Kinds
 from randla.transport._matrix import as_clouds
@@ -160,10 +160,10 @@ def sliced_wasserstein_flow(
     """
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
-    start = _Weighted(x, as_weights_or_none(a, len(x), "a"))
-    target = _Weighted(y, as_weights_or_none(b, len(y), "b"))
+    mass = as_weights_or_none(a, len(x), "a")
+    target = Source(y, as_weights_or_none(b, len(y), "b"))
     descent = _Descent.of(n_steps, step, n_projections, directions, progress)
-    return descent.run(start, [target], [1.0], draw_key(rng))
+    return descent.run(x, mass, [target], [1.0], draw_key(rng))
 
 
 def sliced_wasserstein_barycenter(
@@ -246,6 +246,7 @@ def sliced_wasserstein_barycenter(
     d = ys[0].shape[1]
     shares = np.ones(len(ys)) if weights is None else as_weights(weights, len(ys), "weights")
     shares = shares / shares.sum()
+    targets = [Source(y, None) for y in ys]  # their statistics are found once
     key = draw_key(rng)
     if start is not None:
         x = as_points(start, "start", dim=d, of="clouds[0]")
@@ -255,15 +256,14 @@ def sliced_wasserstein_barycenter(
             )
     else:
         n = max(map(len, ys)) if n_points is None else as_count(n_points, "n_points")
-        x = _gaussian_start(ys, shares, n, child_key(key, 0))
+        x = _gaussian_start(targets, shares, n, child_key(key, 0))
     descent = _Descent.of(n_steps, step, n_projections, directions, progress)
-    targets = [_Weighted(y, None) for y in ys]
-    return descent.run(_Weighted(x, None), targets, list(shares), child_key(key, 1))
+    return descent.run(x, None, targets, list(shares), child_key(key, 1))
 
 
-def _gaussian_start(ys: list[NDArray[Any]], shares: Array, n: int, key: np.uint64) -> Array:
+def _gaussian_start(ys: list[Source], shares: Array, n: int, key: np.uint64) -> Array:
     """Normal points whose mean and covariance are the weighted means of those of the clouds."""
-    clouds = prepare(ys, [None] * len(ys))
+    clouds = prepare(ys)
     rng, d = generator_from_key(key), clouds.dim
     points = np.zeros((n, d))
     for share, cloud in zip(shares, clouds.items, strict=True):
@@ -276,13 +276,6 @@ def _gaussian_start(ys: list[NDArray[Any]], shares: Array, n: int, key: np.uint6
             root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)  # (d, n)
         points += math.sqrt(share) * rng.standard_normal((n, root.shape[1])) @ root.T
     return clouds.from_common_units(points)
-
-
-class _Weighted(NamedTuple):
-    """Points (n, d) with weights (n,), or None for equal ones."""
-
-    points: NDArray[Any]
-    weights: NDArray[Any] | None
 
 
 @dataclass(frozen=True)
@@ -312,30 +305,38 @@ class _Descent:
         return cls(n_steps, step, n_projections, directions, as_flag(progress, "progress"))
 
     def run(
-        self, start: _Weighted, targets: list[_Weighted], shares: list[float], key: np.uint64
+        self,
+        start: NDArray[Any],
+        mass: NDArray[Any] | None,
+        targets: list[Source],
+        shares: list[float],
+        key: np.uint64,
     ) -> SlicedWassersteinFlow:
-        """Move the points of `start`, with new directions for each step."""
-        points, n_steps = start.points.astype(np.float64), self.n_steps
+        """Move points (n, d) of weights `mass` (n,), with new directions for each step."""
+        points, n_steps = start.astype(np.float64), self.n_steps
         design = as_design(self.directions, points.shape[1], self.n_projections, key, 64)
         trace, errors = np.empty(n_steps), np.empty(n_steps)
-        moving = _Weighted(points, start.weights)
         with progress_bar(n_steps, self.progress, "flow") as bar:
             for k in range(n_steps):
                 design = design.renewed(child_key(key, k))  # new directions, of the same kind
-                cost = self._move(moving, targets, shares, design)
+                cost = self._move(points, mass, targets, shares, design)
                 trace[k], errors[k] = cost.value, cost.value_error
                 bar(k + 1)
         return SlicedWassersteinFlow(points, trace, errors, cost.freedom, design.n)
 
     def _move(
-        self, moving: _Weighted, targets: list[_Weighted], shares: list[float], design: Design
+        self,
+        points: Array,
+        mass: NDArray[Any] | None,
+        targets: list[Source],
+        shares: list[float],
+        design: Design,
     ) -> MeanCost:
         """Take one step, in place; its arrays of the size of the clouds do not outlive it.
 
         Returns the cost before.
         """
-        points, weights = zip(moving, *targets, strict=True)
-        clouds = prepare(list(points), list(weights))
+        clouds = prepare([Source(points, mass), *targets])
         own, *others = clouds.items
         slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
         mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k
@@ -343,6 +344,6 @@ class _Descent:
         masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
         move = slopes.gradient * (-0.5 * design.dim * self.step) / masses
         move *= math.ldexp(1.0, clouds.exponent)
-        moving.points[slice(None) if own.kept is None else own.kept] += move
+        points[slice(None) if own.kept is None else own.kept] += move
         error, freedom = mean.standard_error, mean.degrees_of_freedom
         return MeanCost.of(mean.estimate, error, freedom, 2.0, clouds.exponent)
