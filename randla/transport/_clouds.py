@@ -232,7 +232,7 @@ class Cloud:
         """Covariance (r, r) of the coordinates of the points in an orthonormal basis (d, r)."""
         offset = self._moments[0] if basis is None else basis.T @ self._moments[0]
         second = np.zeros((len(offset), len(offset)))
-        for rows, points in self._blocks():
+        for rows, points in self.blocks():
             block = points.astype(np.float64, copy=False)
             block = block if basis is None else basis.T @ block
             if self.weights is None:
@@ -252,12 +252,12 @@ class Cloud:
 
     def variance_along(self, direction: Array) -> float:
         """Variance of the projections on a unit vector (d,)."""
-        rows = np.concatenate([direction @ points for _, points in self._blocks()])[None]
+        rows = np.concatenate([direction @ points for _, points in self.blocks()])[None]
         out = np.empty(1)
         row_variances(rows, np.empty(0) if self.weights is None else self.weights, out)
         return float(out[0])
 
-    def _blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Ranges of the points, and these points about the centre (d, n')."""
         d, n = self.dim, self.size
         step = min(max(_BLOCK_BYTES // (8 * d), 1024), n)
@@ -424,8 +424,8 @@ def _scales(exponent: int) -> tuple[float, float]:
 def snapped(
     mean: Array, low: Array, high: Array, dtype: np.dtype[Any], is_line: bool
 ) -> tuple[Array, Array]:
-    """Means (K, d) rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and
-    how far the coordinates of each cloud are from them at most (K,).
+    """Means (..., d) rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and
+    how far coordinates are from them at most (...).
 
     So rounding in the mean, which depends on the order of the points, does not reach the centre,
     and a float32 cloud is centred exactly. A constant is its own centre. On the line the centre is
@@ -439,4 +439,4 @@ def snapped(
     if is_line:
         reach = np.maximum(high - centres, centres - low)  # how far points are from the centre
         centres[2.0 * reach > np.abs(centres)] = 0.0
-    return centres, np.maximum(high - centres, centres - low).max(axis=1)
+    return centres, np.maximum(high - centres, centres - low).max(axis=-1)

@@ -137,9 +137,9 @@ def sliced_wasserstein_matrix(
 
     Notes
     -----
-    Work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is a centred
-    copy of the clouds, some rows of N numbers for each thread, and 16 MiB (with control variates
-    4 L K^2 bytes).
+    Work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is some rows of
+    N numbers for each thread, 16 MiB (with control variates 4 L K^2 bytes), and in up to 64
+    dimensions a centred copy of the clouds.
 
     References
     ----------
