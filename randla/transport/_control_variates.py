@@ -122,9 +122,10 @@ class QuadraticForms:
         """
         cosine = theta @ self._direction
         forms = [cosine**2 * self.dim]  # l over its mean |Delta|^2 / d
-        if variances is None:
+        if not self.reads_variances:
             forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices]  # q_1, q_2
         else:
+            assert variances is not None
             known = zip(variances, self.means[1:], strict=True)
             forms += [q / mean if mean > 0.0 else np.zeros(len(q)) for q, mean in known]
         return [np.maximum(form, 0.0) for form in forms], cosine

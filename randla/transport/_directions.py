@@ -115,6 +115,11 @@ class GivenDirections:
         return self
 
 
+def on_the_line() -> GivenDirections:
+    """The one direction in one dimension."""
+    return GivenDirections(np.ones((1, 1)))
+
+
 def _block_size(kind: str, dim: int, n: int) -> int:
     if kind == "orthogonal":
         return max(min(dim, n // N_BLOCKS), 1)
@@ -152,7 +157,7 @@ def _normalised(G: Array) -> Array:
 
 def as_directions(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections:
     """Validate an array of unit rows (L, d); n is what `n_projections` says, if anything."""
-    theta = as_array(directions, "directions").astype(np.float64, copy=False)
+    theta = as_array(directions, "directions").astype(np.float64)  # a copy, kept by results
     if theta.ndim != 2 or theta.shape[1] != dim or not len(theta):
         raise ValueError(
             f"directions must have shape (L, {dim}), one unit vector a row, got shape {theta.shape}"
@@ -205,7 +210,7 @@ def as_design(
         return as_directions(directions, dim, n)
     kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
     if dim == 1:
-        return GivenDirections(np.ones((1, 1)))
+        return on_the_line()
     if n is not None and n < 2:
         raise ValueError(f"n_projections must be at least 2 for a standard error, got {n}")
     if n is None:

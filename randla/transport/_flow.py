@@ -2,77 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from randla._parallel import progress_bar
-from randla._random import draw_key, generator_from_key
-from randla._results import axes_or_new
+from randla._random import generator_from_key
 from randla._typing import Array
-from randla._validation import as_count, as_flag, as_number, as_points, as_weights
+from randla._validation import as_count, as_points, as_vector, as_weights
 from randla.transport._clouds import Source, as_weights_or_none, prepare
-from randla.transport._directions import Design, as_design, child_key
+from randla.transport._descent import (
+    Callback,
+    Descent,
+    SlicedWassersteinFlow,
+    Watch,
+    Weighted,
+    step_keys,
+)
+from randla.transport._directions import child_key
 from randla.transport._gradient import Kinds
 from randla.transport._matrix import as_clouds
-from randla.transport._regression import plain_mean
-from randla.transport._result import DirectionsResult, MeanCost, directions_interval
-from randla.transport._slopes import ProjectedSlopes
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinFlow(DirectionsResult):
-    """Where a cloud has moved, and how its distance to the target fell.
-
-    Attributes
-    ----------
-    points : (n, d) ndarray
-        After the last step.
-    trace : (n_steps,) ndarray
-        Before each step: :math:`SW_2` to the target (flow), or the square root of the weighted
-        sum of the squares (barycenter).
-    trace_standard_error : (n_steps,) ndarray
-        Of `trace`, from the random directions of that step.
-    degrees_of_freedom : float
-        Of the Student t law by which `trace` errs: seven where eight blocks of orthogonal
-        directions are drawn a step, as by default; inf if there is no error.
-    n_projections : int
-        Directions of each step.
-    """
-
-    points: Array
-    trace: Array
-    trace_standard_error: Array
-    degrees_of_freedom: float
-    n_projections: int
-
-    def _interval(self, level: float) -> tuple[Array, Array]:
-        error = self.trace_standard_error, self.degrees_of_freedom
-        low, high = directions_interval(self.trace, *error, level)
-        return np.maximum(low, 0.0), high
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw `trace` over the steps, with its interval of 95 per cent.
-
-        Needs matplotlib.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; a new figure if None.
-
-        Returns
-        -------
-        ax : matplotlib Axes
-        """
-        ax = axes_or_new(ax)
-        steps = np.arange(len(self.trace))
-        ax.plot(steps, self.trace)
-        ax.fill_between(steps, *self.confidence_interval(0.95), alpha=0.3)
-        ax.set(xlabel="step", ylabel="sliced Wasserstein distance", yscale="log")
-        return ax
 
 
 def sliced_wasserstein_flow(
@@ -85,6 +35,10 @@ def sliced_wasserstein_flow(
     step: float = 1.0,
     n_projections: int | None = None,
     directions: Kinds = "auto",
+    first_step: int = 0,
+    callback: Callback | None = None,
+    every: int = 1,
+    snapshots: int | None = None,
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
@@ -116,6 +70,19 @@ def sliced_wasserstein_flow(
         at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
+    first_step : int, default 0
+        Number of the first step. With the same seed, steps 0 to 9 and then, from the points where
+        they ended, ten with ``first_step=10`` are the same as twenty at once. A Generator moves
+        on by itself: there each call continues with the next step.
+    callback : callable, optional
+        ``callback(step, points, power, standard_error)`` after a step: its number, the points
+        (read-only), and what `trace` tells of it: the distance before the step, squared, and the
+        error of that. True ends the descent.
+    every : int, default 1
+        Call back after each step whose number plus one is a multiple of this.
+    snapshots : int, optional
+        Keep so many copies of the points, at even distances from the start to the end; at
+        least 2.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same path for any number of threads.
     progress : bool, default False
@@ -160,10 +127,11 @@ def sliced_wasserstein_flow(
     """
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
-    mass = as_weights_or_none(a, len(x), "a")
+    start = Weighted(x, as_weights_or_none(a, len(x), "a"))
     target = Source(y, as_weights_or_none(b, len(y), "b"))
-    descent = _Descent.of(n_steps, step, n_projections, directions, progress)
-    return descent.run(x, mass, [target], [1.0], draw_key(rng))
+    descent = Descent.of(n_steps, step, n_projections, directions, progress)
+    watch = Watch.of(first_step, callback, every, snapshots, descent.n_steps)
+    return descent.run(start, [target], [1.0], watch, step_keys(rng, watch.first_step))
 
 
 def sliced_wasserstein_barycenter(
@@ -172,10 +140,15 @@ def sliced_wasserstein_barycenter(
     *,
     n_points: int | None = None,
     start: ArrayLike | None = None,
+    point_weights: ArrayLike | None = None,
     n_steps: int = 100,
     step: float = 1.0,
     n_projections: int | None = None,
     directions: Kinds = "auto",
+    first_step: int = 0,
+    callback: Callback | None = None,
+    every: int = 1,
+    snapshots: int | None = None,
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
@@ -196,10 +169,13 @@ def sliced_wasserstein_barycenter(
     weights : (K,) array_like, optional
         :math:`\lambda`, non-negative, scaled to sum 1. Equal by default.
     n_points : int, optional
-        Points of the barycenter; by default as many as the largest cloud has.
+        Points of the barycenter; by default as many as `point_weights` has, or the largest cloud.
     start : (n, d) array_like, optional
         Where to start. By default normal points with the weighted mean of the means and of the
         covariances of the clouds.
+    point_weights : (n,) array_like, optional
+        Non-negative weights of the points of the barycenter, scaled to sum 1; equal by default.
+        Points without weight stay.
     n_steps : int, default 100
         Number of steps.
     step : float, default 1.0
@@ -209,6 +185,8 @@ def sliced_wasserstein_barycenter(
         at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
+    first_step, callback, every, snapshots
+        As for `sliced_wasserstein_flow`; steps from `first_step` on need their `start`.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same points for any number of threads.
     progress : bool, default False
@@ -246,19 +224,29 @@ def sliced_wasserstein_barycenter(
     d = ys[0].shape[1]
     shares = np.ones(len(ys)) if weights is None else as_weights(weights, len(ys), "weights")
     shares = shares / shares.sum()
-    targets = [Source(y, None) for y in ys]  # their statistics are found once
-    key = draw_key(rng)
+    descent = Descent.of(n_steps, step, n_projections, directions, progress)
+    watch = Watch.of(first_step, callback, every, snapshots, descent.n_steps)
+    w = None if point_weights is None else as_vector(point_weights, "point_weights")
     if start is not None:
         x = as_points(start, "start", dim=d, of="clouds[0]")
         if n_points not in (None, len(x)):
             raise ValueError(
                 f"n_points must be left out or {len(x)}, the size of start, got {n_points}"
             )
+        n = len(x)
+    elif watch.first_step > 0:
+        raise ValueError(f"start must be given for first_step = {first_step}, got None")
+    elif n_points is not None:
+        n = as_count(n_points, "n_points")
     else:
-        n = max(map(len, ys)) if n_points is None else as_count(n_points, "n_points")
-        x = _gaussian_start(targets, shares, n, child_key(key, 0))
-    descent = _Descent.of(n_steps, step, n_projections, directions, progress)
-    return descent.run(x, None, targets, list(shares), child_key(key, 1))
+        n = max(map(len, ys)) if w is None else len(w)
+    w = as_weights_or_none(w, n, "point_weights")
+    keys = step_keys(rng, watch.first_step)
+    targets = [Source(y, None) for y in ys]  # their statistics are found once
+    if start is None:
+        key = next(keys)
+        x, keys = _gaussian_start(targets, shares, n, child_key(key, 0)), chain([key], keys)
+    return descent.run(Weighted(x, w), targets, list(shares), watch, keys)
 
 
 def _gaussian_start(ys: list[Source], shares: Array, n: int, key: np.uint64) -> Array:
@@ -276,74 +264,3 @@ def _gaussian_start(ys: list[Source], shares: Array, n: int, key: np.uint64) -> 
             root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)  # (d, n)
         points += math.sqrt(share) * rng.standard_normal((n, root.shape[1])) @ root.T
     return clouds.from_common_units(points)
-
-
-@dataclass(frozen=True)
-class _Descent:
-    """Options of a descent on sum_k share_k SW_2^2(X, Y_k), for flows and barycenters."""
-
-    n_steps: int
-    step: float
-    n_projections: int | None
-    directions: str
-    progress: bool
-
-    @classmethod
-    def of(
-        cls, n_steps: Any, step: Any, n_projections: Any, directions: Any, progress: Any
-    ) -> "_Descent":
-        """Validate the options."""
-        n_steps = as_count(n_steps, "n_steps")
-        step = as_number(step, "step", low=0.0, high=2.0, closed="right")
-        if n_projections is not None:
-            n_projections = as_count(n_projections, "n_projections", minimum=2)
-        if not isinstance(directions, str):
-            raise TypeError(
-                f"directions must be 'iid', 'orthogonal', 'rqmc' or 'auto', "
-                f"got {type(directions).__name__}"
-            )
-        return cls(n_steps, step, n_projections, directions, as_flag(progress, "progress"))
-
-    def run(
-        self,
-        start: NDArray[Any],
-        mass: NDArray[Any] | None,
-        targets: list[Source],
-        shares: list[float],
-        key: np.uint64,
-    ) -> SlicedWassersteinFlow:
-        """Move points (n, d) of weights `mass` (n,), with new directions for each step."""
-        points, n_steps = start.astype(np.float64), self.n_steps
-        design = as_design(self.directions, points.shape[1], self.n_projections, key, 64)
-        trace, errors = np.empty(n_steps), np.empty(n_steps)
-        with progress_bar(n_steps, self.progress, "flow") as bar:
-            for k in range(n_steps):
-                design = design.renewed(child_key(key, k))  # new directions, of the same kind
-                cost = self._move(points, mass, targets, shares, design)
-                trace[k], errors[k] = cost.value, cost.value_error
-                bar(k + 1)
-        return SlicedWassersteinFlow(points, trace, errors, cost.freedom, design.n)
-
-    def _move(
-        self,
-        points: Array,
-        mass: NDArray[Any] | None,
-        targets: list[Source],
-        shares: list[float],
-        design: Design,
-    ) -> MeanCost:
-        """Take one step, in place; its arrays of the size of the clouds do not outlive it.
-
-        Returns the cost before.
-        """
-        clouds = prepare([Source(points, mass), *targets])
-        own, *others = clouds.items
-        slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
-        mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k
-        # x_i - eta d / (2 a_i) times the gradient, in the units of the input
-        masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
-        move = slopes.gradient * (-0.5 * design.dim * self.step) / masses
-        move *= math.ldexp(1.0, clouds.exponent)
-        points[slice(None) if own.kept is None else own.kept] += move
-        error, freedom = mean.standard_error, mean.degrees_of_freedom
-        return MeanCost.of(mean.estimate, error, freedom, 2.0, clouds.exponent)

@@ -30,13 +30,13 @@ from randla.transport._directions import Design, as_design
 from randla.transport._pair_costs import PairCosts
 from randla.transport._projections import SAFE_POWER
 from randla.transport._regression import fit_or_mean
-from randla.transport._result import DirectionsResult, MeanCost
+from randla.transport._result import DirectionsResult, Drawn, MeanCost
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SlicedWassersteinMatrix(DirectionsResult):
+class SlicedWassersteinMatrix(Drawn, DirectionsResult):
     """Sliced Wasserstein distances of all pairs of K clouds, on common directions.
 
     The errors are those of the random directions, given the clouds; as the directions are common,
@@ -72,6 +72,7 @@ class SlicedWassersteinMatrix(DirectionsResult):
     control_variate: str | None
     directions: str
     _cost: MeanCost  # of the pairs i < j
+    _design: Design
 
     def _interval(self, level: float) -> tuple[Array, Array]:
         low, high = self._cost.interval(level)
@@ -210,6 +211,7 @@ def sliced_wasserstein_matrix(
         control_variate=control.name if isinstance(control, Controls) else control,
         directions="exact" if is_exact else design.kind,
         _cost=cost,
+        _design=design,
     )
 
 

@@ -1,3 +1,4 @@
+import pickle
 from inspect import signature
 
 import numpy as np
@@ -18,6 +19,7 @@ from randla.transport import (
 from randla.transport._control_variates import abs_moment
 from randla.transport._directions import N_BLOCKS, Directions, _sobol_normals
 from tests.statistical import claim
+from tests.transport.reference import clouds, projected_costs
 
 KEY = draw_key(1)
 KINDS = ("iid", "orthogonal", "rqmc")
@@ -189,3 +191,30 @@ def test_sobol_points_end_at_some_dimension(function):
         ValueError, match=r"directions must be .* above 21201 dimensions, got 'rqmc'"
     ):
         function(X, X + 1.0, directions="rqmc")
+
+
+@pytest.mark.parametrize("kind", ["iid", "orthogonal", "rqmc"])
+@pytest.mark.parametrize("call", [sliced_wasserstein, sliced_wasserstein_gradient])
+def test_a_result_has_its_directions(call, kind):
+    X, Y = clouds("mix", 4, 40)
+    result = pickle.loads(pickle.dumps(call(X, Y, directions=kind, n_projections=64, rng=1)))
+    again = call(X, Y, directions=result.direction_vectors)
+    costs = projected_costs(X, Y, result.direction_vectors)
+    assert costs.mean() == pytest.approx(again.power, rel=1e-12)
+    if call is sliced_wasserstein:
+        np.testing.assert_allclose(result.projected_costs, costs, rtol=1e-10)
+    assert call(X[:, 0], Y[:, 0]).direction_vectors.tolist() == [[1.0]]
+    again.direction_vectors[:] = 0.0  # the result keeps its own
+    theta = result.direction_vectors
+    given = call(X, Y, directions=theta)
+    theta[:] = 0.0
+    for other in (again, given):
+        np.testing.assert_array_equal(other.direction_vectors, result.direction_vectors)
+
+
+def test_directions_of_an_adaptive_run():
+    X, Y = clouds("mix", 4, 40)
+    for kind in ("iid", "orthogonal"):
+        result = sliced_wasserstein(X, Y, rtol=1e-2, control_variate=None, directions=kind, rng=1)
+        costs = projected_costs(X, Y, result.direction_vectors)
+        np.testing.assert_allclose(result.projected_costs, costs, rtol=1e-10)

@@ -149,3 +149,101 @@ def test_a_tiny_cloud_flows_like_a_point(scale):
     flow = sliced_wasserstein_flow(scale * X, Y, n_steps=3, rng=0)
     expected = sliced_wasserstein_flow(1e-100 * X, Y, n_steps=3, rng=0)
     np.testing.assert_allclose(flow.points, expected.points, rtol=1e-9)
+
+
+# One step at a time ------------------------------------------------------------------------------
+
+
+def steps_of_one_call(descend, start):
+    """The points after each of five steps taken by one call."""
+    seen = []
+    descend(start, n_steps=5, rng=3, callback=lambda step, points, *power: seen.append(points))
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["flow", "barycenter"])
+def test_one_call_takes_the_same_steps_as_several(kind):
+    X, Y = clouds("gauss", 3, 24)
+    a = np.arange(1.0, 25.0)
+
+    def descend(start, **options):
+        if kind == "flow":
+            return sliced_wasserstein_flow(start, Y[:9], a, n_projections=16, **options)
+        options |= {"start": start, "point_weights": a, "n_projections": 16}
+        return sliced_wasserstein_barycenter([X, Y[:9]], [1.0, 2.0], **options)
+
+    points, seen = X, steps_of_one_call(descend, X)
+    trace = descend(X, n_steps=5, rng=3).trace
+    for t in range(5):  # a seed, with the number of the step
+        flow = descend(points, n_steps=1, rng=3, first_step=t)
+        points = flow.points
+        assert (points == seen[t]).all()
+        assert flow.trace == trace[t]
+    rng, points = np.random.default_rng(3), X
+    for k in (2, 3):  # a Generator moves on
+        points = descend(points, n_steps=k, rng=rng).points
+    assert (points == seen[-1]).all()
+
+
+def test_a_start_that_is_drawn_is_part_of_the_first_step():
+    X, Y = clouds("gauss", 3, 24)
+    options = {"n_projections": 16, "n_points": 7}
+    once = sliced_wasserstein_barycenter([X, Y], n_steps=3, rng=1, **options).points
+    first = sliced_wasserstein_barycenter([X, Y], n_steps=1, rng=1, **options).points
+    options |= {"start": first, "first_step": 1}
+    assert (sliced_wasserstein_barycenter([X, Y], n_steps=2, rng=1, **options).points == once).all()
+    with pytest.raises(ValueError, match="start must be given for first_step = 2"):
+        sliced_wasserstein_barycenter([X, Y], first_step=2)
+
+
+def test_callbacks_see_the_trace_and_stop():
+    X, Y = clouds("gauss", 3, 24)
+    calls = []
+
+    def watch(step, points, power, error):
+        calls.append((step, points, power, error))
+        assert not points.flags.writeable
+        return step >= 13
+
+    options = {"n_projections": 16, "rng": 0, "first_step": 10}
+    flow = sliced_wasserstein_flow(X, Y, n_steps=9, callback=watch, every=2, **options)
+    steps, points, powers, errors = zip(*calls, strict=True)
+    assert steps == (11, 13)
+    np.testing.assert_allclose(np.sqrt(powers), flow.trace[[1, 3]], rtol=1e-12)
+    slope = np.array(errors) / (2.0 * flow.trace[[1, 3]])  # d root / d power
+    np.testing.assert_allclose(slope, flow.trace_standard_error[[1, 3]], rtol=1e-12)
+    assert len(flow.trace) == 4
+    assert (points[1] == flow.points).all()
+    assert (points[0] != points[1]).any()  # its own copy
+    whole = sliced_wasserstein_flow(X, Y, n_steps=4, **options)
+    assert (flow.points == whole.points).all()
+
+
+def test_snapshots_from_the_start_to_the_end():
+    X, Y = clouds("gauss", 3, 24)
+    options = {"n_projections": 16, "rng": 0, "snapshots": 4}
+    flow = sliced_wasserstein_flow(X, Y, n_steps=6, first_step=2, **options)
+    assert flow.snapshot_steps.tolist() == [2, 4, 6, 8]
+    assert flow.snapshots.shape == (4, 24, 3)
+    assert (flow.snapshots[0] == X).all()
+    assert (flow.snapshots[-1] == flow.points).all()
+    stopped = sliced_wasserstein_flow(
+        X, Y, n_steps=6, first_step=2, callback=lambda step, *_: step == 4, **options
+    )
+    assert stopped.snapshot_steps.tolist() == [2, 4]
+    assert (stopped.snapshots == flow.snapshots[:2]).all()
+    assert sliced_wasserstein_flow(X, Y, n_steps=1, n_projections=16).snapshots is None
+
+
+def test_weights_of_the_points_of_a_barycenter():
+    """One point of weight two stands for two of weight one; one of weight zero stays."""
+    X, Y = clouds("gauss", 3, 24)
+    options = {"n_steps": 2, "n_projections": 16, "rng": 0}
+    twice = sliced_wasserstein_barycenter([X, Y[:9]], start=X[[0, 0, 1, 2]], **options)
+    weighted = sliced_wasserstein_barycenter(
+        [X, Y[:9]], start=X[[0, 1, 5, 2]], point_weights=[2, 1, 0, 1], **options
+    )
+    np.testing.assert_allclose(weighted.trace[0], twice.trace[0], rtol=1e-12)
+    assert (weighted.points[2] == X[5]).all()
+    drawn = sliced_wasserstein_barycenter([X, Y], point_weights=[1.0, 3.0], **options)
+    assert drawn.points.shape == (2, 3)
