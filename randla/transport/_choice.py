@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from randla._typing import Array
 from randla._validation import as_choice
+from randla.transport._clouds import FEW_COORDINATES
 from randla.transport._control_variates import (
     FAMILIES,
     Controls,
@@ -14,6 +15,7 @@ from randla.transport._control_variates import (
     needed_projections,
 )
 from randla.transport._directions import Design
+from randla.transport._projections import SECONDS_PROJECT
 
 ControlVariate: TypeAlias = (
     Literal["lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics", "auto"]
@@ -45,19 +47,27 @@ def affordable(name: str | None, d: int, n: int, p: float) -> str | None:
     return name
 
 
-def auto_family(design: Design, p: float, seconds: float, n_pairs: int = 1) -> str | None:
-    """The family for control_variate="auto"; `seconds` is the time of all projected costs."""
+def auto_family(
+    design: Design, p: float, seconds: float, n_points: int, n_pairs: int = 1
+) -> str | None:
+    """The family for control_variate="auto", given the time of a projected cost of all pairs.
+
+    The means of the products of q_1 and q_2 need the traces of products of covariances, from
+    covariances or from inner products of all points: in many dimensions that is seldom cheap.
+    """
     d, n = design.dim, design.n
+    seconds *= n  # of all costs
     if design.kind == "array" or (design.kind == "rqmc" and d == 2) or p > _SMOOTH_POWER:
         return None
     quadrature = n_pairs * 25.0 * (4e-5 + 1.3e-7 * d**2 + 5e-10 * d**3)  # of sqrt(q_1 q_2); rough
     cheap = quadrature <= max(0.2 * seconds, 5e-3)
-    if design.kind == "rqmc" and d == 3:
+    moments = 0.5 * SECONDS_PROJECT * n_points * d * min(n_points, d)
+    if d > FEW_COORDINATES and moments > 0.5 * seconds:
+        name = "quadratic"  # whose means need sums only
+    elif design.kind == "rqmc" and d == 3:
         name = "bures" if cheap else "quadratic"
     elif n >= 60 and cheap:
         name = "full"
-    elif n >= 20:
-        name = "quartic" if n >= 40 else "quadratic"
     else:
-        return None
-    return affordable(name, d, n, p)
+        name = "quartic" if n >= 40 else "quadratic"
+    return affordable(name, d, n, p) if n >= 20 else None

@@ -1,16 +1,17 @@
-"""Point clouds made ready for projection: scaled, centred, transposed, with their moments.
+"""Point clouds made ready for projection: their unit, centre and moments.
 
 All clouds of one call are scaled by one power of two, so that sizes from 1e-300 to 1e300 give the
 same digits, and each is centred by itself: a projected cost needs the sorted projections of the
 centred clouds and the shift theta' (c_1 - c_2) between the centres, which loses no digits to a
-common offset.
+common offset. Clouds of few coordinates are copied, centred and transposed; those of many are
+read as they lie, a tile at a time, each time they are projected.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,15 +21,84 @@ from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
 from randla._validation import as_points, as_weights
 from randla.transport._kernels.cost import fill_integer_weights
-from randla.transport._kernels.prepare import column_statistics, snap_centres, transpose_centred
+from randla.transport._kernels.prepare import (
+    column_moments,
+    column_statistics,
+    row_variances,
+    snap_centres,
+    transpose_centred,
+)
+from randla.transport._kernels.project import PACK, project_packed, project_rows
 
 T = TypeVar("T")
-WithMass: TypeAlias = tuple[NDArray[Any], Array | None, NDArray[np.intp] | None]
+
+#: Coordinates up to which a cloud is copied.
+FEW_COORDINATES = 64
 
 _BLOCK_BYTES = 1 << 18  # what is multiplied at a time
-_PART_NUMBERS = 1 << 17  # coordinates of a part of the copy
+_PART_NUMBERS = 1 << 17  # coordinates of a part of a pass over the points
+_GRAM_COORDINATES = 512  # that are multiplied at a time
 _SAFE_EXPONENT = 900  # of numbers whose sums stay in range
 _LAST_EXPONENT = 1020  # of a unit: a length of some units stays in range
+
+
+class Source:
+    """Points (n, d) as they came, those without weight left out; a cloud in no unit yet.
+
+    Attributes
+    ----------
+    points : (n, d) ndarray
+    weights : (n,) ndarray or None
+        Positive, with sum 1; None if they are equal.
+    kept : (n,) ndarray or None
+        Rows of the input; None if all weights are positive.
+    """
+
+    def __init__(self, points: NDArray[Any], weights: NDArray[Any] | None) -> None:
+        self.points, self.weights, self.kept = points, None, None
+        self._tables: dict[int, Array] = {}
+        if weights is None:
+            return
+        w = np.ldexp(weights, -math.frexp(weights.max())[1])  # so that their sum is in range
+        if w.min() == 0.0:
+            self.kept = np.flatnonzero(w)
+            self.points, w = points[self.kept], w[self.kept]
+            self.points.flags.writeable = False
+        if w.min() != w.max():
+            self.weights = w / w.sum()
+
+    def in_parts(self, task: Callable[[NDArray[Any], NDArray[Any]], T]) -> list[T]:
+        """``task(points, weights)`` on ranges of the points, weights of size 0 if equal."""
+        x, w = self.points, np.empty(0) if self.weights is None else self.weights
+        bounds = part_bounds(len(x), -(-x.size // _PART_NUMBERS))
+
+        def part(k: int) -> T:
+            first, last = bounds[k]
+            return task(_contiguous(x[first:last]), w[first:last])
+
+        return run_parts(part, len(bounds), seconds=5e-10 * x.size)
+
+    def statistics(self, exponent: int) -> Array:
+        """(Weighted) mean, least and largest value of each column, (3, d), in units of 2^exponent;
+        the same array each time.
+        """
+        if exponent not in self._tables:
+            scales = _scales(exponent)
+
+            def statistics(points: NDArray[Any], weights: NDArray[Any]) -> Array:
+                part = np.empty((3, points.shape[1]))
+                column_statistics(points, weights, *scales, part)
+                return part
+
+            first, *others = self.in_parts(statistics)
+            for part in others:
+                first[0] += part[0]  # sums, in the order of the parts
+                np.minimum(first[1], part[1], out=first[1])
+                np.maximum(first[2], part[2], out=first[2])
+            if self.weights is None:
+                first[0] /= len(self.points)  # weights have sum 1: there the sum is the mean
+            self._tables[exponent] = first
+        return self._tables[exponent]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +109,81 @@ class Cloud:
     permutation of it have the same centre.
     """
 
-    points: NDArray[Any]  # (d', n) about the centre; rows of zeros make d' a multiple of four
-    centre: Array  # (d,)
-    weights: Array | None  # (n,), positive, with sum 1; None means uniform
-    dim: int  # d
-    kept: NDArray[np.intp] | None  # (n,) rows of the input; None if all weights are positive
+    source: Source
+    scales: tuple[float, float]  # from the input to units in which sums are in range ...
+    middle: Array  # (d,) ... where the centre is this ...
+    last_scale: float  # ... and from there to common units
+    centre: Array  # (d,) in common units, from the origin of the clouds
+    reach: float  # of the coordinates from the centre, at most
+    dtype: np.dtype[Any]  # of projections
 
     @property
     def size(self) -> int:
         """Number of points."""
-        return self.points.shape[1]
+        return len(self.source.points)
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+        return self.source.points.shape[1]
+
+    @property
+    def weights(self) -> Array | None:
+        """(n,), positive, with sum 1; None means uniform."""
+        return self.source.weights
+
+    @property
+    def kept(self) -> NDArray[np.intp] | None:
+        """(n,) rows of the input; None if all weights are positive."""
+        return self.source.kept
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether projections read `points`, and not the input."""
+        return self.dim <= FEW_COORDINATES
+
+    @cached_property
+    def points(self) -> NDArray[Any]:
+        """Points about the centre (d', n), read-only; rows of zeros make d' a multiple of four."""
+        d, n = self.dim, self.size
+        copy = aligned_empty((-(-d // 4) * 4, n), self.dtype)
+        bounds = part_bounds(n, -(-n * d // _PART_NUMBERS))
+
+        def part(k: int) -> None:
+            self._fill(*bounds[k], copy, bounds[k][0])
+
+        run_parts(part, len(bounds), seconds=5e-10 * n * d)
+        copy[d:] = 0.0  # what pads d
+        copy.flags.writeable = False
+        return copy
+
+    def _fill(self, first: int, last: int, out: NDArray[Any], at: int) -> None:
+        """Centred points first..last - 1 to the columns of `out` (d', n') from `at` on."""
+        block = _contiguous(self.source.points[first:last])
+        units = *self.scales, self.middle, self.last_scale
+        transpose_centred(block, 0, last - first, 0, self.dim, *units, out, at)
+
+    def make_ready(self) -> None:
+        """Make what `project` needs, before several threads call it."""
+        if self.is_copied:
+            assert self.points is not None
+
+    def new_tile(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What `project` overwrites, for the clouds of one call; one for each thread."""
+        shape = (0, 0) if self.is_copied else PACK
+        return aligned_empty(shape, self.dtype), np.empty((4, shape[1]), self.dtype)
+
+    def project(
+        self, theta: NDArray[Any], tile: tuple[NDArray[Any], NDArray[Any]], out: NDArray[Any]
+    ) -> None:
+        """Set ``out = theta @ points`` (B, n) for padded directions theta (B, d'), B in fours."""
+        if self.is_copied:
+            project_rows(theta, self.points, out)
+            return
+        x, units = self.source.points, (*self.scales, self.middle, self.last_scale)
+        step = len(x) if x.flags.c_contiguous else max(_PART_NUMBERS // self.dim, 1)
+        for first in range(0, len(x), step):
+            project_packed(theta, _contiguous(x[first : first + step]), *units, *tile, first, out)
 
     @cached_property
     def units(self) -> NDArray[np.int64]:
@@ -59,40 +194,114 @@ class Cloud:
         return units
 
     @cached_property
+    def _moments(self) -> tuple[Array, Array]:
+        """Weighted means (d,) of the centred coordinates and of their squares."""
+        if self.is_copied:
+            points, w = self.points[: self.dim], self.weights
+            squares = [np.square(row, dtype=np.float64) for row in points]
+            if w is None:
+                return points.mean(axis=1, dtype=np.float64), np.array([s.mean() for s in squares])
+            return points @ w, np.array([s @ w for s in squares])
+        units = *self.scales, self.middle, self.last_scale
+
+        def moments(points: NDArray[Any], weights: NDArray[Any]) -> Array:
+            part = np.empty((2, self.dim))
+            column_moments(points, weights, *units, part)
+            return part
+
+        total = sum(self.source.in_parts(moments), np.zeros((2, self.dim)))
+        mean, square = total / (self.size if self.weights is None else 1)
+        return mean, square
+
+    @property
     def mean(self) -> Array:
         """Weighted mean (d,)."""
-        points = self.points[: self.dim]
-        if self.weights is None:
-            return self.centre + points.mean(axis=1, dtype=np.float64)
-        return self.centre + points @ self.weights
+        return self.centre + self._moments[0]
 
-    @cached_property
+    @property
     def total_variance(self) -> float:
         """Trace of the covariance."""
-        offset = self.mean - self.centre
-        total = 0.0
-        for row in self.points[: self.dim]:
-            square = np.square(row, dtype=np.float64)
-            total += float(square.mean() if self.weights is None else square @ self.weights)
-        return max(total - float(offset @ offset), 0.0)
+        return total_variance(*self._moments)
 
     @cached_property
     def covariance(self) -> Array:
         """Weighted covariance (d, d), divided by the total weight."""
-        return self.covariance_of(self.points[: self.dim], self.mean - self.centre)
+        return self.covariance_in(None)
 
-    def covariance_of(self, coordinates: NDArray[Any], offset: Array) -> Array:
-        """Covariance (r, r) of some coordinates (r, n) of the points, given their mean."""
-        r, n = coordinates.shape
-        second = np.zeros((r, r))
-        step = max(_BLOCK_BYTES // (8 * r), 1024)
-        for first in range(0, n, step):
-            block = coordinates[:, first : first + step].astype(np.float64, copy=False)
+    def covariance_in(self, basis: Array | None) -> Array:
+        """Covariance (r, r) of the coordinates of the points in an orthonormal basis (d, r)."""
+        offset = self._moments[0] if basis is None else basis.T @ self._moments[0]
+        second = np.zeros((len(offset), len(offset)))
+        for rows, points in self.blocks():
+            block = points.astype(np.float64, copy=False)
+            block = block if basis is None else basis.T @ block
             if self.weights is None:
-                second += block @ block.T / n  # sum of a_i x_i x_i'
+                second += block @ block.T / self.size  # sum of a_i x_i x_i'
             else:
-                second += (block * self.weights[first : first + step]) @ block.T
+                second += (block * self.weights[rows]) @ block.T
         return second - np.outer(offset, offset)  # about the mean, not the centre
+
+    def deviations(self, first: int, last: int) -> Array:
+        """Coordinates first..last - 1 about the mean, times the root of the weight, (k, n)."""
+        units = *self.scales, self.middle, self.last_scale
+        out, x = np.empty((last - first, self.size), self.dtype), _contiguous(self.source.points)
+        transpose_centred(x, 0, self.size, first, last, *units, out, 0)
+        deviations = out - self._moments[0][first:last, None]  # in float64
+        deviations *= math.sqrt(1.0 / self.size) if self.weights is None else np.sqrt(self.weights)
+        return deviations
+
+    def variance_along(self, direction: Array) -> float:
+        """Variance of the projections on a unit vector (d,)."""
+        rows = np.concatenate([direction @ points for _, points in self.blocks()])[None]
+        out = np.empty(1)
+        row_variances(rows, np.empty(0) if self.weights is None else self.weights, out)
+        return float(out[0])
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Ranges of the points, and these points about the centre (d, n')."""
+        d, n = self.dim, self.size
+        step = min(max(_BLOCK_BYTES // (8 * d), 1024), n)
+        buffer = np.empty((0, 0) if self.is_copied else (d, step), self.dtype)
+        for first in range(0, n, step):
+            rows = slice(first, min(first + step, n))
+            if self.is_copied:
+                yield rows, self.points[:d, rows]
+            else:
+                self._fill(first, rows.stop, buffer, 0)
+                yield rows, buffer[:, : rows.stop - first]
+
+
+def total_variance(mean: Array, square: Array) -> float:
+    """Trace of a covariance from the means (d,) of the coordinates and of their squares.
+
+    Zero where it would be known to less than 8 digits.
+    """
+    shift = float(mean @ mean)
+    total = float(square.sum()) - shift
+    return total if total > 1e-8 * shift else 0.0
+
+
+def mean_difference(x: Any, y: Any) -> Array:
+    """Difference (d,) of the means of two clouds, zero if it is rounding."""
+    delta = np.asarray(x.mean - y.mean)
+    # in units of the clouds: the rounding of equal means
+    return delta if np.abs(delta).max() > 4e-16 else np.zeros_like(delta)
+
+
+def gram_traces(x: Cloud, y: Cloud, units: Array) -> tuple[float, float, float]:
+    """Traces of S S, S T and T T, where S and T are the covariances of x and y times `units`.
+
+    From the inner products of all points: tr ST = sum_ij a_i b_j ((x_i - m_x)'(y_j - m_y))^2, of
+    few points fewer numbers than d^2.
+    """
+    n = x.size
+    scale, G = np.sqrt(np.repeat(units, (n, y.size))), np.zeros((n + y.size, n + y.size))
+    for first in range(0, x.dim, _GRAM_COORDINATES):
+        last = min(first + _GRAM_COORDINATES, x.dim)
+        Z = np.concatenate([x.deviations(first, last), y.deviations(first, last)], axis=1) * scale
+        G += Z.T @ Z
+    G *= G
+    return float(G[:n, :n].sum()), float(G[:n, n:].sum()), float(G[n:, n:].sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,25 +317,16 @@ class PairMoments:
     first: Array  # (r, r), covariance
     second: Array  # (r, r)
 
-    def coordinates(self, theta: Array) -> Array:
-        """Coordinates (L, r) of directions (L, d)."""
-        return theta if self.basis is None else theta @ self.basis
-
 
 def pair_moments(x: Cloud, y: Cloud) -> PairMoments:
     """Moments of two clouds; never an array of d^2 numbers if there are fewer than d points."""
-    d, delta = x.dim, x.mean - y.mean
-    if np.abs(delta).max() <= 4e-16:  # in units of the clouds: the rounding of equal means
-        delta = np.zeros(d)
+    d, delta = x.dim, mean_difference(x, y)
     if d <= x.size + y.size:
         return PairMoments(None, delta, x.covariance, y.covariance)
     span = np.concatenate([x.points[:d], y.points[:d], delta[:, None]], axis=1, dtype=np.float64)
     basis = np.linalg.qr(span)[0]  # (d, r), r = n + m + 1 columns that span what theta can see
-    covariances = [
-        cloud.covariance_of(basis.T @ cloud.points[:d], basis.T @ (cloud.mean - cloud.centre))
-        for cloud in (x, y)
-    ]
-    return PairMoments(basis, basis.T @ delta, *covariances)  # B'Delta, B'SB
+    covariances = x.covariance_in(basis), y.covariance_in(basis)  # B'SB
+    return PairMoments(basis, basis.T @ delta, *covariances)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +353,8 @@ def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None
     """Validate two weighted clouds and make them ready."""
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
-    return prepare([x, y], [as_weights_or_none(a, len(x), "a"), as_weights_or_none(b, len(y), "b")])
+    weights = as_weights_or_none(a, len(x), "a"), as_weights_or_none(b, len(y), "b")
+    return prepare([Source(x, weights[0]), Source(y, weights[1])])
 
 
 def as_weights_or_none(w: ArrayLike | None, n: int, name: str) -> NDArray[Any] | None:
@@ -161,30 +362,31 @@ def as_weights_or_none(w: ArrayLike | None, n: int, name: str) -> NDArray[Any] |
     return None if w is None else as_weights(w, n, name)
 
 
-def prepare(points: list[NDArray[Any]], weights: list[NDArray[Any] | None]) -> Clouds:
+def prepare(sources: Sequence[Source]) -> Clouds:
     """Scale and centre validated clouds; float32 only if all of them are."""
-    dtype = np.result_type(*points)
-    with_mass = [_drop_zeros(x, w) for x, w in zip(points, weights, strict=True)]
-    tables = _statistics(with_mass, 0)  # (K, 3, d): mean, least, largest
+    dtype = np.result_type(*(source.points for source in sources))
+    tables = np.array([source.statistics(0) for source in sources])  # mean, least, largest
     exponent = unit_exponent(float(np.abs(tables[:, 1:]).max()))
     if abs(exponent) < _SAFE_EXPONENT:
         tables *= 2.0**-exponent  # now the largest coordinate of all clouds is in [1/2, 1)
     else:  # the sums may have left the range of doubles
-        tables = _statistics(with_mass, exponent)
+        tables = np.array([source.statistics(exponent) for source in sources])
     is_line = tables.shape[2] == 1  # a distance on the line is exact
-    centres, farthest = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
+    centres, reach = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
-    again = math.frexp(max(float(np.abs(centres - centres[0]).max()), farthest))[1]
+    again = math.frexp(max(float(np.abs(centres - centres[0]).max()), float(reach.max())))[1]
     about_origin, origin = centres, np.zeros_like(centres[0])
     if again < -1:
         about_origin = np.ldexp(centres - centres[0], -again)  # only differences are used
         origin = np.ldexp(centres[0], -again)
     else:
         again = 0
-    copies = _centred([x for x, _, _ in with_mass], centres, exponent, again, dtype)
+    scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
     items = [
-        Cloud(copy, centre, w, x.shape[1], kept)
-        for copy, centre, (x, w, kept) in zip(copies, about_origin, with_mass, strict=True)
+        Cloud(source, scales, middle, last_scale, centre, float(size), dtype)
+        for source, middle, centre, size in zip(
+            sources, centres, about_origin, reach * last_scale, strict=True
+        )
     ]
     return Clouds(tuple(items), exponent + again, origin)
 
@@ -206,32 +408,11 @@ def times_power_of_two(x: NDArray[Any], exponent: Any, out: NDArray[Any]) -> Non
         np.multiply(out, np.ldexp(1.0, exponent - half), out=out, casting="same_kind")
 
 
-def _drop_zeros(x: NDArray[Any], w: NDArray[Any] | None) -> WithMass:
-    """Points of positive weight, weights with sum 1 (None if they are equal), and row numbers."""
-    if w is None:
-        return x, None, None
-    w = np.ldexp(w, -math.frexp(w.max())[1])  # so that their sum is in range
-    kept = None
-    if w.min() == 0.0:
-        kept = np.flatnonzero(w)
-        x, w = x[kept], w[kept]
-    return x, None if w.min() == w.max() else w / w.sum(), kept  # equal weights are none
-
-
-def _run(task: Callable[[int, int, int], T], points: list[NDArray[Any]]) -> list[list[T]]:
-    """``task(k, first, last)`` on ranges of the points of each cloud k, by the shapes only."""
-    n_numbers = sum(x.size for x in points)
-    parts = [
-        (k, first, last)
-        for k, x in enumerate(points)
-        for first, last in part_bounds(len(x), -(-x.size // _PART_NUMBERS))
-    ]
-    if n_numbers <= _PART_NUMBERS:  # not worth the call
-        results = [task(*part) for part in parts]
-    else:
-        results = run_parts(lambda i: task(*parts[i]), len(parts), seconds=5e-10 * n_numbers)
-    pairs = list(zip(parts, results, strict=True))
-    return [[result for (k, _, _), result in pairs if k == cloud] for cloud in range(len(points))]
+def _contiguous(block: NDArray[Any]) -> NDArray[Any]:
+    """Points one after another, read-only: one kind of array for the kernels."""
+    block = np.ascontiguousarray(block)
+    block.flags.writeable = False
+    return block
 
 
 def _scales(exponent: int) -> tuple[float, float]:
@@ -240,56 +421,11 @@ def _scales(exponent: int) -> tuple[float, float]:
     return math.ldexp(1.0, -half), math.ldexp(1.0, half - exponent)
 
 
-def _statistics(with_mass: Sequence[WithMass], exponent: int) -> Array:
-    """(Weighted) mean, least and largest value of each column of each cloud, (K, 3, d), in units
-    of 2^exponent.
-    """
-    points = [x for x, _, _ in with_mass]
-    weights = [np.empty(0) if w is None else w for _, w, _ in with_mass]
-    scales, d = _scales(exponent), points[0].shape[1]
-
-    def statistics(k: int, first: int, last: int) -> Array:
-        part = np.empty((3, d))
-        block = np.ascontiguousarray(points[k][first:last])
-        column_statistics(block, weights[k][first:last], *scales, part)
-        return part
-
-    tables = np.empty((len(points), 3, d))
-    for table, parts, x, w in zip(tables, _run(statistics, points), points, weights, strict=True):
-        table[:] = parts[0]
-        for part in parts[1:]:
-            table[0] += part[0]  # sums, in the order of the parts
-            np.minimum(table[1], part[1], out=table[1])
-            np.maximum(table[2], part[2], out=table[2])
-        if not len(w):
-            table[0] /= len(x)  # weights have sum 1: there the sum is the mean
-    return tables
-
-
-def _centred(
-    points: list[NDArray[Any]], centres: Array, exponent: int, again: int, dtype: np.dtype[Any]
-) -> list[NDArray[Any]]:
-    """Transposed points (x 2^-exponent - centre) 2^-again of each cloud, read-only."""
-    d = centres.shape[1]
-    copies = [aligned_empty((-(-d // 4) * 4, len(x)), dtype) for x in points]  # (d', n)
-    scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
-
-    def copy(k: int, first: int, last: int) -> None:
-        block = np.ascontiguousarray(points[k][first:last])
-        transpose_centred(block, *scales, centres[k], last_scale, copies[k][:, first:last])
-
-    _run(copy, points)
-    for rows in copies:
-        rows[d:] = 0.0  # what pads d to a multiple of four
-        rows.flags.writeable = False
-    return copies
-
-
 def snapped(
     mean: Array, low: Array, high: Array, dtype: np.dtype[Any], is_line: bool
-) -> tuple[Array, float]:
-    """Means rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and how far
-    the points are from them at most.
+) -> tuple[Array, Array]:
+    """Means (..., d) rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and
+    how far coordinates are from them at most (...).
 
     So rounding in the mean, which depends on the order of the points, does not reach the centre,
     and a float32 cloud is centred exactly. A constant is its own centre. On the line the centre is
@@ -298,10 +434,9 @@ def snapped(
     """
     flat = np.empty(mean.size)
     resolution = -22 if dtype == np.float32 else -51  # bits below the size: exact in the dtype
-    farthest = snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
+    snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
     centres = flat.reshape(mean.shape)
     if is_line:
         reach = np.maximum(high - centres, centres - low)  # how far points are from the centre
         centres[2.0 * reach > np.abs(centres)] = 0.0
-        farthest = float(np.maximum(high - centres, centres - low).max())
-    return centres, farthest
+    return centres, np.maximum(high - centres, centres - low).max(axis=-1)

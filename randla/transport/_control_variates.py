@@ -25,6 +25,7 @@ arXiv:2305.00402.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -33,7 +34,12 @@ from numpy.typing import NDArray
 
 from randla._typing import Array
 from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
-from randla.transport._clouds import Cloud, pair_moments
+from randla.transport._clouds import (
+    FEW_COORDINATES,
+    gram_traces,
+    mean_difference,
+    pair_moments,
+)
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
 PAPER = ("lower", "upper")  # one control each, with the coefficient of the paper
@@ -57,57 +63,98 @@ class Controls:
 
     name: str
     k: int  # number of controls
-    evaluate: Callable[[Array], Columns]  # at directions (L, d)
+    evaluate: Callable[..., Columns]  # at directions (L, d), given variances (2, L) of projections
     scales: Array  # (k,)
     degrees: Array  # (k,)
     mean_errors: Array  # (k,), absolute, of quadrature; zero where means are closed forms
+    reads_variances: bool = False  # whether `evaluate` needs them
 
 
 class QuadraticForms:
     """The three quadratic forms of a pair of clouds, each divided by its mean over the sphere.
 
+    In few dimensions q_k is theta' S_k theta. In many it is the variance of the projections, which
+    are at hand: then S_k is needed for products only, and only through traces.
+
     Attributes
     ----------
-    matrices : list of (r, r) ndarray
-        Delta Delta', S_1 and S_2 scaled to trace d (zero where they vanish), in the r <= d
-        coordinates of `pair_moments`.
+    reads_variances : bool
+        Whether `values` needs the variances of the projections.
     means : (3,) ndarray
         The means of l, q_1, q_2 over the sphere: what was divided by.
     """
 
-    def __init__(self, x: Cloud, y: Cloud) -> None:
-        self._moments = moments = pair_moments(x, y)
-        d, delta = x.dim, moments.delta
+    def __init__(self, x: Any, y: Any) -> None:
+        self._pair, self.dim = (x, y), x.dim
+        self.reads_variances = self.dim > FEW_COORDINATES
+        self._is_sparse = self.reads_variances and x.dim > x.size + y.size
+        delta = mean_difference(x, y)
         length = math.sqrt(delta @ delta)  # |Delta|
         self._direction = delta / length if length > 0.0 else delta
-        traces, matrices = [length**2], [np.outer(self._direction, self._direction) * d]
-        for S in (moments.first, moments.second):
-            traces.append(max(float(np.trace(S)), 0.0))
-            S = S / S.max() if traces[-1] > 0.0 else np.zeros_like(S)  # it may be subnormal
-            matrices.append(S * (d / (np.trace(S) or 1.0)))  # trace d: theta' S theta has mean one
-        self.dim, self.matrices = d, matrices
-        self.means = np.array(traces) / d  # E theta' A theta = tr A / d
+        variances = [
+            c.total_variance if self.reads_variances else max(float(np.trace(c.covariance)), 0.0)
+            for c in (x, y)
+        ]
+        self.means = np.array([length**2, *variances]) / self.dim  # E theta' A theta = tr A / d
 
-    def values(self, theta: Array) -> tuple[list[Array], Array]:
-        """l, q_1, q_2 over their means, each (L,) of mean one unless the form vanishes; and the
-        cosine (L,) of the angle with Delta.
+    @cached_property
+    def matrices(self) -> tuple[Array, Array]:
+        """S_1 and S_2 scaled to trace d (zero where they vanish); in the r < d coordinates of
+        `pair_moments` where there are fewer points than (many) dimensions.
         """
-        theta = self._moments.coordinates(theta)
+        x, y = self._pair
+        if self._is_sparse:
+            moments = pair_moments(x, y)
+            S1, S2 = moments.first, moments.second
+        else:
+            S1, S2 = x.covariance, y.covariance
+        return self._normalised(S1, 1), self._normalised(S2, 2)
+
+    def _normalised(self, S: Array, which: int) -> Array:
+        if self.means[which] <= 0.0:
+            return np.zeros_like(S)
+        S = S / S.max()  # it may be subnormal
+        return np.asarray(S * (self.dim / np.trace(S)))  # theta' S theta has mean one
+
+    def values(self, theta: Array, variances: Array | None) -> tuple[list[Array], Array]:
+        """l, q_1, q_2 over their means, each (L,) of mean one unless the form vanishes; and the
+        cosine (L,) of the angle with Delta. `variances` (2, L) are those of the projections.
+        """
         cosine = theta @ self._direction
         forms = [cosine**2 * self.dim]  # l over its mean |Delta|^2 / d
-        forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices[1:]]  # q_1, q_2
+        if not self.reads_variances:
+            forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices]  # q_1, q_2
+        else:
+            assert variances is not None
+            known = zip(variances, self.means[1:], strict=True)
+            forms += [q / mean if mean > 0.0 else np.zeros(len(q)) for q, mean in known]
         return [np.maximum(form, 0.0) for form in forms], cosine
 
     def mean(self, *which: int) -> float:
         """Exact mean of one form, or of the product of two: (tr F tr G + 2 tr FG) / (d (d + 2))."""
-        d, F = self.dim, self.matrices[which[0]]
-        if len(which) == 1:
-            return float(np.trace(F)) / d
-        G = self.matrices[which[1]]
-        return float(np.trace(F) * np.trace(G) + 2.0 * np.einsum("ij,ij->", F, G)) / (d * (d + 2))
+        d, is_there = self.dim, all(self.means[i] > 0.0 for i in which)
+        if len(which) == 1 or not is_there:
+            return float(is_there)
+        return (d * d + 2.0 * self._traces[which]) / (d * (d + 2))
+
+    @cached_property
+    def _traces(self) -> dict[tuple[int, ...], float]:
+        """Traces of the products of two forms; that of l is d u u', u = Delta / |Delta|."""
+        d, u = self.dim, self._direction
+        if self._is_sparse:
+            units = 1.0 / np.where(self.means[1:] > 0.0, self.means[1:], 1.0)
+            products = gram_traces(*self._pair, units)
+            along = [c.variance_along(u) * unit for c, unit in zip(self._pair, units, strict=True)]
+        else:
+            F, G = self.matrices
+            products = float(np.vdot(F, F)), float(np.vdot(F, G)), float(np.vdot(G, G))
+            along = [float(u @ F @ u), float(u @ G @ u)]
+        traces: dict[tuple[int, ...], float] = {(0, 0): float(d * d)}
+        traces |= {(0, 1): d * along[0], (0, 2): d * along[1]}
+        return traces | dict(zip(((1, 1), (1, 2), (2, 2)), products, strict=True))
 
 
-def make_controls(name: str, x: Cloud, y: Cloud, p: float) -> Controls:
+def make_controls(name: str, x: Any, y: Any, p: float) -> Controls:
     """The controls of a named family for two clouds."""
     if name == "harmonics":
         return _harmonics(x.dim)
@@ -122,11 +169,12 @@ def _papers(name: str, forms: QuadraticForms) -> Controls:
     parts = forms.means * ((1.0, 0.0, 0.0) if name == "lower" else (1.0, 1.0, 1.0))
     mean = float(parts @ [forms.mean(i) for i in range(3)])
 
-    def evaluate(theta: Array) -> Columns:
-        value = np.stack(forms.values(theta)[0], axis=1) @ parts  # l, or l + q_1 + q_2
+    def evaluate(theta: Array, variances: Array | None = None) -> Columns:
+        value = np.stack(forms.values(theta, variances)[0], axis=1) @ parts  # l, or l + q_1 + q_2
         return Columns(value[:, None] - mean, np.array([mean]))
 
-    return Controls(name, 1, evaluate, np.ones(1), np.full(1, 2.0), np.zeros(1))
+    one = np.ones(1)
+    return Controls(name, 1, evaluate, one, 2.0 * one, 0.0 * one, forms.reads_variances)
 
 
 def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
@@ -139,7 +187,7 @@ def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
     degrees = [2.0 * len(which) for which in pairs]
     root, gap = name in ("bures", "full"), p != 2.0
     if root:
-        means.append(bures_mean(forms.matrices[1], forms.matrices[2], forms.dim))  # E sqrt(q_1 q_2)
+        means.append(bures_mean(*forms.matrices, dim=forms.dim))  # E sqrt(q_1 q_2)
         sizes.append(math.sqrt(forms.means[1] * forms.means[2]))  # what was divided by
         degrees.append(2.0)  # of length
     if gap:
@@ -148,11 +196,11 @@ def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
         with np.errstate(over="ignore", under="ignore"):  # where 0 and inf mean no scale
             sizes.append(float(np.float64(length) ** p))
         degrees.append(p)
-    scales = [1.0 / size if size > 0.0 else 0.0 for size in sizes]  # from normalised controls back
+    scales = np.array([1.0 / size if size > 0.0 else 0.0 for size in sizes])  # and back
     exact = np.array(means)
 
-    def evaluate(theta: Array) -> Columns:
-        value, cosine = forms.values(theta)
+    def evaluate(theta: Array, variances: Array | None = None) -> Columns:
+        value, cosine = forms.values(theta, variances)
         columns = [_product(value, which) for which in pairs]
         if root:
             columns.append(np.sqrt(value[1] * value[2]))  # each of mean one before the root
@@ -163,7 +211,8 @@ def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
     errors = np.zeros(len(exact))
     if root:
         errors[len(pairs)] = RELATIVE_ERROR * exact[len(pairs)]  # all other means are closed forms
-    return Controls(name, len(exact), evaluate, np.array(scales), np.array(degrees), errors)
+    powers = np.array(degrees)
+    return Controls(name, len(exact), evaluate, scales, powers, errors, forms.reads_variances)
 
 
 def _product(values: Any, which: tuple[int, ...]) -> Any:
@@ -208,7 +257,7 @@ def _harmonics(d: int) -> Controls:
     means = np.array([_monomial_mean(d, np.bincount(w, minlength=d)) for w in which])
     sizes = np.full(len(which), 1.0 / d ** (degree // 2))  # a coordinate is of size 1 / sqrt(d)
 
-    def evaluate(theta: Array) -> Columns:
+    def evaluate(theta: Array, variances: Array | None = None) -> Columns:
         columns = np.stack([theta[:, w].prod(axis=1) for w in map(list, which)], axis=1)
         return Columns(columns - means, sizes)
 
@@ -242,7 +291,7 @@ def custom_controls(pair: Any) -> Controls:
         raise ValueError(_CUSTOM.format(f"got means of shape {means.shape}, dtype {means.dtype}"))
     means = np.atleast_1d(means).astype(np.float64)  # (k,)
 
-    def evaluate(theta: Array) -> Columns:
+    def evaluate(theta: Array, variances: Array | None = None) -> Columns:
         theta = theta.view()
         theta.flags.writeable = False  # the function is the caller's
         values = np.asarray(function(theta))

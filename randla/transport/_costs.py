@@ -32,24 +32,27 @@ class PairOfClouds:
     unit : float
         Costs are those of lengths times `unit`. One unless p is large, where powers of plain
         distances would leave the range of doubles: then the largest of the first costs is one.
+    n_points : int
+        Of both clouds.
     seconds : float
         Rough time for one direction.
     """
 
     def __init__(self, p: float, n_points: int, dim: int, weighted: bool) -> None:
-        self.p, self.unit, self._is_unit_known = p, 1.0, p <= SAFE_POWER
+        self.p, self.n_points = p, n_points
+        self.unit, self._is_unit_known = 1.0, p <= SAFE_POWER
         per_number = SECONDS_SORT * (2.5 if weighted else 1.0)
         self.seconds = n_points * (per_number + SECONDS_PROJECT * dim)
 
-    def __call__(self, theta: Array) -> Array:
-        """Costs (L,) for directions (L, d)."""
-        distances = self.distances(theta)
+    def __call__(self, theta: Array, variances: Array | None = None) -> Array:
+        """Costs (L,) for directions (L, d); fills `variances` (2, L) of the projections."""
+        distances = self.distances(theta, variances)
         if not self._is_unit_known:
             self.unit, self._is_unit_known = 1.0 / (float(distances.max()) or 1.0), True
         return (self.unit * distances) ** self.p  # at most one where p is large
 
-    def distances(self, theta: Array) -> Array:
-        """W_p (L,) in units of the clouds."""
+    def distances(self, theta: Array, variances: Array | None = None) -> Array:
+        """W_p (L,) in units of the clouds; fills `variances` as above."""
         raise NotImplementedError
 
 
@@ -63,26 +66,28 @@ class ProjectedCosts(PairOfClouds):
         self._coupling = Coupling(x.size, y.size, weighted=weighted)
         self._projector = Projector((x, y), (weighted, weighted))
 
-    def __call__(self, theta: Array) -> Array:
-        """Costs (L,) for directions (L, d)."""
+    def __call__(self, theta: Array, variances: Array | None = None) -> Array:
+        """Costs (L,) for directions (L, d); fills `variances` (2, L) of the projections."""
         if self.p > SAFE_POWER:
-            return super().__call__(theta)
-        points = self._x.points
-        if self._coupling.is_equal and points.shape[1] >= OUR_SORT_FROM[points.itemsize]:
+            return super().__call__(theta, variances)
+        x = self._x
+        in_one = self._coupling.is_equal and x.is_copied and variances is None
+        if in_one and x.size >= OUR_SORT_FROM[x.dtype.itemsize]:
             return self._in_one_call(theta)
-        return self._visit(theta, self._coupling.costs)
+        return self._visit(theta, self._coupling.costs, variances)
 
-    def distances(self, theta: Array) -> Array:
-        """W_p (L,) in units of the clouds."""
-        return self._visit(theta, self._coupling.distances)
+    def distances(self, theta: Array, variances: Array | None = None) -> Array:
+        """W_p (L,) in units of the clouds; fills `variances` as above."""
+        return self._visit(theta, self._coupling.distances, variances)
 
-    def _visit(self, theta: Array, couple: Callable[..., None]) -> Array:
+    def _visit(self, theta: Array, couple: Callable[..., None], variances: Array | None) -> Array:
         shifts, out = self._shifts(theta), np.empty(len(theta))
 
         def task(rows: slice, sides: list[Side]) -> None:
             couple(*sides, shifts[rows], self.p, out[rows])
 
-        self._projector.visit(theta, self._batch(len(theta)), task, len(theta) * self.seconds)
+        L = len(theta)
+        self._projector.visit(theta, self._batch(L), task, L * self.seconds, variances)
         return out
 
     def _shifts(self, theta: Array) -> Array:
@@ -92,7 +97,8 @@ class ProjectedCosts(PairOfClouds):
     def _batch(self, L: int) -> int:
         x, y = self._x, self._y
         batch = batch_rows(x.size, y.size, x.dim, L, weighted=self._coupling.weighted)
-        return min(batch, max(int(_PART_SECONDS / self.seconds) // 4 * 4, 8))
+        short = max(int(_PART_SECONDS / self.seconds) // 4 * 4, 8)
+        return min(batch, short) if x.is_copied else batch
 
     def _in_one_call(self, theta: Array) -> Array:
         """Costs of clouds of equal size and weights, by one kernel for all steps of a batch."""

@@ -21,7 +21,12 @@ from randla._tall import dask_arrays
 from randla._tall.dask_arrays import compute
 from randla._typing import Array
 from randla._validation import as_points
-from randla.transport._clouds import as_weights_or_none, unit_exponent
+from randla.transport._clouds import (
+    FEW_COORDINATES,
+    as_weights_or_none,
+    total_variance,
+    unit_exponent,
+)
 from randla.transport._costs import PairOfClouds
 from randla.transport._one_dimensional import wasserstein_1d
 
@@ -84,10 +89,25 @@ class DaskCloud:
         total = compute(dask_arrays.join_rows(_moments, self.X, w, shape=shape, units=self.units))
         return np.array(total / total[-1, -1])  # the last entry is the sum of the weights
 
+    @cached_property
+    def _sums(self) -> Array:
+        """Weighted means (2, d) of the coordinates and of their squares, about the own centre."""
+        if self.dim <= FEW_COORDINATES:
+            return np.array([self._moments[-1, :-1], self._moments.diagonal()[:-1]])
+        w = None if self.weights is None else dask_arrays.as_vector(self.weights, self.X, "weights")
+        shape = 2, self.dim + 1
+        total = compute(dask_arrays.join_rows(_sums, self.X, w, shape=shape, units=self.units))
+        return np.array(total[:, :-1] / total[0, -1])
+
     @property
     def mean(self) -> Array:
         """Weighted mean (d,), about the centre of the second cloud."""
-        return self._moments[-1, :-1] + self.units.offset
+        return self._sums[0] + self.units.offset
+
+    @property
+    def total_variance(self) -> float:
+        """Trace of the covariance."""
+        return total_variance(*self._sums)
 
     @property
     def covariance(self) -> Array:
@@ -139,8 +159,8 @@ class DaskCosts(PairOfClouds):
         super().__init__(p, x.size + y.size, x.dim, weighted)
         self._sides = x, y
 
-    def distances(self, theta: Array) -> Array:
-        """W_p (L,) in units of the clouds, from some passes over all blocks."""
+    def distances(self, theta: Array, variances: Array | None = None) -> Array:
+        """W_p (L,) in units of the clouds, from some passes over all blocks; fills `variances`."""
         x, y = self._sides
         row_bytes = (x.size + y.size) * np.dtype(x.units.dtype).itemsize
         per_task = max(_TASK_BYTES // row_bytes, 1)  # directions that one task sorts
@@ -160,7 +180,10 @@ class DaskCosts(PairOfClouds):
                 ]
                 tasks.append(sort(*parts, shifts[rows], *weights, self.p))
             distances += dask_arrays.run(tasks)
-        return np.concatenate(distances)
+        found = np.concatenate(distances, axis=1)
+        if variances is not None:
+            variances[:] = found[1:]
+        return found[0]
 
 
 def _box(first: int, block: Any, weights: Any) -> Array:
@@ -177,6 +200,13 @@ def _moments(first: int, block: Any, weights: Any, *, units: Units) -> Array:
     return (z if weights is None else z * weights[:, None]).T @ z  # (d + 1, d + 1)
 
 
+def _sums(first: int, block: Any, weights: Any, *, units: Units) -> Array:
+    """Weighted sums of z and of its squares, and of the weights."""
+    z = np.append(units.read(block).astype(np.float64), np.ones((len(block), 1)), axis=1)
+    w = np.ones(len(z)) if weights is None else weights
+    return np.array([w @ z, w @ (z * z)])
+
+
 def _project(block: Any, theta: Array, units: Units) -> NDArray[Any]:
     with single_thread(), single_threaded_blas():
         return theta.astype(units.dtype) @ units.read(block).T
@@ -185,9 +215,20 @@ def _project(block: Any, theta: Array, units: Units) -> NDArray[Any]:
 def _couple(
     left: list[Any], right: list[Any], shifts: Array, a: Array | None, b: Array | None, p: float
 ) -> Array:
-    """W_p of the projections on a few directions, after moving the left ones by `shifts`."""
+    """W_p of the projections on a few directions, after moving the left ones by `shifts`; and
+    the variances of the left and of the right ones, (3, L').
+    """
     with single_thread(), single_threaded_blas():
         u, v = np.concatenate(left, axis=1), np.concatenate(right, axis=1)
         if shifts.any():
             u = u + shifts[:, None]  # in float64
-        return np.asarray(wasserstein_1d(u, v, a, b, p=p))
+        distances = np.asarray(wasserstein_1d(u, v, a, b, p=p))
+        return np.array([distances, _variances(u, a), _variances(v, b)])
+
+
+def _variances(rows: NDArray[Any], weights: Array | None) -> Array:
+    if weights is None:
+        return np.var(rows, axis=1, dtype=np.float64)
+    total = weights.sum()
+    deviations = rows - (rows @ weights / total)[:, None]
+    return np.asarray(deviations**2 @ weights / total)

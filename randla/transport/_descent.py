@@ -13,7 +13,7 @@ from randla._random import as_generator, draw_key
 from randla._results import axes_or_new
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
-from randla.transport._clouds import prepare
+from randla.transport._clouds import Source, prepare
 from randla.transport._directions import Design, as_design
 from randla.transport._regression import plain_mean
 from randla.transport._result import DirectionsResult, MeanCost, directions_interval
@@ -165,7 +165,7 @@ class Descent:
     def run(
         self,
         start: Weighted,
-        targets: list[Weighted],
+        targets: list[Source],
         shares: list[float],
         watch: Watch,
         keys: Iterator[np.uint64],
@@ -199,14 +199,13 @@ class Descent:
         )
 
     def _move(
-        self, moving: Weighted, targets: list[Weighted], shares: list[float], design: Design
+        self, moving: Weighted, targets: list[Source], shares: list[float], design: Design
     ) -> MeanCost:
         """Take one step, in place; its arrays of the size of the clouds do not outlive it.
 
         Returns the cost before.
         """
-        points, weights = zip(moving, *targets, strict=True)
-        clouds = prepare(list(points), list(weights))
+        clouds = prepare([Source(*moving), *targets])
         own, *others = clouds.items
         slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
         mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k

@@ -74,7 +74,7 @@ class SlicedEstimator:
             wanted: str | None = self._control.name
             name = wanted if n >= directions_for(self._control.k) else None
         elif self._control == "auto":
-            wanted = name = auto_family(design, p, n * self.costs.seconds)
+            wanted = name = auto_family(design, p, self.costs.seconds, self.costs.n_points)
         else:
             wanted, name = self._control, affordable(self._control, d, n, p)
         used = "none" if name is None else repr(name)
@@ -97,9 +97,11 @@ class SlicedEstimator:
         costs, columns, sizes = [], [], np.zeros(k)
         for start in range(first, design.n, step):
             theta = design.rows(start, min(start + step, design.n))
-            costs.append(self.costs(theta))
+            reads = controls is not None and controls.reads_variances
+            variances = np.empty((2, len(theta))) if reads else None
+            costs.append(self.costs(theta, variances))
             if controls is not None:
-                column = controls.evaluate(theta)
+                column = controls.evaluate(theta, variances)
                 columns.append(column.centred)
                 sizes = np.maximum(sizes, column.sizes)
         f = np.concatenate(costs)

@@ -6,12 +6,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._random import generator_from_key
 from randla._typing import Array
 from randla._validation import as_count, as_points, as_vector, as_weights
-from randla.transport._clouds import as_weights_or_none, prepare
+from randla.transport._clouds import Source, as_weights_or_none, prepare
 from randla.transport._descent import (
     Callback,
     Descent,
@@ -128,7 +128,7 @@ def sliced_wasserstein_flow(
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
     start = Weighted(x, as_weights_or_none(a, len(x), "a"))
-    target = Weighted(y, as_weights_or_none(b, len(y), "b"))
+    target = Source(y, as_weights_or_none(b, len(y), "b"))
     descent = Descent.of(n_steps, step, n_projections, directions, progress)
     watch = Watch.of(first_step, callback, every, snapshots, descent.n_steps)
     return descent.run(start, [target], [1.0], watch, step_keys(rng, watch.first_step))
@@ -242,16 +242,16 @@ def sliced_wasserstein_barycenter(
         n = max(map(len, ys)) if w is None else len(w)
     w = as_weights_or_none(w, n, "point_weights")
     keys = step_keys(rng, watch.first_step)
+    targets = [Source(y, None) for y in ys]  # their statistics are found once
     if start is None:
         key = next(keys)
-        x, keys = _gaussian_start(ys, shares, n, child_key(key, 0)), chain([key], keys)
-    targets = [Weighted(y, None) for y in ys]
+        x, keys = _gaussian_start(targets, shares, n, child_key(key, 0)), chain([key], keys)
     return descent.run(Weighted(x, w), targets, list(shares), watch, keys)
 
 
-def _gaussian_start(ys: list[NDArray[Any]], shares: Array, n: int, key: np.uint64) -> Array:
+def _gaussian_start(ys: list[Source], shares: Array, n: int, key: np.uint64) -> Array:
     """Normal points whose mean and covariance are the weighted means of those of the clouds."""
-    clouds = prepare(ys, [None] * len(ys))
+    clouds = prepare(ys)
     rng, d = generator_from_key(key), clouds.dim
     points = np.zeros((n, d))
     for share, cloud in zip(shares, clouds.items, strict=True):

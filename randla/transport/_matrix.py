@@ -13,7 +13,13 @@ from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_array, as_count, as_flag, as_number, as_points
 from randla.transport._choice import HARMFUL, ControlVariate, as_control, auto_family
-from randla.transport._clouds import Clouds, as_weights_or_none, prepare
+from randla.transport._clouds import (
+    FEW_COORDINATES,
+    Clouds,
+    Source,
+    as_weights_or_none,
+    prepare,
+)
 from randla.transport._control_variates import (
     Controls,
     directions_for,
@@ -132,9 +138,9 @@ def sliced_wasserstein_matrix(
 
     Notes
     -----
-    Work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is a centred
-    copy of the clouds, some rows of N numbers for each thread, and 16 MiB (with control variates
-    4 L K^2 bytes).
+    Work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is some rows of
+    N numbers for each thread, 16 MiB (with control variates 4 L K^2 bytes), and in up to 64
+    dimensions a centred copy of the clouds.
 
     References
     ----------
@@ -160,14 +166,15 @@ def sliced_wasserstein_matrix(
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, d, n, key)
     masses = _as_weight_list(weights, points)
-    common = prepare(points, masses)
+    sources = [Source(x, w) for x, w in zip(points, masses, strict=True)]
+    common = prepare(sources)
     pairs = PairCosts(common, p)
     limit, n_pairs = math.inf, math.comb(len(points), 2)
     if d == 1 or not n_pairs:
         control = None
     elif control == "auto":
         limit = HARMFUL
-        control = auto_family(design, p, design.n * pairs.seconds, n_pairs)
+        control = auto_family(design, p, pairs.seconds, pairs.n_points, n_pairs)
     elif control is not None:
         _check_projections(design, control, p)
     K = len(points)
@@ -184,7 +191,7 @@ def sliced_wasserstein_matrix(
                 tables[:, *which] = _controlled(pairs, design, control, limit, progress)
         for group in pairs.groups:
             inner = members[group]  # pairs that are small by the standard of all
-            own = prepare([points[k] for k in inner], [masses[k] for k in inner])
+            own = prepare([sources[k] for k in inner])
             fill(inner, own, PairCosts(own, p))
 
     with showing_progress("sliced_wasserstein_matrix", progress):
@@ -280,7 +287,8 @@ def _controlled(
 ) -> tuple[Array, Array, Array]:
     """Means of the costs of all pairs by regression on controls, pair by pair."""
     theta = design.rows(0, design.n)
-    f = pairs(theta)
+    variances = np.empty((len(pairs.items), len(theta)))
+    f = pairs(theta, variances if pairs.items[0].dim > FEW_COORDINATES else None)
     means, errors, freedom = np.empty((3, len(pairs.pairs)))
     if isinstance(control, Controls):
         controls, columns = control, control.evaluate(theta)
@@ -288,7 +296,7 @@ def _controlled(
         for column, (i, j) in enumerate(pairs.pairs):
             if isinstance(control, str):
                 controls = make_controls(control, pairs.items[i], pairs.items[j], pairs.p)
-                columns = controls.evaluate(theta)
+                columns = controls.evaluate(theta, variances[[i, j]])
             fitted, _ = fit_or_mean(
                 np.ascontiguousarray(f[:, column]),
                 columns.centred,

@@ -166,7 +166,7 @@ def _moment_starts(x: Cloud, y: Cloud) -> Array:
     moments = pair_moments(x, y)
     S1, S2 = moments.first, moments.second
     r = len(S1)
-    reach = max(float(np.abs(cloud.points).max()) for cloud in (x, y))
+    reach = max(x.reach, y.reach)
     # above the rounding of the covariances, which is all of them where one point has all the weight
     variance = max(float(np.trace(S1) + np.trace(S2)) / r, 1e-8 * reach**2, 1e-100)
     floor = 1e-6 * variance * np.eye(r)  # of both covariances, so that they can be inverted

@@ -37,17 +37,17 @@ class PairCosts:
         self._projector = Projector(self.items, [needs_units] * len(self.items))
         kinds = {self._kind(i, j) for i, j in self.pairs}
         self._couplings = {(n, m, w): Coupling(n, m, weighted=w) for n, m, w in kinds}
-        self._n_points = sum(x.size for x in self.items)
+        self.n_points = sum(x.size for x in self.items)
         sorting = SECONDS_SORT * (1.5 if needs_units else 1.0)
         coupling = (2e-9 if needs_units else 2e-10) * len(self.items)
-        self.seconds = self._n_points * (sorting + SECONDS_PROJECT * clouds.dim + coupling)
+        self.seconds = self.n_points * (sorting + SECONDS_PROJECT * clouds.dim + coupling)
 
     def _kind(self, i: int, j: int) -> tuple[int, int, bool]:
         weighted = self._weighted[i] or self._weighted[j]
         return self.items[i].size, self.items[j].size, weighted
 
-    def __call__(self, theta: Array) -> Array:
-        """Costs (L, P) of the pairs at directions (L, d)."""
+    def __call__(self, theta: Array, variances: Array | None = None) -> Array:
+        """Costs (L, P) of the pairs at directions (L, d); fills `variances` (K, L)."""
         L, d = theta.shape
         out = np.empty((L, len(self.pairs)))
         centres = np.array([x.centre for x in self.items])
@@ -62,8 +62,8 @@ class PairCosts:
                 coupling.costs(sides[i], sides[j], difference, self.p, cost, ones)
                 out[rows, column] = cost
 
-        batch = batch_rows(self._n_points, 0, d, L, weighted=any(self._weighted))
-        self._projector.visit(theta, batch, task, L * self.seconds)
+        batch = batch_rows(self.n_points, 0, d, L, weighted=any(self._weighted))
+        self._projector.visit(theta, batch, task, L * self.seconds, variances)
         return out
 
 
@@ -71,7 +71,7 @@ def _labels(clouds: Clouds) -> NDArray[np.intp]:
     """Equal for clouds that are linked by pairs of a size below `_SMALL` of the largest."""
     K = len(clouds.items)
     centres = np.array([x.centre for x in clouds.items])
-    reach = np.array([max(float(x.points.max()), -float(x.points.min())) for x in clouds.items])
+    reach = np.array([x.reach for x in clouds.items])
     gaps = np.array([np.abs(centres - centre).max(axis=1) for centre in centres])  # (K, K)
     sizes = np.maximum(gaps, np.maximum(reach[:, None], reach))
     linked = (sizes < _SMALL * sizes.max()) | np.eye(K, dtype=bool)

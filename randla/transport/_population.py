@@ -97,16 +97,17 @@ class SampledCosts(ProjectedCosts):
         self._tables: list[Array] = []  # of `fill_biases`
         self.seconds *= 3.0
 
-    def __call__(self, theta: Array) -> Array:
-        """Costs (L,) for directions (L, d), the next ones of the design."""
+    def __call__(self, theta: Array, variances: Array | None = None) -> Array:
+        """Costs (L,) for directions (L, d), the next ones of the design; fills `variances`."""
         out = np.empty(len(theta))
         step = max(_ROUND_NUMBERS // (self._x.size + self._y.size), 1)
         for first in range(0, len(theta), step):
             rows = slice(first, min(first + step, len(theta)))
-            self._collect(theta[rows], out[rows])
+            known = None if variances is None else variances[:, rows]
+            self._collect(theta[rows], out[rows], known)
         return out
 
-    def _collect(self, theta: Array, costs: Array) -> None:
+    def _collect(self, theta: Array, costs: Array, variances: Array | None) -> None:
         shifts, L = self._shifts(theta), len(theta)
         rows_of = tuple(np.empty((L, sums.shape[1])) for sums in self._sums)
         table = np.empty((3, L))
@@ -117,7 +118,7 @@ class SampledCosts(ProjectedCosts):
             self._potentials.fill(left, right, shifts[rows], *(R[rows] for R in rows_of))
             self._potentials.biases(left, right, shifts[rows], self._levels, table[:, rows])
 
-        self._projector.visit(theta, self._batch(L), task, L * self.seconds)
+        self._projector.visit(theta, self._batch(L), task, L * self.seconds, variances)
         self._tables.append(table)
         number = np.arange(self._n_seen, self._n_seen + L)
         half = number // self._design.block % self._n_halves

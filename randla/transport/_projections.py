@@ -2,7 +2,7 @@
 
 A `Side` holds the rows of one cloud in the workspace of one thread; a `Coupling` is what the rows
 of a call have in common. Batches are small enough to stay in the second-level cache from projection
-to cost.
+to cost; those of clouds of many coordinates are large, as each batch reads the clouds anew.
 """
 
 import threading
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from randla._parallel import run_parts
 from randla._typing import Array
-from randla.transport._clouds import Cloud
+from randla.transport._clouds import FEW_COORDINATES, Cloud
 from randla.transport._kernels.cost import (
     accumulate_weights,
     cost_equal,
@@ -27,11 +27,12 @@ from randla.transport._kernels.gradient import (
     add_slopes_planned,
     add_slopes_weighted,
 )
-from randla.transport._kernels.project import project_rows
+from randla.transport._kernels.prepare import row_variances
 from randla.transport._kernels.sort import MAX_CELLS, sort_rows
 
 _BATCH_NUMBERS = 1 << 16  # of both sides together: 512 KiB of float64
 _BATCH_SECONDS = 4e-4  # shorter batches spend their time on calls
+_WIDE_ROWS, _WIDE_NUMBERS = 128, 1 << 22  # of a batch of clouds of many coordinates: 32 MiB
 
 #: Numbers of a row from which our sort is used, by their bytes. Both sorts give the same bits. On
 #: 10^4 and 10^5 points in 3 and 10 dimensions the whole of `sliced_wasserstein` took 5 to 8 times
@@ -49,6 +50,10 @@ SECONDS_SORT, SECONDS_PROJECT = 5e-9, 6e-11
 
 def batch_rows(n: int, m: int, dim: int, n_rows: int, *, weighted: bool = False) -> int:
     """Rows of a batch, by the shape only: a few that stay in cache, a multiple of four."""
+    if dim > FEW_COORDINATES:  # the rows take less room than half of the clouds
+        most = _WIDE_NUMBERS // (n + m) // (2 if weighted else 1)
+        batch = min(_WIDE_ROWS, max(most, 16), max(-(-n_rows // 2), 32))  # two for two threads
+        return -(-batch // 4) * 4
     # a pass over many coordinates should serve several rows; those of weighted clouds are large
     least = 8 if dim > 8 and not weighted else 4
     batch = max(_BATCH_NUMBERS // (n + m), least)
@@ -117,35 +122,49 @@ class Projector:
     def __init__(
         self, clouds: Sequence[Cloud], weighted: Sequence[bool], ordered: Sequence[bool] = ()
     ) -> None:
-        self._clouds, self._ordered = clouds, ordered or [False] * len(clouds)
+        self._clouds, self._dtype = clouds, clouds[0].dtype
+        self._ordered = ordered or [False] * len(clouds)
         self._units = [c.units if w else None for c, w in zip(clouds, weighted, strict=True)]
 
     def padded(self, theta: Array) -> NDArray[Any]:
-        """Directions (L, d) in the dtype of the points, with zeros for the rows that pad these."""
-        points = self._clouds[0].points
-        out = np.zeros((len(theta), len(points)), points.dtype)
-        out[:, : theta.shape[1]] = theta
+        """Directions (L, d) in the dtype of the points; zeros make both multiples of four."""
+        L, d = theta.shape
+        out = np.zeros((-(-L // 4) * 4, -(-d // 4) * 4), self._dtype)
+        out[:L, :d] = theta
         return out
 
     def sides(self, batch: int) -> list[Side]:
         """The workspace of one thread."""
         sizes = [cloud.size for cloud in self._clouds]
-        sorting = SortArrays.of(max(sizes), self._clouds[0].points.dtype)
+        sorting = SortArrays.of(max(sizes), self._dtype)
         kinds = zip(sizes, self._units, self._ordered, strict=True)
         return [Side(batch, n, sorting, units, order) for n, units, order in kinds]
 
     def visit(
-        self, theta: Array, batch: int, task: Callable[[slice, list[Side]], None], seconds: float
+        self,
+        theta: Array,
+        batch: int,
+        task: Callable[[slice, list[Side]], None],
+        seconds: float,
+        variances: Array | None = None,
     ) -> None:
-        """``task(rows, sides)`` for the sorted projections on ``theta[rows]``, batch by batch."""
+        """``task(rows, sides)`` for the sorted projections on ``theta[rows]``, batch by batch;
+        fills `variances` (K, L), those of the projections of each cloud.
+        """
         padded, L, local = self.padded(theta), len(theta), threading.local()
+        for cloud in self._clouds:
+            cloud.make_ready()
 
         def part(k: int) -> None:
             if not hasattr(local, "sides"):
-                local.sides = self.sides(batch)
+                local.sides, local.tile = self.sides(batch), self._clouds[0].new_tile()
             rows = slice(k * batch, min((k + 1) * batch, L))
-            for cloud, side in zip(self._clouds, local.sides, strict=True):
-                project_rows(padded[rows], cloud.points, side.values[: rows.stop - rows.start])
+            some = padded[k * batch : (k + 1) * batch]
+            for c, (cloud, side) in enumerate(zip(self._clouds, local.sides, strict=True)):
+                cloud.project(some, local.tile, side.values[: len(some)])
+                if variances is not None:
+                    weights = np.empty(0) if cloud.weights is None else cloud.weights
+                    row_variances(side.values, weights, variances[c, rows])
                 side.sort(rows.stop - rows.start)
             task(rows, local.sides)
 

@@ -87,10 +87,12 @@ def sliced_wasserstein(
         - "harmonics": all monomials of degree 2 (4 if d is 2 or 3) but the last [2]_;
         - a pair: a function of (L, d) directions that returns (L, k) values, and their k exact
           means over the sphere;
-        - "auto": "full" from 60 directions where its mean is cheap, "quartic" from 40, "quadratic"
-          from 20 (22 if p is not 2), else None; nothing on the quasi-random points of the plane,
-          which need nothing, and "bures" on those in space; nothing for p above 5, where f is too
-          heavy-tailed, nor where the plain mean shows less than half of the error.
+        - "auto": "full" from 60 directions where its mean is cheap, "quartic" from 40 ("quadratic"
+          above 64 dimensions where the means of its products would take more than half of the time
+          of the costs), "quadratic" from 20 (22 if p is not 2), else None; nothing on the
+          quasi-random points of the plane, which need nothing, and "bures" on those in space;
+          nothing for p above 5, where f is too heavy-tailed, nor where the plain mean shows less
+          than half of the error.
 
         The mean of :math:`\sqrt{q_1 q_2}` is known to a relative 1e-9. Where that would be most of
         the error, as for clouds that nearly agree, this control gets the coefficient zero.
@@ -151,8 +153,10 @@ def sliced_wasserstein(
     Notes
     -----
     Work is O(L (n + m) (d + log n)): for each direction two projections and two sorts. Memory
-    beyond the input is one centred copy of the clouds, a few megabytes for each thread (some rows
-    of n + m numbers if these are long), and 8 (k + 4) L bytes.
+    beyond the input is a few megabytes for each thread (some rows of n + m numbers if these are
+    long), 8 (k + 4) L bytes, and in up to 64 dimensions one centred copy of the clouds. The means
+    of "quartic", "bures" and "full" take some arrays of min(d, n + m)^2 numbers, and of (n + m) d
+    where n + m < d; those of the smaller families O((n + m) d) operations.
 
     The intervals rest on the normal approximation: from 60 directions those of nominal 95 % were up
     to 3.6 points short at p = 1 and 2, and 6 at p = 4. Exceptions are costs whose mean hangs on a
@@ -163,8 +167,9 @@ def sliced_wasserstein(
     moments (weights, if any, known beforehand, as of importance sampling). The sample cost is too
     large on average: a bias, estimated from products of spacings of the two samples, is taken off
     on each direction, and the variance over samples comes from the Kantorovich potentials of the
-    projections [3]_. At a nominal 90 % `population_interval` covers in about 90 % from d = 8 and 50
-    points on, and in 75 to 95 % for d = 1 and 2 where data are skewed or clustered.
+    projections [3]_. That takes some three times the work, and 16 MiB more. At a nominal 90 %
+    `population_interval` covers in about 90 % from d = 8 and 50 points on, and in 75 to 95 % for
+    d = 1 and 2 where data are skewed or clustered.
 
     References
     ----------

@@ -110,16 +110,17 @@ class ProjectedSlopes:
     def _add_exact_part(self, gradient: Array) -> None:
         """Add the exact mean of the linear control, sum_k weight_k a_i c_i / d."""
         x, d = self._x, self._x.dim
-        masses = 1.0 / x.size if x.weights is None else x.weights[:, None]
         constant, slope = np.zeros(d), 0.0  # of the sum over k, a linear function of x_i - m_x
         for y, weight, ratio in zip(self._ys, self._weights, self._ratios, strict=True):
             constant += 2.0 * weight * (x.mean - y.mean)
             slope += 2.0 * weight * ratio  # of x_i - m_x in c_i
-        part = np.subtract(x.points[:d].T, x.mean - x.centre, dtype=np.float64)  # x_i - m_x, (n, d)
-        part *= slope
-        part += constant  # c_i
-        part *= masses / d  # a_i c_i / d = E a_i theta theta' c_i
-        gradient += part
+        for rows, points in x.blocks():
+            part = np.subtract(points.T, x.mean - x.centre, dtype=np.float64)  # x_i - m_x, (n', d)
+            part *= slope
+            part += constant  # c_i
+            mass = 1.0 / x.size if x.weights is None else x.weights[rows, None]
+            part *= mass / d  # a_i c_i / d = E a_i theta theta' c_i
+            gradient[rows] += part
 
     # Slopes and their sums ------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from randla._random import draw_key
 from randla._results import Result, axes_or_new
 from randla._typing import Array
 from randla._validation import as_count, as_number, as_points
-from randla.transport._clouds import Cloud, prepare
+from randla.transport._clouds import Cloud, Source, prepare
 from randla.transport._directions import Design, child_key, choose_design, on_the_line
 from randla.transport._kernels.permutation import add_split_costs
 from randla.transport._projections import (
@@ -162,7 +162,7 @@ def sliced_wasserstein_test(
     n_projections = as_count(n_projections, "n_projections", minimum=1)
     key = draw_key(rng)
     pool = np.concatenate([x, y])
-    pooled, dim = prepare([pool], [None]), pool.shape[1]
+    pooled, dim = prepare([Source(pool, None)]), pool.shape[1]
     design: Design = on_the_line()
     if dim > 1:
         design = choose_design("auto", dim, n_projections, child_key(key, 0), auto="orthogonal")

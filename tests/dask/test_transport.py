@@ -40,6 +40,15 @@ def test_is_that_in_memory(options, rows):
     assert_same(result, randla.sliced_wasserstein(X, Y, rng=1, **options))
 
 
+@pytest.mark.parametrize("control", ["auto", "quartic"])
+def test_many_dimensions(control):
+    rng = np.random.default_rng(3)
+    Z = [rng.standard_normal((n, 70)) + 0.01 * n for n in (90, 60)]
+    options = {"a": rng.random(90), "n_projections": 50, "control_variate": control, "rng": 1}
+    result = randla.sliced_wasserstein(cut(Z[0], 40), cut(Z[1], 60), **options)
+    assert_same(result, randla.sliced_wasserstein(*Z, **options))
+
+
 def test_on_each_scheduler(scheduler):
     result = randla.sliced_wasserstein(cut(X), cut(Y, 250), n_projections=60, rng=1)
     assert_same(result, randla.sliced_wasserstein(X, Y, n_projections=60, rng=1))

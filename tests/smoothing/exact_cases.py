@@ -172,6 +172,28 @@ CASES = [
         takes_rng=False,
     ),
     Case(
+        "LinearGaussian that varies",
+        LinearGaussian,
+        {
+            "transition_matrix": np.array([[[0.875, 0.25], [0.0, 0.5]], [[1.0, 0.0], [0.5, 0.5]]]),
+            "transition_cov": np.eye(2),
+            "observation_matrix": np.array([[1.0, 0.5]]),
+            "observation_cov": np.array([[[0.5]], [[1.0]], [[2.0]]]),
+            "initial_mean": np.array([0.0, 1.0]),
+            "initial_cov": np.array([[0.0, 0.0], [0.0, 1.0]]),
+            "state_intercept": np.array([0.5, -1.0]),
+            "observation_intercept": np.array([0.5, 0.25, 2.0]),
+            "diffuse": np.array([[1.0], [0.5]]),
+        },
+        values=lambda model: tuple(model._system),
+        takes_rng=False,
+        bad_options=[
+            ({"diffuse": np.ones((2, 2))}, ValueError, "diffuse must have linearly independent"),
+            ({"state_intercept": np.ones((3, 2))}, ValueError, "must have a time axis of the same"),
+            ({"observation_intercept": np.ones(4)}, ValueError, "a time axis of the same T"),
+        ],
+    ),
+    Case(
         "StochasticVolatility",
         lambda phi=0.9, sigma=0.25, beta=0.5: StochasticVolatility(phi, sigma, beta),
         {},

@@ -77,6 +77,17 @@ def test_digits_of_statsmodels(name):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+def test_digits_of_statsmodels_on_co2():
+    """Twenty years by month, 5 missing, and 13 diffuse states."""
+    data = pytest.importorskip("statsmodels.datasets").co2.load_pandas().data
+    y = data.co2.resample("MS").mean().to_numpy()[:240]
+    model = structural(level="trend", seasonal=12).replace(np.sqrt([0.04, 1e-4, 1e-3, 0.05]))
+    expected = -92.43573066694489 + 6.5 * math.log(2.0 * math.pi)
+    fast, _ = StructuralScores(model, model._as_rows(y)).at(model.theta)
+    for found in (kalman_smoother(model, y).log_likelihood, fast):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_score_is_the_slope(name):
     options, theta = OPTIONS[name]
@@ -368,6 +379,44 @@ def test_a_standard_deviation_of_zero_is_told():
     for sd in (1e-3, 1.0, 5.0):  # no better value nearby
         theta = [fit.theta[0], sd, fit.theta[2]]
         assert kalman_smoother(fit.model.replace(theta), NILE).log_likelihood < fit.log_likelihood
+
+
+def test_a_flat_likelihood_is_told():
+    """Of a step nothing is noise, and the likelihood hardly changes with a little of it."""
+    step = np.repeat([0.0, 1.0], 20)
+    fit = _fit(step)
+    assert fit.at_boundary.tolist() == [False, True]
+    np.testing.assert_allclose(fit.theta, [39**-0.5, 0.0])
+    assert np.isnan(fit.parameter_standard_error).tolist() == [False, True]
+    with pytest.warns(MaximumLikelihoodWarning, match="hardly determined"):
+        fit = _fit(step, {"level": "trend"})
+    assert fit.parameter_standard_error[2] > 10 * fit.theta[2] > 0.0
+
+
+def test_steady_state_is_left_where_a_row_is_missing():
+    """After many times gains are kept; a gap changes them."""
+    y = np.tile(NILE, 3)
+    y[[150, 151, 240]] = np.nan
+    model = structural(ar=1).replace([60.0, 0.5, 60.0, 90.0])
+    scores = StructuralScores(model, model._as_rows(y))
+    value, gradient = scores.at(model.theta)
+    result = kalman_smoother(model, y)
+    np.testing.assert_allclose(value, result.log_likelihood, rtol=1e-12)
+    np.testing.assert_allclose(result.expectation("score"), gradient, rtol=1e-9, atol=1e-9)
+    same = scores.past[-1]
+    assert same[[149, 239, 299]].all()
+    assert not same[[150, 151, 152, 240, 241]].any()
+
+
+def test_an_autoregression_beside_noise_has_several_maxima():
+    """Without noise here, where all but one start end at a maximum with noise, .19 lower."""
+    rng = np.random.default_rng(11)
+    for i in range(3):
+        n = int(rng.integers(40, 120))
+        y = np.cumsum(rng.standard_normal(n) * 0.5) + rng.standard_normal(n)
+        y += 2 * np.sin(np.arange(n) * 0.7) * (i % 2)
+    fit = _fit(y, {"level": None, "ar": 3})
+    assert fit.log_likelihood > -102.6374 - 1e-3  # what statsmodels finds
 
 
 @pytest.mark.filterwarnings("ignore::randla.MaximumLikelihoodWarning")

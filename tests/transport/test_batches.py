@@ -46,7 +46,7 @@ def test_ctrl_c_stops_between_parts(monkeypatch):
         raise KeyboardInterrupt
 
     X, Y = clouds("gauss", 3, 30)
-    monkeypatch.setattr("randla.transport._projections.project_rows", interrupted)
+    monkeypatch.setattr("randla.transport._clouds.project_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sliced_wasserstein(X, Y, rng=0)
     assert randla._parallel._blas_users == 0

@@ -24,8 +24,9 @@ def test_auto_names_its_choice():
         (10, 25, "iid", "quadratic"),
         (10, 12, "iid", None),
         (300, 100, "iid", "quartic"),  # the quadrature would cost more than it saves
+        (301, 100, "iid", "quadratic"),  # ten times the points: so would products of forms
     ):
-        X, Y = clouds("gauss", d, 20)
+        X, Y = clouds("gauss", d, 200 if d == 301 else 20)
         result = sliced_wasserstein(X, Y, n_projections=n, rng=0)
         assert (result.directions, result.control_variate) == (design, control), d
 

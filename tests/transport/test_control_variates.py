@@ -1,6 +1,7 @@
 """Control variates: their means, the forms of the clouds behind them, and close clouds."""
 
 import math
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import get_args
 
@@ -12,8 +13,15 @@ from randla._random import draw_key
 from randla.transport import sliced_wasserstein
 from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
 from randla.transport._choice import ControlVariate
-from randla.transport._clouds import as_pair
-from randla.transport._control_variates import FAMILIES, abs_moment, family_size, make_controls
+from randla.transport._clouds import FEW_COORDINATES, as_pair
+from randla.transport._control_variates import (
+    FAMILIES,
+    QuadraticForms,
+    abs_moment,
+    family_size,
+    make_controls,
+)
+from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Directions
 from tests.statistical import claim
 from tests.transport.reference import circle, clouds
@@ -160,14 +168,56 @@ def test_the_bures_mean_of_a_product_space():
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "harmonics"])
 def test_fewer_points_than_dimensions(name):
-    # the forms are then kept in the span of the points; padding with zeros points changes nothing
-    X, Y = clouds("gauss", 40, 12)
-    Y = Y[:9]
-    theta = Directions("iid", 40, 30, draw_key(1)).rows(0, 30)
-    few = make_controls(name, *as_pair(X, Y, None, None).items, 3.0).evaluate(theta)
-    many = [np.concatenate([Z] * 4) for Z in (X, Y)]
-    full = make_controls(name, *as_pair(*many, None, None).items, 3.0).evaluate(theta)
-    np.testing.assert_allclose(few.centred, full.centred, rtol=1e-7, atol=1e-9)
+    # products then come from inner products, and matrices are in the span of the points; each point
+    # five times changes nothing
+    X, Y = clouds("gauss", FEW_COORDINATES + 6, 12)
+    few, many = (columns_of(name, np.tile(X, (k, 1)), np.tile(Y[:9], (k, 1))) for k in (1, 5))
+    np.testing.assert_allclose(few.centred, many.centred, rtol=1e-7, atol=1e-9)
+
+
+def columns_of(name, X, Y, a=None):
+    """The columns of a family at 30 directions."""
+    pair = as_pair(X, Y, a, None)
+    theta, variances = Directions("iid", pair.dim, 30, draw_key(1)).rows(0, 30), np.empty((2, 30))
+    ProjectedCosts(*pair.items, 3.0)(theta, variances)
+    return make_controls(name, *pair.items, 3.0).evaluate(theta, variances)
+
+
+@pytest.mark.parametrize("n", [30, 90])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_forms_of_many_dimensions_are_variances_of_projections(n, offset):
+    d, rng = FEW_COORDINATES + 6, np.random.default_rng(2)
+    X, Y = clouds("gauss", d, n)
+    X, Y, a = X[: n // 2] + offset, Y + offset, rng.random(n // 2)
+    x, y = as_pair(X, Y, a, None).items
+    theta, variances = Directions("iid", d, 9, draw_key(1)).rows(0, 9), np.empty((2, 9))
+    ProjectedCosts(x, y, 2.0)(theta, variances)
+    forms = QuadraticForms(x, y)
+    values = np.array(forms.values(theta, variances)[0]) * forms.means[:, None]
+    X, Y = (Z * x.scales[0] * x.last_scale for Z in (X, Y))  # in the units of the clouds
+    delta = np.average(X, axis=0, weights=a) - Y.mean(axis=0)
+    S1, S2 = np.cov(X.T, aweights=a, bias=True), np.cov(Y.T, bias=True)
+    matrices, rtol = [np.outer(delta, delta), S1, S2], 1e-12 if offset == 0.0 else 1e-7
+    expected = [np.einsum("ld,de,le->l", theta, F, theta) for F in matrices]
+    np.testing.assert_allclose(values, expected, rtol=rtol, atol=rtol * np.max(expected))
+    for i, j in combinations_with_replacement(range(3), 2):
+        F, G = matrices[i], matrices[j]
+        mean = (np.trace(F) * np.trace(G) + 2.0 * np.trace(F @ G)) / (d * (d + 2))
+        got = forms.mean(i, j) * forms.means[i] * forms.means[j]
+        assert got == pytest.approx(mean, rel=rtol)
+
+
+@pytest.mark.parametrize("directions", ["iid", "orthogonal"])
+def test_scaled_clouds_of_many_dimensions_leave_no_error(directions):
+    # f = (1 - s)^2 q_1 + l: the intercept is exact
+    X = clouds("gauss", 80, 40)[0]
+    result = sliced_wasserstein(
+        X, 3.0 * X + 1.0, control_variate="quadratic", directions=directions, rng=0
+    )
+    delta = (2.0 * X + 1.0).mean(axis=0)
+    power = (4.0 * np.trace(np.cov(X.T, bias=True)) + delta @ delta) / 80
+    assert result.power == pytest.approx(power, rel=1e-12)
+    assert result.power_standard_error < 1e-12 * power
 
 
 @pytest.mark.parametrize("d", [3, 4, 10])

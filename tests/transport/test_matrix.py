@@ -231,3 +231,13 @@ def test_a_table_or_a_matrix_is_clouds_of_numbers():
         np.testing.assert_array_equal(sliced_wasserstein_matrix(table).values, expected)
     column = pandas.Series(list(x), index=list("abcd"))
     np.testing.assert_array_equal(sliced_wasserstein_matrix(column).values, expected)
+
+
+def test_controls_of_many_dimensions_are_those_of_a_pair():
+    rng = np.random.default_rng(5)
+    sets = [rng.standard_normal((n, 70)) + 0.1 * n for n in (12, 20, 15)]
+    options = {"n_projections": 40, "directions": "iid", "control_variate": "quadratic", "rng": 1}
+    matrix = sliced_wasserstein_matrix(sets, [None, rng.random(20), None], **options)
+    pair = sliced_wasserstein(sets[0], sets[2], **options)
+    assert matrix.powers[0, 2] == pytest.approx(pair.power, rel=1e-10)
+    assert matrix.power_standard_errors[0, 2] == pytest.approx(pair.power_standard_error, rel=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 from randla._typing import Array
 from randla.smoothing._likelihood.em import Family
 from randla.smoothing._likelihood.parametrisation import Parametrisation
-from randla.smoothing._likelihood.quasi_newton import quasi_newton
+from randla.smoothing._likelihood.quasi_newton import QuasiNewton
 from randla.smoothing._model.state_space import StateSpaceModel
 
 _LARGEST_MOVE = 0.5  # of an unconstrained parameter in one step of the ascent
@@ -79,9 +79,10 @@ def climb(
         value, score = at(parameters.to_theta(z))
         return value, parameters.pull_back(z, score)
 
-    places, _ = quasi_newton(objective, parameters.to_free(parameters.start), n_steps)
+    search = QuasiNewton(objective, parameters.to_free(parameters.start))
+    search.run(n_steps)
     report(n_steps)
-    trace = np.array([parameters.to_theta(z) for z in places])
+    trace = np.array([parameters.to_theta(z) for z in search.places])
     return trace, trace[-1], 0.0
 
 

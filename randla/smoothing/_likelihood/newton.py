@@ -16,6 +16,7 @@ from randla.smoothing._model.state_space import StateSpaceModel
 
 _RADIUS = 1.5  # of a Newton step, in statistical standard errors
 _FARTHEST = 1.0  # of an unconstrained parameter in one Newton step
+_GAIN = 1e-6  # of the log-likelihood: the last Newton step brings no more
 _ROUNDS, _NEAR_ROUNDS, _EXACT_ROUNDS = 8, 2, 50
 # A round is close to the maximum if its step, apart from noise, is shorter than the first number,
 # and the noise of the step than the second, both in statistical standard errors.
@@ -116,7 +117,8 @@ def newton_exact(
             converged = distance < 1e-4
             break  # no growth along an ascent direction: rounding
         gain, z, value, gradient = new_value - value, z + move, new_value, new_gradient
-        if gain <= 1e-12 * (1.0 + abs(value)) and distance < 1e-4:
+        if gain <= _GAIN + 1e-12 * abs(value):  # so that the information is still the same
+            distance = max(float(gradient @ information.inverse() @ gradient), 0.0) ** 0.5
             converged = True
             break
     none, inverse = np.zeros((len(z), len(z))), information.inverse()

@@ -19,7 +19,11 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import SUPPORTS
-from randla.smoothing._models.structural_parts import autoregression, partial_autocorrelations
+from randla.smoothing._models.structural_parts import (
+    autoregression,
+    autoregression_gradient,
+    partial_autocorrelations,
+)
 
 # Keep the default scale unless the estimated one differs by this factor.
 _SAME_UNIT = 10.0
@@ -130,11 +134,15 @@ class Stationary:
         return np.arctanh(partial_autocorrelations(theta))
 
     def to_theta(self, z: Array) -> Array:
-        return autoregression(np.tanh(z))[0]
+        return autoregression(np.tanh(z))
 
     def jacobian(self, z: Array) -> Array:
+        return np.array([self.pull_back(z, row) for row in np.eye(self.size)])
+
+    def pull_back(self, z: Array, gradient: Array) -> Array:
+        """Gradient in z."""
         r = np.tanh(z)
-        return autoregression(r)[1] * (1.0 - r * r)
+        return autoregression_gradient(r, gradient) * (1.0 - r * r)
 
     def log_volume(self, z: Array) -> float:
         return float(np.linalg.slogdet(self.jacobian(z))[1])

@@ -10,6 +10,7 @@ Objective = Callable[[Array], tuple[float, Array]]  # value and gradient at z
 
 _FARTHEST = 2.0  # of an unconstrained parameter in one step
 _FIRST = 0.5  # the farthest in the first step, when nothing is known of the curvature
+_DIFFERENCE, _FLATTEST = 1e-4, 1e-2
 _GROWTH = 1e-4  # of what the gradient promises (Armijo)
 _HALVINGS = 30
 #: It rests where the quadratic model promises less than the first number, or the last `_MEMORY`
@@ -17,38 +18,67 @@ _HALVINGS = 30
 _PROMISE, _GAIN, _MEMORY = 1e-7, 1e-4, 10
 
 
-def quasi_newton(at: Objective, z: Array, n_steps: int) -> tuple[list[Array], float]:
-    """The places from `z` on, which rise to a maximum, and the value at the last one.
+class QuasiNewton:
+    """A search that rises from `z` to a maximum, and can be left and taken up again.
 
     Nocedal and Wright, "Numerical Optimization" (2006), chapter 6. `at` may raise ValueError, or
     return what is not finite, where there is no likelihood: the step is shortened.
     """
-    value, gradient = at(z)
-    inverse: Array | None = None  # of minus the matrix of second derivatives
-    places, values = [z], [value]
-    while len(places) <= n_steps:
+
+    def __init__(self, at: Objective, z: Array) -> None:
+        self.at = at
+        value, self.gradient = at(z)
+        self.places, self.values = [z], [value]
+        self.inverse: Array | None = None  # of minus the matrix of second derivatives
+        self.promise = np.inf  # what the quadratic model promises, times two
+        self.rests = False
+
+    @property
+    def value(self) -> float:
+        return self.values[-1]
+
+    def run(self, n_steps: int) -> None:
+        """Take steps, at most so many, until it rests."""
+        last = len(self.places) + n_steps
+        while len(self.places) < last and not self.rests:
+            self._step()
+
+    def measure(self) -> None:
+        """Take the curvature from differences of the gradient, directions that rise turned over."""
+        z = self.places[-1]
+        try:
+            ends = [self.at(z + step)[1] for step in _DIFFERENCE * np.eye(len(z))]
+        except (ValueError, ZeroDivisionError):
+            return
+        matrix = (self.gradient - np.array(ends)) / _DIFFERENCE
+        if not np.isfinite(matrix).all():
+            return
+        curvatures, vectors = np.linalg.eigh(matrix + matrix.T)
+        half = vectors / np.sqrt(np.maximum(0.5 * np.abs(curvatures), _FLATTEST))
+        self.inverse = half @ half.T
+
+    def _step(self) -> None:
+        z, value, gradient = self.places[-1], self.value, self.gradient
         largest = np.abs(gradient).max(initial=0.0)
         if largest == 0.0:
-            break
-        move = _FIRST / largest * gradient if inverse is None else inverse @ gradient
+            self.rests = True
+            return
+        new = self.inverse is None
+        move = _FIRST / largest * gradient if self.inverse is None else self.inverse @ gradient
         slope = float(gradient @ move)
-        if slope < _PROMISE and inverse is not None:
-            break
-        move, slope = _limit(move, slope)
-        found = _search(at, z, value, move, slope)
+        self.promise = np.inf if new else slope
+        if slope < _PROMISE and not new:
+            self.rests = True
+            return
+        found = _search(self.at, z, value, *_limit(move, slope))
         if found is None:
-            if inverse is None:
-                break
-            inverse = None  # once more along the gradient
-            continue
-        step, value, new = found
-        inverse = _update(inverse, step, gradient - new)
-        z, gradient = z + step, new
-        places.append(z)
-        values.append(value)
-        if len(values) > _MEMORY and value - values[-_MEMORY - 1] < _GAIN:
-            break
-    return places, value
+            self.inverse, self.rests = None, new  # once more along the gradient
+            return
+        step, value, self.gradient = found
+        self.inverse = _update(self.inverse, step, gradient - self.gradient)
+        self.places.append(z + step)
+        self.values.append(value)
+        self.rests = len(self.values) > _MEMORY and value - self.values[-_MEMORY - 1] < _GAIN
 
 
 def _limit(move: Array, slope: float) -> tuple[Array, float]:
@@ -82,5 +112,7 @@ def _update(inverse: Array | None, s: Array, y: Array) -> Array:
         inverse = size * np.eye(len(s))
     if curvature <= 1e-10 * float(np.sqrt((s @ s) * (y @ y))):  # not concave there
         return inverse
-    left = np.eye(len(s)) - np.outer(s, y) / curvature
-    return left @ inverse @ left.T + np.outer(s, s) / curvature
+    move = inverse @ y
+    cross = s[:, None] * (move / curvature)
+    more = (1.0 + float(move @ y) / curvature) / curvature
+    return inverse - cross - cross.T + s[:, None] * (more * s)

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
-from randla.smoothing._likelihood.parametrisation import Parametrisation, Single
-from randla.smoothing._likelihood.quasi_newton import quasi_newton
+from randla.smoothing._likelihood.parametrisation import Parametrisation, Single, Stationary
+from randla.smoothing._likelihood.quasi_newton import QuasiNewton
 from randla.smoothing._likelihood.structural_scores import StructuralScores
 from randla.smoothing._models.structural import LARGEST, StructuralModel
-from randla.smoothing._models.structural_parts import partial_autocorrelations
+from randla.smoothing._models.structural_parts import autoregression, partial_autocorrelations
 
 _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
 _ZERO = 1e-2  # of it: below, zero is tried
+_NOTHING = 1e-6  # of the log-likelihood: what zero may lose
+_FLAT = 10.0  # standard errors relative to the estimate that are no such errors any more
 _AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
+_INSIDE = 1e-9  # what a frequency of a damped cycle keeps from the ends of its range
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 2.5
 _MODULI = (0.7, 0.95)  # dampings, or moduli of roots of autoregressions, to begin with
 _CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
@@ -70,6 +73,47 @@ class _Frequency(Single):
         return (self.width * share * (1.0 - share)).reshape(1, 1)
 
 
+class _Parameters(Parametrisation):
+    """The free parameters of a structural model, fast: all standard deviations at once.
+
+    `unit` is that of standard deviations; frequencies keep `low` from both ends of their range.
+    """
+
+    def __init__(self, model: StructuralModel, free: Any, unit: float, low: float) -> None:
+        super().__init__(model, free)
+        for k, block in enumerate(self.blocks):
+            if isinstance(block, Single):
+                (i,) = block.indices
+                if model.names[i].startswith("sd_"):
+                    self.blocks[k] = _Deviation(i, unit)
+                elif block.kind == "angle":
+                    self.blocks[k] = _Frequency(i, low, math.pi - low)
+        pairs = list(zip(self.blocks, self._slices, strict=True))
+        self.unit = unit
+        self._others = [(b, part) for b, part in pairs if not isinstance(b, _Deviation)]
+        deviations = [(b.indices[0], part.start) for b, part in pairs if isinstance(b, _Deviation)]
+        self._deviations, self._places = np.array(deviations, np.intp).reshape(-1, 2).T
+
+    def to_theta(self, z: Array) -> Array:
+        theta = self.start.copy()
+        theta[self._deviations] = self.unit * np.sinh(z[self._places])
+        for block, part in self._others:
+            theta[block.indices] = block.to_theta(z[part])
+        return theta
+
+    def pull_back(self, z: Array, gradient: Array) -> Array:
+        out = np.empty(self.size)
+        slopes = self.unit * np.cosh(z[self._places])
+        out[self._places] = gradient[self._deviations] * slopes
+        for block, part in self._others:
+            own, g = z[part], gradient[block.indices]
+            if isinstance(block, Stationary):
+                out[part] = block.pull_back(own, g)
+            else:
+                out[part] = g @ block.jacobian(own)
+        return out
+
+
 class Maximum(NamedTuple):
     """What `structural_maximum` found; f free parameters."""
 
@@ -93,10 +137,17 @@ def structural_maximum(
     exponent = math.frexp(largest)[1]
     if abs(exponent) < _FAR:
         return _maximum(model, series, free, n_steps, final)
-    # Squares of variances would leave the range of doubles: another unit, a power of two.
+    # Squares of variances would leave the range of doubles.
+    with np.errstate(over="ignore"):  # `replace` refuses what is too large
+        return _in_unit(model, series, free, n_steps, final, exponent)
+
+
+def _in_unit(
+    model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool, exponent: int
+) -> Maximum:
+    """Maximise with y in the unit 2**exponent, a power of two: nothing is rounded."""
     units = np.array([n.startswith("sd_") for n in model.names]) * exponent
-    with np.errstate(over="ignore"):
-        theta = np.clip(np.ldexp(model.theta, -units), -LARGEST, LARGEST)
+    theta = np.clip(np.ldexp(model.theta, -units), -LARGEST, LARGEST)
     other = model._at(read_only(theta))
     assert isinstance(other, StructuralModel)
     found = _maximum(other, [np.ldexp(rows, -exponent) for rows in series], free, n_steps, final)
@@ -135,6 +186,8 @@ def _maximum(
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
         error = np.sqrt(np.diag(covariance))
+        if newton is not None and search.are_flat(theta, error):
+            newton = newton._replace(smallest_eigenvalue=0.0)
     trace = np.array([search.parameters.to_theta(z) for z in places])
     value, _ = search.value_and_score(theta)
     return Maximum(search.positive(theta), value, trace, at_boundary, covariance, error, newton)
@@ -159,19 +212,11 @@ class _Search:
         return value, score
 
     def parametrisation(self, theta: Array, free: Any) -> Parametrisation:
-        parameters = Parametrisation(self.model.replace(theta), free)
         # An undamped cycle starts diffusely, and of one that is longer than the series, or as
         # short as two times, one state is not determined: the flat law rewards that for ever.
         damped = "cycle_damping" in self.names
-        low = 0.0 if damped else 2.0 * math.pi / max(self.n_times, 5)
-        for k, block in enumerate(parameters.blocks):
-            if isinstance(block, Single):
-                (i,) = block.indices
-                if self.names[i].startswith("sd_"):
-                    parameters.blocks[k] = _Deviation(i, _UNIT * self.unit)
-                elif block.kind == "angle":
-                    parameters.blocks[k] = _Frequency(i, low, math.pi - low)
-        return parameters
+        low = _INSIDE if damped else 2.0 * math.pi / max(self.n_times, 5)
+        return _Parameters(self.model.replace(theta), free, _UNIT * self.unit, low)
 
     def at(self, z: Array) -> tuple[float, Array]:
         value, gradient = self.value_and_score(self.parameters.to_theta(z))
@@ -192,22 +237,24 @@ class _Search:
             if base[i] == 0.0 or not self.model._is_given:
                 base[i] = self.unit / math.sqrt(n_noises)
         if self.model._is_given:
-            return self.climb(base, n_steps)[0]
+            return self.climb(base, n_steps).places
         families = self._candidates(base)
         scaled = [max(map(self._scaled, f), key=lambda found: found[0]) for f in families]
         scaled.sort(key=lambda found: -found[0])
         if len(scaled) == 1:
-            return self.climb(scaled[0][1], n_steps)[0]
+            return self.climb(scaled[0][1], n_steps).places
         first = min(_SHORT, n_steps)
-        short = [self.climb(theta, first) for _, theta in scaled[:_N_SHORT]]
-        ends = []
-        for places, _ in sorted(short, key=lambda found: -found[1])[:_N_SEARCHES]:
-            more, value = self.climb(self.parameters.to_theta(places[-1]), n_steps - first)
-            ends.append((places[:-1] + more, value))
-        return max(ends, key=lambda found: found[1])[0]
+        climbs = [self.climb(theta, first) for _, theta in scaled[:_N_SHORT]]
+        climbs.sort(key=lambda climb: -climb.value)
+        for climb in climbs[:_N_SEARCHES]:
+            climb.measure()
+            climb.run(n_steps - first)
+        return max(climbs, key=lambda climb: climb.value).places
 
-    def climb(self, theta: Array, n_steps: int) -> tuple[list[Array], float]:
-        return quasi_newton(self.at, self.parameters.to_free(theta), n_steps)
+    def climb(self, theta: Array, n_steps: int) -> QuasiNewton:
+        search = QuasiNewton(self.at, self.parameters.to_free(theta))
+        search.run(n_steps)
+        return search
 
     def _candidates(self, base: Array) -> list[list[Array]]:
         """Values to begin with, in families that differ in more than a frequency.
@@ -231,13 +278,27 @@ class _Search:
                     for r in _MODULI
                 ]
         if families != [[{}]]:  # what moves and the level may change their parts
-            pairs: tuple[dict[str, float], ...] = (
-                {},
-                dict.fromkeys(_TREND, _SHARE),
-                dict.fromkeys(_MOVING, _SHARE),
-            )
+            pairs = [dict[str, float]()]
+            groups = [g for g in (_TREND, _MOVING) if free.intersection(g)]
+            pairs += [dict.fromkeys(group, _SHARE) for group in groups]
             families = [[{**c, **shares} for c in f] for f in families for shares in pairs]
+        if free.issuperset(("ar[1]", "sd_noise")) and not free.intersection(_TREND):
+            phi = enumerate(self._yule_walker(), 1)  # as if all were the autoregression
+            families.append([{f"ar[{k}]": x for k, x in phi} | {"sd_noise": _SHARE}])
         return [[self._with_values(base, c) for c in f] for f in families]
+
+    def _yule_walker(self) -> Array:
+        """Coefficients that have the autocorrelations of the series about zero."""
+        order = sum(name.startswith("ar[") for name in self.names)
+        y = [np.nan_to_num(scores.y) for scores in self.scores]
+        c = [sum(float(x[k:] @ x[: len(x) - k]) for x in y) for k in range(order + 1)]
+        r = np.empty(order)
+        for k in range(order):  # Levinson and Durbin
+            phi = autoregression(r[:k])
+            error = c[0] - sum(a * b for a, b in zip(phi, c[1:], strict=False))
+            gain = c[k + 1] - sum(a * b for a, b in zip(phi, c[k:0:-1], strict=True))
+            r[k] = np.clip(gain / error, -_MODULI[-1], _MODULI[-1]) if error > 0.0 else 0.0
+        return autoregression(r)
 
     def _with_values(self, base: Array, values: dict[str, float]) -> Array:
         """Of free parameters; standard deviations as shares of what they are."""
@@ -282,18 +343,23 @@ class _Search:
             value = self.value_and_score(theta)[0]
             nearly = _with(theta, {i: 1e-3 * _UNIT * self.unit})
             there, gradient = self.value_and_score(nearly)
-            if gradient[i] > 0.0:  # d/d(sd) = 2 sd d/d(sd^2)
-                if abs(theta[i]) < 0.1 * _UNIT * self.unit:
-                    wrong.append(i)
-            elif there >= value - 1e-6:
+            rises = gradient[i] > 0.0  # d/d(sd) = 2 sd d/d(sd^2)
+            if rises and abs(theta[i]) < 0.1 * _UNIT * self.unit:
+                wrong.append(i)
+            elif there >= value - _NOTHING:
                 theta = _with(theta, {i: 0.0})
                 zeros.add(self.names[i])
         if wrong and n_steps:
             start = _with(theta, {i: _AGAIN * self.unit for i in wrong})
-            places, value = self.climb(start, n_steps)
-            if value > self.value_and_score(theta)[0]:
-                return self.settle(places[-1], 0)
+            search = self.climb(start, n_steps)
+            if search.value > self.value_and_score(theta)[0]:
+                return self.settle(search.places[-1], 0)
         return theta, zeros
+
+    def are_flat(self, theta: Array, error: Array) -> bool:
+        """Whether errors of standard deviations tell that the likelihood hardly knows them."""
+        of_free = dict(zip(self.parameters.free.tolist(), error, strict=True))
+        return any(of_free[i] > _FLAT * abs(theta[i]) for i in self.deviations)
 
     def edges(self, theta: Array) -> set[str]:
         """Free parameters at the edge of their range, other than zeros."""

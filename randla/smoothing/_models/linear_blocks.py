@@ -136,7 +136,10 @@ def as_directions(diffuse: ArrayLike | None, d: int) -> tuple[Array, NDArray[np.
     none = np.zeros(d, np.bool_)
     if diffuse is None:
         return np.empty((d, 0)), none
-    mask = np.asarray(diffuse)
+    try:
+        mask = np.asarray(diffuse)
+    except ValueError:  # of rows of several lengths, which is told below
+        mask = none[:, None]
     if mask.dtype == np.bool_ and mask.ndim < 2:
         mask = np.atleast_1d(mask)
         if mask.shape != (d,):

@@ -279,7 +279,8 @@ class LinearGaussian(ReadyModel):
             raise ValueError(
                 "model must have a law of its start that can be drawn from, got a "
                 f"{type(self).__name__} with a diffuse start: kalman_smoother and "
-                "maximum_likelihood(method='exact') take it"
+                "maximum_likelihood(method='exact') take it, and forecast(state, ...) draws from "
+                "a state of your choice"
             )
 
     def _require_times(self, n_times: int) -> None:

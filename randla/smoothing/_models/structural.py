@@ -21,6 +21,7 @@ from randla.smoothing._models.ready import ReadyModel, functions
 from randla.smoothing._models.structural_parts import (
     Autoregression,
     Cycle,
+    MovingPart,
     Part,
     Regression,
     Seasonal,
@@ -46,6 +47,8 @@ class StructuralModel(LinearGaussian):
         self._is_given = False
         self._states = _slices([part.size for part in parts])
         self._places = _slices([len(part.parameters) for part in parts])
+        blocks = list(zip(self._parts, self._places, self._states, strict=True))
+        self._moving = [(p, own, x) for p, own, x in blocks if isinstance(p, MovingPart)]
         lengths = [len(part.observed) for part in parts if part.observed.ndim == 2]
         self._n_times = lengths[0] if lengths else None
         self._times_from = f"regressors with T = {self._n_times} rows"
@@ -68,6 +71,13 @@ class StructuralModel(LinearGaussian):
         self._interval_support = tuple(
             "log" if p.name.startswith("sd_") else p.support for p in parameters
         )
+        #: A where it has no parameters, and which theta squared are variances of which states.
+        self._constant_A = np.zeros((d, d))
+        self._spread = np.zeros((d, len(parameters)))
+        for part, own, x in blocks:
+            self._constant_A[x, x] = part.transition_matrix
+            for k, states in enumerate(part.noisy, own.stop - len(part.noisy)):
+                self._spread[[x.start + i for i in states], k] = 1.0
         self._is_plain = not lengths
         constant, moving = (scalar, varying_scalar) if d == 1 else (vector, varying)
         kernels = constant if self._is_plain else moving
@@ -115,30 +125,31 @@ class StructuralModel(LinearGaussian):
 
     def _blocks_at(self, theta: Array) -> tuple[Array, Array, Array, float]:
         """A, the diagonal of Q, P_0 and the standard deviation of the noise."""
-        d = self._states[-1].stop
-        A, variances, P0 = np.zeros((d, d)), np.zeros(d), np.zeros((d, d))
-        for part, place, x in zip(self._parts, self._places, self._states, strict=True):
-            own = theta[place]
-            A[x, x], P0[x, x] = part.transition(own), part.initial_cov(own)
-            variances[x] = part.variances(own)
-        return A, variances, P0, float(theta[-1]) if self._has_noise else 0.0
+        A = self._constant_A.copy()
+        P0 = np.zeros_like(A)
+        for part, own, x in self._moving:
+            A[x, x], P0[x, x] = part.blocks(theta[own])
+        return A, self._spread @ (theta * theta), P0, float(theta[-1]) if self._has_noise else 0.0
 
-    def _gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array, gR: float) -> Array:
-        """Gradient in theta from those in A, the diagonal of Q, P_0 and R.
+    def _gradient(
+        self, theta: Array, gA: Array, gQ: Array, gP: Array, gR: float, P0: Array
+    ) -> Array:
+        """Gradient in theta from those in A, the diagonal of Q, P_0 and R, and P_0.
 
-        Of A and P_0 only the last states are needed, whose parts have parameters in them.
+        Of gA and gP only the last states are needed, whose parts have parameters in them.
         """
-        out, first = np.empty(len(theta)), len(gQ) - len(gA)
-        for part, own, x in zip(self._parts, self._places, self._states, strict=True):
-            block = slice(max(x.start - first, 0), max(x.stop - first, 0))
-            out[own] = part.gradient(theta[own], gA[block, block], gQ[x], gP[block, block])
+        out, first = gQ @ self._spread, len(gQ) - len(gA)
         if self._has_noise:
-            out[-1] = 2.0 * theta[-1] * gR
+            out[-1] = gR
+        out *= 2.0 * theta
+        for part, own, x in self._moving:
+            block = slice(x.start - first, x.stop - first)
+            out[own] += part.gradient(theta[own], gA[block, block], gP[block, block], P0[x, x])
         return out
 
     def _pull_back(self, gradients: Gradients) -> Array:
         Q, R = np.diagonal(gradients.Q), float(gradients.R[0, 0])
-        return self._gradient(self.theta, gradients.A, Q, gradients.P0, R)
+        return self._gradient(self.theta, gradients.A, Q, gradients.P0, R, self.initial_cov)
 
     def _as_rows(self, y: ArrayLike) -> Array:
         rows = super()._as_rows(y)
@@ -221,6 +232,14 @@ def structural(
     :math:`(k - q) \log 2 \pi` for k numbers and q diffuse states. That of statsmodels with
     ``use_exact_diffuse=True`` counts k, and so is :math:`(q / 2) \log 2 \pi` lower; it starts a
     damped cycle diffusely, too. Likelihoods compare models with the same q only.
+
+    The frequency of an undamped cycle is looked for between those of a cycle as long as the series
+    and of one of about two times. Beyond, one of its states is hardly determined, and a flat law
+    rewards that without end: the likelihood has no maximum there.
+
+    The standard error of a standard deviation comes from the observed information at the estimate.
+    That of a small one is an order of magnitude, not a number to two digits: the likelihood is far
+    from normal near zero. Confidence intervals are those of its logarithm.
 
     Particle methods do not apply: where standard deviations may be zero, transitions have no
     density.

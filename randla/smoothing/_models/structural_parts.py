@@ -1,9 +1,10 @@
 """The components of structural models: their states, parameters and chain rules.
 
 A part has states of its own, so that the matrices of a model are block-diagonal. Each states the
-names and supports of its parameters, values to begin with, the diagonals of its blocks as
-functions of the parameters, and the gradient in them from those in its blocks. A standard
-deviation enters by its square, so its sign is free, and zero is a value like any other.
+names and supports of its parameters, values to begin with, which states its standard deviations
+move, and, where its blocks of A and P_0 have parameters, these blocks and the gradient through
+them. A standard deviation enters by its square, so its sign is free, and zero is a value like any
+other.
 
 Sources: Harvey, Forecasting, Structural Time Series Models and the Kalman Filter (1989), chapter
 2; Durbin and Koopman, Time Series Analysis by State Space Methods (2012), section 3.2.
@@ -13,6 +14,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dgesv
 
 from randla._typing import Array
 
@@ -36,8 +38,7 @@ class Part:
     """States that start anywhere (diffuse) and move by a constant matrix."""
 
     diffuse = True
-    moving = False  # whether the transition matrix has parameters
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[Parameter, ...] = ()  # standard deviations are the last ones
     transition_matrix: Array  # (m, m)
     observed: Array  # (m,), or (T, m): what y sees of the states
     noisy: tuple[tuple[int, ...], ...] = ()  # the states that each standard deviation moves
@@ -48,31 +49,20 @@ class Part:
         """Number m of states."""
         return len(self.transition_matrix)
 
-    def transition(self, theta: Array) -> Array:
-        """Return the transition matrix (m, m)."""
-        return self.transition_matrix
-
-    def variances(self, theta: Array) -> Array:
-        """Return the diagonal (m,) of the covariance of the noise; the rest is zero."""
-        out = np.zeros(self.size)
-        for states, sd in zip(self.noisy, theta[len(theta) - len(self.noisy) :], strict=True):
-            out[list(states)] = sd * sd
-        return out
-
-    def initial_cov(self, theta: Array) -> Array:
-        """Return the covariance (m, m) of the start."""
-        return np.zeros((self.size, self.size))
-
     def check(self, theta: Array) -> None:
         """Raise ValueError for parameters that are in their supports, but not together."""
 
-    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
-        """Gradient in theta from those in A and P_0 (m, m) and in the diagonal of Q (m,)."""
-        out = np.zeros(len(theta))
-        first = len(theta) - len(self.noisy)  # the standard deviations are the last ones
-        for k, states in enumerate(self.noisy, first):
-            out[k] = 2.0 * theta[k] * gQ[list(states)].sum()
-        return out
+
+class MovingPart(Part):
+    """States whose transition matrix has parameters, and so their stationary law."""
+
+    def blocks(self, theta: Array) -> tuple[Array, Array]:
+        """Return the transition matrix (m, m) and the covariance (m, m) of the start."""
+        raise NotImplementedError
+
+    def gradient(self, theta: Array, gA: Array, gP: Array, P0: Array) -> Array:
+        """Gradient in theta from those in A and P_0 (m, m); without what goes through Q."""
+        raise NotImplementedError
 
 
 class Trend(Part):
@@ -123,10 +113,9 @@ class Regression(Part):
         self.shown = {"regression": regressors} | {f"coefficient[{n}]": row for n, row in rows}
 
 
-class Cycle(Part):
+class Cycle(MovingPart):
     """A rotation by the frequency, damped (stationary) or not (diffuse), both states noisy."""
 
-    moving = True
     noisy = ((0, 1),)
     transition_matrix = np.eye(2)
     observed = np.array([1.0, 0.0])
@@ -137,30 +126,30 @@ class Cycle(Part):
         frequency = Parameter("cycle_frequency", "angle", math.pi / 4)
         self.parameters = (frequency, *damping, deviation("cycle"))
 
-    def transition(self, theta: Array) -> Array:
-        return (1.0 if self.diffuse else theta[1]) * _rotation(theta[0])
+    def blocks(self, theta: Array) -> tuple[Array, Array]:
+        if self.diffuse:
+            return _rotation(theta[0]), np.zeros((2, 2))
+        frequency, rho, sd = theta
+        return rho * _rotation(frequency), sd**2 / (1.0 - rho**2) * self.transition_matrix
 
-    def initial_cov(self, theta: Array) -> Array:
-        return np.eye(2) * (0.0 if self.diffuse else theta[2] ** 2 / (1.0 - theta[1] ** 2))
-
-    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
-        out = super().gradient(theta, gA, gQ, gP)
-        out[0] = (_rotation(theta[0] + 0.5 * math.pi) * gA).sum()  # the derivative of a rotation
+    def gradient(self, theta: Array, gA: Array, gP: Array, P0: Array) -> Array:
+        out = np.zeros(len(theta))
+        c, s = math.cos(theta[0]), math.sin(theta[0])
+        out[0] = c * (gA[0, 1] - gA[1, 0]) - s * (gA[0, 0] + gA[1, 1])
         if not self.diffuse:
             _, rho, sd = theta
             share = sd / (1.0 - rho * rho)  # P_0 = sd share I
             slope = 2.0 * share * (gP[0, 0] + gP[1, 1])
             out[0] *= rho
-            out[1] = (_rotation(theta[0]) * gA).sum() + slope * share * rho
-            out[2] += slope
+            out[1] = c * (gA[0, 0] + gA[1, 1]) + s * (gA[0, 1] - gA[1, 0]) + slope * share * rho
+            out[2] = slope
         return out
 
 
-class Autoregression(Part):
+class Autoregression(MovingPart):
     """A stationary autoregression; the states are its last p values."""
 
     diffuse = False
-    moving = True
     noisy = ((0,),)
 
     def __init__(self, order: int) -> None:
@@ -171,25 +160,24 @@ class Autoregression(Part):
         self.observed = np.eye(1, order)[0]
         self.shown = {"ar": self.observed}
 
-    def transition(self, theta: Array) -> Array:
-        A = self.transition_matrix.copy()
-        A[0] = theta[:-1]
-        return A
-
     def check(self, theta: Array) -> None:
         if not (np.abs(partial_autocorrelations(theta[:-1])) < 1.0).all():
             raise ValueError(f"theta must have a stationary autoregression, got ar = {theta[:-1]}")
 
-    def initial_cov(self, theta: Array) -> Array:
-        return stationary_cov(self.transition(theta), np.diag(self.variances(theta)))
+    def blocks(self, theta: Array) -> tuple[Array, Array]:
+        A, Q = self.transition_matrix.copy(), np.zeros_like(self.transition_matrix)
+        A[0], Q[0, 0] = theta[:-1], theta[-1] ** 2
+        return A, stationary_cov(A, Q)
 
-    def gradient(self, theta: Array, gA: Array, gQ: Array, gP: Array) -> Array:
+    def gradient(self, theta: Array, gA: Array, gP: Array, P0: Array) -> Array:
         # dP_0 = A dP_0 A' + dA P_0 A' + A P_0 dA' + dQ, and the adjoint of P -> P - A P A' is of
         # the same kind: with X = A' X A + gP, <gP, dP_0> = <X, dQ> + 2 <X A P_0, dA>.
-        A = self.transition(theta)
+        A = self.transition_matrix.copy()
+        A[0] = theta[:-1]
         X = stationary_cov(A.T, gP)
-        out = super().gradient(theta, gA, gQ + np.diag(X), gP)
-        out[:-1] = gA[0] + 2.0 * (X[0] @ A) @ self.initial_cov(theta)
+        out = np.empty(len(theta))
+        out[:-1] = gA[0] + 2.0 * (X[0] @ A) @ P0
+        out[-1] = 2.0 * theta[-1] * X[0, 0]
         return out
 
 
@@ -208,7 +196,9 @@ def stationary_cov(A: Array, Q: Array) -> Array:
         with np.errstate(divide="ignore"):  # a search may try an A that is one in doubles
             return Q / (1.0 - A * A)
     if m <= _FEW_STATES:
-        entries = np.linalg.solve(np.eye(m * m) - np.kron(A, A), Q.ravel())
+        system = (A[:, None, :, None] * -A[:, None, :]).reshape(m * m, m * m)  # - A x A
+        system.flat[:: m * m + 1] += 1.0
+        entries = dgesv(system, Q.ravel())[2]
         return np.asarray(entries.reshape(m, m), np.float64)
     P = Q
     for _ in range(64):  # twice as many terms each time
@@ -218,19 +208,32 @@ def stationary_cov(A: Array, Q: Array) -> Array:
     return P
 
 
-def autoregression(r: Array) -> tuple[Array, Array]:
-    """Coefficients (p,) from partial autocorrelations r (p,), and their derivatives (p, p).
+def autoregression(r: Array) -> Array:
+    """Coefficients (p,) from partial autocorrelations r (p,).
 
     They are stationary if and only if all |r| < 1 (Barndorff-Nielsen and Schou, J. Multivariate
     Anal. 3 (1973), 408-419): phi^(k) = (phi^(k-1) - r_k reversed phi^(k-1), r_k).
     """
-    p = len(r)
-    phi, slopes = np.zeros(0), np.zeros((0, p))
-    for k in range(p):
-        row = np.eye(1, p, k)
-        slopes = np.concatenate([slopes - r[k] * slopes[::-1] - np.outer(phi[::-1], row), row])
-        phi = np.append(phi - r[k] * phi[::-1], r[k])
-    return phi, slopes
+    return np.array(_orders(r)[-1])
+
+
+def autoregression_gradient(r: Array, gradient: Array) -> Array:
+    """Gradient (p,) in partial autocorrelations r from that in the coefficients."""
+    out, g = np.empty(len(r)), gradient.tolist()
+    for k, phi in reversed(list(enumerate(_orders(r)[:-1]))):
+        last = r.item(k)
+        out[k] = g[k] - sum(a * b for a, b in zip(g, phi[::-1], strict=False))
+        g = [a - last * b for a, b in zip(g, g[k - 1 :: -1] if k else (), strict=False)]
+    return out
+
+
+def _orders(r: Array) -> list[list[float]]:
+    """The coefficients of orders 0 to p."""
+    orders: list[list[float]] = [[]]
+    for last in r.tolist():
+        phi = orders[-1]
+        orders.append([a - last * b for a, b in zip(phi, phi[::-1], strict=True)] + [last])
+    return orders
 
 
 def partial_autocorrelations(phi: Array) -> Array:

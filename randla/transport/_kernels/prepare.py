@@ -1,10 +1,10 @@
-"""Reading a cloud of points: column statistics, and a centred transposed copy."""
+"""Reading a cloud of points: column statistics, a centred transposed copy; variances of rows."""
 
 import math
 
 import numpy as np
 
-from randla._jit import kernel
+from randla._jit import kernel, summing_kernel
 
 _BLOCK = 8  # points that are transposed at a time: a line of the cache of each coordinate
 
@@ -29,20 +29,65 @@ def column_statistics(X, weights, first_scale, second_scale, out):
 
 
 @kernel
-def transpose_centred(X, first_scale, second_scale, centre, last_scale, out):
-    """out[j, i] = (X[i, j] scaled - centre[j]) last_scale. Floor: read X and write `out` once."""
-    n, d = X.shape
-    whole = n - n % _BLOCK
-    for first in range(0, whole, _BLOCK):
-        for j in range(d):
-            row, c = out[j], centre[j]
-            for i in range(_BLOCK):  # of fixed length, so that it is unrolled
-                value = np.float64(X[first + i, j]) * first_scale * second_scale  # x 2^-exponent
-                row[first + i] = (value - c) * last_scale  # rounded once, to the dtype of `out`
-    for i in range(whole, n):
-        for j in range(d):
+def transpose_centred(
+    X, first, last, start, stop, first_scale, second_scale, centre, last_scale, out, at
+):
+    """out[j - start, at + i - first] = (X[i, j] scaled - centre[j]) last_scale, for the points i
+    from `first` and the coordinates j from `start`. Floor: read X and write `out` once.
+    """
+    whole = last - (last - first) % _BLOCK
+    for i in range(first, whole, _BLOCK):
+        for j in range(start, stop):
+            row, c, column = out[j - start], centre[j], at + i - first
+            for k in range(_BLOCK):  # of fixed length, so that it is unrolled
+                value = np.float64(X[i + k, j]) * first_scale * second_scale  # x 2^-exponent
+                row[column + k] = (value - c) * last_scale  # rounded once, to the dtype of `out`
+    for i in range(whole, last):
+        for j in range(start, stop):
             value = np.float64(X[i, j]) * first_scale * second_scale
-            out[j, i] = (value - centre[j]) * last_scale
+            out[j - start, at + i - first] = (value - centre[j]) * last_scale
+
+
+@kernel
+def column_moments(X, weights, first_scale, second_scale, centre, last_scale, out):
+    """(Weighted) sums of the columns of X (n, d), centred as above, and of squares: out (2, d).
+
+    `weights` (n,), or of size 0 for weight one. Floor: one read of X.
+    """
+    total, square = out[0], out[1]
+    total[:] = 0.0
+    square[:] = 0.0
+    for i in range(X.shape[0]):
+        weight = weights[i] if weights.size else 1.0
+        for j in range(X.shape[1]):
+            value = np.float64(X[i, j]) * first_scale * second_scale
+            value = (value - centre[j]) * last_scale
+            total[j] += weight * value
+            square[j] += weight * value * value
+
+
+@summing_kernel
+def _row_variance(u, weights):
+    mean, total = 0.0, 0.0
+    if weights.size:
+        for i in range(u.size):
+            mean += weights[i] * np.float64(u[i])
+        for i in range(u.size):
+            total += weights[i] * (np.float64(u[i]) - mean) ** 2
+        return total
+    for i in range(u.size):
+        mean += np.float64(u[i])
+    mean /= u.size
+    for i in range(u.size):
+        total += (np.float64(u[i]) - mean) ** 2  # about the mean: no digits are lost
+    return total / u.size
+
+
+@kernel
+def row_variances(P, weights, out):
+    """out[r] = variance of row r of P (B, n); `weights` (n,) of sum 1, or of size 0 if equal."""
+    for r in range(out.size):
+        out[r] = _row_variance(P[r], weights)
 
 
 @kernel

@@ -1,7 +1,18 @@
-"""Projections of a cloud onto a batch of directions."""
+"""Projections of a cloud onto a batch of directions.
+
+Four directions and four coordinates at a time, so that a load of the points serves four
+multiply-adds. A projection is summed over the coordinates in fours, in their order, so that its
+bits depend neither on the tiles nor on which of the two kernels made it.
+"""
+
+import numpy as np
 
 from randla._jit import fused_kernel, inline
+from randla.transport._kernels.prepare import transpose_centred
 
+#: Coordinates and points of a tile of a cloud of many coordinates: 256 KiB of float64.
+PACK = 256, 128
+_W, _2W, _3W = np.uint64(PACK[1]), np.uint64(2 * PACK[1]), np.uint64(3 * PACK[1])
 _TILE = 1024  # points at a time: four rows of results and four of coordinates stay in cache
 
 
@@ -58,9 +69,7 @@ def _project_four(t0, t1, t2, t3, points, first, last, u0, u1, u2, u3):
 def project_rows(theta, points, out):
     """Set out = theta @ points, for theta (B, d), points (d, n), out (B, n), d a multiple of four.
 
-    Four directions and four coordinates at a time, so that a load of the points serves four
-    multiply-adds; a tile of points is used by all directions before the next is read. Floor:
-    B n d multiply-adds.
+    A tile of points is used by all directions before the next is read. Floor: B n d multiply-adds.
     """
     n_rows, n = out.shape
     whole = n_rows - n_rows % 4  # directions in groups of four; the rest one by one
@@ -73,3 +82,69 @@ def project_rows(theta, points, out):
             _project_four(t0, t1, t2, t3, points, first, last, u0, u1, u2, u3)
         for r in range(whole, n_rows):
             _project_one(theta[r], points, first, last, out[r, first:last])
+
+
+@fused_kernel
+def _add_packed(t0, t1, t2, t3, is_first, k, pack, n, sums):
+    """Add k coordinates of n points to the sums of four directions; set them if `is_first`.
+
+    pack[j W + i] is coordinate j of point i, sums[r W + i] its projection on direction r: with the
+    strides known to the compiler one comparison shows that what is written is not what is read.
+    """
+    n, start = np.uint64(n), 0
+    if is_first:
+        a0, b0, c0, e0 = _four(t0, 0)
+        a1, b1, c1, e1 = _four(t1, 0)
+        a2, b2, c2, e2 = _four(t2, 0)
+        a3, b3, c3, e3 = _four(t3, 0)
+        for i in range(n):
+            x, y, z, w = pack[i], pack[i + _W], pack[i + _2W], pack[i + _3W]
+            sums[i] = a0 * x + b0 * y + c0 * z + e0 * w
+            sums[i + _W] = a1 * x + b1 * y + c1 * z + e1 * w
+            sums[i + _2W] = a2 * x + b2 * y + c2 * z + e2 * w
+            sums[i + _3W] = a3 * x + b3 * y + c3 * z + e3 * w
+        start = 4
+    for j in range(start, k, 4):
+        a0, b0, c0, e0 = _four(t0, j)
+        a1, b1, c1, e1 = _four(t1, j)
+        a2, b2, c2, e2 = _four(t2, j)
+        a3, b3, c3, e3 = _four(t3, j)
+        o = np.uint64(j) * _W
+        for i in range(n):
+            x, y, z, w = pack[o + i], pack[o + i + _W], pack[o + i + _2W], pack[o + i + _3W]
+            sums[i] = sums[i] + a0 * x + b0 * y + c0 * z + e0 * w
+            sums[i + _W] = sums[i + _W] + a1 * x + b1 * y + c1 * z + e1 * w
+            sums[i + _2W] = sums[i + _2W] + a2 * x + b2 * y + c2 * z + e2 * w
+            sums[i + _3W] = sums[i + _3W] + a3 * x + b3 * y + c3 * z + e3 * w
+
+
+@fused_kernel
+def project_packed(theta, X, first_scale, second_scale, centre, last_scale, pack, sums, at, out):
+    """out[:, at : at + n] = projections of points X (n, d), centred as `transpose_centred` has it.
+
+    For many coordinates: some of them of a tile of W points at a time are copied into `pack`
+    (K, W), which stays in the second-level cache while all directions use it. So X is read once,
+    as it lies. theta (B, d'), with zeros that make both multiples of four; `sums` (4, W).
+    """
+    n, d = X.shape
+    n_blocks = -(-d // pack.shape[0])
+    step = -(-d // (4 * n_blocks)) * 4  # coordinates at a time
+    flat, totals = pack.reshape(-1), sums.reshape(-1)
+    for first in range(0, n, pack.shape[1]):
+        last = min(first + pack.shape[1], n)
+        here = slice(at + first, at + last)
+        for start in range(0, d, step):
+            stop = min(start + step, d)
+            scales = first_scale, second_scale, centre, last_scale
+            transpose_centred(X, first, last, start, stop, *scales, pack, 0)
+            k = -(-(stop - start) // 4) * 4
+            pack[stop - start : k] = 0.0  # what pads d
+            t = theta[:, start : start + k]
+            for r in range(0, theta.shape[0], 4):
+                if start > 0:
+                    for s in range(4):
+                        sums[s, : last - first] = out[r + s, here]
+                four = t[r], t[r + 1], t[r + 2], t[r + 3]
+                _add_packed(*four, start == 0, k, flat, last - first, totals)
+                for s in range(4):
+                    out[r + s, here] = sums[s, : last - first]
