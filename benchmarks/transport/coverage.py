@@ -69,8 +69,10 @@ def truth(pair, p, costs):
     kind, n = ("rqmc", 160_000) if d <= 3 else ("orthogonal", 200_000 // d * d)
     design = Directions(kind, d, n, np.uint64(1))
     theta = design.rows(0, design.n)
-    columns = make_controls("full", x, y, p).evaluate(theta)
-    return fit(costs(theta), columns.centred, columns.sizes, block=design.block).estimate
+    variances = np.empty((2, len(theta)))
+    f = costs(theta, variances)
+    columns = make_controls("full", x, y, p).evaluate(theta, variances)
+    return fit(f, columns.centred, columns.sizes, block=design.block).estimate
 
 
 def coverage(pair, p, costs, value, design, families, R, cross_fit):
@@ -85,11 +87,12 @@ def coverage(pair, p, costs, value, design, families, R, cross_fit):
     for first in range(0, R, step):
         last = min(first + step, R)
         theta = design.rows(first * n, last * n)
-        f = costs(theta).reshape(-1, n)
+        variances = np.empty((2, len(theta)))
+        f = costs(theta, variances).reshape(-1, n)
         for name, family in controls.items():
             table, sizes = np.empty((last - first, n, 0)), np.empty(0)
             if family is not None:
-                columns = family.evaluate(theta)
+                columns = family.evaluate(theta, variances)
                 table, sizes = columns.centred.reshape(last - first, n, -1), columns.sizes
             how = {"block": design.block, "family": name}
             fits[name] += [

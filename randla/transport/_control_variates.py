@@ -42,6 +42,7 @@ from randla.transport._clouds import (
 )
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
+_SINGLE_ERROR = 2.0**-28  # relative, of the mean of a variance of float32 projections
 PAPER = ("lower", "upper")  # one control each, with the coefficient of the paper
 
 
@@ -87,6 +88,9 @@ class QuadraticForms:
     def __init__(self, x: Any, y: Any) -> None:
         self._pair, self.dim = (x, y), x.dim
         self.reads_variances = self.dim > FEW_COORDINATES
+        # projections of float32 are rounded: their variances have not quite the mean tr S_k / d
+        is_rounded = self.reads_variances and x.dtype == np.float32
+        self.relative_error = _SINGLE_ERROR if is_rounded else 0.0
         self._is_sparse = self.reads_variances and x.dim > x.size + y.size
         delta = mean_difference(x, y)
         length = math.sqrt(delta @ delta)  # |Delta|
@@ -209,6 +213,9 @@ def _adapted(name: str, forms: QuadraticForms, p: float) -> Controls:
         return Columns(np.stack(columns, axis=1) - exact, np.maximum(exact, 1e-300))
 
     errors = np.zeros(len(exact))
+    errors[: len(pairs)] = [
+        forms.relative_error * e * any(w) for w, e in zip(pairs, exact, strict=False)
+    ]
     if root:
         errors[len(pairs)] = RELATIVE_ERROR * exact[len(pairs)]  # all other means are closed forms
     powers = np.array(degrees)

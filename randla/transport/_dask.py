@@ -78,7 +78,7 @@ class DaskCloud:
     """The moments and sizes of `randla.transport._clouds.Cloud`, from passes over blocks."""
 
     def __init__(self, X: Any, weights: Array | None, units: Units) -> None:
-        self.X, self.units = X, units
+        self.X, self.units, self.dtype = X, units, units.dtype
         self.size, self.dim = X.shape
         self.weights = None if weights is None else weights / weights.max()  # sums stay in range
 
