@@ -275,5 +275,5 @@ def test_the_error_of_single_precision_counts_its_rounding():
     X = clouds("gauss", 80, 40)[0].astype(np.float32)
     result = sliced_wasserstein(X, 3.0 * X, control_variate="quadratic", rng=0)
     exact = sliced_wasserstein(X.astype(float), 3.0 * X.astype(float), rng=0).power
-    assert 1e-9 * exact < result.power_standard_error < 1e-7 * exact
+    assert 3e-9 * exact < result.power_standard_error < 1e-7 * exact
     assert abs(result.power - exact) < 2.0 * result.power_standard_error
