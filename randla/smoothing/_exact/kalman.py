@@ -1,5 +1,6 @@
 """Exact smoothing of linear Gaussian models."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -187,7 +188,7 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     value, system, work, _, columns, _ = _run_filter(model, rows, smoothing=(mean, lag, covariance))
     if columns.size:
         diffuse.smooth_columns(system, lag, columns, work.floor)
-    kernels.smooth(system, work, mean, covariance, lag)
+    kernels.smooth(system.A, system.c, work, mean, covariance, lag)
     if columns.size:
         diffuse.add_products(columns, covariance, lag)
     return KalmanSmootherResult(mean, covariance, lag, value, model, rows)
@@ -260,7 +261,7 @@ def _require_density(value: float, time: int) -> None:
             f"y has no density at time {time}: given the earlier observations some combination "
             "of its entries is certain. Give these a positive variance in observation_cov"
         )
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"y must have a finite log-likelihood under the model, got {value}")
 
 
