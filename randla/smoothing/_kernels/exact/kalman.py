@@ -334,7 +334,6 @@ def run_filter(y, system, work, past, keep):
     for t in range(y.shape[0]):
         if t > 0:
             A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
-            i = min(t, G.shape[0]) - 1
             predict(A, Q_root, c, m, S, M, floor, pivots, at(G, t - 1), at(C, t - 1))
         B, R_root, d = at(system.B, t), at(system.R_root, t), at(system.d, t)
         if keep:
