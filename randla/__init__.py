@@ -30,9 +30,10 @@ _FAMILIES = {
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
     "transport": (
-        "FewProjectionsWarning SlicedWassersteinResult max_sliced_wasserstein sliced_wasserstein "
-        "sliced_wasserstein_barycenter sliced_wasserstein_flow sliced_wasserstein_gradient "
-        "sliced_wasserstein_matrix wasserstein_1d"
+        "FewProjectionsWarning PopulationWarning SlicedWassersteinResult max_sliced_wasserstein "
+        "sliced_wasserstein sliced_wasserstein_barycenter sliced_wasserstein_flow "
+        "sliced_wasserstein_gradient sliced_wasserstein_matrix sliced_wasserstein_sphere "
+        "sliced_wasserstein_test wasserstein_1d"
     ),
     "smoothing": (
         "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateFilterWarning "

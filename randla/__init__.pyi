@@ -64,6 +64,7 @@ from randla.smoothing import (
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,
+    PopulationWarning as PopulationWarning,
     SlicedWassersteinResult as SlicedWassersteinResult,
     max_sliced_wasserstein as max_sliced_wasserstein,
     sliced_wasserstein as sliced_wasserstein,
@@ -71,6 +72,8 @@ from randla.transport import (
     sliced_wasserstein_flow as sliced_wasserstein_flow,
     sliced_wasserstein_gradient as sliced_wasserstein_gradient,
     sliced_wasserstein_matrix as sliced_wasserstein_matrix,
+    sliced_wasserstein_sphere as sliced_wasserstein_sphere,
+    sliced_wasserstein_test as sliced_wasserstein_test,
     wasserstein_1d as wasserstein_1d,
 )
 

@@ -1,3 +1,4 @@
+import os
 import signal
 
 import numba
@@ -30,6 +31,9 @@ def pytest_configure(config):
     )
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell,
         signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests of Ctrl-C would hang
+    if n_workers := getattr(config.option, "numprocesses", None):  # of pytest-xdist, which share
+        n_threads = max((os.cpu_count() or 1) // n_workers, 1)  # the cores: threads of OpenBLAS
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(n_threads))  # wait by spinning
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,9 +59,19 @@ def pytest_runtest_call(item):
 
 
 def pytest_collection_finish(session):
-    session.config.claims = [
-        marker.args[0] for item in session.items if (marker := item.get_closest_marker("claim"))
+    alarms = [
+        marker.args[0].false_alarm
+        for item in session.items
+        if (marker := item.get_closest_marker("claim"))
     ]
+    session.config.false_alarms = alarms
+    getattr(session.config, "workeroutput", {})["false_alarms"] = alarms
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Each worker of pytest-xdist collects all tests, so that any one knows all claims."""
+    node.config.false_alarms = getattr(node, "workeroutput", {}).get("false_alarms", [])
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -67,10 +81,9 @@ def pytest_terminal_summary(terminalreporter, config):
         if library["user_api"] == "blas"
     )
     terminalreporter.write_line(f"BLAS: {', '.join(kernels) or 'not known to threadpoolctl'}")
-    claims = getattr(config, "claims", [])
-    total = sum(c.false_alarm for c in claims)
+    alarms = getattr(config, "false_alarms", [])
     terminalreporter.write_line(
-        f"{len(claims)} statistical claims, false-alarm probability of the suite {total:.1e} "
+        f"{len(alarms)} statistical claims, false-alarm probability of the suite {sum(alarms):.1e} "
         f"(limit {SUITE_FALSE_ALARM:.0e})"
     )
 

@@ -7,7 +7,7 @@ from tests.statistical import SUITE_FALSE_ALARM, chi_square_pvalue, claim
 
 
 def test_false_alarm_of_the_suite(request):
-    assert sum(c.false_alarm for c in request.config.claims) <= SUITE_FALSE_ALARM
+    assert sum(request.config.false_alarms) <= SUITE_FALSE_ALARM
 
 
 @claim(null="a mean of normals", test="z-test", replicates=1000, false_alarm=1e-7)

@@ -6,6 +6,7 @@
 import numpy as np
 
 from benchmarks.calibration import Study, shares
+from benchmarks.transport import populations
 from randla import (
     datasets,
     sliced_wasserstein,
@@ -97,3 +98,4 @@ def studies():
         yield Study("sliced_wasserstein", f"images, d = 64: {n} directions", 2000, cover)
     cover = matrix([threes, eights, ones], control_variate="auto", n_projections=32)
     yield Study("sliced_wasserstein_matrix", "images, d = 64: auto, 32", 1000, cover)
+    yield from populations.studies()

@@ -108,20 +108,21 @@ class SlicedEstimator:
 
     def result(self, design: Design) -> SlicedWassersteinResult:
         """The estimate from the directions of a design."""
-        return self._final(self._estimate(design, self.draw(design)))
+        return self.final(self.estimate(design, self.draw(design)))
 
     def exact(self) -> SlicedWassersteinResult:
         """The exact cost of clouds on a line."""
         f = self.costs(np.ones((1, 1)))
         return self._result(None, None, plain_mean(f), f, f)
 
-    def _final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
+    def final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
         """Return the result, and warn if controls were asked for but not used."""
         if self._warning is not None:
             warn_caller(self._warning, FewProjectionsWarning)
         return result
 
-    def _estimate(self, design: Design, draws: "Draws") -> SlicedWassersteinResult:
+    def estimate(self, design: Design, draws: "Draws") -> SlicedWassersteinResult:
+        """The estimate from costs and controls at the directions of a design."""
         controls, f, block = draws.controls, draws.costs, design.block
         if controls is None:
             return self._result(design, None, plain_mean(f, block), f, f)
@@ -192,10 +193,10 @@ class SlicedEstimator:
         design = choose_design(kind, self.clouds.dim, min(n, max_projections), key)
         draws, stage = self.draw(design), 0
         while True:
-            result = self._estimate(design, draws)
+            result = self.estimate(design, draws)
             miss = tolerance.miss(result)
             if miss <= 1.0:
-                return self._final(result)
+                return self.final(result)
             if design.n >= max_projections:
                 warn_caller(
                     f"sliced_wasserstein stopped at {design.n} projections (max_projections = "
@@ -203,7 +204,7 @@ class SlicedEstimator:
                     "and atol allow",
                     FewProjectionsWarning,
                 )
-                return self._final(replace(result, converged=False))
+                return self.final(replace(result, converged=False))
             factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)  # errors fall like n^(-1/2)
             n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1
             before = design.n

@@ -8,10 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._random import draw_key
 from randla._typing import Array
-from randla._validation import as_count, as_flag, as_number
-from randla.transport._clouds import Clouds, as_pair
+from randla._validation import as_choice, as_count, as_flag, as_number
+from randla.transport._clouds import as_pair
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design, as_design
+from randla.transport._pair_slopes import Estimate, PairSlopes
 from randla.transport._projections import MAX_POWER, SAFE_POWER
 from randla.transport._regression import plain_mean
 from randla.transport._result import (
@@ -21,7 +22,6 @@ from randla.transport._result import (
     directions_interval,
     times_unit,
 )
-from randla.transport._slopes import ProjectedSlopes, Slopes
 
 Kinds = Literal["iid", "orthogonal", "rqmc", "auto"]
 
@@ -41,14 +41,23 @@ class SlicedWassersteinGradient(Drawn, DirectionsResult):
     power_standard_error : float or None
         Of `power`; None for directions given as an array.
     gradient : (n, d) ndarray
-        Of `power` with respect to the points X; zero rows for points without weight.
-    standard_error : (n, d) ndarray or None
+        Of `power` with respect to the points X, or (m, d) with respect to Y for ``wrt="Y"``; zero
+        rows for points without weight.
+    standard_error : ndarray or None
         Of `gradient`.
     degrees_of_freedom : float or None
-        Of both errors: number of independent blocks of directions, minus one.
+        Of all errors: number of independent blocks of directions, minus one.
     n_projections : int
     directions : str
         "iid", "orthogonal", "rqmc", "array", or "exact" in one dimension.
+    gradient_Y, standard_error_Y : (m, d) ndarray or None
+        With respect to the points Y, for ``wrt="both"``.
+    weight_gradient, weight_gradient_Y : (n,) and (m,) ndarray or None
+        Of `power` with respect to the weights, scaled to sum 1, for ``weights=True``: the
+        derivative for mass that comes to a point from all points in proportion to their weights,
+        so that its weighted mean is zero. Zero for points without weight.
+    weight_standard_error, weight_standard_error_Y : ndarray or None
+        Of these.
     """
 
     value: float
@@ -59,6 +68,12 @@ class SlicedWassersteinGradient(Drawn, DirectionsResult):
     degrees_of_freedom: float | None
     n_projections: int
     directions: str
+    gradient_Y: Array | None
+    standard_error_Y: Array | None
+    weight_gradient: Array | None
+    weight_standard_error: Array | None
+    weight_gradient_Y: Array | None
+    weight_standard_error_Y: Array | None
     _slopes: Array  # `gradient` in units in which it is moderate ...
     _slope_errors: Array | None  # ... and its errors
     _unit: float  # ... times this unit
@@ -88,17 +103,21 @@ def sliced_wasserstein_gradient(
     p: float = 2,
     n_projections: int | None = None,
     directions: Kinds | ArrayLike = "auto",
+    wrt: Literal["X", "Y", "both"] = "X",
+    weights: bool = False,
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinGradient:
-    r"""Sliced Wasserstein distance and its gradient with respect to the points of X.
+    r"""Sliced Wasserstein distance and its gradient with respect to the points and the weights.
 
     .. math::
 
         \frac{\partial SW_p^p}{\partial x_i} = E\Big[ p \sum_j \delta_{ij}(\theta)\,
         \mathrm{sign}(t_{ij}) |t_{ij}|^{p-1} \theta \Big], \qquad t_{ij} = \theta^T (x_i - y_j),
 
-    with :math:`\delta(\theta)` the optimal coupling of the two projections.
+    with :math:`\delta(\theta)` the optimal coupling of the two projections. The derivative with
+    respect to the weight of a point is the mean over :math:`\theta` of the Kantorovich potential
+    of its projection, up to a constant.
 
     Parameters
     ----------
@@ -118,6 +137,11 @@ def sliced_wasserstein_gradient(
         otherwise "orthogonal": the variance of a gradient comes from :math:`\theta \theta^T`,
         whose mean over a frame is exact. At p = 2 the other designs use the same fact through a
         linear control. Below 16 directions "auto" is "iid".
+    wrt : {"X", "Y", "both"}, default "X"
+        The points to derive by. "both" costs one sort more than the one pass of each.
+    weights : bool, default False
+        Derive by the weights of both clouds as well (at ties of levels, as between samples of equal
+        size, the mean of the two one-sided derivatives).
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same numbers for any number of threads.
     progress : bool, default False
@@ -126,7 +150,8 @@ def sliced_wasserstein_gradient(
     Returns
     -------
     SlicedWassersteinGradient
-        `value`, `power`, `gradient` of the power, and its `standard_error`.
+        `value`, `power`, `gradient` of the power, and its `standard_error`; and those of Y and of
+        the weights if they were asked for.
 
     Raises
     ------
@@ -157,58 +182,86 @@ def sliced_wasserstein_gradient(
     >>> result = sliced_wasserstein_gradient(X, X + [1.0, 0.0, 0.0, 0.0], rng=0)
     >>> result.gradient.sum(axis=0).round(6) + 0.0  # 2 (mean of X - mean of Y) / d
     array([-0.5,  0. ,  0. ,  0. ])
+    >>> result = sliced_wasserstein_gradient(X, 2.0 * X, wrt="both", weights=True, rng=0)
+    >>> result.gradient_Y.shape
+    (50, 4)
+    >>> far = (X**2).sum(axis=1) > 8.0  # points far out are those that should weigh more
+    >>> bool(result.weight_gradient[far].max() < 0.0)
+    True
     """
     clouds = as_pair(X, Y, a, b)
     p = as_number(p, "p", low=1.0, high=MAX_POWER)
-    progress = as_flag(progress, "progress")
+    progress, weights = as_flag(progress, "progress"), as_flag(weights, "weights")
+    as_choice(wrt, "wrt", ("X", "Y", "both"))
     key = draw_key(rng)
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, clouds.dim, n, key)
     x, y = clouds.items
-    slopes = ProjectedSlopes(x, [y], [1.0], p)
+    unit = 1.0
     if 2.0 * p > SAFE_POWER:  # the squares of slopes
         # directions of the user may begin with those of the smallest costs
         n_first = design.n if design.kind == "array" else min(design.n, 1024)
         theta = design.rows(0, n_first)  # to choose a unit by
-        slopes.unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
-    n_points = len(np.atleast_1d(np.asarray(X)))
-    return _result(clouds, p, design, slopes.unit, slopes(design, progress=progress), n_points)
-
-
-def _result(
-    clouds: Clouds, p: float, design: Design, unit: float, slopes: Slopes, n_points: int
-) -> SlicedWassersteinGradient:
-    is_exact, is_given = clouds.dim == 1, design.kind == "array" and clouds.dim > 1
-    mean = plain_mean(slopes.costs[:, 0], design.block)
+        unit = 1.0 / (float(ProjectedCosts(x, y, p).distances(theta).max()) or 1.0)
+    slopes = PairSlopes(x, y, p, points=wrt, weights=weights, unit=unit)
+    costs, gradients, of_weights = slopes(design, progress)
+    is_given = design.kind == "array" and clouds.dim > 1
+    mean = plain_mean(costs, design.block)
     error, freedom = (None, None) if is_given else (mean.standard_error, mean.degrees_of_freedom)
-    power = float(slopes.costs[:, 0].mean())
+    power = float(costs.mean())
     cost = MeanCost.of(power, error, freedom, p, clouds.exponent, unit)
     with np.errstate(over="ignore", under="ignore"):
         # d power / d x, where power is (unit length)^p and x in units of the clouds, unit * length
         slope_unit = float(cost.length ** (p - 1.0)) / unit
-    gradient, errors = slopes.gradient, slopes.standard_error
-    kept = clouds.items[0].kept
-    if kept is not None:
-        gradient, errors = (_with_zeros(rows, kept, n_points) for rows in (gradient, errors))
+    sizes = {name: len(np.atleast_1d(np.asarray(Z))) for name, Z in (("X", X), ("Y", Y))}
+    kept = {"X": x.kept, "Y": y.kept}
+
+    def complete(name: str, estimate: Estimate | None) -> tuple[Any, Any]:
+        """With zeros for points without weight; no error on directions of the user."""
+        if estimate is None:
+            return None, None
+        full, errors = (_with_zeros(rows, kept[name], sizes[name]) for rows in estimate)
+        return full, None if is_given else errors
+
+    first = "Y" if wrt == "Y" else "X"
+    gradient, errors = complete(first, gradients[first])
+    second = complete("Y", gradients["Y"] if wrt == "both" else None)
+    flat = [complete(name, of_weights.get(name)) for name in ("X", "Y")]
     return SlicedWassersteinGradient(
         value=float(cost.value),
         power=float(cost.powers(power)),
         power_standard_error=None if is_given else float(cost.powers(error)),
         gradient=times_unit(gradient, slope_unit),
-        standard_error=None if is_given else times_unit(errors, slope_unit),
+        standard_error=_times(errors, slope_unit),
         degrees_of_freedom=freedom,
         n_projections=design.n,
-        directions="exact" if is_exact else design.kind,
+        directions="exact" if clouds.dim == 1 else design.kind,
+        gradient_Y=_times(second[0], slope_unit),
+        standard_error_Y=_times(second[1], slope_unit),
+        weight_gradient=_power(flat[0][0], cost),
+        weight_standard_error=_power(flat[0][1], cost),
+        weight_gradient_Y=_power(flat[1][0], cost),
+        weight_standard_error_Y=_power(flat[1][1], cost),
         _slopes=gradient,
-        _slope_errors=None if is_given else errors,
+        _slope_errors=errors,
         _unit=slope_unit,
         _to_value=power ** (1.0 / p - 1.0) / (p * unit) if power > 0.0 else 0.0,
         _design=design,
     )
 
 
-def _with_zeros(rows: Array, kept: NDArray[np.intp], size: int) -> Array:
+def _times(rows: Array | None, unit: float) -> Any:
+    return None if rows is None else times_unit(rows, unit)
+
+
+def _power(rows: Array | None, cost: MeanCost) -> Any:
+    return None if rows is None else cost.powers(rows)
+
+
+def _with_zeros(rows: Array, kept: NDArray[np.intp] | None, size: int) -> Array:
     """Spread rows over an array of `size` rows; all others are zero."""
-    full = np.zeros((size, rows.shape[1]))
+    if kept is None:
+        return rows
+    full = np.zeros((size, *rows.shape[1:]))
     full[kept] = rows  # points without weight do not matter
     return full

@@ -110,14 +110,14 @@ class Projector:
     clouds : sequence of Cloud
     weighted : sequence of bool
         Which of them are to be coupled by their weights, equal ones as well.
-    ordered : bool
-        Whether the permutation of the first cloud matters.
+    ordered : sequence of bool
+        Of which of them the permutation matters; of none by default.
     """
 
     def __init__(
-        self, clouds: Sequence[Cloud], weighted: Sequence[bool], *, ordered: bool = False
+        self, clouds: Sequence[Cloud], weighted: Sequence[bool], ordered: Sequence[bool] = ()
     ) -> None:
-        self._clouds, self._ordered = clouds, ordered
+        self._clouds, self._ordered = clouds, ordered or [False] * len(clouds)
         self._units = [c.units if w else None for c, w in zip(clouds, weighted, strict=True)]
 
     def padded(self, theta: Array) -> NDArray[Any]:
@@ -131,8 +131,7 @@ class Projector:
         """The workspace of one thread."""
         sizes = [cloud.size for cloud in self._clouds]
         sorting = SortArrays.of(max(sizes), self._clouds[0].points.dtype)
-        ordered = [self._ordered] + [False] * (len(sizes) - 1)
-        kinds = zip(sizes, self._units, ordered, strict=True)
+        kinds = zip(sizes, self._units, self._ordered, strict=True)
         return [Side(batch, n, sorting, units, order) for n, units, order in kinds]
 
     def visit(

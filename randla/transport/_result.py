@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from randla._results import Result, axes_or_new, t_interval
+from randla._results import Result, axes_or_new, short_repr, t_interval
 from randla._typing import Array
 from randla.transport._directions import Design
 
@@ -142,8 +142,8 @@ class Drawn:
 class SlicedWassersteinResult(Drawn, DirectionsResult):
     """An estimate of the sliced Wasserstein distance of two clouds, with its error.
 
-    All errors are those of the random directions, given the two clouds: they say nothing of the
-    sampling error of the clouds themselves. ``float(result)`` is `value`.
+    The errors are those of the random directions, given the two clouds; what is called population
+    is about the laws that the clouds were drawn from. ``float(result)`` is `value`.
 
     Attributes
     ----------
@@ -178,6 +178,16 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
     adjusted_costs : (n_projections,) ndarray
         The same less the control variates, each minus its mean, times their coefficients. Their
         mean is `power` (unless it is cross-fitted), and their spread is what the error comes from.
+    population_power : float or None
+        :math:`SW_p^p` of the laws that the clouds were drawn from: `power` less `bias`, perhaps
+        slightly negative. This and what follows is None unless ``population=True``.
+    population_standard_error : float or None
+        Of `population_power`: for the sampling of the points, the choice of the directions, and
+        what is left of the bias.
+    bias : float or None
+        What sampling adds to `power` on average.
+    near_equal : bool or None
+        Whether `population_power` is less than two standard errors: the laws may be equal.
     """
 
     value: float
@@ -195,6 +205,11 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
     adjusted_costs: Array
     _cost: MeanCost
     _design: Design
+    population_power: float | None = None
+    population_standard_error: float | None = None
+    bias: float | None = None
+    near_equal: bool | None = None
+    _population: MeanCost | None = None
 
     _shown: ClassVar[tuple[str, ...]] = (
         "value",
@@ -210,8 +225,56 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
     def __float__(self) -> float:
         return self.value
 
+    def _summary(self) -> list[tuple[str, str]]:
+        lines = super()._summary()
+        if self._population is None:
+            return lines
+        names = "population_power", "population_standard_error", "bias", "near_equal"
+        return lines[:4] + [(name, short_repr(getattr(self, name))) for name in names]
+
     def _interval(self, level: float) -> tuple[Any, Any]:
         low, high = self._cost.interval(level)
+        return float(low), float(high)
+
+    def population_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval for the distance of the laws that the clouds were drawn from.
+
+        It is normal for the power, with a lower end that is not below zero and the upper end
+        counted from zero at least; of both ends the p-th root.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability, over samples and directions, that it covers. Some 90 % at a nominal 90 %
+            from dimension 8 and 50 points on; 75 to 95 % in dimensions 1 and 2, where data are
+            skewed or in clusters.
+
+        Returns
+        -------
+        low, high : float
+
+        Raises
+        ------
+        ValueError
+            Unless the call had ``population=True``; or if `level` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from randla import sliced_wasserstein
+        >>> X, Y = np.random.default_rng(0).standard_normal((2, 200, 10))
+        >>> result = sliced_wasserstein(X, Y, population=True, rng=0)
+        >>> low, high = result.population_interval(0.9)  # of one law
+        >>> print(f"{result.value:.2f}, for the laws {low:.2f} to {high:.2f}")
+        0.17, for the laws 0.00 to 0.14
+        """
+        if self._population is None:
+            raise ValueError("population_interval needs sliced_wasserstein(..., population=True)")
+        cost = self._population
+        low, _ = t_interval(cost.mean, cost.error, np.inf, level)
+        _, high = t_interval(max(cost.mean, 0.0), cost.error, np.inf, level)
+        ends = (np.maximum(end, 0.0) ** (1.0 / cost.p) for end in (low, high))
+        low, high = (times_unit(end, cost.length) for end in ends)
         return float(low), float(high)
 
     def plot(self, ax: Any = None) -> Any:

@@ -13,6 +13,7 @@ from randla.transport._clouds import as_pair
 from randla.transport._costs import PairOfClouds, ProjectedCosts
 from randla.transport._directions import Design, as_directions, choose_design
 from randla.transport._estimation import SlicedEstimator, Tolerance
+from randla.transport._population import projections_for, require_samples, with_population
 from randla.transport._projections import MAX_POWER
 from randla.transport._result import SlicedWassersteinResult
 
@@ -33,6 +34,7 @@ def sliced_wasserstein(
     control_variate: ControlVariate = "auto",
     directions: Literal["iid", "orthogonal", "rqmc", "auto"] | ArrayLike = "auto",
     cross_fit: bool | None = None,
+    population: bool = False,
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinResult:
@@ -111,6 +113,10 @@ def sliced_wasserstein(
         ("auto" may look at the costs); otherwise it has a bias of order k / L, seen only for
         small L. None means True for "quadratic" with fewer than 128 directions, where images have
         that bias, and False otherwise.
+    population : bool, default False
+        Estimate the distance of the laws as well that X and Y are independent samples of, with its
+        error: see Notes. p is from 1.5 to 16, both clouds have 20 points or more, in memory.
+        `n_projections` is raised to 100 or 2 d, and "auto" directions are frames from d = 4 on.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same number for any number of threads.
     progress : bool, default False
@@ -132,6 +138,8 @@ def sliced_wasserstein(
     FewProjectionsWarning
         If `max_projections` do not meet the tolerances, or a family of control variates or a
         design ("orthogonal" or "rqmc": 16) that was asked for by name needs more projections.
+    PopulationWarning
+        If more than a tenth of the sorted projections are ties, or the bias is hard to estimate.
 
     See Also
     --------
@@ -151,12 +159,21 @@ def sliced_wasserstein(
     few directions, which a sample may lack: p = 1 for clouds that lie apart, p = 2 where each point
     of Y lies next to one of X, and p = 8. The documentation (theory, coverage) has the tables.
 
+    ``population=True`` is for independent points of continuous laws with somewhat more than 2 p
+    moments (weights, if any, known beforehand, as of importance sampling). The sample cost is too
+    large on average: a bias, estimated from products of spacings of the two samples, is taken off
+    on each direction, and the variance over samples comes from the Kantorovich potentials of the
+    projections [3]_. At a nominal 90 % `population_interval` covers in about 90 % from d = 8 and 50
+    points on, and in 75 to 95 % for d = 1 and 2 where data are skewed or clustered.
+
     References
     ----------
     .. [1] Nguyen and Ho, "Sliced Wasserstein estimation with control variates", ICLR (2024),
        arXiv:2305.00402.
     .. [2] Leluc, Dieuleveut, Portier, Segers and Zhuman, "Sliced-Wasserstein estimation with
        spherical harmonics as control variates", ICML (2024), arXiv:2402.01493.
+    .. [3] del Barrio, Loubes and Rodriguez-Vitores, "A central limit theorem for the sliced
+       Wasserstein distance", arXiv:2503.18831.
 
     Examples
     --------
@@ -172,7 +189,9 @@ def sliced_wasserstein(
     p = as_number(p, "p", low=1.0, high=MAX_POWER)
     clouds, costs = _open_pair(X, Y, a, b, p)
     cross_fit = None if cross_fit is None else as_flag(cross_fit, "cross_fit")
-    progress = as_flag(progress, "progress")
+    progress, population = as_flag(progress, "progress"), as_flag(population, "population")
+    if population:
+        require_samples(clouds, p)
     drawn = isinstance(directions, str) and clouds.dim > 1
     key = draw_key(rng) if drawn or rng is not None else np.uint64(0)
     tolerance = Tolerance.of(rtol, atol)
@@ -189,16 +208,25 @@ def sliced_wasserstein(
         kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
         if n_projections == 1 and clouds.dim > 1:
             raise ValueError("n_projections must be at least 2 for a standard error, got 1")
+        if population:
+            n_projections = projections_for(n_projections or _DEFAULT_PROJECTIONS, clouds.dim)
+            kind = "orthogonal" if kind == "auto" and clouds.dim > 3 else kind
         if tolerance is None and clouds.dim > 1:
             n = _DEFAULT_PROJECTIONS if n_projections is None else n_projections
             design = choose_design(kind, clouds.dim, n, key)
     with showing_progress("sliced_wasserstein", progress):
+        result = None
         if clouds.dim == 1:
-            return estimator.exact()
-        if design is not None:
-            return estimator.result(design)
-        assert tolerance is not None
-        return estimator.adaptive(kind, n_projections, key, tolerance, max_projections)
+            design = None
+        elif tolerance is not None:
+            result = estimator.adaptive(kind, n_projections, key, tolerance, max_projections)
+            design = result._design
+        if population:
+            how = as_control(control_variate), cross_fit
+            return with_population(clouds, p, *how, design, result)
+        if result is None:
+            result = estimator.exact() if design is None else estimator.result(design)
+        return result
 
 
 def _open_pair(X: Any, Y: Any, a: Any, b: Any, p: float) -> tuple[Any, PairOfClouds]:

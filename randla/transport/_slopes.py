@@ -1,7 +1,7 @@
 """Derivatives of projected costs with respect to the points, for many directions at a time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,14 +45,23 @@ class ProjectedSlopes:
     of the user nothing is taken off, so that the gradient is that of the mean over them.)
     """
 
-    def __init__(self, x: Cloud, ys: Sequence[Cloud], weights: Sequence[float], p: float) -> None:
+    def __init__(
+        self,
+        x: Cloud,
+        ys: Sequence[Cloud],
+        weights: Sequence[float],
+        p: float,
+        unit: float = 1.0,
+    ) -> None:
         self._x, self._ys, self._weights, self.p = x, ys, weights, p
         weighted = [x.weights is not None or y.weights is not None for y in ys]
         self._couplings = [
             Coupling(x.size, y.size, weighted=w) for y, w in zip(ys, weighted, strict=True)
         ]
-        self._projector = Projector((x, *ys), (any(weighted), *weighted), ordered=True)
-        self.unit = 1.0
+        self._projector = Projector(
+            (x, *ys), (any(weighted), *weighted), [True] + [False] * len(ys)
+        )
+        self.unit = unit
         n_points = sum(x.size + y.size for y in ys)
         self.seconds = n_points * (2.5 * SECONDS_SORT + SECONDS_PROJECT * x.dim)
         self._is_linear = False
@@ -64,38 +73,24 @@ class ProjectedSlopes:
 
     def __call__(self, design: Design, *, progress: bool = False) -> Slopes:
         """Costs and gradient over all directions of a design."""
-        n, d = self._x.size, self._x.dim
-        L, block = design.n, design.block
-        costs = np.empty((L, len(self._ys)))
+        costs = np.empty((design.n, len(self._ys)))
+        mean = BlockMeans(self._x.size, design)
+        self.begin(design)
+        for first, last in rounds(design, mean.size, progress):
+            theta = design.rows(first, last)
+            mean.add(self._fill(theta, costs[first:last]), theta)  # slopes (L', n)
+        return Slopes(costs, *self.finish(mean))
+
+    def begin(self, design: Design) -> None:
+        """Choose whether the linear control is taken off on this design."""
         self._is_linear = self.p == 2.0 and design.kind != "array"
-        # As large as the cloud: no more than three of them at a time, here and below.
-        total, square, pilot = np.zeros((n, d)), np.zeros((n, d)), np.zeros((n, d))
-        step = max(_ROUND_NUMBERS // (max(n, d) * block), 1) * block
-        if block == 1:
-            step = min(step, 256)
-        with progress_bar(L, progress, "gradient") as bar:
-            for first in range(0, L, step):
-                last = min(first + step, L)
-                theta = design.rows(first, last)
-                R = self._fill(theta, costs[first:last])  # (L', n)
-                self._accumulate(theta, R, block, total, square, pilot, first == 0)
-                bar(last)
-        n_blocks = L // block
-        total /= n_blocks  # mean less the pilot
-        if n_blocks > 1:
-            for first in range(0, n, _POINTS):  # sum of squares about the mean
-                rows = slice(first, first + _POINTS)
-                square[rows] -= total[rows] * total[rows] * n_blocks
-            np.maximum(square, 0.0, out=square)  # rounding where all blocks agree
-            square /= (n_blocks - 1) * n_blocks  # variance of the mean over blocks
-            np.sqrt(square, out=square)
-        else:
-            square[:] = 0.0  # one direction of the user, or d = 1
-        total += pilot
-        del pilot
+
+    def finish(self, mean: "BlockMeans") -> tuple[Array, Array]:
+        """The gradient (n, d) and its error from the sums over all directions."""
+        gradient, error = mean.result()
         if self._is_linear:
-            self._add_exact_part(total)
-        return Slopes(costs, total, square)
+            self._add_exact_part(gradient)
+        return gradient, error
 
     def rows(self, theta: Array) -> Array:
         """Slopes (L, n) at some directions, without the linear control."""
@@ -128,43 +123,84 @@ class ProjectedSlopes:
 
     # Slopes and their sums ------------------------------------------------------------------------
 
+    def adder(self, theta: Array, R: Array) -> Callable[..., None]:
+        """``add(rows, own, k, other)`` adds slopes of target k on ``theta[rows]`` to ``R[rows]``,
+        given the sorted sides of both clouds.
+        """
+        x, ys = self._x, self._ys
+        shifts = [theta @ (x.centre - y.centre) for y in ys]  # (L,) each
+        lines = [self._lines(theta, k) for k in range(len(ys))]
+
+        def add(rows: slice, own: Side, k: int, other: Side) -> None:
+            alphas, beta = lines[k]
+            line = shifts[k][rows], alphas[rows], beta, self._weights[k], self.unit, self.p
+            self._couplings[k].add_slopes(own, other, *line, R[rows])
+
+        return add
+
     def _fill(self, theta: Array, costs: Array) -> Array:
         """Return slopes (L, n), and fill the costs (L, K), at some directions."""
         x, ys, L = self._x, self._ys, len(theta)
         R = np.zeros((L, x.size))
-        shifts = [theta @ (x.centre - y.centre) for y in ys]  # (L,) each
-        lines = [self._lines(theta, k) for k in range(len(ys))]
+        add = self.adder(theta, R)
+        shifts = [theta @ (x.centre - y.centre) for y in ys]
 
         def task(rows: slice, sides: list[Side]) -> None:
             own, *others = sides
             cost = np.empty(rows.stop - rows.start)
+            units = np.full(len(cost), self.unit)
             for k, (coupling, other) in enumerate(zip(self._couplings, others, strict=True)):
-                shift, (alphas, beta) = shifts[k][rows], lines[k]
-                units = np.full(len(cost), self.unit)
-                coupling.costs(own, other, shift, self.p, cost, units)
+                coupling.costs(own, other, shifts[k][rows], self.p, cost, units)
                 costs[rows, k] = cost
-                line = shift, alphas[rows], beta, self._weights[k], self.unit, self.p
-                coupling.add_slopes(own, other, *line, R[rows])
+                add(rows, own, k, other)
 
         weighted = any(coupling.weighted for coupling in self._couplings)
         batch = batch_rows(x.size, sum(y.size for y in ys), x.dim, L, weighted=weighted)
         self._projector.visit(theta, batch, task, L * self.seconds)
         return R
 
-    def _accumulate(
-        self,
-        theta: Array,
-        R: Array,
-        block: int,
-        total: Array,
-        square: Array,
-        pilot: Array,
-        is_first: bool,
-    ) -> None:
-        """Add the gradients of whole blocks and their squares, relative to the first block.
+
+def rounds(design: Design, size: int, progress: bool) -> Iterator[tuple[int, int]]:
+    """Ranges of directions, whole blocks, for which arrays of `size` numbers a direction are held
+    at a time.
+    """
+    L, block = design.n, design.block
+    step = max(_ROUND_NUMBERS // (size * block), 1) * block
+    if block == 1:
+        step = min(step, 256)
+    with progress_bar(L, progress, "gradient") as bar:
+        for first in range(0, L, step):
+            yield first, min(first + step, L)
+            bar(min(first + step, L))
+
+
+class BlockMeans:
+    """The mean over a design of R' theta, and its error from the spread over blocks.
+
+    Rows R (L', n) and theta (L', d) come in rounds of whole blocks; without `theta` they are
+    averaged as they are.
+
+    Attributes
+    ----------
+    size : int
+        Numbers held for a direction.
+    """
+
+    def __init__(self, n: int, design: Design, *, is_plain: bool = False) -> None:
+        self._block, self._n_blocks = design.block, design.n // design.block
+        d = 1 if is_plain else design.dim
+        self.size = max(n, d)
+        # As large as the cloud: no more than three of them at a time, here and below.
+        self._total, self._square, self._pilot = (np.zeros((n, d)) for _ in range(3))
+        self._is_first = True
+
+    def add(self, R: Array, theta: Array | None = None) -> None:
+        """Add the means of whole blocks and their squares, relative to the first block.
 
         A part is a range of points, so that each sum has one order and one thread.
         """
+        total, square, pilot, block = self._total, self._square, self._pilot, self._block
+        theta = np.ones((len(R), 1)) if theta is None else theta
         n_parts = -(-len(total) // _POINTS)
         bounds = part_bounds(len(total), n_parts)
         squares = theta * theta if block == 1 else theta
@@ -179,7 +215,7 @@ class ProjectedSlopes:
             for first in range(0, len(theta), block):
                 last = first + block
                 mean = slopes[first:last].T @ theta[first:last] / block  # (n', d) of one block
-                if is_first and first == 0:
+                if self._is_first and first == 0:
                     pilot[rows] = mean  # close to all others, so that squares lose no digits
                 mean -= pilot[rows]
                 total[rows] += mean
@@ -187,3 +223,21 @@ class ProjectedSlopes:
 
         seconds = len(theta) * total.size * 1e-9
         run_parts(task, n_parts, seconds=seconds, blas=True)
+        self._is_first = False
+
+    def result(self) -> tuple[Array, Array]:
+        """Mean and error, each (n, d); the sums are spent."""
+        total, square, n_blocks = self._total, self._square, self._n_blocks
+        total /= n_blocks  # mean less the pilot
+        if n_blocks > 1:
+            for first in range(0, len(total), _POINTS):  # sum of squares about the mean
+                rows = slice(first, first + _POINTS)
+                square[rows] -= total[rows] * total[rows] * n_blocks
+            np.maximum(square, 0.0, out=square)  # rounding where all blocks agree
+            square /= (n_blocks - 1) * n_blocks  # variance of the mean over blocks
+            np.sqrt(square, out=square)
+        else:
+            square[:] = 0.0  # one direction of the user, or d = 1
+        total += self._pilot
+        del self._pilot
+        return total, square

@@ -15,7 +15,7 @@ FUNCTIONS = {
     "lstsq": lambda A: randla.lstsq(A, b),
     "leverage_scores": lambda A: randla.leverage_scores(A),
     "lewis_weights": lambda A: randla.lewis_weights(A, 1),
-    "lp_sensitivities": lambda A: randla.lp_sensitivities(A, 1),
+    "lp_sensitivities": lambda A: randla.lp_sensitivities(A, 1, rows=[0, 901]),
     "sample_rows": lambda A: randla.sample_rows(A, 50, p=2),
     "apply": lambda A: randla.sample_rows(np.ones((N, 1)), 50, p=2, rng=0).apply(A),
     "lp_regression": lambda A: randla.lp_regression(A, b),

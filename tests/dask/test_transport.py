@@ -114,3 +114,9 @@ def test_bad_clouds_are_named():
         randla.sliced_wasserstein(cut(X), cut(Y), a=weights[:7])
     with pytest.raises(ValueError, match="X must have known chunk sizes, got shape"):
         randla.sliced_wasserstein(cut(X)[cut(X)[:, 0] > 0], Y)
+
+
+def test_populations_need_memory():
+    X = np.random.default_rng(1).standard_normal((60, 3))
+    with pytest.raises(ValueError, match="population=True needs X and Y in memory"):
+        randla.sliced_wasserstein(cut(X, 30), X, population=True)

@@ -97,33 +97,28 @@ gibbs_options = {"n_iterations": 20, "burn_in": 16, "functional": models.SUMS}
 CASES = [
     *EXACT_CASES,
     *POSTERIOR_CASES,
-    *(
-        Case(
-            name,
-            call(particle_filter, store=True, n_particles=400),  # few would warn
-            {"y": SERIES},
-            values=filtered,
-            random=True,
-            nan=("y",),
-            rtol32=1e-3,
-            bad_options=[
-                *COMMON,
-                ({"resampling": "none"}, ValueError, "resampling must be one of"),
-                ({"ess_threshold": -0.5}, ValueError, "ess_threshold must be in"),
-                ({"store": "yes"}, TypeError, "store must be True or False"),
-                ({"n_runs": 0}, ValueError, "n_runs must be at least 1"),
-                ({"n_runs": True}, TypeError, "n_runs must be an integer"),
-                ({"n_runs": 1.5}, TypeError, "n_runs must be an integer"),
-                ({"n_runs": 2}, ValueError, "store=True keeps the clouds of a single run"),
-                ({"n_lags": -1}, ValueError, "n_lags must be at least 0"),
-                ({"n_lags": 2.0}, TypeError, "n_lags must be an integer"),
-                ({"proposal": "guided"}, ValueError, "proposal='guided' needs a model"),
-                ({"proposal": "optimal"}, ValueError, "proposal must be one of"),
-            ]
-            if name == "particle_filter"
-            else [],
-        )
-        for name in ("particle_filter", "FilterResult")
+    Case(
+        "particle_filter",
+        call(particle_filter, store=True, n_particles=400),  # few would warn
+        {"y": SERIES},
+        values=filtered,
+        random=True,
+        nan=("y",),
+        rtol32=1e-3,
+        bad_options=[
+            *COMMON,
+            ({"resampling": "none"}, ValueError, "resampling must be one of"),
+            ({"ess_threshold": -0.5}, ValueError, "ess_threshold must be in"),
+            ({"store": "yes"}, TypeError, "store must be True or False"),
+            ({"n_runs": 0}, ValueError, "n_runs must be at least 1"),
+            ({"n_runs": True}, TypeError, "n_runs must be an integer"),
+            ({"n_runs": 1.5}, TypeError, "n_runs must be an integer"),
+            ({"n_runs": 2}, ValueError, "store=True keeps the clouds of a single run"),
+            ({"n_lags": -1}, ValueError, "n_lags must be at least 0"),
+            ({"n_lags": 2.0}, TypeError, "n_lags must be an integer"),
+            ({"proposal": "guided"}, ValueError, "proposal='guided' needs a model"),
+            ({"proposal": "optimal"}, ValueError, "proposal must be one of"),
+        ],
     ),
     Case(
         "particle_filter inputs",
@@ -170,19 +165,14 @@ CASES = [
         nan=("y",),
         bad_options=[*SMOOTHER, ({"n_paths": 0}, ValueError, "n_paths must be at least 1")],
     ),
-    *(
-        Case(
-            name,
-            call(ppg, **gibbs_options),
-            {"y": SERIES},
-            values=smoothed,
-            random=True,
-            nan=("y",),
-            bad_options=[*CHAIN, ({"n_backward": 0}, ValueError, "n_backward must be")]
-            if name == "ppg"
-            else [],
-        )
-        for name in ("ppg", "SmoothingResult")
+    Case(
+        "ppg",
+        call(ppg, **gibbs_options),
+        {"y": SERIES},
+        values=smoothed,
+        random=True,
+        nan=("y",),
+        bad_options=[*CHAIN, ({"n_backward": 0}, ValueError, "n_backward must be")],
     ),
     Case(
         "particle_gibbs",

@@ -9,6 +9,8 @@ from randla.transport import (
     sliced_wasserstein_flow,
     sliced_wasserstein_gradient,
     sliced_wasserstein_matrix,
+    sliced_wasserstein_sphere,
+    sliced_wasserstein_test,
     wasserstein_1d,
 )
 from tests.conformance import Case, grid
@@ -20,6 +22,13 @@ _FLAT_X, _FLAT_Y = grid(_RNG, (2, 11)), grid(_RNG, (2, 7), 2.0)
 _LARGE, _HIGH = (
     {"X": _RNG.standard_normal((n, d)), "Y": 2.0 * _RNG.standard_normal((m, d))}
     for n, m, d in ((400, 300, 4), (30, 20, 24))
+)
+_ROUND, _BALL = (  # on the sphere, exactly in float32
+    {
+        name: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32).astype(np.float64)
+        for name, x in pair.items()
+    }
+    for pair in ({"X": _X + 0.1, "Y": _Y - 0.1}, _LARGE)
 )
 _MANY = {"clouds": _LARGE["X"], "others": [_LARGE["Y"], _Y]}
 
@@ -98,6 +107,7 @@ CASES: list[Case] = [
             ({"control_variate": (np.sum, [[0], [0, 1]])}, ValueError, "control_variate must be a"),
             ({"control_variate": (np.abs, [np.nan])}, ValueError, "control_variate must"),
             ({"cross_fit": 1}, TypeError, "cross_fit must be True or False"),
+            ({"population": 1}, TypeError, "population must be True or False"),
             ({"n_projections": 3, "directions": np.eye(4)}, ValueError, "left out or 4"),
         ],
     ),
@@ -128,6 +138,40 @@ CASES: list[Case] = [
         scaled={"X Y": (1, 1, None, None)},
     ),
     Case(
+        name="sliced_wasserstein population",
+        call=lambda **kw: sliced_wasserstein(population=True, **kw),
+        arrays={"X": grid(_RNG, (90, 4)), "Y": grid(_RNG, (60, 4), 2.0)},
+        values=lambda r: (
+            np.float64(r.population_power),
+            np.float64(r.bias),
+            np.array(r.population_interval()),
+        ),
+        random=True,
+        large=_LARGE,
+        rtol32=1e-4,
+        scaled={"X Y": (None, None, 1)},
+        bad_options=[
+            ({"p": 1}, ValueError, "population=True needs p from 1.5"),
+            ({"X": _X}, ValueError, "population=True needs X to have at least 20 points"),
+        ],
+    ),
+    Case(
+        name="sliced_wasserstein_test",
+        call=lambda **kw: sliced_wasserstein_test(**{"n_permutations": 30, **kw}),
+        arrays={"X": _X, "Y": _Y},
+        values=lambda r: (np.float64(r.statistic), np.float64(r.p_value), r.null),
+        random=True,
+        large=_LARGE,
+        scaled={"X Y": (None, 0, None)},
+        bad_options=[
+            ({"p": 17}, ValueError, "p must be in"),
+            *_BAD_P,
+            ({"X": _X[:, :3]}, ValueError, "Y must have points of dimension 3 as X has"),
+            ({"n_permutations": 0}, ValueError, "n_permutations must be at least 1"),
+            ({"n_projections": 0}, ValueError, "n_projections must be at least 1"),
+        ],
+    ),
+    Case(
         name="sliced_wasserstein_gradient",
         call=sliced_wasserstein_gradient,
         arrays={"X": _X, "Y": _Y},
@@ -139,10 +183,23 @@ CASES: list[Case] = [
         integers=False,  # at ties each order has a subgradient of its own
         bad_options=[
             ({"p": 1001}, ValueError, "p must be in"),
+            ({"wrt": "both X"}, ValueError, "wrt must be one of 'X', 'Y', 'both'"),
+            ({"weights": _A}, TypeError, "weights must be True or False"),
             *_BAD_P,
             *_BAD_WEIGHTS,
             *_BAD_DIRECTIONS,
         ],
+    ),
+    Case(
+        name="sliced_wasserstein_gradient of all",
+        call=lambda **kw: sliced_wasserstein_gradient(wrt="both", weights=True, **kw),
+        arrays={"X": _X, "Y": _Y, "a": _A},
+        values=lambda r: (r.gradient, r.gradient_Y, r.weight_gradient, r.weight_gradient_Y),
+        random=True,
+        large={**_LARGE, "a": np.arange(1.0, 401.0)},
+        scaled={"X Y": (1, 1, None, None), "a": (0, 0, 0, 0)},
+        rtol32=0.2,
+        integers=False,
     ),
     Case(
         name="sliced_wasserstein_matrix",
@@ -229,6 +286,42 @@ CASES: list[Case] = [
             ({"point_weights": -_A}, ValueError, "point_weights must be non-negative"),
             ({"point_weights": _A, "n_points": 3}, ValueError, r"point_weights must be of shape"),
         ],
+    ),
+    Case(
+        name="sliced_wasserstein_sphere",
+        call=sliced_wasserstein_sphere,
+        arrays=_ROUND,
+        values=sliced_values,
+        random=True,
+        integers=False,
+        large=_BALL,
+        bad_options=[
+            *_BAD_P,
+            ({"p": 17}, ValueError, "p must be in"),
+            *_BAD_WEIGHTS,
+            *_BAD_DIRECTIONS[:4],
+            ({"directions": np.eye(4)}, ValueError, r"directions must have shape \(L, 4, 2\)"),
+            ({"directions": np.ones((3, 4, 2))}, ValueError, "orthonormal columns within 1e-6"),
+            (
+                {"directions": np.eye(4)[None, :, :2], "n_projections": 3},
+                ValueError,
+                "n_projections must be left out or 1",
+            ),
+            ({"control_variate": "full"}, ValueError, "control_variate must be one of None"),
+            ({"control_variate": 3}, TypeError, "control_variate must be one of None"),
+            ({"X": 2.0 * _ROUND["X"]}, ValueError, "X must have rows of length 1 within 1e-06"),
+            ({"X": np.ones((3, 1))}, ValueError, "X must have points in 2 dimensions or more"),
+            ({"Y": _ROUND["Y"][:, :3]}, ValueError, "Y must have points of dimension 4"),
+            ({"Y": None, "b": np.ones(9)}, ValueError, "b must be left out without Y"),
+        ],
+    ),
+    Case(
+        name="sliced_wasserstein_sphere weighted",
+        call=lambda **kw: sliced_wasserstein_sphere(n_projections=60, p=1.5, **kw),
+        arrays={**_ROUND, "a": _A},
+        values=sliced_values,
+        random=True,
+        integers=False,
     ),
     Case(
         name="max_sliced_wasserstein",

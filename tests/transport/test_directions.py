@@ -205,7 +205,11 @@ def test_a_result_has_its_directions(call, kind):
         np.testing.assert_allclose(result.projected_costs, costs, rtol=1e-10)
     assert call(X[:, 0], Y[:, 0]).direction_vectors.tolist() == [[1.0]]
     again.direction_vectors[:] = 0.0  # the result keeps its own
-    assert again.direction_vectors.any()
+    theta = result.direction_vectors
+    given = call(X, Y, directions=theta)
+    theta[:] = 0.0
+    for other in (again, given):
+        np.testing.assert_array_equal(other.direction_vectors, result.direction_vectors)
 
 
 def test_directions_of_an_adaptive_run():

@@ -67,7 +67,7 @@ def _sum_planned_simple(u, v, left, right, mass, shift, square):
 
 
 @summing_kernel
-def _sum_planned(u, v, left, right, mass, shift, unit, p):
+def sum_planned(u, v, left, right, mass, shift, unit, p):
     if p == 2.0 or p == 1.0:
         return _sum_planned_simple(u, v, left, right, mass, shift, p == 2.0)
     total = 0.0
@@ -92,7 +92,7 @@ def cost_equal(U, V, shifts, units, p, out):
 def cost_planned(U, V, left, right, mass, shifts, units, p, out):
     """out[r] = sum over k of mass[k] (|U[r, left[k]] - V[r, right[k]] + shifts[r]| units[r])^p."""
     for row in range(U.shape[0]):
-        out[row] = _sum_planned(U[row], V[row], left, right, mass, shifts[row], units[row], p)
+        out[row] = sum_planned(U[row], V[row], left, right, mass, shifts[row], units[row], p)
 
 
 @kernel
@@ -276,4 +276,4 @@ def cost_weighted(U, V, A, B, shifts, units, p, out):
             for r in range(last - first):
                 row = first + r
                 u, v, i, j, w = U[row], V[row], left[r, :k], right[r, :k], mass[r, :k]
-                out[row] += _sum_planned(u, v, i, j, w, shifts[row], units[row], p)
+                out[row] += sum_planned(u, v, i, j, w, shifts[row], units[row], p)
