@@ -14,6 +14,7 @@ from randla.smoothing._kernels.exact import diffuse, kalman as kernels
 from randla.smoothing._kernels.exact.kalman_score import gradient
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.plot import plot_band
+from randla.smoothing._model.series import as_inputs
 from randla.smoothing._model.several import (
     SeriesResult,
     over_series,
@@ -108,7 +109,9 @@ class KalmanSmootherResult(SeriesResult):
 
 
 @over_series
-def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult:
+def kalman_smoother(
+    model: LinearGaussian, y: ArrayLike, *, inputs: None = None
+) -> KalmanSmootherResult:
     r"""Exact smoothing in a linear Gaussian state-space model.
 
     For a `LinearGaussian` model (with A, Q, B, R, and whatever else it has) the law of the states
@@ -128,6 +131,8 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
         Observations. NaN entries are missing: a row may be observed wholly, partly or not at all.
         Of several independent series (arrays in a list or tuple) the log-likelihoods and
         expectations add up, and `series` of the result has each.
+    inputs : None
+        As no function of these models has an argument `u`.
 
     Returns
     -------
@@ -182,6 +187,7 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     """
     if not isinstance(model, LinearGaussian):
         raise TypeError(f"model must be a LinearGaussian, got {type(model).__name__}")
+    as_inputs(inputs, False)
     rows = model._as_rows(y)
     n, d = len(rows), len(model.initial_mean)
     mean, covariance, lag = np.empty((n, d)), np.empty((n, d, d)), np.empty((n - 1, d, d))
