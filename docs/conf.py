@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -25,6 +26,8 @@ exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 default_role = "autolink"
 autosummary_generate = True
+# the adapters of these are documented without them
+autodoc_mock_imports = [name for name in ("jax", "torch") if find_spec(name) is None]
 autodoc_typehints = "none"  # numpydoc states types in words
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -52,4 +55,5 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",
+    "matplotlib_animations": True,
 }

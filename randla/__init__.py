@@ -30,10 +30,10 @@ _FAMILIES = {
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
     "transport": (
-        "FewProjectionsWarning PopulationWarning SlicedWassersteinResult max_sliced_wasserstein "
-        "sliced_wasserstein sliced_wasserstein_barycenter sliced_wasserstein_flow "
-        "sliced_wasserstein_gradient sliced_wasserstein_matrix sliced_wasserstein_sphere "
-        "sliced_wasserstein_test wasserstein_1d"
+        "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "
+        "max_sliced_wasserstein sliced_wasserstein sliced_wasserstein_barycenter "
+        "sliced_wasserstein_flow sliced_wasserstein_gradient sliced_wasserstein_matrix "
+        "sliced_wasserstein_sphere sliced_wasserstein_test wasserstein_1d"
     ),
     "smoothing": (
         "AdditiveFunctional BiasWarning BurnInWarning ChaoticRNN DegenerateFilterWarning "
@@ -46,6 +46,7 @@ _FAMILIES = {
     "datasets": "",
     "random": "",
 }
+_WITH_EXTRAS = ("formula", "jax", "sklearn", "torch")  # modules that are not in __all__
 _FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names.split()}
 _FAMILY_OF["RandlaWarning"] = "_results"
 
@@ -53,7 +54,7 @@ __all__ = ["__version__", *sorted([*_FAMILIES, *_FAMILY_OF])]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FAMILIES or name in ("formula", "sklearn"):  # not in __all__: they need extras
+    if name in _FAMILIES or name in _WITH_EXTRAS:
         return import_module(f"randla.{name}")
     if name not in _FAMILY_OF:
         raise AttributeError(f"module 'randla' has no attribute {name!r}")

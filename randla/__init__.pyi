@@ -66,6 +66,7 @@ from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,
     PopulationWarning as PopulationWarning,
     SlicedWassersteinResult as SlicedWassersteinResult,
+    expected_sliced_plan as expected_sliced_plan,
     max_sliced_wasserstein as max_sliced_wasserstein,
     sliced_wasserstein as sliced_wasserstein,
     sliced_wasserstein_barycenter as sliced_wasserstein_barycenter,
@@ -80,12 +81,14 @@ from randla.transport import (
 from . import (
     datasets as datasets,
     formula as formula,
+    jax as jax,
     random as random,
     regression as regression,
     sampling as sampling,
     sketching as sketching,
     sklearn as sklearn,
     smoothing as smoothing,
+    torch as torch,
     transport as transport,
 )
 

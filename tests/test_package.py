@@ -19,6 +19,8 @@ PACKAGE = Path(randla.__file__).parent
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 KERNELS = [p for p in MODULES if "_kernels" in p.parts]
 OTHERS = [p for p in MODULES if "_kernels" not in p.parts]
+# Modules that need another package.
+EXTRAS = {"sklearn": "sklearn", "formula": "formulaic", "jax": "jax", "torch": "torch"}
 CODE_GENERATORS = ("vector_code.py",)  # write LLVM code, by Numba's intrinsics
 FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing")
 # Of each family the others that it may use.
@@ -26,7 +28,7 @@ BELOW = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2]}
 # A wing may import those on its left, not those on its right. Ground: randla/*.py and its kernels.
 WINGS = (
     "ground < _tall < sketching < sampling < regression < _dask < formula < sklearn",
-    "ground < _tall < transport",
+    "ground < _tall < transport < jax < torch",
     "ground < smoothing",
     "sketching._kernels < sketching",
     "sampling._kernels < sampling._scores < sampling._samples",
@@ -58,7 +60,8 @@ def loaded_after(code):
 
 def test_import_is_light():
     loaded = loaded_after("import randla")
-    assert not loaded & {"numba", "scipy", "numpy", "matplotlib", "dask", "tqdm", "pandas"}
+    heavy = {"numba", "scipy", "numpy", "matplotlib", "dask", "tqdm", "pandas", "jax", "torch"}
+    assert not loaded & heavy
     assert not {m for m in loaded if m.startswith("randla.")}
 
 
@@ -66,6 +69,7 @@ def test_import_is_light():
 def test_a_family_loads_no_heavy_module_and_no_other_family(family):
     loaded = loaded_after(f"import randla.{family}")
     heavy = {"scipy.stats", "scipy.optimize", "matplotlib", "dask", "tqdm", "pandas", "sklearn"}
+    heavy |= {"jax", "torch"}
     assert not loaded & heavy
     others = {f"randla.{other}" for other in FAMILIES} - {f"randla.{family}"}
     allowed = {f"randla.{other}" for other in BELOW.get(family, ())}
@@ -109,7 +113,7 @@ def test_stub_and_package_agree():
                 there = {name for name, home in randla._FAMILY_OF.items() if home == family}
                 listed = {a.name for a in node.names}
                 assert listed == there, f"randla/__init__.pyi, {family}: {listed ^ there}"
-    expected = set(randla.__all__) | {"formula", "sklearn"}  # which need other packages
+    expected = set(randla.__all__) | set(EXTRAS)
     assert names == expected, f"randla/__init__.pyi: {names ^ expected}"
 
 
@@ -270,9 +274,7 @@ def test_public_docstrings(public):
 def test_every_public_name_is_in_the_reference():
     modules = [*FAMILIES, "datasets"]
     modules += [
-        module
-        for module, needed in (("sklearn", "sklearn"), ("formula", "formulaic"))
-        if importlib.util.find_spec(needed) is not None
+        module for module, needed in EXTRAS.items() if importlib.util.find_spec(needed) is not None
     ]
     names = {
         name if name in randla.__all__ else f"{module}.{name}"
@@ -285,9 +287,10 @@ def test_every_public_name_is_in_the_reference():
 
 
 def test_every_module_imports():
-    has_dask = importlib.util.find_spec("dask") is not None
+    needed = {"dask": "dask", **EXTRAS}
+    missing = [name for name, other in needed.items() if importlib.util.find_spec(other) is None]
     for module in pkgutil.walk_packages(randla.__path__, "randla."):
-        if has_dask or "dask" not in module.name:
+        if not any(name in module.name for name in missing):
             importlib.import_module(module.name)
 
 

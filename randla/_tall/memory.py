@@ -87,14 +87,17 @@ class MemoryMatrix(TallMatrix):
         width: int,
         flops: float,
         shape: tuple[int, ...] = (0,),
+        tile_rows: int | None = None,
     ) -> Array:
         """Call ``visit(i, j, tile, product, total)`` for each tile, on several threads.
 
         `tile` and `product` are work arrays with tile_rows rows and d or `width` columns, which
         belong to a thread (their memory is touched where it is used); `total` is an array of zeros
-        of this shape to which `visit` may add, which belongs to a part. Returns their sum.
+        of this shape to which `visit` may add, which belongs to a part. Returns their sum. Tiles
+        have `tile_rows` rows where that is given and more.
         """
-        n_tiles = -(-self.n // self.tile_rows)  # rounded up
+        tile_rows = max(self.tile_rows, tile_rows or 0)
+        n_tiles = -(-self.n // tile_rows)  # rounded up
         seconds = flops / _FLOPS
         # By the shape, not by the threads.
         n_parts = min(n_tiles, max(8, int(seconds / _PART_SECONDS)))
@@ -102,12 +105,12 @@ class MemoryMatrix(TallMatrix):
 
         def part(k: int) -> Array:
             if not hasattr(local, "tile"):  # a thread touches its own memory first
-                local.tile = np.empty((self.tile_rows, self.d))
-                local.product = np.empty((self.tile_rows, width))
+                local.tile = np.empty((tile_rows, self.d))
+                local.product = np.empty((tile_rows, width))
             total = np.zeros(shape)
             for number in range(*bounds[k]):
-                i = number * self.tile_rows
-                visit(i, min(i + self.tile_rows, self.n), local.tile, local.product, total)
+                i = number * tile_rows
+                visit(i, min(i + tile_rows, self.n), local.tile, local.product, total)
             return total
 
         return sum(run_parts(part, n_parts, seconds=seconds, blas=True), start=np.zeros(shape))

@@ -159,6 +159,34 @@ def test_rows_that_both_planes_go_through_far_from_the_origin(kind):
     np.testing.assert_allclose(far.standard_error, near.standard_error, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:only", "ignore:b equals")
+@pytest.mark.parametrize("kind", ["powell", "iid"])
+def test_widths_that_are_rounding_errors(kind):
+    # Both quartiles are of rows on the plane; both quantiles are of equal values.
+    if kind == "powell":
+        rng = np.random.default_rng(3)
+        A, b = rng.standard_normal((5, 4)), rng.standard_normal(5)
+    else:
+        rng = np.random.default_rng(35)
+        A, b = rng.integers(-2, 3, (40, 2)) / 10, rng.integers(-3, 4, 40) / 10
+    with pytest.warns(InferenceWarning, match="no standard error for 'x0', 'x1'.*too few rows"):
+        result = lp_regression(A, b, tau=0.9).inference(A, b, kind=kind)
+    assert np.isnan(result.standard_error).all()
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("origin", [None, 1e9])
+def test_a_column_of_one_row_has_no_density(seed, origin):
+    # All quantiles go through that row: differences between them are rounding errors.
+    rng = np.random.default_rng(seed)
+    A, b = np.column_stack([rng.standard_normal(90), np.arange(90) == 45]), np.full(90, 3.0)
+    if origin is not None:
+        A, b = np.column_stack([np.ones(90), A]), origin + rng.standard_normal(90)
+    with pytest.warns(InferenceWarning, match=f"no standard error for 'x{A.shape[1] - 1}'"):
+        result = lp_regression(A, b, tau=0.75).inference(A, b)
+    assert np.isfinite(result.standard_error[:-1]).all()
+
+
 @pytest.mark.parametrize("sketch", ["gaussian", "srht", "sparse-sign", "count"])
 @pytest.mark.parametrize("kind", ["robust", "HC0", "CR1"])
 def test_other_data_than_those_of_a_sketch(sketch, kind):

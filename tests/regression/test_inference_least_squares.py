@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from randla import KroneckerProduct, lstsq
-from randla.regression._errors import satterthwaite
+from randla.regression._errors import independent_rows, satterthwaite
 from randla.regression._errors.options import InferenceWarning
 from tests.data import deficient, normal
 
@@ -120,6 +120,22 @@ def test_robust_equals_the_twin(shape, weights_are, monkeypatch):
         covariance, df = twin(A, b, w)
     np.testing.assert_allclose(found.covariance, covariance, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(found.degrees_of_freedom, df, rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["HC0", "HC2", "robust"])
+@pytest.mark.parametrize("weights_are", [None, "analytic", "frequency"])
+def test_rows_of_few_and_of_many_columns(kind, weights_are, monkeypatch):
+    A, b = skewed(300, 5)  # more than one block of the compiled loop
+    A[7, 2] = 1e3  # of a leverage near one
+    w = None if weights_are is None else np.arange(300) % 4.0
+    options = {} if w is None else {"weights": w, "weights_are": weights_are}
+    B = np.column_stack([b, b**2, A[:, 1]])
+    fit = lstsq(A, B, weights=w)
+    few = fit.inference(A, B, kind=kind, **options)
+    monkeypatch.setattr(independent_rows, "_FEW", 0)
+    wide = fit.inference(A, B, kind=kind, **options)
+    np.testing.assert_allclose(few.covariance, wide.covariance, rtol=1e-9, atol=1e-18)
+    np.testing.assert_allclose(few.degrees_of_freedom, wide.degrees_of_freedom, rtol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(30, 3), (60, 25)])

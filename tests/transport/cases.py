@@ -3,6 +3,7 @@
 import numpy as np
 
 from randla.transport import (
+    expected_sliced_plan,
     max_sliced_wasserstein,
     sliced_wasserstein,
     sliced_wasserstein_barycenter,
@@ -322,6 +323,34 @@ CASES: list[Case] = [
         values=sliced_values,
         random=True,
         integers=False,
+    ),
+    Case(
+        name="expected_sliced_plan",
+        call=expected_sliced_plan,
+        arrays={"X": _X, "Y": _Y},
+        values=lambda r: (r.barycentric, np.float64(r.cost), r.standard_error),
+        random=True,
+        integers=False,  # at ties each order is a plan of its own
+        large=_LARGE,
+        scaled={"X Y": (1, None, 1)},
+        rtol32=0.2,  # ties that rounding breaks the other way
+        bad_options=[
+            *_BAD_P,
+            ({"p": 17}, ValueError, "p must be in"),
+            *_BAD_WEIGHTS,
+            *_BAD_DIRECTIONS,
+        ],
+    ),
+    Case(
+        name="expected_sliced_plan weighted",
+        call=lambda **kw: expected_sliced_plan(n_projections=30, p=1, **kw),
+        arrays={"X": _X, "Y": _Y, "a": _A},
+        values=lambda r: (r.barycentric, np.float64(r.cost)),
+        random=True,
+        integers=False,
+        rtol32=0.2,
+        large={**_LARGE, "a": 1.0 + np.arange(400.0)},
+        scaled={"X Y": (1, 1), "a": (0, 0)},
     ),
     Case(
         name="max_sliced_wasserstein",

@@ -31,6 +31,8 @@ _SMALLEST, _LARGEST = 1e-140, 1e140
 _SAME = 1e-6
 #: Entries of the work arrays of a tile.
 _WORK = 1 << 18
+#: Entries of A that a kernel takes at once which needs neither copies nor work arrays.
+_TOGETHER = 1 << 17
 
 
 class Scales(NamedTuple):
@@ -242,7 +244,14 @@ def _sums_of_block(
                 total[0, at : at + value.size] += value
                 at += value.size
 
-    return block.each(visit, width, 2.0 * block.n * size, (1, size))
+    n_rows = _TOGETHER // block.d if width == 0 and widths and _is_ready(block) else None
+    return block.each(visit, width, 2.0 * block.n * size, (1, size), n_rows)
+
+
+def _is_ready(block: MemoryMatrix) -> bool:
+    """Whether kernels can read the rows as they lie."""
+    lies = isinstance(block.A, np.ndarray) and block.A.flags.c_contiguous
+    return lies and np.may_share_memory(block.rows(0, 1), block.A)
 
 
 def _for_kernels(values: Any) -> Array:

@@ -65,6 +65,8 @@ class Residuals:
         Rows whose residual is a rounding error.
     is_perfect : (k,) ndarray of bool
         Fits without any other residual: they have no errors.
+    rounding : (k,) ndarray
+        Of the residuals: a mean over rows that a few large ones do not decide.
     """
 
     rows: LpRows
@@ -73,6 +75,7 @@ class Residuals:
     kept: Any
     n_zero: Array
     is_perfect: Any
+    rounding: Array
 
     @classmethod
     def of(cls, rows: LpRows) -> Residuals:
@@ -82,13 +85,15 @@ class Residuals:
         h = np.array([hall_sheather(effective_rows(data), tau) for tau in fit.taus])
         size = abs(rows.u)
         is_zero = size <= rows.rounding
-        kept = ~is_zero & (size > smallest(tall, size, fit.rank))
+        kept = ~is_zero & (size - rows.rounding > smallest(tall, size, fit.rank))
         if w is not None:
             live = (w > 0.0)[:, None]
             kept, is_zero = kept & live, is_zero & live
-        n_kept, n_zero = tall.compute(kept.sum(axis=0), is_zero.sum(axis=0))
+        n_kept, n_zero, roots = tall.compute(
+            kept.sum(axis=0), is_zero.sum(axis=0), np.sqrt(rows.rounding).sum(axis=0)
+        )
         is_perfect = rows.is_perfect | (n_kept == 0)
-        return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect)
+        return cls(rows, np.array(fit.taus), h, kept, n_zero, is_perfect, (roots / data.n) ** 2)
 
     def quantiles(self, levels: Array, values: Any, kept: Any = None) -> Array:
         """The levels (q, k) of values (n, k) of the kept rows, of all by default."""
@@ -99,7 +104,11 @@ class Residuals:
         """Siddiqui's difference quotient s (k,) of quantiles of the kept residuals."""
         levels = np.stack([self.taus - self.h, self.taus + self.h])
         low, high = self.quantiles(levels, self.rows.u, self.kept)
-        return (high - low) / (2.0 * self.h)
+        return self.above_rounding(high - low) / (2.0 * self.h)
+
+    def above_rounding(self, widths: Array) -> Array:
+        """Differences (k,) of residuals, zero where they are rounding errors."""
+        return np.where(widths > 2.0 * self.rounding, widths, 0.0)
 
     @property
     def normal_bandwidths(self) -> Array:
@@ -140,14 +149,16 @@ def quantile_differences(residuals: Residuals) -> Array:
 def shrunk(residuals: Residuals, difference: Array, basis: Basis) -> Any:
     """The default, (n, k)."""
     return residuals.rows.data.rows(
-        _shrunk, width=len(residuals.h), difference=difference, h=residuals.h,
-        s=residuals.sparsity, root=basis.variance_root(), tiny=_tiny(residuals.rows.data),
+        _shrunk, residuals.rows.rounding, width=len(residuals.h), difference=difference,
+        h=residuals.h, s=residuals.sparsity, root=basis.variance_root(),
+        tiny=_tiny(residuals.rows.data),
     )  # fmt: skip
 
 
-def _shrunk(X: Array, *, difference: Array, h: Array, s: Array, root: Array, tiny: float) -> Array:
-    delta = X @ difference
-    delta = np.where(delta > tiny, delta, 0.0)
+def _shrunk(
+    X: Array, rounding: Array, *, difference: Array, h: Array, s: Array, root: Array, tiny: float
+) -> Array:
+    delta = _above(X @ difference, rounding, tiny)
     length = np.empty(len(X))
     row_norms(X @ root, length)
     local = np.maximum(s, delta / (2.0 * h)) * length[:, None]
@@ -166,15 +177,20 @@ def hendricks_koenker(residuals: Residuals, difference: Array) -> Any:
 def _difference_quotient(
     X: Array, rounding: Array, *, difference: Array, h: Array, tiny: float
 ) -> Array:
-    delta = X @ difference  # zero, but for rounding, in a row that both fits go through
-    return _quotient(2.0 * h, np.where(delta > np.maximum(tiny, rounding), delta, 0.0))
+    return _quotient(2.0 * h, _above(X @ difference, rounding, tiny))
+
+
+def _above(delta: Array, rounding: Array, tiny: float) -> Array:
+    """Differences, zero where both fits go through a row but for rounding errors."""
+    return np.where(delta > np.maximum(tiny, rounding), delta, 0.0)
 
 
 def normal_kernel(residuals: Residuals) -> Any:
     """That of "powell", (n, k): widths from the standard deviation or the quartiles, if less."""
     u, quarters = residuals.rows.u, np.full((2, len(residuals.h)), [[0.25], [0.75]])
     low, high = residuals.quantiles(quarters, u)
-    widths = np.minimum(_standard_deviations(residuals), (high - low) / 1.34)
+    between = residuals.above_rounding(high - low)
+    widths = np.minimum(_standard_deviations(residuals), between / 1.34)
     widths = residuals.normal_bandwidths * widths
     z = u / np.where(widths > 0.0, widths, 1.0)
     heights = _quotient(1.0 / np.sqrt(2.0 * np.pi), widths)
@@ -186,7 +202,7 @@ def flat_kernel(residuals: Residuals) -> Any:
     u, half = residuals.rows.u, np.full((1, len(residuals.h)), 0.5)
     (middle,) = residuals.quantiles(half, u)
     (deviation,) = residuals.quantiles(half, abs(u - middle))
-    widths = residuals.normal_bandwidths * deviation
+    widths = residuals.normal_bandwidths * residuals.above_rounding(deviation)
     return (abs(u) <= widths) * _quotient(0.5, widths)
 
 

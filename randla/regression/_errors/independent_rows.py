@@ -25,6 +25,7 @@ import numpy as np
 
 from randla._tall.memory import SplitTriangle
 from randla._typing import Array
+from randla._validation import read_only
 from randla.regression._errors.data import FittedData
 from randla.regression._errors.errors import Errors
 from randla.regression._errors.fit import LeastSquaresFit
@@ -48,8 +49,8 @@ _OF_ALONE = 1e-7
 _STANDS_ALONE = (
     "it hangs on one row of leverage one, whose residual is zero whatever the error of that row"
 )
-#: Rows of scores up to which a compiled product is faster than BLAS.
-_FEW = 32
+#: Rank (times right-hand sides) up to which one compiled loop is faster than calls of BLAS.
+_FEW = 64
 #: The p of each kind.
 _POWERS = {"HC0": 0, "HC1": 0, "HC2": 1, "HC3": 2, "robust": 2}
 
@@ -60,50 +61,72 @@ class RowSums(NamedTuple):
     gradient: Array  # (k, r) of K'A'W(b - A x)
     products: Array  # (k, k) of the weighted residuals
     n_heavy: Array  # () rows of leverage near one
-    meat: Array  # (k r, k r) of the kind, without heavy rows
+    meat: Array  # (k, k, r, r) of the kind, without heavy rows
     moments: Array  # (2, d) for the degrees of freedom, without heavy rows
 
 
 def sum_rows(fit: LeastSquaresFit, data: FittedData, kind: str) -> RowSums:
     """All that one pass says."""
     d, k, r = data.d, data.k, fit.rank
-    size, n_moments = k * r + 1, 2 if kind == "robust" else 0
-    even, constants = size + size % 2, constants_of(fit, data)
-    *blocks, (rows, columns, last) = SplitTriangle(constants["K"]).blocks
-    last = np.hstack([last, constants.pop("Y")])  # which multiplies all columns of A
+    constants, with_moments = constants_of(fit, data), kind == "robust"
+    K, Y = constants["K"], constants["Y"]
+    is_few, even = k * r <= _FEW, r + r % 2
+    *blocks, (rows, columns, last) = SplitTriangle(K).blocks
+    last = np.hstack([last, Y])  # which multiplies all columns of A
     blocks.append((rows, slice(columns.start, r + k), last))
-    gram, gradient, products, n_heavy, of_df = data.sums(
-        _sums_of_tile, data.B, data.w, power=_POWERS[kind], n_moments=n_moments,
-        shapes=[(even, even), (k * r,), (k, k), (), (n_moments, d)],
-        widths=[r + k, 1, 0 if even <= _FEW else even, d if n_moments else 0], height=even,
-        blocks=blocks, **constants,
+    products, n_heavy, meat, moments = data.sums(
+        _add_few if is_few else _sums_of_wide_tile, data.B, data.w,
+        shapes=[(k, r + k), (), (k, k, even, even) if is_few else (k, k, r, r), (2, d)],
+        widths=[0] if is_few else [r + k, k * r, d if with_moments else 0],
+        L=read_only(np.ascontiguousarray(np.hstack([K, Y]).T)), blocks=blocks,
+        K=read_only(K if with_moments else K[:0]), repeats=data.repeats, power=_POWERS[kind],
     )  # fmt: skip
-    gram = np.tril(gram) + np.tril(gram, -1).T
-    gradient = gradient + gram[k * r, : k * r]
-    return RowSums(gradient.reshape(k, r), products, n_heavy, gram[: k * r, : k * r], of_df)
+    meat = np.tril(meat[:, :, :r, :r])
+    meat += np.swapaxes(np.tril(meat, -1), 2, 3)
+    c, e = np.tril_indices(k, -1)
+    meat[e, c] = meat[c, e]
+    return RowSums(products[:, :r], products[:, r:], n_heavy, meat, moments)
 
 
-def _sums_of_tile(
-    X: Array, B: Array, w: Array | None, *, power: int, n_moments: int, work: list[Array],
-    height: int, blocks: list[Any], K: Array, repeats: bool,
+def _add_few(
+    X: Array, B: Array, w: Array | None, *, L: Array, K: Array, repeats: bool, power: int,
+    **_: Any,
+) -> list[Any]:  # fmt: skip
+    k = B.shape[1]
+    r = len(L) - k
+    even, root = r + r % 2, np.empty(0) if w is None else np.sqrt(w)
+    sums = np.zeros((k, r + k)), np.zeros((k, k, even, even)), np.zeros((2, X.shape[1]))
+    products, meat, of_df = sums
+    n_heavy = kernels.add_rows(X, B, root, L, K, repeats, power, HEAVY, meat, products, of_df)
+    return [products, n_heavy, meat, of_df]
+
+
+def _sums_of_wide_tile(
+    X: Array, B: Array, w: Array | None, *, blocks: list[Any], K: Array, repeats: bool, power: int,
+    work: list[Array], **_: Any,
 ) -> list[Any]:  # fmt: skip
     """All is turned: rows of A are columns."""
-    P, left, scores, G = (array.reshape(-1, len(X)) for array in work)
-    (k, r), root = (B.shape[1], K.shape[1]), np.empty(0) if w is None else np.sqrt(w)
+    P, scores, G = (array.reshape(-1, len(X)) for array in work)
+    k = B.shape[1]
+    Q, R = P[:-k], P[-k:]
     for rows, columns, part in blocks:
         np.matmul(part.T, X[:, rows].T, out=P[columns])
-    gram, gradient = np.zeros((height, height)), np.zeros(k * r)
-    scores = scores if height > _FEW else np.empty((height, kernels.BLOCK))
-    scores[k * r + 1 :] = 0.0
-    now = gram if height <= _FEW else gram[:0]
-    n_heavy = kernels.scores(P, B, root, repeats, power, HEAVY, left[0], scores, now, gradient)
-    if height > _FEW:
-        np.matmul(scores, scores.T, out=gram)  # NumPy calls SYRK, half of a product
-    sums = [gram, gradient, P[r:] @ P[r:].T, n_heavy]
-    if n_moments:
-        counts = w if repeats else None
-        sums.append(moments(np.matmul(K, P[:r], out=G), left[0], counts, HEAVY))
-    return sums
+    np.subtract(B.T, R, out=R)
+    if w is not None:
+        root = np.sqrt(w)
+        R *= root
+        Q *= 1.0 if repeats else root
+    left = 1.0 - np.einsum("ai,ai->i", Q, Q)
+    heavy = left < HEAVY
+    scaled = np.where(heavy, 0.0, R / left ** (0.5 * power))
+    np.multiply(scaled[:, None], Q, out=scores.reshape(k, len(Q), -1))
+    gram = scores @ scores.T  # NumPy calls SYRK, half of a product
+    products = np.hstack([(R * root if repeats else R) @ Q.T, R @ R.T])
+    meat = gram.reshape(k, len(Q), k, len(Q)).transpose(0, 2, 1, 3)
+    counts, of_df = w if repeats else None, np.zeros((2, X.shape[1]))
+    if K.size:
+        of_df = moments(np.matmul(K, Q, out=G), left, counts, HEAVY)
+    return [products, heavy.sum(), meat, of_df]
 
 
 def _covariance(rows: WhitenedRows, power: int, K: Array) -> Array:
@@ -123,7 +146,7 @@ def robust_errors(data: FittedData, fit: LeastSquaresFit, kind: str, sums: RowSu
     least = max(_OF_ALONE, 16.0 * _EPS * fit.condition)
     lost, n_alone = share > least**2 * (K * K).sum(axis=1), int(alone.sum())
     heavy = heavy.where(~alone)
-    blocks = K @ sums.meat.reshape(k, r, k, r).transpose(0, 2, 1, 3) @ K.T  # (k, k, d, d)
+    blocks = K @ sums.meat @ K.T  # (k, k, d, d)
     flat = blocks.transpose(0, 2, 1, 3).reshape(k * d, k * d)  # coefficients fastest
     flat = flat + _covariance(heavy, _POWERS[kind], K)
     covariance = (0.5 * (flat + flat.T)).reshape(k, d, k, d)

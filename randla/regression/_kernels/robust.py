@@ -2,91 +2,152 @@
 
 Rows of A are columns here: loops along them are long, and vectorised, where those along a few
 coefficients are neither (measured for 10: a third of the time). All arrays are float64 in C order.
-With h the leverage of a row, `left` (n,) is 1 - h; rows with `left` below `least` are passed over:
-they are looked at one by one. See `randla.regression._errors.independent_rows`.
+With h the leverage of a row, `left` is 1 - h; rows with `left` below `least` are passed over: they
+are looked at one by one. See `randla.regression._errors.independent_rows`.
 """
-
-import math
 
 import numpy as np
 
 from randla._jit import fused_kernel, summing_kernel
 
-BLOCK = 256  # rows whose parts stay in the first-level cache
+BLOCK = 248  # rows; lines of a power of two bytes would fall on the same places of a cache
+
+
+@fused_kernel
+def _turn(X, out):
+    """Put X' (d, n) into `out`: four rows at a time, which are stored as one."""
+    n, d = X.shape
+    whole = n // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
+        for a in range(d):
+            y = out[a]
+            y[i], y[i + 1], y[i + 2], y[i + 3] = x0[a], x1[a], x2[a], x3[a]
+    for i in range(whole, n):
+        for a in range(d):
+            out[a, i] = X[i, a]
+
+
+@fused_kernel
+def _combine(weights, V, out):
+    """Put V' weights into `out` (n,), without the rows of V at both ends that have none."""
+    first, last = 0, weights.size
+    while first < last - 1 and weights[first] == 0.0:
+        first += 1
+    while last > first + 1 and weights[last - 1] == 0.0:
+        last -= 1
+    out[:] = 0.0
+    for a in range(first, last - 3, 4):
+        v0, v1, v2, v3 = V[a], V[a + 1], V[a + 2], V[a + 3]
+        w0, w1, w2, w3 = weights[a], weights[a + 1], weights[a + 2], weights[a + 3]
+        for i in range(out.size):
+            total = out[i] + w0 * v0[i]
+            total += w1 * v1[i]
+            total += w2 * v2[i]
+            out[i] = total + w3 * v3[i]
+    for a in range(last - (last - first) % 4, last):
+        v0, w0 = V[a], weights[a]
+        for i in range(out.size):
+            out[i] += w0 * v0[i]
 
 
 @summing_kernel
-def add_gram(V, n, out):
-    """Add V V' of n columns to `out` on and below the diagonal; V has an even number of rows."""
-    for a in range(0, V.shape[0], 2):
-        v0, v1 = V[a, :n], V[a + 1, :n]
+def _add_weighted(V, w, r, out):
+    """Add V diag(w) V' of the first r rows to `out` on and below the diagonal, two by two.
+
+    V and `out` have one more row where r is odd; what is in it, and comes of it, means nothing.
+    """
+    n = w.size
+    for a in range(0, r, 2):
+        v0, v1 = V[a], V[a + 1]
         for e in range(0, a + 2, 2):
-            w0, w1 = V[e, :n], V[e + 1, :n]
+            w0, w1 = V[e], V[e + 1]
             s00 = s01 = s10 = s11 = 0.0
             for i in range(n):
-                s00 += v0[i] * w0[i]
-                s01 += v0[i] * w1[i]
-                s10 += v1[i] * w0[i]
-                s11 += v1[i] * w1[i]
+                x0, x1 = w[i] * w0[i], w[i] * w1[i]
+                s00 += v0[i] * x0
+                s01 += v0[i] * x1
+                s10 += v1[i] * x0
+                s11 += v1[i] * x1
             out[a, e] += s00
             out[a, e + 1] += s01
             out[a + 1, e] += s10
             out[a + 1, e + 1] += s11
 
 
-@fused_kernel
-def scores(P, B, root, repeats, power, least, left, out, gram, gradient):
-    """Make P (r + k, n) = [K, Y]'A' the basis and the residuals; `out` (k r + 1, n): the scores.
+@summing_kernel
+def _add_products(V, x, out):
+    """Add V x to `out`."""
+    for a in range(V.shape[0]):
+        v, total = V[a], 0.0
+        for i in range(x.size):
+            total += v[i] * x[i]
+        out[a] += total
 
-    The first rows of P become q, `root` times K'a (K'a if weights stand for `repeats`), the others
-    r, `root` times b - Y'a, for B (n, k); `root` may be empty, for ones. Scores are r (x) q f with
-    f = left^(-power/2), power 0, 1 or 2, and 1/f (times `root` for repeats), so that the product
-    with its transpose of `out`, which may have more rows, has the sums of r (x) q, too. Rows that
-    are passed over are zero in it; what they add to those sums is added to `gradient` (k r,).
-    Returns their number.
+
+@fused_kernel
+def add_rows(X, B, root, L, K, repeats, power, least, meat, products, sums):
+    """Add what rows X (n, d) and right-hand sides B (n, k) contribute; returns how many are heavy.
+
+    L (r + k, d) is [K, Y]', `root` (n,) the square roots of the weights, empty for ones. With q
+    the rows X K, times `root` unless weights stand for `repeats`, and r = B - X Y times `root`,
+
+        meat[c, e] (even, even)  lower triangle of sum r_c r_e / left^power q q', e <= c
+        products (k, r + k)      sum (weights of repeats) r_c [q, r]
+        sums (2, d)              `moments`, with K (d, r); none if K is empty
+
     """
     n, k = B.shape
-    r, n_heavy = P.shape[0] - k, 0
-    f = np.empty(BLOCK)
+    r = L.shape[0] - k
+    n_lines = 2 + r + k + X.shape[1]
+    n_heavy, work = 0, np.empty(n_lines * BLOCK)
     for first in range(0, n, BLOCK):
-        last = min(first + BLOCK, n)
-        rest, at = left[first:last], 0 if gram.size else first
-        inverse = out[k * r, at : at + last - first]
+        m = min(BLOCK, n - first)
+        lines = work[: n_lines * m].reshape(n_lines, m)  # contiguous, as the compiler must know
+        left, f, P, columns = lines[0], lines[1], lines[2 : 2 + r + k], lines[2 + r + k :]
+        _turn(X[first : first + m], columns)
+        for a in range(r + k):
+            _combine(L[a], columns, P[a])
         for c in range(k):
-            for i in range(first, last):
-                P[r + c, i] = B[i, c] - P[r + c, i]
+            residual = P[r + c]
+            for i in range(m):
+                residual[i] = B[first + i, c] - residual[i]
         if root.size:
-            for a in range(0 if not repeats else r, r + k):
-                for i in range(first, last):
-                    P[a, i] *= root[i]
-        rest[:] = 1.0
+            v = root[first : first + m]
+            for a in range(r if repeats else 0, r + k):
+                x = P[a]
+                for i in range(m):
+                    x[i] *= v[i]
+        left[:] = 1.0
         for a in range(r):
-            q = P[a, first:last]
-            for i in range(last - first):
-                rest[i] -= q[i] * q[i]
-        for i in range(last - first):
-            inverse[i] = 1.0 if power == 0 else rest[i] if power == 2 else math.sqrt(rest[i])
-            f[i] = 1.0 / inverse[i]
-        if repeats:
-            for i in range(last - first):
-                inverse[i] *= root[first + i]
-        for i in range(last - first):
-            if rest[i] < least:
-                n_heavy += 1
-                weight = root[first + i] if repeats else 1.0
-                for c in range(k):
-                    for a in range(r):
-                        gradient[c * r + a] += weight * P[r + c, first + i] * P[a, first + i]
-                f[i] = 0.0
-                inverse[i] = 0.0
+            q = P[a]
+            for i in range(m):
+                left[i] -= q[i] * q[i]
+        for i in range(m):
+            n_heavy += left[i] < least
         for c in range(k):
-            residual = P[r + c, first:last]
-            for a in range(r):
-                q, score = P[a, first:last], out[c * r + a, at : at + last - first]
-                for i in range(last - first):
-                    score[i] = f[i] * residual[i] * q[i]
-        if gram.size:
-            add_gram(out, last - first, gram)
+            for e in range(c + 1):
+                x, y = P[r + c], P[r + e]
+                for i in range(m):
+                    by = 1.0 if power == 0 else left[i] if power == 1 else left[i] * left[i]
+                    f[i] = 0.0 if left[i] < least else x[i] * y[i] / by
+                _add_weighted(P, f, r, meat[c, e])
+        if repeats:
+            for i in range(m):
+                f[i] = root[first + i] * root[first + i]
+        if K.size:
+            for j in range(K.shape[0]):
+                _combine(K[j], P[:r], columns[j])
+            moments(columns, left, f if repeats else f[:0], least, sums)
+        for c in range(k):
+            x = P[r + c]
+            if repeats:
+                for i in range(m):
+                    f[i] = x[i] * root[first + i]
+                _add_products(P[:r], f, products[c, :r])
+                _add_products(P[r:], x, products[c, r:])
+            else:
+                _add_products(P, x, products[c])
     return n_heavy
 
 
