@@ -39,9 +39,9 @@ def clouds(run):
 
 
 def test_genealogy_may_catch_up_after_any_number_of_times(monkeypatch):
-    whole = particle_filter(models.walk, Y, n_particles=30, n_lags=6, rng=0)
-    monkeypatch.setattr(filter_run, "_KEPT_STATES", 60)
-    cut = particle_filter(models.walk, Y, n_particles=30, n_lags=6, rng=0)
+    whole = particle_filter(models.walk, Y, n_particles=100, n_lags=6, rng=0)
+    monkeypatch.setattr(filter_run, "_KEPT_STATES", 200)
+    cut = particle_filter(models.walk, Y, n_particles=100, n_lags=6, rng=0)
     np.testing.assert_array_equal(cut.standard_error, whole.standard_error)
     assert cut.log_likelihood_standard_error == whole.log_likelihood_standard_error
 
