@@ -5,7 +5,10 @@ list of them is cut into groups of 8, each of which gives an interval. Learning 
 is.
 """
 
+from functools import cache
+
 import numpy as np
+from scipy import stats
 
 from benchmarks.calibration import LEVELS, Study, shares, t_shares
 from benchmarks.smoothing import filter_errors
@@ -128,29 +131,39 @@ def names():
     return maximum_likelihood(TRUTH, y, free=FREE, method="exact").names
 
 
-def credible(n_times, **options):
+def credible(model, laws, n_times, method):
     """Parameters from the prior, a series, its posterior: do the quantiles hold the parameters?"""
 
     def cover(draws):
-        held, laws = [], prior()
+        held, places = [], [model.names.index(name) for name in laws]
         for rng in np.random.default_rng(0).spawn(draws):
-            theta = np.array([law.rvs(random_state=rng) for law in laws.values()])
-            y = walk.replace(theta).simulate(n_times, rng=rng)[1]
-            r = posterior(walk.replace(theta), y, laws, n_iterations=1000, rng=rng, **options)
+            theta = np.array(model.theta)
+            theta[places] = [law.rvs(random_state=rng) for law in laws.values()]
+            truth = model.replace(theta)
+            y = truth.simulate(n_times, rng=rng)[1]
+            r = posterior(truth, y, laws, method=method, n_iterations=1000, n_chains=2, rng=rng)
             tails = [(0.5 - level / 2, 0.5 + level / 2) for level in LEVELS]
             pairs = [r.quantile(pair) for pair in tails]
-            held.append([np.mean((low <= theta) & (theta <= high)) for low, high in pairs])
+            held.append(
+                [np.mean((lo <= theta[places]) & (theta[places] <= hi)) for lo, hi in pairs]
+            )
         return held
 
     return cover
+
+
+@cache
+def repeated_chains(draws):
+    """The posterior of one series again and again."""
+    y = walk.simulate(50, rng=1)[1]
+    return [posterior(walk, y, PRIOR, n_iterations=1000, n_chains=2, rng=k) for k in range(draws)]
 
 
 def monte_carlo(statistic, error):
     """One series, chains again and again: do Monte Carlo errors cover the exact posterior?"""
 
     def cover(draws):
-        y = walk.simulate(50, rng=1)[1]
-        runs = [posterior(walk, y, prior(), n_iterations=1000, rng=k) for k in range(draws)]
+        runs = repeated_chains(draws)
         values = np.array([statistic(r) for r in runs])
         # All runs together are as good as exact: the error of their mean is a tenth of one's.
         truth = values.mean(axis=0)
@@ -160,11 +173,17 @@ def monte_carlo(statistic, error):
     return cover
 
 
-def prior():
-    from scipy import stats
-
-    log_normal = stats.lognorm(0.5)
-    return {"coefficient": stats.uniform(-1, 2), "step": log_normal, "noise": log_normal}
+#: The same prior for both forms of the model: log sigma^2 = 2 log sigma.
+PRIOR = {
+    "coefficient": stats.uniform(-1, 2),
+    "step": stats.lognorm(0.5),
+    "noise": stats.lognorm(0.5),
+}
+PRIOR_OF_VARIANCES = {
+    "transition_matrix": stats.uniform(-1, 2),
+    "transition_cov": stats.lognorm(1.0),
+    "observation_cov": stats.lognorm(1.0),
+}
 
 
 def studies():
@@ -191,9 +210,11 @@ def studies():
         yield Study("maximum_likelihood, structural: confidence_interval", data, 500, cover)
     cover = statistical_error("ppg", 200, **LEARNING)
     yield Study("maximum_likelihood, ppg: confidence_interval", "T = 200", 100, cover)
+    cover = credible(TRUTH, PRIOR_OF_VARIANCES, 50, "exact")
+    yield Study("posterior, exact: quantile", "T = 50", 300, cover)
     for method in ("particle", "pmmh"):
-        cover = credible(50, method=method)
-        yield Study(f"posterior, {method}: quantile", "T = 50", 200, cover)
+        cover = credible(walk, PRIOR, 50, method)
+        yield Study(f"posterior, {method}: quantile", "T = 50", 100, cover)
     cover = monte_carlo(lambda r: r.mean, lambda r: r.standard_error)
     yield Study("posterior: standard_error of mean", "T = 50", 100, cover)
     cover = monte_carlo(lambda r: r.quantile(0.9), lambda r: r.quantile_standard_error(0.9))

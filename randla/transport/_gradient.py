@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
-from randla.transport._clouds import as_pair
+from randla.transport._clouds import Clouds, as_pair
 from randla.transport._costs import ProjectedCosts
 from randla.transport._directions import Design, as_design
 from randla.transport._pair_slopes import Estimate, PairSlopes
@@ -167,7 +167,8 @@ def sliced_wasserstein_gradient(
     -----
     Work is that of `sliced_wasserstein` with a sort that carries the permutation, and O(L n d) for
     the sums. Memory beyond the input is a centred copy of the clouds, 16 MiB or one block of L'
-    rows of n numbers, and four arrays of the size of X (six if some points have no weight).
+    rows of n numbers, and four arrays of the size of X (six if some points have no weight); the
+    same for Y if it is asked for.
 
     References
     ----------
@@ -206,13 +207,6 @@ def sliced_wasserstein_gradient(
     slopes = PairSlopes(x, y, p, points=wrt, weights=weights, unit=unit)
     costs, gradients, of_weights = slopes(design, progress)
     is_given = design.kind == "array" and clouds.dim > 1
-    mean = plain_mean(costs, design.block)
-    error, freedom = (None, None) if is_given else (mean.standard_error, mean.degrees_of_freedom)
-    power = float(costs.mean())
-    cost = MeanCost.of(power, error, freedom, p, clouds.exponent, unit)
-    with np.errstate(over="ignore", under="ignore"):
-        # d power / d x, where power is (unit length)^p and x in units of the clouds, unit * length
-        slope_unit = float(cost.length ** (p - 1.0)) / unit
     sizes = {name: len(np.atleast_1d(np.asarray(Z))) for name, Z in (("X", X), ("Y", Y))}
     kept = {"X": x.kept, "Y": y.kept}
 
@@ -223,10 +217,31 @@ def sliced_wasserstein_gradient(
         full, errors = (_with_zeros(rows, kept[name], sizes[name]) for rows in estimate)
         return full, None if is_given else errors
 
-    first = "Y" if wrt == "Y" else "X"
-    gradient, errors = complete(first, gradients[first])
+    first = complete("Y" if wrt == "Y" else "X", gradients["Y" if wrt == "Y" else "X"])
     second = complete("Y", gradients["Y"] if wrt == "both" else None)
     flat = [complete(name, of_weights.get(name)) for name in ("X", "Y")]
+    return _result(costs, [first, second], flat, clouds, p, unit, design)
+
+
+def _result(
+    costs: Array,
+    gradients: list[tuple[Any, Any]],
+    of_weights: list[tuple[Any, Any]],
+    clouds: Clouds,
+    p: float,
+    unit: float,
+    design: Design,
+) -> SlicedWassersteinGradient:
+    """In the units of the input, from estimates and errors in those of the clouds, times `unit`."""
+    is_given = design.kind == "array" and clouds.dim > 1
+    (gradient, errors), (gradient_y, errors_y) = gradients
+    mean = plain_mean(costs, design.block)
+    error, freedom = (None, None) if is_given else (mean.standard_error, mean.degrees_of_freedom)
+    power = float(costs.mean())
+    cost = MeanCost.of(power, error, freedom, p, clouds.exponent, unit)
+    with np.errstate(over="ignore", under="ignore"):
+        # d power / d x, where power is (unit length)^p and x in units of the clouds, unit * length
+        slope_unit = float(cost.length ** (p - 1.0)) / unit
     return SlicedWassersteinGradient(
         value=float(cost.value),
         power=float(cost.powers(power)),
@@ -236,12 +251,12 @@ def sliced_wasserstein_gradient(
         degrees_of_freedom=freedom,
         n_projections=design.n,
         directions="exact" if clouds.dim == 1 else design.kind,
-        gradient_Y=_times(second[0], slope_unit),
-        standard_error_Y=_times(second[1], slope_unit),
-        weight_gradient=_power(flat[0][0], cost),
-        weight_standard_error=_power(flat[0][1], cost),
-        weight_gradient_Y=_power(flat[1][0], cost),
-        weight_standard_error_Y=_power(flat[1][1], cost),
+        gradient_Y=_times(gradient_y, slope_unit),
+        standard_error_Y=_times(errors_y, slope_unit),
+        weight_gradient=_powers(of_weights[0][0], cost),
+        weight_standard_error=_powers(of_weights[0][1], cost),
+        weight_gradient_Y=_powers(of_weights[1][0], cost),
+        weight_standard_error_Y=_powers(of_weights[1][1], cost),
         _slopes=gradient,
         _slope_errors=errors,
         _unit=slope_unit,
@@ -254,7 +269,7 @@ def _times(rows: Array | None, unit: float) -> Any:
     return None if rows is None else times_unit(rows, unit)
 
 
-def _power(rows: Array | None, cost: MeanCost) -> Any:
+def _powers(rows: Array | None, cost: MeanCost) -> Any:
     return None if rows is None else cost.powers(rows)
 
 

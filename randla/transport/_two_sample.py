@@ -189,8 +189,7 @@ class _Splits:
 
     def __init__(self, n: int, m: int, p: float, key: np.uint64, n_random: int) -> None:
         self._n, self.p, self._key, self._n_splits = n, p, key, n_random + 1
-        none = np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0)
-        self._plan = Coupling(n, m, weighted=False).plan or none
+        self._plan = Coupling(n, m, weighted=False).plan or (None, None, None)
 
     def costs(self, cloud: Cloud, design: Design, dtype: Any) -> Array:
         """Sums of costs over the directions, for each split."""

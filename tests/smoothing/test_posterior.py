@@ -13,9 +13,10 @@ from randla import DiscreteHMM, LinearGaussian, StateSpaceModel, posterior, stru
 from randla._random import new_stream
 from randla.smoothing import PosteriorWarning
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._posterior import exact, particle
+from randla.smoothing._posterior import exact
+from randla.smoothing._posterior.clouds import Clouds, ParticleProblem, Size, choose, constant
 from randla.smoothing._posterior.moves import Walk
-from randla.smoothing._posterior.particle import Clouds, ParticleProblem, ParticleState
+from randla.smoothing._posterior.particle import MixtureChain, ParticleState
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Schedule
 from tests.smoothing import models
@@ -166,14 +167,14 @@ def last_of(steps):
 def mixture_problem(y, n=6, **options):
     smoothing = make_problem(models.walk, y, "state", n, 2, "exact", paths=None)
     prior = Prior(models.walk, PRIOR)
-    return ParticleProblem(prior, smoothing, Schedule(20, 10, 1), "particle", None, **options)
+    return ParticleProblem(prior, [smoothing], Schedule(20, 10, 1), "particle", None, **options)
 
 
 def test_density_of_a_path():
     y = SERIES[:25]  # with gaps
     state = ParticleState(mixture_problem(y), 0, 0)
     x = np.random.default_rng(0).standard_normal(25)
-    state.paths[0] = x
+    state.paths[0][0] = x
     c, q, r = theta = np.array([0.7, 0.5, 0.8])
     expected = st.norm.logpdf(x[0]) + st.norm.logpdf(x[1:], c * x[:-1], q).sum()
     expected += np.nansum(st.norm.logpdf(y, x, r))
@@ -184,12 +185,12 @@ def test_likelihood_of_a_collapsed_move_is_that_of_its_own_cloud():
     """Not of another filter: the cloud that holds the path and its likelihood belong together."""
     problem = mixture_problem(SERIES[:10])
     state = ParticleState(problem, 3, 0)
-    cloud = Clouds(problem, 7, state.stream)
-    for _ in state.start_path(cloud.smoother):
+    clouds = Clouds(problem, constant(7, state.z), state.stream)
+    for _ in state.start_path(clouds.present):
         pass
-    value = last_of(cloud.conditional(state))
-    states, log_weights, _ = cloud.smoother.filter.particles
-    np.testing.assert_array_equal(states[:, 0], state.paths[0])
+    value = last_of(clouds.conditional(state.point, state.paths))
+    states, log_weights, _ = clouds.present.parts[0].filter.particles
+    np.testing.assert_array_equal(states[:, 0], state.paths[0][0])
     increments = np.log(np.mean(np.exp(log_weights), axis=1))  # multinomial at every step
     assert value == pytest.approx(increments.sum(), rel=1e-12)
 
@@ -197,15 +198,26 @@ def test_likelihood_of_a_collapsed_move_is_that_of_its_own_cloud():
 def test_an_accepted_cloud_takes_the_place_of_the_present_one():
     problem = mixture_problem(SERIES[:10])
     state = ParticleState(problem, 3, 0)
-    cloud = Clouds(problem, 7, state.stream)
-    present = cloud.smoother.filter
-    for _ in cloud.fresh(problem, state.point):
-        pass
-    assert cloud.smoother.filter is present
-    fresh = cloud.other
-    cloud.accept()
-    assert cloud.smoother.filter is fresh
-    assert cloud.other is present
+    clouds = Clouds(problem, constant(7, state.z), state.stream)
+    for _ in range(3):  # two work spaces in turn
+        present = clouds.present
+        for _ in clouds.fresh(state.point):
+            pass
+        assert clouds.present is present
+        fresh = clouds.other
+        assert fresh is not present
+        clouds.accept()
+        assert clouds.present is fresh
+
+
+def test_particles_as_a_function_of_the_parameters():
+    size = Size(100, np.array([1.0, 0.0]), np.array([0.0, -1.0]), 3000)
+    others = [[1.0, 0.0], [9.0, 0.4], [1.0, -1.0], [1.0, 5.0], [1.0, -2.6], [1.0, -99.0]]
+    assert [size.at(np.array(z)) for z in others] == [100, 100, 200, 50, 800, 800]
+    assert size._replace(n=60).at(np.array([1.0, 5.0])) == 40
+    assert size._replace(n=6).at(np.array([1.0, 5.0])) == 6  # as few as that were given
+    assert size._replace(most=150).at(np.array([1.0, -2.0])) == 150
+    assert constant(9, size.mean).at(np.array([1.0, -7.0])) == 9
 
 
 def test_walk_finds_its_scale():
@@ -218,18 +230,30 @@ def test_walk_finds_its_scale():
     assert 0.5 < walk.reached()[0, 0] < 2.0
 
 
-@pytest.mark.parametrize(("n", "period"), [(40, 1), (140, 2), (200, 6), (500, 20)])
-def test_period_of_collapsed_moves(n, period):
-    problem = mixture_problem(SERIES[:10])._replace(schedule=Schedule(2000, 1000, 1))
-    assert problem.period(n) == period
+@pytest.mark.parametrize(("n", "n_times", "rhythm"), [
+    (40, 10, (1, 1)), (130, 500, (1, 1)), (200, 500, (4, 1)), (500, 100, (2, 1)),
+    (300, 1000, (20, 2)), (900, 1000, (20, 4)),
+])  # fmt: skip
+def test_rhythm_of_collapsed_moves(n, n_times, rhythm):
+    """Cheap moves are made often, dear ones are at most half of the time."""
+    chain = MixtureChain.__new__(MixtureChain)
+    problem = mixture_problem(np.zeros(n_times))
+    chain.problem = problem._replace(schedule=Schedule(2000, 1000, 1))
+    assert chain._rhythm(n) == rhythm
 
 
 def test_number_of_particles_goes_with_the_variance():
+    """Precise observations need more of them."""
     problem = mixture_problem(SERIES)
-    state = ParticleState(problem, 1, 0)
-    assert 40 <= last_of(particle.choose(problem, state, state.point)) <= 300
-    given = problem._replace(n_particles=33)
-    assert last_of(particle.choose(given, state, state.point)) == 33
+    z = Prior(models.walk, PRIOR).start
+    line = z + np.array([[0.1, 0.0, -0.8], [-0.1, 0.1, 0.0], [0.1, -0.1, 0.8]] * 4)
+    stream = ParticleState(problem, 1, 0).stream
+    size = last_of(choose(problem, stream, line))
+    assert 40 <= size.n <= 300
+    np.testing.assert_allclose(size.mean, line.mean(axis=0))
+    assert size.doublings[2] < -0.3
+    given = last_of(choose(problem._replace(n_particles=33), stream, line))
+    assert given.at(line[0]) == given.at(line[2]) == 33
 
 
 # Results ------------------------------------------------------------------------------------------
@@ -389,8 +413,33 @@ def test_several_series_add_up():
     assert result.paths is None
     with pytest.raises(ValueError, match="one series for a forecast"):
         result.forecast(2)
-    with pytest.raises(ValueError, match="y must be one series for method='particle'"):
-        posterior(models.walk, halves, PRIOR, **SHORT)
+
+
+def test_several_series_by_particles():
+    """Densities of paths and likelihoods of clouds are products over the series."""
+    halves = [SERIES[:10], SERIES[30:45]]
+    each = [mixture_problem(half) for half in halves]
+    problem = each[0]._replace(series=[one.series[0] for one in each])
+    state = ParticleState(problem, 3, 0)
+    clouds = Clouds(problem, constant(2000, state.z), state.stream)
+    for _ in state.start_path(clouds.present):
+        pass
+    value = last_of(clouds.conditional(state.point, state.paths))
+    c, q, r = state.theta
+    model = LinearGaussian(c, q * q, 1.0, r * r, 0.0, 1.0)
+    truth = sum(exact.likelihood_of(model, exact.rows_of(model, half)) for half in halves)
+    assert value == pytest.approx(truth, abs=0.5)
+    total = state._given_path(state.theta)
+    for one, path in zip(each, list(state.paths), strict=True):
+        state.problem, state.paths = one, [path]
+        total -= state._given_path(state.theta)
+    assert total == pytest.approx(0.0, abs=1e-9)
+    for method in ("particle", "pmmh"):
+        result = posterior(models.walk, halves, PRIOR, method=method, n_particles=20, **SHORT)
+        assert result.paths is None
+        assert method == "pmmh" or result.update_rate.shape == (25,)
+        with pytest.raises(ValueError, match="one series for a forecast"):
+            result.forecast(2)
 
 
 def test_inputs_of_series_and_of_forecasts():

@@ -322,11 +322,11 @@ class LstsqResult(LinearFit):
         -----
         At 20 to 200 rows, with errors whose variance depends on a skewed regressor or is another
         in a group of four rows, intervals of 95 % held the slopes in 94 to 97 % of the samples for
-        "robust", in 87 to 93 % for "HC3", 55 to 91 % for "HC0" and 33 to 83 % for "iid". With
+        "robust", in 87 to 94 % for "HC3", 56 to 92 % for "HC0" and 30 to 83 % for "iid". With
         errors of one variance "robust" is a little wide for few rows (97 to 98 % at n = 20).
 
         For groups of rows, 10 to 60 of them and of uneven sizes, with random effects and slopes,
-        intervals of 95 % held in 95 to 98 % of the samples for "cluster" and in 78 to 94 % for
+        intervals of 95 % held in 94 to 98 % of the samples for "cluster" and in 78 to 94 % for
         "CR1", least for a column that is constant in groups and nonzero in few. For a column that
         only two or three groups have, "cluster" is wide (99 %, up to twice the length) and "CR2"
         nearer. A column that one group has for itself, such as its dummy, has no error.
@@ -338,8 +338,8 @@ class LstsqResult(LinearFit):
         kept apart and added: `Inference.algorithmic_error` and `Inference.statistical_error`. In
         sketches that mix all rows "iid" is nearly right for errors of any variance as long as m is
         far below n: at n = 400, with a scale that grows with a column, intervals of 95 % held its
-        coefficient in 90 % of the samples for m = 40 and in 69 to 76 % for m = 300, where "robust"
-        held in 94 %, with A and b or from kept rows; the error of the sketch alone in 47 to 63 %.
+        coefficient in 91 % of the samples for m = 40 and in 69 to 75 % for m = 300, where "robust"
+        held in 94 %, with A and b or from kept rows; the error of the sketch alone in 45 to 62 %.
         Kept rows miss what a handful of rows of large leverage decides. The Student law of the sum
         of both has degrees of freedom by the rule of Welch and Satterthwaite.
 

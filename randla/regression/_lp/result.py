@@ -230,7 +230,7 @@ class LpRegressionResult(LinearFit):
             ``n_replicates - 1`` degrees of freedom, or as many as the rows or groups leave. It
             needs no formula for densities, but is no remedy for small samples. For 100 and 500
             rows 95 % intervals held in 92 to 95 % of simulations at the median, but in 67 to 90 %
-            at tau = 0.95, and for p = 3 in 76 to 84 %, where "robust" holds in 90 to 97 %.
+            at tau = 0.95, and for p = 3 in 76 to 84 %, where "robust" holds in 88 to 95 %.
         groups : (n,) array_like, optional
             Labels of the groups within which errors may depend.
         weights : (n,) array_like, optional

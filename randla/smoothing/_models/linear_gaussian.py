@@ -214,8 +214,9 @@ class LinearGaussian(ReadyModel):
     def _derive(self) -> None:
         self.__dict__.update(self._constants)
         roots = dict(self._constant_roots)
-        values = np.split(self.theta, self._ends[:-1]) if self._index else []
-        for (name, index), entries in zip(self._index.items(), values, strict=True):
+        ends = [0, *map(int, self._ends)]
+        for (name, index), begin, end in zip(self._index.items(), ends, ends[1:], strict=False):
+            entries = self.theta[begin:end]
             part = np.empty([k[-1] + 1 for k in index])  # the last entry is in the last corner
             part[index] = entries
             if name.endswith("cov"):

@@ -116,7 +116,7 @@ class ExactChain:
         self.walk.learn(*pilot)
         self.independent.learn(*pilot)
 
-    def retune(self, mean: Array) -> Iterator[int]:
+    def retune(self, line: Array) -> Iterator[int]:
         return iter(())
 
     def path(self) -> None:

@@ -23,68 +23,33 @@ it likes.
 
 import math
 from collections.abc import Generator
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from randla._random import new_stream
 from randla._typing import Array
-from randla._validation import read_only
-from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.path_density import path_density_template
 from randla.smoothing._particles.checks import WeightError
-from randla.smoothing._particles.ffbs import PathSmoother
-from randla.smoothing._particles.problem import SmoothingProblem
-from randla.smoothing._particles.sweeps import surviving_start
+from randla.smoothing._posterior.clouds import (
+    N_LOOK,
+    Clouds,
+    ParticleProblem,
+    Size,
+    Smoother,
+    choose,
+)
 from randla.smoothing._posterior.moves import Independent, Laws, Point, Walk, random_walk
-from randla.smoothing._posterior.priors import Prior
-from randla.smoothing._posterior.tuning import Chain, Pilot, Schedule, learned, run
+from randla.smoothing._posterior.tuning import Chain, Pilot, learned, run
 
 N_SWEEP = 20  # particles of a sweep
 N_STEPS = 10  # of the walk given the path
 N_PROPOSALS = 4  # of a collapsed or marginal move, from two laws in turn
-N_START = 100  # particles of the first path, and of the first look at the variance of Zhat
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
-_N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 50, 9.0, 6400
 _PILOT_SWEEPS, _PILOT_KEPT = 300, 200
-#: Standard deviations of log Zhat that are aimed at, and the most particles, by move.
-_AIM = {"particle": (1.5, 5000), "pmmh": (1.2, 20000)}
-
-
-class ParticleProblem(NamedTuple):
-    """What all chains share. Picklable."""
-
-    prior: Prior
-    smoothing: SmoothingProblem
-    schedule: Schedule
-    method: str  # "particle" or "pmmh"
-    n_particles: int | None  # of collapsed and marginal moves; None: by the rules
-    pilot: Pilot | None = None
-    chosen: int = 0  # by the pilot; 0: no collapsed moves
-
-    @property
-    def has_densities(self) -> bool:
-        """Whether there can be steps given a path."""
-        model = self.prior.model
-        return model.log_transition is not None and model.log_initial is not None
-
-    def smoother(self, n: int, stream: Any) -> PathSmoother:
-        return PathSmoother(self.smoothing._replace(n_particles=n), stream, 1)
-
-    def arguments(self, theta: Array) -> Array:
-        """What the functions of the model are handed as `theta`."""
-        return self.prior.model._at(read_only(theta))._arguments
-
-    def period(self, n: int) -> int:
-        """Sweeps for each collapsed move of n particles.
-
-        Collapsed moves then take eight ninths of the time up to n = 140, and half of it from 400
-        on: where they are dear, in long series, sweeps do more for the same time (both measured).
-        """
-        share = min(max((n / 400.0) ** 2, 0.125), 1.0)
-        ratio = share * (N_PROPOSALS + 2) * n / (2 * N_SWEEP + N_STEPS)
-        return min(max(round(ratio), 1), max(1, self.schedule.n_iterations // 100))
+_MOST_STARTS = 20
+_MOST_SWEEPS = 4  # of an iteration
+_DEAR = 1.5e6  # particles times steps of a collapsed move, some 25 ms
 
 
 class ParticleState:
@@ -93,8 +58,7 @@ class ParticleState:
     def __init__(self, problem: ParticleProblem, key: int, c: int) -> None:
         self.problem, self.prior = problem, problem.prior
         self.rng, self.stream = np.random.default_rng([key, c]), new_stream(np.uint64(key), c)
-        shape, n_times = problem.smoothing.state_shape, len(problem.smoothing.y)
-        self.paths = np.empty((1, n_times, *shape))  # one
+        self.paths = [np.empty((1, len(s.y), *s.state_shape)) for s in problem.series]
         self.point = Point(self.prior, self.prior.start)
         self.info = np.zeros(3, np.int64)
         self.counts = {"path": [0, 0], "collapsed": [0, 0]}  # accepted, proposed
@@ -112,18 +76,18 @@ class ParticleState:
     def theta(self) -> Array:
         return self.point.theta
 
-    def path(self) -> Array:
-        """The present path (T, d)."""
-        return self.paths.reshape(self.paths.shape[1], -1)
+    def path(self) -> Array | None:
+        """The present path (T, d) of a single series."""
+        path = self.paths[0]
+        return path.reshape(path.shape[1], -1) if len(self.paths) == 1 else None
 
-    def start_path(self, smoother: PathSmoother) -> Generator[int, None, None]:
+    def start_path(self, smoother: Smoother) -> Generator[int, None, None]:
         """A first path, from filters that are not conditional."""
-        theta = self.problem.arguments(self.theta)
-        yield from surviving_start(smoother, lambda: smoother.draw(self.paths, theta=theta))
+        yield from smoother.start(self.paths, self.problem.arguments(self.theta))
 
-    def sweep(self, smoother: PathSmoother, walk: Walk, adapt: bool) -> Generator[int, None, None]:
+    def sweep(self, smoother: Smoother, walk: Walk, adapt: bool) -> Generator[int, None, None]:
         """(a), (c) and (d)."""
-        yield from smoother.forward(self.paths[0], self.problem.arguments(self.theta))
+        yield from smoother.forward(self.paths, self.problem.arguments(self.theta))
         yield from smoother.backward(self.paths)
         value = self._given_path(self.theta)
         moves = walk.draw(self.rng, N_STEPS)
@@ -141,27 +105,27 @@ class ParticleState:
             arguments = self.problem.arguments(theta)
         except ValueError:  # no such model
             return -math.inf
-        value = float(
-            self.density(self.problem.smoothing.series(arguments), self.paths[0], self.info)
-        )
+        value = 0.0
+        for one, path in zip(self.problem.series, self.paths, strict=True):
+            value += float(self.density(one.series(arguments), path[0], self.info))
         return value if value == value else -math.inf
 
     def propose(
-        self, cloud: "Clouds", value: float, laws: Laws, adapt: bool
+        self, clouds: Clouds, value: float, laws: Laws, adapt: bool
     ) -> Generator[int, None, float]:
-        """(b): a proposal of each law with a fresh filter. `value` is log Zhat of the cloud.
+        """(b): a proposal of each law with a fresh filter. `value` is log Zhat of the present one.
 
         Returns that of the cloud afterwards.
         """
         for law in laws * (N_PROPOSALS // len(laws)):
             z, log_ratio = law.propose(self.z, self.rng)
             level, other = self.rng.standard_exponential(), Point(self.prior, z)
-            there = yield from cloud.fresh(self.problem, other)
+            there = yield from clouds.fresh(other)
             gain = other.log_prior + there - self.point.log_prior - value + log_ratio
             accepted = gain > -level
             if accepted:
                 self.point, value = other, there
-                cloud.accept()
+                clouds.accept()
             self.counts["collapsed"][0] += accepted
             if adapt:
                 law.adapt(accepted)
@@ -169,75 +133,9 @@ class ParticleState:
         return value
 
 
-class Clouds:
-    """The present cloud, in the filter of a `PathSmoother`, and that of a proposal beside it."""
-
-    def __init__(self, problem: ParticleProblem, n: int, stream: Any) -> None:
-        self.n, self.smoother = n, problem.smoother(n, stream)
-        self.other = self.smoother.new_filter()
-        if problem.method == "pmmh":  # any scheme will do, and this one adds the least noise
-            for run in (self.smoother.filter, self.other):
-                run.scheme, run.threshold = resample.SYSTEMATIC, 0.5
-
-    def conditional(self, state: ParticleState) -> Generator[int, None, float]:
-        """(a): the cloud given the path; returns log Zhat of this cloud."""
-        theta = state.problem.arguments(state.theta)
-        yield from self.smoother.forward(state.paths[0], theta)
-        return self.smoother.filter.log_likelihood()
-
-    def fresh(self, problem: ParticleProblem, point: Point) -> Generator[int, None, float]:
-        """Run a filter at another point, beside the present cloud; returns log Zhat."""
-        if point.log_prior == -math.inf:
-            return -math.inf
-        self._swap()
-        try:
-            theta = problem.arguments(point.theta)
-            yield from self.smoother.forward(None, theta)
-            value = self.smoother.filter.log_likelihood()
-        except WeightError:  # no particle survived, or the parameters are far beyond the data
-            value = -math.inf
-        finally:
-            self._swap()
-        return value
-
-    def accept(self) -> None:
-        """The last fresh cloud becomes the present one."""
-        self._swap()
-
-    def _swap(self) -> None:
-        self.smoother.filter, self.other = self.other, self.smoother.filter
-
-
-def variance(
-    problem: ParticleProblem, state: ParticleState, point: Point
-) -> Generator[int, None, tuple[int, float]]:
-    """Look at the variance of log Zhat at a point: (particles, variance) where it is usable."""
-    n = N_START
-    while True:
-        cloud, logs = Clouds(problem, n, state.stream), []
-        for _ in range(_N_FILTERS):
-            logs.append((yield from cloud.fresh(problem, point)))
-        spread = float(np.var(logs, ddof=1)) if min(logs) > -math.inf else math.inf
-        if spread <= _WORST_VARIANCE or n >= _MOST_TO_LOOK:
-            return n, spread
-        n *= 4
-
-
-def choose(
-    problem: ParticleProblem, state: ParticleState, point: Point
-) -> Generator[int, None, int]:
-    """Particles of a collapsed or marginal move at a point; 0: collapsed moves are too dear."""
-    if problem.n_particles is not None:
-        return problem.n_particles
-    n, spread = yield from variance(problem, state, point)
-    aim, most = _AIM[problem.method]
-    wanted = math.inf if spread > _WORST_VARIANCE else math.ceil(n * spread / aim**2)
-    if problem.method == "particle" and wanted > most:
-        return 0
-    return int(min(max(wanted, 2 * N_SWEEP), most))
-
-
-def pilot(problem: ParticleProblem, key: int, c: int) -> Generator[int, None, tuple[Pilot, int]]:
+def pilot(
+    problem: ParticleProblem, key: int, c: int
+) -> Generator[int, None, tuple[Pilot, Size | None]]:
     """Walk from the model's own parameters: where that leads, how far it swings, and with what.
 
     By sweeps where the model has its densities, else by marginal moves.
@@ -246,20 +144,21 @@ def pilot(problem: ParticleProblem, key: int, c: int) -> Generator[int, None, tu
     start = np.diag(problem.prior.spread() ** 2)
     line = np.empty((_PILOT_SWEEPS, problem.prior.size))
     if problem.has_densities:
-        yield from state.start_path(problem.smoother(N_START, state.stream))
-        smoother, walk = problem.smoother(N_SWEEP, state.stream), Walk(start, _ACCEPTED_GIVEN_PATH)
+        yield from state.start_path(Smoother(problem, N_LOOK, state.stream))
+        smoother, walk = Smoother(problem, N_SWEEP, state.stream), Walk(start, _ACCEPTED_GIVEN_PATH)
         for k in range(_PILOT_SWEEPS):
             yield from state.sweep(smoother, walk, adapt=True)
             line[k] = state.z
     else:
-        n = yield from choose(problem, state, state.point)
-        cloud, walk = Clouds(problem, n, state.stream), Walk(start, _ACCEPTED)
-        value = yield from cloud.fresh(problem, state.point)
+        size = yield from choose(problem, state.stream, state.z[None])
+        assert size is not None
+        clouds, walk = Clouds(problem, size, state.stream), Walk(start, _ACCEPTED)
+        value = yield from clouds.fresh(state.point)
         for k in range(_PILOT_SWEEPS):
-            value = yield from state.propose(cloud, value, (walk,), True)
+            value = yield from state.propose(clouds, value, (walk,), True)
             line[k] = state.z
-    found = learned(line[-_PILOT_KEPT:], walk.reached())
-    return found, (yield from choose(problem, state, Point(problem.prior, found.mean)))
+    line = line[-_PILOT_KEPT:]
+    return learned(line, walk.reached()), (yield from choose(problem, state.stream, line))
 
 
 class MixtureChain(ParticleState):
@@ -269,34 +168,50 @@ class MixtureChain(ParticleState):
         super().__init__(problem, key, c)
         first = problem.pilot
         assert first is not None
-        self.smoother = problem.smoother(N_SWEEP, self.stream)
+        self.smoother = Smoother(problem, N_SWEEP, self.stream)
         self.given_path = Walk(first.shape, _ACCEPTED_GIVEN_PATH)
         self.laws = Independent(*first), Walk(first.shape, _ACCEPTED)
-        self._set_cloud(problem.chosen)
+        self._set_size(problem.size)
 
-    def _set_cloud(self, n: int) -> None:
-        self.period = self.problem.period(n) if n else 0
-        self.cloud = Clouds(self.problem, n, self.stream) if n else None
+    def _set_size(self, size: Size | None) -> None:
+        self.size, self.clouds, self.period, self.n_sweeps = size, None, 0, _MOST_SWEEPS
+        if size is not None:
+            self.clouds = Clouds(self.problem, size, self.stream)
+            self.period, self.n_sweeps = self._rhythm(size.n)
+
+    def _rhythm(self, n: int) -> tuple[int, int]:
+        """Iterations for each collapsed move of n particles, and sweeps of an iteration.
+
+        Collapsed moves may take nearly all of the time while they are cheap, and half of it where
+        they are dear: in long series, where the posterior is near to normal and sweeps go far.
+        """
+        steps = (N_PROPOSALS + 2) * n
+        share = min((steps * self.problem.n_times / _DEAR) ** 2, 1.0)
+        sweeps = share * steps / (2 * N_SWEEP + N_STEPS)  # for each collapsed move
+        longest = max(1, self.problem.schedule.n_iterations // 100)
+        period = min(max(round(sweeps), 1), longest)
+        return period, min(max(round(sweeps / longest), 1), _MOST_SWEEPS)
 
     def start(self) -> Generator[int, None, None]:
-        yield from self.start_path(self.problem.smoother(N_START, self.stream))
+        yield from self.start_path(Smoother(self.problem, N_LOOK, self.stream))
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
-        yield from self.sweep(self.smoother, self.given_path, adapt)
-        if self.cloud is not None and k % self.period == self.period - 1:
-            value = yield from self.cloud.conditional(self)
-            yield from self.propose(self.cloud, value, self.laws, adapt)
-            yield from self.cloud.smoother.backward(self.paths)
+        for _ in range(self.n_sweeps):
+            yield from self.sweep(self.smoother, self.given_path, adapt)
+        if self.clouds is not None and k % self.period == self.period - 1:
+            value = yield from self.clouds.conditional(self.point, self.paths)
+            yield from self.propose(self.clouds, value, self.laws, adapt)
+            yield from self.clouds.backward(self.paths)
 
     def learn(self, pilot: Pilot) -> None:
         for law in (self.given_path, *self.laws):
             law.learn(pilot.mean, pilot.shape)
 
-    def retune(self, mean: Array) -> Generator[int, None, None]:
-        self._set_cloud((yield from choose(self.problem, self, Point(self.prior, mean))))
+    def retune(self, line: Array) -> Generator[int, None, None]:
+        self._set_size((yield from choose(self.problem, self.stream, line)))
 
     def start_counting(self) -> None:
-        self.smoother.changed[:] = 0
+        self.smoother.start_counting()
         self.counts = {name: [0, 0] for name in self.counts}
 
     def rates(self) -> dict[str, Any]:
@@ -304,8 +219,8 @@ class MixtureChain(ParticleState):
         return {
             "acceptance": a / max(n, 1),
             "collapsed_acceptance": b / m if m else np.nan,
-            "changed": self.smoother.changed,
-            "n_particles": 0 if self.cloud is None else self.cloud.n,
+            "update_rate": self.smoother.changed() * N_STEPS / max(n, 1),
+            "n_particles": 0 if self.size is None else self.size.n,
             "period": self.period,
         }
 
@@ -316,44 +231,45 @@ class MarginalChain(ParticleState):
     def __init__(self, problem: ParticleProblem, key: int, c: int) -> None:
         super().__init__(problem, key, c)
         assert problem.pilot is not None
+        assert problem.size is not None
         self.laws = Independent(*problem.pilot), Walk(problem.pilot.shape, _ACCEPTED)
-        self.n = problem.chosen
+        self.size = problem.size
 
     def start(self) -> Generator[int, None, None]:
-        cloud = Clouds(self.problem, self.n, self.stream)
-        value = yield from cloud.fresh(self.problem, self.point)
+        clouds = Clouds(self.problem, self.size, self.stream)
+        value = yield from clouds.fresh(self.point)
         if value == -math.inf:
             raise WeightError(
-                f"n_particles must be more than {self.n}: no particle survives at the start of a "
-                "chain"
+                f"n_particles must be more than {self.size.n}: no particle survives at the start "
+                "of a chain"
             )
-        cloud.accept()
-        self.cloud, self.value = cloud, value
+        clouds.accept()
+        self.clouds, self.value = clouds, value
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
-        self.value = yield from self.propose(self.cloud, self.value, self.laws, adapt)
+        self.value = yield from self.propose(self.clouds, self.value, self.laws, adapt)
         if not adapt:
-            yield from self.cloud.smoother.backward(self.paths)
+            yield from self.clouds.backward(self.paths)
 
     def learn(self, pilot: Pilot) -> None:
         for law in self.laws:
             law.learn(pilot.mean, pilot.shape)
 
-    def retune(self, mean: Array) -> Generator[int, None, None]:
-        """Another number of particles, and with it another Zhat of the present point."""
-        self.n = yield from choose(self.problem, self, Point(self.prior, mean))
-        with suppress(WeightError):  # else all goes on as before
+    def retune(self, line: Array) -> Generator[int, None, None]:
+        """Other numbers of particles, and with them another Zhat of the present point."""
+        before = self.size
+        self.size = (yield from choose(self.problem, self.stream, line)) or before
+        try:
             yield from self.start()
+        except WeightError:  # all goes on as before
+            self.size = before
 
     def start_counting(self) -> None:
         self.counts = {name: [0, 0] for name in self.counts}
 
     def rates(self) -> dict[str, Any]:
         accepted, proposed = self.counts["collapsed"]
-        return {"acceptance": accepted / max(proposed, 1), "n_particles": self.cloud.n}
-
-
-_MOST_STARTS = 20
+        return {"acceptance": accepted / max(proposed, 1), "n_particles": self.size.n}
 
 
 def particle_chain(problem: ParticleProblem, key: int, c: int) -> Generator[int, None, Chain]:

@@ -12,12 +12,13 @@ from randla._random import draw_key
 from randla._validation import as_choice, as_count, as_flag
 from randla.smoothing._model.observations import as_rows
 from randla.smoothing._model.series import as_inputs
-from randla.smoothing._model.several import as_several
+from randla.smoothing._model.several import as_several, each_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.checks import as_model
-from randla.smoothing._particles.problem import Backward, make_problem
+from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
 from randla.smoothing._posterior import exact, particle
+from randla.smoothing._posterior.clouds import ParticleProblem
 from randla.smoothing._posterior.exact import path_given_all
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.result import PosteriorResult, warn_if_unreliable
@@ -64,8 +65,8 @@ def posterior(
     model : StateSpaceModel
         The model; the chains begin with a walk from its parameters.
     y : (T,) or (T, k) array_like
-        Observations, NaN where missing. With exact likelihoods also a list of arrays, several
-        independent series (then without paths and forecasts).
+        Observations, NaN where missing; or a list of arrays, several independent series (then
+        without paths and forecasts).
     prior : dict or function
         From names of parameters to frozen laws of `scipy.stats`, as in
         ``{"sigma": scipy.stats.halfnorm(scale=1)}``; anything with a method `logpdf` will do. What
@@ -86,8 +87,8 @@ def posterior(
         of them by default.
     n_particles : int or "auto", optional
         Particles of collapsed moves. "auto" looks at the spread of the estimated log-likelihood,
-        aims at a standard deviation of 1.5 (1.2 for "pmmh"), and does without collapsed moves where
-        that would take more than 5000. Sweeps have 20.
+        aims at a standard deviation of 1.5 (1.2 for "pmmh") wherever the parameters are, and does
+        without collapsed moves where that would take more than 5000. Sweeps have 20.
     n_chains : int, optional
         Independent chains.
     inputs : (T,) or (T, m) array_like, optional
@@ -129,7 +130,10 @@ def posterior(
     A walk from the model's parameters, shared by all chains, finds the centre and the shape of the
     posterior; the chains then start from a wider law around it. Shape, scales and (once, at half of
     the burn-in) particles are learned in the burn-in and then stay, by counted iterations and never
-    by the clock.
+    by the clock. The particles are a function of the parameters: more where observations are more
+    precise, at which a filter of as many as fit the centre would stick. Collapsed moves take
+    nearly all of the time while they are cheap, and half of it in long series, where an iteration
+    has up to four sweeps.
 
     Time O(n_chains n_iterations T (20 + N)) for N particles in collapsed moves, which are rarer the
     larger N is; memory O(T N) for each chain, and at most 64 MB for the paths.
@@ -158,12 +162,7 @@ def posterior(
     """
     model = as_model(model)
     chosen_method = choose_method(model, method)
-    several = [one for one, _ in as_several(y, inputs) or []]  # empty: one series
-    if several and chosen_method != "exact":
-        raise ValueError(
-            f"y must be one series for method={chosen_method!r}, got a list of {len(several)}: "
-            "only exact likelihoods of several are added up"
-        )
+    several = as_several(y, inputs)
     n_iterations = as_count(n_iterations, "n_iterations", minimum=2)
     note = " (n_iterations - 1)"
     burn_in = n_iterations // 2 if burn_in is None else burn_in
@@ -176,21 +175,26 @@ def posterior(
     schedule = Schedule(n_iterations, burn_in, 1)
     if chosen_method == "exact":
         as_inputs(inputs, wanted=False)
-        rows = [exact.rows_of(model, one) for one in several or [y]]
+        rows = [exact.rows_of(model, one) for one, _ in several or [(y, None)]]
         problem: Any = exact.ExactProblem(target, rows, schedule)
         found = _finish(exact.pilot(problem, np.random.default_rng([key, _PILOT])))
         problem, run_one = problem._replace(pilot=found), exact.exact_chain
         seconds = 1e-3 * n_iterations
     else:
         backward: Backward = "exact" if model.log_transition is not None else "ancestor"
-        n = particle.N_SWEEP
-        smoothing = make_problem(model, y, "state", n, 2, backward, paths=None, inputs=inputs)
-        numbers = n_chains * (n_iterations - burn_in) * len(smoothing.y) * (model.dim or 1)
+
+        def one_series(i: int, y: Any, inputs: Any) -> SmoothingProblem:
+            n = particle.N_SWEEP
+            return make_problem(model, y, "state", n, 2, backward, paths=None, inputs=inputs)
+
+        series = each_series(one_series, several) if several else [one_series(0, y, inputs)]
+        problem = ParticleProblem(target, series, schedule, chosen_method, given)
+        numbers = n_chains * (n_iterations - burn_in) * problem.n_times * (model.dim or 1)
         schedule = schedule._replace(thin=max(1, -(-numbers // _PATH_NUMBERS)))
-        problem = particle.ParticleProblem(target, smoothing, schedule, chosen_method, given)
-        found, chosen = _finish(particle.pilot(problem, key, _PILOT))
-        problem, run_one = problem._replace(pilot=found, chosen=chosen), particle.particle_chain
-        seconds = smoothing.seconds() * n_iterations
+        problem = problem._replace(schedule=schedule)
+        found, size = _finish(particle.pilot(problem, key, _PILOT))
+        problem, run_one = problem._replace(pilot=found, size=size), particle.particle_chain
+        seconds = sum(one.seconds() for one in series) * n_iterations
     chains = run_chains(
         run_one,
         [(problem, key, c) for c in range(n_chains)],
@@ -206,7 +210,7 @@ def posterior(
     if chosen_method == "exact":
         result = _with_exact_paths(result, y, np.random.default_rng([key, _PATHS]))
     else:
-        result = replace(result, _y=smoothing.y)
+        result = replace(result, _y=series[0].y)
     return _checked(result)
 
 
@@ -239,13 +243,13 @@ def _result(prior: Prior, method: str, schedule: Schedule, chains: list[Chain]) 
         parts = [getattr(chain, name) for chain in chains]
         return None if parts[0] is None else np.array(parts)
 
-    changed, sweeps = stack("changed"), len(chains) * (schedule.n_iterations - schedule.burn_in)
+    rates = stack("update_rate")
     return PosteriorResult(
         draws=stack("draws"),
         names=prior.names,
         acceptance=stack("acceptance"),
         collapsed_acceptance=stack("collapsed_acceptance"),
-        update_rate=None if changed is None else changed.sum(axis=0) / sweeps,
+        update_rate=None if rates is None else rates.mean(axis=0),
         paths=stack("paths"),
         thin=schedule.thin,
         method=method,

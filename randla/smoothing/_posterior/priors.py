@@ -234,6 +234,24 @@ def _require_inside(name: str, law: Any, kind: str) -> None:
         )
 
 
+def _log_normal(x: float, s: float) -> float:
+    return -0.5 * (math.log(x) / s) ** 2 - math.log(s * x) - _HALF_LOG_2PI
+
+
+def _student(x: float, df: float) -> float:
+    norm = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df) - 0.5 * math.log(math.pi * df)
+    return norm - 0.5 * (df + 1.0) * math.log1p(x * x / df)
+
+
+#: For laws of which SciPy's own formula is made for arrays (25 us a number).
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_FORMULAS: dict[str, Callable[..., float]] = {
+    "lognorm": _log_normal,
+    "t": _student,
+    "cauchy": lambda x: -math.log(math.pi * (1.0 + x * x)),
+}
+
+
 def _fast_density(law: Any) -> Callable[[float], float]:
     """``law.logpdf`` for one number, without the checks of frozen laws (0.3 to 40 us of 60).
 
@@ -242,7 +260,8 @@ def _fast_density(law: Any) -> Callable[[float], float]:
     try:
         dist = law.dist
         shapes, loc, scale = dist._parse_args(*law.args, **law.kwds)
-        (low, high), log_scale, inner = law.support(), math.log(scale), dist._logpdf
+        (low, high), log_scale = law.support(), math.log(scale)
+        inner = _FORMULAS.get(dist.name, dist._logpdf)
 
         def fast(x: float) -> float:
             if not low < x < high:

@@ -42,16 +42,17 @@ class PosteriorResult(Result):
         Likewise of those that renew the path as well ("particle").
     update_rate : (T,) ndarray or None
         Share of the sweeps after the burn-in, over all chains, in which the path left the one
-        before at time t ("particle").
+        before at time t ("particle"); of several series one after another.
     paths : (n_chains, n_paths, T, d) ndarray or None
         Paths of the states, each drawn together with ``draws[:, i * thin]``; None with
-        ``method="exact"`` and several megabytes.
+        several series, and with ``method="exact"`` and several megabytes.
     thin : int
         Draws from one of the `paths` to the next.
     method : str
         "exact", "particle" or "pmmh".
     n_particles : (n_chains,) ndarray of int or None
-        Particles of the filters whose likelihoods were compared; zero where there were none.
+        Particles of the filters whose likelihoods were compared, at the centre of the posterior;
+        zero where there were none.
     period : (n_chains,) ndarray of int or None
         With "particle": iterations from one such comparison to the next.
     burn_in : int

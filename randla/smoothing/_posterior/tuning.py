@@ -52,8 +52,8 @@ class Sampler(Protocol):
     def learn(self, pilot: Pilot) -> None:
         """Take over a new centre and shape."""
 
-    def retune(self, mean: Array) -> Iterator[int]:
-        """Choose once more what is chosen at the centre."""
+    def retune(self, line: Array) -> Iterator[int]:
+        """Choose once more what depends on where the chain is, by a stretch of it (n, m)."""
 
     def start_counting(self) -> None:
         """Forget what was counted in the burn-in."""
@@ -70,7 +70,7 @@ class Chain(NamedTuple):
     paths: Array | None  # (n_paths, T, d)
     acceptance: float
     collapsed_acceptance: float | None = None
-    changed: NDArray[np.int64] | None = None  # (T,), sweeps in which the path was left
+    update_rate: Array | None = None  # (T,), share of sweeps in which the path was left
     n_particles: int = 0
     period: int = 0
 
@@ -93,7 +93,7 @@ def run(
         if done < burn_in and done % LEARN_EVERY == 0:
             sampler.learn(learned(line[done // 2 : done], shape))
         if done == burn_in // 2:  # a quarter of the default length
-            for _ in sampler.retune(line[done // 2 : done].mean(axis=0)):
+            for _ in sampler.retune(line[done // 2 : done]):
                 yield k
         path = sampler.path() if k >= burn_in else None
         if path is not None:

@@ -47,7 +47,7 @@ def split_row(z, order, labels, u, v):
 @kernel
 def add_split_costs(Z, order, key, first, n, left, right, mass, p, totals):
     """totals[b] += costs of split number first + b, summed over the sorted rows Z (L, N) with their
-    permutations `order`. The plan (left, right, mass) is empty for samples of equal size n.
+    permutations `order`. For samples of equal size n there is no plan: left, right, mass are None.
     """
     N = Z.shape[1]
     labels = np.empty((_AT_A_TIME, N), np.uint8)
@@ -59,8 +59,8 @@ def add_split_costs(Z, order, key, first, n, left, right, mass, p, totals):
         for row in range(Z.shape[0]):
             for b in range(count):
                 split_row(Z[row], order[row], labels[b], u, v)
-                if left.size:
-                    cost = sum_planned(u[:n], v[: N - n], left, right, mass, 0.0, 1.0, p)
+                if left is None:
+                    totals[start + b] += row_cost(u[:n], v[:n], 0.0, 1.0, p)
                 else:
-                    cost = row_cost(u[:n], v[:n], 0.0, 1.0, p)
-                totals[start + b] += cost
+                    pairs = left, right, mass
+                    totals[start + b] += sum_planned(u[:n], v[: N - n], *pairs, 0.0, 1.0, p)

@@ -14,7 +14,7 @@ Whether it does is decided in the integers of `accumulate_weights`, or in those 
 import numpy as np
 
 from randla._elementary import power
-from randla._jit import inline, kernel
+from randla._jit import kernel
 
 
 @kernel
@@ -28,15 +28,27 @@ def _fill_levels(A, B, low, high):
         high[k] = min(j + np.int64(B[j] == A[k]), B.size - 1)  # two points where it jumps there
 
 
-@inline
-def _growth(first, second, g, unit, p):
-    """(|second - g| unit)^p - (|first - g| unit)^p; p = 1, 2 ignore the unit."""
-    s, t = second - g, first - g
-    if p == 2.0:
-        return (s - t) * (s + t)
+@kernel
+def _add_costs(u, q, shift, unit, p, factor, out):
+    """out[k] += factor (|u[k] + shift - q[k]| unit)^p; p = 1 ignores the unit."""
     if p == 1.0:
-        return abs(s) - abs(t)
-    return power(abs(s) * unit, p) - power(abs(t) * unit, p)
+        for k in range(out.size):
+            out[k] += factor * abs(np.float64(u[k]) + shift - q[k])
+    else:
+        for k in range(out.size):  # without a branch, so that powers vectorise
+            out[k] += factor * power(abs(np.float64(u[k]) + shift - q[k]) * unit, p)
+
+
+@kernel
+def _fill_growth(u, g, shift, unit, p, out):
+    """Add half of |u_{k+1} - g_k|^p - |u_k - g_k|^p to `out` (n - 1,), u moved by `shift`."""
+    if p == 2.0:
+        for k in range(out.size):
+            s, t = np.float64(u[k + 1]), np.float64(u[k])
+            out[k] += 0.5 * (s - t) * ((s + shift - g[k]) + (t + shift - g[k]))
+    else:
+        _add_costs(u[1:], g, shift, unit, p, 0.5, out)
+        _add_costs(u[: out.size], g, shift, unit, p, -0.5, out)
 
 
 @kernel
@@ -45,29 +57,27 @@ def fill_potentials(U, V, A, B, order, masses, shifts, unit, p, R):
 
     U (B, n), V (B, m): sorted rows, where points of U are moved by `shifts` (B,). A (B, n) and
     B (B, m): accumulated integer masses, or one row that stands for all. masses (n,): of the points
-    in their own order, with sum 1.
+    in their own order, with sum 1. p = 1 and 2 ignore `unit`.
     """
     n = U.shape[1]
-    low, high, phi = np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n)
+    low, high = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    g, h, growth = np.empty(n - 1), np.empty(n - 1), np.empty(n - 1)
     for row in range(U.shape[0]):
         u, v, index, out = U[row], V[row], order[row], R[row]
         if row < A.shape[0]:
             _fill_levels(A[row], B[row], low, high)
-        value, mean, last = 0.0, 0.0, np.float64(u[0]) + shifts[row]
-        phi[0] = 0.0
-        for k in range(np.uint64(n - 1)):
-            following = np.float64(u[k + np.uint64(1)]) + shifts[row]
-            g, h = np.float64(v[low[k]]), np.float64(v[high[k]])
-            growth = _growth(last, following, g, unit, p)
-            if low[k] != high[k]:
-                growth = 0.5 * (growth + _growth(last, following, h, unit, p))
-            value += growth
-            phi[k + np.uint64(1)] = value
-            last = following
-        for k in range(np.uint64(n)):
-            mean += masses[np.uint64(index[k])] * phi[k]
-        for k in range(np.uint64(n)):
-            out[np.uint64(index[k])] = phi[k] - mean
+        for k in range(growth.size):
+            g[k], h[k], growth[k] = v[low[k]], v[high[k]], 0.0
+        _fill_growth(u, g, shifts[row], unit, p, growth)  # half of it for each of the two points
+        _fill_growth(u, h, shifts[row], unit, p, growth)
+        value, mean = 0.0, 0.0
+        for k in range(growth.size):
+            value += growth[k]  # phi, from zero at the first point
+            mean += masses[np.uint64(index[k + 1])] * value
+            growth[k] = value
+        out[np.uint64(index[0])] = -mean
+        for k in range(growth.size):
+            out[np.uint64(index[k + 1])] = growth[k] - mean
 
 
 @kernel
@@ -86,10 +96,23 @@ def _fill_places(A, place, share):
         share[r] = min(max((level - start) / (end - start), 0.0), 1.0) if end > start else 1.0
 
 
-@inline
-def _quantile(u, place, share, r):
-    i = np.uint64(place[r])
-    return (1.0 - share[r]) * np.float64(u[i]) + share[r] * np.float64(u[i + np.uint64(1)])
+@kernel
+def _fill_quantiles(u, place, share, q):
+    for r in range(q.size):
+        i, t = np.uint64(place[r]), share[r]
+        q[r] = (1.0 - t) * np.float64(u[i]) + t * np.float64(u[i + np.uint64(1)])
+
+
+@kernel
+def _fill_weights(x, y, shift, p, out):
+    """out[k] = p (p - 1) |x - y|^{p-2} in the middle between quantiles k and k + 1."""
+    for k in range(out.size):
+        gap = abs(0.5 * (x[k] + x[k + 1]) - 0.5 * (y[k] + y[k + 1]) + shift)
+        least = 0.25 * ((x[k + 1] - x[k]) + (y[k + 1] - y[k]))
+        # below p = 2 quantiles are told apart by their spacings at best
+        out[k] = max(gap, least) if p < 2.0 else gap
+    for k in range(out.size):
+        out[k] = p * (p - 1.0) * power(out[k], p - 2.0)
 
 
 @kernel
@@ -104,27 +127,23 @@ def fill_biases(U, V, A, B, shifts, p, K, biases, noises, ties):
     neighbours among both rows.
     """
     at_u, at_v = np.empty(K, np.uint32), np.empty(K, np.uint32)
-    share_u, share_v = np.empty(K), np.empty(K)
+    share_u, share_v, x, y = np.empty(K), np.empty(K), np.empty(K), np.empty(K)
+    weights = np.full(K - 1, 2.0)  # p (p - 1) |F^{-1} - G^{-1}|^{p-2} at p = 2
     for row in range(U.shape[0]):
         u, v = U[row], V[row]
         if row < A.shape[0]:
             _fill_places(A[row], at_u, share_u)
             _fill_places(B[row], at_v, share_v)
+        _fill_quantiles(u, at_u, share_u, x)
+        _fill_quantiles(v, at_v, share_v, y)
+        if p != 2.0:
+            _fill_weights(x, y, shifts[row], p, weights)
         total, squares = 0.0, 0.0
-        left, right = _quantile(u, at_u, share_u, 0), _quantile(v, at_v, share_v, 0)
-        for k in range(1, K):
-            x, y = _quantile(u, at_u, share_u, k), _quantile(v, at_v, share_v, k)
-            du, dv, t = x - left, y - right, k / K
-            weight = 2.0
-            if p != 2.0:
-                gap = abs(0.5 * (x + left) - 0.5 * (y + right) + shifts[row])
-                # below p = 2 quantiles are told apart by their spacings at best
-                gap = max(gap, 0.25 * (du + dv)) if p < 2.0 else gap
-                weight = p * (p - 1.0) * power(gap, p - 2.0)
-            term = t * (1.0 - t) * weight * du * dv
+        for k in range(K - 1):
+            t = (k + 1) / K
+            term = t * (1.0 - t) * weights[k] * (x[k + 1] - x[k]) * (y[k + 1] - y[k])
             total += term
             squares += term * term
-            left, right = x, y
         biases[row], noises[row] = K * total, K * np.sqrt(squares)
         count = 0
         for k in range(u.size - 1):

@@ -198,9 +198,11 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
         if order is not None:
             source_order, target_order = target_order, source_order
     if flipped:
-        x[:] = source
+        for i in range(n):  # x[:] = source would compile the words of an error as well
+            x[i] = source[i]
         if order is not None:
-            order[:] = source_order
+            for i in range(n):
+                order[i] = source_order[i]
 
 
 @kernel
