@@ -199,6 +199,16 @@ def as_weights(w: Any, size: int, name: str, *, positive_sum: bool = True) -> Fl
     return read_only(array)
 
 
+def as_quantile_levels(q: Any) -> NDArray[np.float64]:
+    """`q` as a number in [0, 1], or a list of at least one of them."""
+    levels = as_array(q, "q")
+    is_bool = np.asarray(q).dtype == np.bool_
+    if is_bool or levels.ndim > 1 or levels.size == 0 or not ((levels >= 0) & (levels <= 1)).all():
+        kind = TypeError if is_bool else ValueError
+        raise kind(f"q must be a number or a list of numbers in [0, 1], got {q!r}")
+    return levels.astype(np.float64)
+
+
 def as_count(
     value: Any, name: str, *, minimum: int = 1, maximum: int | None = None, note: str = ""
 ) -> int:

@@ -219,3 +219,10 @@ def test_other_tables_are_read_in_the_same_way(library):
         v.as_matrix(make(good | {"q": ["a", "b"]}))
     with pytest.raises(ValueError, match="A must have no missing values, got 1 in column 'q'"):
         v.as_matrix(make(good | {"q": [None, 1]}))
+
+
+@pytest.mark.parametrize("q", [True, [True, False], [], [[0.5]], 1.5, -0.1, [0.5, np.nan]])
+def test_levels_of_quantiles_are_numbers_between_zero_and_one(q):
+    with pytest.raises((TypeError, ValueError), match="q must be"):
+        v.as_quantile_levels(q)
+    assert v.as_quantile_levels(1) == 1.0

@@ -9,11 +9,8 @@ sampler with PaRIS statistics, whose bias falls geometrically in the number of s
 from randla.smoothing._exact.components import components
 from randla.smoothing._exact.hmm import HMMSmootherResult, hmm_smoother
 from randla.smoothing._exact.kalman import KalmanSmootherResult, kalman_smoother
-from randla.smoothing._likelihood.maximum_likelihood import (
-    MaximumLikelihoodResult,
-    MaximumLikelihoodWarning,
-    maximum_likelihood,
-)
+from randla.smoothing._likelihood.maximum_likelihood import maximum_likelihood
+from randla.smoothing._likelihood.result import MaximumLikelihoodResult, MaximumLikelihoodWarning
 from randla.smoothing._model.additive_functional import AdditiveFunctional
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._models.chaotic import ChaoticRNN

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from randla._parallel import part_bounds, progress_bar, run_parts
 from randla._random import draw_key
 from randla._typing import Array
-from randla._validation import as_count, as_flag, as_number
+from randla._validation import as_count, as_flag, as_number, as_points
 from randla.transport._clouds import Cloud, as_pair, times_power_of_two
 from randla.transport._directions import Design, as_design
 from randla.transport._kernels.cost import accumulate_weights, next_stretch
@@ -42,8 +42,8 @@ class ExpectedSlicedPlan(Drawn, DirectionsResult):
     Attributes
     ----------
     barycentric : (n, d) ndarray
-        Where each point of X goes: the mean of its matches in Y. A point of the convex hull of Y;
-        NaN for points without weight.
+        Where each point of X goes: the mean of its matches in Y, a point of the convex hull of Y.
+        Points without weight stay.
     standard_error : (n, d) ndarray or None
         Of `barycentric`; None for directions given as an array.
     cost : float
@@ -179,8 +179,8 @@ def expected_sliced_plan(
     n = None if n_projections is None else as_count(n_projections, "n_projections", minimum=1)
     design = as_design(directions, clouds.dim, n, key)
     x, y = clouds.items
-    shape = len(np.atleast_1d(np.asarray(X))), len(np.atleast_1d(np.asarray(Y)))
-    matches = _Matches(x, y, shape)
+    given = as_points(X, "X")
+    matches = _Matches(x, y, (len(given), len(as_points(Y, "Y"))))
     costs, mean, errors = matches.means(design, p, progress)
     is_given = design.kind == "array" and clouds.dim > 1
     fitted = plain_mean(costs, design.block)
@@ -188,8 +188,8 @@ def expected_sliced_plan(
     cost = MeanCost.of(fitted.estimate, error, freedom, p, clouds.exponent)
     times_power_of_two(errors, clouds.exponent, errors)
     return ExpectedSlicedPlan(
-        barycentric=matches.of_all_points(clouds.from_common_units(mean + y.centre)),
-        standard_error=None if is_given else matches.of_all_points(errors),
+        barycentric=_completed(clouds.from_common_units(mean + y.centre), given, x.kept),
+        standard_error=None if is_given else _completed(errors, np.zeros(given.shape), x.kept),
         cost=float(cost.powers(cost.mean)),
         cost_standard_error=None if is_given else float(cost.powers(error)),
         degrees_of_freedom=None if is_given else freedom,
@@ -198,6 +198,15 @@ def expected_sliced_plan(
         _matches=matches,
         _design=design,
     )
+
+
+def _completed(rows: Array, others: NDArray[Any], kept: NDArray[np.intp] | None) -> Array:
+    """Rows of the points with weight among those of all points."""
+    if kept is None:
+        return rows
+    full = others.astype(np.float64)
+    full[kept] = rows
+    return full
 
 
 class _Matches:
@@ -209,15 +218,6 @@ class _Matches:
         self._coupling = Coupling(x.size, y.size, weighted=self._weighted)
         self._points = [np.array(c.points[: c.dim].T, np.float64, order="C") for c in (x, y)]
         self._points[0] += x.centre - y.centre  # both about the centre of y
-
-    def of_all_points(self, rows: Array) -> Array:
-        """Rows for all points of X, NaN for those without weight."""
-        kept = self._clouds[0].kept
-        if kept is None:
-            return rows
-        full = np.full((self._shape[0], rows.shape[1]), np.nan)
-        full[kept] = rows
-        return full
 
     # Directions ----------------------------------------------------------------------------------
 
@@ -260,7 +260,8 @@ class _Matches:
     def _rounds(self, design: Design, progress: bool) -> Iterator[tuple[int, int]]:
         """Ranges of directions of whole blocks."""
         n_points = sum(cloud.size for cloud in self._clouds)
-        step = max(_ROUND_NUMBERS // (n_points * design.block), 1) * design.block
+        per_block = n_points * max(1, self._clouds[0].dim // 64) * design.block  # Ctrl-C is heard
+        step = max(_ROUND_NUMBERS // per_block, 1) * design.block
         with progress_bar(design.n, progress, "plans") as bar:
             for first in range(0, design.n, step):
                 last = min(first + step, design.n)

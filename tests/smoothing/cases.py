@@ -141,6 +141,7 @@ CASES = [
             *COMMON,
             ({"resampling": "none"}, ValueError, "resampling must be one of"),
             ({"ess_threshold": -0.5}, ValueError, "ess_threshold must be in"),
+            ({"n_runs": 10**12}, ValueError, "n_runs must leave the work space"),
             ({"n_runs": 0}, ValueError, "n_runs must be at least 1"),
             ({"n_lags": -1}, ValueError, "n_lags must be at least 0"),
             ({"proposal": "optimal"}, ValueError, "proposal must be one of"),

@@ -85,6 +85,11 @@ CASES = [
             ({"n_chains": 0}, ValueError, "n_chains must be at least 1"),
             ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
             ({"step_size": -1.0}, ValueError, "step_size must be greater than 0"),
+            (
+                {"optimizer": "em", "step_size": 0.1},
+                ValueError,
+                "step_size must be None with optimizer='em'",
+            ),
             ({"decay": np.nan}, ValueError, "decay must be in"),
         ],
     ),
@@ -135,7 +140,7 @@ CASES = [
     ),
     Case(
         "kalman_smoother",
-        lambda y, model=NORMAL: kalman_smoother(model, y),
+        lambda y, model=NORMAL, inputs=None: kalman_smoother(model, y, inputs=inputs),
         {"y": SERIES},
         values=kalman_values,
         takes_rng=False,
@@ -143,11 +148,12 @@ CASES = [
         bad_options=[
             ({"model": HMM}, TypeError, "model must be a LinearGaussian, got DiscreteHMM"),
             ({"model": None}, TypeError, "model must be a LinearGaussian, got NoneType"),
+            ({"inputs": SERIES}, ValueError, "inputs must be None"),
         ],
     ),
     Case(
         "hmm_smoother",
-        lambda y, model=HMM: hmm_smoother(model, y),
+        lambda y, model=HMM, inputs=None: hmm_smoother(model, y, inputs=inputs),
         {"y": SYMBOLS},
         values=hmm_values,
         takes_rng=False,
@@ -155,6 +161,7 @@ CASES = [
         bad_options=[
             ({"model": NORMAL}, TypeError, "model must be a DiscreteHMM, got LinearGaussian"),
             ({"y": [0, 2]}, ValueError, "y must hold symbols 0..1"),
+            ({"inputs": SYMBOLS}, ValueError, "inputs must be None"),
         ],
     ),
     Case(

@@ -11,6 +11,7 @@ from scipy import stats
 from randla import DegenerateFilterWarning, StateSpaceModel, particle_filter
 from randla._random import draw_key, new_stream
 from randla.smoothing._kernels.particles import resample
+from randla.smoothing._particles import filter_run
 from randla.smoothing._particles.filter_errors import pivot_interval
 from randla.smoothing._particles.filter_run import FilterRun
 from tests.smoothing import models, reference
@@ -35,6 +36,14 @@ def run_of(model, y, n, scheme, threshold, n_lags):
 
 def clouds(run):
     return SimpleNamespace(particles=run.particles.states, **run.particles._asdict())
+
+
+def test_genealogy_may_catch_up_after_any_number_of_times(monkeypatch):
+    whole = particle_filter(models.walk, Y, n_particles=100, n_lags=6, rng=0)
+    monkeypatch.setattr(filter_run, "_KEPT_STATES", 200)
+    cut = particle_filter(models.walk, Y, n_particles=100, n_lags=6, rng=0)
+    np.testing.assert_array_equal(cut.standard_error, whole.standard_error)
+    assert cut.log_likelihood_standard_error == whole.log_likelihood_standard_error
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -231,7 +231,8 @@ def test_arguments_that_do_not_fit_are_refused(arguments):
         return
     places = len(arguments.split(",")) == 4 and "*" not in arguments  # then a name is misplaced
     error = TypeError if places else ValueError
-    with pytest.raises(error, match=r"log_potential must take \(t, x, y, theta\), got \("):
+    match = rf"log_potential must take \(t, x, y, theta\), got \({re.escape(arguments)}\)"
+    with pytest.raises(error, match=match):
         StateSpaceModel(**{**models.WALK, "log_potential": scope["log_potential"]})
 
 

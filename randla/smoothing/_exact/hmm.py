@@ -13,6 +13,7 @@ from randla.smoothing._kernels.exact.hmm import forward_backward
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.observations import as_symbols
 from randla.smoothing._model.plot import plot_shares
+from randla.smoothing._model.series import as_inputs
 from randla.smoothing._model.several import (
     SeriesResult,
     over_series,
@@ -133,7 +134,7 @@ class HMMSmootherResult(SeriesResult):
 
 
 @over_series
-def hmm_smoother(model: DiscreteHMM, y: ArrayLike) -> HMMSmootherResult:
+def hmm_smoother(model: DiscreteHMM, y: ArrayLike, *, inputs: None = None) -> HMMSmootherResult:
     r"""Exact smoothing in a hidden Markov model with finitely many states and symbols.
 
     The forward-backward algorithm [1]_ in logarithms:
@@ -147,6 +148,8 @@ def hmm_smoother(model: DiscreteHMM, y: ArrayLike) -> HMMSmootherResult:
     y : (T,) or (T, 1) array_like, or a list of arrays
         Symbols 0..M-1, as integers or as floats with integer values; NaN where missing. Several
         series as for `kalman_smoother`.
+    inputs : None
+        As no function of these models has an argument `u`.
 
     Returns
     -------
@@ -184,4 +187,5 @@ def hmm_smoother(model: DiscreteHMM, y: ArrayLike) -> HMMSmootherResult:
     """
     if not isinstance(model, DiscreteHMM):
         raise TypeError(f"model must be a DiscreteHMM, got {type(model).__name__}")
+    as_inputs(inputs, False)
     return HMMSmootherResult.of(as_symbols(y, model.emission_probs.shape[1]), model._tables)

@@ -1,5 +1,6 @@
 """Exact smoothing of linear Gaussian models."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ from randla.smoothing._kernels.exact import diffuse, kalman as kernels
 from randla.smoothing._kernels.exact.kalman_score import gradient
 from randla.smoothing._model.additive_functional import NAMES
 from randla.smoothing._model.plot import plot_band
+from randla.smoothing._model.series import as_inputs
 from randla.smoothing._model.several import (
     SeriesResult,
     over_series,
@@ -107,7 +109,9 @@ class KalmanSmootherResult(SeriesResult):
 
 
 @over_series
-def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult:
+def kalman_smoother(
+    model: LinearGaussian, y: ArrayLike, *, inputs: None = None
+) -> KalmanSmootherResult:
     r"""Exact smoothing in a linear Gaussian state-space model.
 
     For a `LinearGaussian` model (with A, Q, B, R, and whatever else it has) the law of the states
@@ -127,6 +131,8 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
         Observations. NaN entries are missing: a row may be observed wholly, partly or not at all.
         Of several independent series (arrays in a list or tuple) the log-likelihoods and
         expectations add up, and `series` of the result has each.
+    inputs : None
+        As no function of these models has an argument `u`.
 
     Returns
     -------
@@ -181,13 +187,14 @@ def kalman_smoother(model: LinearGaussian, y: ArrayLike) -> KalmanSmootherResult
     """
     if not isinstance(model, LinearGaussian):
         raise TypeError(f"model must be a LinearGaussian, got {type(model).__name__}")
+    as_inputs(inputs, False)
     rows = model._as_rows(y)
     n, d = len(rows), len(model.initial_mean)
     mean, covariance, lag = np.empty((n, d)), np.empty((n, d, d)), np.empty((n - 1, d, d))
     value, system, work, _, columns, _ = _run_filter(model, rows, smoothing=(mean, lag, covariance))
     if columns.size:
         diffuse.smooth_columns(system, lag, columns, work.floor)
-    kernels.smooth(system, work, mean, covariance, lag)
+    kernels.smooth(system.A, system.c, work, mean, covariance, lag)
     if columns.size:
         diffuse.add_products(columns, covariance, lag)
     return KalmanSmootherResult(mean, covariance, lag, value, model, rows)
@@ -260,7 +267,7 @@ def _require_density(value: float, time: int) -> None:
             f"y has no density at time {time}: given the earlier observations some combination "
             "of its entries is certain. Give these a positive variance in observation_cov"
         )
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"y must have a finite log-likelihood under the model, got {value}")
 
 

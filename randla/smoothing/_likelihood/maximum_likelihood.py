@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from randla._parallel import progress_bar
 from randla._random import draw_key
-from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
+from randla._results import warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.smoothing._likelihood.ascent import (
@@ -27,13 +26,16 @@ from randla.smoothing._likelihood.newton import (
     newton_exact,
     newton_particles,
 )
-from randla.smoothing._likelihood.parametrisation import Parametrisation, single_supports
+from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.result import (
+    MaximumLikelihoodResult,
+    MaximumLikelihoodWarning,
+)
 from randla.smoothing._likelihood.scores import ExactScores, ParticleScores, ParticleSettings
 from randla.smoothing._likelihood.structural import structural_maximum
 from randla.smoothing._model.series import as_inputs
 from randla.smoothing._model.several import as_several, each_series
 from randla.smoothing._model.state_space import StateSpaceModel
-from randla.smoothing._model.supports import support_interval
 from randla.smoothing._models.linear_gaussian import LinearGaussian
 from randla.smoothing._models.structural import StructuralModel
 from randla.smoothing._particles.checks import as_model
@@ -41,140 +43,6 @@ from randla.smoothing._particles.checks import as_model
 # On the unconstrained scale: Adam moves by about a step in each round, 200 of them by some 4.
 _DEFAULT_STEP = {"adam": 0.05, "sgd": 0.3, "em": 1.0, "bfgs": 1.0}
 _NO_OBSERVATION = "y must hold an observation to learn from, got NaN in every row"
-
-
-class MaximumLikelihoodWarning(RandlaWarning):
-    """The maximum was not reached, or some direction is not determined by the data."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class MaximumLikelihoodResult(Result):
-    """What `maximum_likelihood` returns; f free parameters.
-
-    Attributes
-    ----------
-    theta : (f,) ndarray
-        The estimates.
-    names : tuple of str
-        Their names.
-    parameter_standard_error : (f,) ndarray or None
-        Statistical: the root of the diagonal of the inverse observed information, by Louis'
-        identity (from differences of the exact score with ``method="exact"``). None without the
-        final stage.
-    monte_carlo_error : (f,) ndarray or None
-        Of the algorithm, given the data: standard error of `theta` around the maximiser, from the
-        spread of independent chains. It does not see the bias that all chains share with
-        ``method="paris"``. Zero with ``method="exact"``; None with one chain or without the final
-        stage.
-    parameter_covariance : (f, f) ndarray or None
-        Statistical covariance of the estimates.
-    trace : (n_steps + 1, f) ndarray
-        Start and the parameters after each step of the optimizer.
-    model : StateSpaceModel
-        The model at the estimates.
-    log_likelihood : float
-        At the estimates: exact with ``method="exact"``, else from eight runs of `particle_filter`
-        with `n_particles` each.
-    log_likelihood_standard_error : float
-        Of the algorithm, given the data: zero with ``method="exact"``, NaN where the runs differ
-        too much. Differences between models have the root of the sum of the squares, also with the
-        same seed.
-    n_parameters : int
-        How many are free (of each row of probabilities all but one), with the directions of a
-        diffuse start.
-    last_step_size : float
-        Of the optimizer; the error that the steps leave is proportional to it. The final stage
-        removes that.
-    converged : bool or None
-        Whether the last step of the final stage was within its noise; None without that stage.
-    method, optimizer : str
-    at_boundary : (f,) ndarray of bool
-        For a model of `structural` the estimates at the edge of their range, such as standard
-        deviations of zero: there the maximum has no normal law and no standard error (NaN).
-    """
-
-    theta: Array
-    names: tuple[str, ...]
-    parameter_standard_error: Array | None
-    monte_carlo_error: Array | None
-    parameter_covariance: Array | None
-    trace: Array
-    model: StateSpaceModel
-    log_likelihood: float
-    log_likelihood_standard_error: float
-    n_parameters: int
-    last_step_size: float
-    converged: bool | None
-    method: str
-    optimizer: str
-    at_boundary: NDArray[np.bool_]
-
-    _shown: ClassVar[tuple[str, ...]] = (
-        "names", "theta", "parameter_standard_error", "monte_carlo_error", "log_likelihood",
-        "log_likelihood_standard_error", "converged", "method",
-    )  # fmt: skip
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, with twice the standard error of `log_likelihood`."""
-        return 2.0 * (self.n_parameters - self.log_likelihood)
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """Confidence intervals of the parameters, with both errors.
-
-        Normal on the whole line to which `StateSpaceModel.support` takes a parameter (variances
-        and standard deviations by logarithms, probabilities by logits), so that they stay in its
-        range. NaN where the estimate is `at_boundary`.
-
-        They hold for long series.
-
-        Parameters
-        ----------
-        level : float, optional
-            Between 0 and 1.
-
-        Returns
-        -------
-        low, high : (f,) ndarray
-
-        Raises
-        ------
-        ValueError
-            If there are no standard errors.
-        """
-        if self.parameter_standard_error is None:
-            raise ValueError("n_final must be at least 1 for standard errors, got a result without")
-        algorithm = 0.0 if self.monte_carlo_error is None else self.monte_carlo_error
-        error = np.hypot(self.parameter_standard_error, algorithm)  # independent errors
-        kinds = single_supports(self.model)
-        places = [self.model.names.index(name) for name in self.names]
-        intervals = [
-            support_interval(kinds[place], estimate, spread, level)
-            for place, estimate, spread in zip(places, self.theta, error, strict=True)
-        ]
-        low, high = np.array(intervals).reshape(-1, 2).T
-        return low, high
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the trace of each parameter, relative to its estimate (needs matplotlib).
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw.
-
-        Returns
-        -------
-        ax : matplotlib Axes
-        """
-        ax = axes_or_new(ax)
-        unit = np.where(self.theta != 0.0, np.abs(self.theta), 1.0)
-        ax.plot((self.trace - self.theta) / unit, label=list(self.names))
-        ax.axhline(0.0, color="0.7", zorder=0)
-        ax.set(xlabel="step", ylabel="(parameter - estimate) / |estimate|")
-        if len(self.names) <= 10:
-            ax.legend()
-        return ax
 
 
 def maximum_likelihood(
@@ -251,8 +119,8 @@ def maximum_likelihood(
     n_steps : int, optional
         Steps of the optimizer, at most; 0 leaves only the final stage.
     step_size : float, optional
-        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". Unused by
-        "em".
+        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". "em" has
+        none.
     decay : float, optional
         Step s is ``step_size / (1 + s / s0)**decay``, s0 a quarter of `n_steps` but at most 50.
         With particle EM the weight of new statistics decays so after the first quarter.
@@ -346,6 +214,10 @@ def maximum_likelihood(
     n_sweeps = as_count(n_sweeps, "n_sweeps")
     first = _DEFAULT_STEP[optimizer]
     if step_size is not None:
+        if optimizer == "em":
+            raise ValueError(
+                f"step_size must be None with optimizer='em', which has none, got {step_size!r}"
+            )
         first = as_number(step_size, "step_size", low=0.0, closed="neither")
     decay = as_number(decay, "decay", low=0.0, high=1.0)
     settings = ParticleSettings(

@@ -23,11 +23,12 @@ def _once(method: Callable[..., _T]) -> Callable[..., _T]:
     @wraps(method)
     def cached(self: "CompiledModel", *args: Any, **options: Any) -> _T:
         key = (method.__name__, *args, *sorted(options.items()))
-        # Numba's own lock, as making a result takes it: two locks could wait for one another.
-        with global_compiler_lock:
-            if key not in self._results:
-                self._results[key] = method(self, *args, **options)
-            return self._results[key]
+        if key not in self._results:
+            # Numba's own lock, as making a result takes it: two locks could wait for one another.
+            with global_compiler_lock:
+                if key not in self._results:  # no other thread was faster
+                    self._results[key] = method(self, *args, **options)
+        return self._results[key]
 
     return cached
 

@@ -1,5 +1,6 @@
 """The functions of which a model is made: what each takes, and which it is given with."""
 
+import inspect
 import random
 from collections.abc import Mapping
 from types import ModuleType, SimpleNamespace
@@ -173,9 +174,10 @@ def as_function(function: Any, name: str, arguments: tuple[str, ...]) -> UserFun
     if set(rest) != set(arguments):  # other names: a known one must then stand in its own place
         misplaced = any(o in _KNOWN and o != a for o, a in zip(rest, arguments, strict=False))
     variadic = code.co_kwonlyargcount or code.co_flags & _VARIADIC
+    got = str(inspect.signature(plain)) if variadic else f"({', '.join(own)})"
     if misplaced or variadic or len(rest) != len(arguments):
         raise (TypeError if misplaced and len(rest) == len(arguments) else ValueError)(
-            f"{name} must take ({', '.join(arguments)}), got ({', '.join(own)}): these names in "
+            f"{name} must take ({', '.join(arguments)}), got {got}: these names in "
             f"any order, or others in this order; it may also take {' and '.join(rows)}"
         )
     require_own_randomness(name, plain)

@@ -17,7 +17,7 @@ from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.checks import NoSurvivorsError, as_model, pieces
 from randla.smoothing._particles.filter_result import FilterResult
 from randla.smoothing._particles.filter_run import FilterRun, use_proposal
-from randla.smoothing._particles.problem import require_memory
+from randla.smoothing._particles.problem import require_memory, require_room
 
 SCHEMES = {
     "multinomial": resample.MULTINOMIAL,
@@ -164,6 +164,7 @@ def particle_filter(
     store = as_flag(store, "store")
     if store and n_runs > 1:
         raise ValueError(f"store=True keeps the clouds of a single run, got n_runs={n_runs}")
+    require_room(len(series.y), n_particles, model.dim or 1, n_runs)
     if store:
         require_memory(len(series.y), n_particles, model.dim or 1)
     options: dict[str, Any] = {

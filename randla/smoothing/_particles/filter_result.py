@@ -103,6 +103,7 @@ class FilterResult(SeriesResult):
     def of_one(cls, run: FilterRun) -> "FilterResult":
         """One run, with the errors of its genealogy if it was kept."""
         (states, log_weights, ancestors), track = run.particles, run.track
+        log_z = run.log_likelihood()
         error = log_z_error = suggested = method = None
         if run.genealogy.variances.size > 0:
             error, method = np.sqrt(run.genealogy.mean_variance), "genealogy"
@@ -115,10 +116,10 @@ class FilterResult(SeriesResult):
             *run.moments,
             standard_error=error,
             ess=track.ess,
-            log_likelihood=run.log_likelihood(),
+            log_likelihood=log_z,
             log_likelihood_standard_error=log_z_error,
             log_likelihood_increments=track.increments,
-            log_likelihood_per_run=np.array([run.log_likelihood()]),
+            log_likelihood_per_run=np.array([log_z]),
             error_method=method,
             suggested_n_particles=suggested,
             particles=states.reshape(*states.shape[:2], -1) if run.stored else None,

@@ -6,6 +6,7 @@ from randla._typing import Array
 from randla._validation import as_choice
 from randla.smoothing._kernels.particles import resample
 from randla.smoothing._kernels.particles.filter import filter_template
+from randla.smoothing._kernels.particles.genealogy import follow
 from randla.smoothing._model.series import Series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.checks import NoSurvivorsError, raise_for_status
@@ -13,6 +14,8 @@ from randla.smoothing._particles.records import Genealogy, Moments, ParticleRun
 
 #: Share of N above every effective sample size: resample at each step.
 ALWAYS = 2.0
+#: Numbers in the tables of states that a genealogy is made from, times N d: a part of the cache.
+_KEPT_STATES = 1 << 14
 _NO_GENEALOGY = Genealogy.of(0, 0, resample.SYSTEMATIC, Moments(*np.empty((2, 0, 0))))
 
 
@@ -47,8 +50,12 @@ class FilterRun(ParticleRun):
         n_lags: int = 0,
     ) -> None:
         n_times = 2 if series is None else len(series.y)
-        rows = n_times if store else min(2, n_times)  # all times, or the last two
+        n_kept = 0  # times after which the genealogy catches up
+        if n_lags > 0:
+            n_kept = min(_KEPT_STATES // (n * (model.dim or 1)) + 2, n_times)
+        rows = n_times if store else min(max(2, n_kept), n_times)
         super().__init__(model, n_times, n, (rows, rows, rows))
+        self.weights_of_times = np.empty((n_kept, n))
         _, _, propagate = model._compiled.feynman_kac(guided=guided)
         self.kernel = model._compiled.kernel(filter_template, propagate)
         self.scheme, self.threshold, self.stored = scheme, threshold, store
@@ -59,6 +66,11 @@ class FilterRun(ParticleRun):
         self.genealogy = (
             Genealogy.of(n, rows, scheme, self.moments) if n_lags > 0 else _NO_GENEALOGY
         )
+        states, _, ancestors = self.particles
+        self._family_tables = (  # what `follow` reads and writes; see `naming_errors` for `tuple`
+            ancestors, self.weights_of_times, states.reshape(*states.shape[:2], -1),
+            self.moments.mean, self.track.ess, tuple(self.genealogy),
+        )  # fmt: skip
         self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
         self.rng = np.empty(4, np.uint64)
         self.error: NoSurvivorsError | None = None
@@ -69,9 +81,14 @@ class FilterRun(ParticleRun):
 
     def advance(self, begin: int, end: int, path: Array | None = None) -> None:
         """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""
-        self.kernel(
-            self.rng, self.series, begin, end, self.scheme, self.threshold,
-            self.no_path if path is None else path, self.particles, self.weights, self.moments,
-            self.track, self.genealogy,
-        )  # fmt: skip
-        raise_for_status(self.track.info)
+        n_kept = len(self.weights_of_times)
+        for first in range(begin, end, n_kept or end - begin):
+            last = min(first + n_kept, end) if n_kept else end
+            self.kernel(
+                self.rng, self.series, first, last, self.scheme, self.threshold,
+                self.no_path if path is None else path, self.particles, self.weights, self.moments,
+                self.track, self.weights_of_times,
+            )  # fmt: skip
+            raise_for_status(self.track.info)
+            if n_kept:
+                follow(first, last, self.scheme, self.threshold, *self._family_tables)

@@ -28,6 +28,7 @@ from randla.smoothing._particles.filter_result import averaged
 from randla.smoothing._particles.filter_run import FilterRun, use_proposal
 from randla.smoothing._particles.online_rows import Rows, following, like
 from randla.smoothing._particles.online_state import go_on_from, options_in, restore, state_of
+from randla.smoothing._particles.problem import require_room
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -380,8 +381,9 @@ def start_filter(
         options = options_in(state, options)
         if rng is not None:
             raise ValueError("rng must be None with a state, which has its own stream")
-    options["n_particles"] = as_count(options["n_particles"], "n_particles", minimum=2)
-    options["n_runs"] = as_count(options["n_runs"], "n_runs")
+    n = options["n_particles"] = as_count(options["n_particles"], "n_particles", minimum=2)
+    n_runs = options["n_runs"] = as_count(options["n_runs"], "n_runs")
+    require_room(2, n, model.dim or 1, n_runs)
     options["n_lags"] = as_count(options["n_lags"], "n_lags", minimum=0)
     as_choice(options["resampling"], "resampling", tuple(SCHEMES))
     options["ess_threshold"] = as_number(

@@ -56,7 +56,7 @@ def _as_observation(
     if isinstance(y_t, float) and known is not None and known.size == 1:
         any_number = type(model)._as_observations is StateSpaceModel._as_observations
         if any_number and math.isfinite(y_t):  # most observations, by a short way
-            return read_only(np.full(known.shape, y_t)), _SEEN
+            return read_only(np.array(y_t, ndmin=known.ndim)), _SEEN
     if model.observation_dim is not None:
         known = np.empty((1, model.observation_dim))
     return model._as_observations(_as_row(y_t, "y_t", known, finite=False), u)

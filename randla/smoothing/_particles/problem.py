@@ -120,6 +120,19 @@ def choose_backward(
     return backward
 
 
+def require_room(n_times: int, n_particles: int, dim: int, n_runs: int) -> None:
+    """Refuse runs of a filter whose work space is too large."""
+    # Of each particle two states, log weights and ancestors, and the weights; of each time the
+    # track and the moments.
+    size = n_runs * (n_particles * (16 * dim + 56) + n_times * (16 * dim + 32))
+    if n_runs > 1 and size > MAX_HISTORY_BYTES:
+        raise ValueError(
+            f"n_runs must leave the work space of all runs below {MAX_HISTORY_BYTES / 2**30:.0f} "
+            f"GiB, but {n_runs} runs of {n_particles} particles at {n_times} times need "
+            f"{size / 2**30:.3g} GiB"
+        )
+
+
 def require_memory(
     n_times: int, n_particles: int, dim: int, name: str = "", n_paths: int = 0
 ) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from randla._results import RandlaWarning, t_interval, t_of_tail, warn_caller
 from randla._typing import Array
-from randla._validation import as_array, as_flag
+from randla._validation import as_flag, as_quantile_levels
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._model.several import (
     SeriesResult,
@@ -254,10 +254,7 @@ class SmoothingResult(SeriesResult):
         ValueError
             If no paths were drawn, or `q` is outside [0, 1].
         """
-        probabilities = as_array(q, "q")
-        if probabilities.ndim > 1 or ((probabilities < 0) | (probabilities > 1)).any():
-            raise ValueError(f"q must be a number or a list of numbers in [0, 1], got {q!r}")
-        return np.quantile(self._paths(), probabilities, axis=(0, 1))
+        return np.quantile(self._paths(), as_quantile_levels(q), axis=(0, 1))
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the smoothed means of the states with bands of 90 % (needs matplotlib).

@@ -18,7 +18,7 @@ from scipy import fft
 from scipy.special import betaincinv, ndtri
 
 from randla._typing import Array
-from randla._validation import as_array
+from randla._validation import as_quantile_levels
 
 #: Half-chains shorter than this have no autocovariances to speak of.
 LEAST_DRAWS = 4
@@ -94,17 +94,9 @@ def mcse_quantile(draws: Array, probability: float) -> Array:
     return _shaped(0.5 * (ends[1] - ends[0]), draws)
 
 
-def as_probabilities(q: ArrayLike) -> Array:
-    """A number or a list of them between 0 and 1."""
-    values = np.asarray(as_array(q, "q"), np.float64)
-    if values.ndim > 1 or ((values < 0) | (values > 1)).any():
-        raise ValueError(f"q must be a number or a list of numbers in [0, 1], got {q!r}")
-    return values
-
-
 def quantile_errors(draws: Array, q: ArrayLike) -> Array:
     """Monte Carlo standard errors of the quantiles `q`, in the shape of the quantiles."""
-    values = as_probabilities(q)
+    values = as_quantile_levels(q)
     errors = [mcse_quantile(draws, float(p)) for p in values.flat]
     return np.reshape(errors, values.shape + draws.shape[2:])
 

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 from randla._random import as_generator
 from randla._results import Result
 from randla._typing import Array
-from randla._validation import as_count
+from randla._validation import as_count, as_quantile_levels
 from randla.smoothing._model.plot import plot_band
 from randla.smoothing._posterior import diagnostics
-from randla.smoothing._posterior.diagnostics import as_probabilities, quantile_errors
+from randla.smoothing._posterior.diagnostics import quantile_errors
 from randla.smoothing._posterior.exact import last_state
 
 _MOST_FUTURES = 2000
@@ -80,7 +80,7 @@ class ForecastResult(Result):
         -------
         quantiles : (n[, k]) or (m, n[, k]) ndarray
         """
-        return np.quantile(self.observations, as_probabilities(q), axis=(0, 1))
+        return np.quantile(self.observations, as_quantile_levels(q), axis=(0, 1))
 
     def quantile_standard_error(self, q: ArrayLike) -> Array:
         """Monte Carlo standard errors of `quantile`.

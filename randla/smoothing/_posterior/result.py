@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from randla._results import RandlaWarning, Result, axes_or_new, warn_caller
 from randla._typing import Array
+from randla._validation import as_quantile_levels
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._posterior import diagnostics
-from randla.smoothing._posterior.diagnostics import as_probabilities, quantile_errors
+from randla.smoothing._posterior.diagnostics import quantile_errors
 from randla.smoothing._posterior.forecasts import ForecastResult, draw_futures
 
 #: Beyond these the chains are not to be trusted (Vehtari et al. 2021, section 4).
@@ -136,7 +137,7 @@ class PosteriorResult(Result):
         -------
         quantiles : (p,) or (m, p) ndarray
         """
-        return np.quantile(self.draws, as_probabilities(q), axis=(0, 1))
+        return np.quantile(self.draws, as_quantile_levels(q), axis=(0, 1))
 
     def quantile_standard_error(self, q: ArrayLike) -> Array:
         """Monte Carlo standard errors of `quantile`, by the Beta law of their ranks.

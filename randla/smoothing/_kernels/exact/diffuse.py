@@ -20,7 +20,8 @@ filter; there with sums of squares in the place of the triangle).
 import math
 
 from randla._jit import kernel, summing_kernel
-from randla.smoothing._kernels.exact.kalman import at, has_time_axis
+from randla.smoothing._kernels.exact.kalman import at
+from randla.smoothing._kernels.particles.unowned import unowned
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _SMALL = 1e-9  # sine of a rotation whose cosine is one
@@ -35,9 +36,10 @@ def solve_start(system, past, start, columns, E):
     columns (T, q, d) and E (T, q, k) get D R^{-1} of the filtered columns and of their innovations;
     the means and innovations in `past` become those at delta_hat. Arrays of one row are work.
     """
-    n_steps, X, D, B, A = past.counts.size, start.triangle, start.D, system.B[0], system.A[0]
+    system, past, start = unowned(system), unowned(past), unowned(start)
+    columns, E = unowned(columns), unowned(E)
+    n_steps, X, D = past.counts.size, start.triangle, start.D
     q, d = D.shape
-    varies = has_time_axis(system)
     for i in range(q + 1):
         for j in range(q + 1):
             X[i, j] = 0.0
@@ -46,14 +48,10 @@ def solve_start(system, past, start, columns, E):
         for j in range(d):
             D[i, j] = system.directions[i, j]
     for t in range(n_steps):
-        if varies:
-            B = at(system.B, t)
         if t > 0:
-            if varies:
-                A = at(system.A, t - 1)
-            predict(A, D, start.v)
+            predict(at(system.A, t - 1), D, start.v)
         n, E_t = past.counts[t], at(E, t)
-        observe(n, past.seen[t], B, past.K[t], past.U[t], D, start.v, E_t)
+        observe(n, past.seen[t], at(system.B, t), past.K[t], past.U[t], D, start.v, E_t)
         for a in range(n):
             absorb(a, past.e[t], E_t, start)
         if columns.shape[0] == n_steps:
@@ -176,6 +174,7 @@ def resolve(start, m, D):
 @summing_kernel
 def smooth_columns(system, G, columns, move):
     """From the filtered columns to the smoothed ones, in place, with the gains of the smoother."""
+    system, G, columns, move = unowned(system), unowned(G), unowned(columns), unowned(move)
     n_steps, q, d = columns.shape
     for t in range(n_steps - 2, -1, -1):
         A = at(system.A, t)
@@ -195,6 +194,7 @@ def smooth_columns(system, G, columns, move):
 @kernel
 def add_products(columns, covariance, lag):
     """Add the products of the columns of each time, and of neighbours."""
+    columns, covariance, lag = unowned(columns), unowned(covariance), unowned(lag)
     n_steps, q, d = columns.shape
     for t in range(n_steps):
         for i in range(d):
@@ -213,6 +213,8 @@ def add_gradient(system, past, columns, E, rs, rho, u, g):
 
     rs (q, d) begins with zeros.
     """
+    system, past, g, rs = unowned(system), unowned(past), unowned(g), unowned(rs)
+    columns, E, rho, u = unowned(columns), unowned(E), unowned(rho), unowned(u)
     n_steps, q, d = columns.shape
     for t in range(n_steps - 1, -1, -1):
         A, H, K, U = at(system.A, t), at(system.B, t), past.K[t], past.U[t]

@@ -20,6 +20,7 @@ models in state space form", Biometrika 79 (1992), 823-826 (u and the exact scor
 import math
 
 from randla._jit import kernel, summing_kernel
+from randla.smoothing._kernels.particles.unowned import unowned
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _EPS = 2.0**-52
@@ -128,13 +129,6 @@ def at(blocks, t):
     return blocks[min(t, blocks.shape[0] - 1)]
 
 
-@kernel
-def has_time_axis(system):
-    """Whether some block of the system is not constant."""
-    steps = max(system.A.shape[0], system.Q_root.shape[0], system.c.shape[0])
-    return max(steps, system.B.shape[0], system.R_root.shape[0], system.d.shape[0]) > 1
-
-
 @summing_kernel
 def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
     """Condition the prediction (m, S) on the observed part of one row y, in place.
@@ -227,9 +221,9 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
         floor[i] = tiny * scale
     floor[d:] = 0.0
     triangularise(M, n_rows, n_rows, 2 * d, floor, pivots)
-    rank = 0  # of the predicted covariance A P A' + Q
+    rank = d  # of the predicted covariance A P A' + Q
     for i in range(d):
-        rank += pivots[i] >= 0
+        rank -= pivots[i] < 0
     for i in range(d):
         for b in range(d):
             S[i, b] = M[i, b] if b < rank else 0.0  # S_next
@@ -333,18 +327,15 @@ def run_filter(y, system, work, past, keep):
     first degenerate time. With a diffuse start the sums of squares are missing: see `diffuse`.
     `keep` says whether gains, roots and innovations are to be kept, too.
     """
+    y, system, work, past = unowned(y), unowned(system), unowned(work), unowned(past)
     m, S, M, floor, pivots = work.m, work.S, work.M, work.floor, work.pivots
-    A, Q_root, c = system.A[0], system.Q_root[0], system.c[0]
-    B, R_root, d = system.B[0], system.R_root[0], system.d[0]
     G, C, seen, e = past.G, past.C, past.seen[0], past.e[0]
-    varies, is_flat, total, bad = has_time_axis(system), system.directions.size > 0, 0.0, -1
+    is_flat, total, bad = system.directions.size > 0, 0.0, -1
     for t in range(y.shape[0]):
-        if varies:
-            B, R_root, d = at(system.B, t), at(system.R_root, t), at(system.d, t)
         if t > 0:
-            if varies:
-                A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
+            A, Q_root, c = at(system.A, t - 1), at(system.Q_root, t - 1), at(system.c, t - 1)
             predict(A, Q_root, c, m, S, M, floor, pivots, at(G, t - 1), at(C, t - 1))
+        B, R_root, d = at(system.B, t), at(system.R_root, t), at(system.d, t)
         if keep:
             seen, e = past.seen[t], past.e[t]
         n, log_norm, half = observe_row(y[t], B, R_root, d, m, S, M, floor, pivots, seen, e)
@@ -358,26 +349,25 @@ def run_filter(y, system, work, past, keep):
         if keep:
             past.counts[t] = n
             keep_gain(M, n, past.K[t], past.U[t])
-        copy_to(m, at(past.mean, t))
+        copy_to(m, past.mean[min(t, past.mean.shape[0] - 1)])
     return total, bad
 
 
 @kernel
-def smooth(system, work, mean, covariance, lag):
-    """From the filter to the smoothed moments, in place.
+def smooth(As, cs, work, mean, covariance, lag):
+    """From the filter to the smoothed moments, in place; As and cs are A and c of the system.
 
     mean (T, d) has the filtered means, lag (T - 1, d, d) and covariance (T, d, d) have G and C of
     `predict`, work.S the root of the last covariance.
     """
+    As, cs, work = unowned(As), unowned(cs), unowned(work)
+    mean, covariance, lag = unowned(mean), unowned(covariance), unowned(lag)
     m, S, M, floor, pivots, last = (
         work.m, work.S, work.M, work.floor, work.pivots, mean.shape[0] - 1,
     )  # fmt: skip
-    A, c, varies = system.A[0], system.c[0], has_time_axis(system)
     square(S, covariance[last])  # at the last time the filter is the smoother
     copy_to(mean[last], m)
     for t in range(last - 1, -1, -1):
-        if varies:
-            A, c = at(system.A, t), at(system.c, t)
-        G, C = lag[t], covariance[t]
+        A, c, G, C = at(As, t), at(cs, t), lag[t], covariance[t]
         step_back(A, c, m, S, mean[t], G, C, M, pivots, floor, C, G)
         copy_to(m, mean[t])

@@ -18,7 +18,8 @@ huge then, would lose all digits.
 """
 
 from randla._jit import kernel, summing_kernel
-from randla.smoothing._kernels.exact.kalman import at, copy_to, has_time_axis
+from randla.smoothing._kernels.exact.kalman import at, copy_to
+from randla.smoothing._kernels.particles.unowned import unowned
 
 
 @summing_kernel
@@ -52,12 +53,10 @@ def gradient(system, past, work, g):
     Those of covariances are symmetric: dl = sum(g.Q * dQ) for a symmetric dQ. The filtered means
     become the smoothed ones. `work` is a record of arrays that begin as zeros.
     """
+    system, past, work, g = unowned(system), unowned(past), unowned(work), unowned(g)
     last, r, N, Y = past.mean.shape[0] - 1, work.r, work.N, work.Y
-    A, c, H, varies = system.A[0], system.c[0], system.B[0], has_time_axis(system)
     for t in range(last, -1, -1):
-        m = past.mean[t]
-        if varies:
-            A, c, H = at(system.A, t), at(system.c, t), at(system.B, t)
+        m, A, c, H = past.mean[t], at(system.A, t), at(system.c, t), at(system.B, t)
         if t < last:  # r, N, Y belong to t + 1
             step_back(A, c, past.G[t], past.mean[t + 1], m, r, N, Y, g.c, g.A, g.Q, work)
         observe_back(

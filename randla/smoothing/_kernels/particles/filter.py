@@ -2,7 +2,6 @@
 
 import math
 
-from randla.smoothing._kernels.particles.genealogy import follow
 from randla.smoothing._kernels.particles.resample import multinomial, resample
 from randla.smoothing._kernels.particles.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
@@ -12,7 +11,7 @@ from randla.smoothing._kernels.particles.weights import blame_states, normalise,
 def filter_template(propagate):
     def particle_filter(
         stream, series, begin, end, scheme, threshold, path, particles, weights, moments, track,
-        genealogy,
+        weights_of_times,
     ):  # fmt: skip
         """Advance the filter over the times begin, ..., end - 1.
 
@@ -20,15 +19,16 @@ def filter_template(propagate):
         told; `weights` carries the weights from one call to the next. The filter is resampled
         where ESS < threshold * N. If `path` (T,) or (T, d) has rows slot 0 follows it and the
         resampling is multinomial. Filled are the moments (T, d), the track and, if it has rows,
-        the genealogy. Time t is in row t modulo the length of each table: the observations of a
-        stream have one row, its moments and its track two.
+        the table `weights_of_times` (R, N) of normalised weights. Time t is in row t modulo the
+        length of each table: the observations of a stream have one row, its moments and its track
+        two.
         """
         rng, path, weights = stack_copy(stream), unowned(path), unowned(weights)
         y, observed, theta = unowned(series)
         states, log_weights, all_ancestors = unowned(particles)
         mean, variance = unowned(moments)
         ess, levels, totals, increments, info = unowned(track)
-        has_genealogy = genealogy[0].shape[0] > 0
+        n_kept = weights_of_times.shape[0]
         w, cumulative, _, _ = weights
         n_rows, n = log_weights.shape
         conditional = path.shape[0] > 0
@@ -63,12 +63,11 @@ def filter_template(propagate):
                 blame_states(xn, t, info)
                 return
             increments[now] = levels[now] - base  # log of an estimate of p(y_t | y_0, ..., y_{t-1})
-            X = xn.reshape(n, mean.shape[1])
-            if not weighted_moments(w, X, mean[now], variance[now]):
+            if not weighted_moments(w, xn.reshape(n, mean.shape[1]), mean[now], variance[now]):
                 info[0], info[1] = INFINITE_STATE, t
                 return
-            if has_genealogy:
-                follow(genealogy, t, resampled, scheme, ancestors, w, X, mean[now])
+            if n_kept > 0:
+                weights_of_times[t % n_kept] = w
         store_stream(rng, stream)
 
     return particle_filter

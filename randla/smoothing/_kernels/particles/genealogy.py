@@ -30,7 +30,25 @@ from randla.smoothing._kernels.particles.unowned import unowned
 
 
 @kernel
-def follow(genealogy, t, resampled, scheme, ancestors, w, X, mean):
+def follow(begin, end, scheme, threshold, ancestors, weights, states, mean, ess, genealogy):
+    """Follow a filter over the times begin, ..., end - 1, whose clouds and track the tables hold.
+
+    `genealogy` is a record of `randla.smoothing._particles.records`; the others are those of the
+    filter: ancestors (R, N), normalised weights (R, N), states (R, N, d), mean (T, d), ess (T,),
+    each with time t in row t modulo its length. A kernel of its own, as it needs no model: it is
+    compiled once for all of them.
+    """
+    n = weights.shape[1]
+    for t in range(begin, end):
+        resampled = t > 0 and ess[(t - 1) % ess.size] < threshold * n
+        follow_step(
+            genealogy, t, resampled, scheme, ancestors[t % ancestors.shape[0]],
+            weights[t % weights.shape[0]], states[t % states.shape[0]], mean[t % mean.shape[0]],
+        )  # fmt: skip
+
+
+@kernel
+def follow_step(genealogy, t, resampled, scheme, ancestors, w, X, mean):
     """Advance to time t, with weights w (N,) and states X (N, d), whose mean is `mean` (d,).
 
     `genealogy` is a record of `randla.smoothing._particles.records`. Filled are `variances`, the
