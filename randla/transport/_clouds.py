@@ -67,6 +67,10 @@ class Source:
         if w.min() != w.max():
             self.weights = w / w.sum()
 
+    def keep_own(self) -> None:
+        """Read a copy from now on: the caller may write to the input."""
+        self.points = self.points.copy()
+
     def in_parts(self, task: Callable[[NDArray[Any], NDArray[Any]], T]) -> list[T]:
         """``task(points, weights)`` on ranges of the points, weights of size 0 if equal."""
         x, w = self.points, np.empty(0) if self.weights is None else self.weights

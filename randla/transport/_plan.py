@@ -214,6 +214,9 @@ class _Matches:
 
     def __init__(self, x: Cloud, y: Cloud, shape: tuple[int, int]) -> None:
         self._clouds, self._shape = (x, y), shape
+        for cloud in self._clouds:
+            if not cloud.is_copied:  # `plan` projects it again
+                cloud.source.keep_own()
         self._weighted = x.weights is not None or y.weights is not None
         self._coupling = Coupling(x.size, y.size, weighted=self._weighted)
         self._points = [np.array(c.points[: c.dim].T, np.float64, order="C") for c in (x, y)]

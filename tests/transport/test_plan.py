@@ -99,6 +99,15 @@ def test_plans_of_equal_clouds_have_no_error_and_stay_in_the_hull():
     np.testing.assert_allclose(np.asarray(result.plan.sum(axis=1)).ravel(), 1 / 40, rtol=1e-12)
 
 
+@pytest.mark.parametrize("d", [3, 70])
+def test_a_plan_is_that_of_the_points_of_the_call(d):
+    X, Y = clouds("gauss", d, 12)
+    result, again = (expected_sliced_plan(X, Y, n_projections=8, rng=0) for _ in range(2))
+    plan = again.plan.toarray()
+    X[:], Y[:] = X[::-1].copy(), -Y
+    np.testing.assert_array_equal(result.plan.toarray(), plan)
+
+
 def test_the_page_for_users_of_pot_has_every_name():
     sliced = pytest.importorskip("ot.sliced")
     page = (Path(__file__).parents[2] / "docs" / "coming_from" / "pot.rst").read_text()
