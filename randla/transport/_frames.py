@@ -105,7 +105,7 @@ def _planes_at_right_angles(w: Array) -> Array:
 
 def as_frames(directions: ArrayLike, dim: int, n: int | None) -> GivenFrames:
     """Validate an array (L, d, 2) of orthonormal columns; n is what `n_projections` says."""
-    U = as_array(directions, "directions").astype(np.float64, copy=False)
+    U = as_array(directions, "directions").astype(np.float64)  # a copy, kept by results
     if U.ndim != 3 or U.shape[1:] != (dim, 2) or not len(U):
         raise ValueError(
             f"directions must have shape (L, {dim}, 2), two orthonormal columns each, "

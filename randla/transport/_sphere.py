@@ -75,8 +75,9 @@ def sliced_wasserstein_sphere(
         - "quadratic": :math:`m^T P m` of both clouds and of their difference,
           :math:`\mathrm{tr}(P S)` of both (two of these five for the uniform law);
         - "quartic": also the products of two of these;
-        - "auto": "quartic" from 70 frames where its means are cheap, "quadratic" from 25, else
-          None; nothing where the plain mean shows less than half of the error.
+        - "auto": "quartic" from 70 frames (25 for the uniform law) where its means are cheap,
+          "quadratic" from 25 (16), else None; nothing where the plain mean shows less than half of
+          the error.
     directions : str or (L, d, 2) array_like, default "auto"
         - "iid": independent frames;
         - "orthogonal": d // 2 planes at right angles of each of several rotations;

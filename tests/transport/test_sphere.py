@@ -154,7 +154,10 @@ def test_forms_and_their_means_few_points_or_many(d):
 def test_the_frames_that_were_drawn(d):
     X, Y = on_sphere(0, 6, d), on_sphere(1, 5, d)
     drawn = sliced_wasserstein_sphere(X, Y, n_projections=64, rng=0)
-    given = sliced_wasserstein_sphere(X, Y, directions=drawn.direction_vectors)
+    frames = drawn.direction_vectors
+    given = sliced_wasserstein_sphere(X, Y, directions=frames)
+    frames[:] = 0.0  # the result keeps its own
+    np.testing.assert_array_equal(given.direction_vectors, drawn.direction_vectors)
     np.testing.assert_allclose(given.projected_costs, drawn.projected_costs, rtol=1e-12)
 
 
