@@ -194,7 +194,7 @@ def with_population(
         population_power=float(cost.powers(mean)),
         population_standard_error=float(cost.powers(error)),
         bias=float(cost.powers(result._cost.mean - mean)),
-        near_equal=bool(mean < 2.0 * error),
+        near_equal=bool(mean <= 2.0 * error),
         _population=cost,
     )
 

@@ -187,7 +187,7 @@ class SlicedWassersteinResult(Drawn, DirectionsResult):
     bias : float or None
         What sampling adds to `power` on average.
     near_equal : bool or None
-        Whether `population_power` is less than two standard errors: the laws may be equal.
+        Whether `population_power` is at most two standard errors: the laws may be equal.
     """
 
     value: float

@@ -70,7 +70,7 @@ def test_the_parts_of_the_error(kind, p):
     assert result.population_power == pytest.approx((f - B).mean(), rel=1e-9)
     assert result.bias == pytest.approx(B.mean(), rel=1e-9)
     assert result.population_standard_error == pytest.approx(np.sqrt(variance), rel=1e-8)
-    assert result.near_equal == ((f - B).mean() < 2.0 * np.sqrt(variance))
+    assert result.near_equal == ((f - B).mean() <= 2.0 * np.sqrt(variance))
     low, high = result.population_interval(0.9)
     z = 1.6448536269514722
     ends = np.array([result.population_power]) + z * np.array([-1.0, 1.0]) * np.sqrt(variance)
@@ -122,6 +122,8 @@ def test_ties_and_gaps_warn():
     lattice = RNG.integers(0, 3, (2, 100, 2))
     with pytest.warns(PopulationWarning, match="sorted projections equal their neighbours"):
         sliced_wasserstein(*lattice, population=True, rng=1)
+        point = np.ones((20, 2))  # no error, and no distance
+        assert sliced_wasserstein(point, point, population=True, rng=1).near_equal
     apart = RNG.standard_normal((2, 100)) + 50.0 * RNG.integers(0, 2, (2, 100))
     with pytest.warns(PopulationWarning, match="the bias of the population distance is not well"):
         sliced_wasserstein(*apart, population=True)
