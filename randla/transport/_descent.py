@@ -31,7 +31,7 @@ class SlicedWassersteinFlow(DirectionsResult):
     points : (n, d) ndarray
         After the last step.
     trace : (n_steps,) ndarray
-        Before each step: :math:`SW_2` to the target (flow), or the square root of the weighted
+        Before each step that was taken: :math:`SW_2` to the target (flow), or the square root of the weighted
         sum of the squares (barycenter).
     trace_standard_error : (n_steps,) ndarray
         Of `trace`, from the random directions of that step.
@@ -41,7 +41,8 @@ class SlicedWassersteinFlow(DirectionsResult):
     n_projections : int
         Directions of each step.
     snapshots : (k, n, d) ndarray or None
-        The points at k moments from the start to the end; None if they were not asked for.
+        The points at k moments from the start to the end, or to where the callback ended it; None
+        if they were not asked for.
     snapshot_steps : (k,) ndarray or None
         How many steps had been taken at each, those before `first_step` included.
     """
