@@ -31,8 +31,8 @@ class SlicedWassersteinFlow(DirectionsResult):
     points : (n, d) ndarray
         After the last step.
     trace : (n_steps,) ndarray
-        Before each step that was taken: :math:`SW_2` to the target (flow), or the square root of the weighted
-        sum of the squares (barycenter).
+        Before each step that was taken: :math:`SW_2` to the target (flow), or the square root of
+        the weighted sum of the squares (barycenter).
     trace_standard_error : (n_steps,) ndarray
         Of `trace`, from the random directions of that step.
     degrees_of_freedom : float
