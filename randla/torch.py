@@ -16,6 +16,7 @@ try:
 except ImportError as error:
     raise ImportError("randla.torch needs PyTorch: pip install 'randla[torch]'") from error
 
+from randla._validation import as_count
 from randla.transport._training import check_options, derivatives
 
 __all__ = ["sliced_wasserstein"]
@@ -76,6 +77,7 @@ def sliced_wasserstein(
     check_options(options, tuple(X.shape), tuple(Y.shape))
     if isinstance(seed, torch.Generator):
         seed = torch.randint(2**62, (), generator=seed).item()
+    seed = as_count(seed, "seed", minimum=0, maximum=2**64 - 1)
     power, error = _SlicedWasserstein.apply(X, Y, a, b, seed, options)
     return power, error
 

@@ -75,7 +75,8 @@ def test_bad_input_is_named():
         ({"Y": Y.int()}, TypeError, "Y must hold floating-point numbers, got torch.int32"),
         ({"Y": Y[:, :2]}, ValueError, "Y must have points of dimension 3"),
         ({"X": X * np.nan}, ValueError, "X must be finite, got NaN"),
-        ({"seed": -1}, ValueError, "rng must be a non-negative integer"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"seed": 1.5}, TypeError, "seed must be an integer, got 1.5"),
     ):
         with pytest.raises(error, match=message):
             sliced_wasserstein(**{"X": X, "Y": Y, "seed": 0, **change})
