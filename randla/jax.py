@@ -73,6 +73,9 @@ def sliced_wasserstein(
     check_options(options, X.shape, Y.shape)
     dtype = jnp.result_type(X, Y, jnp.float32)
     weights = [None if w is None else jnp.asarray(w, dtype) for w in (a, b)]
+    for name, w, points in (("a", weights[0], X), ("b", weights[1], Y)):
+        if w is not None and w.shape != points.shape[:1]:
+            raise ValueError(f"{name} must be of shape {points.shape[:1]}, got shape {w.shape}")
     try:
         power = _saved_power(tuple(options.items()), dtype)
     except TypeError:  # directions as an array
