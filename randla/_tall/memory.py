@@ -93,8 +93,8 @@ class MemoryMatrix(TallMatrix):
 
         `tile` and `product` are work arrays with tile_rows rows and d or `width` columns, which
         belong to a thread (their memory is touched where it is used); `total` is an array of zeros
-        of this shape to which `visit` may add, which belongs to a part. Returns their sum. Tiles
-        have `tile_rows` rows where that is given and more.
+        of this shape to which `visit` may add, which belongs to a part. Returns their sum. Of
+        `tile_rows` and the number of rows that all passes have the larger one is taken.
         """
         tile_rows = max(self.tile_rows, tile_rows or 0)
         n_tiles = -(-self.n // tile_rows)  # rounded up

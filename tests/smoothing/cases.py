@@ -114,6 +114,7 @@ CASES = [
             ({"n_runs": True}, TypeError, "n_runs must be an integer"),
             ({"n_runs": 1.5}, TypeError, "n_runs must be an integer"),
             ({"n_runs": 2}, ValueError, "store=True keeps the clouds of a single run"),
+            ({"n_runs": 10**12, "store": False}, ValueError, "n_runs must leave the work space"),
             ({"n_lags": -1}, ValueError, "n_lags must be at least 0"),
             ({"n_lags": 2.0}, TypeError, "n_lags must be an integer"),
             ({"proposal": "guided"}, ValueError, "proposal='guided' needs a model"),

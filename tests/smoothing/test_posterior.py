@@ -413,6 +413,9 @@ def test_several_series_add_up():
     assert result.paths is None
     with pytest.raises(ValueError, match="one series for a forecast"):
         result.forecast(2)
+    alone = posterior(AR1, [halves[0]], EXACT_PRIOR, rng=0, **SHORT)
+    assert alone.paths.shape[2] == 20
+    assert alone.forecast(2, rng=0).mean.shape == (2,)
 
 
 def test_several_series_by_particles():

@@ -31,7 +31,7 @@ _ALONE = 1e-10
 _SMALL = 1e-12
 _ASSUMED = "independent rows, sandwich with the factors of HC3"
 _NOT_TOLD = "the rows, less those that stand alone, do not tell it"
-_NOTE = "95 % intervals held in 89 to 95 % of simulations with 100 rows"
+_NOTE = "95 % intervals held in 88 to 95 % of simulations with 100 rows"
 
 
 def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:

@@ -120,7 +120,7 @@ def maximum_likelihood(
         Steps of the optimizer, at most; 0 leaves only the final stage.
     step_size : float, optional
         First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". "em" has
-        none.
+        none, "bfgs" finds its own.
     decay : float, optional
         Step s is ``step_size / (1 + s / s0)**decay``, s0 a quarter of `n_steps` but at most 50.
         With particle EM the weight of new statistics decays so after the first quarter.

@@ -10,7 +10,8 @@ Objective = Callable[[Array], tuple[float, Array]]  # value and gradient at z
 
 _FARTHEST = 2.0  # of an unconstrained parameter in one step
 _FIRST = 0.5  # the farthest in the first step, when nothing is known of the curvature
-_DIFFERENCE, _FLATTEST = 1e-4, 1e-2
+_DIFFERENCE = 1e-4  # of an unconstrained parameter
+_FLATTEST = 1e-2  # curvature that is measured
 _GROWTH = 1e-4  # of what the gradient promises (Armijo)
 _HALVINGS = 30
 #: It rests where the quadratic model promises less than the first number, or the last `_MEMORY`
@@ -30,7 +31,6 @@ class QuasiNewton:
         value, self.gradient = at(z)
         self.places, self.values = [z], [value]
         self.inverse: Array | None = None  # of minus the matrix of second derivatives
-        self.promise = np.inf  # what the quadratic model promises, times two
         self.rests = False
 
     @property
@@ -66,7 +66,6 @@ class QuasiNewton:
         new = self.inverse is None
         move = _FIRST / largest * gradient if self.inverse is None else self.inverse @ gradient
         slope = float(gradient @ move)
-        self.promise = np.inf if new else slope
         if slope < _PROMISE and not new:
             self.rests = True
             return

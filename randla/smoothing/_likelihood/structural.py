@@ -22,9 +22,9 @@ from randla.smoothing._models.structural_parts import autoregression, partial_au
 
 _UNIT = 1e-3  # of sd(y_{t+1} - y_t): from there on a standard deviation is searched linearly
 _ZERO = 1e-2  # of it: below, zero is tried
+_AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _NOTHING = 1e-6  # of the log-likelihood: what zero may lose
 _FLAT = 10.0  # standard errors relative to the estimate that are no such errors any more
-_AGAIN = 0.1  # of it: where a search begins again that found a zero which is none
 _EDGE = 1e-4  # of the range of a frequency, a damping or a partial autocorrelation
 _INSIDE = 1e-9  # what a frequency of a damped cycle keeps from the ends of its range
 _N_FREQUENCIES, _SHORTEST_PERIOD = 8, 2.5

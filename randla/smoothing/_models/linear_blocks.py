@@ -9,9 +9,8 @@ from randla._typing import Array
 from randla._validation import as_array, read_only
 from randla.smoothing._kernels.exact.kalman import covariance_root, triangularise
 
-# Arguments that may have a leading time axis: those of steps one of T - 1, those of rows one of T.
+# Of arguments with a leading time axis those of steps have T - 1 slices, the others T.
 _OF_STEPS = ("transition_matrix", "transition_cov", "state_intercept")
-_OF_ROWS = ("observation_matrix", "observation_cov", "observation_intercept")
 _VECTORS = ("state_intercept", "observation_intercept", "initial_mean")
 
 

@@ -75,8 +75,9 @@ def particle_filter(
     store : bool, optional
         Keep the clouds: T N (8 d + 12) bytes, 8 GiB at most. For one run.
     n_runs : int, optional
-        Independent runs of `n_particles` each. From two on the errors are from their spread; eight
-        give intervals of the log-likelihood that are hardly longer than they must be.
+        Independent runs of `n_particles` each, in 8 GiB at most. From two on the errors are from
+        their spread; eight give intervals of the log-likelihood that are hardly longer than they
+        must be.
     n_lags : int, optional
         How many times back the genealogy of a single run is followed; those from T on say no more.
         0: not at all, without errors. Of several runs it is not needed.

@@ -43,7 +43,7 @@ class Size(NamedTuple):
     most: int
 
     def at(self, z: Array) -> int:
-        """Particles at z; steps of two, so that there are few work spaces."""
+        """Particles at z, in powers of two times `n`, so that there are few work spaces."""
         doublings = round(min(max(float(self.doublings @ (z - self.mean)), _FEWEST), _MOST))
         n = round(self.n * 2.0**doublings)
         return min(max(n, min(self.n, LEAST)), max(self.n, self.most))

@@ -163,6 +163,8 @@ def posterior(
     model = as_model(model)
     chosen_method = choose_method(model, method)
     several = as_several(y, inputs)
+    if several and len(several) == 1:  # a list of one series
+        ((y, inputs),), several = several, None
     n_iterations = as_count(n_iterations, "n_iterations", minimum=2)
     note = " (n_iterations - 1)"
     burn_in = n_iterations // 2 if burn_in is None else burn_in

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,13 @@ class Schedule(NamedTuple):
 class Sampler(Protocol):
     """What `run` asks of a chain."""
 
-    z: Array
-    theta: Array
+    @property
+    def z(self) -> Array:
+        """Where it stands, on the line."""
+
+    @property
+    def theta(self) -> Array:
+        """All parameters there."""
 
     def iterate(self, k: int, adapt: bool) -> Iterator[int]:
         """Make iteration k >= 0; yields inside of long work."""
@@ -76,7 +81,7 @@ class Chain(NamedTuple):
 
 
 def run(
-    sampler: Any, schedule: Schedule, free: NDArray[np.intp], shape: Array
+    sampler: Sampler, schedule: Schedule, free: NDArray[np.intp], shape: Array
 ) -> Generator[int, None, tuple[Array, Array | None, Array | None]]:
     """Run a chain, in pieces. Returns the first three fields of its `Chain`."""
     n_iterations, burn_in, thin = schedule
