@@ -20,6 +20,7 @@ from randla import (
 )
 from randla._random import draw_key
 from randla.smoothing import BiasWarning, DegenerateSmoothingWarning
+from randla.smoothing._kernels.particles.sweep import weighted_mean, weighted_sum
 from randla.smoothing._particles.problem import make_problem
 from randla.smoothing._particles.result import bound_on_bias
 from randla.smoothing._particles.sweeps import GibbsChain
@@ -95,6 +96,15 @@ def test_unbiased_given_the_cloud(backward, trial):
         run, estimate = one_sweep(model, backward, 3, key, r)
         differences[r] = estimate - smoothed_on(run)
     trial.assert_mean(differences, 0.0)
+
+
+def test_rows_without_weight_may_hold_anything():
+    w, values, out = np.array([0.25, 0.0, 0.75]), np.ones((3, 2)), np.empty(2)
+    values[1] = np.nan
+    weighted_mean(w, values, out)
+    np.testing.assert_array_equal(out, 1.0)
+    weighted_sum(w, np.ones((3, 2)), values, 2.0, out)
+    np.testing.assert_array_equal(out, 4.0)
 
 
 def test_against_kalman():
