@@ -33,14 +33,14 @@ results = [randla.sliced_wasserstein(*samples(n), population=True, rng=0) for n 
 # is wide, and holds the truth.
 of_points = np.array([result.confidence_interval() for result in results])
 of_laws = np.array([result.population_interval() for result in results])
-fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
-left.fill_between(sizes, *of_laws.T, alpha=0.3, label="the laws: 95 % interval")
-left.fill_between(sizes, *of_points.T, color="C1", alpha=0.5)
-left.plot(sizes, [result.value for result in results], "C1o-", ms=4, label="the points")
-left.axhline(truth, color="black", lw=1.0, ls="--", label="the truth of the laws")
-left.set(xscale="log", ylim=(0.0, None), xlabel="points of each sample", ylabel="$SW_2$")
-left.set_title("how far?")
-left.legend()
+fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+ax.fill_between(sizes, *of_laws.T, alpha=0.3, label="the laws: 95 % interval")
+ax.fill_between(sizes, *of_points.T, color="C1", alpha=0.5)
+ax.plot(sizes, [result.value for result in results], "C1o-", ms=4, label="the points")
+ax.axhline(truth, color="black", lw=1.0, ls="--", label="the truth of the laws")
+ax.set(xscale="log", ylim=(0.0, None), xlabel="points of each sample", ylabel="$SW_2$")
+ax.set_title("how far?")
+ax.legend()
 
 # %%
 # With 100 points the interval of the laws begins at zero, and the result says so; with 200 it does
@@ -50,6 +50,7 @@ few = results[sizes.index(100)]
 print("near equal:", few.near_equal, " bias of the power:", f"{few.bias:.3f}")
 test = randla.sliced_wasserstein_test(*samples(200), rng=0)
 print(f"p-value {test.p_value:.3f} +- {test.p_value_error:.3f}")
-test.plot(right)
-right.set_title("any difference? 200 points of each")
+fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+test.plot(ax)
+ax.set_title("any difference? 200 points of each")
 plt.show()
