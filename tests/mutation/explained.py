@@ -3,6 +3,24 @@
 # The same results (of the same law), by proof.
 NOTHING = {
     (
+        "randla/_kernels/interior_point.py",
+        "form",
+        "0.0",
+        "0.0 to 1.0 or back",
+    ): "entries beside rows of zeros that fill the last panel",
+    (
+        "randla/sampling/_kernels/sensitivity_max.py",
+        "bounds_of_rows",
+        "x[k] += inverse[k, j] * signs[j]",
+        "Add= to Sub=",
+    ): "-x for x: only magnitudes of its products are read",
+    (
+        "randla/smoothing/_kernels/particles/sweep.py",
+        "make_full_update.update",
+        "ancestors[i]",
+        "shift an index down",
+    ): "kept only where no particle could have moved there, though the ancestor did",
+    (
         "randla/_kernels/mehrotra.py",
         "iterate",
         "0.0",
@@ -48,6 +66,12 @@ NOTHING = {
 
 # The same results, sooner or later.
 SPEED = {
+    (
+        "randla/sampling/_kernels/sensitivity_one.py",
+        "bounds_of_rows",
+        "-(-(wanted + 1) // PANEL) * PANEL - 1",
+        "Sub to Add",
+    ): "two rows more, in a panel of their own",
     (
         "randla/sketching/_kernels/hadamard.py",
         "stages_and_samples",
