@@ -67,6 +67,12 @@ NOTHING = {
 # The same results, sooner or later.
 SPEED = {
     (
+        "randla/regression/_kernels/vertex.py",
+        "refit",
+        "steepest * math.sqrt(length)",
+        "drop the right of Mult",
+    ): "another edge to leave by, to the same vertex",
+    (
         "randla/sampling/_kernels/sensitivity_one.py",
         "bounds_of_rows",
         "-(-(wanted + 1) // PANEL) * PANEL - 1",
