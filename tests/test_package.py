@@ -38,7 +38,8 @@ WINGS = (
     "regression._solvers < regression._errors < regression._resampling < regression._inference"
     " < regression._least_squares",
     "regression._fitted < regression._inference",
-    "transport._kernels < transport",
+    "transport._kernels < transport._clouds < transport._directions < transport._projections"
+    " < transport._controls < transport",
     "smoothing._kernels < smoothing._model < smoothing._models < smoothing._exact"
     " < smoothing._particles < smoothing._likelihood < smoothing._posterior",
 )

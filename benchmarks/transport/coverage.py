@@ -20,10 +20,10 @@ import numpy as np
 from randla import datasets, sliced_wasserstein
 from randla._results import t_of_tail
 from randla.transport._clouds import as_pair
-from randla.transport._control_variates import FAMILIES, make_controls, needed_projections
-from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import Directions
-from randla.transport._regression import fit
+from randla.transport._controls.control_variates import FAMILIES, make_controls, needed_projections
+from randla.transport._controls.regression import fit
+from randla.transport._directions.designs import Directions
+from randla.transport._projections.costs import ProjectedCosts
 
 LEVELS = (0.90, 0.95, 0.99)
 FIELDS = ("instance", "p", "design", "projections", "family", "replicates", "auto", *LEVELS)

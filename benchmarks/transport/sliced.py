@@ -3,7 +3,7 @@
 import numpy as np
 
 from randla.transport import sliced_wasserstein
-from randla.transport._projections import Side, SortArrays
+from randla.transport._projections.projector import Side, SortArrays
 
 SIZES = [
     *[(3, 1_000, 100), (3, 1_000, 1_000), (3, 10_000, 100), (3, 100_000, 40)],

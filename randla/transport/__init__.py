@@ -1,7 +1,7 @@
 """Optimal transport on lines: the sliced Wasserstein distance, with its error."""
 
 from randla.transport._descent import SlicedWassersteinFlow
-from randla.transport._directions import FewProjectionsWarning
+from randla.transport._directions.designs import FewProjectionsWarning
 from randla.transport._flow import (
     sliced_wasserstein_barycenter,
     sliced_wasserstein_flow,

@@ -27,8 +27,8 @@ from randla.transport._clouds import (
     total_variance,
     unit_exponent,
 )
-from randla.transport._costs import PairOfClouds
 from randla.transport._one_dimensional import wasserstein_1d
+from randla.transport._projections.costs import PairOfClouds
 
 #: Bytes of projections that one task sorts, and that one pass makes, unless one direction has more.
 _TASK_BYTES, _PASS_BYTES = 1 << 25, 1 << 28
@@ -152,7 +152,7 @@ class DaskClouds:
 
 
 class DaskCosts(PairOfClouds):
-    """`randla.transport._costs.ProjectedCosts` of clouds in blocks."""
+    """`randla.transport._projections.costs.ProjectedCosts` of clouds in blocks."""
 
     def __init__(self, x: DaskCloud, y: DaskCloud, p: float) -> None:
         weighted = x.weights is not None or y.weights is not None

@@ -14,10 +14,10 @@ from randla._results import axes_or_new
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Source, prepare
-from randla.transport._directions import Design, as_design
-from randla.transport._regression import plain_mean
+from randla.transport._controls.regression import plain_mean
+from randla.transport._directions.designs import Design, as_design
+from randla.transport._projections.slopes import ProjectedSlopes
 from randla.transport._result import DirectionsResult, MeanCost, directions_interval
-from randla.transport._slopes import ProjectedSlopes
 
 Callback: TypeAlias = Callable[[int, Array, float, float], Any]
 

@@ -9,10 +9,10 @@ import numpy as np
 from randla._results import warn_caller
 from randla._typing import Array
 from randla._validation import as_number
-from randla.transport._choice import HARMFUL, affordable, auto_family
-from randla.transport._control_variates import Controls, directions_for, make_controls
-from randla.transport._costs import PairOfClouds
-from randla.transport._directions import (
+from randla.transport._controls.choice import HARMFUL, affordable, auto_family
+from randla.transport._controls.control_variates import Controls, directions_for, make_controls
+from randla.transport._controls.regression import Fit, fit_or_mean, plain_mean
+from randla.transport._directions.designs import (
     N_BLOCKS,
     Design,
     Directions,
@@ -21,7 +21,7 @@ from randla.transport._directions import (
     choose_design,
     on_the_line,
 )
-from randla.transport._regression import Fit, fit_or_mean, plain_mean
+from randla.transport._projections.costs import PairOfClouds
 from randla.transport._result import MeanCost, SlicedWassersteinResult, times_unit
 
 _FIRST_PROJECTIONS = 64  # of an adaptive run

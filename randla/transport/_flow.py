@@ -20,7 +20,7 @@ from randla.transport._descent import (
     Weighted,
     step_keys,
 )
-from randla.transport._directions import child_key
+from randla.transport._directions.designs import child_key
 from randla.transport._gradient import Kinds
 from randla.transport._matrix import as_clouds
 

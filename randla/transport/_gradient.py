@@ -10,11 +10,11 @@ from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.transport._clouds import Clouds, as_pair
-from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import Design, as_design
-from randla.transport._pair_slopes import Estimate, PairSlopes
-from randla.transport._projections import MAX_POWER, SAFE_POWER
-from randla.transport._regression import plain_mean
+from randla.transport._controls.regression import plain_mean
+from randla.transport._directions.designs import Design, as_design
+from randla.transport._projections.costs import ProjectedCosts
+from randla.transport._projections.pair_slopes import Estimate, PairSlopes
+from randla.transport._projections.projector import MAX_POWER, SAFE_POWER
 from randla.transport._result import (
     DirectionsResult,
     Drawn,

@@ -12,7 +12,6 @@ from randla._parallel import progress_bar, showing_progress
 from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_array, as_count, as_flag, as_number, as_points
-from randla.transport._choice import HARMFUL, ControlVariate, as_control, auto_family
 from randla.transport._clouds import (
     FEW_COORDINATES,
     Clouds,
@@ -20,16 +19,17 @@ from randla.transport._clouds import (
     as_weights_or_none,
     prepare,
 )
-from randla.transport._control_variates import (
+from randla.transport._controls.choice import HARMFUL, ControlVariate, as_control, auto_family
+from randla.transport._controls.control_variates import (
     Controls,
     directions_for,
     make_controls,
     needed_projections,
 )
-from randla.transport._directions import Design, as_design
-from randla.transport._pair_costs import PairCosts
-from randla.transport._projections import SAFE_POWER
-from randla.transport._regression import fit_or_mean
+from randla.transport._controls.regression import fit_or_mean
+from randla.transport._directions.designs import Design, as_design
+from randla.transport._projections.pair_costs import PairCosts
+from randla.transport._projections.projector import SAFE_POWER
 from randla.transport._result import DirectionsResult, Drawn, MeanCost
 
 _ROUND_COSTS = 1 << 21  # costs that are held at a time without controls: 16 MiB

@@ -15,10 +15,10 @@ from randla._results import Result
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number
 from randla.transport._clouds import Cloud, as_pair, pair_moments
-from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import Directions, GivenDirections
-from randla.transport._projections import SAFE_POWER
-from randla.transport._slopes import ProjectedSlopes
+from randla.transport._directions.designs import Directions, GivenDirections
+from randla.transport._projections.costs import ProjectedCosts
+from randla.transport._projections.projector import SAFE_POWER
+from randla.transport._projections.slopes import ProjectedSlopes
 
 _CANDIDATES = 256  # random directions of which the best are starts
 _STEPS = 2.0 ** np.arange(-6.0, 3.0)  # lengths tried along the gradient, of the last one

@@ -10,7 +10,7 @@ from randla._typing import Array
 from randla._validation import as_array, as_flag, as_number, as_weights
 from randla.transport._clouds import snapped, times_power_of_two
 from randla.transport._kernels.cost import fill_integer_weights
-from randla.transport._projections import (
+from randla.transport._projections.projector import (
     MAX_POWER,
     SECONDS_SORT,
     Coupling,

@@ -13,10 +13,11 @@ from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_count, as_flag, as_number, as_points
 from randla.transport._clouds import Cloud, as_pair, times_power_of_two
-from randla.transport._directions import Design, as_design
+from randla.transport._controls.regression import plain_mean
+from randla.transport._directions.designs import Design, as_design
 from randla.transport._kernels.cost import accumulate_weights, next_stretch
 from randla.transport._kernels.matching import add_matches
-from randla.transport._projections import (
+from randla.transport._projections.projector import (
     SAFE_POWER,
     SECONDS_PROJECT,
     SECONDS_SORT,
@@ -25,7 +26,6 @@ from randla.transport._projections import (
     Side,
     batch_rows,
 )
-from randla.transport._regression import plain_mean
 from randla.transport._result import DirectionsResult, Drawn, MeanCost, directions_interval
 
 _ROUND_NUMBERS = 1 << 22  # of orders that are held at a time, and of entries of plans

@@ -27,11 +27,11 @@ from randla._parallel import part_bounds, run_parts
 from randla._results import RandlaWarning, warn_caller
 from randla._typing import Array
 from randla.transport._clouds import Cloud, Clouds
-from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import Design, on_the_line
+from randla.transport._directions.designs import Design, on_the_line
 from randla.transport._estimation import SlicedEstimator
-from randla.transport._potentials import Potentials
-from randla.transport._projections import SAFE_POWER, Projector, Side
+from randla.transport._projections.costs import ProjectedCosts
+from randla.transport._projections.potentials import Potentials
+from randla.transport._projections.projector import SAFE_POWER, Projector, Side
 from randla.transport._result import MeanCost, SlicedWassersteinResult
 
 _LEAST_POINTS, _LEAST_POWER = 20, 1.5

@@ -8,7 +8,7 @@ import numpy as np
 
 from randla._results import Result, axes_or_new, short_repr, t_interval
 from randla._typing import Array
-from randla.transport._directions import Design
+from randla.transport._directions.designs import Design
 
 
 def directions_interval(

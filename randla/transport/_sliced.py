@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike
 from randla._parallel import showing_progress
 from randla._random import draw_key
 from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
-from randla.transport._choice import ControlVariate, as_control
 from randla.transport._clouds import as_pair
-from randla.transport._costs import PairOfClouds, ProjectedCosts
-from randla.transport._directions import Design, as_directions, choose_design
+from randla.transport._controls.choice import ControlVariate, as_control
+from randla.transport._directions.designs import Design, as_directions, choose_design
 from randla.transport._estimation import SlicedEstimator, Tolerance
 from randla.transport._population import projections_for, require_samples, with_population
-from randla.transport._projections import MAX_POWER
+from randla.transport._projections.costs import PairOfClouds, ProjectedCosts
+from randla.transport._projections.projector import MAX_POWER
 from randla.transport._result import SlicedWassersteinResult
 
 _DEFAULT_PROJECTIONS = 256

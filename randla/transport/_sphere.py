@@ -12,14 +12,14 @@ from randla._parallel import part_bounds, run_parts, showing_progress
 from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number, as_points, as_weights
-from randla.transport._control_variates import Columns, Controls, directions_for
-from randla.transport._costs import PairOfClouds
+from randla.transport._controls.control_variates import Columns, Controls, directions_for
+from randla.transport._controls.regression import plain_mean
+from randla.transport._directions.frames import GivenFrames, as_frames, choose_frames
 from randla.transport._estimation import Draws, SlicedEstimator
-from randla.transport._frames import GivenFrames, as_frames, choose_frames
 from randla.transport._kernels.circle import UNIT, circle_equal, circle_uniform, circle_weighted
 from randla.transport._kernels.cost import accumulate_weights, fill_integer_weights
-from randla.transport._projections import SAFE_POWER
-from randla.transport._regression import plain_mean
+from randla.transport._projections.costs import PairOfClouds
+from randla.transport._projections.projector import SAFE_POWER
 from randla.transport._result import SlicedWassersteinResult
 
 _DEFAULT_PROJECTIONS = 256

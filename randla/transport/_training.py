@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from randla._validation import as_count, as_number
-from randla.transport._directions import as_design
+from randla.transport._directions.designs import as_design
 from randla.transport._gradient import sliced_wasserstein_gradient
-from randla.transport._projections import MAX_POWER
+from randla.transport._projections.projector import MAX_POWER
 
 _NAMES = ("p", "n_projections", "directions")
 

@@ -13,9 +13,9 @@ from randla._results import Result, axes_or_new
 from randla._typing import Array
 from randla._validation import as_count, as_number, as_points
 from randla.transport._clouds import Cloud, Source, prepare
-from randla.transport._directions import Design, child_key, choose_design, on_the_line
+from randla.transport._directions.designs import Design, child_key, choose_design, on_the_line
 from randla.transport._kernels.permutation import add_split_costs
-from randla.transport._projections import (
+from randla.transport._projections.projector import (
     SAFE_POWER,
     SECONDS_PROJECT,
     SECONDS_SORT,

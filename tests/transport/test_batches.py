@@ -21,7 +21,7 @@ def test_chunks_do_not_change_the_value(monkeypatch):
         whole = sliced_wasserstein(X, Y, directions=design, rng=1)
         with monkeypatch.context() as patch:
             patch.setattr("randla.transport._estimation._CHUNK_NUMBERS", 300)
-            patch.setattr("randla.transport._projections._BATCH_NUMBERS", 700)
+            patch.setattr("randla.transport._projections.projector._BATCH_NUMBERS", 700)
             parts = sliced_wasserstein(X, Y, directions=design, rng=1)
         assert parts.value == pytest.approx(whole.value, rel=1e-13)
 

@@ -10,7 +10,7 @@ from randla.transport import (
     sliced_wasserstein_gradient,
     sliced_wasserstein_matrix,
 )
-from randla.transport._directions import Directions
+from randla.transport._directions.designs import Directions
 from tests.transport.reference import clouds, projected_costs, unit_vectors
 
 

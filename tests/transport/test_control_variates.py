@@ -11,18 +11,18 @@ import pytest
 import randla
 from randla._random import draw_key
 from randla.transport import sliced_wasserstein
-from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
-from randla.transport._choice import ControlVariate
 from randla.transport._clouds import FEW_COORDINATES, as_pair
-from randla.transport._control_variates import (
+from randla.transport._controls.bures_mean import RELATIVE_ERROR, bures_mean
+from randla.transport._controls.choice import ControlVariate
+from randla.transport._controls.control_variates import (
     FAMILIES,
     QuadraticForms,
     abs_moment,
     family_size,
     make_controls,
 )
-from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import Directions
+from randla.transport._directions.designs import Directions
+from randla.transport._projections.costs import ProjectedCosts
 from tests.statistical import claim
 from tests.transport.reference import circle, clouds
 
@@ -31,7 +31,7 @@ PARTS_OF_FULL = ("lower", "quadratic", "quartic", "bures")
 
 def test_every_family_is_offered_and_documented():
     offered = {*get_args(get_args(ControlVariate)[0])} - {"auto"}
-    assert offered == set(FAMILIES), f"ControlVariate of _choice.py: {offered ^ set(FAMILIES)}"
+    assert offered == set(FAMILIES), f"ControlVariate of choice.py: {offered ^ set(FAMILIES)}"
     page = Path(randla.__file__).parents[1] / "docs" / "transport.rst"
     for where, text in (
         ("the docstring of sliced_wasserstein", sliced_wasserstein.__doc__),

@@ -16,8 +16,8 @@ from randla.transport import (
     sliced_wasserstein_gradient,
     sliced_wasserstein_matrix,
 )
-from randla.transport._control_variates import abs_moment
-from randla.transport._directions import N_BLOCKS, Directions, _sobol_normals
+from randla.transport._controls.control_variates import abs_moment
+from randla.transport._directions.designs import N_BLOCKS, Directions, _sobol_normals
 from tests.statistical import claim
 from tests.transport.reference import clouds, projected_costs
 

@@ -149,8 +149,8 @@ def test_rounds_do_not_change_the_gradient(design, monkeypatch):
     X, Y = clouds("gauss", 4, 60)
     whole = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
     with monkeypatch.context() as patch:
-        patch.setattr("randla.transport._slopes._ROUND_NUMBERS", 500)
-        patch.setattr("randla.transport._slopes._POINTS", 7)
+        patch.setattr("randla.transport._projections.slopes._ROUND_NUMBERS", 500)
+        patch.setattr("randla.transport._projections.slopes._POINTS", 7)
         parts = sliced_wasserstein_gradient(X, Y, directions=design, rng=1)
     np.testing.assert_allclose(parts.gradient, whole.gradient, rtol=1e-10, atol=1e-15)
     np.testing.assert_allclose(parts.standard_error, whole.standard_error, rtol=1e-8)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from randla.transport._regression import fit
+from randla.transport._controls.regression import fit
 
 
 def data(L, k, seed=0, noise=1.0):

@@ -11,7 +11,7 @@ from randla.transport import (
     sliced_wasserstein_matrix,
     wasserstein_1d,
 )
-from randla.transport._control_variates import FAMILIES, abs_moment
+from randla.transport._controls.control_variates import FAMILIES, abs_moment
 from randla.transport._kernels.prepare import snap_centres
 from tests.transport.reference import clouds, unit_vectors
 

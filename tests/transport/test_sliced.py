@@ -12,7 +12,7 @@ from randla.transport import (
     sliced_wasserstein,
     wasserstein_1d,
 )
-from randla.transport._control_variates import FAMILIES, abs_moment
+from randla.transport._controls.control_variates import FAMILIES, abs_moment
 from tests.transport.reference import circle, clouds, projected_costs, unit_vectors
 
 CONTROLS = (None, *FAMILIES)

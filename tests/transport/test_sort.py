@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from randla.transport import _projections
 from randla.transport._kernels.sort import (
     _n_descents,
     _sort_by_bits,
     _sort_by_keys,
     sort_rows,
 )
-from randla.transport._projections import Side, SortArrays
+from randla.transport._projections import projector
+from randla.transport._projections.projector import Side, SortArrays
 
 RNG = np.random.default_rng(1)
 ROWS = {
@@ -83,7 +83,7 @@ def test_both_sorts_give_the_same_bits(dtype, monkeypatch):
     P, results = ROWS["normal"].astype(dtype), []
     side = Side(len(P), P.shape[1], SortArrays.of(P.shape[1], dtype))
     for limit in (0, 10**6):
-        monkeypatch.setitem(_projections.OUR_SORT_FROM, P.itemsize, limit)
+        monkeypatch.setitem(projector.OUR_SORT_FROM, P.itemsize, limit)
         side.values[:] = P
         side.sort(len(P))
         results.append(side.values.copy())

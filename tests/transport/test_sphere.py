@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from randla import sliced_wasserstein_sphere
-from randla.transport._directions import Directions
-from randla.transport._frames import Frames, choose_frames
+from randla.transport._directions.designs import Directions
+from randla.transport._directions.frames import Frames, choose_frames
 from randla.transport._sphere import _as_sphere, _CircleCosts
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from randla import sliced_wasserstein_sphere
 from randla._random import draw_key
-from randla.transport._frames import Frames
+from randla.transport._directions.frames import Frames
 from randla.transport._sphere import _as_sphere, _CircleCosts
 from tests.statistical import claim
 from tests.transport.test_sphere import on_sphere

@@ -8,10 +8,10 @@ from randla._random import draw_key
 from randla._results import t_of_tail
 from randla.transport import sliced_wasserstein
 from randla.transport._clouds import as_pair
-from randla.transport._control_variates import make_controls
-from randla.transport._costs import ProjectedCosts
-from randla.transport._directions import Directions
-from randla.transport._regression import fit
+from randla.transport._controls.control_variates import make_controls
+from randla.transport._controls.regression import fit
+from randla.transport._directions.designs import Directions
+from randla.transport._projections.costs import ProjectedCosts
 from tests.statistical import claim
 from tests.transport.reference import clouds
 

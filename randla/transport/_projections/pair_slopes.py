@@ -6,10 +6,10 @@ import numpy as np
 
 from randla._typing import Array
 from randla.transport._clouds import Cloud
-from randla.transport._directions import Design
-from randla.transport._potentials import Potentials
-from randla.transport._projections import Coupling, Projector, Side, batch_rows
-from randla.transport._slopes import BlockMeans, ProjectedSlopes, rounds
+from randla.transport._directions.designs import Design
+from randla.transport._projections.potentials import Potentials
+from randla.transport._projections.projector import Coupling, Projector, Side, batch_rows
+from randla.transport._projections.slopes import BlockMeans, ProjectedSlopes, rounds
 
 
 class Estimate(NamedTuple):

@@ -10,7 +10,7 @@ from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
 from randla.transport._clouds import Cloud
 from randla.transport._kernels.directions import cost_directions
-from randla.transport._projections import (
+from randla.transport._projections.projector import (
     OUR_SORT_FROM,
     SAFE_POWER,
     SECONDS_PROJECT,

@@ -9,8 +9,8 @@ import numpy as np
 from randla._parallel import part_bounds, progress_bar, run_parts
 from randla._typing import Array
 from randla.transport._clouds import Cloud
-from randla.transport._directions import Design
-from randla.transport._projections import (
+from randla.transport._directions.designs import Design
+from randla.transport._projections.projector import (
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,

@@ -13,7 +13,7 @@ from randla._random import normal_rows
 from randla._results import warn_caller
 from randla._typing import Array
 from randla._validation import as_array, as_choice
-from randla.transport._directions import N_BLOCKS, Directions, FewProjectionsWarning
+from randla.transport._directions.designs import N_BLOCKS, Directions, FewProjectionsWarning
 
 _SOBOL_DIMENSIONS = 10600  # of points whose frames have as many coordinates as SciPy's table
 

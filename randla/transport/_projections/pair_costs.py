@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from randla._typing import Array
 from randla.transport._clouds import Clouds
-from randla.transport._projections import (
+from randla.transport._projections.projector import (
     SECONDS_PROJECT,
     SECONDS_SORT,
     Coupling,

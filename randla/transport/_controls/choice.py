@@ -8,14 +8,14 @@ from numpy.typing import ArrayLike
 from randla._typing import Array
 from randla._validation import as_choice
 from randla.transport._clouds import FEW_COORDINATES
-from randla.transport._control_variates import (
+from randla.transport._controls.control_variates import (
     FAMILIES,
     Controls,
     custom_controls,
     needed_projections,
 )
-from randla.transport._directions import Design
-from randla.transport._projections import SECONDS_PROJECT
+from randla.transport._directions.designs import Design
+from randla.transport._projections.projector import SECONDS_PROJECT
 
 ControlVariate: TypeAlias = (
     Literal["lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics", "auto"]

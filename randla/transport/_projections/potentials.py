@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla.transport._clouds import Cloud
 from randla.transport._kernels.potential import fill_biases, fill_potentials
-from randla.transport._projections import Side
+from randla.transport._projections.projector import Side
 
 
 def masses_of(cloud: Cloud) -> Array:

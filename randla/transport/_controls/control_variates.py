@@ -33,13 +33,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla.transport._bures_mean import RELATIVE_ERROR, bures_mean
 from randla.transport._clouds import (
     FEW_COORDINATES,
     gram_traces,
     mean_difference,
     pair_moments,
 )
+from randla.transport._controls.bures_mean import RELATIVE_ERROR, bures_mean
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
 _SINGLE_ERROR = 2.0**-28  # relative, of the mean of a variance of float32 projections

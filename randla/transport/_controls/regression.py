@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dgeqp3, dorgqr, dtrtrs
 
 from randla._typing import Array
-from randla.transport._control_variates import PAPER
+from randla.transport._controls.control_variates import PAPER
 
 _RANK_TOLERANCE = 1e-10
 _CONSTANT = 1e-11  # a control that varies by less, relative to its size, is a constant

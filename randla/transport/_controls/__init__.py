@@ -1,0 +1,1 @@
+"""Control variates with a known mean, and the regression of costs on them."""

@@ -1,0 +1,1 @@
+"""Designs of directions, and of frames of two."""
