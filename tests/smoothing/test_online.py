@@ -377,7 +377,9 @@ def test_n_particles_must_be_given():
 @pytest.mark.compiled
 @pytest.mark.parametrize("options", [{}, {"resampling": "residual", "n_lags": 5}])
 def test_an_update_allocates_its_numbers_only(options):
-    """10^4 particles: any array of them has 40 kB at least."""
+    """10^4 particles: any array of them has 40 kB at least. What else lives in the process (threads
+    of tests before, Numba) may allocate a few kB meanwhile.
+    """
     run = start_filter(models.walk, n_particles=10_000, rng=1, **options)
     for y_t in SERIES:
         run.update(y_t)
@@ -391,8 +393,8 @@ def test_an_update_allocates_its_numbers_only(options):
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 1000
-    assert peak - before < 10_000
+    assert after - before < 20_000
+    assert peak - before < 30_000
 
 
 # Forecasts --------------------------------------------------------------------------------------
