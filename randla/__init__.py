@@ -1,10 +1,11 @@
 """Randomized linear algebra and Monte Carlo estimators that know their own error.
 
-Five families, each exact, certified, or with a standard error beside the estimate:
+Six families, each exact, certified, or with a standard error beside the estimate:
 
 * `randla.sketching`: sketches of a matrix in one pass;
 * `randla.sampling`: leverage scores, Lewis weights, sensitivities, samples of rows;
 * `randla.regression`: least squares, l_p and quantile regression;
+* `randla.spectral`: singular values, kernels, traces and log-determinants;
 * `randla.transport`: the sliced Wasserstein distance with control variates;
 * `randla.smoothing`: particle filters, PaRIS and particle Gibbs for state-space models.
 
@@ -29,6 +30,7 @@ _FAMILIES = {
     "regression": (
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
+    "spectral": "",
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "
         "max_sliced_wasserstein sliced_wasserstein sliced_wasserstein_barycenter "

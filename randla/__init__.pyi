@@ -89,6 +89,7 @@ from . import (
     sklearn as sklearn,
     smoothing as smoothing,
     torch as torch,
+    spectral as spectral,
     transport as transport,
 )
 

@@ -12,7 +12,7 @@ import randla
 from randla import RandlaWarning, _parallel
 from tests.conformance import inputs_of
 
-FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing", "datasets")
+FAMILIES = ("sketching", "sampling", "regression", "spectral", "transport", "smoothing", "datasets")
 CASES = [
     case for family in FAMILIES for case in importlib.import_module(f"tests.{family}.cases").CASES
 ]

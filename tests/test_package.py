@@ -22,12 +22,13 @@ OTHERS = [p for p in MODULES if "_kernels" not in p.parts]
 # Modules that need another package.
 EXTRAS = {"sklearn": "sklearn", "formula": "formulaic", "jax": "jax", "torch": "torch"}
 CODE_GENERATORS = ("vector_code.py",)  # write LLVM code, by Numba's intrinsics
-FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing")
+FAMILIES = ("sketching", "sampling", "regression", "spectral", "transport", "smoothing")
 # Of each family the others that it may use.
-BELOW = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2]}
+BELOW = {"sampling": FAMILIES[:1], "regression": FAMILIES[:2], "spectral": FAMILIES[:1]}
 # A wing may import those on its left, not those on its right. Ground: randla/*.py and its kernels.
 WINGS = (
     "ground < _tall < sketching < sampling < regression < _dask < formula < sklearn",
+    "ground < _tall < sketching < spectral < sklearn",
     "ground < _tall < transport < jax < torch",
     "ground < smoothing",
     "sketching._kernels < sketching",
@@ -38,6 +39,7 @@ WINGS = (
     "regression._solvers < regression._errors < regression._resampling < regression._inference"
     " < regression._least_squares",
     "regression._fitted < regression._inference",
+    "spectral._kernels < spectral",
     "transport._kernels < transport._clouds < transport._directions < transport._projections"
     " < transport._controls < transport",
     "smoothing._kernels < smoothing._model < smoothing._models < smoothing._exact"

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FAMILIES = ("sketching", "sampling", "regression", "transport", "smoothing")
+FAMILIES = ("sketching", "sampling", "regression", "spectral", "transport", "smoothing")
 
 
 class Mutator(ast.NodeTransformer):

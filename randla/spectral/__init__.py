@@ -1,0 +1,3 @@
+"""Singular values, kernels, traces and log-determinants that know their error."""
+
+__all__: list[str] = []
