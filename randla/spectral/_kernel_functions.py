@@ -5,14 +5,13 @@ from types import FunctionType
 from typing import Any, Protocol
 
 import numpy as np
-from numba.core import config
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from randla._jit import unsaved_kernel
 from randla._typing import Array
-from randla._validation import as_array, as_choice, as_matrix
+from randla._validation import FloatArray, as_array, as_choice, as_matrix
 from randla.spectral._kernels import kernel_functions as kernels
 
 NAMES = ("gaussian", "laplace", "matern12", "matern32", "matern52")
@@ -71,7 +70,7 @@ def require_symmetric(block: Array, diagonal: Array, matrix: SymmetricEntries) -
 
 
 class KernelFunction:
-    """A named kernel, or a user's, between points; holds no data."""
+    """A named kernel, or a user's, between points; holds none of them."""
 
     def __init__(self, kernel: Any, length_scale: Any, dim: int) -> None:
         self.kernel, self.length_scale, self.dim = kernel, length_scale, dim
@@ -84,7 +83,7 @@ class KernelFunction:
     def __reduce__(self) -> tuple[Any, ...]:
         return KernelFunction, (self.kernel, self.length_scale, self.dim)
 
-    def __call__(self, pivots: Array, points: Array) -> Array:
+    def __call__(self, pivots: FloatArray, points: FloatArray) -> Array:
         """Values (s, m) between points (s, d) and (m, d)."""
         out = np.empty((len(pivots), len(points)))
         if self._users is None:
@@ -93,13 +92,13 @@ class KernelFunction:
             return out
         return self._call(self._users[0], self._rows(points), self._rows(pivots), out)
 
-    def diagonal(self, points: Array) -> Array:
+    def diagonal(self, points: FloatArray) -> Array:
         """Values (m,) of each point with itself."""
         if self._users is None:
             return np.ones(len(points))  # of all named kernels
         return self._call(self._users[1], self._rows(points), np.empty(len(points)))
 
-    def _rows(self, points: Array) -> Array:
+    def _rows(self, points: FloatArray) -> Array:
         rows = np.array(points, np.float64, order="C")
         return rows * self.theta if self._scaled else rows
 
@@ -123,7 +122,7 @@ class KernelOfPoints:
 
     name = "kernel"
 
-    def __init__(self, X: Array, function: KernelFunction) -> None:
+    def __init__(self, X: FloatArray, function: KernelFunction) -> None:
         self.X, self.function, self.dtype = X, function, X.dtype
         self.diagonal = function.diagonal(X)
 
@@ -171,5 +170,5 @@ def _n_arguments(kernel: Any) -> int:
 
 @lru_cache(maxsize=8)
 def _compiled(kernel: Any, takes_theta: bool) -> Any:
-    jitted = kernel if isinstance(kernel, Dispatcher) or config.DISABLE_JIT else unsaved_kernel(kernel)
+    jitted = kernel if isinstance(kernel, Dispatcher) else unsaved_kernel(kernel)
     return kernels.make_evaluate(jitted, takes_theta)

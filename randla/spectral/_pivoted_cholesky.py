@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from randla._parallel import part_bounds, run_parts
 from randla._random import as_generator
 from randla._results import Result
 from randla._typing import Array
-from randla._validation import as_array, as_count, as_number, as_points, as_rhs, as_vector
+from randla._validation import as_array, as_count, as_number, as_points, as_rhs
 from randla.spectral._kernel_functions import (
     KernelFunction,
     KernelOfPoints,
@@ -46,8 +46,6 @@ class PivotedCholeskyResult(Result):
     trace : float
         Trace of K.
     """
-
-    _shown: ClassVar[tuple[str, ...]] = ("factor", "pivots", "trace_error", "diagonal_error", "trace")
 
     factor: NDArray[Any]
     pivots: NDArray[np.int64]
@@ -203,9 +201,9 @@ def pivoted_cholesky(
     r"""Approximate a kernel matrix from k of its columns, and know what is missing.
 
     Pivots are drawn in proportion to what is left of the diagonal (RPCholesky [1]_), by blocks of
-    proposals of which some are rejected, so that their law is that of one draw at a time [2]_. Reads
-    :math:`O(nk)` entries of the matrix; :math:`O(nk^2)` operations. The factor is the only large
-    array.
+    proposals of which some are rejected, so that their law is that of one draw at a time [2]_.
+    :math:`O(nk)` entries of the matrix are read, and :math:`O(nk^2)` operations made; the factor is
+    the only large array.
 
     Parameters
     ----------
@@ -272,7 +270,6 @@ def pivoted_cholesky(
     tolerance = 0.0 if rtol is None else as_number(rtol, "rtol", high=1.0, low=0.0, closed="left")
     kernel = as_kernel(kernel)
     if kernel == "precomputed":
-        as_number(length_scale, "length_scale")
         function, points = None, None
         matrix: Any = Precomputed(X)
     else:

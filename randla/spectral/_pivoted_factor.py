@@ -24,7 +24,7 @@ _BLOCK = 64  # rows that are solved for by an explicit inverse
 _FIRST_ROWS = 256  # of a factor whose rank is not known
 _FLOPS = 2e10  # a second, roughly
 #: Residuals below so many rounding errors of the diagonal entry are no pivots.
-_NOISE = 16.0
+_NOISE = 64.0
 #: Below this share of the trace the residual diagonal is computed afresh.
 _AFRESH = 1e-8
 
@@ -67,8 +67,8 @@ class _Factorisation:
         self.matrix, self.n = matrix, matrix.diagonal.size
         if (matrix.diagonal < 0.0).any():
             raise ValueError(
-                f"{matrix.name} must be positive semidefinite, got {matrix.diagonal.min():g} on its "
-                "diagonal"
+                f"{matrix.name} must be positive semidefinite, got the diagonal entry "
+                f"{matrix.diagonal.min():g}"
             )
         # Scaled by a power of four, so that its root is a power of two.
         self.exponent = int(np.frexp(matrix.diagonal.max())[1]) // 2
@@ -187,11 +187,10 @@ class _Triangle:
     """A lower triangle that solves by blocks (SciPy's BLAS routine would hold the GIL)."""
 
     def __init__(self, L: Array) -> None:
-        starts = range(0, len(L), _BLOCK)
-        self.blocks = [
-            (slice(i, i + _BLOCK), L[i : i + _BLOCK, :i], np.linalg.inv(L[i : i + _BLOCK, i : i + _BLOCK]))
-            for i in starts
-        ]
+        self.blocks = []
+        for first in range(0, len(L), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            self.blocks.append((rows, L[rows, :first], np.linalg.inv(L[rows, rows])))
 
     def solve(self, values: Array) -> None:
         """``values <- L^-1 values``."""

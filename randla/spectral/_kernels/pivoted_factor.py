@@ -61,8 +61,7 @@ def residual_diagonal(diagonal, F, out):
             low_half = f - high_half
             p = -f * f
             error = -(
-                low_half * low_half
-                + (2.0 * high_half * low_half + (high_half * high_half + p))
+                low_half * low_half + (2.0 * high_half * low_half + (high_half * high_half + p))
             )  # of p
             s = out[i] + p
             t = s - out[i]
