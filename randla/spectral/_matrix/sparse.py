@@ -24,7 +24,7 @@ from randla.spectral._kernels import csr as kernels
 from randla.spectral._matrix.base import SpectralMatrix, is_safe, nearest_power_of_two
 from randla.spectral._matrix.dense import DenseMatrix
 
-_ROW_PARTS = 8
+_ROW_PARTS = 4  # each with sums of its own
 _TOTAL_ENTRIES = 1 << 24  # of the sums that parts keep until they are added
 _RATE = 2e9  # products of an entry and a number, a second
 _DENSE_SHARE = 0.05  # of stored entries, from which A'A of dense tiles is faster than a sparse one
