@@ -1,3 +1,6 @@
 """Singular values, kernels, traces and log-determinants that know their error."""
 
-__all__: list[str] = []
+from randla.spectral._result import SvdResult
+from randla.spectral._svd import svd
+
+__all__ = ["SvdResult", "svd"]
