@@ -63,7 +63,7 @@ def project_out(W: Array, *bases: Array) -> list[Array]:
 class BlockKrylov:
     """Orthonormal X, (n, size), with ``A'A X = X T + Q (0, C)``, from a random start.
 
-    Full reorthogonalisation; what a block lacks in rank is filled by random directions, which have
+    The next block is orthogonal to all of X by a second projection; what a block lacks in rank is filled by random directions, which have
     a zero row in C. After `restart` X begins with Ritz vectors.
 
     Attributes
@@ -129,9 +129,10 @@ class BlockKrylov:
         W = self.product(self._next)
         self.size = last
         self.largest = max(self.largest, float(np.sqrt((W * W).sum(axis=0).max())))
-        _, H = project_out(W, self.avoid, self.X)
-        self._T[:last, first:last] = H
-        self._T[first:last, :first] = H[:first].T
+        start = first - self._C.shape[1]  # A'A maps to nothing that came before these
+        _, H = project_out(W, self.avoid, self._X[:, start:last])
+        self._T[start:last, first:last] = H
+        self._T[first:last, start:first] = H[: first - start].T
         self._split(W)
 
     def _split(self, W: Array) -> None:

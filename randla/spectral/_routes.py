@@ -21,8 +21,6 @@ from randla.spectral._range import BlockKrylov
 _LAPACK_ENTRIES, _QR_ENTRIES = 1 << 16, 1 << 27
 #: Short side up to which A'A is decomposed: of a dense matrix, of a sparse one or an operator.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 2000, 256
-#: Share of the first below which singular values are lost in A'A.
-_GRAM_FLOOR = 1e-7
 #: Columns of a Krylov space before it is restarted, at least; blocks of it for a Dask array.
 _KRYLOV_COLUMNS, _DASK_BLOCKS = 400, 8
 #: Steps of the certificate after which it is looked at; its probability to fail, over all rounds.
@@ -67,17 +65,27 @@ class Subspace:
 
 def find_subspace(A: Any, goal: Goal, on_disk: bool) -> Subspace:
     """Right singular vectors of tall `A`, by the route that its shape asks for."""
-    m, n = A.shape
-    sparse = not A.is_read or issparse(getattr(A, "A", None))
-    fits = A.is_read and not on_disk and m * n <= _QR_ENTRIES
-    if fits and m * n <= _LAPACK_ENTRIES:
-        return _direct(A, goal, "lapack")
-    k = goal.k if goal.rtol is None else 1
-    side = max(_SPARSE_GRAM_SIDE, 4 * k) if sparse else max(_GRAM_SIDE, 40 * (k + 10))
-    if n <= side or (goal.rtol is not None and n <= _GRAM_SIDE):
+    fits = A.is_read and not on_disk and math.prod(A.shape) <= _QR_ENTRIES
+    route = choose_route(A, goal, on_disk)
+    found = None
+    if route == "gram":
         found = _gram(A, goal, fits)
-        return _direct(A, goal, "qr") if found is None else found
-    return _krylov(A, goal, on_disk)
+        route = "qr"  # where that lost digits
+    if found is None:
+        found = _krylov(A, goal, on_disk) if route == "krylov" else _direct(A, goal, route)
+    return found
+
+
+def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
+    """ "lapack", "gram" or "krylov"."""
+    m, n = A.shape
+    if A.is_read and not on_disk and m * n <= _LAPACK_ENTRIES:
+        return "lapack"
+    k = 1 if goal.rtol is not None else goal.k
+    side = max(_GRAM_SIDE, 40 * (k + 10))
+    if (issparse(getattr(A, "A", None)) or not A.is_read) and goal.rtol is None:
+        side = max(_SPARSE_GRAM_SIDE, 4 * k)  # products with few vectors are cheap
+    return "gram" if n <= side else "krylov"
 
 
 def _offset(A: Any) -> float:
@@ -141,7 +149,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
         if rank is None and may_leave and tails[k - 1] <= 2.0 * slack:
             return None
         k = k if rank is None else rank
-    if may_leave and mu[k - 1] < _GRAM_FLOOR**2 * mu[0]:
+    if may_leave and 2.0 * goal.tol * mu[k - 1] < rounding(A.shape) * mu[0]:
         return None
     mu, V = mu[:k], V[:, :k]
     residuals = np.linalg.norm(C @ V - V * mu, axis=0)
@@ -165,7 +173,8 @@ def _krylov(A: Any, goal: Goal, on_disk: bool) -> Subspace:
             break
         space.restart(min(2 * k, space.size))
         space.add(found)  # directions that the start had missed
-        space.step()
+        if not space.is_full:
+            space.step()
     return found
 
 
@@ -173,7 +182,8 @@ def _iterate(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
     """Grow the space until a rank is good enough; None where the reads are spent before that."""
     needed, checked = goal.k if goal.rtol is None else 1, 0
     while True:
-        space.step()
+        if not space.is_full:
+            space.step()
         if space.size < needed:
             continue
         spent = space.is_full or A.n_passes >= goal.max_passes - 1
