@@ -91,7 +91,7 @@ def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
 def _offset(A: Any) -> float:
     """Norm of the subtracted means, in so far as its roundings are those of the products."""
     if A.mean is None:
-        return 0.0
+        return float(getattr(A, "offset", 0.0))  # of a centred copy
     norm = math.sqrt(max(A.shape)) * float(np.linalg.norm(A.mean))
     pilot = A.is_read and not issparse(getattr(A, "A", None))  # entries less a stored number
     return norm * (2.0**-53 if pilot else 1.0)
@@ -293,6 +293,7 @@ def transposed(matrix: Any) -> tuple[Any, float]:
     m, n = matrix.shape
     if matrix.is_read and m * n <= _QR_ENTRIES:
         tall = open_matrix(matrix.transposed_times(np.eye(m)))  # a centred copy
+        tall.offset = _offset(matrix) / tall.scale
         return tall, matrix.scale * tall.scale
     return _Transposed(matrix), matrix.scale
 

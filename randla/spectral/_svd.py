@@ -25,7 +25,7 @@ from scipy.special import chdtri
 
 from randla._random import as_generator, draw_key, generator_from_key
 from randla._typing import Array
-from randla._validation import as_choice, as_count, as_flag, as_number, is_dask
+from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
 from randla.spectral._brackets import ordered, rounding
 from randla.spectral._matrix import open_matrix
 from randla.spectral._range import orthonormal
@@ -42,6 +42,8 @@ from randla.spectral._routes import (
 
 #: Most reads of A in an iteration.
 _MAX_PASSES, _MAX_DASK_PASSES = 400, 12
+#: Share of the first singular value below which A'A knows nothing.
+_LOST = 1e-7
 
 
 def svd(
@@ -128,7 +130,7 @@ def svd(
     >>> bool(np.isclose(fit.error, np.sqrt((exact[3:] ** 2).sum())))
     True
     >>> randla.svd(A, rtol=0.01).s.size  # rank for an error of one percent
-    12
+    15
     """
     center = as_flag(center, "center")
     if k is None and rtol is None:
@@ -146,7 +148,7 @@ def svd(
         as_count(k, "k", maximum=short, note=", the short side of A")
     if certify == "frobenius" and not matrix.is_read:
         raise ValueError("certify must be 'auto' or 'quadratic' for an operator, got 'frobenius'")
-    on_disk = is_dask(A)
+    on_disk = not are_in_memory(A)
     if certify == "auto":
         certify = "frobenius" if on_disk else "quadratic"
     if max_passes is None:
@@ -165,11 +167,10 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, scale: float) -
     top = s[0] ** 2 + found.offset**2  # what the roundings go with
     lower, upper = ordered(s - unit * np.sqrt(top), np.sqrt(found.upper + unit * top))
     upper = np.maximum(upper, s)
-    residuals = found.residuals
-    if residuals is None:
+    if found.residuals is None or s[-1] <= _LOST * s[0]:
         residuals = np.linalg.norm(tall.transposed_times(U) - s * V, axis=0)
-    else:  # of A'A: over s
-        residuals = np.divide(residuals, s, out=np.zeros_like(s), where=s > 0.0)
+    else:
+        residuals = found.residuals / s
     error, interval, kind = _error(tall, found, U, s, V, goal)
     low, high = np.square(interval) + (s * s).sum() if kind == "estimate" else 2 * (found.total,)
     shares = [np.divide(x * x, d, out=np.zeros_like(s), where=d > 0.0)
@@ -202,7 +203,7 @@ def _error(
     if np.isfinite(found.total):
         square = found.total - (s * s).sum() if found.tail is None else found.tail
         slack = rounding(tall.shape) * (found.total + found.offset**2)
-        if found.tail is None and square < 500.0 * slack and tall.is_read:  # digits are lost
+        if found.tail is None and square < 500.0 * slack:  # digits are lost
             square = residual_squared_norm(tall, U * s, V)
         error = math.sqrt(max(square, 0.0))
         return error, (error, error), "exact"
