@@ -63,7 +63,9 @@ from randla.smoothing import (
     structural as structural,
 )
 from randla.spectral import (
+    PivotedCholeskyResult as PivotedCholeskyResult,
     SvdResult as SvdResult,
+    pivoted_cholesky as pivoted_cholesky,
     svd as svd,
 )
 from randla.transport import (

@@ -6,8 +6,8 @@
 `QuantileRegressor`          `sklearn.linear_model.QuantileRegressor`: the same problem and the same
                              parameters, but for those of its solvers; to a certified gap
 `LpRegressor`                regression in the p-norm of the residuals, 1 <= p <= inf
-`CertifiedPCA`               `sklearn.decomposition.PCA`, with brackets of the singular values and of
-                             the explained variance; sparse matrices are centred as they are
+`CertifiedPCA`               `sklearn.decomposition.PCA`, with brackets of the singular values and
+                             of the explained variance; sparse matrices are centred as they are
 ============================ =======================================================================
 
 Needs scikit-learn: ``pip install 'randla[sklearn]'``. Input is validated by scikit-learn.

@@ -25,7 +25,11 @@ def main(n_matrices=10_000, largest=80):
         kind, A, k = hostile.draw(rng, largest)
         center = bool(rng.random() < 0.3)
         form = str(rng.choice(["array", "sparse", "operator"], p=[0.6, 0.25, 0.15]))
-        route = str(rng.choice(["gram", "krylov"] if form == "operator" else ["lapack", "gram", "krylov", "krylov"]))
+        route = str(
+            rng.choice(
+                ["gram", "krylov"] if form == "operator" else ["lapack", "gram", "krylov", "krylov"]
+            )
+        )
         if form == "operator":  # whose entries nobody sees: they are scaled by their owner
             A = hostile.exact(A, False)[1]
             center = center and A.shape[0] >= A.shape[1]
@@ -34,7 +38,9 @@ def main(n_matrices=10_000, largest=80):
         _routes.choose_route = lambda *_, route=route: route
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            result = svd(make(A), center=center, tol=float(rng.choice([1e-2, 1e-3, 1e-5])), rng=seed, **goal)
+            result = svd(
+                make(A), center=center, tol=float(rng.choice([1e-2, 1e-3, 1e-5])), rng=seed, **goal
+            )
         wrong = hostile.faults(result, A, center)
         n_faults += bool(wrong)
         if wrong:

@@ -1,6 +1,7 @@
 """Singular values, kernels, traces and log-determinants that know their error."""
 
+from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cholesky
 from randla.spectral._result import SvdResult
 from randla.spectral._svd import svd
 
-__all__ = ["SvdResult", "svd"]
+__all__ = ["PivotedCholeskyResult", "SvdResult", "pivoted_cholesky", "svd"]

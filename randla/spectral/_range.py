@@ -63,8 +63,9 @@ def project_out(W: Array, *bases: Array) -> list[Array]:
 class BlockKrylov:
     """Orthonormal X, (n, size), with ``A'A X = X T + Q (0, C)``, from a random start.
 
-    The next block is orthogonal to all of X by a second projection; what a block lacks in rank is filled by random directions, which have
-    a zero row in C. After `restart` X begins with Ritz vectors.
+    The next block is orthogonal to all of X by a second projection; what a block lacks in rank is
+    filled by random directions, which have a zero row in C. After `restart` X begins with Ritz
+    vectors.
 
     Attributes
     ----------
@@ -124,7 +125,9 @@ class BlockKrylov:
 
     def step(self) -> None:
         """Multiply the next block: one read of A."""
-        first, last = self.size, self.size + self._next.shape[1]
+        if self.room < self.next_columns:
+            self.grow()
+        first, last = self.size, self.size + self.next_columns
         self._X[:, first:last] = self._next
         W = self.product(self._next)
         self.size = last

@@ -48,8 +48,9 @@ class Subspace:
     """What a route found, over the scale of the matrix.
 
     `upper` (k,) are upper ends of the squares but for roundings, `residuals` (k,) the norms of
-    ``A'A v - mu v``, `total` is ``|A|_F^2`` (inf: unknown), `tail` the sum of squares beyond k where
-    it is known better than from `total`, `offset` the norm of subtracted means where they round.
+    ``A'A v - mu v``, `total` is ``|A|_F^2`` (inf: unknown), `tail` the sum of squares beyond k
+    where it is known better than from `total`, `offset` the norm of subtracted means where they
+    round.
     """
 
     V: Array
@@ -77,7 +78,7 @@ def find_subspace(A: Any, goal: Goal, on_disk: bool) -> Subspace:
 
 
 def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
-    """ "lapack", "gram" or "krylov"."""
+    """Choose one of "lapack", "gram" and "krylov"."""
     m, n = A.shape
     if A.is_read and not on_disk and m * n <= _LAPACK_ENTRIES:
         return "lapack"
@@ -165,17 +166,18 @@ def _krylov(A: Any, goal: Goal, on_disk: bool) -> Subspace:
     block = (k or 54) + 10 if on_disk else max(8, -(-k // 4))
     columns = block * _DASK_BLOCKS if on_disk else max(4 * k, _KRYLOV_COLUMNS)
     space = BlockKrylov(A.gram_times, n, block, min(max(columns, k + 2 * block), n), goal.rng)
-    for turn in range(_ROUNDS):
+    turn = 1
+    while True:
         rank = _iterate(A, space, goal)
         k, converged = rank or min(goal.k, space.size), rank is not None
-        found = _bracketed(A, space, goal, k, converged, turn == _ROUNDS - 1)
+        found = _bracketed(A, space, goal, k, converged, turn == _ROUNDS)
         if isinstance(found, Subspace):
-            break
+            return found
         space.restart(min(2 * k, space.size))
         space.add(found)  # directions that the start had missed
         if not space.is_full:
             space.step()
-    return found
+        turn += 1
 
 
 def _iterate(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
@@ -293,7 +295,7 @@ def transposed(matrix: Any) -> tuple[Any, float]:
     m, n = matrix.shape
     if matrix.is_read and m * n <= _QR_ENTRIES:
         tall = open_matrix(matrix.transposed_times(np.eye(m)))  # a centred copy
-        tall.offset = _offset(matrix) / tall.scale
+        tall.offset = _offset(matrix) / tall.scale  # type: ignore[attr-defined]
         return tall, matrix.scale * tall.scale
     return _Transposed(matrix), matrix.scale
 

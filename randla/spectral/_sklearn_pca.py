@@ -122,6 +122,7 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.explained_variance_ = s**2 / (n - 1)
         self.explained_variance_ratio_ = result.explained_variance_ratio
         self.explained_variance_ratio_bounds_ = result.explained_variance_ratio_bounds
+        assert result.mean is not None
         self.mean_ = result.mean.astype(X.dtype, copy=False)
         self.reconstruction_error_ = float(result.error)
         others = short - k

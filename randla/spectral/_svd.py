@@ -3,9 +3,9 @@
 Three routes lead to right singular vectors V:
 
 * *lapack*: all of A at once, where it is small;
-* *gram*: eigenvectors of A'A where the short side is at most some thousand. That loses
-  what is below the root of the rounding error: where the k-th value is below 1e-7 of the first and A
-  fits, *qr* takes the triangular factor instead;
+* *gram*: eigenvectors of A'A where the short side is at most some thousand. That loses what is
+  below the root of the rounding error: where the bracket of the k-th value would be wider than `tol`
+  and A fits, *qr* takes the triangular factor instead;
 * *krylov*: block Krylov spaces of A'A from the short side, until the residuals are small.
 
 From there one way: ``Y = A V = U diag(s) W'``, ``V <- V W``. So ``A V = U diag(s)`` to rounding,

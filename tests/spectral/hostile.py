@@ -93,7 +93,10 @@ def faults(result, A, center):
     for V in (result.U, result.Vt.T):
         if np.abs(V.T @ V - np.eye(k)).max() > 1e-12:
             found.append("vectors not orthonormal")
-    error, direct = np.ldexp(result.error, -exponent), np.linalg.norm(D - (result.U * s) @ result.Vt)
+    error, direct = (
+        np.ldexp(result.error, -exponent),
+        np.linalg.norm(D - (result.U * s) @ result.Vt),
+    )
     floor = 1e-7 * max(s[0], np.linalg.norm(D) if center else 0.0)
     if result.error_kind == "exact" and direct > floor and abs(error - direct) > 1e-3 * direct:
         found.append(f"error {error}, not {direct}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.sparse.linalg import aslinearoperator
 
 from randla import datasets, svd
 from randla.spectral import _routes
@@ -63,7 +63,9 @@ def test_low_rank_is_exact(route, take):
 def test_quiet_matrices(route, take):
     take(route)
     zero = svd(np.zeros((30, 20)), 3, rng=0)
-    assert not zero.s.any() and zero.error == 0.0 and not zero.explained_variance_ratio.any()
+    assert not zero.s.any()
+    assert zero.error == 0.0
+    assert not zero.explained_variance_ratio.any()
     np.testing.assert_allclose(zero.U.T @ zero.U, np.eye(3), atol=1e-14)
     for A in (np.eye(40), -3.0 * np.eye(40), np.diag(np.r_[np.ones(20), np.zeros(20)])):
         result = svd(A, 15, rng=0)  # more equal values than a block has columns
@@ -95,7 +97,8 @@ def test_reads(take):
     take("krylov")
     A = spectrum(np.linspace(1, 0.5, 100), 150)
     result = svd(A, 3, max_passes=7, certify="frobenius", rng=0)
-    assert result.n_passes == 7 and not result.converged
+    assert result.n_passes == 7
+    assert not result.converged
     assert not hostile.faults(result, A, False)
     take("gram")
     assert svd(A, 3, rng=0).n_passes == 2
@@ -106,13 +109,16 @@ def test_restarts(take, monkeypatch):
     monkeypatch.setattr(_routes, "_KRYLOV_COLUMNS", 30)
     A = spectrum(np.linspace(1, 0.5, 110), 150)
     result = svd(A, 5, tol=1e-6, rng=0)
-    assert result.converged and not hostile.faults(result, A, False)
+    assert result.converged
+    assert not hostile.faults(result, A, False)
     np.testing.assert_allclose(result.s, np.linalg.svd(A, compute_uv=False)[:5], rtol=1e-10)
 
 
 def test_least_rank_for_a_relative_error():
     A = spectrum(1.0 / np.arange(1, 91))
-    tails = np.sqrt(np.cumsum(np.arange(1, 91)[::-1] ** -2.0)[::-1] / np.sum(np.arange(1.0, 91) ** -2))
+    tails = np.sqrt(
+        np.cumsum(np.arange(1, 91)[::-1] ** -2.0)[::-1] / np.sum(np.arange(1.0, 91) ** -2)
+    )
     for rtol in (0.5, 0.1, 0.02):
         result = svd(A, rtol=rtol)
         k = result.s.size
@@ -132,7 +138,8 @@ def test_explained_variance_of_digits_is_bracketed():
     np.testing.assert_allclose(result.mean, pca.mean_, rtol=1e-13)
     low, high = result.explained_variance_ratio_bounds
     exact = pca.explained_variance_ratio_[:10]
-    assert (low <= exact * (1 + 1e-14)).all() and (exact <= high * (1 + 1e-14)).all()
+    assert (low <= exact * (1 + 1e-14)).all()
+    assert (exact <= high * (1 + 1e-14)).all()
     np.testing.assert_allclose(result.explained_variance_ratio, exact, rtol=1e-12)
 
 
@@ -163,7 +170,8 @@ def test_result():
 def test_operators():
     A = spectrum(1.0 / np.arange(1, 300), 320)
     result = svd(aslinearoperator(A), 4, rng=0)
-    assert result.error_kind == "estimate" and result.method == "krylov"
+    assert result.error_kind == "estimate"
+    assert result.method == "krylov"
     assert result.error_interval[0] < np.linalg.norm(A - (result.U * result.s) @ result.Vt)
     assert not hostile.faults(result, A, False)
     with pytest.raises(ValueError, match="certify must be 'auto'"):
