@@ -18,36 +18,44 @@ from randla._typing import Array
 _FLOOR = 1e-13
 #: Gram matrices of columns of length one that are farther from I than this take a second pass.
 _NEAR_IDENTITY = 0.5
+#: Least diagonal of their Cholesky factor.
+_BREAKDOWN = 1e-6
 
 
-def orthonormal(Y: Array) -> tuple[Array, Array]:
-    """``Y = Q R`` by Cholesky of the Gram matrix of the scaled columns, else by Householder.
+def thin_svd(Y: Array) -> tuple[Array, Array, Array]:
+    """``Y = U diag(s) W'`` of a tall Y, by its triangular factor R."""
+    Q, T, R = _orthonormal(Y)
+    P, s, Wt = np.linalg.svd(R)
+    return Q @ (T @ P), s, Wt.T
+
+
+def _orthonormal(Y: Array) -> tuple[Array, Array, Array]:
+    """``Y = Q T R`` with orthonormal Q T: Cholesky of the Gram matrix of the scaled columns.
 
     The loss of orthogonality is the condition of that Gram matrix in roundings: a second pass
-    where it is not near I. Columns of different lengths do no harm.
+    where it is not near I, and Householder's QR where Cholesky breaks down. Columns of different
+    lengths do no harm.
     """
     Q, R = Y, np.eye(Y.shape[1])
     for _ in range(2):
         G = Q.T @ Q
         norms = np.sqrt(np.diag(G))
-        if not (norms > 0.0).all() or not np.isfinite(norms).all():
+        if not (norms > 0.0).all():
             break
         G = G / norms / norms[:, None]
         try:
             factor = cholesky(G)
         except LinAlgError:
             break
-        if np.diag(factor).min() < 1e-6:
+        if np.diag(factor).min() < _BREAKDOWN:
             break
         step = factor * norms
-        Q = Q @ solve_triangular(step, np.eye(len(step)))
-        R = step @ R
+        T, R = solve_triangular(step, np.eye(len(step))), step @ R
         if np.abs(G - np.eye(len(G))).sum(axis=0).max() < _NEAR_IDENTITY:
-            return Q, R
-    else:
-        return Q, R
+            return Q, T, R
+        Q = Q @ T
     Q, R = qr(Y, mode="economic", check_finite=False)
-    return Q, R
+    return Q, np.eye(len(R)), R
 
 
 def project_out(W: Array, *bases: Array) -> list[Array]:

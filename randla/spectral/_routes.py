@@ -14,7 +14,6 @@ from scipy.special import chdtri
 from randla._typing import Array
 from randla.spectral._brackets import quadratic_upper, rounding
 from randla.spectral._complement import complement_norm
-from randla.spectral._matrix import open_matrix
 from randla.spectral._range import BlockKrylov
 
 #: Entries of a matrix that LAPACK takes as it is, and of one whose QR is affordable.
@@ -84,18 +83,18 @@ def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
         return "lapack"
     k = 1 if goal.rtol is not None else goal.k
     side = max(_GRAM_SIDE, 40 * (k + 10))
-    if (issparse(getattr(A, "A", None)) or not A.is_read) and goal.rtol is None:
+    if (issparse(A.A) or not A.is_read) and goal.rtol is None:
         side = max(_SPARSE_GRAM_SIDE, 4 * k)  # products with few vectors are cheap
     return "gram" if n <= side else "krylov"
 
 
-def _offset(A: Any) -> float:
-    """Norm of the subtracted means, in so far as its roundings are those of the products."""
+def offset_of(A: Any) -> float:
+    """Norm of what is subtracted from products, whose roundings are theirs."""
     if A.mean is None:
-        return float(getattr(A, "offset", 0.0))  # of a centred copy
-    norm = math.sqrt(max(A.shape)) * float(np.linalg.norm(A.mean))
-    pilot = A.is_read and not issparse(getattr(A, "A", None))  # entries less a stored number
-    return norm * (2.0**-53 if pilot else 1.0)
+        return float(getattr(A, "offset", 0.0))  # of a transposed one
+    parts = getattr(A, "mean_in_parts", None)  # entries less the first part: rounded on their own
+    subtracted = A.mean if not A.is_read else 2.0**-53 * A.mean if parts is None else parts()[1]
+    return math.sqrt(max(A.shape)) * float(np.linalg.norm(subtracted))
 
 
 def _rank(tails: Array, total: float, goal: Goal) -> int | None:
@@ -123,7 +122,7 @@ def _direct(A: Any, goal: Goal, method: str) -> Subspace:
         squares[:k],
         method,
         total,
-        _offset(A),
+        offset_of(A),
         tail=float(tails[k - 1]),
         converged=goal.rtol is None or rank is not None,
         factors=(U[:, :k], s[:k], Vt[:k].T) if method == "lapack" else None,
@@ -135,7 +134,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     C = A.gram()
     n, k, rank = len(C), goal.k, None
     total = float(A.squared_norm) if A.is_read else float(np.trace(C))
-    offset = _offset(A)
+    offset = offset_of(A)
     slack = rounding(A.shape) * (total + offset**2)
     if goal.rtol is None and 4 * k <= n:
         mu, V = eigh(C, subset_by_index=(n - k, n - 1), driver="evr", check_finite=False)
@@ -207,7 +206,7 @@ def _iterate(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
 def _enough(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
     """The rank, if the goal is reached."""
     mu, unit = np.maximum(space.mu, 0.0), rounding(A.shape)
-    top = mu[0] + _offset(A) ** 2
+    top = mu[0] + offset_of(A) ** 2
     if goal.rtol is not None:
         total, slack = _total(A, space, goal)
         return _rank(np.maximum(total - np.cumsum(mu), 0.0) + slack, total, goal)
@@ -221,7 +220,7 @@ def _enough(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
 
 def _tail(A: Any, mu: Array) -> float:
     """At least ``|A|_F^2 - sum(mu)``."""
-    slack = rounding(A.shape) * (A.squared_norm + _offset(A) ** 2)
+    slack = rounding(A.shape) * (A.squared_norm + offset_of(A) ** 2)
     return float(max(A.squared_norm - mu.sum(), 0.0) + slack)
 
 
@@ -231,7 +230,7 @@ def _total(A: Any, space: BlockKrylov, goal: Goal) -> tuple[float, float]:
     if not A.is_read:
         share = N_PROBES / float(chdtri(N_PROBES, 0.975))
         total = float(space.mu.sum()) + probed_tail(A, space.X, goal.rng) * share
-    return total, rounding(A.shape) * (total + _offset(A) ** 2)
+    return total, rounding(A.shape) * (total + offset_of(A) ** 2)
 
 
 def _bracketed(
@@ -265,7 +264,7 @@ def _bracketed(
         upper = np.minimum(upper, ends(high))
     total = A.squared_norm if A.is_read else float(mu.sum()) if space.is_full else np.inf
     residuals = np.linalg.norm(space.coupling[:, :k], axis=0)
-    return Subspace(V[:, :k], upper, "krylov", total, _offset(A), residuals, converged=converged)
+    return Subspace(V[:, :k], upper, "krylov", total, offset_of(A), residuals, converged=converged)
 
 
 def probed_tail(A: Any, V: Array, rng: np.random.Generator) -> float:
@@ -276,54 +275,12 @@ def probed_tail(A: Any, V: Array, rng: np.random.Generator) -> float:
 
 
 def residual_squared_norm(A: Any, B: Array, V: Array) -> float:
-    """``|A - B V'|_F^2`` by blocks of columns, in one read."""
-    n, total, passes = A.shape[1], 0.0, A.n_passes
+    """``|A - B V'|_F^2`` by blocks of columns."""
+    n, total = A.shape[1], 0.0
     for first in range(0, n, _COLUMNS):
         last = min(first + _COLUMNS, n)
         block = np.zeros((n, last - first))
         block[first:last] = np.eye(last - first)
         E = A.times(block) - B @ V[first:last].T
         total += float((E * E).sum())
-    A.n_passes = passes + 1
     return total
-
-
-def transposed(matrix: Any) -> tuple[Any, float]:
-    """The transposed matrix, and the scale of what is computed with it."""
-    if matrix.mean is None:
-        return matrix.transposed(), matrix.scale
-    m, n = matrix.shape
-    if matrix.is_read and m * n <= _QR_ENTRIES:
-        tall = open_matrix(matrix.transposed_times(np.eye(m)))  # a centred copy
-        tall.offset = _offset(matrix) / tall.scale  # type: ignore[attr-defined]
-        return tall, matrix.scale * tall.scale
-    return _Transposed(matrix), matrix.scale
-
-
-class _Transposed:
-    """A centred matrix from the other side."""
-
-    n_own_passes = 0  # `matrix` counts them
-
-    def __init__(self, matrix: Any) -> None:
-        self.matrix, self.shape = matrix, matrix.shape[::-1]
-        self.is_read, self.mean = matrix.is_read, matrix.mean
-        self.times, self.transposed_times = matrix.transposed_times, matrix.times
-
-    @property
-    def n_passes(self) -> int:
-        return int(self.matrix.n_passes)
-
-    @n_passes.setter
-    def n_passes(self, n: int) -> None:
-        self.matrix.n_passes = n
-
-    @property
-    def squared_norm(self) -> float:
-        return float(self.matrix.squared_norm)
-
-    def gram_times(self, X: Array) -> Array:
-        return self.times(self.transposed_times(X))
-
-    def gram(self) -> Array:
-        return self.gram_times(np.eye(self.shape[1]))

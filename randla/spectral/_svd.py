@@ -4,7 +4,7 @@ Three routes lead to right singular vectors V:
 
 * *lapack*: all of A at once, where it is small;
 * *gram*: eigenvectors of A'A where the short side is at most some thousand. That loses what is
-  below the root of the rounding error: where the bracket of the k-th value would be wider than `tol`
+  below the root of the rounding error: where the bracket of the k-th would be wider than `tol`
   and A fits, *qr* takes the triangular factor instead;
 * *krylov*: block Krylov spaces of A'A from the short side, until the residuals are small.
 
@@ -28,16 +28,16 @@ from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
 from randla.spectral._brackets import ordered, rounding
 from randla.spectral._matrix import open_matrix
-from randla.spectral._range import orthonormal
+from randla.spectral._range import thin_svd
 from randla.spectral._result import SvdResult
 from randla.spectral._routes import (
     N_PROBES,
     Goal,
     Subspace,
     find_subspace,
+    offset_of,
     probed_tail,
     residual_squared_norm,
-    transposed,
 )
 
 #: Most reads of A in an iteration.
@@ -155,15 +155,20 @@ def svd(
         max_passes = _MAX_DASK_PASSES if on_disk else _MAX_PASSES
     goal = Goal(k or short, rtol, tol, certify == "quadratic", max_passes, generator)
     flipped = matrix.shape[0] < matrix.shape[1]
-    tall, scale = transposed(matrix) if flipped else (matrix, matrix.scale)
-    found = find_subspace(tall, goal, on_disk)
-    return _result(matrix, tall, found, goal, scale)
+    tall: Any = matrix.transposed() if flipped else matrix
+    if flipped and center:
+        tall.offset = offset_of(matrix)
+    return _result(matrix, tall, find_subspace(tall, goal, on_disk), goal)
 
 
-def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, scale: float) -> SvdResult:
-    flipped = tall.shape != matrix.shape
+def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal) -> SvdResult:
+    flipped, scale = tall is not matrix, tall.scale
     unit = rounding(tall.shape)
-    U, s, V = found.factors or _factors(tall, found.V)
+    if found.factors is None:  # A V = U diag(s), with V rotated: the best in its span
+        U, s, W = thin_svd(tall.times(found.V))
+        V = found.V @ W
+    else:
+        U, s, V = found.factors
     top = s[0] ** 2 + found.offset**2  # what the roundings go with
     lower, upper = ordered(s - unit * np.sqrt(top), np.sqrt(found.upper + unit * top))
     upper = np.maximum(upper, s)
@@ -179,21 +184,15 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, scale: float) -
     if flipped:
         U, V = V, U
     signs = np.sign(V[np.abs(V).argmax(axis=0), np.arange(s.size)])
+    U = np.multiply(U, signs, out=U if U.flags.c_contiguous else None)
     mean = None if matrix.mean is None else matrix.mean * scale
     return SvdResult(
-        U * signs, s * scale, np.ascontiguousarray((V * signs).T), lower * scale, upper * scale,
+        U, s * scale, np.ascontiguousarray((V * signs).T), lower * scale, upper * scale,
         error * scale, (interval[0] * scale, interval[1] * scale), kind, residuals * scale,
         shares[0], (shares[1], np.minimum(shares[2], 1.0)), mean,
-        matrix.n_passes + getattr(tall, "n_own_passes", tall.n_passes if flipped else 0),
+        matrix.n_passes + (tall.n_passes if flipped else 0),
         found.method, found.converged,
     )  # fmt: skip
-
-
-def _factors(tall: Any, V: Array) -> tuple[Array, Array, Array]:
-    """``A V = U diag(s)`` with V rotated: the best approximation of A in its span."""
-    Q, R = orthonormal(tall.times(V))
-    P, s, Wt = np.linalg.svd(R)
-    return Q @ P, s, V @ Wt.T
 
 
 def _error(
