@@ -136,7 +136,7 @@ def eigenvalue_bounds(
 
 
 def _largest_root(gaps: Array, log_right: float) -> float:
-    """T > 0 with ``prod_i (t + gaps_i) = exp(log_right)``, gaps >= 0, from above."""
+    """The t > 0 with ``prod_i (t + gaps_i) = exp(log_right)``, gaps >= 0, from above."""
     # In log t the logarithm of the left is convex and increases with slope >= 1: Newton's method
     # stays above the root. Each factor is t at least, which gives the start.
     log_t = log_right / len(gaps)
