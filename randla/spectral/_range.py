@@ -153,10 +153,13 @@ class BlockKrylov:
         P, d, Z = np.linalg.svd(R)
         rank = min(int((d > _FLOOR * self.largest).sum()), wanted)
         self.is_invariant = rank == 0
-        Q = Q @ P[:, :rank]
-        project_out(Q, self.avoid, self.X)
-        Q, R = qr(Q, mode="economic", check_finite=False) if rank else (Q, np.zeros((0, 0)))
-        C = R @ (d[:rank, None] * Z[:rank])
+        Q, C = Q @ P[:, :rank], d[:rank, None] * Z[:rank]
+        for _ in range(3 if rank else 0):
+            project_out(Q, self.avoid, self.X)
+            Q, R = qr(Q, mode="economic", check_finite=False)
+            C = R @ C
+            if np.abs(np.diag(R)).min() > 0.5:  # it was nearly orthogonal before, so it is now
+                break
         if rank < wanted:
             Q = np.hstack([Q, self._random_block(wanted - rank, Q)])
             C = np.vstack([C, np.zeros((wanted - rank, C.shape[1]))])

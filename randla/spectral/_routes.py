@@ -46,10 +46,10 @@ class Goal:
 class Subspace:
     """What a route found, over the scale of the matrix.
 
-    `upper` (k,) are upper ends of the squares but for roundings, `residuals` (k,) the norms of
-    ``A'A v - mu v``, `total` is ``|A|_F^2`` (inf: unknown), `tail` the sum of squares beyond k
-    where it is known better than from `total`, `offset` the norm of subtracted means where they
-    round.
+    `upper` (k,) are upper ends of the squares but for roundings, `residuals` (b, k) has the norms
+    of ``A'A v - mu v``, also for combinations of the v, `total` is ``|A|_F^2`` (inf: unknown),
+    `tail` the sum of squares beyond k where it is known better than from `total`, `offset` the
+    norm of subtracted means where they round.
     """
 
     V: Array
@@ -152,7 +152,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     if may_leave and 2.0 * goal.tol * mu[k - 1] < rounding(A.shape) * mu[0]:
         return None
     mu, V = mu[:k], V[:, :k]
-    residuals = np.linalg.norm(C @ V - V * mu, axis=0)
+    residuals = C @ V - V * mu
     return Subspace(
         V, np.maximum(mu, 0.0), "gram", total, offset, residuals,
         converged=goal.rtol is None or rank is not None,
@@ -263,7 +263,7 @@ def _bracketed(
             return missed
         upper = np.minimum(upper, ends(high))
     total = A.squared_norm if A.is_read else float(mu.sum()) if space.is_full else np.inf
-    residuals = np.linalg.norm(space.coupling[:, :k], axis=0)
+    residuals = space.coupling[:, :k]
     return Subspace(V[:, :k], upper, "krylov", total, offset_of(A), residuals, converged=converged)
 
 

@@ -168,14 +168,14 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal) -> SvdResult:
         U, s, W = thin_svd(tall.times(found.V))
         V = found.V @ W
     else:
-        U, s, V = found.factors
+        (U, s, V), W = found.factors, None
     top = s[0] ** 2 + found.offset**2  # what the roundings go with
     lower, upper = ordered(s - unit * np.sqrt(top), np.sqrt(found.upper + unit * top))
     upper = np.maximum(upper, s)
-    if found.residuals is None or s[-1] <= _LOST * s[0]:
+    if found.residuals is None or W is None or s[-1] <= _LOST * s[0]:
         residuals = np.linalg.norm(tall.transposed_times(U) - s * V, axis=0)
     else:
-        residuals = found.residuals / s
+        residuals = np.linalg.norm(found.residuals @ W, axis=0) / s
     error, interval, kind = _error(tall, found, U, s, V, goal)
     low, high = np.square(interval) + (s * s).sum() if kind == "estimate" else 2 * (found.total,)
     shares = [np.divide(x * x, d, out=np.zeros_like(s), where=d > 0.0)

@@ -97,7 +97,7 @@ def faults(result, A, center):
         np.ldexp(result.error, -exponent),
         np.linalg.norm(D - (result.U * s) @ result.Vt),
     )
-    floor = 1e-7 * max(s[0], np.linalg.norm(D) if center else 0.0)
+    floor = 1e-7 * s[0] + (1e-13 * np.linalg.norm(np.ldexp(A, -exponent)) if center else 0.0)
     if result.error_kind == "exact" and direct > floor and abs(error - direct) > 1e-3 * direct:
         found.append(f"error {error}, not {direct}")
     tall = A.shape[0] >= A.shape[1]
