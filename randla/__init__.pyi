@@ -88,8 +88,8 @@ from . import (
     sketching as sketching,
     sklearn as sklearn,
     smoothing as smoothing,
-    torch as torch,
     spectral as spectral,
+    torch as torch,
     transport as transport,
 )
 
