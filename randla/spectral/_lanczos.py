@@ -15,10 +15,11 @@ Source: Golub and Meurant, Matrices, Moments and Quadrature (2010), theorems 6.4
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from randla.spectral._preconditioner import BoundedMatrix
 
 Floats = NDArray[np.float64]
 
@@ -37,22 +38,18 @@ class Lanczos:
     diagonal, off_diagonal : list of (b,) ndarray
         Those of T_l, an array a step; the last of `off_diagonal` couples T_l to what is to come.
     n_steps : int
+        Steps so far.
     norm : float
-        The largest |M q| of a unit vector q, or what was given: rounding is `eps` times that.
+        The largest |M q| of a unit vector q, or that of the preconditioner if it is larger.
     alive : (b,) ndarray
         False where the Krylov space is invariant, that is, where T_l has all there is. From there
         on its diagonal is 1 and its coupling 0, which have no weight.
     """
 
-    def __init__(
-        self, times: Callable[[Floats], Floats], Z: Floats, n_steps: int, eps: float, norm: float
-    ) -> None:
-        self._times = times
-        self._limit = n_steps
-        self._eps = eps
-        self.norm = norm
-        self._basis = np.empty((len(Z), min(n_steps, 8), Z.shape[1]))  # grows as it is needed
-        self._next = Z / np.linalg.norm(Z, axis=1, keepdims=True)
+    def __init__(self, M: BoundedMatrix, Z: Floats, limit: int) -> None:
+        self._M, self._limit, self.norm = M, limit, M.norm
+        self._basis = np.empty((len(Z), min(limit, 8), Z.shape[1]))  # grows as it is needed
+        self._next = Z / _norms(Z)[:, None]
         self.diagonal: list[Floats] = []
         self.off_diagonal: list[Floats] = []
         self.alive = np.ones(len(Z), bool)
@@ -60,6 +57,11 @@ class Lanczos:
     @property
     def n_steps(self) -> int:
         return len(self.diagonal)
+
+    @property
+    def rounding(self) -> float:
+        """What rounding may add to a product, or to an eigenvalue of M."""
+        return _ROUNDING * self._M.eps * self.norm
 
     def step(self) -> None:
         """One product with all vectors."""
@@ -69,15 +71,18 @@ class Lanczos:
             grown[:, :step] = self._basis
             self._basis = grown
         self._basis[:, step] = self._next
-        rest = self._times(self._next)
+        rest = self._M.times(self._next)
         basis = self._basis[:, : step + 1]
         alpha = np.einsum("bn,bn->b", self._next, rest)
-        self.norm = max(self.norm, float(np.linalg.norm(rest, axis=1).max()))
-        for _ in range(2):  # twice is enough (Parlett, The Symmetric Eigenvalue Problem, 6.9)
-            rest -= (np.matmul(basis, rest[:, :, None]).transpose(0, 2, 1) @ basis)[:, 0]
-        beta = np.linalg.norm(rest, axis=1)
+        self.norm = max(self.norm, float(_norms(rest).max()))
+        rest -= alpha[:, None] * self._next
+        if step:
+            rest -= self.off_diagonal[-1][:, None] * basis[:, -2]
+        # What the recurrence leaves is small, so that once is enough.
+        rest -= (np.matmul(basis, rest[:, :, None]).transpose(0, 2, 1) @ basis)[:, 0]
+        beta = _norms(rest)
         self.diagonal.append(np.where(self.alive, alpha, 1.0))
-        self.alive = self.alive & (beta > _ROUNDING * self._eps * self.norm)
+        self.alive = self.alive & (beta > self.rounding)
         self.off_diagonal.append(np.where(self.alive, beta, 0.0))
         divisor = np.where(self.alive, beta, np.inf)  # a dead vector goes on as zero
         self._next = rest / divisor[:, None]
@@ -100,6 +105,10 @@ class Lanczos:
         return np.maximum(nodes, node), weights, good
 
 
+def _norms(X: Floats) -> Floats:
+    return np.sqrt(np.einsum("bn,bn->b", X, X))
+
+
 def _rule(diagonal: Floats, off_diagonal: Floats) -> tuple[Floats, Floats]:
     """The rules of tridiagonal matrices (b, l): eigenvalues, squares of first entries of vectors."""
     n = diagonal.shape[1]
@@ -117,32 +126,24 @@ class LogBracket:
     Attributes
     ----------
     lower, upper : (b,) ndarray
-    smallest : float
-        The least eigenvalue of the tridiagonal matrices, which is above that of M.
+    limit : int
+        The largest number of steps.
     """
 
-    def __init__(
-        self, times: Callable[[Floats], Floats], Z: Floats, n_steps: int, eps: float, norm: float
-    ) -> None:
-        self._lanczos = Lanczos(times, Z, n_steps, eps, norm)
-        self._eps = eps
+    def __init__(self, M: BoundedMatrix, Z: Floats, limit: int) -> None:
+        self._M, self.limit = M, limit
+        self._lanczos = Lanczos(M, Z, limit)
         self.lower = np.zeros(len(Z))  # log 1
         self.upper = np.full(len(Z), np.inf)
-        self.smallest = np.inf
 
     @property
     def n_steps(self) -> int:
         return self._lanczos.n_steps
 
     @property
-    def is_complete(self) -> bool:
-        """Whether no further step can tell more."""
-        return not self._lanczos.alive.any()
-
-    @property
     def rounding(self) -> float:
-        """What the products may have added to an eigenvalue of M or taken from it."""
-        return _ROUNDING * self._eps * self._lanczos.norm
+        """How far the bounds may be off by rounding."""
+        return self._lanczos.rounding
 
     def step(self) -> None:
         """A product with all vectors."""
@@ -150,9 +151,9 @@ class LogBracket:
 
     def look(self) -> None:
         """Narrow the bounds by the rules of the steps so far."""
-        node = max(1.0 - self.rounding, 0.5)
         nodes, weights = self._lanczos.gauss()
-        self.smallest = min(self.smallest, float(nodes.min()))
+        self._M.require_above_one(float(nodes.min()), self._lanczos.norm)
+        node = max(1.0 - self.rounding, 0.5)
         gauss = (weights * np.log(np.maximum(nodes, node))).sum(axis=1)
         self.upper = np.minimum(self.upper, gauss)
         nodes, weights, good = self._lanczos.radau(node)

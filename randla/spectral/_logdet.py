@@ -7,33 +7,36 @@ bracketed by the Gauss and the Radau rule of `_lanczos`, whose bias no spread ov
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky
 
 from randla._random import draw_keys
 from randla._results import Result, t_interval
-from randla._scaling import EPS, power_of_two_scale
+from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla._validation import are_in_memory, as_count, as_level, as_number, is_sparse
-from randla.spectral._lanczos import LogBracket
-from randla.spectral._operator import as_readable, is_operator, open_square
-from randla.spectral._preconditioner import Preconditioner
-from randla.spectral._test_vectors import sign_vectors
+from randla.spectral._log_trace import bracket_probes
+from randla.spectral._operator import (
+    SquareMatrix,
+    as_readable,
+    is_operator,
+    open_square,
+    require_symmetric,
+)
+from randla.spectral._preconditioner import (
+    BoundedMatrix,
+    Preconditioner,
+    pivoted_preconditioner,
+)
 
-# Without `n_products`: this many probes, and exact up to these sizes, where that costs no more.
-_N_PROBES = 16
-_SMALL = 1000
-_SMALL_OPERATOR = 64
-#: Vectors that go through Lanczos together, steps of one, and the doubles that may hold its basis.
-_WIDTH, _MAX_STEPS, _BASIS = 8, 100, 1 << 27
-# The bracket should be narrower than this part of the standard error; it counts as narrow
-# (`converged`) up to a half, since the final error is not known when the first steps end.
-_AIM, _NARROW = 0.2, 0.5
-# Rounding errors of a product, in units of eps times the norm: the node of Radau's rule stays below
-# the least eigenvalue by the first; what is below that by the second contradicts `lower`.
-_NODE_MARGIN, _REFUSED = 10.0, 100.0
+# Without `n_products`: exact up to these sizes, where that costs no more.
+_SMALL, _SMALL_OPERATOR = 1000, 64
+#: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
+_ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
+#: A bracket of the quadrature counts as narrow below this part of the standard error.
+_NARROW = 0.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,7 +129,7 @@ def logdet(
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
         :math:`P = F F^T + lower\, I`, whose determinant is known, so that only that of
         :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, a pivoted Cholesky
-        factor F of :math:`A - lower\, I`, of rank n/4 or :math:`5\sqrt n` at most; else None. A
+        factor F of :math:`A - lower\, I`, of rank n/4 or :math:`8\sqrt n` at most; else None. A
         result of :func:`pivoted_cholesky` must be of a matrix K with :math:`A - lower\, I - K`
         positive semidefinite, such as the kernel matrix K in A = K + lower I.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -182,28 +185,40 @@ def logdet(
     >>> round(randla.logdet(A).value - np.linalg.slogdet(A)[1], 6)
     0.0
     """
-    matrix = A if is_operator(A) else as_readable(A)
-    has_entries = not is_operator(A) and are_in_memory(matrix)
+    matrix, kind = _read(A)
+    n = matrix.shape[0]
     if lower is not None:
         lower = as_number(lower, "lower", low=0.0, closed="neither")
     if n_products is not None:
         n_products = as_count(n_products, "n_products", minimum=4)
     key_of_pivots, key_of_signs = draw_keys(rng, 2)
-    _check_preconditioner(preconditioner, matrix.shape[0], lower)
-    limit = n_products or (_SMALL if has_entries else _SMALL_OPERATOR)
-    if has_entries and (lower is None or matrix.shape[0] <= limit):
+    _check_preconditioner(preconditioner, n)
+    small = n <= (n_products or (_SMALL_OPERATOR if kind == "operator" else _SMALL))
+    if kind != "operator" and (small or lower is None):
         return _from_entries(matrix, lower)
-    square = open_square(A)
-    if square.n <= limit:
+    square = open_square(matrix)
+    if small:
         return _from_columns(square, lower)
     if lower is None:
         raise ValueError(
             "lower must be given for an operator, a positive number below its least eigenvalue, or "
-            f"n_products of at least n = {square.n}, got lower=None, n_products={n_products}"
+            f"n_products of at least n = {n}, got lower=None, n_products={n_products}"
         )
-    P = _preconditioner(preconditioner, matrix, has_entries, lower, key_of_pivots)
-    run = _Estimate(square, lower, P, key_of_signs, n_products)
-    return run.result()
+    P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
+    M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
+    return _by_lanczos(M, square, key_of_signs, n_products)
+
+
+def _read(A: Any) -> tuple[Any, str]:
+    """A, and what it is: an "array" or "sparse", of float64, or an "operator"."""
+    if is_operator(A):
+        return A, "operator"
+    A = as_readable(A)
+    if not are_in_memory(A):
+        return A, "operator"  # Dask: by its products
+    if A.dtype == np.float32:  # for the digits of the products
+        A = A.astype(np.float64)
+    return A, "sparse" if is_sparse(A) else "array"
 
 
 # Exact -------------------------------------------------------------------------------------------
@@ -212,7 +227,7 @@ def logdet(
 def _from_entries(A: Any, lower: float | None) -> LogdetResult:
     largest = float(abs(A).max())
     gap = _asymmetry(A)
-    if gap > _ASYMMETRY * largest:
+    if gap > _ASYMMETRY["array"] * largest:
         raise ValueError(
             f"A must be symmetric, got entries that differ by {gap / largest:.2g} of the largest"
         )
@@ -225,10 +240,10 @@ def _from_entries(A: Any, lower: float | None) -> LogdetResult:
     return _exact(A.shape[0], value + A.shape[0] * math.log(scale), 0, lower)
 
 
-def _from_columns(square: Any, lower: float | None) -> LogdetResult:
+def _from_columns(square: SquareMatrix, lower: float | None) -> LogdetResult:
     """By the products with all columns of the identity."""
     columns = square.times(np.eye(square.n))
-    require_symmetric(columns, "A must be symmetric", _asymmetry_of_products(square, 1.0))
+    require_symmetric(columns, "A must be symmetric", _ASYMMETRY["operator"])
     value = _log_of_pivots(np.ascontiguousarray(columns.T)) + square.n * math.log(square.scale)
     return _exact(square.n, value, square.n_products, lower)
 
@@ -249,7 +264,7 @@ def _asymmetry(A: Any) -> float:
 
 
 def _log_of_pivots(A: Array) -> float:
-    """log det A of a C-ordered array that is overwritten."""
+    """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
     try:
         L = cholesky(A.T, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError as error:
@@ -263,9 +278,7 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
 
     options = {"SymmetricMode": True}
     try:
-        factor = splu(
-            (A / scale).tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options
-        )
+        factor = splu((A / scale).tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     except RuntimeError as error:  # exactly singular
         raise ValueError(f"A must be positive definite, got {error}") from error
     pivots = factor.U.diagonal()
@@ -277,32 +290,53 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
 # Lanczos -----------------------------------------------------------------------------------------
 
 
-class _Estimate:
-    """tr log M over random signs, within a number of products."""
+def _by_lanczos(
+    M: BoundedMatrix, square: SquareMatrix, key: np.uint64, n_products: int | None
+) -> LogdetResult:
+    below, above = bracket_probes(M, key, n_products)
+    P, scaling = M.P, M.n * math.log(M.lower)
+    base = scaling + P.log_det
+    size = abs(scaling) + P.log_det + float(above.mean())
+    rounding = M.eps * (10.0 * size + math.sqrt(M.n) * M.norm)
+    middle = 0.5 * (below + above)
+    error, low_error, high_error = (
+        math.hypot(x.std(ddof=1) / math.sqrt(len(x)), rounding) for x in (middle, below, above)
+    )
+    value, low, high = (base + float(x.mean()) for x in (middle, below, above))
+    return LogdetResult(
+        value=value,
+        standard_error=error,
+        quadrature_lower=low,
+        quadrature_upper=high,
+        n_products=square.n_products,
+        method="lanczos",
+        degrees_of_freedom=len(middle) - 1.0,
+        converged=high - low <= _NARROW * error,
+        rank=P.rank,
+        _end_errors=(low_error, high_error),
+        _certain=(base - rounding, scaling + P.log_det_above + rounding),
+    )
 
-    def __init__(
-        self,
-        square: Any,
-        lower: float,
-        P: Preconditioner | None,
-        key: np.uint64,
-        n_products: int | None,
-    ) -> None:
-        self.square, self.lower, self.P, self.key = square, lower, P, key
-        self.left = n_products
-        self.norm = 1.0 if P is None else P.norm  # of M, or of what its rounding comes from
-        self.lowers: list[Array] = []
-        self.uppers: list[Array] = []
 
-    def times(self, X: Array) -> Array:
-        """``X M`` for vectors as the rows of X (b, n)."""
-        if self.P is not None:
-            X = self.P.inverse_root_times(X)
-        Y = self.square.times(X.T).T
-        with np.errstate(over="ignore"):
-            Y = Y * (self.square.scale / self.lower)
-        if self.P is not None:
-            Y = self.P.inverse_root_times(Y)
-        if not np.isfinite(Y).all():
-            raise ValueError(f"lower must not be so far below the entries of A, got {self.lower:g}")
-        return Y
+def _preconditioner_of(
+    choice: Any, A: Any, is_array: bool, lower: float, key: np.uint64
+) -> Preconditioner:
+    if choice is None or (isinstance(choice, str) and not is_array):
+        return Preconditioner(np.empty((0, A.shape[0])), lower)
+    if isinstance(choice, str):
+        return pivoted_preconditioner(A, lower, key)
+    return Preconditioner(np.asarray(choice.factor).T, lower)
+
+
+def _check_preconditioner(choice: Any, n: int) -> None:
+    if choice is None or (isinstance(choice, str) and choice == "auto"):
+        return
+    factor = getattr(choice, "factor", None)
+    if factor is None:
+        raise TypeError(
+            f"preconditioner must be 'auto', None or a result of pivoted_cholesky, got {choice!r}"
+        )
+    if np.ndim(factor) != 2 or len(factor) != n:
+        raise ValueError(
+            f"preconditioner must have a factor of {n} rows, as A, got shape {np.shape(factor)}"
+        )
