@@ -1,5 +1,6 @@
 """Low-rank approximation of a kernel matrix from few of its columns, with an exact error."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from scipy.linalg import solve_triangular
 from randla._parallel import part_bounds, run_parts
 from randla._random import as_generator
 from randla._results import Result
+from randla._scaling import EPS
 from randla._typing import Array
 from randla._validation import as_array, as_count, as_number, as_points, as_rhs
 from randla.spectral._kernel_functions import (
@@ -105,13 +107,13 @@ class PivotedCholeskyResult(Result):
         ridge = as_number(ridge, "ridge", low=0.0, closed="neither")
         values, _ = self._gram_eigen
         n, k = self.factor.shape
-        log_ridge = np.log(ridge)
+        log_ridge = math.log(ridge)
         with np.errstate(divide="ignore"):  # log 0
             missing = np.logaddexp(0.0, np.log(self.diagonal_error) - log_ridge).sum()
         terms = np.log(values + ridge)
         value = float(terms.sum() + (n - k) * log_ridge)
         rounding = self._rounding_of_logdet(ridge)
-        rounding += 4.0 * np.finfo(float).eps * (np.abs(terms).sum() + (n - k) * abs(log_ridge))
+        rounding += 4.0 * EPS * float(np.abs(terms).sum() + (n - k) * abs(log_ridge))
         return value - rounding, value + float(missing) + rounding
 
     def _rounding_of_logdet(self, ridge: float) -> float:
@@ -122,9 +124,9 @@ class PivotedCholeskyResult(Result):
         some u tr F'F.
         """
         values, _ = self._gram_eigen
-        single, double = (8.0 * float(np.finfo(t).eps) for t in (self.factor.dtype, np.float64))
-        of_entries = single * len(self.factor) ** 0.5 * (self.trace / ridge)
-        return float(of_entries + double * values.sum() * np.sum(1.0 / (values + ridge)))
+        eps = float(np.finfo(self.factor.dtype).eps)
+        of_entries = 4.0 * eps * len(self.factor) ** 0.5 * (self.trace / ridge)
+        return float(of_entries + 4.0 * EPS * values.sum() * np.sum(1.0 / (values + ridge)))
 
     def features(self, X_new: ArrayLike) -> NDArray[Any]:
         """Rows of the factor for new points, whose products approximate the kernel.
