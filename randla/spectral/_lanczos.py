@@ -1,11 +1,11 @@
 """Lanczos from several vectors at once, and brackets of z' log(M) z by Gauss and Radau quadrature.
 
-For M = Q diag(theta) Q' >= a I and a vector z, z' log(M) z is the integral of log against a measure
-with mass (q_i' z)^2 at theta_i. After l steps of Lanczos the tridiagonal T_l holds the Gauss rule of
-that measure: nodes its eigenvalues, weights |z|^2 times the squares of the first entries of its
-eigenvectors. The even derivatives of log are negative and the odd ones positive, so by the
-remainders of both rules Gauss is an upper bound, and Gauss-Radau with a node at a, the rule of
-T_{l+1} with its last diagonal changed to
+For M = Q diag(theta) Q' >= a I and a vector z, z' log(M) z is the integral of log against a
+measure with mass (q_i' z)^2 at theta_i. After l steps of Lanczos the tridiagonal T_l holds the
+Gauss rule of that measure: its nodes are the eigenvalues, its weights |z|^2 times the squares of
+the first entries of the eigenvectors. The even derivatives of log are negative and the odd ones
+positive, so by the remainders of both rules Gauss is an upper bound, and Gauss-Radau with a node
+at a, the rule of T_{l+1} with its last diagonal changed to
 
     a + delta_l,    (T_l - a I) delta = beta_l^2 e_l,
 
@@ -26,8 +26,6 @@ Floats = NDArray[np.float64]
 # A Radau rule is left out where its last diagonal is so large that the eigenvalues of the matrix
 # would be rounded to that many digits: the rules of fewer steps are bounds, too.
 _LARGEST_DIAGONAL = 1e6
-# Rounding errors of a product, in units of eps times the norm of the matrix.
-_ROUNDING = 10.0
 
 
 class Lanczos:
@@ -39,15 +37,13 @@ class Lanczos:
         Those of T_l, an array a step; the last of `off_diagonal` couples T_l to what is to come.
     n_steps : int
         Steps so far.
-    norm : float
-        The largest |M q| of a unit vector q, or that of the preconditioner if it is larger.
     alive : (b,) ndarray
         False where the Krylov space is invariant, that is, where T_l has all there is. From there
         on its diagonal is 1 and its coupling 0, which have no weight.
     """
 
     def __init__(self, M: BoundedMatrix, Z: Floats, limit: int) -> None:
-        self._M, self._limit, self.norm = M, limit, M.norm
+        self._M, self._limit = M, limit
         self._basis = np.empty((len(Z), min(limit, 8), Z.shape[1]))  # grows as it is needed
         self._next = Z / _norms(Z)[:, None]
         self.diagonal: list[Floats] = []
@@ -57,11 +53,6 @@ class Lanczos:
     @property
     def n_steps(self) -> int:
         return len(self.diagonal)
-
-    @property
-    def rounding(self) -> float:
-        """What rounding may add to a product, or to an eigenvalue of M."""
-        return _ROUNDING * self._M.eps * self.norm
 
     def step(self) -> None:
         """One product with all vectors."""
@@ -74,7 +65,6 @@ class Lanczos:
         rest = self._M.times(self._next)
         basis = self._basis[:, : step + 1]
         alpha = np.einsum("bn,bn->b", self._next, rest)
-        self.norm = max(self.norm, float(_norms(rest).max()))
         rest -= alpha[:, None] * self._next
         if step:
             rest -= self.off_diagonal[-1][:, None] * basis[:, -2]
@@ -82,7 +72,7 @@ class Lanczos:
         rest -= (np.matmul(basis, rest[:, :, None]).transpose(0, 2, 1) @ basis)[:, 0]
         beta = _norms(rest)
         self.diagonal.append(np.where(self.alive, alpha, 1.0))
-        self.alive = self.alive & (beta > self.rounding)
+        self.alive = self.alive & (beta > self._M.rounding)
         self.off_diagonal.append(np.where(self.alive, beta, 0.0))
         divisor = np.where(self.alive, beta, np.inf)  # a dead vector goes on as zero
         self._next = rest / divisor[:, None]
@@ -110,7 +100,7 @@ def _norms(X: Floats) -> Floats:
 
 
 def _rule(diagonal: Floats, off_diagonal: Floats) -> tuple[Floats, Floats]:
-    """The rules of tridiagonal matrices (b, l): eigenvalues, squares of first entries of vectors."""
+    """Nodes and weights of tridiagonal matrices (b, l)."""
     n = diagonal.shape[1]
     T = np.zeros((len(diagonal), n, n))
     k = np.arange(n)
@@ -121,7 +111,7 @@ def _rule(diagonal: Floats, off_diagonal: Floats) -> tuple[Floats, Floats]:
 
 
 class LogBracket:
-    """Bounds of z' log(M) z / |z|^2, for M >= I and b vectors z, that narrow with each look.
+    """Bounds of z' log(M) z / |z|^2, for b vectors z, that narrow with each look.
 
     Attributes
     ----------
@@ -133,17 +123,12 @@ class LogBracket:
     def __init__(self, M: BoundedMatrix, Z: Floats, limit: int) -> None:
         self._M, self.limit = M, limit
         self._lanczos = Lanczos(M, Z, limit)
-        self.lower = np.zeros(len(Z))  # log 1
+        self.lower = np.full(len(Z), -np.inf)
         self.upper = np.full(len(Z), np.inf)
 
     @property
     def n_steps(self) -> int:
         return self._lanczos.n_steps
-
-    @property
-    def rounding(self) -> float:
-        """How far the bounds may be off by rounding."""
-        return self._lanczos.rounding
 
     def step(self) -> None:
         """A product with all vectors."""
@@ -152,8 +137,8 @@ class LogBracket:
     def look(self) -> None:
         """Narrow the bounds by the rules of the steps so far."""
         nodes, weights = self._lanczos.gauss()
-        self._M.require_above_one(float(nodes.min()), self._lanczos.norm)
-        node = max(1.0 - self.rounding, 0.5)
+        self._M.require_above_least(float(nodes.min()))
+        node = max(self._M.least - self._M.rounding, 0.5 * self._M.least)
         gauss = (weights * np.log(np.maximum(nodes, node))).sum(axis=1)
         self.upper = np.minimum(self.upper, gauss)
         nodes, weights, good = self._lanczos.radau(node)

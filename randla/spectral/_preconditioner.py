@@ -1,11 +1,15 @@
-"""A matrix A >= lower I over its bound, with or without a preconditioner: M >= I.
+"""A matrix A >= lower I, with or without a preconditioner: a matrix M with a lower bound.
 
-The preconditioner is P = lower (I + G'G) with a pivoted Cholesky factor F = sqrt(lower) G, (k, n).
-Where A - lower I - F'F is positive semidefinite, as a pivoted Cholesky factor of A - lower I leaves
-it, M = P^(-1/2) A P^(-1/2) has no eigenvalue below 1. With the eigendecomposition
+The preconditioner is P = r (I + G'G), where F = sqrt(r) G, (k, n), is a pivoted Cholesky factor of
+A - lower I or a part of it, so that
+
+    A >= lower I + F'F >= (lower / r) P    and    M = P^(-1/2) A P^(-1/2) >= lower / r,
+
+if r >= lower. The ridge r is lower plus a part of the mean of what F leaves of the diagonal: then
+M is near I where F has nothing, too, and z' log(M) z varies little. With the eigendecomposition
 G G' = V diag(s) V',
 
-    (I + G'G)^(-1/2) = I - W'W,    W = diag(r (1 + r))^(-1/2) V'G,    r = (1 + s)^(1/2),
+    (I + G'G)^(-1/2) = I - W'W,    W = diag(t (1 + t))^(-1/2) V'G,    t = (1 + s)^(1/2),
 
 which divides by no small s.
 """
@@ -23,49 +27,60 @@ from randla.spectral._pivoted_factor import pivoted_factor
 
 #: The factor ends where the trace of what is left is this part of `lower`.
 _CLOSE = 0.1
-#: An eigenvalue of M below 1 by more than this many times eps |P| / lower contradicts `lower`.
-_REFUSED = 100.0
+#: This part of the mean of what the factor leaves is in the ridge; 0.1 to 1 differ little.
+_RIDGE = 0.3
+#: Entries over `lower`; squares beyond would overflow.
+_LARGEST_RATIO = 1e100
+# In units of eps times the norm of P / ridge or of M: rounding of an eigenvalue of M; and how far
+# below its bound it contradicts `lower`.
+_ROUNDING, _REFUSED = 10.0, 100.0
 
 
 class Preconditioner:
-    """P = lower (I + G'G), from the rows (k, n) of a factor.
+    """P = ridge (I + G'G), from the rows (k, n) of a factor sqrt(ridge) G.
 
     Attributes
     ----------
     rank : int
+    ridge, norm : float
+        The least and the largest eigenvalue of P.
+    least : float
+        A bound below the eigenvalues of M: lower / ridge.
     log_det : float
-        log det (P / lower).
-    norm : float
-        The largest eigenvalue of P / lower: where P is near A, about the condition of A.
-    log_det_above : float
-        An upper bound of log det (A / lower), inf if there is none.
+        Of P.
+    bounds : (float, float)
+        Bounds of log det A.
     """
 
-    def __init__(self, rows: Any, lower: float) -> None:
+    def __init__(self, rows: Array, lower: float, rest: Array, *, is_all: bool) -> None:
+        """Of the factor of a matrix with the diagonal `rest` left, all of A - lower I or not."""
+        self.rank, n = rows.shape
+        self.ridge = lower + _RIDGE * float(rest.mean())
+        self.least = lower / self.ridge
         with np.errstate(over="ignore", invalid="ignore"):
-            G = np.asarray(rows, dtype=np.float64) / math.sqrt(lower)
+            G = rows / math.sqrt(self.ridge)
             gram = G @ G.T
         if not np.isfinite(gram).all():
             raise ValueError(f"lower must not be so far below the entries of A, got {lower:g}")
         s, V = np.linalg.eigh(gram)
         s = np.maximum(s, 0.0)
-        r = np.sqrt(1.0 + s)
-        self.rank = len(G)
-        self.log_det = float(np.log1p(s).sum())
-        self.log_det_above = math.inf
-        self.norm = 1.0 + float(s.max(initial=0.0))
-        self._W = (V / np.sqrt(r * (1.0 + r))).T @ G
+        t = np.sqrt(1.0 + s)
+        self.norm = self.ridge * (1.0 + float(s.max(initial=0.0)))
+        self.log_det = n * math.log(self.ridge) + float(np.log1p(s).sum())
+        below = n * math.log(lower) + float(np.log1p(s / self.least).sum())
+        hadamard = float(np.log1p(rest / lower).sum())  # of I and what is left over lower
+        self.bounds = below, below + hadamard if is_all else math.inf
+        self._W = (V / np.sqrt(t * (1.0 + t))).T @ G
 
     def inverse_root_times(self, X: Array) -> Array:
-        """``X (P / lower)^(-1/2)`` for vectors as the rows of X (b, n)."""
+        """``X (P / ridge)^(-1/2)`` for vectors as the rows of X (b, n)."""
         return X - (X @ self._W.T) @ self._W if self.rank else X
 
 
 def pivoted_preconditioner(A: Array, lower: float, key: np.uint64) -> Preconditioner:
     """From the entries of A, by a pivoted Cholesky factor of A - lower I.
 
-    Its rank is as large as costs no more than some tens of products, or as leaves little else:
-    by the inequality of Hadamard, log det (A / P) <= sum_i log(1 + rest_i / lower).
+    Its rank is as large as costs no more than some tens of products, or as leaves little else.
     """
     n, matrix = len(A), _Less(A, lower)
     if (matrix.diagonal < 0.0).any():  # the least eigenvalue is no larger than the least entry
@@ -81,9 +96,7 @@ def pivoted_preconditioner(A: Array, lower: float, key: np.uint64) -> Preconditi
         raise ValueError(
             f"lower must be below the least eigenvalue of A, got lower={lower:g}, and {error}"
         ) from error
-    P = Preconditioner(factor.rows, lower)
-    P.log_det_above = P.log_det + float(np.log1p(factor.residual / lower).sum())
-    return P
+    return Preconditioner(factor.rows, lower, factor.residual, is_all=True)
 
 
 def _rank(n: int) -> int:
@@ -108,48 +121,63 @@ class _Less:
 
 
 class BoundedMatrix:
-    """M = P^(-1/2) A P^(-1/2) >= I, known by its products.
+    """M = P^(-1/2) A P^(-1/2), known by its products.
 
     Attributes
     ----------
     n : int
-    eps : float
-        Rounding of a product, in units of the norm of M, or of `norm` if that is larger.
-    norm : float
-        That of P / lower: products are rounded as if M were as large.
     lower : float
     P : Preconditioner
+    norm : float
+        The largest |M q| of a unit vector q so far, or that of P / ridge if it is larger: products
+        are rounded as if M were as large.
+    least : float
+        A bound below its eigenvalues.
+    smallest : float
+        The least upper bound of its least eigenvalue so far.
     """
 
     def __init__(
         self, square: SquareMatrix, lower: float, P: Preconditioner, asymmetry: float
     ) -> None:
-        self.n, self.eps, self.norm = square.n, square.eps, P.norm
-        self.lower, self.P, self._square = lower, P, square
-        self._asymmetry: float | None = max(asymmetry, _REFUSED * self.eps * self.norm)
+        self.n, self.lower, self.P, self.least = square.n, lower, P, P.least
+        self.norm = P.norm / P.ridge
+        self.smallest = math.inf
+        self._square, self._eps = square, square.eps
+        self._asymmetry: float | None = asymmetry
+
+    @property
+    def rounding(self) -> float:
+        """What rounding may add to an eigenvalue."""
+        return _ROUNDING * self._eps * self.norm
 
     def times(self, X: Array) -> Array:
-        """``X M`` for vectors as the rows of X (b, n)."""
+        """``X M`` for unit vectors (or zeros) as the rows of X (b, n)."""
         Y = self._square.times(self.P.inverse_root_times(X).T).T
-        with np.errstate(over="ignore", invalid="ignore"):
-            Y = Y * (self._square.scale / self.lower)
-        if not np.isfinite(Y).all():
-            raise ValueError(f"lower must not be so far below the entries of A, got {self.lower:g}")
-        Y = self.P.inverse_root_times(Y)
+        ratio = self._square.scale / self.P.ridge
+        if ratio > _LARGEST_RATIO:
+            raise ValueError(
+                f"lower must not be so far below the entries of A, got {self.lower:g} and entries "
+                f"near {self._square.scale:g}"
+            )
+        Y = self.P.inverse_root_times(ratio * Y)
         if self._asymmetry is not None:  # the first time
-            require_symmetric(X @ Y.T, "A must be symmetric", self._asymmetry)
+            allowed = min(max(self._asymmetry, _REFUSED * self._eps * self.norm), 1.0)
+            require_symmetric(X @ Y.T, "A must be symmetric", allowed)
             self._asymmetry = None
+        self.norm = max(self.norm, math.sqrt(np.einsum("bn,bn->b", Y, Y).max()))
         return Y
 
-    def require_above_one(self, eigenvalue: float, norm: float) -> None:
-        """Raise ValueError for an upper bound of the least eigenvalue that is too small."""
-        if eigenvalue >= 1.0 - _REFUSED * self.eps * norm:
+    def require_above_least(self, eigenvalue: float) -> None:
+        """Raise ValueError if that is too small for an upper bound of the least eigenvalue."""
+        self.smallest = min(self.smallest, eigenvalue)
+        if eigenvalue >= self.least - _REFUSED * self._eps * self.norm:
             return
         if self.P.rank:
-            got = f"after preconditioning an eigenvalue of at most {eigenvalue:.6g} instead of 1"
+            got = f"an eigenvalue of {eigenvalue / self.least:.6g} times what that allows"
             also = ", and the preconditioner one of a part of A - lower I"
         else:
-            got, also = f"one of at most {eigenvalue * self.lower:g}", ""
+            got, also = f"one of at most {eigenvalue * self.P.ridge:g}", ""
         raise ValueError(
             f"lower must be below the least eigenvalue of A{also}: got lower={self.lower:g} and "
             f"{got}"

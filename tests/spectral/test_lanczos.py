@@ -15,16 +15,16 @@ class Given:
     def __init__(self, eigenvalues, seed=0):
         rng = np.random.default_rng(seed)
         self.eigenvalues = np.asarray(eigenvalues, float)
-        self.n, self.eps, self.norm = len(eigenvalues), EPS, 1.0
+        self.n, self.rounding = len(eigenvalues), 10.0 * EPS * max(eigenvalues)
         self.vectors = np.linalg.qr(rng.standard_normal((self.n, self.n)))[0]
         self.matrix = (self.vectors * self.eigenvalues) @ self.vectors.T
         self.Z = rng.choice([-1.0, 1.0], (5, self.n))
-        self.smallest = np.inf
+        self.smallest, self.least = np.inf, 1.0
 
     def times(self, X):
         return X @ self.matrix
 
-    def require_above_one(self, eigenvalue, norm):
+    def require_above_least(self, eigenvalue):
         self.smallest = min(self.smallest, eigenvalue)
 
     def mean_of(self, f):
@@ -72,13 +72,13 @@ def test_brackets_hold_for_each_vector_and_step(name):
     for _ in range(N):
         bracket.step()
         bracket.look()
-        rounding = 1e-11 * exact + bracket.rounding
+        rounding = 1e-11 * exact + M.rounding
         assert (bracket.upper >= exact - rounding).all()
         assert (bracket.lower <= exact + rounding).all()
         assert (bracket.upper - bracket.lower <= before + rounding).all()
         before = bracket.upper - bracket.lower
-    assert (before <= 1e-10 * exact + bracket.rounding).all()  # after n steps nothing is unknown
-    assert M.smallest >= 1.0 - bracket.rounding
+    assert (before <= 1e-10 * exact + M.rounding).all()  # after n steps nothing is unknown
+    assert M.smallest >= 1.0 - M.rounding
 
 
 def test_the_basis_is_orthogonal():
