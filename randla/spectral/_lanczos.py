@@ -19,9 +19,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.spectral._preconditioner import BoundedMatrix
-
-Floats = NDArray[np.float64]
 
 # A Radau rule is left out where its last diagonal is so large that the eigenvalues of the matrix
 # would be rounded to that many digits: the rules of fewer steps are bounds, too.
@@ -42,12 +41,12 @@ class Lanczos:
         on its diagonal is 1 and its coupling 0, which have no weight.
     """
 
-    def __init__(self, M: BoundedMatrix, Z: Floats, limit: int) -> None:
+    def __init__(self, M: BoundedMatrix, Z: Array, limit: int) -> None:
         self._M, self._limit = M, limit
         self._basis = np.empty((len(Z), min(limit, 8), Z.shape[1]))  # grows as it is needed
         self._next = Z / _norms(Z)[:, None]
-        self.diagonal: list[Floats] = []
-        self.off_diagonal: list[Floats] = []
+        self.diagonal: list[Array] = []
+        self.off_diagonal: list[Array] = []
         self.alive = np.ones(len(Z), bool)
 
     @property
@@ -77,11 +76,11 @@ class Lanczos:
         divisor = np.where(self.alive, beta, np.inf)  # a dead vector goes on as zero
         self._next = rest / divisor[:, None]
 
-    def gauss(self) -> tuple[Floats, Floats]:
+    def gauss(self) -> tuple[Array, Array]:
         """Nodes and weights (b, l); the weights sum to 1."""
         return _rule(np.array(self.diagonal).T, np.array(self.off_diagonal[:-1]).T)
 
-    def radau(self, node: float) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    def radau(self, node: float) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Nodes and weights (b, l + 1) with one node at `node`, and which of the rules are good."""
         pivot = self.diagonal[0] - node  # of the Cholesky factorisation of T_l - a I
         with np.errstate(all="ignore"):  # a pivot of zero: that rule is not good
@@ -95,11 +94,11 @@ class Lanczos:
         return np.maximum(nodes, node), weights, good
 
 
-def _norms(X: Floats) -> Floats:
+def _norms(X: Array) -> Array:
     return np.sqrt(np.einsum("bn,bn->b", X, X))
 
 
-def _rule(diagonal: Floats, off_diagonal: Floats) -> tuple[Floats, Floats]:
+def _rule(diagonal: Array, off_diagonal: Array) -> tuple[Array, Array]:
     """Nodes and weights of tridiagonal matrices (b, l)."""
     n = diagonal.shape[1]
     T = np.zeros((len(diagonal), n, n))
@@ -120,7 +119,7 @@ class LogBracket:
         The largest number of steps.
     """
 
-    def __init__(self, M: BoundedMatrix, Z: Floats, limit: int) -> None:
+    def __init__(self, M: BoundedMatrix, Z: Array, limit: int) -> None:
         self._M, self.limit = M, limit
         self._lanczos = Lanczos(M, Z, limit)
         self.lower = np.full(len(Z), -np.inf)
