@@ -111,10 +111,13 @@ class PivotedCholeskyResult(Result):
         with np.errstate(divide="ignore"):  # log 0
             missing = np.logaddexp(0.0, np.log(self.diagonal_error) - log_ridge).sum()
         terms = np.log(values + ridge)
-        value = float(terms.sum() + (n - k) * log_ridge)
-        rounding = self._rounding_of_logdet(ridge)
-        rounding += 4.0 * EPS * float(np.abs(terms).sum() + (n - k) * abs(log_ridge))
-        return value - rounding, value + float(missing) + rounding
+        value = float(terms.sum()) + (n - k) * log_ridge
+        of_sum = 4.0 * EPS * float(np.abs(terms).sum() + n * abs(log_ridge))
+        rounding = self._rounding_of_logdet(ridge) + of_sum
+        least = n * log_ridge - of_sum  # of any K, and the most for its trace (Jensen)
+        most = n * math.log(self.trace / n + ridge) + of_sum
+        lower, upper = value - rounding, value + float(missing) + rounding
+        return max(lower, least), min(upper, most)
 
     def _rounding_of_logdet(self, ridge: float) -> float:
         """Error from rounding the entries of K and F, and the eigenvalues of F'F.
@@ -125,7 +128,7 @@ class PivotedCholeskyResult(Result):
         """
         values, _ = self._gram_eigen
         eps = float(np.finfo(self.factor.dtype).eps)
-        of_entries = 4.0 * eps * len(self.factor) ** 0.5 * (self.trace / ridge)
+        of_entries = 8.0 * eps * len(self.factor) ** 0.5 * (self.trace / ridge)
         return float(of_entries + 4.0 * EPS * values.sum() * np.sum(1.0 / (values + ridge)))
 
     def features(self, X_new: ArrayLike) -> NDArray[Any]:
