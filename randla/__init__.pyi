@@ -63,7 +63,9 @@ from randla.smoothing import (
     structural as structural,
 )
 from randla.spectral import (
+    LogdetResult as LogdetResult,
     PivotedCholeskyResult as PivotedCholeskyResult,
+    logdet as logdet,
     pivoted_cholesky as pivoted_cholesky,
 )
 from randla.transport import (
