@@ -30,7 +30,7 @@ _FAMILIES = {
     "regression": (
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
-    "spectral": "PivotedCholeskyResult SvdResult pivoted_cholesky svd",
+    "spectral": "LogdetResult PivotedCholeskyResult SvdResult logdet pivoted_cholesky svd",
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "
         "max_sliced_wasserstein sliced_wasserstein sliced_wasserstein_barycenter "

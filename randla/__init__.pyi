@@ -63,8 +63,10 @@ from randla.smoothing import (
     structural as structural,
 )
 from randla.spectral import (
+    LogdetResult as LogdetResult,
     PivotedCholeskyResult as PivotedCholeskyResult,
     SvdResult as SvdResult,
+    logdet as logdet,
     pivoted_cholesky as pivoted_cholesky,
     svd as svd,
 )

@@ -22,6 +22,8 @@ from tests.statistical import claim
         ours.LpRegressor(p=3),
         ours.CertifiedPCA(),
         ours.CertifiedPCA(2, whiten=True),
+        ours.PivotedNystroem(),
+        ours.PivotedNystroem("matern32", n_components=5),
     ]
 )
 @pytest.mark.filterwarnings("ignore")

@@ -4,6 +4,7 @@ import numpy as np
 
 from randla.spectral import pivoted_cholesky
 from tests.conformance import Case, grid
+from tests.spectral.logdet_cases import LOGDET_CASES
 from tests.spectral.svd_cases import CASES as SVD
 
 _RNG = np.random.default_rng(6)
@@ -61,5 +62,6 @@ CASES: list[Case] = [
         large={"X": _LARGE_FACTOR @ _LARGE_FACTOR.T},
         scaled={"X": (0.5, 0, 1, 1)},
     ),
+    *LOGDET_CASES,
 ]
 CASES += SVD
