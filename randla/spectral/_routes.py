@@ -132,17 +132,12 @@ def _direct(A: Any, goal: Goal, method: str) -> Subspace:
 def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     """Eigenvectors of A'A; None where the k-th value is lost in its roundings."""
     C = A.gram()
-    n, k, rank = len(C), goal.k, None
+    n, k = len(C), goal.k
+    rank: int | None = None
     total = float(A.squared_norm) if A.is_read else float(np.trace(C))
     offset = offset_of(A)
     slack = rounding(A.shape) * (total + offset**2)
-    if goal.rtol is None and 4 * k <= n:
-        mu, V = eigh(C, subset_by_index=(n - k, n - 1), driver="evr", check_finite=False)
-        if np.abs(V.T @ V - np.eye(k)).max() > 1e-12:  # inverse iteration in a cluster
-            V = qr(V, mode="economic", check_finite=False)[0]
-    else:
-        mu, V = eigh(C, driver="evd", check_finite=False)
-    mu, V = mu[::-1], V[:, ::-1]
+    mu, V = _eigenvectors(C, k if goal.rtol is None else n)
     if goal.rtol is not None:
         tails = np.maximum(total - np.cumsum(mu), 0.0) + slack
         rank = _rank(tails, total, goal)
@@ -157,6 +152,18 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
         V, np.maximum(mu, 0.0), "gram", total, offset, residuals,
         converged=goal.rtol is None or rank is not None,
     )  # fmt: skip
+
+
+def _eigenvectors(C: Array, k: int) -> tuple[Array, Array]:
+    """Eigenvalues of a symmetric matrix in descending order, at least k, and their vectors."""
+    n = len(C)
+    if 4 * k <= n:
+        mu, V = eigh(C, subset_by_index=(n - k, n - 1), driver="evr", check_finite=False)
+        # Inverse iteration may fail in a cluster, and bisection among numbers that underflow.
+        if mu.size == k and np.abs(V.T @ V - np.eye(k)).max() < 1e-12:
+            return mu[::-1], V[:, ::-1]
+    mu, V = eigh(C, driver="evd", check_finite=False)
+    return mu[::-1], V[:, ::-1]
 
 
 def _krylov(A: Any, goal: Goal, on_disk: bool) -> Subspace:
