@@ -62,6 +62,13 @@ from randla.smoothing import (
     start_filter as start_filter,
     structural as structural,
 )
+from randla.spectral import (
+    DiagonalResult as DiagonalResult,
+    FewProductsWarning as FewProductsWarning,
+    TraceResult as TraceResult,
+    diagonal as diagonal,
+    trace as trace,
+)
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,
     PopulationWarning as PopulationWarning,

@@ -1,3 +1,12 @@
 """Singular values, kernels, traces and log-determinants that know their error."""
 
-__all__: list[str] = []
+from randla.spectral._diagonal import DiagonalResult, diagonal
+from randla.spectral._trace import FewProductsWarning, TraceResult, trace
+
+__all__ = [
+    "DiagonalResult",
+    "FewProductsWarning",
+    "TraceResult",
+    "diagonal",
+    "trace",
+]

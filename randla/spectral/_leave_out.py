@@ -113,6 +113,11 @@ class LeaveOut(ABC):
     dropped: Dropped
     n: int
 
+    @property
+    @abstractmethod
+    def rounding(self) -> float:
+        """Rounding error of the estimate, in units of the last place of a product."""
+
     @abstractmethod
     def left_out(self) -> Array:
         """Estimates t_i, (m,), with i left out of the basis."""
@@ -147,6 +152,10 @@ class XTrace(LeaveOut):
     W: Array  # (m, m): Q'X
     T: Array  # (m, m): Q'A'X
     forms: Array  # (m,): x_i'Ax_i
+
+    @property
+    def rounding(self) -> float:
+        return 10.0 * float(np.abs(self.H.diagonal()).sum())
 
     def without(self, j: int) -> XTrace:
         basis, dropped = self.dropped.without(j)
@@ -193,6 +202,10 @@ class XNysTrace(LeaveOut):
     N: Array  # (m, m): B'B
     k: Array  # (m, m): (X'X)^-1
     shift: float
+
+    @property
+    def rounding(self) -> float:
+        return 100.0 * float(np.trace(self.N))
 
     def without(self, j: int) -> XNysTrace:
         basis, dropped = self.dropped.without(j)

@@ -147,7 +147,8 @@ class OperatorProducts(SquareMatrix):
             return self._products(self.A.rmatmat, X)
         except (NotImplementedError, TypeError) as error:
             raise TypeError(
-                f"A must have a product with its transpose (rmatvec or rmatmat), got {error!r}"
+                "A must have a product with its transpose (rmatvec or rmatmat), or be said to be "
+                f"symmetric, got {error!r}"
             ) from error
 
     def _products(self, multiply: Callable[[Array], Any], X: Array) -> Array:

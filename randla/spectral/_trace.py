@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from randla._random import draw_key
 from randla._results import RandlaWarning, Result, t_interval, warn_caller
-from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.spectral._operator import (
@@ -254,7 +251,9 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
             "psd must be False where A has a negative entry on its diagonal, got "
             f"{diagonal.min():.3g}"
         )
-    largest = np.abs(diagonal).max()
-    scale = math.ldexp(float(power_of_two_scale(largest)), -len(diagonal).bit_length())
-    value = math.fsum(diagonal * scale) / scale  # no partial sum leaves the range
+    try:
+        value = math.fsum(diagonal)
+    except OverflowError:  # of a partial sum
+        scale = math.ldexp(1.0, -len(diagonal).bit_length())
+        value = math.fsum(diagonal * scale) / scale
     return TraceResult(value, 0.0, math.inf, n_products, "exact", True)

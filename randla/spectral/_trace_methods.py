@@ -18,7 +18,7 @@ from scipy.linalg import LinAlgError, cholesky, qr
 from scipy.linalg.blas import dtrsm
 
 from randla._typing import Array
-from randla.spectral._leave_out import Dropped, XNysTrace, XTrace
+from randla.spectral._leave_out import Dropped, LeaveOut, XNysTrace, XTrace
 from randla.spectral._operator import SquareMatrix, require_psd
 from randla.spectral._test_vectors import sphere_vectors
 
@@ -142,7 +142,27 @@ class HutchPlusPlus(TraceMethod):
         return self.of_samples(forms, floor, shift=inside.sum())
 
 
-class XTraceMethod(TraceMethod):
+class LeaveOutMethod(TraceMethod):
+    """Probes that are left out of their own basis, with a jackknife error."""
+
+    @abstractmethod
+    def extend(self, n_products: int) -> Array:
+        """Multiply more vectors; return all products ``A X``."""
+
+    @abstractmethod
+    def leave_out(self) -> LeaveOut:
+        """The estimator on the vectors so far, at least one of whose products is not zero."""
+
+    def estimate(self, n_products: int) -> Estimate:
+        if not self.extend(n_products).any():  # a matrix of zeros, with probability 1
+            return self.of(0.0, 0.0, 0.0, self.n_vectors - 1.0)
+        estimator = self.leave_out()
+        values = estimator.replicates()
+        value, floor = values.left_out.mean(), self.matrix.eps * estimator.rounding
+        return self.of(value, values.standard_error, floor, self.n_vectors - 1.0)
+
+
+class XTraceMethod(LeaveOutMethod):
     """XTrace, with m vectors and their basis: 2m products."""
 
     fewest, promised = 8, 40
@@ -151,20 +171,17 @@ class XTraceMethod(TraceMethod):
         super().__init__(matrix, key, psd)
         self.basis = _Basis(matrix)
 
-    def estimate(self, n_products: int) -> Estimate:
-        basis = self.basis
-        basis.extend(self.draw(n_products // 2 - basis.forms.size), self.psd)
-        eps, R = self.matrix.eps, basis.R
-        if not R.any():  # no product has said anything but zero
-            return self.of(0.0, 0.0, 0.0, len(R) - 1.0)
-        H, W, T = basis.Q.T @ basis.Z, basis.Q.T @ basis.X, basis.Z.T @ basis.X
-        dropped = Dropped(R, 100 * eps * np.abs(R.diagonal()).max())
-        values = XTrace(dropped, self.matrix.n, H, W, T, basis.forms).replicates()
-        floor = 10 * eps * np.abs(H.diagonal()).sum()
-        return self.of(values.left_out.mean(), values.standard_error, floor, len(R) - 1.0)
+    def extend(self, n_products: int) -> Array:
+        self.basis.extend(self.draw(n_products // 2 - self.n_vectors), self.psd)
+        return self.basis.R
+
+    def leave_out(self) -> XTrace:
+        X, Q, Z, R = self.basis.X, self.basis.Q, self.basis.Z, self.basis.R
+        dropped = Dropped(R, 100 * self.matrix.eps * np.abs(R.diagonal()).max())
+        return XTrace(dropped, self.matrix.n, Q.T @ Z, Q.T @ X, Z.T @ X, self.basis.forms)
 
 
-class XNysTraceMethod(TraceMethod):
+class XNysTraceMethod(LeaveOutMethod):
     """XNysTrace of a positive semidefinite matrix: m vectors, m products."""
 
     fewest, promised = 4, 60
@@ -173,21 +190,19 @@ class XNysTraceMethod(TraceMethod):
         super().__init__(matrix, key, psd)
         self.X = self.Y = np.empty((matrix.n, 0), order="F")
 
-    def estimate(self, n_products: int) -> Estimate:
-        X = self.draw(n_products - self.X.shape[1])
+    def extend(self, n_products: int) -> Array:
+        X = self.draw(n_products - self.n_vectors)
         Y = self.matrix.times(X)
         require_psd(X, Y, self.matrix.eps)
         self.X, self.Y = np.hstack([self.X, X]), np.hstack([self.Y, Y])
-        m, n, eps = n_products, self.matrix.n, self.matrix.eps
-        if not self.Y.any():
-            return self.of(0.0, 0.0, 0.0, m - 1.0)
+        return self.Y
+
+    def leave_out(self) -> XNysTrace:
         C, shift = self._factor()
         B = dtrsm(1.0, C, self.Y + shift * self.X, side=1, overwrite_b=True)  # Y C^-1
         k = np.asarray(np.linalg.inv(self.X.T @ self.X), dtype=np.float64)
-        dropped = Dropped(C, np.sqrt(10 * shift * n))
-        values = XNysTrace(dropped, n, B.T @ B, k, shift).replicates()
-        value = values.left_out.mean()
-        return self.of(value, values.standard_error, 100 * eps * abs(value), m - 1.0)
+        dropped = Dropped(C, np.sqrt(10 * shift * self.matrix.n))
+        return XNysTrace(dropped, self.matrix.n, B.T @ B, k, shift)
 
     def _factor(self) -> tuple[Array, float]:
         """Cholesky factor of ``X'(A + shift I)X``, with a shift that absorbs rounding errors.
