@@ -30,7 +30,10 @@ _FAMILIES = {
     "regression": (
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
-    "spectral": "DiagonalResult FewProductsWarning TraceResult diagonal trace",
+    "spectral": (
+        "DiagonalResult FewProductsWarning TraceResult diagonal trace "
+        "PivotedCholeskyResult pivoted_cholesky"
+    ),
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "
         "max_sliced_wasserstein sliced_wasserstein sliced_wasserstein_barycenter "

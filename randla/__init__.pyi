@@ -65,8 +65,10 @@ from randla.smoothing import (
 from randla.spectral import (
     DiagonalResult as DiagonalResult,
     FewProductsWarning as FewProductsWarning,
+    PivotedCholeskyResult as PivotedCholeskyResult,
     TraceResult as TraceResult,
     diagonal as diagonal,
+    pivoted_cholesky as pivoted_cholesky,
     trace as trace,
 )
 from randla.transport import (

@@ -1,12 +1,15 @@
 """Singular values, kernels, traces and log-determinants that know their error."""
 
 from randla.spectral._diagonal import DiagonalResult, diagonal
+from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cholesky
 from randla.spectral._trace import FewProductsWarning, TraceResult, trace
 
 __all__ = [
     "DiagonalResult",
     "FewProductsWarning",
+    "PivotedCholeskyResult",
     "TraceResult",
     "diagonal",
+    "pivoted_cholesky",
     "trace",
 ]
