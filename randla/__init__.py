@@ -31,8 +31,8 @@ _FAMILIES = {
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
     "spectral": (
-        "DiagonalResult FewProductsWarning TraceResult diagonal trace "
-        "PivotedCholeskyResult pivoted_cholesky"
+        "DiagonalResult FewProductsWarning LogdetResult PivotedCholeskyResult "
+        "TraceResult diagonal logdet pivoted_cholesky trace"
     ),
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "

@@ -65,9 +65,11 @@ from randla.smoothing import (
 from randla.spectral import (
     DiagonalResult as DiagonalResult,
     FewProductsWarning as FewProductsWarning,
+    LogdetResult as LogdetResult,
     PivotedCholeskyResult as PivotedCholeskyResult,
     TraceResult as TraceResult,
     diagonal as diagonal,
+    logdet as logdet,
     pivoted_cholesky as pivoted_cholesky,
     trace as trace,
 )

@@ -123,7 +123,7 @@ def eigenvalue_bounds(
         largest = max(float(ritz[0]), 0.0)
         error = 8.0 * EPS * np.sqrt(max(top, largest) * largest)  # |f|; A rounds, then A'
         done = beta[j] <= error  # an invariant subspace, but for rounding
-        if done and error == 0.0 or j + 1 == n:
+        if (done and error == 0.0) or j + 1 == n:
             yield largest, largest
             return
         size, beta[j] = beta[j], max(beta[j], error)
@@ -136,7 +136,7 @@ def eigenvalue_bounds(
 
 
 def _largest_root(gaps: Array, log_right: float) -> float:
-    """t > 0 with ``prod_i (t + gaps_i) = exp(log_right)``, gaps >= 0, from above."""
+    """The t > 0 with ``prod_i (t + gaps_i) = exp(log_right)``, gaps >= 0, from above."""
     # In log t the logarithm of the left is convex and increases with slope >= 1: Newton's method
     # stays above the root. Each factor is t at least, which gives the start.
     log_t = log_right / len(gaps)

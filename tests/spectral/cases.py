@@ -4,6 +4,7 @@ import numpy as np
 
 from randla.spectral import pivoted_cholesky
 from tests.conformance import Case, grid
+from tests.spectral.logdet_cases import LOGDET_CASES
 from tests.spectral.trace_cases import TRACE_CASES
 
 _RNG = np.random.default_rng(6)
@@ -62,4 +63,5 @@ CASES: list[Case] = [
         scaled={"X": (0.5, 0, 1, 1)},
     ),
     *TRACE_CASES,
+    *LOGDET_CASES,
 ]

@@ -33,7 +33,7 @@ def test_what_is_exact():
 def test_xdiag_is_near(A):
     result = diagonal(aslinearoperator(A), 50, rng=0)
     low, high = result.confidence_interval(0.99)
-    assert (result.method, result.n_products, result.degrees_of_freedom) == ("xdiag", 50, 24.0)
+    assert (result.method, result.n_products, result.degrees_of_freedom) == ("xdiag", 50, 22.0)
     assert np.mean((low <= A.diagonal()) & (A.diagonal() <= high)) > 0.95
     assert np.abs(result.values - A.diagonal()).max() < 1e-2
 
@@ -47,7 +47,7 @@ def test_the_plain_mean_is_taken_for_flat_spectra(monkeypatch):
         for method in ("auto", "hutchinson"):
             result = diagonal(aslinearoperator(SQUARE), 40, method=method)
             assert (result.method, result.n_products) == ("hutchinson", 40)
-            assert result.degrees_of_freedom == 39.0
+            assert result.degrees_of_freedom == (35.0 if method == "auto" else 39.0)
             np.testing.assert_allclose(result.values, samples.mean(axis=1), rtol=1e-12, atol=1e-13)
             error = samples.std(axis=1, ddof=1) / np.sqrt(40)
             np.testing.assert_allclose(result.standard_error, error, rtol=1e-12)
