@@ -40,16 +40,16 @@ def test_xdiag_is_near(A):
 
 def test_the_plain_mean_is_taken_for_flat_spectra(monkeypatch):
     monkeypatch.setattr(_diagonal, "draw_key", lambda rng: np.uint64(7))
-    X = sign_vectors(np.uint64(7), 0, 40, N)
-    samples = X * (SQUARE @ X)
     for batch in (64, 7):
         monkeypatch.setattr(_diagonal, "_BATCH", batch)
-        for method in ("auto", "hutchinson"):
+        for method, count in (("auto", 36), ("hutchinson", 40)):  # four choose
             result = diagonal(aslinearoperator(SQUARE), 40, method=method)
             assert (result.method, result.n_products) == ("hutchinson", 40)
-            assert result.degrees_of_freedom == (35.0 if method == "auto" else 39.0)
+            assert result.degrees_of_freedom == count - 1.0
+            X = sign_vectors(np.uint64(7), 0, count, N)
+            samples = X * (SQUARE @ X)
             np.testing.assert_allclose(result.values, samples.mean(axis=1), rtol=1e-12, atol=1e-13)
-            error = samples.std(axis=1, ddof=1) / np.sqrt(40)
+            error = samples.std(axis=1, ddof=1) / np.sqrt(count)
             np.testing.assert_allclose(result.standard_error, error, rtol=1e-12)
     D = np.diag(1.0 + _j)  # signs see the diagonal only
     result = diagonal(aslinearoperator(D), 20)
@@ -69,7 +69,7 @@ def test_symmetric_needs_no_transpose():
     A = LinearOperator((N, N), matvec=lambda x: FAST @ x, dtype=float)
     with pytest.raises(TypeError, match=r"A must have a product with its transpose .* symmetric"):
         diagonal(A, 40)
-    result = diagonal(A, 40, symmetric=True, rng=0)
+    result = diagonal(A, 40, symmetric=True, method="xdiag", rng=0)
     expected = diagonal(FAST, 40, method="xdiag", rng=0)
     np.testing.assert_allclose(result.values, expected.values, atol=1e-12)
     np.testing.assert_allclose(result.standard_error, expected.standard_error, atol=1e-10)
