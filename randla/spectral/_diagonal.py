@@ -156,8 +156,8 @@ def diagonal(
     >>> K = np.exp(-0.5 * ((t[:, None] - t) / 0.05) ** 2)
     >>> S = np.linalg.solve(K + 0.1 * np.eye(500), K)
     >>> smoother = LinearOperator((500, 500), matvec=lambda y: S @ y, matmat=lambda Y: S @ Y)
-    >>> result = randla.diagonal(smoother, 60, symmetric=True, rng=0)
-    >>> bool(abs(result.values - S.diagonal()).max() < 1e-6), result.method
+    >>> result = randla.diagonal(smoother, 80, symmetric=True, rng=0)
+    >>> bool(abs(result.values - S.diagonal()).max() < 1e-3), result.method
     (True, 'xdiag')
     """
     symmetric = as_flag(symmetric, "symmetric")
