@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from randla._random import as_generator
@@ -27,10 +28,14 @@ from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count
 from randla.spectral._brackets import quadratic_upper, rounding
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.dense import DenseMatrix
 from randla.spectral._operator import (
-    OperatorProducts, as_readable, is_operator, require_symmetric,
+    OperatorProducts,
+    as_readable,
+    is_operator,
+    require_symmetric,
 )  # fmt: skip
-from randla.spectral._range import BlockKrylov, project_out
+from randla.spectral._range import BlockKrylov
 from randla.spectral._reach import reach
 
 Which = Literal["magnitude", "largest", "smallest"]
@@ -167,6 +172,7 @@ class _Symmetric:
     def __init__(self, A: Any) -> None:
         self.squared_norm: float | None = None
         self.asymmetry, self.n_products = 0.0, 0
+        self.rows: Any = None  # of numbers i..j, scaled, where they are in memory
         if is_operator(A):
             self._products: Any = OperatorProducts(A)
             self.n = self._products.n
@@ -180,6 +186,8 @@ class _Symmetric:
         if is_operator(A):
             return
         self.squared_norm = self._products.squared_norm
+        if are_in_memory(A):
+            self.rows = DenseMatrix(A, scale=self.scale, is_measured=True).load
         if are_in_memory(A):
             self.asymmetry = 0.5 * _distance_to_transposed(A) / self.scale
             if self.asymmetry > _ASYMMETRY * np.sqrt(self.squared_norm):
@@ -211,11 +219,9 @@ def _by_lapack(matrix: _Symmetric, k: int, which: Which) -> EighResult:
     A = matrix.times(np.eye(matrix.n))
     A = 0.5 * (A + A.T)
     theta, V = np.linalg.eigh(A)
+    error = _allowed(matrix, float(np.abs(theta).max()))
     order = _order(theta, which)[:k]
-    theta, V, squares = theta[order], V[:, order], float((A * A).sum())
-    error = _allowed(matrix, float(np.abs(np.append(theta, 0.0)).max()))
-    if which != "magnitude" and k < matrix.n:
-        error = _allowed(matrix, np.sqrt(squares))
+    theta, V = theta[order], V[:, order]
     R = A @ V - V * theta
     E = A - (V * theta) @ V.T
     return _result(
@@ -228,9 +234,9 @@ def _allowed(matrix: _Symmetric, size: float) -> float:
     return rounding((matrix.n, matrix.n)) * size + matrix.asymmetry
 
 
-def _order(theta: Array, which: Which) -> Array:
+def _order(theta: Array, which: Which) -> NDArray[np.intp]:
     keys = {"magnitude": -np.abs(theta), "largest": -theta, "smallest": theta}
-    order: Array = np.argsort(keys[which], kind="stable")
+    order: NDArray[np.intp] = np.argsort(keys[which], kind="stable")
     return order
 
 
@@ -245,21 +251,129 @@ class _SymmetricKrylov(BlockKrylov):
         self.mu, self.S, self.coupling = self.mu[order], self.S[:, order], self.coupling[:, order]
 
 
-def _by_krylov(
-    matrix: _Symmetric, k: int, which: Which, rng: np.random.Generator
-) -> EighResult:
-    block = min(max(k // 2, 8), 32)
-    keep = min(k + max(k // 2, 2 * block), matrix.n)
-    space = _SymmetricKrylov(matrix.times, matrix.n, block, 2 * keep + 4 * block, rng)
+def _by_krylov(matrix: _Symmetric, k: int, which: Which, rng: np.random.Generator) -> EighResult:
+    n, block = matrix.n, min(max(k // 2, 8), 32)
+    keep = min(k + max(k // 2, 2 * block), n)
+    space = _SymmetricKrylov(matrix.times, n, block, min(4 * keep + 8 * block, n), rng)
     space.which = which
-    found: Array = np.empty((matrix.n, 0))
-    for _ in range(_ROUNDS):
-        converged = _search(space, k, keep)
+    for turn in range(1, _ROUNDS + 1):
+        converged = _search(space, k)
         space.restart(min(keep, space.size))
-        low, ends, found = _complement(matrix, space, rng)
-        missed = low > np.abs(space.mu[k - 1]) if which == "magnitude" else _is_missed(
-            ends, space.mu[k - 1], which)
-        if not missed:
+        V, theta = space.X, space.mu[: space.size]
+        nu, outside, found = _complement(matrix, V, space.largest, rng)
+        missed = _order(np.append(theta[:k], outside), which)[:k].max() >= k
+        if turn == _ROUNDS or not missed:
             break
-        space.add(found)
-    return _certified(matrix, space, ends, k, which, converged)
+        space.add(found)  # directions that the start had missed
+    C = space.coupling[:, : space.size] if space.size < n else np.empty((0, n))
+    nu = np.minimum(nu, _frobenius_rest(matrix, theta, C))
+    lower, upper = _brackets(theta, C, nu, which)
+    error = _allowed(matrix, space.largest)
+    residuals = np.sqrt((C * C).sum(axis=0))[:k]
+    theta, V = theta[:k], V[:, :k]
+    size, kind = _error(matrix, theta, V, rng)
+    return _result(
+        matrix, theta, V, lower[:k] - error, upper[:k] + error, residuals, size, kind, converged
+    )
+
+
+def _search(space: _SymmetricKrylov, k: int) -> bool:
+    """Grow and restart the space until the first k residuals are small."""
+    checked = 0
+    for turn in range(_PASSES):
+        if not space.is_full:
+            space.step()
+        crowded, spent = space.room < space.next_columns, turn == _PASSES - 1 or space.is_full
+        if space.size < k or not (spent or crowded or space.size >= 1.3 * checked):
+            continue  # looking costs size^3
+        space.solve()
+        checked = space.size
+        residuals = np.sqrt((space.coupling[:, :k] ** 2).sum(axis=0))
+        if space.is_full or (residuals <= _TOLERANCE * space.largest).all():
+            return True
+        if crowded and not spent:
+            checked = min(max(2 * k, space.size // 2), space.size - space.next_columns)
+            space.restart(checked)
+    return False
+
+
+def _complement(
+    matrix: _Symmetric, V: Array, size: float, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Bounds of the largest eigenvalues of PAP and -PAP, its extreme Ritz values, and vectors."""
+    n = matrix.n - V.shape[1]
+    if n == 0:
+        return np.full(2, -np.inf), np.empty(0), np.empty((matrix.n, 0))
+    starts = min(_STARTS, n)
+    space = BlockKrylov(matrix.times, matrix.n, starts, starts * _STEPS, rng, V)
+    nu, look = np.full(2, np.inf), 4
+    for step in range(1, _STEPS + 1):
+        space.step()
+        last = space.is_full or space.is_invariant or step == _STEPS
+        if not last and step < look:
+            continue
+        space.solve()
+        ends = [(space.mu, space.S, space.coupling)]
+        ends.append((-space.mu[::-1], space.S[:, ::-1], space.coupling[:, ::-1]))
+        for j, (theta, S, C) in enumerate(ends):
+            nu[j] = theta[0] if space.is_full else min(nu[j], reach(
+                theta, S, C, starts=starts, n=n, size=max(size, space.largest),
+                failure_probability=0.5 * _FAILURE / _ROUNDS,
+            ))  # fmt: skip
+        inner = np.array([space.mu[0], -space.mu[-1]])
+        if last or (nu - inner <= _ENOUGH * np.abs(nu).max()).all():
+            break
+        look = step + max(step // 4, 1)
+    edge = [0, -1] if space.size > 1 else [0]
+    return nu, space.mu[edge], space.X @ space.S[:, edge]
+
+
+def _frobenius_rest(matrix: _Symmetric, theta: Array, C: Array) -> float:
+    """``|PAP|_F``, in which the Frobenius norms of the other blocks are taken off that of A."""
+    if matrix.squared_norm is None:
+        return np.inf
+    rest = matrix.squared_norm - float(theta @ theta) - 2.0 * float((C * C).sum())
+    slack = rounding((matrix.n, matrix.n)) * matrix.squared_norm
+    return float(np.sqrt(max(rest, 0.0) + slack))
+
+
+def _brackets(theta: Array, C: Array, nu: Array, which: Which) -> tuple[Array, Array]:
+    """Ends for each Ritz value, which counts from the top of the spectrum or from below."""
+    order, s = np.argsort(-theta, kind="stable"), len(theta)
+    upper, lower = np.empty(s), np.empty(s)
+    upper[order] = quadratic_upper(theta[order], C[:, order], nu[0], s)
+    order = order[::-1]
+    lower[order] = -quadratic_upper(-theta[order], C[:, order], nu[1], s)
+    from_top = theta >= 0.0 if which == "magnitude" else np.full(s, which == "largest")
+    return np.where(from_top, theta, lower), np.where(from_top, upper, theta)
+
+
+def _error(
+    matrix: _Symmetric, theta: Array, V: Array, rng: np.random.Generator
+) -> tuple[float, str]:
+    """``|A - V diag(theta) V'|_F``; by random vectors where A cannot be read."""
+    if matrix.squared_norm is None:
+        F = rng.standard_normal((matrix.n, _PROBES))  # E |EF|_F^2 is 10 |E|_F^2
+        E = matrix.times(F) - (V * theta) @ (V.T @ F)
+        return float(np.linalg.norm(E)) / np.sqrt(_PROBES), "estimate"
+    squares = matrix.squared_norm - float(theta @ theta)  # Pythagoras
+    if squares < 1e8 * rounding(V.shape) * matrix.squared_norm and matrix.rows is not None:
+        squares, step = 0.0, max((1 << 18) // matrix.n, 1)
+        for i in range(0, matrix.n, step):  # by the differences themselves
+            j = min(i + step, matrix.n)
+            E = matrix.rows(i, j) - (V[i:j] * theta) @ V.T
+            squares += float((E * E).sum())
+    return float(np.sqrt(max(squares, 0.0))), "exact"
+
+
+def _result(
+    matrix: _Symmetric, theta: Array, V: Array, lower: Array, upper: Array, residuals: Array,
+    error: float, kind: str, converged: bool,
+) -> EighResult:  # fmt: skip
+    first = np.abs(V).argmax(axis=0)
+    V = V * np.where(V[first, np.arange(len(theta))] < 0.0, -1.0, 1.0)
+    scale = matrix.scale
+    return EighResult(
+        theta * scale, V, lower * scale, upper * scale, residuals * scale, error * scale, kind,
+        matrix.n_products, converged,
+    )  # fmt: skip

@@ -60,7 +60,7 @@ class DenseMatrix(SpectralMatrix):
         rows = self.A[:: max(self.shape[0] // _PILOT_ROWS, 1)]
         return np.multiply(rows, 1.0 / (self.scale * len(rows)), dtype=np.float64).sum(axis=0)
 
-    def _load(self, i: int, j: int) -> Array:
+    def load(self, i: int, j: int) -> Array:
         """Rows i..j, a view where nothing has to be done."""
         tile, is_copy = self.A[i:j], True
         if not isinstance(tile, np.ndarray):
@@ -136,7 +136,7 @@ class DenseMatrix(SpectralMatrix):
         @np.errstate(all="ignore")
         def of_part(part: int) -> float:
             tiles = _tiles(bounds[part], rows)
-            return max(float(np.abs(self._load(i, j)).max()) for i, j in tiles)
+            return max(float(np.abs(self.load(i, j)).max()) for i, j in tiles)
 
         require_finite(self.A, "A")
         rows = self._tile_rows()
@@ -196,7 +196,7 @@ class DenseMatrix(SpectralMatrix):
             total, squares = np.zeros(shape), list[float]()
             sums = np.zeros(self.shape[1] + 1)
             for i, j in _tiles(bounds[k], rows):
-                tile = self._load(i, j)
+                tile = self.load(i, j)
                 visit(tile, i, j, total)
                 if not (self._is_measured or is_gram):
                     squares.append(_sum_of_squares(tile))
