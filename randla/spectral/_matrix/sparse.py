@@ -85,6 +85,7 @@ class SparseMatrix(SpectralMatrix):
         sums = np.bincount(self.A.indices, weights=self.A.data, minlength=self.shape[1])
         return sums / self.shape[0]
 
+    @np.errstate(all="ignore")  # a block of a larger matrix may overflow: its scale comes later
     def _sum_of_squares(self) -> float:
         if not self.center:
             return float(np.square(self.A.data, dtype=np.float64).sum())
