@@ -37,7 +37,6 @@ from randla.spectral._routes import (
     find_subspace,
     offset_of,
     probed_tail,
-    residual_squared_norm,
 )
 
 #: Most reads of A in an iteration.
@@ -79,9 +78,11 @@ def svd(
         Iterate until the residuals are below `tol` times the k-th singular value (their squares
         over the gaps are then the errors of the values).
     certify : {"auto", "frobenius", "quadratic"}, default="auto"
-        Upper ends where A is iterated upon. "frobenius" costs nothing. "quadratic" is far
-        narrower, for a dozen reads or two, and fails with probability 1e-6. "auto" is
-        "frobenius" for Dask arrays and where this is narrow enough, else "quadratic".
+        Upper ends where A is iterated upon, from its residuals and a bound of what is left:
+        "frobenius" takes the exact Frobenius norm of that, which is certain and costs nothing;
+        "quadratic" the spectral norm, for a dozen reads or two, which fails with probability
+        1e-6. "auto" is "frobenius" for Dask arrays and where this is within `tol`, else
+        "quadratic".
     max_passes : int, optional
         Most reads of A in the iteration (12 for Dask arrays, else 400).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -243,7 +244,7 @@ def _error(
         square = found.total - (s * s).sum() if found.tail is None else found.tail
         slack = rounding(tall.shape) * (found.total + found.offset**2)
         if found.tail is None and square < 500.0 * slack:  # digits are lost
-            square = residual_squared_norm(tall, U * s, V)
+            square = tall.residual_squared_norm(U * s, V)
         error = math.sqrt(max(square, 0.0))
         return error, (error, error), "exact"
     square = probed_tail(tall, V, goal.rng)
