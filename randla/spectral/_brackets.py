@@ -3,8 +3,9 @@ r"""Brackets of singular values: :math:`\hat\sigma_j \le \sigma_j \le` an upper 
 Below, V has s orthonormal columns with :math:`V'A'AV = \mathrm{diag}(\mu)`, in descending order,
 and :math:`A'AV - V\mathrm{diag}(\mu) = QC` with orthonormal Q. By Weyl's inequality
 :math:`\sigma_j^2 \le \mu_j + \tau^2` with :math:`\tau^2 = |A|_F^2 - \sum_j \mu_j`
-(Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), section 4). Far narrower ends follow from C and any :math:`\nu \ge |A(I - VV')|_2^2`, such as
-:math:`\tau^2`: in a basis that begins with V and Q, and in the Loewner order,
+(Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), section 4). Far narrower ends follow from C and
+any :math:`\nu \ge |A(I - VV')|_2^2`, such as :math:`\tau^2`: in a basis that begins with V and Q,
+and in the Loewner order,
 
 .. math::
 
