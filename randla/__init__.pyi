@@ -63,10 +63,17 @@ from randla.smoothing import (
     structural as structural,
 )
 from randla.spectral import (
+    DiagonalResult as DiagonalResult,
+    FewProductsWarning as FewProductsWarning,
     LogdetResult as LogdetResult,
     PivotedCholeskyResult as PivotedCholeskyResult,
+    SvdResult as SvdResult,
+    TraceResult as TraceResult,
+    diagonal as diagonal,
     logdet as logdet,
     pivoted_cholesky as pivoted_cholesky,
+    svd as svd,
+    trace as trace,
 )
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,

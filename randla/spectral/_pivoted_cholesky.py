@@ -145,19 +145,12 @@ class PivotedCholeskyResult(Result):
         -------
         F_new : (m, k) ndarray
         """
-        dtype, n = self.factor.dtype, len(self.factor)
-        if self._kernel is None or self._points is None:
-            K_new = as_array(X_new, "X_new", ndim=2)
-            if K_new.shape[1] != n:
-                raise ValueError(
-                    f"X_new must have {n} columns of kernel values, got shape {K_new.shape}"
-                )
-            values = K_new[:, self.pivots].T.astype(np.float64)
-        else:
-            points = as_points(X_new, "X_new", dim=self._points.shape[1])
-            values = self._kernel(self._points, points)
-        L = self.factor[self.pivots].astype(np.float64)  # above the diagonal: rounding errors
-        return solve_triangular(L, values, lower=True).T.astype(dtype)
+        return self._feature_map(X_new)
+
+    @cached_property
+    def _feature_map(self) -> "FeatureMap":
+        triangle = self.factor[self.pivots].astype(np.float64)
+        return FeatureMap(self._kernel, self._points, self.pivots, triangle, self.factor)
 
     @cached_property
     def _gram_eigen(self) -> tuple[Array, Array]:
@@ -192,6 +185,36 @@ class PivotedCholeskyResult(Result):
 
         seconds = 2.0 * n * k * width / _FLOPS
         return run_parts(of_part, len(bounds), seconds=seconds, blas=True)
+
+
+class FeatureMap:
+    """Features of new points from the kernel and the points at the pivots; holds no more."""
+
+    def __init__(
+        self,
+        kernel: KernelFunction | None,
+        points: NDArray[Any] | None,
+        pivots: NDArray[np.int64],
+        triangle: Array,
+        factor: NDArray[Any],
+    ) -> None:
+        self.kernel, self.points, self.pivots, self.triangle = kernel, points, pivots, triangle
+        self.n_fitted, self.dtype = len(factor), factor.dtype
+
+    def __call__(self, X_new: ArrayLike) -> NDArray[Any]:
+        if self.kernel is None or self.points is None:
+            values = self._precomputed(X_new)
+        else:
+            values = self.kernel(self.points, as_points(X_new, "X_new", dim=self.kernel.dim))
+        return solve_triangular(self.triangle, values, lower=True).T.astype(self.dtype)
+
+    def _precomputed(self, K_new: ArrayLike) -> Array:
+        K = as_array(K_new, "X_new", ndim=2)
+        if K.shape[1] != self.n_fitted:
+            raise ValueError(
+                f"X_new must have {self.n_fitted} columns of kernel values, got shape {K.shape}"
+            )
+        return K[:, self.pivots].T.astype(np.float64)
 
 
 def pivoted_cholesky(
