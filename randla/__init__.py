@@ -31,8 +31,8 @@ _FAMILIES = {
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
     "spectral": (
-        "DiagonalResult FewProductsWarning LogdetResult PivotedCholeskyResult "
-        "TraceResult diagonal logdet pivoted_cholesky trace"
+        "DiagonalResult FewProductsWarning LogdetResult PivotedCholeskyResult SvdResult "
+        "TraceResult diagonal logdet pivoted_cholesky svd trace"
     ),
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "

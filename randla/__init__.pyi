@@ -67,10 +67,12 @@ from randla.spectral import (
     FewProductsWarning as FewProductsWarning,
     LogdetResult as LogdetResult,
     PivotedCholeskyResult as PivotedCholeskyResult,
+    SvdResult as SvdResult,
     TraceResult as TraceResult,
     diagonal as diagonal,
     logdet as logdet,
     pivoted_cholesky as pivoted_cholesky,
+    svd as svd,
     trace as trace,
 )
 from randla.transport import (

@@ -3,6 +3,8 @@
 from randla.spectral._diagonal import DiagonalResult, diagonal
 from randla.spectral._logdet import LogdetResult, logdet
 from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cholesky
+from randla.spectral._result import SvdResult
+from randla.spectral._svd import svd
 from randla.spectral._trace import FewProductsWarning, TraceResult, trace
 
 __all__ = [
@@ -10,9 +12,11 @@ __all__ = [
     "FewProductsWarning",
     "LogdetResult",
     "PivotedCholeskyResult",
+    "SvdResult",
     "TraceResult",
     "diagonal",
     "logdet",
     "pivoted_cholesky",
+    "svd",
     "trace",
 ]

@@ -5,6 +5,7 @@ import numpy as np
 from randla.spectral import pivoted_cholesky
 from tests.conformance import Case, grid
 from tests.spectral.logdet_cases import LOGDET_CASES
+from tests.spectral.svd_cases import CASES as SVD
 from tests.spectral.trace_cases import TRACE_CASES
 
 _RNG = np.random.default_rng(6)
@@ -65,3 +66,4 @@ CASES: list[Case] = [
     *TRACE_CASES,
     *LOGDET_CASES,
 ]
+CASES += SVD

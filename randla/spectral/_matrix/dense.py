@@ -110,6 +110,18 @@ class DenseMatrix(SpectralMatrix):
         G, d = self._pass(visit, (n, n), n, tile_rows=2 * n)  # adding the sums costs little
         return G if d is None else G - self.shape[0] * np.outer(d, d)
 
+    def residual_squared_norm(self, B: Array, V: Array) -> float:
+        """``|A - B V'|_F^2`` in one read."""
+        self.measured()
+        off, rows = self.mean_in_parts()[1], max(_TILE_ENTRIES // self.shape[1], 1)
+
+        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+            for k in range(0, j - i, rows):
+                E = tile[k : k + rows] - off - B[i + k : min(i + k + rows, j)] @ V.T
+                total += (E * E).sum()
+
+        return float(self._pass(visit, (1,), 2 * V.shape[1] + 4)[0][0])
+
     def transposed(self) -> DenseMatrix:
         self.measured()  # the mean and the scale
         means = self.mean_in_parts() if self.center else ()
