@@ -70,7 +70,7 @@ def test_quiet_matrices(route, take):
     for A in (np.eye(40), -3.0 * np.eye(40), np.diag(np.r_[np.ones(20), np.zeros(20)])):
         result = svd(A, 15, rng=0)  # more equal values than a block has columns
         np.testing.assert_allclose(result.s, np.abs(A).max(), rtol=1e-14)
-        np.testing.assert_allclose(result.s_upper, result.s, rtol=1e-12)
+        np.testing.assert_allclose(result.s_upper, result.s, rtol=1e-11)
     assert svd([[3.0], [4.0]], 1).s == pytest.approx(5.0)
     assert svd([[3.0, 4.0]], 1).Vt == pytest.approx(np.array([[0.6, 0.8]]))
     assert svd([[-2.0]], 1).U == pytest.approx(-1.0)  # Vt is positive
