@@ -181,8 +181,8 @@ class _Factorisation:
         if negative.any():
             i = int(np.argmax(negative))
             raise ValueError(
-                f"{self.matrix.name} must be positive semidefinite, got a matrix that is not: after "
-                f"{self.count} pivots {left[i] / self.trace:.1g} of the trace is left in row {i}"
+                f"{self.matrix.name} must be positive semidefinite, got a matrix that is not: "
+                f"row {i} has {left[i] / self.trace:.1g} of the trace after {self.count} pivots"
             )
 
 
