@@ -30,7 +30,7 @@ _FAMILIES = {
     "regression": (
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
-    "spectral": "",
+    "spectral": "PivotedCholeskyResult pivoted_cholesky",
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "
         "max_sliced_wasserstein sliced_wasserstein sliced_wasserstein_barycenter "

@@ -62,6 +62,10 @@ from randla.smoothing import (
     start_filter as start_filter,
     structural as structural,
 )
+from randla.spectral import (
+    PivotedCholeskyResult as PivotedCholeskyResult,
+    pivoted_cholesky as pivoted_cholesky,
+)
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,
     PopulationWarning as PopulationWarning,
@@ -88,8 +92,8 @@ from . import (
     sketching as sketching,
     sklearn as sklearn,
     smoothing as smoothing,
-    torch as torch,
     spectral as spectral,
+    torch as torch,
     transport as transport,
 )
 

@@ -1,3 +1,5 @@
 """Singular values, kernels, traces and log-determinants that know their error."""
 
-__all__: list[str] = []
+from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cholesky
+
+__all__ = ["PivotedCholeskyResult", "pivoted_cholesky"]
