@@ -17,6 +17,12 @@ from randla.spectral._kernels import kernel_functions as kernels
 NAMES = ("gaussian", "laplace", "matern12", "matern32", "matern52")
 #: The symmetry of a precomputed matrix up to this size is checked entry by entry.
 _CHEAP_TO_READ = 1000
+#: Distances of points with so many coordinates come from a matrix product, which is faster there
+#: (twice in 784 dimensions), if no point is further than the root of `_NEAR` length scales from the
+#: centre: their squares then lose less than two digits.
+_MANY_COLUMNS, _NEAR = 48, 32.0
+#: Not "matern12", which near zero is a root of the square.
+_OF_SQUARES = ("gaussian", "matern32", "matern52")
 
 
 class SymmetricEntries(Protocol):
@@ -78,7 +84,7 @@ class KernelFunction:
         #: What a user's kernel is handed as theta; else reciprocal length scales, one a column.
         self.theta = _as_theta(length_scale) if takes_theta else _reciprocals(length_scale, dim)
         self._scaled = not isinstance(kernel, str) and not takes_theta
-        self._users = None if isinstance(kernel, str) else _compiled(kernel, takes_theta)
+        self._users: Any = None if isinstance(kernel, str) else _compiled(kernel, takes_theta)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return KernelFunction, (self.kernel, self.length_scale, self.dim)
@@ -86,30 +92,26 @@ class KernelFunction:
     def __call__(self, pivots: FloatArray, points: FloatArray) -> Array:
         """Values (s, m) between points (s, d) and (m, d)."""
         out = np.empty((len(pivots), len(points)))
-        if self._users is None:
-            panel, rows = np.array(points.T, np.float64, order="C"), pivots.astype(np.float64)
-            kernels.evaluate(NAMES.index(self.kernel), panel, rows, self.theta, out)
-            return out
-        return self._call(self._users[0], self._rows(points), self._rows(pivots), out)
+        if self._users is not None:
+            return self._call_users(pivots, points, out)
+        panel, rows = np.array(points.T, np.float64, order="C"), pivots.astype(np.float64)
+        kernels.evaluate(NAMES.index(self.kernel), panel, rows, self.theta, out)
+        return out
 
     def diagonal(self, points: FloatArray) -> Array:
         """Values (m,) of each point with itself."""
         if self._users is None:
             return np.ones(len(points))  # of all named kernels
-        return self._call(self._users[1], self._rows(points), np.empty(len(points)))
+        return self._call_users(points[:0], points, np.empty((1, len(points))))[0]
 
-    def _rows(self, points: FloatArray) -> Array:
-        rows = np.array(points, np.float64, order="C")
-        return rows * self.theta if self._scaled else rows
-
-    def _call(self, compiled: Any, *arrays: Array) -> Array:
-        """Call a user's kernel; the last array is filled."""
-        *points, out = arrays
+    def _call_users(self, pivots: FloatArray, points: FloatArray, out: Array) -> Array:
+        scale = self.theta if self._scaled else 1.0
+        panel, rows = (np.multiply(x, scale, dtype=np.float64, order="C") for x in (points, pivots))
         try:
-            compiled(*points, self.theta, out)
+            self._users(panel, rows, self.theta, out)
         except NumbaError as error:
             raise TypeError(
-                f"kernel must be a function of two points (arrays of float64) that Numba compiles "
+                "kernel must be a function of two points (arrays of float64) that Numba compiles "
                 f"and that returns a number: {error}"
             ) from error
         if not np.isfinite(out).all():
@@ -125,9 +127,31 @@ class KernelOfPoints:
     def __init__(self, X: FloatArray, function: KernelFunction) -> None:
         self.X, self.function, self.dtype = X, function, X.dtype
         self.diagonal = function.diagonal(X)
+        self._centre: Any = None  # given where distances come from products
+        if X.shape[1] >= _MANY_COLUMNS and function.kernel in _OF_SQUARES:
+            with np.errstate(all="ignore"):  # then they are not near
+                self._centre = X.mean(axis=0, dtype=np.float64)
+                parts = (self._scaled(X[i : i + 1024]) for i in range(0, len(X), 1024))
+                if not max(_squares(Z).max() for Z in parts) <= _NEAR:
+                    self._centre = None
 
     def entries(self, rows: NDArray[np.int64], columns: Any) -> Array:
-        return self.function(self.X[rows], self.X[columns])
+        if self._centre is None:
+            return self.function(self.X[rows], self.X[columns])
+        Y, Z = self._scaled(self.X[rows]), self._scaled(self.X[columns])
+        out = Y @ Z.T
+        out *= -2.0  # |y|^2 + |z|^2 - 2 y'z
+        out += _squares(Y)[:, None]
+        out += _squares(Z)
+        kernels.of_distances(NAMES.index(self.function.kernel), out)
+        return out
+
+    def _scaled(self, points: FloatArray) -> Array:
+        return (points - self._centre) * self.function.theta
+
+
+def _squares(Z: Array) -> Array:
+    return np.einsum("ij,ij->i", Z, Z)
 
 
 def _reciprocals(length_scale: Any, dim: int) -> Array:

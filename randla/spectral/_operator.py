@@ -124,9 +124,12 @@ class ReadableProducts(SquareMatrix):
 
 
 class OperatorProducts(SquareMatrix):
-    """Products of a LinearOperator, or of anything that SciPy can make one of."""
+    """Products of a LinearOperator, or of anything that SciPy can make one of.
 
-    def __init__(self, A: Any) -> None:
+    They are divided by the power of two of the first one, if they are to be `scaled`.
+    """
+
+    def __init__(self, A: Any, *, scaled: bool = True) -> None:
         self.A = aslinearoperator(A)
         _require_square(self.A.shape)
         dtype = np.dtype(self.A.dtype)
@@ -134,7 +137,7 @@ class OperatorProducts(SquareMatrix):
             kind = "complex numbers" if dtype.kind == "c" else f"dtype {dtype}"
             raise TypeError(f"A must hold real numbers, got {kind}")
         super().__init__(self.A.shape[0], dtype)
-        self._is_scaled = False
+        self._has_scale = not scaled
 
     def times(self, X: Array) -> Array:
         return self._products(self.A.matmat, X)
@@ -144,7 +147,8 @@ class OperatorProducts(SquareMatrix):
             return self._products(self.A.rmatmat, X)
         except (NotImplementedError, TypeError) as error:
             raise TypeError(
-                f"A must have a product with its transpose (rmatvec or rmatmat), got {error!r}"
+                "A must have a product with its transpose (rmatvec or rmatmat), or be said to be "
+                f"symmetric, got {error!r}"
             ) from error
 
     def _products(self, multiply: Callable[[Array], Any], X: Array) -> Array:
@@ -165,10 +169,21 @@ class OperatorProducts(SquareMatrix):
         return out
 
     def _set_scale(self, Y: Any) -> None:
-        if not self._is_scaled:
+        if not self._has_scale:
             largest = float(np.abs(Y).max())
             self.scale = float(1.0 / power_of_two_scale(largest))
-            self._is_scaled = largest > 0.0  # a zero product says nothing of the next one
+            self._has_scale = largest > 0.0  # a zero product says nothing of the next one
+
+
+def diagonal_by_products(A: Any) -> Array:
+    """The diagonal of an operator by n products with unit vectors."""
+    if not is_operator(A):
+        return read_diagonal(A)
+    matrix = OperatorProducts(A, scaled=False)
+    starts = range(0, matrix.n, _COLUMNS)
+    blocks = (np.eye(matrix.n, min(_COLUMNS, matrix.n - j), -j) for j in starts)
+    products = (matrix.times(E).diagonal(-j) for j, E in zip(starts, blocks, strict=True))
+    return np.concatenate(list(products))
 
 
 def require_psd(X: Array, Y: Array, eps: float, *, asymmetry: float = 1e-3) -> None:

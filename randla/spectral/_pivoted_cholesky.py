@@ -60,7 +60,7 @@ class PivotedCholeskyResult(Result):
     def solve(self, b: ArrayLike, ridge: float) -> Array:
         r"""Solve with the approximation: :math:`x = (FF^T + \mathtt{ridge}\, I)^{-1} b`.
 
-        By the identity of Woodbury, with two steps of refinement; :math:`O(nk)` a column of `b`,
+        By the identity of Woodbury, with a step of refinement; :math:`O(nk)` a column of `b`,
         after :math:`O(nk^2)` once.
 
         Parameters
@@ -83,9 +83,8 @@ class PivotedCholeskyResult(Result):
             return (b - self._times(coefficients)) / ridge
 
         x = solve_once(b)
-        for _ in range(2):  # the Gram matrix has lost small singular values
-            x += solve_once(b - self._times(self._transposed_times(x)) - ridge * x)
-        return x
+        residual = b - self._times(self._transposed_times(x)) - ridge * x
+        return x + solve_once(residual)  # digits that the Gram matrix has lost
 
     def logdet(self, ridge: float) -> tuple[float, float]:
         r"""Bounds for :math:`\log\det(K + \mathtt{ridge}\, I)`, of K itself.
@@ -111,10 +110,13 @@ class PivotedCholeskyResult(Result):
         with np.errstate(divide="ignore"):  # log 0
             missing = np.logaddexp(0.0, np.log(self.diagonal_error) - log_ridge).sum()
         terms = np.log(values + ridge)
-        value = float(terms.sum() + (n - k) * log_ridge)
-        rounding = self._rounding_of_logdet(ridge)
-        rounding += 4.0 * EPS * float(np.abs(terms).sum() + (n - k) * abs(log_ridge))
-        return value - rounding, value + float(missing) + rounding
+        value = float(terms.sum()) + (n - k) * log_ridge
+        of_sum = 4.0 * EPS * float(np.abs(terms).sum() + n * abs(log_ridge))
+        rounding = self._rounding_of_logdet(ridge) + of_sum
+        least = n * log_ridge - of_sum  # of any K, and the most for its trace (Jensen)
+        most = n * math.log(self.trace / n + ridge) + of_sum
+        lower, upper = value - rounding, value + float(missing) + rounding
+        return max(lower, least), min(upper, most)
 
     def _rounding_of_logdet(self, ridge: float) -> float:
         """Error from rounding the entries of K and F, and the eigenvalues of F'F.
@@ -125,7 +127,7 @@ class PivotedCholeskyResult(Result):
         """
         values, _ = self._gram_eigen
         eps = float(np.finfo(self.factor.dtype).eps)
-        of_entries = 4.0 * eps * len(self.factor) ** 0.5 * (self.trace / ridge)
+        of_entries = 8.0 * eps * len(self.factor) ** 0.5 * (self.trace / ridge)
         return float(of_entries + 4.0 * EPS * values.sum() * np.sum(1.0 / (values + ridge)))
 
     def features(self, X_new: ArrayLike) -> NDArray[Any]:
@@ -142,19 +144,12 @@ class PivotedCholeskyResult(Result):
         -------
         F_new : (m, k) ndarray
         """
-        dtype, n = self.factor.dtype, len(self.factor)
-        if self._kernel is None or self._points is None:
-            K_new = as_array(X_new, "X_new", ndim=2)
-            if K_new.shape[1] != n:
-                raise ValueError(
-                    f"X_new must have {n} columns of kernel values, got shape {K_new.shape}"
-                )
-            values = K_new[:, self.pivots].T.astype(np.float64)
-        else:
-            points = as_points(X_new, "X_new", dim=self._points.shape[1])
-            values = self._kernel(self._points, points)
-        L = self.factor[self.pivots].astype(np.float64)  # above the diagonal: rounding errors
-        return solve_triangular(L, values, lower=True).T.astype(dtype)
+        return self._feature_map(X_new)
+
+    @cached_property
+    def _feature_map(self) -> "FeatureMap":
+        triangle = self.factor[self.pivots].astype(np.float64)
+        return FeatureMap(self._kernel, self._points, self.pivots, triangle, self.factor)
 
     @cached_property
     def _gram_eigen(self) -> tuple[Array, Array]:
@@ -189,6 +184,36 @@ class PivotedCholeskyResult(Result):
 
         seconds = 2.0 * n * k * width / _FLOPS
         return run_parts(of_part, len(bounds), seconds=seconds, blas=True)
+
+
+class FeatureMap:
+    """Features of new points from the kernel and the points at the pivots; holds no more."""
+
+    def __init__(
+        self,
+        kernel: KernelFunction | None,
+        points: NDArray[Any] | None,
+        pivots: NDArray[np.int64],
+        triangle: Array,
+        factor: NDArray[Any],
+    ) -> None:
+        self.kernel, self.points, self.pivots, self.triangle = kernel, points, pivots, triangle
+        self.n_fitted, self.dtype = len(factor), factor.dtype
+
+    def __call__(self, X_new: ArrayLike) -> NDArray[Any]:
+        if self.kernel is None or self.points is None:
+            values = self._precomputed(X_new)
+        else:
+            values = self.kernel(self.points, as_points(X_new, "X_new", dim=self.kernel.dim))
+        return solve_triangular(self.triangle, values, lower=True).T.astype(self.dtype)
+
+    def _precomputed(self, K_new: ArrayLike) -> Array:
+        K = as_array(K_new, "X_new", ndim=2)
+        if K.shape[1] != self.n_fitted:
+            raise ValueError(
+                f"X_new must have {self.n_fitted} columns of kernel values, got shape {K.shape}"
+            )
+        return K[:, self.pivots].T.astype(np.float64)
 
 
 def pivoted_cholesky(

@@ -138,6 +138,8 @@ class _Factorisation:
 
         seconds = 2.0 * s * self.n * (j + 10.0) / _FLOPS
         squares = sum(run_parts(new_rows, len(self.bounds), seconds=seconds, blas=True))
+        self.rows[j : j + s, self.pivots] = 0.0  # but for rounding
+        self.rows[j : j + s, pivots] = L.T
         enough = self.residual.sum() - np.cumsum(squares) <= rtol * self.trace
         kept = int(np.argmax(enough)) + 1 if enough.any() else s  # no more columns than it takes
         self.pivots = np.concatenate([self.pivots, pivots[:kept]])

@@ -4,6 +4,10 @@ import numpy as np
 
 from randla.spectral import pivoted_cholesky
 from tests.conformance import Case, grid
+from tests.spectral.eigh_cases import CASES as EIGH
+from tests.spectral.logdet_cases import LOGDET_CASES
+from tests.spectral.svd_cases import CASES as SVD
+from tests.spectral.trace_cases import TRACE_CASES
 
 _RNG = np.random.default_rng(6)
 _POINTS = grid(_RNG, (23, 3))
@@ -60,4 +64,8 @@ CASES: list[Case] = [
         large={"X": _LARGE_FACTOR @ _LARGE_FACTOR.T},
         scaled={"X": (0.5, 0, 1, 1)},
     ),
+    *TRACE_CASES,
+    *LOGDET_CASES,
 ]
+CASES += SVD
+CASES += EIGH

@@ -15,7 +15,8 @@ FUNCTIONS = {
 def kernel_matrix(X, kernel, length_scale):
     scaled = X / length_scale
     metric = "cityblock" if kernel == "laplace" else "euclidean"
-    return FUNCTIONS[kernel](cdist(scaled, scaled, metric))
+    distances = np.minimum(cdist(scaled, scaled, metric), 1e3)  # zero from there on
+    return FUNCTIONS[kernel](distances)
 
 
 def clustered_points(rng, n, n_outliers=20, dim=2):
