@@ -106,7 +106,7 @@ def _rank(tails: Array, total: float, goal: Goal) -> int | None:
 
 def _direct(A: Any, goal: Goal, method: str) -> Subspace:
     """All of A by LAPACK: of itself, or of the triangular factor."""
-    B = A.times(np.eye(A.shape[1]))
+    B = A.entries()
     if method == "lapack":
         U, s, Vt = np.linalg.svd(B, full_matrices=False)
     else:
