@@ -79,10 +79,10 @@ class KernelFunction:
     """A named kernel, or a user's, between points; holds none of them."""
 
     def __init__(self, kernel: Any, length_scale: Any, dim: int) -> None:
-        self.kernel, self.length_scale, self.dim = kernel, length_scale, dim
         takes_theta = not isinstance(kernel, str) and _n_arguments(kernel) == 3
         #: What a user's kernel is handed as theta; else reciprocal length scales, one a column.
         self.theta = _as_theta(length_scale) if takes_theta else _reciprocals(length_scale, dim)
+        self.kernel, self.length_scale, self.dim = kernel, np.array(length_scale), dim
         self._scaled = not isinstance(kernel, str) and not takes_theta
         self._users: Any = None if isinstance(kernel, str) else _compiled(kernel, takes_theta)
 
