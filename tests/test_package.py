@@ -39,7 +39,8 @@ WINGS = (
     "regression._solvers < regression._errors < regression._resampling < regression._inference"
     " < regression._least_squares",
     "regression._fitted < regression._inference",
-    "spectral._kernels < spectral",
+    "spectral._kernels < spectral._matrix < spectral._krylov < spectral._kernel_matrix"
+    " < spectral._traces < spectral._log_determinant < spectral",
     "transport._kernels < transport._clouds < transport._directions < transport._projections"
     " < transport._controls < transport",
     "smoothing._kernels < smoothing._model < smoothing._models < smoothing._exact"

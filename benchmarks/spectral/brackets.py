@@ -13,7 +13,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
-from randla.spectral import _routes, svd
+from randla.spectral import svd
+from randla.spectral._krylov import routes
 
 
 def main(n_matrices=10_000, largest=80):
@@ -35,7 +36,7 @@ def main(n_matrices=10_000, largest=80):
             center = center and A.shape[0] >= A.shape[1]
         make = {"array": np.asarray, "sparse": sparse.csr_array, "operator": aslinearoperator}[form]
         goal = {"rtol": 10.0 ** -rng.integers(1, 9)} if rng.random() < 0.15 else {"k": k}
-        _routes.choose_route = lambda *_, route=route: route
+        routes.choose_route = lambda *_, route=route: route
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             result = svd(

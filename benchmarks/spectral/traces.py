@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from randla import diagonal, trace
-from randla.spectral._leave_out import Dropped, XTrace
+from randla.spectral._traces.leave_out import Dropped, XTrace
 
 
 def published_xtrace(A, m, rng):

@@ -14,8 +14,7 @@ from randla._random import draw_key
 from randla._results import Result, t_interval
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag
-from randla.spectral._leave_out import Dropped
-from randla.spectral._operator import (
+from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
     diagonal_by_products,
@@ -23,7 +22,8 @@ from randla.spectral._operator import (
     open_square,
     read_diagonal,
 )
-from randla.spectral._test_vectors import sign_vectors
+from randla.spectral._traces.leave_out import Dropped
+from randla.spectral._traces.test_vectors import sign_vectors
 
 DEFAULT_PRODUCTS = 100
 _FEWEST = 8

@@ -10,8 +10,8 @@ projector P of what V leaves out,
     A \preceq \begin{pmatrix} \operatorname{diag}(\theta) & C' \\ C & \nu I \end{pmatrix}
     \oplus \nu I,
 
-so that it is at most the p-th eigenvalue on the right (see `randla.spectral._brackets`). The same
-for -A gives the brackets of the smallest ones. Where all of the spectrum is known there are no nu:
+so that it is at most the p-th eigenvalue on the right (see `_krylov.brackets`). The same for -A gives
+the brackets of the smallest ones. Where all of the spectrum is known there are no nu:
 roundings only.
 """
 
@@ -26,17 +26,17 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count
-from randla.spectral._brackets import quadratic_upper, rounding
+from randla.spectral._krylov.brackets import quadratic_upper, rounding
+from randla.spectral._krylov.range import BlockKrylov
+from randla.spectral._krylov.reach import reach
 from randla.spectral._matrix import open_matrix
 from randla.spectral._matrix.dense import DenseMatrix
-from randla.spectral._operator import (
+from randla.spectral._matrix.square import (
     OperatorProducts,
     as_readable,
     is_operator,
     require_symmetric,
 )  # fmt: skip
-from randla.spectral._range import BlockKrylov
-from randla.spectral._reach import reach
 
 Which = Literal["magnitude", "largest", "smallest"]
 

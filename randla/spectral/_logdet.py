@@ -17,18 +17,18 @@ from randla._results import Result, t_of_tail
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla._validation import are_in_memory, as_count, as_level, as_number, is_sparse
-from randla.spectral._log_trace import bracket_probes
-from randla.spectral._operator import (
+from randla.spectral._log_determinant.log_trace import bracket_probes
+from randla.spectral._log_determinant.preconditioner import (
+    BoundedMatrix,
+    Preconditioner,
+    pivoted_preconditioner,
+)
+from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
     is_operator,
     open_square,
     require_symmetric,
-)
-from randla.spectral._preconditioner import (
-    BoundedMatrix,
-    Preconditioner,
-    pivoted_preconditioner,
 )
 
 # Without `n_products`: exact up to these sizes, where that costs no more.

@@ -15,13 +15,13 @@ from randla._results import Result
 from randla._scaling import EPS
 from randla._typing import Array
 from randla._validation import as_array, as_count, as_number, as_points, as_rhs
-from randla.spectral._kernel_functions import (
+from randla.spectral._kernel_matrix.kernel_functions import (
     KernelFunction,
     KernelOfPoints,
     Precomputed,
     as_kernel,
 )
-from randla.spectral._pivoted_factor import pivoted_factor
+from randla.spectral._kernel_matrix.pivoted_factor import pivoted_factor
 
 _N_PARTS = 8  # of the rows, for sums over them: each holds a matrix (k, k)
 _FLOPS = 1e10  # a second, roughly

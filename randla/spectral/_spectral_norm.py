@@ -9,10 +9,10 @@ import numpy as np
 from randla._random import as_generator
 from randla._results import Result
 from randla._validation import as_number, is_sparse
-from randla.spectral._brackets import rounding
+from randla.spectral._krylov.brackets import rounding
+from randla.spectral._krylov.range import BlockKrylov
+from randla.spectral._krylov.reach import reach
 from randla.spectral._matrix import SpectralMatrix, open_matrix
-from randla.spectral._range import BlockKrylov
-from randla.spectral._reach import reach
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300

@@ -10,7 +10,7 @@ Three routes lead to right singular vectors V:
 
 From there one way: ``Y = A V = U diag(s) W'``, ``V <- V W``. So ``A V = U diag(s)`` to rounding,
 the error of the approximation is ``|A|_F^2 - sum(s^2)`` by Pythagoras, and each s is a lower bound.
-The upper ones are in `_brackets`.
+The upper ones are in `_krylov.brackets`.
 
 Sources: Halko, Martinsson and Tropp, SIAM Rev. 53 (2011), 217-288; Musco and Musco, NeurIPS (2015).
 """
@@ -26,11 +26,9 @@ from scipy.special import chdtri
 from randla._random import as_generator, draw_key, generator_from_key
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
-from randla.spectral._brackets import ordered, rounding
-from randla.spectral._matrix import open_matrix
-from randla.spectral._range import thin_svd
-from randla.spectral._result import SvdResult
-from randla.spectral._routes import (
+from randla.spectral._krylov.brackets import ordered, rounding
+from randla.spectral._krylov.range import thin_svd
+from randla.spectral._krylov.routes import (
     N_PROBES,
     Goal,
     Subspace,
@@ -38,6 +36,8 @@ from randla.spectral._routes import (
     offset_of,
     probed_tail,
 )
+from randla.spectral._matrix import open_matrix
+from randla.spectral._result import SvdResult
 
 #: Most reads of A in an iteration.
 _MAX_PASSES, _MAX_DASK_PASSES = 400, 12

@@ -11,7 +11,7 @@ from randla._random import draw_key
 from randla._results import RandlaWarning, Result, t_interval, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
-from randla.spectral._operator import (
+from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
     diagonal_by_products,
@@ -19,7 +19,7 @@ from randla.spectral._operator import (
     open_square,
     read_diagonal,
 )
-from randla.spectral._trace_methods import METHODS, Estimate, TraceMethod
+from randla.spectral._traces.methods import METHODS, Estimate, TraceMethod
 
 #: Products of an operator if their number is not given, and the most of them with `rtol`.
 DEFAULT_PRODUCTS, MOST_PRODUCTS = 100, 640

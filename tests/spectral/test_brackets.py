@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from randla import svd
-from randla.spectral import _routes
-from randla.spectral._brackets import quadratic_upper
-from randla.spectral._complement import complement_norm
+from randla.spectral._krylov import routes
+from randla.spectral._krylov.brackets import quadratic_upper
+from randla.spectral._krylov.complement import complement_norm
 from randla.spectral._matrix import open_matrix
 from tests.spectral import hostile
 
@@ -64,7 +64,7 @@ def test_norm_of_a_complement(s, steps):
 
 
 def test_values_that_a_gram_matrix_loses_are_had_by_qr(monkeypatch):
-    monkeypatch.setattr(_routes, "choose_route", lambda *_: "gram")
+    monkeypatch.setattr(routes, "choose_route", lambda *_: "gram")
     s = 10.0 ** -np.arange(0.0, 12.0)
     A = hostile.rotated(np.random.default_rng(0), 40, 12, s)
     assert svd(A, 3).method == "gram"

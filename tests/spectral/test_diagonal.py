@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import diagonal
 from randla.spectral import _diagonal
-from randla.spectral._test_vectors import sign_vectors
+from randla.spectral._traces.test_vectors import sign_vectors
 from tests.spectral.trace_reference import rotated
 
 N = 90

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import aslinearoperator
 
-from randla.spectral import _diagonal, _trace_methods
-from randla.spectral._operator import open_square
-from randla.spectral._test_vectors import sign_vectors, sphere_vectors
-from randla.spectral._trace_methods import XNysTraceMethod, XTraceMethod
+from randla.spectral import _diagonal
+from randla.spectral._matrix.square import open_square
+from randla.spectral._traces import methods
+from randla.spectral._traces.methods import XNysTraceMethod, XTraceMethod
+from randla.spectral._traces.test_vectors import sign_vectors, sphere_vectors
 from tests.spectral.trace_reference import (
     jackknife_error,
     leave_out,
@@ -46,7 +47,7 @@ def estimator(monkeypatch):
     """The estimator of a method on M vectors of a law, and A as it sees it."""
 
     def make(kind, A, draw=sphere_vectors):
-        monkeypatch.setattr(_trace_methods, "sphere_vectors", draw)
+        monkeypatch.setattr(methods, "sphere_vectors", draw)
         method = kind(open_square(aslinearoperator(A)), KEY, False)
         method.extend(2 * M if kind is XTraceMethod else M)
         return method.leave_out(), A / method.matrix.scale

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import randla
 from randla import logdet
-from randla.spectral._preconditioner import Preconditioner, pivoted_preconditioner
+from randla.spectral._log_determinant.preconditioner import Preconditioner, pivoted_preconditioner
 
 N = 120
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from randla.spectral._operator import as_readable, open_square, read_diagonal, require_psd
-from randla.spectral._test_vectors import sign_vectors, sphere_vectors
+from randla.spectral._matrix.square import as_readable, open_square, read_diagonal, require_psd
+from randla.spectral._traces.test_vectors import sign_vectors, sphere_vectors
 
 N = 70  # more than are sent through an operator at a time
 A = np.random.default_rng(0).standard_normal((N, N))

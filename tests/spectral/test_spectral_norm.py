@@ -8,7 +8,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from randla import spectral_norm
 from randla.spectral import _spectral_norm
-from randla.spectral._reach import reach
+from randla.spectral._krylov.reach import reach
 from tests.spectral import hostile
 
 _FORMS = [np.asarray, sparse.csr_array, aslinearoperator]

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from randla import datasets, svd
-from randla.spectral import _routes
+from randla.spectral._krylov import routes
 from tests.spectral import hostile
 
 ROUTES = ("lapack", "gram", "krylov")
@@ -18,7 +18,7 @@ ROUTES = ("lapack", "gram", "krylov")
 @pytest.fixture
 def take(monkeypatch):
     """Let all calls go by one route."""
-    return lambda route: monkeypatch.setattr(_routes, "choose_route", lambda *_: route)
+    return lambda route: monkeypatch.setattr(routes, "choose_route", lambda *_: route)
 
 
 def spectrum(s, m=120, seed=0):
@@ -41,7 +41,7 @@ def test_brackets_and_errors_of_hostile_matrices(route, seed, kind, center, form
         center = center and A.shape[0] >= A.shape[1]
         route = "gram" if route == "lapack" else route
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_routes, "choose_route", lambda *_: route)
+        patch.setattr(routes, "choose_route", lambda *_: route)
         result = svd(form(A), None if rtol else k, rtol=rtol, center=center, rng=seed)
     assert not hostile.faults(result, A, center)
 
@@ -111,7 +111,7 @@ def test_reads(take):
 
 def test_restarts(take, monkeypatch):
     take("krylov")
-    monkeypatch.setattr(_routes, "_KRYLOV_COLUMNS", 30)
+    monkeypatch.setattr(routes, "_KRYLOV_COLUMNS", 30)
     A = spectrum(np.linspace(1, 0.5, 110), 150)
     result = svd(A, 5, tol=1e-6, rng=0)
     assert result.converged

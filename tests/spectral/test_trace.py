@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 
 from randla import FewProductsWarning, trace
-from randla.spectral import _test_vectors
+from randla.spectral._traces import test_vectors
 from tests.spectral.trace_reference import rotated
 
 N = 90
@@ -206,7 +206,7 @@ def test_only_products_are_used():
 
 
 def test_same_for_any_number_of_threads(each_thread_count, monkeypatch):
-    monkeypatch.setattr(_test_vectors, "_PART", 100)
-    monkeypatch.setattr(_test_vectors, "_SECONDS", 1.0)
+    monkeypatch.setattr(test_vectors, "_PART", 100)
+    monkeypatch.setattr(test_vectors, "_SECONDS", 1.0)
     first, *others = each_thread_count(lambda: trace(aslinearoperator(SLOW), 40, rng=0).value)
     assert all(other == first for other in others)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from randla.spectral._range import BlockKrylov
-from randla.spectral._reach import reach
+from randla.spectral._krylov.range import BlockKrylov
+from randla.spectral._krylov.reach import reach
 from tests.statistical import claim
 
 N = 60

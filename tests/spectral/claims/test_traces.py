@@ -7,8 +7,8 @@ import pytest
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import FewProductsWarning, diagonal, trace
-from randla.spectral._operator import open_square
-from randla.spectral._trace_methods import XNysTraceMethod, XTraceMethod
+from randla.spectral._matrix.square import open_square
+from randla.spectral._traces.methods import XNysTraceMethod, XTraceMethod
 from tests.spectral.trace_reference import rotated
 from tests.statistical import claim
 

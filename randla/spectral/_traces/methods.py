@@ -18,9 +18,9 @@ from scipy.linalg import LinAlgError, cholesky, qr
 from scipy.linalg.blas import dtrsm
 
 from randla._typing import Array
-from randla.spectral._leave_out import Dropped, LeaveOut, XNysTrace, XTrace
-from randla.spectral._operator import SquareMatrix, require_psd
-from randla.spectral._test_vectors import sphere_vectors
+from randla.spectral._matrix.square import SquareMatrix, require_psd
+from randla.spectral._traces.leave_out import Dropped, LeaveOut, XNysTrace, XTrace
+from randla.spectral._traces.test_vectors import sphere_vectors
 
 #: Test vectors whose products are held at a time where their forms are all that is needed.
 _BATCH = 64

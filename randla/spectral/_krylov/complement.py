@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from randla._typing import Array
-from randla.spectral._range import BlockKrylov
-from randla.spectral._reach import reach
+from randla.spectral._krylov.range import BlockKrylov
+from randla.spectral._krylov.reach import reach
 
 #: Random starts that go on together.
 _STARTS = 4

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from randla._typing import Array
-from randla.spectral._lanczos import LogBracket
-from randla.spectral._preconditioner import BoundedMatrix
-from randla.spectral._test_vectors import sign_vectors
+from randla.spectral._log_determinant.lanczos import LogBracket
+from randla.spectral._log_determinant.preconditioner import BoundedMatrix
+from randla.spectral._traces.test_vectors import sign_vectors
 
 #: Vectors by default.
 _N_VECTORS = 16

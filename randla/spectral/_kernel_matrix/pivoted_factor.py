@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from randla._memory import aligned_empty
 from randla._parallel import part_bounds, run_parts
 from randla._typing import Array
-from randla.spectral._kernel_functions import SymmetricEntries, require_symmetric
+from randla.spectral._kernel_matrix.kernel_functions import SymmetricEntries, require_symmetric
 from randla.spectral._kernels.pivoted_factor import reject, residual_diagonal
 
 _TILE = 1024  # columns of the factor in the second-level cache at a time

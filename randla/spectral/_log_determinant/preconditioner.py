@@ -21,9 +21,9 @@ import numpy as np
 
 from randla._random import generator_from_key
 from randla._typing import Array
-from randla.spectral._kernel_functions import Precomputed
-from randla.spectral._operator import SquareMatrix, require_symmetric
-from randla.spectral._pivoted_factor import pivoted_factor
+from randla.spectral._kernel_matrix.kernel_functions import Precomputed
+from randla.spectral._kernel_matrix.pivoted_factor import pivoted_factor
+from randla.spectral._matrix.square import SquareMatrix, require_symmetric
 
 #: The factor ends where the trace of what is left is this part of `lower`.
 _CLOSE = 0.1

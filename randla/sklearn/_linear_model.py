@@ -1,45 +1,16 @@
-"""Thin scikit-learn estimators over `lstsq`, `lp_regression`, `svd` and `pivoted_cholesky`.
-
-============================ =======================================================================
-`SketchedLinearRegression`   `sklearn.linear_model.LinearRegression`, to full precision or by one
-                             sketch with a standard error for each coefficient
-`QuantileRegressor`          `sklearn.linear_model.QuantileRegressor`: the same problem and the same
-                             parameters, but for those of its solvers; to a certified gap
-`LpRegressor`                regression in the p-norm of the residuals, 1 <= p <= inf
-`CertifiedPCA`               `sklearn.decomposition.PCA`, with brackets of the singular values and
-                             of the explained variance; sparse matrices are centred as they are
-`PivotedNystroem`            `sklearn.kernel_approximation.Nystroem`, with landmarks drawn where the
-                             kernel is approximated worst, and the exact error
-============================ =======================================================================
-
-Needs scikit-learn: ``pip install 'randla[sklearn]'``. Input is validated by scikit-learn.
-"""
+"""Linear models for scikit-learn, over `lstsq` and `lp_regression`."""
 
 from typing import Any, ClassVar
 
 import numpy as np
-
-try:
-    from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-except ImportError as error:
-    raise ImportError("randla.sklearn needs scikit-learn: pip install 'randla[sklearn]'") from error
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from randla._validation import as_flag, as_number
 from randla.regression import lp_regression, lstsq
 from randla.regression._fitted.labels import Labels
 from randla.regression._intercept import lstsq_with_intercept
-from randla.spectral._sklearn_nystroem import PivotedNystroem
-from randla.spectral._sklearn_pca import CertifiedPCA
-
-__all__ = [
-    "CertifiedPCA",
-    "LpRegressor",
-    "PivotedNystroem",
-    "QuantileRegressor",
-    "SketchedLinearRegression",
-]
 
 
 class _LinearRegressor(RegressorMixin, BaseEstimator):

@@ -12,9 +12,9 @@ from scipy.sparse import issparse
 from scipy.special import chdtri
 
 from randla._typing import Array
-from randla.spectral._brackets import quadratic_upper, rounding
-from randla.spectral._complement import complement_norm
-from randla.spectral._range import BlockKrylov
+from randla.spectral._krylov.brackets import quadratic_upper, rounding
+from randla.spectral._krylov.complement import complement_norm
+from randla.spectral._krylov.range import BlockKrylov
 
 #: Entries of a matrix that LAPACK takes as it is, and of one whose QR is affordable.
 _LAPACK_ENTRIES, _QR_ENTRIES = 1 << 16, 1 << 27

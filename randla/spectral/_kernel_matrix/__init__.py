@@ -1,0 +1,1 @@
+"""Entries of kernel matrices, and their factor from few columns."""

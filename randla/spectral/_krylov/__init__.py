@@ -1,0 +1,1 @@
+"""Block Krylov spaces, and brackets of singular values and eigenvalues found in them."""

@@ -1,0 +1,1 @@
+"""Test vectors, and estimates of traces with errors from leaving vectors out."""
