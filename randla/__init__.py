@@ -30,7 +30,11 @@ _FAMILIES = {
     "regression": (
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
-    "spectral": "",
+    "spectral": (
+        "DiagonalResult EighResult FewProductsWarning LogdetResult PivotedCholeskyResult "
+        "SpectralNormResult SvdResult TraceResult diagonal eigh logdet pivoted_cholesky "
+        "spectral_norm svd trace"
+    ),
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "
         "max_sliced_wasserstein sliced_wasserstein sliced_wasserstein_barycenter "

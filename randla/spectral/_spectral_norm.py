@@ -1,0 +1,144 @@
+"""The spectral norm, between a certain bound and a nearly certain one."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import eigh
+
+from randla._random import as_generator
+from randla._results import Result
+from randla._validation import as_number, is_sparse
+from randla.spectral._brackets import rounding
+from randla.spectral._matrix import SpectralMatrix, open_matrix
+from randla.spectral._range import BlockKrylov
+from randla.spectral._reach import reach
+
+#: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
+_GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300
+#: Random starts, relative width that is enough, steps at most, and numbers to keep.
+_STARTS, _ENOUGH, _STEPS, _KEPT = 4, 1e-4, 60, 1 << 26
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralNormResult(Result):
+    """Bounds of a spectral norm (`randla.spectral_norm`).
+
+    Attributes
+    ----------
+    lower, upper : float
+        The largest singular value of A lies between them.
+    failure_probability : float
+        Of `upper`; 0 where the norm was computed by LAPACK. `lower` always holds.
+    n_passes : int
+        How often A was read.
+    """
+
+    lower: float
+    upper: float
+    failure_probability: float
+    n_passes: int
+
+
+def spectral_norm(
+    A: Any, *, failure_probability: float = 1e-6, rng: Any = None
+) -> SpectralNormResult:
+    r"""Bracket the spectral norm :math:`|A|_2`, the largest singular value.
+
+    If the short side of A is small the norm is computed from :math:`A'A`, and the bounds differ by
+    roundings. Else block Lanczos on :math:`A'A` starts from four random directions, with full
+    reorthogonalisation. Its Ritz values are certain lower bounds. The upper bound follows from
+    what the residuals leave room for unless the directions are nearly orthogonal to the singular
+    vector, which has the stated probability [1]_. It ends when the bounds differ by 1e-4 of the
+    norm, or after 60 reads.
+
+    Parameters
+    ----------
+    A : (m, n) array_like, sparse matrix, LinearOperator or Dask array
+        Real and finite. A Dask array is read in blocks of rows; an operator needs a product with
+        its transpose.
+    failure_probability : float
+        That `upper` is below the norm, at most; between 1e-30 and 1/2.
+    rng : {None, int, SeedSequence, Generator}, optional
+        Where the random directions come from.
+
+    Returns
+    -------
+    SpectralNormResult
+        `lower`, `upper`, `failure_probability`, `n_passes`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If A is not real, finite, 2-D and not empty, or an operator whose two products are not
+        adjoint.
+
+    Notes
+    -----
+    Each read costs sixteen operations an entry; sparse matrices stay sparse. With a gap between
+    the largest singular values a few reads are enough. Without one the width falls faster than the
+    square of their number: on a linear spectrum it is 1 % after 20 and 0.01 % after 60. Some
+    hundreds of vectors as long as the short side are kept, half a gigabyte at most.
+
+    References
+    ----------
+    .. [1] Hochstenbach, "Probabilistic upper bounds for the matrix two-norm", J. Sci. Comput. 57
+       (2013), 464-476, here for several directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import spectral_norm
+    >>> A = np.array([[3.0, 0.0], [4.0, 0.0]])
+    >>> norm = spectral_norm(A)
+    >>> norm.lower <= 5.0 <= norm.upper
+    True
+    >>> round(norm.upper, 12)
+    5.0
+    """
+    p = as_number(failure_probability, "failure_probability", low=1e-30, high=0.5)
+    generator, matrix = as_generator(rng), open_matrix(A)
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix = matrix.transposed()
+    n = matrix.shape[1]
+    if matrix.is_read and n <= (_SPARSE_GRAM_SIDE if is_sparse(A) else _GRAM_SIDE):
+        low = high = _largest_eigenvalue(matrix)
+        p = 0.0
+    else:
+        low, high = _lanczos(matrix, p, generator)
+    error = rounding(matrix.shape)
+    lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
+    if matrix.is_read:
+        upper = min(upper, math.sqrt(matrix.squared_norm * (1.0 + error)))
+    return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
+
+
+def _largest_eigenvalue(matrix: SpectralMatrix) -> float:
+    n = matrix.shape[1]
+    value = eigh(matrix.gram(), eigvals_only=True, subset_by_index=(n - 1, n - 1))[0]
+    return max(float(value), 0.0)
+
+
+def _lanczos(matrix: SpectralMatrix, p: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Bounds of ``|A|_2^2``."""
+    n = matrix.shape[1]
+    starts = min(_STARTS, n)
+    steps = max(min(_STEPS, _KEPT // (n * starts)), 10)
+    space = BlockKrylov(matrix.gram_times, n, starts, starts * steps, rng)
+    low, high, look = 0.0, math.inf, 3
+    for step in range(1, steps + 1):
+        space.step()
+        is_last = space.is_full or space.is_invariant or step == steps
+        if not is_last and step < look:
+            continue
+        space.solve()
+        low = max(float(space.mu[0]), 0.0)
+        high = low if space.is_full else min(high, reach(
+            space.mu, space.S, space.coupling,
+            starts=starts, n=n, failure_probability=p, size=space.largest,
+        ))  # fmt: skip
+        if is_last or high <= low * (1.0 + 2.0 * _ENOUGH):
+            break
+        look = step + max(step // 4, 1)  # eigenvalues of the small matrix cost more and more
+    return low, high
