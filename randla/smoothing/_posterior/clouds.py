@@ -60,7 +60,7 @@ class ParticleProblem(NamedTuple):
     prior: Prior
     series: list[SmoothingProblem]  # independent ones, mostly one
     schedule: Schedule
-    method: str  # "particle" or "pmmh"
+    method: str  # "particle" or "pmmh"; "auto" until the pilot has chosen
     n_particles: int | None  # of collapsed and marginal moves; None: by the rules
     pilot: Pilot | None = None
     size: Size | None = None  # by the pilot; None: no collapsed moves

@@ -39,6 +39,7 @@ from randla.smoothing._posterior.clouds import (
     Smoother,
     choose,
 )
+from randla.smoothing._posterior.diagnostics import ess_mean
 from randla.smoothing._posterior.moves import Independent, Laws, Point, Walk, random_walk
 from randla.smoothing._posterior.tuning import Chain, Pilot, learned, run
 
@@ -49,6 +50,8 @@ _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
 _PILOT_SWEEPS, _PILOT_KEPT = 300, 200
 _MOST_STARTS = 20
 _MOST_SWEEPS = 4  # of an iteration
+_SWEEP = 2 * N_SWEEP + N_STEPS  # particles moved at each time in a sweep
+_WORTH = 0.15  # independent draws that a marginal iteration is worth, as measured
 _DEAR = 1.5e6  # particles times steps of a collapsed move, some 25 ms
 
 
@@ -135,10 +138,11 @@ class ParticleState:
 
 def pilot(
     problem: ParticleProblem, key: int, c: int
-) -> Generator[int, None, tuple[Pilot, Size | None]]:
+) -> Generator[int, None, tuple[Pilot, str, Size | None]]:
     """Walk from the model's own parameters: where that leads, how far it swings, and with what.
 
-    By sweeps where the model has its densities, else by marginal moves.
+    By sweeps where the model has its densities, else by marginal moves. Returns the method and the
+    particles, too.
     """
     state = ParticleState(problem, key, c)
     start = np.diag(problem.prior.spread() ** 2)
@@ -158,7 +162,27 @@ def pilot(
             value = yield from state.propose(clouds, value, (walk,), True)
             line[k] = state.z
     line = line[-_PILOT_KEPT:]
-    return learned(line, walk.reached()), (yield from choose(problem, state.stream, line))
+    found, method = learned(line, walk.reached()), problem.method
+    if method == "auto":
+        marginal = problem._replace(method="pmmh")
+        size = yield from choose(marginal, state.stream, line)
+        assert size is not None
+        if size.n <= _most_marginal(line):
+            return found, "pmmh", size
+        method = "particle"
+    size = yield from choose(problem._replace(method=method), state.stream, line)
+    return found, method, size
+
+
+def _most_marginal(line: Array) -> float:
+    """Particles up to which marginal moves alone beat the mixture, by the sweeps of a pilot.
+
+    Of n sweeps worth e independent draws, each is worth e/n at the price of `_SWEEP` particles at
+    all times; the mixture has at least half of its time for them. A marginal iteration of four
+    filters of N particles is worth some `_WORTH`, with Zhat as noisy as it is made.
+    """
+    e = float(np.min(ess_mean(line[None])))
+    return _WORTH * 2.0 * _SWEEP * len(line) / (N_PROPOSALS * e)
 
 
 class MixtureChain(ParticleState):
@@ -187,7 +211,7 @@ class MixtureChain(ParticleState):
         """
         steps = (N_PROPOSALS + 2) * n
         share = min((steps * self.problem.n_times / _DEAR) ** 2, 1.0)
-        sweeps = share * steps / (2 * N_SWEEP + N_STEPS)  # for each collapsed move
+        sweeps = share * steps / _SWEEP  # for each collapsed move
         longest = max(1, self.problem.schedule.n_iterations // 100)
         period = min(max(round(sweeps), 1), longest)
         return period, min(max(round(sweeps / longest), 1), _MOST_SWEEPS)
