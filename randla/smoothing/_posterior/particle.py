@@ -45,13 +45,14 @@ from randla.smoothing._posterior.tuning import Chain, Pilot, learned, run
 
 N_SWEEP = 20  # particles of a sweep
 N_STEPS = 10  # of the walk given the path
-N_PROPOSALS = 4  # of a collapsed or marginal move, from two laws in turn
+N_PROPOSALS = 4  # of a collapsed move, from two laws in turn
+_N_MARGINAL = 6  # of an iteration of marginal moves, so that 2000 of them bring R-hat below 1.02
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
 _PILOT_SWEEPS, _PILOT_KEPT = 300, 200
 _MOST_STARTS = 20
 _MOST_SWEEPS = 4  # of an iteration
 _SWEEP = 2 * N_SWEEP + N_STEPS  # particles moved at each time in a sweep
-_WORTH = 0.15  # independent draws that a marginal iteration is worth, as measured
+_WORTH = 0.04  # independent draws that a marginal proposal is worth, as measured
 _DEAR = 1.5e6  # particles times steps of a collapsed move, some 25 ms
 
 
@@ -114,13 +115,13 @@ class ParticleState:
         return value if value == value else -math.inf
 
     def propose(
-        self, clouds: Clouds, value: float, laws: Laws, adapt: bool
+        self, clouds: Clouds, value: float, laws: Laws, adapt: bool, n: int = N_PROPOSALS
     ) -> Generator[int, None, float]:
-        """(b): a proposal of each law with a fresh filter. `value` is log Zhat of the present one.
+        """(b): n proposals with fresh filters, of the laws in turn.
 
-        Returns that of the cloud afterwards.
+        `value` is log Zhat of the present cloud; returns that of the cloud afterwards.
         """
-        for law in laws * (N_PROPOSALS // len(laws)):
+        for law in laws * (n // len(laws)):
             z, log_ratio = law.propose(self.z, self.rng)
             level, other = self.rng.standard_exponential(), Point(self.prior, z)
             there = yield from clouds.fresh(other)
@@ -132,7 +133,7 @@ class ParticleState:
             self.counts["collapsed"][0] += accepted
             if adapt:
                 law.adapt(accepted)
-        self.counts["collapsed"][1] += N_PROPOSALS
+        self.counts["collapsed"][1] += n
         return value
 
 
@@ -178,11 +179,11 @@ def _most_marginal(line: Array) -> float:
     """Particles up to which marginal moves alone beat the mixture, by the sweeps of a pilot.
 
     Of n sweeps worth e independent draws, each is worth e/n at the price of `_SWEEP` particles at
-    all times; the mixture has at least half of its time for them. A marginal iteration of four
-    filters of N particles is worth some `_WORTH`, with Zhat as noisy as it is made.
+    all times; the mixture has at least half of its time for them. A marginal proposal, a filter of
+    N particles, is worth some `_WORTH`, with Zhat as noisy as it is made.
     """
     e = float(np.min(ess_mean(line[None])))
-    return _WORTH * 2.0 * _SWEEP * len(line) / (N_PROPOSALS * e)
+    return _WORTH * 2.0 * _SWEEP * len(line) / e
 
 
 class MixtureChain(ParticleState):
@@ -271,7 +272,9 @@ class MarginalChain(ParticleState):
         self.clouds, self.value = clouds, value
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
-        self.value = yield from self.propose(self.clouds, self.value, self.laws, adapt)
+        self.value = yield from self.propose(
+            self.clouds, self.value, self.laws, adapt, _N_MARGINAL
+        )
         if not adapt:
             yield from self.clouds.backward(self.paths)
 
