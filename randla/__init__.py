@@ -30,7 +30,10 @@ _FAMILIES = {
     "regression": (
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
-    "spectral": "",
+    "spectral": (
+        "DiagonalResult FewProductsWarning LogdetResult PivotedCholeskyResult SvdResult "
+        "TraceResult diagonal logdet pivoted_cholesky svd trace"
+    ),
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "
         "max_sliced_wasserstein sliced_wasserstein sliced_wasserstein_barycenter "

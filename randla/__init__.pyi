@@ -62,6 +62,19 @@ from randla.smoothing import (
     start_filter as start_filter,
     structural as structural,
 )
+from randla.spectral import (
+    DiagonalResult as DiagonalResult,
+    FewProductsWarning as FewProductsWarning,
+    LogdetResult as LogdetResult,
+    PivotedCholeskyResult as PivotedCholeskyResult,
+    SvdResult as SvdResult,
+    TraceResult as TraceResult,
+    diagonal as diagonal,
+    logdet as logdet,
+    pivoted_cholesky as pivoted_cholesky,
+    svd as svd,
+    trace as trace,
+)
 from randla.transport import (
     FewProjectionsWarning as FewProjectionsWarning,
     PopulationWarning as PopulationWarning,
@@ -88,8 +101,8 @@ from . import (
     sketching as sketching,
     sklearn as sklearn,
     smoothing as smoothing,
-    torch as torch,
     spectral as spectral,
+    torch as torch,
     transport as transport,
 )
 

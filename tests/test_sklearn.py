@@ -20,6 +20,10 @@ from tests.statistical import claim
         ours.QuantileRegressor(alpha=0.0),
         ours.LpRegressor(),
         ours.LpRegressor(p=3),
+        ours.CertifiedPCA(),
+        ours.CertifiedPCA(2, whiten=True),
+        ours.PivotedNystroem(),
+        ours.PivotedNystroem("matern32", n_components=5),
     ]
 )
 @pytest.mark.filterwarnings("ignore")

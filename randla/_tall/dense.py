@@ -75,7 +75,7 @@ class DenseMatrix(MemoryMatrix):
             and self.row_scale is None
             and self.column_scale is None
             and self.columns is None
-            and _suits_blas(self.A)  # else each block is copied
+            and suits_blas(self.A)  # else each block is copied
         )
         self._suits_kernels = self.A.flags.c_contiguous  # whose blocks of rows are too
 
@@ -92,7 +92,7 @@ class DenseMatrix(MemoryMatrix):
             block = np.multiply(block, self.row_scale[first:last, None], dtype=np.float64)
         if block.dtype != np.float64:
             block = block.astype(np.float64)
-        return block if _suits_blas(block) else np.ascontiguousarray(block)
+        return block if suits_blas(block) else np.ascontiguousarray(block)
 
     def load_every(self, step: int) -> Array:
         """Every step-th row of the scaled A, for a first look."""
@@ -276,7 +276,7 @@ class DenseMatrix(MemoryMatrix):
         return SA, SB
 
 
-def _suits_blas(A: NDArray[Any]) -> bool:
+def suits_blas(A: NDArray[Any]) -> bool:
     """Whether NumPy hands the matrix to BLAS without a copy."""
     if A.flags.c_contiguous or A.flags.f_contiguous:
         return True

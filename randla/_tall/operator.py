@@ -33,11 +33,11 @@ class OperatorMatrix(ProductPasses):
         self.A, (self.n, self.d) = A, A.shape
 
     def image(self, X: Array) -> Array:
-        return self._weighted(_product(self.A.matmat, X, (self.n, X.shape[1])))
+        return self._weighted(checked_product(self.A.matmat, X, (self.n, X.shape[1])))
 
     def transposed(self, R: Array) -> Array:
         try:
-            return _product(self.A.rmatmat, self._weighted(R), (self.d, R.shape[1]))
+            return checked_product(self.A.rmatmat, self._weighted(R), (self.d, R.shape[1]))
         except (NotImplementedError, TypeError) as error:
             raise TypeError(
                 f"A must have a product with its transpose (rmatvec or rmatmat), got {error!r}"
@@ -48,7 +48,7 @@ class OperatorMatrix(ProductPasses):
 
     def toarray(self) -> Array:
         """The unscaled A as a dense array, by d products."""
-        return _product(self.A.matmat, np.eye(self.d), (self.n, self.d))
+        return checked_product(self.A.matmat, np.eye(self.d), (self.n, self.d))
 
     def normal_equations(
         self, B: Array, P: Array | None, *, triangular: bool, single: bool
@@ -86,7 +86,7 @@ class OperatorMatrix(ProductPasses):
         return SA, SB
 
 
-def _product(multiply: Any, X: Array, shape: tuple[int, int]) -> Array:
+def checked_product(multiply: Any, X: Array, shape: tuple[int, int]) -> Array:
     """Apply a user's operator, and check the shape and finiteness of the result."""
     Y = np.asarray(multiply(X))
     if Y.shape != shape or Y.dtype.kind not in "biuf":

@@ -15,11 +15,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._kernels import vector_code
 from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key, hashes, random_permutation, sample_without_replacement
 from randla._validation import as_count, is_sparse, read_only
-from randla.sketching._kernels import hadamard as kernels, vector_code
+from randla.sketching._kernels import hadamard as kernels
 from randla.sketching._operators import UNBOUNDED, AnyArray, Sketch
 from randla.sketching._working_memory import Reused, part_count, strided_view, sum_parts
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from randla._kernels import vector_code
 from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
 from randla._random import draw_key
 from randla._validation import as_count, is_sparse, read_only
-from randla.sketching._kernels import sparse as kernels, vector_code
+from randla.sketching._kernels import sparse as kernels
 from randla.sketching._operators import AnyArray, Sketch
 from randla.sketching._working_memory import part_count, strided_view, sum_parts
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from randla._kernels import vector_code
 from randla._memory import aligned_zeros
 from randla._parallel import part_bounds, run_parts
 from randla._validation import as_array, as_count, read_only, require_finite
-from randla.sketching._kernels import vector_code, walsh
+from randla.sketching._kernels import walsh
 
 #: Rough seconds per entry and pass.
 _SECONDS_PER_ENTRY = 1e-9

@@ -1,3 +1,22 @@
 """Singular values, kernels, traces and log-determinants that know their error."""
 
-__all__: list[str] = []
+from randla.spectral._diagonal import DiagonalResult, diagonal
+from randla.spectral._logdet import LogdetResult, logdet
+from randla.spectral._pivoted_cholesky import PivotedCholeskyResult, pivoted_cholesky
+from randla.spectral._result import SvdResult
+from randla.spectral._svd import svd
+from randla.spectral._trace import FewProductsWarning, TraceResult, trace
+
+__all__ = [
+    "DiagonalResult",
+    "FewProductsWarning",
+    "LogdetResult",
+    "PivotedCholeskyResult",
+    "SvdResult",
+    "TraceResult",
+    "diagonal",
+    "logdet",
+    "pivoted_cholesky",
+    "svd",
+    "trace",
+]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from randla._jit import kernel
-from randla.sketching._kernels import vector_code, vectors
+from randla._kernels import vector_code
+from randla.sketching._kernels import vectors
 
 DTYPES = [np.float64, np.float32]
 butterflies = tuple(vectors.BUTTERFLY.items())

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from randla._jit import kernel
-from randla.sketching._kernels.vector_code import I32, I64, lanes, vector_function
+from randla._kernels.vector_code import I32, I64, lanes, vector_function
 
 # Transforms across rows ---------------------------------------------------------------------------
 

@@ -1,0 +1,7 @@
+"""Coverage of the intervals of the spectral family, for `python -m benchmarks.calibration`."""
+
+from benchmarks.spectral import trace_studies
+
+
+def studies():
+    yield from trace_studies.studies()

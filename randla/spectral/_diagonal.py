@@ -1,0 +1,309 @@
+"""The diagonal of a square matrix: exact where it can be read, with its errors from products."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr
+
+from randla._random import draw_key
+from randla._results import Result, t_interval
+from randla._typing import Array
+from randla._validation import as_choice, as_count, as_flag
+from randla.spectral._leave_out import Dropped
+from randla.spectral._operator import (
+    SquareMatrix,
+    as_readable,
+    diagonal_by_products,
+    is_operator,
+    open_square,
+    read_diagonal,
+)
+from randla.spectral._test_vectors import sign_vectors
+
+DEFAULT_PRODUCTS = 100
+_FEWEST = 8
+_PILOTS = 4  # products by which "auto" chooses
+_BATCH = 64  # test vectors whose products are held at a time by the plain mean
+_NUMBERS = 1 << 20  # in a block of rows
+_NOT_ADJOINT = 1e-3  # relative to the largest entry of X'AX
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DiagonalResult(Result):
+    """A diagonal and its errors.
+
+    Attributes
+    ----------
+    values : (n,) ndarray
+    standard_error : (n,) ndarray
+        Of the algorithm, given the matrix; 0 where the diagonal is exact.
+    degrees_of_freedom : float
+        Of Student's t in the intervals; inf where the diagonal is exact.
+    n_products : int
+        Products of the matrix, or its transpose, with a vector.
+    method : str
+        "exact", "xdiag" or "hutchinson".
+    """
+
+    values: Array
+    standard_error: Array
+    degrees_of_freedom: float
+    n_products: int
+    method: str
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
+        """Student's t interval for each entry.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+
+        Returns
+        -------
+        low, high : (n,) ndarray
+        """
+        return t_interval(self.values, self.standard_error, self.degrees_of_freedom, level)
+
+
+class _Estimate(NamedTuple):
+    values: Array
+    standard_error: Array
+    degrees_of_freedom: float
+
+
+def diagonal(
+    A: Any,
+    n_products: int | None = None,
+    *,
+    symmetric: bool = False,
+    method: Literal["auto", "xdiag", "hutchinson"] = "auto",
+    rng: Any = None,
+) -> DiagonalResult:
+    r"""Diagonal of a square matrix, with the error of each entry.
+
+    If the entries can be read the diagonal is exact. Of an operator, of which only products are
+    known, it is estimated by products with vectors of random signs [1]_ [2]_: leverage scores as
+    the diagonal of a projector, variances as that of an inverse, squared row norms of B as that of
+    :math:`BB^T`.
+
+    Parameters
+    ----------
+    A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
+        Real. "xdiag" needs products with its transpose (``rmatmat``, ``rmatvec``), unless it is
+        `symmetric`.
+    n_products : int, optional
+        How many vectors `A` or its transpose may be multiplied with, 100 by default. From n on the
+        diagonal is computed exactly by n products.
+    symmetric : bool, default False
+        Your word that `A` is its own transpose. What can be seen in the products is checked.
+    method : {"auto", "xdiag", "hutchinson"}, default "auto"
+        A method with a name is used even if the entries can be read.
+
+        - "auto": exact if the entries can be read; else "xdiag" if its basis holds half of the
+          squared norm of `A`, by four more products, and "hutchinson" if not.
+        - "xdiag": a basis of the range and what it misses [2]_; the best where the singular values
+          decay.
+        - "hutchinson": the mean of :math:`x \circ Ax` [1]_; for flat spectra.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same vectors.
+
+    Returns
+    -------
+    DiagonalResult
+        `values` (n,), `standard_error` (n,), `degrees_of_freedom`, `n_products`, `method`,
+        ``confidence_interval(level=0.95)``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `A` is not real, square and finite, or has no product with its transpose, or one that is
+        seen not to be its transpose's; if `n_products` is below 8 (12 for "auto").
+
+    See Also
+    --------
+    trace : The sum of the diagonal, with smaller errors than those of its terms.
+
+    Notes
+    -----
+    Both estimators are unbiased, and the choice of "auto" leaves a bias below a twentieth of the
+    standard error where it is close. The standard error of "xdiag" is the jackknife by leaving two
+    vectors out in all ways, entry by entry; it is conservative in expectation for the variance.
+    Coverage over the entries is measured, not proved: 95-100 % at nominal 95 % (93-98 % where few
+    entries are large).
+
+    Time: the products, and :math:`O(n m^2)` for m = `n_products` / 2; memory: :math:`O(nm)`.
+
+    References
+    ----------
+    .. [1] Bekas, Kokiopoulou and Saad, "An estimator for the diagonal of a matrix", Appl. Numer.
+       Math. 57 (2007), 1214-1229.
+    .. [2] Epperly, Tropp and Webber, "XTrace: making the most of every sample in stochastic trace
+       estimation", SIAM J. Matrix Anal. Appl. 45 (2024), 1-23 (XDiag).
+
+    Examples
+    --------
+    Leverage scores of a kernel ridge regression, from products with its smoother.
+
+    >>> import numpy as np
+    >>> from scipy.sparse.linalg import LinearOperator
+    >>> import randla
+    >>> t = np.linspace(0, 1, 500)
+    >>> K = np.exp(-0.5 * ((t[:, None] - t) / 0.05) ** 2)
+    >>> S = np.linalg.solve(K + 0.1 * np.eye(500), K)
+    >>> smoother = LinearOperator((500, 500), matvec=lambda y: S @ y, matmat=lambda Y: S @ Y)
+    >>> result = randla.diagonal(smoother, 80, symmetric=True, rng=0)
+    >>> bool(abs(result.values - S.diagonal()).max() < 1e-3), result.method
+    (True, 'xdiag')
+    """
+    symmetric = as_flag(symmetric, "symmetric")
+    name = as_choice(method, "method", ("auto", "xdiag", "hutchinson"))
+    count = DEFAULT_PRODUCTS if n_products is None else as_count(n_products, "n_products")
+    key = draw_key(rng)
+    A = A if is_operator(A) else as_readable(A)
+    if not is_operator(A) and (name == "auto" or count >= A.shape[0]):
+        return _exact(read_diagonal(A), 0)
+    matrix = open_square(A)
+    fewest = _FEWEST + (_PILOTS if name == "auto" else 0)
+    as_count(count, "n_products", minimum=min(fewest, matrix.n))
+    if count >= matrix.n:
+        return _exact(diagonal_by_products(A), matrix.n)
+    if name == "hutchinson":
+        estimate = _hutchinson(matrix, key, count)
+    else:
+        estimate, name = _xdiag(matrix, key, count, symmetric, choose=name == "auto")
+    values, error, df = estimate
+    return DiagonalResult(values * matrix.scale, error * matrix.scale, df, matrix.n_products, name)
+
+
+def _exact(values: Array, n_products: int) -> DiagonalResult:
+    return DiagonalResult(values, np.zeros(len(values)), math.inf, n_products, "exact")
+
+
+def _hutchinson(
+    matrix: SquareMatrix, key: np.uint64, count: int, first: Array | None = None
+) -> _Estimate:
+    """Mean and spread of ``x * Ax``; `first` has these of the vectors before, as columns."""
+    n = matrix.n
+    known = 0 if first is None else first.shape[1]
+    pilot, total, squares = np.zeros(n), np.zeros(n), np.zeros(n)
+    for i in range(0, count, _BATCH):
+        j = min(i + _BATCH, count)
+        batch = np.empty((n, 0)) if first is None else first[:, i:j]
+        if j > known:
+            X = sign_vectors(key, max(i, known), j, n)
+            batch = np.hstack([batch, X * matrix.times(X)])
+        if i == 0:
+            pilot = batch.mean(axis=1)  # near the mean: no digits cancel in the variance
+        batch = batch - pilot[:, None]
+        total += batch.sum(axis=1)
+        squares += np.einsum("ij,ij->i", batch, batch)
+    mean = total / count
+    variance = np.maximum(squares - count * mean**2, 0.0) / (count - 1)
+    values = pilot + mean
+    error = np.sqrt(variance / count)
+    return _Estimate(values, np.maximum(error, matrix.eps * np.abs(values)), count - 1.0)
+
+
+def _xdiag(
+    matrix: SquareMatrix, key: np.uint64, count: int, symmetric: bool, *, choose: bool
+) -> tuple[_Estimate, str]:
+    n = matrix.n
+    count -= _PILOTS if choose else 0
+    m = count // 2
+    X = sign_vectors(key, 0, m, n)
+    Y = matrix.times(X)
+    if not Y.any():
+        return _Estimate(np.zeros(n), np.zeros(n), m - 1.0), "xdiag"
+    samples = X * Y if choose else None
+    Q, R = qr(Y, mode="economic", overwrite_a=True, check_finite=False)
+    dropped = Dropped(R, 100 * matrix.eps * np.abs(R.diagonal()).max())
+    if samples is not None and _misses_half(
+        matrix, Q, sign_vectors(key, count, count + _PILOTS, n)
+    ):
+        return _hutchinson(matrix, key, count, samples), "hutchinson"
+    Z = matrix.times(Q) if symmetric else matrix.transposed_times(Q)
+    gap, largest = np.abs(Z.T @ X - R).max(), np.abs(R).max()
+    if gap > _NOT_ADJOINT * largest:
+        raise ValueError(
+            ("symmetric must be False where A is not symmetric" if symmetric else
+             "A must have a product with its own transpose")
+            + f", got x'(A'y) and (Ax)'y that differ by {gap / largest:.2g} of the largest"
+        )  # fmt: skip
+    return _leave_out(X, Q, Z, dropped, matrix.eps), "xdiag"
+
+
+def _misses_half(matrix: SquareMatrix, Q: Array, X: Array) -> bool:
+    """Whether more than half of the squared norm of A lies off the basis Q.
+
+    Then the mean of twice as many samples has the smaller error. The vectors X are used for nothing
+    else: a choice by the vectors of the estimate would bias it, by up to 0.3 standard errors.
+    """
+    Y = matrix.times(X)
+    missed = Y - Q @ (Q.T @ Y)
+    return float((missed**2).sum()) > 0.5 * float((Y**2).sum())
+
+
+def _leave_out(X: Array, Q: Array, Z: Array, dropped: Dropped, eps: float) -> _Estimate:
+    """XDiag, and the jackknife of its entries: what `_leave_out` does for traces, row by row.
+
+    With ``a_i = Q s_i, z_i = Z s_i`` the replicate without i is
+    ``d_i = diag(QZ') - a_i * z_i + tau_i x_i * a_i``.
+    """
+    n, m = Q.shape
+    values, error = np.empty(n), np.empty(n)
+    rows = max(_NUMBERS // m, 1)
+    S, tau = dropped.S, dropped.tau
+    jackknife = _Jackknife.of(dropped)
+    for first in range(0, n, rows):
+        block = slice(first, first + rows)
+        x, q, z = X[block], Q[block], Z[block]
+        inside = np.einsum("ij,ij->i", q, z)
+        a, b = q @ S, z @ S
+        values[block] = inside + np.einsum("ij,ij->i", a, x * tau - b) / m
+        floor = 10 * eps * np.einsum("ij,ij->i", np.abs(q), np.abs(z))
+        error[block] = np.maximum(jackknife.spread(x, q, z), floor)
+    return _Estimate(values, error, m - 1.0)
+
+
+class _Jackknife(NamedTuple):
+    """The pairs i, j that are left out, in the coordinates of Q."""
+
+    dropped: Dropped
+    kept: NDArray[np.int64]  # numbers of the vectors, (m or fewer,)
+    directions: Array  # S, (coordinates of Q, kept)
+    lost: Array  # directions of Q that the kept vectors do not span
+
+    @classmethod
+    def of(cls, dropped: Dropped) -> _Jackknife:
+        m = len(dropped.R)
+        kept, basis, lost = np.arange(m), np.eye(m), np.empty((m, 0))
+        while (j := dropped.unresolved) is not None:
+            lost = np.column_stack([lost, basis @ dropped.S[:, j]])
+            inner, dropped = dropped.without(j)
+            kept, basis = np.delete(kept, j), basis @ inner
+        return cls(dropped, kept, basis @ dropped.S, lost)
+
+    def spread(self, x: Array, q: Array, z: Array) -> Array:
+        """Standard errors of some rows, from ``theta_j``, the estimate without j and, in turn, i.
+
+        Without i and j the residual of y_i is ``tau_i (a_i - K_ij a_j) / kappa_ij``.
+        """
+        K, parallel, tau = self.dropped.K, self.dropped.parallel, self.dropped.tau
+        w = 1.0 / self.dropped.kappa
+        np.fill_diagonal(w, 0.0)
+        second = np.where(parallel, 0.0, w)  # a pair that has but one direction loses one
+        v = K * second
+        x, a, b = x[:, self.kept], q @ self.directions, z @ self.directions
+        both = a * b
+        inside = np.einsum("ij,ij->i", q, z)
+        inside = inside - np.einsum("ij,ij->i", q @ self.lost, z @ self.lost)
+        sums = -both @ w - both * second.sum(axis=0) + b * (a @ v) + a * (b @ v)
+        sums += (x * a * tau) @ w - a * ((x * tau) @ v)
+        theta = inside[:, None] + sums / (len(tau) - 1)
+        theta -= theta.mean(axis=1)[:, None]
+        return np.sqrt((len(tau) - 1) / len(tau) * np.einsum("ij,ij->i", theta, theta))

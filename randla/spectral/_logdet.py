@@ -1,0 +1,344 @@
+"""Log-determinants: exact by Cholesky, or by Lanczos quadrature between two bounds.
+
+With M = A / lower, or P^(-1/2) A P^(-1/2) for a preconditioner P, log det A is known but for
+tr log M, the mean of z' log(M) z over random signs z (Hutchinson). Each of these numbers is
+bracketed by the Gauss and the Radau rule of `_lanczos`, whose bias no spread over z would show.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky
+
+from randla._random import draw_keys
+from randla._results import Result, t_interval
+from randla._scaling import power_of_two_scale
+from randla._typing import Array
+from randla._validation import are_in_memory, as_count, as_level, as_number, is_sparse
+from randla.spectral._log_trace import bracket_probes
+from randla.spectral._operator import (
+    SquareMatrix,
+    as_readable,
+    is_operator,
+    open_square,
+    require_symmetric,
+)
+from randla.spectral._preconditioner import (
+    BoundedMatrix,
+    Preconditioner,
+    pivoted_preconditioner,
+)
+
+# Without `n_products`: exact up to these sizes, where that costs no more.
+_SMALL, _SMALL_OPERATOR = 1000, 64
+#: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
+_ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
+#: A bracket of the quadrature counts as narrow below this part of the standard error.
+_NARROW = 0.5
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LogdetResult(Result):
+    """A log-determinant with its error.
+
+    Attributes
+    ----------
+    value : float
+    standard_error : float
+        Of the algorithm, over random vectors; 0 where the value is exact up to rounding.
+    quadrature_lower, quadrature_upper : float
+        The means of the lower and the upper bound of the quadrature; `value` is their middle.
+        What lies between them is an error that `standard_error` does not show.
+    n_products : int
+        Products of `A` with a vector.
+    method : str
+        "cholesky" (exact) or "lanczos".
+    degrees_of_freedom : float
+        Random vectors less one; inf where the value is exact.
+    converged : bool
+        Whether the quadrature bracket is narrower than half a standard error. The interval holds
+        without that; more `n_products` or a better preconditioner make it short.
+    rank : int
+        Of the preconditioner, 0 without one.
+    """
+
+    value: float
+    standard_error: float
+    quadrature_lower: float
+    quadrature_upper: float
+    n_products: int
+    method: str
+    degrees_of_freedom: float
+    converged: bool
+    rank: int
+    _end_errors: tuple[float, float]  # standard errors of the two ends of the bracket
+    _certain: tuple[float, float]  # bounds that hold without chance
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "value", "standard_error", "quadrature_lower", "quadrature_upper", "n_products", "method",
+        "converged", "rank",
+    )  # fmt: skip
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Ends (low, high) of an interval that contains the bracket of the quadrature.
+
+        The lower bound less t standard errors of its own to the upper bound plus t of its own,
+        Student's t. It ends where a bound holds without chance.
+        """
+        low, _ = t_interval(
+            self.quadrature_lower, self._end_errors[0], self.degrees_of_freedom, as_level(level)
+        )
+        _, high = t_interval(
+            self.quadrature_upper, self._end_errors[1], self.degrees_of_freedom, as_level(level)
+        )
+        return max(float(low), self._certain[0]), min(float(high), self._certain[1])
+
+
+def logdet(
+    A: Any,
+    *,
+    lower: float | None = None,
+    n_products: int | None = None,
+    preconditioner: Any = "auto",
+    rng: Any = None,
+) -> LogdetResult:
+    r"""The logarithm of the determinant of a symmetric positive definite matrix.
+
+    Exact by Cholesky where that is affordable, else by stochastic Lanczos quadrature
+    [1]_ whose bias is bracketed [2]_: for each of m random sign vectors z, the Gauss rule is above
+    :math:`z^T \log(M) z` and the Gauss-Radau rule with a node at `lower` is below. Gauss alone,
+    which is what is usually computed, is off by hundreds of its standard errors on ordinary
+    covariance matrices.
+
+    Parameters
+    ----------
+    A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
+        Symmetric and positive definite. An array must be symmetric to 1e-8 of its largest entry.
+    lower : float, optional
+        A bound below the least eigenvalue of `A`, positive: the noise variance of a Gaussian
+        process, the shift of a Laplacian. Your word: it is refused where the computation
+        contradicts it, which it need not. Without it, a matrix whose entries can be read is
+        factorised, and an operator is refused unless ``n_products >= n``, as the error
+        of the quadrature has no bound then.
+    n_products : int, optional
+        Products of `A` with a vector that may be spent, at least 4. By default 16 random vectors,
+        with as many products each (100 at most) as make the bracket of the quadrature narrow.
+        From n products on the result is exact.
+    preconditioner : {"auto", None, result of `pivoted_cholesky`}
+        :math:`P = F F^T + lower\, I`, whose determinant is known, so that only that of
+        :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, a pivoted Cholesky
+        factor F of :math:`A - lower\, I`, of rank n/4 or :math:`8\sqrt n` at most; else None. A
+        result of :func:`pivoted_cholesky` must be of a matrix K with :math:`A - lower\, I - K`
+        positive semidefinite, such as the kernel matrix K in A = K + lower I.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same result.
+
+    Returns
+    -------
+    LogdetResult
+        ``value``, ``standard_error`` (of the algorithm), ``confidence_interval(level)``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `A` is not real, square and finite or is seen not to be symmetric and positive definite,
+        if `lower` is not positive or is seen to be above the least eigenvalue of `A`, or if an
+        option is out of range.
+
+    See Also
+    --------
+    pivoted_cholesky : the preconditioner, and bounds of the same determinant.
+
+    Notes
+    -----
+    Cholesky takes :math:`n^3/3` operations and a copy of `A`; a sparse matrix of more than 1000
+    rows has a sparse factorisation, whose fill only a `lower` avoids. Lanczos takes ``n_products``
+    products, :math:`O(nlm)` operations for l steps (l at most 100) of m vectors, all
+    reorthogonalised, and 8 n l doubles; a preconditioner of rank k a further
+    :math:`O(nk^2 + nklm)`.
+
+    The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom. It
+    held in 93 per cent and more at nominal 95 in all settings of the page "What is tested".
+    Rounding limits both: above a condition of about 1e13 digits of the determinant are lost.
+
+    References
+    ----------
+    .. [1] Ubaru, Chen and Saad, SIAM J. Matrix Anal. Appl. 38 (2017), 1075-1099.
+    .. [2] Golub and Meurant, Matrices, Moments and Quadrature (2010), chapter 6.
+
+    Examples
+    --------
+    A Gaussian process with noise of variance 0.1:
+
+    >>> import numpy as np, randla
+    >>> x = np.linspace(0.0, 1.0, 500)
+    >>> A = np.exp(-0.5 * (x[:, None] - x) ** 2 / 0.1**2) + 0.1 * np.eye(500)
+    >>> result = randla.logdet(A, lower=0.1, n_products=100, rng=0)
+    >>> low, high = result.confidence_interval(0.99)
+    >>> bool(low <= np.linalg.slogdet(A)[1] <= high), result.method
+    (True, 'lanczos')
+
+    Exactly:
+
+    >>> bool(abs(randla.logdet(A).value - np.linalg.slogdet(A)[1]) < 1e-9)
+    True
+    """
+    matrix, kind = _read(A)
+    n = matrix.shape[0]
+    if lower is not None:
+        lower = as_number(lower, "lower", low=0.0, closed="neither")
+    if n_products is not None:
+        n_products = as_count(n_products, "n_products", minimum=4)
+    key_of_pivots, key_of_signs = draw_keys(rng, 2)
+    _check_preconditioner(preconditioner, n)
+    small = n <= (n_products or (_SMALL_OPERATOR if kind == "operator" else _SMALL))
+    if kind != "operator" and (small or lower is None):
+        return _from_entries(matrix, lower)
+    square = open_square(matrix)
+    if small:
+        return _from_columns(square, lower)
+    if lower is None:
+        raise ValueError(
+            "lower must be given for an operator, a positive number below its least eigenvalue, or "
+            f"n_products of at least n = {n}, got lower=None, n_products={n_products}"
+        )
+    P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
+    M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
+    return _by_lanczos(M, square, key_of_signs, n_products)
+
+
+def _read(A: Any) -> tuple[Any, str]:
+    """A, and what it is: an "array" or "sparse", of float64, or an "operator"."""
+    if is_operator(A):
+        return A, "operator"
+    A = as_readable(A)
+    if not are_in_memory(A):
+        return A, "operator"  # Dask: by its products
+    if A.dtype == np.float32:  # for the digits of the products
+        A = A.astype(np.float64)
+    return A, "sparse" if is_sparse(A) else "array"
+
+
+# Exact -------------------------------------------------------------------------------------------
+
+
+def _from_entries(A: Any, lower: float | None) -> LogdetResult:
+    largest = float(abs(A).max())
+    gap = _asymmetry(A)
+    if gap > _ASYMMETRY["array"] * largest:
+        raise ValueError(
+            f"A must be symmetric, got entries that differ by {gap / largest:.2g} of the largest"
+        )
+    scale = float(1.0 / power_of_two_scale(largest))
+    if is_sparse(A) and A.shape[0] > _SMALL:
+        value = _log_of_sparse_pivots(A, scale)
+    else:
+        dense = A.toarray() if is_sparse(A) else A
+        value = _log_of_pivots(np.divide(dense, scale, dtype=np.float64, order="C"))
+    return _exact(A.shape[0], value + A.shape[0] * math.log(scale), 0, lower)
+
+
+def _from_columns(square: SquareMatrix, lower: float | None) -> LogdetResult:
+    """By the products with all columns of the identity."""
+    columns = square.times(np.eye(square.n))
+    require_symmetric(columns, "A must be symmetric", _ASYMMETRY["operator"])
+    value = _log_of_pivots(np.ascontiguousarray(columns.T)) + square.n * math.log(square.scale)
+    return _exact(square.n, value, square.n_products, lower)
+
+
+def _exact(n: int, value: float, n_products: int, lower: float | None) -> LogdetResult:
+    if lower is not None and value < n * math.log(lower) - 1e-6 * n:
+        raise ValueError(f"lower must be below the least eigenvalue of A, got {lower:g}")
+    ends = (0.0, 0.0), (value, value)
+    return LogdetResult(value, 0.0, value, value, n_products, "cholesky", math.inf, True, 0, *ends)
+
+
+def _asymmetry(A: Any) -> float:
+    """The largest difference of A and its transpose."""
+    if is_sparse(A):
+        return float(abs(A - A.T).max())
+    parts = (A[i : i + 256] - A[:, i : i + 256].T for i in range(0, len(A), 256))
+    return max(float(np.abs(part).max()) for part in parts)
+
+
+def _log_of_pivots(A: Array) -> float:
+    """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
+    try:
+        L = cholesky(A.T, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError as error:
+        raise ValueError(f"A must be positive definite, got {error}") from error
+    return 2.0 * float(np.log(L.diagonal()).sum())
+
+
+def _log_of_sparse_pivots(A: Any, scale: float) -> float:
+    """The same by L D L': SuperLU without pivoting, whose U has the diagonal D."""
+    from scipy.sparse.linalg import splu
+
+    options = {"SymmetricMode": True}
+    try:
+        factor = splu((A / scale).tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+    except RuntimeError as error:  # exactly singular
+        raise ValueError(f"A must be positive definite, got {error}") from error
+    pivots = factor.U.diagonal()
+    if not (pivots > 0.0).all() or (factor.perm_r != factor.perm_c).any():
+        raise ValueError(f"A must be positive definite, got a pivot of {pivots.min():.2g}")
+    return float(np.log(pivots).sum())
+
+
+# Lanczos -----------------------------------------------------------------------------------------
+
+
+def _by_lanczos(
+    M: BoundedMatrix, square: SquareMatrix, key: np.uint64, n_products: int | None
+) -> LogdetResult:
+    below, above = bracket_probes(M, key, n_products)
+    P = M.P
+    size = M.n * abs(math.log(P.ridge)) + abs(P.log_det) + float(np.abs(above).mean())
+    condition = M.norm / max(M.smallest, M.least)
+    rounding = square.eps * (10.0 * size + math.sqrt(M.n) * condition)
+    middle = 0.5 * (below + above)
+    error, low_error, high_error = (
+        math.hypot(x.std(ddof=1) / math.sqrt(len(x)), rounding) for x in (middle, below, above)
+    )
+    value, low, high = (P.log_det + float(x.mean()) for x in (middle, below, above))
+    return LogdetResult(
+        value=value,
+        standard_error=error,
+        quadrature_lower=low,
+        quadrature_upper=high,
+        n_products=square.n_products,
+        method="lanczos",
+        degrees_of_freedom=len(middle) - 1.0,
+        converged=high - low <= _NARROW * error,
+        rank=P.rank,
+        _end_errors=(low_error, high_error),
+        _certain=(P.bounds[0] - rounding, P.bounds[1] + rounding),
+    )
+
+
+def _preconditioner_of(
+    choice: Any, A: Any, is_array: bool, lower: float, key: np.uint64
+) -> Preconditioner:
+    if choice is None or (isinstance(choice, str) and not is_array):
+        return Preconditioner(np.empty((0, A.shape[0])), lower, np.zeros(1), is_all=False)
+    if isinstance(choice, str):
+        return pivoted_preconditioner(A, lower, key)
+    return Preconditioner(
+        np.asarray(choice.factor, float).T, lower, np.asarray(choice.diagonal_error), is_all=False
+    )
+
+
+def _check_preconditioner(choice: Any, n: int) -> None:
+    if choice is None or (isinstance(choice, str) and choice == "auto"):
+        return
+    factor = getattr(choice, "factor", None)
+    if factor is None:
+        raise TypeError(
+            f"preconditioner must be 'auto', None or a result of pivoted_cholesky, got {choice!r}"
+        )
+    if np.ndim(factor) != 2 or len(factor) != n:
+        raise ValueError(
+            f"preconditioner must have a factor of {n} rows, as A, got shape {np.shape(factor)}"
+        )

@@ -1,0 +1,102 @@
+"""The products of a matrix, whatever it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from randla._scaling import MAX_EXPONENT
+from randla._typing import Array
+
+#: Squared Frobenius norms that neither overflow nor lose digits, nor do their squares.
+_SAFE = 1e-120, 1e120
+
+
+class SpectralMatrix(ABC):
+    """A over a power of two, less the means of its columns where it is centred; A from here on.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+        Of the entries as they were given.
+    is_read : bool
+        Whether the entries are known, or products only.
+    n_passes : int
+        How often A was read.
+    scale : float
+        The power of two, 1 unless |A|_F is far from 1; known after the first product.
+    mean : (n,) ndarray or None
+        Of the columns, over `scale`, where they are centred; known after the first product.
+    squared_norm : float
+        |A|_F^2; known after the first product, but NaN for an operator.
+    """
+
+    is_read = True
+    scale = 1.0
+    mean: Array | None = None
+    squared_norm = np.nan
+
+    def __init__(self, A: Any, center: bool) -> None:
+        self.A, self.center = A, center
+        self.shape: tuple[int, int] = A.shape
+        self.dtype = A.dtype
+        self.n_passes = 0
+
+    @abstractmethod
+    def gram_times(self, X: Array) -> Array:
+        """``A'A X``, (n, s), in one read."""
+
+    @abstractmethod
+    def times(self, X: Array) -> Array:
+        """``A X``, (m, s)."""
+
+    @abstractmethod
+    def transposed_times(self, Y: Array) -> Array:
+        """``A'Y``, (n, s)."""
+
+    def gram(self) -> Array:
+        """``A'A``, (n, n)."""
+        G = self.gram_times(np.eye(self.shape[1]))
+        return 0.5 * (G + G.T)  # symmetric but for rounding
+
+    def transposed(self) -> SpectralMatrix:
+        """A', centred as A is, with a count of reads of its own."""
+        return Transposed(self)
+
+
+class Transposed(SpectralMatrix):
+    """The transposed of a matrix whose rows cannot be read across."""
+
+    def __init__(self, inner: SpectralMatrix) -> None:
+        self.inner, self.is_read = inner, inner.is_read
+        self.shape, self.dtype = inner.shape[::-1], inner.dtype
+        self._before = inner.n_passes
+
+    scale = property(lambda self: self.inner.scale)  # type: ignore[assignment]
+    squared_norm = property(lambda self: self.inner.squared_norm)  # type: ignore[assignment]
+    n_passes = property(lambda self: self.inner.n_passes - self._before)  # type: ignore[assignment]
+
+    def gram_times(self, X: Array) -> Array:
+        return self.inner.times(self.inner.transposed_times(X))
+
+    def times(self, X: Array) -> Array:
+        return self.inner.transposed_times(X)
+
+    def transposed_times(self, Y: Array) -> Array:
+        return self.inner.times(Y)
+
+    def transposed(self) -> SpectralMatrix:
+        return self.inner
+
+
+def is_safe(squared_norm: float) -> bool:
+    """Whether a squared norm is far from overflow and underflow."""
+    return _SAFE[0] < squared_norm < _SAFE[1]
+
+
+def nearest_power_of_two(x: float) -> float:
+    """The power of two nearest to x > 0; it and its reciprocal are exact."""
+    return float(2.0 ** np.clip(np.rint(np.log2(x)), -MAX_EXPONENT, MAX_EXPONENT))

@@ -1,0 +1,217 @@
+"""A dense matrix, read as it lies in tiles of rows that stay in cache, on several threads.
+
+The first pass measures: it sums the entries and their squares on the way. Columns are centred
+around a pilot, the mean of a few rows, and what that is off by, d, is taken back in the end: with
+``B = A - 1c'`` and ``B'1 = m d`` the centred Gram matrix is ``B'B - m d d'``. No digits are lost
+to a large mean, as they are in ``A'A - m mu mu'``.
+
+A tile is cast to float64 where it is float32, so that all products and sums are in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from randla._parallel import part_bounds, run_parts
+from randla._tall.dense import suits_blas
+from randla._typing import Array
+from randla._validation import require_finite
+from randla.spectral._matrix.base import SpectralMatrix, is_safe, nearest_power_of_two
+
+_TILE_ENTRIES = 1 << 16  # half a megabyte: a tile and its copy stay in the second-level cache
+_FLOPS = 1e10  # a second, roughly, to see what is worth the pool
+_PART_SECONDS = 0.3
+_TOTAL_ENTRIES = 1 << 24  # of the sums that parts keep until they are added
+_PILOT_ROWS = 64
+
+Visit = Callable[[Array, int, int, Array], None]  # tile, first row, last row, sum of the part
+
+
+class DenseMatrix(SpectralMatrix):
+    """An array in C, Fortran or strided order, float32 or float64; or CSR, made dense by tiles.
+
+    `scale` and `mean` are given for a block of rows of a larger matrix. `row_means` are subtracted
+    from the rows: of the transposed of a centred matrix.
+    """
+
+    def __init__(
+        self,
+        A: Any,
+        center: bool = False,
+        *,
+        scale: float | None = None,
+        mean: Array | None = None,
+        row_means: tuple[Array, ...] = (),
+        is_measured: bool = False,
+    ) -> None:
+        super().__init__(A, center)
+        self._rescales = scale is None
+        self.scale = 1.0 if scale is None else scale
+        self.mean, self._row_means = mean, row_means
+        self._shift = self._pilot() if center and mean is None else mean
+        self._off: Array | None = None  # the mean of what is left where the shift is subtracted
+        self._is_measured = is_measured
+
+    def _pilot(self) -> Array:
+        rows = self.A[:: max(self.shape[0] // _PILOT_ROWS, 1)]
+        return np.multiply(rows, 1.0 / (self.scale * len(rows)), dtype=np.float64).sum(axis=0)
+
+    def _load(self, i: int, j: int) -> Array:
+        """Rows i..j, a view where nothing has to be done."""
+        tile, is_copy = self.A[i:j], True
+        if not isinstance(tile, np.ndarray):
+            tile = tile.toarray()  # CSR
+        if self.scale != 1.0 or tile.dtype != np.float64:
+            tile = np.multiply(tile, 1.0 / self.scale, dtype=np.float64)
+        elif not suits_blas(tile):
+            tile = np.array(tile)
+        else:
+            is_copy = False
+        if self._shift is not None:
+            tile, is_copy = np.subtract(tile, self._shift, out=tile if is_copy else None), True
+        for means in self._row_means:
+            tile, is_copy = np.subtract(tile, means[i:j, None], out=tile if is_copy else None), True
+        return tile
+
+    # Passes --------------------------------------------------------------------------------------
+
+    def gram_times(self, X: Array) -> Array:
+        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+            total += tile.T @ (tile @ X)
+
+        Z, d = self._pass(visit, X.shape, 4 * X.shape[1])
+        return Z if d is None else Z - self.shape[0] * np.outer(d, d @ X)
+
+    def times(self, X: Array) -> Array:
+        Y = np.empty((self.shape[0], X.shape[1]))
+
+        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+            np.matmul(tile, X, out=Y[i:j])
+
+        _, d = self._pass(visit, (0,), 2 * X.shape[1])
+        return Y if d is None else Y - d @ X
+
+    def transposed_times(self, Y: Array) -> Array:
+        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+            total += tile.T @ Y[i:j]
+
+        Z, d = self._pass(visit, (self.shape[1], Y.shape[1]), 2 * Y.shape[1])
+        return Z if d is None else Z - np.outer(d, Y.sum(axis=0))
+
+    def gram(self) -> Array:
+        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+            total += tile.T @ tile  # NumPy calls SYRK, half of a product
+
+        n = self.shape[1]
+        G, d = self._pass(visit, (n, n), n, tile_rows=2 * n)  # adding the sums costs little
+        return G if d is None else G - self.shape[0] * np.outer(d, d)
+
+    def transposed(self) -> DenseMatrix:
+        self.measured()  # the mean and the scale
+        means = self.mean_in_parts() if self.center else ()
+        return DenseMatrix(self.A.T, scale=self.scale, row_means=means)
+
+    def mean_in_parts(self) -> tuple[Array, Array]:
+        """Two vectors whose sum is the mean, to more digits than one has."""
+        none = np.zeros(self.shape[1])
+        return (
+            none if self._shift is None else self._shift,
+            none if self._off is None else self._off,
+        )
+
+    def measured(self) -> float:
+        """|A|_F^2, by a pass of its own where there was none."""
+        if not self._is_measured:
+            self._pass(lambda *tile: None, (0,), 1)
+        return self.squared_norm
+
+    def largest(self) -> float:
+        """The largest absolute entry."""
+
+        @np.errstate(all="ignore")
+        def of_part(part: int) -> float:
+            tiles = _tiles(bounds[part], rows)
+            return max(float(np.abs(self._load(i, j)).max()) for i, j in tiles)
+
+        require_finite(self.A, "A")
+        rows = self._tile_rows()
+        bounds = self._bounds(rows, 1)
+        return max(run_parts(of_part, len(bounds), seconds=1e-9 * self.A.size))
+
+    @np.errstate(all="ignore")
+    def _pass(
+        self, visit: Visit, shape: tuple[int, ...], flops: int, tile_rows: int = 1
+    ) -> tuple[Array, Array | None]:
+        """Sums over all tiles, and by how much the shift that was subtracted is off the mean."""
+        self.n_passes += 1
+        total, moments = self._read(visit, shape, flops, tile_rows)
+        if self._is_measured:
+            return total, self._off
+        squares = math.fsum(moments[:, -1])
+        if self._rescales and not is_safe(squares) and (top := self.largest()) > 0.0:
+            self.scale = nearest_power_of_two(top)
+            self._shift = None if self._shift is None else self._shift / self.scale
+            total, moments = self._read(visit, shape, flops, tile_rows)
+            squares = math.fsum(moments[:, -1])
+        self._is_measured = True
+        if self.center and self.mean is None and self._shift is not None:
+            self._off = off = moments[:, :-1].sum(axis=0) / self.shape[0]
+            self.mean = self._shift + off
+            squares = max(squares - self.shape[0] * float(off @ off), 0.0)
+        self.squared_norm = squares
+        return total, self._off
+
+    # Tiles ---------------------------------------------------------------------------------------
+
+    def _tile_rows(self) -> int:
+        return max(_TILE_ENTRIES // self.shape[1], 64)
+
+    def _bounds(self, tile_rows: int, flops: float, total: int = 0) -> list[tuple[int, int]]:
+        """Rows of the parts, by the shape only."""
+        n_tiles = -(-self.shape[0] // tile_rows)
+        n_parts = max(8, int(flops * self.A.size / _FLOPS / _PART_SECONDS))
+        n_parts = min(n_parts, max(_TOTAL_ENTRIES // max(total, 1), 2), n_tiles)
+        return part_bounds(self.shape[0], n_parts, tile_rows)
+
+    def _read(
+        self, visit: Visit, shape: tuple[int, ...], flops: int, tile_rows: int
+    ) -> tuple[Array, Array]:
+        """Sums over all tiles; for each part the sums of the columns and of all squares."""
+        rows = max(self._tile_rows(), tile_rows)
+        bounds = self._bounds(rows, flops, math.prod(shape))
+
+        @np.errstate(all="ignore")  # a thread has its own; what leaves the range is looked at
+        def part(k: int) -> tuple[Array, Array]:
+            total, squares = np.zeros(shape), []
+            sums = np.zeros(self.shape[1] + 1)
+            for i, j in _tiles(bounds[k], rows):
+                tile = self._load(i, j)
+                visit(tile, i, j, total)
+                if not self._is_measured:
+                    squares.append(_sum_of_squares(tile))
+                    if self.center:
+                        sums[:-1] += np.ones(len(tile)) @ tile
+            sums[-1] = sum(squares) if not np.isfinite(squares).all() else math.fsum(squares)
+            return total, sums
+
+        seconds = flops * self.A.size / _FLOPS
+        totals, moments = zip(
+            *run_parts(part, len(bounds), seconds=seconds, blas=True), strict=True
+        )
+        return sum(totals), np.array(moments)
+
+
+def _tiles(part: tuple[int, int], rows: int) -> list[tuple[int, int]]:
+    first, last = part
+    return [(i, min(i + rows, last)) for i in range(first, last, rows)]
+
+
+def _sum_of_squares(tile: Array) -> float:
+    """By pairs: a running sum of equal squares is off by 1e5 roundings after 1e7 of them."""
+    step = max(_TILE_ENTRIES // tile.shape[1], 1)
+    parts = (tile[i : i + step] for i in range(0, len(tile), step))
+    return float(sum((part * part).sum() for part in parts))

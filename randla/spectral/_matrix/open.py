@@ -1,0 +1,33 @@
+"""The door of the spectral family: is A dense, sparse, an operator or a Dask array?"""
+
+from typing import Any
+
+from scipy.sparse.linalg import LinearOperator
+
+from randla._validation import are_in_memory, as_matrix
+from randla.spectral._matrix.base import SpectralMatrix
+from randla.spectral._matrix.memory import open_in_memory
+from randla.spectral._matrix.operator import OperatorMatrix
+
+
+def open_matrix(A: Any, *, center: bool = False) -> SpectralMatrix:
+    """`A` with its products: an array, SciPy sparse matrix, LinearOperator or Dask array.
+
+    NaN and inf are found with the first product.
+    """
+    if isinstance(A, LinearOperator):
+        require_entries(A.shape)
+        return OperatorMatrix(A, center)
+    if not are_in_memory(A):
+        from randla.spectral._matrix.dask import DaskMatrix
+
+        return DaskMatrix(A, center)
+    A = as_matrix(A, finite=False, sparse=True)
+    require_entries(A.shape)
+    return open_in_memory(A, center)
+
+
+def require_entries(shape: tuple[int, int]) -> None:
+    """Raise ValueError for a matrix without rows or columns."""
+    if 0 in shape:
+        raise ValueError(f"A must have rows and columns, got shape {shape}")

@@ -1,0 +1,49 @@
+"""Random test vectors of length sqrt(n), each a function of (key, index) and nothing else.
+
+``E x x' = I`` in both laws, so that ``x'Ax`` has the mean tr A. The variance on the sphere is never
+above that of normals; signs see nothing of the diagonal (Hutchinson, 1990), and are exact for a
+diagonal matrix.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from randla._parallel import part_bounds, run_parts
+from randla._random import hashes, normal_rows, random_signs
+from randla._typing import Array
+
+#: Entries of a part of the work, and the seconds that one takes.
+_PART, _SECONDS = 1 << 20, 5e-9
+
+
+def sphere_vectors(key: np.uint64, first: int, last: int, n: int) -> Array:
+    """Uniform on the sphere of radius sqrt(n): vectors first..last as columns, (n, k)."""
+
+    def draw(i: int, j: int) -> Array:
+        rows = normal_rows(key, i, j, n)
+        rows *= np.sqrt(n / np.einsum("ij,ij->i", rows, rows))[:, None]
+        return rows
+
+    return _columns(draw, first, last, n)
+
+
+def sign_vectors(key: np.uint64, first: int, last: int, n: int) -> Array:
+    """Independent signs: vectors first..last as columns, (n, k)."""
+    keys = hashes(key, last)  # a stream of bits for each vector
+    return _columns(lambda i, j: np.stack([random_signs(k, n) for k in keys[i:j]]), first, last, n)
+
+
+def _columns(draw: Callable[[int, int], Array], first: int, last: int, n: int) -> Array:
+    """The vectors as columns, which lie one after the other in memory."""
+    out = np.empty((last - first, n))
+    n_parts = min(max(out.size // _PART, 1), last - first) if out.size else 0
+
+    bounds = part_bounds(last - first, n_parts) if n_parts else []
+
+    def fill(part: int) -> None:
+        i, j = bounds[part]
+        out[i:j] = draw(first + i, first + j)
+
+    run_parts(fill, n_parts, seconds=_SECONDS * out.size)
+    return out.T

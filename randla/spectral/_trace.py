@@ -1,0 +1,259 @@
+"""The trace of a square matrix: exact where it can be read, with its error from products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from randla._random import draw_key
+from randla._results import RandlaWarning, Result, t_interval, warn_caller
+from randla._typing import Array
+from randla._validation import as_choice, as_count, as_flag, as_number
+from randla.spectral._operator import (
+    SquareMatrix,
+    as_readable,
+    diagonal_by_products,
+    is_operator,
+    open_square,
+    read_diagonal,
+)
+from randla.spectral._trace_methods import METHODS, Estimate, TraceMethod
+
+#: Products of an operator if their number is not given, and the most of them with `rtol`.
+DEFAULT_PRODUCTS, MOST_PRODUCTS = 100, 640
+_CONFIDENCE = 0.95  # of the interval that rtol bounds
+_FIRST = 40  # products of the first look with rtol
+
+
+class FewProductsWarning(RandlaWarning):
+    """Too few products: an interval may hold less often than it says, or `rtol` is not met."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TraceResult(Result):
+    """A trace and its error.
+
+    Attributes
+    ----------
+    value : float
+    standard_error : float
+        Of the algorithm, given the matrix; 0 where the trace is exact.
+    degrees_of_freedom : float
+        Of Student's t in the interval; inf where the trace is exact.
+    n_products : int
+        Products of the matrix with a vector.
+    method : str
+        "exact", "xtrace", "xnystrace", "hutch++" or "hutchinson".
+    converged : bool
+        Whether `rtol` was met (True if there was none).
+    """
+
+    value: float
+    standard_error: float
+    degrees_of_freedom: float
+    n_products: int
+    method: str
+    converged: bool
+
+    def __float__(self) -> float:
+        return self.value
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Student's t interval for the trace.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+
+        Returns
+        -------
+        low, high : float
+        """
+        low, high = t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
+        return float(low), float(high)
+
+
+def trace(
+    A: Any,
+    n_products: int | None = None,
+    *,
+    rtol: float | None = None,
+    psd: bool = False,
+    method: Literal["auto", "xtrace", "xnystrace", "hutch++", "hutchinson"] = "auto",
+    rng: Any = None,
+) -> TraceResult:
+    r"""Trace of a square matrix, with its error.
+
+    If the entries can be read the trace is exact: the sum of the diagonal, correctly rounded. Of an
+    operator, of which only products are known, it is estimated by products with random vectors
+    [1]_ [2]_, with a standard error.
+
+    Parameters
+    ----------
+    A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
+        Real. Of an operator a product with a block of vectors (``matmat``) is used if it has one.
+    n_products : int, optional
+        How many vectors `A` may be multiplied with: 100 by default, and the most of them, 640 by
+        default, if `rtol` is given. From n on the trace is computed exactly by n products.
+    rtol : float, optional
+        Double the number of products until half of the 95 % confidence interval is at most
+        ``rtol * abs(value)``. There are few looks; still an interval after stopping is not exactly
+        one of 95 %.
+    psd : bool, default False
+        Your word that `A` is symmetric and positive semidefinite, which makes "auto" cheaper. What
+        can be seen in the products is checked.
+    method : {"auto", "xtrace", "xnystrace", "hutch++", "hutchinson"}, default "auto"
+        A method with a name is used even if the entries can be read.
+
+        - "auto": "xnystrace" with `psd`, else "xtrace"; exact if the entries can be read.
+        - "xtrace": for any matrix [2]_; the best where the singular values decay.
+        - "xnystrace": needs `psd`; the same with half as many products.
+        - "hutch++": independent probes off a basis of the range [1]_. Its interval is at its
+          nominal level, and not wider: often narrower than XTrace's where singular values decay
+          slowly, wider where they decay fast (there it holds 88-92 % at nominal 95 %).
+        - "hutchinson": the mean of independent :math:`x^T A x`. For flat spectra, and for n so
+          large that not all products fit into memory: it holds 64 vectors at a time.
+    rng : {None, int, SeedSequence, Generator}, optional
+        The same seed gives the same vectors.
+
+    Returns
+    -------
+    TraceResult
+        `value`, `standard_error`, `degrees_of_freedom`, `n_products`, `method`, `converged`,
+        ``confidence_interval(level=0.95)``; ``float(result)`` is the value.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `A` is not real, square and finite, or seen not to be positive semidefinite with
+        ``psd=True``; if `n_products` is too small for the method.
+
+    Warns
+    -----
+    FewProductsWarning
+        For fewer than 40 products of "xtrace" and 60 of "xnystrace", and if `rtol` is not met.
+
+    See Also
+    --------
+    diagonal : The diagonal itself.
+    logdet : The trace of the logarithm.
+
+    Notes
+    -----
+    The estimators are unbiased for any matrix. The spread of the terms of XTrace and XNysTrace,
+    which share all vectors but one, is *not* the error of their mean: read so, it held 35 to 94 %
+    at nominal 95 %. The standard error here is the jackknife of the whole estimator, by leaving two
+    vectors out in all ways, which takes :math:`O(m^3)` and no product. It is conservative in
+    expectation for the *variance* (Efron and Stein). Coverage is measured, not proved: 96-100 % at
+    nominal 95 %, but 82-93 % for one large eigenvalue over a flat rest with fewer products than
+    stated under Warns.
+
+    Time: the products, and :math:`O(n m^2)` for m vectors; memory: :math:`O(nm)`.
+
+    References
+    ----------
+    .. [1] Meyer, Musco, Musco and Woodruff, "Hutch++: optimal stochastic trace estimation", SOSA
+       (2021), 142-155.
+    .. [2] Epperly, Tropp and Webber, "XTrace: making the most of every sample in stochastic trace
+       estimation", SIAM J. Matrix Anal. Appl. 45 (2024), 1-23.
+
+    Examples
+    --------
+    The number of triangles in a graph is a sixth of the trace of the third power of its adjacency
+    matrix.
+
+    >>> import numpy as np
+    >>> from scipy.sparse import random_array
+    >>> from scipy.sparse.linalg import aslinearoperator
+    >>> import randla
+    >>> G = random_array((2000, 2000), density=0.01, rng=np.random.default_rng(0))
+    >>> G = ((G + G.T) > 0).astype(float)
+    >>> G.setdiag(0)
+    >>> cube = aslinearoperator(G) ** 3
+    >>> result = randla.trace(cube, 100, rng=0)
+    >>> low, high = result.confidence_interval()
+    >>> exact = (G @ G).multiply(G).sum()
+    >>> bool(low <= exact <= high), result.n_products, result.method
+    (True, 100, 'xtrace')
+    """
+    psd = as_flag(psd, "psd")
+    name = as_choice(method, "method", ("auto", *METHODS))
+    rtol = None if rtol is None else as_number(rtol, "rtol", low=0.0, closed="right")
+    n_products = None if n_products is None else as_count(n_products, "n_products")
+    key = draw_key(rng)
+    A = A if is_operator(A) else as_readable(A)
+    if name == "auto" and not is_operator(A):
+        return _exact(read_diagonal(A), 0, psd)
+    if name == "auto":
+        name = "xnystrace" if psd else "xtrace"
+    if name == "xnystrace" and not psd:
+        raise ValueError("psd must be True for the method 'xnystrace', got False")
+    matrix = open_square(A)
+    run = METHODS[name](matrix, key, psd)
+    if n_products is None:
+        n_products = DEFAULT_PRODUCTS if rtol is None else MOST_PRODUCTS
+    as_count(n_products, "n_products", minimum=min(run.fewest, matrix.n))
+    for size in _sizes(n_products, run, rtol is not None):
+        if size >= matrix.n:
+            return _exact(diagonal_by_products(A), matrix.n_products + matrix.n, psd)
+        result = _scaled(run.estimate(size), matrix, name)
+        miss = 0.0 if rtol is None else _miss(result, rtol)
+        if miss <= 1.0 or run.exhausted:
+            break
+    return _warned(replace(result, converged=miss <= 1.0), run.promised, miss)
+
+
+def _sizes(n_products: int, run: TraceMethod, adaptive: bool) -> Iterator[int]:
+    """Numbers of products after which the error is looked at."""
+    size = max(run.promised, _FIRST)
+    while adaptive and size < min(n_products, run.matrix.n):
+        yield size
+        size *= 2
+    yield n_products
+
+
+def _scaled(estimate: Estimate, matrix: SquareMatrix, name: str) -> TraceResult:
+    value, error, df = estimate
+    scale = matrix.scale
+    return TraceResult(value * scale, error * scale, df, matrix.n_products, name, True)
+
+
+def _miss(result: TraceResult, rtol: float) -> float:
+    """Half of the interval over the tolerance: at most 1 if it is met."""
+    low, high = result.confidence_interval(_CONFIDENCE)
+    half, wanted = 0.5 * (high - low), rtol * abs(result.value)
+    return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
+
+
+def _warned(result: TraceResult, promised: int, miss: float) -> TraceResult:
+    if miss > 1.0:
+        warn_caller(
+            f"trace stopped at {result.n_products} products, where half of the interval is "
+            f"{miss:.3g} times what rtol allows",
+            FewProductsWarning,
+        )
+    elif result.n_products < promised:
+        warn_caller(
+            f"{result.n_products} products are few for the method {result.method!r}: below "
+            f"{promised} its error is conservative for the variance only, and intervals may hold "
+            "less often than they say (82-93 % at nominal 95 % for one large eigenvalue)",
+            FewProductsWarning,
+        )
+    return result
+
+
+def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
+    """The sum, correctly rounded."""
+    if psd and diagonal.min() < 0.0:
+        raise ValueError(
+            "psd must be False where A has a negative entry on its diagonal, got "
+            f"{diagonal.min():.3g}"
+        )
+    try:
+        value = math.fsum(diagonal)
+    except OverflowError:  # of a partial sum
+        scale = math.ldexp(1.0, -len(diagonal).bit_length())
+        value = math.fsum(diagonal * scale) / scale
+    return TraceResult(value, 0.0, math.inf, n_products, "exact", True)

@@ -1,0 +1,233 @@
+"""Traces of a square matrix from products with random vectors: four methods.
+
+Each holds the products of its vectors, so that a larger number of them continues what is there.
+Numbers are over the scale of the matrix.
+
+Sources: Hutchinson, Comm. Statist. Simulation Comput. 19 (1990), 433-450; Meyer, Musco, Musco and
+Woodruff, SOSA (2021), 142-155 (Hutch++); Epperly, Tropp and Webber, SIAM J. Matrix Anal. Appl. 45
+(2024), 1-23 (XTrace, XNysTrace).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, qr
+from scipy.linalg.blas import dtrsm
+
+from randla._typing import Array
+from randla.spectral._leave_out import Dropped, LeaveOut, XNysTrace, XTrace
+from randla.spectral._operator import SquareMatrix, require_psd
+from randla.spectral._test_vectors import sphere_vectors
+
+#: Test vectors whose products are held at a time where their forms are all that is needed.
+_BATCH = 64
+#: Largest shift of a Nystroem approximation, relative to the entries of A X.
+_LARGEST_SHIFT = 1e-2
+
+
+class Estimate(NamedTuple):
+    value: float
+    standard_error: float
+    degrees_of_freedom: float
+
+
+class TraceMethod(ABC):
+    """Products of a matrix with test vectors, and the trace that they tell.
+
+    Class attributes: the fewest products of an estimate, and the fewest from which its intervals
+    hold what they say on every spectrum that was tried.
+    """
+
+    fewest: ClassVar[int]
+    promised: ClassVar[int] = 0
+
+    def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
+        self.matrix, self.key, self.psd = matrix, key, psd
+        self.n_vectors = 0  # drawn so far
+        self.exhausted = False  # the error is that of rounding: more products say no more
+
+    def draw(self, count: int) -> Array:
+        first, self.n_vectors = self.n_vectors, self.n_vectors + count
+        return sphere_vectors(self.key, first, self.n_vectors, self.matrix.n)
+
+    @abstractmethod
+    def estimate(self, n_products: int) -> Estimate:
+        """The estimate from that many products, more than before."""
+
+    def of(self, value: float, error: float, floor: float, df: float) -> Estimate:
+        """The estimate, whose error is not below that of rounding."""
+        self.exhausted = error <= floor
+        return Estimate(float(value), float(max(error, floor)), df)
+
+    def of_samples(self, samples: Array, floor: float, shift: float = 0.0) -> Estimate:
+        """The mean of independent samples, plus `shift`."""
+        error = samples.std(ddof=1) / np.sqrt(samples.size)
+        return self.of(shift + samples.mean(), error, floor, samples.size - 1.0)
+
+
+class Hutchinson(TraceMethod):
+    """The mean of ``x'Ax``."""
+
+    fewest = 2
+
+    def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
+        super().__init__(matrix, key, psd)
+        self.forms = np.empty(0)
+
+    def estimate(self, n_products: int) -> Estimate:
+        while (missing := n_products - self.forms.size) > 0:
+            X = self.draw(min(missing, _BATCH))
+            Y = self.matrix.times(X)
+            if self.psd:
+                require_psd(X, Y, self.matrix.eps)
+            self.forms = np.append(self.forms, np.einsum("ij,ij->j", X, Y))
+        return self.of_samples(self.forms, 10 * self.matrix.eps * np.abs(self.forms).mean())
+
+
+class _Basis:
+    """``A X = QR`` and ``Z = A Q`` for vectors X that may become more: columns of (n, m)."""
+
+    def __init__(self, matrix: SquareMatrix) -> None:
+        self.matrix = matrix
+        self.X = self.Q = self.Z = np.empty((matrix.n, 0), order="F")
+        self.R, self.forms = np.empty((0, 0)), np.empty(0)
+
+    def extend(self, X: Array, psd: bool) -> None:
+        Y = self.matrix.times(X)
+        if psd:
+            require_psd(X, Y, self.matrix.eps)
+        self.forms = np.append(self.forms, np.einsum("ij,ij->j", X, Y))
+        if self.R.size == 0:
+            Q, R = qr(Y, mode="economic", overwrite_a=True, check_finite=False)
+        else:  # block Gram-Schmidt, twice
+            C = self.Q.T @ Y
+            Q, R = qr(Y - self.Q @ C, mode="economic", overwrite_a=True, check_finite=False)
+            again = self.Q.T @ Q
+            Q, inner = qr(Q - self.Q @ again, mode="economic", check_finite=False)
+            C, R = C + again @ R, inner @ R
+            R = np.block([[self.R, C], [np.zeros(C.T.shape), R]])
+        Z = self.matrix.times(Q)
+        self.R = R
+        self.X, self.Q, self.Z = (
+            np.hstack(pair) for pair in ((self.X, X), (self.Q, Q), (self.Z, Z))
+        )
+
+
+class HutchPlusPlus(TraceMethod):
+    """The trace on a basis of the range, exactly, and the mean of probes off it.
+
+    Given the basis the probes are independent: an interval at its nominal level. Probes are scaled
+    to squared length n - k off a basis of k vectors, so that multiples of I are exact.
+    """
+
+    fewest = 6
+
+    def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
+        super().__init__(matrix, key, psd)
+        self.basis = _Basis(matrix)
+
+    def estimate(self, n_products: int) -> Estimate:
+        k, basis = n_products // 3, self.basis
+        basis.extend(self.draw(k - basis.forms.size), self.psd)
+        Q, Z = basis.Q, basis.Z
+        G = self.draw(n_products - 2 * k)
+        G -= Q @ (Q.T @ G)
+        G *= np.sqrt((self.matrix.n - k) / np.einsum("ij,ij->j", G, G))
+        forms = np.einsum("ij,ij->j", G, self.matrix.times(G))
+        inside = np.einsum("ij,ij->j", Q, Z)
+        floor = 10 * self.matrix.eps * np.abs(inside).sum()
+        return self.of_samples(forms, floor, shift=inside.sum())
+
+
+class LeaveOutMethod(TraceMethod):
+    """Probes that are left out of their own basis, with a jackknife error."""
+
+    @abstractmethod
+    def extend(self, n_products: int) -> Array:
+        """Multiply more vectors; return all products ``A X``."""
+
+    @abstractmethod
+    def leave_out(self) -> LeaveOut:
+        """The estimator on the vectors so far, at least one of whose products is not zero."""
+
+    def estimate(self, n_products: int) -> Estimate:
+        if not self.extend(n_products).any():  # a matrix of zeros, with probability 1
+            return self.of(0.0, 0.0, 0.0, self.n_vectors - 1.0)
+        estimator = self.leave_out()
+        values = estimator.replicates()
+        value, floor = values.left_out.mean(), self.matrix.eps * estimator.rounding
+        return self.of(value, values.standard_error, floor, self.n_vectors - 1.0)
+
+
+class XTraceMethod(LeaveOutMethod):
+    """XTrace, with m vectors and their basis: 2m products."""
+
+    fewest, promised = 8, 40
+
+    def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
+        super().__init__(matrix, key, psd)
+        self.basis = _Basis(matrix)
+
+    def extend(self, n_products: int) -> Array:
+        self.basis.extend(self.draw(n_products // 2 - self.n_vectors), self.psd)
+        return self.basis.R
+
+    def leave_out(self) -> XTrace:
+        X, Q, Z, R = self.basis.X, self.basis.Q, self.basis.Z, self.basis.R
+        dropped = Dropped(R, 100 * self.matrix.eps * np.abs(R.diagonal()).max())
+        return XTrace(dropped, self.matrix.n, Q.T @ Z, Q.T @ X, Z.T @ X, self.basis.forms)
+
+
+class XNysTraceMethod(LeaveOutMethod):
+    """XNysTrace of a positive semidefinite matrix: m vectors, m products."""
+
+    fewest, promised = 4, 60
+
+    def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
+        super().__init__(matrix, key, psd)
+        self.X = self.Y = np.empty((matrix.n, 0), order="F")
+
+    def extend(self, n_products: int) -> Array:
+        X = self.draw(n_products - self.n_vectors)
+        Y = self.matrix.times(X)
+        require_psd(X, Y, self.matrix.eps)
+        self.X, self.Y = np.hstack([self.X, X]), np.hstack([self.Y, Y])
+        return self.Y
+
+    def leave_out(self) -> XNysTrace:
+        C, shift = self._factor()
+        B = dtrsm(1.0, C, self.Y + shift * self.X, side=1, overwrite_b=True)  # Y C^-1
+        k = np.asarray(np.linalg.inv(self.X.T @ self.X), dtype=np.float64)
+        dropped = Dropped(C, np.sqrt(10 * shift * self.matrix.n))
+        return XNysTrace(dropped, self.matrix.n, B.T @ B, k, shift)
+
+    def _factor(self) -> tuple[Array, float]:
+        """Cholesky factor of ``X'(A + shift I)X``, with a shift that absorbs rounding errors.
+
+        The estimate is unbiased for any shift; a larger one is needed where the products are less
+        exact than their dtype, say from an iterative solver.
+        """
+        G, squares = self.X.T @ self.Y, self.X.T @ self.X
+        unit = float(np.linalg.norm(self.Y)) / np.sqrt(len(self.Y))
+        relative = self.matrix.eps
+        while relative <= _LARGEST_SHIFT:
+            shift = relative * unit
+            try:
+                return cholesky(0.5 * (G + G.T) + shift * squares), shift
+            except LinAlgError:
+                relative *= 30.0
+        raise ValueError(
+            "psd must be False where A has a negative eigenvalue, got a projection X'AX that is "
+            "not positive semidefinite"
+        )
+
+
+METHODS: dict[str, type[TraceMethod]] = {
+    "hutchinson": Hutchinson,
+    "hutch++": HutchPlusPlus,
+    "xtrace": XTraceMethod,
+    "xnystrace": XNysTraceMethod,
+}

@@ -1,0 +1,178 @@
+"""Brackets against LAPACK on hostile matrices, errors against direct norms, known answers."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import sparse
+from scipy.sparse.linalg import aslinearoperator
+
+from randla import datasets, svd
+from randla.spectral import _routes
+from tests.spectral import hostile
+
+ROUTES = ("lapack", "gram", "krylov")
+
+
+@pytest.fixture
+def take(monkeypatch):
+    """Let all calls go by one route."""
+    return lambda route: monkeypatch.setattr(_routes, "choose_route", lambda *_: route)
+
+
+def spectrum(s, m=120, seed=0):
+    return hostile.rotated(np.random.default_rng(seed), m, len(s), np.asarray(s, float))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    kind=st.sampled_from(hostile.KINDS),
+    center=st.booleans(),
+    form=st.sampled_from([np.asarray, sparse.csr_array, aslinearoperator]),
+    rtol=st.sampled_from([None, None, 0.3, 1e-3, 1e-7]),
+)
+def test_brackets_and_errors_of_hostile_matrices(route, seed, kind, center, form, rtol):
+    _, A, k = hostile.draw(np.random.default_rng(seed), 50, kind)
+    if form is aslinearoperator:
+        A = hostile.exact(A, False)[1]
+        center = center and A.shape[0] >= A.shape[1]
+        route = "gram" if route == "lapack" else route
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_routes, "choose_route", lambda *_: route)
+        result = svd(form(A), None if rtol else k, rtol=rtol, center=center, rng=seed)
+    assert not hostile.faults(result, A, center)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_low_rank_is_exact(route, take):
+    take(route)
+    A = spectrum([5, 4, 3, 2] + [0] * 36)
+    result = svd(A, 4, rng=0)
+    np.testing.assert_allclose(result.s, [5, 4, 3, 2], rtol=1e-13)
+    assert result.error <= 1e-13 * 5
+    assert svd(A, 8, rng=0).error <= 1e-13 * 5
+    assert svd(A, rtol=1e-3, rng=0).s.size == 4
+    tail = svd(spectrum([1, 1, 1e-6, 1e-6]), 2, rng=0)  # 1 - 1e-12 and 1: no digits are left
+    np.testing.assert_allclose(tail.error, np.sqrt(2) * 1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_quiet_matrices(route, take):
+    take(route)
+    zero = svd(np.zeros((30, 20)), 3, rng=0)
+    assert not zero.s.any()
+    assert zero.error == 0.0
+    assert not zero.explained_variance_ratio.any()
+    np.testing.assert_allclose(zero.U.T @ zero.U, np.eye(3), atol=1e-14)
+    for A in (np.eye(40), -3.0 * np.eye(40), np.diag(np.r_[np.ones(20), np.zeros(20)])):
+        result = svd(A, 15, rng=0)  # more equal values than a block has columns
+        np.testing.assert_allclose(result.s, np.abs(A).max(), rtol=1e-14)
+        np.testing.assert_allclose(result.s_upper, result.s, rtol=1e-12)
+    assert svd([[3.0], [4.0]], 1).s == pytest.approx(5.0)
+    assert svd([[3.0, 4.0]], 1).Vt == pytest.approx(np.array([[0.6, 0.8]]))
+    assert svd([[-2.0]], 1).U == pytest.approx(-1.0)  # Vt is positive
+
+
+def test_equal_values_that_the_start_misses_are_found(take):
+    take("krylov")
+    result = svd(spectrum(np.r_[np.ones(20), np.full(60, 0.1)]), 12, rng=0)
+    np.testing.assert_allclose(result.s, 1.0, rtol=1e-12)
+    np.testing.assert_allclose(result.s_upper, 1.0, rtol=1e-6)
+
+
+def test_the_quadratic_bracket_is_narrow_where_there_is_a_gap(take):
+    take("krylov")
+    A = spectrum(np.r_[np.arange(20, 10, -1.0), np.full(70, 0.1)])
+    narrow = svd(A, 10, certify="quadratic", rng=0)
+    wide = svd(A, 10, certify="frobenius", tol=1e-5, rng=0)
+    assert (narrow.s_upper / narrow.s - 1.0).max() < 1e-10
+    assert 1e-4 < (wide.s_upper / wide.s - 1.0).max() < 1e-2
+    assert wide.n_passes <= narrow.n_passes
+
+
+def test_reads(take):
+    take("krylov")
+    A = spectrum(np.linspace(1, 0.5, 100), 150)
+    result = svd(A, 3, max_passes=7, certify="frobenius", rng=0)
+    assert result.n_passes == 7
+    assert not result.converged
+    assert not hostile.faults(result, A, False)
+    take("gram")
+    assert svd(A, 3, rng=0).n_passes == 2
+
+
+def test_restarts(take, monkeypatch):
+    take("krylov")
+    monkeypatch.setattr(_routes, "_KRYLOV_COLUMNS", 30)
+    A = spectrum(np.linspace(1, 0.5, 110), 150)
+    result = svd(A, 5, tol=1e-6, rng=0)
+    assert result.converged
+    assert not hostile.faults(result, A, False)
+    np.testing.assert_allclose(result.s, np.linalg.svd(A, compute_uv=False)[:5], rtol=1e-10)
+
+
+def test_least_rank_for_a_relative_error():
+    A = spectrum(1.0 / np.arange(1, 91))
+    tails = np.sqrt(
+        np.cumsum(np.arange(1, 91)[::-1] ** -2.0)[::-1] / np.sum(np.arange(1.0, 91) ** -2)
+    )
+    for rtol in (0.5, 0.1, 0.02):
+        result = svd(A, rtol=rtol)
+        k = result.s.size
+        assert tails[k] <= rtol < tails[k - 1]
+        assert result.error <= rtol * np.linalg.norm(A)
+    assert svd(A, 5, rtol=0.02).s.size == 5
+    assert not svd(A, 5, rtol=0.02).converged
+
+
+def test_explained_variance_of_digits_is_bracketed():
+    X = datasets.digits().images
+    from sklearn.decomposition import PCA
+
+    pca = PCA(svd_solver="full").fit(X)
+    result = svd(X, 10, center=True)
+    np.testing.assert_allclose(result.s, pca.singular_values_[:10], rtol=1e-12)
+    np.testing.assert_allclose(result.mean, pca.mean_, rtol=1e-13)
+    low, high = result.explained_variance_ratio_bounds
+    exact = pca.explained_variance_ratio_[:10]
+    assert (low <= exact * (1 + 1e-14)).all()
+    assert (exact <= high * (1 + 1e-14)).all()
+    np.testing.assert_allclose(result.explained_variance_ratio, exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("form", [np.asarray, np.transpose])
+def test_large_offsets(route, form, take):
+    take(route)
+    X = np.random.default_rng(0).integers(-512, 512, (300, 12)) / 64.0  # exact beside 1e8
+    true = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)[:5]
+    if form is np.asarray:
+        result = svd(X + 1e8, 5, center=True, rng=0)
+        np.testing.assert_allclose(result.s, true, rtol=1e-10)
+    result = svd(form(X) + 1e8, 5, center=True, rng=0)
+    assert not hostile.faults(result, form(X), True)
+
+
+def test_result():
+    result = svd(spectrum(1.0 / np.arange(1, 60)), 9, rng=0)
+    assert len(repr(result).splitlines()) <= 10
+    again = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(again.Vt, result.Vt)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    assert result.plot().get_ylabel().startswith("singular value")
+
+
+def test_operators():
+    A = spectrum(1.0 / np.arange(1, 300), 320)
+    result = svd(aslinearoperator(A), 4, rng=0)
+    assert result.error_kind == "estimate"
+    assert result.method == "krylov"
+    assert result.error_interval[0] < np.linalg.norm(A - (result.U * result.s) @ result.Vt)
+    assert not hostile.faults(result, A, False)
+    with pytest.raises(ValueError, match="certify must be 'auto'"):
+        svd(aslinearoperator(A), 4, certify="frobenius")
