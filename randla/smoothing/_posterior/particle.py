@@ -164,23 +164,27 @@ def pilot(
             line[k] = state.z
     line = line[-_PILOT_KEPT:]
     found, method = learned(line, walk.reached()), problem.method
+    methods = ("pmmh", "particle") if method == "auto" else (method,)
+    sizes: dict[str, Size | None] = {}
+    for each in methods:
+        sizes[each] = yield from choose(problem._replace(method=each), state.stream, line)
     if method == "auto":
-        marginal = problem._replace(method="pmmh")
-        size = yield from choose(marginal, state.stream, line)
-        assert size is not None
-        if size.n <= _most_marginal(line):
-            return found, "pmmh", size
-        method = "particle"
-    size = yield from choose(problem._replace(method=method), state.stream, line)
-    return found, method, size
+        marginal, mixed = sizes["pmmh"], sizes["particle"]
+        assert marginal is not None
+        others = marginal.n if mixed is None else mixed.n
+        method = "pmmh" if marginal.n**2 <= _most_marginal(line) * others else "particle"
+    return found, method, sizes[method]
 
 
 def _most_marginal(line: Array) -> float:
-    """Particles up to which marginal moves alone beat the mixture, by the sweeps of a pilot.
+    """Particles up to which marginal moves beat the sweeps of a mixture, as they were in a pilot.
 
     Of n sweeps worth e independent draws, each is worth e/n at the price of `_SWEEP` particles at
     all times; the mixture has at least half of its time for them. A marginal proposal, a filter of
-    N particles, is worth some `_WORTH`, with Zhat as noisy as it is made.
+    N particles, is worth some `_WORTH`, with Zhat as noisy as it is made; and so is one of the
+    mixture's own, with M particles. As e is known to a factor of 3 only, the mixture counts as the
+    geometric mean of both: its moves are worth less than the marginal ones if N^2 is at most M
+    times what is returned.
     """
     e = float(np.min(ess_mean(line[None])))
     return _WORTH * 2.0 * _SWEEP * len(line) / e
@@ -272,9 +276,7 @@ class MarginalChain(ParticleState):
         self.clouds, self.value = clouds, value
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
-        self.value = yield from self.propose(
-            self.clouds, self.value, self.laws, adapt, _N_MARGINAL
-        )
+        self.value = yield from self.propose(self.clouds, self.value, self.laws, adapt, _N_MARGINAL)
         if not adapt:
             yield from self.clouds.backward(self.paths)
 
