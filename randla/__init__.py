@@ -31,8 +31,9 @@ _FAMILIES = {
         "Inference InferenceWarning LpRegressionResult LstsqResult LstsqWarning lp_regression lstsq"
     ),
     "spectral": (
-        "DiagonalResult FewProductsWarning LogdetResult PivotedCholeskyResult SvdResult "
-        "TraceResult diagonal logdet pivoted_cholesky svd trace"
+        "DiagonalResult EighResult FewProductsWarning LogdetResult PivotedCholeskyResult "
+        "SpectralNormResult SvdResult TraceResult diagonal eigh logdet pivoted_cholesky "
+        "spectral_norm svd trace"
     ),
     "transport": (
         "FewProjectionsWarning PopulationWarning SlicedWassersteinResult expected_sliced_plan "

@@ -64,14 +64,18 @@ from randla.smoothing import (
 )
 from randla.spectral import (
     DiagonalResult as DiagonalResult,
+    EighResult as EighResult,
     FewProductsWarning as FewProductsWarning,
     LogdetResult as LogdetResult,
     PivotedCholeskyResult as PivotedCholeskyResult,
+    SpectralNormResult as SpectralNormResult,
     SvdResult as SvdResult,
     TraceResult as TraceResult,
     diagonal as diagonal,
+    eigh as eigh,
     logdet as logdet,
     pivoted_cholesky as pivoted_cholesky,
+    spectral_norm as spectral_norm,
     svd as svd,
     trace as trace,
 )

@@ -154,7 +154,8 @@ class OperatorProducts(SquareMatrix):
     def _products(self, multiply: Callable[[Array], Any], X: Array) -> Array:
         out = np.empty(X.shape, order="F")
         for j in range(0, X.shape[1], _COLUMNS):
-            block = X[:, j : j + _COLUMNS]
+            # A copy, in C order, which is what sparse products are fastest for.
+            block = np.array(X[:, j : j + _COLUMNS], order="C")
             Y = np.asarray(multiply(block))
             self.n_products += block.shape[1]
             if Y.shape != block.shape or Y.dtype.kind not in "biuf":
@@ -186,13 +187,14 @@ def diagonal_by_products(A: Any) -> Array:
     return np.concatenate(list(products))
 
 
-def require_psd(X: Array, Y: Array, eps: float, *, asymmetry: float = 1e-3) -> None:
-    """Raise ValueError where ``Y = A X`` shows that A is not symmetric and positive semidefinite.
+def require_psd(X: Array, Y: Array, eps: float) -> Array:
+    """``X'Y`` for ``Y = A X``, unless it shows that A is not symmetric and positive semidefinite.
 
-    A form ``x'Ax`` is below zero by more than its rounding error, or ``X'AX`` is not symmetric:
-    within `asymmetry`, since products may come from an iterative solver.
+    Raises ValueError where a form ``x'Ax`` is below zero by more than its rounding error, or where
+    ``X'AX`` is not symmetric.
     """
-    forms = np.einsum("ij,ij->j", X, Y)
+    G = X.T @ Y
+    forms = G.diagonal()
     sizes = np.sqrt(np.einsum("ij,ij->j", X, X) * np.einsum("ij,ij->j", Y, Y))  # |x| |Ax|
     worst = int(np.argmin(forms + 100 * eps * sizes))
     if forms[worst] < -100 * eps * sizes[worst]:
@@ -200,11 +202,15 @@ def require_psd(X: Array, Y: Array, eps: float, *, asymmetry: float = 1e-3) -> N
             "psd must be False where A has a negative eigenvalue, got x'Ax = "
             f"{forms[worst] / max(sizes[worst], 1e-300):.2g} |x| |Ax| for a test vector x"
         )
-    require_symmetric(X.T @ Y, "psd must be False", asymmetry)
+    require_symmetric(G, "psd must be False")
+    return G
 
 
 def require_symmetric(G: Array, what_to_do: str, asymmetry: float = 1e-3) -> None:
-    """Raise ValueError where ``G = X'AX`` is not symmetric within `asymmetry`."""
+    """Raise ValueError where ``G = X'AX`` is not symmetric.
+
+    Within `asymmetry`, since products may come from an iterative solver.
+    """
     gap, largest = np.abs(G - G.T).max(initial=0.0), np.abs(G).max(initial=0.0)
     if gap > asymmetry * largest:
         raise ValueError(

@@ -18,15 +18,24 @@ from randla._typing import Array
 _FLOOR = 1e-13
 #: Gram matrices of columns of length one that are farther from I than this take a second pass.
 _NEAR_IDENTITY = 0.5
+#: Rows that are multiplied in place at a time.
+_ROWS = 4096
 #: Least diagonal of their Cholesky factor.
 _BREAKDOWN = 1e-6
 
 
 def thin_svd(Y: Array) -> tuple[Array, Array, Array]:
-    """``Y = U diag(s) W'`` of a tall Y, by its triangular factor R."""
+    """``Y = U diag(s) W'`` of a tall Y, which is overwritten, by its triangular factor R."""
     Q, T, R = _orthonormal(Y)
     P, s, Wt = np.linalg.svd(R)
-    return Q @ (T @ P), s, Wt.T
+    return _times_in_place(Q, T @ P), s, Wt.T
+
+
+def _times_in_place(Y: Array, T: Array) -> Array:
+    """``Y T`` in the place of Y: new pages of memory cost more than the product."""
+    for first in range(0, len(Y), _ROWS):
+        Y[first : first + _ROWS] = Y[first : first + _ROWS] @ T
+    return Y
 
 
 def _orthonormal(Y: Array) -> tuple[Array, Array, Array]:
@@ -53,7 +62,7 @@ def _orthonormal(Y: Array) -> tuple[Array, Array, Array]:
         T, R = solve_triangular(step, np.eye(len(step))), step @ R
         if np.abs(G - np.eye(len(G))).sum(axis=0).max() < _NEAR_IDENTITY:
             return Q, T, R
-        Q = Q @ T
+        Q = Q @ T  # a copy: QR may need Y
     Q, R = qr(Y, mode="economic", check_finite=False)
     return Q, np.eye(len(R)), R
 

@@ -24,8 +24,8 @@ _GRAM_SIDE, _SPARSE_GRAM_SIDE = 2000, 256
 _KRYLOV_COLUMNS, _DASK_BLOCKS = 400, 8
 #: Steps of the certificate after which it is looked at; its probability to fail, over all rounds.
 _LOOKS, _FAILURE, _ROUNDS = (8, 16, 32), 1e-6, 3
-#: Columns of a block in which an error is summed.
-_COLUMNS = 256
+#: Order of a matrix whose eigenvalues cost little beside a read.
+_SMALL = 1000
 #: Fresh vectors that estimate what an operator has outside of a subspace.
 N_PROBES = 10
 
@@ -248,8 +248,11 @@ def _bracketed(
     s = min(space.size, max(2 * k, k + 20))
     V = space.X @ space.S[:, :s]
     upper = np.full(k, np.inf)
-    if A.is_read:
-        upper = mu[:k] + _tail(A, mu)
+    if A.is_read:  # the Frobenius norm of all that is left bounds its spectral norm too
+        t = space.size if space.size <= _SMALL else s
+        left = _tail(A, mu[:t])
+        upper = quadratic_upper(mu[:t], space.coupling[:, :t], left, k)
+        upper = np.minimum(upper, mu[:k] + _tail(A, mu))
     if (goal.quadratic or not A.is_read) and (upper > (1.0 + 2.0 * goal.tol) * mu[:k]).any():
         most = _tail(A, mu[:s]) if A.is_read else np.inf
 
@@ -279,15 +282,3 @@ def probed_tail(A: Any, V: Array, rng: np.random.Generator) -> float:
     F = rng.standard_normal((A.shape[1], N_PROBES))
     AF = A.times(F - V @ (V.T @ F))
     return float((AF * AF).sum()) / N_PROBES
-
-
-def residual_squared_norm(A: Any, B: Array, V: Array) -> float:
-    """``|A - B V'|_F^2`` by blocks of columns."""
-    n, total = A.shape[1], 0.0
-    for first in range(0, n, _COLUMNS):
-        last = min(first + _COLUMNS, n)
-        block = np.zeros((n, last - first))
-        block[first:last] = np.eye(last - first)
-        E = A.times(block) - B @ V[first:last].T
-        total += float((E * E).sum())
-    return total

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from randla._validation import as_count, as_flag, as_number
-from randla.spectral._svd import svd
+from randla.spectral._svd import decompose
 
 
 class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -87,7 +87,7 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         self
         """
-        self._fit(X)
+        self._fit(X, left=False)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
@@ -102,19 +102,18 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         -------
         Z : (n, k) ndarray
         """
-        return self._fit(X)
+        return self._fit(X, left=True)
 
-    def _fit(self, X: Any) -> Any:
+    def _fit(self, X: Any, left: bool) -> Any:
         as_flag(self.whiten, "whiten")
         X = validate_data(
             self, X, accept_sparse=("csr", "csc"), dtype=[np.float64, np.float32],
             ensure_min_samples=2,
         )  # fmt: skip
         n, short = int(X.shape[0]), min(X.shape)
-        result = svd(
-            X, **self._rank(short), center=True, tol=self.tol,
-            rng=int(check_random_state(self.random_state).randint(2**31 - 1)),
-        )  # fmt: skip
+        rank: dict[str, Any] = {"k": None, "rtol": None, **self._rank(short)}
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        result = decompose(X, **rank, center=True, tol=self.tol, rng=seed, left=left)
         k, s = result.s.size, result.s
         self.components_ = result.Vt.astype(X.dtype, copy=False)
         self.singular_values_ = s
@@ -128,6 +127,8 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         others = short - k
         self.noise_variance_ = result.error**2 / ((n - 1) * others) if others else 0.0
         self.n_components_, self.n_samples_, self.n_passes_ = k, n, result.n_passes
+        if not left:
+            return None
         Z = result.U * math.sqrt(n - 1) if self.whiten else result.U * s
         return Z.astype(X.dtype, copy=False)
 

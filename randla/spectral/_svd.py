@@ -37,13 +37,14 @@ from randla.spectral._routes import (
     find_subspace,
     offset_of,
     probed_tail,
-    residual_squared_norm,
 )
 
 #: Most reads of A in an iteration.
 _MAX_PASSES, _MAX_DASK_PASSES = 400, 12
 #: Share of the first singular value below which A'A knows nothing.
 _LOST = 1e-7
+#: Share of the first square above which the others have all digits but three or so.
+_WELL_ABOVE = 1e-3
 
 
 def svd(
@@ -77,9 +78,11 @@ def svd(
         Iterate until the residuals are below `tol` times the k-th singular value (their squares
         over the gaps are then the errors of the values).
     certify : {"auto", "frobenius", "quadratic"}, default="auto"
-        Upper ends where A is iterated upon. "frobenius" costs nothing. "quadratic" is far
-        narrower, for a dozen reads or two, and fails with probability 1e-6. "auto" is
-        "frobenius" for Dask arrays and where this is narrow enough, else "quadratic".
+        Upper ends where A is iterated upon, from its residuals and a bound of what is left:
+        "frobenius" takes the exact Frobenius norm of that, which is certain and costs nothing;
+        "quadratic" the spectral norm, for a dozen reads or two, which fails with probability
+        1e-6. "auto" is "frobenius" for Dask arrays and where this is within `tol`, else
+        "quadratic".
     max_passes : int, optional
         Most reads of A in the iteration (12 for Dask arrays, else 400).
     rng : {None, int, SeedSequence, Generator}, optional
@@ -132,6 +135,24 @@ def svd(
     >>> randla.svd(A, rtol=0.01).s.size  # rank for an error of one percent
     15
     """
+    return decompose(
+        A, k, rtol=rtol, center=center, tol=tol, certify=certify, max_passes=max_passes, rng=rng
+    )
+
+
+def decompose(
+    A: Any,
+    k: int | None,
+    *,
+    rtol: float | None,
+    center: bool,
+    tol: float,
+    certify: str = "auto",
+    max_passes: int | None = None,
+    rng: Any,
+    left: bool = True,
+) -> SvdResult:
+    """`svd`; U may be empty unless `left`, where that saves a read."""
     center = as_flag(center, "center")
     if k is None and rtol is None:
         raise ValueError("k or rtol must be given: the rank, or the relative error, got neither")
@@ -158,24 +179,43 @@ def svd(
     tall: Any = matrix.transposed() if flipped else matrix
     if flipped and center:
         tall.offset = offset_of(matrix)
-    return _result(matrix, tall, find_subspace(tall, goal, on_disk), goal)
+    return _result(matrix, tall, find_subspace(tall, goal, on_disk), goal, left or flipped)
 
 
-def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal) -> SvdResult:
-    flipped, scale = tall is not matrix, tall.scale
-    unit = rounding(tall.shape)
-    if found.factors is None:  # A V = U diag(s), with V rotated: the best in its span
-        U, s, W = thin_svd(tall.times(found.V))
-        V = found.V @ W
-    else:
+def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Array, Array]:
+    """U, s, V with ``A V = U diag(s)``, and the residuals."""
+    if found.factors is not None:
         (U, s, V), W = found.factors, None
-    top = s[0] ** 2 + found.offset**2  # what the roundings go with
-    lower, upper = ordered(s - unit * np.sqrt(top), np.sqrt(found.upper + unit * top))
-    upper = np.maximum(upper, s)
-    if found.residuals is None or W is None or s[-1] <= _LOST * s[0]:
-        residuals = np.linalg.norm(tall.transposed_times(U) - s * V, axis=0)
+    elif not left and found.residuals is not None and _is_known(tall, found):
+        s, norms = np.sqrt(found.upper), np.linalg.norm(found.residuals, axis=0)
+        return np.empty((tall.shape[0], 0)), s, found.V, norms / s
     else:
-        residuals = np.linalg.norm(found.residuals @ W, axis=0) / s
+        U, s, W = thin_svd(tall.times(found.V))
+        V = found.V @ W  # of all that the columns of V span the best
+    if found.residuals is None or W is None or s[-1] <= _LOST * s[0]:
+        return U, s, V, np.linalg.norm(tall.transposed_times(U) - s * V, axis=0)
+    return U, s, V, np.linalg.norm(found.residuals @ W, axis=0) / s
+
+
+def _is_known(tall: Any, found: Subspace) -> bool:
+    """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
+    slack = rounding(tall.shape) * (found.total + found.offset**2)
+    mu, near = found.upper, found.offset**2 <= found.upper[0]
+    return (
+        found.method == "gram"
+        and near
+        and bool(mu[-1] > _WELL_ABOVE * mu[0] and found.total - mu.sum() >= 500.0 * slack)
+    )
+
+
+def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> SvdResult:
+    flipped, scale = tall is not matrix, tall.scale
+    U, s, V, residuals = _factors(tall, found, left)
+    unit = rounding(tall.shape)
+    top = s[0] ** 2 + found.offset**2  # what the roundings go with
+    below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
+    lower, upper = ordered(s - below, np.sqrt(found.upper + unit * top))
+    upper = np.maximum(upper, s)
     error, interval, kind = _error(tall, found, U, s, V, goal)
     low, high = np.square(interval) + (s * s).sum() if kind == "estimate" else 2 * (found.total,)
     shares = [np.divide(x * x, d, out=np.zeros_like(s), where=d > 0.0)
@@ -184,7 +224,8 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal) -> SvdResult:
     if flipped:
         U, V = V, U
     signs = np.sign(V[np.abs(V).argmax(axis=0), np.arange(s.size)])
-    U = np.multiply(U, signs, out=U if U.flags.c_contiguous else None)
+    if U.size:
+        U = np.multiply(U, signs, out=U if U.flags.c_contiguous else None)
     mean = None if matrix.mean is None else matrix.mean * scale
     return SvdResult(
         U, s * scale, np.ascontiguousarray((V * signs).T), lower * scale, upper * scale,
@@ -203,7 +244,7 @@ def _error(
         square = found.total - (s * s).sum() if found.tail is None else found.tail
         slack = rounding(tall.shape) * (found.total + found.offset**2)
         if found.tail is None and square < 500.0 * slack:  # digits are lost
-            square = residual_squared_norm(tall, U * s, V)
+            square = tall.residual_squared_norm(U * s, V)
         error = math.sqrt(max(square, 0.0))
         return error, (error, error), "exact"
     square = probed_tail(tall, V, goal.rng)

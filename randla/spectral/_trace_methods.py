@@ -87,6 +87,11 @@ class Hutchinson(TraceMethod):
         return self.of_samples(self.forms, 10 * self.matrix.eps * np.abs(self.forms).mean())
 
 
+def _join(first: Array, second: Array) -> Array:
+    """Columns beside one another, each contiguous."""
+    return np.concatenate([first.T, second.T]).T if first.size else second
+
+
 class _Basis:
     """``A X = QR`` and ``Z = A Q`` for vectors X that may become more: columns of (n, m)."""
 
@@ -111,9 +116,7 @@ class _Basis:
             R = np.block([[self.R, C], [np.zeros(C.T.shape), R]])
         Z = self.matrix.times(Q)
         self.R = R
-        self.X, self.Q, self.Z = (
-            np.hstack(pair) for pair in ((self.X, X), (self.Q, Q), (self.Z, Z))
-        )
+        self.X, self.Q, self.Z = _join(self.X, X), _join(self.Q, Q), _join(self.Z, Z)
 
 
 class HutchPlusPlus(TraceMethod):
@@ -192,31 +195,29 @@ class XNysTraceMethod(LeaveOutMethod):
 
     def extend(self, n_products: int) -> Array:
         X = self.draw(n_products - self.n_vectors)
-        Y = self.matrix.times(X)
-        require_psd(X, Y, self.matrix.eps)
-        self.X, self.Y = np.hstack([self.X, X]), np.hstack([self.Y, Y])
+        self.X, self.Y = _join(self.X, X), _join(self.Y, self.matrix.times(X))
         return self.Y
 
     def leave_out(self) -> XNysTrace:
-        C, shift = self._factor()
-        B = dtrsm(1.0, C, self.Y + shift * self.X, side=1, overwrite_b=True)  # Y C^-1
-        k = np.asarray(np.linalg.inv(self.X.T @ self.X), dtype=np.float64)
-        dropped = Dropped(C, np.sqrt(10 * shift * self.matrix.n))
-        return XNysTrace(dropped, self.matrix.n, B.T @ B, k, shift)
+        X, Y, n = self.X, self.Y, self.matrix.n
+        G, squares = require_psd(X, Y, self.matrix.eps), X.T @ X
+        C, shift = self._factor(0.5 * (G + G.T), squares)
+        B = dtrsm(1.0, C, Y + shift * X, side=1, overwrite_b=True)  # Y C^-1
+        k = np.asarray(np.linalg.inv(squares), dtype=np.float64)
+        return XNysTrace(Dropped(C, np.sqrt(10 * shift * n)), n, B.T @ B, k, shift)
 
-    def _factor(self) -> tuple[Array, float]:
+    def _factor(self, G: Array, squares: Array) -> tuple[Array, float]:
         """Cholesky factor of ``X'(A + shift I)X``, with a shift that absorbs rounding errors.
 
         The estimate is unbiased for any shift; a larger one is needed where the products are less
         exact than their dtype, say from an iterative solver.
         """
-        G, squares = self.X.T @ self.Y, self.X.T @ self.X
         unit = float(np.linalg.norm(self.Y)) / np.sqrt(len(self.Y))
         relative = self.matrix.eps
         while relative <= _LARGEST_SHIFT:
             shift = relative * unit
             try:
-                return cholesky(0.5 * (G + G.T) + shift * squares), shift
+                return cholesky(G + shift * squares), shift
             except LinAlgError:
                 relative *= 30.0
         raise ValueError(

@@ -4,6 +4,7 @@ import numpy as np
 
 from randla.spectral import pivoted_cholesky
 from tests.conformance import Case, grid
+from tests.spectral.eigh_cases import CASES as EIGH
 from tests.spectral.logdet_cases import LOGDET_CASES
 from tests.spectral.svd_cases import CASES as SVD
 from tests.spectral.trace_cases import TRACE_CASES
@@ -67,3 +68,4 @@ CASES: list[Case] = [
     *LOGDET_CASES,
 ]
 CASES += SVD
+CASES += EIGH

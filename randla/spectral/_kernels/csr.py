@@ -6,11 +6,13 @@ loops over LLVM vectors, as in `randla.sketching._kernels.vectors`: what LLVM ma
 loops asks at each entry whether the arrays overlap.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
-from randla._jit import fused_kernel, summing_kernel
+from randla._jit import fused_kernel
 from randla._kernels.vector_code import I64, vector_function
+from randla.sketching._kernels.vectors import add_scaled
 
 _UNROLLED = 8, 4, 2, 1  # vectors whose sums stay in registers
 
@@ -105,26 +107,25 @@ def rows(data, indices, indptr, first, last, x, u, vx, y, step, z, w):
         if step == 0 or z.size == 0:
             gather(x, s, indices, data, k, stop, y, at, s)
             if u.size:
-                for c in range(s):
-                    y[at + c] -= u[i] * vx[c]
+                add_scaled(vx, 0, -u[i], y, at, s)
         if z.size:
             scatter(y, at, indices, data, k, stop, z, s, s)
             if u.size:
-                for c in range(s):
-                    w[c] += u[i] * y[at + c]
+                add_scaled(y, at, u[i], w, 0, s)
 
 
-@summing_kernel
+@fused_kernel
 def normal_vector(data, indices, indptr, first, last, x, u, vx, z):
     """Add ``S'y`` to z for rows first..last of ``y = (S - u v') x``; return u'y."""
     w = 0.0
     for i in range(first, last):
+        a, places = data[indptr[i] : indptr[i + 1]], indices[indptr[i] : indptr[i + 1]]
         total = 0.0
-        for p in range(indptr[i], indptr[i + 1]):
-            total += data[p] * x[indices[p]]
+        for p in range(a.size):
+            total += a[p] * x[np.uint64(places[p])]  # unsigned: no look at the sign
         if u.size:
             total -= u[i] * vx
             w += u[i] * total
-        for p in range(indptr[i], indptr[i + 1]):
-            z[indices[p]] += data[p] * total
+        for p in range(a.size):
+            z[np.uint64(places[p])] += a[p] * total
     return w

@@ -12,6 +12,7 @@ from randla._typing import Array
 
 #: Squared Frobenius norms that neither overflow nor lose digits, nor do their squares.
 _SAFE = 1e-120, 1e120
+_COLUMNS = 256  # of a block in which a residual is summed
 
 
 class SpectralMatrix(ABC):
@@ -61,6 +62,15 @@ class SpectralMatrix(ABC):
         """``A'A``, (n, n)."""
         G = self.gram_times(np.eye(self.shape[1]))
         return 0.5 * (G + G.T)  # symmetric but for rounding
+
+    def residual_squared_norm(self, B: Array, V: Array) -> float:
+        """``|A - B V'|_F^2``, with B (m, k) and V (n, k), by blocks of columns."""
+        n, total = self.shape[1], 0.0
+        for first in range(0, n, _COLUMNS):
+            columns = np.eye(n, min(_COLUMNS, n - first), -first)
+            E = self.times(columns) - B @ V[first : first + _COLUMNS].T
+            total += float((E * E).sum())
+        return total
 
     def transposed(self) -> SpectralMatrix:
         """A', centred as A is, with a count of reads of its own."""

@@ -60,7 +60,7 @@ class DenseMatrix(SpectralMatrix):
         rows = self.A[:: max(self.shape[0] // _PILOT_ROWS, 1)]
         return np.multiply(rows, 1.0 / (self.scale * len(rows)), dtype=np.float64).sum(axis=0)
 
-    def _load(self, i: int, j: int) -> Array:
+    def load(self, i: int, j: int) -> Array:
         """Rows i..j, a view where nothing has to be done."""
         tile, is_copy = self.A[i:j], True
         if not isinstance(tile, np.ndarray):
@@ -107,8 +107,21 @@ class DenseMatrix(SpectralMatrix):
             total += tile.T @ tile  # NumPy calls SYRK, half of a product
 
         n = self.shape[1]
-        G, d = self._pass(visit, (n, n), n, tile_rows=2 * n)  # adding the sums costs little
+        # Adding the sums costs little beside them.
+        G, d = self._pass(visit, (n, n), n, tile_rows=4 * n, is_gram=True)
         return G if d is None else G - self.shape[0] * np.outer(d, d)
+
+    def residual_squared_norm(self, B: Array, V: Array) -> float:
+        """``|A - B V'|_F^2`` in one read."""
+        self.measured()
+        off, rows = self.mean_in_parts()[1], max(_TILE_ENTRIES // self.shape[1], 1)
+
+        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+            for k in range(0, j - i, rows):
+                E = tile[k : k + rows] - off - B[i + k : min(i + k + rows, j)] @ V.T
+                total += (E * E).sum()
+
+        return float(self._pass(visit, (1,), 2 * V.shape[1] + 4)[0][0])
 
     def transposed(self) -> DenseMatrix:
         self.measured()  # the mean and the scale
@@ -135,7 +148,7 @@ class DenseMatrix(SpectralMatrix):
         @np.errstate(all="ignore")
         def of_part(part: int) -> float:
             tiles = _tiles(bounds[part], rows)
-            return max(float(np.abs(self._load(i, j)).max()) for i, j in tiles)
+            return max(float(np.abs(self.load(i, j)).max()) for i, j in tiles)
 
         require_finite(self.A, "A")
         rows = self._tile_rows()
@@ -144,18 +157,18 @@ class DenseMatrix(SpectralMatrix):
 
     @np.errstate(all="ignore")
     def _pass(
-        self, visit: Visit, shape: tuple[int, ...], flops: int, tile_rows: int = 1
+        self, visit: Visit, shape: tuple[int, ...], flops: int, **options: Any
     ) -> tuple[Array, Array | None]:
         """Sums over all tiles, and by how much the shift that was subtracted is off the mean."""
         self.n_passes += 1
-        total, moments = self._read(visit, shape, flops, tile_rows)
+        total, moments = self._read(visit, shape, flops, **options)
         if self._is_measured:
             return total, self._off
         squares = math.fsum(moments[:, -1])
         if self._rescales and not is_safe(squares) and (top := self.largest()) > 0.0:
             self.scale = nearest_power_of_two(top)
             self._shift = None if self._shift is None else self._shift / self.scale
-            total, moments = self._read(visit, shape, flops, tile_rows)
+            total, moments = self._read(visit, shape, flops, **options)
             squares = math.fsum(moments[:, -1])
         self._is_measured = True
         if self.center and self.mean is None and self._shift is not None:
@@ -178,7 +191,13 @@ class DenseMatrix(SpectralMatrix):
         return part_bounds(self.shape[0], n_parts, tile_rows)
 
     def _read(
-        self, visit: Visit, shape: tuple[int, ...], flops: int, tile_rows: int
+        self,
+        visit: Visit,
+        shape: tuple[int, ...],
+        flops: int,
+        *,
+        tile_rows: int = 1,
+        is_gram: bool = False,
     ) -> tuple[Array, Array]:
         """Sums over all tiles; for each part the sums of the columns and of all squares."""
         rows = max(self._tile_rows(), tile_rows)
@@ -186,15 +205,16 @@ class DenseMatrix(SpectralMatrix):
 
         @np.errstate(all="ignore")  # a thread has its own; what leaves the range is looked at
         def part(k: int) -> tuple[Array, Array]:
-            total, squares = np.zeros(shape), []
+            total, squares = np.zeros(shape), list[float]()
             sums = np.zeros(self.shape[1] + 1)
             for i, j in _tiles(bounds[k], rows):
-                tile = self._load(i, j)
+                tile = self.load(i, j)
                 visit(tile, i, j, total)
-                if not self._is_measured:
+                if not (self._is_measured or is_gram):
                     squares.append(_sum_of_squares(tile))
-                    if self.center:
-                        sums[:-1] += np.ones(len(tile)) @ tile
+                if self.center and not self._is_measured:
+                    sums[:-1] += np.ones(len(tile)) @ tile
+            squares = [float(np.trace(total))] if is_gram else squares
             sums[-1] = sum(squares) if not np.isfinite(squares).all() else math.fsum(squares)
             return total, sums
 

@@ -24,7 +24,7 @@ from randla.spectral._kernels import csr as kernels
 from randla.spectral._matrix.base import SpectralMatrix, is_safe, nearest_power_of_two
 from randla.spectral._matrix.dense import DenseMatrix
 
-_ROW_PARTS = 8
+_ROW_PARTS = 4  # each with sums of its own
 _TOTAL_ENTRIES = 1 << 24  # of the sums that parts keep until they are added
 _RATE = 2e9  # products of an entry and a number, a second
 _DENSE_SHARE = 0.05  # of stored entries, from which A'A of dense tiles is faster than a sparse one
@@ -85,6 +85,7 @@ class SparseMatrix(SpectralMatrix):
         sums = np.bincount(self.A.indices, weights=self.A.data, minlength=self.shape[1])
         return sums / self.shape[0]
 
+    @np.errstate(all="ignore")  # a block of a larger matrix may overflow: its scale comes later
     def _sum_of_squares(self) -> float:
         if not self.center:
             return float(np.square(self.A.data, dtype=np.float64).sum())

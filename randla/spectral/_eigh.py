@@ -1,0 +1,379 @@
+r"""Eigenvalues of largest magnitude of a symmetric matrix, each in a bracket.
+
+Let V have orthonormal columns with ``V'AV = diag(theta)``, in descending order, and
+``A V - V diag(theta) = Q C``. The p-th largest eigenvalue of A is at least theta_p (Cauchy's
+interlacing). In a basis that begins with V and Q, and with ``nu >= lambda_max(P A P)`` for the
+projector P of what V leaves out,
+
+.. math::
+
+    A \preceq \begin{pmatrix} \operatorname{diag}(\theta) & C' \\ C & \nu I \end{pmatrix}
+    \oplus \nu I,
+
+so that it is at most the p-th eigenvalue on the right (see `randla.spectral._brackets`). The same
+for -A gives the brackets of the smallest ones. Where all of the spectrum is known there are no nu:
+roundings only.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from randla._random import as_generator
+from randla._results import Result
+from randla._typing import Array
+from randla._validation import are_in_memory, as_choice, as_count
+from randla.spectral._brackets import quadratic_upper, rounding
+from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.dense import DenseMatrix
+from randla.spectral._operator import (
+    OperatorProducts,
+    as_readable,
+    is_operator,
+    require_symmetric,
+)  # fmt: skip
+from randla.spectral._range import BlockKrylov
+from randla.spectral._reach import reach
+
+Which = Literal["magnitude", "largest", "smallest"]
+
+#: Sides up to which LAPACK decomposes what can be read, and an operator by its columns.
+_LAPACK_SIDE, _OPERATOR_SIDE = 1000, 200
+#: Residuals that are enough, over the largest eigenvalue; reads at most; rounds of certificates.
+_TOLERANCE, _PASSES, _ROUNDS = 1e-9, 300, 3
+#: Random starts and reads of a certificate, its width that is enough, and its probability to fail.
+_STARTS, _STEPS, _ENOUGH, _FAILURE = 4, 40, 1e-2, 1e-6
+_PROBES = 10  # of the error of an operator
+_ASYMMETRY = 1e-8  # relative; of products of an operator its square root or so
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EighResult(Result):
+    """Some eigenvalues and eigenvectors of a symmetric matrix, with brackets (`randla.eigh`).
+
+    Attributes
+    ----------
+    values : (k,) ndarray
+        Eigenvalues, in the order that was asked for.
+    vectors : (n, k) ndarray
+        Orthonormal columns, of which the largest entry in magnitude, the first of equals, is
+        positive. Vectors of equal eigenvalues are determined up to a rotation.
+    lower, upper : (k,) ndarray
+        The p-th largest eigenvalue of A lies in the p-th bracket of a positive value, the p-th
+        smallest in the p-th bracket of a negative one.
+    residuals : (k,) ndarray
+        Norms of ``A @ v - value * v``: some eigenvalue is within each, for certain.
+    error : float
+        Frobenius norm of ``A - vectors @ diag(values) @ vectors.T``.
+    error_kind : str
+        "exact", or "estimate" for an operator, from ten random vectors.
+    n_products : int
+        Vectors that were multiplied by A.
+    converged : bool
+        Whether all residuals are below 1e-9 of the largest eigenvalue. The brackets hold anyway.
+    """
+
+    values: Array
+    vectors: Array
+    lower: Array
+    upper: Array
+    residuals: Array
+    error: float
+    error_kind: str
+    n_products: int
+    converged: bool
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "values", "lower", "upper", "residuals", "error", "error_kind", "n_products", "converged",
+    )  # fmt: skip
+
+
+def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> EighResult:
+    r"""Find k eigenvalues of a symmetric matrix, with eigenvectors and certified brackets.
+
+    Small matrices are decomposed by LAPACK. Else a block Krylov space with thick restarts is
+    searched until the residuals are 1e-9 of the largest eigenvalue. What it leaves out is bounded
+    from random directions (as in `spectral_norm`; the bounds fail with a probability below 1e-6),
+    and the residuals bound what the eigenvalues may differ by: quadratically, where there is a gap
+    [1]_.
+
+    Parameters
+    ----------
+    A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
+        Real, finite and symmetric. Of an operator only products with A are used.
+    k : int
+        How many, from 1 to n.
+    which : {"magnitude", "largest", "smallest"}
+        Those of the largest magnitude, in descending order of it; or the largest or smallest ones
+        with their signs.
+    rng : {None, int, SeedSequence, Generator}, optional
+        Where random directions come from.
+
+    Returns
+    -------
+    EighResult
+        `values`, `vectors`, `lower`, `upper`, `residuals`, `error`, `error_kind`, `n_products`,
+        `converged`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If A is not real, finite, square and symmetric (up to 1e-8 of its norm; an operator is
+        looked at by random vectors), or k is no integer from 1 to n.
+
+    Notes
+    -----
+    A bracket is a statement about one eigenvalue: the p-th positive value belongs to the p-th
+    largest eigenvalue of A and the p-th negative one to the p-th smallest (with
+    ``which="largest"`` or ``"smallest"`` all to one end). Where a search has missed one the
+    brackets are wide. Inner ends hold for certain, but for roundings, which are allowed for; outer
+    ends with probability 1 - 1e-6. LAPACK's are certain.
+
+    References
+    ----------
+    .. [1] Li and Li, "A note on eigenvalues of perturbed Hermitian matrices", Linear Algebra Appl.
+       395 (2005), 183-190.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from randla import eigh
+    >>> result = eigh(np.diag([1.0, -3.0, 2.0]), 2)
+    >>> result.values.round(12)
+    array([-3.,  2.])
+    >>> bool((result.lower <= [-3.0, 2.0]).all() and (result.upper >= [-3.0, 2.0]).all())
+    True
+    >>> round(result.error, 12)
+    1.0
+    """
+    which = as_choice(which, "which", ("magnitude", "largest", "smallest"))
+    generator = as_generator(rng)
+    matrix = _Symmetric(A)
+    k = as_count(k, "k", maximum=matrix.n, note=" rows of A")
+    if matrix.n <= (_LAPACK_SIDE if matrix.squared_norm is not None else _OPERATOR_SIDE):
+        return _by_lapack(matrix, k, which)
+    return _by_krylov(matrix, k, which, generator)
+
+
+class _Symmetric:
+    """A symmetric matrix over a power of two, and its products.
+
+    Attributes
+    ----------
+    squared_norm : float or None
+        Frobenius; None for an operator.
+    asymmetry : float
+        A bound of ``|A - A'|_2 / 2``, which is a rounding error.
+    """
+
+    def __init__(self, A: Any) -> None:
+        self.squared_norm: float | None = None
+        self.asymmetry, self.n_products = 0.0, 0
+        self.rows: Any = None  # of numbers i..j, scaled, where they are in memory
+        if is_operator(A):
+            self._products: Any = OperatorProducts(A)
+            self.n = self._products.n
+        else:
+            A = as_readable(A)
+            self.n, self._products = A.shape[0], open_matrix(A)
+        probes = np.random.default_rng(0).standard_normal((self.n, 2))
+        Y = self.times(probes)  # now the scale and the norm are known
+        require_symmetric(probes.T @ Y, "A must be symmetric", _ASYMMETRY**0.5)
+        self.scale = self._products.scale
+        if is_operator(A):
+            return
+        self.squared_norm = self._products.squared_norm
+        if are_in_memory(A):
+            self.rows = DenseMatrix(A, scale=self.scale, is_measured=True).load
+        if are_in_memory(A):
+            self.asymmetry = 0.5 * _distance_to_transposed(A) / self.scale
+            if self.asymmetry > _ASYMMETRY * np.sqrt(self.squared_norm):
+                raise ValueError(
+                    "A must be symmetric, got |A - A'| = "
+                    f"{2.0 * self.asymmetry / np.sqrt(self.squared_norm):.2g} |A|"
+                )
+
+    def times(self, X: Array) -> Array:
+        self.n_products += X.shape[1]
+        return self._products.times(X)  # type: ignore[no-any-return]
+
+
+def _distance_to_transposed(A: Any) -> float:
+    """``|A - A'|_F``, by blocks of rows."""
+    if issparse(A):
+        difference = A - A.T.tocsr()
+        top = float(np.abs(difference.data).max(initial=0.0))
+        return top * float(np.linalg.norm(difference.data / top)) if top > 0.0 else 0.0
+    squares, top, step = 0.0, float(np.abs(A).max()), max((1 << 18) // len(A), 1)
+    for i in range(0, len(A), step):
+        rows = slice(i, i + step)
+        difference = (A[rows] / top - A[:, rows].T / top) if top > 0.0 else np.zeros(1)
+        squares += float(np.square(difference, dtype=np.float64).sum())
+    return top * float(np.sqrt(squares))
+
+
+def _by_lapack(matrix: _Symmetric, k: int, which: Which) -> EighResult:
+    A = matrix.times(np.eye(matrix.n))
+    A = 0.5 * (A + A.T)
+    theta, V = np.linalg.eigh(A)
+    error = _allowed(matrix, float(np.abs(theta).max()))
+    order = _order(theta, which)[:k]
+    theta, V = theta[order], V[:, order]
+    R = A @ V - V * theta
+    E = A - (V * theta) @ V.T
+    return _result(
+        matrix, theta, V, theta - error, theta + error, np.sqrt((R * R).sum(axis=0)),
+        float(np.linalg.norm(E)), "exact", True,
+    )  # fmt: skip
+
+
+def _allowed(matrix: _Symmetric, size: float) -> float:
+    return rounding((matrix.n, matrix.n)) * size + matrix.asymmetry
+
+
+def _order(theta: Array, which: Which) -> NDArray[np.intp]:
+    keys = {"magnitude": -np.abs(theta), "largest": -theta, "smallest": theta}
+    order: NDArray[np.intp] = np.argsort(keys[which], kind="stable")
+    return order
+
+
+class _SymmetricKrylov(BlockKrylov):
+    """Ritz values of a symmetric A, the wanted ones first."""
+
+    which: Which = "magnitude"
+
+    def solve(self) -> None:
+        super().solve()
+        order = _order(self.mu, self.which)
+        self.mu, self.S, self.coupling = self.mu[order], self.S[:, order], self.coupling[:, order]
+
+
+def _by_krylov(matrix: _Symmetric, k: int, which: Which, rng: np.random.Generator) -> EighResult:
+    n, block = matrix.n, min(max(k // 2, 8), 32)
+    keep = min(k + max(k // 2, 2 * block), n)
+    space = _SymmetricKrylov(matrix.times, n, block, min(4 * keep + 8 * block, n), rng)
+    space.which = which
+    for turn in range(1, _ROUNDS + 1):
+        converged = _search(space, k)
+        space.restart(min(keep, space.size))
+        V, theta = space.X, space.mu[: space.size]
+        nu, outside, found = _complement(matrix, V, space.largest, rng)
+        missed = _order(np.append(theta[:k], outside), which)[:k].max() >= k
+        if turn == _ROUNDS or not missed:
+            break
+        space.add(found)  # directions that the start had missed
+    C = space.coupling[:, : space.size] if space.size < n else np.empty((0, n))
+    nu = np.minimum(nu, _frobenius_rest(matrix, theta, C))
+    lower, upper = _brackets(theta, C, nu, which)
+    error = _allowed(matrix, space.largest)
+    residuals = np.sqrt((C * C).sum(axis=0))[:k]
+    theta, V = theta[:k], V[:, :k]
+    size, kind = _error(matrix, theta, V, rng)
+    return _result(
+        matrix, theta, V, lower[:k] - error, upper[:k] + error, residuals, size, kind, converged
+    )
+
+
+def _search(space: _SymmetricKrylov, k: int) -> bool:
+    """Grow and restart the space until the first k residuals are small."""
+    checked = 0
+    for turn in range(_PASSES):
+        if not space.is_full:
+            space.step()
+        crowded, spent = space.room < space.next_columns, turn == _PASSES - 1 or space.is_full
+        if space.size < k or not (spent or crowded or space.size >= 1.3 * checked):
+            continue  # looking costs size^3
+        space.solve()
+        checked = space.size
+        residuals = np.sqrt((space.coupling[:, :k] ** 2).sum(axis=0))
+        if space.is_full or (residuals <= _TOLERANCE * space.largest).all():
+            return True
+        if crowded and not spent:
+            checked = min(max(2 * k, space.size // 2), space.size - space.next_columns)
+            space.restart(checked)
+    return False
+
+
+def _complement(
+    matrix: _Symmetric, V: Array, size: float, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Bounds of the largest eigenvalues of PAP and -PAP, its extreme Ritz values, and vectors."""
+    n = matrix.n - V.shape[1]
+    if n == 0:
+        return np.full(2, -np.inf), np.empty(0), np.empty((matrix.n, 0))
+    starts = min(_STARTS, n)
+    space = BlockKrylov(matrix.times, matrix.n, starts, starts * _STEPS, rng, V)
+    nu, look = np.full(2, np.inf), 4
+    for step in range(1, _STEPS + 1):
+        space.step()
+        last = space.is_full or space.is_invariant or step == _STEPS
+        if not last and step < look:
+            continue
+        space.solve()
+        ends = [(space.mu, space.S, space.coupling)]
+        ends.append((-space.mu[::-1], space.S[:, ::-1], space.coupling[:, ::-1]))
+        for j, (theta, S, C) in enumerate(ends):
+            nu[j] = theta[0] if space.is_full else min(nu[j], reach(
+                theta, S, C, starts=starts, n=n, size=max(size, space.largest),
+                failure_probability=0.5 * _FAILURE / _ROUNDS,
+            ))  # fmt: skip
+        inner = np.array([space.mu[0], -space.mu[-1]])
+        if last or (nu - inner <= _ENOUGH * np.abs(nu).max()).all():
+            break
+        look = step + max(step // 4, 1)
+    edge = [0, -1] if space.size > 1 else [0]
+    return nu, space.mu[edge], space.X @ space.S[:, edge]
+
+
+def _frobenius_rest(matrix: _Symmetric, theta: Array, C: Array) -> float:
+    """``|PAP|_F``, in which the Frobenius norms of the other blocks are taken off that of A."""
+    if matrix.squared_norm is None:
+        return np.inf
+    rest = matrix.squared_norm - float(theta @ theta) - 2.0 * float((C * C).sum())
+    slack = rounding((matrix.n, matrix.n)) * matrix.squared_norm
+    return float(np.sqrt(max(rest, 0.0) + slack))
+
+
+def _brackets(theta: Array, C: Array, nu: Array, which: Which) -> tuple[Array, Array]:
+    """Ends for each Ritz value, which counts from the top of the spectrum or from below."""
+    order, s = np.argsort(-theta, kind="stable"), len(theta)
+    upper, lower = np.empty(s), np.empty(s)
+    upper[order] = quadratic_upper(theta[order], C[:, order], nu[0], s)
+    order = order[::-1]
+    lower[order] = -quadratic_upper(-theta[order], C[:, order], nu[1], s)
+    from_top = theta >= 0.0 if which == "magnitude" else np.full(s, which == "largest")
+    return np.where(from_top, theta, lower), np.where(from_top, upper, theta)
+
+
+def _error(
+    matrix: _Symmetric, theta: Array, V: Array, rng: np.random.Generator
+) -> tuple[float, str]:
+    """``|A - V diag(theta) V'|_F``; by random vectors where A cannot be read."""
+    if matrix.squared_norm is None:
+        F = rng.standard_normal((matrix.n, _PROBES))  # E |EF|_F^2 is 10 |E|_F^2
+        E = matrix.times(F) - (V * theta) @ (V.T @ F)
+        return float(np.linalg.norm(E)) / np.sqrt(_PROBES), "estimate"
+    squares = matrix.squared_norm - float(theta @ theta)  # Pythagoras
+    if squares < 1e8 * rounding(V.shape) * matrix.squared_norm and matrix.rows is not None:
+        squares, step = 0.0, max((1 << 18) // matrix.n, 1)
+        for i in range(0, matrix.n, step):  # by the differences themselves
+            j = min(i + step, matrix.n)
+            E = matrix.rows(i, j) - (V[i:j] * theta) @ V.T
+            squares += float((E * E).sum())
+    return float(np.sqrt(max(squares, 0.0))), "exact"
+
+
+def _result(
+    matrix: _Symmetric, theta: Array, V: Array, lower: Array, upper: Array, residuals: Array,
+    error: float, kind: str, converged: bool,
+) -> EighResult:  # fmt: skip
+    first = np.abs(V).argmax(axis=0)
+    V = V * np.where(V[first, np.arange(len(theta))] < 0.0, -1.0, 1.0)
+    scale = matrix.scale
+    return EighResult(
+        theta * scale, V, lower * scale, upper * scale, residuals * scale, error * scale, kind,
+        matrix.n_products, converged,
+    )  # fmt: skip

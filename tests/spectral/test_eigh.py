@@ -1,0 +1,127 @@
+"""Eigenvalues and their brackets against LAPACK."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from randla import eigh
+from randla.spectral import _eigh
+from tests.spectral.reference import SYMMETRIC, eigenvalues, symmetric
+
+_FORMS = [np.asarray, sparse.csr_array, aslinearoperator]
+
+
+def by_krylov(patch, passes=300, steps=40):
+    for name, value in {
+        "_LAPACK_SIDE": 0,
+        "_OPERATOR_SIDE": 0,
+        "_PASSES": passes,
+        "_STEPS": steps,
+    }.items():
+        patch.setattr(_eigh, name, value)
+
+
+def check(A, result, which):
+    exact, largest = eigenvalues(A, result.values, which)
+    assert (result.lower <= exact).all()
+    assert (exact <= result.upper).all()
+    assert (result.lower <= result.values).all()
+    assert (result.values <= result.upper).all()
+    V, unit = result.vectors, max(largest, 1e-300)
+    np.testing.assert_allclose(V.T @ V, np.eye(V.shape[1]), atol=1e-12)
+    R = (A / unit) @ V - V * (result.values / unit)
+    assert (np.linalg.norm(R, axis=0) <= result.residuals / unit + 1e-12).all()
+    if result.error_kind == "exact":
+        error = np.linalg.norm(A / unit - (V * (result.values / unit)) @ V.T)
+        np.testing.assert_allclose(result.error / unit, error, rtol=1e-3, atol=1e-7)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    kind=st.sampled_from(SYMMETRIC),
+    form=st.sampled_from(_FORMS),
+    which=st.sampled_from(["magnitude", "largest", "smallest"]),
+    krylov=st.booleans(),
+)
+def test_brackets_of_hostile_matrices(seed, kind, form, which, krylov):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 50))
+    A = symmetric(rng, kind, n) * 10.0 ** rng.choice([0, 0, 200, -200])
+    with pytest.MonkeyPatch.context() as patch:
+        if krylov:
+            by_krylov(patch)
+        result = eigh(form(A), int(rng.integers(1, n + 1)), which=which, rng=seed)
+    check(A, result, which)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    kind=st.sampled_from(SYMMETRIC),
+    passes=st.sampled_from([2, 4, 300]),
+    steps=st.sampled_from([2, 10, 40]),
+    which=st.sampled_from(["magnitude", "largest", "smallest"]),
+)
+def test_brackets_of_unfinished_searches(seed, kind, passes, steps, which):
+    rng = np.random.default_rng(seed)
+    A = symmetric(rng, kind, 110)
+    with pytest.MonkeyPatch.context() as patch:
+        by_krylov(patch, passes, steps)
+        result = eigh(A, int(rng.integers(1, 8)), which=which, rng=seed)
+    check(A, result, which)
+
+
+def test_brackets_are_quadratic_in_residuals(monkeypatch):
+    by_krylov(monkeypatch)
+    A = symmetric(np.random.default_rng(0), "two signs", 300)
+    result = eigh(A, 6, rng=0)
+    assert result.converged
+    assert (result.upper - result.lower <= 1e-11).all()
+    np.testing.assert_allclose(np.abs(result.values), 1.0 / np.arange(1, 7), rtol=1e-13)
+
+
+def test_equal_eigenvalues_are_all_found(monkeypatch):
+    by_krylov(monkeypatch)
+    A = np.diag(np.r_[np.full(20, 2.0), np.full(100, -1.0)])
+    result = eigh(A, 21, rng=0)
+    np.testing.assert_allclose(result.values, np.r_[np.full(20, 2.0), -1.0], rtol=1e-12)
+    check(A, result, "magnitude")
+
+
+def test_operators_need_no_adjoint(monkeypatch):
+    by_krylov(monkeypatch)
+    A = symmetric(np.random.default_rng(1), "two signs", 150)
+    operator = LinearOperator(A.shape, matvec=lambda x: A @ x, dtype=float)
+    result = eigh(operator, 4, rng=0)
+    check(A, result, "magnitude")
+    assert result.error_kind == "estimate"
+    np.testing.assert_allclose(
+        result.error,
+        np.linalg.norm(A - (result.vectors * result.values) @ result.vectors.T),
+        rtol=0.5,
+    )
+    assert pickle.loads(pickle.dumps(result)).converged
+
+
+def test_dask():
+    da = pytest.importorskip("dask.array")
+    A = symmetric(np.random.default_rng(2), "two signs", 60)
+    check(A, eigh(da.from_array(A, chunks=(13, 60)), 5), "magnitude")
+
+
+def test_what_is_not_symmetric_is_refused():
+    A = np.random.default_rng(0).standard_normal((20, 20))
+    for B in (A, sparse.csr_array(A), aslinearoperator(A), np.triu(A)):
+        with pytest.raises(ValueError, match="A must be symmetric"):
+            eigh(B, 2)
+    A = A + A.T
+    A[3, 4] += 1e-3  # too little for random vectors
+    with pytest.raises(ValueError, match="A must be symmetric"):
+        eigh(A, 2)
+    with pytest.raises(ValueError, match="A must be square"):
+        eigh(A[:5], 2)

@@ -1,0 +1,200 @@
+"""The products of all kinds of matrices against their definition in extended precision."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from randla.spectral import _matrix
+from randla.spectral._matrix import dense, open_matrix, sparse as sparse_matrix
+
+M, N = 300, 23
+_rng = np.random.default_rng(0)
+FULL = _rng.standard_normal((M, N))
+SPARSE = sparse.random_array((M, N), density=0.2, rng=_rng).toarray()
+X, Y = _rng.standard_normal((N, 5)), _rng.standard_normal((M, 5))
+
+
+def dask_array(A):
+    da = pytest.importorskip("dask.array")
+    return da.from_array(A, chunks=(77, A.shape[1]))
+
+
+def dask_sparse(A):
+    return dask_array(A).map_blocks(sparse.csr_array, dtype=A.dtype)
+
+
+KINDS = {
+    "C": np.asarray,
+    "Fortran": np.asfortranarray,
+    "strided": lambda A: np.repeat(np.repeat(A, 2, 0), 3, 1)[::2, ::3],
+    "backwards": lambda A: A[::-1, ::-1].copy()[::-1, ::-1],
+    "csr": sparse.csr_array,
+    "csc": sparse.csc_array,
+    "coo": sparse.coo_array,
+    "bsr": sparse.bsr_array,
+    "dask": dask_array,
+    "dask of sparse": dask_sparse,
+    "operator": aslinearoperator,
+}
+
+
+def products(matrix):
+    """The products of the reference, or of a matrix, scaled back."""
+    if isinstance(matrix, np.ndarray):
+        B = matrix
+        return B.T @ (B @ X[:, :1]), B.T @ (B @ X), B @ X, B.T @ Y, B.T @ B
+    s = np.longdouble(matrix.scale)
+    products = (
+        matrix.gram_times(X[:, :1]) * s**2, matrix.gram_times(X) * s**2, matrix.times(X) * s,
+        matrix.transposed_times(Y) * s, matrix.gram() * s**2,
+    )  # fmt: skip
+    return [np.asarray(p) for p in products]
+
+
+def check(A, matrix, center, transposed=False, rtol=1e-13):
+    A = A.astype(np.longdouble)
+    B = A - A.mean(axis=0) if center else A
+    if transposed:
+        B, matrix = B.T, matrix.transposed()
+    global X, Y
+    if transposed:
+        X, Y = Y, X
+    try:
+        matrix.gram_times(X)  # the scale is known from here on
+        for got, expected in zip(products(matrix), products(B), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=0, atol=rtol * np.abs(expected).max())
+    finally:
+        if transposed:
+            X, Y = Y, X
+    if matrix.is_read:
+        squares = (B / np.abs(B).max() ** 1) ** 2
+        s = matrix.scale / np.abs(B).max()
+        np.testing.assert_allclose(matrix.squared_norm * s**2, squares.sum(), rtol=rtol)
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_products(kind, center):
+    for A in (FULL, SPARSE):
+        for scale in (1.0, 1e200, 1e-200):
+            check(A * scale, open_matrix(KINDS[kind](A * scale), center=center), center)
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_transposed_products(kind, center):
+    for scale in (1.0, 1e200):
+        A = SPARSE * scale
+        check(A, open_matrix(KINDS[kind](A), center=center), center, transposed=True)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "operator"])
+def test_large_means_cost_no_digits(kind):
+    A = SPARSE.copy()
+    A[:, 3] = 1e8 + FULL[:, 3]  # a column without zeros
+    check(A, open_matrix(KINDS[kind](A), center=True), True, rtol=1e-10)
+    A = FULL + 1e8
+    check(A, open_matrix(KINDS[kind](A), center=True), True, rtol=1e-10)
+    if not kind.startswith("dask"):
+        check(A, open_matrix(KINDS[kind](A), center=True), True, transposed=True, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["C", "csr", "dask"])
+def test_float32_is_summed_in_float64(kind):
+    A = SPARSE.astype(np.float32)
+    for center in (False, True):
+        check(A, open_matrix(KINDS[kind](A), center=center), center)
+
+
+def test_wide_indices():
+    A = sparse.csr_array(SPARSE)
+    A.indices, A.indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
+    check(SPARSE, open_matrix(A, center=True), True)
+
+
+@pytest.mark.parametrize("parts", ["rows", "columns"])
+@pytest.mark.parametrize("width", [1, 2, 7, 8, 40, 47])
+def test_sparse_parts(width, parts, monkeypatch):
+    monkeypatch.setattr(sparse_matrix, "_TOTAL_ENTRIES", 1 << 24 if parts == "rows" else 1)
+    W = np.random.default_rng(1).standard_normal((N, width))
+    A = SPARSE - SPARSE.mean(axis=0)
+    np.testing.assert_allclose(
+        open_matrix(sparse.csr_array(SPARSE), center=True).gram_times(W), A.T @ (A @ W), atol=1e-11
+    )
+
+
+def test_many_tiles(monkeypatch):
+    monkeypatch.setattr(dense, "_TILE_ENTRIES", 64 * N)
+    check(FULL, open_matrix(FULL), False)
+    check(FULL + 1e8, open_matrix(FULL + 1e8, center=True), True, rtol=1e-10)
+
+
+def test_a_sum_of_equal_squares():
+    A = np.full((400_000, 2), 0.1)
+    matrix = open_matrix(A)
+    matrix.times(np.zeros((2, 1)))
+    np.testing.assert_allclose(matrix.squared_norm, A.size * 0.1**2, rtol=1e-14)
+    assert open_matrix(A, center=True).gram().max() <= 1e-20 * len(A)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_zero_matrices(kind):
+    matrix = open_matrix(KINDS[kind](np.zeros((M, N))), center=True)
+    assert not matrix.gram_times(X).any()
+    assert matrix.scale == 1.0
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("dask")])
+def test_reads_are_counted_and_inputs_kept(kind):
+    A = KINDS[kind](SPARSE)
+    matrix = open_matrix(A, center=True)
+    matrix.gram_times(X)
+    assert matrix.n_passes == (2 if kind == "operator" else 1)
+    np.testing.assert_array_equal(A.toarray() if sparse.issparse(A) else A @ np.eye(N), SPARSE)
+
+
+def test_a_pass_reads_each_block_once():
+    da = pytest.importorskip("dask.array")
+    reads = []
+
+    def block(block_info=None):
+        (first, last), _ = block_info[None]["array-location"]
+        reads.append(first)
+        return SPARSE[first:last]
+
+    A = da.map_blocks(block, chunks=((100, 100, 100), (N,)), dtype=float, meta=np.empty((0, 0)))
+    matrix = open_matrix(A, center=True)
+    for passes in (1, 2, 3):
+        matrix.gram_times(X)
+        assert (matrix.n_passes, len(reads)) == (passes, 3 * passes)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_finite_is_refused(kind, bad):
+    A = FULL.copy()
+    A[5, 2] = bad
+    with pytest.raises(ValueError, match="A must be finite"):
+        open_matrix(KINDS[kind](A), center=True).gram_times(X)
+
+
+def test_operators_are_checked():
+    def operator(**options):
+        return LinearOperator((M, N), matvec=lambda x: FULL @ x, dtype=float, **options)
+
+    with pytest.raises(ValueError, match="adjoint"):
+        open_matrix(operator(rmatvec=lambda y: (FULL**3).T @ y))
+    with pytest.raises(TypeError, match="transpose"):
+        open_matrix(operator())
+    with pytest.raises(TypeError, match="A must be real"):
+        open_matrix(aslinearoperator(FULL + 1j))
+    single = open_matrix(operator(rmatvec=lambda y: FULL.T @ y))  # columns, one by one
+    np.testing.assert_allclose(single.gram_times(X), FULL.T @ (FULL @ X), atol=1e-11)
+
+
+def test_empty_matrices_are_refused():
+    for A in (np.empty((0, 3)), aslinearoperator(np.empty((3, 0))), sparse.csr_array((0, 2))):
+        with pytest.raises(ValueError, match="A must have rows and columns"):
+            open_matrix(A)
+    assert _matrix.SpectralMatrix is type(open_matrix(FULL)).__mro__[1]
