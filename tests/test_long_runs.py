@@ -33,6 +33,12 @@ LONG_CALLS = {
     "sliced_wasserstein_gradient": (
         "clouds(2000, 10)", "sliced_wasserstein_gradient(*data, n_projections=n)", 100, 1_000_000,
     ),
+    "sliced_wasserstein_sphere": (
+        "sphere(20_000)", "sliced_wasserstein_sphere(data, n_projections=n)", 30, 100_000,
+    ),
+    "expected_sliced_plan": (
+        "clouds(2000, 10)", "expected_sliced_plan(*data, n_projections=n)", 30, 100_000,
+    ),
     "max_sliced_wasserstein": ("clouds(n, 30)", "max_sliced_wasserstein(*data)", 50, 200_000),
     "particle_filter": ("series(n)", "particle_filter(*data, n_particles=1000)", 10, 200_000),
     "ffbs": ("series(n)", "ffbs(*data, 'state', n_particles=500)", 10, 50_000),
@@ -68,6 +74,9 @@ def test_ctrl_c_stops_a_long_call(name, pytestconfig):
 
         def clouds(n, d):
             return datasets.gaussian_clouds(n, d, rng=0)
+
+        def sphere(n):
+            return np.linalg.qr(np.random.default_rng(0).standard_normal((n, 3, 1)))[0][:, :, 0]
 
         def series(n):
             model = randla.StochasticVolatility(0.975, 0.16, 0.63)

@@ -79,6 +79,15 @@ CALLS = {
         "sliced_wasserstein_barycenter([X, Y], n_steps=2, rng=0)",  # three clouds, with its own
         10 * CLOUD + 42 * ROW,
     ),
+    "sliced_wasserstein_sphere": (
+        "sliced_wasserstein_sphere(S, n_projections=30, rng=0)", CLOUD + 6 * ROW,
+    ),
+    "sliced_wasserstein_sphere, two clouds": (
+        "sliced_wasserstein_sphere(S, S[:-1], n_projections=30, rng=0)", CLOUD + 6 * ROW,
+    ),
+    "expected_sliced_plan": (
+        "expected_sliced_plan(X, Y, n_projections=30, rng=0)", 25 * CLOUD + 28 * ROW,
+    ),
     "max_sliced_wasserstein": ("max_sliced_wasserstein(X, Y, rng=0)", 8 * CLOUD + 20 * ROW),
     "particle_filter": (
         "particle_filter(model, y, n_particles=P, rng=0)", (12 * 8 + 21 * 4 + 20) * PARTICLES,
@@ -138,6 +147,7 @@ CODE = """
             fit=lstsq(A, b), median=lp_regression(A, b, tau=0.5),
             N=N, k=k, A=A, b=b, w=rng.random(N), fortran=np.asfortranarray(A),
             X=rng.standard_normal((cloud, 3)), Y=rng.standard_normal((cloud, 3)) + 1.0,
+            S=np.linalg.qr(rng.standard_normal((cloud, 3, 1)))[0][:, :, 0],  # on the sphere
             u=rng.random(cloud), v=rng.random(cloud), groups=rng.integers(0, 1000, N),
             P=P, model=model, y=model.simulate(times, rng=0)[1], gaussian=gaussian,
             long=gaussian.simulate(n_long, rng=0)[1], chain=chain,

@@ -71,7 +71,7 @@ class EighResult(Result):
     error_kind : str
         "exact", or "estimate" for an operator, from ten random vectors.
     n_products : int
-        Vectors that were multiplied by A.
+        Vectors that were multiplied by A; 0 where its entries went to LAPACK.
     converged : bool
         Whether all residuals are below 1e-9 of the largest eigenvalue. The brackets hold anyway.
     """
@@ -94,10 +94,11 @@ class EighResult(Result):
 def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> EighResult:
     r"""Find k eigenvalues of a symmetric matrix, with eigenvectors and certified brackets.
 
-    Small matrices are decomposed by LAPACK. Else a block Krylov space with thick restarts is
-    searched until the residuals are 1e-9 of the largest eigenvalue. What it leaves out is bounded
-    from random directions (as in `spectral_norm`; the bounds fail with a probability below 1e-6),
-    and the residuals bound what the eigenvalues may differ by: quadratically, where there is a gap
+    Up to 1000 rows, or 4 k, LAPACK decomposes A (200 for an operator). Else a block Krylov space
+    with thick restarts is searched until the residuals are 1e-9 of the largest eigenvalue. What it
+    leaves out is bounded from random directions (as in `spectral_norm`; the bounds fail with a
+    probability below 1e-6), and the residuals bound what the eigenvalues may differ by:
+    quadratically, where there is a gap
     [1]_.
 
     Parameters
@@ -153,7 +154,7 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
     generator = as_generator(rng)
     matrix = _Symmetric(A)
     k = as_count(k, "k", maximum=matrix.n, note=" rows of A")
-    if matrix.n <= (_LAPACK_SIDE if matrix.squared_norm is not None else _OPERATOR_SIDE):
+    if _suits_lapack(matrix, k):
         return _by_lapack(matrix, k, which)
     return _by_krylov(matrix, k, which, generator)
 
@@ -215,8 +216,15 @@ def _distance_to_transposed(A: Any) -> float:
     return top * float(np.sqrt(squares))
 
 
+def _suits_lapack(matrix: _Symmetric, k: int) -> bool:
+    side = _OPERATOR_SIDE if matrix.squared_norm is None else max(_LAPACK_SIDE, 4 * k)
+    return matrix.n <= side
+
+
 def _by_lapack(matrix: _Symmetric, k: int, which: Which) -> EighResult:
     A = matrix.times(np.eye(matrix.n))
+    if matrix.squared_norm is not None:
+        matrix.n_products = 0  # entries were read
     A = 0.5 * (A + A.T)
     theta, V = np.linalg.eigh(A)
     error = _allowed(matrix, float(np.abs(theta).max()))

@@ -79,10 +79,10 @@ class KernelFunction:
     """A named kernel, or a user's, between points; holds none of them."""
 
     def __init__(self, kernel: Any, length_scale: Any, dim: int) -> None:
-        self.kernel, self.length_scale, self.dim = kernel, length_scale, dim
         takes_theta = not isinstance(kernel, str) and _n_arguments(kernel) == 3
         #: What a user's kernel is handed as theta; else reciprocal length scales, one a column.
         self.theta = _as_theta(length_scale) if takes_theta else _reciprocals(length_scale, dim)
+        self.kernel, self.length_scale, self.dim = kernel, np.array(length_scale), dim
         self._scaled = not isinstance(kernel, str) and not takes_theta
         self._users: Any = None if isinstance(kernel, str) else _compiled(kernel, takes_theta)
 
@@ -156,15 +156,13 @@ def _squares(Z: Array) -> Array:
 
 def _reciprocals(length_scale: Any, dim: int) -> Array:
     scale = as_array(length_scale, "length_scale")
-    if scale.shape not in ((), (dim,)) or not (scale > 0.0).all():
-        got = f"shape {scale.shape}" if scale.ndim else f"{scale:g}"
-        got = f"{scale.min():g}" if scale.shape == (dim,) else got
+    least = np.finfo(np.float64).tiny  # reciprocals of subnormal numbers are infinite
+    if scale.shape not in ((), (dim,)) or not (scale >= least).all():
+        got = f"shape {scale.shape}" if scale.shape not in ((), (dim,)) else f"{scale.min():g}"
         raise ValueError(
             f"length_scale must be positive, one number or one for each of {dim} columns, got {got}"
         )
-    with np.errstate(over="ignore"):  # of subnormal numbers
-        inverse = np.minimum(1.0 / scale.astype(np.float64), np.finfo(np.float64).max)
-    return np.array(np.broadcast_to(inverse, dim))
+    return np.array(np.broadcast_to(1.0 / scale.astype(np.float64), dim))
 
 
 def _as_theta(length_scale: Any) -> Array:

@@ -179,9 +179,10 @@ class _Factorisation:
     def _require_psd(self, left: Array) -> None:
         negative = left < -self.tolerance * self.diagonal
         if negative.any():
+            i = int(np.argmax(negative))
             raise ValueError(
                 f"{self.matrix.name} must be positive semidefinite, got a matrix that is not: "
-                f"row {np.argmax(negative)} has a negative residual"
+                f"row {i} has {left[i] / self.trace:.1g} of the trace after {self.count} pivots"
             )
 
 

@@ -56,6 +56,7 @@ class Source:
 
     def __init__(self, points: NDArray[Any], weights: NDArray[Any] | None) -> None:
         self.points, self.weights, self.kept = points, None, None
+        self._ratios: Array | None = None  # of the weights, which round by their order
         self._tables: dict[int, Array] = {}
         if weights is None:
             return
@@ -65,7 +66,20 @@ class Source:
             self.points, w = points[self.kept], w[self.kept]
             self.points.flags.writeable = False
         if w.min() != w.max():
-            self.weights = w / w.sum()
+            self._ratios, self.weights = w, w / w.sum()
+
+    @cached_property
+    def masses(self) -> Array:
+        """The weights (n,), equal ones as well."""
+        n = len(self.points)
+        return np.full(n, 1.0 / n) if self.weights is None else self.weights
+
+    @cached_property
+    def units(self) -> NDArray[np.int64]:
+        """The weights as integers with sum 2^62, (1, n)."""
+        units = np.empty((1, len(self.points)), np.int64)
+        fill_integer_weights(self.masses if self._ratios is None else self._ratios, units[0])
+        return units
 
     def keep_own(self) -> None:
         """Read a copy from now on: the caller may write to the input."""
@@ -137,6 +151,16 @@ class Cloud:
         return self.source.weights
 
     @property
+    def masses(self) -> Array:
+        """The weights (n,), equal ones as well."""
+        return self.source.masses
+
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """The weights as integers with sum 2^62, (1, n)."""
+        return self.source.units
+
+    @property
     def kept(self) -> NDArray[np.intp] | None:
         """(n,) rows of the input; None if all weights are positive."""
         return self.source.kept
@@ -188,14 +212,6 @@ class Cloud:
         step = len(x) if x.flags.c_contiguous else max(_PART_NUMBERS // self.dim, 1)
         for first in range(0, len(x), step):
             project_packed(theta, _contiguous(x[first : first + step]), *units, *tile, first, out)
-
-    @cached_property
-    def units(self) -> NDArray[np.int64]:
-        """The weights as integers with sum 2^62, (1, n)."""
-        weights = np.ones(self.size) if self.weights is None else self.weights
-        units = np.empty((1, self.size), np.int64)
-        fill_integer_weights(weights, units[0])
-        return units
 
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
@@ -251,7 +267,7 @@ class Cloud:
         out, x = np.empty((last - first, self.size), self.dtype), _contiguous(self.source.points)
         transpose_centred(x, 0, self.size, first, last, *units, out, 0)
         deviations = out - self._moments[0][first:last, None]  # in float64
-        deviations *= math.sqrt(1.0 / self.size) if self.weights is None else np.sqrt(self.weights)
+        deviations *= np.sqrt(self.masses)
         return deviations
 
     def variance_along(self, direction: Array) -> float:

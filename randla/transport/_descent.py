@@ -54,6 +54,7 @@ class SlicedWassersteinFlow(DirectionsResult):
     n_projections: int
     snapshots: Array | None
     snapshot_steps: NDArray[np.int64] | None
+    _first_step: int
 
     def _interval(self, level: float) -> tuple[Array, Array]:
         error = self.trace_standard_error, self.degrees_of_freedom
@@ -75,7 +76,7 @@ class SlicedWassersteinFlow(DirectionsResult):
         ax : matplotlib Axes
         """
         ax = axes_or_new(ax)
-        steps = np.arange(len(self.trace))
+        steps = self._first_step + np.arange(len(self.trace))
         ax.plot(steps, self.trace)
         ax.fill_between(steps, *self.confidence_interval(0.95), alpha=0.3)
         ax.set(xlabel="step", ylabel="sliced Wasserstein distance", yscale="log")
@@ -197,6 +198,7 @@ class Descent:
             n_projections=design.n,
             snapshots=np.array(kept) if kept else None,
             snapshot_steps=watch.first_step + watch.moments[: len(kept)] if kept else None,
+            _first_step=watch.first_step,
         )
 
     def _move(
@@ -211,8 +213,7 @@ class Descent:
         slopes = ProjectedSlopes(own, others, shares, 2.0)(design)
         mean = plain_mean(slopes.costs @ shares, design.block)  # of sum_k lambda_k f_k
         # x_i - eta d / (2 a_i) times the gradient, in the units of the input
-        masses = 1.0 / own.size if own.weights is None else own.weights[:, None]
-        move = slopes.gradient * (-0.5 * design.dim * self.step) / masses
+        move = slopes.gradient * (-0.5 * design.dim * self.step) / own.masses[:, None]
         move *= math.ldexp(1.0, clouds.exponent)
         moving.points[slice(None) if own.kept is None else own.kept] += move
         error, freedom = mean.standard_error, mean.degrees_of_freedom

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,24 +90,26 @@ class SlicedEstimator:
 
     # Estimates -----------------------------------------------------------------------------------
 
-    def draw(self, design: Design, first: int = 0) -> "Draws":
-        """Costs and controls at the directions of a design, from number `first` on."""
-        controls, block = self.controls(design), design.block
+    def draw(self, design: Design, known: "Draws | None" = None) -> "Draws":
+        """Costs and controls at the directions of a design, of which the first may be known."""
+        controls, block, n = self.controls(design), design.block, design.n
+        k, reads = (0, False) if controls is None else (controls.k, controls.reads_variances)
+        draws = Draws(
+            controls, np.empty(n), np.empty((n, k)), np.zeros(k), np.empty((2, n * reads))
+        )
+        n_costs, n_columns = (0, 0) if known is None else draws.take(known)
         step = max(_CHUNK_NUMBERS // (self.clouds.dim * block), 1) * block
-        k = 0 if controls is None else controls.k
-        costs, columns, sizes = [], [], np.zeros(k)
-        for start in range(first, design.n, step):
-            theta = design.rows(start, min(start + step, design.n))
-            reads = controls is not None and controls.reads_variances
-            variances = np.empty((2, len(theta))) if reads else None
-            costs.append(self.costs(theta, variances))
+        edges = [*range(n_columns, n_costs, step), *range(n_costs, n, step), n]
+        for start, stop in pairwise(edges):
+            theta, rows = design.rows(start, stop), slice(start, stop)
+            variances = draws.variances[:, rows] if reads else None
+            if start >= n_costs:
+                draws.costs[rows] = self.costs(theta, variances)
             if controls is not None:
                 column = controls.evaluate(theta, variances)
-                columns.append(column.centred)
-                sizes = np.maximum(sizes, column.sizes)
-        f = np.concatenate(costs)
-        table = np.concatenate(columns) if columns else np.empty((len(f), 0))
-        return Draws(controls, f, table, sizes)
+                draws.columns[rows] = column.centred
+                np.maximum(draws.sizes, column.sizes, out=draws.sizes)
+        return draws
 
     def result(self, design: Design) -> SlicedWassersteinResult:
         """The estimate from the directions of a design."""
@@ -209,32 +212,37 @@ class SlicedEstimator:
                 return self.final(replace(result, converged=False))
             factor = max(1.1 * min(miss, 4.0) ** 2, 1.5)  # errors fall like n^(-1/2)
             n, stage = min(math.ceil(design.n * factor), max_projections), stage + 1
-            before = design.n
             if design.kind == "rqmc":  # such sets do not grow: a new one, of another size
                 design = Directions("rqmc", self.clouds.dim, n, child_key(key, stage))
+                draws = self.draw(design)
             else:
                 design = Directions(design.kind, self.clouds.dim, n, key)
-            if design.kind == "rqmc" or self.controls(design) is not draws.controls:
-                draws = self.draw(design)  # "auto" now affords more: start again
-            else:
-                draws = draws.followed_by(self.draw(design, before))
+                draws = self.draw(design, draws)
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Costs (L,) at some directions, and the controls there: their centred columns (L, k), sizes
-    (k,) as in `Columns`.
+    (k,) as in `Columns`; variances (2, L) of the projections, (2, 0) if the controls need none.
     """
 
     controls: Controls | None
     costs: Array
     columns: Array
     sizes: Array
+    variances: Array
 
-    def followed_by(self, other: "Draws") -> "Draws":
-        """Append further directions with the same controls."""
-        costs = np.concatenate([self.costs, other.costs])
-        return replace(self, costs=costs, columns=np.concatenate([self.columns, other.columns]))
+    def take(self, known: "Draws") -> tuple[int, int]:
+        """Enter what is known of the first directions; of how many costs and columns are."""
+        n = len(known.costs)
+        if self.variances.shape[1] > known.variances.shape[1] == 0:
+            return 0, 0
+        self.costs[:n] = known.costs
+        self.variances[:, :n] = known.variances[:, : self.variances.shape[1]]
+        if self.controls is not known.controls:  # "auto" now affords more
+            return n, 0
+        self.columns[:n], self.sizes[:] = known.columns, known.sizes
+        return n, n
 
 
 def _variance_reduction(f: Array, error: float) -> float:

@@ -139,8 +139,9 @@ def sliced_wasserstein_matrix(
     Notes
     -----
     Work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is some rows of
-    N numbers for each thread, 16 MiB (with control variates 4 L K^2 bytes), and in up to 64
-    dimensions a centred copy of the clouds.
+    N numbers for each thread, 16 MiB (with control variates 4 L K^2 bytes, and 8 K d^2 for the
+    covariances that "quartic", "bures" and "full" need; of fewer points than dimensions 8 (n + m)^2
+    and 8 (n + m) d in their place), and in up to 64 dimensions a centred copy of the clouds.
 
     References
     ----------

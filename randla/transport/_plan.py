@@ -1,6 +1,6 @@
 """The mean of the plans that are optimal on lines: a plan in space, with its error."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
@@ -219,8 +219,6 @@ class _Matches:
                 cloud.source.keep_own()
         self._weighted = x.weights is not None or y.weights is not None
         self._coupling = Coupling(x.size, y.size, weighted=self._weighted)
-        self._points = [np.array(c.points[: c.dim].T, np.float64, order="C") for c in (x, y)]
-        self._points[0] += x.centre - y.centre  # both about the centre of y
 
     # Directions ----------------------------------------------------------------------------------
 
@@ -247,7 +245,7 @@ class _Matches:
         """Points that meet in two orders (n,) and (m,), and the masses that they share."""
         x, y = self._clouds
         if self._coupling.is_equal:
-            return first, second, np.full(x.size, 1.0 / x.size)
+            return first, second, x.masses
         if self._coupling.plan is not None:
             left, right, mass = self._coupling.plan
             return first[left], second[right], mass
@@ -273,19 +271,30 @@ class _Matches:
 
     # Means ---------------------------------------------------------------------------------------
 
+    def _points(self) -> list[Array]:
+        """The points (n, d) and (m, d), both about the centre of y."""
+        x, y = self._clouds
+        out = [np.empty((cloud.size, cloud.dim)) for cloud in (x, y)]
+        for cloud, rows in zip(self._clouds, out, strict=True):
+            for which, points in cloud.blocks():
+                rows[which] = points.T
+        out[0] += x.centre - y.centre
+        return out
+
     def means(self, design: Design, p: float, progress: bool) -> tuple[Array, Array, Array]:
         """Costs (L,); mean of the matches of each point (n, d), and its standard error."""
         x, s = self._clouds[0], design.block
         costs, n_blocks = np.empty(design.n), design.n // s
         total, square = np.zeros((2, x.size, x.dim))
         pilot: Array | None = None  # the first block: close to all others, so squares lose nothing
+        block_mean = partial(self._block, self._points(), p)
         n_most = min(_PARTS, max(_PART_NUMBERS // total.size, 1))
         for first, last in self._rounds(design, progress):
             orders, rows = self.orders(design.rows(first, last)), costs[first:last].reshape(-1, s)
             if pilot is None:
-                pilot = self._block(orders, 0, p, rows[0])
+                pilot = block_mean(orders, 0, rows[0])
             bounds = part_bounds(len(rows), min(n_most, len(rows)))
-            task = partial(self._sums, orders, bounds, p, rows, pilot)
+            task = partial(_sums, block_mean, orders, bounds, rows, pilot)
             for sums in run_parts(task, len(bounds), seconds=len(rows) * s * total.size * 3e-9):
                 total += sums[0]
                 square += sums[1]
@@ -296,27 +305,15 @@ class _Matches:
             square = np.sqrt(np.maximum(square, 0.0) / ((n_blocks - 1.0) * n_blocks))
         return costs, total + pilot, square
 
-    def _sums(
-        self, orders: Any, bounds: Any, p: float, costs: Array, pilot: Array, part: int
-    ) -> Array:
-        """Sums over the blocks of a part of the means less the pilot, and of their squares."""
-        sums = np.zeros((2, *pilot.shape))
-        for block in range(*bounds[part]):
-            change = self._block(orders, block, p, costs[block]) - pilot
-            sums[0] += change
-            sums[1] += change * change
-        return sums
-
-    def _block(self, orders: Any, block: int, p: float, costs: Array) -> Array:
+    def _block(self, points: list[Array], p: float, orders: Any, block: int, costs: Array) -> Array:
         """Mean of the matches (n, d) over the directions of one block; their costs (s,) are set."""
         x, s = self._clouds[0], len(costs)
-        moved = np.zeros_like(self._points[0])
+        moved = np.zeros_like(points[0])
         for k in range(s):
             row = block * s + k
             pairs = self.pairs(orders[0][row], orders[1][row])
-            costs[k] = add_matches(*self._points, *pairs, p, moved)
-        masses = 1.0 / x.size if x.weights is None else x.weights[:, None]
-        moved /= masses * s
+            costs[k] = add_matches(*points, *pairs, p, moved)
+        moved /= x.masses[:, None] * s
         return moved
 
     def plan(self, design: Design) -> Any:
@@ -333,3 +330,20 @@ class _Matches:
             plan = plan + coo_array((mass / design.n, tuple(at)), shape=self._shape).tocsr()
         plan.eliminate_zeros()  # steps of mass zero, where levels meet
         return plan
+
+
+def _sums(
+    block_mean: Callable[..., Array],
+    orders: Any,
+    bounds: Any,
+    costs: Array,
+    pilot: Array,
+    part: int,
+) -> Array:
+    """Sums over the blocks of a part of the means less the pilot, and of their squares."""
+    sums = np.zeros((2, *pilot.shape))
+    for block in range(*bounds[part]):
+        change = block_mean(orders, block, costs[block]) - pilot
+        sums[0] += change
+        sums[1] += change * change
+    return sums

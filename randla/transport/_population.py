@@ -55,9 +55,9 @@ def require_samples(clouds: Any, p: float) -> None:
     if not isinstance(clouds, Clouds):
         raise ValueError("population=True needs X and Y in memory, got Dask arrays of many points")
     if not _LEAST_POWER <= p <= SAFE_POWER:
+        why = " (at p = 1 the limit is not normal: see sliced_wasserstein_test)" * (p < 2.0)
         raise ValueError(
-            f"population=True needs p from {_LEAST_POWER:g} to {SAFE_POWER:g}, got {p:g} (at p = 1 "
-            "the limit is not normal: see sliced_wasserstein_test)"
+            f"population=True needs p from {_LEAST_POWER:g} to {SAFE_POWER:g}, got {p:g}{why}"
         )
     for cloud, name in zip(clouds.items, "XY", strict=True):
         n = effective_size(cloud)

@@ -12,12 +12,13 @@ from randla._parallel import part_bounds, run_parts, showing_progress
 from randla._random import draw_key
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number, as_points, as_weights
+from randla.transport._clouds import Source
 from randla.transport._controls.control_variates import Columns, Controls, directions_for
 from randla.transport._controls.regression import plain_mean
-from randla.transport._directions.frames import GivenFrames, as_frames, choose_frames
+from randla.transport._directions.frames import as_frames, choose_frames, the_circle
 from randla.transport._estimation import Draws, SlicedEstimator
 from randla.transport._kernels.circle import UNIT, circle_equal, circle_uniform, circle_weighted
-from randla.transport._kernels.cost import accumulate_weights, fill_integer_weights
+from randla.transport._kernels.cost import accumulate_weights
 from randla.transport._projections.costs import PairOfClouds
 from randla.transport._projections.projector import SAFE_POWER
 from randla.transport._result import SlicedWassersteinResult
@@ -152,23 +153,12 @@ def sliced_wasserstein_sphere(
         return estimator.exact() if x.dim == 2 else estimator.result(design)
 
 
-class _OnSphere:
-    """Points (n, d) of length one with positive weights (n,) of sum one, or None for equal ones."""
+class _OnSphere(Source):
+    """Weighted points (n, d) of length one."""
 
     def __init__(self, points: Array, weights: NDArray[Any] | None) -> None:
-        self.weights: Array | None = None
-        if weights is not None:
-            kept = weights > 0.0
-            points, w = points[kept], weights[kept] / weights.max()
-            self.weights = w / w.sum() if w.min() < 1.0 else None  # equal weights are none
-        self.points, (self.size, self.dim) = points, points.shape
-
-    @cached_property
-    def units(self) -> NDArray[np.int64]:
-        """The weights as integers with sum 2^62, (1, n)."""
-        units = np.empty((1, self.size), np.int64)
-        fill_integer_weights(np.ones(self.size) if self.weights is None else self.weights, units[0])
-        return units
+        super().__init__(points, weights)
+        self.size, self.dim = self.points.shape
 
     def mean(self, Z: Array) -> Array:
         """Weighted mean over the last axis, that of the points."""
@@ -274,8 +264,7 @@ class _CircleCosts(PairOfClouds):
         if len(means) == 2:
             means.append(means[0] - means[1])
         means = [m if m @ m.T > _ZERO else np.zeros_like(m) for m in means]  # not of rounding alone
-        masses = [np.full(1, 1.0 / c.size) if c.weights is None else c.weights for c in self.clouds]
-        moments = [c.points * np.sqrt(w)[:, None] for c, w in zip(self.clouds, masses, strict=True)]
+        moments = [c.points * np.sqrt(c.masses)[:, None] for c in self.clouds]
         return means + moments
 
     def form_means(self) -> Array:
@@ -311,7 +300,7 @@ class _SphereEstimator(SlicedEstimator):
 
     def exact(self) -> SlicedWassersteinResult:
         """The exact cost of clouds on the circle: that of any frame."""
-        frame: Any = GivenFrames(np.eye(2)[None])
+        frame = the_circle()
         f = self.circle.with_forms(frame.rows(0, 1))[0]
         return replace(self._result(None, None, plain_mean(f), f, f), _design=frame)
 
@@ -335,20 +324,19 @@ class _SphereEstimator(SlicedEstimator):
             self._made[name] = _controls(name, self.circle)
         return None if name is None else self._made[name]
 
-    def draw(self, design: Any, first: int = 0) -> Draws:
+    def draw(self, design: Any, known: Draws | None = None) -> Draws:
         """Costs and controls at the frames of a design."""
         controls, d = self.controls(design), self.circle.dim
         step = max(_CHUNK_NUMBERS // (2 * d * design.block), 1) * design.block
-        starts = range(first, design.n, step)
         drawn = [
             self.circle.with_forms(design.rows(start, min(start + step, design.n)))
-            for start in starts
+            for start in range(0, design.n, step)
         ]
         f, forms = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-        if controls is None:
-            return Draws(None, f, np.empty((len(f), 0)), np.empty(0))
-        columns = controls.evaluate(forms)
-        return Draws(controls, f, columns.centred, columns.sizes)
+        columns = Columns(np.empty((len(f), 0)), np.empty(0))
+        if controls is not None:
+            columns = controls.evaluate(forms)
+        return Draws(controls, f, columns.centred, columns.sizes, np.empty((2, 0)))
 
 
 def _controls(name: str, circle: _CircleCosts) -> Controls:

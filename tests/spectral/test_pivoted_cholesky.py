@@ -172,7 +172,9 @@ def lopsided(x, y, theta):
 
 
 def test_kernels_of_users():
-    fit = pivoted_cholesky(POINTS, 20, kernel=rational, length_scale=SCALES, rng=0)
+    scales = SCALES.copy()
+    fit = pivoted_cholesky(POINTS, 20, kernel=rational, length_scale=scales, rng=0)
+    scales[:] = 1.0  # what the caller does with them later does not matter
     scaled = POINTS / SCALES
     K = 1.0 / (1.0 + ((scaled[:, None] - scaled) ** 2).sum(axis=-1))
     np.testing.assert_allclose(residual(K, fit)[fit.pivots], 0.0, atol=1e-13)
@@ -213,6 +215,13 @@ def test_solve(ridge, shape):
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
+def test_solve_with_a_ridge_below_rounding():
+    fit = pivoted_cholesky(POINTS, 10, kernel="gaussian", rng=0)
+    b = np.random.default_rng(0).standard_normal(150)
+    outside = b - fit.factor @ np.linalg.lstsq(fit.factor, b)[0]
+    np.testing.assert_allclose(1e-300 * fit.solve(b, 1e-300), outside, atol=1e-12)
+
+
 def test_solve_has_more_digits_than_a_dense_solver():
     fit = pivoted_cholesky(
         np.linspace(0.0, 1.0, 30), 12, kernel="gaussian", length_scale=0.3, rng=0
@@ -248,6 +257,8 @@ def test_bad_arguments_of_methods():
     for ridge in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="ridge must be"):
             fit.logdet(ridge)
+    with pytest.raises(ValueError, match="length_scale must be positive"):
+        pivoted_cholesky(POINTS, 5, kernel="gaussian", length_scale=1e-310)
     with pytest.raises(ValueError, match=r"b must have shape \(150,\) or"):
         fit.solve(np.ones(3), 1.0)
     with pytest.raises(ValueError, match="X_new must have points of dimension 3"):

@@ -140,6 +140,8 @@ def test_plot():
     ax = flow.plot()
     assert ax.get_xlabel() == "step"
     assert flow.plot(ax=ax) is ax
+    later = sliced_wasserstein_flow(X, Y, n_steps=3, first_step=10, rng=0).plot()
+    assert later.lines[0].get_xdata().tolist() == [10, 11, 12]
     plt.close("all")
 
 

@@ -111,6 +111,8 @@ def test_what_is_refused():
     for p in (1.0, 1.4, 17.0):
         with pytest.raises(ValueError, match=r"population=True needs p from 1\.5 to 16"):
             sliced_wasserstein(X, Y, p=p, population=True)
+    with pytest.raises(ValueError, match=r"from 1\.5 to 16, got 17$"):  # nothing of p = 1
+        sliced_wasserstein(X, Y, p=17.0, population=True)
     with pytest.raises(ValueError, match="needs Y to have at least 20 points, got 19"):
         sliced_wasserstein(X, Y[:19], population=True)
     with pytest.raises(ValueError, match=r"at least 20 points \(1 / sum of squared"):

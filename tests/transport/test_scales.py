@@ -75,6 +75,13 @@ def test_equal_clouds_of_any_size(control, scale):
     assert not matrix.powers.any()
 
 
+def test_a_weighted_cloud_is_its_own_permutation():
+    X, a = clouds("gauss", 4, 90)[0], np.random.default_rng(0).random(90)
+    for seed, p in enumerate((1.0, 2.0, 16.0, 40.0)):
+        order = np.random.default_rng(seed).permutation(90)
+        assert sliced_wasserstein(X, X[order], a, a[order], p=p, rng=0).value == 0.0
+
+
 def test_the_costs_behind_the_estimate():
     X, Y = clouds("mix", 4, 40)
     result = sliced_wasserstein(X, Y, p=1.5, n_projections=100, control_variate="full", rng=3)

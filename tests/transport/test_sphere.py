@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from randla import sliced_wasserstein_sphere
+from randla import sliced_wasserstein_sphere, wasserstein_1d
 from randla.transport._directions.designs import Directions
 from randla.transport._directions.frames import Frames, choose_frames
 from randla.transport._sphere import _as_sphere, _CircleCosts
@@ -104,6 +104,19 @@ def test_a_rotation_of_both_clouds_changes_nothing():
     np.testing.assert_allclose(after, before, rtol=1e-10)
     same = sliced_wasserstein_sphere(X, X[::-1], n_projections=30, rng=0)
     assert same.power < 1e-28
+
+
+@pytest.mark.parametrize("p", [2.0, 16.0])
+def test_high_powers_of_weighted_clouds(p):
+    """Where the least cost is, masses meet: a unit in the last place of a shift shows at p = 16."""
+    X, Y = on_sphere(0, 30, 3), on_sphere(1, 30, 2, 20.0)
+    a, order = np.random.default_rng(2).random(30), np.random.default_rng(3).permutation(30)
+    assert sliced_wasserstein_sphere(X, X[order], a, a[order], p=p, rng=0).value == 0.0
+    assert sliced_wasserstein_sphere(X, np.repeat(X, 2, axis=0), p=p, rng=0).value == 0.0
+    Z = on_sphere(4, 25, 2, 20.0)  # two short arcs, which nothing leaves
+    u, v = (np.arctan2(*P.T[::-1]) / (2.0 * np.pi) for P in (Y, Z))
+    result = sliced_wasserstein_sphere(Y, Z, a, n_projections=1, p=p)
+    assert result.value == pytest.approx(wasserstein_1d(u, v, a, p=p), rel=1e-9)
 
 
 # Frames and controls -----------------------------------------------------------------------------

@@ -4,10 +4,8 @@ import warnings
 
 import pytest
 
-from randla.transport import (
-    FewProjectionsWarning,
-    sliced_wasserstein,
-)
+from randla.transport import FewProjectionsWarning, sliced_wasserstein
+from randla.transport._projections.costs import ProjectedCosts
 from tests.transport.reference import clouds
 
 
@@ -60,3 +58,21 @@ def test_an_adaptive_run_is_a_longer_run():
     assert adaptive.n_projections > 64
     plain = sliced_wasserstein(X, Y, n_projections=adaptive.n_projections, directions="iid", rng=1)
     assert adaptive.value == pytest.approx(plain.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("d", [5, 70])
+def test_costs_are_kept_where_more_controls_become_affordable(d, monkeypatch):
+    X, Y = clouds("mix", d, 40)
+    drawn, costs = [], ProjectedCosts.__call__
+
+    def counted(self, theta, variances=None):
+        drawn.append(len(theta))
+        return costs(self, theta, variances)
+
+    monkeypatch.setattr(ProjectedCosts, "__call__", counted)
+    options = {"directions": "iid", "control_variate": "auto", "rng": 1}
+    result = sliced_wasserstein(X, Y, rtol=0.003, n_projections=24, **options)
+    assert sum(drawn) == result.n_projections > 48
+    plain = sliced_wasserstein(X, Y, n_projections=result.n_projections, **options)
+    assert len(result.coefficients) == len(plain.coefficients) > 3
+    assert result.value == pytest.approx(plain.value, rel=1e-12)

@@ -184,7 +184,7 @@ class SparseMatrix(SpectralMatrix):
             z = np.zeros(n)
             return z, kernels.normal_vector(*self._csr, *bounds[k], x, self._u, vx, z)
 
-        results = run_parts(part, len(bounds), seconds=4 * self.A.nnz / _RATE)
+        results = run_parts(part, len(bounds), seconds=self.A.nnz / _RATE)  # bound by memory
         z, w = np.sum([z for z, _ in results], axis=0), sum(w for _, w in results)
         return (z - w * self._v if self._u.size else z)[:, None]
 

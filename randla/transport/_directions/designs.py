@@ -98,13 +98,15 @@ class Directions:
 
 
 class GivenDirections:
-    """Directions of the user; they have no distribution, hence no standard error."""
+    """Directions (L, d) or frames (L, d, 2) of the user; without a distribution, hence without a
+    standard error.
+    """
 
     kind: Kind = "array"
 
     def __init__(self, theta: Array) -> None:
         self._theta = theta
-        self.n, self.dim, self.block = len(theta), theta.shape[1], 1
+        self.n, self.dim, self.block = *theta.shape[:2], 1
 
     def rows(self, first: int, last: int) -> Array:
         """Directions first..last - 1."""
@@ -155,23 +157,28 @@ def _normalised(G: Array) -> Array:
     return G
 
 
-def as_directions(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections:
-    """Validate an array of unit rows (L, d); n is what `n_projections` says, if anything."""
+def as_given(directions: ArrayLike, shape: tuple[int, ...], note: str, n: int | None) -> Array:
+    """Validate an array (L, *shape); n is what `n_projections` says, if anything."""
     theta = as_array(directions, "directions").astype(np.float64)  # a copy, kept by results
-    if theta.ndim != 2 or theta.shape[1] != dim or not len(theta):
-        raise ValueError(
-            f"directions must have shape (L, {dim}), one unit vector a row, got shape {theta.shape}"
-        )
-    off = np.abs(np.sqrt(np.einsum("ld,ld->l", theta, theta)) - 1.0)
-    if off.max() > 1e-6:
-        worst = math.dist(theta[off.argmax()], np.zeros(dim))
-        raise ValueError(
-            f"directions must have rows of length 1 within 1e-6, got a row of length {worst:.9g}"
-        )
+    if theta.shape[1:] != shape or not len(theta):
+        asked = str(("L", *shape)).replace("'", "")
+        raise ValueError(f"directions must have shape {asked}, {note}, got shape {theta.shape}")
     if n not in (None, len(theta)):
         raise ValueError(
             f"n_projections must be left out or {len(theta)}, the number of directions given, "
             f"got {n}"
+        )
+    return theta
+
+
+def as_directions(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections:
+    """Validate an array of unit rows (L, d); n is what `n_projections` says, if anything."""
+    theta = as_given(directions, (dim,), "one unit vector a row", n)
+    lengths = np.sqrt(np.einsum("ld,ld->l", theta, theta))
+    worst = lengths[np.abs(lengths - 1.0).argmax()]
+    if abs(worst - 1.0) > 1e-6:
+        raise ValueError(
+            f"directions must have rows of length 1 within 1e-6, got a row of length {worst:.9g}"
         )
     return GivenDirections(theta)
 
@@ -189,17 +196,25 @@ def choose_design(
     chosen: Any = kind
     if kind == "auto":
         chosen = "rqmc" if dim == 2 or (dim == 3 and n >= 8 * N_BLOCKS) else auto
+    return Directions(affordable(chosen, kind, dim, n), dim, n, key)
+
+
+def affordable(chosen: Any, kind: str, dim: int, n: int, vectors: int = 1) -> Any:
+    """The kind chosen for the `kind` asked for, of n directions or frames of some vectors; "iid" if
+    these are too few for blocks.
+    """
     if chosen != "iid" and n < 2 * N_BLOCKS:
         if kind != "auto":
             message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
             warn_caller(message, FewProjectionsWarning)
-        chosen = "iid"
-    if chosen == "rqmc" and dim > _SOBOL_DIMENSIONS:
+        return "iid"
+    most = _SOBOL_DIMENSIONS // vectors
+    if chosen == "rqmc" and dim > most:
         raise ValueError(
-            f"directions must be 'iid', 'orthogonal' or 'auto' above {_SOBOL_DIMENSIONS} "
-            f"dimensions, got 'rqmc' for {dim}"
+            f"directions must be 'iid', 'orthogonal' or 'auto' above {most} dimensions, "
+            f"got 'rqmc' for {dim}"
         )
-    return Directions(chosen, dim, n, key)
+    return chosen
 
 
 def as_design(

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from randla._random import normal_rows
-from randla._results import warn_caller
 from randla._typing import Array
-from randla._validation import as_array, as_choice
-from randla.transport._directions.designs import N_BLOCKS, Directions, FewProjectionsWarning
-
-_SOBOL_DIMENSIONS = 10600  # of points whose frames have as many coordinates as SciPy's table
+from randla._validation import as_choice
+from randla.transport._directions.designs import (
+    N_BLOCKS,
+    Directions,
+    GivenDirections,
+    affordable,
+    as_given,
+)
 
 
 class Frames:
@@ -69,20 +72,6 @@ class Frames:
         return U[first - start * s : last - start * s]
 
 
-class GivenFrames:
-    """Frames of the user; they have no distribution, hence no standard error."""
-
-    kind: Literal["array"] = "array"
-
-    def __init__(self, U: Array) -> None:
-        self._U = U
-        self.n, self.dim, self.block = len(U), U.shape[1], 1
-
-    def rows(self, first: int, last: int) -> Array:
-        """Frames first..last - 1."""
-        return self._U[first:last]
-
-
 def _orthonormal(G: Array) -> Array:
     """Gram and Schmidt for two columns: normals become frames of Haar's distribution."""
     first, second = G[:, :, 0], G[:, :, 1]
@@ -103,42 +92,31 @@ def _planes_at_right_angles(w: Array) -> Array:
     return np.eye(3)[:, :2] - v[:, :, None] * (scale[:, None] * v[:, :2])[:, None, :]
 
 
-def as_frames(directions: ArrayLike, dim: int, n: int | None) -> GivenFrames:
+def the_circle() -> GivenDirections:
+    """The one frame, but for rotations, in the plane."""
+    return GivenDirections(np.eye(2)[None])
+
+
+def as_frames(directions: ArrayLike, dim: int, n: int | None) -> GivenDirections:
     """Validate an array (L, d, 2) of orthonormal columns; n is what `n_projections` says."""
-    U = as_array(directions, "directions").astype(np.float64)  # a copy, kept by results
-    if U.ndim != 3 or U.shape[1:] != (dim, 2) or not len(U):
-        raise ValueError(
-            f"directions must have shape (L, {dim}, 2), two orthonormal columns each, "
-            f"got shape {U.shape}"
-        )
+    U = as_given(directions, (dim, 2), "two orthonormal columns each", n)
     off = np.abs(np.einsum("lda,ldb->lab", U, U) - np.eye(2)).max(axis=(1, 2))
     if off.max() > 1e-6:
         raise ValueError(
             "directions must have orthonormal columns within 1e-6, "
             f"got directions[{off.argmax()}], which is off by {off.max():.3g}"
         )
-    if n not in (None, len(U)):
-        raise ValueError(
-            f"n_projections must be left out or {len(U)}, the number of frames given, got {n}"
-        )
-    return GivenFrames(U)
+    return GivenDirections(U)
 
 
-def choose_frames(directions: str, dim: int, n: int, key: np.uint64) -> Frames:
+def choose_frames(directions: str, dim: int, n: int, key: np.uint64) -> Frames | GivenDirections:
     """The design asked for: "auto" is quasi-random in space from 64 frames on, else independent."""
     kind = as_choice(directions, "directions", ("iid", "orthogonal", "rqmc", "auto"))
+    if dim == 2:
+        return the_circle()
     if n < 2:
         raise ValueError(f"n_projections must be at least 2 for a standard error, got {n}")
     chosen = kind
     if kind == "auto":
         chosen = "rqmc" if dim == 3 and n >= 8 * N_BLOCKS else "iid"
-    if chosen != "iid" and n < 2 * N_BLOCKS:
-        message = f"directions={kind!r} needs n_projections >= {2 * N_BLOCKS}, got {n}: iid"
-        warn_caller(message, FewProjectionsWarning)
-        chosen = "iid"
-    if chosen == "rqmc" and dim > _SOBOL_DIMENSIONS:
-        raise ValueError(
-            f"directions must be 'iid', 'orthogonal' or 'auto' above {_SOBOL_DIMENSIONS} "
-            f"dimensions, got 'rqmc' for {dim}"
-        )
-    return Frames(chosen, dim, n, key)
+    return Frames(affordable(chosen, kind, dim, n, vectors=2), dim, n, key)

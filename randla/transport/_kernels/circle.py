@@ -60,32 +60,39 @@ def _cost(gap, p):
 
 @kernel
 def _shifted_cost(u, v, a, b, alpha, p):
-    """h(alpha) and its right derivative, for accumulated masses a, b and alpha in units.
+    """h(alpha), its right derivative, and how far it is to the last kink, or zero, and to the next;
+    accumulated masses a, b and alpha are in units.
 
     Where alpha grows, each of the m jumps of G moves to the right: v_j gains the mass that v_{j+1}
-    loses. Where jumps of F and G meet, that of F comes first.
+    loses. A kink is where jumps of F and G meet; that of F comes first.
     """
     n, m = u.size, v.size
     turns = -alpha // _TOTAL  # how often G has gone round at zero
     i, j = 0, np.searchsorted(b, -alpha - turns * _TOTAL, side="right")  # its first jump after zero
     ahead = turns * _TOTAL + alpha  # of the jumps of G
-    reached, total, slope, before, moved = np.int64(0), 0.0, 0.0, 0.0, 0.0
+    reached, total, slope, before, moved = np.int64(0), 0.0, 0.0, 0.0, np.int64(0)
+    last = ahead + (b[j - 1] if j > 0 else 0)  # jump of G up to zero, where F has one
+    left, right = _TOTAL, -last if last < 0 else _TOTAL
     while i < n:
         x, y = a[i], b[j] + ahead
         cost = _cost(u[i] - v[j] - turns, p)
         slope += moved * (before - cost)  # if the step before was a jump of G
-        total += np.float64(min(x, y) - reached) * cost
-        reached, before = min(x, y), cost
+        step = min(x, y) - reached
+        total += np.float64(step) * cost
+        reached, before = reached + step, cost
         first = np.int64(x <= y)  # without a branch, which would be a coin toss
+        left = min(left, _TOTAL if moved | first else step)  # a jump of F, then one of G
+        right = min(right, step if moved & first else _TOTAL)
         i += first
         j += 1 - first
-        moved = 1.0 - first
+        moved = 1 - first
         if j == m:
             j, turns, ahead = 0, turns + 1, ahead + _TOTAL
     if b[j] + ahead == _TOTAL:  # this jump of G is at 1, which is 0: its point is the first again
         after = v[j + 1] + turns if j + 1 < m else v[0] + turns + 1.0
         slope += _cost(u[0] + 1.0 - v[j] - turns, p) - _cost(u[0] + 1.0 - after, p)
-    return total * UNIT, slope * UNIT
+        left = np.int64(0)
+    return total * UNIT, slope * UNIT, left, right
 
 
 @kernel
@@ -93,29 +100,29 @@ def circle_weighted(U, V, A, B, p, out):
     """out[row] = W_p^p of sorted rows U (R, n), V (R, m), in turns, with accumulated masses A, B
     (R or 1 rows, int64 units of `UNIT`, the last of each row the total).
 
-    The least value of a convex function that is linear in pieces: two tangents are intersected
-    until the function there lies on them. Some nine evaluations, O(n + m) each.
+    The least value of a convex function that is linear between kinks, which are integers: it falls
+    up to the kink `low` and rises, or is flat, from the kink `high` on. One in between is where the
+    tangents meet. Some 10 to 20 evaluations, at p = 16 some 50, O(n + m) each.
     """
     for row in range(U.shape[0]):
         u, v = U[row], V[row]
         a, b = A[row if A.shape[0] > 1 else 0], B[row if B.shape[0] > 1 else 0]
         low, high = -_TOTAL, _TOTAL
-        h_low, s_low = _shifted_cost(u, v, a, b, low, p)
-        h_high, s_high = _shifted_cost(u, v, a, b, high, p)
+        h_low, s_low, _, _ = _shifted_cost(u, v, a, b, low, p)
+        h_high, s_high, _, _ = _shifted_cost(u, v, a, b, high, p)
         best = min(h_low, h_high)
-        while s_low < 0.0 < s_high and high - low > 1:
+        while s_low < 0.0 < s_high and low < high:
             width = np.float64(high - low)
             step = (h_high - h_low - s_high * width) / (s_low - s_high)  # where the tangents meet
-            bound = h_low + s_low * step
-            alpha = min(max(low + np.int64(np.rint(step)), low + 1), high - 1)
-            h, s = _shifted_cost(u, v, a, b, alpha, p)
+            alpha = min(max(low + np.int64(np.rint(step)), low), high - 1)
+            h, s, left, right = _shifted_cost(u, v, a, b, alpha, p)
             best = min(best, h)
-            if h <= bound * (1.0 + 1e-15) or s == 0.0:
-                break
             if s < 0.0:
-                low, h_low, s_low = alpha, h, s
+                low, h_low, s_low = alpha + right, h + s * right, s
             else:
-                high, h_high, s_high = alpha, h, s
+                high, h_high, s_high = alpha - left, h - s * left, s
+        if low == high:
+            best = min(best, _shifted_cost(u, v, a, b, low, p)[0])
         out[row] = best
 
 

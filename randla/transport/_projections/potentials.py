@@ -11,22 +11,11 @@ from randla.transport._kernels.potential import fill_biases, fill_potentials
 from randla.transport._projections.projector import Side
 
 
-def masses_of(cloud: Cloud) -> Array:
-    """Weights (n,) of sum 1."""
-    return np.full(cloud.size, 1.0 / cloud.size) if cloud.weights is None else cloud.weights
-
-
 class Potentials:
-    """Of sorted rows of two clouds, on each direction.
-
-    Attributes
-    ----------
-    masses : pair of ndarray
-        Weights (n,) and (m,) of sum 1.
-    """
+    """Of sorted rows of two clouds, on each direction."""
 
     def __init__(self, x: Cloud, y: Cloud, p: float, unit: float = 1.0) -> None:
-        self.p, self.unit, self.masses = p, unit, (masses_of(x), masses_of(y))
+        self.p, self.unit, self.masses = p, unit, (x.masses, y.masses)
         self._levels: tuple[NDArray[np.int64], ...] | None = None
         if x.weights is None and y.weights is None:  # in units of 1 / lcm(n, m)
             least = math.lcm(x.size, y.size)

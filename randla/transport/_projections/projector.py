@@ -151,6 +151,7 @@ class Projector:
         """``task(rows, sides)`` for the sorted projections on ``theta[rows]``, batch by batch;
         fills `variances` (K, L), those of the projections of each cloud.
         """
+        assert batch % 4 == 0, batch  # directions are projected four at a time
         padded, L, local = self.padded(theta), len(theta), threading.local()
         for cloud in self._clouds:
             cloud.make_ready()

@@ -118,8 +118,7 @@ class ProjectedSlopes:
             part = np.subtract(points.T, x.mean - x.centre, dtype=np.float64)  # x_i - m_x, (n', d)
             part *= slope
             part += constant  # c_i
-            mass = 1.0 / x.size if x.weights is None else x.weights[rows, None]
-            part *= mass / d  # a_i c_i / d = E a_i theta theta' c_i
+            part *= x.masses[rows, None] / d  # a_i c_i / d = E a_i theta theta' c_i
             gradient[rows] += part
 
     # Slopes and their sums ------------------------------------------------------------------------
