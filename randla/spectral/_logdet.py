@@ -87,7 +87,7 @@ class LogdetResult(Result):
 
         From the lower bound less t standard errors of its own to the upper bound plus t of its
         own, Student's t, each end moved outwards by what the skewness of the sample asks for [1]_.
-        It ends where a bound holds without chance.
+        It ends where a bound holds without chance, but for the bracket.
 
         References
         ----------
@@ -99,7 +99,10 @@ class LogdetResult(Result):
         )
         low = self.quadrature_lower - (t + max(-push, 0.0)) * self._end_errors[0]
         high = self.quadrature_upper + (t + max(push, 0.0)) * self._end_errors[1]
-        return max(low, self._certain[0]), min(high, self._certain[1])
+        return (
+            min(max(low, self._certain[0]), self.quadrature_lower),
+            max(min(high, self._certain[1]), self.quadrature_upper),
+        )
 
 
 def logdet(
@@ -133,11 +136,11 @@ def logdet(
         with as many products each (100 at most) as make the bracket of the quadrature narrow.
         From n products on the result is exact.
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
-        :math:`P = F F^T + lower\, I`, whose determinant is known, so that only that of
-        :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, a pivoted Cholesky
-        factor F of :math:`A - lower\, I`, of rank n/4 or :math:`8\sqrt n` at most; else None. A
-        result of :func:`pivoted_cholesky` must be of a matrix K with :math:`A - lower\, I - K`
-        positive semidefinite, such as the kernel matrix K in A = K + lower I.
+        :math:`P = F F^T + r I` with r a little above `lower`, whose determinant is known, so that
+        only that of :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, F is a pivoted
+        Cholesky factor of :math:`A - lower\, I`, of rank n/4 or :math:`8\sqrt n` at most; else
+        there is none. A result of :func:`pivoted_cholesky` must be that of a matrix K with
+        :math:`A - lower\, I - K` positive semidefinite: the kernel matrix in A = K + lower I.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result.
 
@@ -161,13 +164,14 @@ def logdet(
     -----
     Cholesky takes :math:`n^3/3` operations and a copy of `A`; a sparse matrix of more than 1000
     rows has a sparse factorisation, whose fill only a `lower` avoids. Lanczos takes ``n_products``
-    products, :math:`O(nlm)` operations for l steps (l at most 100) of m vectors, all
-    reorthogonalised, and 8 n l doubles; a preconditioner of rank k a further
-    :math:`O(nk^2 + nklm)`.
+    products, :math:`O(nl)` operations more for each (l is the number of steps, at most 100, whose
+    vectors are all kept orthogonal), and 8 n l doubles; a preconditioner of rank k takes
+    :math:`O(nk^2)`, and O(nk) for each product.
 
-    The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom. It
-    held in 93 per cent and more at nominal 95 in all settings of the page "What is tested".
-    Rounding limits both: above a condition of about 1e13 digits of the determinant are lost.
+    The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom, and
+    a correction for skewness. It held in 93 per cent and more at nominal 95 in all settings of the
+    page "What is tested". Rounding limits both: above a condition of about 1e13 digits of the
+    determinant are lost.
 
     References
     ----------

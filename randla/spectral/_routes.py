@@ -106,7 +106,7 @@ def _rank(tails: Array, total: float, goal: Goal) -> int | None:
 
 def _direct(A: Any, goal: Goal, method: str) -> Subspace:
     """All of A by LAPACK: of itself, or of the triangular factor."""
-    B = A.times(np.eye(A.shape[1]))
+    B = A.entries()
     if method == "lapack":
         U, s, Vt = np.linalg.svd(B, full_matrices=False)
     else:
@@ -158,7 +158,8 @@ def _eigenvectors(C: Array, k: int) -> tuple[Array, Array]:
     """Eigenvalues of a symmetric matrix in descending order, at least k, and their vectors."""
     n = len(C)
     if 4 * k <= n:
-        mu, V = eigh(C, subset_by_index=(n - k, n - 1), driver="evr", check_finite=False)
+        # C' is C in the order that LAPACK takes without a copy.
+        mu, V = eigh(C.T, subset_by_index=(n - k, n - 1), driver="evr", check_finite=False)
         # Inverse iteration may fail in a cluster, and bisection among numbers that underflow.
         if mu.size == k and np.abs(V.T @ V - np.eye(k)).max() < 1e-12:
             return mu[::-1], V[:, ::-1]

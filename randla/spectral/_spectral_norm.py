@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
 from randla._random import as_generator
 from randla._results import Result
@@ -103,7 +102,8 @@ def spectral_norm(
         matrix = matrix.transposed()
     n = matrix.shape[1]
     if matrix.is_read and n <= (_SPARSE_GRAM_SIDE if is_sparse(A) else _GRAM_SIDE):
-        low = high = _largest_eigenvalue(matrix)
+        # All eigenvalues: LAPACK's bisection for one alone has failed where all are equal.
+        low = high = max(float(np.linalg.eigvalsh(matrix.gram())[-1]), 0.0)
         p = 0.0
     else:
         low, high = _lanczos(matrix, p, generator)
@@ -112,12 +112,6 @@ def spectral_norm(
     if matrix.is_read:
         upper = min(upper, math.sqrt(matrix.squared_norm * (1.0 + error)))
     return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
-
-
-def _largest_eigenvalue(matrix: SpectralMatrix) -> float:
-    n = matrix.shape[1]
-    value = eigh(matrix.gram(), eigvals_only=True, subset_by_index=(n - 1, n - 1))[0]
-    return max(float(value), 0.0)
 
 
 def _lanczos(matrix: SpectralMatrix, p: float, rng: np.random.Generator) -> tuple[float, float]:

@@ -112,7 +112,7 @@ def trace(
         - "xnystrace": needs `psd`; the same with half as many products.
         - "hutch++": independent probes off a basis of the range [1]_. Its interval is at its
           nominal level, and not wider: often narrower than XTrace's where singular values decay
-          slowly, wider where they decay fast (there it holds 88-92 % at nominal 95 %).
+          slowly, wider where they decay fast (there it holds 88-93 % at nominal 95 %).
         - "hutchinson": the mean of independent :math:`x^T A x`. For flat spectra, and for n so
           large that not all products fit into memory: it holds 64 vectors at a time.
     rng : {None, int, SeedSequence, Generator}, optional
@@ -146,7 +146,7 @@ def trace(
     which share all vectors but one, is *not* the error of their mean: read so, it held 35 to 94 %
     at nominal 95 %. The standard error here is the jackknife of the whole estimator, by leaving two
     vectors out in all ways, which takes :math:`O(m^3)` and no product. It is conservative in
-    expectation for the *variance* (Efron and Stein). Coverage is measured, not proved: 96-100 % at
+    expectation for the *variance* (Efron and Stein). Coverage is measured, not proved: 94-100 % at
     nominal 95 %, but 82-93 % for one large eigenvalue over a flat rest with fewer products than
     stated under Warns.
 

@@ -58,9 +58,9 @@ def test_norm_of_a_complement(s, steps):
     assert lower < (1.0 - 1e-5) * true
     assert true < upper < np.inf
     np.testing.assert_allclose(V.T @ vectors, 0.0, atol=1e-13)
-    assert complement_norm(open_matrix(A), V, 1e-6, rng, 3)[1] == np.inf  # too few for any
+    assert complement_norm(open_matrix(A), V, 1e-6, rng, 2)[1] > true
     lower, upper, _ = complement_norm(open_matrix(np.eye(9)), V[:9, :0], 1e-6, rng, 8)
-    np.testing.assert_allclose([lower, upper], 1.0, rtol=1e-14)
+    np.testing.assert_allclose([lower, upper], 1.0, rtol=1e-9)
 
 
 def test_values_that_a_gram_matrix_loses_are_had_by_qr(monkeypatch):

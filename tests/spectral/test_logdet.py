@@ -71,8 +71,10 @@ def test_sparse_factorisation():
     for shift in (4.0, 8.2):  # an eigenvalue below zero; all of them
         with pytest.raises(ValueError, match=r"\bA must be positive definite"):
             logdet(A - shift * sparse.eye_array(n * n))
-    with pytest.raises(ValueError, match=r"\bA must be positive definite"):
-        logdet(sparse.csr_array((1200, 1200)))
+    swaps = sparse.kron(sparse.eye_array(600), [[0.0, 1.0], [1.0, 0.0]])  # pivots off the diagonal
+    for singular_or_indefinite in (sparse.csr_array((1200, 1200)), swaps):
+        with pytest.raises(ValueError, match=r"\bA must be positive definite"):
+            logdet(singular_or_indefinite)
 
 
 def test_as_many_products_as_columns_are_exact():

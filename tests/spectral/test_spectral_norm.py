@@ -52,6 +52,13 @@ def test_invariant_spaces_end_the_search(A):
     assert norm.n_passes <= 4
 
 
+@pytest.mark.parametrize("seed", [1000209, 1000373])
+def test_equal_singular_values(seed):
+    _, A, _ = hostile.draw(np.random.default_rng(seed), 60)  # an orthogonal matrix
+    norm = spectral_norm(A)
+    assert norm.lower <= largest(A) <= norm.upper <= 1.0001 * norm.lower
+
+
 def test_dask_and_wide():
     da = pytest.importorskip("dask.array")
     A = np.random.default_rng(0).standard_normal((90, 40))

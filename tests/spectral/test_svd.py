@@ -181,3 +181,15 @@ def test_operators():
     assert not hostile.faults(result, A, False)
     with pytest.raises(ValueError, match="certify must be 'auto'"):
         svd(aslinearoperator(A), 4, certify="frobenius")
+
+
+def test_dask_blocks_are_read_once_for_each_block_of_vectors(take):
+    array = pytest.importorskip("dask.array")
+    A = spectrum(3.0 / np.arange(1, 61), 200) + 3.0
+    assert svd(array.from_array(A, chunks=(70, 60)), 4, center=True).n_passes == 2
+    take("krylov")
+    chunked = [svd(array.from_array(A, chunks=(c, 60)), 4, center=True, rng=0) for c in (70, 200)]
+    for result in chunked:
+        assert result.n_passes <= 5
+        assert not hostile.faults(result, A, True)
+    np.testing.assert_allclose(chunked[0].s, chunked[1].s, rtol=1e-12)

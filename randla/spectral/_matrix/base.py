@@ -63,6 +63,10 @@ class SpectralMatrix(ABC):
         G = self.gram_times(np.eye(self.shape[1]))
         return 0.5 * (G + G.T)  # symmetric but for rounding
 
+    def entries(self) -> Array:
+        """All of A, a new array."""
+        return self.times(np.eye(self.shape[1]))
+
     def residual_squared_norm(self, B: Array, V: Array) -> float:
         """``|A - B V'|_F^2``, with B (m, k) and V (n, k), by blocks of columns."""
         n, total = self.shape[1], 0.0

@@ -111,6 +111,16 @@ class DenseMatrix(SpectralMatrix):
         G, d = self._pass(visit, (n, n), n, tile_rows=4 * n, is_gram=True)
         return G if d is None else G - self.shape[0] * np.outer(d, d)
 
+    def entries(self) -> Array:
+        """All of A, a new array."""
+        B = np.empty(self.shape)
+
+        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+            B[i:j] = tile
+
+        _, d = self._pass(visit, (0,), 1)
+        return B if d is None else np.subtract(B, d, out=B)
+
     def residual_squared_norm(self, B: Array, V: Array) -> float:
         """``|A - B V'|_F^2`` in one read."""
         self.measured()
@@ -213,7 +223,7 @@ class DenseMatrix(SpectralMatrix):
                 if not (self._is_measured or is_gram):
                     squares.append(_sum_of_squares(tile))
                 if self.center and not self._is_measured:
-                    sums[:-1] += np.ones(len(tile)) @ tile
+                    sums[:-1] += tile.sum(axis=0)
             squares = [float(np.trace(total))] if is_gram else squares
             sums[-1] = sum(squares) if not np.isfinite(squares).all() else math.fsum(squares)
             return total, sums
@@ -222,7 +232,10 @@ class DenseMatrix(SpectralMatrix):
         totals, moments = zip(
             *run_parts(part, len(bounds), seconds=seconds, blas=True), strict=True
         )
-        return sum(totals), np.array(moments)
+        total = totals[0]
+        for other in totals[1:]:
+            total += other
+        return total, np.array(moments)
 
 
 def _tiles(part: tuple[int, int], rows: int) -> list[tuple[int, int]]:
