@@ -26,7 +26,7 @@ _N_POINTS, _N_FILTERS_AT_POINT = 10, 10  # where the variance is compared with t
 _VARIANCES = 1e-6, 50.0  # what can be told from so few
 _FEWEST, _MOST = -1.0, 3.0  # doublings of the particles away from the centre
 #: Standard deviations of log Zhat that are aimed at, and the most particles, by method.
-_AIM = {"particle": (1.5, 5000), "pmmh": (1.2, 20000)}
+_AIM = {"particle": (1.5, 5000), "pmmh": (1.0, 20000)}
 
 
 class Size(NamedTuple):

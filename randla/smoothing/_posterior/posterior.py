@@ -93,7 +93,7 @@ def posterior(
         of them by default.
     n_particles : int or "auto", optional
         Particles of collapsed moves. "auto" looks at the spread of the estimated log-likelihood,
-        aims at a standard deviation of 1.5 (1.2 for "pmmh") wherever the parameters are, and does
+        aims at a standard deviation of 1.5 (1 for "pmmh") wherever the parameters are, and does
         without collapsed moves where that would take more than 5000. Sweeps have 20.
     n_chains : int, optional
         Independent chains.
