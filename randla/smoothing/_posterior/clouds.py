@@ -137,7 +137,7 @@ class Clouds:
         space = Smoother(self.problem, self.size.at(z), self.stream)
         if self.problem.method == "pmmh":  # any scheme will do, and this one adds the least noise
             for part in space.parts:
-                part.filter.scheme, part.filter.threshold = resample.SYSTEMATIC, 0.5
+                part.filter.resample_by(resample.SYSTEMATIC, 0.5)
         spaces.append(space)
         return space
 
