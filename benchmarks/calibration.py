@@ -53,14 +53,14 @@ def shares(result, truth, *, which=..., **options):
     return held
 
 
-def t_shares(estimate, standard_error, degrees_of_freedom, truth):
+def t_shares(estimate, standard_error, degrees_of_freedom, truth, *, wider=0.0):
     """The same for Student t intervals of a result that has no intervals of its own."""
     from randla._results import t_interval
 
     held = []
     for level in LEVELS:
         low, high = t_interval(estimate, standard_error, degrees_of_freedom, level)
-        held.append(np.mean((low <= truth) & (truth <= high)))
+        held.append(np.mean((low - wider <= truth) & (truth <= high + wider)))
     return held
 
 

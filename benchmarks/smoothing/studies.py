@@ -24,42 +24,46 @@ from randla import (
     ppg,
     structural,
 )
+from randla.smoothing._particles.result import bound_on_bias
 
 BATCH = 100  # groups of chains that are run at a time
 SMOOTHERS = {"paris": paris, "ffbs": ffbs, "ppg": ppg, "particle_gibbs": particle_gibbs}
 
 
-def smoother(name, model, n_times, functional, n_particles, exact, **options):
+@cache
+def repeated(name, data, n_particles, draws):
+    """Of each draw a group of chains: mean, standard error, bound on the bias; and the truth."""
+    model, n_times, functional, _, exact = models()[data]
+    y = model.simulate(n_times, rng=1)[1]
+    if functional == "state" and isinstance(model, LinearGaussian):
+        y[n_times // 3 : 2 * n_times // 3] = np.nan
+    options = {"n_particles": n_particles}
+    if name in ("ppg", "particle_gibbs"):
+        burn_in = ppg(model, y, functional, n_iterations=100, rng=2, **options).suggested_burn_in
+        options |= {"n_iterations": burn_in + 20, "burn_in": burn_in}
+    found = []
+    for first in range(0, draws, BATCH):
+        n = min(BATCH, draws - first)
+        result = SMOOTHERS[name](
+            model, y, functional, n_chains=CHAINS * n, rng=3 + first, **options
+        )
+        groups = result.per_chain.reshape(n, CHAINS, -1)
+        errors = groups.std(axis=1, ddof=1) / np.sqrt(CHAINS)
+        logs = result.log_likelihood_per_chain.reshape(n, CHAINS)
+        bounds = list(map(bound_on_bias, groups, logs))
+        found += zip(groups.mean(axis=1), errors, bounds, strict=True)
+    return found, exact(model, y).expectation(functional)
+
+
+def smoother(name, data, n_particles, *, include_bias=False):
     """Function of a number of draws for a `Study`."""
 
     def cover(draws):
-        y = model.simulate(n_times, rng=1)[1]
-        if functional == "state" and isinstance(model, LinearGaussian):
-            y[n_times // 3 : 2 * n_times // 3] = np.nan
-        truth = exact(model, y).expectation(functional)
-        run = SMOOTHERS[name]
-        sweeps = dict(options)
-        if name in ("ppg", "particle_gibbs"):
-            pilot = ppg(model, y, functional, n_particles=n_particles, n_iterations=100, rng=2)
-            burn_in = pilot.suggested_burn_in
-            sweeps |= {"n_iterations": burn_in + 20, "burn_in": burn_in}
-        held = []
-        for first in range(0, draws, BATCH):
-            n = min(BATCH, draws - first)
-            result = run(
-                model,
-                y,
-                functional,
-                n_particles=n_particles,
-                n_chains=CHAINS * n,
-                rng=3 + first,
-                **sweeps,
-            )
-            groups = result.per_chain.reshape(n, CHAINS, -1)
-            errors = groups.std(axis=1, ddof=1) / np.sqrt(CHAINS)
-            pairs = zip(groups.mean(axis=1), errors, strict=True)
-            held += [t_shares(mean, error, CHAINS - 1, truth) for mean, error in pairs]
-        return held
+        found, truth = repeated(name, data, n_particles, draws)
+        return [
+            t_shares(mean, error, CHAINS - 1, truth, wider=bound if include_bias else 0.0)
+            for mean, error, bound in found
+        ]
 
     return cover
 
@@ -187,16 +191,16 @@ PRIOR_OF_VARIANCES = {
 
 
 def studies():
-    for data, (model, n_times, functional, n_particles, exact) in models().items():
-        arguments = model, n_times, functional
-        for n in (n_particles, 20 * n_particles):
-            for name in ("paris", "ffbs"):
-                cover = smoother(name, *arguments, n, exact)
-                draws = 800 if n == n_particles else 400
-                yield Study(name, f"{data}: {n} particles", draws, cover)
+    for data, (*_, n_particles, _) in models().items():
+        few, many = f"{data}: {n_particles} particles", f"{data}: {20 * n_particles} particles"
+        for name in ("paris", "ffbs"):
+            yield Study(name, few, 800, smoother(name, data, n_particles))
+            cover = smoother(name, data, n_particles, include_bias=True)
+            yield Study(f"{name}: include_bias", few, 800, cover)
+        for name in ("paris", "ffbs"):
+            yield Study(name, many, 400, smoother(name, data, 20 * n_particles))
         for name in ("ppg", "particle_gibbs"):
-            cover = smoother(name, *arguments, n_particles, exact)
-            yield Study(name, f"{data}: {n_particles} particles", 800, cover)
+            yield Study(name, few, 800, smoother(name, data, n_particles))
     yield from filter_errors.studies()
     for method in ("ppg", "paris"):
         cover = algorithms_error(method)

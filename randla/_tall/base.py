@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from randla._parallel import part_bounds, run_parts
 from randla._scaling import exponents_of, median_exponents, power_of_two_scale
-from randla._tall.problem import LeastSquaresMatrix
+from randla._tall.passes import LeastSquaresMatrix
 from randla._typing import Array
 
 Function = Callable[..., Any]  # of a block, or of the number of its first row, and of vectors

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 from randla._tall.base import TallMatrix
 from randla._tall.blocks import as_block, open_block
 from randla._tall.operator import OperatorMatrix
-from randla._tall.problem import LeastSquaresMatrix
+from randla._tall.passes import LeastSquaresMatrix
 from randla._validation import are_in_memory, as_array, as_matrix, is_sparse, require_rhs_shape
 
 

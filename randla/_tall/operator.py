@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from randla._tall.problem import ProductPasses
+from randla._tall.passes import ProductPasses
 from randla._typing import Array
 
 #: Columns of a sketch that are sent through an operator at a time.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from randla._tall.memory import CarefulSum, MemoryMatrix, SplitTriangle
-from randla._tall.problem import ProductPasses
+from randla._tall.passes import ProductPasses
 from randla._typing import Array
 from randla._validation import require_finite
 

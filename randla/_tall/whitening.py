@@ -11,6 +11,7 @@ algorithm", Electron. Trans. Numer. Anal. 44 (2015), 306-326; Demmel, Grigori, H
 (2012), A206-A239 (QR of tall matrices by tiles).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -291,9 +292,13 @@ def spectral_norm(T: Array) -> float:
     if min(T.shape) <= _SMALL:
         return float(np.linalg.norm(T, 2))
     x = 1.0 + np.sin(np.arange(T.shape[1]) + 1.0)  # orthogonal to no singular vector, in practice
-    norm = 0.0
-    for _ in range(20):
-        x /= np.linalg.norm(x)
-        x = T.T @ (T @ x)  # power iteration on T'T
+    return 1.2 * power_iteration(lambda x: T.T @ (T @ x), x, 20)
+
+
+def power_iteration(normal_product: Callable[[Array], Array], x: Array, n_steps: int) -> float:
+    """Largest singular value of T by products T'T x from a start `x`, from below."""
+    norm = float(np.linalg.norm(x))
+    for _ in range(n_steps if norm > 0.0 else 0):
+        x = normal_product(x / norm)
         norm = float(np.linalg.norm(x))
-    return 1.2 * np.sqrt(norm)
+    return norm**0.5

@@ -26,6 +26,7 @@ THREE_A_TIME = LinearGaussian(0.9, 1.0, np.ones((3, 1)), np.eye(3), 0.0, 1.0)
 COMMON = [
     ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
     ({"n_particles": 2.5}, TypeError, "n_particles must be an integer"),
+    ({"n_particles": 10**12}, ValueError, "n_particles must leave the"),
     ({"model": "walk"}, TypeError, "model must be a StateSpaceModel"),
 ]
 SMOOTHER = [

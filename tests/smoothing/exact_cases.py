@@ -84,6 +84,7 @@ CASES = [
             ({"n_final": -1}, ValueError, "n_final must be at least 0"),
             ({"n_chains": 0}, ValueError, "n_chains must be at least 1"),
             ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
+            ({"n_particles": 10**12}, ValueError, "n_particles must leave the"),
             ({"step_size": -1.0}, ValueError, "step_size must be greater than 0"),
             (
                 {"optimizer": "em", "step_size": 0.1},

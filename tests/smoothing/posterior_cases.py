@@ -52,6 +52,11 @@ CASES = [
             ({"burn_in": 16}, ValueError, "burn_in must be at least 0 and at most 15"),
             ({"burn_in": 1.0}, TypeError, "burn_in must be an integer"),
             ({"n_particles": 1}, ValueError, "n_particles must be at least 2"),
+            (
+                {"n_particles": 10**12, "model": models.walk, "prior": PRIOR},
+                ValueError,
+                "n_particles must leave the history",
+            ),
             ({"n_particles": "all"}, TypeError, "n_particles must be an integer"),
             ({"n_chains": 0}, ValueError, "n_chains must be at least 1"),
             ({"inputs": [1.0]}, ValueError, "inputs must be None"),

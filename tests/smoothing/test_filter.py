@@ -127,7 +127,7 @@ def test_offspring(scheme, trial):
     code = SCHEMES.index(scheme)
     code = (resample.SYSTEMATIC, resample.STRATIFIED, resample.MULTINOMIAL, resample.RESIDUAL)[code]
     for r in range(trial.replicates):
-        resample.resample(stream, code, (w.copy(), c.copy(), guide, gaps), total, A)
+        resample.DRAWS[code](stream, (w.copy(), c.copy(), guide, gaps), total, A, 0)
         counts[r] = np.bincount(A, minlength=n)
     trial.assert_mean(counts[:, w > 0], n * w[w > 0])
     assert counts[:, w == 0].sum() == 0

@@ -16,7 +16,7 @@ import pytest
 
 import randla
 from randla import AdditiveFunctional, StateSpaceModel, paris, particle_filter, random
-from randla.smoothing._model import specialise
+from randla.smoothing._model.content import UnhashableError, content_key
 from tests.smoothing import models
 
 # Few particles, so that the tests are quick.
@@ -441,8 +441,8 @@ def test_functions_that_are_not_cached_are_checked_as_well():
     def transition(rng, t, x, theta):
         return records[t]["level"] - x * x
 
-    with pytest.raises(specialise.UnhashableError):
-        specialise.content_key(transition)
+    with pytest.raises(UnhashableError):
+        content_key(transition)
     model = StateSpaceModel(**{**models.WALK, "transition": transition})
     with pytest.raises(ValueError, match=r"transition must .* at t = 4 .* in records\[t\]"):
         model.simulate(6, rng=0)

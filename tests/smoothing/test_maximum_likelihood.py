@@ -317,6 +317,8 @@ def test_impossible_parameters_are_named():
         (START, {"method": "newton"}, ValueError, "method must be one of 'ppg'"),
         (START, {"optimizer": "lbfgs"}, ValueError, "optimizer must be one of 'auto'"),
         (START, {"step_size": 0.0}, ValueError, "step_size must be greater than 0"),
+        (START, {"method": "exact", "step_size": 0.1}, ValueError,
+         "step_size must be None with optimizer='bfgs', which finds its own"),
         (START, {"decay": 2.0}, ValueError, "decay must be in"),
         (START, {"n_steps": -1}, ValueError, "n_steps must be at least 0"),
         (START, {"n_particles": 1}, ValueError, "n_particles must be at least 2"),

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import scipy.stats as st
+from scipy.signal import lfilter
 
 from randla import DiscreteHMM, LinearGaussian, StateSpaceModel, posterior, structural
 from randla._random import new_stream
 from randla.smoothing import PosteriorWarning
 from randla.smoothing._particles.problem import make_problem
-from randla.smoothing._posterior import exact
+from randla.smoothing._posterior import exact, particle
 from randla.smoothing._posterior.clouds import Clouds, ParticleProblem, Size, choose, constant
 from randla.smoothing._posterior.moves import Walk
 from randla.smoothing._posterior.particle import MixtureChain, ParticleState
@@ -446,13 +447,35 @@ def test_several_series_by_particles():
 
 
 def test_inputs_of_series_and_of_forecasts():
-    result = posterior(WITH_INPUTS, INPUT_SERIES, PRIOR, inputs=INPUTS, rng=0, **SHORT)
-    assert result.method == "particle"
+    result = posterior(
+        WITH_INPUTS, INPUT_SERIES, PRIOR, method="particle", inputs=INPUTS, rng=0, **SHORT
+    )
     assert result.forecast(3, INPUTS[:4], rng=0).observations.shape == (2, 8, 3)
     with pytest.raises(ValueError, match="inputs must have 4 rows"):
         result.forecast(3, INPUTS[:3])
     with pytest.raises(ValueError, match="inputs must have"):
         posterior(WITH_INPUTS, INPUT_SERIES, PRIOR, inputs=INPUTS[1:], **SHORT)
+
+
+def test_auto_takes_the_cheaper_moves(monkeypatch):
+    """Those whose particles promise more; the pilot has no other streams by it."""
+    series, found = SERIES[:10], {}
+    for most, method in ((0.0, "particle"), (math.inf, "pmmh")):
+        monkeypatch.setattr(particle, "_most_marginal", lambda line, most=most: most)
+        found[method] = posterior(models.walk, series, PRIOR, rng=0, **SHORT)
+        assert found[method].method == method
+    given = posterior(models.walk, series, PRIOR, method="pmmh", rng=0, **SHORT)
+    np.testing.assert_array_equal(found["pmmh"].draws, given.draws)
+    given = posterior(models.walk, series, PRIOR, n_particles=20, rng=0, **SHORT)
+    assert given.method == "particle"
+
+
+def test_marginal_moves_need_not_many_particles_where_sweeps_are_slow():
+    """0.04 draws for N particles, against one for 50 or more in half of the time."""
+    noise = np.random.default_rng(0).standard_normal((200, 2))
+    slow = lfilter([1.0], [1.0, -0.97], noise, axis=0)  # an ESS near 200 (1 - 0.97) / 1.97 = 3
+    assert particle._most_marginal(noise) == pytest.approx(4.0, rel=0.4)
+    assert 75 < particle._most_marginal(np.c_[noise[:, 0], slow[:, 0]]) < 700
 
 
 def test_epidemic_with_counts_and_inputs():

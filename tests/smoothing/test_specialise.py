@@ -11,7 +11,8 @@ import pytest
 
 from randla._jit import unsaved_kernel
 from randla.smoothing._model import specialise as specialise_module
-from randla.smoothing._model.specialise import UnhashableError, content_key, specialise
+from randla.smoothing._model.content import UnhashableError, content_key
+from randla.smoothing._model.specialise import specialise
 
 pytestmark = pytest.mark.compiled
 

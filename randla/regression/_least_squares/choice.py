@@ -12,7 +12,8 @@ from scipy.linalg import lapack
 
 from randla._results import warn_caller
 from randla._tall.dense import DenseMatrix
-from randla._tall.problem import LeastSquaresMatrix, OutOfRange, ScaledProblem
+from randla._tall.passes import LeastSquaresMatrix, OutOfRange
+from randla._tall.problem import ScaledProblem
 from randla._tall.sparse import SparseMatrix
 from randla.regression._least_squares.options import LstsqOptions, LstsqWarning
 from randla.regression._least_squares.problem import is_structured

@@ -9,7 +9,8 @@ import numpy as np
 
 from randla._parallel import single_threaded_blas
 from randla._tall.dense import DenseMatrix
-from randla._tall.problem import LazyProblem, LeastSquaresMatrix, ScaledProblem
+from randla._tall.passes import LeastSquaresMatrix
+from randla._tall.problem import LazyProblem, ScaledProblem
 from randla._typing import Array
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._solvers.rank import Exponents

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from randla._scaling import exponents_of
-from randla._tall.problem import OutOfRange, ScaledProblem
+from randla._tall.passes import OutOfRange
+from randla._tall.problem import ScaledProblem
 from randla._typing import Array
 from randla.regression._least_squares.options import LstsqOptions
 from randla.regression._least_squares.sketch_factory import SketchFactory

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from randla._scaling import EPS
+from randla._tall.whitening import power_iteration
 from randla._typing import Array
 from randla.regression._solvers.rank import Spectrum, column_norms, top_singular_value
 
@@ -98,11 +99,7 @@ class TriangularPreconditioner(Preconditioner):
     def condition(self) -> float:  # type: ignore[override]
         """Condition number of R in the 2-norm, estimated from below."""
         v = np.ones((self.R.shape[1], 1))
-        norm = 1.0
-        for _ in range(4):  # power iteration with (R'R)^-1
-            v = self.forward(self.adjoint(v / norm))
-            norm = float(np.linalg.norm(v))
-        return self.top * norm**0.5
+        return self.top * power_iteration(lambda v: self.forward(self.adjoint(v)), v, 4)
 
     def forward(self, Z: Array) -> Array:
         return lapack.dtrtrs(self.R, Z)[0]

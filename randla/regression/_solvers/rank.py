@@ -14,6 +14,7 @@ from scipy.linalg import lapack
 
 from randla._scaling import EPS, exponents_of
 from randla._tall.problem import ScaledProblem
+from randla._tall.whitening import power_iteration
 from randla._typing import Array
 
 #: Exponents of the powers of two that scale the columns.
@@ -103,15 +104,9 @@ def column_norms(X: NDArray[Any]) -> Array:
 
 
 def top_singular_value(R: Array) -> float:
-    """Spectral norm, from below by at most some percent (power iteration, a few d^2)."""
+    """Spectral norm, from below by at most some percent (a few d^2)."""
     v = R[int(np.argmax(np.abs(R).sum(axis=1)))] if R.size else np.zeros(0)
-    norm = np.linalg.norm(v)
-    if norm == 0.0:
-        return 0.0
-    for _ in range(6):
-        v = R.T @ (R @ (v / norm))
-        norm = np.linalg.norm(v)
-    return float(np.sqrt(norm))
+    return power_iteration(lambda v: R.T @ (R @ v), v, 6)
 
 
 class Dependence:

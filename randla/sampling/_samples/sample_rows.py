@@ -25,7 +25,7 @@ from randla.sampling._scores.draws import (
 from randla.sampling._scores.leverage import leverage
 from randla.sampling._scores.lewis import sampling_weights
 from randla.sampling._scores.result import Scores
-from randla.sampling._scores.sensitivity import sampling_sensitivities
+from randla.sampling._scores.sensitivity_sample import sampling_sensitivities
 
 _NAMES = (
     "auto",

@@ -1,7 +1,5 @@
 """l_p sensitivities: the largest share that a row can have of the norm of a vector A x."""
 
-from copy import copy
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,17 +14,13 @@ from randla._tall.open import open_tall
 from randla._typing import Array
 from randla._validation import as_choice, as_flag, as_indices, as_number, as_power
 from randla.sampling._scores.bounds import (
-    LEWIS,
     SensitivityBounds,
     SensitivitySolver,
     row_seconds,
     sensitivity_bounds,
     whitened_rows,
 )
-from randla.sampling._scores.draws import draw_poisson
-from randla.sampling._scores.leverage import exact_leverage, leverage
-from randla.sampling._scores.lewis import SAMPLING_ROUNDING
-from randla.sampling._scores.lewis_form import solve_form
+from randla.sampling._scores.leverage import exact_leverage
 from randla.sampling._scores.result import (
     NotConvergedWarning,
     Scores,
@@ -34,22 +28,14 @@ from randla.sampling._scores.result import (
     relative_gap,
 )
 from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
+from randla.sampling._scores.sensitivity_sample import Beside
 
 _AFFORDABLE = 10.0  # seconds of one core for which "auto" solves for rows
 _PILOT = 64  # rows whose iterations tell how many all need
 _MAX_NORM_WORK = 1e8  # entries of the programmes, for p = inf
 _NEAR_ONE = 1.01  # powers below are bounded by the sensitivities at p = 1 too
-SAMPLE_ROWS = 40  # rows a column in the sample behind "sketch"
-SKETCH_RTOL = 1e-2
+_SKETCH_RTOL = 1e-2
 _ESTIMATED_ROWS = 1 << 16  # whitened at a time
-#: For sampling: operations up to which scores are estimated beside a sample, and their tolerance.
-_SAMPLING_WORK, SAMPLING_RTOL = 2e9, 0.3
-#: Ratio of bounds up to which their middle will do for sampling. All rows may have the same ratio,
-#: such as 4 = d^(1/2) for d = 16, and rounding must not decide about that.
-_ROUGH = 4.1
-#: Powers above 1 up to which Newton's method magnifies rounding errors: the sample would depend on
-#: them.
-_UNSTABLE = 1.1
 
 
 def lp_sensitivities(
@@ -234,53 +220,6 @@ def _affordable_solver(
     return solver if affordable(solver, k, solver.X[sample], sample, rtol) else None
 
 
-def sampling_sensitivities(tall: TallMatrix, p: float, rng: Any, *, rough: bool) -> Any:
-    """Sensitivities for sampling, the same for a Dask array (then lazy) as in memory.
-
-    They are estimated beside a sample of the rows where that takes about a second; with ``rough``
-    only those that the certified bounds leave open by more than a factor of 4. The others are the
-    geometric means of their bounds (upper bounds, unless rough).
-    """
-    if p == 2.0:
-        return leverage(copy(tall), rng=rng).values
-    state = solve_form(tall, p, *LEWIS, SAMPLING_ROUNDING)
-    bounds = sensitivity_bounds(tall, p, state)
-    values, is_open = between(bounds.lower, bounds.upper, rough)
-    k = int(tall.compute(is_open.sum()))
-    if not worth_a_sketch(k, tall.n, state.white.rank, p):
-        return values
-    beside = _Beside.of(bounds, draw_key(rng))
-    T = bounds.state.white.transform
-    return tall.map_rows(
-        _filled, values, is_open, bounds.lower, bounds.upper, T=T, beside=beside, rtol=SAMPLING_RTOL
-    )
-
-
-def _filled(
-    block: MemoryMatrix, values: Array, is_open: Any, low: Array, high: Array, *, T: Array,
-    beside: "_Beside", rtol: float,
-) -> Array:  # fmt: skip
-    """The values of a block, with estimates where they are open."""
-    rows, values = np.flatnonzero(is_open), np.array(values)
-    if len(rows):
-        estimates, _ = beside.estimates(block.take(rows).times(T), block.first + rows, rtol)
-        values[rows] = np.clip(estimates, low[rows], high[rows])
-    return values
-
-
-def between(low: Array, high: Array, rough: bool) -> tuple[Array, NDArray[np.bool_]]:
-    """Scores between their bounds, and which rows' bounds are too far apart for sampling."""
-    if not rough:
-        return high.copy(), high > 0.0
-    return np.sqrt(low) * np.sqrt(high), high > _ROUGH * low
-
-
-def worth_a_sketch(k: int, n: int, rank: int, p: float) -> bool:
-    """Whether k of n rows are to be solved for sampling."""
-    work = k * min(SAMPLE_ROWS * rank, n) * (rank**2 + 20.0)
-    return 0.0 < work <= _SAMPLING_WORK and not 1.0 < p < _UNSTABLE
-
-
 def exact_rows(
     bounds: SensitivityBounds,
     chosen: NDArray[np.int64] | None,
@@ -364,42 +303,6 @@ def _from_leverage(tall: TallMatrix, p: float, rows: NDArray[np.int64] | None) -
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Beside:
-    """A weighted sample of the rows, beside which others are solved for, and their numbers."""
-
-    solver: SensitivitySolver
-    sample: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, bounds: SensitivityBounds, key: np.uint64) -> "_Beside":
-        """Some 40 d rows, drawn by their Lewis weights."""
-        weights = np.exp(bounds.state.log_weights)
-        size = SAMPLE_ROWS * bounds.state.white.rank
-        sample, pi = draw_poisson(bounds.tall, weights, size, key)
-        X = whitened_rows(bounds, sample) * pi[:, None] ** (-1.0 / bounds.p)
-        return cls(SensitivitySolver(X, bounds.p, bounds.kappa), sample)
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the sample, for tasks that are sent it."""
-        return int(self.solver.X.nbytes)
-
-    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where rows are in the sample, -1 if they are not."""
-        places = np.minimum(np.searchsorted(self.sample, rows), len(self.sample) - 1)
-        return np.where(self.sample[places] == rows, places, -1)
-
-    def estimates(
-        self, targets: Array, rows: NDArray[np.int64], rtol: float, progress: bool = False
-    ) -> tuple[Array, NDArray[np.int64]]:
-        """Sensitivities of whitened rows of these numbers, and iterations."""
-        low, high, iterations = self.solver.solve(
-            targets, self.places(rows), rtol, progress=progress
-        )
-        return 0.5 * (low + high), iterations
-
-
 def _sketched(
     bounds: SensitivityBounds,
     rows: NDArray[np.int64] | None,
@@ -418,12 +321,12 @@ def _sketched(
     options: dict[str, Any] = {"kind": "sensitivity-sketch", "p": bounds.p}
     if state.white.rank == 0:
         return Scores.of(high, (low, high), certified=True, residual=0.0, **options)
-    beside = _Beside.of(bounds, key)
+    beside = Beside.of(bounds, key)
     if affordable_only:
         k = tall.n if rows is None else len(rows)
         sample = pilot(k) if rows is None else np.sort(rows[pilot(k)])
         targets, places = whitened_rows(bounds, sample), beside.places(sample)
-        if not affordable(beside.solver, k, targets, places, SKETCH_RTOL):
+        if not affordable(beside.solver, k, targets, places, _SKETCH_RTOL):
             return None
     T = state.white.transform
     if tall.lazy:  # all of them, when they are asked for
@@ -442,7 +345,7 @@ def _sketched(
 
 
 def _estimates(
-    block: Any, rows: NDArray[np.int64] | None = None, *, T: Array, beside: _Beside, progress: bool
+    block: Any, rows: NDArray[np.int64] | None = None, *, T: Array, beside: Beside, progress: bool
 ) -> Array:
     """Estimates of the rows of a block, (n, 2) with their iterations; whitened rows take memory."""
     rows = block.first + np.arange(block.n) if rows is None else rows
@@ -450,5 +353,7 @@ def _estimates(
     for first in range(0, block.n, _ESTIMATED_ROWS):
         part = slice(first, min(first + _ESTIMATED_ROWS, block.n))
         targets = block.times(T, part.start, part.stop)
-        table[part] = np.stack(beside.estimates(targets, rows[part], SKETCH_RTOL, progress), axis=1)
+        table[part] = np.stack(
+            beside.estimates(targets, rows[part], _SKETCH_RTOL, progress), axis=1
+        )
     return table

@@ -119,8 +119,8 @@ def maximum_likelihood(
     n_steps : int, optional
         Steps of the optimizer, at most; 0 leaves only the final stage.
     step_size : float, optional
-        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". "em" has
-        none, "bfgs" finds its own.
+        First step on the unconstrained scale; default 0.05 for "adam", 0.3 for "sgd". To be left
+        out for "em", which has none, and "bfgs", which finds its own.
     decay : float, optional
         Step s is ``step_size / (1 + s / s0)**decay``, s0 a quarter of `n_steps` but at most 50.
         With particle EM the weight of new statistics decays so after the first quarter.
@@ -214,9 +214,11 @@ def maximum_likelihood(
     n_sweeps = as_count(n_sweeps, "n_sweeps")
     first = _DEFAULT_STEP[optimizer]
     if step_size is not None:
-        if optimizer == "em":
+        if optimizer in ("em", "bfgs"):
+            has = "has none" if optimizer == "em" else "finds its own"
             raise ValueError(
-                f"step_size must be None with optimizer='em', which has none, got {step_size!r}"
+                f"step_size must be None with optimizer={optimizer!r}, which {has}, "
+                f"got {step_size!r}"
             )
         first = as_number(step_size, "step_size", low=0.0, closed="neither")
     decay = as_number(decay, "decay", low=0.0, high=1.0)

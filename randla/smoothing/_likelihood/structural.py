@@ -247,8 +247,9 @@ class _Search:
         climbs = [self.climb(theta, first) for _, theta in scaled[:_N_SHORT]]
         climbs.sort(key=lambda climb: -climb.value)
         for climb in climbs[:_N_SEARCHES]:
-            climb.measure()
-            climb.run(n_steps - first)
+            if n_steps > first and not climb.rests:
+                climb.measure()
+                climb.run(n_steps - first)
         return max(climbs, key=lambda climb: climb.value).places
 
     def climb(self, theta: Array, n_steps: int) -> QuasiNewton:

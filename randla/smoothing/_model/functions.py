@@ -11,7 +11,7 @@ from numba.core.dispatcher import Dispatcher
 
 from randla._jit import unsaved_kernel
 from randla.smoothing._kernels.particles.unowned import unowned
-from randla.smoothing._model.specialise import config, plain_function, values_used
+from randla.smoothing._model.content import config, plain_function, values_used
 
 #: Arguments of the functions of an additive functional, for time 0 and for a step.
 FIRST = ("x", "y", "theta", "out")

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from randla._typing import Array
 from randla.smoothing._kernels.particles import status
 from randla.smoothing._model.state_space import StateSpaceModel
 
 #: Work after which the smoothers look for Ctrl-C, in seconds: Ctrl-C is seen within a second even
 #: where the first estimate is wrong by a factor of 4.
 PIECE_SECONDS = 0.2
+
+_OF_WEIGHTS = (status.ALL_ZERO, status.NAN_WEIGHT, status.INFINITE_WEIGHT)
 
 
 def as_model(model: Any) -> StateSpaceModel:
@@ -30,11 +33,19 @@ class NoSurvivorsError(WeightError):
     """All particles have weight zero."""
 
 
-def raise_for_status(info: NDArray[np.int64]) -> None:
-    """Raise what a kernel reported in ``info = (code, time, count)``, and clear it."""
+def raise_for_status(info: NDArray[np.int64], states: Array | None = None) -> None:
+    """Raise what a kernel reported in ``info = (code, time, count)``, and clear it.
+
+    Weights are not to blame if one of their `states`, row t modulo their length, has no finite
+    square.
+    """
     if info[0] == status.OK:
         return
     code, t, count = (int(v) for v in info[:3])
+    if states is not None and code in _OF_WEIGHTS:
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.square(states[t % len(states)])).all():
+                code = status.INFINITE_STATE
     info[0] = status.OK
     message = {
         status.ALL_ZERO: (

@@ -165,7 +165,7 @@ def particle_filter(
     store = as_flag(store, "store")
     if store and n_runs > 1:
         raise ValueError(f"store=True keeps the clouds of a single run, got n_runs={n_runs}")
-    require_room(len(series.y), n_particles, model.dim or 1, n_runs)
+    require_room(len(series.y), n_particles, model.dim or 1, n_runs, min(n_lags, len(series.y)))
     if store:
         require_memory(len(series.y), n_particles, model.dim or 1)
     options: dict[str, Any] = {

@@ -56,9 +56,8 @@ class FilterRun(ParticleRun):
         rows = n_times if store else min(max(2, n_kept), n_times)
         super().__init__(model, n_times, n, (rows, rows, rows))
         self.weights_of_times = np.empty((n_kept, n))
-        _, _, propagate = model._compiled.feynman_kac(guided=guided)
-        self.kernel = model._compiled.kernel(filter_template, propagate)
-        self.scheme, self.threshold, self.stored = scheme, threshold, store
+        self.model, self.guided, self.stored = model, guided, store
+        self.resample_by(scheme, threshold)
         if series is not None:
             self.series = series
         self.moments = Moments(*(np.empty((n_times, model.dim or 1)) for _ in range(2)))
@@ -67,13 +66,21 @@ class FilterRun(ParticleRun):
             Genealogy.of(n, rows, scheme, self.moments) if n_lags > 0 else _NO_GENEALOGY
         )
         states, _, ancestors = self.particles
+        self.rows = states.reshape(*states.shape[:2], -1)
         self._family_tables = (  # what `follow` reads and writes; see `naming_errors` for `tuple`
-            ancestors, self.weights_of_times, states.reshape(*states.shape[:2], -1),
+            ancestors, self.weights_of_times, self.rows,
             self.moments.mean, self.track.ess, tuple(self.genealogy),
         )  # fmt: skip
         self.no_path = np.empty((0, *self.state_shape))  # no rows: not conditional
         self.rng = np.empty(4, np.uint64)
         self.error: NoSurvivorsError | None = None
+
+    def resample_by(self, scheme: int, threshold: float) -> None:
+        """Resample by this scheme where ESS < threshold * N, from the start of the next run on."""
+        compiled = self.model._compiled
+        _, _, propagate = compiled.feynman_kac(guided=self.guided)
+        self.kernel = compiled.kernel(filter_template, propagate, scheme)
+        self.scheme, self.threshold = scheme, threshold
 
     def first_piece(self) -> int:
         """Times that take well below a second unless the model is very slow."""
@@ -85,10 +92,10 @@ class FilterRun(ParticleRun):
         for first in range(begin, end, n_kept or end - begin):
             last = min(first + n_kept, end) if n_kept else end
             self.kernel(
-                self.rng, self.series, first, last, self.scheme, self.threshold,
-                self.no_path if path is None else path, self.particles, self.weights, self.moments,
-                self.track, self.weights_of_times,
+                self.rng, self.series, first, last, self.threshold,
+                self.no_path if path is None else path, self.particles, self.rows, self.weights,
+                self.moments, self.track, self.weights_of_times,
             )  # fmt: skip
-            raise_for_status(self.track.info)
+            raise_for_status(self.track.info, states=self.particles.states)
             if n_kept:
                 follow(first, last, self.scheme, self.threshold, *self._family_tables)

@@ -383,8 +383,8 @@ def start_filter(
             raise ValueError("rng must be None with a state, which has its own stream")
     n = options["n_particles"] = as_count(options["n_particles"], "n_particles", minimum=2)
     n_runs = options["n_runs"] = as_count(options["n_runs"], "n_runs")
-    require_room(2, n, model.dim or 1, n_runs)
-    options["n_lags"] = as_count(options["n_lags"], "n_lags", minimum=0)
+    n_lags = options["n_lags"] = as_count(options["n_lags"], "n_lags", minimum=0)
+    require_room(2, n, model.dim or 1, n_runs, n_lags)
     as_choice(options["resampling"], "resampling", tuple(SCHEMES))
     options["ess_threshold"] = as_number(
         options["ess_threshold"], "ess_threshold", low=0.0, high=1.0

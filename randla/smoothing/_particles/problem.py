@@ -89,6 +89,8 @@ def make_problem(
         n_backward = 1  # more draws would be the same one again
     if paths is not None:
         require_memory(len(data.y), n, model.dim or 1, *paths)
+    else:
+        require_room(len(data.y), n, model.dim or 1)
     functional = model._compiled.functional(functional)
     limit = max(16, n // 4)  # where the proposals begin to cost more than an exact draw
     return SmoothingProblem(model, data, functional, n, n_backward, backward, limit)
@@ -120,14 +122,18 @@ def choose_backward(
     return backward
 
 
-def require_room(n_times: int, n_particles: int, dim: int, n_runs: int) -> None:
+def require_room(
+    n_times: int, n_particles: int, dim: int, n_runs: int = 1, n_lags: int = 0
+) -> None:
     """Refuse runs of a filter whose work space is too large."""
-    # Of each particle two states, log weights and ancestors, and the weights; of each time the
-    # track and the moments.
-    size = n_runs * (n_particles * (16 * dim + 56) + n_times * (16 * dim + 32))
-    if n_runs > 1 and size > MAX_HISTORY_BYTES:
+    # Of each particle two states, log weights and ancestors, the weights, and an ancestor at each
+    # lag; of each time the track and the moments.
+    one = n_particles * (16 * dim + 56 + (4 * n_lags if n_runs == 1 else 0))
+    size = n_runs * (one + n_times * (16 * dim + 32))
+    if max(one, size if n_runs > 1 else 0) > MAX_HISTORY_BYTES:
+        name = "n_particles" if one > MAX_HISTORY_BYTES else "n_runs"
         raise ValueError(
-            f"n_runs must leave the work space of all runs below {MAX_HISTORY_BYTES / 2**30:.0f} "
+            f"{name} must leave the work space of all runs below {MAX_HISTORY_BYTES / 2**30:.0f} "
             f"GiB, but {n_runs} runs of {n_particles} particles at {n_times} times need "
             f"{size / 2**30:.3g} GiB"
         )

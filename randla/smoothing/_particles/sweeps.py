@@ -91,7 +91,7 @@ class GibbsChain(ParticleRun):
                     self.particles, self.weights, self.backward, self.traced_indices, self.sums,
                     self.track, SweepResults(estimates[rows], paths[rows], self.changed),
                 )  # fmt: skip
-                raise_for_status(self.track.info)
+                raise_for_status(self.track.info, states=self.particles.states)
                 self.started |= end == n_times  # there is a path
                 if end < n_times:
                     yield done

@@ -26,7 +26,7 @@ _N_POINTS, _N_FILTERS_AT_POINT = 10, 10  # where the variance is compared with t
 _VARIANCES = 1e-6, 50.0  # what can be told from so few
 _FEWEST, _MOST = -1.0, 3.0  # doublings of the particles away from the centre
 #: Standard deviations of log Zhat that are aimed at, and the most particles, by method.
-_AIM = {"particle": (1.5, 5000), "pmmh": (1.2, 20000)}
+_AIM = {"particle": (1.5, 5000), "pmmh": (1.0, 20000)}
 
 
 class Size(NamedTuple):
@@ -60,7 +60,7 @@ class ParticleProblem(NamedTuple):
     prior: Prior
     series: list[SmoothingProblem]  # independent ones, mostly one
     schedule: Schedule
-    method: str  # "particle" or "pmmh"
+    method: str  # "particle" or "pmmh"; "auto" until the pilot has chosen
     n_particles: int | None  # of collapsed and marginal moves; None: by the rules
     pilot: Pilot | None = None
     size: Size | None = None  # by the pilot; None: no collapsed moves
@@ -137,7 +137,7 @@ class Clouds:
         space = Smoother(self.problem, self.size.at(z), self.stream)
         if self.problem.method == "pmmh":  # any scheme will do, and this one adds the least noise
             for part in space.parts:
-                part.filter.scheme, part.filter.threshold = resample.SYSTEMATIC, 0.5
+                part.filter.resample_by(resample.SYSTEMATIC, 0.5)
         spaces.append(space)
         return space
 

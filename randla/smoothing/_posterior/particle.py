@@ -39,16 +39,20 @@ from randla.smoothing._posterior.clouds import (
     Smoother,
     choose,
 )
+from randla.smoothing._posterior.diagnostics import ess_mean
 from randla.smoothing._posterior.moves import Independent, Laws, Point, Walk, random_walk
 from randla.smoothing._posterior.tuning import Chain, Pilot, learned, run
 
 N_SWEEP = 20  # particles of a sweep
 N_STEPS = 10  # of the walk given the path
-N_PROPOSALS = 4  # of a collapsed or marginal move, from two laws in turn
+N_PROPOSALS = 4  # of a collapsed move, from two laws in turn
+_N_MARGINAL = 6  # of an iteration of marginal moves, so that 2000 of them bring R-hat below 1.02
 _ACCEPTED_GIVEN_PATH, _ACCEPTED = 0.3, 0.2
 _PILOT_SWEEPS, _PILOT_KEPT = 300, 200
 _MOST_STARTS = 20
 _MOST_SWEEPS = 4  # of an iteration
+_SWEEP = 2 * N_SWEEP + N_STEPS  # particles moved at each time in a sweep
+_WORTH = 0.04  # independent draws that a marginal proposal is worth, as measured
 _DEAR = 1.5e6  # particles times steps of a collapsed move, some 25 ms
 
 
@@ -111,13 +115,13 @@ class ParticleState:
         return value if value == value else -math.inf
 
     def propose(
-        self, clouds: Clouds, value: float, laws: Laws, adapt: bool
+        self, clouds: Clouds, value: float, laws: Laws, adapt: bool, n: int = N_PROPOSALS
     ) -> Generator[int, None, float]:
-        """(b): a proposal of each law with a fresh filter. `value` is log Zhat of the present one.
+        """(b): n proposals with fresh filters, of the laws in turn.
 
-        Returns that of the cloud afterwards.
+        `value` is log Zhat of the present cloud; returns that of the cloud afterwards.
         """
-        for law in laws * (N_PROPOSALS // len(laws)):
+        for law in laws * (n // len(laws)):
             z, log_ratio = law.propose(self.z, self.rng)
             level, other = self.rng.standard_exponential(), Point(self.prior, z)
             there = yield from clouds.fresh(other)
@@ -129,16 +133,17 @@ class ParticleState:
             self.counts["collapsed"][0] += accepted
             if adapt:
                 law.adapt(accepted)
-        self.counts["collapsed"][1] += N_PROPOSALS
+        self.counts["collapsed"][1] += n
         return value
 
 
 def pilot(
     problem: ParticleProblem, key: int, c: int
-) -> Generator[int, None, tuple[Pilot, Size | None]]:
+) -> Generator[int, None, tuple[Pilot, str, Size | None]]:
     """Walk from the model's own parameters: where that leads, how far it swings, and with what.
 
-    By sweeps where the model has its densities, else by marginal moves.
+    By sweeps where the model has its densities, else by marginal moves. Returns the method and the
+    particles, too.
     """
     state = ParticleState(problem, key, c)
     start = np.diag(problem.prior.spread() ** 2)
@@ -158,7 +163,31 @@ def pilot(
             value = yield from state.propose(clouds, value, (walk,), True)
             line[k] = state.z
     line = line[-_PILOT_KEPT:]
-    return learned(line, walk.reached()), (yield from choose(problem, state.stream, line))
+    found, method = learned(line, walk.reached()), problem.method
+    methods = ("pmmh", "particle") if method == "auto" else (method,)
+    sizes: dict[str, Size | None] = {}
+    for each in methods:
+        sizes[each] = yield from choose(problem._replace(method=each), state.stream, line)
+    if method == "auto":
+        marginal, mixed = sizes["pmmh"], sizes["particle"]
+        assert marginal is not None
+        others = marginal.n if mixed is None else mixed.n
+        method = "pmmh" if marginal.n**2 <= _most_marginal(line) * others else "particle"
+    return found, method, sizes[method]
+
+
+def _most_marginal(line: Array) -> float:
+    """Particles up to which marginal moves beat the sweeps of a mixture, as they were in a pilot.
+
+    Of n sweeps worth e independent draws, each is worth e/n at the price of `_SWEEP` particles at
+    all times; the mixture has at least half of its time for them. A marginal proposal, a filter of
+    N particles, is worth some `_WORTH`, with Zhat as noisy as it is made; and so is one of the
+    mixture's own, with M particles. As e is known to a factor of 3 only, the mixture counts as the
+    geometric mean of both: its moves are worth less than the marginal ones if N^2 is at most M
+    times what is returned.
+    """
+    e = float(np.min(ess_mean(line[None])))
+    return _WORTH * 2.0 * _SWEEP * len(line) / e
 
 
 class MixtureChain(ParticleState):
@@ -187,7 +216,7 @@ class MixtureChain(ParticleState):
         """
         steps = (N_PROPOSALS + 2) * n
         share = min((steps * self.problem.n_times / _DEAR) ** 2, 1.0)
-        sweeps = share * steps / (2 * N_SWEEP + N_STEPS)  # for each collapsed move
+        sweeps = share * steps / _SWEEP  # for each collapsed move
         longest = max(1, self.problem.schedule.n_iterations // 100)
         period = min(max(round(sweeps), 1), longest)
         return period, min(max(round(sweeps / longest), 1), _MOST_SWEEPS)
@@ -247,7 +276,7 @@ class MarginalChain(ParticleState):
         self.clouds, self.value = clouds, value
 
     def iterate(self, k: int, adapt: bool) -> Generator[int, None, None]:
-        self.value = yield from self.propose(self.clouds, self.value, self.laws, adapt)
+        self.value = yield from self.propose(self.clouds, self.value, self.laws, adapt, _N_MARGINAL)
         if not adapt:
             yield from self.clouds.backward(self.paths)
 

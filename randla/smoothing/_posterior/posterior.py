@@ -16,7 +16,12 @@ from randla.smoothing._model.several import as_several, each_series
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._particles.chains import run_chains
 from randla.smoothing._particles.checks import as_model
-from randla.smoothing._particles.problem import Backward, SmoothingProblem, make_problem
+from randla.smoothing._particles.problem import (
+    Backward,
+    SmoothingProblem,
+    make_problem,
+    require_memory,
+)
 from randla.smoothing._posterior import exact, particle
 from randla.smoothing._posterior.clouds import ParticleProblem
 from randla.smoothing._posterior.exact import path_given_all
@@ -77,9 +82,10 @@ def posterior(
         of ready models those that `maximum_likelihood` frees by default. There is no default: flat
         laws of scales often have no posterior.
     method : {"auto", "exact", "particle", "pmmh"}, optional
-        "auto" is "exact" for a `LinearGaussian` or `DiscreteHMM`, "particle" for other models with
-        `log_transition` and `log_initial`, and "pmmh" without these: collapsed moves alone, with
-        likelihoods that are kept until the next one is accepted.
+        "pmmh" are collapsed moves alone, with likelihoods that are kept until the next one is
+        accepted. "auto" is "exact" for a `LinearGaussian` or `DiscreteHMM`, "pmmh" for a model
+        without `log_transition` or `log_initial`, and else "particle" or "pmmh", whichever promises
+        more effective draws for its particles ("particle" if `n_particles` is given).
     n_iterations : int, optional
         Of each chain, with the burn-in.
     burn_in : int, optional
@@ -87,7 +93,7 @@ def posterior(
         of them by default.
     n_particles : int or "auto", optional
         Particles of collapsed moves. "auto" looks at the spread of the estimated log-likelihood,
-        aims at a standard deviation of 1.5 (1.2 for "pmmh") wherever the parameters are, and does
+        aims at a standard deviation of 1.5 (1 for "pmmh") wherever the parameters are, and does
         without collapsed moves where that would take more than 5000. Sweeps have 20.
     n_chains : int, optional
         Independent chains.
@@ -131,9 +137,12 @@ def posterior(
     posterior; the chains then start from a wider law around it. Shape, scales and (once, at half of
     the burn-in) particles are learned in the burn-in and then stay, by counted iterations and never
     by the clock. The particles are a function of the parameters: more where observations are more
-    precise, at which a filter of as many as fit the centre would stick. Collapsed moves take
-    nearly all of the time while they are cheap, and half of it in long series, where an iteration
-    has up to four sweeps.
+    precise, at which a filter of as many as fit the centre would stick. Where "auto" has to choose,
+    the autocorrelation of the sweeps of the first walk, and the particles that collapsed moves
+    alone would need, tell which is cheaper: mostly the latter in stochastic volatility and short
+    series of counts, the mixture in long linear ones. In a mixture, collapsed moves take nearly all
+    of the time while they are cheap, and half of it in long series, where an iteration has up to
+    four sweeps.
 
     Time O(n_chains n_iterations T (20 + N)) for N particles in collapsed moves, which are rarer the
     larger N is; memory O(T N) for each chain, and at most 64 MB for the paths.
@@ -161,7 +170,6 @@ def posterior(
     True
     """
     model = as_model(model)
-    chosen_method = choose_method(model, method)
     several = as_several(y, inputs)
     if several and len(several) == 1:  # a list of one series
         ((y, inputs),), several = several, None
@@ -171,6 +179,7 @@ def posterior(
     burn_in = as_count(burn_in, "burn_in", minimum=0, maximum=n_iterations - 1, note=note)
     is_auto = isinstance(n_particles, str) and n_particles == "auto"
     given = None if is_auto else as_count(n_particles, "n_particles", minimum=2)
+    chosen_method = choose_method(model, method, given)
     n_chains = as_count(n_chains, "n_chains")
     run_one: Any
     key, target = int(draw_key(rng)), Prior(model, prior)
@@ -191,11 +200,13 @@ def posterior(
 
         series = each_series(one_series, several) if several else [one_series(0, y, inputs)]
         problem = ParticleProblem(target, series, schedule, chosen_method, given)
+        require_memory(problem.n_times, given or 2, model.dim or 1)
         numbers = n_chains * (n_iterations - burn_in) * problem.n_times * (model.dim or 1)
         schedule = schedule._replace(thin=max(1, -(-numbers // _PATH_NUMBERS)))
         problem = problem._replace(schedule=schedule)
-        found, size = _finish(particle.pilot(problem, key, _PILOT))
-        problem, run_one = problem._replace(pilot=found, size=size), particle.particle_chain
+        found, chosen_method, size = _finish(particle.pilot(problem, key, _PILOT))
+        problem = problem._replace(pilot=found, method=chosen_method, size=size)
+        run_one = particle.particle_chain
         seconds = sum(one.seconds() for one in series) * n_iterations
     chains = run_chains(
         run_one,
@@ -221,12 +232,19 @@ def _checked(result: PosteriorResult) -> PosteriorResult:
     return result
 
 
-def choose_method(model: StateSpaceModel, method: str) -> str:
-    """What "auto" stands for, or an error if the model lacks what a method needs."""
+def choose_method(model: StateSpaceModel, method: str, n_particles: int | None) -> str:
+    """What "auto" stands for, or an error if the model lacks what a method needs.
+
+    "auto" stays where the pilot is to choose between "particle" and "pmmh".
+    """
     as_choice(method, "method", ("auto", "exact", "particle", "pmmh"))
     has_densities = model.log_transition is not None and model.log_initial is not None
     if method == "auto":
-        return "exact" if exact.is_exact(model) else "particle" if has_densities else "pmmh"
+        if exact.is_exact(model):
+            return "exact"
+        if not has_densities:
+            return "pmmh"
+        return "auto" if n_particles is None else "particle"
     if method == "exact" and not exact.is_exact(model):
         raise ValueError(
             f"method='exact' needs a LinearGaussian or DiscreteHMM model, got "

@@ -19,8 +19,10 @@ sort needs log2(n) unpredictable branches for each number. Rows are finite.
 """
 
 import numpy as np
+from numba.core import types
+from numba.extending import overload
 
-from randla._jit import kernel, summing_kernel
+from randla._jit import inner_kernel, inner_summing_kernel, kernel
 
 MAX_CELLS = 1 << 13  # of a digit: its counts are 32 KiB, the first-level cache
 _FEW = 4096  # shifts that cost less than counting passes over all bits
@@ -30,7 +32,7 @@ _S63, _S11 = np.uint64(63), np.uint64(11)
 _LOW11 = np.uint64(2047)  # a digit of 11 bits: 6 of them hold the 64 of a double
 
 
-@kernel
+@inner_kernel
 def digit_bits(n):
     """Bits of each of the two digits of a key, for a row of n numbers; at most log2(MAX_CELLS)."""
     log = 0
@@ -39,7 +41,7 @@ def digit_bits(n):
     return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # some 2^8 keys a number
 
 
-@summing_kernel
+@inner_summing_kernel
 def _scale(x):
     """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorised)."""
     total, top = 0.0, np.int64(0)
@@ -51,7 +53,7 @@ def _scale(x):
     return total / x.size, top
 
 
-@kernel
+@inner_kernel
 def _make_keys(x, scale, base, shift, half, keys):
     for i in range(x.size):
         bits = np.float64(np.float64(abs(x[i])) + scale).view(np.int64)  # of s + |x|
@@ -59,7 +61,7 @@ def _make_keys(x, scale, base, shift, half, keys):
         keys[i] = half + k if x[i] >= 0 else half - np.int32(1) - k  # mirrored for negative numbers
 
 
-@kernel
+@inner_kernel
 def _starts(low, high):
     """Counts of the cells of two digits become the positions at which the cells start."""
     low_total, high_total = np.uint32(0), np.uint32(0)
@@ -78,7 +80,7 @@ def _n_descents(x):
     return count
 
 
-@kernel
+@inner_kernel
 def _count_keys(x, keys, low, high, bits):
     """Keys of the row and, for both digits, where each cell starts; the map as a triple."""
     scale, top = _scale(x)
@@ -136,7 +138,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     return True
 
 
-@kernel
+@inner_kernel
 def _insert(x, order, first, last):
     """Put x[first:last] in order among all before them; the number of shifts."""
     shifts = 0
@@ -155,7 +157,7 @@ def _insert(x, order, first, last):
     return shifts
 
 
-@kernel
+@inner_kernel
 def _ordered_bits(value):
     """Unsigned integers in the order of the numbers; -0.0 and 0.0 are one."""
     bits = np.float64(value + 0.0).view(np.uint64)
@@ -205,6 +207,18 @@ def _sort_by_bits(x, order, spare, spare_order, counts):
                 order[i] = source_order[i]
 
 
+def _row(order, row):
+    """Row of `order`, or None where that is None."""
+    return None if order is None else order[row]
+
+
+@overload(_row)  # by type: the compiler does not see that an array is not None
+def _row_by_type(order, row):
+    if isinstance(order, types.Array):
+        return lambda order, row: order[row]
+    return lambda order, row: None
+
+
 @kernel
 def sort_rows(P, order, spare, spare_order, keys, counts):
     """Sort the rows of P (B, n) in place; row r of `order` (B, n) int32 gets the stable argsort,
@@ -215,11 +229,7 @@ def sort_rows(P, order, spare, spare_order, keys, counts):
     """
     by_bits = False
     for row in range(P.shape[0]):
-        x = P[row]
-        if order is None:
-            index = None
-        else:
-            index = order[row]
+        x, index = P[row], _row(order, row)
         if not by_bits:
             limit = 2 * x.size + _FEW  # shifts that cost as much as passes over all bits
             if _sort_by_keys(x, index, spare, spare_order, keys, counts, limit):

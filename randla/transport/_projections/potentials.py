@@ -15,7 +15,8 @@ class Potentials:
     """Of sorted rows of two clouds, on each direction."""
 
     def __init__(self, x: Cloud, y: Cloud, p: float, unit: float = 1.0) -> None:
-        self.p, self.unit, self.masses = p, unit, (x.masses, y.masses)
+        self.unit, self.masses = unit, (x.masses, y.masses)
+        self.p = None if p == 2.0 else p  # as the kernels have it
         self._levels: tuple[NDArray[np.int64], ...] | None = None
         if x.weights is None and y.weights is None:  # in units of 1 / lcm(n, m)
             least = math.lcm(x.size, y.size)

@@ -2,31 +2,33 @@
 
 import math
 
-from randla.smoothing._kernels.particles.resample import multinomial, resample
+from randla.smoothing._kernels.particles.resample import DRAWS
 from randla.smoothing._kernels.particles.status import INFINITE_STATE, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
-from randla.smoothing._kernels.particles.weights import blame_states, normalise, weighted_moments
+from randla.smoothing._kernels.particles.weights import normalise, weighted_moments
 
 
-def filter_template(propagate):
+def filter_template(propagate, scheme):
+    draw = DRAWS[scheme]  # the others are not compiled
+
     def particle_filter(
-        stream, series, begin, end, scheme, threshold, path, particles, weights, moments, track,
-        weights_of_times,
+        stream, series, begin, end, threshold, path, particles, rows, weights, moments,
+        track, weights_of_times,
     ):  # fmt: skip
         """Advance the filter over the times begin, ..., end - 1.
 
         The arguments are records of `randla.smoothing._particles.records`, where the shapes are
-        told; `weights` carries the weights from one call to the next. The filter is resampled
-        where ESS < threshold * N. If `path` (T,) or (T, d) has rows slot 0 follows it and the
-        resampling is multinomial. Filled are the moments (T, d), the track and, if it has rows,
-        the table `weights_of_times` (R, N) of normalised weights. Time t is in row t modulo the
-        length of each table: the observations of a stream have one row, its moments and its track
-        two.
+        told; `rows` (R, N, d) are the states as vectors, and `weights` carries the weights from one
+        call to the next. The filter is resampled where ESS < threshold * N. If `path` (T,) or
+        (T, d) has rows slot 0 follows it; the scheme must then be multinomial. Filled are the
+        moments (T, d), the track and, if it has rows, the table `weights_of_times` (R, N) of
+        normalised weights. Time t is in row t modulo the length of each table: the observations of
+        a stream have one row, its moments and its track two.
         """
         rng, path, weights = stack_copy(stream), unowned(path), unowned(weights)
         y, observed, theta = unowned(series)
         states, log_weights, all_ancestors = unowned(particles)
-        mean, variance = unowned(moments)
+        rows, (mean, variance) = unowned(rows), unowned(moments)
         ess, levels, totals, increments, info = unowned(track)
         n_kept = weights_of_times.shape[0]
         w, cumulative, _, _ = weights
@@ -48,11 +50,9 @@ def filter_template(propagate):
             if not resampled:
                 for i in range(n):
                     ancestors[i] = i
-            elif conditional:
-                ancestors[0] = 0  # the path is its own ancestor
-                multinomial(rng, weights, totals[last], ancestors, 1)
             else:
-                resample(rng, scheme, weights, totals[last], ancestors)
+                ancestors[0] = 0  # a path is its own ancestor
+                draw(rng, weights, totals[last], ancestors, first_free)
             propagate(rng, t, first_free, x, ancestors, xn, log_wn, yt, seen, theta)
             if t > 0 and not resampled:  # the weights are carried on
                 base = levels[last]
@@ -60,14 +60,15 @@ def filter_template(propagate):
                     log_wn[i] += log_w[i]
             levels[now], totals[now], ess[now] = normalise(log_wn, w, cumulative, t, info)
             if info[0] != OK:
-                blame_states(xn, t, info)
                 return
             increments[now] = levels[now] - base  # log of an estimate of p(y_t | y_0, ..., y_{t-1})
-            if not weighted_moments(w, xn.reshape(n, mean.shape[1]), mean[now], variance[now]):
+            if not weighted_moments(w, rows[row], mean[now], variance[now]):
                 info[0], info[1] = INFINITE_STATE, t
                 return
             if n_kept > 0:
-                weights_of_times[t % n_kept] = w
+                kept = weights_of_times[t % n_kept]
+                for i in range(n):  # an assignment of arrays takes seconds to compile
+                    kept[i] = w[i]
         store_stream(rng, stream)
 
     return particle_filter

@@ -24,7 +24,7 @@ which is V_{0,t} for l >= t. Schemes of low variance hardly ever give two unrela
 same parent by chance: for them c = 1 and V_{t+1,t} = 1 / N, a heuristic without a limit theorem.
 """
 
-from randla._jit import kernel, summing_kernel
+from randla._jit import inner_kernel, inner_summing_kernel, kernel
 from randla.smoothing._kernels.particles.resample import MULTINOMIAL
 from randla.smoothing._kernels.particles.unowned import unowned
 
@@ -37,64 +37,47 @@ def follow(begin, end, scheme, threshold, ancestors, weights, states, mean, ess,
     filter: ancestors (R, N), normalised weights (R, N), states (R, N, d), mean (T, d), ess (T,),
     each with time t in row t modulo its length. A kernel of its own, as it needs no model: it is
     compiled once for all of them.
+
+    Filled are `variances`, the V^(l)_t of the lags l = 0, ..., R - 1, and `mean_variance[t]`, the
+    largest U of these lags.
     """
-    n = weights.shape[1]
+    ends, sizes, generations, order, places, first, sums, q, runs, variances, largest = unowned(
+        genealogy
+    )
+    n_rows, n = ends.shape
+    c = n / (n - 1.0) if scheme == MULTINOMIAL else 1.0
+    newest = 0.0 if scheme == MULTINOMIAL else 1.0 / n  # V_{t+1,t}
     for t in range(begin, end):
         resampled = t > 0 and ess[(t - 1) % ess.size] < threshold * n
-        follow_step(
-            genealogy, t, resampled, scheme, ancestors[t % ancestors.shape[0]],
-            weights[t % weights.shape[0]], states[t % states.shape[0]], mean[t % mean.shape[0]],
-        )  # fmt: skip
+        last = generations[(t - 1) % n_rows] if t > 0 else -1
+        now = last + 1 if resampled or t == 0 else last
+        generations[t % n_rows] = now
+        oldest = generations[max(t - n_rows + 1, 0) % n_rows]  # that is R - 1 behind at most
+        if t == 0:
+            for i in range(order.size):
+                order[i] = places[i] = i
+        elif resampled:  # the families have new members
+            parents, row = ancestors[t % ancestors.shape[0]], last % n_rows
+            # The last generation: each particle was a family of its own.
+            if order.size == 0:
+                sizes[row] = count_sorted(parents, first, ends[row])
+            else:
+                sizes[row] = sort_by_parents(parents, places, order, first, ends[row])
+            for g in range(oldest, last):
+                sizes[g % n_rows] = survivors(ends[g % n_rows], sizes[g % n_rows], first)
+        w, X, row = weights[t % weights.shape[0]], states[t % states.shape[0]], now % n_rows
+        for k in range(mean.shape[1]):
+            q[row], u = cumulate(w, X, k, mean[t % mean.shape[0], k], order, sums)
+            power, top = c, c * u
+            for g in range(now - 1, oldest - 1, -1):
+                q[g % n_rows], u = squares(sums, ends[g % n_rows], sizes[g % n_rows])
+                power *= c
+                top = max(top, power * u)
+            largest[t % largest.shape[0], k] = top
+        sum_over_lags(t, c, newest, generations, q, runs, variances)
 
 
-@kernel
-def follow_step(genealogy, t, resampled, scheme, ancestors, w, X, mean):
-    """Advance to time t, with weights w (N,) and states X (N, d), whose mean is `mean` (d,).
-
-    `genealogy` is a record of `randla.smoothing._particles.records`. Filled are `variances`, the
-    V^(l)_t of the lags l = 0, ..., R - 1, and `mean_variance[t]`, the largest U of these lags.
-    """
-    ends, sizes, generations, order, _, _, sums, q, _, _, mean_variance = unowned(genealogy)
-    n_rows, n = ends.shape
-    last = generations[(t - 1) % n_rows] if t > 0 else -1
-    now = last + 1 if resampled or t == 0 else last
-    generations[t % n_rows] = now
-    oldest = generations[max(t - n_rows + 1, 0) % n_rows]  # that is R - 1 behind at most
-    if now > last:
-        begin_generation(genealogy, oldest, now, ancestors)
-    c = n / (n - 1.0) if scheme == MULTINOMIAL else 1.0
-    for k in range(mean.size):
-        q[now % n_rows], u = cumulate(w, X, k, mean[k], order, sums)
-        power = c
-        largest = power * u
-        for g in range(now - 1, oldest - 1, -1):
-            row = g % n_rows
-            q[row], u = squares(sums, ends[row], sizes[row])
-            power *= c
-            largest = max(largest, power * u)
-        mean_variance[t % mean_variance.shape[0], k] = largest
-    sum_over_lags(genealogy, t, c, 0.0 if scheme == MULTINOMIAL else 1.0 / n)
-
-
-@kernel
-def begin_generation(genealogy, oldest, now, ancestors):
-    """Give the families of the generations from `oldest` on their new members."""
-    ends, sizes, _, order, places, first, _, _, _, _, _ = unowned(genealogy)
-    n_rows = sizes.size
-    if now == 0:
-        for i in range(order.size):
-            order[i] = places[i] = i
-        return
-    row = (now - 1) % n_rows  # the last generation: each particle was a family of its own
-    if order.size == 0:
-        sizes[row] = count_sorted(ancestors, first, ends[row])
-    else:
-        sizes[row] = sort_by_parents(ancestors, places, order, first, ends[row])
-    for g in range(oldest, now - 1):
-        sizes[g % n_rows] = survivors(ends[g % n_rows], sizes[g % n_rows], first)
-
-
-@kernel
+@inner_kernel
 def count_sorted(parents, first, ends):
     """first[a] = number of entries below a of `parents`, which are sorted.
 
@@ -114,7 +97,7 @@ def count_sorted(parents, first, ends):
     return alive
 
 
-@kernel
+@inner_kernel
 def sort_by_parents(ancestors, places, order, first, ends):
     """The same for any ancestors, by a counting sort that puts siblings side by side.
 
@@ -145,7 +128,7 @@ def sort_by_parents(ancestors, places, order, first, ends):
     return alive
 
 
-@kernel
+@inner_kernel
 def survivors(ends, size, first):
     """Map the ends of families to new particles; return how many families still have any."""
     alive, last = 0, 0
@@ -157,7 +140,7 @@ def survivors(ends, size, first):
     return alive
 
 
-@kernel
+@inner_kernel
 def cumulate(w, X, k, centre, order, sums):
     """Fill the columns of `sums` (N + 1, 2) with the partial sums of w and w (X[:, k] - centre).
 
@@ -178,7 +161,7 @@ def cumulate(w, X, k, centre, order, sums):
     return q, u
 
 
-@summing_kernel
+@inner_summing_kernel
 def squares(sums, ends, size):
     """Sums of squares, over families, of the differences between their ends in both columns."""
     q = u = a = b = 0.0
@@ -191,10 +174,9 @@ def squares(sums, ends, size):
     return q, u
 
 
-@kernel
-def sum_over_lags(genealogy, t, c, newest):
+@inner_kernel
+def sum_over_lags(t, c, newest, generations, q, runs, variances):
     """Fill the variances V^(l)_t; `newest` is V_{t+1,t}, runs[l] the terms with k <= t - l."""
-    _, _, generations, _, _, _, _, q, runs, variances, _ = unowned(genealogy)
     n_rows = runs.size
     power, g, v = c, generations[t % n_rows], newest
     for lag in range(n_rows):

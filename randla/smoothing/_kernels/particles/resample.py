@@ -12,7 +12,7 @@ Trans. 6 (1974) for the guide table.
 
 import numpy as np
 
-from randla._jit import inline, kernel
+from randla._jit import inline, inner_kernel, kernel
 from randla._random import exponential, uniform
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream
 
@@ -23,7 +23,7 @@ MULTINOMIAL, SYSTEMATIC, STRATIFIED, RESIDUAL = 0, 1, 2, 3
 _SORT_FROM = 1 << 15
 
 
-@kernel
+@inner_kernel
 def fill_gaps(indices, n):
     """Replace indices[:n] by its running maximum."""
     last = indices[0]
@@ -81,8 +81,9 @@ def search(cumulative, position):
 
 
 @kernel
-def stratified(rng, cumulative, total, ancestors):
-    """One point uniform in each stratum [i, i + 1) total / N."""
+def stratified(rng, weights, total, ancestors, first):
+    """One point uniform in each stratum [i, i + 1) total / N; `first` is 0."""
+    cumulative = weights[1]
     systematic_indices(cumulative, total, 0.0, ancestors)  # of the left ends of the strata
     scale = total / ancestors.size
     for i in range(ancestors.size):
@@ -94,7 +95,7 @@ def stratified(rng, cumulative, total, ancestors):
         ancestors[i] = j
 
 
-@kernel
+@inner_kernel
 def sorted_multinomial(rng, cumulative, total, ancestors, first, spacings):
     """ancestors[first:] i.i.d. and sorted, in O(N).
 
@@ -128,8 +129,8 @@ def multinomial(stream, weights, total, ancestors, first):
 
 
 @kernel
-def residual(rng, weights, ancestors):
-    """floor(N w) copies each, the others multinomial from N w - floor(N w)."""
+def residual(rng, weights, total, ancestors, first):
+    """floor(N w) copies each, the others multinomial from N w - floor(N w); `first` is 0."""
     normalised, cumulative, _, spacings = weights
     n, filled, remainder = normalised.size, 0, 0.0
     for i in range(n):
@@ -150,14 +151,11 @@ def residual(rng, weights, ancestors):
 
 
 @kernel
-def resample(rng, scheme, weights, total, ancestors):
-    """All ancestors by a scheme; E[number of copies of j] = N w_j for each of them."""
-    cumulative = weights[1]
-    if scheme == SYSTEMATIC:
-        systematic_indices(cumulative, total, uniform(rng), ancestors)
-    elif scheme == STRATIFIED:
-        stratified(rng, cumulative, total, ancestors)
-    elif scheme == MULTINOMIAL:
-        multinomial(rng, weights, total, ancestors, 0)
-    else:
-        residual(rng, weights, ancestors)
+def systematic(rng, weights, total, ancestors, first):
+    """One uniform number for all points; `first` is 0."""
+    systematic_indices(weights[1], total, uniform(rng), ancestors)
+
+
+#: Draws of ancestors[first:] by scheme; E[number of copies of j] = N w_j for each of them. Only
+#: multinomial draws are independent, so that some may be given: `first` is 0 for the others.
+DRAWS = (multinomial, systematic, stratified, residual)

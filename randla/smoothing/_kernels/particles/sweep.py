@@ -13,7 +13,7 @@ from randla.smoothing._kernels.particles.feynman_kac import blank
 from randla.smoothing._kernels.particles.resample import multinomial, search
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
-from randla.smoothing._kernels.particles.weights import blame_states, normalise
+from randla.smoothing._kernels.particles.weights import normalise
 
 
 def make_sampled_update(fill, step, costly, checked):
@@ -188,7 +188,6 @@ def sweep_template(propagate, begin_sum, update):
                             traced[t, i] = indices[indices.shape[0] - 1, i]
                 level, totals[t], ess[t] = normalise(log_wn, w, cumulative, t, info)
                 if info[0] != OK:
-                    blame_states(xn, t, info)
                     return
                 increments[t] = level - log_n  # of log Z: the log of the mean weight
                 weighted_mean(w, new, estimates[s])  # sum_i W_t^i beta_t^i

@@ -3,10 +3,9 @@
 import math
 
 from randla._elementary import exp
-from randla._jit import kernel, summing_kernel
+from randla._jit import inner_kernel, kernel, summing_kernel
 from randla.smoothing._kernels.particles.status import (
     ALL_ZERO,
-    INFINITE_STATE,
     INFINITE_WEIGHT,
     NAN_WEIGHT,
     OK,
@@ -47,7 +46,7 @@ def exponentiate(log_weights, w, top):
     return total, squares, n_nan
 
 
-@kernel
+@inner_kernel
 def accumulate(w, c, scale):
     """Scale w, fill c with its cumulative sums but the last, which is inf; return the sum.
 
@@ -95,15 +94,6 @@ def normalise(log_weights, weights, cumulative, t, info):
     # ESS = 1 / sum W^2 of the normalised weights W (Kong, Liu and Wong 1994).
     end = accumulate(weights, cumulative, 1.0 / total)
     return top + math.log(total), end, total * total / squares
-
-
-@kernel
-def blame_states(X, t, info):
-    """Say that the states are at fault, not their weights, if one of X has no finite square."""
-    flat = X.reshape(X.size)
-    for i in range(X.size):
-        if not flat[i] * flat[i] < math.inf:
-            info[0], info[1] = INFINITE_STATE, t
 
 
 @summing_kernel
