@@ -11,8 +11,8 @@ projector P of what V leaves out,
     \oplus \nu I,
 
 so that it is at most the p-th eigenvalue on the right (see `_krylov.brackets`). The same for -A
-gives the brackets of the smallest ones. Where all of the spectrum is known there are no nu: roundings
-only.
+gives the brackets of the smallest ones. Where all of the spectrum is known there are no nu:
+roundings only.
 """
 
 from dataclasses import dataclass
