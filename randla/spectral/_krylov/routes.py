@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh, qr
-from scipy.sparse import issparse
 from scipy.special import chdtri
 
 from randla._typing import Array
@@ -65,7 +64,8 @@ class Subspace:
 
 def find_subspace(A: Any, goal: Goal, on_disk: bool) -> Subspace:
     """Right singular vectors of tall `A`, by the route that its shape asks for."""
-    fits = A.is_read and not on_disk and math.prod(A.shape) <= _QR_ENTRIES
+    most = _LAPACK_ENTRIES if A.is_sparse else _QR_ENTRIES  # what is sparse stays so
+    fits = A.is_read and not on_disk and math.prod(A.shape) <= most
     route = choose_route(A, goal, on_disk)
     found = None
     if route == "gram":
@@ -83,7 +83,7 @@ def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
         return "lapack"
     k = 1 if goal.rtol is not None else goal.k
     side = max(_GRAM_SIDE, 40 * (k + 10))
-    if (issparse(A.A) or not A.is_read) and goal.rtol is None:
+    if (A.is_sparse or not A.is_read) and goal.rtol is None:
         side = max(_SPARSE_GRAM_SIDE, 4 * k)  # products with few vectors are cheap
     return "gram" if n <= side else "krylov"
 
