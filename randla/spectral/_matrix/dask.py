@@ -58,7 +58,7 @@ class DaskMatrix(SpectralMatrix):
             d = -self._off.sum(axis=0) / np.sqrt(self._rows).sum()
             B, V = np.column_stack([B, np.ones(len(B))]), np.column_stack([V, d])
         operand = dask_arrays.as_columns(B, self.A, "B")
-        return float(self._pass(_residual, (1,), operand, V=V)[0][0])
+        return float(self._pass(_residual, (1, 1), operand, V=V)[0][0, 0])
 
     def _per_row(self, D: Array) -> Array:
         return D / np.sqrt(self._rows)[:, None]
@@ -140,7 +140,7 @@ def _transposed_times(matrix: SpectralMatrix, Y: Array) -> Array:
 
 
 def _residual(matrix: SpectralMatrix, B: Array, *, V: Array) -> Array:
-    return np.array([matrix.residual_squared_norm(B, V)])
+    return np.array([[matrix.residual_squared_norm(B, V)]])
 
 
 def _moments(first: int, block: Any, *, scale: float, center: bool) -> Array:
