@@ -29,7 +29,7 @@ class SpectralNormResult(Result):
     lower, upper : float
         The largest singular value of A lies between them.
     failure_probability : float
-        Of `upper`; 0 where the norm was computed by LAPACK. `lower` always holds.
+        Of `upper`; 0 where all of A'A was decomposed. `lower` always holds.
     n_passes : int
         How often A was read.
     """
@@ -47,7 +47,7 @@ def spectral_norm(
 
     If the short side of A is small the norm is computed from :math:`A'A`, and the bounds differ by
     roundings. Else block Lanczos on :math:`A'A` starts from four random directions, with full
-    reorthogonalisation. Its Ritz values are certain lower bounds. The upper bound follows from
+    reorthogonalization. Its Ritz values are certain lower bounds. The upper bound follows from
     what the residuals leave room for unless the directions are nearly orthogonal to the singular
     vector, which has the stated probability [1]_. It ends when the bounds differ by 1e-4 of the
     norm, or after 60 reads.
@@ -106,7 +106,8 @@ def spectral_norm(
         low = high = max(float(np.linalg.eigvalsh(matrix.gram())[-1]), 0.0)
         p = 0.0
     else:
-        low, high = _lanczos(matrix, p, generator)
+        low, high, is_all = _lanczos(matrix, p, generator)
+        p = 0.0 if is_all else p
     error = rounding(matrix.shape)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
     if matrix.is_read:
@@ -114,8 +115,10 @@ def spectral_norm(
     return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
 
 
-def _lanczos(matrix: SpectralMatrix, p: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Bounds of ``|A|_2^2``."""
+def _lanczos(
+    matrix: SpectralMatrix, p: float, rng: np.random.Generator
+) -> tuple[float, float, bool]:
+    """Bounds of ``|A|_2^2``, and whether they are from all of its spectrum."""
     n = matrix.shape[1]
     starts = min(_STARTS, n)
     steps = max(min(_STEPS, _KEPT // (n * starts)), 10)
@@ -136,4 +139,4 @@ def _lanczos(matrix: SpectralMatrix, p: float, rng: np.random.Generator) -> tupl
         if is_last or high <= low * (1.0 + 2.0 * _ENOUGH):
             break
         look = step + max(step // 4, 1)  # eigenvalues of the small matrix cost more and more
-    return low, high
+    return low, high, space.is_full
