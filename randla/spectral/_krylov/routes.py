@@ -175,8 +175,7 @@ def _krylov(A: Any, goal: Goal, on_disk: bool) -> Subspace:
     space = BlockKrylov(A.gram_times, n, block, min(max(columns, k + 2 * block), n), goal.rng)
     turn = 1
     while True:
-        rank = _iterate(A, space, goal)
-        k, converged = rank or min(goal.k, space.size), rank is not None
+        k, converged = _iterate(A, space, goal)
         found = _bracketed(A, space, goal, k, converged, turn == _ROUNDS)
         if isinstance(found, Subspace):
             return found
@@ -187,9 +186,11 @@ def _krylov(A: Any, goal: Goal, on_disk: bool) -> Subspace:
         turn += 1
 
 
-def _iterate(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
-    """Grow the space until a rank is good enough; None where the reads are spent before that."""
-    needed, checked = goal.k if goal.rtol is None else 1, 0
+def _iterate(A: Any, space: BlockKrylov, goal: Goal) -> tuple[int, bool]:
+    """Grow the space until values of a rank have settled, or the reads are spent: the rank, and
+    whether it reaches the goal.
+    """
+    needed, checked, n = goal.k if goal.rtol is None else 1, 0, A.shape[1]
     while True:
         if not space.is_full:
             space.step()
@@ -201,9 +202,11 @@ def _iterate(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
             continue
         space.solve()
         checked = space.size
-        rank = _enough(A, space, goal)
-        if rank is not None or spent:
-            return rank
+        rank = goal.k if goal.rtol is None else _rank_of(A, space, goal)
+        k = rank or min(goal.k, n)
+        settled = k <= space.size and _have_settled(A, space, goal, k)
+        if settled or spent:
+            return min(k, space.size), settled and rank is not None
         if crowded and goal.rtol is not None:
             space.grow()
         elif crowded:
@@ -211,19 +214,22 @@ def _iterate(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
             checked = 0
 
 
-def _enough(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
-    """The rank, if the goal is reached."""
-    mu, unit = np.maximum(space.mu, 0.0), rounding(A.shape)
-    top = mu[0] + offset_of(A) ** 2
-    if goal.rtol is not None:
-        total, slack = _total(A, space, goal)
-        return _rank(np.maximum(total - np.cumsum(mu), 0.0) + slack, total, goal)
-    k = goal.k
+def _rank_of(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
+    """The smallest rank within ``rtol``, if the space has it."""
+    total, slack = _total(A, space, goal)
+    tails = np.maximum(total - np.cumsum(np.maximum(space.mu, 0.0)), 0.0) + slack
+    return _rank(tails, total, goal)
+
+
+def _have_settled(A: Any, space: BlockKrylov, goal: Goal, k: int) -> bool:
+    """Whether the first k values have residuals within ``tol``, or next to nothing is left."""
+    mu = np.maximum(space.mu, 0.0)
     if A.is_read and _tail(A, space, mu) <= 2.0 * goal.tol * mu[k - 1]:
-        return k
+        return True
     residuals = np.linalg.norm(space.coupling[:, :k], axis=0)
     allowed = goal.tol * np.sqrt(mu[:k] * mu[k - 1])
-    return k if (residuals <= np.maximum(allowed, unit * top)).all() else None
+    rounded = rounding(A.shape) * (mu[0] + offset_of(A) ** 2)
+    return bool((residuals <= np.maximum(allowed, rounded)).all())
 
 
 def _tail(A: Any, space: BlockKrylov, mu: Array) -> float:

@@ -160,7 +160,7 @@ class DenseMatrix(SpectralMatrix):
         @np.errstate(all="ignore")
         def of_part(part: int) -> float:
             tiles = _tiles(bounds[part], rows)
-            return max(float(np.abs(self.load(i, j)).max()) for i, j in tiles)
+            return max((float(np.abs(self.load(i, j)).max()) for i, j in tiles), default=0.0)
 
         require_finite(self.A, "A")
         rows = self._tile_rows()
