@@ -18,7 +18,7 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     """Principal components with a certified bracket of each singular value.
 
     As ``sklearn.decomposition.PCA``, with its attributes and signs. X is centered without forming
-    the result: sparse X stays sparse, and offsets of 1e8 cost no digits.
+    the result: sparse X stays sparse, and offsets of 1e8 cost no digits of the fit.
 
     Parameters
     ----------
@@ -118,14 +118,16 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.components_ = result.Vt.astype(X.dtype, copy=False)
         self.singular_values_ = s
         self.singular_values_bounds_ = result.s_lower, result.s_upper
-        self.explained_variance_ = s**2 / (n - 1)
+        with np.errstate(over="ignore", under="ignore"):  # scales beyond 1e±154
+            self.explained_variance_ = s**2 / (n - 1)
+            missed = np.float64(result.error) ** 2
         self.explained_variance_ratio_ = result.explained_variance_ratio
         self.explained_variance_ratio_bounds_ = result.explained_variance_ratio_bounds
         assert result.mean is not None
         self.mean_ = result.mean.astype(X.dtype, copy=False)
         self.reconstruction_error_ = float(result.error)
         others = short - k
-        self.noise_variance_ = result.error**2 / ((n - 1) * others) if others else 0.0
+        self.noise_variance_ = float(missed / ((n - 1) * others)) if others else 0.0
         self.n_components_, self.n_samples_, self.n_passes_ = k, n, result.n_passes
         if not left:
             return None
@@ -163,26 +165,27 @@ class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             Z = X @ self.components_.T - self.mean_ @ self.components_.T
         return Z / self._scales() if self.whiten else Z
 
-    def inverse_transform(self, Z: Any) -> Any:
+    def inverse_transform(self, X: Any) -> Any:
         """The points with these coordinates.
 
         Parameters
         ----------
-        Z : (n, k) array_like
+        X : (n, k) array_like
+            Coordinates, as `transform` returns them.
 
         Returns
         -------
-        X : (n, d) ndarray
+        X_original : (n, d) ndarray
         """
         check_is_fitted(self)
-        Z = np.asarray(Z)
+        Z = np.asarray(X)
         if self.whiten:
             Z = Z * self._scales()
         return Z @ self.components_ + self.mean_
 
     def _scales(self) -> Any:
         """Standard deviations of the coordinates; 1 for those that vanish."""
-        scales = np.sqrt(self.explained_variance_)
+        scales = self.singular_values_ / math.sqrt(self.n_samples_ - 1)
         return np.where(scales > 0.0, scales, 1.0).astype(self.components_.dtype)
 
     @property

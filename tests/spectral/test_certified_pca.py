@@ -60,3 +60,13 @@ def test_an_offset_costs_no_digits():
 def test_bad_numbers_of_components(n_components):
     with pytest.raises((TypeError, ValueError), match="n_components must be"):
         CertifiedPCA(n_components).fit(np.ones((20, 12)))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_whitening_at_any_scale(scale):
+    X = np.random.default_rng(0).standard_normal((50, 6))
+    plain, pca = CertifiedPCA(2, whiten=True), CertifiedPCA(2, whiten=True)
+    Z = plain.fit_transform(X)
+    np.testing.assert_allclose(pca.fit_transform(X * scale), Z, rtol=1e-10)
+    np.testing.assert_allclose(pca.transform(X * scale), Z, rtol=1e-10)
+    np.testing.assert_allclose(pca.inverse_transform(X=Z) / scale, plain.inverse_transform(Z))

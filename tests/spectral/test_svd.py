@@ -235,3 +235,32 @@ def test_dask_blocks_are_read_once_for_each_block_of_vectors(take):
         assert result.n_passes <= 5
         assert not hostile.faults(result, A, True)
     np.testing.assert_allclose(chunked[0].s, chunked[1].s, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-200, 1e200])
+def test_scales_of_a_matrix_of_several_tiles(scale):
+    A = np.random.default_rng(0).standard_normal((3000, 30)) * scale
+    exact = np.linalg.svd(A, compute_uv=False)[:2]
+    fit = svd(A, 2)
+    np.testing.assert_allclose(fit.s, exact, rtol=1e-12)
+    assert np.all((fit.s_lower <= exact) & (exact <= fit.s_upper))
+
+
+def test_a_rank_for_rtol_is_the_smallest_and_its_values_have_converged(take):
+    take("krylov")
+    A = np.random.default_rng(0).standard_normal((400, 300)) / np.arange(1, 301) ** 0.5
+    exact = np.linalg.svd(A, compute_uv=False)
+    tails = np.sqrt(np.cumsum(exact[::-1] ** 2)[::-1])  # errors of ranks 0, 1, ...
+    rank = int(np.argmax(tails <= 0.5 * tails[0]))
+    fit = svd(sparse.csr_array(A), rtol=0.5, rng=0)
+    assert fit.converged
+    assert fit.s.size == rank
+    np.testing.assert_allclose(fit.s, exact[:rank], rtol=1e-5)
+
+
+def test_a_rank_that_cannot_reach_rtol_costs_no_more_than_itself(take):
+    take("krylov")
+    A = sparse.csr_array(np.random.default_rng(0).standard_normal((400, 300)))
+    fit, alone = svd(A, 3, rtol=0.1, rng=0), svd(A, 3, rng=0)
+    assert not fit.converged
+    assert fit.n_passes <= alone.n_passes
