@@ -325,7 +325,7 @@ def _by_lanczos(
         rank=P.rank,
         _end_errors=(low_error, high_error),
         _skewness=_skewness(middle, rounding),
-        _certain=(P.bounds[0] - rounding, P.bounds[1] + rounding),
+        _certain=P.bounds,
     )
 
 
@@ -344,9 +344,8 @@ def _preconditioner_of(
         return Preconditioner(np.empty((0, A.shape[0])), lower, np.zeros(1), is_all=False)
     if isinstance(choice, str):
         return pivoted_preconditioner(A, lower, key)
-    return Preconditioner(
-        np.asarray(choice.factor, float).T, lower, np.asarray(choice.diagonal_error), is_all=False
-    )
+    rest = np.asarray(choice.diagonal_error)
+    return Preconditioner(np.asarray(choice.factor).T, lower, rest, is_all=False)
 
 
 def _check_preconditioner(choice: Any, n: int) -> None:
