@@ -120,9 +120,15 @@ def test_a_cliff_at_rank_m_minus_one(kind, tail, estimator, monkeypatch):
     else:
         fast, A = estimator(kind, A)
         got = fast.replicates()
+        assert got.jackknife.size == M - (fast.dropped.unresolved is not None)
         error = abs(got.left_out.mean() - A.trace())
         bound = got.standard_error
     assert error <= 1000 * tail + 1e-11
+    if tail == 1e-7:  # the spread is that of one vector fewer
+        if kind != "xdiag":
+            run = kind(open_square(aslinearoperator(A)), KEY, False)
+            got = run.estimate(2 * M if kind is XTraceMethod else M)
+        assert got.degrees_of_freedom == M - 2
     if tail == 0.0:  # rank m - 1: exact, and known to be
         assert bound < 1e-11
     elif tail > 1e-13:  # the error of one vector fewer, which misses a large direction

@@ -12,12 +12,12 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 import randla
 from randla import logdet
 from randla._scaling import EPS
-from randla.spectral._logdet import _skewness
 from randla.spectral._log_determinant.preconditioner import (
     _ROUNDING,
     Preconditioner,
     pivoted_preconditioner,
 )
+from randla.spectral._logdet import _skewness
 
 N = 120
 
@@ -176,7 +176,7 @@ def test_a_preconditioner_of_single_precision(noise):
     assert result.rank == 40
     assert result.standard_error < 0.1
     assert_holds(result, exact(A))
-    with pytest.raises(ValueError, match="factor of float64 for a lower below .* float32 and low"):
+    with pytest.raises(ValueError, match=r"factor of float64 for a lower below .* float32 and low"):
         logdet(aslinearoperator(A), lower=1e-5, preconditioner=K)
 
 
