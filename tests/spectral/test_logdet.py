@@ -175,6 +175,9 @@ def test_a_preconditioner_of_single_precision(noise):
     result = logdet(aslinearoperator(A), lower=noise, n_products=60, preconditioner=K, rng=0)
     assert result.rank == 40
     assert result.standard_error < 0.1
+    P = Preconditioner(K.factor.T, noise, K.diagonal_error, is_all=False)
+    root = P.inverse_root_times(np.eye(N))
+    assert P.least <= np.linalg.eigvalsh(root @ A @ root / P.ridge)[0] < noise / P.ridge
     assert_holds(result, exact(A))
     with pytest.raises(ValueError, match=r"factor of float64 for a lower below .* float32 and low"):
         logdet(aslinearoperator(A), lower=1e-5, preconditioner=K)

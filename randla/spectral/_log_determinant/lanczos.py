@@ -28,7 +28,7 @@ _LARGEST_DIAGONAL = 1e6
 
 
 class Lanczos:
-    """Lanczos with full reorthogonalisation, from each of `b` vectors by itself.
+    """Lanczos with full reorthogonalization, from each of `b` vectors by itself.
 
     Attributes
     ----------
