@@ -276,7 +276,7 @@ def _by_krylov(matrix: _Symmetric, k: int, which: Which, rng: np.random.Generato
     C = space.coupling[:, : space.size] if space.size < n else np.empty((0, n))
     nu = np.minimum(nu, _frobenius_rest(matrix, theta, C))
     lower, upper = _brackets(theta, C, nu, which)
-    error = _allowed(matrix, space.largest)
+    error = _allowed(matrix, space.largest) + space.dropped
     residuals = np.sqrt((C * C).sum(axis=0))[:k]
     theta, V = theta[:k], V[:, :k]
     size, kind = _error(matrix, theta, V, rng)
@@ -324,9 +324,10 @@ def _complement(
         ends = [(space.mu, space.S, space.coupling)]
         ends.append((-space.mu[::-1], space.S[:, ::-1], space.coupling[:, ::-1]))
         for j, (theta, S, C) in enumerate(ends):
-            nu[j] = theta[0] if space.is_full else min(nu[j], reach(
+            dropped = space.dropped + matrix.asymmetry
+            nu[j] = theta[0] + dropped if space.is_full else min(nu[j], reach(
                 theta, S, C, starts=starts, n=n, size=max(size, space.largest),
-                failure_probability=0.5 * _FAILURE / _ROUNDS,
+                failure_probability=0.5 * _FAILURE / _ROUNDS, dropped=dropped,
             ))  # fmt: skip
         inner = np.array([space.mu[0], -space.mu[-1]])
         if last or (nu - inner <= _ENOUGH * np.abs(nu).max()).all():

@@ -127,10 +127,11 @@ def _lanczos(matrix: SpectralMatrix, p: float, rng: np.random.Generator) -> tupl
         if not is_last and step < look:
             continue
         space.solve()
-        low = max(float(space.mu[0]), 0.0)
-        high = low if space.is_full else min(high, reach(
+        low = max(float(space.mu[0]) - space.dropped, 0.0)
+        high = float(space.mu[0]) + space.dropped if space.is_full else min(high, reach(
             space.mu, space.S, space.coupling,
             starts=starts, n=n, failure_probability=p, size=space.largest,
+            dropped=space.dropped,
         ))  # fmt: skip
         if is_last or high <= low * (1.0 + 2.0 * _ENOUGH):
             break

@@ -231,8 +231,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
         U, s * scale, np.ascontiguousarray((V * signs).T), lower * scale, upper * scale,
         error * scale, (interval[0] * scale, interval[1] * scale), kind, residuals * scale,
         shares[0], (shares[1], np.minimum(shares[2], 1.0)), mean,
-        matrix.n_passes + (tall.n_passes if flipped else 0),
-        found.method, found.converged,
+        tall.n_passes, found.method, found.converged,
     )  # fmt: skip
 
 

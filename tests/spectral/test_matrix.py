@@ -1,5 +1,7 @@
 """The products of all kinds of matrices against their definition in extended precision."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -137,6 +139,24 @@ def test_zero_matrices(kind):
     assert matrix.scale == 1.0
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("kind", _plain)
+def test_residuals_are_summed_in_one_read(kind, transposed):
+    B, V = (Y, X) if not transposed else (X, Y)
+    for A in (SPARSE, FULL + 1e8):
+        E = A - A.mean(axis=0)
+        matrix = open_matrix(KINDS[kind](A), center=True)
+        matrix.gram_times(X)
+        matrix = matrix.transposed() if transposed else matrix
+        matrix.gram_times(V)  # measured
+        before = matrix.n_passes
+        expected = (((E.T if transposed else E) - B @ V.T) ** 2).sum()
+        got = matrix.residual_squared_norm(B, V)
+        rtol = 1e-13 if A is SPARSE else 1e-6 if kind == "operator" else 1e-9
+        np.testing.assert_allclose(got, expected, rtol=rtol)
+        assert matrix.n_passes == before + 1
+
+
 @pytest.mark.parametrize("kind", [kind for kind in _plain if not kind.startswith("dask")])
 def test_reads_are_counted_and_inputs_kept(kind):
     A = KINDS[kind](SPARSE)
@@ -181,6 +201,10 @@ def test_operators_are_checked():
         open_matrix(operator())
     with pytest.raises(TypeError, match="A must be real"):
         open_matrix(aslinearoperator(FULL + 1j))
+    known = SimpleNamespace(  # what SciPy makes an operator of
+        shape=(M, N), matvec=lambda x: FULL @ x, rmatvec=lambda y: FULL.T @ y
+    )
+    np.testing.assert_allclose(open_matrix(known).times(X), FULL @ X, atol=1e-12)
     single = open_matrix(operator(rmatvec=lambda y: FULL.T @ y))  # columns, one by one
     np.testing.assert_allclose(single.gram_times(X), FULL.T @ (FULL @ X), atol=1e-11)
 

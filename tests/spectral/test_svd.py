@@ -161,6 +161,41 @@ def test_large_offsets(route, form, take):
     assert not hostile.faults(result, form(X), True)
 
 
+def test_all_forms_by_their_own_routes():
+    A = spectrum(1.0 / np.arange(1, 281), 320) + 0.01
+    forms = [(np.asarray, "gram"), (sparse.csr_array, "krylov"), (aslinearoperator, "krylov")]
+    try:
+        import dask.array as da
+    except ImportError:
+        pass
+    else:
+        forms.append((lambda B: da.from_array(B, chunks=(150, B.shape[1])), "gram"))
+    for B in (A, A.T.copy()):
+        for center in (False, True):
+            exact = B - B.mean(axis=0) if center else B
+            true = np.linalg.svd(exact, compute_uv=False)[:3]
+            for form, method in forms:
+                result = svd(form(B), 3, center=center, rng=0)
+                assert result.method == method
+                assert (result.s_lower <= true).all()
+                assert (true <= result.s_upper).all()
+                np.testing.assert_allclose(result.s, true, rtol=1e-6)
+                np.testing.assert_allclose(exact.T @ result.U, result.Vt.T * result.s, atol=2e-3)
+                tail = np.linalg.norm(exact - (result.U * result.s) @ result.Vt)
+                tolerance = 0.5 if form is aslinearoperator else 1e-10
+                np.testing.assert_allclose(result.error, tail, rtol=tolerance)
+
+
+def test_sparse_matrices_stay_sparse():
+    """Values that A'A has lost get wide brackets, where QR would need a dense copy."""
+    D = 10.0 ** -np.linspace(0.0, 10.0, 40)
+    A = sparse.csr_array(sparse.vstack([sparse.diags_array(D), sparse.csr_array((1700, 40))]))
+    result = svd(A, 40)
+    assert result.method == "gram"
+    assert (result.s_lower <= D).all()
+    assert (D <= result.s_upper).all()
+
+
 def test_result():
     result = svd(spectrum(1.0 / np.arange(1, 60)), 9, rng=0)
     assert len(repr(result).splitlines()) <= 10

@@ -43,9 +43,10 @@ def complement_norm(
             taken += 1
         space.solve()
         lower, last = max(float(space.mu[0]), 0.0), space.is_full or space.is_invariant
-        upper = lower if space.is_full else min(upper, reach(
+        upper = lower + space.dropped if space.is_full else min(upper, reach(
             space.mu, space.S, space.coupling, starts=starts, n=n,
             failure_probability=failure_probability, size=space.largest,
+            dropped=space.dropped,
         ))  # fmt: skip
         if last or (enough is not None and enough(lower, upper)):
             break

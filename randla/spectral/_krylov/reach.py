@@ -19,8 +19,11 @@ Beta(b/2, (n - b)/2), hence it is below the p-quantile :math:`\delta^2` with pro
 Unless that happens, :math:`\lambda` is at most the root of :math:`f = \delta`, f being decreasing.
 One event serves any number of steps: looking costs no probability. An invariant space has C = 0.
 
-Roundings e of a product are one more term, e' v on the left. The direction of e has nothing to do
-with v, so that it is :math:`|e| / \sqrt n` or so, and moves the root by that over :math:`\delta`.
+What the process drops as too small, E, is one more term on the right,
+:math:`v'E \operatorname{diag}(\lambda - \theta)^{-1} S_1'`. It may be along v
+itself, so that all of :math:`|E|_2 |\operatorname{diag}(\lambda - \theta)^{-1} S_1'|_2` is added to
+f. Roundings e of a product are another, but their direction has nothing to do with v, so that
+:math:`v'e` is :math:`|e| / \sqrt n` or so, and moves the root by that over :math:`\delta`.
 
 Sources: van Dorsselaer, Hochstenbach and van der Vorst, "Computing probabilistic bounds for
 extreme eigenvalues of symmetric matrices with the Lanczos method", SIAM J. Matrix Anal. Appl. 22
@@ -34,7 +37,7 @@ from scipy.special import betaincinv
 
 from randla._typing import Array
 
-#: Relative size of roundings, and of directions that a Lanczos process takes for roundings.
+#: Relative size of the roundings of a product.
 _ROUNDING = 2e-13
 
 
@@ -47,6 +50,7 @@ def reach(
     n: int,
     failure_probability: float,
     size: float,
+    dropped: float,
 ) -> float:
     """An upper bound of the largest eigenvalue that fails with at most this probability.
 
@@ -62,6 +66,8 @@ def reach(
         Dimension of the space in which the directions are uniform.
     size : float
         The norm of M, or of what it was computed from, roughly: for roundings.
+    dropped : float
+        The norm of E.
     """
     if starts >= n:
         return float(theta[0])
@@ -69,9 +75,10 @@ def reach(
     slack = _ROUNDING * size / (np.sqrt(n) * delta)
 
     def exceeds(t: float) -> bool:
-        return float(np.linalg.norm((C / (theta[0] - theta + t)) @ S[:starts].T, 2)) > delta
+        D = S[:starts].T / (theta[0] - theta + t)[:, None]
+        return float(np.linalg.norm(C @ D, 2) + dropped * np.linalg.norm(D, 2)) > delta
 
-    high = float(np.linalg.norm(C, 2)) / delta  # f(t) <= |C| / t
+    high = (float(np.linalg.norm(C, 2)) + dropped) / delta  # f(t) <= (|C| + |E|) / t
     low = max(1e-16 * size, 1e-6 * high)
     if high <= low or not exceeds(low):
         return float(theta[0]) + min(low, high) + slack

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh, qr
-from scipy.sparse import issparse
 from scipy.special import chdtri
 
 from randla._typing import Array
@@ -65,7 +64,8 @@ class Subspace:
 
 def find_subspace(A: Any, goal: Goal, on_disk: bool) -> Subspace:
     """Right singular vectors of tall `A`, by the route that its shape asks for."""
-    fits = A.is_read and not on_disk and math.prod(A.shape) <= _QR_ENTRIES
+    most = _LAPACK_ENTRIES if A.is_sparse else _QR_ENTRIES  # what is sparse stays so
+    fits = A.is_read and not on_disk and math.prod(A.shape) <= most
     route = choose_route(A, goal, on_disk)
     found = None
     if route == "gram":
@@ -83,7 +83,7 @@ def choose_route(A: Any, goal: Goal, on_disk: bool) -> str:
         return "lapack"
     k = 1 if goal.rtol is not None else goal.k
     side = max(_GRAM_SIDE, 40 * (k + 10))
-    if (issparse(A.A) or not A.is_read) and goal.rtol is None:
+    if (A.is_sparse or not A.is_read) and goal.rtol is None:
         side = max(_SPARSE_GRAM_SIDE, 4 * k)  # products with few vectors are cheap
     return "gram" if n <= side else "krylov"
 
@@ -219,16 +219,16 @@ def _enough(A: Any, space: BlockKrylov, goal: Goal) -> int | None:
         total, slack = _total(A, space, goal)
         return _rank(np.maximum(total - np.cumsum(mu), 0.0) + slack, total, goal)
     k = goal.k
-    if A.is_read and _tail(A, mu) <= 2.0 * goal.tol * mu[k - 1]:
+    if A.is_read and _tail(A, space, mu) <= 2.0 * goal.tol * mu[k - 1]:
         return k
     residuals = np.linalg.norm(space.coupling[:, :k], axis=0)
     allowed = goal.tol * np.sqrt(mu[:k] * mu[k - 1])
     return k if (residuals <= np.maximum(allowed, unit * top)).all() else None
 
 
-def _tail(A: Any, mu: Array) -> float:
-    """At least ``|A|_F^2 - sum(mu)``."""
-    slack = rounding(A.shape) * (A.squared_norm + offset_of(A) ** 2)
+def _tail(A: Any, space: BlockKrylov, mu: Array) -> float:
+    """At least ``|A|_F^2`` less the sum of the exact values of the first Ritz vectors."""
+    slack = rounding(A.shape) * (A.squared_norm + offset_of(A) ** 2) + mu.size * space.dropped
     return float(max(A.squared_norm - mu.sum(), 0.0) + slack)
 
 
@@ -251,11 +251,11 @@ def _bracketed(
     upper = np.full(k, np.inf)
     if A.is_read:  # the Frobenius norm of all that is left bounds its spectral norm too
         t = space.size if space.size <= _SMALL else s
-        left = _tail(A, mu[:t])
+        left = _tail(A, space, mu[:t])
         upper = quadratic_upper(mu[:t], space.coupling[:, :t], left, k)
-        upper = np.minimum(upper, mu[:k] + _tail(A, mu))
+        upper = np.minimum(upper, mu[:k] + _tail(A, space, mu))
     if (goal.quadratic or not A.is_read) and (upper > (1.0 + 2.0 * goal.tol) * mu[:k]).any():
-        most = _tail(A, mu[:s]) if A.is_read else np.inf
+        most = _tail(A, space, mu[:s]) if A.is_read else np.inf
 
         def ends(nu: float) -> Array:
             return quadratic_upper(mu[:s], space.coupling[:, :s], min(nu, most), k)
@@ -273,6 +273,7 @@ def _bracketed(
         if low > (1.0 + goal.tol) * mu[k - 1] + rounding(A.shape) * mu[0] and not last:
             return missed
         upper = np.minimum(upper, ends(high))
+    upper += space.dropped  # that much is missing in the coupling (Weyl)
     total = A.squared_norm if A.is_read else float(mu.sum()) if space.is_full else np.inf
     residuals = space.coupling[:, :k]
     return Subspace(V[:, :k], upper, "krylov", total, offset_of(A), residuals, converged=converged)

@@ -12,11 +12,11 @@ from randla._typing import Array
 
 #: Squared Frobenius norms that neither overflow nor lose digits, nor do their squares.
 _SAFE = 1e-120, 1e120
-_COLUMNS = 256  # of a block in which a residual is summed
+_BLOCK_ENTRIES = 1 << 24  # of the columns in which a residual is summed
 
 
 class SpectralMatrix(ABC):
-    """A over a power of two, less the means of its columns where it is centred; A from here on.
+    """A over a power of two, less the means of its columns where it is centered; A from here on.
 
     Attributes
     ----------
@@ -25,17 +25,20 @@ class SpectralMatrix(ABC):
         Of the entries as they were given.
     is_read : bool
         Whether the entries are known, or products only.
+    is_sparse : bool
+        Whether products are cheap beside a dense matrix of this shape.
     n_passes : int
-        How often A was read.
+        How often A was read, also before it was transposed.
     scale : float
         The power of two, 1 unless |A|_F is far from 1; known after the first product.
     mean : (n,) ndarray or None
-        Of the columns, over `scale`, where they are centred; known after the first product.
+        Of the columns, over `scale`, where they are centered; known after the first product.
     squared_norm : float
         |A|_F^2; known after the first product, but NaN for an operator.
     """
 
     is_read = True
+    is_sparse = False
     scale = 1.0
     mean: Array | None = None
     squared_norm = np.nan
@@ -69,15 +72,16 @@ class SpectralMatrix(ABC):
 
     def residual_squared_norm(self, B: Array, V: Array) -> float:
         """``|A - B V'|_F^2``, with B (m, k) and V (n, k), by blocks of columns."""
-        n, total = self.shape[1], 0.0
-        for first in range(0, n, _COLUMNS):
-            columns = np.eye(n, min(_COLUMNS, n - first), -first)
-            E = self.times(columns) - B @ V[first : first + _COLUMNS].T
+        (m, n), total = self.shape, 0.0
+        step = max(1, min(n, _BLOCK_ENTRIES // max(m, n)))
+        for first in range(0, n, step):
+            columns = np.eye(n, min(step, n - first), -first)
+            E = self.times(columns) - B @ V[first : first + step].T
             total += float((E * E).sum())
         return total
 
     def transposed(self) -> SpectralMatrix:
-        """A', centred as A is, with a count of reads of its own."""
+        """A', centered as A is."""
         return Transposed(self)
 
 
@@ -85,13 +89,12 @@ class Transposed(SpectralMatrix):
     """The transposed of a matrix whose rows cannot be read across."""
 
     def __init__(self, inner: SpectralMatrix) -> None:
-        self.inner, self.is_read = inner, inner.is_read
+        self.inner, self.is_read, self.is_sparse = inner, inner.is_read, inner.is_sparse
         self.shape, self.dtype = inner.shape[::-1], inner.dtype
-        self._before = inner.n_passes
 
     scale = property(lambda self: self.inner.scale)  # type: ignore[assignment]
     squared_norm = property(lambda self: self.inner.squared_norm)  # type: ignore[assignment]
-    n_passes = property(lambda self: self.inner.n_passes - self._before)  # type: ignore[assignment]
+    n_passes = property(lambda self: self.inner.n_passes)  # type: ignore[assignment]
 
     def gram_times(self, X: Array) -> Array:
         return self.inner.times(self.inner.transposed_times(X))
@@ -101,6 +104,9 @@ class Transposed(SpectralMatrix):
 
     def transposed_times(self, Y: Array) -> Array:
         return self.inner.times(Y)
+
+    def residual_squared_norm(self, B: Array, V: Array) -> float:
+        return self.inner.residual_squared_norm(V, B)
 
     def transposed(self) -> SpectralMatrix:
         return self.inner

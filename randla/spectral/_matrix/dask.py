@@ -50,6 +50,16 @@ class DaskMatrix(SpectralMatrix):
         starts = np.append(0, np.cumsum(self._rows[:-1]))
         return Z + self._per_row(D).T @ np.add.reduceat(Y, starts, axis=0)
 
+    def residual_squared_norm(self, B: Array, V: Array) -> float:
+        """``|A - B V'|_F^2`` in one read."""
+        if not self._is_measured:
+            self.gram_times(np.zeros((self.shape[1], 1)))
+        if self._off is not None:  # the blocks are centered around the pilot, which is off by d
+            d = -self._off.sum(axis=0) / np.sqrt(self._rows).sum()
+            B, V = np.column_stack([B, np.ones(len(B))]), np.column_stack([V, d])
+        operand = dask_arrays.as_columns(B, self.A, "B")
+        return float(self._pass(_residual, (1, 1), operand, V=V)[0][0, 0])
+
     def _per_row(self, D: Array) -> Array:
         return D / np.sqrt(self._rows)[:, None]
 
@@ -127,6 +137,10 @@ def _times(matrix: SpectralMatrix, *, X: Array) -> Array:
 
 def _transposed_times(matrix: SpectralMatrix, Y: Array) -> Array:
     return matrix.transposed_times(Y)
+
+
+def _residual(matrix: SpectralMatrix, B: Array, *, V: Array) -> Array:
+    return np.array([[matrix.residual_squared_norm(B, V)]])
 
 
 def _moments(first: int, block: Any, *, scale: float, center: bool) -> Array:

@@ -136,7 +136,9 @@ class DenseMatrix(SpectralMatrix):
     def transposed(self) -> DenseMatrix:
         self.measured()  # the mean and the scale
         means = self.mean_in_parts() if self.center else ()
-        return DenseMatrix(self.A.T, scale=self.scale, row_means=means)
+        out = DenseMatrix(self.A.T, scale=self.scale, row_means=means)
+        out.n_passes = self.n_passes
+        return out
 
     def mean_in_parts(self) -> tuple[Array, Array]:
         """Two vectors whose sum is the mean, to more digits than one has."""

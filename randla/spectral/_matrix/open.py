@@ -2,20 +2,22 @@
 
 from typing import Any
 
-from scipy.sparse.linalg import LinearOperator
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from randla._validation import are_in_memory, as_matrix
+from randla._validation import are_in_memory, as_matrix, is_sparse
 from randla.spectral._matrix.base import SpectralMatrix
 from randla.spectral._matrix.memory import open_in_memory
 from randla.spectral._matrix.operator import OperatorMatrix
 
 
 def open_matrix(A: Any, *, center: bool = False) -> SpectralMatrix:
-    """`A` with its products: an array, SciPy sparse matrix, LinearOperator or Dask array.
+    """`A` with its products: an array, SciPy sparse matrix, operator or Dask array.
 
     NaN and inf are found with the first product.
     """
-    if isinstance(A, LinearOperator):
+    if is_operator(A):
+        A = aslinearoperator(A)
         require_entries(A.shape)
         return OperatorMatrix(A, center)
     if not are_in_memory(A):
@@ -25,6 +27,14 @@ def open_matrix(A: Any, *, center: bool = False) -> SpectralMatrix:
     A = as_matrix(A, finite=False, sparse=True)
     require_entries(A.shape)
     return open_in_memory(A, center)
+
+
+def is_operator(A: Any) -> bool:
+    """Whether only products with `A` are known: of a LinearOperator, or what SciPy makes one of."""
+    if isinstance(A, LinearOperator):
+        return True
+    has_entries = isinstance(A, np.ndarray) or is_sparse(A) or not are_in_memory(A)
+    return not has_entries and hasattr(A, "shape") and hasattr(A, "matvec")
 
 
 def require_entries(shape: tuple[int, int]) -> None:

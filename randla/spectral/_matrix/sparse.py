@@ -26,6 +26,7 @@ from randla.spectral._matrix.dense import DenseMatrix
 
 _ROW_PARTS = 4  # each with sums of its own
 _TOTAL_ENTRIES = 1 << 24  # of the sums that parts keep until they are added
+_BLOCK_ENTRIES = 1 << 18  # of rows that are made dense at a time
 _RATE = 2e9  # products of an entry and a number, a second
 _DENSE_SHARE = 0.05  # of stored entries, from which A'A of dense tiles is faster than a sparse one
 _LARGE_MEAN = 0.99  # share of m mu^2 in a sum of squares beyond which A'A - m mu mu' loses digits
@@ -38,6 +39,7 @@ class SparseMatrix(SpectralMatrix):
     """
 
     A: csr_array
+    is_sparse = True
 
     def __init__(
         self, A: Any, center: bool = False, *,
@@ -134,10 +136,21 @@ class SparseMatrix(SpectralMatrix):
         G = np.asarray((self.A.T @ self.A).toarray(), np.float64)
         return G - m * np.outer(self._v, self._v) if shifted else G
 
+    def residual_squared_norm(self, B: Array, V: Array) -> float:
+        """``|A - B V'|_F^2`` in one read, by blocks of rows."""
+        self.n_passes += 1
+        total, step = 0.0, max(_BLOCK_ENTRIES // self.shape[1], 1)
+        for i in range(0, self.shape[0], step):
+            E = self.A[i : i + step].toarray() - B[i : i + step] @ V.T
+            if self._u.size:
+                E -= np.outer(self._u[i : i + step], self._v)
+            total += float((E * E).sum())
+        return total
+
     def transposed(self) -> SparseMatrix:
         out = object.__new__(SparseMatrix)
         out.__dict__.update(self.__dict__)
-        out.A, out.shape, out.n_passes = self.A.T.tocsr(), self.shape[::-1], 0
+        out.A, out.shape = self.A.T.tocsr(), self.shape[::-1]
         if self._u.size:
             out._u, out._v, out.mean = self._v, self._u, None
         return out

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.sparse.linalg import aslinearoperator
 
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla._validation import are_in_memory, as_matrix, is_sparse, require_finite
 from randla.spectral._matrix import open_matrix
+from randla.spectral._matrix.open import is_operator as is_operator
 
 #: Vectors that are sent through an operator at a time.
 _COLUMNS = 64
@@ -28,14 +29,6 @@ def open_square(A: Any) -> SquareMatrix:
     if is_operator(A):
         return OperatorProducts(A)
     return ReadableProducts(as_readable(A))
-
-
-def is_operator(A: Any) -> bool:
-    """Whether only products with `A` are known."""
-    if isinstance(A, LinearOperator):
-        return True
-    has_entries = isinstance(A, np.ndarray) or is_sparse(A) or not are_in_memory(A)
-    return not has_entries and hasattr(A, "shape") and hasattr(A, "matvec")
 
 
 def as_readable(A: Any) -> Any:

@@ -32,7 +32,7 @@ def test_reach_fails_no_more_often_than_it_says(name, starts, trial):
             space.solve()
             bound = min(bound, reach(
                 space.mu, space.S, space.coupling, starts=starts, n=N,
-                failure_probability=0.05, size=1.0,
+                failure_probability=0.05, size=1.0, dropped=0.0,
             ))  # fmt: skip
         return bound < values[0]
 
