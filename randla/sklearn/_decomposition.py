@@ -17,7 +17,7 @@ from randla.spectral._svd import decompose
 class CertifiedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Principal components with a certified bracket of each singular value.
 
-    As ``sklearn.decomposition.PCA``, with its attributes and signs. X is centred without forming
+    As ``sklearn.decomposition.PCA``, with its attributes and signs. X is centered without forming
     the result: sparse X stays sparse, and offsets of 1e8 cost no digits.
 
     Parameters

@@ -21,12 +21,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from scipy.special import chdtri
 
 from randla._random import as_generator
 from randla._results import Result
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count
 from randla.spectral._krylov.brackets import quadratic_upper, rounding
+from randla.spectral._krylov.complement import STARTS
 from randla.spectral._krylov.range import BlockKrylov
 from randla.spectral._krylov.reach import reach
 from randla.spectral._matrix import open_matrix
@@ -44,10 +46,10 @@ Which = Literal["magnitude", "largest", "smallest"]
 _LAPACK_SIDE, _OPERATOR_SIDE = 1000, 200
 #: Residuals that are enough, over the largest eigenvalue; reads at most; rounds of certificates.
 _TOLERANCE, _PASSES, _ROUNDS = 1e-9, 300, 3
-#: Random starts and reads of a certificate, its width that is enough, and its probability to fail.
-_STARTS, _STEPS, _ENOUGH, _FAILURE = 4, 40, 1e-2, 1e-6
-_PROBES = 10  # of the error of an operator
-_ASYMMETRY = 1e-8  # relative; of products of an operator its square root or so
+#: Reads of a certificate, its width that is enough, and its probability to fail.
+_STEPS, _ENOUGH, _FAILURE = 40, 1e-2, 1e-6
+_PROBES = 10  # of the error of an operator, and of the asymmetry of what is not in memory
+_ASYMMETRY, _PROBED_ASYMMETRY = 1e-8, 1e-4  # relative: of entries, of the products of an operator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,8 +124,8 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
     Raises
     ------
     ValueError, TypeError
-        If A is not real, finite, square and symmetric (up to 1e-8 of its norm; an operator is
-        looked at by random vectors), or k is no integer from 1 to n.
+        If A is not real, finite, square and symmetric (up to 1e-8 of its norm, an operator up to
+        1e-4 in products with random vectors), or k is no integer from 1 to n.
 
     Notes
     -----
@@ -132,6 +134,10 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
     ``which="largest"`` or ``"smallest"`` all to one end). Where a search has missed one the
     brackets are wide. Inner ends hold for certain, but for roundings, which are allowed for; outer
     ends with probability 1 - 1e-6. LAPACK's are certain.
+
+    What A lacks in symmetry, such as the tolerance of a solver within an operator, is taken for an
+    error: brackets are wider by a bound of :math:`|A - A'|_2 / 2`. That of an array is certain;
+    of operators and Dask arrays it comes from ten random vectors, and fails with probability 1e-6.
 
     References
     ----------
@@ -167,7 +173,7 @@ class _Symmetric:
     squared_norm : float or None
         Frobenius; None for an operator.
     asymmetry : float
-        A bound of ``|A - A'|_2 / 2``, which is a rounding error.
+        A bound of ``|A - A'|_2 / 2``.
     """
 
     def __init__(self, A: Any) -> None:
@@ -180,26 +186,48 @@ class _Symmetric:
         else:
             A = as_readable(A)
             self.n, self._products = A.shape[0], open_matrix(A)
-        probes = np.random.default_rng(0).standard_normal((self.n, 2))
-        Y = self.times(probes)  # now the scale and the norm are known
-        require_symmetric(probes.T @ Y, "A must be symmetric", _ASYMMETRY**0.5)
+        X = np.random.default_rng(0).standard_normal((self.n, _PROBES))
+        Y = self.times(X)  # now the scale and the norm are known
+        G = X.T @ Y
+        require_symmetric(G, "A must be symmetric", _PROBED_ASYMMETRY)
         self.scale = self._products.scale
         if is_operator(A):
+            self.asymmetry = 0.5 * _norm_from_forms(G - G.T)
             return
         self.squared_norm = self._products.squared_norm
         if are_in_memory(A):
             self.rows = DenseMatrix(A, scale=self.scale, is_measured=True).load
-        if are_in_memory(A):
-            self.asymmetry = 0.5 * _distance_to_transposed(A) / self.scale
-            if self.asymmetry > _ASYMMETRY * np.sqrt(self.squared_norm):
-                raise ValueError(
-                    "A must be symmetric, got |A - A'| = "
-                    f"{2.0 * self.asymmetry / np.sqrt(self.squared_norm):.2g} |A|"
-                )
+            gap = bound = _distance_to_transposed(A) / self.scale
+        else:
+            self.n_products += _PROBES
+            KX = Y - self._products.transposed_times(X)
+            gap, bound = float(np.linalg.norm(KX)) / np.sqrt(_PROBES), _norm_from_products(KX)
+        self.asymmetry, size = 0.5 * bound, np.sqrt(self.squared_norm)
+        if gap > _ASYMMETRY * size:
+            raise ValueError(f"A must be symmetric, got |A - A'| = {gap / size:.2g} |A|")
 
     def times(self, X: Array) -> Array:
         self.n_products += X.shape[1]
         return self._products.times(X)  # type: ignore[no-any-return]
+
+
+# Bounds of |K|_2 from Gaussian X, p columns, that fail with probability _FAILURE. K = A - A' is a
+# sum of kappa (u w' - w u') with orthonormal u, w; X'u = a and X'w = b are independent and normal.
+
+
+def _norm_from_products(KX: Array) -> float:
+    """From ``|K X|_F^2 >= kappa^2 (|a|^2 + |b|^2)``, for the largest kappa."""
+    return float(np.linalg.norm(KX) / np.sqrt(chdtri(2 * _PROBES, 1.0 - _FAILURE)))
+
+
+def _norm_from_forms(F: Array) -> float:
+    """From ``F = X'K X``: its norm is not likelier to be small than that of one of its terms.
+
+    (T. W. Anderson, Proc. Amer. Math. Soc. 6 (1955), 170-176: given b, the term is linear in a.)
+    That is ``kappa |ab' - ba'|_F = kappa sqrt(2) |a| |c|``, c what b has orthogonal to a.
+    """
+    a, c = (chdtri(df, 1.0 - 0.5 * _FAILURE) for df in (_PROBES, _PROBES - 1))
+    return float(np.linalg.norm(F) / np.sqrt(2.0 * a * c))
 
 
 def _distance_to_transposed(A: Any) -> float:
@@ -312,7 +340,7 @@ def _complement(
     n = matrix.n - V.shape[1]
     if n == 0:
         return np.full(2, -np.inf), np.empty(0), np.empty((matrix.n, 0))
-    starts = min(_STARTS, n)
+    starts = min(STARTS, n)
     space = BlockKrylov(matrix.times, matrix.n, starts, starts * _STEPS, rng, V)
     nu, look = np.full(2, np.inf), 4
     for step in range(1, _STEPS + 1):

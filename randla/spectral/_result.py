@@ -27,17 +27,17 @@ class SvdResult(Result):
     s_lower, s_upper : (k,) ndarray
         The j-th singular value of A lies between them.
     error : float
-        Frobenius norm of ``A - U @ diag(s) @ Vt`` (less the means, where it is centred).
+        Frobenius norm of ``A - U @ diag(s) @ Vt`` (less the means, where it is centered).
     error_interval : tuple of float
         95 % interval of the error; both ends are `error` where it is exact.
     error_kind : str
-        "exact", or "estimate" where A is known by its products only.
+        "exact", or "estimate" for an operator, unless its Gram matrix was formed.
     residuals : (k,) ndarray
         Norms of ``A.T @ u - s * v``, where ``A @ v = s * u``: some singular value is within each.
     explained_variance_ratio : (k,) ndarray
         Shares ``s**2 / |A|_F**2`` of the squared Frobenius norm.
     explained_variance_ratio_bounds : tuple of (k,) ndarray
-        Where the shares of the exact singular values lie.
+        Where the shares of the exact singular values lie; in 95 % where the error is an estimate.
     mean : (n,) ndarray or None
         Of the columns, with ``center=True``.
     n_passes : int

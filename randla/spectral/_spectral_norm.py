@@ -1,6 +1,7 @@
 """The spectral norm, between a certain bound and a nearly certain one."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,13 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._validation import as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
-from randla.spectral._krylov.range import BlockKrylov
-from randla.spectral._krylov.reach import reach
-from randla.spectral._matrix import SpectralMatrix, open_matrix
+from randla.spectral._krylov.complement import STARTS, complement_norm
+from randla.spectral._matrix import open_matrix
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300
-#: Random starts, relative width that is enough, steps at most, and numbers to keep.
-_STARTS, _ENOUGH, _STEPS, _KEPT = 4, 1e-4, 60, 1 << 26
+#: Relative width that is enough, steps at most, and numbers to keep.
+_ENOUGH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +29,7 @@ class SpectralNormResult(Result):
     lower, upper : float
         The largest singular value of A lies between them.
     failure_probability : float
-        Of `upper`; 0 where the norm was computed by LAPACK. `lower` always holds.
+        Of `upper`; 0 where all of A'A was decomposed. `lower` always holds.
     n_passes : int
         How often A was read.
     """
@@ -47,7 +47,7 @@ def spectral_norm(
 
     If the short side of A is small the norm is computed from :math:`A'A`, and the bounds differ by
     roundings. Else block Lanczos on :math:`A'A` starts from four random directions, with full
-    reorthogonalisation. Its Ritz values are certain lower bounds. The upper bound follows from
+    reorthogonalization. Its Ritz values are certain lower bounds. The upper bound follows from
     what the residuals leave room for unless the directions are nearly orthogonal to the singular
     vector, which has the stated probability [1]_. It ends when the bounds differ by 1e-4 of the
     norm, or after 60 reads.
@@ -106,7 +106,8 @@ def spectral_norm(
         low = high = max(float(np.linalg.eigvalsh(matrix.gram())[-1]), 0.0)
         p = 0.0
     else:
-        low, high = _lanczos(matrix, p, generator)
+        low, high, space = complement_norm(matrix, None, p, generator, _looks(n), _are_near)
+        p = 0.0 if space.is_full else p
     error = rounding(matrix.shape)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
     if matrix.is_read:
@@ -114,26 +115,15 @@ def spectral_norm(
     return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
 
 
-def _lanczos(matrix: SpectralMatrix, p: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Bounds of ``|A|_2^2``."""
-    n = matrix.shape[1]
-    starts = min(_STARTS, n)
-    steps = max(min(_STEPS, _KEPT // (n * starts)), 10)
-    space = BlockKrylov(matrix.gram_times, n, starts, starts * steps, rng)
-    low, high, look = 0.0, math.inf, 3
-    for step in range(1, steps + 1):
-        space.step()
-        is_last = space.is_full or space.is_invariant or step == steps
-        if not is_last and step < look:
-            continue
-        space.solve()
-        low = max(float(space.mu[0]) - space.dropped, 0.0)
-        high = float(space.mu[0]) + space.dropped if space.is_full else min(high, reach(
-            space.mu, space.S, space.coupling,
-            starts=starts, n=n, failure_probability=p, size=space.largest,
-            dropped=space.dropped,
-        ))  # fmt: skip
-        if is_last or high <= low * (1.0 + 2.0 * _ENOUGH):
-            break
-        look = step + max(step // 4, 1)  # eigenvalues of the small matrix cost more and more
-    return low, high
+def _are_near(low: float, high: float) -> bool:
+    return high <= low * (1.0 + 2.0 * _ENOUGH)
+
+
+def _looks(n: int) -> Iterator[int]:
+    """Steps after which the bounds are looked at: the small matrix costs more and more."""
+    most = max(min(_STEPS, _KEPT // (n * STARTS)), 10)
+    look = 3
+    while look < most:
+        yield look
+        look += max(look // 4, 1)
+    yield most

@@ -71,7 +71,8 @@ def svd(
     k : int, optional
         Rank. With `rtol`, the largest that may be taken.
     rtol : float, optional
-        Take the smallest rank with ``error <= rtol * |A|_F``.
+        Take the smallest rank with ``error <= rtol * |A|_F`` (of an operator: with an upper end
+        of that error, which holds with probability 97.5 %).
     center : bool, default=False
         Subtract the mean of each column, as for principal components, without forming the result.
     tol : float, default=1e-3
@@ -107,13 +108,16 @@ def svd(
     Notes
     -----
     With n the short side, and s = k + 10: :math:`m n^2 + n^3` operations in two reads where n is at
-    most 2000, or 40 s; else 4 m n for each column of the Krylov space, which holds max(4k, 400)
-    columns of the short side. Dask arrays are read once for each block of s columns, and once more.
+    most 2000, or 40 s (256, or 4 k, for sparse matrices and operators if there is no `rtol`); else
+    4 m n for each column of the Krylov space, which holds max(4k, 400) columns of the short side;
+    with `rtol` as many as it takes, and up to twice the room. Dask arrays are read once for each
+    block of s columns, and once more.
 
     Brackets allow for :math:`c u \sigma_1^2`, :math:`c = 500 + \sqrt{\max(m, n)}` and u the unit
     roundoff, in the squares: of values below 1e-7 of the first they tell little. `error` is right
-    to 1e-3 where it exceeds 1e-7 of the first singular value. For operators it is an estimate from
-    10 fresh random vectors, whose interval covers 95 % at least.
+    to 1e-3 where it exceeds 1e-7 of the first singular value. For operators whose Gram matrix is
+    not formed it is an estimate from 10 fresh random vectors, whose interval covers 95 % at least;
+    the bounds of explained variance rest on the same interval.
 
     References
     ----------

@@ -71,7 +71,7 @@ def _matrix(rng, kind, m, n, k):
 
 
 def exact(A, center):
-    """(power of two, A over it and centred, its singular values), in double precision."""
+    """(power of two, A over it and centered, its singular values), in double precision."""
     D = np.asarray(A, float)
     exponent = int(np.frexp(np.abs(D).max())[1])
     D = np.ldexp(D, -exponent)

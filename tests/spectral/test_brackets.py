@@ -39,27 +39,38 @@ def test_upper_ends_of_any_subspace(seed, kind):
     assert (upper <= np.maximum(mu, nu) + np.linalg.norm(C, 2) + 1e-14).all()
 
 
-def test_no_upper_end_is_smaller():
-    """The matrix of the bound has the same mu, C and nu."""
-    mu, C, nu = np.array([3.0, 2.0]), np.array([[0.1, 0.3], [0.0, 0.2]]), 1.0
-    M = np.block([[np.diag(mu), C.T], [C, nu * np.eye(2)]])
-    np.testing.assert_allclose(quadratic_upper(mu, C, nu, 2), np.linalg.eigvalsh(M)[:1:-1])
+@pytest.mark.parametrize("s", [1, 3, 6])
+def test_no_upper_end_is_smaller(s):
+    """An A with ``A'A = M (+) nu I`` has these mu, C and nu, and the values that they allow."""
+    rng = np.random.default_rng(s)
+    C, nu = 0.3 * rng.standard_normal((2, s)), 1.0
+    squares = np.eye(12) * nu
+    squares[:s, :s], squares[s : s + 2, :s] = np.diag(np.arange(s, 0.0, -1.0) + 1.5), C
+    squares[:s, s : s + 2] = C.T
+    Q = np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    A = np.linalg.cholesky(squares).T @ Q.T
+    upper = quadratic_upper(*subspace(A, Q[:, :s]), s)
+    np.testing.assert_allclose(upper, np.linalg.svd(A)[1][:s] ** 2, rtol=1e-12)
+
+
+def never(lower, upper):
+    return False
 
 
 @pytest.mark.parametrize("s", [np.linspace(1.0, 0.5, 200), 1.0 - 0.1 * np.cos(np.arange(200))])
-@pytest.mark.parametrize("steps", [8, 12, (4, 8, 16)])
+@pytest.mark.parametrize("steps", [(8,), (12,), (4, 8, 16)])
 def test_norm_of_a_complement(s, steps):
     """After a few steps the Ritz values are still below the norm, the upper ends above."""
     rng = np.random.default_rng(0)
     A = hostile.rotated(rng, 220, 200, np.sort(s)[::-1])
     V = np.linalg.svd(A)[2][:5].T
-    lower, upper, vectors = complement_norm(open_matrix(A), V, 1e-6, rng, steps)
+    lower, upper, space = complement_norm(open_matrix(A), V, 1e-6, rng, steps, never)
     true = np.sort(s)[::-1][5] ** 2
     assert lower < (1.0 - 1e-5) * true
     assert true < upper < np.inf
-    np.testing.assert_allclose(V.T @ vectors, 0.0, atol=1e-13)
-    assert complement_norm(open_matrix(A), V, 1e-6, rng, 2)[1] > true
-    lower, upper, _ = complement_norm(open_matrix(np.eye(9)), V[:9, :0], 1e-6, rng, 8)
+    np.testing.assert_allclose(V.T @ space.X, 0.0, atol=1e-13)
+    assert complement_norm(open_matrix(A), V, 1e-6, rng, [2], never)[1] > true
+    lower, upper, _ = complement_norm(open_matrix(np.eye(9)), None, 1e-6, rng, [8], never)
     np.testing.assert_allclose([lower, upper], 1.0, rtol=1e-9)
 
 

@@ -41,7 +41,7 @@ def test_digits(n_components, whiten):
     )
 
 
-def test_sparse_is_centred_as_it_is():
+def test_sparse_is_centered_as_it_is():
     X = sparse.random_array((400, 300), density=0.05, rng=np.random.default_rng(0), format="csr")
     ours, dense = (CertifiedPCA(4, random_state=0).fit(x) for x in (X, X.toarray()))
     np.testing.assert_allclose(ours.singular_values_, dense.singular_values_, rtol=1e-4)

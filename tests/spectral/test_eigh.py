@@ -110,11 +110,33 @@ def test_dask():
     check(A, eigh(da.from_array(A, chunks=(13, 60)), 5), "magnitude")
 
 
+def test_asymmetry_that_is_let_pass_widens_brackets():
+    """Of an operator up to 1e-4, of a Dask array up to 1e-8: of the sum of A and A' over 2."""
+    da = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(0)
+    A = symmetric(rng, "ones", 300)
+    K = rng.standard_normal(A.shape)
+    K = (K - K.T) / np.linalg.norm(K - K.T, 2)
+    for size, form in ((5e-5, aslinearoperator), (2e-9, da.from_array), (2e-9, np.asarray)):
+        matrix = _eigh._Symmetric(form(A + size * K))
+        assert size <= matrix.asymmetry * matrix.scale <= 300.0 * size
+    A = np.diag(np.r_[1.0, 1.0 - 1e-9, np.full(298, 0.3)])
+    A[0, 1] += 5e-5
+    A[1, 0] += 1e-5
+    result = eigh(aslinearoperator(A), 1)
+    assert result.lower[0] <= 1.0 + 3e-5 - 5e-10 <= result.upper[0]
+    assert result.upper[0] - result.lower[0] >= 4e-5
+
+
 def test_what_is_not_symmetric_is_refused():
     A = np.random.default_rng(0).standard_normal((20, 20))
     for B in (A, sparse.csr_array(A), aslinearoperator(A), np.triu(A)):
         with pytest.raises(ValueError, match="A must be symmetric"):
             eigh(B, 2)
+    da = pytest.importorskip("dask.array")
+    D = A + A.T + np.triu(np.full(A.shape, 1e-6), 1)
+    with pytest.raises(ValueError, match="A must be symmetric"):
+        eigh(da.from_array(D, chunks=(7, 20)), 2)
     A = A + A.T
     A[3, 4] += 1e-3  # too little for random vectors
     with pytest.raises(ValueError, match="A must be symmetric"):

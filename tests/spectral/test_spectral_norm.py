@@ -36,7 +36,15 @@ def test_bounds_of_hostile_matrices(gram, seed, kind, form):
     assert norm.lower <= largest(A) * (1.0 + 1e-15)
     assert largest(A) <= norm.upper * (1.0 + 1e-15)
     assert norm.upper <= largest(A) * 1.0002
-    assert norm.failure_probability == (0.0 if gram and form is not aslinearoperator else 1e-6)
+    is_known = (gram and form is not aslinearoperator) or min(A.shape) <= 4  # random starts
+    assert norm.failure_probability in ((0.0,) if is_known else (0.0, 1e-6))
+
+
+def test_what_may_fail():
+    A = np.linspace(1.0, 2.0, 250) * np.eye(250)
+    assert spectral_norm(A).failure_probability == 0.0
+    assert spectral_norm(aslinearoperator(A[:, :8])).failure_probability == 0.0  # all of the space
+    assert spectral_norm(aslinearoperator(A)).failure_probability == 1e-6
 
 
 def test_without_a_gap():

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
+from scipy.stats import chi2
 
 from randla import datasets, svd
 from randla.spectral._krylov import routes
+from randla.spectral._krylov.routes import N_PROBES
 from tests.spectral import hostile
 
 ROUTES = ("lapack", "gram", "krylov")
@@ -212,6 +214,11 @@ def test_operators():
     result = svd(aslinearoperator(A), 4, rng=0)
     assert result.error_kind == "estimate"
     assert result.method == "krylov"
+    ends = np.sqrt(N_PROBES / chi2.ppf([0.975, 0.025], N_PROBES))  # of 95 %
+    np.testing.assert_allclose(result.error_interval, result.error * ends)
+    low, high = result.explained_variance_ratio_bounds
+    shares = np.arange(1.0, 5.0) ** -2 / np.linalg.norm(A) ** 2
+    assert ((low <= shares) & (shares <= high)).all()
     assert result.error_interval[0] < np.linalg.norm(A - (result.U * result.s) @ result.Vt)
     assert not hostile.faults(result, A, False)
     with pytest.raises(ValueError, match="certify must be 'auto'"):

@@ -89,7 +89,7 @@ class Transposed(SpectralMatrix):
     """The transposed of a matrix whose rows cannot be read across."""
 
     def __init__(self, inner: SpectralMatrix) -> None:
-        self.inner, self.is_read, self.is_sparse = inner, inner.is_read, inner.is_sparse
+        self.inner, self.is_read = inner, inner.is_read
         self.shape, self.dtype = inner.shape[::-1], inner.dtype
 
     scale = property(lambda self: self.inner.scale)  # type: ignore[assignment]

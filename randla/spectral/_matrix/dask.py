@@ -1,8 +1,8 @@
 """A Dask array in blocks of rows: a product is one read of it, and the sums join in a tree.
 
-In the first pass each block is centred around its own mean ``mu + d_b``, as no other is known yet.
+In the first pass each block is centered around its own mean ``mu + d_b``, as no other is known yet.
 Of m_b rows, the sums are then ``sum_b m_b d_b d_b'`` short of the Gram matrix. Later all blocks are
-centred around the same pilot, and it is off by d: the sums are ``m d d'`` too large.
+centered around the same pilot, and it is off by d: the sums are ``m d d'`` too large.
 """
 
 from __future__ import annotations

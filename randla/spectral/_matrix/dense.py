@@ -1,8 +1,8 @@
 """A dense matrix, read as it lies in tiles of rows that stay in cache, on several threads.
 
-The first pass measures: it sums the entries and their squares on the way. Columns are centred
+The first pass measures: it sums the entries and their squares on the way. Columns are centered
 around a pilot, the mean of a few rows, and what that is off by, d, is taken back in the end: with
-``B = A - 1c'`` and ``B'1 = m d`` the centred Gram matrix is ``B'B - m d d'``. No digits are lost
+``B = A - 1c'`` and ``B'1 = m d`` the centered Gram matrix is ``B'B - m d d'``. No digits are lost
 to a large mean, as they are in ``A'A - m mu mu'``.
 
 A tile is cast to float64 where it is float32, so that all products and sums are in float64.
@@ -35,7 +35,7 @@ class DenseMatrix(SpectralMatrix):
     """An array in C, Fortran or strided order, float32 or float64; or CSR, made dense by tiles.
 
     `scale` and `mean` are given for a block of rows of a larger matrix. `row_means` are subtracted
-    from the rows: of the transposed of a centred matrix.
+    from the rows: of the transposed of a centered matrix.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A CSR matrix: the products of its rows are fused, and it is centred without filling the zeros.
+"""A CSR matrix: the products of its rows are fused, and it is centered without filling the zeros.
 
 Centred, A is ``S - u v'`` with S as it is stored, ``u = 1`` and v the means of the columns (the
 other way round for the transposed). A row of the product is ``y_i = s_i'X - u_i (v'X)``, and
