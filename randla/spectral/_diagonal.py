@@ -230,7 +230,7 @@ def _xdiag(
     gap, largest = np.abs(Z.T @ X - R).max(), np.abs(R).max()
     if gap > _NOT_ADJOINT * largest:
         raise ValueError(
-            ("symmetric must be False where A is not symmetric" if symmetric else
+            ("A must be symmetric with symmetric=True" if symmetric else
              "A must have a product with its own transpose")
             + f", got x'(A'y) and (Ax)'y that differ by {gap / largest:.2g} of the largest"
         )  # fmt: skip
@@ -267,7 +267,7 @@ def _leave_out(X: Array, Q: Array, Z: Array, dropped: Dropped, eps: float) -> _E
         values[block] = inside + np.einsum("ij,ij->i", a, x * tau - b) / m
         floor = 10 * eps * np.einsum("ij,ij->i", np.abs(q), np.abs(z))
         error[block] = np.maximum(jackknife.spread(x, q, z), floor)
-    return _Estimate(values, error, m - 1.0)
+    return _Estimate(values, error, len(jackknife.kept) - 1.0)
 
 
 class _Jackknife(NamedTuple):

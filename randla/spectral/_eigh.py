@@ -28,6 +28,7 @@ from randla._results import Result
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count
 from randla.spectral._krylov.brackets import quadratic_upper, rounding
+from randla.spectral._krylov.complement import STARTS
 from randla.spectral._krylov.range import BlockKrylov
 from randla.spectral._krylov.reach import reach
 from randla.spectral._matrix import open_matrix
@@ -45,8 +46,8 @@ Which = Literal["magnitude", "largest", "smallest"]
 _LAPACK_SIDE, _OPERATOR_SIDE = 1000, 200
 #: Residuals that are enough, over the largest eigenvalue; reads at most; rounds of certificates.
 _TOLERANCE, _PASSES, _ROUNDS = 1e-9, 300, 3
-#: Random starts and reads of a certificate, its width that is enough, and its probability to fail.
-_STARTS, _STEPS, _ENOUGH, _FAILURE = 4, 40, 1e-2, 1e-6
+#: Reads of a certificate, its width that is enough, and its probability to fail.
+_STEPS, _ENOUGH, _FAILURE = 40, 1e-2, 1e-6
 _PROBES = 10  # of the error of an operator, and of the asymmetry of what is not in memory
 _ASYMMETRY, _PROBED_ASYMMETRY = 1e-8, 1e-4  # relative: of entries, of the products of an operator
 
@@ -339,7 +340,7 @@ def _complement(
     n = matrix.n - V.shape[1]
     if n == 0:
         return np.full(2, -np.inf), np.empty(0), np.empty((matrix.n, 0))
-    starts = min(_STARTS, n)
+    starts = min(STARTS, n)
     space = BlockKrylov(matrix.times, matrix.n, starts, starts * _STEPS, rng, V)
     nu, look = np.full(2, np.inf), 4
     for step in range(1, _STEPS + 1):

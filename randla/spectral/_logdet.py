@@ -129,7 +129,7 @@ def logdet(
         A bound below the least eigenvalue of `A`, positive: the noise variance of a Gaussian
         process, the shift of a Laplacian. Your word: it is refused where the computation
         contradicts it, which it need not. Without it, a matrix whose entries can be read is
-        factorised, and an operator is refused unless ``n_products >= n``, as the error
+        factorized, and an operator is refused unless ``n_products >= n``, as the error
         of the quadrature has no bound then.
     n_products : int, optional
         Products of `A` with a vector that may be spent, at least 4. By default 16 random vectors,
@@ -140,7 +140,8 @@ def logdet(
         only that of :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, F is a pivoted
         Cholesky factor of :math:`A - lower\, I`, of rank n/4 or :math:`8\sqrt n` at most; else
         there is none. A result of :func:`pivoted_cholesky` must be that of a matrix K with
-        :math:`A - lower\, I - K` positive semidefinite: the kernel matrix in A = K + lower I.
+        :math:`A - lower\, I - K` positive semidefinite: the kernel matrix in A = K + lower I. A
+        factor of float32 is refused where `lower` is near its roundings.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result.
 
@@ -163,13 +164,13 @@ def logdet(
     Notes
     -----
     Cholesky takes :math:`n^3/3` operations and a copy of `A`; a sparse matrix of more than 1000
-    rows has a sparse factorisation, whose fill only a `lower` avoids. Lanczos takes ``n_products``
+    rows has a sparse factorization, whose fill only a `lower` avoids. Lanczos takes ``n_products``
     products, :math:`O(nl)` operations more for each (l is the number of steps, at most 100, whose
     vectors are all kept orthogonal), and 8 n l doubles; a preconditioner of rank k takes
     :math:`O(nk^2)`, and O(nk) for each product.
 
     The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom, and
-    a correction for skewness. It held in 93 per cent and more at nominal 95 in all settings of the
+    a correction for skewness. It held in 93 percent and more at nominal 95 in all settings of the
     page "What is tested". Rounding limits both: above a condition of about 1e13 digits of the
     determinant are lost.
 
@@ -325,7 +326,7 @@ def _by_lanczos(
         rank=P.rank,
         _end_errors=(low_error, high_error),
         _skewness=_skewness(middle, rounding),
-        _certain=(P.bounds[0] - rounding, P.bounds[1] + rounding),
+        _certain=P.bounds,
     )
 
 
@@ -344,9 +345,8 @@ def _preconditioner_of(
         return Preconditioner(np.empty((0, A.shape[0])), lower, np.zeros(1), is_all=False)
     if isinstance(choice, str):
         return pivoted_preconditioner(A, lower, key)
-    return Preconditioner(
-        np.asarray(choice.factor, float).T, lower, np.asarray(choice.diagonal_error), is_all=False
-    )
+    rest = np.asarray(choice.diagonal_error)
+    return Preconditioner(np.asarray(choice.factor).T, lower, rest, is_all=False)
 
 
 def _check_preconditioner(choice: Any, n: int) -> None:

@@ -1,6 +1,5 @@
 """Low-rank approximation of a kernel matrix from few of its columns, with an exact error."""
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ from randla._results import Result
 from randla._scaling import EPS
 from randla._typing import Array
 from randla._validation import as_array, as_count, as_number, as_points, as_rhs
+from randla.spectral._kernel_matrix.determinant import determinant_bounds
 from randla.spectral._kernel_matrix.kernel_functions import (
     KernelFunction,
     KernelOfPoints,
@@ -107,30 +107,9 @@ class PivotedCholeskyResult(Result):
         """
         ridge = as_number(ridge, "ridge", low=0.0, closed="neither")
         values, _ = self._gram_eigen
-        n, k = self.factor.shape
-        log_ridge = math.log(ridge)
-        with np.errstate(divide="ignore"):  # log 0
-            missing = np.logaddexp(0.0, np.log(self.diagonal_error) - log_ridge).sum()
-        terms = np.log(values + ridge)
-        value = float(terms.sum()) + (n - k) * log_ridge
-        of_sum = 4.0 * EPS * float(np.abs(terms).sum() + n * abs(log_ridge))
-        rounding = self._rounding_of_logdet(ridge) + of_sum
-        least = n * log_ridge - of_sum  # of any K, and the most for its trace (Jensen)
-        most = n * math.log(self.trace / n + ridge) + of_sum
-        lower, upper = value - rounding, value + float(missing) + rounding
-        return max(lower, least), min(upper, most)
-
-    def _rounding_of_logdet(self, ridge: float) -> float:
-        """Error from rounding the entries of K and F, and the eigenvalues of F'F.
-
-        Entries of K are off by some u sqrt(K_ii K_jj), a matrix whose nuclear norm is at most
-        sqrt(n) u tr K; times ``|(K + ridge I)^-1|`` <= 1 / ridge. Eigenvalues of F'F are off by
-        some u tr F'F.
-        """
-        values, _ = self._gram_eigen
         eps = float(np.finfo(self.factor.dtype).eps)
-        of_entries = 8.0 * eps * len(self.factor) ** 0.5 * (self.trace / ridge)
-        return float(of_entries + 4.0 * EPS * values.sum() * np.sum(1.0 / (values + ridge)))
+        n = len(self.factor)
+        return determinant_bounds(values, self.diagonal_error, n, ridge, self.trace, eps)
 
     def features(self, X_new: ArrayLike) -> NDArray[Any]:
         """Rows of the factor for new points, whose products approximate the kernel.

@@ -1,6 +1,7 @@
 """The spectral norm, between a certain bound and a nearly certain one."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,13 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._validation import as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
-from randla.spectral._krylov.range import BlockKrylov
-from randla.spectral._krylov.reach import reach
-from randla.spectral._matrix import SpectralMatrix, open_matrix
+from randla.spectral._krylov.complement import STARTS, complement_norm
+from randla.spectral._matrix import open_matrix
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300
-#: Random starts, relative width that is enough, steps at most, and numbers to keep.
-_STARTS, _ENOUGH, _STEPS, _KEPT = 4, 1e-4, 60, 1 << 26
+#: Relative width that is enough, steps at most, and numbers to keep.
+_ENOUGH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,8 +106,8 @@ def spectral_norm(
         low = high = max(float(np.linalg.eigvalsh(matrix.gram())[-1]), 0.0)
         p = 0.0
     else:
-        low, high, is_all = _lanczos(matrix, p, generator)
-        p = 0.0 if is_all else p
+        low, high, space = complement_norm(matrix, None, p, generator, _looks(n), _are_near)
+        p = 0.0 if space.is_full else p
     error = rounding(matrix.shape)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
     if matrix.is_read:
@@ -115,28 +115,15 @@ def spectral_norm(
     return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
 
 
-def _lanczos(
-    matrix: SpectralMatrix, p: float, rng: np.random.Generator
-) -> tuple[float, float, bool]:
-    """Bounds of ``|A|_2^2``, and whether they are from all of its spectrum."""
-    n = matrix.shape[1]
-    starts = min(_STARTS, n)
-    steps = max(min(_STEPS, _KEPT // (n * starts)), 10)
-    space = BlockKrylov(matrix.gram_times, n, starts, starts * steps, rng)
-    low, high, look = 0.0, math.inf, 3
-    for step in range(1, steps + 1):
-        space.step()
-        is_last = space.is_full or space.is_invariant or step == steps
-        if not is_last and step < look:
-            continue
-        space.solve()
-        low = max(float(space.mu[0]) - space.dropped, 0.0)
-        high = float(space.mu[0]) + space.dropped if space.is_full else min(high, reach(
-            space.mu, space.S, space.coupling,
-            starts=starts, n=n, failure_probability=p, size=space.largest,
-            dropped=space.dropped,
-        ))  # fmt: skip
-        if is_last or high <= low * (1.0 + 2.0 * _ENOUGH):
-            break
-        look = step + max(step // 4, 1)  # eigenvalues of the small matrix cost more and more
-    return low, high, space.is_full
+def _are_near(low: float, high: float) -> bool:
+    return high <= low * (1.0 + 2.0 * _ENOUGH)
+
+
+def _looks(n: int) -> Iterator[int]:
+    """Steps after which the bounds are looked at: the small matrix costs more and more."""
+    most = max(min(_STEPS, _KEPT // (n * STARTS)), 10)
+    look = 3
+    while look < most:
+        yield look
+        look += max(look // 4, 1)
+    yield most

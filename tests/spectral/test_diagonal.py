@@ -84,7 +84,7 @@ def test_products_that_are_not_adjoint_are_refused():
         A = LinearOperator((N, N), times, transposed, times, float, transposed)
         with pytest.raises(ValueError, match="A must have a product with its own transpose"):
             diagonal(A, 40, method="xdiag")
-    with pytest.raises(ValueError, match="symmetric must be False where A is not symmetric"):
+    with pytest.raises(ValueError, match="A must be symmetric with symmetric=True"):
         diagonal(A, 40, symmetric=True, method="xdiag")
 
 

@@ -52,8 +52,9 @@ def test_rules_integrate_polynomials(n_steps):
     for _ in range(n_steps):
         lanczos.step()
     gauss, weights = lanczos.gauss()
-    nodes, radau_weights, good = lanczos.radau(0.9)
+    nodes, radau_weights, good, is_above = lanczos.radau(0.9)
     assert good.all()
+    assert is_above.all()
     np.testing.assert_allclose(nodes.min(axis=1), 0.9, rtol=1e-12)
     for degree in range(2 * n_steps + 1):
         exact = M.mean_of(lambda x, degree=degree: x**degree)
@@ -101,3 +102,13 @@ def test_a_vector_in_an_invariant_space_ends_alone():
     expected = np.log(M.eigenvalues[[3, 40]]).mean()
     np.testing.assert_allclose([bracket.lower[0], bracket.upper[0]], expected, rtol=1e-11)
     assert (bracket.upper[1:] - bracket.lower[1:] > 1e-8).all()
+
+
+def test_an_eigenvalue_below_the_node_leaves_no_radau_rule():
+    """It is taken for rounding up to a hundred of them; what is left is the least value of log."""
+    M = Given(np.r_[0.5, np.geomspace(1.0, 10.0, N - 1)])
+    bracket = LogBracket(M, M.Z, N)
+    for _ in range(30):
+        bracket.step()
+        bracket.look()
+    np.testing.assert_allclose(bracket.lower, 0.0, atol=1e-12)

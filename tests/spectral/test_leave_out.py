@@ -127,3 +127,16 @@ def test_a_cliff_at_rank_m_minus_one(kind, tail, estimator, monkeypatch):
         assert bound < 1e-11
     elif tail > 1e-13:  # the error of one vector fewer, which misses a large direction
         assert 0.1 < bound < 10.0
+
+
+@pytest.mark.parametrize(
+    ("method", "tail"), [("xtrace", 1e-7), ("xnystrace", 1e-12), ("xdiag", 1e-7)]
+)
+def test_a_jackknife_of_fewer_vectors_has_fewer_degrees_of_freedom(method, tail):
+    A = aslinearoperator(rotated(np.where(_j < M - 1, 1.0 + _j, tail)))
+    if method == "xdiag":
+        got = _diagonal.diagonal(A, 2 * M, method="xdiag", rng=0)
+    else:
+        run = methods.METHODS[method](open_square(A), KEY, False)
+        got = run.estimate(2 * M if method == "xtrace" else M)
+    assert got.degrees_of_freedom == M - 2

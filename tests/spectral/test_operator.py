@@ -79,9 +79,9 @@ def test_what_is_not_positive_semidefinite_is_seen():
     B = A @ A.T
     require_psd(X, B @ X, 1e-16)
     require_psd(X, np.outer(A[0], A[0] @ X), 1e-16)  # forms near zero
-    with pytest.raises(ValueError, match=r"psd .*negative eigenvalue, got x'Ax = -0\.\d"):
+    with pytest.raises(ValueError, match=r"A must be positive .*, got x'Ax = -0\.\d.*psd=False"):
         require_psd(X, -B @ X, 1e-16)
-    with pytest.raises(ValueError, match="psd must be False where A is not symmetric"):
+    with pytest.raises(ValueError, match=r"A must be symmetric with psd=True.*: pass psd=False"):
         require_psd(X, (B + 30 * (np.triu(A) - np.triu(A).T)) @ X, 1e-16)
 
 

@@ -245,11 +245,23 @@ def test_the_log_determinant_is_between_its_bounds(exponent, k, dtype):
         values = np.maximum(np.linalg.eigvalsh(K.astype(float)), 0.0)  # right to 1e-14
         exact = np.log(values + ridge).sum()
         lower, upper = pivoted_cholesky(K, k, rng=0).logdet(ridge)
-        slack = 150 * 1e-14 / ridge if dtype == np.float64 else 150 * 1e-7 / ridge
+        slack = 150 * 1e-14 / ridge  # of `exact`
         assert lower - slack <= exact <= upper + slack
         assert 150 * math.log(ridge) <= lower + 1e-9
         if dtype == np.float64 and k == 150:
             assert upper - lower <= 1e-10 / min(ridge, 1.0) + 1e-12 * abs(exact)
+
+
+def test_bounds_make_room_for_rounding():
+    """A factor of full rank leaves nothing: without that room both ends were one number."""
+    K = kernel_matrix(np.linspace(0.0, 1.0, 20)[:, None], "gaussian", 0.06)
+    fit = pivoted_cholesky(K, 20, rng=0)
+    assert fit.trace_error == 0.0
+    for ridge in (1e-9, 1e-6, 1e-3):
+        with mpmath.workdps(40):
+            exact = mpmath.log(mpmath.det(mpmath.matrix(K.tolist()) + ridge * mpmath.eye(20)))
+            lower, upper = fit.logdet(ridge)
+            assert lower < exact < upper
 
 
 def test_bad_arguments_of_methods():

@@ -9,7 +9,9 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 
 from randla import FewProductsWarning, trace
-from randla.spectral._traces import test_vectors
+from randla.spectral._matrix.square import open_square
+from randla.spectral._traces import methods, test_vectors
+from randla.spectral._traces.test_vectors import sphere_vectors
 from tests.spectral.trace_reference import rotated
 
 N = 90
@@ -159,6 +161,46 @@ class TestRtol:
             assert result.converged
             assert abs(result.value - 10.0) < 3.0
 
+    @pytest.mark.parametrize("method", ["xtrace", "xnystrace", "hutch++", "hutchinson"])
+    def test_no_more_products_than_allowed(self, method):
+        used = 0
+
+        def times(X):
+            nonlocal used
+            used += X.shape[1]
+            return SLOW @ X
+
+        A = LinearOperator((N, N), lambda x: times(x[:, None]), matmat=times, dtype=float)
+        first = 60 if method == "xnystrace" else 40
+        for most in (first + 1, 85, N, N + 1, first + N - 1, first + N, 2 * first + N, 1000):
+            used = 0
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FewProductsWarning)
+                result = trace(A, most, rtol=1e-9, psd=True, method=method, rng=0)
+            assert result.n_products == used <= most
+            assert result.converged == (most >= N)
+            if most >= N:
+                assert is_exact(result, math.fsum(SLOW.diagonal()))
+                assert used == N + (0 if most < first + N else first if first == 60 else
+                                    40 if most < 80 + N else 80)  # fmt: skip
+            else:
+                assert used >= most - 1
+
+    def test_probes_of_hutch_stay(self):
+        """In two looks: the same as with the final basis and all probes at once."""
+        draws = sphere_vectors(np.uint64(3), 0, 40, N)
+        run = methods.METHODS["hutch++"](open_square(aslinearoperator(SLOW)), np.uint64(3), False)
+        run.estimate(30)
+        got = run.estimate(60)
+        X, G = draws[:, np.r_[:10, 20:30]], draws[:, np.r_[10:20, 30:40]]
+        Q = np.linalg.qr(SLOW @ X)[0]
+        P = G - Q @ (Q.T @ G)
+        forms = (N - 20) * np.einsum("ij,ij->j", P, SLOW @ P) / (P**2).sum(axis=0)
+        expected = np.trace(Q.T @ SLOW @ Q) + forms.mean()
+        assert got.value * run.matrix.scale == pytest.approx(expected, rel=1e-12)
+        error = forms.std(ddof=1) / np.sqrt(20)
+        assert got.standard_error * run.matrix.scale == pytest.approx(error, rel=1e-10)
+
     def test_exact_in_the_end(self):
         result = trace(aslinearoperator(SLOW), rtol=1e-6, rng=0)
         assert is_exact(result, math.fsum(SLOW.diagonal()))
@@ -184,12 +226,14 @@ def test_few_products_are_warned_of():
 
 
 def test_what_is_not_psd_is_refused():
-    with pytest.raises(ValueError, match="psd must be False where A has a negative entry"):
+    with pytest.raises(
+        ValueError, match=r"A must be positive .* diagonal entry -1: pass psd=False"
+    ):
         trace(np.diag([1.0, -1.0]), psd=True)
     for bad in (-FAST, FAST - rotated(0.1 * (_j < 80), seed=1), FAST + np.triu(SLOW, 1)):
         for options in ({}, {"method": "hutch++"}):
             if bad[0, 0] < 0 or not options:
-                with pytest.raises(ValueError, match="psd must be False where A"):
+                with pytest.raises(ValueError, match=r"A must .* with psd=True.*pass psd=False"):
                     trace(aslinearoperator(bad), 70, psd=True, rng=0, **options)
 
 

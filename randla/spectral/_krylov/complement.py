@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,41 +13,38 @@ from randla.spectral._krylov.range import BlockKrylov
 from randla.spectral._krylov.reach import reach
 
 #: Random starts that go on together.
-_STARTS = 4
+STARTS = 4
 
 
 def complement_norm(
     matrix: Any,
-    V: Array,
+    V: Array | None,
     failure_probability: float,
     rng: np.random.Generator,
-    steps: int | tuple[int, ...] = 40,
-    enough: Callable[[float, float], bool] | None = None,
-) -> tuple[float, float, Array]:
-    """Ends of the square of ``|A(I - VV')|_2``, and the vectors that attain the lower one.
+    looks: Iterable[int],
+    enough: Callable[[float, float], bool],
+) -> tuple[float, float, BlockKrylov]:
+    """Ends of the square of ``|A(I - VV')|_2``, and the space whose first vectors attain the lower.
 
-    `V` has orthonormal columns (none: of A itself). Block Lanczos has several random starts; the
-    upper end is `reach`. It is looked at after each of several `steps`, until `enough` of
-    (lower, upper) holds.
+    `V` has fewer than n orthonormal columns (None: none). Block Lanczos has several random starts;
+    the upper end is `reach`. It is looked at after each of these numbers of steps, until `enough`
+    of (lower, upper) holds, and certain where the space is full.
     """
-    n = matrix.shape[1] - V.shape[1]
-    if n <= 0:
-        return 0.0, 0.0, np.empty((matrix.shape[1], 0))
-    looks = (steps,) if isinstance(steps, int) else steps
-    starts = min(_STARTS, n)
-    space = BlockKrylov(matrix.gram_times, matrix.shape[1], starts, starts * looks[-1], rng, V)
+    looks, n = tuple(looks), matrix.shape[1]
+    capacity = min(STARTS, n) * looks[-1]
+    space = BlockKrylov(matrix.gram_times, n, min(STARTS, n), capacity, rng, V)
+    n, starts = space.dimension, space.next_columns
     taken, lower, upper = 0, 0.0, math.inf
     for look in looks:
         while taken < look and not (taken and (space.is_full or space.is_invariant)):
             space.step()
             taken += 1
         space.solve()
-        lower, last = max(float(space.mu[0]), 0.0), space.is_full or space.is_invariant
-        upper = lower + space.dropped if space.is_full else min(upper, reach(
+        lower = max(float(space.mu[0]) - space.dropped, 0.0)
+        upper = float(space.mu[0]) + space.dropped if space.is_full else min(upper, reach(
             space.mu, space.S, space.coupling, starts=starts, n=n,
-            failure_probability=failure_probability, size=space.largest,
-            dropped=space.dropped,
+            failure_probability=failure_probability, size=space.largest, dropped=space.dropped,
         ))  # fmt: skip
-        if last or (enough is not None and enough(lower, upper)):
+        if space.is_full or space.is_invariant or enough(lower, upper):
             break
-    return lower, upper, space.X @ space.S[:, :starts]
+    return lower, upper, space

@@ -12,7 +12,7 @@ from scipy.special import chdtri
 
 from randla._typing import Array
 from randla.spectral._krylov.brackets import quadratic_upper, rounding
-from randla.spectral._krylov.complement import complement_norm
+from randla.spectral._krylov.complement import STARTS, complement_norm
 from randla.spectral._krylov.range import BlockKrylov
 
 #: Entries of a matrix that LAPACK takes as it is, and of one whose QR is affordable.
@@ -272,12 +272,11 @@ def _bracketed(
 
         if space.is_full:
             low = high = float(mu[s]) if s < space.size else 0.0
-            missed = V[:, :0]
         else:
             share = _FAILURE / _ROUNDS
-            low, high, missed = complement_norm(A, V, share, goal.rng, _LOOKS, enough)
-        if low > (1.0 + goal.tol) * mu[k - 1] + rounding(A.shape) * mu[0] and not last:
-            return missed
+            low, high, rest = complement_norm(A, V, share, goal.rng, _LOOKS, enough)
+            if low > (1.0 + goal.tol) * mu[k - 1] + rounding(A.shape) * mu[0] and not last:
+                return rest.X @ rest.S[:, :STARTS]
         upper = np.minimum(upper, ends(high))
     upper += space.dropped  # that much is missing in the coupling (Weyl)
     total = A.squared_norm if A.is_read else float(mu.sum()) if space.is_full else np.inf

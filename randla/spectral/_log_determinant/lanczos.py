@@ -28,7 +28,7 @@ _LARGEST_DIAGONAL = 1e6
 
 
 class Lanczos:
-    """Lanczos with full reorthogonalisation, from each of `b` vectors by itself.
+    """Lanczos with full reorthogonalization, from each of `b` vectors by itself.
 
     Attributes
     ----------
@@ -80,18 +80,22 @@ class Lanczos:
         """Nodes and weights (b, l); the weights sum to 1."""
         return _rule(np.array(self.diagonal).T, np.array(self.off_diagonal[:-1]).T)
 
-    def radau(self, node: float) -> tuple[Array, Array, NDArray[np.bool_]]:
-        """Nodes and weights (b, l + 1) with one node at `node`, and which of the rules are good."""
-        pivot = self.diagonal[0] - node  # of the Cholesky factorisation of T_l - a I
-        with np.errstate(all="ignore"):  # a pivot of zero: that rule is not good
+    def radau(self, node: float) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_]]:
+        """Nodes and weights (b, l + 1) with one node at `node`, which of the rules are good, and
+        which T_l are above `node`: where all pivots of the factorization of T_l - a I are positive.
+        """
+        pivot = self.diagonal[0] - node
+        is_above = pivot > 0.0
+        with np.errstate(all="ignore"):  # beyond a pivot of zero nothing is used
             for alpha, beta in zip(self.diagonal[1:], self.off_diagonal[:-1], strict=True):
                 pivot = alpha - node - beta**2 / pivot
+                is_above &= pivot > 0.0
             delta = np.where(self.alive, self.off_diagonal[-1] ** 2 / pivot, 0.0)
         largest = np.max(self.diagonal, axis=0)
-        good = (delta >= 0.0) & (delta <= _LARGEST_DIAGONAL * largest)
+        good = is_above & (delta <= _LARGEST_DIAGONAL * largest)
         last = node + np.where(good, delta, 0.0)
         nodes, weights = _rule(np.array([*self.diagonal, last]).T, np.array(self.off_diagonal).T)
-        return np.maximum(nodes, node), weights, good
+        return np.maximum(nodes, node), weights, good, is_above
 
 
 def _norms(X: Array) -> Array:
@@ -140,6 +144,9 @@ class LogBracket:
         node = max(self._M.least - self._M.rounding, 0.5 * self._M.least)
         gauss = (weights * np.log(np.maximum(nodes, node))).sum(axis=1)
         self.upper = np.minimum(self.upper, gauss)
-        nodes, weights, good = self._lanczos.radau(node)
+        nodes, weights, good, is_above = self._lanczos.radau(node)
         radau = np.where(good, (weights * np.log(nodes)).sum(axis=1), math.log(node))
-        self.lower = np.minimum(np.maximum(self.lower, radau), self.upper)  # apart by rounding
+        # An eigenvalue of T_l below the node, by rounding: neither this rule nor those of fewer
+        # steps are bounds, but log(node) is one, as long as `least` is.
+        lower = np.where(is_above, np.maximum(self.lower, radau), math.log(node))
+        self.lower = np.minimum(lower, self.upper)  # apart by rounding

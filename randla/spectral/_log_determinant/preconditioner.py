@@ -18,9 +18,12 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from randla._random import generator_from_key
+from randla._scaling import EPS
 from randla._typing import Array
+from randla.spectral._kernel_matrix.determinant import determinant_bounds, factor_rounding
 from randla.spectral._kernel_matrix.kernel_functions import Precomputed
 from randla.spectral._kernel_matrix.pivoted_factor import pivoted_factor
 from randla.spectral._matrix.square import SquareMatrix, require_symmetric
@@ -45,18 +48,21 @@ class Preconditioner:
     ridge, norm : float
         The least and the largest eigenvalue of P.
     least : float
-        A bound below the eigenvalues of M: lower / ridge.
+        A bound below the eigenvalues of M: lower / ridge, less what a factor of float32 has lost.
     log_det : float
         Of P.
     bounds : (float, float)
         Bounds of log det A.
     """
 
-    def __init__(self, rows: Array, lower: float, rest: Array, *, is_all: bool) -> None:
+    def __init__(self, rows: NDArray[Any], lower: float, rest: Array, *, is_all: bool) -> None:
         """Of the factor of a matrix with the diagonal `rest` left, all of A - lower I or not."""
         self.rank, n = rows.shape
+        eps = float(np.finfo(rows.dtype).eps)
+        rows = rows.astype(np.float64, copy=False)
+        trace = float(rest.sum() + np.einsum("ij,ij->", rows, rows))
         self.ridge = lower + _RIDGE * float(rest.mean())
-        self.least = lower / self.ridge
+        self.least = _certain_part(lower, self.rank, trace, eps) / self.ridge
         with np.errstate(over="ignore", invalid="ignore"):
             G = rows / math.sqrt(self.ridge)
             gram = G @ G.T
@@ -67,14 +73,26 @@ class Preconditioner:
         t = np.sqrt(1.0 + s)
         self.norm = self.ridge * (1.0 + float(s.max(initial=0.0)))
         self.log_det = n * math.log(self.ridge) + float(np.log1p(s).sum())
-        below = n * math.log(lower) + float(np.log1p(s / self.least).sum())
-        hadamard = float(np.log1p(rest / lower).sum())  # of I and what is left over lower
-        self.bounds = below, below + hadamard if is_all else math.inf
+        below, above = determinant_bounds(self.ridge * s, rest, n, lower, trace, eps)
+        self.bounds = below, above if is_all else math.inf
         self._W = (V / np.sqrt(t * (1.0 + t))).T @ G
 
     def inverse_root_times(self, X: Array) -> Array:
         """``X (P / ridge)^(-1/2)`` for vectors as the rows of X (b, n)."""
         return X - (X @ self._W.T) @ self._W if self.rank else X
+
+
+def _certain_part(lower: float, k: int, trace: float, eps: float) -> float:
+    """What is left of A >= lower I + F'F where the factor is less exact than products."""
+    if eps <= EPS:  # the node of the quadrature makes room for that
+        return lower
+    lost = factor_rounding(k, trace, eps)
+    if lost > 0.5 * lower:
+        raise ValueError(
+            f"preconditioner must have a factor of float64 for a lower below {2.0 * lost:.2g}, got "
+            f"float32 and lower={lower:g}"
+        )
+    return lower - lost
 
 
 def pivoted_preconditioner(A: Array, lower: float, key: np.uint64) -> Preconditioner:

@@ -192,14 +192,17 @@ def require_psd(X: Array, Y: Array, eps: float) -> Array:
     worst = int(np.argmin(forms + 100 * eps * sizes))
     if forms[worst] < -100 * eps * sizes[worst]:
         raise ValueError(
-            "psd must be False where A has a negative eigenvalue, got x'Ax = "
-            f"{forms[worst] / max(sizes[worst], 1e-300):.2g} |x| |Ax| for a test vector x"
+            "A must be positive semidefinite with psd=True, got x'Ax = "
+            f"{forms[worst] / max(sizes[worst], 1e-300):.2g} |x| |Ax| for a test vector x: pass "
+            "psd=False"
         )
-    require_symmetric(G, "psd must be False")
+    require_symmetric(G, "A must be symmetric with psd=True", advice=": pass psd=False")
     return G
 
 
-def require_symmetric(G: Array, what_to_do: str, asymmetry: float = 1e-3) -> None:
+def require_symmetric(
+    G: Array, expected: str = "A must be symmetric", asymmetry: float = 1e-3, advice: str = ""
+) -> None:
     """Raise ValueError where ``G = X'AX`` is not symmetric.
 
     Within `asymmetry`, since products may come from an iterative solver.
@@ -207,6 +210,6 @@ def require_symmetric(G: Array, what_to_do: str, asymmetry: float = 1e-3) -> Non
     gap, largest = np.abs(G - G.T).max(initial=0.0), np.abs(G).max(initial=0.0)
     if gap > asymmetry * largest:
         raise ValueError(
-            f"{what_to_do} where A is not symmetric, got x'Ay and y'Ax that differ by "
-            f"{gap / largest:.2g} of the largest for test vectors x, y"
+            f"{expected}, got x'Ay and y'Ax that differ by {gap / largest:.2g} of the largest for "
+            f"test vectors x, y{advice}"
         )

@@ -101,6 +101,8 @@ class _Basis:
         self.R, self.forms = np.empty((0, 0)), np.empty(0)
 
     def extend(self, X: Array, psd: bool) -> None:
+        if X.shape[1] == 0:
+            return
         Y = self.matrix.times(X)
         if psd:
             require_psd(X, Y, self.matrix.eps)
@@ -123,7 +125,8 @@ class HutchPlusPlus(TraceMethod):
     """The trace on a basis of the range, exactly, and the mean of probes off it.
 
     Given the basis the probes are independent: an interval at its nominal level. Probes are scaled
-    to squared length n - k off a basis of k vectors, so that multiples of I are exact.
+    to squared length n - k off a basis of k vectors, so that multiples of I are exact. With P = G -
+    QQ'G there is AP = AG - (AQ)Q'G, so that probes stay when the basis grows.
     """
 
     fewest = 6
@@ -131,15 +134,19 @@ class HutchPlusPlus(TraceMethod):
     def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
         super().__init__(matrix, key, psd)
         self.basis = _Basis(matrix)
+        self.G = self.AG = np.empty((matrix.n, 0), order="F")
 
     def estimate(self, n_products: int) -> Estimate:
         k, basis = n_products // 3, self.basis
         basis.extend(self.draw(k - basis.forms.size), self.psd)
+        if missing := n_products - 2 * k - self.G.shape[1]:
+            G = self.draw(missing)
+            self.G, self.AG = _join(self.G, G), _join(self.AG, self.matrix.times(G))
         Q, Z = basis.Q, basis.Z
-        G = self.draw(n_products - 2 * k)
-        G -= Q @ (Q.T @ G)
-        G *= np.sqrt((self.matrix.n - k) / np.einsum("ij,ij->j", G, G))
-        forms = np.einsum("ij,ij->j", G, self.matrix.times(G))
+        C = Q.T @ self.G
+        P, AP = self.G - Q @ C, self.AG - Z @ C
+        squares = np.einsum("ij,ij->j", P, P)
+        forms = (self.matrix.n - k) / squares * np.einsum("ij,ij->j", P, AP)
         inside = np.einsum("ij,ij->j", Q, Z)
         floor = 10 * self.matrix.eps * np.abs(inside).sum()
         return self.of_samples(forms, floor, shift=inside.sum())
@@ -162,7 +169,7 @@ class LeaveOutMethod(TraceMethod):
         estimator = self.leave_out()
         values = estimator.replicates()
         value, floor = values.left_out.mean(), self.matrix.eps * estimator.rounding
-        return self.of(value, values.standard_error, floor, self.n_vectors - 1.0)
+        return self.of(value, values.standard_error, floor, values.jackknife.size - 1.0)
 
 
 class XTraceMethod(LeaveOutMethod):
@@ -221,8 +228,8 @@ class XNysTraceMethod(LeaveOutMethod):
             except LinAlgError:
                 relative *= 30.0
         raise ValueError(
-            "psd must be False where A has a negative eigenvalue, got a projection X'AX that is "
-            "not positive semidefinite"
+            "A must be positive semidefinite with psd=True, got a projection X'AX that is not: "
+            "pass psd=False"
         )
 
 
