@@ -39,7 +39,7 @@ class DiagonalResult(Result):
 
     Attributes
     ----------
-    values : (n,) ndarray
+    value : (n,) ndarray
     standard_error : (n,) ndarray
         Of the algorithm, given the matrix; 0 where the diagonal is exact.
     degrees_of_freedom : float
@@ -50,7 +50,7 @@ class DiagonalResult(Result):
         "exact", "xdiag" or "hutchinson".
     """
 
-    values: Array
+    value: Array
     standard_error: Array
     degrees_of_freedom: float
     n_products: int
@@ -67,7 +67,7 @@ class DiagonalResult(Result):
         -------
         low, high : (n,) ndarray
         """
-        return t_interval(self.values, self.standard_error, self.degrees_of_freedom, level)
+        return t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
 
 
 class _Estimate(NamedTuple):
@@ -115,7 +115,7 @@ def diagonal(
     Returns
     -------
     DiagonalResult
-        `values` (n,), `standard_error` (n,), `degrees_of_freedom`, `n_products`, `method`,
+        `value` (n,), `standard_error` (n,), `degrees_of_freedom`, `n_products`, `method`,
         ``confidence_interval(level=0.95)``.
 
     Raises
@@ -157,7 +157,7 @@ def diagonal(
     >>> S = np.linalg.solve(K + 0.1 * np.eye(500), K)
     >>> smoother = LinearOperator((500, 500), matvec=lambda y: S @ y, matmat=lambda Y: S @ Y)
     >>> result = randla.diagonal(smoother, 80, symmetric=True, rng=0)
-    >>> bool(abs(result.values - S.diagonal()).max() < 1e-3), result.method
+    >>> bool(abs(result.value - S.diagonal()).max() < 1e-3), result.method
     (True, 'xdiag')
     """
     symmetric = as_flag(symmetric, "symmetric")

@@ -82,6 +82,9 @@ class LogdetResult(Result):
         "converged", "rank",
     )  # fmt: skip
 
+    def __float__(self) -> float:
+        return self.value
+
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Ends (low, high) of an interval that contains the bracket of the quadrature.
 
@@ -171,8 +174,10 @@ def logdet(
 
     The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom, and
     a correction for skewness. It held in 93 percent and more at nominal 95 in all settings of the
-    page "What is tested". Rounding limits both: above a condition of about 1e13 digits of the
-    determinant are lost.
+    page "What is tested". It falls short where few vectors meet one eigenvalue far above a flat
+    rest, as most of them hardly see it: by 6 points with 4 vectors, by 3 with the default 16, not
+    with 40. Rounding limits both: above a condition of about 1e13 digits of the determinant are
+    lost.
 
     References
     ----------
@@ -355,7 +360,8 @@ def _check_preconditioner(choice: Any, n: int) -> None:
     factor = getattr(choice, "factor", None)
     if factor is None:
         raise TypeError(
-            f"preconditioner must be 'auto', None or a result of pivoted_cholesky, got {choice!r}"
+            "preconditioner must be 'auto', None or a result of pivoted_cholesky, "
+            f"got {type(choice).__name__}"
         )
     if np.ndim(factor) != 2 or len(factor) != n:
         raise ValueError(

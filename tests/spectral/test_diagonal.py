@@ -21,12 +21,12 @@ SQUARE = np.random.default_rng(0).standard_normal((N, N))
 def test_what_is_exact():
     for make in (np.asarray, sparse.csc_array, aslinearoperator):
         result = diagonal(make(SQUARE), N)
-        np.testing.assert_array_equal(result.values, SQUARE.diagonal())
+        np.testing.assert_array_equal(result.value, SQUARE.diagonal())
         assert not result.standard_error.any()
         assert result.n_products == (N if make is aslinearoperator else 0)
         assert (result.method, result.degrees_of_freedom) == ("exact", math.inf)
-        np.testing.assert_array_equal(result.confidence_interval(), [result.values] * 2)
-    np.testing.assert_array_equal(diagonal(SQUARE).values, SQUARE.diagonal())
+        np.testing.assert_array_equal(result.confidence_interval(), [result.value] * 2)
+    np.testing.assert_array_equal(diagonal(SQUARE).value, SQUARE.diagonal())
 
 
 @pytest.mark.parametrize("A", [FAST, FAST @ SQUARE], ids=["symmetric", "not"])
@@ -35,7 +35,7 @@ def test_xdiag_is_near(A):
     low, high = result.confidence_interval(0.99)
     assert (result.method, result.n_products, result.degrees_of_freedom) == ("xdiag", 50, 22.0)
     assert np.mean((low <= A.diagonal()) & (A.diagonal() <= high)) > 0.95
-    assert np.abs(result.values - A.diagonal()).max() < 1e-2
+    assert np.abs(result.value - A.diagonal()).max() < 1e-2
 
 
 def test_the_plain_mean_is_taken_for_flat_spectra(monkeypatch):
@@ -48,12 +48,12 @@ def test_the_plain_mean_is_taken_for_flat_spectra(monkeypatch):
             assert result.degrees_of_freedom == count - 1.0
             X = sign_vectors(np.uint64(7), 0, count, N)
             samples = X * (SQUARE @ X)
-            np.testing.assert_allclose(result.values, samples.mean(axis=1), rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(result.value, samples.mean(axis=1), rtol=1e-12, atol=1e-13)
             error = samples.std(axis=1, ddof=1) / np.sqrt(count)
             np.testing.assert_allclose(result.standard_error, error, rtol=1e-12)
     D = np.diag(1.0 + _j)  # signs see the diagonal only
     result = diagonal(aslinearoperator(D), 20)
-    np.testing.assert_array_equal(result.values, 1.0 + _j)
+    np.testing.assert_array_equal(result.value, 1.0 + _j)
     assert result.standard_error.max() < 1e-13
 
 
@@ -71,7 +71,7 @@ def test_symmetric_needs_no_transpose():
         diagonal(A, 40)
     result = diagonal(A, 40, symmetric=True, method="xdiag", rng=0)
     expected = diagonal(FAST, 40, method="xdiag", rng=0)
-    np.testing.assert_allclose(result.values, expected.values, atol=1e-12)
+    np.testing.assert_allclose(result.value, expected.value, atol=1e-12)
     np.testing.assert_allclose(result.standard_error, expected.standard_error, atol=1e-10)
     assert diagonal(A, 40, method="hutchinson").n_products == 40
 
@@ -93,7 +93,7 @@ def test_products_that_are_not_adjoint_are_refused():
 def test_scales(method, exponent):
     plain = diagonal(aslinearoperator(FAST), 20, method=method, rng=0)
     scaled = diagonal(aslinearoperator(np.ldexp(FAST, exponent)), 20, method=method, rng=0)
-    for name in ("values", "standard_error"):
+    for name in ("value", "standard_error"):
         got = np.ldexp(getattr(scaled, name), -exponent)
         np.testing.assert_allclose(got, getattr(plain, name), rtol=1e-9, atol=1e-15)
 
@@ -102,5 +102,5 @@ def test_scales(method, exponent):
 def test_low_rank_is_exact(rank):
     for A in (rotated((_j + 1.0) * (_j < rank)), np.diag((_j + 1.0) * (_j < rank))):
         result = diagonal(aslinearoperator(A), 40, rng=0)
-        assert np.abs(result.values - A.diagonal()).max() <= 1e-13 * A.trace()
+        assert np.abs(result.value - A.diagonal()).max() <= 1e-13 * A.trace()
         assert result.standard_error.max() <= 1e-11 * A.trace()

@@ -90,7 +90,7 @@ def test_xdiag_is_the_mean_over_bases(name, monkeypatch):
     monkeypatch.setattr(_diagonal, "draw_key", lambda rng: KEY)
     monkeypatch.setattr(_diagonal, "_NUMBERS", 11 * M)  # three blocks of rows
     got = _diagonal.diagonal(aslinearoperator(A), 2 * M, method="xdiag")
-    assert_close(got.values, left_out.mean(axis=0), A)
+    assert_close(got.value, left_out.mean(axis=0), A)
     assert_close(got.standard_error, jackknife_error(jackknife), A)
 
 
@@ -115,7 +115,7 @@ def test_a_cliff_at_rank_m_minus_one(kind, tail, estimator, monkeypatch):
     if kind == "xdiag":
         monkeypatch.setattr(_diagonal, "draw_key", lambda rng: KEY)
         got = _diagonal.diagonal(aslinearoperator(A), 2 * M, method="xdiag")
-        error = np.abs(got.values - A.diagonal()).max()
+        error = np.abs(got.value - A.diagonal()).max()
         bound = got.standard_error.max()
     else:
         fast, A = estimator(kind, A)

@@ -61,7 +61,7 @@ def _number(result):
 
 
 def _numbers(result):
-    return result.values, result.standard_error
+    return result.value, result.standard_error
 
 
 _SCALED = {"A": (1, 1)}
