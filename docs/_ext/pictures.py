@@ -307,8 +307,8 @@ def draw_coverage():
               loc="upper left", bbox_to_anchor=(0, 1.06), ncols=2)  # fmt: skip
     save(figure, "coverage")
     (DRAWN / "coverage.txt").write_text(
-        f"At a nominal 95 per cent, {n_good} of our {n_intervals} intervals hold the truth in 93 per "
-        "cent of the draws or more.\n"
+        f"At a nominal 95 per cent, {n_good} of our {n_intervals} intervals hold the truth in at "
+        "least 93 per cent of the draws.\n"
     )
 
 
