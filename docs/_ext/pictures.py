@@ -329,7 +329,6 @@ def draw(app=None):
 
 def setup(app):
     app.connect("builder-inited", draw)
-    app.add_css_file("pictures.css")
     return {"parallel_read_safe": True}
 
 
