@@ -108,6 +108,26 @@ def draw_ratios(rows):
     save(figure, "ratios")
 
 
+def draw_dask(rows):
+    """Three ways to one answer from a Dask array."""
+    rows = [r for r in rows if "LeastSquares" in r.benchmark and r.family == "out_of_core"]
+    seconds = {r.beside: r.ratio * r.milliseconds / 1e3 for r in rows}
+    bars = [
+        ("one sketch, with errors", rows[0].milliseconds / 1e3, "C0"),
+        ("full precision", seconds["peer: randla full precision"], "C0"),
+        ("dask.array.linalg.lstsq", seconds["peer: dask array linalg lstsq"], "C1"),
+    ]
+    figure, ax = plt.subplots(figsize=(5.2, 1.7), layout="constrained")
+    ax.barh(range(3), [s for _, s, _ in bars], color=[color for *_, color in bars], height=0.6)
+    for y, (_, s, _) in enumerate(bars):
+        ax.text(s, y, f" {s:.2g} s", va="center")
+    ax.set_yticks(range(3), [name for name, *_ in bars])
+    ax.set(xticks=[], ylim=(2.5, -0.5))
+    ax.margins(x=0.15)
+    ax.spines["bottom"].set_visible(False)
+    save(figure, "dask")
+
+
 def write_ratios(rows):
     """The tasks in words, where a peer is faster, and all rows."""
     write_table(
@@ -321,6 +341,7 @@ def draw(app=None):
     with plt.rc_context():
         use_style()
         draw_ratios(rows)
+        draw_dask(rows)
         figures = read_curves()
         draw_scaling(figures)
         draw_threads(figures["threads"])
