@@ -3,7 +3,7 @@ Another engine for scikit-learn's QuantileRegressor
 ===================================================
 
 :class:`randla.sklearn.QuantileRegressor <randla.sklearn>` has the parameters of scikit-learn's and
-gives the same coefficients. Scikit-learn hands the problem to a general linear program; here an
+gives the same coefficients. Scikit-learn hands the problem to a general linear programme; here an
 interior point runs on a few percent of the rows, and the answer is proved optimal on all of them.
 """
 

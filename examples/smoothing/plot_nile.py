@@ -9,7 +9,7 @@ of twenty-one years are taken out, and the particle smoother has to agree with i
 
 # %%
 # The local level model: :math:`x_{t+1} = x_t + \eta_t`, :math:`y_t = x_t + \varepsilon_t`, with the
-# variances that maximize the likelihood. Missing observations are NaN.
+# variances that maximise the likelihood. Missing observations are NaN.
 import matplotlib.pyplot as plt
 import numpy as np
 

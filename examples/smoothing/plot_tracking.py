@@ -8,7 +8,7 @@ says so, and a *proposal* that looks at the observation mends it.
 """
 
 # %%
-# The state is (east, north, velocity east, velocity north) in kilometers and minutes. In each
+# The state is (east, north, velocity east, velocity north) in kilometres and minutes. In each
 # minute a white acceleration of standard deviation ``s`` acts on each axis, which gives position
 # and velocity of that axis the covariance :math:`s^2 \binom{1/3 \;\; 1/2}{1/2 \;\; 1}`. A vector
 # state has ``dim=4``: functions that draw write to ``out``.

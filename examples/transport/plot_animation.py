@@ -38,7 +38,7 @@ flow = randla.sliced_wasserstein_flow(
 print(f"stopped after {len(flow.trace)} steps")
 
 # %%
-# Colors are those of the start, to follow where points go.
+# Colours are those of the start, to follow where points go.
 fig, ax = plt.subplots(figsize=(4.5, 4.5), dpi=70, layout="constrained")
 ax.scatter(*ring.T, s=2, color="0.85")
 dots = ax.scatter(*disc.T, s=5, c=np.arctan2(*disc.T[::-1]), cmap="twilight")

@@ -1,5 +1,5 @@
 """
-Nearest neighbors of digits
+Nearest neighbours of digits
 ============================
 
 Each class of handwritten digits is a cloud of points in 64 dimensions. The matrix of all sliced
@@ -20,7 +20,7 @@ matrix = randla.sliced_wasserstein_matrix(clouds, n_projections=512, rng=0)
 print("largest standard error:", f"{np.max(matrix.standard_errors):.3f}")
 
 # %%
-# The nearest neighbor of each digit is marked.
+# The nearest neighbour of each digit is marked.
 values = matrix.values.copy()
 fig, ax = plt.subplots(figsize=(6.5, 5.5), layout="constrained")
 picture = ax.imshow(values, cmap="viridis_r")
@@ -30,5 +30,5 @@ for k, nearest in enumerate(values.argmin(axis=1)):
     ax.plot(nearest, k, "wo", ms=8)
 ax.set_xticks(range(10))
 ax.set_yticks(range(10))
-ax.set(xlabel="digit", ylabel="digit", title="distances of ten digits; dots: nearest neighbor")
+ax.set(xlabel="digit", ylabel="digit", title="distances of ten digits; dots: nearest neighbour")
 plt.show()

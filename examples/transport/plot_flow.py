@@ -25,7 +25,7 @@ for before, after in pairwise(counts):
     traces.append(flow.trace)
 
 # %%
-# Depth is shown by color. Below, the distance to the target before each step: the first steps
+# Depth is shown by colour. Below, the distance to the target before each step: the first steps
 # bring the mass near, the later ones clear the hole.
 fig = plt.figure(figsize=(14, 5.6), layout="constrained")
 grid = fig.add_gridspec(2, 5, height_ratios=[1.6, 1])

@@ -63,11 +63,11 @@ for (above, below), (title, (X, Y)) in zip(axes.T, clouds.items(), strict=True):
     truth = randla.sliced_wasserstein(
         X, Y, n_projections=100_000, control_variate="full", directions="orthogonal", rng=1
     ).power
-    for name, (color, options) in methods.items():
+    for name, (colour, options) in methods.items():
         true, stated, seconds = np.array([compare(X, Y, truth, options, n) for n in sizes]).T
-        above.loglog(sizes, stated, color=color, lw=1.2)
-        above.loglog(sizes, true, "o", color=color, ms=5, label=name)
-        below.loglog(1e3 * seconds, true, "o-", color=color, ms=5, lw=0.8)
+        above.loglog(sizes, stated, color=colour, lw=1.2)
+        above.loglog(sizes, true, "o", color=colour, ms=5, label=name)
+        below.loglog(1e3 * seconds, true, "o-", color=colour, ms=5, lw=0.8)
     above.set(title=title, xlabel="projections")
     above.set_xticks(sizes, sizes)
     above.minorticks_off()

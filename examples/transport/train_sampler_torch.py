@@ -23,9 +23,9 @@ torch.manual_seed(0)
 def circles(n):
     """Points on three circles with some noise."""
     angle = 2 * math.pi * torch.rand(n)
-    centers = torch.tensor([[-2.5, 0.0], [0.0, 0.0], [2.5, 0.0]])[torch.randint(3, (n,))]
+    centres = torch.tensor([[-2.5, 0.0], [0.0, 0.0], [2.5, 0.0]])[torch.randint(3, (n,))]
     ring = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
-    return centers + ring + 0.05 * torch.randn(n, 2)
+    return centres + ring + 0.05 * torch.randn(n, 2)
 
 
 network = torch.nn.Sequential(
