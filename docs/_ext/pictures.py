@@ -378,7 +378,7 @@ def draw(app=None):
 
 
 def setup(app):
-    app.connect("builder-inited", draw)
+    app.connect("builder-inited", draw, priority=100)  # before the gallery, which uses some
     return {"parallel_read_safe": True}
 
 
