@@ -206,9 +206,8 @@ def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
     slack = rounding(tall.shape) * (found.total + found.offset**2)
     mu, top = found.upper, found.upper[0] + found.offset**2  # what the roundings go with
-    return (
-        found.method == "gram"
-        and bool(mu[-1] > _WELL_ABOVE * top and found.total - mu.sum() >= 500.0 * slack)
+    return found.method == "gram" and bool(
+        mu[-1] > _WELL_ABOVE * top and found.total - mu.sum() >= 500.0 * slack
     )
 
 
