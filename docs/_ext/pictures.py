@@ -41,7 +41,8 @@ def scrape(block, block_vars, gallery_conf, **kwargs):
     for figure, path in zip(figures, block_vars["image_path_iterator"], strict=False):
         paths.append(Path(path).with_suffix(".webp" if figure in moving else ".png"))
         if figure in moving:
-            moving[figure].save(paths[-1], writer=PillowWriter(fps=10))
+            frames_a_second = 1000 / moving[figure]._interval
+            moving[figure].save(paths[-1], writer=PillowWriter(fps=frames_a_second))
         else:
             figure.savefig(paths[-1])
     plt.close("all")
