@@ -9,14 +9,14 @@ meets ``@kernel`` knows all of its options, and a change of policy is a change o
     inf or NaN as in NumPy.
 ``summing_kernel``
     The same, but floating-point sums may be reordered (``reassoc``) and multiply-adds fused
-    (``contract``). That is what lets LLVM vectorise a reduction. It leaves NaN and inf alone,
+    (``contract``). That is what lets LLVM vectorize a reduction. It leaves NaN and inf alone,
     which ``fastmath=True`` does not, but it destroys compensated summation. A loop that sums must
     not also store to an array that may be shorter than 256 bytes: where two arrays begin within
     that distance LLVM runs the loop entry by entry, so that the order of the sum, and with it the
     last bit of the result, would depend on where the arrays lie.
 ``fused_kernel``
     The same as ``kernel``, but a product and a sum may become one fused multiply-add. No sum is
-    reordered, so results do not depend on how a loop was vectorised.
+    reordered, so results do not depend on how a loop was vectorized.
 ``inner_kernel``, ``inner_summing_kernel``, ``inner_fused_kernel``
     The same three for functions that only other kernels call: without the entry for Python, which
     unpacks every array and costs a third of the time to compile. A call from Python crashes.

@@ -15,7 +15,7 @@ _WORTH_HUGE_PAGES = 1 << 19  # bytes of an array: a quarter of a huge page
 def aligned_empty(
     shape: int | tuple[int, ...], dtype: Any, allocate: Callable[..., NDArray[Any]] = np.empty
 ) -> NDArray[Any]:
-    """Uninitialised C-contiguous array that begins at a cache line, large ones at a huge page.
+    """Uninitialized C-contiguous array that begins at a cache line, large ones at a huge page.
 
     Vectors that straddle two lines cost a tenth. Pages of 4 KiB cost about as much, when they are
     touched for the first time, as sorting the numbers in them; and a tile whose pages are strewn

@@ -72,8 +72,8 @@ def generator_from_key(key: np.uint64) -> np.random.Generator:
 
 
 @inline
-def _finalise(z):
-    """The splitmix64 finaliser: a bijection of 64 bits that leaves no visible structure."""
+def _finalize(z):
+    """The splitmix64 finalizer: a bijection of 64 bits that leaves no visible structure."""
     z = (z ^ (z >> _S30)) * _MIX_1
     z = (z ^ (z >> _S27)) * _MIX_2
     return z ^ (z >> _S31)
@@ -82,7 +82,7 @@ def _finalise(z):
 @kernel
 def counter_hash(key, i):
     """64 random bits as a function of (key, i); for i = 0, 1, ... the splitmix64 sequence."""
-    return _finalise(np.uint64(key) + (np.uint64(i) + _ONE) * _GOLDEN)
+    return _finalize(np.uint64(key) + (np.uint64(i) + _ONE) * _GOLDEN)
 
 
 @kernel
@@ -105,9 +105,9 @@ def counter_uniforms(key, first, out):
 
 def hashes(key: np.uint64, n: int) -> np.ndarray:
     """``counter_hash(key, i)`` for i < n, by the kernel's own formula on an array."""
-    finalise = getattr(_finalise, "py_func", _finalise)  # plain where the JIT is off
+    finalize = getattr(_finalize, "py_func", _finalize)  # plain where the JIT is off
     with np.errstate(over="ignore"):
-        return finalise(key + np.arange(1, n + 1, dtype=np.uint64) * _GOLDEN)
+        return finalize(key + np.arange(1, n + 1, dtype=np.uint64) * _GOLDEN)
 
 
 def random_signs(key: np.uint64, n: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def sample_without_replacement(key: np.uint64, n: int, m: int) -> np.ndarray:
 @kernel
 def seed_stream(state, key, i):
     """Fill the four words of `state` with the start of stream i of a key."""
-    start = counter_hash(key, i)  # a key of its own: streams of neighbours share nothing
+    start = counter_hash(key, i)  # a key of its own: streams of neighbors share nothing
     for k in range(4):
         state[k] = counter_hash(start, k)
 

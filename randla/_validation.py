@@ -60,7 +60,7 @@ def _as_ndarray(x: Any, name: str, missing: bool) -> NDArray[Any]:
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written to: one kernel specialisation a dtype, and inputs are safe."""
+    """A view that cannot be written to: one kernel specialization a dtype, and inputs are safe."""
     view = array.view()
     view.flags.writeable = False
     return view

@@ -146,7 +146,7 @@ class Model:
     def label(self, result: Any) -> Any:
         """The result with names, and with this model for new data."""
         names, responses = self.spec.rhs.column_names, self.spec.lhs.column_names
-        return result.labelled(Labels(tuple(names), tuple(responses), self))
+        return result.labeled(Labels(tuple(names), tuple(responses), self))
 
     def design(self, data: Any, name: str) -> Array:
         """The matrix A of new data, whose response need not be there."""

@@ -1,6 +1,6 @@
-"""Cholesky's factorisation of small symmetric matrices, inside kernels.
+"""Cholesky's factorization of small symmetric matrices, inside kernels.
 
-NumPy's routines allocate at each call, which takes longer than a factorisation of a few columns.
+NumPy's routines allocate at each call, which takes longer than a factorization of a few columns.
 """
 
 import math

@@ -59,7 +59,7 @@ def _rejection(state, n, p):
     a = -0.0873 + 0.0248 * b + 0.01 * p
     alpha = (2.83 + 5.1 / b) * sd
     v_r = 0.92 - 4.2 / b
-    centre = mean - m + 0.5
+    center = mean - m + 0.5
     h, slope = -1.0, 0.0
     while True:
         u = uniform(state) - 0.5
@@ -67,7 +67,7 @@ def _rejection(state, n, p):
         us = 0.5 - abs(u)
         if us == 0.0:
             continue
-        step = math.floor((2.0 * a / us + b) * u + centre)  # from the mode: no digit is lost
+        step = math.floor((2.0 * a / us + b) * u + center)  # from the mode: no digit is lost
         k = m + step
         if us >= 0.07 and v <= v_r:  # the squeeze: most draws end here
             return k

@@ -46,7 +46,7 @@ def add_multiple(P, factor, x, r):
 def add_adjoint(P, z, g):
     """``g += P z`` for one panel; z (B,), zero beyond n, g (w,)."""
     for i in range(P.shape[0]):
-        total = 0.0  # a register: a sum that is stored would not vectorise
+        total = 0.0  # a register: a sum that is stored would not vectorize
         for t in range(z.size):
             total += z[t] * P[i, t]
         g[i] += total

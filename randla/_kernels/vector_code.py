@@ -79,7 +79,7 @@ class Code:
         return self.builder.fadd(product, y, flags=("contract",))
 
     def hadamard(self, v):
-        """The unnormalised transform of a list of values."""
+        """The unnormalized transform of a list of values."""
         v, half = list(v), 1
         while half < len(v):
             for k in range(0, len(v), 2 * half):

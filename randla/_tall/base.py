@@ -153,7 +153,7 @@ class TallMatrix(LeastSquaresMatrix):
 
     @abstractmethod
     def triangular(self, row_scale: Any = None) -> Array:
-        """R of the QR factorisation of V A (and the ridge), by blocks; at most d rows."""
+        """R of the QR factorization of V A (and the ridge), by blocks; at most d rows."""
 
     @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> Any:
@@ -190,7 +190,7 @@ class TallMatrix(LeastSquaresMatrix):
         """Divide rows longer than `limit` median rows by powers of two; whether there were any.
 
         Such rows leave no digits for what the others have in their columns. They take up
-        directions of their own, whether they are so long or far longer. (Winsorising.)
+        directions of their own, whether they are so long or far longer. (Winsorizing.)
         """
         if self.has_shortened_rows:  # once: T of the first time is for these rows
             return False

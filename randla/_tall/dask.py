@@ -107,7 +107,7 @@ class DaskMatrix(TallMatrix):
         return self.map_rows(MemoryMatrix.times, T=T, width=T.shape[1])
 
     def triangular(self, row_scale: Any = None) -> Array:
-        """R of the QR factorisation of V A (and the ridge): those of the blocks, in a tree."""
+        """R of the QR factorization of V A (and the ridge): those of the blocks, in a tree."""
         shape = self.d, self.d
         factors = [
             self.compute(self.join_rows(_triangular, row_scale, shape=shape, join=_joined_factors))

@@ -280,7 +280,7 @@ def suits_blas(A: NDArray[Any]) -> bool:
     """Whether NumPy hands the matrix to BLAS without a copy."""
     if A.flags.c_contiguous or A.flags.f_contiguous:
         return True
-    for X in (A, A.T):  # rows of neighbouring entries, whole entries apart, that do not overlap
+    for X in (A, A.T):  # rows of neighboring entries, whole entries apart, that do not overlap
         long, short = X.strides
         if short == X.itemsize and long % short == 0 and long >= short * max(X.shape[1], 1):
             return True

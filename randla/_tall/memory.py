@@ -153,7 +153,7 @@ class MemoryMatrix(TallMatrix):
         return out
 
     def triangular(self, row_scale: Array | None = None) -> Array:
-        """R of the QR factorisation of V A (and the ridge), by tiles; at most d rows."""
+        """R of the QR factorization of V A (and the ridge), by tiles; at most d rows."""
 
         def part_of(k: int) -> Array:
             R: Array = np.empty((0, self.d))
@@ -187,7 +187,7 @@ class SplitTriangle:
 
 
 def r_factor(X: Array) -> Array:
-    """R of the QR factorisation."""
+    """R of the QR factorization."""
     R: Any = np.linalg.qr(X, mode="r")
     return R
 

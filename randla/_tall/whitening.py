@@ -266,7 +266,7 @@ def rank_tolerance(tall: TallMatrix) -> float:
 def pivot_noise(tall: TallMatrix) -> float:
     """Relative size of the pivots of columns that depend on others up to rounding.
 
-    That is a rounding error of the factorisation, which grows like the square root of n, or of the
+    That is a rounding error of the factorization, which grows like the square root of n, or of the
     data themselves where they are float32. The largest such pivots are up to three times as large,
     by the order in which a BLAS adds, so that columns above are looked at once more.
     """

@@ -59,7 +59,7 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
     r"""Least squares in which leverage scores see nothing and one sampled row decides.
 
     A is n/d copies of :math:`\sqrt{d/n}\, I_d` (all leverages are d/n), b the indicator of
-    `n_heavy` random rows, projected off the range of A and normalised: the solution is zero. Where
+    `n_heavy` random rows, projected off the range of A and normalized: the solution is zero. Where
     nothing is left of b, as for all rows, it is zero.
 
     Parameters
@@ -98,7 +98,7 @@ def stacked_identities(n: int, d: int, n_heavy: int, *, rng: Any = None) -> tupl
 
 
 def aligned_pairs(n: int, d: int) -> tuple[Array, Array]:
-    r"""Columns and residual on neighbouring pairs of rows, where a plain SRHT is unreliable.
+    r"""Columns and residual on neighboring pairs of rows, where a plain SRHT is unreliable.
 
     Column j is 1 on rows 2j and 2j + 1, b on the next pair: the solution is zero. The rows of a
     Hadamard matrix agree on such pairs, so that without permuted positions the error of each draw
@@ -316,7 +316,7 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     Returns
     -------
     X, Y : (n, d) ndarray
-        Cluster centres are normal with standard deviation 3, clusters have 0.2.
+        Cluster centers are normal with standard deviation 3, clusters have 0.2.
 
     Examples
     --------
@@ -327,8 +327,8 @@ def mixture_clouds(n: int, d: int, *, rng: Any = None) -> tuple[Array, Array]:
     generator = as_generator(rng)
 
     def cloud(n_clusters: int) -> Array:
-        centres = 3.0 * generator.standard_normal((n_clusters, d))
-        return centres[generator.integers(n_clusters, size=n)] + 0.2 * generator.standard_normal(
+        centers = 3.0 * generator.standard_normal((n_clusters, d))
+        return centers[generator.integers(n_clusters, size=n)] + 0.2 * generator.standard_normal(
             (n, d)
         )
 

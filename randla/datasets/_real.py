@@ -32,7 +32,7 @@ def nile() -> Array:
     Returns
     -------
     flow : (100,) ndarray
-        In 10^8 cubic metres, one value a year from 1871 on.
+        In 10^8 cubic meters, one value a year from 1871 on.
 
     References
     ----------
@@ -98,7 +98,7 @@ def digits() -> Digits:
     Returns
     -------
     images : (1797, 64) ndarray
-        Grey values 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures.
+        Gray values 0 to 16; ``images.reshape(-1, 8, 8)`` are the pictures.
     labels : (1797,) ndarray of int
         The digits 0 to 9.
 

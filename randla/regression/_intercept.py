@@ -3,9 +3,9 @@ r"""Least squares with an intercept that is free: of :math:`|W^{1/2} (A x + c - 
 A ridge is a penalty on x alone.
 
 Where the rank is deficient many x are as good, and the shortest is wanted, whatever c is. That is
-the minimum-norm solution of the centred problem. A dense A is centred, and so is a small sparse
-one. Centring would fill a large one: it gets a column of ones, and where that lacks rank, it is
-centred in its products only.
+the minimum-norm solution of the centered problem. A dense A is centered, and so is a small sparse
+one. Centering would fill a large one: it gets a column of ones, and where that lacks rank, it is
+centered in its products only.
 """
 
 from __future__ import annotations
@@ -84,21 +84,21 @@ def _solve_dense(
     A: Any, b: Any, weights: Any, share: Array, means: Array, options: dict[str, Any]
 ) -> LstsqResult:
     """Solve for a dense A, where needed after a constant column."""
-    centred = A - means
-    constant = np.ptp(centred, axis=0) <= _CONSTANT * np.abs(means)
-    centred[:, constant] = 0.0  # what is left of a constant is rounding
-    centred -= centred.T @ share  # rounding errors of the means would be a direction of their own
-    scale = np.abs(centred).max(axis=0)
+    centered = A - means
+    constant = np.ptp(centered, axis=0) <= _CONSTANT * np.abs(means)
+    centered[:, constant] = 0.0  # what is left of a constant is rounding
+    centered -= centered.T @ share  # rounding errors of the means would be a direction of their own
+    scale = np.abs(centered).max(axis=0)
     scale[constant] = 1.0
     # Weighted standard deviations; their squares stay in range.
-    spread = scale * np.sqrt(np.einsum("i,ij->j", share, (centred / scale) ** 2))
+    spread = scale * np.sqrt(np.einsum("i,ij->j", share, (centered / scale) ** 2))
     offset = float((np.abs(means[~constant]) / spread[~constant]).max(initial=0.0))
     rcond = NOISE * EPS * offset
     if rcond <= max(A.shape) * EPS:  # the rule of `lstsq` drops as many
-        return lstsq(centred, b, weights=weights, **options)
-    # Relative to the centred column, rounding errors of the entries are larger by that factor. What
-    # they add to dependent columns is not an independent direction.
-    result = lstsq(centred, b, weights=weights, **{**options, "rcond": rcond})
+        return lstsq(centered, b, weights=weights, **options)
+    # Relative to the centered column, rounding errors of the entries are larger by that factor.
+    # What they add to dependent columns is not an independent direction.
+    result = lstsq(centered, b, weights=weights, **{**options, "rcond": rcond})
     if result.rank == len(means) - np.count_nonzero(constant):
         return result
     # But a column without an offset has no such errors. After a constant column each counts with
@@ -124,10 +124,10 @@ def _solve_sparse(
         result = lstsq(whole, b, weights=weights, **options)
         if result.rank == whole.shape[1]:
             return result
-    return lstsq(_Centred(A, means), b, weights=weights, **options)
+    return lstsq(_Centered(A, means), b, weights=weights, **options)
 
 
-class _Centred(RowsOnDemand):
+class _Centered(RowsOnDemand):
     """A sparse matrix without the means of its columns, by its products."""
 
     def __init__(self, A: Any, means: Array) -> None:

@@ -9,7 +9,7 @@ with covariance :math:`|r|^2 C / m`, r the residual of the exact solution, and
           \sigma^2 = \frac{\rho^2}{m - d},
 
 exactly, for any A and b: the randomness is that of S. A sketch whose rows are drawn without
-replacement from the N rows of an orthogonal matrix (the SRHT; population N) is modelled as rows of
+replacement from the N rows of an orthogonal matrix (the SRHT; population N) is modeled as rows of
 a Haar matrix. Then
 
 .. math:: |r|^2 \approx \rho^2 \frac{m (N - d)}{N (m - d)}, \qquad

@@ -7,7 +7,7 @@
                              parameters, but for those of its solvers; to a certified gap
 `LpRegressor`                regression in the p-norm of the residuals, 1 <= p <= inf
 `CertifiedPCA`               `sklearn.decomposition.PCA`, with brackets of the singular values and
-                             of the explained variance; sparse matrices are centred as they are
+                             of the explained variance; sparse matrices are centered as they are
 `PivotedNystroem`            `sklearn.kernel_approximation.Nystroem`, with landmarks drawn where the
                              kernel is approximated worst, and the exact error
 ============================ =======================================================================

@@ -78,7 +78,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     With `eps` or `sketch_size` X is sketched. With neither, and where a sketch with `eps` would not
     pay, the answer is that of ``LinearRegression``, to full precision.
 
-    Where the rank of the centred X is deficient, the coefficients are the shortest, as those of
+    Where the rank of the centered X is deficient, the coefficients are the shortest, as those of
     scikit-learn's ``LinearRegression`` are. Here the rank does not depend on the scales of the
     columns, whereas scikit-learn drops directions below 1e-6 of the largest (its ``tol``).
 
@@ -86,7 +86,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
     ----------
     eps : float, optional
         Sketch with so many rows that each coefficient is within ``eps / sqrt(d)`` times
-        ``|residual| |A^+|`` of the least-squares solution, with probability 0.95; A is X, centred
+        ``|residual| |A^+|`` of the least-squares solution, with probability 0.95; A is X, centered
         if there is an intercept.
     sketch_size : int, optional
         Rows of the sketch. Neither this nor `eps`: full double precision.
@@ -109,7 +109,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
         That of ``intercept_``, which scikit-learn keeps apart from ``coef_``; zero without one.
     n_features_in_ : int
     result_ : LstsqResult
-        What `randla.lstsq` returned for X, with an intercept for the centred X and y: its
+        What `randla.lstsq` returned for X, with an intercept for the centered X and y: its
         coefficients and intervals are those of the columns of X.
 
     See Also
@@ -181,7 +181,7 @@ class SketchedLinearRegression(MultiOutputMixin, _LinearRegressor):
             self.result_ = lstsq(X, y, weights=sample_weight, **options)
             intercept = error = np.zeros(self.result_.x.shape[1:])
         names = getattr(self, "feature_names_in_", ())
-        self.result_.labelled(Labels(tuple(map(str, names))))
+        self.result_.labeled(Labels(tuple(map(str, names))))
         x = self.result_.x
         self.coef_ = x.T  # scikit-learn has outputs first
         self.standard_error_ = self.result_.standard_error.T
@@ -210,7 +210,7 @@ class _CertifiedRegressor(_LinearRegressor):
 class QuantileRegressor(_CertifiedRegressor):
     """Linear quantile regression with an optional l_1 penalty.
 
-    Minimises the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, as
+    Minimizes the mean pinball loss plus ``alpha`` times the 1-norm of the coefficients, as
     scikit-learn's estimator of the same name does.
 
     Parameters

@@ -1,9 +1,9 @@
-"""Point clouds made ready for projection: their unit, centre and moments.
+"""Point clouds made ready for projection: their unit, center and moments.
 
 All clouds of one call are scaled by one power of two, so that sizes from 1e-300 to 1e300 give the
-same digits, and each is centred by itself: a projected cost needs the sorted projections of the
-centred clouds and the shift theta' (c_1 - c_2) between the centres, which loses no digits to a
-common offset. Clouds of few coordinates are copied, centred and transposed; those of many are
+same digits, and each is centered by itself: a projected cost needs the sorted projections of the
+centered clouds and the shift theta' (c_1 - c_2) between the centers, which loses no digits to a
+common offset. Clouds of few coordinates are copied, centered and transposed; those of many are
 read as they lie, a tile at a time, each time they are projected.
 """
 
@@ -25,8 +25,8 @@ from randla.transport._kernels.prepare import (
     column_moments,
     column_statistics,
     row_variances,
-    snap_centres,
-    transpose_centred,
+    snap_centers,
+    transpose_centered,
 )
 from randla.transport._kernels.project import PACK, project_packed, project_rows
 
@@ -123,16 +123,16 @@ class Source:
 class Cloud:
     """n points of dimension d, ready for projection.
 
-    The centre is the mean rounded to a multiple of 1/1024 of the spread, so that a cloud and a
-    permutation of it have the same centre.
+    The center is the mean rounded to a multiple of 1/1024 of the spread, so that a cloud and a
+    permutation of it have the same center.
     """
 
     source: Source
     scales: tuple[float, float]  # from the input to units in which sums are in range ...
-    middle: Array  # (d,) ... where the centre is this ...
+    middle: Array  # (d,) ... where the center is this ...
     last_scale: float  # ... and from there to common units
-    centre: Array  # (d,) in common units, from the origin of the clouds
-    reach: float  # of the coordinates from the centre, at most
+    center: Array  # (d,) in common units, from the origin of the clouds
+    reach: float  # of the coordinates from the center, at most
     dtype: np.dtype[Any]  # of projections
 
     @property
@@ -172,7 +172,7 @@ class Cloud:
 
     @cached_property
     def points(self) -> NDArray[Any]:
-        """Points about the centre (d', n), read-only; rows of zeros make d' a multiple of four."""
+        """Points about the center (d', n), read-only; rows of zeros make d' a multiple of four."""
         d, n = self.dim, self.size
         copy = aligned_empty((-(-d // 4) * 4, n), self.dtype)
         bounds = part_bounds(n, -(-n * d // _PART_NUMBERS))
@@ -186,10 +186,10 @@ class Cloud:
         return copy
 
     def _fill(self, first: int, last: int, out: NDArray[Any], at: int) -> None:
-        """Centred points first..last - 1 to the columns of `out` (d', n') from `at` on."""
+        """Centered points first..last - 1 to the columns of `out` (d', n') from `at` on."""
         block = _contiguous(self.source.points[first:last])
         units = *self.scales, self.middle, self.last_scale
-        transpose_centred(block, 0, last - first, 0, self.dim, *units, out, at)
+        transpose_centered(block, 0, last - first, 0, self.dim, *units, out, at)
 
     def make_ready(self) -> None:
         """Make what `project` needs, before several threads call it."""
@@ -215,7 +215,7 @@ class Cloud:
 
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
-        """Weighted means (d,) of the centred coordinates and of their squares."""
+        """Weighted means (d,) of the centered coordinates and of their squares."""
         if self.is_copied:
             points, w = self.points[: self.dim], self.weights
             squares = [np.square(row, dtype=np.float64) for row in points]
@@ -236,7 +236,7 @@ class Cloud:
     @property
     def mean(self) -> Array:
         """Weighted mean (d,)."""
-        return self.centre + self._moments[0]
+        return self.center + self._moments[0]
 
     @property
     def total_variance(self) -> float:
@@ -259,13 +259,13 @@ class Cloud:
                 second += block @ block.T / self.size  # sum of a_i x_i x_i'
             else:
                 second += (block * self.weights[rows]) @ block.T
-        return second - np.outer(offset, offset)  # about the mean, not the centre
+        return second - np.outer(offset, offset)  # about the mean, not the center
 
     def deviations(self, first: int, last: int) -> Array:
         """Coordinates first..last - 1 about the mean, times the root of the weight, (k, n)."""
         units = *self.scales, self.middle, self.last_scale
         out, x = np.empty((last - first, self.size), self.dtype), _contiguous(self.source.points)
-        transpose_centred(x, 0, self.size, first, last, *units, out, 0)
+        transpose_centered(x, 0, self.size, first, last, *units, out, 0)
         deviations = out - self._moments[0][first:last, None]  # in float64
         deviations *= np.sqrt(self.masses)
         return deviations
@@ -278,7 +278,7 @@ class Cloud:
         return float(out[0])
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Ranges of the points, and these points about the centre (d, n')."""
+        """Ranges of the points, and these points about the center (d, n')."""
         d, n = self.dim, self.size
         step = min(max(_BLOCK_BYTES // (8 * d), 1024), n)
         buffer = np.empty((0, 0) if self.is_copied else (d, step), self.dtype)
@@ -358,7 +358,7 @@ class Clouds:
     origin: Array
 
     def from_common_units(self, points: Array) -> Array:
-        """Points about the centres of the clouds, in the units of the input."""
+        """Points about the centers of the clouds, in the units of the input."""
         out = points + self.origin
         times_power_of_two(out, self.exponent, out)
         return out
@@ -383,7 +383,7 @@ def as_weights_or_none(w: ArrayLike | None, n: int, name: str) -> NDArray[Any] |
 
 
 def prepare(sources: Sequence[Source]) -> Clouds:
-    """Scale and centre validated clouds; float32 only if all of them are."""
+    """Scale and center validated clouds; float32 only if all of them are."""
     dtype = np.result_type(*(source.points for source in sources))
     tables = np.array([source.statistics(0) for source in sources])  # mean, least, largest
     exponent = unit_exponent(float(np.abs(tables[:, 1:]).max()))
@@ -392,20 +392,20 @@ def prepare(sources: Sequence[Source]) -> Clouds:
     else:  # the sums may have left the range of doubles
         tables = np.array([source.statistics(exponent) for source in sources])
     is_line = tables.shape[2] == 1  # a distance on the line is exact
-    centres, reach = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
+    centers, reach = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
     # Far from the origin what is left may be small: scale again, so that powers do not vanish.
-    again = math.frexp(max(float(np.abs(centres - centres[0]).max()), float(reach.max())))[1]
-    about_origin, origin = centres, np.zeros_like(centres[0])
+    again = math.frexp(max(float(np.abs(centers - centers[0]).max()), float(reach.max())))[1]
+    about_origin, origin = centers, np.zeros_like(centers[0])
     if again < -1:
-        about_origin = np.ldexp(centres - centres[0], -again)  # only differences are used
-        origin = np.ldexp(centres[0], -again)
+        about_origin = np.ldexp(centers - centers[0], -again)  # only differences are used
+        origin = np.ldexp(centers[0], -again)
     else:
         again = 0
     scales, last_scale = _scales(exponent), math.ldexp(1.0, -again)
     items = [
-        Cloud(source, scales, middle, last_scale, centre, float(size), dtype)
-        for source, middle, centre, size in zip(
-            sources, centres, about_origin, reach * last_scale, strict=True
+        Cloud(source, scales, middle, last_scale, center, float(size), dtype)
+        for source, middle, center, size in zip(
+            sources, centers, about_origin, reach * last_scale, strict=True
         )
     ]
     return Clouds(tuple(items), exponent + again, origin)
@@ -447,16 +447,16 @@ def snapped(
     """Means (..., d) rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and
     how far coordinates are from them at most (...).
 
-    So rounding in the mean, which depends on the order of the points, does not reach the centre,
-    and a float32 cloud is centred exactly. A constant is its own centre. On the line the centre is
+    So rounding in the mean, which depends on the order of the points, does not reach the center,
+    and a float32 cloud is centered exactly. A constant is its own center. On the line the center is
     zero unless all points are within half of it from it, where subtracting is exact: about the
     mean of (0, 1, 1e20) zero and one would be the same.
     """
     flat = np.empty(mean.size)
     resolution = -22 if dtype == np.float32 else -51  # bits below the size: exact in the dtype
-    snap_centres(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
-    centres = flat.reshape(mean.shape)
+    snap_centers(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
+    centers = flat.reshape(mean.shape)
     if is_line:
-        reach = np.maximum(high - centres, centres - low)  # how far points are from the centre
-        centres[2.0 * reach > np.abs(centres)] = 0.0
-    return centres, np.maximum(high - centres, centres - low).max(axis=-1)
+        reach = np.maximum(high - centers, centers - low)  # how far points are from the center
+        centers[2.0 * reach > np.abs(centers)] = 0.0
+    return centers, np.maximum(high - centers, centers - low).max(axis=-1)

@@ -107,7 +107,7 @@ class SlicedEstimator:
                 draws.costs[rows] = self.costs(theta, variances)
             if controls is not None:
                 column = controls.evaluate(theta, variances)
-                draws.columns[rows] = column.centred
+                draws.columns[rows] = column.centered
                 np.maximum(draws.sizes, column.sizes, out=draws.sizes)
         return draws
 
@@ -222,7 +222,7 @@ class SlicedEstimator:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Costs (L,) at some directions, and the controls there: their centred columns (L, k), sizes
+    """Costs (L,) at some directions, and the controls there: their centered columns (L, k), sizes
     (k,) as in `Columns`; variances (2, L) of the projections, (2, 0) if the controls need none.
     """
 

@@ -42,7 +42,7 @@ def sliced_wasserstein_flow(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Move a cloud towards another by descent on the sliced Wasserstein distance :math:`SW_2^2`.
+    r"""Move a cloud toward another by descent on the sliced Wasserstein distance :math:`SW_2^2`.
 
     .. math::
 
@@ -101,7 +101,7 @@ def sliced_wasserstein_flow(
     See Also
     --------
     sliced_wasserstein_gradient : The gradient alone, for steps of another kind.
-    sliced_wasserstein_barycenter : Descent towards several clouds.
+    sliced_wasserstein_barycenter : Descent toward several clouds.
 
     Notes
     -----
@@ -110,7 +110,7 @@ def sliced_wasserstein_flow(
 
     References
     ----------
-    .. [1] Pitie, Kokaram and Dahyot, "Automated colour grading using colour distribution
+    .. [1] Pitie, Kokaram and Dahyot, "Automated color grading using color distribution
        transfer", Comput. Vis. Image Underst. 107 (2007), 123-137.
     .. [2] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
        measures", J. Math. Imaging Vis. 51 (2015), 22-45.
@@ -152,7 +152,7 @@ def sliced_wasserstein_barycenter(
     rng: Any = None,
     progress: bool = False,
 ) -> SlicedWassersteinFlow:
-    r"""Cloud of points that minimises the weighted sum of :math:`SW_2^2` to several clouds.
+    r"""Cloud of points that minimizes the weighted sum of :math:`SW_2^2` to several clouds.
 
     .. math::
 
@@ -204,7 +204,7 @@ def sliced_wasserstein_barycenter(
 
     See Also
     --------
-    sliced_wasserstein_flow : Descent towards one cloud.
+    sliced_wasserstein_flow : Descent toward one cloud.
 
     References
     ----------
@@ -260,7 +260,7 @@ def _gaussian_start(ys: list[Source], shares: Array, n: int, key: np.uint64) -> 
             eigenvalues, V = np.linalg.eigh(cloud.covariance)
             root = V * np.sqrt(np.maximum(eigenvalues, 0.0))  # V diag(lambda)^(1/2): root root' = S
         else:  # a root of the covariance that needs no array of d^2 numbers
-            offset = (cloud.mean - cloud.centre)[:, None]
+            offset = (cloud.mean - cloud.center)[:, None]
             root = (cloud.points[:d] - offset) / math.sqrt(cloud.size)  # (d, n)
         points += math.sqrt(share) * rng.standard_normal((n, root.shape[1])) @ root.T
     return clouds.from_common_units(points)

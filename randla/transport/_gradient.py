@@ -168,7 +168,7 @@ def sliced_wasserstein_gradient(
     Work is that of `sliced_wasserstein` with a sort that carries the permutation, and O(L n d) for
     the sums. Memory beyond the input is 16 MiB or one block of L' rows of n numbers, four arrays of
     the size of X (six if some points have no weight; the same for Y if it is asked for), and in up
-    to 64 dimensions a centred copy of the clouds.
+    to 64 dimensions a centered copy of the clouds.
 
     References
     ----------

@@ -141,11 +141,11 @@ def sliced_wasserstein_matrix(
     Work is O(L (N d + N log N + K N)) for N points in all. Memory beyond the input is some rows of
     N numbers for each thread, 16 MiB (with control variates 4 L K^2 bytes, and 8 K d^2 for the
     covariances that "quartic", "bures" and "full" need; of fewer points than dimensions 8 (n + m)^2
-    and 8 (n + m) d in their place), and in up to 64 dimensions a centred copy of the clouds.
+    and 8 (n + m) d in their place), and in up to 64 dimensions a centered copy of the clouds.
 
     References
     ----------
-    .. [1] Kolouri, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
+    .. [1] Kolori, Zou and Rohde, "Sliced Wasserstein kernels for probability distributions",
        CVPR (2016), 5258-5267.
 
     Examples
@@ -300,7 +300,7 @@ def _controlled(
                 columns = controls.evaluate(theta, variances[[i, j]])
             fitted, _ = fit_or_mean(
                 np.ascontiguousarray(f[:, column]),
-                columns.centred,
+                columns.centered,
                 columns.sizes,
                 controls.mean_errors,
                 limit=limit,

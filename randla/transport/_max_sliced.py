@@ -225,7 +225,7 @@ class _Ascent:
         for cloud, slopes in zip((self._x, self._y), self._slopes, strict=True):
             R = slopes.rows(design.rows(0, design.n))  # (L, n): df / d(theta' x_i)
             out += R @ cloud.points[:d].T.astype(np.float64)  # sum_i r_i (x_i - c)
-            out += R.sum(axis=1)[:, None] * cloud.centre  # and what the centre adds
+            out += R.sum(axis=1)[:, None] * cloud.center  # and what the center adds
         return _tangential(out, theta)
 
 

@@ -160,12 +160,12 @@ def _distances(rows: list[NDArray[Any]], weights: list[NDArray[Any] | None], p: 
 def _sides(
     parts: list[tuple[NDArray[Any], NDArray[Any] | None]], dtype: np.dtype[Any], weighted: bool
 ) -> tuple[Side, Side, NDArray[np.int32], Array]:
-    """Both sides scaled, centred and sorted; the exponent of the unit and the shift of each row."""
+    """Both sides scaled, centered, sorted; the exponent of the unit and the shift of each row."""
     rows = [x for x, _ in parts]
     k, sorting = len(rows[0]), SortArrays.of(max(x.shape[1] for x in rows), dtype)
     largest = [np.maximum(x.max(axis=1), -x.min(axis=1)) for x in rows]  # coordinate of each row
     exponents = np.frexp(np.maximum(*largest).astype(np.float64))[1]
-    sides, centres = [], []
+    sides, centers = [], []
     for x, w in parts:
         n = x.shape[1]
         side = Side(k, n, sorting, _units(w, n) if weighted else None)
@@ -175,14 +175,14 @@ def _sides(
             np.copyto(side.values, first[:, None], where=w == 0)
         low, high = (side.values.min(axis=1), side.values.max(axis=1))
         mean = side.values.mean(axis=1, dtype=np.float64)
-        centre, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype, True)
-        side.values -= centre.astype(dtype)[:, None]  # exact, see `snapped`
+        center, _ = snapped(mean, low.astype(np.float64), high.astype(np.float64), dtype, True)
+        side.values -= center.astype(dtype)[:, None]  # exact, see `snapped`
         sides.append(side)
-        centres.append(centre)
-    shifts = centres[0] - centres[1]  # what coupling must add to u - v
+        centers.append(center)
+    shifts = centers[0] - centers[1]  # what coupling must add to u - v
     # far from the origin what is left may be small: scale again
     reach = np.maximum.reduce([np.abs(shifts), *(np.abs(s.values).max(axis=1) for s in sides)])
-    again = np.frexp(reach)[1]  # at most zero: points lie closer to their centres
+    again = np.frexp(reach)[1]  # at most zero: points lie closer to their centers
     for side in sides:
         times_power_of_two(side.values, -again[:, None], side.values)
         side.sort(k)

@@ -112,7 +112,7 @@ def expected_sliced_plan(
 
     with :math:`\gamma_\theta` the plan that matches the points in the order of their projections
     on a random direction :math:`\theta` [1]_. It costs sorts, and gives each point of X a place
-    among those of Y: for matching, interpolation and transfer of colours.
+    among those of Y: for matching, interpolation and transfer of colors.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def expected_sliced_plan(
 
     References
     ----------
-    .. [1] Liu, Diaz Martin, Bai, Shahbazi, Thorpe, Aldroubi and Kolouri, "Expected sliced transport
+    .. [1] Liu, Diaz Martin, Bai, Shahbazi, Thorpe, Aldroubi and Kolori, "Expected sliced transport
        plans", ICLR (2025), arXiv:2410.12176.
 
     Examples
@@ -188,7 +188,7 @@ def expected_sliced_plan(
     cost = MeanCost.of(fitted.estimate, error, freedom, p, clouds.exponent)
     times_power_of_two(errors, clouds.exponent, errors)
     return ExpectedSlicedPlan(
-        barycentric=_completed(clouds.from_common_units(mean + y.centre), given, x.kept),
+        barycentric=_completed(clouds.from_common_units(mean + y.center), given, x.kept),
         standard_error=None if is_given else _completed(errors, np.zeros(given.shape), x.kept),
         cost=float(cost.powers(cost.mean)),
         cost_standard_error=None if is_given else float(cost.powers(error)),
@@ -272,13 +272,13 @@ class _Matches:
     # Means ---------------------------------------------------------------------------------------
 
     def _points(self) -> list[Array]:
-        """The points (n, d) and (m, d), both about the centre of y."""
+        """The points (n, d) and (m, d), both about the center of y."""
         x, y = self._clouds
         out = [np.empty((cloud.size, cloud.dim)) for cloud in (x, y)]
         for cloud, rows in zip(self._clouds, out, strict=True):
             for which, points in cloud.blocks():
                 rows[which] = points.T
-        out[0] += x.centre - y.centre
+        out[0] += x.center - y.center
         return out
 
     def means(self, design: Design, p: float, progress: bool) -> tuple[Array, Array, Array]:

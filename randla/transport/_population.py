@@ -36,7 +36,7 @@ from randla.transport._result import MeanCost, SlicedWassersteinResult
 
 _LEAST_POINTS, _LEAST_POWER = 20, 1.5
 _LEAST_PROJECTIONS = 100
-_TIED, _NOISY = 0.1, 0.4  # equal neighbours, and noise over bias, from which there is a warning
+_TIED, _NOISY = 0.1, 0.4  # equal neighbors, and noise over bias, from which there is a warning
 _ROUND_NUMBERS = 1 << 21  # potentials that are held at a time: 16 MiB
 _POINTS = 4096  # of a part of their sums
 
@@ -145,7 +145,7 @@ class SampledCosts(ProjectedCosts):
 
     @property
     def tied(self) -> float:
-        """Share of equal neighbours among the sorted projections."""
+        """Share of equal neighbors among the sorted projections."""
         n_pairs = self._n_seen * (self._x.size + self._y.size - 2)
         return sum(float(table[2].sum()) for table in self._tables) / n_pairs
 
@@ -202,7 +202,7 @@ def with_population(
 def _warn(tied: float, bias: float, noise: float) -> None:
     if tied > _TIED:
         warn_caller(
-            f"{100.0 * tied:.0f} % of the sorted projections equal their neighbours, as those of "
+            f"{100.0 * tied:.0f} % of the sorted projections equal their neighbors, as those of "
             "lattices do: the error of the population distance is for continuous laws; "
             "sliced_wasserstein_test is exact",
             PopulationWarning,

@@ -154,7 +154,7 @@ def sliced_wasserstein(
     -----
     Work is O(L (n + m) (d + log n)): for each direction two projections and two sorts. Memory
     beyond the input is a few megabytes for each thread (some rows of n + m numbers if these are
-    long), 8 (k + 4) L bytes, and in up to 64 dimensions one centred copy of the clouds. The means
+    long), 8 (k + 4) L bytes, and in up to 64 dimensions one centered copy of the clouds. The means
     of "quartic", "bures" and "full" take some arrays of min(d, n + m)^2 numbers, and of (n + m) d
     where n + m < d; those of the smaller families O((n + m) d) operations.
 

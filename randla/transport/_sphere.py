@@ -336,7 +336,7 @@ class _SphereEstimator(SlicedEstimator):
         columns = Columns(np.empty((len(f), 0)), np.empty(0))
         if controls is not None:
             columns = controls.evaluate(forms)
-        return Draws(controls, f, columns.centred, columns.sizes, np.empty((2, 0)))
+        return Draws(controls, f, columns.centered, columns.sizes, np.empty((2, 0)))
 
 
 def _controls(name: str, circle: _CircleCosts) -> Controls:

@@ -331,7 +331,7 @@ def test_a_row_of_leverage_one_in_a_mixed_basis():
 
 
 @pytest.mark.parametrize(
-    "kind", ["duplicates", "sums", "product", "zeros", "one-hot", "centred one-hot", "scaled"]
+    "kind", ["duplicates", "sums", "product", "zeros", "one-hot", "centered one-hot", "scaled"]
 )
 @pytest.mark.parametrize("errors", ["iid", "HC3", "robust"])
 def test_dependent_columns(kind, errors):

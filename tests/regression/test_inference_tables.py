@@ -368,9 +368,9 @@ def test_what_the_table_says():
     assert "of sketch" in dict(tables())["two errors"].summary()
     several = process().summary()
     assert all(f"tau = {tau}" in several for tau in (0.25, 0.5, 0.75))
-    labelled = OURS.described("Least squares", Labels(responses=("log wage",)))
-    assert "Least squares" in labelled.summary()
-    assert "log wage" in labelled.summary()
+    labeled = OURS.described("Least squares", Labels(responses=("log wage",)))
+    assert "Least squares" in labeled.summary()
+    assert "log wage" in labeled.summary()
 
 
 def columns_of_terminal(text):

@@ -1,4 +1,4 @@
-"""maximum_likelihood against the exact maximum, reference EM and numerical optimisation."""
+"""maximum_likelihood against the exact maximum, reference EM and numerical optimization."""
 
 import math
 
@@ -19,7 +19,7 @@ from randla import (
     paris,
 )
 from randla.smoothing import MaximumLikelihoodWarning
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from randla.smoothing._likelihood.scores import ParticleScores, ParticleSettings
 from tests.smoothing import models
 from tests.smoothing.likelihood_cases import (
@@ -52,7 +52,7 @@ def test_exact_maximum(start, y, free, optimizer):
         start, y, free=free, method="exact", optimizer=optimizer, n_steps=60
     )
     assert result.converged
-    parameters = Parametrisation(start, free)
+    parameters = Parametrization(start, free)
 
     def loss(z):
         model = start.replace(parameters.to_theta(z))

@@ -235,7 +235,7 @@ def test_particle_maximum_likelihood_of_several_series():
         ),
     ],
 )
-def test_exact_expectation_maximisation_of_several_series(start, ys, free):
+def test_exact_expectation_maximization_of_several_series(start, ys, free):
     options = {"free": free, "method": "exact", "n_final": 0}
     result = maximum_likelihood(start, ys, optimizer="em", n_steps=400, **options)
     smoother = hmm_smoother if isinstance(start, DiscreteHMM) else kalman_smoother

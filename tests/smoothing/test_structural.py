@@ -123,7 +123,7 @@ def test_score_where_standard_deviations_are_zero():
 
 
 def _dense(model, y):
-    """Smoothed moments by conditioning on y, with an explicit flat delta (generalised LS)."""
+    """Smoothed moments by conditioning on y, with an explicit flat delta (generalized LS)."""
     n, d = len(y), len(model.transition_matrix)
     A, Q = model.transition_matrix, model.transition_cov
     powers = [np.linalg.matrix_power(A, t) for t in range(n)]

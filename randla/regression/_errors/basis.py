@@ -1,4 +1,4 @@
-"""Columns in which Gram matrices of the rows keep their digits, and generalised inverses there."""
+"""Columns in which Gram matrices of the rows keep their digits, and generalized inverses there."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _grams(X: Array, w: Array | None, *, T: Array, squares: bool) -> tuple[Array
 
 @dataclass(frozen=True, eq=False)
 class Bread:
-    """A symmetric generalised inverse of D = sum v_i q_i q_i', with v_i >= 0, q_i the rows of X T.
+    """A symmetric generalized inverse of D = sum v_i q_i q_i', with v_i >= 0, q_i the rows of X T.
 
     Attributes
     ----------

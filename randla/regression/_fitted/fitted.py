@@ -18,7 +18,7 @@ class LinearFit(Result):
     x: Array
     _labels: Labels = field(default=PLAIN, kw_only=True)
 
-    def labelled(self, labels: Labels) -> Any:
+    def labeled(self, labels: Labels) -> Any:
         """The result itself, which has just been made, with names from now on."""
         vars(self)["_labels"] = labels
         return self

@@ -15,7 +15,7 @@ _MAX_LABEL = 24  # characters of a name that are drawn
 
 
 def coefficients(inference: Inference, ax: Any) -> Any:
-    """Each coefficient as a point with its interval, the first on top; a colour for each fit."""
+    """Each coefficient as a point with its interval, the first on top; a color for each fit."""
     if ax is None:
         import matplotlib.pyplot as plt
 

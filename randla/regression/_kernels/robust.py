@@ -1,6 +1,6 @@
 """What a tile of rows adds to the robust errors of least squares.
 
-Rows of A are columns here: loops along them are long, and vectorised, where those along a few
+Rows of A are columns here: loops along them are long, and vectorized, where those along a few
 coefficients are neither (measured for 10: a third of the time). All arrays are float64 in C order.
 With h the leverage of a row, `left` is 1 - h; rows with `left` below `least` are passed over: they
 are looked at one by one. See `randla.regression._errors.independent_rows`.

@@ -41,7 +41,7 @@ def split(panels, rhs, weight, n, X, whitener, limits, heavy, side, work, sums):
             above, below = 0.0, 0.0
             for t in range(m):
                 r, limit = work[0, t], limits[q] * work[1, t]
-                # As numbers, not branches: the loop vectorises.
+                # As numbers, not branches: the loop vectorizes.
                 up, down = 1.0 if r > limit else 0.0, 1.0 if r < -limit else 0.0
                 side[k, q, t] = np.int8(up - down)
                 work[2, t], work[3, t] = up * weight[k, t], down * weight[k, t]

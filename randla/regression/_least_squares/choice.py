@@ -45,7 +45,7 @@ _MAX_GRAM, _MAX_SPARSE_FACTOR, _MAX_OPERATOR_FACTOR = 5000, 2000, 1000
 _COST_OF_STEP, _MIN_ATTEMPT, _MAX_ATTEMPT = 12, 30, 120
 
 #: Condition number, with the rows of a ridge, above which only LAPACK's method looks at A without
-#: them: errors of the penalised sum are of the order of its square times 1e-32.
+#: them: errors of the penalized sum are of the order of its square times 1e-32.
 _RIDGE_LIMIT = 1e10
 
 #: Methods whose passes leave nothing but sums.

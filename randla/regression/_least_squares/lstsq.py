@@ -42,8 +42,8 @@ def lstsq(
 ) -> LstsqResult:
     r"""Least squares, to full double precision or from one sketch with its error.
 
-    Minimises :math:`|W^{1/2} (A x - b)|_2^2 + \lambda |x|_2^2`, with the solution of minimum norm
-    where there are several. (LSQR without a preconditioner, where `rank` is None, minimises the
+    Minimizes :math:`|W^{1/2} (A x - b)|_2^2 + \lambda |x|_2^2`, with the solution of minimum norm
+    where there are several. (LSQR without a preconditioner, where `rank` is None, minimizes the
     norm in columns scaled to norm 1 instead, where their norms differ by more than 65,000.)
 
     * With neither `eps` nor `sketch_size` the answer is exact to rounding: backward stable, faster
@@ -168,7 +168,7 @@ def lstsq(
     # overflow is detected and handled inside
     with np.errstate(all="ignore"), single_blas(tall), bars:
         rows, is_vector = as_problem(tall, b, root_weights, options)
-        return answer(rows, is_vector, options, root_weights).labelled(labels)
+        return answer(rows, is_vector, options, root_weights).labeled(labels)
 
 
 def answer(

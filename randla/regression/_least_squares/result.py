@@ -56,7 +56,7 @@ class LstsqResult(LinearFit):
         ``eps=`` that eps which the size of the sketch gives. Zero at full precision, inf for a
         sketch without the guarantee.
     residual_norm : float or (k,) ndarray
-        Norm of the residual of the exact solution: the square root of the sum that is minimised,
+        Norm of the residual of the exact solution: the square root of the sum that is minimized,
         with weights and ridge. After a single sketch an estimate.
     rank : int or None
         Numerical rank of A with columns scaled to norm about 1; None if it was not found out
@@ -239,7 +239,7 @@ class LstsqResult(LinearFit):
         rows, solution, is_vector = self._refinement.refine(A, b)
         rows.n_passes += self.n_passes
         refined = LstsqResult.of(rows, solution, is_vector, self._refinement.rcond)
-        return refined.labelled(self._labels)
+        return refined.labeled(self._labels)
 
     def inference(
         self,
@@ -409,7 +409,7 @@ class LstsqResult(LinearFit):
         """Draw the coefficients with 95 % intervals, single and simultaneous (needs matplotlib).
 
         The intervals tell how far the exact solution may be, given the data; at full precision
-        there are none. Several right-hand sides have a colour each.
+        there are none. Several right-hand sides have a color each.
 
         Parameters
         ----------

@@ -45,12 +45,12 @@ def lp_regression(
 ) -> LpRegressionResult:
     r"""Least absolute deviations, quantile, minimax and other l_p regression, with a certificate.
 
-    Without `tau` the coefficients x minimise the norm (with weights :math:`\omega`)
+    Without `tau` the coefficients x minimize the norm (with weights :math:`\omega`)
 
     .. math:: \|Ax - b\|_p = \Big(\sum_i \omega_i |a_i^T x - b_i|^p\Big)^{1/p},
               \qquad \|Ax - b\|_\infty = \max_i \omega_i |a_i^T x - b_i|,
 
-    with it the fit of the quantile tau minimises the sum of pinball losses
+    with it the fit of the quantile tau minimizes the sum of pinball losses
 
     .. math:: \sum_i \omega_i \rho_\tau(b_i - a_i^T x) + \sum_j \lambda_j |x_j|, \qquad
               \rho_\tau(r) = r\,(\tau - 1[r < 0]),
@@ -142,7 +142,7 @@ def lp_regression(
     follow); :math:`O(n d^2)` an iteration, or O(nd^2) once and iterations on about
     :math:`n^{2/3}` rows by preprocessing. 1 < p < inf: Newton's method with exact line searches
     along a path of easier problems, up to 25 iterations of :math:`O(n d^2)`, a hundred for p in
-    the thousands. p = inf: linear programmes on the rows that bind. A sparse A is read a tile of
+    the thousands. p = inf: linear programs on the rows that bind. A sparse A is read a tile of
     rows at a time by preprocessing, and made dense elsewhere.
 
     References
@@ -177,7 +177,7 @@ def lp_regression(
         )  # fmt: skip
         data, unit, live = weighted_rows(tall, rhs.reshape(-1), weights, options.root)
         with single_threaded_blas():
-            result = _solved(data, unit, live, tall.n, options).labelled(labels)
+            result = _solved(data, unit, live, tall.n, options).labeled(labels)
     if not result.converged and method != "sample":
         gap = np.max(result.gap)
         where = f"stopped at a gap of {gap:.3g}, above rtol = {rtol:g} times the value"

@@ -1,10 +1,10 @@
-"""Regression in the l_inf norm by linear programmes on the rows that matter.
+"""Regression in the l_inf norm by linear programs on the rows that matter.
 
-A row that is not near the largest residual does not bind. A linear programme on a few rows gives
+A row that is not near the largest residual does not bind. A linear program on a few rows gives
 a lower bound and a point; the rows that violate it most join, until none does. This ends after
 finitely many rounds at the exact minimum.
 
-A programme is solved for the correction of the best point so far, in units of its gap: the solver
+A program is solved for the correction of the best point so far, in units of its gap: the solver
 has a tolerance of its own, which is then one of the gap.
 
 Source: Gleixner, Steffy and Wolter, "Iterative refinement for linear programming", INFORMS J.
@@ -30,14 +30,14 @@ _VERTEX = 1e-12
 _SHRINK = 0.5
 #: Rounds that may add rows without that, once the tolerance is reached.
 _LATE = 8
-#: Dual values of a scaled programme that count as zero.
+#: Dual values of a scaled program that count as zero.
 _NEGLIGIBLE = 1e-9
 #: Entries that count as zero beside the largest of their column.
 _ROUNDING = 1e-14
 
 
 def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
-    """Minimise max_i |b_i - a_i'x| over well conditioned rows."""
+    """Minimize max_i |b_i - a_i'x| over well conditioned rows."""
     n, d = rows.n, rows.d
     near = solve_power(rows, factor, _NEARBY, 1e-3)
     residuals = near.residuals
@@ -49,7 +49,7 @@ def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
     n_rounds = n_late = 0
     while n_rounds < _MAX_ROUNDS and value - bound > min(rtol, _VERTEX) * value:
         n_rounds += 1
-        solution = _programme(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
+        solution = _program(rows.rows(chosen), residuals.ravel()[chosen], value, value - bound)
         if solution is None:
             break
         gap, (step, z_chosen) = value - bound, solution
@@ -78,8 +78,8 @@ def largest_places(values: Array, k: int) -> NDArray[np.intp]:
     return np.sort(np.argpartition(values, len(values) - k)[len(values) - k :])
 
 
-def _programme(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
-    """Minimise max |r - A y| as a linear programme; y and the dual z with |z|_1 = 1.
+def _program(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Array] | None:
+    """Minimize max |r - A y| as a linear program; y and the dual z with |z|_1 = 1.
 
     Its variables are y and the change of the maximum from `value`, both over `unit`.
     """
@@ -102,7 +102,7 @@ def _programme(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Ar
     z = solution.ineqlin.marginals[m:] - solution.ineqlin.marginals[:m]
     active = np.flatnonzero(np.abs(z) > _NEGLIGIBLE)
     signs = np.sign(z[active])
-    # The programme stops at its tolerance; the rows that bind give the vertex to full precision.
+    # The program stops at its tolerance; the rows that bind give the vertex to full precision.
     binding = np.hstack([rows[active], signs[:, None] * share[active]])
     off = (r[active] - signs * value) / unit / lengths[active]
     vertex, *_ = np.linalg.lstsq(binding, off, rcond=None)  # a_i'y + sign_i t = r_i
@@ -119,7 +119,7 @@ def _column_scale(A: Array) -> Array:
     """Scales that bring the median of the sizes in each column to one, zeros and noise apart.
 
     A row that is far longer than the others has a column of orthonormal ones to itself: beside it
-    the programme would not see their entries, nor the dual value that balances them.
+    the program would not see their entries, nor the dual value that balances them.
     """
     entries = np.abs(A)
     largest = entries.max(axis=0)

@@ -1,6 +1,6 @@
 """Regression in the l_p norm for 1 < p < inf by Newton's method along a path of easier problems.
 
-Minimised is sum_i phi(r_i) with phi(r) = (r^2 + eps^2)^(p/2). For p < 2 eps falls to almost
+Minimized is sum_i phi(r_i) with phi(r) = (r^2 + eps^2)^(p/2). For p < 2 eps falls to almost
 nothing: at a small p many residuals are nearly zero, where the second derivative of |r|^p is
 infinite. For p > 2 the exponent rises to p. Each step follows the Newton direction to the minimum
 along it, which is cheap beside the Gram matrix, and makes the long steps possible.
@@ -36,7 +36,7 @@ _MAX_ITERATIONS = 200
 
 @dataclass
 class NormSolution:
-    """Minimiser, residuals and a dual z of unit q-norm (both (K, PANEL)), norm and gap, cost."""
+    """Minimizer, residuals and a dual z of unit q-norm (both (K, PANEL)), norm and gap, cost."""
 
     x: Array
     residuals: Array
@@ -48,7 +48,7 @@ class NormSolution:
 
 
 def solve_power(rows: Panels, factor: Cholesky, p: float, rtol: float) -> NormSolution:
-    """Minimise |b - Ax|_p over well conditioned rows, to a relative gap.
+    """Minimize |b - Ax|_p over well conditioned rows, to a relative gap.
 
     `factor` is that of A'A.
     """
@@ -133,7 +133,7 @@ def _projected(rows: Panels, factor: Cholesky, z: Array) -> Array:
 
 
 def _line_search(r: Array, step: Array, live: Array, p: float, eps: float) -> float:
-    """A length t that nearly minimises the smoothed sum at r - t step, by safeguarded Newton."""
+    """A length t that nearly minimizes the smoothed sum at r - t step, by safeguarded Newton."""
     first, _ = derivatives(r, p, eps)
     start = -float((step * first * live).sum())
     reach = 1.0 + float(live.sum()) ** (1.0 / p)  # beyond it a residual alone is above the norm now

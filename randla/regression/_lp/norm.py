@@ -22,7 +22,7 @@ _NEAR = 1e-2
 
 
 def norm_fit(data: WeightedData, p: float, rtol: float) -> Fit:
-    """Minimise the l_p norm of the weighted residuals, 1 < p <= inf."""
+    """Minimize the l_p norm of the weighted residuals, 1 < p <= inf."""
     problem, n = condition(data), data.n
     x = exact_fit(data, problem)
     if x is not None:

@@ -78,7 +78,7 @@ def tall_norm_fit(
     generator: np.random.Generator,
     exact: bool,
 ) -> Fit:
-    """Minimise the norm over a sample, 1 < p < inf, with its gap over all rows, or over all."""
+    """Minimize the norm over a sample, 1 < p < inf, with its gap over all rows, or over all."""
     sample, index = data.draw(p, size, generator)
     if p == np.inf:
         fit = _minimax(data, sample, index, rtol)
@@ -269,7 +269,7 @@ def _dual(
 
 
 def _minimax(data: TallData, sample: WeightedData, index: NDArray[np.int64], rtol: float) -> Fit:
-    """Minimise the largest weighted residual: solve for some rows, add those that are off most.
+    """Minimize the largest weighted residual: solve for some rows, add those that are off most.
 
     The dual point of the chosen rows, zero elsewhere, is one for all rows.
     """
@@ -340,7 +340,7 @@ class Point:
 
 
 def _newton(data: TallData, sample: WeightedData, p: float, rtol: float, exact: bool) -> Fit:
-    """The minimiser of a sample with its gap over all rows, or, with `exact`, of all rows.
+    """The minimizer of a sample with its gap over all rows, or, with `exact`, of all rows.
 
     A step is two passes: the Gram matrix with the second derivatives; the norms for several
     lengths of the step, and that of the dual point z = psi(r) - psi'(r) A y. Where A'z is more

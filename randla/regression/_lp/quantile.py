@@ -31,7 +31,7 @@ def quantile_fits(
     rtol: float,
     generator: np.random.Generator,
 ) -> list[Fit]:
-    """Minimise sum_i weight_i rho_tau(b_i - a_i'x) + sum_j penalty_j |x_j| for each tau."""
+    """Minimize sum_i weight_i rho_tau(b_i - a_i'x) + sum_j penalty_j |x_j| for each tau."""
     extra = penalty_rows(penalty)
     screened: list[ScreenedFit | None] = [None] * len(taus)
     if method == "preprocess" or (

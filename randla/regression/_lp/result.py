@@ -29,7 +29,7 @@ class LpRegressionResult(LinearFit):
     Attributes
     ----------
     x : (d,) or (d, k) ndarray
-        Coefficients. Where the minimum is not unique, one of the minimisers.
+        Coefficients. Where the minimum is not unique, one of the minimizers.
     names : tuple of str
         Of the coefficients: the names of the columns, where A is a table of pandas, polars or
         pyarrow, else "x0", "x1", ...

@@ -111,7 +111,7 @@ class TallData:
         return WeightedData(A, b, weight)  # type: ignore[arg-type]
 
     def weighted_rows(self) -> Array:
-        """Dense rows of [A b] times the weights; of lazy ones the R of their QR factorisation."""
+        """Dense rows of [A b] times the weights; of lazy ones the R of their QR factorization."""
         M = self._joined()
         return M.triangular() if self.A.lazy else M.A
 

@@ -9,7 +9,7 @@ from randla._typing import Array
 class Cholesky:
     """Cholesky factor of a Gram matrix, scaled to unit diagonal.
 
-    A tiny ridge, raised until the factorisation succeeds, makes up for lost rank: it perturbs a
+    A tiny ridge, raised until the factorization succeeds, makes up for lost rank: it perturbs a
     Newton direction, never a certificate.
     """
 

@@ -1,7 +1,7 @@
 """The pinball problem on rows in panels, in the presence of heavy tails.
 
 Huge residuals slow an interior point method down: its complementarity products span many orders
-of magnitude. They may be winsorised. If the residuals r0 at some x0 are cut to [-c, c] and the
+of magnitude. They may be winsorized. If the residuals r0 at some x0 are cut to [-c, c] and the
 optimum of the cut problem leaves every cut row on its side of the fit, with a margin, then the
 loss of these rows differs from the true one by a constant near that optimum, so it is the optimum
 of the true problem (which is convex), and its dual is dual for the true problem too.
@@ -48,7 +48,7 @@ def solve_pinball(
     crossover: bool = True,
     max_iterations: int = MAX_ITERATIONS,
 ) -> PinballSolution:
-    """Minimise sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
+    """Minimize sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
 
     A solve of `max_iterations` iterations is the last. `factor` is that of A'A. `known_side` and
     `residual_scale`, see `InteriorPoint`, say that x = 0 is near the solution.
@@ -65,24 +65,24 @@ def solve_pinball(
     for attempt in range(_MAX_ATTEMPTS):
         last = near or attempt == _MAX_ATTEMPTS - 1
         cut = np.inf if last else _cutoff(rows, residuals)
-        winsorised, is_cut = _winsorised(rows, factor, residuals, cut, ~freed)
+        winsorized, is_cut = _winsorized(rows, factor, residuals, cut, ~freed)
         if near:
             step = np.zeros(rows.d)
-            inner = InteriorPoint(rows, winsorised, tau, known_side, residual_scale)
+            inner = InteriorPoint(rows, winsorized, tau, known_side, residual_scale)
         else:  # least squares are a better start than a point near the optimum
-            step = factor.solve(rows.transposed_product(winsorised))
-            inner = InteriorPoint(rows, rows.residuals(step, winsorised), tau)
+            step = factor.solve(rows.transposed_product(winsorized))
+            inner = InteriorPoint(rows, rows.residuals(step, winsorized), tau)
         solution = inner.solve(rtol, crossover, max_iterations)
         n_iterations += solution.n_iterations
         x = x + step + solution.x
         end = solution.residuals * np.sign(residuals)  # negative where a row has changed sides
-        wrong = is_cut & (end < _MARGIN * np.abs(winsorised))
-        residuals = solution.residuals + (residuals - winsorised)
+        wrong = is_cut & (end < _MARGIN * np.abs(winsorized))
+        residuals = solution.residuals + (residuals - winsorized)
         if solution.stalled:
             break
         distance = rows.unweighted(residuals)
         if crossover and not near and solution.vertex is None:
-            start = float(rows.unweighted(winsorised).max())
+            start = float(rows.unweighted(winsorized).max())
             if _cutoff(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
                 freed[:] = False
                 continue
@@ -142,7 +142,7 @@ def _cutoff(rows: Panels, residuals: Array) -> float:
     return _TAIL * float(max(ordered[middle], 0.1 * ordered[upper]))
 
 
-def _winsorised(
+def _winsorized(
     rows: Panels, factor: Cholesky, residuals: Array, cut: float, allowed: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Residuals cut where that is allowed, and which ones were.
@@ -158,14 +158,14 @@ def _winsorised(
     limit = cut * np.maximum(length * np.sqrt(rows.n / rows.d), 1.0)  # mean length sqrt(d / n)
     if rows.weight is not None:
         limit *= rows.weight.ravel()[index]
-    winsorised, original = residuals.copy(), residuals.ravel()[index]
-    winsorised.ravel()[index] = np.clip(original, -limit, limit)
+    winsorized, original = residuals.copy(), residuals.ravel()[index]
+    winsorized.ravel()[index] = np.clip(original, -limit, limit)
     is_cut.ravel()[index[np.abs(original) <= limit]] = False
-    return winsorised, is_cut
+    return winsorized, is_cut
 
 
 def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, int]:
-    """A step towards the quantile, from a sample of the rows: least squares may be far from it.
+    """A step toward the quantile, from a sample of the rows: least squares may be far from it.
 
     The cut shrinks with the residuals until it settles.
     """
@@ -179,11 +179,11 @@ def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, 
         previous, cut = cut, _cutoff(sample, end)
         if cut > 0.5 * previous:
             break
-        winsorised, _ = _winsorised(sample, factor, end, cut, everywhere)
-        step = factor.solve(sample.transposed_product(winsorised))
-        inner = InteriorPoint(sample, sample.residuals(step, winsorised), tau)
+        winsorized, _ = _winsorized(sample, factor, end, cut, everywhere)
+        step = factor.solve(sample.transposed_product(winsorized))
+        inner = InteriorPoint(sample, sample.residuals(step, winsorized), tau)
         solution = inner.solve(_ROUGH_TOLERANCE, crossover=False)
         n_iterations += solution.n_iterations
         total = total + step + solution.x
-        end = solution.residuals + (end - winsorised)
+        end = solution.residuals + (end - winsorized)
     return total, n_iterations

@@ -42,7 +42,7 @@ _FEASIBLE = 1e-10
 
 @dataclass
 class PinballSolution:
-    """Minimiser; dual z and residuals, both (K, PANEL); and how they were found."""
+    """Minimizer; dual z and residuals, both (K, PANEL); and how they were found."""
 
     x: Array
     z: Array
@@ -53,7 +53,7 @@ class PinballSolution:
 
 
 class InteriorPoint:
-    """One solve: minimise sum_i rho_tau(r_i - a_i'x) from x = 0.
+    """One solve: minimize sum_i rho_tau(r_i - a_i'x) from x = 0.
 
     Parameters
     ----------
@@ -165,12 +165,12 @@ class InteriorPoint:
         dx = self.rows.pad(factor.solve(gradient - off))  # the affine direction
         scalars = self._each_part(kernels.affine, 3.0, dx, mean, tau)
         ratios, sums = scalars[:, :2].max(axis=0), scalars[:, 2:].sum(axis=0)
-        centre = mehrotra.centring(*ratios, *sums, self.mu)
+        center = mehrotra.centering(*ratios, *sums, self.mu)
         first, second = self._total(self._g)
-        dx = factor.solve(first + centre * second - off)  # the corrected one
+        dx = factor.solve(first + center * second - off)  # the corrected one
         if not np.isfinite(dx).all():
             return False
-        ratios = self._each_part(kernels.corrector, 2.0, self.rows.pad(dx), centre, mean, tau)
+        ratios = self._each_part(kernels.corrector, 2.0, self.rows.pad(dx), center, mean, tau)
         dual, primal = mehrotra.STEP / np.maximum(mehrotra.STEP, ratios.max(axis=0))
         self.x += primal * dx
         self._form(dual, primal)

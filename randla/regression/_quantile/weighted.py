@@ -27,7 +27,7 @@ _NEGLIGIBLE = 1e-18
 
 @dataclass
 class WeightedSolution:
-    """Minimiser (d,), dual of the weighted rows and their residuals (n,), and how it was found.
+    """Minimizer (d,), dual of the weighted rows and their residuals (n,), and how it was found.
 
     The dual lies in the box and A' diag(weight) z = 0, up to rounding.
     """
@@ -53,7 +53,7 @@ def solve_rows(
     crossover: bool = True,
     max_iterations: int = MAX_ITERATIONS,
 ) -> WeightedSolution:
-    """Minimise the weighted sum of rho_tau(b_i - a_i'x); `max_iterations` are those of one solve.
+    """Minimize the weighted sum of rho_tau(b_i - a_i'x); `max_iterations` are those of one solve.
 
     `x0` is given if it is near the solution; known_side (n,) then has +1 or -1 for rows that are
     known to lie above or below the optimal fit, and `residual_scale` is a typical residual.

@@ -1,6 +1,6 @@
 """Refits with random weights (the Bayesian bootstrap): standard errors without a formula.
 
-Each replicate minimises the same loss with weights w_i E_i, where E_i are independent standard
+Each replicate minimizes the same loss with weights w_i E_i, where E_i are independent standard
 exponentials, one for each row, or one for each group. No replicate is singular, as those that draw
 rows with replacement may be, and ties stay as they are. E_i is a function of a key and of the
 number of the row: the same numbers on any threads and for any chunks.
@@ -362,7 +362,7 @@ def _residuals(X: Array, B: Array, *, y: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Newton:
-    """Newton's method for many replicates at once: minimise sum w E |u - z'y|^p / p from y = 0."""
+    """Newton's method for many replicates at once: minimize sum w E |u - z'y|^p / p from y = 0."""
 
     data: FittedData
     weights: Weights
@@ -371,7 +371,7 @@ class _Newton:
     p: float
 
     def solve(self, replicates: NDArray[np.intp]) -> tuple[Array, NDArray[np.bool_]]:
-        """The minimisers (m, r), and which of them were found."""
+        """The minimizers (m, r), and which of them were found."""
         m, rank = len(replicates), self.T.shape[1]
         y, step, length = np.zeros((m, rank)), np.zeros((m, rank)), np.ones(m)
         loss, todo = np.full(m, np.inf), np.arange(m)

@@ -126,8 +126,8 @@ def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
             f"got {data.n_rows} rows"
         )
     flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
-    centred = flat - flat.mean(axis=0)
-    covariance = complete = centred.T @ centred / (m - 1)
+    centered = flat - flat.mean(axis=0)
+    covariance = complete = centered.T @ centered / (m - 1)
     reasons = dict.fromkeys(np.flatnonzero(~null.told).tolist(), NOT_DETERMINED)
     if null.alone is not None:
         reasons |= dict.fromkeys(np.flatnonzero(null.told & null.alone).tolist(), _ALONE)

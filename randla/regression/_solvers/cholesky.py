@@ -1,4 +1,4 @@
-r"""Least squares by Cholesky factorisation of a Gram matrix with refinement, plain and sketched.
+r"""Least squares by Cholesky factorization of a Gram matrix with refinement, plain and sketched.
 
 Plain: R comes from the Gram matrix of :math:`AD`, D the inverse norms of the columns. A step of
 refinement reduces the error to about EPS cond(AD)^2 of it, so this is for condition numbers up to
@@ -45,7 +45,7 @@ def solve_by_cholesky(
 ) -> Solution | None:
     """Scaled Cholesky with refinement; None where the condition number is too large for it.
 
-    With `forced` whatever the condition number is; None only if the factorisation breaks down.
+    With `forced` whatever the condition number is; None only if the factorization breaks down.
     With `single` the Gram matrix is made in float32, which refinement makes up for.
     """
     G, C = rows.gram(single=single)  # A'A, A'B

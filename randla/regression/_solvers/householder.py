@@ -81,7 +81,7 @@ def _load_with_rhs(rows: ScaledProblem, root_ridge: Array | None) -> Array:
 
 
 def _reduced(F: Array) -> Array:
-    """A shorter matrix with the same F'F, from QR factorisations of blocks of rows."""
+    """A shorter matrix with the same F'F, from QR factorizations of blocks of rows."""
     width = F.shape[1]
     m = max(_BLOCK_ROWS, 4 * width)
     while len(F) > 2 * m:

@@ -21,10 +21,10 @@ from randla._typing import Array
 Exponents = NDArray[np.int64]
 
 #: Singular values of an exactly deficient, scaled matrix come out below 5 EPS (measured up to
-#: 8000 x 700, from Householder QR and from sketches, also for centred indicator columns; long
+#: 8000 x 700, from Householder QR and from sketches, also for centered indicator columns; long
 #: columns of few distinct entries need a QR by blocks of rows).
 NOISE = 10.0
-#: A ratio of neighbours that separates rounding errors of the data from an ill-conditioned matrix.
+#: A ratio of neighbors that separates rounding errors of the data from an ill-conditioned matrix.
 _GAP = 1e8
 #: The shortest of many solutions. Columns whose scales differ by less than 2^8 are taken together;
 #: what is left of a column is clear of others above the first of these numbers; the others end the
@@ -50,7 +50,7 @@ def numerical_rank(s: NDArray[Any], shape: tuple[int, int], rcond: float | None)
     """How many of the descending singular values `s` of a scaled matrix of `shape` count.
 
     With `rcond` those above ``rcond * s[0]``. Without, those above the rounding errors of the
-    factorisation, about 10 EPS. NumPy drops all below ``max(shape) * EPS``, which for tall
+    factorization, about 10 EPS. NumPy drops all below ``max(shape) * EPS``, which for tall
     matrices includes directions that double precision resolves, and so gives up backward
     stability. Here such directions are dropped only if a gap of 1e8 sets them apart as rounding
     errors of the data.

@@ -119,7 +119,7 @@ def gather(X, own, v, sign, scores, limit, room, residuals, A, state, total):
 
 @summing_kernel
 def least_absolute(part, norm, tol, enough, nothing, far, y):
-    """Minimise |r - A y|_1 from y = 0 until the gap is tol (norm + value).
+    """Minimize |r - A y|_1 from y = 0 until the gap is tol (norm + value).
 
     Also stops when the dual value is above `enough`. `nothing` (e,) is zero, `far` empty. Starts
     from z = 0, which is feasible and stays so. Returns the number of iterations.

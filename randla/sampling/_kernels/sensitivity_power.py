@@ -1,6 +1,6 @@
 """Certified l_p sensitivities of single rows, 1 < p < inf.
 
-For the row a, scaled to norm 1, |r|_p with r = X_- x is minimised subject to a'x = 1 by Newton
+For the row a, scaled to norm 1, |r|_p with r = X_- x is minimized subject to a'x = 1 by Newton
 steps with the weights W = |r|^(p-2). Their systems X_-' W X_- y = a bring a certificate along:
 z = W X_- y satisfies X_-'z = a, so that |a'x| <= |z|_q |X_- x|_p for every x, 1/p + 1/q = 1
 (Hoelder), whatever the positive weights. That the row itself is left out keeps the weights within

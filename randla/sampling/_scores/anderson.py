@@ -37,7 +37,7 @@ class AndersonAcceleration:
         self.damping = 1.0
 
     def step(self, x: Array, residual: Array, delta: float, phi: float) -> Array:
-        """The next x. For p >= 4, phi is the convex function that the weights minimise.
+        """The next x. For p >= 4, phi is the convex function that the weights minimize.
 
         The residual may have to rise on the way there; phi falls along every short plain step.
         """
@@ -67,7 +67,7 @@ class AndersonAcceleration:
     def _mixed(self, x: Array, residual: Array) -> Array:
         """The plain step, less what least squares over the differences of the last ones takes off.
 
-        ``gamma`` minimises ``|residual - changes gamma|`` in the norm of the rows' weights.
+        ``gamma`` minimizes ``|residual - changes gamma|`` in the norm of the rows' weights.
         """
         n, k = len(x), len(self.points) - 1
 
@@ -98,5 +98,5 @@ class AndersonAcceleration:
 
 
 def _differences(vectors: list[Array], block: slice) -> Array:
-    """Differences of neighbouring vectors, in rows."""
+    """Differences of neighboring vectors, in rows."""
     return np.diff([v[block] for v in vectors], axis=0)

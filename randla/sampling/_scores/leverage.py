@@ -32,7 +32,7 @@ def leverage_scores(
     columns. The scores are the squared row norms of :math:`A R^{-1}` with R from the Cholesky
     factor of the Gram matrix of the column-scaled `A`, corrected by a second one where the
     estimated error of the first is above 1e-9 [1]_. Beyond condition 1e7, R comes from Householder
-    factorisations of tiles, with a pivoted rank decision, and is corrected once.
+    factorizations of tiles, with a pivoted rank decision, and is corrected once.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ def lewis_weights(
     the fixed-point map is a contraction of log w in the maximum norm with factor
     :math:`|1 - p/2|` [1]_, which makes the weights unique (also for p < 1) and turns the residual
     :math:`\delta` into a bound of the error of log w: :math:`\delta` for :math:`p \le 2`,
-    :math:`p \delta / (4 - p)` for :math:`2 < p < 4`. For larger p the weights are the minimiser
+    :math:`p \delta / (4 - p)` for :math:`2 < p < 4`. For larger p the weights are the minimizer
     of a convex function, whose monotone gradient gives such a bound as well.
 
     References
@@ -205,7 +205,7 @@ def solve_lewis(
         if delta <= rtol or distance <= ROUNDED * white.error:
             break
         phi = 0.0
-        if p >= 4.0:  # (1 - 2/p) sum w - log det(A' W^(1 - 2/p) A), which the weights minimise
+        if p >= 4.0:  # (1 - 2/p) sum w - log det(A' W^(1 - 2/p) A), which the weights minimize
             with np.errstate(over="ignore"):  # then the step is taken back
                 total = np.exp(x).sum()
             phi = (1.0 - 2.0 / p) * total - white.log_det - 2.0 * white.rank * top

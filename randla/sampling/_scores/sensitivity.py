@@ -32,7 +32,7 @@ from randla.sampling._scores.sensitivity_sample import Beside
 
 _AFFORDABLE = 10.0  # seconds of one core for which "auto" solves for rows
 _PILOT = 64  # rows whose iterations tell how many all need
-_MAX_NORM_WORK = 1e8  # entries of the programmes, for p = inf
+_MAX_NORM_WORK = 1e8  # entries of the programs, for p = inf
 _NEAR_ONE = 1.01  # powers below are bounded by the sensitivities at p = 1 too
 _SKETCH_RTOL = 1e-2
 _ESTIMATED_ROWS = 1 << 16  # whitened at a time

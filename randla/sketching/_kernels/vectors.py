@@ -1,7 +1,7 @@
 """Hadamard transforms across the rows of a tile, written in vectors.
 
 A loop of eight loads, 24 additions and eight stores over columns is what a sketch does most. LLVM
-vectorises such a loop only if it can prove that the eight rows are apart, which takes a row stride
+vectorizes such a loop only if it can prove that the eight rows are apart, which takes a row stride
 that is known when the kernel is compiled, and it leaves a scalar loop for the last columns. So the
 few loops that matter are written here as LLVM vectors of 32 bytes: any stride, one kernel for all
 widths, with the cache lines of the next block prefetched in between.
@@ -279,7 +279,7 @@ def transpose(code, x, first_x, step_x, factors, k, y, first_y, positions, step_
 def load_rows(source, shift, low, high, factors, y, positions, step_y, lanes):
     """Row shift + r of a strided matrix, times factors[r], to row positions[r], low <= r < high."""
     flat, width, step, middle = source.flat, source.width, source.column_step, low
-    if source.row_step == 1:  # neighbours in a column: small squares of `lanes` rows and columns
+    if source.row_step == 1:  # neighbors in a column: small squares of `lanes` rows and columns
         middle = high - (high - low) % lanes
         for c in range(0, width, lanes):  # few columns at a time: each is a stream
             count = min(lanes, width - c)
@@ -294,7 +294,7 @@ def load_rows(source, shift, low, high, factors, y, positions, step_y, lanes):
 
 
 def _hadamard(rows):
-    """The unnormalised transform of a list of NumPy rows."""
+    """The unnormalized transform of a list of NumPy rows."""
     half = 1
     while half < len(rows):
         for k in range(0, len(rows), 2 * half):

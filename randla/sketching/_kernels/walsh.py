@@ -2,7 +2,7 @@
 
 An array of shape (groups, R, stride) is transformed along its middle axis of R <= 4096 rows:
 columns are taken in chunks, the first stage reads the chunk into a tile and the last one writes it
-out, so the pass reads and writes memory once. A longer axis is factorised into such passes.
+out, so the pass reads and writes memory once. A longer axis is factorized into such passes.
 """
 
 from randla._jit import inline, kernel

@@ -16,7 +16,7 @@ from randla.smoothing._likelihood.ascent import (
     ascend,
     climb,
     em_weights,
-    expectation_maximisation,
+    expectation_maximization,
     step_sizes,
 )
 from randla.smoothing._likelihood.em import em_family
@@ -26,7 +26,7 @@ from randla.smoothing._likelihood.newton import (
     newton_exact,
     newton_particles,
 )
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from randla.smoothing._likelihood.result import (
     MaximumLikelihoodResult,
     MaximumLikelihoodWarning,
@@ -112,7 +112,7 @@ def maximum_likelihood(
         `hmm_smoother`.
     optimizer : {"auto", "adam", "sgd", "em", "bfgs"}, optional
         Adam; gradient steps, with the gradient divided by the number of observed times;
-        expectation maximisation for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`,
+        expectation maximization for `LinearGaussian`, `DiscreteHMM` and `StochasticVolatility`,
         where the statistics are averaged over the steps, unless they are exact ("em" wants
         matrices to be free as a whole); or the BFGS method with ``method="exact"``, which ends
         when it rests. Default: "bfgs" for a `LinearGaussian` with ``method="exact"``, else "adam".
@@ -234,9 +234,9 @@ def maximum_likelihood(
     )
     several = as_several(y, inputs) or [(y, inputs)]
     if isinstance(model, StructuralModel):
-        return _structural(model, several, Parametrisation(model, free), n_steps, n_final)
+        return _structural(model, several, Parametrization(model, free), n_steps, n_final)
     data = each_series(lambda _, y, inputs: model._series(y, inputs), several)
-    parameters = Parametrisation(model, free)
+    parameters = Parametrization(model, free)
     n_observed = sum(int(series.observed.sum()) for series in data)
     if n_observed == 0:
         raise ValueError(_NO_OBSERVATION)
@@ -266,7 +266,7 @@ def maximum_likelihood(
             )  # fmt: skip
         else:
             weights = np.ones(n_steps) if method == "exact" else em_weights(n_steps, decay)
-            trace, theta, last_step = expectation_maximisation(
+            trace, theta, last_step = expectation_maximization(
                 scores.expect, family, model, weights, report
             )
         if n_final:
@@ -313,7 +313,7 @@ def _require_exact(method: str, optimizer: str) -> None:
 def _structural(
     model: StructuralModel,
     several: Sequence[tuple[Any, Any]],
-    parameters: Parametrisation,
+    parameters: Parametrization,
     n_steps: int,
     n_final: int,
 ) -> MaximumLikelihoodResult:
@@ -347,7 +347,7 @@ def _structural(
     )
 
 
-def _count(model: StateSpaceModel, parameters: Parametrisation) -> int:
+def _count(model: StateSpaceModel, parameters: Parametrization) -> int:
     directions = getattr(model, "diffuse", None)
     return parameters.size + (0 if directions is None else directions.shape[1])
 

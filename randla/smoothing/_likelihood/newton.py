@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from randla._typing import Array
-from randla.smoothing._likelihood.parametrisation import Parametrisation
+from randla.smoothing._likelihood.parametrization import Parametrization
 from randla.smoothing._likelihood.scores import ParticleScores, PathScores, merged
 from randla.smoothing._model.state_space import StateSpaceModel
 
@@ -82,7 +82,7 @@ def _differences(gradient: Callable[[Array], Array], z: Array) -> Array:
 
 def newton_exact(
     value_and_score: Callable[[Array], tuple[float, Array]],
-    parameters: Parametrisation,
+    parameters: Parametrization,
     theta: Array,
 ) -> NewtonResult:
     """Newton steps on the exact log-likelihood, halved until it grows.
@@ -128,7 +128,7 @@ def newton_exact(
 
 
 def _result(
-    parameters: Parametrisation,
+    parameters: Parametrization,
     z: Array,
     information: Information,
     spread: Array | None,
@@ -152,7 +152,7 @@ def _result(
         )
 
 
-def _nothing_free(parameters: Parametrisation, theta: Array, value: float | None) -> NewtonResult:
+def _nothing_free(parameters: Parametrization, theta: Array, value: float | None) -> NewtonResult:
     """All probabilities are zero or one, and stay so."""
     none = np.zeros((len(parameters.free), len(parameters.free)))
     return NewtonResult(theta, none, none, value, 0.0, 0.0, True)
@@ -160,7 +160,7 @@ def _nothing_free(parameters: Parametrisation, theta: Array, value: float | None
 
 def newton_particles(
     scores: ParticleScores,
-    parameters: Parametrisation,
+    parameters: Parametrization,
     model: StateSpaceModel,
     theta: Array,
     n_sweeps: int,
@@ -223,7 +223,7 @@ class LouisInformation:
     """
 
     def __init__(
-        self, paths: PathScores, parameters: Parametrisation, model: StateSpaceModel, z: Array
+        self, paths: PathScores, parameters: Parametrization, model: StateSpaceModel, z: Array
     ) -> None:
         self.paths, self.parameters, self.z, self.start = paths, parameters, z, model
         self.model = model.replace(parameters.to_theta(z))

@@ -1,4 +1,4 @@
-"""BFGS: maximisation with a gradient that is exact, on the unconstrained scale."""
+"""BFGS: maximization with a gradient that is exact, on the unconstrained scale."""
 
 from collections.abc import Callable
 

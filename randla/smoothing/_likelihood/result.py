@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from randla._results import RandlaWarning, Result, axes_or_new
 from randla._typing import Array
-from randla.smoothing._likelihood.parametrisation import single_supports
+from randla.smoothing._likelihood.parametrization import single_supports
 from randla.smoothing._model.state_space import StateSpaceModel
 from randla.smoothing._model.supports import support_interval
 
@@ -32,7 +32,7 @@ class MaximumLikelihoodResult(Result):
         identity (from differences of the exact score with ``method="exact"``). None without the
         final stage.
     monte_carlo_error : (f,) ndarray or None
-        Of the algorithm, given the data: standard error of `theta` around the maximiser, from the
+        Of the algorithm, given the data: standard error of `theta` around the maximizer, from the
         spread of independent chains. It does not see the bias that all chains share with
         ``method="paris"``. Zero with ``method="exact"``; None with one chain or without the final
         stage.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from randla._typing import Array
 from randla._validation import read_only
 from randla.smoothing._likelihood.newton import NewtonResult, newton_exact
-from randla.smoothing._likelihood.parametrisation import Parametrisation, Single, Stationary
+from randla.smoothing._likelihood.parametrization import Parametrization, Single, Stationary
 from randla.smoothing._likelihood.quasi_newton import QuasiNewton
 from randla.smoothing._likelihood.structural_scores import StructuralScores
 from randla.smoothing._models.structural import LARGEST, StructuralModel
@@ -32,7 +32,7 @@ _MODULI = (0.7, 0.95)  # dampings, or moduli of roots of autoregressions, to beg
 _CORRELATIONS = (-0.5, 0.5, 0.95)  # likewise, of one time and the next
 _SHARE = 0.1  # of one of these pairs, where it might be little beside the other
 _TREND, _MOVING = ("sd_level", "sd_slope"), ("sd_cycle", "sd_ar")
-_NO_ERROR = 1e-18  # mean square of standardised residuals that is rounding
+_NO_ERROR = 1e-18  # mean square of standardized residuals that is rounding
 _FAR = 100  # exponents of y (base 2) from which on it is taken in another unit
 _N_SHORT, _SHORT, _N_SEARCHES = 4, 6, 2  # searches of a few steps; of these the best go on
 
@@ -73,7 +73,7 @@ class _Frequency(Single):
         return (self.width * share * (1.0 - share)).reshape(1, 1)
 
 
-class _Parameters(Parametrisation):
+class _Parameters(Parametrization):
     """The free parameters of a structural model, fast: all standard deviations at once.
 
     `unit` is that of standard deviations; frequencies keep `low` from both ends of their range.
@@ -145,7 +145,7 @@ def structural_maximum(
 def _in_unit(
     model: StructuralModel, series: list[Array], free: Any, n_steps: int, final: bool, exponent: int
 ) -> Maximum:
-    """Maximise with y in the unit 2**exponent, a power of two: nothing is rounded."""
+    """Maximize with y in the unit 2**exponent, a power of two: nothing is rounded."""
     units = np.array([n.startswith("sd_") for n in model.names]) * exponent
     theta = np.clip(np.ldexp(model.theta, -units), -LARGEST, LARGEST)
     other = model._at(read_only(theta))
@@ -155,7 +155,7 @@ def _in_unit(
     n_free = sum(int((~np.isnan(rows)).sum()) - q for rows in series)
     covariance, error = found.covariance, found.error
     if covariance is not None and error is not None:
-        own = units[Parametrisation(model, free).free]
+        own = units[Parametrization(model, free).free]
         error = np.ldexp(error, own)  # a double where its square may be none
         covariance = np.ldexp(np.ldexp(covariance, own), own[:, None])
     return found._replace(
@@ -181,7 +181,7 @@ def _maximum(
     if final:
         covariance = np.full((len(names), len(names)), np.nan)
         if inner:
-            parameters = search.parametrisation(theta, inner)
+            parameters = search.parametrization(theta, inner)
             newton = newton_exact(search.value_and_score, parameters, theta)
             theta = newton.theta
             covariance[np.ix_(~hidden, ~hidden)] = newton.covariance
@@ -201,7 +201,7 @@ class _Search:
         self.scores = [StructuralScores(model, rows) for rows in series]
         self.n_times = max(map(len, series))
         self.unit = _size_of_steps([rows[~np.isnan(rows)] for rows in series])
-        self.parameters = self.parametrisation(model.theta, free)
+        self.parameters = self.parametrization(model.theta, free)
         self.deviations = [i for i in self.parameters.free if self.names[i].startswith("sd_")]
 
     def value_and_score(self, theta: Array) -> tuple[float, Array]:
@@ -211,7 +211,7 @@ class _Search:
             value, score = value + more, score + slope
         return value, score
 
-    def parametrisation(self, theta: Array, free: Any) -> Parametrisation:
+    def parametrization(self, theta: Array, free: Any) -> Parametrization:
         # An undamped cycle starts diffusely, and of one that is longer than the series, or as
         # short as two times, one state is not determined: the flat law rewards that for ever.
         damped = "cycle_damping" in self.names

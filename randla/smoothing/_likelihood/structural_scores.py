@@ -49,7 +49,7 @@ class StructuralScores:
         return value, self.model._gradient(theta, *self.gradients, gR, P0)
 
     def value_and_square(self, theta: Array) -> tuple[float, float]:
-        """Log-likelihood and rho^2, the sum of squares of the standardised residuals."""
+        """Log-likelihood and rho^2, the sum of squares of the standardized residuals."""
         A, variances, P0, sd_noise = self.model._blocks_at(theta)
         value, square, found = self._filter(A[self.places], variances, P0, sd_noise)
         if not found:  # rho^2 is not told

@@ -22,7 +22,7 @@ NAMES = ("state", "square", "lag_product", "score")
 
 
 class AdditiveFunctional:
-    r"""A sum over time of functions of neighbouring states.
+    r"""A sum over time of functions of neighboring states.
 
     .. math::
         h(x_{0:T-1}) = h_0(x_0) + \sum_{t=0}^{T-2} h_t(x_t, x_{t+1}),

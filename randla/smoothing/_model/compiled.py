@@ -12,7 +12,7 @@ from randla.smoothing._kernels.particles.simulate import make_of_path, simulate_
 from randla.smoothing._model.additive_functional import NAMES, AdditiveFunctional, named_functional
 from randla.smoothing._model.function_errors import naming_errors
 from randla.smoothing._model.functions import ModelFunctions, require_own_randomness
-from randla.smoothing._model.specialise import frozen, returns_number, specialise
+from randla.smoothing._model.specialize import frozen, returns_number, specialize
 
 _T = TypeVar("_T")
 
@@ -118,7 +118,7 @@ class CompiledModel:
         }
         for name, user in users.items():  # what a name stood for when the model first ran
             require_own_randomness(name, user.function)
-        kernel = specialise(template, *(frozen(f, self._copies) for f in functions))
+        kernel = specialize(template, *(frozen(f, self._copies) for f in functions))
         return naming_errors(kernel, users, self.functions.dim is None)
 
     @_once

@@ -28,7 +28,7 @@ from randla.smoothing._kernels.particles.unowned import unowned
 from randla.smoothing._model.content import is_library, plain_function, values_used
 from randla.smoothing._model.functions import UserFunction
 from randla.smoothing._model.series import Arguments
-from randla.smoothing._model.specialise import compiled_type, rebuild
+from randla.smoothing._model.specialize import compiled_type, rebuild
 
 _STATE = Array(float64, 1, "C")  # also of `out`
 _ROW = Array(float64, 1, "C", readonly=True)  # of y

@@ -68,7 +68,7 @@ class UserFunction(NamedTuple):
 
         If `packed` then `theta` is a record `series.Arguments`, out of which come the parameters
         and the rows that the function wants. (Rows that count references kept loops over all
-        particles from vectorising: three times as slow.)
+        particles from vectorizing: three times as slow.)
         """
         if self.arguments == arguments and not packed:
             return self.function
@@ -78,7 +78,7 @@ class UserFunction(NamedTuple):
             places["y"] = "theta[2]" + row
         call = ", ".join(places.get(name, name) for name in self.arguments)
         scope = {"__name__": plain_function(self.function).__globals__.get("__name__", "__main__")}
-        # Made by a factory: see `specialise.frozen`.
+        # Made by a factory: see `specialize.frozen`.
         first = "theta = unowned(theta)" if packed else ""
         exec(
             f"def make(function, unowned):\n    def called({', '.join(arguments)}):\n"

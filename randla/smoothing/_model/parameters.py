@@ -11,7 +11,7 @@ from randla._validation import as_choice, as_vector, read_only
 from randla.smoothing._model.supports import SUPPORTS
 
 
-class Parametrised:
+class Parametrized:
     """What has parameters."""
 
     theta: Array  # (p,), read-only

@@ -13,7 +13,7 @@ from randla.smoothing._model.compiled import CompiledModel
 from randla.smoothing._model.drawing import draw_paths
 from randla.smoothing._model.functions import ARGUMENTS, ModelFunctions, as_functions
 from randla.smoothing._model.observations import as_observations
-from randla.smoothing._model.parameters import Parametrised
+from randla.smoothing._model.parameters import Parametrized
 from randla.smoothing._model.series import (
     Arguments,
     Series,
@@ -24,7 +24,7 @@ from randla.smoothing._model.series import (
 from randla.smoothing._model.several import as_several
 
 
-class StateSpaceModel(Parametrised):
+class StateSpaceModel(Parametrized):
     r"""A Markov state with noisy observations, given by a few compiled functions.
 
     .. math::

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from randla._typing import Array
 from randla._validation import as_array, read_only
-from randla.smoothing._kernels.exact.kalman import covariance_root, triangularise
+from randla.smoothing._kernels.exact.kalman import covariance_root, triangularize
 
 # Of arguments with a leading time axis those of steps have T - 1 slices, the others T.
 _OF_STEPS = ("transition_matrix", "transition_cov", "state_intercept")
@@ -181,5 +181,5 @@ def with_variance(system: System, variances: Array) -> System:
     """The same law of y: a variance of delta beside its flat law does not change that one."""
     d, q = len(system.P0_root), len(variances)
     M = np.concatenate([system.P0_root, system.directions.T * np.sqrt(variances)], axis=1)
-    triangularise(M, d, d, d + q, np.zeros(d), np.empty(d, np.int64))
+    triangularize(M, d, d, d + q, np.zeros(d), np.empty(d, np.int64))
     return system._replace(P0_root=read_only(np.ascontiguousarray(M[:, :d])))

@@ -304,7 +304,7 @@ class LinearGaussian(ReadyModel):
     def _blocks(self, t: int) -> list[Array | float]:
         """What the functions are handed, in their order, for the step to time t and its row.
 
-        Blocks that have no meaning because a covariance is singular are zero, its log normaliser
+        Blocks that have no meaning because a covariance is singular are zero, its log normalizer
         -inf.
         """
         system = self._system
@@ -312,7 +312,7 @@ class LinearGaussian(ReadyModel):
         B, R_root = block_at(system.B, t), block_at(system.R_root, t)
         R = block_at(_timed(self.observation_cov, 3), t)
         m0, P0_root = self.initial_mean, system.P0_root
-        W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normaliser
+        W_Q, Q_inv, log_Q = _whitener(Q_root)  # W, W' W = Q^-1, log normalizer
         W_R, R_inv, log_R = _whitener(R_root)
         W_0, P0_inv, log_0 = _whitener(P0_root)
         blocks: list[Array | float] = [
@@ -350,7 +350,7 @@ def _index(name: str, part: Array) -> tuple[NDArray[np.intp], ...]:
 
 
 def _whitener(root: Array) -> tuple[Array, Array, float]:
-    """Inverse W of a lower triangular root, W'W and the log normaliser of its normal law."""
+    """Inverse W of a lower triangular root, W'W and the log normalizer of its normal law."""
     diagonal = np.diag(root)
     if not (diagonal > 0).all():
         return np.zeros_like(root), np.zeros_like(root), -math.inf

@@ -16,7 +16,7 @@ from randla._validation import read_only
 from randla.smoothing._model.functions import ARGUMENTS
 from randla.smoothing._model.state_space import StateSpaceModel
 
-HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # in a log normaliser, for each component
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)  # in a log normalizer, for each component
 
 # Functions that not all models of a kind have, for `functions`.
 PROPOSAL = ("proposal", "log_proposal")

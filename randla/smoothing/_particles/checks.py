@@ -26,7 +26,7 @@ def as_model(model: Any) -> StateSpaceModel:
 
 
 class WeightError(ValueError):
-    """Weights that cannot be normalised, as of parameters far from the data."""
+    """Weights that cannot be normalized, as of parameters far from the data."""
 
 
 class NoSurvivorsError(WeightError):

@@ -106,14 +106,14 @@ def _warn_spread(reason: str, suggested: int) -> None:
 def run_interval(log_z: float, error: float, least_ess: float, level: float) -> tuple[float, float]:
     """Interval of log Z from one run: Student with the sample size of the worst time."""
     half = float(t_of_tail(0.5 * (1.0 - as_level(level)), max(least_ess - 1.0, 1.0))) * error
-    centre = log_z + 0.5 * error**2
-    return centre - half, centre + half
+    center = log_z + 0.5 * error**2
+    return center - half, center + half
 
 
 def pivot_interval(logs: Array, level: float) -> tuple[float, float]:
     r"""Interval of log E[Zhat] from log-normal Zhat with logarithms `logs` (R,).
 
-    Quantiles of the generalised pivot of m + s^2 / 2 (Krishnamoorthy and Mathew, J. Statist.
+    Quantiles of the generalized pivot of m + s^2 / 2 (Krishnamoorthy and Mathew, J. Statist.
     Plann. Inference 115 (2003)),
 
         G = m - Z s sqrt((R - 1) / (R U)) + s^2 (R - 1) / (2 U),    Z ~ N(0, 1), U ~ chi^2_{R-1}.
@@ -126,11 +126,11 @@ def pivot_interval(logs: Array, level: float) -> tuple[float, float]:
     if s == 0.0:
         return m, m
     ratio = (n - 1) / _chi_square_points(n - 1)
-    scale, centre = s * np.sqrt(ratio / n), 0.5 * s**2 * ratio  # of G - m, given U
-    ends = float((centre - 9 * scale).min()), float((centre + 9 * scale).max())
+    scale, center = s * np.sqrt(ratio / n), 0.5 * s**2 * ratio  # of G - m, given U
+    ends = float((center - 9 * scale).min()), float((center + 9 * scale).max())
 
-    def quantile(p: float) -> float:  # P(G - m <= x) = E Phi((x - centre) / scale), over U
-        return m + float(brentq(lambda x: ndtr((x - centre) / scale).mean() - p, *ends))
+    def quantile(p: float) -> float:  # P(G - m <= x) = E Phi((x - center) / scale), over U
+        return m + float(brentq(lambda x: ndtr((x - center) / scale).mean() - p, *ends))
 
     return quantile(tail), quantile(1.0 - tail)
 

@@ -57,7 +57,7 @@ class FilterResult(SeriesResult):
     particles : (T, N, d) ndarray or None
         The clouds, if they were stored.
     log_weights : (T, N) ndarray or None
-        Logarithms of the normalised weights of the clouds, before resampling.
+        Logarithms of the normalized weights of the clouds, before resampling.
     ancestors : (T, N) ndarray of int32 or None
         ``ancestors[t, i]`` is the particle of time t - 1 from which particle i of time t was
         drawn; row 0 counts 0..N-1.
@@ -123,7 +123,7 @@ class FilterResult(SeriesResult):
             error_method=method,
             suggested_n_particles=suggested,
             particles=states.reshape(*states.shape[:2], -1) if run.stored else None,
-            log_weights=log_weights - track.levels[:, None] if run.stored else None,  # normalised
+            log_weights=log_weights - track.levels[:, None] if run.stored else None,  # normalized
             ancestors=ancestors if run.stored else None,
         )
 
@@ -164,7 +164,7 @@ class FilterResult(SeriesResult):
 
         Of one run :math:`\log \hat Z + V/2 \pm t \sqrt V`, V the square of the standard error and
         t with one less degrees of freedom than the least effective sample size. Of several the
-        generalised pivot of a log-normal mean [1]_. NaN where the standard error is.
+        generalized pivot of a log-normal mean [1]_. NaN where the standard error is.
 
         Parameters
         ----------

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._validation import read_only
-from randla.smoothing._kernels.particles.weights import normalise
+from randla.smoothing._kernels.particles.weights import normalize
 from randla.smoothing._particles.checks import NoSurvivorsError
 from randla.smoothing._particles.filter_run import FilterRun
 from randla.smoothing._particles.online_rows import Rows
@@ -91,8 +91,8 @@ def restore(run: FilterRun, time: int, stream: NDArray[np.uint64]) -> None:
     run.rng[:] = stream
     if time > 0:
         row, track = (time - 1) % 2, run.track
-        track.levels[row], track.totals[row], track.ess[row] = normalise(
-            run.particles.log_weights[row], run.weights.normalised, run.weights.cumulative,
+        track.levels[row], track.totals[row], track.ess[row] = normalize(
+            run.particles.log_weights[row], run.weights.normalized, run.weights.cumulative,
             time - 1, track.info,
         )  # fmt: skip
 

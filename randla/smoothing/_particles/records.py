@@ -28,7 +28,7 @@ class Particles(NamedTuple):
 class Weights(NamedTuple):
     """The weights of the last cloud, in the ways that draws from it need them."""
 
-    normalised: Array  # (N,), sum to one
+    normalized: Array  # (N,), sum to one
     cumulative: Array  # (N,), their partial sums, the last one inf
     guide: IntArray  # (2 N,), guide table of `guided_draw`
     spacings: Array  # (N,), work space of sorted draws

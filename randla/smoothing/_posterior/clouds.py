@@ -22,9 +22,9 @@ from randla.smoothing._posterior.tuning import Pilot, Schedule
 N_LOOK = 100  # particles of the first look at the variance of log Zhat
 LEAST = 40  # particles of a cloud
 _N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 30, 9.0, 6400
-_N_POINTS, _N_FILTERS_AT_POINT = 10, 10  # where the variance is compared with that at the centre
+_N_POINTS, _N_FILTERS_AT_POINT = 10, 10  # where the variance is compared with that at the center
 _VARIANCES = 1e-6, 50.0  # what can be told from so few
-_FEWEST, _MOST = -1.0, 3.0  # doublings of the particles away from the centre
+_FEWEST, _MOST = -1.0, 3.0  # doublings of the particles away from the center
 #: Standard deviations of log Zhat that are aimed at, and the most particles, by method.
 _AIM = {"particle": (1.5, 5000), "pmmh": (1.0, 20000)}
 
@@ -32,12 +32,12 @@ _AIM = {"particle": (1.5, 5000), "pmmh": (1.0, 20000)}
 class Size(NamedTuple):
     """Particles as a function of the parameters, such that log Zhat is equally noisy everywhere.
 
-    Where a posterior reaches to precise observations, a number that fits its centre gives chains
+    Where a posterior reaches to precise observations, a number that fits its center gives chains
     that hardly get there and then stick. A fixed function leaves the posterior as it is: the
     target has a cloud of N(theta) particles at theta.
     """
 
-    n: int  # at the centre
+    n: int  # at the center
     mean: Array  # (m,)
     doublings: Array  # (m,), log2 N for each unit of z
     most: int
@@ -179,12 +179,12 @@ def choose(problem: ParticleProblem, stream: Any, line: Array) -> Generator[int,
 
     None: collapsed moves are too dear.
     """
-    centre = line.mean(axis=0)
+    center = line.mean(axis=0)
     if problem.n_particles is not None:
-        return constant(problem.n_particles, centre)
-    point, n = Point(problem.prior, centre), N_LOOK
+        return constant(problem.n_particles, center)
+    point, n = Point(problem.prior, center), N_LOOK
     while True:
-        clouds = Clouds(problem, constant(n, centre), stream)
+        clouds = Clouds(problem, constant(n, center), stream)
         spread = yield from clouds.variance(point, _N_FILTERS)
         if spread <= _WORST_VARIANCE or n >= _MOST_TO_LOOK:
             break
@@ -195,15 +195,15 @@ def choose(problem: ParticleProblem, stream: Any, line: Array) -> Generator[int,
         return None
     chosen = int(min(max(wanted, LEAST), most))
     if spread > _WORST_VARIANCE:
-        return constant(chosen, centre)
+        return constant(chosen, center)
     # The variance goes like 1 / N; its logarithm is taken as linear in z (in units of the spread
     # of z, with a penalty of one such unit).
     points = line[:: -(-len(line) // _N_POINTS)]
     sd = line.std(axis=0) + 1e-300
-    units, logs = (points - centre) / sd, []
+    units, logs = (points - center) / sd, []
     for z in points:
         there = yield from clouds.variance(Point(problem.prior, z), _N_FILTERS_AT_POINT)
         logs.append(math.log(min(max(there, _VARIANCES[0]), _VARIANCES[1])))
     gains = np.array(logs) - math.log(max(spread, _VARIANCES[0]))
     slope = np.linalg.solve(units.T @ units + np.eye(len(sd)), units.T @ gains)
-    return Size(chosen, centre, slope / sd / math.log(2.0), most)
+    return Size(chosen, center, slope / sd / math.log(2.0), most)

@@ -39,7 +39,7 @@ def _of_enough(function: Callable[..., Array]) -> Callable[..., Array]:
 
 @_of_enough
 def r_hat(draws: Array) -> Array:
-    """Rank-normalised split R-hat, or that of the folded draws where it is larger."""
+    """Rank-normalized split R-hat, or that of the folded draws where it is larger."""
     halves = _split(_columns(draws))
     folded = np.abs(halves - np.median(halves, axis=(0, 1)))  # sees scales that differ
     return _shaped(np.maximum(_r_hat(_ranked(halves)), _r_hat(_ranked(folded))), draws)
@@ -47,7 +47,7 @@ def r_hat(draws: Array) -> Array:
 
 @_of_enough
 def ess_bulk(draws: Array) -> Array:
-    """Effective sample size of the rank-normalised draws."""
+    """Effective sample size of the rank-normalized draws."""
     return _shaped(_ess(_ranked(_split(_columns(draws)))), draws)
 
 
@@ -139,9 +139,9 @@ def _r_hat(chains: Array) -> Array:
 def _ess(chains: Array) -> Array:
     """Effective sample sizes (m,) by Geyer's initial monotone sequence over all chains."""
     n_chains, n, m = chains.shape
-    centred = chains - chains.mean(axis=1, keepdims=True)
+    centered = chains - chains.mean(axis=1, keepdims=True)
     size = fft.next_fast_len(2 * n, real=True)  # padded: no wrap
-    power = np.abs(fft.rfft(centred, size, axis=1)) ** 2
+    power = np.abs(fft.rfft(centered, size, axis=1)) ** 2
     autocovariance = fft.irfft(power, size, axis=1)[:, :n].mean(axis=0) / n  # (n, m)
     between = chains.mean(axis=1).var(axis=0, ddof=1)  # there are two half-chains at least
     within = autocovariance[0] * n / (n - 1)

@@ -44,7 +44,7 @@ class Walk:
 
 
 class Independent:
-    """Student proposals around a centre, which do not look at where the chain stands.
+    """Student proposals around a center, which do not look at where the chain stands.
 
     The posterior of few parameters is near enough to normal on the line that most of them are
     good; a walk beside them goes where they are not.
@@ -54,7 +54,7 @@ class Independent:
         self.learn(mean, shape)
 
     def learn(self, mean: Array, shape: Array) -> None:
-        """Take over a new centre and shape."""
+        """Take over a new center and shape."""
         self.mean, self.root = mean, np.linalg.cholesky(shape)
 
     def propose(self, z: Array, rng: np.random.Generator) -> tuple[Array, float]:

@@ -133,11 +133,11 @@ def posterior(
 
     Notes
     -----
-    A walk from the model's parameters, shared by all chains, finds the centre and the shape of the
+    A walk from the model's parameters, shared by all chains, finds the center and the shape of the
     posterior; the chains then start from a wider law around it. Shape, scales and (once, at half of
     the burn-in) particles are learned in the burn-in and then stay, by counted iterations and never
     by the clock. The particles are a function of the parameters: more where observations are more
-    precise, at which a filter of as many as fit the centre would stick. Where "auto" has to choose,
+    precise, at which a filter of as many as fit the center would stick. Where "auto" has to choose,
     the autocorrelation of the sweeps of the first walk, and the particles that collapsed moves
     alone would need, tell which is cheaper: mostly the latter in stochastic volatility and short
     series of counts, the mixture in long linear ones. In a mixture, collapsed moves take nearly all

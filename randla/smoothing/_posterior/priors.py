@@ -1,6 +1,6 @@
 """Priors: laws of parameters by their names, and the density on the line that chains walk on.
 
-A chain moves a vector z of unconstrained numbers, see `parametrisation`. Its target is the prior
+A chain moves a vector z of unconstrained numbers, see `parametrization`. Its target is the prior
 density of the parameters times the volume |d theta / d z| of the transform (times a likelihood):
 without that factor the chain would have another prior, 1 / theta for a positive parameter.
 """
@@ -14,9 +14,9 @@ import numpy as np
 
 from randla._typing import Array
 from randla._validation import read_only
-from randla.smoothing._likelihood.parametrisation import (
+from randla.smoothing._likelihood.parametrization import (
     Covariance,
-    Parametrisation,
+    Parametrization,
     Simplex,
     Single,
     single_supports,
@@ -60,14 +60,14 @@ class Prior:
         if isinstance(prior, Mapping):
             named = _named(model, prior)
             try:
-                parameters = Parametrisation(model, [n for names in named.values() for n in names])
+                parameters = Parametrization(model, [n for names in named.values() for n in names])
             except ValueError as error:  # parts of what is constrained together
                 message = str(error).replace("free must name", "prior must name", 1)
                 raise ValueError(message) from None
             for name, names in named.items():
                 self._add(parameters, name, prior[name], [model.names.index(n) for n in names])
         elif callable(prior) and not hasattr(prior, "logpdf"):
-            self.function, parameters = prior, Parametrisation(model, None)
+            self.function, parameters = prior, Parametrization(model, None)
         else:
             raise TypeError(
                 "prior must be a dict of parameter names and frozen laws of scipy.stats, or a "
@@ -102,7 +102,7 @@ class Prior:
     def __reduce__(self) -> tuple[Any, ...]:
         return Prior, (self.model, self.prior)
 
-    def _add(self, parameters: Parametrisation, name: str, law: Any, indices: list[int]) -> None:
+    def _add(self, parameters: Parametrization, name: str, law: Any, indices: list[int]) -> None:
         """Enter a law, for each parameter that it is named for or for all of them together."""
         _require_law(name, law)
         at = parameters.start[indices[0]]  # a vector's law would broadcast

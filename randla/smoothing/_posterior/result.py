@@ -52,7 +52,7 @@ class PosteriorResult(Result):
     method : str
         "exact", "particle" or "pmmh".
     n_particles : (n_chains,) ndarray of int or None
-        Particles of the filters whose likelihoods were compared, at the centre of the posterior;
+        Particles of the filters whose likelihoods were compared, at the center of the posterior;
         zero where there were none.
     period : (n_chains,) ndarray of int or None
         With "particle": iterations from one such comparison to the next.
@@ -104,7 +104,7 @@ class PosteriorResult(Result):
 
     @cached_property
     def r_hat(self) -> Array:
-        """Rank-normalised split R-hat (p,), the larger one of plain and folded draws [1]_.
+        """Rank-normalized split R-hat (p,), the larger one of plain and folded draws [1]_.
 
         Near 1 if the chains agree; above 1.01 they are too short.
 

@@ -15,20 +15,20 @@ _PSEUDO_DRAWS = 10  # weight of the shape that was known before
 
 
 class Pilot(NamedTuple):
-    """Centre and shape of the posterior on the line, as a first run saw them."""
+    """Center and shape of the posterior on the line, as a first run saw them."""
 
     mean: Array  # (m,)
     shape: Array  # (m, m)
 
 
 def learned(line: Array, before: Array) -> Pilot:
-    """Centre and shape of a stretch of a chain (n, m), with a little of the shape from before.
+    """Center and shape of a stretch of a chain (n, m), with a little of the shape from before.
 
     So the shape is regular also where the chain has hardly moved.
     """
     n = len(line)
-    centred = line - line.mean(axis=0)
-    shape = (centred.T @ centred + _PSEUDO_DRAWS * before) / (n + _PSEUDO_DRAWS)
+    centered = line - line.mean(axis=0)
+    shape = (centered.T @ centered + _PSEUDO_DRAWS * before) / (n + _PSEUDO_DRAWS)
     return Pilot(line.mean(axis=0), shape)
 
 
@@ -55,7 +55,7 @@ class Sampler(Protocol):
         """Make iteration k >= 0; yields inside of long work."""
 
     def learn(self, pilot: Pilot) -> None:
-        """Take over a new centre and shape."""
+        """Take over a new center and shape."""
 
     def retune(self, line: Array) -> Iterator[int]:
         """Choose once more what depends on where the chain is, by a stretch of it (n, m)."""

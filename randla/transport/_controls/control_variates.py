@@ -50,7 +50,7 @@ PAPER = ("lower", "upper")  # one control each, with the coefficient of the pape
 class Columns:
     """Values of the controls at some directions."""
 
-    centred: Array  # (L, k), minus their exact means
+    centered: Array  # (L, k), minus their exact means
     sizes: Array  # (k,), typical magnitude of each before that
 
 
@@ -112,9 +112,9 @@ class QuadraticForms:
             S1, S2 = moments.first, moments.second
         else:
             S1, S2 = x.covariance, y.covariance
-        return self._normalised(S1, 1), self._normalised(S2, 2)
+        return self._normalized(S1, 1), self._normalized(S2, 2)
 
-    def _normalised(self, S: Array, which: int) -> Array:
+    def _normalized(self, S: Array, which: int) -> Array:
         if self.means[which] <= 0.0:
             return np.zeros_like(S)
         S = S / S.max()  # it may be subnormal

@@ -203,7 +203,7 @@ class _Line:
     coefficients: Array  # (k,)
     residual: Array  # (L,)
     weights: Array  # (L,)
-    basis: Array  # (L, rank), orthonormal, of the centred controls
+    basis: Array  # (L, rank), orthonormal, of the centered controls
     unexplained: float = 1.0  # norm of the residual over that of f - mean f
 
 
@@ -211,15 +211,15 @@ def _least_squares(f: Array, controls: Array, sizes: Array) -> _Line:
     """The least-squares fit on (1, c), by an orthonormal basis c - mean c = Q R."""
     basis, triangle, kept = _basis(controls, sizes)
     mean, average = f.mean(), controls.mean(axis=0)
-    centred = f - mean
-    projection = basis.T @ centred  # Q'(f - mean f)
-    residual = centred - basis @ projection  # r
+    centered = f - mean
+    projection = basis.T @ centered  # Q'(f - mean f)
+    residual = centered - basis @ projection  # r
     coefficients, weights = np.zeros(controls.shape[1]), np.full(len(f), 1.0 / len(f))
     if len(kept):
         coefficients[kept] = dtrtrs(triangle, projection)[0]  # R beta = Q'(f - mean f)
         # e_1'(Z'Z)^{-1} Z' = 1'/L - (mean c)' R^{-1} Q', as E c = 0
         weights -= basis @ dtrtrs(triangle, controls[:, kept].mean(axis=0), trans=1)[0]
-    norm = math.sqrt(centred @ centred)
+    norm = math.sqrt(centered @ centered)
     unexplained = math.sqrt(residual @ residual) / norm if norm > 0.0 else 0.0
     estimate = mean - average @ coefficients  # intercept at c = E c = 0
     return _Line(estimate, coefficients, residual, weights, basis, unexplained)
@@ -253,17 +253,17 @@ def _freedom(terms: Array) -> float:
 
 
 def _basis(controls: Array, sizes: Array) -> tuple[Array, Array, NDArray[np.intp]]:
-    """Orthonormal basis Q of the centred columns, R and the columns kept: c[:, kept] = Q R."""
+    """Orthonormal basis Q of the centered columns, R and the columns kept: c[:, kept] = Q R."""
     L = len(controls)
-    centred = controls - controls.mean(axis=0)  # orthogonal to the constant
-    norms = np.sqrt(np.einsum("lk,lk->k", centred, centred))
+    centered = controls - controls.mean(axis=0)  # orthogonal to the constant
+    norms = np.sqrt(np.einsum("lk,lk->k", centered, centered))
     varying = np.flatnonzero(norms > _CONSTANT * sizes * math.sqrt(L))  # not of rounding alone
     none = np.empty((L, 0)), np.empty((0, 0)), np.empty(0, np.intp)
     if not len(varying):
         return none
     norms = norms[varying]
     # pivoted QR; SciPy's wrappers around these routines take longer than they do
-    factors, pivot, tau, _, _ = dgeqp3(centred[:, varying] / norms)
+    factors, pivot, tau, _, _ = dgeqp3(centered[:, varying] / norms)
     Q, R, pivot = dorgqr(factors, tau)[0], np.triu(factors[: len(norms)]), pivot - 1
     diagonal = np.abs(R.diagonal())  # falls, by the pivoting
     rank = int((diagonal > _RANK_TOLERANCE * diagonal[0]).sum())

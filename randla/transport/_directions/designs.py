@@ -56,7 +56,7 @@ class Directions:
     def rows(self, first: int, last: int) -> Array:
         """Directions first..last - 1, (last - first, d)."""
         if self.kind == "iid":
-            return _normalised(normal_rows(self._key, first, last, self.dim))
+            return _normalized(normal_rows(self._key, first, last, self.dim))
         start, stop = first // self.block, -(-last // self.block)
         if self.kind == "orthogonal":
             theta = self._frames(start, stop, self.block).reshape(-1, self.dim)  # s of each block
@@ -94,7 +94,7 @@ class Directions:
             return (points @ self._frames(start, stop, 3)).reshape(-1, 3)
         keys = (child_key(self._key, k) for k in range(start, stop))
         normals = [_sobol_normals(d, n, generator_from_key(key)) for key in keys]
-        return _normalised(np.concatenate(normals))
+        return _normalized(np.concatenate(normals))
 
 
 class GivenDirections:
@@ -148,7 +148,7 @@ def _sobol_normals(d: int, n: int, rng: np.random.Generator) -> Array:
     return normals
 
 
-def _normalised(G: Array) -> Array:
+def _normalized(G: Array) -> Array:
     """Rows divided by their length; a row of zeros, of probability zero, becomes e_1."""
     length = np.sqrt(np.einsum("ld,ld->l", G, G))  # normals over their length are uniform
     G[length == 0.0, 0] = 1.0

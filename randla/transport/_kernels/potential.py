@@ -35,7 +35,7 @@ def _add_costs(u, q, shift, unit, p, factor, out):
         for k in range(out.size):
             out[k] += factor * abs(np.float64(u[k]) + shift - q[k])
     else:
-        for k in range(out.size):  # without a branch, so that powers vectorise
+        for k in range(out.size):  # without a branch, so that powers vectorize
             out[k] += factor * power(abs(np.float64(u[k]) + shift - q[k]) * unit, p)
 
 
@@ -120,14 +120,14 @@ def _fill_weights(x, y, shift, p, out):
 
 @kernel
 def fill_biases(U, V, A, B, shifts, p, K, biases, noises, ties):
-    """What sampling adds to the mean cost of each row, the noise of that, and equal neighbours.
+    """What sampling adds to the mean cost of each row, the noise of that, and equal neighbors.
 
     For samples of laws F and G the cost is too large by some (1/n + 1/m) / 2 times the integral of
     t (1 - t) p (p - 1) |F^{-1} - G^{-1}|^{p-2} (F^{-1})' (G^{-1})' (the second derivative of the
     cost, times the variance of the empirical process). With the spacings of the two samples between
     K levels as derivatives, which are independent, the sum over levels is `biases` [r], without the
     factor (1/n + 1/m) / 2, and the root of the sum of squares `noises` [r]. ties[r]: pairs of equal
-    neighbours among both rows.
+    neighbors among both rows.
     """
     at_u, at_v = np.empty(K, np.uint32), np.empty(K, np.uint32)
     share_u, share_v, x, y = np.empty(K), np.empty(K), np.empty(K), np.empty(K)

@@ -8,7 +8,7 @@ bits depend neither on the tiles nor on which of the two kernels made it.
 import numpy as np
 
 from randla._jit import fused_kernel, inline, inner_fused_kernel, inner_kernel
-from randla.transport._kernels.prepare import transpose_centred
+from randla.transport._kernels.prepare import transpose_centered
 
 #: Coordinates and points of a tile of a cloud of many coordinates: 256 KiB of float64.
 PACK = 256, 128
@@ -125,8 +125,8 @@ def _copy(values, out):
 
 
 @fused_kernel
-def project_packed(theta, X, first_scale, second_scale, centre, last_scale, pack, sums, at, out):
-    """out[:, at : at + n] = projections of points X (n, d), centred as `transpose_centred` has it.
+def project_packed(theta, X, first_scale, second_scale, center, last_scale, pack, sums, at, out):
+    """out[:, at : at + n] = projections of points X (n, d), centered as in `transpose_centered`.
 
     For many coordinates: some of them of a tile of W points at a time are copied into `pack`
     (K, W), which stays in the second-level cache while all directions use it. So X is read once,
@@ -141,8 +141,8 @@ def project_packed(theta, X, first_scale, second_scale, centre, last_scale, pack
         here = slice(at + first, at + last)
         for start in range(0, d, step):
             stop = min(start + step, d)
-            scales = first_scale, second_scale, centre, last_scale
-            transpose_centred(X, first, last, start, stop, *scales, pack, 0)
+            scales = first_scale, second_scale, center, last_scale
+            transpose_centered(X, first, last, start, stop, *scales, pack, 0)
             k = -(-(stop - start) // 4) * 4
             pack[stop - start : k] = 0.0  # what pads d
             t = theta[:, start : start + k]

@@ -1,7 +1,7 @@
 """Sorting the rows of a matrix in place, alone or with the permutation, by distribution.
 
 Projections of a cloud are numbers of one scale without much structure, so a row is sorted by two
-stable counting passes on a coarse integer key, and an insertion pass puts right the few neighbours
+stable counting passes on a coarse integer key, and an insertion pass puts right the few neighbors
 that share a key. With s the mean of |x| over the row and bits(.) the binary64 pattern as an
 integer, the key of x is
 
@@ -43,7 +43,7 @@ def digit_bits(n):
 
 @inner_summing_kernel
 def _scale(x):
-    """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorised)."""
+    """Mean of |x|, and the largest |x| as bits (an integer maximum is vectorized)."""
     total, top = 0.0, np.int64(0)
     for i in range(x.size):
         magnitude = np.float64(abs(x[i]))
@@ -131,7 +131,7 @@ def _sort_by_keys(x, order, spare, spare_order, keys, counts, limit):
     shifts = 0
     for first in range(0, x.size - 1, 32):  # whole stretches in order are passed over in vectors
         last = min(first + 33, x.size)
-        if _n_descents(x[first:last]) > 0:  # neighbours of one key out of order
+        if _n_descents(x[first:last]) > 0:  # neighbors of one key out of order
             shifts += _insert(x, order, first + 1, last)
             if shifts > limit:
                 return False

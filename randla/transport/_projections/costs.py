@@ -91,8 +91,8 @@ class ProjectedCosts(PairOfClouds):
         return out
 
     def _shifts(self, theta: Array) -> Array:
-        """Difference of the projected centres, theta' (c_1 - c_2)."""
-        return theta @ (self._x.centre - self._y.centre)
+        """Difference of the projected centers, theta' (c_1 - c_2)."""
+        return theta @ (self._x.center - self._y.center)
 
     def _batch(self, L: int) -> int:
         x, y = self._x, self._y

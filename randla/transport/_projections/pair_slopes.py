@@ -78,7 +78,7 @@ class PairSlopes:
     def _fill(self, theta: Array, costs: Array, R: dict[str, Array], S: dict[str, Array]) -> None:
         """Set costs (L,) and add derivatives in points R and in weights S, each (L, n)."""
         x, y = self._clouds
-        shifts = theta @ (x.centre - y.centre)
+        shifts = theta @ (x.center - y.center)
         adders = {name: self._slopes[name].adder(theta, rows) for name, rows in R.items()}
 
         def task(rows: slice, sides: list[Side]) -> None:

@@ -43,7 +43,7 @@ class Potentials:
         fill_potentials(v, u, B, A, right.order[:k], self.masses[1], -shifts, *how, S)
 
     def biases(self, left: Side, right: Side, shifts: Array, K: int, out: Array) -> None:
-        """Set (3, k): biases, their noises, and numbers of equal neighbours; see the kernel."""
+        """Set (3, k): biases, their noises, and numbers of equal neighbors; see the kernel."""
         k = len(shifts)
         sums = self._sums(left, right, k)
         fill_biases(left.values[:k], right.values[:k], *sums, shifts, self.p, K, *out)

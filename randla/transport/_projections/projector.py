@@ -73,7 +73,7 @@ class SortArrays(NamedTuple):
 
     @classmethod
     def of(cls, n: int, dtype: Any) -> "SortArrays":
-        """Uninitialised arrays."""
+        """Uninitialized arrays."""
         order, keys = np.empty((2, n), np.int32)
         return cls(np.empty(n, dtype), order, keys, np.empty((2, MAX_CELLS), np.uint32))
 

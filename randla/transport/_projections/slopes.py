@@ -105,7 +105,7 @@ class ProjectedSlopes:
             return np.zeros(len(theta)), 0.0
         beta = 2.0 * self._ratios[k]  # 2 (1 - s_k)
         x, y = self._x, self._ys[k]
-        return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
+        return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.center)), beta
 
     def _add_exact_part(self, gradient: Array) -> None:
         """Add the exact mean of the linear control, sum_k weight_k a_i c_i / d."""
@@ -115,7 +115,7 @@ class ProjectedSlopes:
             constant += 2.0 * weight * (x.mean - y.mean)
             slope += 2.0 * weight * ratio  # of x_i - m_x in c_i
         for rows, points in x.blocks():
-            part = np.subtract(points.T, x.mean - x.centre, dtype=np.float64)  # x_i - m_x, (n', d)
+            part = np.subtract(points.T, x.mean - x.center, dtype=np.float64)  # x_i - m_x, (n', d)
             part *= slope
             part += constant  # c_i
             part *= x.masses[rows, None] / d  # a_i c_i / d = E a_i theta theta' c_i
@@ -128,7 +128,7 @@ class ProjectedSlopes:
         given the sorted sides of both clouds.
         """
         x, ys = self._x, self._ys
-        shifts = [theta @ (x.centre - y.centre) for y in ys]  # (L,) each
+        shifts = [theta @ (x.center - y.center) for y in ys]  # (L,) each
         lines = [self._lines(theta, k) for k in range(len(ys))]
 
         def add(rows: slice, own: Side, k: int, other: Side) -> None:
@@ -143,7 +143,7 @@ class ProjectedSlopes:
         x, ys, L = self._x, self._ys, len(theta)
         R = np.zeros((L, x.size))
         add = self.adder(theta, R)
-        shifts = [theta @ (x.centre - y.centre) for y in ys]
+        shifts = [theta @ (x.center - y.center) for y in ys]
 
         def task(rows: slice, sides: list[Side]) -> None:
             own, *others = sides

@@ -193,7 +193,7 @@ def smooth_columns(system, G, columns, move):
 
 @kernel
 def add_products(columns, covariance, lag):
-    """Add the products of the columns of each time, and of neighbours."""
+    """Add the products of the columns of each time, and of neighbors."""
     columns, covariance, lag = unowned(columns), unowned(covariance), unowned(lag)
     n_steps, q, d = columns.shape
     for t in range(n_steps):

@@ -58,7 +58,7 @@ def forward_backward(y, log_initial, P, log_P, log_emission, log_alpha, probs, p
     n_steps, K = probs.shape
     a, terms, total = np.empty(K), np.empty(K), 0.0  # a: filtered law at t - 1, largest entry one
     top = 0.0
-    for t in range(n_steps):  # forward: alpha_t(j) = g_t(j) sum_i alpha_{t-1}(i) P_ij, normalised
+    for t in range(n_steps):  # forward: alpha_t(j) = g_t(j) sum_i alpha_{t-1}(i) P_ij, normalized
         now = log_alpha[t]
         for j in range(K):
             if t == 0:

@@ -6,7 +6,7 @@ subtracted from another one, so none loses its sign or its digits: with a prior 
 the variances are right to about 1e-10, where the textbook recursion keeps 4 digits.
 
 A row of a pre-array that is, up to rounding, a combination of the rows above it gets no pivot
-(`triangularise`). That is how zero variances are handled: the regression of x_t on x_{t+1} then
+(`triangularize`). That is how zero variances are handled: the regression of x_t on x_{t+1} then
 uses a largest set of components of x_{t+1} that are not determined by the others.
 
 Sources: Kaminski, Bryson and Schmidt, "Discrete square root filtering: a survey of current
@@ -57,7 +57,7 @@ def covariance_root(P, root):
 
 
 @summing_kernel
-def triangularise(M, n_pivots, n_rows, n_cols, floor, pivots):
+def triangularize(M, n_pivots, n_rows, n_cols, floor, pivots):
     """Reflect the columns of M[:n_rows, :n_cols] until M[:n_pivots] is lower triangular.
 
     A row i whose part that is not explained by the rows above has norm <= floor[i] gets no pivot:
@@ -136,7 +136,7 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
     The pre-array [[R_root, H S], [0, S]] becomes [[F_root, 0], [K F_root, S_new]] in the work
     array M; `seen` gets the observed components and `e` the innovations
     F_root^{-1} (y - d - H m).
-    Returns the number of observed components, the log normaliser of the density of the row and the
+    Returns the number of observed components, the log normalizer of the density of the row and the
     half of its sum of squares, or (-1, 0, 0) if its law is degenerate.
     """
     k, dim = H.shape
@@ -153,7 +153,7 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
             for b in range(k):
                 M[a, b] = R_root[seen[a], b]
         floor[:n] = 0.0
-        triangularise(M, n, n, k, floor, pivots)
+        triangularize(M, n, n, k, floor, pivots)
     tiny = 16.0 * _EPS * width  # relative rounding error of a row of the pre-array
     for a in range(n):
         i = seen[a]
@@ -171,7 +171,7 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
             M[n + j, b] = 0.0
         for b in range(dim):
             M[n + j, n + b] = S[j, b]
-    if triangularise(M, n, width, width, floor, pivots) < n:
+    if triangularize(M, n, width, width, floor, pivots) < n:
         return -1, 0.0, 0.0
     log_norm, half = -0.5 * n * _LOG_2PI, 0.0  # log N(y; H m + d, F) = log_norm - half
     for a in range(n):  # e = F_root^-1 (y - d - H m) by forward substitution
@@ -220,7 +220,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
                     M[i, b] += A[i, j] * S[j, b]  # A S beside Q_root
         floor[i] = tiny * scale
     floor[d:] = 0.0
-    triangularise(M, n_rows, n_rows, 2 * d, floor, pivots)
+    triangularize(M, n_rows, n_rows, 2 * d, floor, pivots)
     rank = d  # of the predicted covariance A P A' + Q
     for i in range(d):
         rank -= pivots[i] < 0
@@ -282,7 +282,7 @@ def step_back(A, c, mean, S, m, G, C, M, pivots, move, covariance, lag):
             for b in range(d):
                 lag[i, j] += M[i, d + b] * S[j, b]  # G S S'
     move[:] = 0.0  # as the floor: each row keeps what it has
-    triangularise(M, d, d, 2 * d, move, pivots)  # [S_t, 0], S_t S_t' = C C' + G P_{t+1} G'
+    triangularize(M, d, d, 2 * d, move, pivots)  # [S_t, 0], S_t S_t' = C C' + G P_{t+1} G'
     for i in range(d):
         for b in range(d):
             S[i, b] = M[i, b]

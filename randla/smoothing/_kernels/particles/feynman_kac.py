@@ -105,7 +105,7 @@ def make_propagate(draw_first, mutate, weigh_first, weigh):
         else:
             for i in range(first_free, n):
                 mutate((rng, t - 1, x[ancestors[i]]), y, observed, theta, xn, i)
-            for i in range(n):  # in a loop of its own, which may vectorise
+            for i in range(n):  # in a loop of its own, which may vectorize
                 log_wn[i] = weigh((t - 1, x[ancestors[i]]), t, xn, i, y, observed, theta)
 
     return propagate

@@ -13,7 +13,7 @@ from randla.smoothing._kernels.particles.feynman_kac import blank
 from randla.smoothing._kernels.particles.resample import multinomial, search
 from randla.smoothing._kernels.particles.status import NAN_FUNCTIONAL, OK
 from randla.smoothing._kernels.particles.unowned import stack_copy, store_stream, unowned
-from randla.smoothing._kernels.particles.weights import normalise
+from randla.smoothing._kernels.particles.weights import normalize
 
 
 def make_sampled_update(fill, step, costly, checked):
@@ -75,7 +75,7 @@ def weighted_sum(row, old, values, share, out):
 def make_full_update(log_transition, step, costly, checked):
     """Statistics averaged over all particles (Del Moral, Doucet and Singh 2010), O(N^2).
 
-    A cheap functional is evaluated at all particles, in a loop that vectorises; a `costly` one
+    A cheap functional is evaluated at all particles, in a loop that vectorizes; a `costly` one
     only where the weight is positive.
     """
     backward_row = make_backward_row(log_transition)
@@ -186,7 +186,7 @@ def sweep_template(propagate, begin_sum, update):
                     if trace:  # any draw will do that is chosen beforehand: the last one
                         for i in range(n):
                             traced[t, i] = indices[indices.shape[0] - 1, i]
-                level, totals[t], ess[t] = normalise(log_wn, w, cumulative, t, info)
+                level, totals[t], ess[t] = normalize(log_wn, w, cumulative, t, info)
                 if info[0] != OK:
                     return
                 increments[t] = level - log_n  # of log Z: the log of the mean weight

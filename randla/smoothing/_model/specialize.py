@@ -2,7 +2,7 @@
 
 A particle algorithm spends its time in the user's densities, so they are inlined into the loops:
 a *template* is a Python function that takes jitted functions and returns the plain Python source
-of a kernel that calls them, and `specialise` compiles it. Numba's own disk cache never finds such
+of a kernel that calls them, and `specialize` compiles it. Numba's own disk cache never finds such
 a kernel again (the functions that a kernel closes over carry a number that is new in each
 process), so three things are done here instead.
 
@@ -63,7 +63,7 @@ from randla.smoothing._model.content import (
     reads_of,
 )
 
-#: Size of the specialised kernels in one folder beyond which the oldest are deleted.
+#: Size of the specialized kernels in one folder beyond which the oldest are deleted.
 MAX_CACHE_BYTES = 256 << 20
 
 _CACHE_FILE = re.compile(r"_[0-9a-f]{16}-\d+\.py[0-9a-z]+(\.\d+)?\.nb[ic]$")
@@ -73,7 +73,7 @@ _copies: dict[str, Any] = {}  # copies of user functions of this process by dige
 
 
 @global_compiler_lock
-def specialise(template: Callable[..., FunctionType], *functions: Any) -> Any:
+def specialize(template: Callable[..., FunctionType], *functions: Any) -> Any:
     """Compile the kernel that ``template(*functions)`` returns, or load it from the disk cache.
 
     `template` is a function of a module; `functions` are jitted functions, or numbers, strings

@@ -1,4 +1,4 @@
-"""Free parameters of a model as a vector without constraints, for the optimisers.
+"""Free parameters of a model as a vector without constraints, for the optimizers.
 
 Single parameters go through the transform that `StateSpaceModel.support` names. Parameters that
 are constrained together go together: a covariance by the logarithms of the diagonal of its
@@ -151,7 +151,7 @@ class Stationary:
 Block = Single | Covariance | Simplex | Stationary
 
 
-class Parametrisation:
+class Parametrization:
     """The free parameters of a model: names, and a map from R^m to all of theta."""
 
     def __init__(self, model: StateSpaceModel, free: Any) -> None:
@@ -173,12 +173,12 @@ class Parametrisation:
             self._slices.append(slice(first, first + block.size))
             first += block.size
 
-    def moved(self, model: StateSpaceModel, theta: Array) -> "Parametrisation":
+    def moved(self, model: StateSpaceModel, theta: Array) -> "Parametrization":
         """Return the same parameters with `theta` as start.
 
         Probabilities that became zero, as EM may make them, stay zero.
         """
-        other = Parametrisation(model.replace(theta), list(self.names))
+        other = Parametrization(model.replace(theta), list(self.names))
         other.at_the_edge = other.size < self.size
         for new, old in zip(other.blocks, self.blocks, strict=True):
             if isinstance(new, Single) and isinstance(old, Single):
