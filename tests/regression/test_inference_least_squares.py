@@ -620,7 +620,7 @@ def test_refusals():
     A, b = skewed()
     fit = lstsq(A, b)
     for kind in (None, *HC, "robust", "bootstrap"):
-        with pytest.raises(ValueError, match=r"A and b .* must be given once more for kind="):
+        with pytest.raises(ValueError, match=r"A and b .* must be given again for kind="):
             fit.inference(kind=kind)
     for pair in ((A, None), (None, b)):
         with pytest.raises(ValueError, match="A and b must be given together"):

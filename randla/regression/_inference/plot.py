@@ -9,9 +9,9 @@ import numpy as np
 
 from randla.regression._inference.table import title
 
-Inference = Any  # which imports this module
+Inference = Any  # it imports this module
 
-_MAX_LABEL = 24  # characters of a name that are drawn
+_MAX_LABEL = 24  # characters of a name that are shown
 
 
 def coefficients(inference: Inference, ax: Any) -> Any:
@@ -55,7 +55,7 @@ def against_tau(inference: Inference, axes: Any) -> Any:
         for ax in grid.flat[d:]:
             ax.remove()
         axes = np.array(grid.flat[:d])
-        for ax in axes[-n_columns:]:  # above an empty place too
+        for ax in axes[-n_columns:]:  # above an empty panel too
             ax.set_xlabel("tau")
             ax.tick_params(labelbottom=True)
     panels = np.atleast_1d(np.asarray(axes, dtype=object)).reshape(-1)
