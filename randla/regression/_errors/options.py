@@ -36,7 +36,7 @@ class InferenceOptions:
         cls, kinds: tuple[str, ...], *, kind: Any, groups: Any, weights: Any, weights_are: Any,
         n_replicates: Any, rng: Any, progress: Any,
     ) -> InferenceOptions:  # fmt: skip
-        """Check the arguments one by one and against one another."""
+        """Check the arguments one by one and against each other."""
         if kind is None:
             kind = "robust" if groups is None else "cluster"
         if str(kind) in CLUSTERED and "cluster" not in kinds:

@@ -12,16 +12,16 @@ from randla._typing import Array
 from randla._validation import as_array
 from randla.regression._errors.options import InferenceWarning
 
-#: Relative size, in units of rounding errors, below which a direction counts as none.
+#: Relative size, in units of rounding errors, below which a direction counts as zero.
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 _HUGE = 1e150
-#: What a redundant restriction may contradict the others by.
+#: By how much a redundant restriction may contradict the others.
 _CONTRADICTION = 1e-8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WaldTest(Result):
-    """What `Inference.wald` and `Inference.equal_slopes` return.
+    """The result of `Inference.wald` and `Inference.equal_slopes`.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class WaldTest(Result):
     p_value : float
         Probability of a larger F if the restrictions hold.
     degrees_of_freedom : tuple of float
-        Of the numerator and of the denominator.
+        Degrees of freedom of the numerator and of the denominator.
     """
 
     statistic: float
@@ -52,7 +52,7 @@ def as_restrictions(R: Any, r: Any, shape: tuple[int, ...]) -> tuple[Array, Arra
         )
     R = R.reshape(-1, k * d)
     if not len(R) or not R.any(axis=1).all():
-        raise ValueError("R must have rows, and an entry that is not zero in each of them")
+        raise ValueError("R must have rows, and a nonzero entry in each of them")
     r = as_array(r, "r").astype(np.float64)
     if r.shape not in ((), (len(R),)):
         raise ValueError(f"r must be a number or have shape ({len(R)},), got shape {r.shape}")
@@ -62,8 +62,8 @@ def as_restrictions(R: Any, r: Any, shape: tuple[int, ...]) -> tuple[Array, Arra
 def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: Array) -> WaldTest:
     """F = (Rx - r)'(R V R')^-1 (Rx - r) / q, with q the rank of R and V the covariance.
 
-    `covariance` is that of x / unit. The scales of coefficients may differ by hundreds of powers
-    of ten: each is taken in units of its standard error.
+    `covariance` is that of x / unit. The scales of coefficients may differ by hundreds of powers of
+    ten: each is taken in units of its standard error.
     """
     touched = R.any(axis=0)
     nu = float(np.fmin.reduce(df[touched]))
@@ -106,10 +106,10 @@ def in_units(R: Array, r: Array, unit: Array, size: Array) -> tuple[Array, Array
 
 
 def _independent(R: Array, r: Array) -> tuple[Array, Array]:
-    """Restrictions that say the same as R x = r, of full row rank, and of rows of norm 1.
+    """Restrictions equivalent to R x = r, of full row rank, and of rows of norm 1.
 
-    Gaussian elimination with complete pivoting, which finds what little rows differ in. What is
-    left of an entry that cancels up to rounding is zero.
+    Gaussian elimination with complete pivoting, which finds small differences between rows. An
+    entry that cancels up to rounding is set to zero.
     """
     R = np.column_stack([R, r])
     size, left, found = np.abs(R), np.arange(len(R)), []
@@ -131,7 +131,7 @@ def _independent(R: Array, r: Array) -> tuple[Array, Array]:
         with np.errstate(over="ignore"):
             R[left], size[left] = (np.clip(v[left] / top, -_HUGE, _HUGE) for v in (R, size))
     if (np.abs(R[left, -1]) > _CONTRADICTION * size[left, -1]).any():
-        raise ValueError("r must not contradict itself: some rows of R depend on others, unlike r")
+        raise ValueError("r must be consistent: some rows of R depend on others, unlike r")
     R = R[found]
     R /= np.linalg.norm(R[:, :-1], axis=1)[:, None]
     return R[:, :-1], R[:, -1]

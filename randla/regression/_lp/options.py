@@ -1,4 +1,4 @@
-"""The arguments of `lp_regression` that are no data, checked one by one and against one another."""
+"""The arguments of `lp_regression` other than data, checked one by one and together."""
 
 from dataclasses import dataclass
 from typing import Any
