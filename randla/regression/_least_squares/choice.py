@@ -172,9 +172,7 @@ def _solve_out_of_core(
             m = preconditioner_size(rows, factory, 4)
             solution = solve_by_sketched_cholesky(rows, draw, m, drawn)
     if solution is None:
-        raise np.linalg.LinAlgError(
-            "A must be better conditioned: four sketches lost its rank"
-        )
+        raise np.linalg.LinAlgError("A must be better conditioned: four sketches lost its rank")
     return checked(rows, solution)
 
 
