@@ -4,8 +4,8 @@ A row that is not near the largest residual does not bind. A linear program on a
 a lower bound and a point; the rows that violate it most join, until none does. This ends after
 finitely many rounds at the exact minimum.
 
-A program is solved for the correction of the best point so far, in units of its gap: the solver
-has a tolerance of its own, which is then one of the gap.
+A program is solved for the correction of the best point so far, in units of its gap: the tolerance
+of the solver is then relative to the gap.
 
 Source: Gleixner, Steffy and Wolter, "Iterative refinement for linear programming", INFORMS J.
 Comput. 28 (2016), 449-464.
@@ -26,13 +26,13 @@ _NEARBY = 32.0
 _MAX_ROUNDS = 200
 #: Relative gap of an exact vertex, for which corrections go on below the tolerance.
 _VERTEX = 1e-12
-#: A correction on the same rows leaves at most this fraction of the gap, or is the last.
+#: A correction on the same rows must leave at most this fraction of the gap, or it is the last.
 _SHRINK = 0.5
-#: Rounds that may add rows without that, once the tolerance is reached.
+#: Rounds that may add rows with no such progress, once the tolerance is reached.
 _LATE = 8
 #: Dual values of a scaled program that count as zero.
 _NEGLIGIBLE = 1e-9
-#: Entries that count as zero beside the largest of their column.
+#: Entries that count as zero relative to the largest of their column.
 _ROUNDING = 1e-14
 
 
@@ -73,7 +73,7 @@ def solve_minimax(rows: Panels, factor: Cholesky, rtol: float) -> NormSolution:
 
 
 def largest_places(values: Array, k: int) -> NDArray[np.intp]:
-    """Places of the k largest numbers, or of all."""
+    """Indices of the k largest numbers, or of all."""
     k = min(k, len(values))
     return np.sort(np.argpartition(values, len(values) - k)[len(values) - k :])
 
@@ -116,10 +116,10 @@ def _program(A: Array, r: Array, value: float, unit: float) -> tuple[Array, Arra
 
 
 def _column_scale(A: Array) -> Array:
-    """Scales that bring the median of the sizes in each column to one, zeros and noise apart.
+    """Scales that bring the median size of entries in each column to one, without zeros and noise.
 
-    A row that is far longer than the others has a column of orthonormal ones to itself: beside it
-    the program would not see their entries, nor the dual value that balances them.
+    A row that is far longer than the others has a column of orthonormal ones to itself: without
+    scales the program would lose their entries, and the dual value that balances them.
     """
     entries = np.abs(A)
     largest = entries.max(axis=0)

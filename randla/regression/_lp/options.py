@@ -15,7 +15,7 @@ _METHODS = ("auto", "full", "preprocess", "sample")
 
 @dataclass(frozen=True, eq=False)
 class LpOptions:
-    """What is asked for.
+    """The options, checked.
 
     Attributes
     ----------

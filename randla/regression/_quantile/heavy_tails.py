@@ -1,10 +1,10 @@
 """The pinball problem on rows in panels, in the presence of heavy tails.
 
-Huge residuals slow an interior point method down: its complementarity products span many orders
-of magnitude. They may be winsorized. If the residuals r0 at some x0 are cut to [-c, c] and the
-optimum of the cut problem leaves every cut row on its side of the fit, with a margin, then the
-loss of these rows differs from the true one by a constant near that optimum, so it is the optimum
-of the true problem (which is convex), and its dual is dual for the true problem too.
+Huge residuals slow an interior point method down: its complementarity products span many orders of
+magnitude. They may be winsorized. If the residuals r0 at some x0 are cut to [-c, c] and the optimum
+of the cut problem leaves every cut row on its side of the fit, with a margin, then the loss of
+these rows differs from the true loss by a constant near that optimum. So it is the optimum of the
+true problem (which is convex), and its dual is dual for the true problem too.
 """
 
 import numpy as np
@@ -24,16 +24,16 @@ from randla.regression._quantile.interior_point import (
 _TAIL = 20.0
 #: A cut row must end this fraction of the cut away from the fit.
 _MARGIN = 1e-3
-#: Where a cut row ends too near to the fit all rows are freed that are at most so much farther.
+#: If a cut row ends too near to the fit, all rows at most this factor farther are freed.
 _ALIKE = 2.0
 #: A solve without a vertex is repeated if the cut has shrunk to this fraction of the start.
 _NEARER = 1e-3
-#: Rows of the rough solve that a heavy tail asks for, and its tolerance.
+#: Rows of the rough solve for a heavy tail, and its tolerance.
 _ROUGH_ROWS, _ROUGH_TOLERANCE = 1000, 1e-2
 _MAX_ATTEMPTS = 8
 #: Residuals up to this fraction of the largest right-hand side are rounding errors.
 _MET = 16.0 * EPS
-#: A dual value may leave its box by so much through rounding.
+#: A dual value may leave its box by this much through rounding.
 _ROUNDING = 1e-14
 
 
@@ -51,7 +51,7 @@ def solve_pinball(
     """Minimize sum_i rho_tau(b_i - a_i'x) over well conditioned rows, to a relative gap.
 
     A solve of `max_iterations` iterations is the last. `factor` is that of A'A. `known_side` and
-    `residual_scale`, see `InteriorPoint`, say that x = 0 is near the solution.
+    `residual_scale`, see `InteriorPoint`, are given if x = 0 is near the solution.
     """
     near = known_side is not None
     x, residuals, n_iterations = np.zeros(rows.d), rows.rhs, 0
@@ -83,7 +83,7 @@ def solve_pinball(
         distance = rows.unweighted(residuals)
         if crossover and not near and solution.vertex is None:
             start = float(rows.unweighted(winsorized).max())
-            if _cutoff(rows, residuals) < _NEARER * start:  # from near, a tolerance is worth more
+            if _cutoff(rows, residuals) < _NEARER * start:  # worth more from near
                 freed[:] = False
                 continue
         if not wrong.any():
@@ -97,7 +97,7 @@ def solve_pinball(
 
 
 def into_box(z: Array, tau: float) -> Array:
-    """Bring dual values into the box: by a cut where it is rounding, else by shrinking all."""
+    """Bring dual values into the box: by clipping rounding errors, else by shrinking all."""
     over = max(float(z.max(initial=0.0)) - tau, tau - 1.0 - float(z.min(initial=0.0)))
     if over <= _ROUNDING:
         return np.clip(z, tau - 1.0, tau)
@@ -107,8 +107,8 @@ def into_box(z: Array, tau: float) -> Array:
 def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
     """Make A'z = 0 to rounding, by the least change in the metric of the slacks; else z = 0.
 
-    Rows that were cut go to the bound of their side, if the others can make up for it: what an
-    interior point leaves between z and its bound would be multiplied by their whole residual.
+    Rows that were cut go to the bound of their side, if the others can compensate: the distance of
+    an interior point z from its bound would be multiplied by their whole residual.
     """
     feasible, clipped = np.zeros_like(z), np.clip(z, tau - 1.0, tau)
     bound = np.where(side > 0.0, tau, tau - 1.0)
@@ -127,10 +127,10 @@ def _feasible_dual(rows: Panels, z: Array, tau: float, side: Array) -> Array:
 
 
 def _cutoff(rows: Panels, residuals: Array) -> float:
-    """Where residuals are cut: at a multiple of the median (or of a tenth of the upper quartile).
+    """The cut for residuals: a multiple of the median (or of a tenth of the upper quartile).
 
-    Measured without the weights: a row of large weight is not far from the fit for that. Of rows
-    that the fit meets only rounding errors are left, which say nothing about the others.
+    Measured without the weights: a large weight does not mean that a row is far from the fit. Rows
+    on the fit have only rounding errors, which carry no information about the others.
     """
     sample = rows.unweighted(residuals).ravel()[: rows.n]
     sample = sample[:: max(rows.n // 4000, 1)]
@@ -145,7 +145,7 @@ def _cutoff(rows: Panels, residuals: Array) -> float:
 def _winsorized(
     rows: Panels, factor: Cholesky, residuals: Array, cut: float, allowed: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Residuals cut where that is allowed, and which ones were.
+    """Residuals cut where allowed, and which ones were cut.
 
     A fit that moves moves most at the longest rows, in the metric of A'A: they are cut that many
     mean lengths farther out.

@@ -1,8 +1,8 @@
 """LSQR for several right-hand sides, with restarts.
 
-With a sketched preconditioner a run takes some tens of steps, whatever the condition number of A.
-One run stops at a larger backward error than a direct method; refinement by further runs, and at
-last by Polyak's iteration, removes that.
+With a sketched preconditioner a run takes a few tens of steps, for any condition number of A. One
+run stops at a larger backward error than a direct method; refinement by further runs, and finally
+by Polyak's iteration, removes the difference.
 
 Sources: Paige and Saunders, "LSQR: an algorithm for sparse linear equations and sparse least
 squares", ACM Trans. Math. Softw. 8 (1982), 43-71; Avron, Maymounkov and Toledo, "Blendenpik:
@@ -33,7 +33,7 @@ Product = Callable[[Array], Array]
 _TOLERANCE = 1e-8
 _MAX_PRECONDITIONED_STEPS = 200
 _POWER_STEPS = 6
-#: Norms of columns within this power of two of one another count as of one scale.
+#: Norms of columns within this power of two of each other count as of one scale.
 _SAME_SCALE = 16
 
 
@@ -188,8 +188,8 @@ def solve_by_plain_lsqr(
 ) -> Solution:
     """LSQR without a preconditioner, where a triangular factor would cost too much.
 
-    Started at zero, it tends to the solution of minimum norm in the scaled columns. The rank stays
-    unknown.
+    Started at zero, it tends to the solution of minimum norm in the scaled columns. The rank is
+    not determined.
     """
     P, max_steps = Unpreconditioned(rows, exponents), 4 * min(rows.n, rows.d) + 100
     runs = LsqrSteps(rows, P, exponents, max_steps, total_steps)
