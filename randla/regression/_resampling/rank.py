@@ -258,7 +258,7 @@ class _Walker:
         return fixed, -self.sign * max(float(room[fixed]), 0.0)
 
     def follow(self, level: float) -> tuple[int, Array]:
-        """How it ended, and all jumps (m, 2) of delta and the S after them, up to a level of |S|."""
+        """How it ended, and all jumps (m, 2) of delta and S after them, up to a level of |S|."""
         found, status = [self.place[None].copy()], kernels.ENOUGH
         if abs(self.place[1]) >= level:
             return kernels.DONE, found[0]
