@@ -1,10 +1,10 @@
-"""Point clouds made ready for projection: their unit, center and moments.
+"""Point clouds prepared for projection: their unit, center and moments.
 
 All clouds of one call are scaled by one power of two, so that sizes from 1e-300 to 1e300 give the
-same digits, and each is centered by itself: a projected cost needs the sorted projections of the
+same digits, and each cloud has its own center: a projected cost needs the sorted projections of the
 centered clouds and the shift theta' (c_1 - c_2) between the centers, which loses no digits to a
-common offset. Clouds of few coordinates are copied, centered and transposed; those of many are
-read as they lie, a tile at a time, each time they are projected.
+common offset. Clouds of few coordinates are copied, centered and transposed; clouds of many
+coordinates are read in place, a tile at a time, for each projection.
 """
 
 import math
@@ -35,15 +35,15 @@ T = TypeVar("T")
 #: Coordinates up to which a cloud is copied.
 FEW_COORDINATES = 64
 
-_BLOCK_BYTES = 1 << 18  # what is multiplied at a time
+_BLOCK_BYTES = 1 << 18  # multiplied at a time
 _PART_NUMBERS = 1 << 17  # coordinates of a part of a pass over the points
-_GRAM_COORDINATES = 512  # that are multiplied at a time
+_GRAM_COORDINATES = 512  # multiplied at a time
 _SAFE_EXPONENT = 900  # of numbers whose sums stay in range
 _LAST_EXPONENT = 1020  # of a unit: a length of some units stays in range
 
 
 class Source:
-    """Points (n, d) as they came, those without weight left out; a cloud in no unit yet.
+    """Points (n, d) as given, without those of weight zero; a cloud that has no unit yet.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Source:
 
     def __init__(self, points: NDArray[Any], weights: NDArray[Any] | None) -> None:
         self.points, self.weights, self.kept = points, None, None
-        self._ratios: Array | None = None  # of the weights, which round by their order
+        self._ratios: Array | None = None  # of the weights, whose rounding depends on their order
         self._tables: dict[int, Array] = {}
         if weights is None:
             return
@@ -70,7 +70,7 @@ class Source:
 
     @cached_property
     def masses(self) -> Array:
-        """The weights (n,), equal ones as well."""
+        """The weights (n,), also if they are equal."""
         n = len(self.points)
         return np.full(n, 1.0 / n) if self.weights is None else self.weights
 
@@ -82,7 +82,7 @@ class Source:
         return units
 
     def keep_own(self) -> None:
-        """Read a copy from now on: the caller may write to the input."""
+        """Read a copy from now on, as the user may write to the input."""
         self.points = self.points.copy()
 
     def in_parts(self, task: Callable[[NDArray[Any], NDArray[Any]], T]) -> list[T]:
@@ -132,7 +132,7 @@ class Cloud:
     middle: Array  # (d,) ... where the center is this ...
     last_scale: float  # ... and from there to common units
     center: Array  # (d,) in common units, from the origin of the clouds
-    reach: float  # of the coordinates from the center, at most
+    reach: float  # largest distance of coordinates from the center
     dtype: np.dtype[Any]  # of projections
 
     @property
@@ -152,7 +152,7 @@ class Cloud:
 
     @property
     def masses(self) -> Array:
-        """The weights (n,), equal ones as well."""
+        """The weights (n,), also if they are equal."""
         return self.source.masses
 
     @property
@@ -167,7 +167,7 @@ class Cloud:
 
     @property
     def is_copied(self) -> bool:
-        """Whether projections read `points`, and not the input."""
+        """Whether projections read `points` instead of the input."""
         return self.dim <= FEW_COORDINATES
 
     @cached_property
@@ -181,7 +181,7 @@ class Cloud:
             self._fill(*bounds[k], copy, bounds[k][0])
 
         run_parts(part, len(bounds), seconds=5e-10 * n * d)
-        copy[d:] = 0.0  # what pads d
+        copy[d:] = 0.0  # the padding of d
         copy.flags.writeable = False
         return copy
 
@@ -192,12 +192,12 @@ class Cloud:
         transpose_centered(block, 0, last - first, 0, self.dim, *units, out, at)
 
     def make_ready(self) -> None:
-        """Make what `project` needs, before several threads call it."""
+        """Prepare what `project` needs, before several threads call it."""
         if self.is_copied:
             assert self.points is not None
 
     def new_tile(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """What `project` overwrites, for the clouds of one call; one for each thread."""
+        """The arrays that `project` overwrites, for the clouds of one call; one for each thread."""
         shape = (0, 0) if self.is_copied else PACK
         return aligned_empty(shape, self.dtype), np.empty((4, shape[1]), self.dtype)
 
@@ -294,7 +294,7 @@ class Cloud:
 def total_variance(mean: Array, square: Array) -> float:
     """Trace of a covariance from the means (d,) of the coordinates and of their squares.
 
-    Zero where it would be known to less than 8 digits.
+    Zero if fewer than 8 digits would be accurate.
     """
     shift = float(mean @ mean)
     total = float(square.sum()) - shift
@@ -311,8 +311,8 @@ def mean_difference(x: Any, y: Any) -> Array:
 def gram_traces(x: Cloud, y: Cloud, units: Array) -> tuple[float, float, float]:
     """Traces of S S, S T and T T, where S and T are the covariances of x and y times `units`.
 
-    From the inner products of all points: tr ST = sum_ij a_i b_j ((x_i - m_x)'(y_j - m_y))^2, of
-    few points fewer numbers than d^2.
+    From the inner products of all points: tr ST = sum_ij a_i b_j ((x_i - m_x)'(y_j - m_y))^2; for
+    few points, these are fewer numbers than d^2.
     """
     n = x.size
     scale, G = np.sqrt(np.repeat(units, (n, y.size))), np.zeros((n + y.size, n + y.size))
@@ -329,7 +329,7 @@ class PairMoments:
     """Difference of the means and covariances of two clouds, in few coordinates.
 
     With fewer points than coordinates there is a basis, orthonormal columns that span all
-    differences of points; else it is None, and r = d.
+    differences of points; otherwise it is None, and r = d.
     """
 
     basis: Array | None  # (d, r)
@@ -344,7 +344,7 @@ def pair_moments(x: Cloud, y: Cloud) -> PairMoments:
     if d <= x.size + y.size:
         return PairMoments(None, delta, x.covariance, y.covariance)
     span = np.concatenate([x.points[:d], y.points[:d], delta[:, None]], axis=1, dtype=np.float64)
-    basis = np.linalg.qr(span)[0]  # (d, r), r = n + m + 1 columns that span what theta can see
+    basis = np.linalg.qr(span)[0]  # (d, r), r = n + m + 1, spans all that matters
     covariances = x.covariance_in(basis), y.covariance_in(basis)  # B'SB
     return PairMoments(basis, basis.T @ delta, *covariances)
 
@@ -370,7 +370,7 @@ class Clouds:
 
 
 def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None) -> Clouds:
-    """Validate two weighted clouds and make them ready."""
+    """Validate two weighted clouds and prepare them."""
     x = as_points(X, "X")
     y = as_points(Y, "Y", dim=x.shape[1])
     weights = as_weights_or_none(a, len(x), "a"), as_weights_or_none(b, len(y), "b")
@@ -378,7 +378,7 @@ def as_pair(X: ArrayLike, Y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None
 
 
 def as_weights_or_none(w: ArrayLike | None, n: int, name: str) -> NDArray[Any] | None:
-    """Validate the weights of n points; None stands for equal ones."""
+    """Validate the weights of n points; None means equal weights."""
     return None if w is None else as_weights(w, n, name)
 
 
@@ -393,7 +393,7 @@ def prepare(sources: Sequence[Source]) -> Clouds:
         tables = np.array([source.statistics(exponent) for source in sources])
     is_line = tables.shape[2] == 1  # a distance on the line is exact
     centers, reach = snapped(tables[:, 0], tables[:, 1], tables[:, 2], dtype, is_line)
-    # Far from the origin what is left may be small: scale again, so that powers do not vanish.
+    # Far from the origin the remainder may be small: scale again, so that powers do not underflow.
     again = math.frexp(max(float(np.abs(centers - centers[0]).max()), float(reach.max())))[1]
     about_origin, origin = centers, np.zeros_like(centers[0])
     if again < -1:
@@ -445,18 +445,18 @@ def snapped(
     mean: Array, low: Array, high: Array, dtype: np.dtype[Any], is_line: bool
 ) -> tuple[Array, Array]:
     """Means (..., d) rounded to a multiple of 1/1024 of the spread, and to a number of `dtype`; and
-    how far coordinates are from them at most (...).
+    the largest distance of coordinates from them (...).
 
-    So rounding in the mean, which depends on the order of the points, does not reach the center,
+    So rounding in the mean, which depends on the order of the points, does not affect the center,
     and a float32 cloud is centered exactly. A constant is its own center. On the line the center is
-    zero unless all points are within half of it from it, where subtracting is exact: about the
-    mean of (0, 1, 1e20) zero and one would be the same.
+    zero unless the distance of all points from it is at most half of it, where subtracting is
+    exact: about the mean of (0, 1, 1e20), zero and one would coincide.
     """
     flat = np.empty(mean.size)
     resolution = -22 if dtype == np.float32 else -51  # bits below the size: exact in the dtype
     snap_centers(mean.ravel(), low.ravel(), high.ravel(), resolution, flat)
     centers = flat.reshape(mean.shape)
     if is_line:
-        reach = np.maximum(high - centers, centers - low)  # how far points are from the center
+        reach = np.maximum(high - centers, centers - low)  # distance of points from the center
         centers[2.0 * reach > np.abs(centers)] = 0.0
     return centers, np.maximum(high - centers, centers - low).max(axis=-1)

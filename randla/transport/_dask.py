@@ -1,8 +1,8 @@
 """Sliced Wasserstein distances of clouds in blocks of points.
 
-Some directions at a time, every block is projected, and the projections of one cloud on a few
+For a few directions at a time, every block is projected, and the projections of one cloud on a few
 directions meet in one task, which sorts them. Each such round is a pass over both clouds; a task
-holds the projections of all points on one direction at least.
+holds the projections of all points on at least one direction.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def as_arrays(X: Any, Y: Any, a: Any, b: Any) -> tuple[Any, Any, list[Array | No
     x, y = clouds
     if x.shape[1] != y.shape[1]:
         raise ValueError(
-            f"Y must have points of dimension {x.shape[1]} as X has, got shape {y.shape}"
+            f"Y must have points of dimension {x.shape[1]}, like X, got shape {y.shape}"
         )
     weights = (
         as_weights_or_none(compute(a), len(x), "a"),
@@ -164,7 +164,7 @@ class DaskCosts(PairOfClouds):
         x, y = self._sides
         row_bytes = (x.size + y.size) * np.dtype(x.units.dtype).itemsize
         per_task = max(_TASK_BYTES // row_bytes, 1)  # directions that one task sorts
-        per_pass = max(_PASS_BYTES // (row_bytes * per_task), 1) * per_task  # that one read serves
+        per_pass = max(_PASS_BYTES // (row_bytes * per_task), 1) * per_task  # directions a read
         blocks = [side.X.to_delayed().ravel() for side in (x, y)]
         weights = [None if s.weights is None else dask.delayed(s.weights) for s in (x, y)]
         project, sort = dask.delayed(_project), dask.delayed(_couple)

@@ -49,9 +49,9 @@ def sliced_wasserstein_flow(
         x_i \leftarrow x_i - \eta \frac{d}{2 a_i} \nabla_{x_i} SW_2^2(X, Y)
         = x_i + \eta d \, E[(T_i(\theta) - \theta^T x_i) \theta],
 
-    where :math:`T_i(\theta)` is the mean of the projected points of Y that :math:`x_i` is matched
-    with. In this unit :math:`\eta = 1` is the full step: it ends a translation in one step, and
-    with one frame of directions it is the iterative distribution transfer of [1]_.
+    where :math:`T_i(\theta)` is the mean of the projected points of Y that are matched with
+    :math:`x_i`. In this unit :math:`\eta = 1` is the full step: it completes a translation in one
+    step, and with one frame of directions it is the iterative distribution transfer of [1]_.
 
     Parameters
     ----------
@@ -60,31 +60,30 @@ def sliced_wasserstein_flow(
     Y : (m, d) array_like
         Target.
     a, b : (n,) and (m,) array_like, optional
-        Non-negative weights, scaled to sum 1. Points without weight stay.
+        Non-negative weights, scaled to sum 1. Points without weight do not move.
     n_steps : int, default 100
         Number of steps.
     step : float, default 1.0
         :math:`\eta`, positive and at most 2.
     n_projections : int, optional
-        Directions of each step, drawn anew; by default 64, or 8 d if that is more, but
+        Number of directions, drawn again in each step; by default 64, or 8 d if that is more, but
         at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
     first_step : int, default 0
-        Number of the first step. With the same seed, steps 0 to 9 and then, from the points where
-        they ended, ten with ``first_step=10`` are the same as twenty at once. A Generator moves
-        on by itself: there each call continues with the next step.
+        Number of the first step. With the same seed, steps 0 to 9 followed by ten steps with
+        ``first_step=10`` from the resulting points equal twenty steps at once. A Generator keeps
+        its own position: each call continues with the next step.
     callback : callable, optional
         ``callback(step, points, power, standard_error)`` after a step: its number, the points
-        (read-only), and what `trace` tells of it: the distance before the step, squared, and the
-        error of that. True ends the descent.
+        (read-only), the squared distance before the step (see `trace`), and its error. If it
+        returns True the descent ends.
     every : int, default 1
-        Call back after each step whose number plus one is a multiple of this.
+        Call back after each step whose number plus one is a multiple of `every`.
     snapshots : int, optional
-        Keep so many copies of the points, at even distances from the start to the end; at
-        least 2.
+        Number of copies of the points to keep, evenly spaced from the start to the end; at least 2.
     rng : {None, int, SeedSequence, Generator}, optional
-        The same seed gives the same path for any number of threads.
+        A seed gives the same path for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 
@@ -100,13 +99,13 @@ def sliced_wasserstein_flow(
 
     See Also
     --------
-    sliced_wasserstein_gradient : The gradient alone, for steps of another kind.
-    sliced_wasserstein_barycenter : Descent toward several clouds.
+    sliced_wasserstein_gradient : the gradient alone, for other kinds of steps.
+    sliced_wasserstein_barycenter : descent toward several clouds.
 
     Notes
     -----
-    Each step is one `sliced_wasserstein_gradient` in work. Memory beyond the input is that of a
-    gradient and two copies of the clouds.
+    Each step costs as much as one `sliced_wasserstein_gradient`. Memory beyond the input is that of
+    a gradient and two copies of the clouds.
 
     References
     ----------
@@ -159,7 +158,7 @@ def sliced_wasserstein_barycenter(
         \min_X \sum_k \lambda_k SW_2^2(X, Y_k), \qquad
         x_i \leftarrow x_i + \eta d \sum_k \lambda_k E[(T_i^k(\theta) - \theta^T x_i) \theta].
 
-    The sum is not convex in X: the result is a point of rest, or near one, not a certified
+    The sum is not convex in X: the result is at or near a stationary point, not a certified
     minimum.
 
     Parameters
@@ -169,26 +168,26 @@ def sliced_wasserstein_barycenter(
     weights : (K,) array_like, optional
         :math:`\lambda`, non-negative, scaled to sum 1. Equal by default.
     n_points : int, optional
-        Points of the barycenter; by default as many as `point_weights` has, or the largest cloud.
+        Points of the barycenter; by default as many as in `point_weights`, or in the largest cloud.
     start : (n, d) array_like, optional
-        Where to start. By default normal points with the weighted mean of the means and of the
+        Initial points. By default normal points with the weighted mean of the means and of the
         covariances of the clouds.
     point_weights : (n,) array_like, optional
         Non-negative weights of the points of the barycenter, scaled to sum 1; equal by default.
-        Points without weight stay.
+        Points without weight do not move.
     n_steps : int, default 100
         Number of steps.
     step : float, default 1.0
         :math:`\eta`, positive and at most 2.
     n_projections : int, optional
-        Directions of each step, drawn anew; by default 64, or 8 d if that is more, but
+        Number of directions, drawn again in each step; by default 64, or 8 d if that is more, but
         at most 1024.
     directions : {"auto", "iid", "orthogonal", "rqmc"}
         As for `sliced_wasserstein_gradient`.
     first_step, callback, every, snapshots
-        As for `sliced_wasserstein_flow`; steps from `first_step` on need their `start`.
+        As for `sliced_wasserstein_flow`; a `first_step` above zero requires `start`.
     rng : {None, int, SeedSequence, Generator}, optional
-        The same seed gives the same points for any number of threads.
+        A seed gives the same points for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 
@@ -204,7 +203,7 @@ def sliced_wasserstein_barycenter(
 
     See Also
     --------
-    sliced_wasserstein_flow : Descent toward one cloud.
+    sliced_wasserstein_flow : descent toward one cloud.
 
     References
     ----------
@@ -242,7 +241,7 @@ def sliced_wasserstein_barycenter(
         n = max(map(len, ys)) if w is None else len(w)
     w = as_weights_or_none(w, n, "point_weights")
     keys = step_keys(rng, watch.first_step)
-    targets = [Source(y, None) for y in ys]  # their statistics are found once
+    targets = [Source(y, None) for y in ys]  # their statistics are computed once
     if start is None:
         key = next(keys)
         x, keys = _gaussian_start(targets, shares, n, child_key(key, 0)), chain([key], keys)

@@ -99,10 +99,10 @@ def snap_centers(mean, low, high, resolution, centers):
     """
     farthest = 0.0
     for i in range(mean.size):
-        reach = max(high[i] - mean[i], mean[i] - low[i])  # 2^-10 of it moves no digit that counts
+        reach = max(high[i] - mean[i], mean[i] - low[i])  # 2^-10 of it changes no significant digit
         size = max(abs(low[i]), abs(high[i]))
         grid = max(math.frexp(reach)[1] - 10, math.frexp(size)[1] + resolution)
         center = math.ldexp(np.rint(math.ldexp(mean[i], -grid)), grid)  # a multiple of 2^grid
-        centers[i] = low[i] if low[i] == high[i] else center  # no point is off a constant
+        centers[i] = low[i] if low[i] == high[i] else center  # all points equal a constant
         farthest = max(farthest, max(high[i] - centers[i], centers[i] - low[i]))
     return farthest

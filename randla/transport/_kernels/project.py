@@ -2,7 +2,7 @@
 
 Four directions and four coordinates at a time, so that a load of the points serves four
 multiply-adds. A projection is summed over the coordinates in fours, in their order, so that its
-bits depend neither on the tiles nor on which of the two kernels made it.
+bits depend neither on the tiles nor on the kernel.
 """
 
 import numpy as np
@@ -88,8 +88,8 @@ def project_rows(theta, points, out):
 def _add_packed(t0, t1, t2, t3, is_first, k, pack, n, sums):
     """Add k coordinates of n points to the sums of four directions; set them if `is_first`.
 
-    pack[j W + i] is coordinate j of point i, sums[r W + i] its projection on direction r: with the
-    strides known to the compiler one comparison shows that what is written is not what is read.
+    pack[j W + i] is coordinate j of point i, sums[r W + i] its projection on direction r: with
+    strides known to the compiler, one comparison shows that outputs and inputs do not overlap.
     """
     n, start = np.uint64(n), 0
     if is_first:
@@ -144,7 +144,7 @@ def project_packed(theta, X, first_scale, second_scale, center, last_scale, pack
             scales = first_scale, second_scale, center, last_scale
             transpose_centered(X, first, last, start, stop, *scales, pack, 0)
             k = -(-(stop - start) // 4) * 4
-            pack[stop - start : k] = 0.0  # what pads d
+            pack[stop - start : k] = 0.0  # the padding of d
             t = theta[:, start : start + k]
             for r in range(0, theta.shape[0], 4):
                 if start > 0:

@@ -1,11 +1,12 @@
 """Sorting the rows of a matrix in place, alone or with the permutation, by distribution.
 
 Projections of a cloud are numbers of one scale without much structure, so a row is sorted by two
-stable counting passes on a coarse integer key, and an insertion pass puts right the few neighbors
+stable counting passes on a coarse integer key, and an insertion pass corrects the few neighbors
 that share a key. With s the mean of |x| over the row and bits(.) the binary64 pattern as an
 integer, the key of x is
+integer, the key of x is
 
-    (bits(s + |x|) - bits(s)) >> shift,    counted from the middle, downwards for x < 0,
+    (bits(s + |x|) - bits(s)) >> shift,    counted from the middle, downward for x < 0,
 
 a monotone function that is linear near zero and logarithmic far out: a few points far away do not
 spoil the resolution of the others. It costs an addition and a shift, in vectors.

@@ -30,12 +30,12 @@ class PairOfClouds:
     Attributes
     ----------
     unit : float
-        Costs are those of lengths times `unit`. One unless p is large, where powers of plain
-        distances would leave the range of doubles: then the largest of the first costs is one.
+        Costs are those of lengths times `unit`. One unless p is large and powers of plain distances
+        would leave the range of doubles: then the largest of the first costs is one.
     n_points : int
-        Of both clouds.
+        Number of points of both clouds.
     seconds : float
-        Rough time for one direction.
+        Approximate time for one direction.
     """
 
     def __init__(self, p: float, n_points: int, dim: int, weighted: bool) -> None:

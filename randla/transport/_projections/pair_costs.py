@@ -22,8 +22,8 @@ _SMALL = 2.0**-10  # size of a pair over that of all clouds, from which it loses
 class PairCosts:
     """Projected costs of all pairs of clouds: each cloud is sorted once for each direction.
 
-    Pairs of clouds that are small and close, by the standard of all, are left to `groups`, whose
-    costs need a unit and an origin of their own.
+    Pairs of clouds that are small and close, compared with all, are left to `groups`, whose costs
+    have their own unit and origin.
     """
 
     def __init__(self, clouds: Clouds, p: float) -> None:

@@ -27,9 +27,9 @@ class PairSlopes:
     x, y : Cloud
     p : float
     points : str
-        Of whose points: "X", "Y" or "both".
+        The points to differentiate by: "X", "Y" or "both".
     weights : bool
-        Whether in the weights of both clouds as well.
+        Whether to differentiate by the weights of both clouds, too.
     unit : float
     """
 

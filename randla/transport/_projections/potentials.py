@@ -12,7 +12,7 @@ from randla.transport._projections.projector import Side
 
 
 class Potentials:
-    """Of sorted rows of two clouds, on each direction."""
+    """Potentials of sorted rows of two clouds, on each direction."""
 
     def __init__(self, x: Cloud, y: Cloud, p: float, unit: float = 1.0) -> None:
         self.unit, self.masses = unit, (x.masses, y.masses)
