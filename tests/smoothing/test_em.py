@@ -174,9 +174,9 @@ def test_em_where_a_symbol_is_not_used(method, emission):
 @pytest.mark.parametrize(
     ("model", "y", "text"),
     [
-        (AR1, np.full(9, np.nan), "y must hold an observation to learn from"),
-        (HMM, np.full(9, np.nan), "y must hold an observation to learn from"),
-        (StochasticVolatility(0.9, 0.3, 0.6), [np.nan], "y must hold an observation"),
+        (AR1, np.full(9, np.nan), "y must contain an observation to learn from"),
+        (HMM, np.full(9, np.nan), "y must contain an observation to learn from"),
+        (StochasticVolatility(0.9, 0.3, 0.6), [np.nan], "y must contain an observation"),
         (AR1, [1.0], "y must have at least two times .* transition_cov, got 1"),
     ],
 )

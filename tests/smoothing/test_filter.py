@@ -311,7 +311,7 @@ def test_bad_arguments():
             particle_filter(models.walk, y, **options)
     with pytest.raises(TypeError, match="model must be a StateSpaceModel"):
         particle_filter("walk", y, n_particles=5)
-    with pytest.raises(ValueError, match="y must hold numbers"):
+    with pytest.raises(ValueError, match="y must contain numbers"):
         particle_filter(models.walk, [0.0, np.inf], n_particles=5)
 
 

@@ -340,7 +340,7 @@ def test_bad_arguments(model, options, error, text):
 @pytest.mark.parametrize("method", ["exact", "ppg"])
 def test_nothing_is_learned_from_missing_rows_alone(method):
     model = LinearGaussian(0.9, 1.0, 1.0, 1.0, 0.0, 1.0)
-    with pytest.raises(ValueError, match="y must hold an observation"):
+    with pytest.raises(ValueError, match="y must contain an observation"):
         maximum_likelihood(model, np.full(5, np.nan), method=method)
 
 

@@ -148,7 +148,7 @@ def test_series_without_observations_count_zero():
     alone = maximum_likelihood(models.walk, FIRST, **particles)
     got = maximum_likelihood(models.walk, [FIRST, nothing], **particles)
     np.testing.assert_array_equal(got.theta, alone.theta)
-    with pytest.raises(ValueError, match="y must hold an observation to learn from"):
+    with pytest.raises(ValueError, match="y must contain an observation to learn from"):
         maximum_likelihood(model, [nothing, nothing], **exact)
 
 

@@ -463,7 +463,7 @@ def test_several_series():
 
 
 def test_constant_and_tiny_series():
-    with pytest.raises(ValueError, match="y must hold numbers that differ"):
+    with pytest.raises(ValueError, match="y must contain different values"):
         _fit(np.ones(10))
     with pytest.raises(ValueError, match="the likelihood has no maximum"):
         _fit(np.arange(9.0), {"level": "trend"})

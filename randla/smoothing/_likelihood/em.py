@@ -1,7 +1,7 @@
-"""Expectation maximization: sufficient statistics of the ready models, and what maximizes them.
+"""Expectation maximization: sufficient statistics of the ready models, and their maximizers.
 
-Each family states an additive functional (the statistics), its exact expectation where there is
-one, and the maximizer of the expected complete-data log-likelihood in the free parameters.
+Each family defines an additive functional (the statistics), its exact expectation if there is one,
+and the maximizer of the expected complete-data log-likelihood in the free parameters.
 """
 
 import math
@@ -24,7 +24,7 @@ from randla.smoothing._models.volatility import StochasticVolatility
 
 
 class Family(Protocol):
-    """What EM needs of a model and its observations."""
+    """The functions of a model and its observations that EM needs."""
 
     functional: Any
 
@@ -142,7 +142,7 @@ class _LinearGaussian:
                 raise ValueError(f"free must name all entries of {part} for optimizer='em'")
         if self.n_steps < 1 and self.parts & {"transition_matrix", "transition_cov"}:
             raise ValueError(
-                "y must have at least two times if optimizer='em' is to estimate "
+                "y must have at least two times for optimizer='em' to estimate "
                 f"transition_matrix or transition_cov, got {len(self.y)}"
             )
         missing = np.isnan(self.y)
@@ -152,7 +152,7 @@ class _LinearGaussian:
             and (self.seen != ~missing.all(1)).any()
         ):
             raise ValueError(
-                "y must not have rows that are missing in part if optimizer='em' is to estimate "
+                "y must not have partly missing rows for optimizer='em' to estimate "
                 "observation_matrix or observation_cov"
             )
 

@@ -40,7 +40,7 @@ class Single:
 
     def __init__(self, index: int, kind: str, start: float) -> None:
         self.indices, self.kind = np.array([index]), kind
-        # Of a real parameter, so that steps have a unit; the others are logarithms or the like.
+        # Of a real parameter, so that steps have a unit; the others are logarithms or similar.
         self.scale = max(abs(start), 1.0) if kind == "real" else 1.0
 
     def to_free(self, theta: Array) -> Array:
@@ -176,7 +176,7 @@ class Parametrization:
     def moved(self, model: StateSpaceModel, theta: Array) -> "Parametrization":
         """Return the same parameters with `theta` as start.
 
-        Probabilities that became zero, as EM may make them, stay zero.
+        Probabilities that became zero, as in EM, stay zero.
         """
         other = Parametrization(model.replace(theta), list(self.names))
         other.at_the_edge = other.size < self.size
@@ -186,7 +186,7 @@ class Parametrization:
         return other
 
     def find_units(self, score: Callable[[Array], Array], n_observed: int) -> None:
-        """Measure real parameters in units of their own, where 1 or the start are no such units.
+        """Measure real parameters in suitable units, where 1 or the start are not suitable.
 
         `score` gives a gradient (p,) in theta. The unit is a standard error at the start times the
         root of the number of observations: about as far as one observation determines it.
@@ -203,7 +203,7 @@ class Parametrization:
         return np.concatenate([np.zeros(0), *(b.to_free(theta[b.indices]) for b in self.blocks)])
 
     def to_theta(self, z: Array) -> Array:
-        """Full theta; what is not free stays as it was."""
+        """Full theta; fixed parameters do not change."""
         theta = self.start.copy()
         for block, part in zip(self.blocks, self._slices, strict=True):
             theta[block.indices] = block.to_theta(z[part])
@@ -217,7 +217,7 @@ class Parametrization:
         return out
 
     def pull_back(self, z: Array, gradient: Array) -> Array:
-        """Gradients in z from gradients (..., p) in all of theta, cut to what has a square."""
+        """Gradients in z from gradients (..., p) in all of theta, limited to finite squares."""
         pulled = gradient[..., self.free] @ self.jacobian(z)
         return np.clip(pulled, -_LARGEST_GRADIENT, _LARGEST_GRADIENT)
 

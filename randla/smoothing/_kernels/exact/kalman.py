@@ -1,9 +1,9 @@
 """Square-root Kalman filter, smoother and likelihood gradient.
 
-Every covariance is held as a factor S with S S' = P, and every update is a product of Householder
+Every covariance is stored as a factor S with S S' = P, and every update is a product of Householder
 reflections that act on the columns of a pre-array (an array algorithm). No covariance is ever
-subtracted from another one, so none loses its sign or its digits: with a prior variance of 1e12
-the variances are right to about 1e-10, where the textbook recursion keeps 4 digits.
+subtracted from another one, so none loses its sign or its digits: with a prior variance of 1e12 the
+variances are accurate to about 1e-10, where the textbook recursion keeps 4 digits.
 
 A row of a pre-array that is, up to rounding, a combination of the rows above it gets no pivot
 (`triangularize`). That is how zero variances are handled: the regression of x_t on x_{t+1} then
@@ -114,7 +114,7 @@ def row_norm(M, i, n_cols):
 
 @inner_kernel
 def find_observed(y, seen):
-    """Write the numbers of the entries that are not NaN to `seen`; returns how many."""
+    """Write the indices of the entries that are not NaN to `seen`; returns how many."""
     n = 0
     for i in range(y.size):
         if not math.isnan(y[i]):
@@ -200,7 +200,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
     """From the filtered (m, S) at t to the prediction at t + 1, in place.
 
     The pre-array [[A S, Q_root], [S, 0]] becomes [[S_next, 0], [G S_next, C]]. G is the gain of
-    the regression of x_t on x_{t+1} and C a root of what that leaves of the covariance of x_t.
+    the regression of x_t on x_{t+1} and C a root of the remaining covariance of x_t.
     For an empty G the second row of blocks is left out.
     """
     d = A.shape[0]
@@ -229,7 +229,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
             S[i, b] = M[i, b] if b < rank else 0.0  # S_next
     if n_rows > d:
         read_gain(M, rank, pivots, G, C)
-    for i in range(d):  # m = A m + c, in the memory of floor on the way
+    for i in range(d):  # m = A m + c, temporarily in the memory of floor
         floor[i] = c[i]
         for j in range(d):
             floor[i] += A[i, j] * m[j]
@@ -321,7 +321,7 @@ def keep_gain(M, n, K, U):
 
 @kernel
 def run_filter(y, system, work, past, keep):
-    """The forward pass; what `past` keeps of each time has the time axis 0, of length one or T.
+    """The forward pass; the arrays in `past` have the time axis 0, of length one or T.
 
     y is (T, k) with NaN where missing. Returns the log-likelihood and -1, or anything and the
     first degenerate time. With a diffuse start the sums of squares are missing: see `diffuse`.

@@ -1,9 +1,9 @@
 """The functions of a linear Gaussian model with a vector state.
 
 `theta` comes in packed form (`_pack` of the model): the parameters, the blocks that are named
-below, the number k of observed components, and where each block begins. Above all it holds the
-inverse W of each root of a covariance, computed once. With it the log density
--1/2 |W x' - (W A) x|^2 + const needs neither a division nor a place for W x'.
+below, the number k of observed components, and where each block begins. In particular it contains
+the inverse W of each root of a covariance, computed once. With it the log density -1/2 |W x' - (W
+A) x|^2 + const needs neither a division nor memory for W x'.
 
 The optimal proposals are the law of the new state given the old one and the new row of
 observations, N(M x + K y, S S') and at time 0 N(c + K y, S S'), where that row is observed wholly;

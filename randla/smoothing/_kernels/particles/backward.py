@@ -61,7 +61,7 @@ def cumulate(row):
 
 @kernel
 def report(info, code, t):
-    """Keep the first fault and its time, and count all of them."""
+    """Keep the first error and its time, and count all of them."""
     if info[0] == OK:
         info[0], info[1] = code, t
     info[2] += 1
@@ -205,7 +205,7 @@ def choose(levels, last, now, kept, proposed):
 
 @kernel
 def count_impossible(densities, log_weights):
-    """Pairs of density zero whose particle has a weight all the same."""
+    """Pairs of density zero whose particle nevertheless has a weight."""
     n = 0
     for i in range(densities.size):
         n += densities[i] == -math.inf and log_weights[i] > -math.inf

@@ -1,4 +1,4 @@
-"""The genealogy of a filter's particles, and the variances that it shows.
+"""The genealogy of a filter's particles, and the variances estimated from it.
 
 The particles of time t that descend from particle j of time k are a family. Times between two
 resamplings have the same families: a *generation*. The particles are kept in an order in which

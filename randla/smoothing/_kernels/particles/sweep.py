@@ -134,8 +134,8 @@ def sweep_template(propagate, begin_sum, update):
     ):
         """Advance over the times begin, ..., end - 1 of a sweep, or over `n_sweeps` whole ones.
 
-        The arguments are records of `randla.smoothing._particles.records`, where the shapes are
-        told. With `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its
+        The arguments are records of `randla.smoothing._particles.records`, with the shapes given
+        there. With `conditional` slot 0 follows `path` (T,) or (T, d). At the end of sweep s its
         estimate goes to estimates[s] and, if a path is traced, the new one to `path` and paths[s];
         changed (T,) counts the times at which it left the old one.
         """
