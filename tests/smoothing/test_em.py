@@ -123,7 +123,7 @@ def test_particle_em_of_a_chain():
 
 @pytest.mark.parametrize("model", [AR1, PLANE], ids=["scalar", "vector"])
 def test_statistics_of_a_path(model):
-    # The compiled functional along a path against the definition, with rows missing in part.
+    # The compiled functional along a path against the definition, with rows partly missing.
     x, y = model.simulate(7, rng=4)
     y[2] = np.nan
     y[4].flat[0] = np.nan
@@ -188,7 +188,7 @@ def test_em_names_observations_that_are_too_few(model, y, text):
 def test_em_refuses_rows_that_are_missing_in_part():
     y = PLANE_SERIES.copy()
     y[3, 0] = np.nan
-    with pytest.raises(ValueError, match="missing in part"):
+    with pytest.raises(ValueError, match="partly missing"):
         maximum_likelihood(PLANE, y, optimizer="em", method="exact")
     result = maximum_likelihood(
         PLANE, y, free="transition_matrix", optimizer="em", method="exact", n_steps=20

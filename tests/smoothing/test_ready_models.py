@@ -375,7 +375,10 @@ def test_a_model_does_not_change(name):
     public = [n for n in vars(MODELS[name]) if not n.startswith("_")]
     assert {"theta", "names"} < set(public)
     for attribute in public:
-        with pytest.raises(AttributeError, match=f"a model does not change: {attribute} is set"):
+        with pytest.raises(
+            AttributeError,
+            match=f"a model is immutable: use replace instead of setting {attribute}",
+        ):
             setattr(MODELS[name], attribute, getattr(MODELS[name], attribute))
 
 

@@ -44,7 +44,7 @@ class QuasiNewton:
             self._step()
 
     def measure(self) -> None:
-        """Compute the curvature from differences of the gradient; upward directions are reversed."""
+        """Compute the curvature from differences of the gradient; upward directions reversed."""
         z = self.places[-1]
         try:
             ends = [self.at(z + step)[1] for step in _DIFFERENCE * np.eye(len(z))]

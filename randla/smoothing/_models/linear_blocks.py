@@ -111,7 +111,7 @@ def block_at(blocks: Array, t: int) -> Array:
 
 
 def number_of_times(parts: dict[str, Array]) -> tuple[int | None, str]:
-    """T and the argument that tells it; None if no argument has a time axis."""
+    """T and the argument that sets it; None if no argument has a time axis."""
     n_times, source = None, ""
     for name, part in parts.items():
         if not has_time_axis(name, part):
@@ -137,7 +137,7 @@ def as_directions(diffuse: ArrayLike | None, d: int) -> tuple[Array, NDArray[np.
         return np.empty((d, 0)), none
     try:
         mask = np.asarray(diffuse)
-    except ValueError:  # of rows of several lengths, which is told below
+    except ValueError:  # of rows of several lengths; reported below
         mask = none[:, None]
     if mask.dtype == np.bool_ and mask.ndim < 2:
         mask = np.atleast_1d(mask)
@@ -178,7 +178,7 @@ def is_regular(root: Array) -> bool:
 
 
 def with_variance(system: System, variances: Array) -> System:
-    """The same law of y: a variance of delta beside its flat law does not change that one."""
+    """The same law of y: a variance of delta in addition to its flat law has no effect on it."""
     d, q = len(system.P0_root), len(variances)
     M = np.concatenate([system.P0_root, system.directions.T * np.sqrt(variances)], axis=1)
     triangularize(M, d, d, d + q, np.zeros(d), np.empty(d, np.int64))

@@ -32,7 +32,7 @@ class StochasticVolatility(ReadyModel):
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number in its range.
+        If an argument is not a number in its range.
 
     References
     ----------

@@ -19,22 +19,22 @@ from randla.smoothing._posterior.moves import Point
 from randla.smoothing._posterior.priors import Prior
 from randla.smoothing._posterior.tuning import Pilot, Schedule
 
-N_LOOK = 100  # particles of the first look at the variance of log Zhat
+N_LOOK = 100  # particles of the first estimate of the variance of log Zhat
 LEAST = 40  # particles of a cloud
 _N_FILTERS, _WORST_VARIANCE, _MOST_TO_LOOK = 30, 9.0, 6400
 _N_POINTS, _N_FILTERS_AT_POINT = 10, 10  # where the variance is compared with that at the center
-_VARIANCES = 1e-6, 50.0  # what can be told from so few
+_VARIANCES = 1e-6, 50.0  # limit of what so few can show
 _FEWEST, _MOST = -1.0, 3.0  # doublings of the particles away from the center
-#: Standard deviations of log Zhat that are aimed at, and the most particles, by method.
+#: Target standard deviations of log Zhat, and the maximum number of particles, by method.
 _AIM = {"particle": (1.5, 5000), "pmmh": (1.0, 20000)}
 
 
 class Size(NamedTuple):
     """Particles as a function of the parameters, such that log Zhat is equally noisy everywhere.
 
-    Where a posterior reaches to precise observations, a number that fits its center gives chains
-    that hardly get there and then stick. A fixed function leaves the posterior as it is: the
-    target has a cloud of N(theta) particles at theta.
+    If a posterior extends to precise observations, a number suited to its center gives chains that
+    rarely get there and then stick. A fixed function does not change the posterior: the target has
+    a cloud of N(theta) particles at theta.
     """
 
     n: int  # at the center
@@ -55,10 +55,10 @@ def constant(n: int, z: Array) -> Size:
 
 
 class ParticleProblem(NamedTuple):
-    """What all chains share. Picklable."""
+    """The common data of all chains. Picklable."""
 
     prior: Prior
-    series: list[SmoothingProblem]  # independent ones, mostly one
+    series: list[SmoothingProblem]  # independent ones, usually one
     schedule: Schedule
     method: str  # "particle" or "pmmh"; "auto" until the pilot has chosen
     n_particles: int | None  # of collapsed and marginal moves; None: by the rules
@@ -77,7 +77,7 @@ class ParticleProblem(NamedTuple):
         return sum(len(one.y) for one in self.series)
 
     def arguments(self, theta: Array) -> Array:
-        """What the functions of the model are handed as `theta`."""
+        """The `theta` of the functions of the model."""
         return self.prior.model._at(read_only(theta))._arguments
 
 
@@ -108,11 +108,11 @@ class Smoother:
         return sum(part.filter.log_likelihood() for part in self.parts)
 
     def changed(self) -> NDArray[np.int64]:
-        """Sweeps in which the paths were left at each time, one series after another."""
+        """Sweeps in which the paths changed at each time, one series after another."""
         return np.concatenate([part.changed for part in self.parts])
 
     def start_counting(self) -> None:
-        """Forget these."""
+        """Reset these counts."""
         for part in self.parts:
             part.changed[:] = 0
 
@@ -135,7 +135,7 @@ class Clouds:
             if space is not taken:
                 return space
         space = Smoother(self.problem, self.size.at(z), self.stream)
-        if self.problem.method == "pmmh":  # any scheme will do, and this one adds the least noise
+        if self.problem.method == "pmmh":  # any scheme is valid, and this one adds the least noise
             for part in space.parts:
                 part.filter.resample_by(resample.SYSTEMATIC, 0.5)
         spaces.append(space)
@@ -148,7 +148,7 @@ class Clouds:
         return self.present.log_likelihood()
 
     def fresh(self, point: Point) -> Generator[int, None, float]:
-        """Run a filter at another point, beside the present cloud; returns log Zhat."""
+        """Run a filter at another point, next to the present cloud; returns log Zhat."""
         if point.log_prior == -math.inf:
             return -math.inf
         self.other = self._space(point.z, self.present)
@@ -177,7 +177,7 @@ class Clouds:
 def choose(problem: ParticleProblem, stream: Any, line: Array) -> Generator[int, None, Size | None]:
     """Particles of collapsed or marginal moves along a stretch of a chain (n, m).
 
-    None: collapsed moves are too dear.
+    None: collapsed moves are too expensive.
     """
     center = line.mean(axis=0)
     if problem.n_particles is not None:

@@ -18,7 +18,7 @@ def filter_template(propagate, scheme):
         """Advance the filter over the times begin, ..., end - 1.
 
         The arguments are records of `randla.smoothing._particles.records`, with the shapes given
-        there; `rows` (R, N, d) are the states as vectors, and `weights` carries the weights from one
+        there; `rows` (R, N, d) are the states as vectors, and `weights` has the weights from one
         call to the next. The filter is resampled where ESS < threshold * N. If `path` (T,) or
         (T, d) has rows slot 0 follows it; the scheme must then be multinomial. Filled are the
         moments (T, d), the track and, if it has rows, the table `weights_of_times` (R, N) of
