@@ -1,8 +1,8 @@
 """Powers, logarithms and exponentials that vectorize: no branches, no tables, no library calls.
 
-The functions are pasted into the loops of kernels, which LLVM then turns into vector code; the
-library's `pow` would be called for each number. Numbers are split into exponent and mantissa by
-their bits, and series of fixed length do the rest. Errors, against `math` and mpmath:
+The functions are inlined into the loops of kernels, which LLVM then turns into vector code; the
+library's `pow` would be a call for each number. Numbers are split into exponent and mantissa by
+their bits, and series of fixed length do the rest. Errors, compared with `math` and mpmath:
 
 ============  ===================================  ====================================
 ``log2(x)``   absolute, 2e-16 (1 + abs(log2 x))    x > 0, not subnormal, not inf

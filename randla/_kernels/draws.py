@@ -16,7 +16,7 @@ from randla._random import exponential, gamma, poisson, uniform
 
 _LARGEST = 9007199254740992  # 2^53: beyond, not every count is a float
 _INVERT_BELOW = 10.0  # expected counts from which rejection is faster, and its constants hold
-#: Shapes of beta and Dirichlet from which log U / shape is finite whatever U.
+#: Shapes of beta and Dirichlet from which log U / shape is finite for any U.
 _LEAST_SHAPE = 1e-300
 
 # log k! = log(2 pi) / 2 + (k + 1/2) log(k + 1) - (k + 1) + _stirling(k)
@@ -190,7 +190,7 @@ def multinomial(state, n, probs, out):
             out[k] = -1
             continue
         count, p = left, max(probs[k], 0.0)
-        if k < last and left > 0.0:  # the last category takes what is left
+        if k < last and left > 0.0:  # the last category takes the rest
             whole = high + low
             high, low = _minus(high, low, p)
             rest = high + low  # not whole - p: the smaller of p and the rest keeps its digits

@@ -1,7 +1,7 @@
-"""What Mehrotra's method decides between its passes over the rows, and whole iterations.
+"""The decisions of Mehrotra's method between its passes over the rows, and whole iterations.
 
-The passes are those of `interior_point`; rows in one part need nothing else between them than the
-few lines here, so that iterations are one call, which leaves the interpreter to other threads.
+The passes are those of `interior_point`; rows in one part need only the few lines here between
+them, so that iterations are one call, which leaves the interpreter to other threads.
 
 Source: Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2
 (1992), 575-601; bounded dual variables as in Portnoy and Koenker, Statist. Sci. 12 (1997).
@@ -34,7 +34,7 @@ def centering(dual, primal, first, second, mu):
 
 @kernel
 def iterate(part, tau, goal, feasible, mu, x, L, vectors):
-    """One iteration from the sums of `form`, which are renewed; x (d,) takes its step.
+    """One iteration from the sums of `form`, which are updated; x (d,) takes its step.
 
     goal (d,) is (1 - tau) A'1; with `feasible` A'a is known to equal it. vectors (3, w) is zero
     beyond d, L (d, d). Returns whether the directions were finite (else nothing was changed that
@@ -71,9 +71,9 @@ def iterate_until(
 ):
     """Iterate until the gap is at most `limit` times (`constant` + the loss of rows near the fit).
 
-    Those are all but `far_rows`; their loss counts as no less than a `fraction` of that of all. A
-    lower bound above `target` will do as well. At least one iteration. Returns how many there
-    were, whether the last directions were finite, and what `form` returned last.
+    Rows near the fit are all but `far_rows`; their loss counts as at least a `fraction` of the
+    total. A lower bound above `target` also ends it. At least one iteration. Returns their number,
+    whether the last directions were finite, and what `form` returned last.
     """
     d, B = goal.size, part.state.shape[2]
     L, vectors = np.empty((d, d)), np.zeros((3, part.g.shape[1]))

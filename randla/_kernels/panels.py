@@ -4,7 +4,7 @@ Entry j of row ``k * PANEL + t`` of an (n, d) matrix is ``panels[k, j, t]`` of a
 (K, w, PANEL). w is d rounded up to an even number, as loops take two columns at a time; columns
 beyond d and rows beyond n are zero. Vectors over the rows are (K, PANEL). All inner loops run over
 the rows of a panel, with unit stride and without branches, and a panel of a few dozen columns stays
-in the first- or second-level cache while a kernel goes over it.
+in the first- or second-level cache while a kernel processes it.
 """
 
 import math

@@ -131,8 +131,8 @@ class CrudeOil(NamedTuple):
 def crude_oil() -> CrudeOil:
     """Daily spot price of West Texas Intermediate crude oil, 1986 to January 2019.
 
-    Days without a price are left out. ``100 * np.diff(np.log(prices))`` are returns in percent:
-    a volatile series with long quiet and long wild stretches.
+    Days without a price are left out. ``100 * np.diff(np.log(prices))`` are returns in percent: a
+    volatile series with long calm and long turbulent periods.
 
     Returns
     -------
