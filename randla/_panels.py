@@ -71,7 +71,7 @@ class Panels:
         return np.divide(size, self.weight, out=np.zeros_like(size), where=self.weight > 0.0)
 
     def each_part(self, task: Callable[[int, slice, int], T], passes: float = 1.0) -> list[T]:
-        """``task(part, its panels, rows from its first on)`` for the parts, on threads if worthwhile.
+        """``task(part, its panels, rows from its first on)`` for the parts, on threads if that pays.
 
         The cost is that of `passes` products with a vector.
         """
