@@ -71,7 +71,7 @@ class Panels:
         return np.divide(size, self.weight, out=np.zeros_like(size), where=self.weight > 0.0)
 
     def each_part(self, task: Callable[[int, slice, int], T], passes: float = 1.0) -> list[T]:
-        """``task(part, its panels, rows from its first on)`` for the parts, on threads if that pays.
+        """``task(part, its panels, rows from its first on)`` for the parts, perhaps on threads.
 
         The cost is that of `passes` products with a vector.
         """
@@ -161,7 +161,7 @@ def fill_lines(out: Array, rows: NDArray[Any]) -> None:
     """Transpose rows (m, d) into out (K, d, PANEL), panel by panel."""
     m, d = rows.shape
     full = m // PANEL
-    whole = rows[: full * PANEL].reshape(full, PANEL, d)  # a view, whatever the strides
+    whole = rows[: full * PANEL].reshape(full, PANEL, d)  # a view, for any strides
     np.copyto(out[:full], whole.transpose(0, 2, 1))
     if m > full * PANEL:
         np.copyto(out[full, :, : m - full * PANEL], rows[full * PANEL :].T)

@@ -221,7 +221,10 @@ def normal(state):
                 y = -math.log1p(-uniform(state))
                 if 2.0 * y > x * x:
                     return sign * (_NORMAL_TAIL + x)
-        low, high = _NORMAL_DENSITY[layer], _NORMAL_DENSITY[layer + 1]  # the strip beside the curve
+        low, high = (
+            _NORMAL_DENSITY[layer],
+            _NORMAL_DENSITY[layer + 1],
+        )  # the strip at the curve
         if low + uniform(state) * (high - low) < math.exp(-0.5 * x * x):
             return sign * x
 

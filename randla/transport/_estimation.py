@@ -121,7 +121,7 @@ class SlicedEstimator:
         return self._result(None, None, plain_mean(f), f, f)
 
     def final(self, result: SlicedWassersteinResult) -> SlicedWassersteinResult:
-        """Return the result, and warn if controls were asked for but not used."""
+        """Return the result, and warn if controls were requested but not used."""
         if self._warning is not None:
             warn_caller(self._warning, FewProjectionsWarning)
         return result

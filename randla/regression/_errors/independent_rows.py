@@ -43,8 +43,8 @@ from randla.regression._kernels import robust as kernels
 _EPS = float(np.finfo(np.float64).eps)
 #: 1 - h below which a row stands alone: its residual is zero for any error.
 _ALONE = 1e-10
-#: Fraction of a coefficient (in a basis of norm 1) that rows standing alone may determine, apart
-#: from rounding errors.
+#: Fraction of a coefficient (in a basis of norm 1) that rows standing alone may determine, except
+#: for rounding errors.
 _OF_ALONE = 1e-7
 _STANDS_ALONE = (
     "it depends on one row of leverage one, whose residual is zero whatever the error of that row"

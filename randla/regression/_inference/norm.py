@@ -30,7 +30,7 @@ _ALONE = 1e-10
 #: Residuals, relative to a typical one, below which the second derivative is cut off.
 _SMALL = 1e-12
 _ASSUMED = "independent rows, sandwich with the factors of HC3"
-_NOT_TOLD = "the rows, without those that stand alone, do not determine it"
+_UNDETERMINED = "the rows, without those that stand alone, do not determine it"
 _NOTE = "95 % intervals covered in 88 to 95 % of simulations with 100 rows"
 
 
@@ -51,7 +51,7 @@ def norm_errors(rows: LpRows, options: InferenceOptions) -> Errors:
     basis = Basis.of(rows)
     covariance, lost = _sandwich(rows, basis)
     covariance[lost] = covariance[:, lost] = np.nan
-    df, reasons = float(data.n_rows - fit.rank), dict.fromkeys(lost.tolist(), _NOT_TOLD)
+    df, reasons = float(data.n_rows - fit.rank), dict.fromkeys(lost.tolist(), _UNDETERMINED)
     errors = Errors(
         covariance, np.full(fit.x.shape, df), _ASSUMED, (_NOTE,), reasons=reasons,
         unit=data.coefficient_units,
@@ -71,11 +71,11 @@ def _sandwich(rows: LpRows, basis: Basis) -> tuple[Array, NDArray[np.intp]]:
         _squares, rows.u, data.w, shapes=[(r, r), (r, r)], root=bread.root, repeats=data.repeats,
         **loss,
     )  # fmt: skip
-    told = bread.holds(T)
+    determined = bread.holds(T)
     if D_alone.any():
-        told &= Bread.of(D - D_alone, data.n_rows).holds(T)
+        determined &= Bread.of(D - D_alone, data.n_rows).holds(T)
     half = T @ bread.inverse
-    return rows.unit**2 * (half @ meat @ half.T), np.flatnonzero(~told)
+    return rows.unit**2 * (half @ meat @ half.T), np.flatnonzero(~determined)
 
 
 def _rows(

@@ -38,7 +38,7 @@ _ASSUMED = {
     "cluster": "independent groups, jackknife (CR3)",
     "CR1": "independent groups, CR1 (Parente-Santos Silva)",
 }
-_NOT_TOLD = "at tau = {:g} too few rows determine it"
+_UNDETERMINED = "at tau = {:g} too few rows determine it"
 _ALL_ZERO = "the scores of all groups are zero, as each has as many rows on either side"
 #: Variance, relative to that of independent rows, which is a rounding error.
 _BALANCED = 1e-20
@@ -85,7 +85,7 @@ def _clustered(residuals: Residuals, basis: Basis, f: Any, kind: str) -> Errors:
             reasons = {j: reason for j, reason in reasons.items() if j not in numbers}
             df[:, t] = np.where(np.isnan(df[:, t]), sums.scores.shape[0] - 1.0, df[:, t])
         else:
-            reasons |= dict.fromkeys(numbers, _NOT_TOLD.format(rows.fit.taus[t]))
+            reasons |= dict.fromkeys(numbers, _UNDETERMINED.format(rows.fit.taus[t]))
         span = slice(numbers.start, numbers.stop)
         covariance[span] = covariance[:, span] = 0.0 if perfect[t] else np.nan
     for t in np.flatnonzero(~(empty | perfect)):  # signs that balance in all groups
@@ -166,9 +166,11 @@ def _sandwich(residuals: Residuals, basis: Basis, f: Any) -> tuple[Array, dict[i
         for s in range(k)
     ]
     covariance = np.block(blocks)
-    told = np.stack([b.holds(T) | z for b, z in zip(breads, perfect, strict=True)])
-    covariance[~told.ravel()] = covariance[:, ~told.ravel()] = np.nan
-    reasons = {int(t * data.d + j): _NOT_TOLD.format(taus[t]) for t, j in np.argwhere(~told)}
+    determined = np.stack([b.holds(T) | z for b, z in zip(breads, perfect, strict=True)])
+    covariance[~determined.ravel()] = covariance[:, ~determined.ravel()] = np.nan
+    reasons = {
+        int(t * data.d + j): _UNDETERMINED.format(taus[t]) for t, j in np.argwhere(~determined)
+    }
     return covariance, reasons
 
 

@@ -70,7 +70,7 @@ def rank_errors(
     df = np.broadcast_to(robust.degrees_of_freedom, (d, k)).astype(float)
     error = _ERROR / max(d * k, 10)
     reach = t_of_tail(0.5 * error, df)
-    known = np.repeat(rows.told[:, None], k, axis=1)
+    known = np.repeat(rows.determined[:, None], k, axis=1)
     steps: dict[tuple[int, int], tuple[Steps, Steps]] = {}
     walks: list[tuple[int, int, _Walk]] = []
     for q, tau in enumerate(taus):

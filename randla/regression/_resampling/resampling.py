@@ -89,14 +89,14 @@ class NullSpace:
     ----------
     basis : (d, d - rank) ndarray
         Orthonormal.
-    told : (d,) ndarray of bool
+    determined : (d,) ndarray of bool
         Which coefficients are functions of X y.
     alone : (d,) ndarray of bool or None
         Which coefficients a single row determines, so that it follows all errors of that row.
     """
 
     basis: Array
-    told: NDArray[np.bool_]
+    determined: NDArray[np.bool_]
     alone: NDArray[np.bool_] | None = None
 
     @classmethod
@@ -128,9 +128,9 @@ def spread(data: FittedData, x: Array, moves: Array, null: NullSpace) -> Errors:
     flat = moves.transpose(0, 2, 1).reshape(m, k * d)  # coefficients fastest
     centered = flat - flat.mean(axis=0)
     covariance = complete = centered.T @ centered / (m - 1)
-    reasons = dict.fromkeys(np.flatnonzero(~null.told).tolist(), NOT_DETERMINED)
+    reasons = dict.fromkeys(np.flatnonzero(~null.determined).tolist(), NOT_DETERMINED)
     if null.alone is not None:
-        reasons |= dict.fromkeys(np.flatnonzero(null.told & null.alone).tolist(), _ALONE)
+        reasons |= dict.fromkeys(np.flatnonzero(null.determined & null.alone).tolist(), _ALONE)
     if reasons:
         lost = (np.array(list(reasons)) + d * np.arange(k)[:, None]).ravel()
         covariance = complete.copy()

@@ -63,9 +63,9 @@ class FittedRows:
         )
 
     @property
-    def told(self) -> NDArray[np.bool_]:
+    def determined(self) -> NDArray[np.bool_]:
         """Which coefficients are functions of A x."""
-        return NullSpace.of(self.null, np.ones(self.data.d)).told
+        return NullSpace.of(self.null, np.ones(self.data.d)).determined
 
     def decided_alone(self, repeats: bool) -> NDArray[np.bool_]:
         """Which coefficients a single row determines; frequencies above 1 are several rows."""

@@ -28,7 +28,7 @@ from randla.sampling._scores.result import (
     relative_gap,
 )
 from randla.sampling._scores.sensitivity_max import max_norm_sensitivities
-from randla.sampling._scores.sensitivity_sample import Beside
+from randla.sampling._scores.sensitivity_sample import RowReference
 
 _AFFORDABLE = 10.0  # seconds of one core for which "auto" solves for rows
 _PILOT = 64  # rows whose iterations predict how many all rows need
@@ -321,20 +321,20 @@ def _sketched(
     options: dict[str, Any] = {"kind": "sensitivity-sketch", "p": bounds.p}
     if state.white.rank == 0:
         return Scores.of(high, (low, high), certified=True, residual=0.0, **options)
-    beside = Beside.of(bounds, key)
+    reference = RowReference.of(bounds, key)
     if affordable_only:
         k = tall.n if rows is None else len(rows)
         sample = pilot(k) if rows is None else np.sort(rows[pilot(k)])
-        targets, places = whitened_rows(bounds, sample), beside.places(sample)
-        if not affordable(beside.solver, k, targets, places, _SKETCH_RTOL):
+        targets, places = whitened_rows(bounds, sample), reference.places(sample)
+        if not affordable(reference.solver, k, targets, places, _SKETCH_RTOL):
             return None
     T = state.white.transform
     if tall.lazy:  # all of them, if requested
-        table = tall.map_rows(_estimates, width=2, T=T, beside=beside, progress=False)[subset]
+        table = tall.map_rows(_estimates, width=2, T=T, reference=reference, progress=False)[subset]
         n_iterations = state.n_iterations
     else:
         block = tall if rows is None else tall.take(rows)
-        table = _estimates(block, rows, T=T, beside=beside, progress=progress)
+        table = _estimates(block, rows, T=T, reference=reference, progress=progress)
         n_iterations = int(table[:, 1].max(initial=0.0))
     values = np.clip(table[:, 0], low, high)
     ends = bounds.certified(low, high)
@@ -345,7 +345,12 @@ def _sketched(
 
 
 def _estimates(
-    block: Any, rows: NDArray[np.int64] | None = None, *, T: Array, beside: Beside, progress: bool
+    block: Any,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    T: Array,
+    reference: RowReference,
+    progress: bool,
 ) -> Array:
     """Estimates for the rows of a block, (n, 2) with iterations; whitened rows take memory."""
     rows = block.first + np.arange(block.n) if rows is None else rows
@@ -354,6 +359,6 @@ def _estimates(
         part = slice(first, min(first + _ESTIMATED_ROWS, block.n))
         targets = block.times(T, part.start, part.stop)
         table[part] = np.stack(
-            beside.estimates(targets, rows[part], _SKETCH_RTOL, progress), axis=1
+            reference.estimates(targets, rows[part], _SKETCH_RTOL, progress), axis=1
         )
     return table

@@ -35,14 +35,14 @@ _UNSTABLE = 1.1
 
 
 @dataclass(frozen=True)
-class Beside:
+class RowReference:
     """A weighted sample of the rows, against which others are solved for, and their indices."""
 
     solver: SensitivitySolver
     sample: NDArray[np.int64]
 
     @classmethod
-    def of(cls, bounds: SensitivityBounds, key: np.uint64) -> "Beside":
+    def of(cls, bounds: SensitivityBounds, key: np.uint64) -> "RowReference":
         """About 40 d rows, drawn by their Lewis weights."""
         weights = np.exp(bounds.state.log_weights)
         size = _SAMPLE_ROWS * bounds.state.white.rank
@@ -85,20 +85,22 @@ def sampling_sensitivities(tall: TallMatrix, p: float, rng: Any, *, rough: bool)
     k = int(tall.compute(is_open.sum()))
     if not worth_a_sketch(k, tall.n, state.white.rank, p):
         return values
-    beside = Beside.of(bounds, draw_key(rng))
+    reference = RowReference.of(bounds, draw_key(rng))
     T = bounds.state.white.transform
-    return tall.map_rows(_filled, values, is_open, bounds.lower, bounds.upper, T=T, beside=beside)
+    return tall.map_rows(
+        _filled, values, is_open, bounds.lower, bounds.upper, T=T, reference=reference
+    )
 
 
 def _filled(
     block: MemoryMatrix, values: Array, is_open: Any, low: Array, high: Array, *, T: Array,
-    beside: Beside,
+    reference: RowReference,
 ) -> Array:  # fmt: skip
     """The values of a block, with estimates where they are undecided."""
     rows, values = np.flatnonzero(is_open), np.array(values)
     if len(rows):
         targets = block.take(rows).times(T)
-        estimates, _ = beside.estimates(targets, block.first + rows, _SAMPLING_RTOL)
+        estimates, _ = reference.estimates(targets, block.first + rows, _SAMPLING_RTOL)
         values[rows] = np.clip(estimates, low[rows], high[rows])
     return values
 

@@ -8,7 +8,7 @@ widths, with the cache lines of the next block prefetched in between.
 
 Tiles have rows of whole vectors; their unused columns hold zeros. Arrays are flat (1-D, C), of one
 dtype in a call; positions, strides and counts are in entries, `count` a multiple of `lanes`
-unless stated. Beside each function stands its meaning in NumPy, which runs when Numba's JIT is
+unless stated. Each function is defined next to its NumPy twin, which runs when Numba's JIT is
 disabled.
 """
 

@@ -233,7 +233,7 @@ def _run_filter(
         more = diffuse.solve_start(system, past, start, columns, E)
         inflation, is_certain = start.inflation.copy(), time >= 0
         if is_certain or inflation.max() > _RATHER_CERTAIN:
-            # Given delta a row is certain, or nearly so beside the others. With a variance of
+            # Given delta a row is certain, or nearly so next to the others. With a variance of
             # delta, which changes nothing, it is not; one as large as the other rows leave costs
             # no digits.
             variances = _natural_variances(start, _UNDETERMINED if is_certain else 1e20)

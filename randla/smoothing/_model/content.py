@@ -28,8 +28,8 @@ import randla
 config: Any = numba_config
 # Modules whose version determines their content.
 LIBRARIES = ("builtins", "cmath", "llvmlite", "math", "numba", "numpy", "operator", "scipy")
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))  # repr tells all
-# All that matters of a code object beside its constants.
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))  # repr shows all
+# All that matters of a code object besides its constants.
 _CODE_FIELDS = (
     "code", "names", "varnames", "exceptiontable", "freevars", "cellvars", "flags", "argcount",
     "posonlyargcount", "kwonlyargcount",

@@ -15,7 +15,7 @@ Rows on which the insertion pass would take long (narrow clusters far apart, num
 the last place apart) are sorted by counting passes over all of their bits instead. Both ways are
 stable, so that the result, permutation included, is that of ``argsort(kind="stable")``.
 
-Work for n numbers: about a dozen sequential or scattered passes in cache, whatever n; a comparison
+Work for n numbers: about a dozen sequential or scattered passes in cache, for any n; a comparison
 sort needs log2(n) unpredictable branches for each number. Rows are finite.
 """
 

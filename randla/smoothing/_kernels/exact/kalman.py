@@ -164,7 +164,7 @@ def observe_row(y, H, R_root, d, m, S, M, floor, pivots, seen, e):
             if H[i, j] != 0.0:
                 scale += abs(H[i, j]) * row_norm(S, j, dim)
                 for b in range(dim):
-                    M[a, n + b] += H[i, j] * S[j, b]  # H S beside R_root
+                    M[a, n + b] += H[i, j] * S[j, b]  # H S next to R_root
         floor[a] = tiny * scale
     for j in range(dim):  # the second block row, [0, S]
         for b in range(n):
@@ -217,7 +217,7 @@ def predict(A, Q_root, c, m, S, M, floor, pivots, G, C):
             if A[i, j] != 0.0:
                 scale += abs(A[i, j]) * row_norm(S, j, d)
                 for b in range(d):
-                    M[i, b] += A[i, j] * S[j, b]  # A S beside Q_root
+                    M[i, b] += A[i, j] * S[j, b]  # A S next to Q_root
         floor[i] = tiny * scale
     floor[d:] = 0.0
     triangularize(M, n_rows, n_rows, 2 * d, floor, pivots)

@@ -3,7 +3,7 @@
 The weights of a cloud come as a record ``weights = (normalized, cumulative, guide, spacings)``:
 `normalized` (N,) sums to one, `cumulative` (N,) holds its partial sums and their end `total`
 stands beside it; the last entry of `cumulative` is inf, so that a search never runs past the end,
-whatever the rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
+for any rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
 
 Sources: Douc, Cappe and Moulines, "Comparison of resampling schemes for particle filtering",
 ISPA (2005); Chen and Asau, "On generating random variates from an empirical distribution", AIIE
