@@ -64,7 +64,7 @@ def draw_keys(rng: Any, n: int) -> np.ndarray:
 
 
 def generator_from_key(key: np.uint64) -> np.random.Generator:
-    """NumPy's generator for the small draws that are made once, outside of kernels."""
+    """NumPy's generator for the small draws that are made once, outside kernels."""
     return np.random.default_rng(int(key))
 
 

@@ -155,7 +155,7 @@ def dirichlet(state, alpha, out):
         top = max(top, out[k])
     total = 0.0
     for k in range(out.size):
-        out[k] = math.exp(out[k] - top)  # the largest is 1: their sum is no zero
+        out[k] = math.exp(out[k] - top)  # the largest is 1: their sum is not zero
         total += out[k]
     for k in range(out.size):
         out[k] /= total
@@ -177,7 +177,7 @@ def multinomial(state, n, probs, out):
     for `categorical`.
     """
     high, low, lowest, last = 0.0, 0.0, 0.0, -1
-    for k in range(probs.size):  # the sum in two floats, so that what is left keeps its digits
+    for k in range(probs.size):  # the sum in two floats, so that the rest keeps its digits
         p = probs[k]
         high, low = _minus(high, low, -p) if not p <= 0.0 else (high, low)
         lowest = min(lowest, p)

@@ -85,7 +85,7 @@ def iterate_until(
         positive, total, gap, mu = up, size, left, product
         count += 1
         value = tau * positive + (1.0 - tau) * (total - positive)
-        near = value  # what is left is the loss of the rows near the fit
+        near = value  # the rest is the loss of the rows near the fit
         for k in range(far_rows.size):
             r = part.state[far_rows[k] // B, RESIDUAL, far_rows[k] % B]
             near -= max(tau * r, (tau - 1.0) * r)

@@ -217,7 +217,7 @@ def _weighted(
 
 def _normal_equations(block: Any, B: Array, *, P: Array | None, triangular: bool) -> Array:
     G, C = block.normal_equations(B, P, triangular=triangular, single=False)
-    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a look at their range
+    below = np.append(np.zeros(len(G)), (B * B).sum(axis=0))  # |b_j|^2, for a check of their range
     return np.vstack([np.hstack([G, C]), below])
 
 

@@ -48,7 +48,7 @@ class DenseMatrix(MemoryMatrix):
         X = self.A[i:j]
         if self.columns is not None:
             X = X[:, self.columns]
-        if row_scale is None and self.column_scale is None and X.dtype == np.float64:  # as it lies
+        if row_scale is None and self.column_scale is None and X.dtype == np.float64:  # unchanged
             return X
         out = np.empty((j - i, self.d)) if out is None else out[: j - i]
         if row_scale is None:

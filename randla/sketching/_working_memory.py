@@ -27,7 +27,7 @@ class StridedView(NamedTuple):
 
 
 def strided_view(A: NDArray[Any]) -> StridedView:
-    """The flat view of a matrix, without a copy unless a stride is no multiple of the itemsize."""
+    """The flat view of a matrix, without a copy unless a stride is not a multiple of the itemsize."""
     size, width = A.itemsize, A.shape[1]
     if any(stride % size for stride in A.strides):
         A = np.ascontiguousarray(A)
@@ -41,7 +41,7 @@ def strided_view(A: NDArray[Any]) -> StridedView:
     flat = np.lib.stride_tricks.as_strided(lowest, (high - low + 1,), (size,), writeable=False)
     row_step, column_step = steps
     if width == 1:
-        column_step = 1  # one column: any step will do, and this one takes the fast loop
+        column_step = 1  # one column: any step is valid, and this one takes the fast loop
     return StridedView(flat, -low, row_step, column_step, width)
 
 

@@ -170,7 +170,7 @@ def _rough_solution(rows: Panels, residuals: Array, tau: float) -> tuple[Array, 
     The cut shrinks with the residuals until it settles.
     """
     n = min(rows.n, _ROUGH_ROWS)
-    index = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows will do
+    index = np.random.default_rng(0).choice(rows.n, n, replace=False)  # any rows suffice
     sample = rows.subset(index, residuals)
     everywhere = np.ones(sample.rhs.shape, bool)
     factor = Cholesky(sample.gram())

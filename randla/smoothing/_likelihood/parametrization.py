@@ -27,7 +27,7 @@ from randla.smoothing._models.structural_parts import (
 
 # Keep the default scale unless the estimated one differs by this factor.
 _SAME_UNIT = 10.0
-# Most differences of the score by which a standard error is looked for.
+# Maximum number of differences of the score in the search for a standard error.
 _UNIT_ROUNDS = 12
 _LARGEST_GRADIENT = 1e140  # also g^2 / 1e-14 is finite, which is the length of a Newton step
 IntArray = NDArray[np.intp]
@@ -224,7 +224,7 @@ class Parametrization:
 
 def _standard_error(score: Callable[[Array], Array], theta: Array, k: int) -> float | None:
     """Standard error of theta[k] from differences of its score over a tenth of that error."""
-    step = abs(float(theta[k])) or 1.0  # any unit will do to begin with
+    step = abs(float(theta[k])) or 1.0  # any unit to begin with
     for _ in range(_UNIT_ROUNDS):
         ends = np.array([theta, theta])
         ends[:, k] += [-step, step]

@@ -23,7 +23,7 @@ class QuasiNewton:
     """A search from `z` upward to a maximum, which can be interrupted and resumed.
 
     Nocedal and Wright, "Numerical Optimization" (2006), chapter 6. `at` may raise ValueError, or
-    return what is not finite, where there is no likelihood: the step is shortened.
+    return values that are not finite, if there is no likelihood: the step is shortened.
     """
 
     def __init__(self, at: Objective, z: Array) -> None:

@@ -85,7 +85,7 @@ class FilterRun(ParticleRun):
 
     def first_piece(self) -> int:
         """Times that take well below a second unless the model is very slow."""
-        return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # some 30 ms
+        return max(1, int(1e6 / (self.particles.states[0].size + 1)))  # about 30 ms
 
     def advance(self, begin: int, end: int, path: Array | None = None) -> None:
         """Run the times begin, ..., end - 1; with `path` conditional on it, in slot 0."""

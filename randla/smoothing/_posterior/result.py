@@ -75,7 +75,7 @@ class PosteriorResult(Result):
     burn_in: int
     model: StateSpaceModel
     _y: Any = field(repr=False)
-    _last_states: Array | None = field(repr=False)  # (n_chains, n_kept, d); None: drawn if asked
+    _last_states: Array | None = field(repr=False)  # (n_chains, n_kept, d); None: drawn on demand
 
     _shown: ClassVar[tuple[str, ...]] = (
         "names", "mean", "sd", "standard_error", "r_hat", "ess_bulk", "method", "n_chains",

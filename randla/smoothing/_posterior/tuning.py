@@ -52,7 +52,7 @@ class Sampler(Protocol):
         """All parameters there."""
 
     def iterate(self, k: int, adapt: bool) -> Iterator[int]:
-        """Make iteration k >= 0; yields inside of long work."""
+        """Make iteration k >= 0; yields inside long work."""
 
     def learn(self, pilot: Pilot) -> None:
         """Take over a new center and shape."""

@@ -130,7 +130,7 @@ def project_packed(theta, X, first_scale, second_scale, center, last_scale, pack
 
     For many coordinates: some of them of a tile of W points at a time are copied into `pack`
     (K, W), which stays in the second-level cache while all directions use it. So X is read once,
-    as it lies. theta (B, d'), with zeros that make both multiples of four; `sums` (4, W).
+    in place. theta (B, d'), with zeros that make both multiples of four; `sums` (4, W).
     """
     n, d = X.shape
     n_blocks = -(-d // pack.shape[0])

@@ -39,7 +39,7 @@ def digit_bits(n):
     log = 0
     while (1 << log) < n:
         log += 1
-    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # some 2^8 keys a number
+    return min(max(log // 2 + 4, 6), 11 if log < 19 else 13)  # about 2^8 keys a number
 
 
 @inner_summing_kernel

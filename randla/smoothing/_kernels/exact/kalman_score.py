@@ -73,7 +73,7 @@ def gradient(system, past, work, g):
 
 @inner_summing_kernel
 def multiply_right(Y, G, W):
-    """Y G' in the place of Y."""
+    """Y G' instead of Y."""
     for i in range(Y.shape[0]):
         for j in range(Y.shape[0]):
             W[i, j] = Y[i, j]

@@ -83,7 +83,7 @@ def make_backward_row(log_transition):
         if n_nan > 0 and top != -math.inf:
             report(info, NAN_TRANSITION, t)
             return 0.0
-        if top == -math.inf:  # then all differences are NaN: look at the logarithms themselves
+        if top == -math.inf:  # then all differences are NaN: check the logarithms themselves
             for k in range(logs.size):
                 if logs[k] != logs[k]:
                     report(info, NAN_TRANSITION, t)
@@ -193,7 +193,7 @@ def draw_proposals(stream, cumulative, total, guide, indices, levels):
 def choose(levels, last, now, kept, proposed):
     """Metropolis-Hastings choices, in a loop that vectorizes.
 
-    Proposals have the law W_t, so the weights cancel from the ratio of targets and what is left
+    Proposals have the law W_t, so the weights cancel from the ratio of targets and the rest
     is q(X^j, x) / q(X^J, x): accept where u < exp(proposed - kept).
     """
     for i in range(now.size):

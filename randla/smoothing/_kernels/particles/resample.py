@@ -1,8 +1,8 @@
 """Drawing ancestors, and the guide table for single draws in O(1).
 
 The weights of a cloud come as a record ``weights = (normalized, cumulative, guide, spacings)``:
-`normalized` (N,) sums to one, `cumulative` (N,) holds its partial sums and their end `total`
-stands beside it; the last entry of `cumulative` is inf, so that a search never runs past the end,
+`normalized` (N,) sums to one, `cumulative` (N,) has its partial sums, whose end `total` is passed
+separately; the last entry of `cumulative` is inf, so that a search never runs past the end,
 for any rounding. `guide` (2 N,) int32 and `spacings` (N,) are work space.
 
 Sources: Douc, Cappe and Moulines, "Comparison of resampling schemes for particle filtering",
@@ -142,7 +142,7 @@ def residual(rng, weights, total, ancestors, first):
             ancestors[filled] = j  # `fill_gaps` makes the other copies
         filled += copies
         remainder += expected - copies
-        cumulative[j] = remainder  # in place: of what is left of the weights
+        cumulative[j] = remainder  # in place: of the remaining weights
     cumulative[n - 1] = np.inf
     filled = min(filled, n)
     fill_gaps(ancestors, filled)

@@ -183,7 +183,7 @@ def sweep_template(propagate, begin_sum, update):
                     )  # fmt: skip
                     if info[0] != OK:
                         return
-                    if trace:  # any draw will do that is chosen beforehand: the last one
+                    if trace:  # any draw that is chosen beforehand: the last one
                         for i in range(n):
                             traced[t, i] = indices[indices.shape[0] - 1, i]
                 level, totals[t], ess[t] = normalize(log_wn, w, cumulative, t, info)

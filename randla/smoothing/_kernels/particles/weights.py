@@ -81,7 +81,7 @@ def normalize(log_weights, weights, cumulative, t, info):
     total, squares, n_nan = exponentiate(log_weights, weights, top)
     if top == math.inf:
         info[0] = INFINITE_WEIGHT
-    elif top == -math.inf:  # then every difference is NaN: look at the weights themselves
+    elif top == -math.inf:  # then every difference is NaN: check the weights themselves
         info[0] = ALL_ZERO
         for i in range(log_weights.size):
             if log_weights[i] != log_weights[i]:
