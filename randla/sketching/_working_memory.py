@@ -27,7 +27,7 @@ class StridedView(NamedTuple):
 
 
 def strided_view(A: NDArray[Any]) -> StridedView:
-    """The flat view of a matrix, without a copy unless a stride is not a multiple of the itemsize."""
+    """The flat view of a matrix, copied only if a stride is not a multiple of the itemsize."""
     size, width = A.itemsize, A.shape[1]
     if any(stride % size for stride in A.strides):
         A = np.ascontiguousarray(A)
