@@ -37,7 +37,7 @@ class GaussianSketch(Sketch):
     n : int
         Rows of the operand.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same sketch for any number of threads.
+        The same seed gives the same sketch for any number of threads.
 
     Attributes
     ----------

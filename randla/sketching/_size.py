@@ -25,12 +25,12 @@ def sketch_size(d: int, *, eps: float, delta: float = 0.05, n: int | None = None
 
     For a Gaussian sketch, the error of a coefficient over :math:`|r| \sqrt{G_{jj}/(m - d + 1)}` has
     Student's t law with m - d + 1 degrees of freedom, exactly. With Bonferroni over d coefficients,
-    and a margin of 5 percent of `eps` for sketches with heavier tails, m is about :math:`d + 1.1\,
-    d z^2 / \epsilon^2` for `eps` up to 1, z the normal quantile of a tail of :math:`\delta/(2d)`,
-    so that :math:`z^2 \le 2 \ln(d/\delta)`. With `n` rows, sampled without replacement from N = n
-    padded to a power of two as in `SRHT`, the variance is smaller by :math:`(N - m)/(N - d)`, and
-    so is m. The theorem [1]_ has the third power of the logarithm; with the first power, measured
-    failure rates are below `delta`.
+    and a margin of 5 percent of `eps` for sketches with heavier tails, m is about
+    :math:`d + 1.1\, d z^2 / \epsilon^2` for `eps` up to 1, z the normal quantile of a tail of
+    :math:`\delta/(2d)`, so that :math:`z^2 \le 2 \ln(d/\delta)`. With `n` rows, sampled without
+    replacement from N = n padded to a power of two as in `SRHT`, the variance is smaller by
+    :math:`(N - m)/(N - d)`, and so is m. The theorem [1]_ has the third power of the logarithm;
+    with the first power, measured failure rates are below `delta`.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def sliced_wasserstein_flow(
     snapshots : int, optional
         Number of copies of the points to keep, evenly spaced from the start to the end; at least 2.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same path for any number of threads.
+        The same seed gives the same path for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 
@@ -187,7 +187,7 @@ def sliced_wasserstein_barycenter(
     first_step, callback, every, snapshots
         As for `sliced_wasserstein_flow`; a `first_step` above zero requires `start`.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same points for any number of threads.
+        The same seed gives the same points for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 

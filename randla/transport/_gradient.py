@@ -143,7 +143,7 @@ def sliced_wasserstein_gradient(
         Also differentiate by the weights of both clouds (at ties of levels, as between samples of
         equal size, the mean of the two one-sided derivatives).
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same numbers for any number of threads.
+        The same seed gives the same numbers for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 

@@ -119,7 +119,7 @@ def sliced_wasserstein_matrix(
         As for `sliced_wasserstein`. "auto" is "rqmc" for d = 2, and for d = 3 from 64 directions,
         otherwise "orthogonal"; below 16 directions "iid".
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same numbers for any number of threads.
+        The same seed gives the same numbers for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 

@@ -96,7 +96,7 @@ def max_sliced_wasserstein(
     max_iterations : int, default 200
         Maximum number of steps of each ascent.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same result for any number of threads.
+        The same seed gives the same result for any number of threads.
     progress : bool, default False
         Show how many of the ascents have ended (needs tqdm).
 

@@ -129,7 +129,7 @@ def expected_sliced_plan(
     directions : str or (L, d) array_like, default "auto"
         As for `sliced_wasserstein_gradient`.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same numbers for any number of threads.
+        The same seed gives the same numbers for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 

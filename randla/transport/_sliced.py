@@ -45,8 +45,8 @@ def sliced_wasserstein(
         SW_p^p = E f(\theta), \qquad f(\theta) = W_p^p(\theta_\# \mu, \theta_\# \nu)
         = \int_0^1 |F_\theta^{-1}(t) - G_\theta^{-1}(t)|^p dt,
 
-    for a direction :math:`\theta` uniform on the unit sphere, where the measures :math:`\mu =
-    \sum_i a_i \delta_{x_i}` and :math:`\nu = \sum_j b_j \delta_{y_j}` are projected to
+    for a direction :math:`\theta` uniform on the unit sphere, where the measures
+    :math:`\mu = \sum_i a_i \delta_{x_i}` and :math:`\nu = \sum_j b_j \delta_{y_j}` are projected to
     :math:`\theta^T x`. The one-dimensional costs f are exact. Their mean is estimated by least
     squares on control variates, functions of :math:`\theta` of known mean, which remove most of the
     variance; the intercept is the estimate, and the error is computed from residuals with the
@@ -68,9 +68,10 @@ def sliced_wasserstein(
         Number of directions, at least 2; 256 by default, and the initial number if there is a
         tolerance. Designs with blocks round it up.
     rtol, atol : float, optional
-        Draw directions until half of the 95 % confidence interval of `value` is at most ``max(atol,
-        rtol * value)``. The number grows by half or more at a time, so that the rule is checked
-        only a few times; still, an interval after stopping does not have exactly 95 % coverage.
+        Draw directions until half of the 95 % confidence interval of `value` is at most
+        ``max(atol, rtol * value)``. The number grows by half or more at a time, so that the rule is
+        checked only a few times; still, an interval after stopping does not have exactly 95 %
+        coverage.
     max_projections : int, default 65536
         Maximum number of directions if the tolerances are not met (rounded up to whole blocks).
     control_variate : str, pair or None, default "auto"
@@ -121,7 +122,7 @@ def sliced_wasserstein(
         be in memory. `n_projections` is raised to 100 or 2 d, and "auto" directions are frames from
         d = 4 on.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same number for any number of threads.
+        The same seed gives the same number for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 

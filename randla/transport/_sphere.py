@@ -88,7 +88,7 @@ def sliced_wasserstein_sphere(
         - frames with orthonormal columns within 1e-6. Then there is no standard error, and "auto"
           means no control variate.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same number for any number of threads.
+        The same seed gives the same number for any number of threads.
     progress : bool, default False
         Show a progress bar (needs tqdm).
 

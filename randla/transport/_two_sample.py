@@ -117,7 +117,7 @@ def sliced_wasserstein_test(
         Number of directions, rounded up to whole blocks: equal angles for d = 2, Fibonacci points
         for d = 3, frames above. Few directions keep the level but lose power: use 100 or more.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same numbers for any number of threads.
+        The same seed gives the same numbers for any number of threads.
 
     Returns
     -------

@@ -8,10 +8,10 @@ errors of one variance. With :math:`g_i = (A G)_{ij} / \sqrt{1 - h_i}`,
           \mathrm{tr}\, B^2}, \qquad B = \Big(\sum_i g_i^2 a_i a_i^T\Big) G,
 
 whose numerator is :math:`G_{jj}^2`. (For a row of leverage near one, its own part of the trace
-cancels the preceding term: :math:`g_i^4 (1 - h_i)^2` replaces both.) As :math:`\mathrm{tr}\, B^2
-\le (\mathrm{tr}\, B)^2 = (\sum_i g_i^2 h_i)^2` there is a lower bound from the same pass; the trace
-itself costs :math:`O(n d^2)` for each coefficient and is computed if the bound is below 100, as
-above that quantiles differ by less than 1.3 %.
+cancels the preceding term: :math:`g_i^4 (1 - h_i)^2` replaces both.) As
+:math:`\mathrm{tr}\, B^2 \le (\mathrm{tr}\, B)^2 = (\sum_i g_i^2 h_i)^2` there is a lower bound from
+the same pass; the trace itself costs :math:`O(n d^2)` for each coefficient and is computed if the
+bound is below 100, as above that quantiles differ by less than 1.3 %.
 
 Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
 and Statistics 98 (2016).

@@ -5,8 +5,8 @@ r"""Both errors of an estimate from one sketch: the error of the sketch and that
 The first part is linear in the residual r of the exact solution :math:`x^*`, so that for errors of
 one variance it is uncorrelated with the second, for any sketch, and in practice for other errors,
 too: variances add up. The variance of the first is that of `randla.sketching._inference`, with
-:math:`C = ((SA)^T SA)^{-1}`; the second is the `inference` of exact fits, with :math:`G = (A^T
-A)^{-1}`, which is the mean of C up to a factor.
+:math:`C = ((SA)^T SA)^{-1}`; the second is the `inference` of exact fits, with
+:math:`G = (A^T A)^{-1}`, which is the mean of C up to a factor.
 
 iid
     :math:`\hat r^2 G / (n - d)`, n the rows of A: without the data, from the one pass. For a

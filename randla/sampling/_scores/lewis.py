@@ -56,8 +56,8 @@ def lewis_weights(
               w_i^{2/p} = a_i^T (A^T W^{1 - 2/p} A)^{+} a_i,
 
     where :math:`\tau_i` are leverage scores. They add up to the rank of `A` and bound the
-    sensitivities of :func:`lp_sensitivities`: :math:`d^{p/2 - 1} w_i \le s_i \le w_i` for :math:`p
-    \le 2`, and the reverse for :math:`p \ge 2`.
+    sensitivities of :func:`lp_sensitivities`: :math:`d^{p/2 - 1} w_i \le s_i \le w_i` for
+    :math:`p \le 2`, and the reverse for :math:`p \ge 2`.
 
     Parameters
     ----------

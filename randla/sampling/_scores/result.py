@@ -44,8 +44,8 @@ class Scores(NDArrayOperatorsMixin, Result):
         ``max(d, sqrt(n))``, count as dependent: the bounds are then those of a matrix that near.
     residual : float
         The error of the computation: the estimated relative rounding or sketching error of leverage
-        scores; ``max |log(leverage / weight)|`` of Lewis weights; the largest relative gap ``(upper
-        - lower) / upper`` of sensitivities.
+        scores; ``max |log(leverage / weight)|`` of Lewis weights; the largest relative gap
+        ``(upper - lower) / upper`` of sensitivities.
     n_iterations : int
         Iterations used: 0 for direct methods; the maximum over the rows for sensitivities.
     kind : str

@@ -106,8 +106,8 @@ def lp_sensitivities(
     With :math:`t_i` the same ratio with row i left out of the norm, :math:`s_i = t_i/(1 + t_i)`.
     Any x with :math:`a_i^T x = 1` gives :math:`t_i \ge \|A_{-i} x\|_p^{-p}`, any z with
     :math:`A_{-i}^T z = a_i` gives :math:`t_i \le \|z\|_q^p`, 1/p + 1/q = 1. Each iteration yields
-    both bounds. All rows cost :math:`O(n^2 d^2)` for a few iterations; "bound" costs :math:`O(n
-    d^2)` and is within a factor :math:`d^{|1 - p/2|}` of the exact value [1]_.
+    both bounds. All rows cost :math:`O(n^2 d^2)` for a few iterations; "bound" costs
+    :math:`O(n d^2)` and is within a factor :math:`d^{|1 - p/2|}` of the exact value [1]_.
 
     References
     ----------

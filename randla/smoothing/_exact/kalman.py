@@ -157,11 +157,11 @@ def kalman_smoother(
     :math:`O(T (d + k)^3)` operations; memory is that of the result.
 
     With a diffuse start `log_likelihood` is the logarithm of the integral of the density of y over
-    :math:`\delta \in R^q`: of K observed numbers K - q are counted, each with its :math:`-\frac12
-    \log 2 \pi`. This agrees with published values for the flow of the Nile (-632.55); statsmodels'
-    ``use_exact_diffuse`` counts all K, so that its value is lower by :math:`\frac q2 \log 2 \pi`,
-    for all parameters. As an integral it depends on the unit of :math:`\delta`, so only models with
-    the same `diffuse` can be compared.
+    :math:`\delta \in R^q`: of K observed numbers K - q are counted, each with its
+    :math:`-\frac12 \log 2 \pi`. This agrees with published values for the flow of the Nile
+    (-632.55); statsmodels' ``use_exact_diffuse`` counts all K, so that its value is lower by
+    :math:`\frac q2 \log 2 \pi`, for all parameters. As an integral it depends on the unit of
+    :math:`\delta`, so only models with the same `diffuse` can be compared.
 
     Rows of NaN after the data give forecasts: their means and covariances are those of the future
     states.

@@ -143,7 +143,7 @@ def maximum_likelihood(
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same result, for any number of threads.
+        The same seed gives the same result, for any number of threads.
 
     Returns
     -------

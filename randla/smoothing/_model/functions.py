@@ -201,5 +201,5 @@ def require_own_randomness(name: str, function: Any) -> None:
         if isinstance(owner, _GENERATORS) or f"{module}.".startswith(("random.", "numpy.random.")):
             raise ValueError(
                 f"{name} must draw from its stream rng by the functions of randla.random, so that "
-                f"a seed gives the same result, but it uses {where}, another generator"
+                f"the same seed gives the same result, but it uses {where}, another generator"
             )

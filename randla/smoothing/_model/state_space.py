@@ -100,10 +100,10 @@ class StateSpaceModel(Parametrized):
         ``observe(rng, t, x, theta, out)`` draws :math:`y_t` and writes it to `out`; entries that
         are not written are NaN (missing). For `simulate` and `forecast`.
     score_initial, score_step : function, optional
-        ``score_initial(x, y, theta, out)`` writes the gradient in theta of :math:`\log \mu(x_0) +
-        \log g_0(x_0)` and ``score_step(t, x, xn, y, theta, out)`` that of :math:`\log q_t(x, x_n) +
-        \log g_{t+1}(x_n)`; `y` is row 0, or row t + 1. If the row is missing (all NaN) they must
-        leave out the term of g.
+        ``score_initial(x, y, theta, out)`` writes the gradient in theta of
+        :math:`\log \mu(x_0) + \log g_0(x_0)` and ``score_step(t, x, xn, y, theta, out)`` that of
+        :math:`\log q_t(x, x_n) + \log g_{t+1}(x_n)`; `y` is row 0, or row t + 1. If the row is
+        missing (all NaN) they must leave out the term of g.
     observation_dim : int, optional
         Number k of components of an observation, the size of `out` in `observe`. None: as many as
         `observe` writes (one if it fills all of `out`, for any size). Observations are simulated
@@ -288,7 +288,7 @@ class StateSpaceModel(Parametrized):
         inputs : (T,) or (T, m) array_like, optional
             Row t is the argument `u` of the functions at time t.
         rng : {None, int, SeedSequence, Generator}, optional
-            A seed gives the same draw.
+            The same seed gives the same draw.
 
         Returns
         -------
@@ -339,7 +339,7 @@ class StateSpaceModel(Parametrized):
             The observation at start_time, for all states or for each: only for a model whose
             transition depends on it.
         rng : {None, int, SeedSequence, Generator}, optional
-            A seed gives the same draw; path i is a function of the seed, i and its start.
+            The same seed gives the same draw; path i is a function of the seed, i and its start.
 
         Returns
         -------

@@ -85,9 +85,9 @@ class LinearGaussian(ReadyModel):
     diffuse : (d,) array_like of bool, or (d, q) array_like, optional
         The components of :math:`x_0` about which nothing is known (their rows of `initial_cov` do
         not matter and become zero), or the directions D of a vector :math:`\delta` with a flat law.
-        Such a start cannot be drawn from: `kalman_smoother` and ``maximum_likelihood(method=
-        "exact")`` accept it (see there for its likelihood), `simulate` and the particle methods do
-        not.
+        Such a start cannot be drawn from: `kalman_smoother` and
+        ``maximum_likelihood(method="exact")`` accept it (see there for its likelihood), `simulate`
+        and the particle methods do not.
 
     Attributes
     ----------

@@ -86,7 +86,7 @@ def particle_filter(
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same result.
+        The same seed gives the same result.
 
     Returns
     -------

@@ -330,7 +330,7 @@ def start_filter(
         the old one (a different value of an option is refused). The parameters of the model may
         differ.
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same result. Must be None with a `state`, which has its own stream.
+        The same seed gives the same result. Must be None with a `state`, which has its own stream.
 
     Returns
     -------

@@ -89,7 +89,7 @@ def ppg(
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same result; chain c is a function of the seed and c only.
+        The same seed gives the same result; chain c is a function of the seed and c only.
 
     Returns
     -------

@@ -73,10 +73,10 @@ def posterior(
         Observations, NaN if missing; or a list of arrays, several independent series (then without
         paths and forecasts).
     prior : dict or function
-        Dict from names of parameters to frozen distributions of `scipy.stats`, as in ``{"sigma":
-        scipy.stats.halfnorm(scale=1)}``; any object with a method `logpdf` is accepted. Parameters
-        that are not named stay fixed. The name of an argument with several entries means each of
-        them, or all together with a distribution of vectors or matrices: `invwishart` for a
+        Dict from names of parameters to frozen distributions of `scipy.stats`, as in
+        ``{"sigma": scipy.stats.halfnorm(scale=1)}``; any object with a method `logpdf` is accepted.
+        Parameters that are not named stay fixed. The name of an argument with several entries means
+        each of them, or all together with a distribution of vectors or matrices: `invwishart` for a
         covariance, `dirichlet` for each row of probabilities (or for one:
         ``"transition_matrix[0]"``). Or a function of `theta`, all parameters (p,), that returns a
         log density: then all are free, and of ready models those that `maximum_likelihood` frees by
@@ -105,8 +105,8 @@ def posterior(
     progress : bool, optional
         Show a progress bar (needs tqdm).
     rng : {None, int, SeedSequence, Generator}, optional
-        A seed gives the same result, for any number of threads; chain c is a function of the seed
-        and c only.
+        The same seed gives the same result, for any number of threads; chain c is a function of
+        the seed and c only.
 
     Returns
     -------

@@ -169,7 +169,7 @@ class PosteriorResult(Result):
             Inputs of the model at the last time and the `n` after it, as for
             `StateSpaceModel.forecast`.
         rng : {None, int, SeedSequence, Generator}, optional
-            A seed gives the same futures.
+            The same seed gives the same futures.
 
         Returns
         -------
