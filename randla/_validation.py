@@ -309,5 +309,5 @@ def as_indices(rows: Any, n: int, name: str = "rows") -> NDArray[np.int64]:
         )
     out = array.astype(np.int64)
     if out.size and not (-n <= out.min() and out.max() < n):
-        raise ValueError(f"{name} must be row numbers below {n}, got {out.min()} to {out.max()}")
+        raise ValueError(f"{name} must be row indices below {n}, got {out.min()} to {out.max()}")
     return np.where(out < 0, out + n, out)  # from the end, as in Python

@@ -186,7 +186,9 @@ class _OnSphere(Source):
 def _as_sphere(X: Any, name: str, w: Any, weights_name: str, dim: int | None = None) -> _OnSphere:
     points = as_points(X, name, dim=dim).astype(np.float64, copy=False)
     if points.shape[1] < 2:
-        raise ValueError(f"{name} must have points in 2 dimensions or more, got {points.shape}")
+        raise ValueError(
+            f"{name} must have points of dimension 2 or more, got shape {points.shape}"
+        )
     lengths = np.sqrt(np.einsum("nd,nd->n", points, points))
     worst = lengths[np.abs(lengths - 1.0).argmax()]
     if not abs(worst - 1.0) <= _TOLERANCE:

@@ -262,9 +262,9 @@ def test_overflow_is_an_error():
 @pytest.mark.parametrize(
     ("y", "error", "text"),
     [
-        ([], ValueError, r"y must have shape \(T,\) or \(T, 1\) with T >= 1, got \(0,\)"),
-        ([[1.0, 2.0]], ValueError, r"got \(1, 2\)"),
-        (1.0, ValueError, r"got \(\)"),
+        ([], ValueError, r"y must have shape \(T,\) or \(T, 1\) with T >= 1, got shape \(0,\)"),
+        ([[1.0, 2.0]], ValueError, r"got shape \(1, 2\)"),
+        (1.0, ValueError, r"got shape \(\)"),
         ([0.0, np.inf], ValueError, "got inf at time 1"),
         (["a"], TypeError, "y must hold real numbers"),
     ],

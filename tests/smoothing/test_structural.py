@@ -320,7 +320,7 @@ def test_picture():
     axes = parts.plot()
     assert [ax.get_ylabel() for ax in axes] == ["level", "regression", "noise"]
     np.testing.assert_array_equal(axes[0].lines[0].get_ydata(), parts["level"].mean)
-    with pytest.raises(ValueError, match="axes must be one for each of"):
+    with pytest.raises(ValueError, match="axes must have one entry for each of"):
         parts.plot(axes[:2])
 
 

@@ -311,7 +311,7 @@ CASES: list[Case] = [
             ({"control_variate": "full"}, ValueError, "control_variate must be one of None"),
             ({"control_variate": 3}, TypeError, "control_variate must be one of None"),
             ({"X": 2.0 * _ROUND["X"]}, ValueError, "X must have rows of length 1 within 1e-06"),
-            ({"X": np.ones((3, 1))}, ValueError, "X must have points in 2 dimensions or more"),
+            ({"X": np.ones((3, 1))}, ValueError, "X must have points of dimension 2 or more"),
             ({"Y": _ROUND["Y"][:, :3]}, ValueError, "Y must have points of dimension 4"),
             ({"Y": None, "b": np.ones(9)}, ValueError, "b must be left out without Y"),
         ],

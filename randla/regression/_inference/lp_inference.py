@@ -48,8 +48,8 @@ def lp_inference(
     for value, name in ((A, "A"), (b, "b")):
         if value is None:
             raise ValueError(
-                f"{name} must be given as to lp_regression (after a formula, its data as A): "
-                "results keep none"
+                f"{name} must be given as to lp_regression (after a formula, its data as A), "
+                "as results keep no data"
             )
     kinds = QUANTILES if fit.taus else NORMS
     chosen = InferenceOptions.of(kinds, groups=groups, weights=weights, **options)

@@ -60,7 +60,7 @@ def against_tau(inference: Inference, axes: Any) -> Any:
             ax.tick_params(labelbottom=True)
     panels = np.atleast_1d(np.asarray(axes, dtype=object)).reshape(-1)
     if len(panels) != d:
-        raise ValueError(f"ax must be {d} axes, one for each coefficient, got {len(panels)}")
+        raise ValueError(f"ax must have {d} axes, one for each coefficient, got {len(panels)}")
     for ax in panels:
         _require_axes(ax)
     order = np.argsort(inference._columns)

@@ -69,7 +69,7 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     nu = float(np.fmin.reduce(df[touched]))
     R, C, unit = R[:, touched], covariance[np.ix_(touched, touched)], unit[touched]
     if not np.isfinite(C).all():
-        warn_caller("the test is of a coefficient that has no error", InferenceWarning)
+        warn_caller("the test involves a coefficient that has no error", InferenceWarning)
         return WaldTest(np.nan, np.nan, (len(R), nu))
     x, sd = x[touched] / unit, np.sqrt(np.maximum(C.diagonal(), 0.0))
     size = np.where(sd > 0.0, sd, np.where(x != 0.0, np.abs(x), 1.0))
@@ -86,7 +86,7 @@ def wald_test(R: Array, r: Array, x: Array, covariance: Array, unit: Array, df: 
     variances, V = np.linalg.eigh(R @ C @ R.T)
     if not variances[0] > _ROUNDING * q * variances[-1]:
         warn_caller(
-            f"the covariance has too small a rank for a test of {q} restrictions", InferenceWarning
+            f"the rank of the covariance is too small for {q} restrictions", InferenceWarning
         )
         return WaldTest(np.nan, np.nan, (q, nu))
     statistic = float(((V.T @ excess) ** 2 / variances).sum() / q)

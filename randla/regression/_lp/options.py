@@ -88,7 +88,7 @@ def _as_taus(tau: Any, p: float) -> list[float]:
     if tau is None:
         return [0.5]
     if p != 1.0:
-        raise ValueError(f"p must be 1 where tau is given, got p = {p:g}")
+        raise ValueError(f"p must be 1 if tau is given, got p = {p:g}")
     if np.ndim(tau) == 0:
         return [as_number(tau, "tau", low=0.0, high=1.0, closed="neither")]
     values = as_vector(tau, "tau").astype(np.float64)

@@ -175,7 +175,7 @@ class LpRegressionResult(LinearFit):
         """
         rearranges = as_flag(rearrange, "rearrange")
         if rearranges and self._p > 1.0:
-            raise ValueError("rearrange must be False for a fit that is not one of quantiles")
+            raise ValueError("rearrange must be False unless the fit is of quantiles")
         values = super().predict(A_new)
         if not rearranges or values.ndim == 1:
             return values

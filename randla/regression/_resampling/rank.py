@@ -154,8 +154,8 @@ class RankIntervals:
         error = 1.0 - as_level(level)
         if error < self.error * (1.0 - 1e-9):
             raise ValueError(
-                f"level must be at most {1.0 - self.error:.6g} for kind='rank' (for each of the "
-                f"simultaneous intervals too), got {level:.6g}"
+                f"level must be at most {1.0 - self.error:.6g} for kind='rank' (also for each "
+                f"simultaneous interval), got {level:.6g}"
             )
         t = t_of_tail(0.5 * error, self.degrees_of_freedom)
         ends = np.full((2, *self.x.shape), np.nan)

@@ -90,7 +90,7 @@ class Components(dict[str, Component]):
             figure = plt.figure(figsize=(6.4, 1.6 * len(shown) + 0.4), layout="constrained")
             axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         if len(axes) != len(shown):
-            raise ValueError(f"axes must be one for each of {shown}, got {len(axes)}")
+            raise ValueError(f"axes must have one entry for each of {shown}, got {len(axes)}")
         for ax, name in zip(axes, shown, strict=True):
             self[name].plot(ax)
             ax.set(xlabel="t" if name == shown[-1] else "", ylabel=name)

@@ -113,7 +113,7 @@ class MaximumLikelihoodResult(Result):
             If there are no standard errors.
         """
         if self.parameter_standard_error is None:
-            raise ValueError("n_final must be at least 1 for standard errors, got a result without")
+            raise ValueError("n_final must be at least 1 for standard errors, got 0")
         algorithm = 0.0 if self.monte_carlo_error is None else self.monte_carlo_error
         error = np.hypot(self.parameter_standard_error, algorithm)  # independent errors
         kinds = single_supports(self.model)

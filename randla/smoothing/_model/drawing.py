@@ -96,6 +96,6 @@ def _as_present(y: ArrayLike | None, lead: tuple[int, ...], shape: tuple[int, ..
     values = as_array(y, "y")
     if values.shape not in (shape, lead + shape):
         raise ValueError(
-            f"y must be the observation at start_time, of shape {expected}, got {values.shape}"
+            f"y must be the observation at start_time of shape {expected}, got shape {values.shape}"
         )
     return np.broadcast_to(values, lead + shape)

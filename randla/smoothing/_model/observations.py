@@ -51,7 +51,7 @@ def as_rows(y: Any, k: int) -> Array:
         array = array[:, None]
     if array.ndim != 2 or array.shape[1] != k or len(array) == 0:
         expected = "(T,) or (T, 1)" if k == 1 else f"(T, {k})"
-        raise ValueError(f"y must have shape {expected} with T >= 1, got {np.shape(y)}")
+        raise ValueError(f"y must have shape {expected} with T >= 1, got shape {np.shape(y)}")
     if np.isinf(array).any():
         time = int(np.argmax(np.isinf(array).any(1)))  # the first one
         raise ValueError(f"y must be finite, or NaN where missing, got inf at time {time}")

@@ -74,9 +74,9 @@ class DiscreteHMM(ReadyModel):
         G = as_array(emission_probs, "emission_probs", ndim=2)
         K = len(mu)  # states
         if P.shape != (K, K):
-            raise ValueError(f"transition_matrix must have shape ({K}, {K}), got {P.shape}")
+            raise ValueError(f"transition_matrix must have shape ({K}, {K}), got shape {P.shape}")
         if G.shape[0] != K or G.shape[1] == 0:
-            raise ValueError(f"emission_probs must have shape ({K}, M), got {G.shape}")
+            raise ValueError(f"emission_probs must have shape ({K}, M), got shape {G.shape}")
         tables = {
             "initial_probs": mu,
             "transition_matrix": as_probabilities(P, "transition_matrix"),

@@ -79,7 +79,7 @@ def as_parts(arguments: dict[str, Any]) -> dict[str, Array]:
         ):
             axis = "" if name.startswith("initial") else ", maybe behind a time axis"
             symbol = f"(k, {d})" if name == "observation_matrix" else str(size)
-            raise ValueError(f"{name} must have shape {symbol}{axis}, got {part.shape}")
+            raise ValueError(f"{name} must have shape {symbol}{axis}, got shape {part.shape}")
         parts[name] = _symmetric(part, name) if name.endswith("cov") else part
     return parts
 
@@ -97,7 +97,7 @@ def _symmetric(P: Array, name: str) -> Array:
     scale = np.sqrt(np.abs(np.diagonal(P, axis1=-2, axis2=-1)))  # judged by its row and column
     off = np.abs(P - P.swapaxes(-1, -2))
     if (off > 1e-6 * scale[..., :, None] * scale[..., None, :]).any():
-        raise ValueError(f"{name} must be symmetric, got {off.max():g} off")
+        raise ValueError(f"{name} must be symmetric, got differences up to {off.max():g}")
     return 0.5 * (P + P.swapaxes(-1, -2))
 
 
@@ -142,7 +142,7 @@ def as_directions(diffuse: ArrayLike | None, d: int) -> tuple[Array, NDArray[np.
     if mask.dtype == np.bool_ and mask.ndim < 2:
         mask = np.atleast_1d(mask)
         if mask.shape != (d,):
-            raise ValueError(f"diffuse must be a mask of shape ({d},), got {mask.shape}")
+            raise ValueError(f"diffuse must be a mask of shape ({d},), got shape {mask.shape}")
         return np.eye(d)[:, mask], mask.copy()
     D = np.array(as_array(diffuse, "diffuse"), np.float64)
     if D.ndim != 2 or len(D) != d:
@@ -168,7 +168,7 @@ def root(P: Array, name: str) -> Array:
     bad = covariance_root(read_only(np.ascontiguousarray(P)), out)
     if bad:
         raise ValueError(
-            f"{name} must be positive semidefinite, got one that fails at row {bad - 1}"
+            f"{name} must be positive semidefinite, got a matrix that fails at row {bad - 1}"
         )
     return out
 
