@@ -181,7 +181,7 @@ def max_sensitivity(
     ----------
     A : (n, d) array_like or sparse matrix
     p : float
-        1 <= p <= inf. At p = inf the result is 1, attained by any row that is largest for an x.
+        1 <= p <= inf. At p = inf the result is 1, attained by any row that is largest for some x.
     rtol : float
         Relative width of the interval.
     progress : bool

@@ -228,11 +228,11 @@ def structural(
 
     Notes
     -----
-    The log-likelihood is the density of y given the diffuse states, integrated over their flat law,
-    with :math:`(k - q) \log 2 \pi` for k numbers and q diffuse states. That of statsmodels with
-    ``use_exact_diffuse=True`` counts k, and is therefore lower by :math:`(q / 2) \log 2 \pi`; it
-    also starts a damped cycle diffusely. Only models with the same q can be compared by their
-    likelihoods.
+    The log-likelihood is the logarithm of the density of y given the diffuse states, integrated
+    over their flat law, with :math:`(k - q) \log 2 \pi` for k numbers and q diffuse states. That of
+    statsmodels with ``use_exact_diffuse=True`` counts k, and is therefore lower by
+    :math:`(q / 2) \log 2 \pi`; it also starts a damped cycle diffusely. Only models with the same q
+    can be compared by their likelihoods.
 
     The frequency of an undamped cycle is searched between that of a cycle as long as the series and
     that of a cycle of about two times. Outside, one of its states is hardly determined, and a flat
