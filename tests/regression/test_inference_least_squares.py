@@ -295,7 +295,7 @@ def test_a_row_of_leverage_one(kind, weighted):
     A, b = skewed()
     w = np.random.default_rng(1).exponential(size=80) if weighted else None
     dummies = np.column_stack([A[:, :2], np.arange(80) == 7, A[:, 2:], np.arange(80) == 30])
-    with pytest.warns(InferenceWarning, match="for 'x2', 'x5': it hangs on one row"):
+    with pytest.warns(InferenceWarning, match="for 'x2', 'x5': it depends on one row"):
         found = inference(dummies, b, kind, w)
     keep = np.delete(np.arange(80), [7, 30])
     others = inference(A[keep], b[keep], kind, None if w is None else w[keep])

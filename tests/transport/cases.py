@@ -96,7 +96,7 @@ CASES: list[Case] = [
             *_BAD_P,
             *_BAD_WEIGHTS,
             *_BAD_DIRECTIONS,
-            ({"X": _X[:, :3]}, ValueError, "Y must have points of dimension 3 as X has"),
+            ({"X": _X[:, :3]}, ValueError, "Y must have points of dimension 3, like X"),
             ({"rtol": -1.0}, ValueError, "rtol must be at least 0"),
             ({"atol": np.nan}, ValueError, "atol must be at least 0"),
             ({"rtol": 0.1, "directions": np.eye(4)}, ValueError, "rtol and atol need random"),
@@ -167,7 +167,7 @@ CASES: list[Case] = [
         bad_options=[
             ({"p": 17}, ValueError, "p must be in"),
             *_BAD_P,
-            ({"X": _X[:, :3]}, ValueError, "Y must have points of dimension 3 as X has"),
+            ({"X": _X[:, :3]}, ValueError, "Y must have points of dimension 3, like X"),
             ({"n_permutations": 0}, ValueError, "n_permutations must be at least 1"),
             ({"n_projections": 0}, ValueError, "n_projections must be at least 1"),
         ],
