@@ -2,7 +2,8 @@
 
 With M = A / lower, or P^(-1/2) A P^(-1/2) for a preconditioner P, log det A is known but for
 tr log M, the mean of z' log(M) z over random signs z (Hutchinson). Each of these numbers is
-bracketed by the Gauss and the Radau rule of `_lanczos`, whose bias no spread over z would show.
+bracketed by the Gauss and the Radau rule (`_quadrature.lanczos`), whose bias no spread over z would
+show.
 """
 
 import math
@@ -17,12 +18,6 @@ from randla._results import Result, t_of_tail
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
 from randla._validation import are_in_memory, as_count, as_level, as_number, is_sparse
-from randla.spectral._log_determinant.log_trace import bracket_probes
-from randla.spectral._log_determinant.preconditioner import (
-    BoundedMatrix,
-    Preconditioner,
-    pivoted_preconditioner,
-)
 from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
@@ -30,6 +25,12 @@ from randla.spectral._matrix.square import (
     open_square,
     require_symmetric,
 )
+from randla.spectral._quadrature.preconditioner import (
+    BoundedMatrix,
+    Preconditioner,
+    pivoted_preconditioner,
+)
+from randla.spectral._quadrature.stochastic_lanczos import bracket_probes
 
 # Without `n_products`: exact up to these sizes, where that costs no more.
 _SMALL, _SMALL_OPERATOR = 1000, 64

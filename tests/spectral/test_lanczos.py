@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from randla._scaling import EPS
-from randla.spectral._log_determinant.lanczos import Lanczos, LogBracket
+from randla.spectral._quadrature.lanczos import Lanczos, LogBracket
 
 N = 60
 

@@ -12,12 +12,12 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 import randla
 from randla import logdet
 from randla._scaling import EPS
-from randla.spectral._log_determinant.preconditioner import (
+from randla.spectral._logdet import _skewness
+from randla.spectral._quadrature.preconditioner import (
     _ROUNDING,
     Preconditioner,
     pivoted_preconditioner,
 )
-from randla.spectral._logdet import _skewness
 
 N = 120
 

@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from randla._typing import Array
-from randla.spectral._log_determinant.lanczos import LogBracket
-from randla.spectral._log_determinant.preconditioner import BoundedMatrix
+from randla.spectral._quadrature.lanczos import LogBracket
+from randla.spectral._quadrature.preconditioner import BoundedMatrix
 from randla.spectral._traces.test_vectors import sign_vectors
 
 #: Vectors by default.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla.spectral._log_determinant.preconditioner import BoundedMatrix
+from randla.spectral._quadrature.preconditioner import BoundedMatrix
 
 # A Radau rule is left out where its last diagonal is so large that the eigenvalues of the matrix
 # would be rounded to that many digits: the rules of fewer steps are bounds, too.
