@@ -4,7 +4,7 @@ How much do principal components explain?
 
 A few iterations of a randomized method, and the explained variance comes out too small, by nobody
 knows how much. Brackets say it. First the handwritten digits, then a bag of words: a large sparse
-matrix whose spectrum has no gap, and which is centred without being made dense.
+matrix whose spectrum has no gap, and which is centered without being made dense.
 """
 
 # %%

@@ -1,4 +1,4 @@
-"""Log-determinants against closed forms and dense factorisations, and what is refused."""
+"""Log-determinants against closed forms and dense factorizations, and what is refused."""
 
 import math
 import pickle
@@ -68,7 +68,7 @@ def test_path_laplacian_by_cholesky(n):
                                      and isinstance(matrix, LinearOperator) else 0)  # fmt: skip
 
 
-def test_sparse_factorisation():
+def test_sparse_factorization():
     """Kronecker sums: eigenvalues add up. More than 1000 rows."""
     n, eye = 40, sparse.eye_array(40)
     A = sparse.kron(path_laplacian(n, 0.1), eye) + sparse.kron(eye, path_laplacian(n, 0.0))

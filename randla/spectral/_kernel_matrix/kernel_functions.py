@@ -19,7 +19,7 @@ NAMES = ("gaussian", "laplace", "matern12", "matern32", "matern52")
 _CHEAP_TO_READ = 1000
 #: Distances of points with so many coordinates come from a matrix product, which is faster there
 #: (twice in 784 dimensions), if no point is further than the root of `_NEAR` length scales from the
-#: centre: their squares then lose less than two digits.
+#: center: their squares then lose less than two digits.
 _MANY_COLUMNS, _NEAR = 48, 32.0
 #: Not "matern12", which near zero is a root of the square.
 _OF_SQUARES = ("gaussian", "matern32", "matern52")
@@ -127,16 +127,16 @@ class KernelOfPoints:
     def __init__(self, X: FloatArray, function: KernelFunction) -> None:
         self.X, self.function, self.dtype = X, function, X.dtype
         self.diagonal = function.diagonal(X)
-        self._centre: Any = None  # given where distances come from products
+        self._center: Any = None  # given where distances come from products
         if X.shape[1] >= _MANY_COLUMNS and function.kernel in _OF_SQUARES:
             with np.errstate(all="ignore"):  # then they are not near
-                self._centre = X.mean(axis=0, dtype=np.float64)
+                self._center = X.mean(axis=0, dtype=np.float64)
                 parts = (self._scaled(X[i : i + 1024]) for i in range(0, len(X), 1024))
                 if not max(_squares(Z).max() for Z in parts) <= _NEAR:
-                    self._centre = None
+                    self._center = None
 
     def entries(self, rows: NDArray[np.int64], columns: Any) -> Array:
-        if self._centre is None:
+        if self._center is None:
             return self.function(self.X[rows], self.X[columns])
         Y, Z = self._scaled(self.X[rows]), self._scaled(self.X[columns])
         out = Y @ Z.T
@@ -147,7 +147,7 @@ class KernelOfPoints:
         return out
 
     def _scaled(self, points: FloatArray) -> Array:
-        return (points - self._centre) * self.function.theta
+        return (points - self._center) * self.function.theta
 
 
 def _squares(Z: Array) -> Array:

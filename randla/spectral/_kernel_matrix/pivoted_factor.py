@@ -46,7 +46,7 @@ def pivoted_factor(
     Ends early where what is left is rounding error. Raises ValueError if the matrix is seen not to
     be positive semidefinite.
     """
-    work = _Factorisation(matrix, k)
+    work = _Factorization(matrix, k)
     n_proposals = _FIRST_BLOCK
     while work.count < work.limit and work.residual.sum() > rtol * work.trace:
         proposals = work.propose(n_proposals, rng)
@@ -60,7 +60,7 @@ def pivoted_factor(
     return work.result()
 
 
-class _Factorisation:
+class _Factorization:
     """The factor so far, and the diagonal of what is left."""
 
     def __init__(self, matrix: SymmetricEntries, k: int | None) -> None:
