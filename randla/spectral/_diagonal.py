@@ -19,7 +19,6 @@ from randla.spectral._matrix.square import (
     as_readable,
     diagonal_by_products,
     is_operator,
-    open_square,
     read_diagonal,
 )
 from randla.spectral._traces.leave_out import Dropped
@@ -167,7 +166,7 @@ def diagonal(
     A = A if is_operator(A) else as_readable(A)
     if not is_operator(A) and (name == "auto" or count >= A.shape[0]):
         return _exact(read_diagonal(A), 0)
-    matrix = open_square(A)
+    matrix = SquareMatrix(A)
     fewest = _FEWEST + (_PILOTS if name == "auto" else 0)
     as_count(count, "n_products", minimum=min(fewest, matrix.n))
     if count >= matrix.n:

@@ -31,10 +31,9 @@ from randla.spectral._krylov.brackets import quadratic_upper, rounding
 from randla.spectral._krylov.complement import STARTS
 from randla.spectral._krylov.range import BlockKrylov
 from randla.spectral._krylov.reach import reach
-from randla.spectral._matrix import open_matrix
 from randla.spectral._matrix.dense import DenseMatrix
 from randla.spectral._matrix.square import (
-    OperatorProducts,
+    SquareMatrix,
     as_readable,
     is_operator,
     require_symmetric,
@@ -165,8 +164,8 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
     return _by_krylov(matrix, k, which, generator)
 
 
-class _Symmetric:
-    """A symmetric matrix over a power of two, and its products.
+class _Symmetric(SquareMatrix):
+    """A symmetric matrix, and its products.
 
     Attributes
     ----------
@@ -177,38 +176,27 @@ class _Symmetric:
     """
 
     def __init__(self, A: Any) -> None:
+        A = A if is_operator(A) else as_readable(A)
+        super().__init__(A)
         self.squared_norm: float | None = None
-        self.asymmetry, self.n_products = 0.0, 0
         self.rows: Any = None  # of numbers i..j, scaled, where they are in memory
-        if is_operator(A):
-            self._products: Any = OperatorProducts(A)
-            self.n = self._products.n
-        else:
-            A = as_readable(A)
-            self.n, self._products = A.shape[0], open_matrix(A)
         X = np.random.default_rng(0).standard_normal((self.n, _PROBES))
         Y = self.times(X)  # now the scale and the norm are known
         G = X.T @ Y
         require_symmetric(G, "A must be symmetric", _PROBED_ASYMMETRY)
-        self.scale = self._products.scale
         if is_operator(A):
             self.asymmetry = 0.5 * _norm_from_forms(G - G.T)
             return
-        self.squared_norm = self._products.squared_norm
+        self.squared_norm = self._matrix.squared_norm
         if are_in_memory(A):
             self.rows = DenseMatrix(A, scale=self.scale, is_measured=True).load
             gap = bound = _distance_to_transposed(A) / self.scale
         else:
-            self.n_products += _PROBES
-            KX = Y - self._products.transposed_times(X)
+            KX = Y - self.transposed_times(X)
             gap, bound = float(np.linalg.norm(KX)) / np.sqrt(_PROBES), _norm_from_products(KX)
         self.asymmetry, size = 0.5 * bound, np.sqrt(self.squared_norm)
         if gap > _ASYMMETRY * size:
             raise ValueError(f"A must be symmetric, got |A - A'| = {gap / size:.2g} |A|")
-
-    def times(self, X: Array) -> Array:
-        self.n_products += X.shape[1]
-        return self._products.times(X)  # type: ignore[no-any-return]
 
 
 # Bounds of |K|_2 from Gaussian X, p columns, that fail with probability _FAILURE. K = A - A' is a

@@ -22,7 +22,6 @@ from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
     is_operator,
-    open_square,
     require_symmetric,
 )
 from randla.spectral._quadrature.preconditioner import (
@@ -213,7 +212,7 @@ def logdet(
     small = n <= (n_products or (_SMALL_OPERATOR if kind == "operator" else _SMALL))
     if kind != "operator" and (small or lower is None):
         return _from_entries(matrix, lower)
-    square = open_square(matrix)
+    square = SquareMatrix(matrix)
     if small:
         return _from_columns(square, lower)
     if lower is None:

@@ -15,7 +15,6 @@ from randla.spectral._matrix.square import (
     as_readable,
     diagonal_by_products,
     is_operator,
-    open_square,
     read_diagonal,
 )
 from randla.spectral._traces.methods import METHODS, Estimate
@@ -189,7 +188,7 @@ def trace(
         name = "xnystrace" if psd else "xtrace"
     if name == "xnystrace" and not psd:
         raise ValueError("psd must be True for the method 'xnystrace', got False")
-    matrix = open_square(A)
+    matrix = SquareMatrix(A)
     run = METHODS[name](matrix, key, psd)
     if n_products is None:
         n_products = DEFAULT_PRODUCTS if rtol is None else MOST_PRODUCTS

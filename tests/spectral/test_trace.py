@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 
 from randla import FewProductsWarning, trace
-from randla.spectral._matrix.square import open_square
+from randla.spectral._matrix.square import SquareMatrix
 from randla.spectral._traces import methods, test_vectors
 from randla.spectral._traces.test_vectors import sphere_vectors
 from tests.spectral.trace_reference import rotated
@@ -189,7 +189,7 @@ class TestRtol:
     def test_probes_of_hutch_stay(self):
         """In two looks: the same as with the final basis and all probes at once."""
         draws = sphere_vectors(np.uint64(3), 0, 40, N)
-        run = methods.METHODS["hutch++"](open_square(aslinearoperator(SLOW)), np.uint64(3), False)
+        run = methods.METHODS["hutch++"](SquareMatrix(aslinearoperator(SLOW)), np.uint64(3), False)
         run.estimate(30)
         got = run.estimate(60)
         X, G = draws[:, np.r_[:10, 20:30]], draws[:, np.r_[10:20, 30:40]]
