@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from randla._random import draw_key
-from randla._results import RandlaWarning, Result, t_interval, warn_caller
+from randla._results import RandlaWarning, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.spectral._matrix.square import (
@@ -17,7 +17,8 @@ from randla.spectral._matrix.square import (
     is_operator,
     read_diagonal,
 )
-from randla.spectral._traces.methods import METHODS, Estimate
+from randla.spectral._traces.estimate import Estimate, EstimateByProducts
+from randla.spectral._traces.methods import METHODS
 
 #: Products of an operator if their number is not given, and the most of them with `rtol`.
 DEFAULT_PRODUCTS, MOST_PRODUCTS = 100, 640
@@ -30,7 +31,7 @@ class FewProductsWarning(RandlaWarning):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TraceResult(Result):
+class TraceResult(EstimateByProducts):
     """A trace and its error.
 
     Attributes
@@ -48,29 +49,10 @@ class TraceResult(Result):
         Whether `rtol` was met (True if there was none).
     """
 
-    value: float
-    standard_error: float
-    degrees_of_freedom: float
-    n_products: int
-    method: str
     converged: bool
 
     def __float__(self) -> float:
-        return self.value
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student's t interval for the trace.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-
-        Returns
-        -------
-        low, high : float
-        """
-        low, high = t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
-        return float(low), float(high)
+        return float(self.value)
 
 
 def trace(
@@ -193,15 +175,15 @@ def trace(
     if n_products is None:
         n_products = DEFAULT_PRODUCTS if rtol is None else MOST_PRODUCTS
     as_count(n_products, "n_products", minimum=min(run.fewest, matrix.n))
-    size = n_products if rtol is None else max(run.promised, _FIRST)
+    size = n_products if rtol is None else max(run.reliable_from, _FIRST)
     while True:
         size = min(size, n_products)
         if _exact_is_due(matrix, size, n_products):
             return _exact(diagonal_by_products(A), matrix.n_products + matrix.n, psd)
         result = _scaled(run.estimate(size), matrix, name)
         miss = 0.0 if rtol is None else _miss(result, rtol)
-        if miss <= 1.0 or run.exhausted or size == n_products:
-            return _warned(replace(result, converged=miss <= 1.0), run.promised, miss)
+        if miss <= 1.0 or run.at_rounding or size == n_products:
+            return _warned(replace(result, converged=miss <= 1.0), run.reliable_from, miss)
         size *= 2
 
 
@@ -224,18 +206,18 @@ def _miss(result: TraceResult, rtol: float) -> float:
     return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
 
 
-def _warned(result: TraceResult, promised: int, miss: float) -> TraceResult:
+def _warned(result: TraceResult, reliable_from: int, miss: float) -> TraceResult:
     if miss > 1.0:
         warn_caller(
             f"trace stopped at {result.n_products} products, where half of the interval is "
             f"{miss:.3g} times what rtol allows",
             FewProductsWarning,
         )
-    elif result.n_products < promised:
+    elif result.n_products < reliable_from:
         warn_caller(
             f"{result.n_products} products are few for the method {result.method!r}: below "
-            f"{promised} its error is conservative for the variance only, and intervals may hold "
-            "less often than they say (85-92 % at nominal 95 % for one large eigenvalue)",
+            f"{reliable_from} its error is conservative for the variance only, and intervals may "
+            "hold less often than they say (85-92 % at nominal 95 % for one large eigenvalue)",
             FewProductsWarning,
         )
     return result
