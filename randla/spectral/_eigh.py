@@ -158,7 +158,7 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
     which = as_choice(which, "which", ("magnitude", "largest", "smallest"))
     generator = as_generator(rng)
     matrix = _Symmetric(A)
-    k = as_count(k, "k", maximum=matrix.n, note=" rows of A")
+    k = as_count(k, "k", maximum=matrix.n, note=", the rows of A")
     if _suits_lapack(matrix, k):
         return _by_lapack(matrix, k, which)
     return _by_krylov(matrix, k, which, generator)

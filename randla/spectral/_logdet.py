@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky
+from scipy.linalg.lapack import dpotrf
 
 from randla._random import draw_keys
 from randla._results import Result, t_of_tail
@@ -281,10 +281,11 @@ def _asymmetry(A: Any) -> float:
 
 def _log_of_pivots(A: Array) -> float:
     """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
-    try:
-        L = cholesky(A.T, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError as error:
-        raise ValueError(f"A must be positive definite, got {error}") from error
+    L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
+    if order:
+        raise ValueError(
+            f"A must be positive definite, got a leading minor of {order} rows that is not positive"
+        )
     return 2.0 * float(np.log(L.diagonal()).sum())
 
 
@@ -296,9 +297,13 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
     try:
         factor = splu((A / scale).tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     except RuntimeError as error:  # exactly singular
-        raise ValueError(f"A must be positive definite, got {error}") from error
+        raise ValueError(f"A must be positive definite, got a zero pivot ({error})") from error
     pivots = factor.U.diagonal()
-    if not (pivots > 0.0).all() or (factor.perm_r != factor.perm_c).any():
+    if (factor.perm_r != factor.perm_c).any():
+        raise ValueError(
+            "A must be positive definite, got zeros on the diagonal of a Schur complement"
+        )
+    if not (pivots > 0.0).all():
         raise ValueError(f"A must be positive definite, got a pivot of {pivots.min():.2g}")
     return float(np.log(pivots).sum())
 

@@ -227,7 +227,8 @@ def pivoted_cholesky(
         :math:`(1 + \sqrt 5 r + 5r^2/3) e^{-\sqrt 5 r}`; "laplace" is :math:`e^{-|x - y|_1 /
         \mathtt{length\_scale}}`, with the 1-norm as in scikit-learn. A function ``k(x, y)`` of two
         points that Numba compiles is called with points over `length_scale`; a function ``k(x, y,
-        theta)`` with points as they are, and `length_scale` as an array ``theta``.
+        theta)`` with points as they are, and `length_scale` as an array ``theta``: an array as it
+        is, a number once for each column of `X`.
     length_scale : float or (d,) array_like
         One for all columns of `X` or one for each.
     rtol : float, optional

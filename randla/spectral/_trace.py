@@ -196,7 +196,8 @@ def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
 def _scaled(estimate: Estimate, matrix: SquareMatrix, name: str) -> TraceResult:
     value, error, df = estimate
     scale = matrix.scale
-    return TraceResult(value * scale, error * scale, df, matrix.n_products, name, True)
+    value = _in_range(value * scale)
+    return TraceResult(value, error * scale, df, matrix.n_products, name, True)
 
 
 def _miss(result: TraceResult, rtol: float) -> float:
@@ -235,4 +236,13 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
     except OverflowError:  # of a partial sum
         scale = math.ldexp(1.0, -len(diagonal).bit_length())
         value = math.fsum(diagonal * scale) / scale
-    return TraceResult(value, 0.0, math.inf, n_products, "exact", True)
+    return TraceResult(_in_range(value), 0.0, math.inf, n_products, "exact", True)
+
+
+def _in_range(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(
+            "A must have a trace of at most 1.8e308 in magnitude, got one beyond: pass A over a "
+            "power of two"
+        )
+    return value

@@ -274,7 +274,7 @@ REFUSED = [
     (operator(UPPER), {"lower": 0.01, "n_products": 50}, "A must be symmetric"),
     (operator(UPPER), {"n_products": N}, "A must be symmetric"),
     (sparse.csr_array(UPPER), {}, "A must be symmetric"),
-    (INDEFINITE, {}, "A must be positive definite"),
+    (INDEFINITE, {}, r"A must be positive definite, got a leading minor of \d+ rows"),
     (operator(INDEFINITE), {"n_products": N}, "A must be positive definite"),
     (operator(INDEFINITE), {"lower": 0.1, "n_products": 50}, "lower must be below the least"),
     (np.zeros((3, 3)), {}, "A must be positive definite"),

@@ -181,8 +181,8 @@ class _Factorization:
         if negative.any():
             i = int(np.argmax(negative))
             raise ValueError(
-                f"{self.matrix.name} must be positive semidefinite, got a matrix that is not: "
-                f"row {i} has {left[i] / self.trace:.1g} of the trace after {self.count} pivots"
+                f"{self.matrix.name} must be positive semidefinite, got {left[i] / self.trace:.1g} "
+                f"of the trace in row {i} of what is left after {self.count} pivots"
             )
 
 
