@@ -23,7 +23,7 @@ from randla.spectral._traces.methods import METHODS
 #: Products of an operator if their number is not given, and the most of them with `rtol`.
 DEFAULT_PRODUCTS, MOST_PRODUCTS = 100, 640
 _CONFIDENCE = 0.95  # of the interval that rtol bounds
-_FIRST = 40  # products of the first look with rtol
+_FIRST = 40  # products of the first estimate with rtol
 
 
 class FewProductsWarning(RandlaWarning):
@@ -80,7 +80,7 @@ def trace(
     rtol : float, optional
         Double the number of products until half of the 95 % confidence interval is at most
         ``rtol * abs(value)``; exactly by n more before `n_products` would no longer suffice for
-        that. There are few looks; still an interval after stopping is not exactly one of 95 %.
+        that. There are few such stops; still an interval after stopping is not exactly one of 95 %.
     psd : bool, default False
         Your word that `A` is symmetric and positive semidefinite, which makes "auto" cheaper. What
         can be seen in the products is checked.
@@ -181,14 +181,14 @@ def trace(
         if _exact_is_due(matrix, size, n_products):
             return _exact(diagonal_by_products(A), matrix.n_products + matrix.n, psd)
         result = _scaled(run.estimate(size), matrix, name)
-        miss = 0.0 if rtol is None else _miss(result, rtol)
-        if miss <= 1.0 or run.at_rounding or size == n_products:
-            return _warned(replace(result, converged=miss <= 1.0), run.reliable_from, miss)
+        excess = 0.0 if rtol is None else _excess(result, rtol)
+        if excess <= 1.0 or run.at_rounding or size == n_products:
+            return _warned(replace(result, converged=excess <= 1.0), run.reliable_from, excess)
         size *= 2
 
 
 def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
-    """Whether n more products suffice, and would not after a look at `size`, or cost no more."""
+    """Whether n more products suffice now, and not after an estimate from `size`, or cost less."""
     affordable = matrix.n_products + matrix.n <= n_products
     return affordable and (size >= matrix.n or size + matrix.n > n_products)
 
@@ -200,18 +200,18 @@ def _scaled(estimate: Estimate, matrix: SquareMatrix, name: str) -> TraceResult:
     return TraceResult(value, error * scale, df, matrix.n_products, name, True)
 
 
-def _miss(result: TraceResult, rtol: float) -> float:
+def _excess(result: TraceResult, rtol: float) -> float:
     """Half of the interval over the tolerance: at most 1 if it is met."""
     low, high = result.confidence_interval(_CONFIDENCE)
     half, wanted = 0.5 * (high - low), rtol * abs(result.value)
     return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
 
 
-def _warned(result: TraceResult, reliable_from: int, miss: float) -> TraceResult:
-    if miss > 1.0:
+def _warned(result: TraceResult, reliable_from: int, excess: float) -> TraceResult:
+    if excess > 1.0:
         warn_caller(
             f"trace stopped at {result.n_products} products, where half of the interval is "
-            f"{miss:.3g} times what rtol allows",
+            f"{excess:.3g} times what rtol allows",
             FewProductsWarning,
         )
     elif result.n_products < reliable_from:

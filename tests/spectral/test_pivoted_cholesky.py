@@ -197,13 +197,13 @@ def test_kernels_that_are_refused():
         pivoted_cholesky(POINTS, 5, kernel=lopsided, length_scale=2.0, rng=0)
     with pytest.raises(TypeError, match="kernel must be a function of two points"):
         pivoted_cholesky(POINTS, 5, kernel=lambda x, y: "near", rng=0)
-    with pytest.raises(ValueError, match="no more than 3 coordinates .* and 1 numbers of length_"):
+    with pytest.raises(ValueError, match=r"no more than 3 coordinates .* and 1 numbers of length_"):
         pivoted_cholesky(POINTS, 5, kernel=polynomial, length_scale=[0.5], rng=0)
     pivoted_cholesky(POINTS, 5, kernel=polynomial, length_scale=0.5, rng=0)  # once a column
 
 
 def test_operators_are_refused():
-    with pytest.raises(TypeError, match="X must be an array.* got a MatrixLinearOperator"):
+    with pytest.raises(TypeError, match=r"X must be an array.* got a MatrixLinearOperator"):
         pivoted_cholesky(aslinearoperator(np.eye(3)), 2)
 
 

@@ -140,8 +140,8 @@ class _Factorization:
         squares = sum(run_parts(new_rows, len(self.bounds), seconds=seconds, blas=True))
         self.rows[j : j + s, self.pivots] = 0.0  # but for rounding
         self.rows[j : j + s, pivots] = L.T
-        enough = self.residual.sum() - np.cumsum(squares) <= rtol * self.trace
-        kept = int(np.argmax(enough)) + 1 if enough.any() else s  # no more columns than it takes
+        is_close = self.residual.sum() - np.cumsum(squares) <= rtol * self.trace
+        kept = int(np.argmax(is_close)) + 1 if is_close.any() else s  # as few as it takes
         self.pivots = np.concatenate([self.pivots, pivots[:kept]])
         left = self.residual - spent
         if kept < s or left.sum() < _AFRESH * self.trace:

@@ -35,7 +35,7 @@ def bracket_probes(M: BoundedMatrix, key: np.uint64, n_products: int | None) -> 
     while width > 0:
         Z = sign_vectors(key, lower.size, lower.size + width, M.n).T
         bracket = LogBracket(M, Z, min(M.n, _MAX_STEPS, left // width))
-        _narrow(bracket, lower + upper, n_vectors, n_products)
+        _step_until_narrow(bracket, lower + upper, n_vectors, n_products)
         if not n_vectors:
             usual_steps = bracket.n_steps
             n_vectors = _affordable(width, usual_steps, n_products)
@@ -56,22 +56,22 @@ def _affordable(width: int, n_steps: int, n_products: int | None) -> int:
     return max(n_products // n_steps, width) if n_products else _N_VECTORS
 
 
-def _narrow(
+def _step_until_narrow(
     bracket: LogBracket, sums_before: Array, n_vectors: int, n_products: int | None
 ) -> None:
     """Step until the mean width is small beside the standard error of `n_vectors`.
 
     Of as many as the products suffice for, where that is 0.
     """
-    next_look = 1
+    next_update = 1
     for step in range(1, bracket.limit + 1):
         bracket.step()
-        if step < min(next_look, bracket.limit):
+        if step < min(next_update, bracket.limit):
             continue
-        bracket.look()
+        bracket.update()
         middles = 0.5 * np.append(sums_before, bracket.lower + bracket.upper)
         m = n_vectors or _affordable(len(bracket.lower), step, n_products)
         aim = _AIM * middles.std(ddof=1) / math.sqrt(m)
         if np.mean(bracket.upper - bracket.lower) <= aim + _FLOOR:
             return
-        next_look = max(step + 1, math.ceil(1.15 * step))
+        next_update = max(step + 1, math.ceil(1.15 * step))
