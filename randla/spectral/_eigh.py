@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from scipy.special import chdtri
 
+from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._results import Result
 from randla._typing import Array
-from randla._validation import are_in_memory, as_choice, as_count
+from randla._validation import are_in_memory, as_choice, as_count, as_flag
 from randla.spectral._krylov.brackets import quadratic_upper, rounding
 from randla.spectral._krylov.complement import STARTS
 from randla.spectral._krylov.range import BlockKrylov
@@ -92,7 +93,9 @@ class EighResult(Result):
     )  # fmt: skip
 
 
-def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> EighResult:
+def eigh(
+    A: Any, k: int, *, which: Which = "magnitude", rng: Any = None, progress: bool = False
+) -> EighResult:
     r"""Find k eigenvalues of a symmetric matrix, with eigenvectors and certified brackets.
 
     Up to 1000 rows, or 4 k, LAPACK decomposes A (200 for an operator). Else a block Krylov space
@@ -113,6 +116,8 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
         with their signs.
     rng : {None, int, SeedSequence, Generator}, optional
         Where random directions come from.
+    progress : bool, default False
+        Show a progress bar for passes that take long (needs tqdm).
 
     Returns
     -------
@@ -157,11 +162,12 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
     """
     which = as_choice(which, "which", ("magnitude", "largest", "smallest"))
     generator = as_generator(rng)
-    matrix = _Symmetric(A)
-    k = as_count(k, "k", maximum=matrix.n, note=", the rows of A")
-    if _suits_lapack(matrix, k):
-        return _by_lapack(matrix, k, which)
-    return _by_krylov(matrix, k, which, generator)
+    with showing_progress("eigh", as_flag(progress, "progress")):
+        matrix = _Symmetric(A)
+        k = as_count(k, "k", maximum=matrix.n, note=", the rows of A")
+        if _suits_lapack(matrix, k):
+            return _by_lapack(matrix, k, which)
+        return _by_krylov(matrix, k, which, generator)
 
 
 class _Symmetric(SquareMatrix):

@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.linalg.lapack import dpotrf
 
+from randla._parallel import showing_progress
 from randla._random import draw_keys
 from randla._results import Result, t_of_tail
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
-from randla._validation import are_in_memory, as_count, as_level, as_number, is_sparse
+from randla._validation import are_in_memory, as_count, as_flag, as_level, as_number, is_sparse
 from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
@@ -31,8 +32,8 @@ from randla.spectral._quadrature.preconditioner import (
 )
 from randla.spectral._quadrature.stochastic_lanczos import bracket_probes
 
-# Without `n_products`: exact up to these sizes, where that costs no more.
-_SMALL, _SMALL_OPERATOR = 1000, 64
+#: Without `n_products`: exact up to these sizes, where that costs no more.
+_SMALL = {"array": 1000, "sparse": 1000, "operator": 64}
 #: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
 _ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
 #: A bracket of the quadrature counts as narrow below this part of the standard error.
@@ -115,6 +116,7 @@ def logdet(
     n_products: int | None = None,
     preconditioner: Any = "auto",
     rng: Any = None,
+    progress: bool = False,
 ) -> LogdetResult:
     r"""The logarithm of the determinant of a symmetric positive definite matrix.
 
@@ -147,6 +149,8 @@ def logdet(
         factor of float32 is refused where `lower` is near its roundings.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result.
+    progress : bool, default False
+        Show a progress bar for passes that take long (needs tqdm).
 
     Returns
     -------
@@ -209,7 +213,8 @@ def logdet(
         n_products = as_count(n_products, "n_products", minimum=4)
     key_of_pivots, key_of_signs = draw_keys(rng, 2)
     _check_preconditioner(preconditioner, n)
-    small = n <= (n_products or (_SMALL_OPERATOR if kind == "operator" else _SMALL))
+    progress = as_flag(progress, "progress")
+    small = n <= (n_products or _SMALL[kind])
     if kind != "operator" and (small or lower is None):
         return _from_entries(matrix, lower)
     square = SquareMatrix(matrix)
@@ -220,9 +225,10 @@ def logdet(
             "lower must be given for an operator, a positive number below its least eigenvalue, or "
             f"n_products of at least n = {n}, got lower=None, n_products={n_products}"
         )
-    P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
-    M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
-    return _by_lanczos(M, square, key_of_signs, n_products)
+    with showing_progress("logdet", progress):
+        P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
+        M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
+        return _by_lanczos(M, square, key_of_signs, n_products)
 
 
 def _read(A: Any) -> tuple[Any, str]:
@@ -248,7 +254,7 @@ def _from_entries(A: Any, lower: float | None) -> LogdetResult:
             f"A must be symmetric, got entries that differ by {gap / largest:.2g} of the largest"
         )
     scale = float(1.0 / power_of_two_scale(largest))
-    if is_sparse(A) and A.shape[0] > _SMALL:
+    if is_sparse(A) and A.shape[0] > _SMALL["sparse"]:
         value = _log_of_sparse_pivots(A, scale)
     else:
         dense = A.toarray() if is_sparse(A) else A
