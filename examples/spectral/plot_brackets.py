@@ -39,7 +39,7 @@ for n_iter in (0, 1, 4):
     axes[1].semilogy(number, np.maximum(short, 1e-15), "o-", ms=3, label=f"{n_iter} iterations")
 axes[1].semilogy(number, high / low - 1, "k--", label="width of the brackets")
 axes[1].set(xlabel="component", ylabel="missing share of the explained variance", ylim=(1e-14, 1))
-axes[1].legend(frameon=False)
+axes[1].legend(frameon=False, loc=(0.45, 0.2))
 plt.show()
 
 # %%
