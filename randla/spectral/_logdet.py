@@ -30,10 +30,12 @@ from randla.spectral._quadrature.preconditioner import (
     Preconditioner,
     pivoted_preconditioner,
 )
-from randla.spectral._quadrature.stochastic_lanczos import bracket_probes
+from randla.spectral._quadrature.stochastic_lanczos import MAX_STEPS, bracket_probes
 
 #: Without `n_products`: exact up to these sizes, where that costs no more.
 _SMALL = {"array": 1000, "sparse": 1000, "operator": 64}
+#: Steps of the first vectors after which an array is factorized instead, one for so many rows.
+_ROWS_OF_A_STEP = 150
 #: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
 _ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
 #: A bracket of the quadrature counts as narrow below this part of the standard error.
@@ -228,7 +230,12 @@ def logdet(
     with showing_progress("logdet", progress):
         P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
         M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
-        return _by_lanczos(M, square, key_of_signs, n_products)
+        is_cheap = kind == "array" and not n_products  # to factorize, beside many steps
+        patience = n // _ROWS_OF_A_STEP if is_cheap else MAX_STEPS
+        bounds = bracket_probes(M, key_of_signs, n_products, patience)
+    if bounds is None:
+        return _from_entries(matrix, lower, square.n_products)
+    return _by_lanczos(M, square, *bounds)
 
 
 def _read(A: Any) -> tuple[Any, str]:
@@ -246,7 +253,7 @@ def _read(A: Any) -> tuple[Any, str]:
 # Exact -------------------------------------------------------------------------------------------
 
 
-def _from_entries(A: Any, lower: float | None) -> LogdetResult:
+def _from_entries(A: Any, lower: float | None, n_products: int = 0) -> LogdetResult:
     largest = float(abs(A).max())
     gap = _asymmetry(A)
     if gap > _ASYMMETRY["array"] * largest:
@@ -259,7 +266,7 @@ def _from_entries(A: Any, lower: float | None) -> LogdetResult:
     else:
         dense = A.toarray() if is_sparse(A) else A
         value = _log_of_pivots(np.divide(dense, scale, dtype=np.float64, order="C"))
-    return _exact(A.shape[0], value + A.shape[0] * math.log(scale), 0, lower)
+    return _exact(A.shape[0], value + A.shape[0] * math.log(scale), n_products, lower)
 
 
 def _from_columns(square: SquareMatrix, lower: float | None) -> LogdetResult:
@@ -317,10 +324,7 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
 # Lanczos -----------------------------------------------------------------------------------------
 
 
-def _by_lanczos(
-    M: BoundedMatrix, square: SquareMatrix, key: np.uint64, n_products: int | None
-) -> LogdetResult:
-    below, above = bracket_probes(M, key, n_products)
+def _by_lanczos(M: BoundedMatrix, square: SquareMatrix, below: Array, above: Array) -> LogdetResult:
     P = M.P
     size = M.n * abs(math.log(P.ridge)) + abs(P.log_det) + float(np.abs(above).mean())
     condition = M.norm / max(M.smallest, M.least)
