@@ -29,9 +29,8 @@ from randla._results import Result
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag
 from randla.spectral._krylov.brackets import quadratic_upper, rounding
-from randla.spectral._krylov.complement import STARTS
+from randla.spectral._krylov.complement import checkpoints, complement_bounds
 from randla.spectral._krylov.range import BlockKrylov
-from randla.spectral._krylov.reach import reach
 from randla.spectral._matrix.dense import DenseMatrix
 from randla.spectral._matrix.square import (
     SquareMatrix,
@@ -44,10 +43,10 @@ Which = Literal["magnitude", "largest", "smallest"]
 
 #: Sides up to which LAPACK decomposes what can be read, and an operator by its columns.
 _LAPACK_SIDE, _OPERATOR_SIDE = 1000, 200
-#: Residuals that are enough, over the largest eigenvalue; reads at most; rounds of certificates.
+#: Residuals that end the search, over the largest eigenvalue; reads at most; rounds of certificates.
 _TOLERANCE, _PASSES, _ROUNDS = 1e-9, 300, 3
-#: Reads of a certificate, its width that is enough, and its probability to fail.
-_STEPS, _ENOUGH, _FAILURE = 40, 1e-2, 1e-6
+#: Reads of a certificate, its relative width that ends them, and its probability to fail.
+_STEPS, _NARROW, _FAILURE = 40, 1e-2, 1e-6
 _PROBES = 10  # of the error of an operator, and of the asymmetry of what is not in memory
 _ASYMMETRY, _PROBED_ASYMMETRY = 1e-8, 1e-4  # relative: of entries, of the products of an operator
 
@@ -331,30 +330,13 @@ def _complement(
     matrix: _Symmetric, V: Array, size: float, rng: np.random.Generator
 ) -> tuple[Array, Array, Array]:
     """Bounds of the largest eigenvalues of PAP and -PAP, its extreme Ritz values, and vectors."""
-    n = matrix.n - V.shape[1]
-    if n == 0:
+    if V.shape[1] == matrix.n:
         return np.full(2, -np.inf), np.empty(0), np.empty((matrix.n, 0))
-    starts = min(STARTS, n)
-    space = BlockKrylov(matrix.times, matrix.n, starts, starts * _STEPS, rng, V)
-    nu, look = np.full(2, np.inf), 4
-    for step in range(1, _STEPS + 1):
-        space.step()
-        last = space.is_full or space.is_invariant or step == _STEPS
-        if not last and step < look:
-            continue
-        space.solve()
-        ends = [(space.mu, space.S, space.coupling)]
-        ends.append((-space.mu[::-1], space.S[:, ::-1], space.coupling[:, ::-1]))
-        for j, (theta, S, C) in enumerate(ends):
-            dropped = space.dropped + matrix.asymmetry
-            nu[j] = theta[0] + dropped if space.is_full else min(nu[j], reach(
-                theta, S, C, starts=starts, n=n, size=max(size, space.largest),
-                failure_probability=0.5 * _FAILURE / _ROUNDS, dropped=dropped,
-            ))  # fmt: skip
-        inner = np.array([space.mu[0], -space.mu[-1]])
-        if last or (nu - inner <= _ENOUGH * np.abs(nu).max()).all():
-            break
-        look = step + max(step // 4, 1)
+    _, nu, space = complement_bounds(
+        matrix.times, matrix.n, V, signs=(1.0, -1.0), failure_probability=_FAILURE / _ROUNDS,
+        rng=rng, steps=checkpoints(4, _STEPS), size=size, asymmetry=matrix.asymmetry,
+        is_narrow=lambda low, high: bool((high - low <= _NARROW * np.abs(high).max()).all()),
+    )  # fmt: skip
     edge = [0, -1] if space.size > 1 else [0]
     return nu, space.mu[edge], space.X @ space.S[:, edge]
 
