@@ -43,7 +43,7 @@ Which = Literal["magnitude", "largest", "smallest"]
 
 #: Sides up to which LAPACK decomposes what can be read, and an operator by its columns.
 _LAPACK_SIDE, _OPERATOR_SIDE = 1000, 200
-#: Residuals that end the search, over the largest eigenvalue; reads at most; rounds of certificates.
+#: Residuals that end the search, over the largest eigenvalue; reads and certificates at most.
 _TOLERANCE, _PASSES, _ROUNDS = 1e-9, 300, 3
 #: Reads of a certificate, its relative width that ends them, and its probability to fail.
 _STEPS, _NARROW, _FAILURE = 40, 1e-2, 1e-6

@@ -1,4 +1,4 @@
-"""Extreme eigenvalues of what a subspace leaves, each between a certain and a nearly certain end."""
+"""Extreme eigenvalues of what a subspace leaves, between certain and nearly certain ends."""
 
 from __future__ import annotations
 
