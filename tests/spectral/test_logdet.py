@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 import randla
 from randla import logdet
 from randla._scaling import EPS
+from randla.spectral import _logdet
 from randla.spectral._logdet import _skewness
 from randla.spectral._quadrature.preconditioner import (
     _ROUNDING,
@@ -181,6 +182,23 @@ def test_a_preconditioner_of_single_precision(noise):
     assert_holds(result, exact(A))
     with pytest.raises(ValueError, match=r"factor of float64 for a lower below .* float32 and low"):
         logdet(aslinearoperator(A), lower=1e-5, preconditioner=K)
+
+
+@pytest.mark.parametrize(("rows_of_a_step", "method"), [(1, "lanczos"), (60, "cholesky")])
+def test_arrays_are_factorized_where_steps_cost_more(rows_of_a_step, method, monkeypatch):
+    monkeypatch.setitem(_logdet._SMALL, "array", N - 1)
+    monkeypatch.setattr(_logdet, "_ROWS_OF_A_STEP", rows_of_a_step)
+    A = kernel_matrix(N, 1e-3)
+    result = logdet(A, lower=1e-3, preconditioner=None, rng=0)
+    assert result.method == method
+    if method == "lanczos":
+        assert_holds(result, exact(A))
+    else:  # after two steps with eight vectors
+        assert result.n_products == 16
+        assert result.value == pytest.approx(exact(A), rel=1e-12)
+        assert result.confidence_interval() == (result.value, result.value)
+    given = logdet(A, lower=1e-3, n_products=40, preconditioner=None, rng=0)
+    assert given.method == "lanczos"  # what is asked for
 
 
 def test_a_lower_that_is_an_eigenvalue():
