@@ -205,7 +205,7 @@ def _xdiag(
     try:
         Z = matrix.times(Q) if symmetric else matrix.transposed_times(Q)
     except TypeError as error:
-        raise TypeError(f"{error}; or be said to be symmetric") from error
+        raise TypeError(f"{error}: pass symmetric=True if A is symmetric") from error
     gap, largest = np.abs(Z.T @ X - R).max(), np.abs(R).max()
     if gap > _NOT_ADJOINT * largest:
         raise ValueError(

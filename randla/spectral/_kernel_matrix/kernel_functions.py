@@ -132,7 +132,8 @@ class KernelFunction:
         """Call a user's kernel once in Python, which sees what compiled code reads beyond."""
         arguments = (point[0], point[0], self.theta)[: _n_arguments(self.kernel)]
         try:
-            _plain(self.kernel)(*arguments)
+            with np.errstate(all="ignore"):
+                _plain(self.kernel)(*arguments)
         except IndexError as error:
             raise ValueError(
                 f"kernel must read no more than {point.size} coordinates of a point and "
