@@ -122,11 +122,11 @@ def test_a_cliff_at_rank_m_minus_one(kind, tail, estimator, monkeypatch):
         got = fast.replicates()
         error = abs(got.left_out.mean() - A.trace())
         bound = got.standard_error
-    assert error <= 1000 * tail + 1e-11
+    assert error <= 4000 * tail + 1e-10
     if tail == 0.0:  # rank m - 1: exact, and known to be
-        assert bound < 1e-11
+        assert bound < 1e-10
     elif tail > 1e-13:  # the error of one vector fewer, which misses a large direction
-        assert 0.1 < bound < 10.0
+        assert 0.1 < bound < 100.0
 
 
 @pytest.mark.parametrize(
