@@ -191,9 +191,7 @@ class SmoothingResult(SeriesResult):
         if not include_bias:
             return low, high
         if self.bias_bound is None:
-            raise ValueError(
-                "include_bias=True needs a bias_bound, as of paris or ffbs, got None"
-            )
+            raise ValueError("include_bias=True needs a bias_bound, as of paris or ffbs, got None")
         return low - self.bias_bound, high + self.bias_bound
 
     @property

@@ -40,6 +40,11 @@ class Precomputed:
     """An array (n, n), of which only the asked entries are read."""
 
     def __init__(self, K: Any, name: str = "X") -> None:
+        if hasattr(K, "matvec"):
+            raise TypeError(
+                f"{name} must be an array, whose entries are read, got a {type(K).__name__} of "
+                "which only products are known"
+            )
         self.K: Any = as_matrix(K, name, finite=False)
         n = len(self.K)
         if self.K.shape != (n, n) or n == 0:
@@ -71,8 +76,12 @@ class Precomputed:
 def require_symmetric(block: Array, diagonal: Array, matrix: SymmetricEntries) -> None:
     """Raise ValueError unless a block of entries is symmetric; half of the digits must agree."""
     root = np.finfo(matrix.dtype).eps ** 0.25 * np.sqrt(np.maximum(diagonal, 0.0))
-    if (np.abs(block - block.T) > root[:, None] * root).any():
-        raise ValueError(f"{matrix.name} must be symmetric")
+    gaps = np.abs(block - block.T)
+    if (gaps > root[:, None] * root).any():
+        raise ValueError(
+            f"{matrix.name} must be symmetric, got entries that differ by {gaps.max():.2g} from "
+            f"those of the transpose, beside {np.abs(block).max():.2g}"
+        )
 
 
 class KernelFunction:
@@ -81,7 +90,7 @@ class KernelFunction:
     def __init__(self, kernel: Any, length_scale: Any, dim: int) -> None:
         takes_theta = not isinstance(kernel, str) and _n_arguments(kernel) == 3
         #: What a user's kernel is handed as theta; else reciprocal length scales, one a column.
-        self.theta = _as_theta(length_scale) if takes_theta else _reciprocals(length_scale, dim)
+        self.theta = (_as_theta if takes_theta else _reciprocals)(length_scale, dim)
         self.kernel, self.length_scale, self.dim = kernel, np.array(length_scale), dim
         self._scaled = not isinstance(kernel, str) and not takes_theta
         self._users: Any = None if isinstance(kernel, str) else _compiled(kernel, takes_theta)
@@ -102,6 +111,7 @@ class KernelFunction:
         """Values (m,) of each point with itself."""
         if self._users is None:
             return np.ones(len(points))  # of all named kernels
+        self._require_bounds(points[:1].astype(np.float64))
         return self._call_users(points[:0], points, np.empty((1, len(points))))[0]
 
     def _call_users(self, pivots: FloatArray, points: FloatArray, out: Array) -> Array:
@@ -117,6 +127,20 @@ class KernelFunction:
         if not np.isfinite(out).all():
             raise ValueError("kernel must return finite numbers, got NaN or inf")
         return out
+
+    def _require_bounds(self, point: Array) -> None:
+        """Call a user's kernel once in Python, which sees what compiled code reads beyond."""
+        arguments = (point[0], point[0], self.theta)[: _n_arguments(self.kernel)]
+        try:
+            with np.errstate(all="ignore"):
+                _plain(self.kernel)(*arguments)
+        except IndexError as error:
+            raise ValueError(
+                f"kernel must read no more than {point.size} coordinates of a point and "
+                f"{self.theta.size} numbers of length_scale, got {error}"
+            ) from error
+        except Exception:
+            return  # what Numba alone understands
 
 
 class KernelOfPoints:
@@ -165,11 +189,12 @@ def _reciprocals(length_scale: Any, dim: int) -> Array:
     return np.array(np.broadcast_to(1.0 / scale.astype(np.float64), dim))
 
 
-def _as_theta(length_scale: Any) -> Array:
+def _as_theta(length_scale: Any, dim: int) -> Array:
+    """What a user's kernel is handed: a number once for each column, else the array as it is."""
     theta = as_array(length_scale, "length_scale")
     if theta.ndim > 1:
         raise ValueError(f"length_scale must be a number or 1-D, got shape {theta.shape}")
-    return np.array(theta, np.float64, ndmin=1)
+    return np.array(theta if theta.ndim else np.full(dim, theta), np.float64)
 
 
 def as_kernel(kernel: Any) -> Any:

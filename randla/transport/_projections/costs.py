@@ -18,6 +18,7 @@ from randla.transport._projections.projector import (
     Coupling,
     Projector,
     Side,
+    along,
     batch_rows,
 )
 
@@ -92,7 +93,7 @@ class ProjectedCosts(PairOfClouds):
 
     def _shifts(self, theta: Array) -> Array:
         """Difference of the projected centers, theta' (c_1 - c_2)."""
-        return theta @ (self._x.center - self._y.center)
+        return along(theta, self._x.center - self._y.center)
 
     def _batch(self, L: int) -> int:
         x, y = self._x, self._y
