@@ -103,7 +103,7 @@ class BlockKrylov:
         Ritz values in descending order and their vectors in X, from `solve`.
     coupling : (b, size) ndarray
         Residuals of the Ritz vectors are ``Q @ coupling``, but for roundings and
-    dropped : float
+    deflated : float
         the norm of what blocks had in directions that were taken for roundings.
     """
 
@@ -121,7 +121,7 @@ class BlockKrylov:
         self.dimension = n - self.avoid.shape[1]  # of the space in which X lies
         self._X = np.empty((n, min(capacity + block, n)), order="F")
         self._T = np.zeros((self._X.shape[1],) * 2)
-        self.size, self.largest, self.dropped = 0, 0.0, 0.0
+        self.size, self.largest, self.deflated = 0, 0.0, 0.0
         self.is_invariant = False  # whether X is, but for roundings
         self._next = self._random_block(min(block, self.dimension))
         self._C = np.zeros((self._next.shape[1], 0))
@@ -177,7 +177,7 @@ class BlockKrylov:
         rank = min(int((d > _FLOOR * self.largest).sum()), wanted)
         self.is_invariant = rank == 0
         # Of different columns, so that squares add up; twice, in rows too, as A'A is symmetric.
-        self.dropped = math.hypot(self.dropped, *(2.0 * d[rank : rank + 1]))
+        self.deflated = math.hypot(self.deflated, *(2.0 * d[rank : rank + 1]))
         Q, C = Q @ P[:, :rank], d[:rank, None] * Z[:rank]
         for _ in range(3 if rank else 0):
             project_out(Q, self.avoid, self.X)
