@@ -23,12 +23,12 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import chdtri
 
-from randla._parallel import single_threaded_blas
+from randla._parallel import showing_progress, single_threaded_blas
 from randla._random import as_generator, draw_key, generator_from_key
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
-from randla.spectral._krylov.block_krylov import thin_svd
 from randla.spectral._krylov.brackets import monotone, rounding
+from randla.spectral._krylov.cholesky_qr import thin_svd
 from randla.spectral._krylov.subspace import (
     N_PROBES,
     Goal,
@@ -58,6 +58,7 @@ def svd(
     certify: Literal["auto", "frobenius", "quadratic"] = "auto",
     max_passes: int | None = None,
     rng: Any = None,
+    progress: bool = False,
 ) -> SvdResult:
     r"""Largest singular values and vectors, with certified brackets and the exact error.
 
@@ -90,6 +91,8 @@ def svd(
     rng : {None, int, SeedSequence, Generator}, optional
         Start of the iteration. The same seed gives the same numbers, to rounding for any number of
         threads and any chunks.
+    progress : bool, default False
+        Show a progress bar for passes that take long (needs tqdm).
 
     Returns
     -------
@@ -140,9 +143,10 @@ def svd(
     >>> randla.svd(A, rtol=0.01).s.size  # rank for an error of one percent
     15
     """
-    return decompose(
-        A, k, rtol=rtol, center=center, tol=tol, certify=certify, max_passes=max_passes, rng=rng
-    )
+    with showing_progress("svd", as_flag(progress, "progress")):
+        return decompose(
+            A, k, rtol=rtol, center=center, tol=tol, certify=certify, max_passes=max_passes, rng=rng
+        )
 
 
 def decompose(

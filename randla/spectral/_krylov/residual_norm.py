@@ -32,8 +32,8 @@ def residual_bounds(
 
     M (n, n) is symmetric up to a norm of `asymmetry`, of the norm `size` or less; P = I - VV' for
     fewer than n orthonormal columns (None: none). Inner ends are Ritz values; outer ends are
-    those of `lanczos_bound`, which fail with `failure_probability` in all, but where the space is full.
-    They are computed after each of these numbers of `steps`, until they are narrow.
+    those of `lanczos_bound`, which fail with `failure_probability` in all, but where the space is
+    full. They are computed after each of these numbers of `steps`, until they are narrow.
     """
     block, steps = min(BLOCK, n), tuple(steps)
     space = BlockKrylov(product, n, block, block * steps[-1], rng, V)

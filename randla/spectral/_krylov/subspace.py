@@ -268,21 +268,22 @@ def _bracketed(
     if (goal.quadratic or not A.is_read) and (upper > (1.0 + 2.0 * goal.tol) * mu[:k]).any():
         most = _tail(A, space, mu[:s]) if A.is_read else np.inf
 
-        def ends(nu: float) -> Array:
+        def upper_with(nu: float) -> Array:
             return block_upper_bounds(mu[:s], space.coupling[:, :s], min(nu, most), k)
 
-        def enough(low: float, high: float) -> bool:
-            width = np.max(ends(high) - mu[:k]) if high < np.inf else np.inf
-            return bool(width <= max(2.0 * goal.tol * mu[k - 1], 1.5 * np.max(ends(low) - mu[:k])))
+        def is_narrow(low: float, high: float) -> bool:
+            width = np.max(upper_with(high) - mu[:k]) if high < np.inf else np.inf
+            least = np.max(upper_with(low) - mu[:k])
+            return bool(width <= max(2.0 * goal.tol * mu[k - 1], 1.5 * least))
 
         if space.is_full:
             low = high = float(mu[s]) if s < space.size else 0.0
         else:
             share = _FAILURE / _ROUNDS
-            low, high, rest = residual_norm(A, V, share, goal.rng, _CHECKPOINTS, enough)
+            low, high, rest = residual_norm(A, V, share, goal.rng, _CHECKPOINTS, is_narrow)
             if low > (1.0 + goal.tol) * mu[k - 1] + rounding(A.shape) * mu[0] and not last:
                 return rest.X @ rest.S[:, :BLOCK]
-        upper = np.minimum(upper, ends(high))
+        upper = np.minimum(upper, upper_with(high))
     upper += space.deflated  # that much is missing in the coupling (Weyl)
     total = A.squared_norm if A.is_read else float(mu.sum()) if space.is_full else np.inf
     residuals = space.coupling[:, :k]
