@@ -27,6 +27,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "pictures",
     "randla_site",
 ]
 exclude_patterns = ["_build", "_templates"]
@@ -96,5 +97,8 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",
-    "matplotlib_animations": True,
+    "image_scrapers": ("pictures.scrape",),
+    "reset_modules": ("matplotlib", "pictures.use_style"),
+    "image_srcset": ["2x"],
+    "thumbnail_size": (624, 420),
 }

@@ -40,11 +40,11 @@ fits = {
     "6 reads": randla.svd(counts, 40, center=True, max_passes=6, certify="frobenius", rng=0),
     "to tolerance": randla.svd(counts, 40, center=True, rng=0),
 }
-fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
-for ax, (name, fit) in zip(axes, fits.items(), strict=True):
+for name, fit in fits.items():
+    fig, ax = plt.subplots(layout="constrained")
     fit.plot(ax)
     width = np.max(fit.s_upper / fit.s_lower - 1)
-    ax.set_title(f"{name} ({fit.n_passes} in all): brackets within {width:.1e}")
+    ax.set_title(f"{name}: brackets within {width:.1e}")
 plt.show()
 
 # %%
