@@ -40,7 +40,7 @@ WINGS = (
     " < regression._least_squares",
     "regression._fitted < regression._inference",
     "spectral._kernels < spectral._matrix < spectral._krylov < spectral._kernel_matrix"
-    " < spectral._traces < spectral._log_determinant < spectral",
+    " < spectral._traces < spectral._quadrature < spectral",
     "transport._kernels < transport._clouds < transport._directions < transport._projections"
     " < transport._controls < transport",
     "smoothing._kernels < smoothing._model < smoothing._models < smoothing._exact"

@@ -45,7 +45,7 @@ def main(n_matrices=10_000, largest=80):
         wrong = hostile.faults(result, A, center)
         n_faults += bool(wrong)
         if wrong:
-            print(seed, kind, A.shape, A.dtype, k, route, form, "centred" * center, *wrong)
+            print(seed, kind, A.shape, A.dtype, k, route, form, "centered" * center, *wrong)
         if result.s[-1] > 1e-4 * result.s[0]:
             width = ((result.s_upper - result.s_lower) / result.s).max()
             widths.setdefault(f"{route}, {result.method}", []).append(width)

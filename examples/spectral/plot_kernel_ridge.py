@@ -20,12 +20,12 @@ import randla
 from randla.sklearn import PivotedNystroem
 
 rng = np.random.default_rng(0)
-centres = rng.uniform(-12, 12, (40, 2))
+centers = rng.uniform(-12, 12, (40, 2))
 
 
 def draw(n, n_of_groups):
     """Points in the cloud, then in the groups, and a wave that is measured with noise."""
-    groups = centres[rng.integers(40, size=n_of_groups)]
+    groups = centers[rng.integers(40, size=n_of_groups)]
     X = np.vstack(
         [rng.standard_normal((n, 2)), groups + 0.2 * rng.standard_normal((n_of_groups, 2))]
     )

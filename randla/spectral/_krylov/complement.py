@@ -1,8 +1,7 @@
-"""The spectral norm of what a subspace leaves, between a certain and a nearly certain end."""
+"""Extreme eigenvalues of what a subspace leaves, between certain and nearly certain ends."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,8 +11,52 @@ from randla._typing import Array
 from randla.spectral._krylov.range import BlockKrylov
 from randla.spectral._krylov.reach import reach
 
-#: Random starts that go on together.
+#: Random directions that block Lanczos starts from.
 STARTS = 4
+
+
+def complement_bounds(
+    product: Callable[[Array], Array],
+    n: int,
+    V: Array | None,
+    *,
+    signs: tuple[float, ...] = (1.0,),
+    failure_probability: float,
+    rng: np.random.Generator,
+    steps: Iterable[int],
+    is_narrow: Callable[[Array, Array], bool],
+    size: float = 0.0,
+    asymmetry: float = 0.0,
+) -> tuple[Array, Array, BlockKrylov]:
+    """Ends of the largest eigenvalue of ``sign P M P`` for each sign, and the Krylov space of them.
+
+    M (n, n) is symmetric up to a norm of `asymmetry`, of the norm `size` or less; P = I - VV' for
+    fewer than n orthonormal columns (None: none). Inner ends are Ritz values; outer ends are
+    those of `reach`, which fail with `failure_probability` in all, but where the space is full.
+    They are computed after each of these numbers of `steps`, until they are narrow.
+    """
+    block, steps = min(STARTS, n), tuple(steps)
+    space = BlockKrylov(product, n, block, block * steps[-1], rng, V)
+    n, block = space.dimension, space.next_columns
+    inner, outer = np.zeros(len(signs)), np.full(len(signs), np.inf)
+    n_steps = 0
+    for wanted in steps:
+        while n_steps < wanted and not (n_steps and (space.is_full or space.is_invariant)):
+            space.step()
+            n_steps += 1
+        space.solve()
+        missing = space.dropped + asymmetry
+        for j, sign in enumerate(signs):
+            order = slice(None, None, int(sign))  # the largest first
+            theta, S, C = sign * space.mu[order], space.S[:, order], space.coupling[:, order]
+            inner[j] = theta[0]
+            outer[j] = theta[0] + missing if space.is_full else min(outer[j], reach(
+                theta, S, C, starts=block, n=n, size=max(size, space.largest), dropped=missing,
+                failure_probability=failure_probability / len(signs),
+            ))  # fmt: skip
+        if space.is_full or space.is_invariant or is_narrow(inner, outer):
+            break
+    return inner, outer, space
 
 
 def complement_norm(
@@ -21,30 +64,24 @@ def complement_norm(
     V: Array | None,
     failure_probability: float,
     rng: np.random.Generator,
-    looks: Iterable[int],
-    enough: Callable[[float, float], bool],
+    steps: Iterable[int],
+    is_narrow: Callable[[float, float], bool],
 ) -> tuple[float, float, BlockKrylov]:
     """Ends of the square of ``|A(I - VV')|_2``, and the space whose first vectors attain the lower.
 
-    `V` has fewer than n orthonormal columns (None: none). Block Lanczos has several random starts;
-    the upper end is `reach`. It is looked at after each of these numbers of steps, until `enough`
-    of (lower, upper) holds, and certain where the space is full.
+    `V` None: of A itself.
     """
-    looks, n = tuple(looks), matrix.shape[1]
-    capacity = min(STARTS, n) * looks[-1]
-    space = BlockKrylov(matrix.gram_times, n, min(STARTS, n), capacity, rng, V)
-    n, starts = space.dimension, space.next_columns
-    taken, lower, upper = 0, 0.0, math.inf
-    for look in looks:
-        while taken < look and not (taken and (space.is_full or space.is_invariant)):
-            space.step()
-            taken += 1
-        space.solve()
-        lower = max(float(space.mu[0]) - space.dropped, 0.0)
-        upper = float(space.mu[0]) + space.dropped if space.is_full else min(upper, reach(
-            space.mu, space.S, space.coupling, starts=starts, n=n,
-            failure_probability=failure_probability, size=space.largest, dropped=space.dropped,
-        ))  # fmt: skip
-        if space.is_full or space.is_invariant or enough(lower, upper):
-            break
-    return lower, upper, space
+    inner, outer, space = complement_bounds(
+        matrix.gram_times, matrix.shape[1], V, failure_probability=failure_probability, rng=rng,
+        steps=steps, is_narrow=lambda low, high: is_narrow(float(low[0]), float(high[0])),
+    )  # fmt: skip
+    return max(float(inner[0]) - space.dropped, 0.0), float(outer[0]), space
+
+
+def checkpoints(first: int, most: int) -> list[int]:
+    """Numbers of steps up to `most`, a quarter apart: the small matrix costs more and more."""
+    steps, step = [], first
+    while step < most:
+        steps.append(step)
+        step += max(step // 4, 1)
+    return [*steps, most]
