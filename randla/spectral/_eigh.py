@@ -12,7 +12,7 @@ projector P of what V leaves out,
 
 so that it is at most the p-th eigenvalue on the right (see `_krylov.brackets`). The same for -A
 gives the brackets of the smallest ones. Where all of the spectrum is known there are no nu:
-roundings only.
+rounding errors only.
 """
 
 from dataclasses import dataclass

@@ -233,7 +233,7 @@ def logdet(
     with showing_progress("logdet", progress):
         P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
         M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
-        is_cheap = kind == "array" and not n_products  # to factorize, beside many steps
+        is_cheap = kind == "array" and not n_products  # to factorize, compared with many steps
         patience = n // _ROWS_OF_A_STEP if is_cheap else MAX_STEPS
         bounds = bracket_probes(M, key_of_signs, n_products, patience)
     if bounds is None:
@@ -383,5 +383,5 @@ def _check_preconditioner(choice: Any, n: int) -> None:
         )
     if np.ndim(factor) != 2 or len(factor) != n:
         raise ValueError(
-            f"preconditioner must have a factor of {n} rows, as A, got shape {np.shape(factor)}"
+            f"preconditioner must have a factor of {n} rows, like A, got shape {np.shape(factor)}"
         )

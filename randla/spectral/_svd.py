@@ -163,7 +163,7 @@ def decompose(
     """`svd`; U may be empty unless `left`, where that saves a read."""
     center = as_flag(center, "center")
     if k is None and rtol is None:
-        raise ValueError("k or rtol must be given: the rank, or the relative error, got neither")
+        raise ValueError("k or rtol must be given, the rank or the relative error, got neither")
     if rtol is not None:
         rtol = as_number(rtol, "rtol", low=0.0, high=1.0, closed="neither")
     k = None if k is None else as_count(k, "k")
@@ -208,7 +208,7 @@ def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Arra
 def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
     slack = rounding(tall.shape) * (found.total + found.offset**2)
-    mu, top = found.upper, found.upper[0] + found.offset**2  # what the roundings go with
+    mu, top = found.upper, found.upper[0] + found.offset**2  # the scale of rounding errors
     return found.method == "gram" and bool(
         mu[-1] > _GRAM_ACCURATE * top and found.total - mu.sum() >= 500.0 * slack
     )
@@ -219,7 +219,7 @@ def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> 
     flipped, scale = tall is not matrix, tall.scale
     U, s, V, residuals = _factors(tall, found, left)
     unit = rounding(tall.shape)
-    top = s[0] ** 2 + found.offset**2  # what the roundings go with
+    top = s[0] ** 2 + found.offset**2  # the scale of rounding errors
     below = unit * (np.sqrt(top) if U.size else top / s)  # A V rounds less than A'A
     lower, upper = monotone(s - below, np.sqrt(found.upper + unit * top))
     upper = np.maximum(upper, s)
