@@ -47,10 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = perf_counter()
     n_compiled = compile_families(list(dict.fromkeys(given.family)) or list(FAMILIES), given.jobs)
     seconds = perf_counter() - start
-    kernels = list(folder.rglob("*.nbc"))
-    size = sum(file.stat().st_size for file in [*kernels, *folder.rglob("*.nbi")])
+    size = sum(file.stat().st_size for file in folder.rglob("*.nb[ci]"))
     print(f"compiled {n_compiled} functions in {seconds:.0f} s")
-    print(f"cache: {len(kernels)} functions, {size / 1e6:.0f} MB in {folder}")
+    print(f"cache: {size / 1e6:.1f} MB in {folder}")
     return 0
 
 

@@ -148,7 +148,7 @@ def _smoothing() -> Calls:
     line = randla.LinearGaussian(0.9, 0.3, 1.0, 1.0, 0.0, 1.0)
     chain = randla.DiscreteHMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.2, 0.8]])
     symbols = np.arange(30) % 3 // 2
-    few = {"n_particles": 50, "rng": 0}
+    few: dict[str, Any] = {"n_particles": 50, "rng": 0}
 
     def streamed() -> None:
         run = randla.start_filter(volatility, **few)

@@ -29,7 +29,7 @@ def compile_in(folder, *arguments):
 def test_a_second_process_compiles_nothing(tmp_path):
     n_compiled, first = compile_in(tmp_path, FAMILY, "--jobs", "2")
     assert n_compiled > 10
-    assert re.search(rf"cache: \d+ functions, \d+ MB in {re.escape(str(tmp_path))}", first.stdout)
+    assert re.search(rf"cache: \d+\.\d MB in {re.escape(str(tmp_path))}", first.stdout)
     assert "100%" in first.stderr or f"/{len(calls(FAMILY))}" in first.stderr  # tqdm, or lines
     n_compiled, _ = compile_in(tmp_path, FAMILY, "--jobs", "1")
     assert n_compiled == 0
