@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 from randla._first_calls import FAMILIES, calls
@@ -45,18 +46,20 @@ def measure(names):
             with tempfile.TemporaryDirectory() as folder:
                 n_compiled, cold = first_call(family, name, folder)
                 again, warm = first_call(family, name, folder)
-            remark = f"  {again} compiled again" if again else ""
-            print(f"{family:11s} {name:34s} {cold:6.2f} {warm:6.2f} {n_compiled:4d}{remark}")
-            sys.stdout.flush()
+            if again:
+                print(f"{name}: {again} functions are compiled in each process", file=sys.stderr)
             yield family, name, f"{cold:.1f}", f"{warm:.1f}", n_compiled
 
 
 def main(names):
-    rows = list(measure(names))
-    if not names:
-        with TABLE.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([HEADER, *rows])
-    slow = [row[1] for row in rows if float(row[2]) > LIMIT]
+    slow = []
+    with nullcontext(sys.stdout) if names else TABLE.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(HEADER)
+        for row in measure(names):
+            table.writerow(row)
+            file.flush()
+            slow += [row[1]] if float(row[2]) > LIMIT else []
     print(f"above {LIMIT:g} s: {', '.join(slow) or 'none'}")
 
 
