@@ -60,9 +60,9 @@ plan = randla.expected_sliced_plan(source, target, rng=0)
 print(f"largest standard error of a color: {plan.standard_error.max():.4f}")
 
 # %%
-# The noon in the colors of the evening, by the plan.
+# The noon in the colors of the evening, by the flow that was kept in range.
 fig, ax = plt.subplots(layout="constrained")
-ax.imshow(plan.barycentric.reshape(noon.shape))
+ax.imshow(kept.reshape(noon.shape))
 ax.set_axis_off()
 plt.show()
 
