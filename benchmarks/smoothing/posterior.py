@@ -57,9 +57,9 @@ def log_prior(theta):
 
 
 class Posterior:
-    """Time of a default run, and of a tenth of it."""
+    """Time of a default run, and of a twentieth of it."""
 
-    params, param_names = [[200, 2000], list(MODELS)], ["n_iterations", "model"]
+    params, param_names = [[100, 2000], list(MODELS)], ["n_iterations", "model"]
     headline = (2000, "autoregression in noise")
 
     def setup(self, n_iterations, name):

@@ -247,8 +247,8 @@ def _run_filter(
         if unknown.size and (time < 0 or not is_certain):
             raise ValueError(
                 "diffuse must have directions that y determines, but the observations say nothing "
-                f"about some combination of its columns {unknown.tolist()}: give that one a "
-                "variance in initial_cov, or more observations"
+                f"about some combination of {model._diffuse_names(unknown.tolist())}: give that "
+                "one a variance in initial_cov or leave it out, or give more observations"
             )
     _require_density(value, time)
     return _Filtered(value, system, work, past, columns, E)
