@@ -20,12 +20,12 @@ import randla
 from randla.sklearn import PivotedNystroem
 
 rng = np.random.default_rng(0)
-centres = rng.uniform(-12, 12, (40, 2))
+centers = rng.uniform(-12, 12, (40, 2))
 
 
 def draw(n, n_of_groups):
     """Points in the cloud, then in the groups, and a wave that is measured with noise."""
-    groups = centres[rng.integers(40, size=n_of_groups)]
+    groups = centers[rng.integers(40, size=n_of_groups)]
     X = np.vstack(
         [rng.standard_normal((n, 2)), groups + 0.2 * rng.standard_normal((n_of_groups, 2))]
     )
@@ -73,10 +73,10 @@ print(f"log det(K + 0.01 I) is between {lower:.3f} and {upper:.3f}")
 
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
 left.plot(*X[::5].T, ".", ms=1, color="0.8")
-for name, colour in (("uniform", "C1"), ("pivoted", "C0")):
-    left.plot(*models[name][0].components_.T, "o", ms=3, color=colour, label=name)
-    middle.loglog(sizes, missing[name], "o-", color=colour, label=name)
-    right.semilogy(np.sort(errors[name])[::20], np.linspace(1, 5e-4, 200), color=colour, label=name)
+for name, color in (("uniform", "C1"), ("pivoted", "C0")):
+    left.plot(*models[name][0].components_.T, "o", ms=3, color=color, label=name)
+    middle.loglog(sizes, missing[name], "o-", color=color, label=name)
+    right.semilogy(np.sort(errors[name])[::20], np.linspace(1, 5e-4, 200), color=color, label=name)
 left.set(title=f"{k} landmarks", xlabel="x", ylabel="y", aspect="equal")
 middle.set(title="missing share of the trace", xlabel="landmarks")
 middle.set_xticks(sizes, sizes, minor=False)

@@ -2,7 +2,8 @@
 
 With M = A / lower, or P^(-1/2) A P^(-1/2) for a preconditioner P, log det A is known but for
 tr log M, the mean of z' log(M) z over random signs z (Hutchinson). Each of these numbers is
-bracketed by the Gauss and the Radau rule of `_lanczos`, whose bias no spread over z would show.
+bracketed by the Gauss and the Radau rule (`_quadrature.lanczos`), whose bias no spread over z would
+show.
 """
 
 import math
@@ -10,29 +11,32 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky
+from scipy.linalg.lapack import dpotrf
 
+from randla._parallel import showing_progress
 from randla._random import draw_keys
 from randla._results import Result, t_of_tail
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
-from randla._validation import are_in_memory, as_count, as_level, as_number, is_sparse
-from randla.spectral._log_determinant.log_trace import bracket_probes
-from randla.spectral._log_determinant.preconditioner import (
-    BoundedMatrix,
-    Preconditioner,
-    pivoted_preconditioner,
-)
+from randla._validation import are_in_memory, as_count, as_flag, as_level, as_number, is_sparse
 from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
     is_operator,
-    open_square,
     require_symmetric,
 )
+from randla.spectral._quadrature.preconditioner import (
+    BoundedMatrix,
+    Preconditioner,
+    pivoted_preconditioner,
+)
+from randla.spectral._quadrature.stochastic_lanczos import MAX_STEPS, bracket_probes
 
-# Without `n_products`: exact up to these sizes, where that costs no more.
-_SMALL, _SMALL_OPERATOR = 1000, 64
+#: Without `n_products`: exact up to these sizes, where that costs no more.
+_SMALL = {"array": 2000, "sparse": 1000, "operator": 64}
+#: Steps of the first vectors after which an array is factorized instead, one for so many rows: with
+#: the attempt that costs twice the factorization at most, and Lanczos 0.2 to 1 of it.
+_ROWS_OF_A_STEP = 500
 #: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
 _ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
 #: A bracket of the quadrature counts as narrow below this part of the standard error.
@@ -47,21 +51,21 @@ class LogdetResult(Result):
     ----------
     value : float
     standard_error : float
-        Of the algorithm, over random vectors; 0 where the value is exact up to rounding.
+        Standard error of the algorithm, over random vectors; 0 if exact up to rounding.
     quadrature_lower, quadrature_upper : float
-        The means of the lower and the upper bound of the quadrature; `value` is their middle.
-        What lies between them is an error that `standard_error` does not show.
+        The means of the lower and the upper bound of the quadrature; `value` is their midpoint. The
+        distance between them is an error that `standard_error` does not include.
     n_products : int
-        Products of `A` with a vector.
+        Number of products of `A` with a vector.
     method : str
         "cholesky" (exact) or "lanczos".
     degrees_of_freedom : float
-        Random vectors less one; inf where the value is exact.
+        Number of random vectors minus one; inf if the value is exact.
     converged : bool
-        Whether the quadrature bracket is narrower than half a standard error. The interval holds
-        without that; more `n_products` or a better preconditioner make it short.
+        Whether the quadrature bracket is narrower than half a standard error. The interval is valid
+        in any case; more `n_products` or a better preconditioner make it shorter.
     rank : int
-        Of the preconditioner, 0 without one.
+        Rank of the preconditioner, 0 without one.
     """
 
     value: float
@@ -88,9 +92,10 @@ class LogdetResult(Result):
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Ends (low, high) of an interval that contains the bracket of the quadrature.
 
-        From the lower bound less t standard errors of its own to the upper bound plus t of its
-        own, Student's t, each end moved outwards by what the skewness of the sample asks for [1]_.
-        It ends where a bound holds without chance, but for the bracket.
+        From the lower bound minus t of its standard errors to the upper bound plus t of its
+        standard errors, with Student's t, each end moved outward by a correction for the skewness
+        of the sample [1]_. The interval is cut at bounds that hold with certainty, except for the
+        bracket.
 
         References
         ----------
@@ -115,13 +120,14 @@ def logdet(
     n_products: int | None = None,
     preconditioner: Any = "auto",
     rng: Any = None,
+    progress: bool = False,
 ) -> LogdetResult:
     r"""The logarithm of the determinant of a symmetric positive definite matrix.
 
-    Exact by Cholesky where that is affordable, else by stochastic Lanczos quadrature
-    [1]_ whose bias is bracketed [2]_: for each of m random sign vectors z, the Gauss rule is above
-    :math:`z^T \log(M) z` and the Gauss-Radau rule with a node at `lower` is below. Gauss alone,
-    which is what is usually computed, is off by hundreds of its standard errors on ordinary
+    Exact by Cholesky if that is affordable, otherwise by stochastic Lanczos quadrature [1]_ whose
+    bias is bracketed [2]_: for each of m random sign vectors z, the Gauss rule is above
+    :math:`z^T \log(M) z` and the Gauss-Radau rule with a node at `lower` is below. The Gauss rule
+    alone, which is the usual estimate, is off by hundreds of its standard errors on ordinary
     covariance matrices.
 
     Parameters
@@ -129,24 +135,27 @@ def logdet(
     A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
         Symmetric and positive definite. An array must be symmetric to 1e-8 of its largest entry.
     lower : float, optional
-        A bound below the least eigenvalue of `A`, positive: the noise variance of a Gaussian
-        process, the shift of a Laplacian. Your word: it is refused where the computation
-        contradicts it, which it need not. Without it, a matrix whose entries can be read is
-        factorized, and an operator is refused unless ``n_products >= n``, as the error
-        of the quadrature has no bound then.
+        A positive bound below the least eigenvalue of `A`: the noise variance of a Gaussian
+        process, the shift of a Laplacian. It cannot be verified in general: it is refused only if
+        the computation contradicts it. Without it, a matrix whose entries can be read is
+        factorized, and an operator is refused unless ``n_products >= n``, as the error of the
+        quadrature then has no bound.
     n_products : int, optional
-        Products of `A` with a vector that may be spent, at least 4. By default 16 random vectors,
-        with as many products each (100 at most) as make the bracket of the quadrature narrow.
+        Maximum number of products of `A` with a vector, at least 4. By default 16 random vectors,
+        with as many products each (at most 100) as make the bracket of the quadrature narrow; an
+        array is factorized up to 2000 rows, and if these are more than n/500, which costs more.
         From n products on the result is exact.
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
-        :math:`P = F F^T + r I` with r a little above `lower`, whose determinant is known, so that
+        :math:`P = F F^T + r I` with r slightly above `lower`, whose determinant is known, so that
         only that of :math:`P^{-1/2} A P^{-1/2}` is estimated. "auto": for an array, F is a pivoted
-        Cholesky factor of :math:`A - lower\, I`, of rank n/4 or :math:`8\sqrt n` at most; else
+        Cholesky factor of :math:`A - lower\, I`, of rank at most n/4 or :math:`8\sqrt n`; otherwise
         there is none. A result of :func:`pivoted_cholesky` must be that of a matrix K with
         :math:`A - lower\, I - K` positive semidefinite: the kernel matrix in A = K + lower I. A
-        factor of float32 is refused where `lower` is near its roundings.
+        float32 factor is refused if `lower` is near its rounding errors.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result.
+    progress : bool, default False
+        Show a progress bar for long passes (needs tqdm).
 
     Returns
     -------
@@ -156,8 +165,8 @@ def logdet(
     Raises
     ------
     ValueError, TypeError
-        If `A` is not real, square and finite or is seen not to be symmetric and positive definite,
-        if `lower` is not positive or is seen to be above the least eigenvalue of `A`, or if an
+        If `A` is not real, square and finite or is found not to be symmetric and positive definite,
+        if `lower` is not positive or is found to be above the least eigenvalue of `A`, or if an
         option is out of range.
 
     See Also
@@ -167,17 +176,17 @@ def logdet(
     Notes
     -----
     Cholesky takes :math:`n^3/3` operations and a copy of `A`; a sparse matrix of more than 1000
-    rows has a sparse factorization, whose fill only a `lower` avoids. Lanczos takes ``n_products``
-    products, :math:`O(nl)` operations more for each (l is the number of steps, at most 100, whose
-    vectors are all kept orthogonal), and 8 n l doubles; a preconditioner of rank k takes
-    :math:`O(nk^2)`, and O(nk) for each product.
+    rows is factorized in sparse form, whose fill-in can be avoided only by giving `lower`. Lanczos
+    takes ``n_products`` products, :math:`O(nl)` operations more for each (l is the number of steps,
+    at most 100, whose vectors are all kept orthogonal), and 8 n l doubles; a preconditioner of rank
+    k takes :math:`O(nk^2)`, and O(nk) for each product.
 
     The bracket holds for every z; the interval adds Student's t with m - 1 degrees of freedom, and
-    a correction for skewness. It held in 93 percent and more at nominal 95 in all settings of the
-    page "What is tested". It falls short where few vectors meet one eigenvalue far above a flat
-    rest, as most of them hardly see it: by 6 points with 4 vectors, by 3 with the default 16, not
-    with 40. Rounding limits both: above a condition of about 1e13 digits of the determinant are
-    lost.
+    a correction for skewness. It covered in 93 percent or more at nominal 95 in all settings of the
+    page "What is tested". Coverage is lower if few vectors meet one eigenvalue far above a flat
+    rest, as most of them hardly see it: by 6 points with 4 vectors, by 3 with the default 16, and
+    not with 40. Rounding limits both: above a condition number of about 1e13 digits of the
+    determinant are lost.
 
     References
     ----------
@@ -196,7 +205,7 @@ def logdet(
     >>> bool(low <= np.linalg.slogdet(A)[1] <= high), result.method
     (True, 'lanczos')
 
-    Exactly:
+    The exact value:
 
     >>> bool(abs(randla.logdet(A).value - np.linalg.slogdet(A)[1]) < 1e-9)
     True
@@ -209,10 +218,11 @@ def logdet(
         n_products = as_count(n_products, "n_products", minimum=4)
     key_of_pivots, key_of_signs = draw_keys(rng, 2)
     _check_preconditioner(preconditioner, n)
-    small = n <= (n_products or (_SMALL_OPERATOR if kind == "operator" else _SMALL))
+    progress = as_flag(progress, "progress")
+    small = n <= (n_products or _SMALL[kind])
     if kind != "operator" and (small or lower is None):
         return _from_entries(matrix, lower)
-    square = open_square(matrix)
+    square = SquareMatrix(matrix)
     if small:
         return _from_columns(square, lower)
     if lower is None:
@@ -220,9 +230,15 @@ def logdet(
             "lower must be given for an operator, a positive number below its least eigenvalue, or "
             f"n_products of at least n = {n}, got lower=None, n_products={n_products}"
         )
-    P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
-    M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
-    return _by_lanczos(M, square, key_of_signs, n_products)
+    with showing_progress("logdet", progress):
+        P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
+        M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
+        is_cheap = kind == "array" and not n_products  # to factorize, compared with many steps
+        patience = n // _ROWS_OF_A_STEP if is_cheap else MAX_STEPS
+        bounds = bracket_probes(M, key_of_signs, n_products, patience)
+    if bounds is None:
+        return _from_entries(matrix, lower, square.n_products)
+    return _by_lanczos(M, square, *bounds)
 
 
 def _read(A: Any) -> tuple[Any, str]:
@@ -240,7 +256,7 @@ def _read(A: Any) -> tuple[Any, str]:
 # Exact -------------------------------------------------------------------------------------------
 
 
-def _from_entries(A: Any, lower: float | None) -> LogdetResult:
+def _from_entries(A: Any, lower: float | None, n_products: int = 0) -> LogdetResult:
     largest = float(abs(A).max())
     gap = _asymmetry(A)
     if gap > _ASYMMETRY["array"] * largest:
@@ -248,12 +264,12 @@ def _from_entries(A: Any, lower: float | None) -> LogdetResult:
             f"A must be symmetric, got entries that differ by {gap / largest:.2g} of the largest"
         )
     scale = float(1.0 / power_of_two_scale(largest))
-    if is_sparse(A) and A.shape[0] > _SMALL:
+    if is_sparse(A) and A.shape[0] > _SMALL["sparse"]:
         value = _log_of_sparse_pivots(A, scale)
     else:
         dense = A.toarray() if is_sparse(A) else A
         value = _log_of_pivots(np.divide(dense, scale, dtype=np.float64, order="C"))
-    return _exact(A.shape[0], value + A.shape[0] * math.log(scale), 0, lower)
+    return _exact(A.shape[0], value + A.shape[0] * math.log(scale), n_products, lower)
 
 
 def _from_columns(square: SquareMatrix, lower: float | None) -> LogdetResult:
@@ -281,10 +297,11 @@ def _asymmetry(A: Any) -> float:
 
 def _log_of_pivots(A: Array) -> float:
     """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
-    try:
-        L = cholesky(A.T, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError as error:
-        raise ValueError(f"A must be positive definite, got {error}") from error
+    L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
+    if order:
+        raise ValueError(
+            f"A must be positive definite, got a leading minor of {order} rows that is not positive"
+        )
     return 2.0 * float(np.log(L.diagonal()).sum())
 
 
@@ -296,9 +313,13 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
     try:
         factor = splu((A / scale).tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     except RuntimeError as error:  # exactly singular
-        raise ValueError(f"A must be positive definite, got {error}") from error
+        raise ValueError(f"A must be positive definite, got a zero pivot ({error})") from error
     pivots = factor.U.diagonal()
-    if not (pivots > 0.0).all() or (factor.perm_r != factor.perm_c).any():
+    if (factor.perm_r != factor.perm_c).any():
+        raise ValueError(
+            "A must be positive definite, got zeros on the diagonal of a Schur complement"
+        )
+    if not (pivots > 0.0).all():
         raise ValueError(f"A must be positive definite, got a pivot of {pivots.min():.2g}")
     return float(np.log(pivots).sum())
 
@@ -306,10 +327,7 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
 # Lanczos -----------------------------------------------------------------------------------------
 
 
-def _by_lanczos(
-    M: BoundedMatrix, square: SquareMatrix, key: np.uint64, n_products: int | None
-) -> LogdetResult:
-    below, above = bracket_probes(M, key, n_products)
+def _by_lanczos(M: BoundedMatrix, square: SquareMatrix, below: Array, above: Array) -> LogdetResult:
     P = M.P
     size = M.n * abs(math.log(P.ridge)) + abs(P.log_det) + float(np.abs(above).mean())
     condition = M.norm / max(M.smallest, M.least)
@@ -365,5 +383,5 @@ def _check_preconditioner(choice: Any, n: int) -> None:
         )
     if np.ndim(factor) != 2 or len(factor) != n:
         raise ValueError(
-            f"preconditioner must have a factor of {n} rows, as A, got shape {np.shape(factor)}"
+            f"preconditioner must have a factor of {n} rows, like A, got shape {np.shape(factor)}"
         )

@@ -1,7 +1,6 @@
 """The spectral norm, between a certain bound and a nearly certain one."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,13 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._validation import as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
-from randla.spectral._krylov.complement import STARTS, complement_norm
+from randla.spectral._krylov.residual_norm import BLOCK, checkpoints, residual_norm
 from randla.spectral._matrix import open_matrix
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300
-#: Relative width that is enough, steps at most, and numbers to keep.
-_ENOUGH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
+#: Relative width that ends the iteration, steps at most, and numbers to keep.
+_WIDTH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,11 +26,11 @@ class SpectralNormResult(Result):
     Attributes
     ----------
     lower, upper : float
-        The largest singular value of A lies between them.
+        Bounds of the largest singular value of A.
     failure_probability : float
-        Of `upper`; 0 where all of A'A was decomposed. `lower` always holds.
+        Failure probability of `upper`; 0 if all of A'A was decomposed. `lower` always holds.
     n_passes : int
-        How often A was read.
+        Number of passes over A.
     """
 
     lower: float
@@ -46,11 +45,11 @@ def spectral_norm(
     r"""Bracket the spectral norm :math:`|A|_2`, the largest singular value.
 
     If the short side of A is small the norm is computed from :math:`A'A`, and the bounds differ by
-    roundings. Else block Lanczos on :math:`A'A` starts from four random directions, with full
-    reorthogonalization. Its Ritz values are certain lower bounds. The upper bound follows from
-    what the residuals leave room for unless the directions are nearly orthogonal to the singular
-    vector, which has the stated probability [1]_. It ends when the bounds differ by 1e-4 of the
-    norm, or after 60 reads.
+    rounding errors. Otherwise block Lanczos on :math:`A'A` starts from four random directions, with
+    full reorthogonalization. Its Ritz values are certain lower bounds. The upper bound follows from
+    the residuals unless the directions are nearly orthogonal to the singular vector, which happens
+    with at most the stated probability [1]_. The iteration ends when the bounds differ by 1e-4 of
+    the norm, or after 60 passes.
 
     Parameters
     ----------
@@ -58,9 +57,9 @@ def spectral_norm(
         Real and finite. A Dask array is read in blocks of rows; an operator needs a product with
         its transpose.
     failure_probability : float
-        That `upper` is below the norm, at most; between 1e-30 and 1/2.
+        Maximum probability that `upper` is below the norm; between 1e-30 and 1/2.
     rng : {None, int, SeedSequence, Generator}, optional
-        Where the random directions come from.
+        Source of the random directions.
 
     Returns
     -------
@@ -70,15 +69,15 @@ def spectral_norm(
     Raises
     ------
     ValueError, TypeError
-        If A is not real, finite, 2-D and not empty, or an operator whose two products are not
+        If A is not real, finite, 2-D and non-empty, or is an operator whose two products are not
         adjoint.
 
     Notes
     -----
-    Each read costs sixteen operations an entry; sparse matrices stay sparse. With a gap between
-    the largest singular values a few reads are enough. Without one the width falls faster than the
-    square of their number: on a linear spectrum it is 1 % after 20 and 0.01 % after 60. Some
-    hundreds of vectors as long as the short side are kept, half a gigabyte at most.
+    Each pass costs sixteen operations an entry; sparse matrices stay sparse. With a gap between the
+    largest singular values a few passes are enough. Without a gap the width falls faster than the
+    square of their number: on a linear spectrum it is 1 % after 20 and 0.01 % after 60. A few
+    hundred vectors of the length of the short side are stored, half a gigabyte at most.
 
     References
     ----------
@@ -106,7 +105,9 @@ def spectral_norm(
         low = high = max(float(np.linalg.eigvalsh(matrix.gram())[-1]), 0.0)
         p = 0.0
     else:
-        low, high, space = complement_norm(matrix, None, p, generator, _looks(n), _are_near)
+        # Each step keeps a block of vectors.
+        steps = checkpoints(3, max(min(_STEPS, _KEPT // (n * BLOCK)), 10))
+        low, high, space = residual_norm(matrix, None, p, generator, steps, _is_narrow)
         p = 0.0 if space.is_full else p
     error = rounding(matrix.shape)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
@@ -115,15 +116,5 @@ def spectral_norm(
     return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
 
 
-def _are_near(low: float, high: float) -> bool:
-    return high <= low * (1.0 + 2.0 * _ENOUGH)
-
-
-def _looks(n: int) -> Iterator[int]:
-    """Steps after which the bounds are looked at: the small matrix costs more and more."""
-    most = max(min(_STEPS, _KEPT // (n * STARTS)), 10)
-    look = 3
-    while look < most:
-        yield look
-        look += max(look // 4, 1)
-    yield most
+def _is_narrow(low: float, high: float) -> bool:
+    return high <= low * (1.0 + 2.0 * _WIDTH)

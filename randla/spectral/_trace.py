@@ -1,4 +1,4 @@
-"""The trace of a square matrix: exact where it can be read, with its error from products."""
+"""The trace of a square matrix: exact if it can be read, else estimated from products."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from randla._random import draw_key
-from randla._results import RandlaWarning, Result, t_interval, warn_caller
+from randla._results import RandlaWarning, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.spectral._matrix.square import (
@@ -15,63 +15,44 @@ from randla.spectral._matrix.square import (
     as_readable,
     diagonal_by_products,
     is_operator,
-    open_square,
     read_diagonal,
 )
-from randla.spectral._traces.methods import METHODS, Estimate
+from randla.spectral._traces.estimate import Estimate, EstimateByProducts
+from randla.spectral._traces.methods import METHODS
 
 #: Products of an operator if their number is not given, and the most of them with `rtol`.
 DEFAULT_PRODUCTS, MOST_PRODUCTS = 100, 640
 _CONFIDENCE = 0.95  # of the interval that rtol bounds
-_FIRST = 40  # products of the first look with rtol
+_FIRST = 40  # products of the first estimate with rtol
 
 
 class FewProductsWarning(RandlaWarning):
-    """Too few products: an interval may hold less often than it says, or `rtol` is not met."""
+    """Too few products: coverage may be below the nominal level, or `rtol` is not met."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TraceResult(Result):
+class TraceResult(EstimateByProducts):
     """A trace and its error.
 
     Attributes
     ----------
     value : float
     standard_error : float
-        Of the algorithm, given the matrix; 0 where the trace is exact.
+        Standard error of the algorithm, given the matrix; 0 if the trace is exact.
     degrees_of_freedom : float
-        Of Student's t in the interval; inf where the trace is exact.
+        Degrees of freedom of Student's t in the interval; inf if the trace is exact.
     n_products : int
-        Products of the matrix with a vector.
+        Number of products of the matrix with a vector.
     method : str
         "exact", "xtrace", "xnystrace", "hutch++" or "hutchinson".
     converged : bool
         Whether `rtol` was met (True if there was none).
     """
 
-    value: float
-    standard_error: float
-    degrees_of_freedom: float
-    n_products: int
-    method: str
     converged: bool
 
     def __float__(self) -> float:
-        return self.value
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student's t interval for the trace.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-
-        Returns
-        -------
-        low, high : float
-        """
-        low, high = t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
-        return float(low), float(high)
+        return float(self.value)
 
 
 def trace(
@@ -85,35 +66,36 @@ def trace(
 ) -> TraceResult:
     r"""Trace of a square matrix, with its error.
 
-    If the entries can be read the trace is exact: the sum of the diagonal, correctly rounded. Of an
-    operator, of which only products are known, it is estimated by products with random vectors
+    If the entries can be read, the trace is exact: the sum of the diagonal, correctly rounded. For
+    an operator, of which only products are known, it is estimated from products with random vectors
     [1]_ [2]_, with a standard error.
 
     Parameters
     ----------
     A : (n, n) array_like, sparse matrix, LinearOperator or Dask array
-        Real. Of an operator a product with a block of vectors (``matmat``) is used if it has one.
+        Real. For an operator the product with a block of vectors (``matmat``) is used if available.
     n_products : int, optional
-        How many vectors `A` may be multiplied with: 100 by default, and the most of them, 640 by
-        default, if `rtol` is given. From n on the trace is computed exactly by n products.
+        Maximum number of vectors by which `A` is multiplied: 100 by default, or 640 if `rtol` is
+        given. From n on the trace is computed exactly from n products.
     rtol : float, optional
         Double the number of products until half of the 95 % confidence interval is at most
-        ``rtol * abs(value)``; exactly by n more before `n_products` would no longer suffice for
-        that. There are few looks; still an interval after stopping is not exactly one of 95 %.
+        ``rtol * abs(value)``; use n more products for the exact value when `n_products` would no
+        longer allow that later. The rule is checked only a few times; still, an interval after
+        stopping does not have exactly 95 % coverage.
     psd : bool, default False
-        Your word that `A` is symmetric and positive semidefinite, which makes "auto" cheaper. What
-        can be seen in the products is checked.
+        Declares `A` symmetric and positive semidefinite, which makes "auto" cheaper. This is
+        checked as far as the products show it.
     method : {"auto", "xtrace", "xnystrace", "hutch++", "hutchinson"}, default "auto"
-        A method with a name is used even if the entries can be read.
+        A method given by name is used even if the entries can be read.
 
         - "auto": "xnystrace" with `psd`, else "xtrace"; exact if the entries can be read.
-        - "xtrace": for any matrix [2]_; the best where the singular values decay.
+        - "xtrace": for any matrix [2]_; the best choice if the singular values decay.
         - "xnystrace": needs `psd`; the same with half as many products.
-        - "hutch++": independent probes off a basis of the range [1]_. Its interval is at its
-          nominal level, and not wider: often narrower than XTrace's where singular values decay
-          slowly, wider where they decay fast (there it holds 88-93 % at nominal 95 %).
+        - "hutch++": independent probes outside a basis of the range [1]_. Its interval has its
+          nominal level, and is not wider: often narrower than XTrace's if singular values decay
+          slowly, wider if they decay fast (there it covered in 88-93 % at nominal 95 %).
         - "hutchinson": the mean of independent :math:`x^T A x`. For flat spectra, and for n so
-          large that not all products fit into memory: it holds 64 vectors at a time.
+          large that not all products fit into memory: it stores 64 vectors at a time.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same vectors.
 
@@ -126,7 +108,7 @@ def trace(
     Raises
     ------
     ValueError, TypeError
-        If `A` is not real, square and finite, or seen not to be positive semidefinite with
+        If `A` is not real, square and finite, or is found not to be positive semidefinite with
         ``psd=True``; if `n_products` is too small for the method.
 
     Warns
@@ -136,18 +118,18 @@ def trace(
 
     See Also
     --------
-    diagonal : The diagonal itself.
-    logdet : The trace of the logarithm.
+    diagonal : the diagonal itself.
+    logdet : the trace of the logarithm.
 
     Notes
     -----
     The estimators are unbiased for any matrix. The spread of the terms of XTrace and XNysTrace,
-    which share all vectors but one, is *not* the error of their mean: read so, it held 35 to 94 %
-    at nominal 95 %. The standard error here is the jackknife of the whole estimator, by leaving two
-    vectors out in all ways, which takes :math:`O(m^3)` and no product. It is conservative in
-    expectation for the *variance* (Efron and Stein). Coverage is measured, not proved: 94-100 % at
-    nominal 95 %, but 85-92 % for one large eigenvalue over a flat rest with fewer products than
-    stated under Warns.
+    which share all vectors but one, is *not* the error of their mean: used as such, it covered in
+    35 to 94 % at nominal 95 %. The standard error here is the jackknife of the whole estimator that
+    leaves two vectors out in all ways, which takes :math:`O(m^3)` and no product. It is
+    conservative in expectation for the *variance* (Efron and Stein). Coverage is measured, not
+    proved: 94-100 % at nominal 95 %, but 85-92 % for one large eigenvalue above a flat rest with
+    fewer products than stated under Warns.
 
     Time: the products, and :math:`O(n m^2)` for m vectors; memory: :math:`O(nm)`.
 
@@ -161,7 +143,7 @@ def trace(
     Examples
     --------
     The number of triangles in a graph is a sixth of the trace of the third power of its adjacency
-    matrix.
+    matrix:
 
     >>> import numpy as np
     >>> from scipy.sparse import random_array
@@ -189,25 +171,25 @@ def trace(
         name = "xnystrace" if psd else "xtrace"
     if name == "xnystrace" and not psd:
         raise ValueError("psd must be True for the method 'xnystrace', got False")
-    matrix = open_square(A)
+    matrix = SquareMatrix(A)
     run = METHODS[name](matrix, key, psd)
     if n_products is None:
         n_products = DEFAULT_PRODUCTS if rtol is None else MOST_PRODUCTS
     as_count(n_products, "n_products", minimum=min(run.fewest, matrix.n))
-    size = n_products if rtol is None else max(run.promised, _FIRST)
+    size = n_products if rtol is None else max(run.reliable_from, _FIRST)
     while True:
         size = min(size, n_products)
         if _exact_is_due(matrix, size, n_products):
             return _exact(diagonal_by_products(A), matrix.n_products + matrix.n, psd)
         result = _scaled(run.estimate(size), matrix, name)
-        miss = 0.0 if rtol is None else _miss(result, rtol)
-        if miss <= 1.0 or run.exhausted or size == n_products:
-            return _warned(replace(result, converged=miss <= 1.0), run.promised, miss)
+        excess = 0.0 if rtol is None else _excess(result, rtol)
+        if excess <= 1.0 or run.at_rounding or size == n_products:
+            return _warned(replace(result, converged=excess <= 1.0), run.reliable_from, excess)
         size *= 2
 
 
 def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
-    """Whether n more products suffice, and would not after a look at `size`, or cost no more."""
+    """Whether n more products suffice now, and not after an estimate from `size`, or cost less."""
     affordable = matrix.n_products + matrix.n <= n_products
     return affordable and (size >= matrix.n or size + matrix.n > n_products)
 
@@ -215,28 +197,29 @@ def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
 def _scaled(estimate: Estimate, matrix: SquareMatrix, name: str) -> TraceResult:
     value, error, df = estimate
     scale = matrix.scale
-    return TraceResult(value * scale, error * scale, df, matrix.n_products, name, True)
+    value = _in_range(value * scale)
+    return TraceResult(value, error * scale, df, matrix.n_products, name, True)
 
 
-def _miss(result: TraceResult, rtol: float) -> float:
+def _excess(result: TraceResult, rtol: float) -> float:
     """Half of the interval over the tolerance: at most 1 if it is met."""
     low, high = result.confidence_interval(_CONFIDENCE)
     half, wanted = 0.5 * (high - low), rtol * abs(result.value)
     return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
 
 
-def _warned(result: TraceResult, promised: int, miss: float) -> TraceResult:
-    if miss > 1.0:
+def _warned(result: TraceResult, reliable_from: int, excess: float) -> TraceResult:
+    if excess > 1.0:
         warn_caller(
             f"trace stopped at {result.n_products} products, where half of the interval is "
-            f"{miss:.3g} times what rtol allows",
+            f"{excess:.3g} times what rtol allows",
             FewProductsWarning,
         )
-    elif result.n_products < promised:
+    elif result.n_products < reliable_from:
         warn_caller(
             f"{result.n_products} products are few for the method {result.method!r}: below "
-            f"{promised} its error is conservative for the variance only, and intervals may hold "
-            "less often than they say (85-92 % at nominal 95 % for one large eigenvalue)",
+            f"{reliable_from} its error is conservative for the variance only, and coverage may be "
+            "below nominal (85-92 % at nominal 95 % for one large eigenvalue)",
             FewProductsWarning,
         )
     return result
@@ -254,4 +237,13 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
     except OverflowError:  # of a partial sum
         scale = math.ldexp(1.0, -len(diagonal).bit_length())
         value = math.fsum(diagonal * scale) / scale
-    return TraceResult(value, 0.0, math.inf, n_products, "exact", True)
+    return TraceResult(_in_range(value), 0.0, math.inf, n_products, "exact", True)
+
+
+def _in_range(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(
+            "A must have a trace of at most 1.8e308 in magnitude, got a larger one: divide A by a "
+            "power of two"
+        )
+    return value

@@ -91,6 +91,7 @@ SERIES = WITH_A_TABLE.simulate(TIMES, rng=4)[1]
 SERIES[5] = np.nan
 
 
+@pytest.mark.slow
 def test_inputs_are_a_table_bit_for_bit():
     model = pickle.loads(pickle.dumps(WITH_INPUTS))
     # First of all a forecast, before anything is known of the size of an observation.
@@ -289,6 +290,7 @@ def plain_log_transition(t, x, xn, theta):
     return -0.5 * ((xn - theta[0] * x) / theta[1]) ** 2 - math.log(theta[1])
 
 
+@pytest.mark.slow
 def test_without_correlation_leverage_is_the_plain_model():
     none = leverage.replace([0.9, 0.4, 0.6, 0.0])
     own = {"transition": plain_transition, "log_transition": plain_log_transition}
@@ -358,7 +360,7 @@ def test_a_missing_row_is_refused_where_the_transition_sees_it():
     ("y", "text"),
     [
         (None, r"y must be given, the observation at start_time of shape \(\) or \(3,\)"),
-        ([0.1, 0.2], r"y must be the observation at start_time, of shape .* got \(2,\)"),
+        ([0.1, 0.2], r"y must be the observation at start_time of shape .* got shape \(2,\)"),
         (np.nan, "y must be finite, got NaN"),
     ],
 )

@@ -119,7 +119,7 @@ def test_far_out_there_is_no_density():
 @pytest.mark.parametrize(
     ("prior", "error", "message"),
     [
-        ({"step": st.halfnorm}, TypeError, "prior.'step'. must be a frozen law"),
+        ({"step": st.halfnorm}, TypeError, "prior.'step'. must be a frozen distribution"),
         ({"step": st.poisson(3)}, TypeError, "a discrete one"),
         ({"step": 3.0}, TypeError, "no logpdf"),
         ({"step": st.norm(0, 1)}, ValueError, "support in that of the parameter"),
@@ -466,6 +466,7 @@ def test_several_series_by_particles():
             result.forecast(2)
 
 
+@pytest.mark.slow
 def test_inputs_of_series_and_of_forecasts():
     result = posterior(
         WITH_INPUTS, INPUT_SERIES, PRIOR, method="particle", inputs=INPUTS, rng=0, **SHORT
@@ -498,6 +499,7 @@ def test_marginal_moves_need_not_many_particles_where_sweeps_are_slow():
     assert 75 < particle._most_marginal(np.c_[noise[:, 0], slow[:, 0]]) < 700
 
 
+@pytest.mark.slow
 def test_epidemic_with_counts_and_inputs():
     """No density of the start: marginal moves alone."""
     rates = np.linspace(0.5, 0.2, 20)
@@ -535,6 +537,7 @@ def test_pictures_and_arviz():
     assert arviz.ess(data)["observation_cov"] > 0
 
 
+@pytest.mark.slow
 def test_a_model_with_a_vector_state():
     model = LinearGaussian(
         0.5 * np.eye(2), np.eye(2), [[1.0, 0.5]], 0.75, [0.0, 1.0], 2 * np.eye(2)

@@ -16,8 +16,9 @@ as :math:`N \preceq \nu I`; so :math:`\sigma_j^2` is at most the j-th eigenvalue
 excess over :math:`\mu_j` is quadratic in C where there is a gap, as in the bound of Li and Li,
 Linear Algebra Appl. 395 (2005), 183-190, to which it reduces for one vector.
 
-Roundings are part of the statement. The constant was found on 34,000 hostile matrices, of which
-the worst needed 182: sums of equal entries, whose roundings have one sign, and clusters in LAPACK.
+Rounding errors are part of the statement. The constant was found on 34,000 hostile matrices, of
+which the worst needed 182: sums of equal entries, whose rounding errors have one sign, and clusters
+in LAPACK.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def rounding(shape: tuple[int, int]) -> float:
     return (500.0 + math.sqrt(max(shape))) * 2.0**-53
 
 
-def quadratic_upper(mu: Array, coupling: Array, nu: float, k: int) -> Array:
+def block_upper_bounds(mu: Array, coupling: Array, nu: float, k: int) -> Array:
     """Upper ends of the squares of the first k singular values from mu (s,), C (b, s) and nu."""
     b, s = coupling.shape
     M = np.diag(np.append(mu, np.full(b, nu)))
@@ -42,7 +43,7 @@ def quadratic_upper(mu: Array, coupling: Array, nu: float, k: int) -> Array:
     return np.maximum(np.linalg.eigvalsh(M)[::-1][:k], nu)  # which reads the lower triangle
 
 
-def ordered(lower: Array, upper: Array) -> tuple[Array, Array]:
+def monotone(lower: Array, upper: Array) -> tuple[Array, Array]:
     """Both ends, tightened by the order of the singular values."""
     return (
         np.maximum.accumulate(np.maximum(lower, 0.0)[::-1])[::-1],
