@@ -65,9 +65,9 @@ def sketched_regression():
 def digit_components(n_components):
     """The principal components of the 1797 digits, and their labels."""
     images, labels = datasets.digits()
-    centred = images - images.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    return centred @ axes[:n_components].T, labels
+    centered = images - images.mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
+    return centered @ axes[:n_components].T, labels
 
 
 def total_sensitivity():

@@ -2,9 +2,9 @@
 Speed against accuracy of least squares
 =======================================
 
-One sketch gives two digits quickly; a sketched preconditioner or a refined Cholesky factorization
-gives all sixteen, still many times faster than LAPACK. Times are relative to
-``numpy.linalg.lstsq`` in the same run.
+One sketch gives two digits quickly. A sketched preconditioner or a refined Cholesky factorization
+gives all sixteen, still many times faster than LAPACK. Times are relative to ``numpy.linalg.lstsq``
+in the same run.
 """
 
 # %%
@@ -31,7 +31,7 @@ def median_seconds(call, rounds=3):
 
 # %%
 # A well-conditioned and a badly conditioned matrix. The forward error is relative to the solution
-# that the problem was built from.
+# from which the problem was built.
 sizes = [2 * d, 8 * d, 32 * d]
 for condition in (1e2, 1e10):
     A, b, x = datasets.ill_conditioned(n, d, condition=condition, residual=1e-3, rng=0)

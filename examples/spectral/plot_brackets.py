@@ -2,9 +2,9 @@
 How much do principal components explain?
 =========================================
 
-A few iterations of a randomized method, and the explained variance comes out too small, by nobody
-knows how much. Brackets say it. First the handwritten digits, then a bag of words: a large sparse
-matrix whose spectrum has no gap, and which is centred without being made dense.
+After a few iterations of a randomized method, the explained variance is too small, by an unknown
+amount. Brackets bound this amount. The first matrix has handwritten digits. The second is a bag of
+words: a large sparse matrix whose spectrum has no gap, which is centered without being made dense.
 """
 
 # %%
@@ -22,7 +22,8 @@ print(f"20 components explain {fit.explained_variance_ratio.sum():.4f} of the va
 print(f"widest bracket: {np.max(high - low):.1e}, error {fit.error:.6g}, {fit.method}")
 
 # %%
-# A corpus: documents are mixtures of topics, word frequencies fall off as in natural language.
+# A corpus: documents are mixtures of topics, with word frequencies that decay as in natural
+# language.
 rng = np.random.default_rng(0)
 n_documents, n_words, n_topics, length = 4000, 3000, 60, 80
 frequency = 1.0 / np.arange(1, n_words + 1)
@@ -35,7 +36,7 @@ counts = sparse.coo_array((np.ones(len(rows)), (rows, words)), (n_documents, n_w
 print(f"{counts.shape} with {counts.nnz} entries")
 
 # %%
-# A few reads, and the free bracket; many reads, and the quadratic one.
+# A few reads with the free bracket, then many reads with the quadratic one.
 fits = {
     "6 reads": randla.svd(counts, 40, center=True, max_passes=6, certify="frobenius", rng=0),
     "to tolerance": randla.svd(counts, 40, center=True, rng=0),
@@ -48,7 +49,7 @@ for name, fit in fits.items():
 plt.show()
 
 # %%
-# What iterations alone would have said, against what is proved.
+# What the iterations alone would report, compared with what is proved.
 for name, fit in fits.items():
     low, high = fit.explained_variance_ratio_bounds
     print(f"{name}: {fit.explained_variance_ratio.sum():.4f} explained by 40 components,"
