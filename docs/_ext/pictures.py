@@ -19,6 +19,7 @@ from sphinx_gallery.scrapers import figure_rst, matplotlib_scraper
 
 from benchmarks import ratios
 from benchmarks.calibration import FAMILIES, LEVELS
+from randla import datasets, sliced_wasserstein
 
 DOCS = Path(__file__).resolve().parent.parent
 DRAWN = DOCS / "_drawn"
@@ -147,6 +148,32 @@ def write_ratios(rows):
         ["Benchmark", "Size", "Ours, ms", "Beside", "Its time / ours"],
         [[r.benchmark, r.size, f"{r.milliseconds:.3g}", r.beside, spread(r)] for r in rows],
     )
+
+
+# Examples that are not run when the pages are built: they need JAX, PyTorch or much memory
+
+
+def draw_controls():
+    """Costs on random directions, and what is left of them without three quadratic functions."""
+    X, Y = datasets.gaussian_clouds(500, 10, rng=0)
+    options = {"control_variate": "quadratic", "directions": "iid", "n_projections": 512}
+    figure, ax = plt.subplots(layout="constrained")
+    sliced_wasserstein(X, Y, rng=0, **options).plot(ax)
+    save(figure, "controls")
+
+
+def draw_moons():
+    """The noise that a network is given, and what it is to make of it."""
+    rng = np.random.default_rng(0)
+    noise, angle = rng.standard_normal((500, 2)), np.pi * rng.random(1000)
+    points = np.column_stack([np.cos(angle), np.sin(angle)])
+    points[500:] = [1.0, 0.5] - points[500:]
+    figure, ax = plt.subplots(layout="constrained")
+    ax.plot(*noise.T, ".", color=GRAY, ms=4, alpha=0.6, label="noise")
+    ax.plot(*(points + 0.05 * rng.standard_normal((1000, 2))).T, ".", ms=4, label="data")
+    ax.set(xlim=(-3, 3), ylim=(-2, 2.2), xticks=[], yticks=[])
+    ax.legend(loc="upper left", ncols=2)
+    save(figure, "moons")
 
 
 # How times grow
@@ -321,14 +348,14 @@ def draw_coverage():
     ticks = [0.5, 0.7, 0.8, 0.9, 0.95, 0.99, _ENDS[1]]
     ax.set_xticks(logit(ticks), ["≤ 50", "70", "80", "90", "95", "99", "100"])
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel("intervals that held the truth, per cent")
+    ax.set_xlabel("intervals that held the truth, percent")
     ax.legend(handles=[plt.Line2D([], [], ls="", marker="o", ms=4, color=color, label=label)
                        for color, label in (("C0", "ours"), ("C1", "offered for comparison"))],
               loc="upper left", bbox_to_anchor=(0, 1.06), ncols=2)  # fmt: skip
     save(figure, "coverage")
     (DRAWN / "coverage.txt").write_text(
-        f"At a nominal 95 per cent, {n_good} of our {n_intervals} intervals hold the truth in at "
-        "least 93 per cent of the draws.\n"
+        f"At a nominal 95 percent, {n_good} of our {n_intervals} intervals hold the truth in at "
+        "least 93 percent of the draws.\n"
     )
 
 
@@ -342,6 +369,8 @@ def draw(app=None):
         use_style()
         draw_ratios(rows)
         draw_dask(rows)
+        draw_controls()
+        draw_moons()
         figures = read_curves()
         draw_scaling(figures)
         draw_threads(figures["threads"])
