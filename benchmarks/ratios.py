@@ -24,7 +24,7 @@ class Comparison(NamedTuple):
     milliseconds: float
     beside: str  # "peer: numpy", "floor: one read"
     ratio: float  # the other's median time divided by ours
-    smallest: float  # and the same within one round, over all rounds
+    smallest: float  # and the same within one round, over all rounds; NaN in older tables
     largest: float
 
     @property
@@ -63,7 +63,10 @@ def write(rows, path=TABLE):
 def read(path=TABLE):
     with path.open(newline="") as file:
         lines = list(csv.reader(file))[1:]
-    return [Comparison(*row[:3], float(row[3]), row[4], *map(float, row[5:])) for row in lines]
+    return [
+        Comparison(*row[:3], float(row[3]), row[4], *(float(cell or "nan") for cell in row[5:]))
+        for row in lines
+    ]
 
 
 def headlines(rows):

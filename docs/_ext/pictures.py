@@ -41,7 +41,8 @@ def scrape(block, block_vars, gallery_conf, **kwargs):
     for figure, path in zip(figures, block_vars["image_path_iterator"], strict=False):
         paths.append(Path(path).with_suffix(".webp" if figure in moving else ".png"))
         if figure in moving:
-            moving[figure].save(paths[-1], writer=PillowWriter(fps=10))
+            frames_a_second = 1000 / moving[figure]._interval
+            moving[figure].save(paths[-1], writer=PillowWriter(fps=frames_a_second))
         else:
             figure.savefig(paths[-1])
     plt.close("all")
@@ -90,17 +91,18 @@ def draw_ratios(rows):
     figure = plt.figure(figsize=(5.6, 0.4 * place + 0.8), layout="constrained")
     ax = figure.add_subplot()
     left = 0.5
-    for row, y in zip(rows, places, strict=True):
+    ends = np.nanmax([(row.ratio, row.largest) for row in rows], axis=1)
+    for row, y, end in zip(rows, places, ends, strict=True):
         color = "C0" if row.ratio >= 1 else "C1"
         ax.plot([row.smallest, row.largest], [y, y], color=color, lw=4, alpha=0.4)
         ax.plot(row.ratio, y, "o", ms=7, color=color)
-        ax.annotate(f"{ratios.short(row.ratio)}{TIMES}{row.other}", (row.largest, y), (8, 0),
+        ax.annotate(f"{ratios.short(row.ratio)}{TIMES}{row.other}", (end, y), (8, 0),
                     textcoords="offset points", va="center", fontsize="small")  # fmt: skip
         ax.text(left, y - 0.42, in_words(row.task), va="center", fontsize="small")
     for family, y in headings.items():
         ax.text(left, y - 0.42, family.capitalize(), va="center", weight="bold")
     ax.axvline(1.0, color=GRAY, lw=1, alpha=0.5)
-    ax.set(xscale="log", xlim=(left, 10 * max(row.largest for row in rows)), yticks=[])
+    ax.set(xscale="log", xlim=(left, 10 * ends.max()), yticks=[])
     ax.set_ylim(place - 0.3, -0.8)
     ax.set_xticks(ticks := [1, 10, 100, 1000, 10_000], [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
@@ -378,7 +380,7 @@ def draw(app=None):
 
 
 def setup(app):
-    app.connect("builder-inited", draw)
+    app.connect("builder-inited", draw, priority=100)  # before the gallery, which uses some
     return {"parallel_read_safe": True}
 
 

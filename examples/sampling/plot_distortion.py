@@ -67,6 +67,7 @@ for p in (1, 4):
     ax.set(xscale="log", yscale="log", title=f"p = {p}", xlabel="rows / columns")
     ax.set_ylabel("distortion")
     ax.set_xticks(multiples, multiples)
+    ax.set_yticks(ticks := [0.2, 0.5, 1, 2], ticks)
     ax.minorticks_off()
     fig.legend(loc="outside lower center", ncols=2)
 plt.show()

@@ -28,7 +28,7 @@ for p in (4, 1):
         c=values[order],
         s=15 + 300 * values[order],
         norm="log",
-        cmap="plasma",
+        cmap="cool",
     )
     fig.colorbar(points, ax=ax, label="sensitivity")
     ax.set(title=f"p = {p}: they sum to {values.sum():.2f}", xlabel="income, francs")

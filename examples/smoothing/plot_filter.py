@@ -48,7 +48,7 @@ def scene():
 
 
 fig, ax = scene()
-cloud = ax.scatter([], [], color="C0", alpha=0.4, lw=0, label="particles")
+cloud = ax.scatter([], [], color="C0", alpha=0.6, lw=0, label="particles")
 (track,) = ax.plot([], [], color="0.5", label="the target")
 (seen,) = ax.plot([], [], "x", color="C5", label="observed")
 ax.legend(loc="upper left")
@@ -57,7 +57,7 @@ ax.legend(loc="upper left")
 def draw(t):
     """Draw what is known after time t."""
     cloud.set_offsets(run.particles[t, :, :2])
-    cloud.set_sizes(25 * weights[t])
+    cloud.set_sizes(30 * weights[t])
     track.set_data(*states[: t + 1, :2].T)
     seen.set_data(*y[: t + 1].T)
     ax.set_title("nothing is seen" if np.isnan(y[t, 0]) else f"time {t}")

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import chdtri
 
+from randla._parallel import single_threaded_blas
 from randla._random import as_generator, draw_key, generator_from_key
 from randla._typing import Array
 from randla._validation import are_in_memory, as_choice, as_count, as_flag, as_number
@@ -204,14 +205,13 @@ def _factors(tall: Any, found: Subspace, left: bool) -> tuple[Array, Array, Arra
 def _is_known(tall: Any, found: Subspace) -> bool:
     """Whether the Gram matrix alone gives values and the error with nearly all of their digits."""
     slack = rounding(tall.shape) * (found.total + found.offset**2)
-    mu, near = found.upper, found.offset**2 <= found.upper[0]
-    return (
-        found.method == "gram"
-        and near
-        and bool(mu[-1] > _WELL_ABOVE * mu[0] and found.total - mu.sum() >= 500.0 * slack)
+    mu, top = found.upper, found.upper[0] + found.offset**2  # what the roundings go with
+    return found.method == "gram" and bool(
+        mu[-1] > _WELL_ABOVE * top and found.total - mu.sum() >= 500.0 * slack
     )
 
 
+@single_threaded_blas()
 def _result(matrix: Any, tall: Any, found: Subspace, goal: Goal, left: bool) -> SvdResult:
     flipped, scale = tall is not matrix, tall.scale
     U, s, V, residuals = _factors(tall, found, left)

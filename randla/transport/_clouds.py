@@ -94,7 +94,7 @@ class Source:
             first, last = bounds[k]
             return task(_contiguous(x[first:last]), w[first:last])
 
-        return run_parts(part, len(bounds), seconds=5e-10 * x.size)
+        return run_parts(part, len(bounds), seconds=2e-9 * x.size)
 
     def statistics(self, exponent: int) -> Array:
         """(Weighted) mean, least and largest value of each column, (3, d), in units of 2^exponent;

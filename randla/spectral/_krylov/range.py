@@ -13,7 +13,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, qr, solve_triangular
 
+from randla._parallel import run_parts, single_threaded_blas
 from randla._typing import Array
+from randla.spectral._matrix.dense import DenseMatrix
 
 #: Directions of a new block below this share of the largest product are roundings.
 _FLOOR = 1e-13
@@ -34,9 +36,17 @@ def thin_svd(Y: Array) -> tuple[Array, Array, Array]:
 
 def _times_in_place(Y: Array, T: Array) -> Array:
     """``Y T`` in the place of Y: new pages of memory cost more than the product."""
-    for first in range(0, len(Y), _ROWS):
-        Y[first : first + _ROWS] = Y[first : first + _ROWS] @ T
+
+    def part(k: int) -> None:
+        rows = Y[k * _ROWS : (k + 1) * _ROWS]
+        rows[:] = rows @ T
+
+    run_parts(part, -(-len(Y) // _ROWS), seconds=2e-10 * Y.size * len(T))
     return Y
+
+
+def _gram(Y: Array) -> Array:
+    return DenseMatrix(Y, scale=1.0, is_measured=True).gram()
 
 
 def _orthonormal(Y: Array) -> tuple[Array, Array, Array]:
@@ -48,7 +58,7 @@ def _orthonormal(Y: Array) -> tuple[Array, Array, Array]:
     """
     Q, R = Y, np.eye(Y.shape[1])
     for _ in range(2):
-        G = Q.T @ Q
+        G = _gram(Q)
         norms = np.sqrt(np.diag(G))
         if not (norms > 0.0).all():
             break
@@ -143,6 +153,7 @@ class BlockKrylov:
         X[:, : self.size], T[: self.size, : self.size] = self.X, self._T[: self.size, : self.size]
         self._X, self._T = X, T
 
+    @single_threaded_blas()
     def step(self) -> None:
         """Multiply the next block: one read of A."""
         if self.room < self.next_columns:

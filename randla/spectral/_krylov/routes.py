@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 from scipy.linalg import eigh, qr
 from scipy.special import chdtri
 
+from randla._parallel import single_threaded_blas
 from randla._typing import Array
 from randla.spectral._krylov.brackets import quadratic_upper, rounding
 from randla.spectral._krylov.complement import STARTS, complement_norm
 from randla.spectral._krylov.range import BlockKrylov
+from randla.spectral._matrix.dense import DenseMatrix
 
 #: Entries of a matrix that LAPACK takes as it is, and of one whose QR is affordable.
 _LAPACK_ENTRIES, _QR_ENTRIES = 1 << 16, 1 << 27
@@ -137,7 +140,9 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     total = float(A.squared_norm) if A.is_read else float(np.trace(C))
     offset = offset_of(A)
     slack = rounding(A.shape) * (total + offset**2)
-    mu, V = _eigenvectors(C, k if goal.rtol is None else n)
+    # Idle threads of BLAS spin for some 25 ms, in the way of the next pass over A.
+    with single_threaded_blas() if n <= _SMALL else nullcontext():
+        mu, V = _eigenvectors(C, k if goal.rtol is None else n)
     if goal.rtol is not None:
         tails = np.maximum(total - np.cumsum(mu), 0.0) + slack
         rank = _rank(tails, total, goal)
@@ -147,7 +152,7 @@ def _gram(A: Any, goal: Goal, may_leave: bool) -> Subspace | None:
     if may_leave and 2.0 * goal.tol * mu[k - 1] < rounding(A.shape) * mu[0]:
         return None
     mu, V = mu[:k], V[:, :k]
-    residuals = C @ V - V * mu
+    residuals = DenseMatrix(C, scale=1.0, is_measured=True).times(V) - V * mu
     return Subspace(
         V, np.maximum(mu, 0.0), "gram", total, offset, residuals,
         converged=goal.rtol is None or rank is not None,

@@ -1,9 +1,10 @@
 """A dense matrix, read as it lies in tiles of rows that stay in cache, on several threads.
 
 The first pass measures: it sums the entries and their squares on the way. Columns are centered
-around a pilot, the mean of a few rows, and what that is off by, d, is taken back in the end: with
+around a pilot c, the mean of a few rows, and what that is off by, d, is taken back in the end: with
 ``B = A - 1c'`` and ``B'1 = m d`` the centered Gram matrix is ``B'B - m d d'``. No digits are lost
-to a large mean, as they are in ``A'A - m mu mu'``.
+to a large mean, as they are in ``A'A - m mu mu'``. A pilot within its own error of 0 is taken for
+0, which saves the copies.
 
 A tile is cast to float64 where it is float32, so that all products and sums are in float64.
 """
@@ -26,9 +27,9 @@ _TILE_ENTRIES = 1 << 16  # half a megabyte: a tile and its copy stay in the seco
 _FLOPS = 1e10  # a second, roughly, to see what is worth the pool
 _PART_SECONDS = 0.3
 _TOTAL_ENTRIES = 1 << 24  # of the sums that parts keep until they are added
-_PILOT_ROWS = 64
+_PILOT_ROWS, _WITHIN = 64, 4.0  # squared errors
 
-Visit = Callable[[Array, int, int, Array], None]  # tile, first row, last row, sum of the part
+Visit = Callable[[Array, int, int], Array | None]  # tile, first row, last row: a term of the sum
 
 
 class DenseMatrix(SpectralMatrix):
@@ -56,9 +57,12 @@ class DenseMatrix(SpectralMatrix):
         self._off: Array | None = None  # the mean of what is left where the shift is subtracted
         self._is_measured = is_measured
 
-    def _pilot(self) -> Array:
-        rows = self.A[:: max(self.shape[0] // _PILOT_ROWS, 1)]
-        return np.multiply(rows, 1.0 / (self.scale * len(rows)), dtype=np.float64).sum(axis=0)
+    @np.errstate(all="ignore")
+    def _pilot(self) -> Array | None:
+        rows = self.A[:: max(self.shape[0] // _PILOT_ROWS, 1)] * np.float64(1.0 / self.scale)
+        c = (rows / len(rows)).sum(axis=0)
+        error = np.square(rows - c).sum() / len(rows) ** 2
+        return None if c @ c <= _WITHIN * error else c
 
     def load(self, i: int, j: int) -> Array:
         """Rows i..j, a view where nothing has to be done."""
@@ -80,8 +84,8 @@ class DenseMatrix(SpectralMatrix):
     # Passes --------------------------------------------------------------------------------------
 
     def gram_times(self, X: Array) -> Array:
-        def visit(tile: Array, i: int, j: int, total: Array) -> None:
-            total += tile.T @ (tile @ X)
+        def visit(tile: Array, i: int, j: int) -> Array:
+            return tile.T @ (tile @ X)
 
         Z, d = self._pass(visit, X.shape, 4 * X.shape[1])
         return Z if d is None else Z - self.shape[0] * np.outer(d, d @ X)
@@ -89,22 +93,22 @@ class DenseMatrix(SpectralMatrix):
     def times(self, X: Array) -> Array:
         Y = np.empty((self.shape[0], X.shape[1]))
 
-        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+        def visit(tile: Array, i: int, j: int) -> None:
             np.matmul(tile, X, out=Y[i:j])
 
         _, d = self._pass(visit, (0,), 2 * X.shape[1])
         return Y if d is None else Y - d @ X
 
     def transposed_times(self, Y: Array) -> Array:
-        def visit(tile: Array, i: int, j: int, total: Array) -> None:
-            total += tile.T @ Y[i:j]
+        def visit(tile: Array, i: int, j: int) -> Array:
+            return tile.T @ Y[i:j]
 
         Z, d = self._pass(visit, (self.shape[1], Y.shape[1]), 2 * Y.shape[1])
         return Z if d is None else Z - np.outer(d, Y.sum(axis=0))
 
     def gram(self) -> Array:
-        def visit(tile: Array, i: int, j: int, total: Array) -> None:
-            total += tile.T @ tile  # NumPy calls SYRK, half of a product
+        def visit(tile: Array, i: int, j: int) -> Array:
+            return tile.T @ tile  # NumPy calls SYRK, half of a product
 
         n = self.shape[1]
         # Adding the sums costs little beside them.
@@ -115,7 +119,7 @@ class DenseMatrix(SpectralMatrix):
         """All of A, a new array."""
         B = np.empty(self.shape)
 
-        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+        def visit(tile: Array, i: int, j: int) -> None:
             B[i:j] = tile
 
         _, d = self._pass(visit, (0,), 1)
@@ -126,10 +130,12 @@ class DenseMatrix(SpectralMatrix):
         self.measured()
         off, rows = self.mean_in_parts()[1], max(_TILE_ENTRIES // self.shape[1], 1)
 
-        def visit(tile: Array, i: int, j: int, total: Array) -> None:
+        def visit(tile: Array, i: int, j: int) -> Array:
+            total = np.zeros(1)
             for k in range(0, j - i, rows):
                 E = tile[k : k + rows] - off - B[i + k : min(i + k + rows, j)] @ V.T
                 total += (E * E).sum()
+            return total
 
         return float(self._pass(visit, (1,), 2 * V.shape[1] + 4)[0][0])
 
@@ -151,7 +157,7 @@ class DenseMatrix(SpectralMatrix):
     def measured(self) -> float:
         """|A|_F^2, by a pass of its own where there was none."""
         if not self._is_measured:
-            self._pass(lambda *tile: None, (0,), 1)
+            self._pass(lambda tile, i, j: None, (0,), 1)
         return self.squared_norm
 
     def largest(self) -> float:
@@ -183,9 +189,9 @@ class DenseMatrix(SpectralMatrix):
             total, moments = self._read(visit, shape, flops, **options)
             squares = math.fsum(moments[:, -1])
         self._is_measured = True
-        if self.center and self.mean is None and self._shift is not None:
+        if self.center and self.mean is None:
             self._off = off = moments[:, :-1].sum(axis=0) / self.shape[0]
-            self.mean = self._shift + off
+            self.mean = off if self._shift is None else self._shift + off
             squares = max(squares - self.shape[0] * float(off @ off), 0.0)
         self.squared_norm = squares
         return total, self._off
@@ -212,20 +218,26 @@ class DenseMatrix(SpectralMatrix):
         is_gram: bool = False,
     ) -> tuple[Array, Array]:
         """Sums over all tiles; for each part the sums of the columns and of all squares."""
-        rows = max(self._tile_rows(), tile_rows)
+        rows = self._tile_rows()
         bounds = self._bounds(rows, flops, math.prod(shape))
+        rows = max(rows, tile_rows)
 
         @np.errstate(all="ignore")  # a thread has its own; what leaves the range is looked at
         def part(k: int) -> tuple[Array, Array]:
-            total, squares = np.zeros(shape), list[float]()
-            sums = np.zeros(self.shape[1] + 1)
+            total: Array | None = None
+            squares, sums = list[float](), np.zeros(self.shape[1] + 1)
             for i, j in _tiles(bounds[k], rows):
                 tile = self.load(i, j)
-                visit(tile, i, j, total)
+                term = visit(tile, i, j)
+                if total is None:
+                    total = term
+                elif term is not None:
+                    total += term
                 if not (self._is_measured or is_gram):
                     squares.append(_sum_of_squares(tile))
                 if self.center and not self._is_measured:
                     sums[:-1] += tile.sum(axis=0)
+            total = np.zeros(shape) if total is None else total
             squares = [float(np.trace(total))] if is_gram else squares
             sums[-1] = sum(squares) if not np.isfinite(squares).all() else math.fsum(squares)
             return total, sums
@@ -234,10 +246,22 @@ class DenseMatrix(SpectralMatrix):
         totals, moments = zip(
             *run_parts(part, len(bounds), seconds=seconds, blas=True), strict=True
         )
-        total = totals[0]
-        for other in totals[1:]:
-            total += other
-        return total, np.array(moments)
+        return _sum(totals), np.array(moments)
+
+
+def _sum(totals: tuple[Array, ...]) -> Array:
+    """Their sum in that order, in the place of the first."""
+    total, *others = totals
+    slabs = part_bounds(len(total), 8)
+
+    @np.errstate(all="ignore")
+    def part(k: int) -> None:
+        slab = slice(*slabs[k])
+        for other in others:
+            total[slab] += other[slab]
+
+    run_parts(part, len(slabs), seconds=1e-9 * total.size * len(others))
+    return total
 
 
 def _tiles(part: tuple[int, int], rows: int) -> list[tuple[int, int]]:

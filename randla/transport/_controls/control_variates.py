@@ -40,6 +40,7 @@ from randla.transport._clouds import (
     pair_moments,
 )
 from randla.transport._controls.bures_mean import RELATIVE_ERROR, bures_mean
+from randla.transport._projections.projector import along
 
 FAMILIES = ("lower", "upper", "quadratic", "quartic", "bures", "full", "harmonics")
 _SINGLE_ERROR = 2.0**-28  # relative, of the mean of a variance of float32 projections
@@ -124,7 +125,7 @@ class QuadraticForms:
         """l, q_1, q_2 over their means, each (L,) of mean one unless the form vanishes; and the
         cosine (L,) of the angle with Delta. `variances` (2, L) are those of the projections.
         """
-        cosine = theta @ self._direction
+        cosine = along(theta, self._direction)
         forms = [cosine**2 * self.dim]  # l over its mean |Delta|^2 / d
         if not self.reads_variances:
             forms += [np.einsum("ld,ld->l", theta @ S, theta) for S in self.matrices]  # q_1, q_2

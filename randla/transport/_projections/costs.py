@@ -18,6 +18,7 @@ from randla.transport._projections.projector import (
     Coupling,
     Projector,
     Side,
+    along,
     batch_rows,
 )
 
@@ -92,7 +93,7 @@ class ProjectedCosts(PairOfClouds):
 
     def _shifts(self, theta: Array) -> Array:
         """Difference of the projected centres, theta' (c_1 - c_2)."""
-        return theta @ (self._x.centre - self._y.centre)
+        return along(theta, self._x.centre - self._y.centre)
 
     def _batch(self, L: int) -> int:
         x, y = self._x, self._y

@@ -8,7 +8,7 @@ from randla._typing import Array
 from randla.transport._clouds import Cloud
 from randla.transport._directions.designs import Design
 from randla.transport._projections.potentials import Potentials
-from randla.transport._projections.projector import Coupling, Projector, Side, batch_rows
+from randla.transport._projections.projector import Coupling, Projector, Side, along, batch_rows
 from randla.transport._projections.slopes import BlockMeans, ProjectedSlopes, rounds
 
 
@@ -78,7 +78,7 @@ class PairSlopes:
     def _fill(self, theta: Array, costs: Array, R: dict[str, Array], S: dict[str, Array]) -> None:
         """Set costs (L,) and add derivatives in points R and in weights S, each (L, n)."""
         x, y = self._clouds
-        shifts = theta @ (x.centre - y.centre)
+        shifts = along(theta, x.centre - y.centre)
         adders = {name: self._slopes[name].adder(theta, rows) for name, rows in R.items()}
 
         def task(rows: slice, sides: list[Side]) -> None:

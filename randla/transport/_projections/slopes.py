@@ -16,6 +16,7 @@ from randla.transport._projections.projector import (
     Coupling,
     Projector,
     Side,
+    along,
     batch_rows,
 )
 
@@ -105,7 +106,7 @@ class ProjectedSlopes:
             return np.zeros(len(theta)), 0.0
         beta = 2.0 * self._ratios[k]  # 2 (1 - s_k)
         x, y = self._x, self._ys[k]
-        return theta @ (2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
+        return along(theta, 2.0 * (x.mean - y.mean) - beta * (x.mean - x.centre)), beta
 
     def _add_exact_part(self, gradient: Array) -> None:
         """Add the exact mean of the linear control, sum_k weight_k a_i c_i / d."""
@@ -128,7 +129,7 @@ class ProjectedSlopes:
         given the sorted sides of both clouds.
         """
         x, ys = self._x, self._ys
-        shifts = [theta @ (x.centre - y.centre) for y in ys]  # (L,) each
+        shifts = [along(theta, x.centre - y.centre) for y in ys]  # (L,) each
         lines = [self._lines(theta, k) for k in range(len(ys))]
 
         def add(rows: slice, own: Side, k: int, other: Side) -> None:
@@ -143,7 +144,7 @@ class ProjectedSlopes:
         x, ys, L = self._x, self._ys, len(theta)
         R = np.zeros((L, x.size))
         add = self.adder(theta, R)
-        shifts = [theta @ (x.centre - y.centre) for y in ys]
+        shifts = [along(theta, x.centre - y.centre) for y in ys]
 
         def task(rows: slice, sides: list[Side]) -> None:
             own, *others = sides
