@@ -58,7 +58,7 @@ FAULTS = r"""(() => {
         faults.push(`is ${root.scrollWidth} px wide (${worst})`);
     }
     const header = document.querySelector("#pst-header");
-    if (width > 1000 && header && header.offsetHeight > 72)
+    if (width > 1000 && header && header.offsetHeight > 90)
         faults.push(`has a header of ${header.offsetHeight} px`);
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {

@@ -36,6 +36,7 @@ default_role = "autolink"
 autosummary_generate = True
 # the adapters of these are documented without them
 autodoc_mock_imports = [name for name in ("jax", "torch") if find_spec(name) is None]
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # numpydoc states types in words
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -54,10 +55,11 @@ copybutton_exclude = ".linenos, .gp, .go"  # prompts and output are not copied
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"randla {version}"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["randla.css"]
 html_favicon = "_static/logo.svg"
-html_sidebars = {"index": [], "start": []}
+html_sidebars = {"**": ["sidebar-nav-bs"], "index": [], "start": []}
 html_theme_options = {
     "logo": {"text": "randla", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},
     "navbar_start": ["navbar-logo", "version"],

@@ -7,7 +7,6 @@
 ``plain_parameters`` no link from a parameter to the function of the same name
 """
 
-import csv
 import html
 import inspect
 import shutil
@@ -20,17 +19,17 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx import addnodes
 
+from benchmarks import ratios
+
 DOCS = Path(__file__).resolve().parent.parent
-RATIOS = DOCS / "benchmarks" / "ratios.csv"
 
 
 def measured(benchmark, peer):
-    """Our milliseconds and the ratio of the peer's to them, from the table of benchmarks."""
-    with RATIOS.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if (row["benchmark"], row["beside"]) == (benchmark, f"peer: {peer}"):
-                return float(row["ours, ms"]), float(row["its time / ours"])
-    raise ValueError(f"{RATIOS.name} has no row of {benchmark} beside {peer}")
+    """The row of one of our benchmarks beside a peer, at its headline size."""
+    for row in ratios.read():
+        if (row.benchmark, row.beside) == (benchmark, f"peer: {peer}"):
+            return row
+    raise ValueError(f"{ratios.TABLE.name} has no row of {benchmark} beside {peer}")
 
 
 def shown_time(milliseconds):
@@ -39,23 +38,25 @@ def shown_time(milliseconds):
 
 
 class SpeedBars(Directive):
-    """Lines ``benchmark | peer | name of the peer | task`` as pairs of bars."""
+    """Lines ``benchmark | peer | task`` as pairs of bars."""
 
     has_content = True
 
     def run(self):
         tasks = []
         for line in filter(str.strip, self.content):
-            benchmark, peer, name, task = (part.strip() for part in line.split("|"))
-            ours, ratio = measured(benchmark, peer)
-            bars = [("randla", "ours", ours, 100 / ratio), (name, "peer", ours * ratio, 100)]
+            benchmark, peer, task = (part.strip() for part in line.split("|"))
+            row = measured(benchmark, peer)
+            ours, theirs = row.milliseconds, row.milliseconds * row.ratio
+            bars = [("randla", "ours", ours), (row.other, "peer", theirs)]
             rows = "".join(
                 f'<dt>{html.escape(who)}</dt><dd><span class="{kind}" '
-                f'style="width:{width:.2f}%"></span><b>{shown_time(time)}</b></dd>'
-                for who, kind, time, width in bars
+                f'style="width:{100 * time / max(ours, theirs):.2f}%"></span>'
+                f"<b>{shown_time(time)}</b></dd>"
+                for who, kind, time in bars
             )
             tasks.append(
-                f'<section><p class="ratio">{ratio:.0f}&times;</p>'
+                f'<section><p class="ratio">{row.ratio:.0f}&times;</p>'
                 f"<p>{html.escape(task)}</p><dl>{rows}</dl></section>"
             )
         markup = f'<div class="speed-bars">{"".join(tasks)}</div>'
