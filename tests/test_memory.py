@@ -59,6 +59,18 @@ CALLS = {
     "inference, quantile, bootstrap": (
         "median.inference(A, b, kind='bootstrap', n_replicates=20, rng=0)", 2 * SIZE,
     ),
+    "svd": ("svd(A, 5)", 20 * VECTOR),
+    "svd, centered": ("svd(A, 5, center=True)", 20 * VECTOR),
+    "svd, sparse": ("svd(sparse_rows, 5, rng=0)", 20 * VECTOR + 8 * 420 * 1000),
+    "eigh, sparse": ("eigh(path, 4, rng=0)", 160 * VECTOR // 10),
+    "spectral_norm": ("spectral_norm(A)", 0),
+    "pivoted_cholesky": (
+        "pivoted_cholesky(X, 20, kernel='gaussian', rng=0)", (20 + 8) * 8 * 300_000,
+    ),
+    "trace": ("trace(operator, 40, rng=0)", 6 * 20 * VECTOR),
+    "trace, hutchinson": ("trace(operator, 200, method='hutchinson', rng=0)", 4 * 64 * VECTOR),
+    "diagonal": ("diagonal(operator, 40, symmetric=True, method='xdiag', rng=0)", 7 * 20 * VECTOR),
+    "logdet": ("logdet(operator, lower=1.0, n_products=40, rng=0)", 6 * (8 + 6) * VECTOR),
     "wasserstein_1d": ("wasserstein_1d(X[:, 0], Y[:, 0])", 2 * CLOUD),
     "sliced_wasserstein": (
         "sliced_wasserstein(X, Y, n_projections=30, rng=0)", 2 * CLOUD + 12 * ROW,
@@ -121,6 +133,8 @@ CODE = """
     import ctypes, json, os, sys, warnings
     import numpy as np
     from randla import *
+    from scipy.sparse import diags_array, random_array
+    from scipy.sparse.linalg import aslinearoperator
 
     warnings.simplefilter("ignore")
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)
@@ -143,7 +157,11 @@ CODE = """
         k = max(int(N**0.5) + 53, 10)
         product = KroneckerProduct(rng.standard_normal((k, 6)), rng.standard_normal((k, 5)))
         b = rng.standard_normal(N)
+        path = diags_array([-np.ones(N // 10 - 1), np.full(N // 10, 2.1), -np.ones(N // 10 - 1)],
+                           offsets=[-1, 0, 1])
         return dict(
+            path=path, operator=aslinearoperator(diags_array(1.0 + rng.random(N)).tocsr()),
+            sparse_rows=random_array((N, 1000), density=2e-3, rng=rng, format="csr"),
             fit=lstsq(A, b), median=lp_regression(A, b, tau=0.5),
             N=N, k=k, A=A, b=b, w=rng.random(N), fortran=np.asfortranarray(A),
             X=rng.standard_normal((cloud, 3)), Y=rng.standard_normal((cloud, 3)) + 1.0,

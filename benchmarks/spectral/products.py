@@ -27,7 +27,7 @@ class SparseGramTimes:
 
 
 class CenteredGram:
-    """The pilot-centred Gram matrix of 200 000 x 200; the peer's loses all digits to an offset."""
+    """The pilot-centered Gram matrix of 200 000 x 200; the peer's loses all digits to an offset."""
 
     def setup(self):
         self.A = np.random.default_rng(0).standard_normal((200_000, 200)) + 3.0

@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from randla import diagonal, trace
-from randla.spectral._traces.leave_out import Dropped, XTrace
+from randla.spectral._traces.leave_out import Downdate, XTrace
 
 
 def published_xtrace(A, m, rng):
@@ -68,5 +68,5 @@ class Traces:
         """Only what the error costs, which does not depend on n."""
         m, rng = self.n_products // 2, np.random.default_rng(0)
         H, W, T, R = (rng.standard_normal((m, m)) for _ in range(4))
-        dropped = Dropped(np.triu(R) + m * np.eye(m), 0.0)
-        XTrace(dropped, n, H, W, T, np.ones(m)).replicates()
+        downdate = Downdate(np.triu(R) + m * np.eye(m), 0.0)
+        XTrace(downdate, n, H, W, T, np.ones(m)).replicates()

@@ -62,9 +62,9 @@ plan = randla.expected_sliced_plan(source, target, rng=0)
 print(f"largest standard error of a color: {plan.standard_error.max():.4f}")
 
 # %%
-# The noon picture in the colors of the evening, by the plan.
+# The noon picture in the colors of the evening, by the flow that is kept in range.
 fig, ax = plt.subplots(layout="constrained")
-ax.imshow(plan.barycentric.reshape(noon.shape))
+ax.imshow(kept.reshape(noon.shape))
 ax.set_axis_off()
 plt.show()
 

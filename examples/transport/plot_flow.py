@@ -18,7 +18,7 @@ from matplotlib.animation import FuncAnimation
 import randla
 
 rng = np.random.default_rng(0)
-n = 800
+n = 400
 angle, radius = 2 * np.pi * rng.random(n), np.sqrt(rng.random(n))
 disc = 0.6 * radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
 angle = 2 * np.pi * rng.random(n)
@@ -42,11 +42,11 @@ print(f"stopped after {len(flow.trace)} steps")
 
 # %%
 # The colors show where each point started.
-fig, ax = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
 ax.scatter(*ring.T, s=2, color="0.5", alpha=0.4)
 dots = ax.scatter(*disc.T, s=8, c=np.arctan2(*disc.T[::-1]), cmap="hsv")
 ax.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[])
-shown = [0, 0, 0, *range(1, 12), *range(12, len(frames), 8), *[len(frames) - 1] * 5]
+shown = [*range(10), *range(10, 40, 5), *range(40, len(frames), 20), len(frames) - 1]
 
 
 def draw(k):
@@ -56,7 +56,7 @@ def draw(k):
     return (dots,)
 
 
-animation = FuncAnimation(fig, draw, frames=shown, interval=120)
+animation = FuncAnimation(fig, draw, frames=shown, interval=250)
 plt.show()
 
 # %%

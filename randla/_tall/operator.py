@@ -1,4 +1,4 @@
-"""A matrix that is known by its products, or that makes its rows on demand."""
+"""A matrix that is known by its products, or that generates its rows on demand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from scipy.sparse.linalg import LinearOperator
 from randla._tall.passes import ProductPasses
 from randla._typing import Array
 
-#: Columns of a sketch that are sent through an operator at a time.
-_OPERATOR_COLUMNS = 64
+#: Columns that are sent through an operator at a time.
+BLOCK_COLUMNS = 64
 
 
 class RowsOnDemand(LinearOperator, ABC):
-    """An operand that is too large to be formed and makes blocks of its rows when asked."""
+    """An operand that is too large to be formed and generates blocks of its rows on demand."""
 
     @abstractmethod
     def row_block(self, first: int, last: int) -> NDArray[Any]:
@@ -33,35 +33,30 @@ class OperatorMatrix(ProductPasses):
         self.A, (self.n, self.d) = A, A.shape
 
     def image(self, X: Array) -> Array:
-        return self._weighted(checked_product(self.A.matmat, X, (self.n, X.shape[1])))
+        return self._weighted(product(self.A, X))
 
     def transposed(self, R: Array) -> Array:
-        try:
-            return checked_product(self.A.rmatmat, self._weighted(R), (self.d, R.shape[1]))
-        except (NotImplementedError, TypeError) as error:
-            raise TypeError(
-                f"A must have a product with its transpose (rmatvec or rmatmat), got {error!r}"
-            ) from error
+        return adjoint_product(self.A, self._weighted(R))
 
     def _weighted(self, R: Array) -> Array:
         return R if self.row_scale is None else self.row_scale[:, None] * R
 
     def toarray(self) -> Array:
         """The unscaled A as a dense array, by d products."""
-        return checked_product(self.A.matmat, np.eye(self.d), (self.n, self.d))
+        return product(self.A, np.eye(self.d))
 
     def normal_equations(
         self, B: Array, P: Array | None, *, triangular: bool, single: bool
     ) -> tuple[Array, Array]:
         P = np.eye(self.d) if P is None else P
         G = np.empty((P.shape[1], P.shape[1]))
-        for j in range(0, P.shape[1], _OPERATOR_COLUMNS):
-            columns = P[:, j : j + _OPERATOR_COLUMNS]  # (d, 64)
-            G[:, j : j + _OPERATOR_COLUMNS] = P.T @ self.normal_product(columns)
+        for j in range(0, P.shape[1], BLOCK_COLUMNS):
+            columns = P[:, j : j + BLOCK_COLUMNS]  # (d, 64)
+            G[:, j : j + BLOCK_COLUMNS] = P.T @ self.normal_product(columns)
         return 0.5 * (G + G.T), P.T @ self.transposed(B)  # symmetric but for rounding
 
     def require_range(self, norms: NDArray[Any]) -> bool:
-        """Refuse column norms whose squares leave the range of float64; zeros are welcome."""
+        """Refuse column norms whose squares leave the range of float64; zeros are allowed."""
         if not np.isfinite(norms).all():
             raise ValueError("A must be finite, got NaN or inf in a product with the operator")
         positive = norms[norms > 0.0]
@@ -79,18 +74,46 @@ class OperatorMatrix(ProductPasses):
             return SA, SB
         m = S.shape[0]
         SA = np.empty((m, self.d))
-        for j in range(0, m, _OPERATOR_COLUMNS):
-            unit = np.eye(m, min(_OPERATOR_COLUMNS, m - j), -j)  # columns j.. of the identity
+        for j in range(0, m, BLOCK_COLUMNS):
+            unit = np.eye(m, min(BLOCK_COLUMNS, m - j), -j)  # columns j.. of the identity
             StE = S._adjoint_product(unit, 0, self.n)
             SA[j : j + unit.shape[1]] = self.transposed(StE).T  # (A'S'E)' = E'S A
         return SA, SB
 
 
-def checked_product(multiply: Any, X: Array, shape: tuple[int, int]) -> Array:
-    """Apply a user's operator, and check the shape and finiteness of the result."""
-    Y = np.asarray(multiply(X))
+def product(A: LinearOperator, X: Array) -> Array:
+    """``A X`` in float64, some columns at a time. What a user's operator returns is checked."""
+    return _by_blocks(A.matmat, X, A.shape[0])
+
+
+def adjoint_product(A: LinearOperator, Y: Array) -> Array:
+    """``A'Y``, likewise."""
+    try:
+        return _by_blocks(A.rmatmat, Y, A.shape[1])
+    except (NotImplementedError, TypeError) as error:
+        raise TypeError(
+            f"A must have a product with its transpose (rmatvec or rmatmat), got {error!r}"
+        ) from error
+
+
+def _by_blocks(multiply: Any, X: Array, n_rows: int) -> Array:
+    if X.shape[1] <= BLOCK_COLUMNS:
+        return _checked(multiply, X, n_rows)
+    out = np.empty((n_rows, X.shape[1]), order="F")
+    for j in range(0, X.shape[1], BLOCK_COLUMNS):
+        columns = slice(j, j + BLOCK_COLUMNS)
+        out[:, columns] = _checked(multiply, X[:, columns], n_rows)
+    return out
+
+
+def _checked(multiply: Any, X: Array, n_rows: int) -> Array:
+    Y = np.asarray(multiply(np.ascontiguousarray(X)))  # the order that sparse products like
+    shape = n_rows, X.shape[1]
     if Y.shape != shape or Y.dtype.kind not in "biuf":
-        raise ValueError(f"A must map arrays to real arrays of shape {shape}, got {Y.shape}")
+        raise ValueError(
+            f"A must map arrays to real arrays of shape {shape}, got dtype {Y.dtype}, shape "
+            f"{Y.shape}"
+        )
     if not np.isfinite(Y).all():
         raise ValueError("A must be finite, got NaN or inf in a product with the operator")
     return Y.astype(np.float64, copy=False)

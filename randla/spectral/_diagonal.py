@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.linalg import qr
 
 from randla._random import draw_key
-from randla._results import Result, t_interval
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag
 from randla.spectral._matrix.square import (
@@ -19,22 +19,21 @@ from randla.spectral._matrix.square import (
     as_readable,
     diagonal_by_products,
     is_operator,
-    open_square,
     read_diagonal,
 )
-from randla.spectral._traces.leave_out import Dropped
-from randla.spectral._traces.test_vectors import sign_vectors
+from randla.spectral._traces.estimate import Estimate, EstimateByProducts
+from randla.spectral._traces.leave_out import Downdate
+from randla.spectral._traces.test_vectors import products_by_blocks, sign_vectors
 
 DEFAULT_PRODUCTS = 100
 _FEWEST = 8
 _PILOTS = 4  # products by which "auto" chooses
-_BATCH = 64  # test vectors whose products are held at a time by the plain mean
 _NUMBERS = 1 << 20  # in a block of rows
 _NOT_ADJOINT = 1e-3  # relative to the largest entry of X'AX
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DiagonalResult(Result):
+class DiagonalResult(EstimateByProducts):
     """A diagonal and its errors.
 
     Attributes
@@ -49,31 +48,6 @@ class DiagonalResult(Result):
     method : str
         "exact", "xdiag" or "hutchinson".
     """
-
-    value: Array
-    standard_error: Array
-    degrees_of_freedom: float
-    n_products: int
-    method: str
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """Student's t interval for each entry.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-
-        Returns
-        -------
-        low, high : (n,) ndarray
-        """
-        return t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
-
-
-class _Estimate(NamedTuple):
-    values: Array
-    standard_error: Array
-    degrees_of_freedom: float
 
 
 def diagonal(
@@ -167,7 +141,7 @@ def diagonal(
     A = A if is_operator(A) else as_readable(A)
     if not is_operator(A) and (name == "auto" or count >= A.shape[0]):
         return _exact(read_diagonal(A), 0)
-    matrix = open_square(A)
+    matrix = SquareMatrix(A)
     fewest = _FEWEST + (_PILOTS if name == "auto" else 0)
     as_count(count, "n_products", minimum=min(fewest, matrix.n))
     if count >= matrix.n:
@@ -185,48 +159,53 @@ def _exact(values: Array, n_products: int) -> DiagonalResult:
 
 
 def _hutchinson(
-    matrix: SquareMatrix, key: np.uint64, count: int, first: Array | None = None
-) -> _Estimate:
-    """Mean and spread of ``x * Ax``; `first` has these of the vectors before, as columns."""
-    n = matrix.n
-    known = 0 if first is None else first.shape[1]
-    pilot, total, squares = np.zeros(n), np.zeros(n), np.zeros(n)
-    for i in range(0, count, _BATCH):
-        j = min(i + _BATCH, count)
-        batch = np.empty((n, 0)) if first is None else first[:, i:j]
-        if j > known:
-            X = sign_vectors(key, max(i, known), j, n)
-            batch = np.hstack([batch, X * matrix.times(X)])
-        if i == 0:
-            pilot = batch.mean(axis=1)  # near the mean: no digits cancel in the variance
-        batch = batch - pilot[:, None]
-        total += batch.sum(axis=1)
-        squares += np.einsum("ij,ij->i", batch, batch)
+    matrix: SquareMatrix, key: np.uint64, count: int, samples: Array | None = None
+) -> Estimate:
+    """Mean and spread of ``x * Ax``; `samples` has these of the first vectors, as columns."""
+    n_drawn = 0 if samples is None else samples.shape[1]
+
+    def draw(k: int) -> Array:
+        nonlocal n_drawn
+        n_drawn += k
+        return sign_vectors(key, n_drawn - k, n_drawn, matrix.n)
+
+    products = products_by_blocks(matrix, draw, count - n_drawn)
+    blocks = chain([] if samples is None else [samples], (X * Y for X, Y in products))
+    first = next(blocks)
+    pilot = first.mean(axis=1)  # near the mean: no digits cancel in the variance
+    total, squares = np.zeros(matrix.n), np.zeros(matrix.n)
+    for block in chain([first], blocks):
+        D = block - pilot[:, None]
+        total += D.sum(axis=1)
+        squares += np.einsum("ij,ij->i", D, D)
     mean = total / count
     variance = np.maximum(squares - count * mean**2, 0.0) / (count - 1)
     values = pilot + mean
     error = np.sqrt(variance / count)
-    return _Estimate(values, np.maximum(error, matrix.eps * np.abs(values)), count - 1.0)
+    return Estimate(values, np.maximum(error, matrix.eps * np.abs(values)), count - 1.0)
 
 
 def _xdiag(
     matrix: SquareMatrix, key: np.uint64, count: int, symmetric: bool, *, choose: bool
-) -> tuple[_Estimate, str]:
+) -> tuple[Estimate, str]:
     n = matrix.n
     count -= _PILOTS if choose else 0
     m = count // 2
     X = sign_vectors(key, 0, m, n)
     Y = matrix.times(X)
     if not Y.any():
-        return _Estimate(np.zeros(n), np.zeros(n), m - 1.0), "xdiag"
+        return Estimate(np.zeros(n), np.zeros(n), m - 1.0), "xdiag"
     samples = X * Y if choose else None
     Q, R = qr(Y, mode="economic", overwrite_a=True, check_finite=False)
-    dropped = Dropped(R, 100 * matrix.eps * np.abs(R.diagonal()).max())
+    downdate = Downdate(R, 100 * matrix.eps * np.abs(R.diagonal()).max())
     if samples is not None and _misses_half(
         matrix, Q, sign_vectors(key, count, count + _PILOTS, n)
     ):
         return _hutchinson(matrix, key, count, samples), "hutchinson"
-    Z = matrix.times(Q) if symmetric else matrix.transposed_times(Q)
+    try:
+        Z = matrix.times(Q) if symmetric else matrix.transposed_times(Q)
+    except TypeError as error:
+        raise TypeError(f"{error}: pass symmetric=True if A is symmetric") from error
     gap, largest = np.abs(Z.T @ X - R).max(), np.abs(R).max()
     if gap > _NOT_ADJOINT * largest:
         raise ValueError(
@@ -234,7 +213,7 @@ def _xdiag(
              "A must have a product with its own transpose")
             + f", got x'(A'y) and (Ax)'y that differ by {gap / largest:.2g} of the largest"
         )  # fmt: skip
-    return _leave_out(X, Q, Z, dropped, matrix.eps), "xdiag"
+    return _leave_out(X, Q, Z, downdate, matrix.eps), "xdiag"
 
 
 def _misses_half(matrix: SquareMatrix, Q: Array, X: Array) -> bool:
@@ -248,7 +227,7 @@ def _misses_half(matrix: SquareMatrix, Q: Array, X: Array) -> bool:
     return float((missed**2).sum()) > 0.5 * float((Y**2).sum())
 
 
-def _leave_out(X: Array, Q: Array, Z: Array, dropped: Dropped, eps: float) -> _Estimate:
+def _leave_out(X: Array, Q: Array, Z: Array, downdate: Downdate, eps: float) -> Estimate:
     """XDiag, and the jackknife of its entries: what `_leave_out` does for traces, row by row.
 
     With ``a_i = Q s_i, z_i = Z s_i`` the replicate without i is
@@ -257,8 +236,8 @@ def _leave_out(X: Array, Q: Array, Z: Array, dropped: Dropped, eps: float) -> _E
     n, m = Q.shape
     values, error = np.empty(n), np.empty(n)
     rows = max(_NUMBERS // m, 1)
-    S, tau = dropped.S, dropped.tau
-    jackknife = _Jackknife.of(dropped)
+    S, tau = downdate.S, downdate.tau
+    jackknife = _Jackknife.of(downdate)
     for first in range(0, n, rows):
         block = slice(first, first + rows)
         x, q, z = X[block], Q[block], Z[block]
@@ -267,41 +246,41 @@ def _leave_out(X: Array, Q: Array, Z: Array, dropped: Dropped, eps: float) -> _E
         values[block] = inside + np.einsum("ij,ij->i", a, x * tau - b) / m
         floor = 10 * eps * np.einsum("ij,ij->i", np.abs(q), np.abs(z))
         error[block] = np.maximum(jackknife.spread(x, q, z), floor)
-    return _Estimate(values, error, len(jackknife.kept) - 1.0)
+    return Estimate(values, error, len(jackknife.kept) - 1.0)
 
 
 class _Jackknife(NamedTuple):
     """The pairs i, j that are left out, in the coordinates of Q."""
 
-    dropped: Dropped
+    downdate: Downdate
     kept: NDArray[np.int64]  # numbers of the vectors, (m or fewer,)
     directions: Array  # S, (coordinates of Q, kept)
-    lost: Array  # directions of Q that the kept vectors do not span
+    discarded: Array  # directions of Q that the kept vectors do not span
 
     @classmethod
-    def of(cls, dropped: Dropped) -> _Jackknife:
-        m = len(dropped.R)
-        kept, basis, lost = np.arange(m), np.eye(m), np.empty((m, 0))
-        while (j := dropped.unresolved) is not None:
-            lost = np.column_stack([lost, basis @ dropped.S[:, j]])
-            inner, dropped = dropped.without(j)
+    def of(cls, downdate: Downdate) -> _Jackknife:
+        m = len(downdate.R)
+        kept, basis, discarded = np.arange(m), np.eye(m), np.empty((m, 0))
+        while (j := downdate.parallel_vector) is not None:
+            discarded = np.column_stack([discarded, basis @ downdate.S[:, j]])
+            inner, downdate = downdate.without(j)
             kept, basis = np.delete(kept, j), basis @ inner
-        return cls(dropped, kept, basis @ dropped.S, lost)
+        return cls(downdate, kept, basis @ downdate.S, discarded)
 
     def spread(self, x: Array, q: Array, z: Array) -> Array:
         """Standard errors of some rows, from ``theta_j``, the estimate without j and, in turn, i.
 
         Without i and j the residual of y_i is ``tau_i (a_i - K_ij a_j) / kappa_ij``.
         """
-        K, parallel, tau = self.dropped.K, self.dropped.parallel, self.dropped.tau
-        w = 1.0 / self.dropped.kappa
+        K, parallel, tau = self.downdate.K, self.downdate.parallel, self.downdate.tau
+        w = 1.0 / self.downdate.kappa
         np.fill_diagonal(w, 0.0)
         second = np.where(parallel, 0.0, w)  # a pair that has but one direction loses one
         v = K * second
         x, a, b = x[:, self.kept], q @ self.directions, z @ self.directions
         both = a * b
         inside = np.einsum("ij,ij->i", q, z)
-        inside = inside - np.einsum("ij,ij->i", q @ self.lost, z @ self.lost)
+        inside = inside - np.einsum("ij,ij->i", q @ self.discarded, z @ self.discarded)
         sums = -both @ w - both * second.sum(axis=0) + b * (a @ v) + a * (b @ v)
         sums += (x * a * tau) @ w - a * ((x * tau) @ v)
         theta = inside[:, None] + sums / (len(tau) - 1)

@@ -23,18 +23,17 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from scipy.special import chdtri
 
+from randla._parallel import showing_progress
 from randla._random import as_generator
 from randla._results import Result
 from randla._typing import Array
-from randla._validation import are_in_memory, as_choice, as_count
-from randla.spectral._krylov.brackets import quadratic_upper, rounding
-from randla.spectral._krylov.complement import STARTS
-from randla.spectral._krylov.range import BlockKrylov
-from randla.spectral._krylov.reach import reach
-from randla.spectral._matrix import open_matrix
+from randla._validation import are_in_memory, as_choice, as_count, as_flag
+from randla.spectral._krylov.block_krylov import BlockKrylov
+from randla.spectral._krylov.brackets import block_upper_bounds, rounding
+from randla.spectral._krylov.residual_norm import checkpoints, residual_bounds
 from randla.spectral._matrix.dense import DenseMatrix
 from randla.spectral._matrix.square import (
-    OperatorProducts,
+    SquareMatrix,
     as_readable,
     is_operator,
     require_symmetric,
@@ -44,10 +43,10 @@ Which = Literal["magnitude", "largest", "smallest"]
 
 #: Sides up to which LAPACK decomposes what can be read, and an operator by its columns.
 _LAPACK_SIDE, _OPERATOR_SIDE = 1000, 200
-#: Residuals that are enough, over the largest eigenvalue; reads at most; rounds of certificates.
+#: Residuals that end the search, over the largest eigenvalue; reads and certificates at most.
 _TOLERANCE, _PASSES, _ROUNDS = 1e-9, 300, 3
-#: Reads of a certificate, its width that is enough, and its probability to fail.
-_STEPS, _ENOUGH, _FAILURE = 40, 1e-2, 1e-6
+#: Reads of a certificate, its relative width that ends them, and its probability to fail.
+_STEPS, _NARROW, _FAILURE = 40, 1e-2, 1e-6
 _PROBES = 10  # of the error of an operator, and of the asymmetry of what is not in memory
 _ASYMMETRY, _PROBED_ASYMMETRY = 1e-8, 1e-4  # relative: of entries, of the products of an operator
 
@@ -93,7 +92,9 @@ class EighResult(Result):
     )  # fmt: skip
 
 
-def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> EighResult:
+def eigh(
+    A: Any, k: int, *, which: Which = "magnitude", rng: Any = None, progress: bool = False
+) -> EighResult:
     r"""Find k eigenvalues of a symmetric matrix, with eigenvectors and certified brackets.
 
     Up to 1000 rows, or 4 k, LAPACK decomposes A (200 for an operator). Else a block Krylov space
@@ -114,6 +115,8 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
         with their signs.
     rng : {None, int, SeedSequence, Generator}, optional
         Where random directions come from.
+    progress : bool, default False
+        Show a progress bar for passes that take long (needs tqdm).
 
     Returns
     -------
@@ -158,15 +161,16 @@ def eigh(A: Any, k: int, *, which: Which = "magnitude", rng: Any = None) -> Eigh
     """
     which = as_choice(which, "which", ("magnitude", "largest", "smallest"))
     generator = as_generator(rng)
-    matrix = _Symmetric(A)
-    k = as_count(k, "k", maximum=matrix.n, note=" rows of A")
-    if _suits_lapack(matrix, k):
-        return _by_lapack(matrix, k, which)
-    return _by_krylov(matrix, k, which, generator)
+    with showing_progress("eigh", as_flag(progress, "progress")):
+        matrix = _Symmetric(A)
+        k = as_count(k, "k", maximum=matrix.n, note=", the rows of A")
+        if _suits_lapack(matrix, k):
+            return _by_lapack(matrix, k, which)
+        return _by_krylov(matrix, k, which, generator)
 
 
-class _Symmetric:
-    """A symmetric matrix over a power of two, and its products.
+class _Symmetric(SquareMatrix):
+    """A symmetric matrix, and its products.
 
     Attributes
     ----------
@@ -177,38 +181,27 @@ class _Symmetric:
     """
 
     def __init__(self, A: Any) -> None:
+        A = A if is_operator(A) else as_readable(A)
+        super().__init__(A)
         self.squared_norm: float | None = None
-        self.asymmetry, self.n_products = 0.0, 0
         self.rows: Any = None  # of numbers i..j, scaled, where they are in memory
-        if is_operator(A):
-            self._products: Any = OperatorProducts(A)
-            self.n = self._products.n
-        else:
-            A = as_readable(A)
-            self.n, self._products = A.shape[0], open_matrix(A)
         X = np.random.default_rng(0).standard_normal((self.n, _PROBES))
         Y = self.times(X)  # now the scale and the norm are known
         G = X.T @ Y
         require_symmetric(G, "A must be symmetric", _PROBED_ASYMMETRY)
-        self.scale = self._products.scale
         if is_operator(A):
             self.asymmetry = 0.5 * _norm_from_forms(G - G.T)
             return
-        self.squared_norm = self._products.squared_norm
+        self.squared_norm = self._matrix.squared_norm
         if are_in_memory(A):
             self.rows = DenseMatrix(A, scale=self.scale, is_measured=True).load
             gap = bound = _distance_to_transposed(A) / self.scale
         else:
-            self.n_products += _PROBES
-            KX = Y - self._products.transposed_times(X)
+            KX = Y - self.transposed_times(X)
             gap, bound = float(np.linalg.norm(KX)) / np.sqrt(_PROBES), _norm_from_products(KX)
         self.asymmetry, size = 0.5 * bound, np.sqrt(self.squared_norm)
         if gap > _ASYMMETRY * size:
             raise ValueError(f"A must be symmetric, got |A - A'| = {gap / size:.2g} |A|")
-
-    def times(self, X: Array) -> Array:
-        self.n_products += X.shape[1]
-        return self._products.times(X)  # type: ignore[no-any-return]
 
 
 # Bounds of |K|_2 from Gaussian X, p columns, that fail with probability _FAILURE. K = A - A' is a
@@ -304,7 +297,7 @@ def _by_krylov(matrix: _Symmetric, k: int, which: Which, rng: np.random.Generato
     C = space.coupling[:, : space.size] if space.size < n else np.empty((0, n))
     nu = np.minimum(nu, _frobenius_rest(matrix, theta, C))
     lower, upper = _brackets(theta, C, nu, which)
-    error = _allowed(matrix, space.largest) + space.dropped
+    error = _allowed(matrix, space.largest) + space.deflated
     residuals = np.sqrt((C * C).sum(axis=0))[:k]
     theta, V = theta[:k], V[:, :k]
     size, kind = _error(matrix, theta, V, rng)
@@ -337,30 +330,13 @@ def _complement(
     matrix: _Symmetric, V: Array, size: float, rng: np.random.Generator
 ) -> tuple[Array, Array, Array]:
     """Bounds of the largest eigenvalues of PAP and -PAP, its extreme Ritz values, and vectors."""
-    n = matrix.n - V.shape[1]
-    if n == 0:
+    if V.shape[1] == matrix.n:
         return np.full(2, -np.inf), np.empty(0), np.empty((matrix.n, 0))
-    starts = min(STARTS, n)
-    space = BlockKrylov(matrix.times, matrix.n, starts, starts * _STEPS, rng, V)
-    nu, look = np.full(2, np.inf), 4
-    for step in range(1, _STEPS + 1):
-        space.step()
-        last = space.is_full or space.is_invariant or step == _STEPS
-        if not last and step < look:
-            continue
-        space.solve()
-        ends = [(space.mu, space.S, space.coupling)]
-        ends.append((-space.mu[::-1], space.S[:, ::-1], space.coupling[:, ::-1]))
-        for j, (theta, S, C) in enumerate(ends):
-            dropped = space.dropped + matrix.asymmetry
-            nu[j] = theta[0] + dropped if space.is_full else min(nu[j], reach(
-                theta, S, C, starts=starts, n=n, size=max(size, space.largest),
-                failure_probability=0.5 * _FAILURE / _ROUNDS, dropped=dropped,
-            ))  # fmt: skip
-        inner = np.array([space.mu[0], -space.mu[-1]])
-        if last or (nu - inner <= _ENOUGH * np.abs(nu).max()).all():
-            break
-        look = step + max(step // 4, 1)
+    _, nu, space = residual_bounds(
+        matrix.times, matrix.n, V, signs=(1.0, -1.0), failure_probability=_FAILURE / _ROUNDS,
+        rng=rng, steps=checkpoints(4, _STEPS), size=size, asymmetry=matrix.asymmetry,
+        is_narrow=lambda low, high: bool((high - low <= _NARROW * np.abs(high).max()).all()),
+    )  # fmt: skip
     edge = [0, -1] if space.size > 1 else [0]
     return nu, space.mu[edge], space.X @ space.S[:, edge]
 
@@ -378,9 +354,9 @@ def _brackets(theta: Array, C: Array, nu: Array, which: Which) -> tuple[Array, A
     """Ends for each Ritz value, which counts from the top of the spectrum or from below."""
     order, s = np.argsort(-theta, kind="stable"), len(theta)
     upper, lower = np.empty(s), np.empty(s)
-    upper[order] = quadratic_upper(theta[order], C[:, order], nu[0], s)
+    upper[order] = block_upper_bounds(theta[order], C[:, order], nu[0], s)
     order = order[::-1]
-    lower[order] = -quadratic_upper(-theta[order], C[:, order], nu[1], s)
+    lower[order] = -block_upper_bounds(-theta[order], C[:, order], nu[1], s)
     from_top = theta >= 0.0 if which == "magnitude" else np.full(s, which == "largest")
     return np.where(from_top, theta, lower), np.where(from_top, upper, theta)
 

@@ -2,7 +2,8 @@
 
 With M = A / lower, or P^(-1/2) A P^(-1/2) for a preconditioner P, log det A is known but for
 tr log M, the mean of z' log(M) z over random signs z (Hutchinson). Each of these numbers is
-bracketed by the Gauss and the Radau rule of `_lanczos`, whose bias no spread over z would show.
+bracketed by the Gauss and the Radau rule (`_quadrature.lanczos`), whose bias no spread over z would
+show.
 """
 
 import math
@@ -10,29 +11,32 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky
+from scipy.linalg.lapack import dpotrf
 
+from randla._parallel import showing_progress
 from randla._random import draw_keys
 from randla._results import Result, t_of_tail
 from randla._scaling import power_of_two_scale
 from randla._typing import Array
-from randla._validation import are_in_memory, as_count, as_level, as_number, is_sparse
-from randla.spectral._log_determinant.log_trace import bracket_probes
-from randla.spectral._log_determinant.preconditioner import (
-    BoundedMatrix,
-    Preconditioner,
-    pivoted_preconditioner,
-)
+from randla._validation import are_in_memory, as_count, as_flag, as_level, as_number, is_sparse
 from randla.spectral._matrix.square import (
     SquareMatrix,
     as_readable,
     is_operator,
-    open_square,
     require_symmetric,
 )
+from randla.spectral._quadrature.preconditioner import (
+    BoundedMatrix,
+    Preconditioner,
+    pivoted_preconditioner,
+)
+from randla.spectral._quadrature.stochastic_lanczos import MAX_STEPS, bracket_probes
 
-# Without `n_products`: exact up to these sizes, where that costs no more.
-_SMALL, _SMALL_OPERATOR = 1000, 64
+#: Without `n_products`: exact up to these sizes, where that costs no more.
+_SMALL = {"array": 2000, "sparse": 1000, "operator": 64}
+#: Steps of the first vectors after which an array is factorized instead, one for so many rows: with
+#: the attempt that costs twice the factorization at most, and Lanczos 0.2 to 1 of it.
+_ROWS_OF_A_STEP = 500
 #: Asymmetry that is refused, relative to the largest number; operators may be iterative solvers.
 _ASYMMETRY = {"array": 1e-8, "sparse": 1e-8, "operator": 1e-3}
 #: A bracket of the quadrature counts as narrow below this part of the standard error.
@@ -115,6 +119,7 @@ def logdet(
     n_products: int | None = None,
     preconditioner: Any = "auto",
     rng: Any = None,
+    progress: bool = False,
 ) -> LogdetResult:
     r"""The logarithm of the determinant of a symmetric positive definite matrix.
 
@@ -136,7 +141,8 @@ def logdet(
         of the quadrature has no bound then.
     n_products : int, optional
         Products of `A` with a vector that may be spent, at least 4. By default 16 random vectors,
-        with as many products each (100 at most) as make the bracket of the quadrature narrow.
+        with as many products each (100 at most) as make the bracket of the quadrature narrow; an
+        array is factorized up to 2000 rows, and if these are more than n/500, which costs more.
         From n products on the result is exact.
     preconditioner : {"auto", None, result of `pivoted_cholesky`}
         :math:`P = F F^T + r I` with r a little above `lower`, whose determinant is known, so that
@@ -147,6 +153,8 @@ def logdet(
         factor of float32 is refused where `lower` is near its roundings.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result.
+    progress : bool, default False
+        Show a progress bar for passes that take long (needs tqdm).
 
     Returns
     -------
@@ -209,10 +217,11 @@ def logdet(
         n_products = as_count(n_products, "n_products", minimum=4)
     key_of_pivots, key_of_signs = draw_keys(rng, 2)
     _check_preconditioner(preconditioner, n)
-    small = n <= (n_products or (_SMALL_OPERATOR if kind == "operator" else _SMALL))
+    progress = as_flag(progress, "progress")
+    small = n <= (n_products or _SMALL[kind])
     if kind != "operator" and (small or lower is None):
         return _from_entries(matrix, lower)
-    square = open_square(matrix)
+    square = SquareMatrix(matrix)
     if small:
         return _from_columns(square, lower)
     if lower is None:
@@ -220,9 +229,15 @@ def logdet(
             "lower must be given for an operator, a positive number below its least eigenvalue, or "
             f"n_products of at least n = {n}, got lower=None, n_products={n_products}"
         )
-    P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
-    M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
-    return _by_lanczos(M, square, key_of_signs, n_products)
+    with showing_progress("logdet", progress):
+        P = _preconditioner_of(preconditioner, matrix, kind == "array", lower, key_of_pivots)
+        M = BoundedMatrix(square, lower, P, _ASYMMETRY[kind])
+        is_cheap = kind == "array" and not n_products  # to factorize, beside many steps
+        patience = n // _ROWS_OF_A_STEP if is_cheap else MAX_STEPS
+        bounds = bracket_probes(M, key_of_signs, n_products, patience)
+    if bounds is None:
+        return _from_entries(matrix, lower, square.n_products)
+    return _by_lanczos(M, square, *bounds)
 
 
 def _read(A: Any) -> tuple[Any, str]:
@@ -240,7 +255,7 @@ def _read(A: Any) -> tuple[Any, str]:
 # Exact -------------------------------------------------------------------------------------------
 
 
-def _from_entries(A: Any, lower: float | None) -> LogdetResult:
+def _from_entries(A: Any, lower: float | None, n_products: int = 0) -> LogdetResult:
     largest = float(abs(A).max())
     gap = _asymmetry(A)
     if gap > _ASYMMETRY["array"] * largest:
@@ -248,12 +263,12 @@ def _from_entries(A: Any, lower: float | None) -> LogdetResult:
             f"A must be symmetric, got entries that differ by {gap / largest:.2g} of the largest"
         )
     scale = float(1.0 / power_of_two_scale(largest))
-    if is_sparse(A) and A.shape[0] > _SMALL:
+    if is_sparse(A) and A.shape[0] > _SMALL["sparse"]:
         value = _log_of_sparse_pivots(A, scale)
     else:
         dense = A.toarray() if is_sparse(A) else A
         value = _log_of_pivots(np.divide(dense, scale, dtype=np.float64, order="C"))
-    return _exact(A.shape[0], value + A.shape[0] * math.log(scale), 0, lower)
+    return _exact(A.shape[0], value + A.shape[0] * math.log(scale), n_products, lower)
 
 
 def _from_columns(square: SquareMatrix, lower: float | None) -> LogdetResult:
@@ -281,10 +296,11 @@ def _asymmetry(A: Any) -> float:
 
 def _log_of_pivots(A: Array) -> float:
     """Of a C-ordered array that is overwritten: log det A, by Cholesky."""
-    try:
-        L = cholesky(A.T, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError as error:
-        raise ValueError(f"A must be positive definite, got {error}") from error
+    L, order = dpotrf(A.T, lower=True, overwrite_a=True, clean=False)
+    if order:
+        raise ValueError(
+            f"A must be positive definite, got a leading minor of {order} rows that is not positive"
+        )
     return 2.0 * float(np.log(L.diagonal()).sum())
 
 
@@ -296,9 +312,13 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
     try:
         factor = splu((A / scale).tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     except RuntimeError as error:  # exactly singular
-        raise ValueError(f"A must be positive definite, got {error}") from error
+        raise ValueError(f"A must be positive definite, got a zero pivot ({error})") from error
     pivots = factor.U.diagonal()
-    if not (pivots > 0.0).all() or (factor.perm_r != factor.perm_c).any():
+    if (factor.perm_r != factor.perm_c).any():
+        raise ValueError(
+            "A must be positive definite, got zeros on the diagonal of a Schur complement"
+        )
+    if not (pivots > 0.0).all():
         raise ValueError(f"A must be positive definite, got a pivot of {pivots.min():.2g}")
     return float(np.log(pivots).sum())
 
@@ -306,10 +326,7 @@ def _log_of_sparse_pivots(A: Any, scale: float) -> float:
 # Lanczos -----------------------------------------------------------------------------------------
 
 
-def _by_lanczos(
-    M: BoundedMatrix, square: SquareMatrix, key: np.uint64, n_products: int | None
-) -> LogdetResult:
-    below, above = bracket_probes(M, key, n_products)
+def _by_lanczos(M: BoundedMatrix, square: SquareMatrix, below: Array, above: Array) -> LogdetResult:
     P = M.P
     size = M.n * abs(math.log(P.ridge)) + abs(P.log_det) + float(np.abs(above).mean())
     condition = M.norm / max(M.smallest, M.least)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
-from randla._parallel import part_bounds, run_parts
+from randla._parallel import part_bounds, run_parts, showing_progress
 from randla._random import as_generator
 from randla._results import Result
 from randla._scaling import EPS
 from randla._typing import Array
-from randla._validation import as_array, as_count, as_number, as_points, as_rhs
+from randla._validation import as_array, as_count, as_flag, as_number, as_points, as_rhs
 from randla.spectral._kernel_matrix.determinant import determinant_bounds
 from randla.spectral._kernel_matrix.kernel_functions import (
     KernelFunction,
@@ -205,6 +205,7 @@ def pivoted_cholesky(
     length_scale: ArrayLike = 1.0,
     rtol: float | None = None,
     rng: Any = None,
+    progress: bool = False,
 ) -> PivotedCholeskyResult:
     r"""Approximate a kernel matrix from k of its columns, and know what is missing.
 
@@ -227,13 +228,16 @@ def pivoted_cholesky(
         :math:`(1 + \sqrt 5 r + 5r^2/3) e^{-\sqrt 5 r}`; "laplace" is :math:`e^{-|x - y|_1 /
         \mathtt{length\_scale}}`, with the 1-norm as in scikit-learn. A function ``k(x, y)`` of two
         points that Numba compiles is called with points over `length_scale`; a function ``k(x, y,
-        theta)`` with points as they are, and `length_scale` as an array ``theta``.
+        theta)`` with points as they are, and `length_scale` as an array ``theta``: an array as it
+        is, a number once for each column of `X`.
     length_scale : float or (d,) array_like
         One for all columns of `X` or one for each.
     rtol : float, optional
         Stop as soon as the trace of the residual is at most `rtol` times that of the matrix.
     rng : {None, int, SeedSequence, Generator}, optional
         The same seed gives the same result for any number of threads.
+    progress : bool, default False
+        Show a progress bar for passes that take long (needs tqdm).
 
     Returns
     -------
@@ -287,7 +291,8 @@ def pivoted_cholesky(
     n = matrix.diagonal.size
     if k is not None:
         k = as_count(k, "k", maximum=n, note=", the number of points")
-    factor = pivoted_factor(matrix, k, tolerance, as_generator(rng))
+    with showing_progress("pivoted_cholesky", as_flag(progress, "progress")):
+        factor = pivoted_factor(matrix, k, tolerance, as_generator(rng))
     return PivotedCholeskyResult(
         factor.rows.T,
         factor.pivots,

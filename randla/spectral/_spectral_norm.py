@@ -1,7 +1,6 @@
 """The spectral norm, between a certain bound and a nearly certain one."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,13 @@ from randla._random import as_generator
 from randla._results import Result
 from randla._validation import as_number, is_sparse
 from randla.spectral._krylov.brackets import rounding
-from randla.spectral._krylov.complement import STARTS, complement_norm
+from randla.spectral._krylov.residual_norm import BLOCK, checkpoints, residual_norm
 from randla.spectral._matrix import open_matrix
 
 #: Short sides up to which A'A is decomposed, and stored entries for each of its rows for that.
 _GRAM_SIDE, _SPARSE_GRAM_SIDE = 1000, 300
-#: Relative width that is enough, steps at most, and numbers to keep.
-_ENOUGH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
+#: Relative width that ends the iteration, steps at most, and numbers to keep.
+_WIDTH, _STEPS, _KEPT = 1e-4, 60, 1 << 26
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,7 +105,9 @@ def spectral_norm(
         low = high = max(float(np.linalg.eigvalsh(matrix.gram())[-1]), 0.0)
         p = 0.0
     else:
-        low, high, space = complement_norm(matrix, None, p, generator, _looks(n), _are_near)
+        # Each step keeps a block of vectors.
+        steps = checkpoints(3, max(min(_STEPS, _KEPT // (n * BLOCK)), 10))
+        low, high, space = residual_norm(matrix, None, p, generator, steps, _is_narrow)
         p = 0.0 if space.is_full else p
     error = rounding(matrix.shape)
     lower, upper = math.sqrt(low * max(1.0 - error, 0.0)), math.sqrt(high * (1.0 + error))
@@ -115,15 +116,5 @@ def spectral_norm(
     return SpectralNormResult(lower * matrix.scale, upper * matrix.scale, p, matrix.n_passes)
 
 
-def _are_near(low: float, high: float) -> bool:
-    return high <= low * (1.0 + 2.0 * _ENOUGH)
-
-
-def _looks(n: int) -> Iterator[int]:
-    """Steps after which the bounds are looked at: the small matrix costs more and more."""
-    most = max(min(_STEPS, _KEPT // (n * STARTS)), 10)
-    look = 3
-    while look < most:
-        yield look
-        look += max(look // 4, 1)
-    yield most
+def _is_narrow(low: float, high: float) -> bool:
+    return high <= low * (1.0 + 2.0 * _WIDTH)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from randla._random import draw_key
-from randla._results import RandlaWarning, Result, t_interval, warn_caller
+from randla._results import RandlaWarning, warn_caller
 from randla._typing import Array
 from randla._validation import as_choice, as_count, as_flag, as_number
 from randla.spectral._matrix.square import (
@@ -15,15 +15,15 @@ from randla.spectral._matrix.square import (
     as_readable,
     diagonal_by_products,
     is_operator,
-    open_square,
     read_diagonal,
 )
-from randla.spectral._traces.methods import METHODS, Estimate
+from randla.spectral._traces.estimate import Estimate, EstimateByProducts
+from randla.spectral._traces.methods import METHODS
 
 #: Products of an operator if their number is not given, and the most of them with `rtol`.
 DEFAULT_PRODUCTS, MOST_PRODUCTS = 100, 640
 _CONFIDENCE = 0.95  # of the interval that rtol bounds
-_FIRST = 40  # products of the first look with rtol
+_FIRST = 40  # products of the first estimate with rtol
 
 
 class FewProductsWarning(RandlaWarning):
@@ -31,7 +31,7 @@ class FewProductsWarning(RandlaWarning):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TraceResult(Result):
+class TraceResult(EstimateByProducts):
     """A trace and its error.
 
     Attributes
@@ -49,29 +49,10 @@ class TraceResult(Result):
         Whether `rtol` was met (True if there was none).
     """
 
-    value: float
-    standard_error: float
-    degrees_of_freedom: float
-    n_products: int
-    method: str
     converged: bool
 
     def __float__(self) -> float:
-        return self.value
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student's t interval for the trace.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-
-        Returns
-        -------
-        low, high : float
-        """
-        low, high = t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
-        return float(low), float(high)
+        return float(self.value)
 
 
 def trace(
@@ -99,7 +80,7 @@ def trace(
     rtol : float, optional
         Double the number of products until half of the 95 % confidence interval is at most
         ``rtol * abs(value)``; exactly by n more before `n_products` would no longer suffice for
-        that. There are few looks; still an interval after stopping is not exactly one of 95 %.
+        that. There are few such stops; still an interval after stopping is not exactly one of 95 %.
     psd : bool, default False
         Your word that `A` is symmetric and positive semidefinite, which makes "auto" cheaper. What
         can be seen in the products is checked.
@@ -189,25 +170,25 @@ def trace(
         name = "xnystrace" if psd else "xtrace"
     if name == "xnystrace" and not psd:
         raise ValueError("psd must be True for the method 'xnystrace', got False")
-    matrix = open_square(A)
+    matrix = SquareMatrix(A)
     run = METHODS[name](matrix, key, psd)
     if n_products is None:
         n_products = DEFAULT_PRODUCTS if rtol is None else MOST_PRODUCTS
     as_count(n_products, "n_products", minimum=min(run.fewest, matrix.n))
-    size = n_products if rtol is None else max(run.promised, _FIRST)
+    size = n_products if rtol is None else max(run.reliable_from, _FIRST)
     while True:
         size = min(size, n_products)
         if _exact_is_due(matrix, size, n_products):
             return _exact(diagonal_by_products(A), matrix.n_products + matrix.n, psd)
         result = _scaled(run.estimate(size), matrix, name)
-        miss = 0.0 if rtol is None else _miss(result, rtol)
-        if miss <= 1.0 or run.exhausted or size == n_products:
-            return _warned(replace(result, converged=miss <= 1.0), run.promised, miss)
+        excess = 0.0 if rtol is None else _excess(result, rtol)
+        if excess <= 1.0 or run.at_rounding or size == n_products:
+            return _warned(replace(result, converged=excess <= 1.0), run.reliable_from, excess)
         size *= 2
 
 
 def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
-    """Whether n more products suffice, and would not after a look at `size`, or cost no more."""
+    """Whether n more products suffice now, and not after an estimate from `size`, or cost less."""
     affordable = matrix.n_products + matrix.n <= n_products
     return affordable and (size >= matrix.n or size + matrix.n > n_products)
 
@@ -215,28 +196,29 @@ def _exact_is_due(matrix: SquareMatrix, size: int, n_products: int) -> bool:
 def _scaled(estimate: Estimate, matrix: SquareMatrix, name: str) -> TraceResult:
     value, error, df = estimate
     scale = matrix.scale
-    return TraceResult(value * scale, error * scale, df, matrix.n_products, name, True)
+    value = _in_range(value * scale)
+    return TraceResult(value, error * scale, df, matrix.n_products, name, True)
 
 
-def _miss(result: TraceResult, rtol: float) -> float:
+def _excess(result: TraceResult, rtol: float) -> float:
     """Half of the interval over the tolerance: at most 1 if it is met."""
     low, high = result.confidence_interval(_CONFIDENCE)
     half, wanted = 0.5 * (high - low), rtol * abs(result.value)
     return half / wanted if wanted > 0.0 else (0.0 if half == 0.0 else math.inf)
 
 
-def _warned(result: TraceResult, promised: int, miss: float) -> TraceResult:
-    if miss > 1.0:
+def _warned(result: TraceResult, reliable_from: int, excess: float) -> TraceResult:
+    if excess > 1.0:
         warn_caller(
             f"trace stopped at {result.n_products} products, where half of the interval is "
-            f"{miss:.3g} times what rtol allows",
+            f"{excess:.3g} times what rtol allows",
             FewProductsWarning,
         )
-    elif result.n_products < promised:
+    elif result.n_products < reliable_from:
         warn_caller(
             f"{result.n_products} products are few for the method {result.method!r}: below "
-            f"{promised} its error is conservative for the variance only, and intervals may hold "
-            "less often than they say (85-92 % at nominal 95 % for one large eigenvalue)",
+            f"{reliable_from} its error is conservative for the variance only, and intervals may "
+            "hold less often than they say (85-92 % at nominal 95 % for one large eigenvalue)",
             FewProductsWarning,
         )
     return result
@@ -254,4 +236,13 @@ def _exact(diagonal: Array, n_products: int, psd: bool) -> TraceResult:
     except OverflowError:  # of a partial sum
         scale = math.ldexp(1.0, -len(diagonal).bit_length())
         value = math.fsum(diagonal * scale) / scale
-    return TraceResult(value, 0.0, math.inf, n_products, "exact", True)
+    return TraceResult(_in_range(value), 0.0, math.inf, n_products, "exact", True)
+
+
+def _in_range(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(
+            "A must have a trace of at most 1.8e308 in magnitude, got one beyond: pass A over a "
+            "power of two"
+        )
+    return value

@@ -38,4 +38,4 @@ def _case(name, **options):
     )
 
 
-CASES = [_case("svd"), _case("svd centred", center=True)]
+CASES = [_case("svd"), _case("svd centered", center=True)]

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import diagonal
 from randla.spectral import _diagonal
+from randla.spectral._traces import test_vectors
 from randla.spectral._traces.test_vectors import sign_vectors
 from tests.spectral.trace_reference import rotated
 
@@ -41,7 +42,7 @@ def test_xdiag_is_near(A):
 def test_the_plain_mean_is_taken_for_flat_spectra(monkeypatch):
     monkeypatch.setattr(_diagonal, "draw_key", lambda rng: np.uint64(7))
     for batch in (64, 7):
-        monkeypatch.setattr(_diagonal, "_BATCH", batch)
+        monkeypatch.setattr(test_vectors, "BLOCK_COLUMNS", batch)
         for method, count in (("auto", 36), ("hutchinson", 40)):  # four choose
             result = diagonal(aslinearoperator(SQUARE), 40, method=method)
             assert (result.method, result.n_products) == ("hutchinson", 40)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from randla._scaling import EPS
-from randla.spectral._log_determinant.lanczos import Lanczos, LogBracket
+from randla.spectral._quadrature.lanczos import Lanczos, LogBracket
 
 N = 60
 
@@ -52,8 +52,8 @@ def test_rules_integrate_polynomials(n_steps):
     for _ in range(n_steps):
         lanczos.step()
     gauss, weights = lanczos.gauss()
-    nodes, radau_weights, good, is_above = lanczos.radau(0.9)
-    assert good.all()
+    nodes, radau_weights, accurate, is_above = lanczos.radau(0.9)
+    assert accurate.all()
     assert is_above.all()
     np.testing.assert_allclose(nodes.min(axis=1), 0.9, rtol=1e-12)
     for degree in range(2 * n_steps + 1):
@@ -72,7 +72,7 @@ def test_brackets_hold_for_each_vector_and_step(name):
     before = np.full(len(M.Z), np.inf)
     for _ in range(N):
         bracket.step()
-        bracket.look()
+        bracket.update()
         rounding = 1e-11 * exact + M.rounding
         assert (bracket.upper >= exact - rounding).all()
         assert (bracket.lower <= exact + rounding).all()
@@ -98,7 +98,7 @@ def test_a_vector_in_an_invariant_space_ends_alone():
     bracket = LogBracket(M, M.Z, 6)
     for _ in range(6):
         bracket.step()
-        bracket.look()
+        bracket.update()
     expected = np.log(M.eigenvalues[[3, 40]]).mean()
     np.testing.assert_allclose([bracket.lower[0], bracket.upper[0]], expected, rtol=1e-11)
     assert (bracket.upper[1:] - bracket.lower[1:] > 1e-8).all()
@@ -110,5 +110,5 @@ def test_an_eigenvalue_below_the_node_leaves_no_radau_rule():
     bracket = LogBracket(M, M.Z, N)
     for _ in range(30):
         bracket.step()
-        bracket.look()
+        bracket.update()
     np.testing.assert_allclose(bracket.lower, 0.0, atol=1e-12)

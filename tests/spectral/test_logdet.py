@@ -1,4 +1,4 @@
-"""Log-determinants against closed forms and dense factorisations, and what is refused."""
+"""Log-determinants against closed forms and dense factorizations, and what is refused."""
 
 import math
 import pickle
@@ -12,12 +12,13 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 import randla
 from randla import logdet
 from randla._scaling import EPS
-from randla.spectral._log_determinant.preconditioner import (
+from randla.spectral import _logdet
+from randla.spectral._logdet import _skewness
+from randla.spectral._quadrature.preconditioner import (
     _ROUNDING,
     Preconditioner,
     pivoted_preconditioner,
 )
-from randla.spectral._logdet import _skewness
 
 N = 120
 
@@ -68,7 +69,7 @@ def test_path_laplacian_by_cholesky(n):
                                      and isinstance(matrix, LinearOperator) else 0)  # fmt: skip
 
 
-def test_sparse_factorisation():
+def test_sparse_factorization():
     """Kronecker sums: eigenvalues add up. More than 1000 rows."""
     n, eye = 40, sparse.eye_array(40)
     A = sparse.kron(path_laplacian(n, 0.1), eye) + sparse.kron(eye, path_laplacian(n, 0.0))
@@ -183,6 +184,23 @@ def test_a_preconditioner_of_single_precision(noise):
         logdet(aslinearoperator(A), lower=1e-5, preconditioner=K)
 
 
+@pytest.mark.parametrize(("rows_of_a_step", "method"), [(1, "lanczos"), (60, "cholesky")])
+def test_arrays_are_factorized_where_steps_cost_more(rows_of_a_step, method, monkeypatch):
+    monkeypatch.setitem(_logdet._SMALL, "array", N - 1)
+    monkeypatch.setattr(_logdet, "_ROWS_OF_A_STEP", rows_of_a_step)
+    A = kernel_matrix(N, 1e-3)
+    result = logdet(A, lower=1e-3, preconditioner=None, rng=0)
+    assert result.method == method
+    if method == "lanczos":
+        assert_holds(result, exact(A))
+    else:  # after two steps with eight vectors
+        assert result.n_products == 16
+        assert result.value == pytest.approx(exact(A), rel=1e-12)
+        assert result.confidence_interval() == (result.value, result.value)
+    given = logdet(A, lower=1e-3, n_products=40, preconditioner=None, rng=0)
+    assert given.method == "lanczos"  # what is asked for
+
+
 def test_a_lower_that_is_an_eigenvalue():
     """The node makes room for rounding: else half of the vectors have an eigenvalue below it."""
     values = np.r_[np.ones(N - 8), np.geomspace(2.0, 1e6, 8)]
@@ -274,7 +292,7 @@ REFUSED = [
     (operator(UPPER), {"lower": 0.01, "n_products": 50}, "A must be symmetric"),
     (operator(UPPER), {"n_products": N}, "A must be symmetric"),
     (sparse.csr_array(UPPER), {}, "A must be symmetric"),
-    (INDEFINITE, {}, "A must be positive definite"),
+    (INDEFINITE, {}, r"A must be positive definite, got a leading minor of \d+ rows"),
     (operator(INDEFINITE), {"n_products": N}, "A must be positive definite"),
     (operator(INDEFINITE), {"lower": 0.1, "n_products": 50}, "lower must be below the least"),
     (np.zeros((3, 3)), {}, "A must be positive definite"),

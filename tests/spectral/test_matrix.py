@@ -199,7 +199,7 @@ def test_operators_are_checked():
         open_matrix(operator(rmatvec=lambda y: (FULL**3).T @ y))
     with pytest.raises(TypeError, match="transpose"):
         open_matrix(operator())
-    with pytest.raises(TypeError, match="A must be real"):
+    with pytest.raises(TypeError, match="A must hold real numbers, got complex"):
         open_matrix(aslinearoperator(FULL + 1j))
     known = SimpleNamespace(  # what SciPy makes an operator of
         shape=(M, N), matvec=lambda x: FULL @ x, rmatvec=lambda y: FULL.T @ y

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from randla.spectral._matrix.square import as_readable, open_square, read_diagonal, require_psd
+from randla.spectral._matrix.square import SquareMatrix, as_readable, read_diagonal, require_psd
 from randla.spectral._traces.test_vectors import sign_vectors, sphere_vectors
 
 N = 70  # more than are sent through an operator at a time
@@ -20,7 +20,7 @@ def by_columns(A, dtype=float):
 @pytest.mark.parametrize("exponent", [-900, 0, 900])
 def test_products_are_those_of_the_matrix(make, exponent):
     X = np.random.default_rng(1).standard_normal((N, N))
-    M = open_square(make(np.ldexp(A, exponent)))
+    M = SquareMatrix(make(np.ldexp(A, exponent)))
     for multiply, B in ((M.times, A), (M.transposed_times, A.T)):
         Y = multiply(X)
         assert 1e-3 < np.abs(Y).max() < 1e3
@@ -30,7 +30,7 @@ def test_products_are_those_of_the_matrix(make, exponent):
 
 def test_zero_products_set_no_scale():
     D = np.diag([0.0, 1e300])
-    M = open_square(aslinearoperator(D))
+    M = SquareMatrix(aslinearoperator(D))
     assert not M.times(np.array([[1.0], [0.0]])).any()
     assert 0.5 <= M.times(np.array([[0.0], [1.0]]))[1, 0] < 2.0
 
@@ -40,7 +40,7 @@ def test_dask_array_as_a_square_matrix():
     D = da.from_array(A, chunks=(30, 40))
     np.testing.assert_array_equal(read_diagonal(as_readable(D)), A.diagonal())
     X = np.eye(N, 3)
-    M = open_square(D)
+    M = SquareMatrix(D)
     np.testing.assert_allclose(M.times(X) * M.scale, A @ X, rtol=0, atol=1e-12)
 
 
@@ -58,17 +58,17 @@ def test_dask_array_as_a_square_matrix():
 )
 def test_what_is_no_square_matrix_is_refused(bad, error, text):
     with pytest.raises(error, match=text):
-        open_square(bad)
+        SquareMatrix(bad)
 
 
 def test_products_are_checked():
     def operator(product):
-        return open_square(LinearOperator((3, 3), matmat=product, matvec=product, dtype=float))
+        return SquareMatrix(LinearOperator((3, 3), matmat=product, matvec=product, dtype=float))
 
     X = np.ones((3, 2))
     with pytest.raises(ValueError, match="A must be finite, got NaN or inf in a product"):
         operator(lambda X: X * np.inf).times(X)
-    with pytest.raises(ValueError, match=r"arrays of their shape, \(3, 2\), got dtype complex128"):
+    with pytest.raises(ValueError, match=r"arrays of shape \(3, 2\), got dtype complex128"):
         operator(lambda X: X * 1j).times(X)
     with pytest.raises(TypeError, match="A must have a product with its transpose"):
         operator(lambda X: X).transposed_times(X)

@@ -8,6 +8,7 @@ import mpmath
 import numba
 import numpy as np
 import pytest
+from scipy.sparse.linalg import aslinearoperator
 
 from randla import pivoted_cholesky
 from randla.spectral._kernels.pivoted_factor import residual_diagonal
@@ -125,9 +126,9 @@ def indefinite():
 @pytest.mark.parametrize(
     ("K", "message"),
     [
-        (indefinite(), "X must be positive semidefinite, got a matrix that is not"),
+        (indefinite(), r"X must be positive semidefinite, got -.* of the trace in row"),
         (np.diag([1.0, -1e-9]), "X must be positive semidefinite, got the diagonal entry -1e-09"),
-        (np.triu(np.ones((5, 5))), "X must be symmetric"),
+        (np.triu(np.ones((5, 5))), "X must be symmetric, got entries that differ by 1 from"),
         (np.ones((3, 4)), "X must be a square matrix"),
         (np.array([[0.0, 1.0], [1.0, 1.0]]), "X must be positive semidefinite"),
     ],
@@ -196,6 +197,14 @@ def test_kernels_that_are_refused():
         pivoted_cholesky(POINTS, 5, kernel=lopsided, length_scale=2.0, rng=0)
     with pytest.raises(TypeError, match="kernel must be a function of two points"):
         pivoted_cholesky(POINTS, 5, kernel=lambda x, y: "near", rng=0)
+    with pytest.raises(ValueError, match=r"no more than 3 coordinates .* and 1 numbers of length_"):
+        pivoted_cholesky(POINTS, 5, kernel=polynomial, length_scale=[0.5], rng=0)
+    pivoted_cholesky(POINTS, 5, kernel=polynomial, length_scale=0.5, rng=0)  # once a column
+
+
+def test_operators_are_refused():
+    with pytest.raises(TypeError, match=r"X must be an array.* got a MatrixLinearOperator"):
+        pivoted_cholesky(aslinearoperator(np.eye(3)), 2)
 
 
 # What the factor is for.

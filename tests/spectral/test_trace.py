@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 
 from randla import FewProductsWarning, trace
-from randla.spectral._matrix.square import open_square
+from randla.spectral._matrix.square import SquareMatrix
 from randla.spectral._traces import methods, test_vectors
 from randla.spectral._traces.test_vectors import sphere_vectors
 from tests.spectral.trace_reference import rotated
@@ -47,7 +47,8 @@ def test_exact_sums_near_the_ends_of_the_range():
     assert is_exact(trace(np.diag([1e308, 1e308, -1e308, 1.0])), 1e308)
     assert is_exact(trace(np.diag([1e300, 1e-300, -1e300])), 1e-300)
     assert is_exact(trace(np.diag([5e-324, 5e-324])), 1e-323)
-    assert is_exact(trace(np.diag([1.5e308, 1.5e308])), math.inf)
+    with pytest.raises(ValueError, match=r"A must have a trace of at most 1\.8e308"):
+        trace(np.diag([1.5e308, 1.5e308]))
     assert is_exact(trace(np.zeros((3, 3))), 0.0)
 
 
@@ -91,7 +92,8 @@ def test_scales(options, exponent):
     plain = trace(aslinearoperator(FAST), rng=0, **options)
     scaled = trace(aslinearoperator(np.ldexp(FAST, exponent)), rng=0, **options)
     got = np.ldexp([scaled.value, scaled.standard_error], -exponent)
-    np.testing.assert_allclose(got, [plain.value, plain.standard_error], rtol=1e-9)
+    atol = 1e-13 * plain.value  # roots of odd powers of two round
+    np.testing.assert_allclose(got, [plain.value, plain.standard_error], rtol=1e-9, atol=atol)
 
 
 @each_method
@@ -189,7 +191,7 @@ class TestRtol:
     def test_probes_of_hutch_stay(self):
         """In two looks: the same as with the final basis and all probes at once."""
         draws = sphere_vectors(np.uint64(3), 0, 40, N)
-        run = methods.METHODS["hutch++"](open_square(aslinearoperator(SLOW)), np.uint64(3), False)
+        run = methods.METHODS["hutch++"](SquareMatrix(aslinearoperator(SLOW)), np.uint64(3), False)
         run.estimate(30)
         got = run.estimate(60)
         X, G = draws[:, np.r_[:10, 20:30]], draws[:, np.r_[10:20, 30:40]]

@@ -19,7 +19,7 @@ NAMES = ("gaussian", "laplace", "matern12", "matern32", "matern52")
 _CHEAP_TO_READ = 1000
 #: Distances of points with so many coordinates come from a matrix product, which is faster there
 #: (twice in 784 dimensions), if no point is further than the root of `_NEAR` length scales from the
-#: centre: their squares then lose less than two digits.
+#: center: their squares then lose less than two digits.
 _MANY_COLUMNS, _NEAR = 48, 32.0
 #: Not "matern12", which near zero is a root of the square.
 _OF_SQUARES = ("gaussian", "matern32", "matern52")
@@ -40,6 +40,11 @@ class Precomputed:
     """An array (n, n), of which only the asked entries are read."""
 
     def __init__(self, K: Any, name: str = "X") -> None:
+        if hasattr(K, "matvec"):
+            raise TypeError(
+                f"{name} must be an array, whose entries are read, got a {type(K).__name__} of "
+                "which only products are known"
+            )
         self.K: Any = as_matrix(K, name, finite=False)
         n = len(self.K)
         if self.K.shape != (n, n) or n == 0:
@@ -71,8 +76,12 @@ class Precomputed:
 def require_symmetric(block: Array, diagonal: Array, matrix: SymmetricEntries) -> None:
     """Raise ValueError unless a block of entries is symmetric; half of the digits must agree."""
     root = np.finfo(matrix.dtype).eps ** 0.25 * np.sqrt(np.maximum(diagonal, 0.0))
-    if (np.abs(block - block.T) > root[:, None] * root).any():
-        raise ValueError(f"{matrix.name} must be symmetric")
+    gaps = np.abs(block - block.T)
+    if (gaps > root[:, None] * root).any():
+        raise ValueError(
+            f"{matrix.name} must be symmetric, got entries that differ by {gaps.max():.2g} from "
+            f"those of the transpose, beside {np.abs(block).max():.2g}"
+        )
 
 
 class KernelFunction:
@@ -81,7 +90,7 @@ class KernelFunction:
     def __init__(self, kernel: Any, length_scale: Any, dim: int) -> None:
         takes_theta = not isinstance(kernel, str) and _n_arguments(kernel) == 3
         #: What a user's kernel is handed as theta; else reciprocal length scales, one a column.
-        self.theta = _as_theta(length_scale) if takes_theta else _reciprocals(length_scale, dim)
+        self.theta = (_as_theta if takes_theta else _reciprocals)(length_scale, dim)
         self.kernel, self.length_scale, self.dim = kernel, np.array(length_scale), dim
         self._scaled = not isinstance(kernel, str) and not takes_theta
         self._users: Any = None if isinstance(kernel, str) else _compiled(kernel, takes_theta)
@@ -102,6 +111,7 @@ class KernelFunction:
         """Values (m,) of each point with itself."""
         if self._users is None:
             return np.ones(len(points))  # of all named kernels
+        self._require_bounds(points[:1].astype(np.float64))
         return self._call_users(points[:0], points, np.empty((1, len(points))))[0]
 
     def _call_users(self, pivots: FloatArray, points: FloatArray, out: Array) -> Array:
@@ -118,6 +128,20 @@ class KernelFunction:
             raise ValueError("kernel must return finite numbers, got NaN or inf")
         return out
 
+    def _require_bounds(self, point: Array) -> None:
+        """Call a user's kernel once in Python, which sees what compiled code reads beyond."""
+        arguments = (point[0], point[0], self.theta)[: _n_arguments(self.kernel)]
+        try:
+            with np.errstate(all="ignore"):
+                _plain(self.kernel)(*arguments)
+        except IndexError as error:
+            raise ValueError(
+                f"kernel must read no more than {point.size} coordinates of a point and "
+                f"{self.theta.size} numbers of length_scale, got {error}"
+            ) from error
+        except Exception:
+            return  # what Numba alone understands
+
 
 class KernelOfPoints:
     """The matrix of the values of a kernel between points, none of which is stored."""
@@ -127,16 +151,16 @@ class KernelOfPoints:
     def __init__(self, X: FloatArray, function: KernelFunction) -> None:
         self.X, self.function, self.dtype = X, function, X.dtype
         self.diagonal = function.diagonal(X)
-        self._centre: Any = None  # given where distances come from products
+        self._center: Any = None  # given where distances come from products
         if X.shape[1] >= _MANY_COLUMNS and function.kernel in _OF_SQUARES:
             with np.errstate(all="ignore"):  # then they are not near
-                self._centre = X.mean(axis=0, dtype=np.float64)
+                self._center = X.mean(axis=0, dtype=np.float64)
                 parts = (self._scaled(X[i : i + 1024]) for i in range(0, len(X), 1024))
                 if not max(_squares(Z).max() for Z in parts) <= _NEAR:
-                    self._centre = None
+                    self._center = None
 
     def entries(self, rows: NDArray[np.int64], columns: Any) -> Array:
-        if self._centre is None:
+        if self._center is None:
             return self.function(self.X[rows], self.X[columns])
         Y, Z = self._scaled(self.X[rows]), self._scaled(self.X[columns])
         out = Y @ Z.T
@@ -147,7 +171,7 @@ class KernelOfPoints:
         return out
 
     def _scaled(self, points: FloatArray) -> Array:
-        return (points - self._centre) * self.function.theta
+        return (points - self._center) * self.function.theta
 
 
 def _squares(Z: Array) -> Array:
@@ -165,11 +189,12 @@ def _reciprocals(length_scale: Any, dim: int) -> Array:
     return np.array(np.broadcast_to(1.0 / scale.astype(np.float64), dim))
 
 
-def _as_theta(length_scale: Any) -> Array:
+def _as_theta(length_scale: Any, dim: int) -> Array:
+    """What a user's kernel is handed: a number once for each column, else the array as it is."""
     theta = as_array(length_scale, "length_scale")
     if theta.ndim > 1:
         raise ValueError(f"length_scale must be a number or 1-D, got shape {theta.shape}")
-    return np.array(theta, np.float64, ndmin=1)
+    return np.array(theta if theta.ndim else np.full(dim, theta), np.float64)
 
 
 def as_kernel(kernel: Any) -> Any:

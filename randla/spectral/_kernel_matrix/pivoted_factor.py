@@ -46,7 +46,7 @@ def pivoted_factor(
     Ends early where what is left is rounding error. Raises ValueError if the matrix is seen not to
     be positive semidefinite.
     """
-    work = _Factorisation(matrix, k)
+    work = _Factorization(matrix, k)
     n_proposals = _FIRST_BLOCK
     while work.count < work.limit and work.residual.sum() > rtol * work.trace:
         proposals = work.propose(n_proposals, rng)
@@ -60,7 +60,7 @@ def pivoted_factor(
     return work.result()
 
 
-class _Factorisation:
+class _Factorization:
     """The factor so far, and the diagonal of what is left."""
 
     def __init__(self, matrix: SymmetricEntries, k: int | None) -> None:
@@ -140,8 +140,8 @@ class _Factorisation:
         squares = sum(run_parts(new_rows, len(self.bounds), seconds=seconds, blas=True))
         self.rows[j : j + s, self.pivots] = 0.0  # but for rounding
         self.rows[j : j + s, pivots] = L.T
-        enough = self.residual.sum() - np.cumsum(squares) <= rtol * self.trace
-        kept = int(np.argmax(enough)) + 1 if enough.any() else s  # no more columns than it takes
+        is_close = self.residual.sum() - np.cumsum(squares) <= rtol * self.trace
+        kept = int(np.argmax(is_close)) + 1 if is_close.any() else s  # as few as it takes
         self.pivots = np.concatenate([self.pivots, pivots[:kept]])
         left = self.residual - spent
         if kept < s or left.sum() < _AFRESH * self.trace:
@@ -181,8 +181,8 @@ class _Factorisation:
         if negative.any():
             i = int(np.argmax(negative))
             raise ValueError(
-                f"{self.matrix.name} must be positive semidefinite, got a matrix that is not: "
-                f"row {i} has {left[i] / self.trace:.1g} of the trace after {self.count} pivots"
+                f"{self.matrix.name} must be positive semidefinite, got {left[i] / self.trace:.1g} "
+                f"of the trace in row {i} of what is left after {self.count} pivots"
             )
 
 

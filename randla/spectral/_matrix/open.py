@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.sparse.linalg import LinearOperator
 
 from randla._validation import are_in_memory, as_matrix, is_sparse
 from randla.spectral._matrix.base import SpectralMatrix
@@ -11,15 +11,15 @@ from randla.spectral._matrix.memory import open_in_memory
 from randla.spectral._matrix.operator import OperatorMatrix
 
 
-def open_matrix(A: Any, *, center: bool = False) -> SpectralMatrix:
+def open_matrix(A: Any, *, center: bool = False, has_adjoint: bool = True) -> SpectralMatrix:
     """`A` with its products: an array, SciPy sparse matrix, operator or Dask array.
 
-    NaN and inf are found with the first product.
+    NaN and inf are found with the first product. Of an operator the adjoint is tried at once,
+    unless it may be missing.
     """
     if is_operator(A):
-        A = aslinearoperator(A)
         require_entries(A.shape)
-        return OperatorMatrix(A, center)
+        return OperatorMatrix(A, center, has_adjoint=has_adjoint)
     if not are_in_memory(A):
         from randla.spectral._matrix.dask import DaskMatrix
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse.linalg import aslinearoperator
 
-from randla._tall.operator import checked_product
+from randla._tall.operator import adjoint_product, product
 from randla._typing import Array
 from randla.spectral._matrix.base import SpectralMatrix, is_safe, nearest_power_of_two
 
@@ -17,29 +18,34 @@ _ADJOINT_TOLERANCE = 1e-6
 class OperatorMatrix(SpectralMatrix):
     """Products by matmat and rmatmat, which SciPy makes of single columns where it has to.
 
-    The reads that are counted are products with A, of any number of columns, and its adjoint.
+    The reads that are counted are products with A, of any number of columns, and its adjoint. The
+    adjoint is compared with A at once, unless it may be missing. The scale is that of the first
+    product that is not zero, if it is not given.
     """
 
     is_read = False
 
-    def __init__(self, A: Any, center: bool = False) -> None:
-        if np.dtype(A.dtype).kind == "c":
-            raise TypeError("A must be real, got a complex LinearOperator")
+    def __init__(
+        self, A: Any, center: bool = False, *, has_adjoint: bool = True, scale: float | None = None
+    ) -> None:
+        A = aslinearoperator(A)
+        dtype = np.dtype(A.dtype)
+        if dtype.kind not in "biuf":
+            kind = "complex numbers" if dtype.kind == "c" else f"dtype {dtype}"
+            raise TypeError(f"A must hold real numbers, got {kind}")
         super().__init__(A, center)
-        self._check()
+        self.scale, self._has_scale = scale or 1.0, scale is not None
+        if has_adjoint:
+            self._require_adjoint()
         if center:
-            self.mean = self._adjoint(np.full((self.shape[0], 1), 1.0 / self.shape[0]))[:, 0]
+            ones = np.full((self.shape[0], 1), 1.0 / self.shape[0])
+            self.mean = self._scaled(adjoint_product(A, ones))[:, 0]
 
-    def _check(self) -> None:
-        """Find the scale, and compare the two products: <A u, v> is <u, A'v>."""
+    def _require_adjoint(self) -> None:
+        """Compare the two products: <A u, v> is <u, A'v>."""
         rng = np.random.default_rng(0)
         u, v = (rng.standard_normal((size, 1)) for size in self.shape[::-1])
-        Au, Av = self._product(u), self._adjoint(v)
-        size = float((Au * (Au / max(np.abs(Au).max(), 1e-300))).sum())  # of |A|_F^2, roughly
-        top = float(np.abs(Au).max())
-        if top > 0.0 and not is_safe(top * size):
-            self.scale = nearest_power_of_two(top)
-            Au, Av = Au / self.scale, Av / self.scale
+        Au, Av = self._scaled(product(self.A, u)), self._scaled(adjoint_product(self.A, v))
         left, right = float((Au * v).sum()), float((u * Av).sum())
         norms = [float(np.linalg.norm(x)) for x in (Au, v, u, Av)]
         if abs(left - right) > _ADJOINT_TOLERANCE * (norms[0] * norms[1] + norms[2] * norms[3]):
@@ -53,21 +59,18 @@ class OperatorMatrix(SpectralMatrix):
 
     def times(self, X: Array) -> Array:
         self.n_passes += 1
-        Y = self._product(X)
+        Y = self._scaled(product(self.A, X))
         return Y if self.mean is None else Y - self.mean @ X
 
     def transposed_times(self, Y: Array) -> Array:
         self.n_passes += 1
-        Z = self._adjoint(Y)
+        Z = self._scaled(adjoint_product(self.A, Y))
         return Z if self.mean is None else Z - np.outer(self.mean, Y.sum(axis=0))
 
-    def _product(self, X: Array) -> Array:
-        return checked_product(self.A.matmat, X, (self.shape[0], X.shape[1])) / self.scale
-
-    def _adjoint(self, Y: Array) -> Array:
-        try:
-            return checked_product(self.A.rmatmat, Y, (self.shape[1], Y.shape[1])) / self.scale
-        except (NotImplementedError, TypeError) as error:
-            raise TypeError(
-                f"A must have a product with its transpose (rmatvec or rmatmat), got {error!r}"
-            ) from error
+    def _scaled(self, Y: Array) -> Array:
+        """A new array: what an operator returned may be what it was given."""
+        if not self._has_scale and (largest := float(np.abs(Y).max(initial=0.0))) > 0.0:
+            self._has_scale = True
+            if not is_safe(largest * largest * Y.size):
+                self.scale = nearest_power_of_two(largest)
+        return Y / self.scale

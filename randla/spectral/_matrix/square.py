@@ -1,34 +1,22 @@
 """A square matrix that is known by its products with vectors, which are counted.
 
 The matrix is an array, sparse, a SciPy LinearOperator or a Dask array. Products are float64 and
-checked for NaN and inf; they are divided by a power of two, `scale`, so that the callers' squares
-stay in range. It is that of the entries where these can be read, else of the first product.
+checked for NaN and inf; they are divided by a power of two where squares would leave the range.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import aslinearoperator
 
-from randla._scaling import power_of_two_scale
+from randla._tall.operator import BLOCK_COLUMNS
 from randla._typing import Array
 from randla._validation import are_in_memory, as_matrix, is_sparse, require_finite
 from randla.spectral._matrix import open_matrix
 from randla.spectral._matrix.open import is_operator as is_operator
-
-#: Vectors that are sent through an operator at a time.
-_COLUMNS = 64
-
-
-def open_square(A: Any) -> SquareMatrix:
-    """`A` with its products, if it is a square matrix of at least one row."""
-    if is_operator(A):
-        return OperatorProducts(A)
-    return ReadableProducts(as_readable(A))
+from randla.spectral._matrix.operator import OperatorMatrix
 
 
 def as_readable(A: Any) -> Any:
@@ -39,7 +27,7 @@ def as_readable(A: Any) -> Any:
         from randla._tall import dask_arrays
 
         A = dask_arrays.as_rows(A)
-    _require_square(A.shape)
+    require_square(A.shape)
     return A
 
 
@@ -57,127 +45,63 @@ def _block_diagonal(first: int, block: Any) -> Array:
     return np.asarray(block.diagonal(first), dtype=np.float64)
 
 
-def _require_square(shape: tuple[int, ...]) -> None:
+def require_square(shape: tuple[int, ...]) -> None:
     if len(shape) != 2 or shape[0] != shape[1] or 0 in shape:
         raise ValueError(f"A must be square and not empty, got shape {shape}")
 
 
-class SquareMatrix(ABC):
-    """The products of a square matrix.
+class SquareMatrix:
+    """A square matrix and its products.
 
     Attributes
     ----------
     n : int
         Rows and columns.
-    scale : float
-        The power of two that products are divided by; known after the first product.
     n_products : int
         Vectors that were multiplied by the matrix or its transpose.
     eps : float
         Relative rounding error of a product: that of the dtype of the matrix.
     """
 
-    n: int
-    scale: float = 1.0
-    n_products: int = 0
-    eps: float
+    def __init__(self, A: Any) -> None:
+        A = A if is_operator(A) else as_readable(A)
+        require_square(A.shape)
+        self._matrix = open_matrix(A, has_adjoint=False)
+        self.n, self.n_products = A.shape[0], 0
+        single = self._matrix.dtype == np.float32
+        self.eps = float(np.finfo(np.float32 if single else np.float64).eps)
 
-    @abstractmethod
+    @property
+    def scale(self) -> float:
+        """The power of two that products are divided by; known after the first product."""
+        return self._matrix.scale
+
     def times(self, X: Array) -> Array:
         """``A X / scale``, (n, s)."""
-
-    @abstractmethod
-    def transposed_times(self, X: Array) -> Array:
-        """``A'X / scale``, (n, s)."""
-
-    def __init__(self, n: int, dtype: Any) -> None:
-        self.n = n
-        self.eps = float(np.finfo(dtype if dtype == np.float32 else np.float64).eps)
-
-
-class ReadableProducts(SquareMatrix):
-    """Products of a matrix whose entries can be read."""
-
-    def __init__(self, A: Any) -> None:
-        super().__init__(A.shape[0], A.dtype)
-        self._matrix = open_matrix(A)
-
-    def times(self, X: Array) -> Array:
         return self._counted(self._matrix.times, X)
 
     def transposed_times(self, X: Array) -> Array:
+        """``A'X / scale``, (n, s)."""
         return self._counted(self._matrix.transposed_times, X)
 
     def _counted(self, multiply: Callable[[Array], Array], X: Array) -> Array:
         self.n_products += X.shape[1]
         Y = multiply(X)
-        self.scale = self._matrix.scale
-        require_finite(Y, "A")
+        if self._matrix.is_read:  # what an operator returns has been looked at
+            require_finite(Y, "A")
         return Y
-
-
-class OperatorProducts(SquareMatrix):
-    """Products of a LinearOperator, or of anything that SciPy can make one of.
-
-    They are divided by the power of two of the first one, if they are to be `scaled`.
-    """
-
-    def __init__(self, A: Any, *, scaled: bool = True) -> None:
-        self.A = aslinearoperator(A)
-        _require_square(self.A.shape)
-        dtype = np.dtype(self.A.dtype)
-        if dtype.kind not in "biuf":
-            kind = "complex numbers" if dtype.kind == "c" else f"dtype {dtype}"
-            raise TypeError(f"A must hold real numbers, got {kind}")
-        super().__init__(self.A.shape[0], dtype)
-        self._has_scale = not scaled
-
-    def times(self, X: Array) -> Array:
-        return self._products(self.A.matmat, X)
-
-    def transposed_times(self, X: Array) -> Array:
-        try:
-            return self._products(self.A.rmatmat, X)
-        except (NotImplementedError, TypeError) as error:
-            raise TypeError(
-                "A must have a product with its transpose (rmatvec or rmatmat), or be said to be "
-                f"symmetric, got {error!r}"
-            ) from error
-
-    def _products(self, multiply: Callable[[Array], Any], X: Array) -> Array:
-        out = np.empty(X.shape, order="F")
-        for j in range(0, X.shape[1], _COLUMNS):
-            # A copy, in C order, which is what sparse products are fastest for.
-            block = np.array(X[:, j : j + _COLUMNS], order="C")
-            Y = np.asarray(multiply(block))
-            self.n_products += block.shape[1]
-            if Y.shape != block.shape or Y.dtype.kind not in "biuf":
-                raise ValueError(
-                    f"A must map arrays to real arrays of their shape, {block.shape}, got "
-                    f"dtype {Y.dtype}, shape {Y.shape}"
-                )
-            if not np.isfinite(Y).all():
-                raise ValueError("A must be finite, got NaN or inf in a product with the operator")
-            self._set_scale(Y)
-            np.divide(Y, self.scale, out=out[:, j : j + _COLUMNS])
-        return out
-
-    def _set_scale(self, Y: Any) -> None:
-        if not self._has_scale:
-            largest = float(np.abs(Y).max())
-            self.scale = float(1.0 / power_of_two_scale(largest))
-            self._has_scale = largest > 0.0  # a zero product says nothing of the next one
 
 
 def diagonal_by_products(A: Any) -> Array:
     """The diagonal of an operator by n products with unit vectors."""
     if not is_operator(A):
         return read_diagonal(A)
-    matrix = OperatorProducts(A, scaled=False)
-    starts = range(0, matrix.n, _COLUMNS)
-    blocks = (np.eye(matrix.n, min(_COLUMNS, matrix.n - j), -j) for j in starts)
-    products = (matrix.times(E).diagonal(-j) for j, E in zip(starts, blocks, strict=True))
-    return np.concatenate(list(products))
+    n, parts = A.shape[0], []
+    matrix = OperatorMatrix(A, has_adjoint=False, scale=1.0)  # entries of any size are kept
+    for j in range(0, n, BLOCK_COLUMNS):
+        unit_vectors = np.eye(n, min(BLOCK_COLUMNS, n - j), -j)
+        parts.append(matrix.times(unit_vectors).diagonal(-j))
+    return np.concatenate(parts)
 
 
 def require_psd(X: Array, Y: Array, eps: float) -> Array:

@@ -44,8 +44,8 @@ class Replicates(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Dropped:
-    """What a basis of m vectors loses without one of them, and without two.
+class Downdate:
+    """What an orthonormal basis of m vectors loses without one of them, and without two.
 
     ``Y = QR``; row i of R^-1 is orthogonal to all columns of R but the i-th. Scaled to length 1 it
     is the direction s_i (in the coordinates of Q) that the basis loses without y_i.
@@ -92,7 +92,7 @@ class Dropped:
         return 1.0 - self.K**2 < _PARALLEL
 
     @property
-    def unresolved(self) -> int | None:
+    def parallel_vector(self) -> int | None:
         """A vector of such a pair; None if there is none, or if Y has not full rank, where the
         second direction is nothing.
         """
@@ -100,17 +100,17 @@ class Dropped:
             return None
         return int(np.argmax(np.abs(self.K).max(axis=0)))
 
-    def without(self, j: int) -> tuple[Array, Dropped]:
+    def without(self, j: int) -> tuple[Array, Downdate]:
         """The orthonormal basis of Y without y_j, in the coordinates of Q, and what it loses."""
         basis, R = qr(np.delete(self.R, j, axis=1), mode="economic")
-        return basis, Dropped(R, self.floor)
+        return basis, Downdate(R, self.floor)
 
 
 @dataclass(frozen=True, eq=False)
 class LeaveOut(ABC):
     """An estimator that leaves its probes out of the basis. Arrays of pairs: row i, column j."""
 
-    dropped: Dropped
+    downdate: Downdate
     n: int
 
     @property
@@ -132,10 +132,10 @@ class LeaveOut(ABC):
 
     def replicates(self) -> Replicates:
         left_out = self.left_out()
-        j = self.dropped.unresolved
+        j = self.downdate.parallel_vector
         if j is not None:  # A has all but rank m - 1; the spread of m - 1 vectors is the larger
             return Replicates(left_out, self.without(j).replicates().jackknife)
-        pairs = np.where(self.dropped.parallel, left_out[:, None], self.pair_left_out())
+        pairs = np.where(self.downdate.parallel, left_out[:, None], self.pair_left_out())
         np.fill_diagonal(pairs, 0.0)
         return Replicates(left_out, pairs.sum(axis=0) / (left_out.size - 1))
 
@@ -158,14 +158,14 @@ class XTrace(LeaveOut):
         return 10.0 * float(np.abs(self.H.diagonal()).sum())
 
     def without(self, j: int) -> XTrace:
-        basis, dropped = self.dropped.without(j)
+        basis, downdate = self.downdate.without(j)
         W, T = (basis.T @ np.delete(M, j, axis=1) for M in (self.W, self.T))
         H, forms = basis.T @ self.H @ basis, np.delete(self.forms, j)
-        return replace(self, dropped=dropped, H=H, W=W, T=T, forms=forms)
+        return replace(self, downdate=downdate, H=H, W=W, T=T, forms=forms)
 
     @cached_property
     def _parts(self) -> tuple[Array, Array, Array, Array, Array]:
-        S, R, H, W, T = self.dropped.S, self.dropped.R, self.H, self.W, self.T
+        S, R, H, W, T = self.downdate.S, self.downdate.R, self.H, self.W, self.T
         L, D = S.T @ H @ S, S.T @ W
         P = S.T @ (R - H @ W + T - H.T @ W)  # s_i'(A + A')(I - QQ') x_j
         # x_i'(I - QQ') A (I - QQ') x_i, and the squared length of (I - QQ') x_i
@@ -181,7 +181,7 @@ class XTrace(LeaveOut):
 
     def pair_left_out(self) -> Array:
         L, D, P, rho, length = self._parts
-        K, kappa, n_left = self.dropped.K, self.dropped.kappa, self.n - len(L) + 2
+        K, kappa, n_left = self.downdate.K, self.downdate.kappa, self.n - len(L) + 2
         l_i, d_i, p_i = (M.diagonal()[:, None] for M in (L, D, P))
         l_j, both = L.diagonal(), L + L.T
         a, c = (d_i - K * D.T) / kappa, (D.T - K * d_i) / kappa  # coordinates of w_i on s_i, s_j
@@ -208,17 +208,17 @@ class XNysTrace(LeaveOut):
         return 100.0 * float(np.trace(self.N))
 
     def without(self, j: int) -> XNysTrace:
-        basis, dropped = self.dropped.without(j)
+        basis, downdate = self.downdate.without(j)
         rest = np.arange(len(self.k)) != j
         k = self.k - np.outer(self.k[:, j], self.k[j]) / self.k[j, j]
         N = basis.T @ self.N @ basis
-        return replace(self, dropped=dropped, N=N, k=k[rest][:, rest])
+        return replace(self, downdate=downdate, N=N, k=k[rest][:, rest])
 
     @cached_property
     def _parts(self) -> tuple[Array, float, Array]:
-        S = self.dropped.S
+        S = self.downdate.S
         # tau_i^2: the form of x_i in the residual of the others; 1 / k_ii: its distance from them
-        return S.T @ self.N @ S, np.trace(self.N) - self.shift * self.n, self.dropped.tau**2
+        return S.T @ self.N @ S, np.trace(self.N) - self.shift * self.n, self.downdate.tau**2
 
     def left_out(self) -> Array:
         L, trace, form = self._parts
@@ -227,7 +227,7 @@ class XNysTrace(LeaveOut):
 
     def pair_left_out(self) -> Array:
         L, trace, form = self._parts
-        K, kappa, k = self.dropped.K, self.dropped.kappa, self.k.diagonal()
+        K, kappa, k = self.downdate.K, self.downdate.kappa, self.k.diagonal()
         l = L.diagonal()
         probe = (self.n - len(L) + 2) * (k[:, None] - self.k**2 / k)
         outside = trace - (l[:, None] + l - 2.0 * K * L) / kappa

@@ -11,7 +11,7 @@ Woodruff, SOSA (2021), 142-155 (Hutch++); Epperly, Tropp and Webber, SIAM J. Mat
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, qr
@@ -19,35 +19,28 @@ from scipy.linalg.blas import dtrsm
 
 from randla._typing import Array
 from randla.spectral._matrix.square import SquareMatrix, require_psd
-from randla.spectral._traces.leave_out import Dropped, LeaveOut, XNysTrace, XTrace
-from randla.spectral._traces.test_vectors import sphere_vectors
+from randla.spectral._traces.estimate import Estimate
+from randla.spectral._traces.leave_out import Downdate, LeaveOut, XNysTrace, XTrace
+from randla.spectral._traces.test_vectors import products_by_blocks, sphere_vectors
 
-#: Test vectors whose products are held at a time where their forms are all that is needed.
-_BATCH = 64
 #: Largest shift of a Nystroem approximation, relative to the entries of A X.
 _LARGEST_SHIFT = 1e-2
-
-
-class Estimate(NamedTuple):
-    value: float
-    standard_error: float
-    degrees_of_freedom: float
 
 
 class TraceMethod(ABC):
     """Products of a matrix with test vectors, and the trace that they tell.
 
-    Class attributes: the fewest products of an estimate, and the fewest from which its intervals
-    hold what they say on every spectrum that was tried.
+    Class attributes: the fewest products of an estimate, and those from which on its intervals hold
+    what they say on every spectrum that was tried.
     """
 
     fewest: ClassVar[int]
-    promised: ClassVar[int] = 0
+    reliable_from: ClassVar[int] = 0
 
     def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
         self.matrix, self.key, self.psd = matrix, key, psd
         self.n_vectors = 0  # drawn so far
-        self.exhausted = False  # the error is that of rounding: more products say no more
+        self.at_rounding = False  # whether the error is that of rounding: more say no more
 
     def draw(self, count: int) -> Array:
         first, self.n_vectors = self.n_vectors, self.n_vectors + count
@@ -59,7 +52,7 @@ class TraceMethod(ABC):
 
     def of(self, value: float, error: float, floor: float, df: float) -> Estimate:
         """The estimate, whose error is not below that of rounding."""
-        self.exhausted = error <= floor
+        self.at_rounding = error <= floor
         return Estimate(float(value), float(max(error, floor)), df)
 
     def of_samples(self, samples: Array, floor: float, shift: float = 0.0) -> Estimate:
@@ -78,9 +71,7 @@ class Hutchinson(TraceMethod):
         self.forms = np.empty(0)
 
     def estimate(self, n_products: int) -> Estimate:
-        while (missing := n_products - self.forms.size) > 0:
-            X = self.draw(min(missing, _BATCH))
-            Y = self.matrix.times(X)
+        for X, Y in products_by_blocks(self.matrix, self.draw, n_products - self.forms.size):
             if self.psd:
                 require_psd(X, Y, self.matrix.eps)
             self.forms = np.append(self.forms, np.einsum("ij,ij->j", X, Y))
@@ -175,7 +166,7 @@ class LeaveOutMethod(TraceMethod):
 class XTraceMethod(LeaveOutMethod):
     """XTrace, with m vectors and their basis: 2m products."""
 
-    fewest, promised = 8, 40
+    fewest, reliable_from = 8, 40
 
     def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
         super().__init__(matrix, key, psd)
@@ -187,14 +178,14 @@ class XTraceMethod(LeaveOutMethod):
 
     def leave_out(self) -> XTrace:
         X, Q, Z, R = self.basis.X, self.basis.Q, self.basis.Z, self.basis.R
-        dropped = Dropped(R, 100 * self.matrix.eps * np.abs(R.diagonal()).max())
-        return XTrace(dropped, self.matrix.n, Q.T @ Z, Q.T @ X, Z.T @ X, self.basis.forms)
+        downdate = Downdate(R, 100 * self.matrix.eps * np.abs(R.diagonal()).max())
+        return XTrace(downdate, self.matrix.n, Q.T @ Z, Q.T @ X, Z.T @ X, self.basis.forms)
 
 
 class XNysTraceMethod(LeaveOutMethod):
     """XNysTrace of a positive semidefinite matrix: m vectors, m products."""
 
-    fewest, promised = 4, 60
+    fewest, reliable_from = 4, 60
 
     def __init__(self, matrix: SquareMatrix, key: np.uint64, psd: bool) -> None:
         super().__init__(matrix, key, psd)
@@ -211,7 +202,7 @@ class XNysTraceMethod(LeaveOutMethod):
         C, shift = self._factor(0.5 * (G + G.T), squares)
         B = dtrsm(1.0, C, Y + shift * X, side=1, overwrite_b=True)  # Y C^-1
         k = np.asarray(np.linalg.inv(squares), dtype=np.float64)
-        return XNysTrace(Dropped(C, np.sqrt(10 * shift * n)), n, B.T @ B, k, shift)
+        return XNysTrace(Downdate(C, np.sqrt(10 * shift * n)), n, B.T @ B, k, shift)
 
     def _factor(self, G: Array, squares: Array) -> tuple[Array, float]:
         """Cholesky factor of ``X'(A + shift I)X``, with a shift that absorbs rounding errors.

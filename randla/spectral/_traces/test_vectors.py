@@ -5,13 +5,15 @@ above that of normals; signs see nothing of the diagonal (Hutchinson, 1990), and
 diagonal matrix.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from randla._parallel import part_bounds, run_parts
 from randla._random import hashes, normal_rows, random_signs
+from randla._tall.operator import BLOCK_COLUMNS
 from randla._typing import Array
+from randla.spectral._matrix.square import SquareMatrix
 
 #: Entries of a part of the work, and the seconds that one takes.
 _PART, _SECONDS = 1 << 20, 5e-9
@@ -32,6 +34,15 @@ def sign_vectors(key: np.uint64, first: int, last: int, n: int) -> Array:
     """Independent signs: vectors first..last as columns, (n, k)."""
     keys = hashes(key, last)  # a stream of bits for each vector
     return _columns(lambda i, j: np.stack([random_signs(k, n) for k in keys[i:j]]), first, last, n)
+
+
+def products_by_blocks(
+    matrix: SquareMatrix, draw: Callable[[int], Array], count: int
+) -> Iterator[tuple[Array, Array]]:
+    """The next vectors X and A X, some at a time: all that a plain mean has to hold."""
+    for first in range(0, count, BLOCK_COLUMNS):
+        X = draw(min(BLOCK_COLUMNS, count - first))
+        yield X, matrix.times(X)
 
 
 def _columns(draw: Callable[[int, int], Array], first: int, last: int, n: int) -> Array:

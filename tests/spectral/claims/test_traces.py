@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from randla import FewProductsWarning, diagonal, trace
-from randla.spectral._matrix.square import open_square
+from randla.spectral._matrix.square import SquareMatrix
 from randla.spectral._traces.methods import XNysTraceMethod, XTraceMethod
 from tests.spectral.trace_reference import rotated
 from tests.statistical import claim
@@ -129,7 +129,7 @@ def test_the_spread_of_the_terms_is_no_error(kind, most, trial):
     eigenvalues = SPECTRA["0.8^j"]
     spread_holds, jackknife_holds = [], []
     for key in trial.rng().integers(2**63, size=trial.replicates, dtype=np.uint64):
-        method = kind(open_square(diagonal_operator(eigenvalues)), key, True)
+        method = kind(SquareMatrix(diagonal_operator(eigenvalues)), key, True)
         method.extend(60)
         values = method.leave_out().replicates()
         error = abs(values.left_out.mean() * method.matrix.scale - eigenvalues.sum())

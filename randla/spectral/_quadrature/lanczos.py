@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from randla._typing import Array
-from randla.spectral._log_determinant.preconditioner import BoundedMatrix
+from randla.spectral._quadrature.preconditioner import BoundedMatrix
 
 # A Radau rule is left out where its last diagonal is so large that the eigenvalues of the matrix
 # would be rounded to that many digits: the rules of fewer steps are bounds, too.
@@ -81,8 +81,8 @@ class Lanczos:
         return _rule(np.array(self.diagonal).T, np.array(self.off_diagonal[:-1]).T)
 
     def radau(self, node: float) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Nodes and weights (b, l + 1) with one node at `node`, which of the rules are good, and
-        which T_l are above `node`: where all pivots of the factorization of T_l - a I are positive.
+        """Nodes and weights (b, l + 1) with one node at `node`; which rules are accurate; and which
+        T_l are above `node`: where all pivots of the factorization of T_l - a I are positive.
         """
         pivot = self.diagonal[0] - node
         is_above = pivot > 0.0
@@ -92,10 +92,10 @@ class Lanczos:
                 is_above &= pivot > 0.0
             delta = np.where(self.alive, self.off_diagonal[-1] ** 2 / pivot, 0.0)
         largest = np.max(self.diagonal, axis=0)
-        good = is_above & (delta <= _LARGEST_DIAGONAL * largest)
-        last = node + np.where(good, delta, 0.0)
+        accurate = is_above & (delta <= _LARGEST_DIAGONAL * largest)
+        last = node + np.where(accurate, delta, 0.0)
         nodes, weights = _rule(np.array([*self.diagonal, last]).T, np.array(self.off_diagonal).T)
-        return np.maximum(nodes, node), weights, good, is_above
+        return np.maximum(nodes, node), weights, accurate, is_above
 
 
 def _norms(X: Array) -> Array:
@@ -114,7 +114,7 @@ def _rule(diagonal: Array, off_diagonal: Array) -> tuple[Array, Array]:
 
 
 class LogBracket:
-    """Bounds of z' log(M) z / |z|^2, for b vectors z, that narrow with each look.
+    """Bounds of z' log(M) z / |z|^2, for b vectors z, that narrow with each update.
 
     Attributes
     ----------
@@ -137,15 +137,15 @@ class LogBracket:
         """A product with all vectors."""
         self._lanczos.step()
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Narrow the bounds by the rules of the steps so far."""
         nodes, weights = self._lanczos.gauss()
         self._M.require_above_least(float(nodes.min()))
         node = max(self._M.least - self._M.rounding, 0.5 * self._M.least)
         gauss = (weights * np.log(np.maximum(nodes, node))).sum(axis=1)
         self.upper = np.minimum(self.upper, gauss)
-        nodes, weights, good, is_above = self._lanczos.radau(node)
-        radau = np.where(good, (weights * np.log(nodes)).sum(axis=1), math.log(node))
+        nodes, weights, accurate, is_above = self._lanczos.radau(node)
+        radau = np.where(accurate, (weights * np.log(nodes)).sum(axis=1), math.log(node))
         # An eigenvalue of T_l below the node, by rounding: neither this rule nor those of fewer
         # steps are bounds, but log(node) is one, as long as `least` is.
         lower = np.where(is_above, np.maximum(self.lower, radau), math.log(node))

@@ -32,7 +32,7 @@ from randla.spectral._matrix.square import SquareMatrix, require_symmetric
 _CLOSE = 0.1
 #: This part of the mean of what the factor leaves is in the ridge; 0.1 to 1 differ little.
 _RIDGE = 0.3
-#: Entries over `lower`; squares beyond would overflow.
+#: Entries of products over `lower`; squares beyond would overflow.
 _LARGEST_RATIO = 1e100
 # In units of eps times the norm of P / ridge or of M: rounding of an eigenvalue of M; and how far
 # below its bound it contradicts `lower`.
@@ -172,11 +172,11 @@ class BoundedMatrix:
     def times(self, X: Array) -> Array:
         """``X M`` for unit vectors (or zeros) as the rows of X (b, n)."""
         Y = self._square.times(self.P.inverse_root_times(X).T).T
-        ratio = self._square.scale / self.P.ridge
-        if ratio > _LARGEST_RATIO:
+        ratio, largest = self._square.scale / self.P.ridge, float(np.abs(Y).max())
+        if not ratio * largest <= _LARGEST_RATIO:
             raise ValueError(
-                f"lower must not be so far below the entries of A, got {self.lower:g} and entries "
-                f"near {self._square.scale:g}"
+                f"lower must not be so far below the entries of A, got {self.lower:g} and products "
+                f"near {self._square.scale * largest:.2g}"
             )
         Y = self.P.inverse_root_times(ratio * Y)
         if self._asymmetry is not None:  # the first time

@@ -1,1 +1,0 @@
-"""Brackets of log-determinants by Lanczos, after preconditioning."""

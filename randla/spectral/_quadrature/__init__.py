@@ -1,0 +1,1 @@
+"""Brackets of log-determinants by Lanczos quadrature, after preconditioning."""

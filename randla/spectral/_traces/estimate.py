@@ -1,0 +1,39 @@
+"""What `trace` and `diagonal` return in common, and the numbers of an estimate before that."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from randla._results import Result, t_interval
+
+
+class Estimate(NamedTuple):
+    """Over the scale of the matrix; floats of a trace, arrays (n,) of a diagonal."""
+
+    value: Any
+    standard_error: Any
+    degrees_of_freedom: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EstimateByProducts(Result):
+    """A number, or several, from products of a matrix with random vectors."""
+
+    value: Any
+    standard_error: Any
+    degrees_of_freedom: float
+    n_products: int
+    method: str
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Student's t interval; for a diagonal one for each entry.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+
+        Returns
+        -------
+        low, high : like `value`
+        """
+        low, high = t_interval(self.value, self.standard_error, self.degrees_of_freedom, level)
+        return (low, high) if low.ndim else (low.item(), high.item())
