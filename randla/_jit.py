@@ -31,17 +31,24 @@ None of them has the entry point for C that Numba would add, as no function is p
 address. While a kernel is being compiled, Python's cyclic garbage collector is disabled: it would
 repeatedly scan the objects of the compiler, which live until the end, for an eighth of the time.
 
+Numba numbers the files of a kernel in its cache. Two processes that save at once, for arguments of
+two types, take the same number, and then one runs the code of the other; so here a file is named
+after what it holds. A file that was cut short counts as missing.
+
 With ``NUMBA_DISABLE_JIT=1`` kernels are Python functions. They overflow silently, like compiled
 kernels: hashes and streams of random numbers are products that overflow.
 """
 
 import gc
+from contextlib import suppress
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import numba
 import numpy as np
 from numba.core import event
+from numba.core.caching import IndexDataCacheFile
 
 _DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
 
@@ -73,15 +80,39 @@ def _njit(function: Any, **options: Any) -> Any:
     return np.errstate(all="ignore")(function) if _DISABLED else numba.njit(**options)(function)
 
 
+class _NamedByContent(IndexDataCacheFile):
+    """The files of one kernel, which several processes may fill; at worst one compiles again."""
+
+    def save(self, key: Any, data: Any) -> None:
+        digest = blake2b(self._dump(key), digest_size=8).digest()
+        name = self._data_name(int.from_bytes(digest))
+        self._save_data(name, data)  # first: whoever sees the name in the index finds the file
+        self._save_index({**self._load_index(), key: name})
+
+    def load(self, key: Any) -> Any:
+        with suppress(Exception):  # whatever a damaged file may raise
+            return super().load(key)
+        return None
+
+    def _load_index(self) -> dict[Any, str]:
+        with suppress(Exception):
+            return super()._load_index()
+        return {}
+
+
 def _cached_njit(function: Any, **options: Any) -> Any:
     """``numba.njit(cache=True)``, or without the cache if no folder is writable.
 
     In that case Numba raises when the function is made, so that the package could not be imported.
     """
     try:
-        return _njit(function, cache=True, **options)
+        compiled = _njit(function, cache=True, **options)
     except RuntimeError:
         return _njit(function, **options)
+    files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if type(files) is IndexDataCacheFile:
+        files.__class__ = _NamedByContent
+    return compiled
 
 
 kernel: Any = partial(_cached_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)

@@ -31,6 +31,16 @@ def use_style(gallery_conf=None, name=None):
     plt.style.use(DOCS / "randla.mplstyle")
 
 
+class SmallFile(PillowWriter):
+    """With coarse edges, which nobody sees in motion."""
+
+    def finish(self):
+        first, *rest = self._frames
+        options = {"duration": round(1000 / self.fps), "loop": 0, "method": 2}
+        first.save(self.outfile, save_all=True, append_images=rest, quality=30,
+                   alpha_quality=50, **options)  # fmt: skip
+
+
 def scrape(block, block_vars, gallery_conf, **kwargs):
     """The pictures of a block, in the order of their numbers."""
     moving = {v._fig: v for v in block_vars["example_globals"].values() if isinstance(v, Animation)}
@@ -42,7 +52,7 @@ def scrape(block, block_vars, gallery_conf, **kwargs):
         paths.append(Path(path).with_suffix(".webp" if figure in moving else ".png"))
         if figure in moving:
             frames_a_second = 1000 / moving[figure]._interval
-            moving[figure].save(paths[-1], writer=PillowWriter(fps=frames_a_second))
+            moving[figure].save(paths[-1], writer=SmallFile(fps=frames_a_second))
         else:
             figure.savefig(paths[-1])
     plt.close("all")

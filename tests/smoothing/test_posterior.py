@@ -446,6 +446,7 @@ def test_several_series_by_particles():
             result.forecast(2)
 
 
+@pytest.mark.slow
 def test_inputs_of_series_and_of_forecasts():
     result = posterior(
         WITH_INPUTS, INPUT_SERIES, PRIOR, method="particle", inputs=INPUTS, rng=0, **SHORT
@@ -478,6 +479,7 @@ def test_marginal_moves_need_not_many_particles_where_sweeps_are_slow():
     assert 75 < particle._most_marginal(np.c_[noise[:, 0], slow[:, 0]]) < 700
 
 
+@pytest.mark.slow
 def test_epidemic_with_counts_and_inputs():
     """No density of the start: marginal moves alone."""
     rates = np.linspace(0.5, 0.2, 20)
@@ -513,6 +515,7 @@ def test_pictures_and_arviz():
     assert arviz.ess(data)["observation_cov"] > 0
 
 
+@pytest.mark.slow
 def test_a_model_with_a_vector_state():
     model = LinearGaussian(
         0.5 * np.eye(2), np.eye(2), [[1.0, 0.5]], 0.75, [0.0, 1.0], 2 * np.eye(2)

@@ -111,7 +111,7 @@ class DenseMatrix(SpectralMatrix):
             return tile.T @ tile  # NumPy calls SYRK, half of a product
 
         n = self.shape[1]
-        # Adding the sums costs little beside them.
+        # Adding the sums costs little compared with them.
         G, d = self._pass(visit, (n, n), n, tile_rows=4 * n, is_gram=True)
         return G if d is None else G - self.shape[0] * np.outer(d, d)
 
@@ -270,7 +270,7 @@ def _tiles(part: tuple[int, int], rows: int) -> list[tuple[int, int]]:
 
 
 def _sum_of_squares(tile: Array) -> float:
-    """By pairs: a running sum of equal squares is off by 1e5 roundings after 1e7 of them."""
+    """By pairs: a running sum of equal squares is off by 1e5 rounding errors after 1e7 of them."""
     step = max(_TILE_ENTRIES // tile.shape[1], 1)
     parts = (tile[i : i + step] for i in range(0, len(tile), step))
     return float(sum((part * part).sum() for part in parts))
