@@ -85,6 +85,7 @@ for line in metadata.get("metadata", "project_urls", fallback="").split("\n"):
         icon = {"name": "Repository", "url": url, "icon": "fa-solid fa-code-branch"}
         html_theme_options["icon_links"] = [icon]
 
+FOLDERS = ["regression", "sketching", "sampling", "spectral", "transport", "smoothing"]
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
@@ -96,6 +97,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "write_computation_times": False,
     "remove_config_comments": True,
+    "subsection_order": [f"../examples/{folder}" for folder in (*FOLDERS, "out_of_core")],
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("pictures.scrape",),
     "reset_modules": ("matplotlib", "pictures.use_style"),

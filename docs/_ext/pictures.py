@@ -83,9 +83,8 @@ def in_words(text):
 
 
 def spread(row):
-    return (
-        f"{ratios.short(row.ratio)} ({ratios.short(row.smallest)} to {ratios.short(row.largest)})"
-    )
+    ratio, smallest, largest = (ratios.short(x) for x in (row.ratio, row.smallest, row.largest))
+    return ratio if np.isnan(row.smallest) else f"{ratio} ({smallest} to {largest})"
 
 
 def draw_ratios(rows):
@@ -98,7 +97,7 @@ def draw_ratios(rows):
             place += 0.8
         places.append(place)
         place += 1.0
-    figure = plt.figure(figsize=(5.6, 0.4 * place + 0.8), layout="constrained")
+    figure = plt.figure(figsize=(4.8, 0.4 * place + 0.8), layout="constrained")
     ax = figure.add_subplot()
     left = 0.5
     ends = np.nanmax([(row.ratio, row.largest) for row in rows], axis=1)
@@ -112,7 +111,7 @@ def draw_ratios(rows):
     for family, y in headings.items():
         ax.text(left, y - 0.42, family.capitalize(), va="center", weight="bold")
     ax.axvline(1.0, color=GRAY, lw=1, alpha=0.5)
-    ax.set(xscale="log", xlim=(left, 10 * ends.max()), yticks=[])
+    ax.set(xscale="log", xlim=(left, 30 * ends.max()), yticks=[])
     ax.set_ylim(place - 0.3, -0.8)
     ax.set_xticks(ticks := [1, 10, 100, 1000, 10_000], [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
@@ -336,7 +335,7 @@ def draw_level(ax, y, level, shares, errors, compared):
 def draw_coverage():
     """Every interval: the share that held the truth, beside the share that it promises."""
     n_intervals = n_good = 0
-    figure, ax = plt.subplots(figsize=(5.6, 8.4), layout="constrained")
+    figure, ax = plt.subplots(figsize=(4.8, 8.4), layout="constrained")
     ends = logit(np.array(_ENDS))
     for k, family in enumerate(FIRST):
         names, shares, errors = read_coverage(family)

@@ -61,8 +61,9 @@ class DenseMatrix(SpectralMatrix):
     def _pilot(self) -> Array | None:
         rows = self.A[:: max(self.shape[0] // _PILOT_ROWS, 1)] * np.float64(1.0 / self.scale)
         c = (rows / len(rows)).sum(axis=0)
-        error = np.square(rows - c).sum() / len(rows) ** 2
-        return None if c @ c <= _WITHIN * error else c
+        size = np.abs(c).max()  # squares of itself may leave the range
+        error = np.square((rows - c) / size).sum() / len(rows) ** 2
+        return None if size == 0.0 or np.square(c / size).sum() <= _WITHIN * error else c
 
     def load(self, i: int, j: int) -> Array:
         """Rows i..j, a view where nothing has to be done."""
