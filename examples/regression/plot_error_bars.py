@@ -30,16 +30,25 @@ print("exact:", dict(zip(names, exact.x.round(3).tolist(), strict=True)))
 # of the subsampled Hadamard transform). One interval in twenty may miss.
 sizes = [100, 200, 400, 800, 1600, 3200, 6400]
 results = [randla.lstsq(A, b, sketch_size=m, rng=m) for m in sizes]
-fig, axes = plt.subplots(1, 4, figsize=(12, 3.6), layout="constrained", sharey=True)
-for j, ax in enumerate(axes):
-    for k, result in enumerate(results):
-        low, high = result.confidence_interval(0.95)
-        hit = low[j] <= exact.x[j] <= high[j]
-        ax.plot([low[j], high[j]], [k, k], lw=3, color="C0" if hit else "C3", solid_capstyle="butt")
-        ax.plot(result.x[j], k, "o", color="k", ms=3)
-    ax.axvline(exact.x[j], color="0.4", lw=1)
-    ax.set(title=names[j], xlabel="coefficient")
-axes[0].set_yticks(range(len(sizes)), sizes)
-axes[0].set_ylabel("rows of the sketch")
-fig.suptitle("95 % intervals from one sketch; the line is the answer of all rows")
+fig, ax = plt.subplots(layout="constrained")
+j = names.index("week")
+for k, result in enumerate(results):
+    low, high = result.confidence_interval(0.95)
+    hit = low[j] <= exact.x[j] <= high[j]
+    ax.plot([low[j], high[j]], [k, k], lw=4, color="C0" if hit else "C3", solid_capstyle="butt")
+    ax.plot(result.x[j], k, "o", color="0.5")
+ax.axvline(exact.x[j], color="0.5", lw=1)
+ax.text(exact.x[j], len(sizes) - 0.4, " all rows")
+ax.set_yticks(range(len(sizes)), sizes)
+ax.set(xlabel="weight of the last week, 95 % interval", ylabel="rows of the sketch")
+plt.show()
+
+# %%
+# All coefficients from 800 rows. Thick lines hold each coefficient, thin ones all of them at once.
+fig, ax = plt.subplots(layout="constrained")
+results[sizes.index(800)].plot(ax)
+ax.plot(exact.x, "x", color="0.5", ms=8, label="all rows")
+ax.set_xticks(range(len(names)), names)
+ax.set_xlabel("")
+ax.legend()
 plt.show()

@@ -3,8 +3,9 @@ Another engine for scikit-learn's QuantileRegressor
 ===================================================
 
 :class:`randla.sklearn.QuantileRegressor <randla.sklearn>` has the parameters of scikit-learn's and
-gives the same coefficients. Scikit-learn hands the problem to a general linear programme; here an
-interior point runs on a few percent of the rows, and the answer is proved optimal on all of them.
+gives the same coefficients. Scikit-learn hands the problem to a general linear program; here an
+interior point method runs on a few percent of the rows, and the answer is proved optimal on all of
+them.
 """
 
 # %%
@@ -59,16 +60,18 @@ pipe = make_pipeline(SplineTransformer(), randla.sklearn.QuantileRegressor(alpha
 search = GridSearchCV(pipe, {"splinetransformer__n_knots": [4, 8, 12]}).fit(X, y)
 print(search.best_params_)
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-left.plot(X[::10, 0], y[::10], ".", ms=2, color="0.7")
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(X[::10, 0], y[::10], ".", ms=2, color="0.5", alpha=0.5)
 for quantile in [0.05, 0.25, 0.5, 0.75, 0.95]:
     best = search.best_estimator_.set_params(quantileregressor__quantile=quantile).fit(X, y)
-    left.plot(X[:, 0], best.predict(X), color=plt.cm.viridis(quantile))
-left.set(title="five quantiles of 20 000 points", xlabel="x", ylabel="y", ylim=(-4, 5))
-for name, values in times.items():
-    right.loglog(sizes, values[1:], "o-", label=name)
-right.set(title="one fit", xlabel="rows", ylabel="seconds")
-right.set_xticks(sizes, sizes, minor=False)
-right.minorticks_off()
-right.legend(frameon=False)
+    ax.plot(X[:, 0], best.predict(X), color=plt.cm.plasma(0.2 + 0.7 * quantile))
+ax.set(title="five quantiles of 20,000 points", xlabel="x", ylabel="y", ylim=(-4, 5))
+
+fig, ax = plt.subplots(layout="constrained")
+for (name, values), color in zip(times.items(), ("C1", "C0"), strict=True):
+    ax.loglog(sizes, values[1:], "o-", color=color, label=name)
+ax.set(title="one fit", xlabel="rows", ylabel="seconds")
+ax.set_xticks(sizes, sizes, minor=False)
+ax.minorticks_off()
+ax.legend()
 plt.show()

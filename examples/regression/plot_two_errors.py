@@ -11,9 +11,9 @@ error ends up with intervals that miss more often than not. :meth:`LstsqResult.i
 """
 
 # %%
-# Many data sets are drawn with known coefficients, each is sketched once, and intervals of 95 % are
-# asked whether they hold the truth. On the left the errors have one variance, on the right one that
-# grows with the first regressor.
+# Many data sets are drawn with known coefficients, and each is sketched once. How many of the 95 %
+# intervals hold the truth? First the errors have one variance, then one that grows with the first
+# regressor.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -61,18 +61,18 @@ def coverage(share, spreads, seed):
 
 # %%
 # The band is what 200 draws of an honest interval may show.
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
 noise = 2 * np.sqrt(0.95 * 0.05 / N_DRAWS)
-for ax, spreads in zip(axes, (False, True), strict=True):
+for spreads in (False, True):
+    fig, ax = plt.subplots(layout="constrained")
     held = np.array([coverage(share, spreads, seed) for seed, share in enumerate(shares)])
-    ax.axhspan(0.95 - noise, 0.95 + noise, color="0.9")
-    ax.axhline(0.95, color="k", lw=0.8)
+    ax.axhspan(0.95 - noise, 0.95 + noise, color="0.5", alpha=0.25, lw=0)
+    ax.axhline(0.95, color="0.5", lw=1)
     for j, (name, (color, _)) in enumerate(kinds.items()):
         ax.plot(shares, held[:, j], "o-", color=color, label=name)
     ax.set(xlabel="rows of the sketch / rows of the data", ylim=(0, 1.02))
+    ax.set_ylabel("95 % intervals that hold")
     ax.set_title("errors with a growing spread" if spreads else "errors of one variance")
-axes[0].set_ylabel("share of 95 % intervals that hold the truth")
-axes[0].legend(loc="lower left")
+    ax.legend(loc="lower left")
 plt.show()
 
 # %%

@@ -29,6 +29,7 @@ directions = np.vstack(
     ]
 )
 kinds = ["uniform", "leverage", "root-leverage", "lewis", "sensitivity", "sensitivity+leverage"]
+colors = ["C3", "C1", "C5", "C0", "C2", "C4"]
 
 
 def distortion(p, scores, size, seed):
@@ -45,8 +46,8 @@ def distortion(p, scores, size, seed):
 # %%
 # Medians and quartiles of 16 samples.
 multiples = np.array([4, 8, 16])
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-for ax, p in zip(axes, (1, 4), strict=True):
+for p in (1, 4):
+    fig, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
     tables = {
         "uniform": np.ones(n),
         "leverage": np.asarray(randla.leverage_scores(A)),
@@ -61,18 +62,12 @@ for ax, p in zip(axes, (1, 4), strict=True):
         )
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=1)
         shift = 1 + 0.04 * (k - 2.5)
-        ax.errorbar(
-            multiples * shift,
-            middle,
-            [middle - low, high - middle],
-            fmt="o-",
-            ms=4,
-            lw=1,
-            label=kind,
-        )
+        ends = [middle - low, high - middle]
+        ax.errorbar(multiples * shift, middle, ends, fmt="o-", color=colors[k], label=kind)
     ax.set(xscale="log", yscale="log", title=f"p = {p}", xlabel="rows / columns")
+    ax.set_ylabel("distortion")
     ax.set_xticks(multiples, multiples)
+    ax.set_yticks(ticks := [0.2, 0.5, 1, 2], ticks)
     ax.minorticks_off()
-axes[0].set_ylabel("distortion")
-axes[1].legend(bbox_to_anchor=(1.02, 1), loc="upper left")
+    fig.legend(loc="outside lower center", ncols=2)
 plt.show()

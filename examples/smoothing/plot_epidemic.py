@@ -129,18 +129,22 @@ for q in (0.05, 0.5, 0.95):
     error = futures["opens"].quantile_standard_error(q)[peak]
     print(f"day {ahead[1 + peak]}, quantile {q}: {value:.0f} +- {error:.0f} cases")
 
-fig, axes = plt.subplots(1, 3, figsize=(13, 4), width_ratios=[2, 1, 1], layout="constrained")
-axes[0].axvspan(20, len(days) - 1, color="0.9", label="closed")
-axes[0].plot(days, cases, "o", ms=3, color="k", label="reported")
-for k, (name, future) in enumerate(futures.items()):
+fig, ax = plt.subplots(layout="constrained")
+ax.axvspan(20, len(days) - 1, color="0.5", alpha=0.2, lw=0, label="closed")
+ax.plot(days, cases, "o", ms=3, color="0.5", label="reported")
+for (name, future), color in zip(futures.items(), ("C0", "C3"), strict=True):
     low, middle, high = future.quantile([0.05, 0.5, 0.95])
-    axes[0].fill_between(ahead[1:], low, high, color=f"C{k}", alpha=0.25, lw=0)
-    axes[0].plot(ahead[1:], middle, color=f"C{k}", label=f"{name}, median and 90 %")
-axes[0].set(xlabel="day", ylabel="cases a day", title="two futures", ylim=(0, 800))
-axes[0].legend()
-for ax, name, true in zip(axes[1:], ("r0", "effect"), model.theta, strict=False):
+    ax.fill_between(ahead[1:], low, high, color=color, alpha=0.25, lw=0)
+    ax.plot(ahead[1:], middle, color=color, label=f"{name}, with 90 %")
+ax.set(xlabel="day", ylabel="cases a day", title="two futures", ylim=(0, 800))
+ax.legend()
+plt.show()
+
+# %%
+# What the reports say about the reproduction number and the effect of the closing: the posterior
+# law of each, chain by chain, with the true value.
+for name, true in zip(("r0", "effect"), model.theta, strict=False):
+    fig, ax = plt.subplots(layout="constrained")
     posterior.plot(ax, name=name)
-    ax.axvline(true, color="k", lw=0.8)
-axes[1].set_title("reproduction number, four chains")
-axes[2].set_title("effect of the closing")
+    ax.axvline(true, color="0.5", lw=1)
 plt.show()

@@ -56,19 +56,24 @@ print(f"{held.sum()} of the last 36 months lie within their band of 95 %")
 
 months = co2.index
 late = slice(-96, None)
-fig, axes = plt.subplots(3, 1, figsize=(9, 9), layout="constrained")
-axes[0].axvspan(months[-36], months[-1], color="0.93", label="left out")
-axes[0].plot(months[late], co2[late], "k.", ms=4, label="observed")
-axes[0].plot(months[late], mean[late], lw=1, label="smoothed, and forecast with band of 95 %")
+fig, ax = plt.subplots(layout="constrained")
+ax.axvspan(months[-36], months[-1], color="0.5", alpha=0.2, lw=0, label="left out")
+ax.plot(months[late], mean[late], color="C0", label="smoothed, forecast")
 ahead = months[-36:]
 low, high = (mean + sign * 1.96 * sd for sign in (-1, 1))
-axes[0].fill_between(ahead, low[-36:], high[-36:], alpha=0.3, lw=0)
-for ax, name, times in ((axes[1], "slope", slice(None)), (axes[2], "seasonal", late)):
+ax.fill_between(ahead, low[-36:], high[-36:], color="C0", alpha=0.3, lw=0)
+ax.plot(months[late], co2[late], "o", ms=3, color="0.5", label="observed")
+ax.set_ylabel("CO2, ppm")
+ax.legend(loc="upper left")
+plt.show()
+
+# %%
+# The slope of the trend over all years, and the season, with bands of 95 %.
+for name, unit, times in (("slope", "ppm a month", slice(None)), ("seasonal", "ppm", late)):
     part = parts[name]
     low, high = part.confidence_interval(0.95)
-    ax.plot(months[times], part.mean[times], label=f"{name}, band of 95 %")
-    ax.fill_between(months[times], low[times], high[times], alpha=0.3, lw=0)
-for ax, unit in zip(axes, ("ppm", "ppm a month", "ppm"), strict=True):
-    ax.set_ylabel(unit)
-    ax.legend(loc="upper left")
+    fig, ax = plt.subplots(layout="constrained")
+    ax.plot(months[times], part.mean[times], color="C0")
+    ax.fill_between(months[times], low[times], high[times], color="C0", alpha=0.3, lw=0)
+    ax.set(title=name, ylabel=unit)
 plt.show()

@@ -4,7 +4,7 @@ Tracking by radar: particles that look at the observation
 
 A ship is seen by a radar as a distance and a bearing. Both are precise, far more so than what is
 known of the ship one minute earlier, and few particles land where the ship was seen. The filter
-says so, and a *proposal* that looks at the observation mends it.
+says so, and a *proposal* that looks at the observation solves the problem.
 """
 
 # %%
@@ -199,37 +199,48 @@ print(
 )
 
 # %%
-# Left: where the ship may be after ten minutes more. Each of the points has its own parameter, last
-# state and noise. The inset shows the minutes around a lost echo, with paths that were drawn given
-# all echoes. Middle: effective sample sizes, in the worst of eight runs. Below 5 the weights say
-# nothing of an error.
+# Where the ship may be after ten minutes more. Each of the points has its own parameter, last state
+# and noise.
 future = posterior.forecast(10, rng=0)
 ahead = future.states[:, :, -1].reshape(-1, 4)
 paths = posterior.paths.reshape(-1, len(y), 4)[::40]
 echoes = y[:, 0, None] * np.column_stack([np.cos(y[:, 1]), np.sin(y[:, 1])])
 
-fig, axes = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=[1.5, 1, 1], layout="constrained")
-inset = axes[0].inset_axes([0.05, 0.46, 0.4, 0.42])
-for ax, minutes in ((axes[0], slice(None)), (inset, slice(13, 18))):
-    if ax is inset:
-        ax.plot(paths[:, minutes, 0].T, paths[:, minutes, 1].T, color="C0", lw=0.5, alpha=0.3)
-    ax.plot(*states[minutes, :2].T, "k-", lw=1, label="the ship")
-    ax.plot(*echoes[minutes].T, "x", ms=5, color="C1", label="echoes")
-inset.set(xticks=[], yticks=[], title="an echo is lost")
-axes[0].indicate_inset_zoom(inset)
-axes[0].plot(*ahead[:, :2].T, ".", ms=2, color="C2", alpha=0.4, label="in ten minutes, drawn")
-axes[0].plot(0, 0, "k^", label="radar")
-axes[0].set(xlabel="east, km", ylabel="north, km", title="track", aspect="equal", ylim=(-1, 16))
-axes[0].legend(loc="lower right", fontsize="small")
-for name, run in runs.items():
-    axes[1].semilogy(run.ess, "o-", ms=3, label=name)
-axes[1].axhline(5, color="k", lw=0.8, ls="--")
-axes[1].set(xlabel="minute", title="effective sample size of 1000")
-axes[1].legend()
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(*ahead[:, :2].T, ".", ms=2, color="C0", alpha=0.3, label="in ten minutes, drawn")
+ax.plot(*states[:, :2].T, color="0.5", label="the ship")
+ax.plot(*echoes.T, "x", color="C5", label="echoes")
+ax.plot(0, 0, "^", ms=8, color="0.5", label="radar")
+ax.set(xlabel="east, km", ylabel="north, km", aspect="equal", ylim=(-1, 16))
+ax.legend(loc="lower right")
+plt.show()
+
+# %%
+# The minutes around the lost echo, with paths that were drawn given all echoes.
+minutes = slice(13, 18)
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(paths[:, minutes, 0].T, paths[:, minutes, 1].T, color="C0", lw=0.5, alpha=0.3)
+ax.plot(*states[minutes, :2].T, color="0.5", label="the ship")
+ax.plot(*echoes[minutes].T, "x", color="C5", label="echoes")
+ax.set(xlabel="east, km", ylabel="north, km")
+ax.legend()
+plt.show()
+
+# %%
+# Effective sample sizes, in the worst of eight runs. Below 5 the weights say nothing about the
+# error. Then the posterior law of the acceleration.
+fig, ax = plt.subplots(layout="constrained")
+for (name, run), color in zip(runs.items(), ("C3", "C0"), strict=True):
+    ax.semilogy(run.ess, "o-", color=color, label=name)
+ax.axhline(5, color="0.5", lw=1, ls="--")
+ax.set(xlabel="minute", title="effective sample size of 1000")
+ax.legend()
+
+fig, ax = plt.subplots(layout="constrained")
 grid = np.linspace(1e-3, 0.1, 200)
-axes[2].plot(grid, prior["acceleration"].pdf(grid), "k:", label="prior")
-posterior.plot(axes[2], name="acceleration")
-axes[2].axvline(bootstrap.theta[0], color="k", lw=0.8, label="true")
-axes[2].set(xlabel="acceleration, km per minute$^2$", title="posterior, four chains")
-axes[2].legend()
+ax.plot(grid, prior["acceleration"].pdf(grid), ":", color="0.5", label="prior")
+posterior.plot(ax, name="acceleration")
+ax.axvline(bootstrap.theta[0], color="0.5", lw=1, label="true")
+ax.set(xlabel="acceleration, km per minute$^2$", title="posterior, four chains")
+ax.legend()
 plt.show()

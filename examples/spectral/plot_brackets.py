@@ -25,21 +25,18 @@ print(f"widest bracket: {np.max(high - low):.1e}, error {fit.error:.6g}, {fit.me
 
 # %%
 # How far do the shares of a randomized method lie below the lower ends of these brackets? Without
-# iterations, as is the default elsewhere, by some per cent; and it does not tell.
+# iterations, as is the default elsewhere, by some percent, and it does not say so.
 centered = images - images.mean(axis=0)
 total = np.sum(centered**2)
 number = np.arange(1, k + 1)
-fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-middle, half = 50 * (low + high), 50 * (high - low)
-axes[0].errorbar(number, middle, half, fmt=".", capsize=3)
-axes[0].set(xlabel="component", ylabel="explained variance in per cent, with its bracket")
-for n_iter in (0, 1, 4):
+fig, ax = plt.subplots(layout="constrained")
+for n_iter, color in ((0, "C3"), (1, "C1"), (4, "C5")):
     s = randomized_svd(centered, k, n_iter=n_iter, random_state=0)[1]
-    short = 1 - s**2 / total / low
-    axes[1].semilogy(number, np.maximum(short, 1e-15), "o-", ms=3, label=f"{n_iter} iterations")
-axes[1].semilogy(number, high / low - 1, "k--", label="width of the brackets")
-axes[1].set(xlabel="component", ylabel="missing share of the explained variance", ylim=(1e-14, 1))
-axes[1].legend(frameon=False, loc=(0.45, 0.2))
+    short = np.maximum(1 - s**2 / total / low, 1e-15)
+    ax.semilogy(number, short, "o-", color=color, label=f"{n_iter} iterations")
+ax.semilogy(number, high / low - 1, color="C0", label="width of the brackets")
+ax.set(xlabel="component", ylabel="missing share of variance", ylim=(1e-14, 1))
+ax.legend(loc="lower right")
 plt.show()
 
 # %%
@@ -61,11 +58,11 @@ fits = {
     "6 reads": randla.svd(counts, 40, center=True, max_passes=6, certify="frobenius", rng=0),
     "to tolerance": randla.svd(counts, 40, center=True, rng=0),
 }
-fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
-for ax, (name, fit) in zip(axes, fits.items(), strict=True):
+for name, fit in fits.items():
+    fig, ax = plt.subplots(layout="constrained")
     fit.plot(ax)
     width = np.max(fit.s_upper / fit.s_lower - 1)
-    ax.set_title(f"{name} ({fit.n_passes} in all): brackets within {width:.1e}")
+    ax.set_title(f"{name}: brackets within {width:.1e}")
 plt.show()
 
 # %%

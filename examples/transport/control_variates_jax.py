@@ -78,3 +78,5 @@ def noise(function):
 ratio = noise(plain) / noise(lambda *z: sliced_wasserstein(*z)[0])
 print(f"variance of the gradient: {ratio:.1f} times smaller with the controls")
 assert ratio > 2.0
+
+# sphinx_gallery_thumbnail_path = "_drawn/controls.svg"

@@ -79,3 +79,5 @@ sample = network(state[0], jax.random.normal(k1, (4000, 2)))
 result = randla.sliced_wasserstein(sample, moons(k2, 4000), rng=0)
 print(f"after training, 4000 points: SW_2 = {result.value:.3f} +- {result.standard_error:.0e}")
 assert result.value < 0.2
+
+# sphinx_gallery_thumbnail_path = "_drawn/moons.svg"

@@ -1,9 +1,9 @@
 """
-Colours of another picture
-==========================
+Colors of another picture
+=========================
 
-The pixels of a picture are a cloud of points in the cube of colours. To give a picture the colours
-of another, move its cloud onto the other's. Two ways, and what each does at the walls of the cube.
+The pixels of a picture are a cloud of points in the cube of colors. To give a picture the colors of
+another, move its cloud onto the other's. There are two ways, which differ at the walls of the cube.
 """
 
 # %%
@@ -54,26 +54,33 @@ for step in range(20):
     kept = np.clip(flow.points, 0.0, 1.0)
 
 # %%
-# **The expected plan** sends each pixel to the mean of its matches, which lies between colours of
+# **The expected plan** sends each pixel to the mean of its matches, which lies between colors of
 # the other picture: never out of range. Means are less vivid than what they are means of.
 plan = randla.expected_sliced_plan(source, target, rng=0)
-print(f"largest standard error of a colour: {plan.standard_error.max():.4f}")
+print(f"largest standard error of a color: {plan.standard_error.max():.4f}")
 
 # %%
-# The distance that is left to the colours of the evening is what each way gives up.
+# The noon in the colors of the evening, by the flow that was kept in range.
+fig, ax = plt.subplots(layout="constrained")
+ax.imshow(kept.reshape(noon.shape))
+ax.set_axis_off()
+plt.show()
+
+# %%
+# The distance that is left to the colors of the evening is what each way gives up.
 results = {"noon": source, "flow": free, "flow, kept in range": kept, "plan": plan.barycentric}
-fig, axes = plt.subplots(1, 5, figsize=(14, 2.7), layout="constrained")
-axes[0].imshow(evening)
-axes[0].set_title("the colours of the evening,")
-for ax, (title, colours) in zip(axes[1:], results.items(), strict=True):
-    left = randla.sliced_wasserstein(colours, target, rng=0)
-    outside = np.mean((colours < 0) | (colours > 1))
-    ax.imshow(np.clip(colours, 0, 1).reshape(noon.shape))
-    ax.set_title("given to the noon" if title == "noon" else title)
-    ax.set_xlabel(f"distance {left.value:.3f}\nout of range {100 * outside:.1f} %")
-    print(f"{title:20} distance {left.value:.4f}, {100 * outside:.2f} % of numbers out of range")
-for ax in axes:
+fig, axes = plt.subplots(3, 2, figsize=(5.2, 6.2), layout="constrained")
+for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
+axes[0, 0].imshow(evening)
+axes[0, 0].set_title("evening")
+axes[2, 1].set_axis_off()
+for ax, (title, colors) in zip(axes.flat[1:], results.items(), strict=False):
+    left = randla.sliced_wasserstein(colors, target, rng=0)
+    outside = np.mean((colors < 0) | (colors > 1))
+    ax.imshow(np.clip(colors, 0, 1).reshape(noon.shape))
+    ax.set(title=title, xlabel=f"distance {left.value:.3f}")
+    print(f"{title:20} distance {left.value:.4f}, {100 * outside:.2f} % of numbers out of range")
 assert plan.barycentric.min() >= target.min() - 1e-12
 assert plan.barycentric.max() <= target.max() + 1e-12
 plt.show()
