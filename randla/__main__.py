@@ -1,7 +1,7 @@
 """Compile the kernels before they are needed: ``python -m randla compile [family ...]``.
 
-Calls of different families share few kernels, so the processes start in different ones. What two
-of them compile at once is saved twice, which does no harm (`randla._jit`).
+Calls of different families share few kernels, so the processes start in different ones. A kernel
+that two of them compile at once is saved twice, which does no harm (`randla._jit`).
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "family", nargs="*", help=f"one or more of: {', '.join(FAMILIES)}; all if there is none"
     )
     command.add_argument(
-        "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="processes, one a core if left"
+        "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="processes; default: one a core"
     )
     given = parser.parse_args(arguments)
     if unknown := [family for family in given.family if family not in FAMILIES]:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cache_folder() -> Path | None:
-    """The folder below which Numba keeps our kernels; None if it can write to none."""
+    """The folder below which Numba keeps our kernels; None if it cannot write to any."""
     from randla._random import counter_hash
 
     path = getattr(counter_hash._cache, "cache_path", None)
@@ -102,7 +102,7 @@ def _take(tasks: list[Task], running: dict[Future[tuple[int, float]], Task]) -> 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar if tqdm is there, else a line for each call."""
+    """A progress bar if tqdm is installed, else a line for each call."""
     try:
         from tqdm.auto import tqdm
     except ImportError:

@@ -20,7 +20,7 @@ Calls = dict[str, Callable[[], Any]]
 def calls(family: str, dtype: str = "float64") -> Calls:
     """Name of a public function, with what is special after a space -> a call of it.
 
-    The functions of `randla.smoothing` compute in float64 whatever they are given.
+    The functions of `randla.smoothing` compute in float64 for any input.
     """
     if family == "smoothing":
         return _smoothing() if dtype == "float64" else {}

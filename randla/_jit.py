@@ -90,7 +90,7 @@ class _NamedByContent(IndexDataCacheFile):
         self._save_index({**self._load_index(), key: name})
 
     def load(self, key: Any) -> Any:
-        with suppress(Exception):  # whatever a damaged file may raise
+        with suppress(Exception):  # any error of a damaged file
             return super().load(key)
         return None
 

@@ -53,7 +53,7 @@ def html_table(title: str, values: dict[str, Any]) -> str:
 
 
 def _for_readers(value: Any) -> str:
-    """Like `short_repr`, with thousands set apart, and the shape and memory of large arrays."""
+    """Like `short_repr`, with thousands separators, and the shape and memory of large arrays."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, str):
