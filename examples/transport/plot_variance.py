@@ -52,9 +52,9 @@ def compare(X, Y, truth, options, n_projections, n_runs=40):
 # %%
 # How much of the error goes: the cost on each of 240 directions, and what is left of it when the
 # controls are taken off. The mean of both is the answer.
-X, Y = clouds["images of threes and of eights"]
+X, Y = clouds["normal clouds in 10 dimensions"]
 fig, ax = plt.subplots(layout="constrained")
-randla.sliced_wasserstein(X, Y, n_projections=240, rng=0).plot(ax)
+randla.sliced_wasserstein(X, Y, n_projections=240, control_variate="quadratic", rng=0).plot(ax)
 plt.show()
 
 # %%
