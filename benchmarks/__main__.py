@@ -135,7 +135,7 @@ def compare(full_name, cls, size, rounds):
 def write(comparisons):
     """Put all comparisons into the table of the documentation and the headlines into README.md."""
     ratios.write(comparisons)
-    lines = ["| | ours | beside | takes |\n", "| --- | --- | --- | --- |\n"]
+    lines = ["| | ours | fastest peer | takes |\n", "| --- | --- | --- | --- |\n"]
     for row in ratios.headlines(comparisons):
         took = f"{ratios.short(row.ratio)} times as long"
         lines.append(f"| {row.task} | {row.milliseconds:.3g} ms | {row.other} | {took} |\n")

@@ -2,10 +2,10 @@
 Quantile regression: Engel's law
 ================================
 
-How does spending on food grow with income? Least squares answers with one line; quantiles show that
+How does spending on food grow with income? Least squares answers with one line. Quantiles show that
 the households at the top of the spending range react to income twice as strongly as those at the
-bottom. Nineteen quantiles are solved in one call, each exactly, with a certificate; their standard
-errors and their joint covariance come from one more.
+bottom. One call solves nineteen quantiles, each exactly and with a certificate. One more call gives
+their standard errors and their joint covariance.
 """
 
 # %%
@@ -22,7 +22,7 @@ fit = randla.lp_regression(A, food, tau=tau)
 print("largest gap between the loss and its lower bound:", f"{np.max(fit.gap):.1e}")
 
 # %%
-# The lines of ten of these quantiles, the lowest in the darkest color.
+# The lines of ten of these quantiles, with the lowest in the darkest color.
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(income, food, ".", ms=4, color="0.5", alpha=0.5)
 grid = np.array([income.min(), 3000.0])
@@ -37,8 +37,8 @@ plt.show()
 
 # %%
 # Each coefficient against the quantile, with 95 % intervals at each point. The dashed line is least
-# squares with its own interval (both errors allow for a spread that grows with income). If income
-# only shifted the distribution of spending, all slopes would be the same: the test says no.
+# squares with its own interval. (Both errors allow for a spread that grows with income.) If income
+# only shifted the distribution of spending, all slopes would be equal. The test rejects this.
 names = ["intercept", "income"]
 process = fit.inference(A, food, names=names)
 fig, axes = plt.subplots(2, 1, figsize=(5.2, 5.6), sharex=True, layout="constrained")

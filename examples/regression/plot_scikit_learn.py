@@ -2,10 +2,10 @@
 Another engine for scikit-learn's QuantileRegressor
 ===================================================
 
-:class:`randla.sklearn.QuantileRegressor <randla.sklearn>` has the parameters of scikit-learn's and
-gives the same coefficients. Scikit-learn hands the problem to a general linear program; here an
-interior point method runs on a few percent of the rows, and the answer is proved optimal on all of
-them.
+:class:`randla.sklearn.QuantileRegressor <randla.sklearn>` has the parameters of scikit-learn's
+estimator and gives the same coefficients. Scikit-learn passes the problem to a general linear
+programming solver. Here an interior-point method runs on a few percent of the rows, and the answer
+is proved optimal for all rows.
 """
 
 # %%
@@ -24,7 +24,7 @@ rng = np.random.default_rng(0)
 
 
 def draw(n):
-    """A wave whose spread grows: the upper quantiles have another shape than the lower."""
+    """A wave whose spread grows: the upper quantiles have another shape than the lower ones."""
     x = np.sort(rng.uniform(0, 10, n))
     return x[:, None], np.sin(x) + 0.1 * (1 + x) * rng.standard_normal(n)
 
@@ -36,7 +36,7 @@ def seconds(model, X, y):
 
 
 # %%
-# The import is the only line that changes. Both are timed on ten spline features.
+# Only the import changes. Both estimators are timed on ten spline features.
 engines = {
     "scikit-learn": linear_model.QuantileRegressor,
     "randla": randla.sklearn.QuantileRegressor,
@@ -54,7 +54,7 @@ for n in [250, *sizes]:  # the first fit compiles
     assert abs(losses[1] / losses[0] - 1) < 1e-6
 
 # %%
-# It takes part in pipelines and searches like any estimator.
+# It works in pipelines and searches like any estimator.
 X, y = draw(20_000)
 pipe = make_pipeline(SplineTransformer(), randla.sklearn.QuantileRegressor(alpha=0.0))
 search = GridSearchCV(pipe, {"splinetransformer__n_knots": [4, 8, 12]}).fit(X, y)

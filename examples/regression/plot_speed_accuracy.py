@@ -2,9 +2,9 @@
 Speed against accuracy of least squares
 =======================================
 
-One sketch gives two digits quickly; a sketched preconditioner or a refined Cholesky factorization
-gives all sixteen, still many times faster than LAPACK. Times are relative to
-``numpy.linalg.lstsq`` in the same run.
+One sketch gives two digits quickly. A sketched preconditioner or a refined Cholesky factorization
+gives all sixteen, still many times faster than LAPACK. Times are relative to ``numpy.linalg.lstsq``
+in the same run.
 """
 
 # %%
@@ -32,9 +32,9 @@ def median_seconds(call, rounds=3):
 
 # %%
 # A well-conditioned and a badly conditioned matrix. The forward error is relative to the solution
-# that the problem was built from.
+# from which the problem was built.
 def solutions(A, b):
-    """Each way to solve, with its color and the size of its dot."""
+    """Each method, with its color and the size of its dot."""
     yield "NumPy (LAPACK)", "C1", 9, lambda: np.linalg.lstsq(A, b)[0]
     yield "lstsq", "C0", 9, lambda: randla.lstsq(A, b, rng=0).x
     for m, size in ((2 * d, 6), (8 * d, 9), (32 * d, 12)):

@@ -2,15 +2,15 @@
 How many rows: distortion against sample size
 =============================================
 
-A weighted sample of the rows should preserve :math:`\\|Ax\\|_p^p` for every x at once. On this
-matrix, a Gaussian block beside repeated unit rows, a uniform sample needs several times as many
-rows as the others, and root leverage scores, good for p = 1, are poor for p = 4. Lewis weights, and
-the sum of sensitivities and leverage scores, are never far from the best.
+A weighted sample of the rows should preserve :math:`\\|Ax\\|_p^p` for every x at once. This matrix
+is a Gaussian block together with repeated unit rows. On it a uniform sample needs several times as
+many rows as the others, and root leverage scores, which are good for p = 1, are poor for p = 4.
+Lewis weights, and the sum of sensitivities and leverage scores, are always close to the best.
 """
 
 # %%
-# The distortion of a sample is the largest relative error over all x. It is searched for among many
-# directions, the same for all samples, so that it is a lower bound.
+# The distortion of a sample is the largest relative error over all x. The search for it uses many
+# directions, the same for all samples, so the result is a lower bound.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -34,7 +34,7 @@ colors = ["C3", "C1", "C5", "C0", "C2", "C4"]
 
 def distortion(p, scores, size, seed):
     sample = randla.sample_rows(A, size, p=p, scores=scores, rng=seed)
-    # The direction that a sample treats worst is often nearly missed by it: solve for a few.
+    # The worst direction of a sample often almost avoids the sample: solve for a few of these.
     kept = A[sample.indices]
     _, _, V = np.linalg.svd(kept * (sample.weights ** (1 / p))[:, None], full_matrices=False)
     X = np.vstack([directions, V[-8:]])

@@ -4,12 +4,12 @@ Why a dense sketch: the counterexample
 
 All good sketches bound the error of least squares in the 2-norm. They differ in where the error
 *goes*. A dense sketch (the subsampled Hadamard transform, a Gaussian matrix) spreads it over all
-coefficients; a sparse one can throw all of it upon a single coefficient. On this matrix it does.
+coefficients. A sparse sketch can put all of it into one coefficient, and on this matrix it does.
 """
 
 # %%
-# The solution is exactly zero. A few rows outside of the first d carry the whole residual; a sparse
-# sketch adds one of them to one of the first d rows, sooner or later.
+# The solution is exactly zero. A few rows outside of the first d contain the whole residual. Sooner
+# or later, a sparse sketch adds one of them to one of the first d rows.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -36,7 +36,7 @@ def coefficients(make, seed):
 
 # %%
 # First the coefficients of one draw, then the largest error in each of 60 draws, in units of
-# :math:`1/\sqrt m`. The dashed line is the bound that a dense sketch keeps with probability 0.95.
+# :math:`1/\sqrt m`. The dashed line is the bound of a dense sketch, with probability 0.95.
 limit = np.sqrt(2 * np.log(2 * d / 0.05)) * np.sqrt(m / (m - d - 1))
 fig, ax = plt.subplots(layout="constrained")
 worst = {}

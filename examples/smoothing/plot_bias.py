@@ -3,8 +3,8 @@ The bias of particle Gibbs falls with the burn-in
 =================================================
 
 Plain particle smoothers have a bias of order 1/N that no repetition removes. PaRIS particle Gibbs
-starts with the same bias, and loses most of it with each sweep. The true value comes from the
-Kalman smoother.
+starts with the same bias and loses most of it with each sweep. The true value comes from the Kalman
+smoother.
 """
 
 # %%
@@ -19,8 +19,8 @@ _, y = model.simulate(100, rng=3)
 truth = randla.kalman_smoother(model, y).expectation("square").item()
 
 # %%
-# The mean of each sweep over 1000 chains, minus the truth. Bars are two standard errors: where one
-# crosses the axis, the bias cannot be told from zero.
+# The mean of each sweep over 1000 chains, minus the truth. The bars are two standard errors: where
+# a bar crosses the axis, the bias is not significantly different from zero.
 bias_fig, bias_ax = plt.subplots(layout="constrained")
 rate_fig, rate_ax = plt.subplots(layout="constrained")
 for k, n_particles in enumerate([5, 10, 20, 40]):

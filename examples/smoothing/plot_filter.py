@@ -2,9 +2,9 @@
 A filter follows its target
 ===========================
 
-Something moves in the plane, and its position is seen with noise. For a while nothing is seen. A
-particle filter carries a cloud of possible states: it widens while nothing is seen, and contracts
-with the next observation.
+An object moves in the plane, and its position is observed with noise. For a while there are no
+observations. A particle filter follows the object with a cloud of possible states. The cloud widens
+without observations, and contracts with the next one.
 """
 
 # %%
@@ -34,7 +34,7 @@ print(f"log-likelihood {run.log_likelihood:.2f} +- {run.log_likelihood_standard_
 print(f"       exactly {exact.log_likelihood:.2f}")
 
 # %%
-# The cloud after each observation, as it is weighted by it.
+# The cloud after each observation, weighted by that observation.
 weights = np.exp(run.log_weights - run.log_weights.max(axis=1, keepdims=True))
 
 
@@ -55,7 +55,7 @@ ax.legend(loc="upper left")
 
 
 def draw(t):
-    """Show what is known after time t."""
+    """Draw what is known after time t."""
     cloud.set_offsets(run.particles[t, :, :2])
     cloud.set_sizes(30 * weights[t])
     track.set_data(*states[: t + 1, :2].T)

@@ -2,9 +2,10 @@
 The Nile, smoothed, with a gap
 ==============================
 
-The annual flow of the Nile at Aswan is the classic example of a level that wanders, seen through
-noise. In this model the exact answer is known: the Kalman smoother. Here the observations
-of twenty-one years are taken out, and the particle smoother has to agree with it in the gap, too.
+The annual flow of the Nile at Aswan is the classic example of a level that drifts and is observed
+with noise. This model has an exact answer, the Kalman smoother. Here twenty-one years of
+observations are left out, and the particle smoother has to agree with the exact answer in this gap,
+too.
 """
 
 # %%
@@ -37,8 +38,8 @@ print(f"smoothed sum of levels: {exact.expectation('state').item():.0f} exactly,
 print(f"  {particles.estimate.item():.0f} +- {particles.standard_error.item():.0f} by particles")
 
 # %%
-# The band is where the level lies with probability 0.95, given the observations; it widens in the
-# gap. The dashed lines are mean and quantiles of the paths that particle Gibbs drew.
+# The band contains the level with probability 0.95, given the observations, and widens in the gap.
+# The dashed lines are the mean and the quantiles of the paths that particle Gibbs drew.
 mean, sd = exact.mean[:, 0], np.sqrt(exact.covariance[:, 0, 0])
 fig, ax = plt.subplots(layout="constrained")
 ax.fill_between(years, mean - 1.96 * sd, mean + 1.96 * sd, color="C0", alpha=0.25, lw=0)

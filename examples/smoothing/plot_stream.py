@@ -3,13 +3,13 @@ Following a stream: the risk of tomorrow's oil price
 ====================================================
 
 A filter need not wait for the end of the series. ``start_filter`` takes one observation at a time,
-says what it knows with its Monte Carlo error, draws the days ahead, and can be put aside and taken
-up again: the numbers are those of one filter over the whole series, bit for bit.
+returns the current estimate with its Monte Carlo error, and draws the days ahead. Its state can be
+saved and loaded. The numbers are those of one filter over the whole series, bit for bit.
 """
 
 # %%
 # Returns of the oil price through the crash of 2008. The parameters of a stochastic volatility
-# model are taken as known; ``maximum_likelihood`` found them in the four years before.
+# model are fixed; ``maximum_likelihood`` estimated them from the four years before.
 import io
 
 import matplotlib.pyplot as plt
@@ -27,8 +27,8 @@ y, days = returns[window], days[window]
 model = randla.StochasticVolatility(phi=0.99, sigma=0.085, beta=returns[before].std())
 
 # %%
-# Each day, before the return is known, the filter draws a thousand tomorrows; their quantiles are
-# the interval for it. A missing day is NaN; here five are taken out.
+# Each day, before the return is known, the filter draws a thousand returns of the next day, and
+# their quantiles are the interval for it. A missing day is NaN; here five are left out.
 y[100:105] = np.nan
 run = randla.start_filter(model, n_particles=1000, rng=0)
 steps, ahead = [run.update(y[0])], []
@@ -36,7 +36,7 @@ for y_t in y[1:]:
     _, draws = run.forecast(1)
     ahead.append(np.quantile(draws, [0.05, 0.95]))
     steps.append(run.update(y_t))
-    if run.time == 200:  # the program stops here, and another one goes on
+    if run.time == 200:  # the program stops here, and another one continues
         file = io.BytesIO()
         np.savez(file, **run.state())
         file.seek(0)

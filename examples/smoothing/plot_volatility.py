@@ -2,8 +2,8 @@
 Volatility of the oil price, learned and smoothed
 =================================================
 
-In a stochastic volatility model the log variance of daily returns is a hidden autoregression. Its
-parameters are learned by following the gradient that PaRIS particle Gibbs estimates; then the
+In a stochastic volatility model, the log variance of daily returns is a hidden autoregression. Its
+parameters are learned by following the gradient that PaRIS particle Gibbs estimates. Then the
 volatility is smoothed, with its uncertainty.
 """
 
@@ -23,8 +23,9 @@ window = (days >= np.datetime64("2007-07-01")) & (days < np.datetime64("2010-01-
 y, days = returns[window] - returns[window].mean(), days[window]
 
 # %%
-# Learning starts far from the optimum. Two years say little of the level ``beta`` to which so slow
-# a wander returns: it is not learned but set to the deviation of all returns since 1986.
+# Learning starts far from the optimum. Two years say little about the level ``beta`` to which such
+# a slow process returns. So ``beta`` is not learned but set to the standard deviation of all
+# returns since 1986.
 start = randla.StochasticVolatility(phi=0.9, sigma=0.3, beta=returns.std())
 learned = randla.maximum_likelihood(start, y, free=["phi", "sigma"], rng=0)
 for name, value, error in zip(

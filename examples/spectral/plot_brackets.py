@@ -2,9 +2,9 @@
 How much do principal components explain?
 =========================================
 
-A few iterations of a randomized method, and the explained variance comes out too small, by nobody
-knows how much. Brackets say it. First the handwritten digits, then a bag of words: a large sparse
-matrix whose spectrum has no gap, and which is centered without being made dense.
+After a few iterations of a randomized method, the explained variance is too small, by an unknown
+amount. Brackets bound this amount. The first matrix has handwritten digits. The second is a bag of
+words: a large sparse matrix whose spectrum has no gap, which is centered without being made dense.
 """
 
 # %%
@@ -24,8 +24,8 @@ print(f"{k} components explain {fit.explained_variance_ratio.sum():.4f} of the v
 print(f"widest bracket: {np.max(high - low):.1e}, error {fit.error:.6g}, {fit.method}")
 
 # %%
-# How far do the shares of a randomized method lie below the lower ends of these brackets? Without
-# iterations, as is the default elsewhere, by some percent, and it does not say so.
+# How far are the shares from a randomized method below the lower ends of these brackets? Without
+# iterations, the default in other libraries, by a few percent, and the method does not report it.
 centered = images - images.mean(axis=0)
 total = np.sum(centered**2)
 number = np.arange(1, k + 1)
@@ -41,7 +41,8 @@ ax.legend(loc="lower right", ncols=2)
 plt.show()
 
 # %%
-# A corpus: documents are mixtures of topics, word frequencies fall off as in natural language.
+# A corpus: documents are mixtures of topics, with word frequencies that decay as in natural
+# language.
 rng = np.random.default_rng(0)
 n_documents, n_words, n_topics, length = 4000, 3000, 60, 80
 frequency = 1.0 / np.arange(1, n_words + 1)
@@ -54,7 +55,7 @@ counts = sparse.coo_array((np.ones(len(rows)), (rows, words)), (n_documents, n_w
 print(f"{counts.shape} with {counts.nnz} entries")
 
 # %%
-# A few reads, and the free bracket; many reads, and the quadratic one.
+# A few reads with the free bracket, then many reads with the quadratic one.
 fits = {
     "6 reads": randla.svd(counts, 40, center=True, max_passes=6, certify="frobenius", rng=0),
     "to tolerance": randla.svd(counts, 40, center=True, rng=0),
@@ -67,7 +68,7 @@ for name, fit in fits.items():
 plt.show()
 
 # %%
-# What iterations alone would have said, against what is proved.
+# What the iterations alone would report, compared with what is proved.
 for name, fit in fits.items():
     low, high = fit.explained_variance_ratio_bounds
     print(f"{name}: {fit.explained_variance_ratio.sum():.4f} explained by 40 components,"

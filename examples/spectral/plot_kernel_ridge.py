@@ -2,11 +2,11 @@
 Kernel ridge regression with clustered data
 ===========================================
 
-Nearly all of these points lie in one cloud, the others in forty small groups far from it. A kernel
-regression on all points would need a matrix of 20,000 x 20,000; on 150 *landmarks* it needs a few
-columns of it. Which? Drawn uniformly, as in scikit-learn's ``Nystroem``, they fall into the cloud.
-:func:`randla.pivoted_cholesky` draws each where the kernel is still approximated worst, and says
-exactly how much is missing.
+Nearly all of these points lie in one cloud, and the others in forty small groups far from it. A
+kernel regression on all points would need a matrix of 20,000 x 20,000. With 150 *landmarks* it
+needs only a few of its columns. Which ones? Landmarks drawn uniformly, as in scikit-learn's
+``Nystroem``, fall into the cloud. :func:`randla.pivoted_cholesky` draws each landmark where the
+kernel is approximated worst, and reports the remaining error exactly.
 """
 
 # %%
@@ -53,8 +53,8 @@ for name, model in models.items():
     print(f"{name}: mean error {cloud:.3f} in the cloud, {groups:.3f} in the groups")
 
 # %%
-# What is missing is no estimate: the trace of the kernel matrix less that of the approximation,
-# which bounds every entry of their difference.
+# The remaining error is exact, not an estimate: the trace of the kernel matrix minus that of the
+# approximation, which bounds every entry of their difference.
 pivoted = models["pivoted"][0]
 print(f"share of the trace that {k} pivots miss: {pivoted.relative_trace_error_:.1e}")
 
@@ -67,7 +67,7 @@ for size in sizes:
     missing["pivoted"].append(fit.trace_error / fit.trace)
 
 # %%
-# The last factor also gives the evidence for a noise of 0.1: its log-determinant is bracketed.
+# The last factor also brackets the log-determinant in the evidence for a noise of 0.1.
 lower, upper = fit.logdet(ridge=0.01)
 print(f"log det(K + 0.01 I) is between {lower:.3f} and {upper:.3f}")
 

@@ -3,7 +3,8 @@ Colors of another picture
 =========================
 
 The pixels of a picture are a cloud of points in the cube of colors. To give a picture the colors of
-another, move its cloud onto the other's. There are two ways, which differ at the walls of the cube.
+another picture, move its cloud onto the other cloud. There are two ways to do this, which differ at
+the walls of the cube.
 """
 
 # %%
@@ -42,9 +43,10 @@ noon = picture(
 source, target = noon.reshape(-1, 3), evening.reshape(-1, 3)
 
 # %%
-# **A flow** takes steps down the gradient of the distance. They know of projections, not of the
-# cube: some points leave it on the way. As several calls take the steps of one, we can put them
-# back after each. ``first_step`` is the number of the step, so that each has new directions.
+# **A flow** takes steps down the gradient of the distance. The steps do not know about the cube,
+# and some points leave it on the way. Several calls can take the steps of one, so the points can be
+# put back after each step. ``first_step`` is the number of the step, which gives each new
+# directions.
 free = randla.sliced_wasserstein_flow(source, target, n_steps=20, rng=0).points
 kept = source
 for step in range(20):
@@ -55,19 +57,19 @@ for step in range(20):
 
 # %%
 # **The expected plan** sends each pixel to the mean of its matches, which lies between colors of
-# the other picture: never out of range. Means are less vivid than what they are means of.
+# the other picture and is never out of range. The means are less vivid than the colors themselves.
 plan = randla.expected_sliced_plan(source, target, rng=0)
 print(f"largest standard error of a color: {plan.standard_error.max():.4f}")
 
 # %%
-# The noon in the colors of the evening, by the flow that was kept in range.
+# The noon picture in the colors of the evening, by the flow that is kept in range.
 fig, ax = plt.subplots(layout="constrained")
 ax.imshow(kept.reshape(noon.shape))
 ax.set_axis_off()
 plt.show()
 
 # %%
-# The distance that is left to the colors of the evening is what each way gives up.
+# The remaining distance to the colors of the evening measures what each way gives up.
 results = {"noon": source, "flow": free, "flow, kept in range": kept, "plan": plan.barycentric}
 fig, axes = plt.subplots(3, 2, figsize=(5.2, 6.2), layout="constrained")
 for ax in axes.flat:

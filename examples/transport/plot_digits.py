@@ -3,8 +3,8 @@ Nearest neighbors of digits
 ===========================
 
 Each class of handwritten digits is a cloud of points in 64 dimensions. The matrix of all sliced
-Wasserstein distances projects and sorts each cloud once; its standard errors tell which differences
-between distances mean something.
+Wasserstein distances projects and sorts each cloud once. Its standard errors say which differences
+between distances are meaningful.
 """
 
 # %%

@@ -3,14 +3,14 @@ A flow between shapes
 =====================
 
 A cloud of points moves down the gradient of the sliced Wasserstein distance to a target, here from
-a disc to a ring with five arms. Each step projects the clouds on new directions, sorts, and moves
+a disk to a ring with five arms. Each step projects the clouds onto new directions, sorts, and moves
 the points.
 """
 
 # %%
-# A callback watches the flow. It is called after each step with the number of the step, the points,
-# the squared distance before the step and its error. Where it returns True, the flow stops: here at
-# a fiftieth of the first distance.
+# A callback follows the flow. It is called after each step with the number of the step, the points,
+# the squared distance before the step and its error. If it returns True, the flow stops: here when
+# the squared distance is a fiftieth of the first one.
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation
@@ -60,7 +60,7 @@ animation = FuncAnimation(fig, draw, frames=shown, interval=250)
 plt.show()
 
 # %%
-# One moment of it: after six steps.
+# The flow after six steps.
 fig, ax = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
 ax.scatter(*ring.T, s=2, color="0.5", alpha=0.4)
 ax.scatter(*frames[6].T, s=8, c=np.arctan2(*disc.T[::-1]), cmap="hsv")

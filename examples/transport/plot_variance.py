@@ -3,13 +3,13 @@ Error against projections and against time
 ==========================================
 
 The sliced Wasserstein distance is a mean over random directions. Most of its Monte Carlo error can
-be removed by functions of the direction whose mean is known and which resemble the projected cost.
-The pictures repeat the comparison of Nguyen and Ho (2024), whose control variates are "lower"
-and "upper", with richer families, on Gaussian clouds, on surfaces in space, and on images.
+be removed with functions of the direction that resemble the projected cost and have a known mean.
+These pictures repeat the comparison of Nguyen and Ho (2024), whose control variates are "lower" and
+"upper", with richer families, on Gaussian clouds, on surfaces in space, and on images.
 """
 
 # %%
-# Each method has options of :func:`randla.sliced_wasserstein`; "auto" is what it does by default.
+# Each method is a set of options of :func:`randla.sliced_wasserstein`; "auto" is the default.
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -50,17 +50,17 @@ def compare(X, Y, truth, options, n_projections, n_runs=40):
 
 
 # %%
-# How much of the error goes: the cost on each of 240 directions, and what is left of it when the
-# controls are taken off. The mean of both is the answer.
+# How much of the error is removed: the cost on each of 240 directions, and what remains of it after
+# the quadratic controls are subtracted. Both have the same mean, which is the answer.
 X, Y = clouds["normal clouds in 10 dimensions"]
 fig, ax = plt.subplots(layout="constrained")
 randla.sliced_wasserstein(X, Y, n_projections=240, control_variate="quadratic", rng=0).plot(ax)
 plt.show()
 
 # %%
-# Dots are true errors over 40 runs, lines what the results stated (``power_standard_error``). All
-# fall like one over the root of the number of projections, from very different heights; only the
-# quasi-random points that "auto" takes in space fall faster.
+# Dots are actual errors over 40 runs, lines are the stated errors (``power_standard_error``). All
+# fall like one over the square root of the number of projections, at very different levels. Only
+# the quasi-random points that "auto" uses in space fall faster.
 timed = {}
 for title, (X, Y) in clouds.items():
     truth = randla.sliced_wasserstein(
@@ -80,8 +80,8 @@ plt.show()
 
 # %%
 # The errors on images against the time of a call. For clouds as small as these the controls cost as
-# much as the projections, and still pay. One of them has a price of its own: the mean of the square
-# root in "full" takes some milliseconds in 64 dimensions, so that "auto" does without.
+# much as the projections, and still pay. One of them has a cost of its own: the mean of the square
+# root in "full" takes a few milliseconds in 64 dimensions, so "auto" does not use it.
 fig, ax = plt.subplots(figsize=(5.2, 4.0), layout="constrained")
 for name, (color, _) in methods.items():
     ax.loglog(*timed[title, name], "o-", color=color, label=name)
