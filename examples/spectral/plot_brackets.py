@@ -35,8 +35,9 @@ for n_iter, color in ((0, "C3"), (1, "C1"), (4, "C5")):
     short = np.maximum(1 - s**2 / total / low, 1e-15)
     ax.semilogy(number, short, "o-", color=color, label=f"{n_iter} iterations")
 ax.semilogy(number, high / low - 1, color="C0", label="width of the brackets")
-ax.set(xlabel="component", ylabel="missing share of variance", ylim=(1e-14, 1))
-ax.legend(loc="lower right")
+ax.set(xlabel="component", ylabel="missing share of variance", ylim=(1e-18, 1))
+ax.set_xticks(range(2, k + 1, 3))
+ax.legend(loc="lower right", ncols=2)
 plt.show()
 
 # %%
