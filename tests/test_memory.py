@@ -1,4 +1,4 @@
-"""Peak memory of each public function beyond its input, against a bound.
+"""Peak memory of most public functions beyond its input, against a bound.
 
 `tracemalloc` does not see what kernels allocate, so the calls run in a process of their own, which
 resets and reads the high-water mark of its resident memory (Linux only). It takes two minutes:
