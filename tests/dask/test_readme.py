@@ -14,4 +14,4 @@ def test_snippet_of_the_readme():
     printed = io.StringIO()
     with dask.config.set(scheduler="threads"), contextlib.redirect_stdout(printed):
         exec(compile(snippet, "README.md", "exec"), {})
-    assert printed.getvalue() == "True 1 2\n20\n"
+    assert printed.getvalue() == "1 2\n"
