@@ -27,7 +27,6 @@ from benchmarks import ratios, scaling
 
 ROOT = Path(__file__).resolve().parent.parent
 _TURN = 0.1  # seconds of one method in one round, if its calls are shorter
-README_MARKS = "<!-- ratios -->\n", "<!-- end of ratios -->\n"
 
 
 def find_classes(pattern):
@@ -135,14 +134,11 @@ def compare(full_name, cls, size, rounds):
 def write(comparisons):
     """Put all comparisons into the table of the documentation and the headlines into README.md."""
     ratios.write(comparisons)
-    lines = ["| | ours | fastest peer | takes |\n", "| --- | --- | --- | --- |\n"]
-    for row in ratios.headlines(comparisons):
-        took = f"{ratios.short(row.ratio)} times as long"
-        lines.append(f"| {row.task} | {row.milliseconds:.3g} ms | {row.other} | {took} |\n")
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(README_MARKS[0])
-    _, _, after = rest.partition(README_MARKS[1])
-    readme.write_text("".join([before, README_MARKS[0], *lines, README_MARKS[1], after]))
+    readme, (begin, end) = ROOT / "README.md", ratios.README_MARKS
+    before, _, rest = readme.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    table = ratios.readme_table(ratios.read())  # with the digits that were kept
+    readme.write_text(before + table + after)
 
 
 def main():
@@ -155,6 +151,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=6, help="timed rounds, the first warms up")
     parser.add_argument("--write", action="store_true", help="rewrite the tables")
     arguments = parser.parse_args()
+    if arguments.write and (arguments.pattern or arguments.all or arguments.quick):
+        parser.error("--write replaces the tables: give no name, no --all, no --quick")
     rounds = 1 if arguments.quick else max(arguments.rounds, 2)
     comparisons = []
     for full_name, cls in find_classes(arguments.pattern):

@@ -8,11 +8,13 @@ TABLE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks" / "ratios
 HEADER = [
     "task", "benchmark", "size", "ours, ms", "beside", "its time / ours", "smallest", "largest"
 ]  # fmt: skip
-_SPELLED = {
-    "bfgs": "BFGS", "cvxpy": "CVXPY", "dask": "Dask", "highs": "HiGHS", "numba": "Numba",
-    "numpy": "NumPy", "particles": "particles", "pot": "POT", "qr": "QR", "scipy": "SciPy",
-    "sklearn": "scikit-learn", "statsmodels": "statsmodels",
+README_MARKS = "<!-- ratios -->\n", "<!-- end of ratios -->\n"
+_LIBRARIES = {
+    "cvxpy": "CVXPY", "dask": "Dask", "highs": "HiGHS", "numba": "Numba", "numpy": "NumPy",
+    "particles": "particles", "pot": "POT", "scipy": "SciPy", "sklearn": "scikit-learn",
+    "statsmodels": "statsmodels",
 }  # fmt: skip
+_SPELLED = {**_LIBRARIES, "bfgs": "BFGS", "countsketch": "CountSketch", "qr": "QR"}
 
 
 class Comparison(NamedTuple):
@@ -38,16 +40,19 @@ class Comparison(NamedTuple):
     @property
     def is_library(self):
         """Whether it is another library, and no other way of our own."""
-        return self.kind == "peer" and self.other.partition(" ")[0] in _SPELLED.values()
+        return self.kind == "peer" and self._words[0] in _LIBRARIES
 
     @property
     def other(self):
         """The name of the other as its authors write it."""
-        first, *rest = self.beside.partition(": ")[2].split() or [""]
-        rest = " ".join(_SPELLED.get(word, word) for word in rest)
-        if first in _SPELLED:
-            return f"{_SPELLED[first]} ({rest})" if rest else _SPELLED[first]
-        return f"{first} {rest}".strip()
+        first, *rest = (_SPELLED.get(word, word) for word in self._words)
+        if self._words[0] in _LIBRARIES and rest:
+            return f"{first} ({' '.join(rest)})"
+        return " ".join([first, *rest])
+
+    @property
+    def _words(self):
+        return self.beside.partition(": ")[2].split() or [""]
 
 
 def write(rows, path=TABLE):
@@ -70,10 +75,19 @@ def read(path=TABLE):
 
 
 def headlines(rows):
-    """Each task beside its fastest peer."""
-    named = [r for r in rows if r.task and r.kind == "peer" and "randla" not in r.other]
+    """Each task beside the fastest other library."""
+    named = [r for r in rows if r.task and r.is_library]
     groups = [[r for r in named if r.task == task] for task in dict.fromkeys(r.task for r in named)]
     return [min(group, key=lambda row: row.ratio) for group in groups]
+
+
+def readme_table(rows):
+    """The headlines as README.md shows them, in Markdown between its marks."""
+    lines = ["| | ours | fastest peer | takes |\n", "| --- | --- | --- | --- |\n"]
+    for row in headlines(rows):
+        took = f"{short(row.ratio)} times as long"
+        lines.append(f"| {row.task} | {row.milliseconds:.3g} ms | {row.other} | {took} |\n")
+    return README_MARKS[0] + "".join(lines) + README_MARKS[1]
 
 
 def short(ratio):

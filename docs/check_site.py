@@ -1,7 +1,7 @@
 """Open every page of the built site in headless Chromium, on a screen and on a phone.
 
     python docs/check_site.py docs/_build/html
-    python docs/check_site.py docs/_build/html --only index start --screenshots /tmp/pictures
+    python docs/check_site.py docs/_build/html --only index start --screenshots pictures
 
 A page fails if
 
@@ -19,12 +19,15 @@ import argparse
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+DEADLINE = 120  # seconds for one page
 SIZES = {"screen": (1280, 900), "phone": (390, 844)}
 BROWSERS = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"
 FLAGS = [
@@ -97,6 +100,7 @@ class Browser:
         os.close(to_browser)
         os.close(from_browser)
         self._buffer, self._count, self._session = b"", 0, None
+        self._end = time.monotonic() + DEADLINE
         self.messages, self.loaded = [], False
         tabs = self.call("Target.getTargets")["targetInfos"]
         tab = next(t["targetId"] for t in tabs if t["type"] == "page")
@@ -120,6 +124,9 @@ class Browser:
 
     def _read(self):
         while b"\0" not in self._buffer:
+            left = max(self._end - time.monotonic(), 0)
+            if not select.select([self._in], [], [], left)[0]:
+                raise TimeoutError(f"no answer in {DEADLINE} s")
             more = os.read(self._in, 1 << 20)
             if not more:
                 raise RuntimeError("the browser has ended")
@@ -148,6 +155,7 @@ class Browser:
 
     def open(self, url):
         self.messages, self.loaded = [], False
+        self._end = time.monotonic() + DEADLINE
         self.call("Page.navigate", url=url)
         while not self.loaded:
             self._note(self._read())
@@ -177,8 +185,11 @@ class Browser:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self):
-        self.call("Browser.close")
-        self._process.wait(30)
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
 
 def check(site, pages, program, pictures):
@@ -186,22 +197,34 @@ def check(site, pages, program, pictures):
     n_faults = 0
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         browser = Browser(program, folder)
-        for page in pages:
-            name = page.relative_to(site).with_suffix("").as_posix()
-            browser.resize(*SIZES["screen"])
-            browser.open(page.as_uri())
-            faults = []
-            for size, shape in SIZES.items():
-                browser.resize(*shape)
-                faults += [f"{size}: {fault}" for fault in browser.evaluate(FAULTS)]
-                if pictures:
-                    browser.picture(pictures / f"{name.replace('/', '.')}.{size}.png")
-            faults += browser.messages
-            for fault in dict.fromkeys(faults):
-                print(f"{name}  {fault}")
-            n_faults += len(set(faults))
-        browser.close()
+        try:
+            for page in pages:
+                name = page.relative_to(site).with_suffix("").as_posix()
+                try:
+                    faults = faults_of(browser, page, name, pictures)
+                except TimeoutError as error:  # the tab hangs: the rest needs another
+                    faults = [str(error)]
+                    browser.close()
+                    browser = Browser(program, folder)
+                for fault in dict.fromkeys(faults):
+                    print(f"{name}  {fault}")
+                n_faults += len(set(faults))
+        finally:
+            browser.close()
     return n_faults
+
+
+def faults_of(browser, page, name, pictures):
+    """What is wrong with one page, at all sizes."""
+    browser.resize(*SIZES["screen"])
+    browser.open(page.as_uri())
+    faults = []
+    for size, shape in SIZES.items():
+        browser.resize(*shape)
+        faults += [f"{size}: {fault}" for fault in browser.evaluate(FAULTS)]
+        if pictures:
+            browser.picture(pictures / f"{name.replace('/', '.')}.{size}.png")
+    return faults + browser.messages
 
 
 def main():
@@ -222,6 +245,9 @@ def main():
     pages = [page for page in pages if "_static" not in page.parts]
     if not pages:
         print(f"no pages in {site}")
+        return 2
+    if missing := [str(page) for page in pages if not page.is_file()]:
+        print(f"no such page: {', '.join(missing)}")
         return 2
     if arguments.screenshots:
         arguments.screenshots.mkdir(parents=True, exist_ok=True)

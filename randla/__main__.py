@@ -18,6 +18,7 @@ from randla import __version__
 from randla._first_calls import FAMILIES, calls, make_call
 
 Task = tuple[str, str, str]  # family, dtype, name of the call
+_MAX_PROCESSES = 61  # of a pool on Windows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(f"family must be one of {', '.join(FAMILIES)}, got {unknown[0]!r}")
     if given.jobs < 1:
         command.error(f"jobs must be at least 1, got {given.jobs}")
+    from numba import config
+
+    if getattr(config, "DISABLE_JIT", False):
+        print("nothing to compile: NUMBA_DISABLE_JIT turns the compiler off", file=sys.stderr)
+        return 1
     folder = cache_folder()
     if folder is None:
         command.error("no folder for compiled kernels can be written: set NUMBA_CACHE_DIR to one")
@@ -48,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     n_compiled = compile_families(list(dict.fromkeys(given.family)) or list(FAMILIES), given.jobs)
     seconds = perf_counter() - start
     size = sum(file.stat().st_size for file in folder.rglob("*.nb[ci]"))
-    print(f"compiled {n_compiled} functions in {seconds:.0f} s")
-    print(f"cache: {size / 1e6:.1f} MB in {folder}")
+    print(f"compiled {n_compiled} functions that this cache lacked, in {seconds:.0f} s")
+    print(f"all kernels in this cache folder: {size / 1e6:.1f} MB in {folder}")
     return 0
 
 
@@ -73,9 +79,10 @@ def compile_families(families: list[str], n_processes: int) -> int:
     ]
     n_compiled, total = 0, len(tasks)
     running: dict[Future[tuple[int, float]], Task] = {}
+    n_processes = min(n_processes, total, _MAX_PROCESSES)
     with (
         _progress(total) as show,
-        ProcessPoolExecutor(min(n_processes, total), mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool,
     ):
         try:
             while tasks or running:

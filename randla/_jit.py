@@ -32,8 +32,10 @@ address. While a kernel is being compiled, Python's cyclic garbage collector is 
 repeatedly scan the objects of the compiler, which live until the end, for an eighth of the time.
 
 Numba numbers the files of a kernel in its cache. Two processes that save at once, for arguments of
-two types, take the same number, and then one runs the code of the other; so here a file is named
-after what it holds. A file that was cut short counts as missing.
+two types or from two versions of the source, take the same number, and then one runs the code of
+the other; so here a file is named after the versions and the types. A file that was cut short
+counts as missing. As with Numba, a kernel whose own file did not change keeps the code of the
+kernels in other files that it calls: after an edit of those, delete the cache.
 
 With ``NUMBA_DISABLE_JIT=1`` kernels are Python functions. They overflow silently, like compiled
 kernels: hashes and streams of random numbers are products that overflow.
@@ -80,11 +82,13 @@ def _njit(function: Any, **options: Any) -> Any:
     return np.errstate(all="ignore")(function) if _DISABLED else numba.njit(**options)(function)
 
 
-class _NamedByContent(IndexDataCacheFile):
+class _NamedByKey(IndexDataCacheFile):
     """The files of one kernel, which several processes may fill; at worst one compiles again."""
 
     def save(self, key: Any, data: Any) -> None:
-        digest = blake2b(self._dump(key), digest_size=8).digest()
+        # All that must agree before Numba loads a file; its key has types and processor alone.
+        whole = self._version, self._source_stamp, key
+        digest = blake2b(self._dump(whole), digest_size=8).digest()
         name = self._data_name(int.from_bytes(digest))
         self._save_data(name, data)  # first: whoever sees the name in the index finds the file
         self._save_index({**self._load_index(), key: name})
@@ -100,6 +104,13 @@ class _NamedByContent(IndexDataCacheFile):
         return {}
 
 
+def name_files_by_key(cache: Any) -> None:
+    """Let several processes fill the cache of a kernel."""
+    files = getattr(cache, "_cache_file", None)
+    if type(files) is IndexDataCacheFile:
+        files.__class__ = _NamedByKey
+
+
 def _cached_njit(function: Any, **options: Any) -> Any:
     """``numba.njit(cache=True)``, or without the cache if no folder is writable.
 
@@ -109,9 +120,7 @@ def _cached_njit(function: Any, **options: Any) -> Any:
         compiled = _njit(function, cache=True, **options)
     except RuntimeError:
         return _njit(function, **options)
-    files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if type(files) is IndexDataCacheFile:
-        files.__class__ = _NamedByContent
+    name_files_by_key(getattr(compiled, "_cache", None))
     return compiled
 
 

@@ -159,6 +159,12 @@ def write_ratios(rows):
         ["Benchmark", "Size", "Ours, ms", "Beside", "Its time / ours"],
         [[r.benchmark, r.size, f"{r.milliseconds:.3g}", r.beside, spread(r)] for r in rows],
     )
+    known = not all(np.isnan(r.smallest) for r in rows)
+    (DRAWN / "rounds.txt").write_text(
+        "Bars, and numbers in brackets, go from the smallest to the largest ratio of a round.\n"
+        if known
+        else ""
+    )
 
 
 # Examples that are not run when the pages are built: they need JAX, PyTorch or much memory
@@ -214,7 +220,7 @@ def size_label(size):
 
 def draw_curve(ax, title, rows):
     """Times, beside a fixed cost of a call plus a multiple of the law."""
-    sizes, times, law = (column(rows, name) for name in ("size", "ms", "law at this size"))
+    sizes, times, law = (column(rows, name) for name in ("size", "time", "law at this size"))
     # Relative errors count, as on the logarithmic axis.
     fixed, slope = nnls(np.column_stack([1.0 / times, law / times]), np.ones(len(times)))[0]
     label = f"c {in_words(rows[0]['law'])}"
@@ -251,7 +257,7 @@ def draw_threads(curves):
     """How many times faster a call is with all threads."""
     figure, ax = plt.subplots(figsize=(5.6, 0.5 * len(curves) + 1.0), layout="constrained")
     for k, rows in enumerate(curves.values()):
-        counts, times = column(rows, "size"), column(rows, "ms")
+        counts, times = column(rows, "size"), column(rows, "time")
         ax.barh(k, times[0] / times[-1], color="C0", height=0.6)
         ax.text(0.03, k, in_words(rows[0]["curve"]), color="white", va="center", fontsize="small")
     ax.axvline(counts[-1], color=GRAY, ls="--", lw=1)
@@ -281,14 +287,14 @@ _FAMILY, _LEVEL = 5.2, 1.3  # from one to the next
 
 
 def read_coverage(family):
-    """Name and data of each interval of a family, three shares, and their Monte Carlo errors."""
+    """Name and data of each interval of a family, draws, three shares, their Monte Carlo errors."""
     with (DOCS / "calibration" / f"{family}.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if "refused" not in row["interval"]]
     names = [(row["interval"], row["data"]) for row in rows]
     shares = np.array([[float(row[f"{100 * level:.0f} %"]) for level in LEVELS] for row in rows])
     at_95, at_99 = column(rows, "error at 95"), column(rows, "error at 99")
     errors = np.column_stack([at_95 * np.sqrt(0.09 / 0.0475), at_95, at_99])
-    return names, shares / 100, errors / 100
+    return names, column(rows, "draws"), shares / 100, errors / 100
 
 
 def mark_of(family, name):
@@ -335,10 +341,12 @@ def draw_level(ax, y, level, shares, errors, compared):
 def draw_coverage():
     """Every interval: the share that held the truth, beside the share that it promises."""
     n_intervals = n_good = 0
+    draws = []
     figure, ax = plt.subplots(figsize=(4.8, 8.4), layout="constrained")
     ends = logit(np.array(_ENDS))
     for k, family in enumerate(FIRST):
-        names, shares, errors = read_coverage(family)
+        names, counts, shares, errors = read_coverage(family)
+        draws.extend(counts)
         compared = np.array([bool(FOR_COMPARISON.search(interval)) for interval, _ in names])
         marks = np.array([mark_of(family, name) for name in names])
         short = ~compared & (shares[:, 1] < 0.92) & (shares[:, 1] + 3 * errors[:, 1] < 0.95)
@@ -366,7 +374,8 @@ def draw_coverage():
     save(figure, "coverage")
     (DRAWN / "coverage.txt").write_text(
         f"At a nominal 95 percent, {n_good} of our {n_intervals} intervals hold the truth in at "
-        "least 93 percent of the draws.\n"
+        f"least 93 percent of the draws. Each has {min(draws):.0f} to {max(draws):.0f} draws; "
+        f"the median is {np.median(draws):.0f}.\n"
     )
 
 

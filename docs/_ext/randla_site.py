@@ -24,12 +24,12 @@ from benchmarks import ratios
 DOCS = Path(__file__).resolve().parent.parent
 
 
-def measured(benchmark, peer):
-    """The row of one of our benchmarks beside a peer, at its headline size."""
-    for row in ratios.read():
-        if (row.benchmark, row.beside) == (benchmark, f"peer: {peer}"):
-            return row
-    raise ValueError(f"{ratios.TABLE.name} has no row of {benchmark} beside {peer}")
+def measured(benchmark):
+    """The row of one of our benchmarks beside its fastest peer, at its headline size."""
+    rows = [row for row in ratios.headlines(ratios.read()) if row.benchmark == benchmark]
+    if len(rows) != 1:
+        raise ValueError(f"{ratios.TABLE.name} has {len(rows)} tasks of {benchmark}, not one")
+    return rows[0]
 
 
 def shown_time(milliseconds):
@@ -38,15 +38,15 @@ def shown_time(milliseconds):
 
 
 class SpeedBars(Directive):
-    """Lines ``benchmark | peer | task`` as pairs of bars."""
+    """Lines ``benchmark | task`` as pairs of bars: ours and the fastest peer."""
 
     has_content = True
 
     def run(self):
         tasks = []
         for line in filter(str.strip, self.content):
-            benchmark, peer, task = (part.strip() for part in line.split("|"))
-            row = measured(benchmark, peer)
+            benchmark, task = (part.strip() for part in line.split("|"))
+            row = measured(benchmark)
             ours, theirs = row.milliseconds, row.milliseconds * row.ratio
             bars = [("randla", "ours", ours), (row.other, "peer", theirs)]
             rows = "".join(
