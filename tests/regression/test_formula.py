@@ -220,6 +220,9 @@ def test_bad_data():
         fit.inference(DATA, DATA["y"])
     with pytest.raises(TypeError, match="A_new must be a table with named columns, got ndarray"):
         fit.predict(np.ones((3, 4)))
+    lazy = pytest.importorskip("dask.dataframe").from_pandas(DATA, npartitions=2)
+    with pytest.raises(TypeError, match="got DataFrame of Dask: compute it first"):
+        randla.formula.lstsq("y ~ x", lazy)
 
 
 def test_what_is_missing_is_named(monkeypatch):
