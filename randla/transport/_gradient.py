@@ -172,7 +172,7 @@ def sliced_wasserstein_gradient(
 
     References
     ----------
-    .. [1] Bonneel, Rabin, Peyre and Pfister, "Sliced and Radon Wasserstein barycenters of
+    .. [1] Bonneel, Rabin, Peyré and Pfister, "Sliced and Radon Wasserstein barycenters of
        measures", J. Math. Imaging Vis. 51 (2015), 22-45.
 
     Examples

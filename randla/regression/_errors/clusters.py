@@ -22,8 +22,11 @@ The degrees of freedom are those of Bell and McCaffrey: Satterthwaite's for inde
 
 No matrix has a row for each row of A, or for each group, on both sides.
 
-Sources: Bell and McCaffrey, Survey Methodology 28 (2002); Imbens and Kolesar, Review of Economics
-and Statistics 98 (2016); MacKinnon, Nielsen and Webb, Journal of Applied Econometrics 38 (2023).
+Sources: Bell and McCaffrey, "Bias reduction in standard errors for linear regression with
+multi-stage samples", Survey Methodology 28 (2002), 169-181; Imbens and Kolesár, "Robust standard
+errors in small samples: some practical advice", Rev. Econ. Stat. 98 (2016), 701-712; MacKinnon,
+Nielsen and Webb, "Fast and reliable jackknife and bootstrap methods for cluster-robust inference",
+J. Appl. Econometrics 38 (2023), 671-694.
 """
 
 from __future__ import annotations
