@@ -17,16 +17,19 @@ meets ``@kernel`` knows all of its options, and a change of policy is a change o
 ``fused_kernel``
     The same as ``kernel``, but a product and a sum may become one fused multiply-add. No sum is
     reordered, so results do not depend on how a loop was vectorised.
-``inner_kernel``, ``inner_summing_kernel``, ``inner_fused_kernel``
-    The same three for functions that only other kernels call: without the entry for Python, which
-    unpacks every array and costs a third of the time to compile. A call from Python crashes.
 ``inline``
     A helper of one or two lines that is pasted into the kernels that call it.
 ``unsaved_kernel``, ``unsaved_inline``
     The same as ``kernel`` without the disk cache: for functions that a factory makes around
     other jitted functions, whose files no other process would find. The second one is always
     inlined by LLVM.
+``linked``
+    ``numba.njit`` for a function that only kernels call; the options are the caller's.
 
+A kernel that another kernel calls is compiled as `linked`, apart from what Python calls: it has
+no entry for Python, which unpacks every array and costs a third of the time, and LLVM optimises
+and translates it once, in the caller that Python called, not again at each call on the way. That
+halves the first call of a kernel of many parts. No kernel may call itself.
 None has the entry for C that Numba would add, as no function is handed on by its address.
 While one of them is compiled Python's collector of cycles rests: it would look again and again
 through the objects of the compiler, which live until the end, for an eighth of the time.
@@ -37,11 +40,15 @@ ones: hashes and streams of random numbers are made of products that do not fit.
 
 import gc
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import binding, ir
 from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
 _DISABLED = bool(getattr(numba.config, "DISABLE_JIT", False))
 
@@ -69,8 +76,58 @@ class _RestOfCollector(event.Listener):
 event.register("numba:compile", _RestOfCollector())
 
 
+class _LinkedCode(JITCodeLibrary):
+    """The code of a function for its callers, without machine code of its own."""
+
+    def _optimize_final_module(self) -> None:
+        """The caller that Python calls is optimised, and what is linked into it with it."""
+
+    def _finalize_final_module(self) -> None:
+        """Translate a shell: the variables that Numba sets when a function is loaded."""
+        self._finalized = True  # else the next line would begin again
+        code = self._get_module_for_linking()
+        shell = self._codegen._create_empty_module(self.name)
+        for variable in code.global_variables:
+            if variable.name.startswith("_ZN08NumbaEnv"):
+                place = ir.GlobalVariable(shell, ir.IntType(8).as_pointer(), variable.name)
+                place.linkage, place.initializer = "common", place.value_type(None)
+        self._final_module = binding.parse_assembly(str(shell))
+        super()._finalize_final_module()
+        self._shared_module = code
+
+
+class _LinkedCompiler(CompilerBase):
+    """Numba's compiler, with `_LinkedCode` for what it makes."""
+
+    def define_pipelines(self) -> list[Any]:
+        codegen = self.state.targetctx.codegen()
+        self.state.library = _LinkedCode(codegen, self.state.func_id.func_qualname)
+        self.state.library.enable_object_caching()
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+def linked(function: FunctionType, **options: Any) -> Any:
+    """``numba.njit`` for a function that only kernels call."""
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(pipeline_class=_LinkedCompiler, **options)(function)
+
+
+def _renamed(function: FunctionType) -> FunctionType:
+    """The same function under a name, and so in files of Numba's cache, of its own."""
+    parts = function.__code__, function.__globals__, function.__name__
+    copy = FunctionType(*parts, function.__defaults__, function.__closure__)
+    copy.__module__, copy.__qualname__ = function.__module__, f"{function.__qualname__}.linked"
+    return copy
+
+
 def _njit(function: Any, **options: Any) -> Any:
-    return np.errstate(all="ignore")(function) if _DISABLED else numba.njit(**options)(function)
+    if _DISABLED:
+        return np.errstate(all="ignore")(function)
+    kernel = numba.njit(**options)(function)
+    if "inline" not in options:
+        inner = linked(_renamed(function), **options)  # what the compiler finds in calls
+        kernel.get_call_template, kernel.get_overload = inner.get_call_template, inner.get_overload
+    return kernel
 
 
 def _cached_njit(function: Any, **options: Any) -> Any:
@@ -87,9 +144,6 @@ def _cached_njit(function: Any, **options: Any) -> Any:
 kernel: Any = partial(_cached_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 summing_kernel: Any = partial(kernel, fastmath={"reassoc", "contract"})
 fused_kernel: Any = partial(kernel, fastmath={"contract"})
-inner_kernel: Any = partial(kernel, no_cpython_wrapper=True)
-inner_summing_kernel: Any = partial(summing_kernel, no_cpython_wrapper=True)
-inner_fused_kernel: Any = partial(fused_kernel, no_cpython_wrapper=True)
 inline: Any = partial(_cached_njit, inline="always", error_model="numpy", no_cfunc_wrapper=True)
 unsaved_kernel: Any = partial(_njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-unsaved_inline: Any = partial(unsaved_kernel, forceinline=True, no_cpython_wrapper=True)
+unsaved_inline: Any = partial(unsaved_kernel, forceinline=True)
